@@ -1,0 +1,335 @@
+"""From a client's map to a canonical `Render`: everything that can be refused is refused here, before anything is stored.
+
+The steps are the same for every operation and every door: types and ranges, names and aliases, seconds to samples, seeds,
+the model, and finally each stage type's own `plan`. Nothing here knows a stage type, a sampler or a door by name.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from acestep.api import limits, music
+from acestep.api.errors import (
+    AceError,
+    BadPreset,
+    BadRequest,
+    PluginFailed,
+    RegionOutside,
+    TooLarge,
+    UnknownName,
+    UnsupportedChannels,
+)
+from acestep.api.operation import Operation
+from acestep.api.plan import Length, Plan, SourceFacts
+from acestep.api.registry import Registry, RenderRequest
+from acestep.api.request import (
+    CHAIN_FIELDS,
+    FORMAT,
+    VERSION,
+    Conditioning,
+    Output,
+    Render,
+    SelectionFields,
+    Source,
+    Stage,
+    StageParams,
+    samples,
+)
+from acestep.api.schema import convert, describe
+from acestep.api.variants import ModelInfo
+
+
+class AudioFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file's header says."""
+
+    rate: int
+    channels: int
+    frames: int
+    format: str = ""
+    subtype: str = ""
+    fingerprint: str = ""
+
+
+class World(Protocol):
+    """What admission asks of the machine it runs on."""
+
+    def probe(self, source: Source) -> AudioFacts:
+        """Header facts of a source (path, upload or latent). Raises `NotFound`, `NotAllowed`, `NotAudio` ..."""
+
+    def model(self, name: str) -> ModelInfo:
+        """Facts of a model; the default one for the empty name. Raises `ModelMissing`."""
+
+
+class Admitted(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that can be run: its canonical form and a Plan per stage."""
+
+    render: Render
+    plans: tuple[Plan, ...]
+    facts: SourceFacts | None
+    notes: tuple[str, ...] = ()
+
+
+def admit(registry: Registry, operation: str, request: Mapping[str, Any], world: World) -> Admitted:
+    """Check a render request in flat or nested form and make it canonical.
+
+    Raises an `AceError` that names the field. The result's `Render` admitted again gives itself.
+    """
+    found = registry.operation(operation)
+    draft = _parse(registry, found, dict(request))
+    notes: list[str] = []
+    if not 1 <= len(draft.stages) <= limits.MAX_STAGES:
+        raise BadRequest(f"a job has 1 to {limits.MAX_STAGES} stages", field="stages", limits={"max": limits.MAX_STAGES})
+    stages = tuple(_resolve_stage(registry, stage, index, draft.output.variants, notes)
+                   for index, stage in enumerate(draft.stages))  # fmt: skip
+    conditioning = _resolve_conditioning(registry, draft.conditioning)
+    source, facts = _resolve_source(draft, world)
+    plans = tuple(_plan(registry, stage, facts, world.model(stage.params.model)) for stage in stages)
+    _check_region(plans, facts)
+    output = _resolve_output(draft.output, plans, facts, conditioning)
+    render = Render(stages=stages, conditioning=conditioning, source=source, output=output)
+    return Admitted(render=render, plans=plans, facts=facts, notes=(*notes, *(n for plan in plans for n in plan.notes)))
+
+
+class _Draft(msgspec.Struct, kw_only=True):
+    """A typed request whose region may still be in seconds."""
+
+    stages: list[Stage]
+    conditioning: Conditioning
+    output: Output
+    source: Source | None
+    selection: SelectionFields | None = None
+
+
+def _parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> _Draft:
+    if operation.stage:
+        return _parse_flat(registry, operation, request)
+    if operation.schema is not RenderRequest:
+        raise BadRequest(f"{operation.name} is not a render", field="operation")
+    return _parse_chain(registry, convert(request, RenderRequest))
+
+
+def _parse_flat(registry: Registry, operation: Operation, request: dict[str, Any]) -> _Draft:
+    stage = registry.stage(operation.stage)
+    flat = msgspec.structs.asdict(convert(request, operation.schema))
+    own = {field for field in stage.Params.__struct_fields__ if field not in CHAIN_FIELDS}
+    selection = None
+    if stage.source != "none":
+        selection = _pick(SelectionFields, flat)
+    params = stage.Params(**{name: flat[name] for name in own})
+    return _Draft(stages=[Stage(stage.name, params)], conditioning=_pick(Conditioning, flat), output=_pick(Output, flat),
+                  source=None, selection=selection)  # fmt: skip
+
+
+def _pick(schema: type[Any], flat: dict[str, Any]) -> Any:
+    return schema(**{name: flat[name] for name in schema.__struct_fields__ if name in flat})
+
+
+def _parse_chain(registry: Registry, request: RenderRequest) -> _Draft:
+    if request.format != FORMAT or request.version > VERSION:
+        raise BadPreset(f"{request.format} version {request.version} is not a render this version reads", field="format")
+    stages = []
+    for index, entry in enumerate(request.stages):
+        fields = dict(entry)
+        stage = registry.stage(str(fields.pop("type", "")))
+        stages.append(Stage(stage.name, _inside(f"stages[{index}]", lambda s=stage, f=fields: convert(f, s.Params))))
+    source = None
+    if request.source is not None:
+        source = _inside("source", lambda: convert(request.source, Source))
+    return _Draft(
+        stages=stages,
+        conditioning=_inside("conditioning", lambda: convert(request.conditioning, Conditioning)),
+        output=_inside("output", lambda: convert(request.output, Output)),
+        source=source,
+    )
+
+
+def _inside(place: str, check: Callable[[], Any]) -> Any:
+    """Run a check of a nested part and put its place before the field that it names."""
+    try:
+        return check()
+    except AceError as error:
+        error.field = place if error.field is None else f"{place}.{error.field}"
+        raise
+
+
+_NAMERS: dict[str, Callable[..., str]] = {"tracks": music.track_name, "keys": music.key_name, "metres": music.metre_name}
+
+
+def _resolve_names(registry: Registry, value: Any) -> Any:
+    """The same struct with every field that is declared with a table of choices checked and spelled canonically."""
+    changes: dict[str, Any] = {}
+    for info in describe(type(value)):
+        if info.choices_from is None:
+            continue
+        given = getattr(value, info.name)
+        if isinstance(given, list):
+            changes[info.name] = [_resolve_name(registry, info.choices_from, item, info.name) for item in given]
+        elif isinstance(given, str) and given not in ("", "auto"):
+            changes[info.name] = _resolve_name(registry, info.choices_from, given, info.name)
+    return msgspec.structs.replace(value, **changes)
+
+
+def _resolve_name(registry: Registry, table: str, given: str, field: str) -> str:
+    if table == "samplers":
+        return registry.sampler(given).name
+    if table == "schedules":
+        return registry.schedule(given).name
+    if table == "guidance":
+        return registry.guidance_method(given).name
+    if table in _NAMERS:
+        return _NAMERS[table](given, field=field)
+    allowed = registry.choices(table)
+    if allowed and given not in allowed:
+        raise UnknownName(f"there is no {field} {given!r}", field=field, limits={"choices": allowed})
+    return given
+
+
+def _resolve_conditioning(registry: Registry, conditioning: Conditioning) -> Conditioning:
+    codes = conditioning.audio_codes
+    if codes is not None and any(not 0 <= code < 64_000 for code in codes):
+        raise BadRequest("audio codes are 0 to 63999", field="audio_codes", limits={"min": 0, "max": 63_999})
+    return _resolve_names(registry, conditioning)
+
+
+def _resolve_stage(registry: Registry, stage: Stage, index: int, variants: int, notes: list[str]) -> Stage:
+    params: StageParams = _resolve_names(registry, stage.params)
+    if stage.params.sampler != params.sampler:
+        notes.append(f"sampler {stage.params.sampler} runs as {params.sampler}")
+    if params.input is not None and params.input >= index:
+        raise BadPreset(f"stage {index} names stage {params.input}, which is not before it", field=f"stages[{index}].input")
+    if params.guidance_start > params.guidance_end:
+        raise BadRequest("guidance_start lies above guidance_end", field="guidance_start")
+    _check_timesteps(params.timesteps)
+    seeds = _seeds(params, variants)
+    return Stage(stage.type, msgspec.structs.replace(params, seed=seeds[0], seeds=seeds))
+
+
+def _check_timesteps(timesteps: list[float] | None) -> None:
+    if timesteps is None:
+        return
+    falling = all(a > b for a, b in itertools.pairwise(timesteps))
+    if not timesteps or not falling or not 0 < timesteps[0] <= 1 or timesteps[-1] < 0 or len(timesteps) > limits.MAX_STEPS + 1:
+        raise BadRequest("timesteps fall strictly, from at most 1 to at least 0", field="timesteps",
+                         limits={"min": 0, "max": 1, "max_length": limits.MAX_STEPS + 1})  # fmt: skip
+
+
+def _seeds(params: StageParams, variants: int) -> list[int]:
+    """A seed per variant: the given ones in order, the rest random, all written into the request."""
+    given = list(params.seeds or []) or ([params.seed] if params.seed >= 0 else [])
+    if any(not -1 <= seed <= limits.MAX_SEED for seed in given):
+        raise BadRequest("seeds are 0 to 4294967295, -1 for random", field="seeds", limits={"min": -1, "max": limits.MAX_SEED})
+    filled = [*given, *[-1] * variants][:variants]
+    source = random.SystemRandom()
+    return [seed if seed >= 0 else source.randint(0, limits.MAX_SEED) for seed in filled]
+
+
+def _resolve_source(draft: _Draft, world: World) -> tuple[Source | None, SourceFacts | None]:
+    source, selection = draft.source, draft.selection
+    if selection is not None and (selection.source or selection.upload or selection.source_latent):
+        source = Source(path=selection.source, upload=selection.upload, latent=selection.source_latent,
+                        context=selection.context)  # fmt: skip
+    if source is None:
+        return None, None
+    if sum(bool(place) for place in (source.path, source.upload, source.latent)) != 1:
+        raise BadRequest("name exactly one source: a file, an upload or a stored latent", field="source")
+    facts = world.probe(source)
+    if facts.channels > limits.MAX_CHANNELS:
+        raise UnsupportedChannels(f"the source has {facts.channels} channels; mono and stereo are accepted", field="source",
+                                  limits={"max": limits.MAX_CHANNELS})  # fmt: skip
+    if selection is not None:
+        source = _region_in_samples(source, selection, facts)
+    start = source.start
+    length = source.length if source.length is not None else facts.frames - start
+    if length < 1:
+        raise RegionOutside("the region is empty or begins at or after the end of the source", field="start",
+                            limits={"frames": facts.frames})  # fmt: skip
+    source = msgspec.structs.replace(source, start=start, length=length, fingerprint=source.fingerprint or facts.fingerprint)
+    return source, SourceFacts(rate=facts.rate, channels=facts.channels, frames=facts.frames, start=start, length=length,
+                               subtype=facts.subtype, format=facts.format)  # fmt: skip
+
+
+def _region_in_samples(source: Source, selection: SelectionFields, facts: AudioFacts) -> Source:
+    start = _edge(selection.start, selection.start_seconds, facts.rate, "start")
+    end = _edge(selection.end, selection.end_seconds, facts.rate, "end")
+    first = 0 if start is None else start
+    last = facts.frames if end is None else end
+    if last <= first:
+        raise RegionOutside(f"the region ends at sample {last}, at or before its start {first}", field="end",
+                            limits={"frames": facts.frames})  # fmt: skip
+    return msgspec.structs.replace(source, start=first, length=last - first)
+
+
+def _edge(in_samples: int | None, in_seconds: float | None, rate: int, name: str) -> int | None:
+    if in_samples is not None and in_seconds is not None:
+        raise BadRequest(f"give {name} in samples or in seconds, not both", field=f"{name}_seconds")
+    return samples(in_seconds, rate) if in_seconds is not None else in_samples
+
+
+def _plan(registry: Registry, stage: Stage, facts: SourceFacts | None, model: ModelInfo) -> Plan:
+    try:
+        return registry.stage(stage.type).plan(stage.params, facts, model)
+    except AceError:
+        raise
+    except Exception as failure:  # a plug-in's own code may raise anything
+        raise PluginFailed(f"stage type {stage.type} failed to plan: {failure}", field="type") from failure
+
+
+def _check_region(plans: tuple[Plan, ...], facts: SourceFacts | None) -> None:
+    if facts is None:
+        return
+    seconds = facts.length / facts.rate
+    if seconds > limits.MAX_DURATION:
+        raise TooLarge(f"a region of {seconds:.1f} s is over the limit of {limits.MAX_DURATION:.0f} s", field="end",
+                       limits={"max": limits.MAX_DURATION, "unit": "s"})  # fmt: skip
+    inside = facts.start >= 0 and facts.start + facts.length <= facts.frames
+    if not inside and not any(plan.extend for plan in plans):
+        raise RegionOutside(
+            f"the region {facts.start} to {facts.start + facts.length} is not inside the source's {facts.frames} samples",
+            field="start" if facts.start < 0 or facts.start >= facts.frames else "end",
+            limits={"min": 0, "max": facts.frames, "unit": "samples"},
+        )
+
+
+def _resolve_output(output: Output, plans: tuple[Plan, ...], facts: SourceFacts | None, wish: Conditioning) -> Output:
+    last = plans[-1]
+    returns = output.returns if output.returns else [last.returns[0]]
+    for role in returns:
+        if role not in last.returns:
+            raise BadRequest(f"this operation returns {', '.join(last.returns)}, not {role}", field="returns",
+                             limits={"choices": list(last.returns)})  # fmt: skip
+    rate = output.rate or (facts.rate if facts is not None else limits.CODEC_RATE)
+    length = output.length
+    if any(plan.length is Length.REQUEST for plan in plans):
+        length = length if length is not None else samples(_default_duration(wish, facts), rate)
+        if not 1 <= length <= samples(limits.MAX_DURATION, rate):
+            raise TooLarge(f"a part has 1 sample to {limits.MAX_DURATION:.0f} s", field="duration",
+                           limits={"min_samples": 1, "max": limits.MAX_DURATION, "unit": "s"})  # fmt: skip
+    if "span" in returns:
+        _check_span(output, facts)
+    channels = output.channels or (facts.channels if facts is not None else 2)
+    return msgspec.structs.replace(output, returns=list(returns), rate=rate, channels=channels, length=length)
+
+
+DEFAULT_DURATION = 30.0
+"""Seconds of a new part when nothing says how long: the model's own default in its metadata prompt."""
+
+
+def _default_duration(wish: Conditioning, facts: SourceFacts | None) -> float:
+    if wish.duration is not None:
+        return wish.duration
+    return facts.length / facts.rate if facts is not None else DEFAULT_DURATION
+
+
+def _check_span(output: Output, facts: SourceFacts | None) -> None:
+    if facts is None or output.span_start is None or output.span_end is None:
+        raise BadRequest("a span needs span_start and span_end", field="span_start")
+    covered = output.span_start <= facts.start and output.span_end >= facts.start + facts.length
+    if not covered or output.span_start < min(0, facts.start) or output.span_end > max(facts.frames, facts.start + facts.length):
+        raise RegionOutside("a span covers the region and stays inside the source", field="span_start",
+                            limits={"min": 0, "max": facts.frames, "unit": "samples"})  # fmt: skip
+

@@ -1,0 +1,132 @@
+"""The language between daemon and worker: length-prefixed MessagePack, one typed message per frame.
+
+Pure bytes on both sides; pipes are the caller's business. A frame is an unsigned 32-bit big-endian length and that many bytes of
+MessagePack. The worker's standard output carries nothing else.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import ProtocolError
+
+MAX_FRAME = 64 * 1024 * 1024
+"""Bytes; progress and requests are tiny, a result with a long recipe is not, audio never travels here."""
+
+_LENGTH = struct.Struct(">I")
+
+
+class Run(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Daemon -> worker: do this job; files go into ``staging``."""
+
+    job: str
+    operation: str
+    request: dict[str, Any]
+    staging: str
+
+
+class Cancel(msgspec.Struct, tag=True, frozen=True):
+    """Daemon -> worker: stop this job at the next check."""
+
+    job: str
+
+
+class Unload(msgspec.Struct, tag=True, frozen=True):
+    """Daemon -> worker: free the memory of a model (empty: of all)."""
+
+    model: str = ""
+
+
+class Ready(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Worker -> daemon: up, with what it runs on."""
+
+    pid: int
+    info: dict[str, Any] = {}
+
+
+class Tick(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Worker -> daemon: one unit of work (velocity call, VAE tile, shard read) is done.
+
+    ``fraction`` is the share of the whole job, 0 to below 1; ``stage`` names what is going on (load, encode, stage
+    types, decode, write); ``step`` of ``steps`` counts within it.
+    """
+
+    job: str
+    stage: str
+    step: int
+    steps: int
+    fraction: float
+
+
+class Preview(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Worker -> daemon: a preview file stands in the staging folder."""
+
+    job: str
+    file: dict[str, Any]
+
+
+class Done(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Worker -> daemon: everything is written and synced; ``result`` is an `acestep.api.result.Result` as a map."""
+
+    job: str
+    result: dict[str, Any]
+
+
+class Failed(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Worker -> daemon: the job ended with an error (code ``cancelled`` after a cancel)."""
+
+    job: str
+    error: dict[str, Any]
+
+
+class Info(msgspec.Struct, tag=True, frozen=True):
+    """Worker -> daemon: changed facts (device, loaded models, memory), for status."""
+
+    info: dict[str, Any]
+
+
+Message = Run | Cancel | Unload | Ready | Tick | Preview | Done | Failed | Info
+
+_decoder = msgspec.msgpack.Decoder(Message)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """One message as a frame."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+class FrameReader:
+    """Bytes in, messages out. Feed it whatever arrived; it keeps the rest of an unfinished frame.
+
+    Raises `ProtocolError` on a frame beyond `MAX_FRAME` or one that is no message; the stream is unusable after that.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages completed by ``data``, in order."""
+        self._buffer += data
+        messages: list[Message] = []
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > MAX_FRAME:
+                raise ProtocolError(f"a frame of {length} bytes is over the limit of {MAX_FRAME}")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            messages.append(_decode(bytes(self._buffer[_LENGTH.size : end])))
+            del self._buffer[:end]
+        return messages
+
+
+def _decode(body: bytes) -> Message:
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
+        raise ProtocolError(f"the frame is no message: {failure}") from None

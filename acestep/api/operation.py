@@ -1,0 +1,31 @@
+"""Operations: the one list that doors, CLI, reference pages and host forms are made from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from acestep.api.result import Result
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a client can ask for as a job.
+
+    ``schema`` is the request type. ``runs`` says where: in the ``worker`` (may load models) or in the ``daemon``
+    (must not block). ``target`` is ``module:attribute`` of the code: in the worker ``run(request, context) -> Result`` with the
+    context of `acestep.worker.backend.JobContext`; in the daemon an ``async run(request, daemon) -> dict``. An empty target is a
+    render of the stage type of the same name.
+    """
+
+    name: str
+    summary: str
+    schema: type[msgspec.Struct]
+    result: type[msgspec.Struct] = Result
+    runs: Literal["worker", "daemon"] = "worker"
+    target: str = ""
+    group: str = "render"
+    since: int = 1
+    feature: str = ""
+    stage: str = ""
+    """Name of the stage type that a one-stage render runs; empty for everything else."""

@@ -1,0 +1,214 @@
+"""What a job asks for: the render request, and its flat forms.
+
+A render is one shared `Conditioning`, a chain of stages, a `Source` and an `Output` wish. It is canonical: samples
+instead of seconds, explicit seeds, resolved names. So the request is also the recipe that travels with its result.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from acestep.api import limits, music
+from acestep.api.schema import Request, param
+
+FORMAT = "acestep-bridge/render"
+VERSION = 1
+
+
+class Conditioning(Request):
+    """The musical wish that all stages share."""
+
+    caption: Annotated[
+        str,
+        param("What it should sound like: genre, mood, instruments.", max_length=limits.MAX_CAPTION,
+              example="warm lofi house, rhodes, brushed drums"),
+    ] = ""  # fmt: skip
+    lyrics: Annotated[
+        str,
+        param("Lyrics with [Verse]-style tags; empty for instrumental music.", max_length=limits.MAX_LYRICS,
+              group="lyrics"),
+    ] = ""  # fmt: skip
+    language: Annotated[str, param("Language code of the lyrics.", choices="languages", group="lyrics")] = "unknown"
+    instrumental: Annotated[bool, param("Ask for music without vocals even if lyrics are given.", group="lyrics")] = False
+    bpm: Annotated[
+        float,
+        param("Tempo. Fractions are allowed: the model sees the rounded value, new parts are conformed.", unit="bpm",
+              ge=limits.BPM_RANGE[0], le=limits.BPM_RANGE[1], group="music", example=120.0),
+    ] | None = None  # fmt: skip
+    key: Annotated[str, param("Key such as 'F# minor'.", choices="keys", group="music", example="A minor")] = ""
+    time_signature: Annotated[str, param("Metre: 2, 3, 4 or 6 (or 4/4 ...).", choices="metres", group="music")] = ""
+    duration: Annotated[
+        float,
+        param("Length in seconds where nothing else fixes it; a length in samples wins.", unit="s", ge=0.0,
+              le=limits.MAX_DURATION, group="music"),
+    ] | None = None  # fmt: skip
+    reference: Annotated[
+        str,
+        param("Audio file whose timbre the result should take on.", max_length=limits.MAX_PATH, group="audio"),
+    ] = ""  # fmt: skip
+    audio_codes: Annotated[
+        list[int], param("Semantic codes at 5 Hz (0 to 63999), as the planner makes them.", group="audio")
+    ] | None = None
+    guide: Annotated[
+        str,
+        param("Rhythm and harmony to follow: 'beat', a chord line such as 'Am F C G', or the path of a MIDI file.",
+              max_length=limits.MAX_PATH, group="music", example="Am F C G"),
+    ] = ""  # fmt: skip
+    thinking: Annotated[bool, param("Let the planner fill in what is not given (generate only).", group="planner")] = False
+
+
+class Source(Request):
+    """The audio that is edited, and the region of it, in samples at the source's own rate."""
+
+    path: Annotated[str, param("Local audio file.", max_length=limits.MAX_PATH)] = ""
+    upload: Annotated[str, param("Id of an uploaded file, instead of a path.", max_length=64)] = ""
+    latent: Annotated[str, param("Id of a stored latent, instead of audio.", max_length=128)] = ""
+    start: Annotated[int, param("First sample of the region; negative reaches before the file.", unit="samples")] = 0
+    length: Annotated[int, param("Length of the region; none: to the end.", unit="samples", ge=1)] | None = None
+    context: Annotated[
+        float,
+        param("Audio a side that is read besides the region.", unit="s", ge=0.0, le=limits.MAX_CONTEXT_SECONDS,
+              group="advanced"),
+    ] = limits.CONTEXT_SECONDS  # fmt: skip
+    fingerprint: Annotated[str, param("Size, time and hash of the read window; set by the daemon.", group="internal")] = ""
+
+
+Role = Literal["patch", "span", "whole", "part", "stem", "residual", "latent"]
+"""What a result file is: a *patch* is the region with its crossfade handles, a *span* any asked bounds around it, *whole* the
+complete source with the edit in it, *part* newly made audio, *stem* an extracted track, *residual* source minus stem."""
+
+
+class Output(Request):
+    """Which files to return, and how they are written."""
+
+    returns: Annotated[
+        list[Role], param("Files to return; none: what the operation returns by itself.", group="output")
+    ] | None = None
+    variants: Annotated[int, param("Number of results with different seeds.", ge=1, le=limits.MAX_VARIANTS)] = 1
+    length: Annotated[
+        int, param("Exact length of a new part, at `rate`.", unit="samples", ge=1, group="output")
+    ] | None = None
+    rate: Annotated[
+        int,
+        param("Sample rate of new parts; none: the source's, else 48000.", unit="Hz", ge=limits.RATES[0],
+              le=limits.RATES[1], group="output"),
+    ] | None = None  # fmt: skip
+    channels: Annotated[Literal[1, 2], param("Channels of new parts; none: the source's, else 2.", group="output")] | None = None
+    format: Annotated[
+        Literal["wav24", "wav32f", "flac24", "flac16"], param("File format of new parts.", group="output")
+    ] = "wav24"
+    folder: Annotated[
+        str,
+        param("Folder for copies of the results, inside the allowed roots; empty: library only.",
+              max_length=limits.MAX_PATH, group="output"),
+    ] = ""  # fmt: skip
+    name: Annotated[str, param("Stem of the file names.", max_length=80, group="output")] = ""
+    span_start: Annotated[int, param("First sample of a span.", unit="samples", group="output")] | None = None
+    span_end: Annotated[int, param("Sample after the last of a span.", unit="samples", group="output")] | None = None
+    crossfade: Annotated[
+        float,
+        param("Splice crossfade outside each region edge.", unit="ms", ge=0.0, le=limits.MAX_CROSSFADE_MS,
+              group="output"),
+    ] = limits.CROSSFADE_MS  # fmt: skip
+
+
+class StageParams(Request):
+    """Parameters that every stage type shares; a type's own schema derives from this.
+
+    ``auto`` (or none) takes the model variant's own value; the value used is written into the recipe.
+    """
+
+    model: Annotated[str, param("Checkpoint to use; empty: the default one.", choices="models", group="model")] = ""
+    steps: Annotated[int, param("Denoising steps; none: the variant's.", ge=1, le=limits.MAX_STEPS, group="sampling")] | None = None
+    sampler: Annotated[str, param("Solver.", choices="samplers", group="sampling")] = "auto"
+    schedule: Annotated[str, param("Spacing of the timesteps.", choices="schedules", group="sampling")] = "auto"
+    shift: Annotated[float, param("Timestep shift; none: the variant's.", ge=0.1, le=20.0, group="sampling")] | None = None
+    timesteps: Annotated[list[float], param("Explicit timesteps from 1 towards 0.", group="sampling")] | None = None
+    guidance: Annotated[str, param("Guidance method.", choices="guidance", group="guidance")] = "auto"
+    guidance_scale: Annotated[
+        float, param("Guidance strength; 1 is off; none: the variant's.", ge=1.0, le=30.0, group="guidance")
+    ] | None = None
+    guidance_start: Annotated[float, param("Lowest timestep at which guidance acts.", ge=0.0, le=1.0, group="guidance")] = 0.0
+    guidance_end: Annotated[float, param("Highest timestep at which guidance acts.", ge=0.0, le=1.0, group="guidance")] = 1.0
+    seed: Annotated[int, param("Seed of the first result; -1: random.", ge=-1, le=limits.MAX_SEED, group="sampling")] = -1
+    seeds: Annotated[list[int], param("A seed per result; missing ones are random.", group="sampling")] | None = None
+    velocity_limit: Annotated[
+        float, param("Limit of the velocity's norm relative to the latent's; 0 is off.", ge=0.0, le=10.0, group="advanced")
+    ] = 0.0
+    velocity_average: Annotated[
+        float, param("Weight of the previous velocity in a running mean; 0 is off.", ge=0.0, le=0.95, group="advanced")
+    ] = 0.0
+    preview: Annotated[bool, param("Decode this stage too when it is not the last.", group="output")] = False
+    checkpoint_step: Annotated[int, param("Step after which the state is stored.", ge=1, group="advanced")] | None = None
+    memory: Annotated[
+        Literal["keep", "offload", "unload"], param("What happens to the model after the stage.", group="model")
+    ] = "keep"
+    input: Annotated[int, param("Index of the stage it continues; none: the one before.", ge=0, group="chain")] | None = None
+    caption: Annotated[str, param("Caption of this stage alone.", max_length=limits.MAX_CAPTION, group="chain")] | None = None
+    lyrics: Annotated[str, param("Lyrics of this stage alone.", max_length=limits.MAX_LYRICS, group="chain")] | None = None
+
+
+CHAIN_FIELDS = frozenset({"input", "caption", "lyrics"})
+"""Stage parameters that only make sense in a job of several stages; the flat form of one stage leaves them out."""
+
+
+class SelectionFields(Request):
+    """How the flat form of an operation names its source and region; one of each pair is enough."""
+
+    source: Annotated[
+        str, param("Audio file to work on.", max_length=limits.MAX_PATH, group="source", example="/home/me/song.wav")
+    ] = ""
+    upload: Annotated[str, param("Id of an uploaded file, instead of a path.", max_length=64, group="source")] = ""
+    source_latent: Annotated[str, param("Id of a stored latent, instead of audio.", max_length=128, group="source")] = ""
+    start: Annotated[int, param("First sample of the region.", unit="samples", group="source", example=384000)] | None = None
+    end: Annotated[int, param("Sample after the last of the region.", unit="samples", group="source", example=768000)] | None = None
+    start_seconds: Annotated[float, param("Start of the region, instead of samples.", unit="s", group="source")] | None = None
+    end_seconds: Annotated[float, param("End of the region, instead of samples.", unit="s", group="source")] | None = None
+    context: Annotated[
+        float,
+        param("Audio a side that is read besides the region.", unit="s", ge=0.0, le=limits.MAX_CONTEXT_SECONDS,
+              group="advanced"),
+    ] = limits.CONTEXT_SECONDS  # fmt: skip
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """One link of the chain: a stage type's name and its typed parameters."""
+
+    type: str
+    params: StageParams
+
+
+class Render(msgspec.Struct, frozen=True, kw_only=True):
+    """The canonical request of a render job, typed.
+
+    `acestep.api.registry.Registry.render` builds it from a client's map (or a flat form) and `to_recipe` gives the
+    map back; both directions are exact.
+    """
+
+    stages: tuple[Stage, ...]
+    conditioning: Conditioning = Conditioning()
+    source: Source | None = None
+    output: Output = Output()
+
+    def to_recipe(self) -> dict[str, Any]:
+        """The request as the plain map that is stored beside the result."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "conditioning": msgspec.to_builtins(self.conditioning),
+            "stages": [{"type": stage.type, **msgspec.to_builtins(stage.params)} for stage in self.stages],
+            "source": None if self.source is None else msgspec.to_builtins(self.source),
+            "output": msgspec.to_builtins(self.output),
+        }
+
+
+def samples(seconds: float, rate: int) -> int:
+    """The one rule that turns seconds into samples: ``floor(seconds * rate + 0.5)``."""
+    return int((seconds * rate + 0.5) // 1)
+
+
+RUNTIME_CHOICES = {"languages": list(music.LANGUAGES), "keys": list(music.KEYS), "metres": list(music.METRES),
+                   "tracks": list(music.TRACKS)}  # fmt: skip
+"""Fixed tables that fields refer to with ``choices=``; the registry adds samplers, schedules, guidance and models."""

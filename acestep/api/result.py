@@ -1,0 +1,64 @@
+"""What a finished job hands back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from acestep.api.request import Role
+
+RECIPE_FORMAT = "acestep-bridge/recipe"
+RECIPE_VERSION = 1
+
+
+class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One audio (or latent) file of a result, placed on the source's timeline.
+
+    ``start`` and ``length`` are samples at ``rate``; ``lead_in`` and ``lead_out`` count the samples at either end that lie
+    outside the region (crossfade handles of a patch, untouched audio of a span), so a host can set fades there.
+    """
+
+    role: Role
+    name: str
+    """File name inside the result's folder."""
+    rate: int
+    channels: int
+    start: int
+    length: int
+    variant: int = 0
+    seed: int | None = None
+    lead_in: int = 0
+    lead_out: int = 0
+    crossfade: int = 0
+    clipped: int = 0
+    """Samples that had to be clipped to fit an integer format."""
+    subtype: str = ""
+    track: str = ""
+    sha256: str = ""
+
+
+class StageReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one stage did: model, resolved settings, seconds."""
+
+    type: str
+    model: str
+    settings: dict[str, Any] = {}
+    seconds: dict[str, float] = {}
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a job produced.
+
+    ``notes`` are sentences for the user: what was rounded, padded, conformed, clamped or mapped, and that an untrained
+    checkpoint renders noise. ``recipe`` re-runs to the same samples on the same weights, device and dtype.
+    """
+
+    files: tuple[ResultFile, ...] = ()
+    seeds: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+    stages: tuple[StageReport, ...] = ()
+    recipe: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    """The answer of operations that return no audio."""
+    seconds: float = 0.0

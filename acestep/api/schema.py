@@ -1,0 +1,208 @@
+"""Schemas: typed requests in, flat field lists out.
+
+A request type is a frozen msgspec Struct whose annotations carry what a form or a reference page needs (unit, range,
+choices, group). `convert` checks a plain map against it and turns every failure into one `BadRequest` that names
+the field and its limits; `describe` publishes the same annotations as a flat list.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from acestep.api.errors import BadRequest
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+    """Base of everything a client sends: keyword fields with defaults, unknown keys refused."""
+
+
+def param(
+    description: str,
+    *,
+    unit: str | None = None,
+    group: str = "main",
+    since: int = 1,
+    ge: float | None = None,
+    le: float | None = None,
+    max_length: int | None = None,
+    pattern: str | None = None,
+    choices: str | None = None,
+    example: Any = None,
+) -> msgspec.Meta:
+    """Metadata of one request field, to stand in ``Annotated``.
+
+    ``unit`` is a unit name (``s``, ``samples``, ``Hz``, ``bpm``, ``frames``, ``ms``, ``ratio``); ``choices`` names a
+    registry table (``samplers``, ``models`` ...) whose entries are the allowed values at run time.
+    """
+    extra = {"unit": unit, "group": group, "since": since, "choices": choices}
+    return msgspec.Meta(
+        description=description,
+        ge=ge,
+        le=le,
+        max_length=max_length,
+        pattern=pattern,
+        examples=None if example is None else [example],
+        extra={key: value for key, value in extra.items() if value is not None},
+    )
+
+
+class FieldInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request field as clients see it."""
+
+    name: str
+    type: str
+    """``int``, ``float``, ``bool``, ``str`` or ``list`` of one of them."""
+    summary: str = ""
+    required: bool = False
+    default: Any = None
+    unit: str | None = None
+    min: float | None = None
+    max: float | None = None
+    max_length: int | None = None
+    choices: list[Any] | None = None
+    choices_from: str | None = None
+    example: Any = None
+    group: str = "main"
+    since: int = 1
+
+
+def _unwrap(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:
+    """An annotation without ``Annotated`` and ``| None``, and the metadata found on the way."""
+    metas: list[msgspec.Meta] = []
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation, *found = get_args(annotation)
+            metas += [meta for meta in found if isinstance(meta, msgspec.Meta)]
+        elif origin in (Union, types.UnionType):
+            rest = [option for option in get_args(annotation) if option is not type(None)]
+            if len(rest) != 1:
+                return annotation, metas
+            annotation = rest[0]
+        else:
+            return annotation, metas
+
+
+def _type_name(annotation: Any) -> tuple[str, list[Any] | None]:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        choices = list(get_args(annotation))
+        return type(choices[0]).__name__, choices
+    if origin in (list, tuple):
+        inner, _ = _unwrap(get_args(annotation)[0])
+        return "list[" + _type_name(inner)[0] + "]", None
+    if origin is dict or annotation is dict:
+        return "map", None
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return "map", None
+    return getattr(annotation, "__name__", str(annotation)), None
+
+
+def describe(schema: type[msgspec.Struct]) -> list[FieldInfo]:
+    """The fields of a schema in order, flat, with types, units, ranges and defaults."""
+    hints = get_type_hints(schema, include_extras=True)
+    return [_describe_field(field, hints[field.name]) for field in msgspec.structs.fields(schema)]
+
+
+def _describe_field(field: msgspec.structs.FieldInfo, hint: Any) -> FieldInfo:
+    annotation, metas = _unwrap(hint)
+    merged: dict[str, Any] = {}
+    for meta in metas:
+        merged.update(meta.extra or {})
+        for name in ("description", "ge", "le", "max_length", "examples"):
+            value = getattr(meta, name)
+            if value is not None:
+                merged[name] = value
+    type_name, choices = _type_name(annotation)
+    default = field.default
+    if default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    return FieldInfo(
+        name=field.name,
+        type=type_name,
+        summary=merged.get("description", ""),
+        required=field.required,
+        default=None if default is msgspec.NODEFAULT else msgspec.to_builtins(default),
+        unit=merged.get("unit"),
+        min=merged.get("ge"),
+        max=merged.get("le"),
+        max_length=merged.get("max_length"),
+        choices=choices,
+        choices_from=merged.get("choices"),
+        example=(merged.get("examples") or [None])[0],
+        group=merged.get("group", "main"),
+        since=merged.get("since", 1),
+    )
+
+
+_AT = re.compile(r" - at `\$((?:\.\w+|\[[^\]]*\])*)`$")
+_UNKNOWN = re.compile(r"unknown field `(.+?)`")
+_MISSING = re.compile(r"missing required field `(.+?)`")
+
+
+def convert(data: Any, schema: type[T]) -> T:
+    """Check a plain map (as decoded from the wire) against a schema and return the typed request.
+
+    Types are strict (no 8.0 for 8; doors that need leniency apply it before). Raises `BadRequest` with the field
+    at fault, its limits, and a sentence; NaN and infinite numbers are refused in every field.
+    """
+    _refuse_non_finite(data, "")
+    try:
+        return msgspec.convert(data, schema)
+    except msgspec.ValidationError as failure:
+        raise _bad_request(str(failure), schema) from None
+
+
+def _refuse_non_finite(value: Any, path: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadRequest(f"{path or 'the value'} must be a finite number", field=path or None)
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_non_finite(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            _refuse_non_finite(inner, path)
+
+
+def _bad_request(text: str, schema: type[msgspec.Struct]) -> BadRequest:
+    sentence = _AT.sub("", text)
+    where = _AT.search(text)
+    path = where.group(1).lstrip(".") if where else ""
+    named = _UNKNOWN.search(sentence) or _MISSING.search(sentence)
+    if named:
+        path = f"{path}.{named.group(1)}" if path else named.group(1)
+    known = {info.name: info for info in describe(schema)}
+    info = known.get(re.split(r"[.\[]", path)[0]) if path else None
+    limits: dict[str, Any] = {}
+    if info is not None:
+        found = {"type": info.type, "min": info.min, "max": info.max, "max_length": info.max_length,
+                 "choices": info.choices, "unit": info.unit}  # fmt: skip
+        limits = {key: value for key, value in found.items() if value is not None}
+    elif _UNKNOWN.search(sentence):
+        limits = {"fields": list(known)}
+    return BadRequest(f"{path}: {sentence}" if path else sentence, field=path or None, limits=limits)
+
+
+def merge_schemas(name: str, parts: list[type[msgspec.Struct]], *, drop: frozenset[str] = frozenset()) -> type[Request]:
+    """One flat schema with the fields of several, in order; a field named twice is kept from the first part."""
+    fields: dict[str, tuple[str, Any, Any]] = {}
+    for part in parts:
+        hints = get_type_hints(part, include_extras=True)
+        for field in msgspec.structs.fields(part):
+            if field.name in drop or field.name in fields:
+                continue
+            if field.default_factory is not msgspec.NODEFAULT:
+                default: Any = msgspec.field(default_factory=field.default_factory)
+            else:
+                default = field.default
+            entry = (field.name, hints[field.name]) if field.required else (field.name, hints[field.name], default)
+            fields[field.name] = entry  # type: ignore[assignment]
+    return msgspec.defstruct(name, list(fields.values()), bases=(Request,), kw_only=True, frozen=True,
+                             forbid_unknown_fields=True)  # fmt: skip

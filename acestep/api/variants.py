@@ -1,0 +1,80 @@
+"""The model variants as data: what ``auto`` means for each, and which tasks it was trained for.
+
+Figures from the model authors' recommendations (turbo: 8 steps, shift 3, no guidance; base and sft: 50 steps, shift 1,
+APG 7). Variants differ in this table only, never in code.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+TURBO_TASKS = ("text2music", "repaint", "cover")
+ALL_TASKS = (*TURBO_TASKS, "extract", "lego", "complete")
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """Defaults and abilities of one family of weights."""
+
+    name: str
+    steps: int
+    shift: float
+    schedule: str = "linear"
+    guidance: str = "none"
+    guidance_scale: float = 1.0
+    tasks: tuple[str, ...] = TURBO_TASKS
+    distilled: bool = True
+    """Distilled models have no unconditional branch: guidance is forced off."""
+    repository: str = ""
+    """Where the weights are published."""
+
+
+def _turbo(name: str, repository: str, *, shift: float = 3.0, schedule: str = "discrete") -> Variant:
+    return Variant(name=name, steps=8, shift=shift, schedule=schedule, repository=repository)
+
+
+def _guided(name: str, repository: str, *, tasks: tuple[str, ...] = ALL_TASKS) -> Variant:
+    return Variant(name=name, steps=50, shift=1.0, guidance="apg", guidance_scale=7.0, tasks=tasks, distilled=False,
+                   repository=repository)  # fmt: skip
+
+
+VARIANTS: dict[str, Variant] = {
+    variant.name: variant
+    for variant in (
+        _turbo("turbo", "ACE-Step/Ace-Step1.5"),
+        _turbo("turbo-shift1", "ACE-Step/acestep-v15-turbo-shift1", shift=1.0),
+        _turbo("turbo-shift3", "ACE-Step/acestep-v15-turbo-shift3"),
+        _turbo("turbo-continuous", "ACE-Step/acestep-v15-turbo-continuous", schedule="linear"),
+        _guided("base", "ACE-Step/acestep-v15-base"),
+        _guided("sft", "ACE-Step/acestep-v15-sft", tasks=TURBO_TASKS),
+        _turbo("xl-turbo", "ACE-Step/acestep-v15-xl-turbo"),
+        _guided("xl-base", "ACE-Step/acestep-v15-xl-base"),
+        _guided("xl-sft", "ACE-Step/acestep-v15-xl-sft", tasks=TURBO_TASKS),
+        Variant(name="nano", steps=8, shift=3.0, tasks=ALL_TASKS),
+        Variant(name="tiny", steps=8, shift=3.0, guidance="apg", guidance_scale=1.0, tasks=ALL_TASKS, distilled=False),
+    )
+}
+"""Name -> variant. ``nano`` is the embedded default, ``tiny`` the random checkpoint of the tests."""
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the torch-free side knows about a checkpoint, read from its config files and folder names."""
+
+    name: str
+    path: str
+    variant: str
+    task_types: tuple[str, ...]
+    hidden_size: int = 0
+    layers: int = 0
+    xl: bool = False
+    trained: bool = True
+    """False for random weights: whatever they render is noise, and every result says so."""
+    codec: str = "AutoencoderOobleck"
+    latent_family: str = "acestep-1.5"
+    """Latents can be passed between models of one family only (same codec)."""
+    size_bytes: int = 0
+    license: str = ""
+
+    @property
+    def defaults(self) -> Variant:
+        """The variant's row."""
+        return VARIANTS[self.variant]

@@ -1,0 +1,1 @@
+"""The worker process: holds the models, runs one job at a time, speaks frames over its pipes."""

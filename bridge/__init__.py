@@ -1,0 +1,1 @@
+"""The daemon: doors, jobs, worker supervision, audio library, client and CLI. Never imports torch."""

@@ -1,0 +1,1 @@
+"""The built-in plug-ins; they use only ``acestep.api``, the surface every third party gets."""
