@@ -1,0 +1,161 @@
+"""What the core says to the doors, as plain typed data, and the calls a door may make.
+
+Doors know nothing else of the core: they translate their bytes into these calls and these answers into bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from enum import Enum
+from typing import Any, Protocol
+
+import msgspec
+
+from acestep.api.operation import Operation
+
+
+class JobState(str, Enum):
+    """Where a job stands; the last four are terminal and never change again."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job has ended."""
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED})
+
+
+class EventKind(str, Enum):
+    """What an event tells; the last four are terminal, exactly one of them ends every job."""
+
+    ACCEPTED = "accepted"
+    PROGRESS = "progress"
+    PREVIEW = "preview"
+    RESULT = "result"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a job. ``seq`` grows by job, starting at 0 with ``accepted``.
+
+    ``data`` by kind: accepted {position}; progress {stage, step, steps, fraction, eta}; preview and result: one file
+    {index, role, path, start, length, rate, channels, variant, seed, lead_in, lead_out, track}; done {seconds, notes, files};
+    failed {error}; cancelled and interrupted {reason}.
+    """
+
+    job: str
+    seq: int
+    kind: EventKind
+    data: dict[str, Any] = {}
+    time: float = 0.0
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as clients see it. Times are Unix seconds."""
+
+    id: str
+    operation: str
+    state: JobState
+    seq: int
+    position: int = 0
+    """Place in the queue; 0 when it is not queued."""
+    client: str = ""
+    priority: int = 0
+    created: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    attempt: int = 0
+    progress: dict[str, Any] = {}
+    error: dict[str, Any] | None = None
+    request: dict[str, Any] = {}
+    """The canonical request (the recipe)."""
+    result: dict[str, Any] | None = None
+    """The result, its files with absolute paths."""
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a submit. A repeated submit of the same id and body gives the same answer."""
+
+    id: str
+    seq: int
+    position: int
+    notes: tuple[str, ...] = ()
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """What a door hands in: who asks, for what, and how urgent it is."""
+
+    client: str
+    """Who asks, for fairness and limits: ``osc:127.0.0.1:9000``, ``rpc:7``, ``spool:reaper`` ..."""
+    operation: str
+    params: dict[str, Any]
+    id: str = ""
+    priority: int = 0
+    """-10 to 10; higher runs earlier."""
+
+
+class Core(Protocol):
+    """The calls of the core. All return at once whatever the worker does, and raise `AceError` subclasses."""
+
+    async def submit(self, submission: Submission) -> Accepted:
+        """Admit a job and store it durably before answering."""
+
+    async def cancel(self, job: str) -> JobView:
+        """Cancel a queued or running job; a job that has ended is left as it is (idempotent)."""
+
+    def job(self, job: str) -> JobView:
+        """One job. Raises `UnknownJob`."""
+
+    def jobs(self, *, states: frozenset[JobState] = frozenset(), search: str = "", limit: int = 100, before: str = "") -> list[JobView]:
+        """Jobs, newest first; ``search`` looks in id, operation and caption."""
+
+    async def wait(self, job: str, after: int = -1, timeout: float = 30.0) -> list[Event]:
+        """Events with a larger ``seq`` than ``after``, as soon as there is one or the time (s) is up."""
+
+    def subscribe(self, client: str, jobs: frozenset[str] = frozenset(), after: dict[str, int] | None = None) -> AsyncIterator[Event]:
+        """Events of some jobs (empty: all jobs), beginning after the given seqs. Progress a slow reader has not taken is
+        merged; terminal events are never dropped."""
+
+    async def barrier(self) -> None:
+        """Return when every submit made before this call is stored."""
+
+    def status(self) -> dict[str, Any]:
+        """Version, uptime, queue, worker (state, device, models, memory), doors, limits, warnings."""
+
+    def version(self) -> dict[str, Any]:
+        """Program version, protocol level."""
+
+    def describe(self, operation: str = "") -> list[dict[str, Any]]:
+        """Visible operations with their fields (`acestep.api.schema.FieldInfo` as maps), choices filled in."""
+
+    def operations(self) -> dict[str, Operation]:
+        """Visible operations by name."""
+
+    def plugins(self) -> list[dict[str, Any]]:
+        """Plug-ins with state and reason."""
+
+    def models(self) -> list[dict[str, Any]]:
+        """Known checkpoints: present or downloadable, default marked."""
+
+    async def unload(self, model: str = "") -> None:
+        """Free the memory of a model (empty: of all)."""
+
+    async def pause(self) -> None:
+        """Start no further job until `resume`."""
+
+    async def resume(self) -> None:
+        """Go on after `pause`."""
+
+    async def clear(self) -> int:
+        """Cancel every queued job; returns how many."""
