@@ -6,7 +6,7 @@ Doors know nothing else of the core: they translate their bytes into these calls
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from acestep.api.operation import Operation
 
 
-class JobState(str, Enum):
+class JobState(StrEnum):
     """Where a job stands; the last four are terminal and never change again."""
 
     QUEUED = "queued"
@@ -33,7 +33,7 @@ class JobState(str, Enum):
 TERMINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED})
 
 
-class EventKind(str, Enum):
+class EventKind(StrEnum):
     """What an event tells; the last four are terminal, exactly one of them ends every job."""
 
     ACCEPTED = "accepted"
@@ -117,13 +117,17 @@ class Core(Protocol):
     def job(self, job: str) -> JobView:
         """One job. Raises `UnknownJob`."""
 
-    def jobs(self, *, states: frozenset[JobState] = frozenset(), search: str = "", limit: int = 100, before: str = "") -> list[JobView]:
+    def jobs(
+        self, *, states: frozenset[JobState] = frozenset(), search: str = "", limit: int = 100, before: str = ""
+    ) -> list[JobView]:
         """Jobs, newest first; ``search`` looks in id, operation and caption."""
 
     async def wait(self, job: str, after: int = -1, timeout: float = 30.0) -> list[Event]:
         """Events with a larger ``seq`` than ``after``, as soon as there is one or the time (s) is up."""
 
-    def subscribe(self, client: str, jobs: frozenset[str] = frozenset(), after: dict[str, int] | None = None) -> AsyncIterator[Event]:
+    def subscribe(
+        self, client: str, jobs: frozenset[str] = frozenset(), after: dict[str, int] | None = None
+    ) -> AsyncIterator[Event]:
         """Events of some jobs (empty: all jobs), beginning after the given seqs. Progress a slow reader has not taken is
         merged; terminal events are never dropped."""
 
