@@ -1,0 +1,63 @@
+"""Tempo from MIDI clock is steady under jitter and follows real changes."""
+
+import random
+
+import pytest
+
+from bridge.performance.midi_clock import MidiClock
+
+
+def feed(clock: MidiClock, bpm: float, ticks: int, *, start: float = 0.0, jitter: float = 0.0, seed: int = 1) -> float:
+    rng = random.Random(seed)
+    step = 60 / bpm / 24
+    for n in range(ticks):
+        clock.tick(start + n * step + rng.uniform(-jitter, jitter))
+    return start + ticks * step
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("bpm", [72.0, 120.0, 171.3])
+def test_five_milliseconds_of_jitter_leave_the_tempo_within_a_thousandth(bpm, seed):
+    clock = MidiClock()
+    now = feed(clock, bpm, 16 * 24, jitter=0.005, seed=seed)
+    assert clock.timeline(now).bpm == pytest.approx(bpm, rel=1e-3)
+
+
+def test_a_tempo_change_is_followed_within_two_beats():
+    clock = MidiClock()
+    now = feed(clock, 120, 16 * 24, jitter=0.001)
+    now = feed(clock, 90, 3 * 24, start=now, jitter=0.001, seed=2)
+    assert clock.timeline(now).bpm == pytest.approx(90, rel=0.01)
+
+
+def test_no_tempo_before_one_beat_and_none_after_the_clock_is_gone():
+    clock = MidiClock()
+    now = feed(clock, 120, 23)
+    assert clock.timeline(now) is None
+    clock.tick(now)
+    assert clock.timeline(now) is not None
+    assert clock.timeline(now + 1.5) is None
+
+
+def test_the_song_position_counts_from_start_and_stands_while_stopped():
+    clock = MidiClock()
+    now = feed(clock, 120, 48)
+    clock.start()
+    now = feed(clock, 120, 25, start=now)
+    assert clock.timeline(now).beat == pytest.approx(1.0)
+    clock.stop()
+    now = feed(clock, 120, 24, start=now)
+    timeline = clock.timeline(now)
+    assert (timeline.running, timeline.beat) == (False, pytest.approx(1.0))
+    clock.resume()
+    now = feed(clock, 120, 25, start=now)
+    assert clock.timeline(now).beat == pytest.approx(2.0)
+
+
+def test_a_song_position_pointer_moves_the_song():
+    clock = MidiClock()
+    now = feed(clock, 120, 24)
+    clock.song_position(64)
+    clock.resume()
+    now = feed(clock, 120, 1, start=now)
+    assert clock.timeline(now).beat == pytest.approx(16.0)
