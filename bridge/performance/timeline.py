@@ -91,8 +91,11 @@ def parse_grid(text: str, *, field: str = "quantise") -> Grid:
         return Grid(bars=1)
     found = _BARS.fullmatch(plain)
     if found is None:
-        raise BadRequest(f"{text!r} is no grid: now, beat, bar or '4 bars'", field=field,
-                         limits={"choices": ["now", "beat", "bar", "N bars"]})  # fmt: skip
+        raise BadRequest(
+            f"{text!r} is no grid: now, beat, bar or '4 bars'",
+            field=field,
+            limits={"choices": ["now", "beat", "bar", "N bars"]},
+        )
     return Grid(bars=int(found.group(1)))
 
 

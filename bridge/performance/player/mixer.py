@@ -38,8 +38,11 @@ class Slot:
             raise BadRequest("a slot needs audio of at least one sample", field="path")
         length = len(audio) if settings.length is None else settings.length
         if not 1 <= length <= len(audio):
-            raise BadRequest("the loop is longer than its audio", field="length",
-                             limits={"min": 1, "max": len(audio), "unit": "samples"})  # fmt: skip
+            raise BadRequest(
+                "the loop is longer than its audio",
+                field="length",
+                limits={"min": 1, "max": len(audio), "unit": "samples"},
+            )
         self.settings = settings
         self.audio = np.ascontiguousarray(audio, dtype=np.float32)
         self.period = length

@@ -51,8 +51,11 @@ class CaptureRing:
     def read(self, start: int, count: int) -> np.ndarray:
         """A copy of ``count`` frames from frame number ``start``. Raises `RegionOutside` if the ring does not hold them."""
         if count < 1 or start < self.start or start + count > self._end:
-            raise RegionOutside("the capture does not reach that far", field="bars",
-                                limits={"min": self.start, "max": self._end, "unit": "samples"})  # fmt: skip
+            raise RegionOutside(
+                "the capture does not reach that far",
+                field="bars",
+                limits={"min": self.start, "max": self._end, "unit": "samples"},
+            )
         copy = self._data[np.arange(start, start + count) % len(self._data)]
         if start < self.start:
             raise RegionOutside("the capture was overwritten while it was read", field="bars")

@@ -8,10 +8,17 @@ from bridge.performance.chords import CHORDS, NOTE_NAMES, name_chord, suggest_ke
 
 @pytest.mark.parametrize(
     ("notes", "name", "key"),
-    [([60, 64, 67], "C", "C major"), ([66, 69, 73], "F#m", "F# minor"), ([57, 60, 64, 67], "Am7", "A minor"),
-     ([60, 64, 67, 69], "C6", "C major"), ([64, 67, 72], "C", "C major"), ([48, 60, 64, 67], "C", "C major"), ([60, 61], "", ""),
-     ([], "", "")],
-)  # fmt: skip
+    [
+        ([60, 64, 67], "C", "C major"),
+        ([66, 69, 73], "F#m", "F# minor"),
+        ([57, 60, 64, 67], "Am7", "A minor"),
+        ([60, 64, 67, 69], "C6", "C major"),
+        ([64, 67, 72], "C", "C major"),
+        ([48, 60, 64, 67], "C", "C major"),
+        ([60, 61], "", ""),
+        ([], "", ""),
+    ],
+)
 def test_notes_name_their_chord_and_key(notes, name, key):
     assert (name_chord(notes), suggest_key(notes)) == (name, key)
 

@@ -92,9 +92,13 @@ def test_gain_is_per_slot_and_a_mono_card_hears_the_mean():
 
 @pytest.mark.parametrize(
     "call",
-    [lambda m: m.launch(5, 0), lambda m: m.load(64, Slot(ramp(1), SlotSettings())), lambda m: Slot(ramp(0), SlotSettings()),
-     lambda m: Slot(ramp(4), SlotSettings(length=5))],
-)  # fmt: skip
+    [
+        lambda m: m.launch(5, 0),
+        lambda m: m.load(64, Slot(ramp(1), SlotSettings())),
+        lambda m: Slot(ramp(0), SlotSettings()),
+        lambda m: Slot(ramp(4), SlotSettings(length=5)),
+    ],
+)
 def test_what_cannot_be_played_is_refused(call):
     with pytest.raises(BadRequest):
         call(Mixer())

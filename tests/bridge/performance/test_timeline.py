@@ -16,9 +16,17 @@ def test_beat_and_clock_are_inverse(bpm, clock, beat):
 
 @pytest.mark.parametrize(
     ("grid", "metre", "beat", "expected"),
-    [("now", Metre(), 3.3, 3.3), ("beat", Metre(), 3.3, 4), ("bar", Metre(), 3.3, 4), ("bar", Metre(), 4.0, 4),
-     ("bar", Metre(6, 8), 3.3, 6), ("bar", Metre(3, 4), 3.3, 6), ("4 bars", Metre(), 17.0, 32), ("2 bars", Metre(3, 4), 0.1, 6)],
-)  # fmt: skip
+    [
+        ("now", Metre(), 3.3, 3.3),
+        ("beat", Metre(), 3.3, 4),
+        ("bar", Metre(), 3.3, 4),
+        ("bar", Metre(), 4.0, 4),
+        ("bar", Metre(6, 8), 3.3, 6),
+        ("bar", Metre(3, 4), 3.3, 6),
+        ("4 bars", Metre(), 17.0, 32),
+        ("2 bars", Metre(3, 4), 0.1, 6),
+    ],
+)
 def test_the_next_boundary_lies_on_the_grid(grid, metre, beat, expected):
     timeline = Timeline(bpm=60, anchor=100.0, beat=beat, metre=metre)
     assert timeline.boundary(100.0, parse_grid(grid)) == pytest.approx(expected)
