@@ -83,9 +83,12 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
     draft = _parse(registry, found, dict(request))
     notes: list[str] = []
     if not 1 <= len(draft.stages) <= limits.MAX_STAGES:
-        raise BadRequest(f"a job has 1 to {limits.MAX_STAGES} stages", field="stages", limits={"max": limits.MAX_STAGES})
-    stages = tuple(_resolve_stage(registry, stage, index, draft.output.variants, notes)
-                   for index, stage in enumerate(draft.stages))  # fmt: skip
+        raise BadRequest(
+            f"a job has 1 to {limits.MAX_STAGES} stages", field="stages", limits={"max": limits.MAX_STAGES}
+        )
+    stages = tuple(
+        _resolve_stage(registry, stage, index, draft.output.variants, notes) for index, stage in enumerate(draft.stages)
+    )
     conditioning = _resolve_conditioning(registry, draft.conditioning)
     source, facts = _resolve_source(draft, world)
     plans = tuple(_plan(registry, stage, facts, world.model(stage.params.model)) for stage in stages)
@@ -121,8 +124,13 @@ def _parse_flat(registry: Registry, operation: Operation, request: dict[str, Any
     if stage.source != "none":
         selection = _pick(SelectionFields, flat)
     params = stage.Params(**{name: flat[name] for name in own})
-    return _Draft(stages=[Stage(stage.name, params)], conditioning=_pick(Conditioning, flat), output=_pick(Output, flat),
-                  source=None, selection=selection)  # fmt: skip
+    return _Draft(
+        stages=[Stage(stage.name, params)],
+        conditioning=_pick(Conditioning, flat),
+        output=_pick(Output, flat),
+        source=None,
+        selection=selection,
+    )
 
 
 def _pick(schema: type[Any], flat: dict[str, Any]) -> Any:
@@ -131,7 +139,9 @@ def _pick(schema: type[Any], flat: dict[str, Any]) -> Any:
 
 def _parse_chain(registry: Registry, request: RenderRequest) -> _Draft:
     if request.format != FORMAT or request.version > VERSION:
-        raise BadPreset(f"{request.format} version {request.version} is not a render this version reads", field="format")
+        raise BadPreset(
+            f"{request.format} version {request.version} is not a render this version reads", field="format"
+        )
     stages = []
     for index, entry in enumerate(request.stages):
         fields = dict(entry)
@@ -157,7 +167,11 @@ def _inside(place: str, check: Callable[[], Any]) -> Any:
         raise
 
 
-_NAMERS: dict[str, Callable[..., str]] = {"tracks": music.track_name, "keys": music.key_name, "metres": music.metre_name}
+_NAMERS: dict[str, Callable[..., str]] = {
+    "tracks": music.track_name,
+    "keys": music.key_name,
+    "metres": music.metre_name,
+}
 
 
 def _resolve_names(registry: Registry, value: Any) -> Any:
@@ -201,7 +215,9 @@ def _resolve_stage(registry: Registry, stage: Stage, index: int, variants: int, 
     if stage.params.sampler != params.sampler:
         notes.append(f"sampler {stage.params.sampler} runs as {params.sampler}")
     if params.input is not None and params.input >= index:
-        raise BadPreset(f"stage {index} names stage {params.input}, which is not before it", field=f"stages[{index}].input")
+        raise BadPreset(
+            f"stage {index} names stage {params.input}, which is not before it", field=f"stages[{index}].input"
+        )
     if params.guidance_start > params.guidance_end:
         raise BadRequest("guidance_start lies above guidance_end", field="guidance_start")
     _check_timesteps(params.timesteps)
@@ -213,16 +229,27 @@ def _check_timesteps(timesteps: list[float] | None) -> None:
     if timesteps is None:
         return
     falling = all(a > b for a, b in itertools.pairwise(timesteps))
-    if not timesteps or not falling or not 0 < timesteps[0] <= 1 or timesteps[-1] < 0 or len(timesteps) > limits.MAX_STEPS + 1:
-        raise BadRequest("timesteps fall strictly, from at most 1 to at least 0", field="timesteps",
-                         limits={"min": 0, "max": 1, "max_length": limits.MAX_STEPS + 1})  # fmt: skip
+    if (
+        not timesteps
+        or not falling
+        or not 0 < timesteps[0] <= 1
+        or timesteps[-1] < 0
+        or len(timesteps) > limits.MAX_STEPS + 1
+    ):
+        raise BadRequest(
+            "timesteps fall strictly, from at most 1 to at least 0",
+            field="timesteps",
+            limits={"min": 0, "max": 1, "max_length": limits.MAX_STEPS + 1},
+        )
 
 
 def _seeds(params: StageParams, variants: int) -> list[int]:
     """A seed per variant: the given ones in order, the rest random, all written into the request."""
     given = list(params.seeds or []) or ([params.seed] if params.seed >= 0 else [])
     if any(not -1 <= seed <= limits.MAX_SEED for seed in given):
-        raise BadRequest("seeds are 0 to 4294967295, -1 for random", field="seeds", limits={"min": -1, "max": limits.MAX_SEED})
+        raise BadRequest(
+            "seeds are 0 to 4294967295, -1 for random", field="seeds", limits={"min": -1, "max": limits.MAX_SEED}
+        )
     filled = [*given, *[-1] * variants][:variants]
     source = random.SystemRandom()
     return [seed if seed >= 0 else source.randint(0, limits.MAX_SEED) for seed in filled]
@@ -231,26 +258,42 @@ def _seeds(params: StageParams, variants: int) -> list[int]:
 def _resolve_source(draft: _Draft, world: World) -> tuple[Source | None, SourceFacts | None]:
     source, selection = draft.source, draft.selection
     if selection is not None and (selection.source or selection.upload or selection.source_latent):
-        source = Source(path=selection.source, upload=selection.upload, latent=selection.source_latent,
-                        context=selection.context)  # fmt: skip
+        source = Source(
+            path=selection.source, upload=selection.upload, latent=selection.source_latent, context=selection.context
+        )
     if source is None:
         return None, None
     if sum(bool(place) for place in (source.path, source.upload, source.latent)) != 1:
         raise BadRequest("name exactly one source: a file, an upload or a stored latent", field="source")
     facts = world.probe(source)
     if facts.channels > limits.MAX_CHANNELS:
-        raise UnsupportedChannels(f"the source has {facts.channels} channels; mono and stereo are accepted", field="source",
-                                  limits={"max": limits.MAX_CHANNELS})  # fmt: skip
+        raise UnsupportedChannels(
+            f"the source has {facts.channels} channels; mono and stereo are accepted",
+            field="source",
+            limits={"max": limits.MAX_CHANNELS},
+        )
     if selection is not None:
         source = _region_in_samples(source, selection, facts)
     start = source.start
     length = source.length if source.length is not None else facts.frames - start
     if length < 1:
-        raise RegionOutside("the region is empty or begins at or after the end of the source", field="start",
-                            limits={"frames": facts.frames})  # fmt: skip
-    source = msgspec.structs.replace(source, start=start, length=length, fingerprint=source.fingerprint or facts.fingerprint)
-    return source, SourceFacts(rate=facts.rate, channels=facts.channels, frames=facts.frames, start=start, length=length,
-                               subtype=facts.subtype, format=facts.format)  # fmt: skip
+        raise RegionOutside(
+            "the region is empty or begins at or after the end of the source",
+            field="start",
+            limits={"frames": facts.frames},
+        )
+    source = msgspec.structs.replace(
+        source, start=start, length=length, fingerprint=source.fingerprint or facts.fingerprint
+    )
+    return source, SourceFacts(
+        rate=facts.rate,
+        channels=facts.channels,
+        frames=facts.frames,
+        start=start,
+        length=length,
+        subtype=facts.subtype,
+        format=facts.format,
+    )
 
 
 def _region_in_samples(source: Source, selection: SelectionFields, facts: AudioFacts) -> Source:
@@ -259,8 +302,11 @@ def _region_in_samples(source: Source, selection: SelectionFields, facts: AudioF
     first = 0 if start is None else start
     last = facts.frames if end is None else end
     if last <= first:
-        raise RegionOutside(f"the region ends at sample {last}, at or before its start {first}", field="end",
-                            limits={"frames": facts.frames})  # fmt: skip
+        raise RegionOutside(
+            f"the region ends at sample {last}, at or before its start {first}",
+            field="end",
+            limits={"frames": facts.frames},
+        )
     return msgspec.structs.replace(source, start=first, length=last - first)
 
 
@@ -284,8 +330,11 @@ def _check_region(plans: tuple[Plan, ...], facts: SourceFacts | None) -> None:
         return
     seconds = facts.length / facts.rate
     if seconds > limits.MAX_DURATION:
-        raise TooLarge(f"a region of {seconds:.1f} s is over the limit of {limits.MAX_DURATION:.0f} s", field="end",
-                       limits={"max": limits.MAX_DURATION, "unit": "s"})  # fmt: skip
+        raise TooLarge(
+            f"a region of {seconds:.1f} s is over the limit of {limits.MAX_DURATION:.0f} s",
+            field="end",
+            limits={"max": limits.MAX_DURATION, "unit": "s"},
+        )
     inside = facts.start >= 0 and facts.start + facts.length <= facts.frames
     if not inside and not any(plan.extend for plan in plans):
         raise RegionOutside(
@@ -300,15 +349,21 @@ def _resolve_output(output: Output, plans: tuple[Plan, ...], facts: SourceFacts 
     returns = output.returns if output.returns else [last.returns[0]]
     for role in returns:
         if role not in last.returns:
-            raise BadRequest(f"this operation returns {', '.join(last.returns)}, not {role}", field="returns",
-                             limits={"choices": list(last.returns)})  # fmt: skip
+            raise BadRequest(
+                f"this operation returns {', '.join(last.returns)}, not {role}",
+                field="returns",
+                limits={"choices": list(last.returns)},
+            )
     rate = output.rate or (facts.rate if facts is not None else limits.CODEC_RATE)
     length = output.length
     if any(plan.length is Length.REQUEST for plan in plans):
         length = length if length is not None else samples(_default_duration(wish, facts), rate)
         if not 1 <= length <= samples(limits.MAX_DURATION, rate):
-            raise TooLarge(f"a part has 1 sample to {limits.MAX_DURATION:.0f} s", field="duration",
-                           limits={"min_samples": 1, "max": limits.MAX_DURATION, "unit": "s"})  # fmt: skip
+            raise TooLarge(
+                f"a part has 1 sample to {limits.MAX_DURATION:.0f} s",
+                field="duration",
+                limits={"min_samples": 1, "max": limits.MAX_DURATION, "unit": "s"},
+            )
     if "span" in returns:
         _check_span(output, facts)
     channels = output.channels or (facts.channels if facts is not None else 2)
@@ -329,7 +384,13 @@ def _check_span(output: Output, facts: SourceFacts | None) -> None:
     if facts is None or output.span_start is None or output.span_end is None:
         raise BadRequest("a span needs span_start and span_end", field="span_start")
     covered = output.span_start <= facts.start and output.span_end >= facts.start + facts.length
-    if not covered or output.span_start < min(0, facts.start) or output.span_end > max(facts.frames, facts.start + facts.length):
-        raise RegionOutside("a span covers the region and stays inside the source", field="span_start",
-                            limits={"min": 0, "max": facts.frames, "unit": "samples"})  # fmt: skip
-
+    if (
+        not covered
+        or output.span_start < min(0, facts.start)
+        or output.span_end > max(facts.frames, facts.start + facts.length)
+    ):
+        raise RegionOutside(
+            "a span covers the region and stays inside the source",
+            field="span_start",
+            limits={"min": 0, "max": facts.frames, "unit": "samples"},
+        )

@@ -7,28 +7,74 @@ import difflib
 from acestep.api.errors import BadRequest, UnknownName
 
 TRACKS = (
-    "woodwinds", "brass", "fx", "synth", "strings", "percussion",
-    "keyboard", "guitar", "bass", "drums", "backing_vocals", "vocals",
-)  # fmt: skip
+    "woodwinds",
+    "brass",
+    "fx",
+    "synth",
+    "strings",
+    "percussion",
+    "keyboard",
+    "guitar",
+    "bass",
+    "drums",
+    "backing_vocals",
+    "vocals",
+)
 """The twelve stem classes of the model."""
 
 TRACK_ALIASES = {
-    "wind": "woodwinds", "winds": "woodwinds", "woodwind": "woodwinds", "flute": "woodwinds", "sax": "woodwinds",
-    "horns": "brass", "horn": "brass", "trumpet": "brass",
-    "effects": "fx", "sfx": "fx", "effect": "fx",
-    "synths": "synth", "synthesizer": "synth", "synthesiser": "synth", "lead": "synth", "pad": "synth",
-    "string": "strings", "violin": "strings", "orchestra": "strings",
-    "perc": "percussion", "shaker": "percussion",
-    "keys": "keyboard", "keyboards": "keyboard", "piano": "keyboard", "organ": "keyboard", "ep": "keyboard",
-    "guitars": "guitar", "gtr": "guitar", "acoustic_guitar": "guitar", "electric_guitar": "guitar",
-    "bass_guitar": "bass", "basses": "bass",
-    "drum": "drums", "kit": "drums", "drum_kit": "drums", "beat": "drums",
-    "bv": "backing_vocals", "bvs": "backing_vocals", "bgv": "backing_vocals", "bgvs": "backing_vocals",
-    "backing": "backing_vocals", "backing_vocal": "backing_vocals", "choir": "backing_vocals",
-    "background_vocals": "backing_vocals", "harmonies": "backing_vocals",
-    "vocal": "vocals", "vox": "vocals", "voice": "vocals", "lead_vocals": "vocals", "lead_vocal": "vocals",
+    "wind": "woodwinds",
+    "winds": "woodwinds",
+    "woodwind": "woodwinds",
+    "flute": "woodwinds",
+    "sax": "woodwinds",
+    "horns": "brass",
+    "horn": "brass",
+    "trumpet": "brass",
+    "effects": "fx",
+    "sfx": "fx",
+    "effect": "fx",
+    "synths": "synth",
+    "synthesizer": "synth",
+    "synthesiser": "synth",
+    "lead": "synth",
+    "pad": "synth",
+    "string": "strings",
+    "violin": "strings",
+    "orchestra": "strings",
+    "perc": "percussion",
+    "shaker": "percussion",
+    "keys": "keyboard",
+    "keyboards": "keyboard",
+    "piano": "keyboard",
+    "organ": "keyboard",
+    "ep": "keyboard",
+    "guitars": "guitar",
+    "gtr": "guitar",
+    "acoustic_guitar": "guitar",
+    "electric_guitar": "guitar",
+    "bass_guitar": "bass",
+    "basses": "bass",
+    "drum": "drums",
+    "kit": "drums",
+    "drum_kit": "drums",
+    "beat": "drums",
+    "bv": "backing_vocals",
+    "bvs": "backing_vocals",
+    "bgv": "backing_vocals",
+    "bgvs": "backing_vocals",
+    "backing": "backing_vocals",
+    "backing_vocal": "backing_vocals",
+    "choir": "backing_vocals",
+    "background_vocals": "backing_vocals",
+    "harmonies": "backing_vocals",
+    "vocal": "vocals",
+    "vox": "vocals",
+    "voice": "vocals",
+    "lead_vocals": "vocals",
+    "lead_vocal": "vocals",
     "singer": "vocals",
-}  # fmt: skip
+}
 """Names musicians give their tracks -> the model's class."""
 
 NOTES = tuple(letter + accidental for letter in "ABCDEFG" for accidental in ("", "#", "b", "♯", "♭"))
@@ -71,11 +117,15 @@ def key_name(text: str, *, field: str = "key") -> str:
     head, _, tail = plain.partition(" ")
     if not tail:
         head, tail = (head[:-1], "minor") if head.endswith("m") and len(head) > 1 else (head, "major")
-    mode = {"maj": "major", "min": "minor", "m": "minor", "dur": "major", "moll": "minor"}.get(tail.lower(), tail.lower())
+    mode = {"maj": "major", "min": "minor", "m": "minor", "dur": "major", "moll": "minor"}.get(
+        tail.lower(), tail.lower()
+    )
     candidate = f"{head[:1].upper()}{head[1:]} {mode}"
     if candidate in KEYS:
         return candidate
-    raise BadRequest(f"{text!r} is no key the model knows, like 'F# minor'", field=field, limits={"choices": list(KEYS)})
+    raise BadRequest(
+        f"{text!r} is no key the model knows, like 'F# minor'", field=field, limits={"choices": list(KEYS)}
+    )
 
 
 def metre_name(text: str, *, field: str = "time_signature") -> str:

@@ -155,7 +155,8 @@ class Registry:
             raise UnknownOperation(f"there is no operation {name!r}", limits={"choices": sorted(self.visible())})
         if found.feature and found.feature not in self.features:
             raise FeatureDisabled(
-                f"{name} is experimental; enable the feature {found.feature!r} in the settings to use it", field="operation"
+                f"{name} is experimental; enable the feature {found.feature!r} in the settings to use it",
+                field="operation",
             )
         return found
 
@@ -185,7 +186,11 @@ class Registry:
 
     def choices(self, table: str) -> list[str]:
         """The allowed values of a field that was declared with ``choices=table`` (models are the caller's to add)."""
-        tables: dict[str, Iterable[str]] = {"samplers": self.samplers, "schedules": self.schedules, "guidance": self.guidance}
+        tables: dict[str, Iterable[str]] = {
+            "samplers": self.samplers,
+            "schedules": self.schedules,
+            "guidance": self.guidance,
+        }
         if table in tables:
             return ["auto", *sorted(tables[table])]
         return RUNTIME_CHOICES.get(table, [])
@@ -227,7 +232,9 @@ class _Candidate(msgspec.Struct, frozen=True):
 def _candidates(folder: Path | None, entry_points: bool) -> Iterator[_Candidate]:
     if entry_points:
         found = importlib.metadata.entry_points(group=hooks.ENTRY_POINT_GROUP)
-        for point in sorted(found, key=lambda point: (point.dist is None or point.dist.name != "acestep-bridge", point.name)):
+        for point in sorted(
+            found, key=lambda point: (point.dist is None or point.dist.name != "acestep-bridge", point.name)
+        ):
             distribution = point.dist
             origin = "" if distribution is None else distribution.name
             yield _Candidate(point.name, origin, "" if distribution is None else distribution.version, point)
@@ -266,8 +273,14 @@ class _Draft:
         self._check_name("stages", stage.name)
         self._check_name("operations", stage.name)
         self._pending.append(("stages", self._registry.stages, stage))
-        operation = Operation(name=stage.name, summary=stage.summary, schema=flat_schema(stage), since=stage.since,
-                              feature=stage.feature, stage=stage.name)  # fmt: skip
+        operation = Operation(
+            name=stage.name,
+            summary=stage.summary,
+            schema=flat_schema(stage),
+            since=stage.since,
+            feature=stage.feature,
+            stage=stage.name,
+        )
         self._pending.append(("operations", self._registry.operations, operation))
 
     def add_operation(self, operation: Operation) -> None:
@@ -283,7 +296,9 @@ class _Draft:
 
     def _check_clash(self, kind: str, name: str) -> None:
         owner = self._registry._owners.get((kind, name))
-        if owner is None and any(k == kind and name in (e.name, *getattr(e, "aliases", ())) for k, _, e in self._pending):
+        if owner is None and any(
+            k == kind and name in (e.name, *getattr(e, "aliases", ())) for k, _, e in self._pending
+        ):
             owner = self._owner
         if owner is not None:
             raise NameClash(f"{self._owner} and {owner} both register {kind} {name!r}")

@@ -22,41 +22,73 @@ class Conditioning(Request):
 
     caption: Annotated[
         str,
-        param("What it should sound like: genre, mood, instruments.", max_length=limits.MAX_CAPTION,
-              example="warm lofi house, rhodes, brushed drums"),
-    ] = ""  # fmt: skip
+        param(
+            "What it should sound like: genre, mood, instruments.",
+            max_length=limits.MAX_CAPTION,
+            example="warm lofi house, rhodes, brushed drums",
+        ),
+    ] = ""
     lyrics: Annotated[
         str,
-        param("Lyrics with [Verse]-style tags; empty for instrumental music.", max_length=limits.MAX_LYRICS,
-              group="lyrics"),
-    ] = ""  # fmt: skip
+        param(
+            "Lyrics with [Verse]-style tags; empty for instrumental music.",
+            max_length=limits.MAX_LYRICS,
+            group="lyrics",
+        ),
+    ] = ""
     language: Annotated[str, param("Language code of the lyrics.", choices="languages", group="lyrics")] = "unknown"
-    instrumental: Annotated[bool, param("Ask for music without vocals even if lyrics are given.", group="lyrics")] = False
-    bpm: Annotated[
-        float,
-        param("Tempo. Fractions are allowed: the model sees the rounded value, new parts are conformed.", unit="bpm",
-              ge=limits.BPM_RANGE[0], le=limits.BPM_RANGE[1], group="music", example=120.0),
-    ] | None = None  # fmt: skip
+    instrumental: Annotated[bool, param("Ask for music without vocals even if lyrics are given.", group="lyrics")] = (
+        False
+    )
+    bpm: (
+        Annotated[
+            float,
+            param(
+                "Tempo. Fractions are allowed: the model sees the rounded value, new parts are conformed.",
+                unit="bpm",
+                ge=limits.BPM_RANGE[0],
+                le=limits.BPM_RANGE[1],
+                group="music",
+                example=120.0,
+            ),
+        ]
+        | None
+    ) = None
     key: Annotated[str, param("Key such as 'F# minor'.", choices="keys", group="music", example="A minor")] = ""
     time_signature: Annotated[str, param("Metre: 2, 3, 4 or 6 (or 4/4 ...).", choices="metres", group="music")] = ""
-    duration: Annotated[
-        float,
-        param("Length in seconds where nothing else fixes it; a length in samples wins.", unit="s", ge=0.0,
-              le=limits.MAX_DURATION, group="music"),
-    ] | None = None  # fmt: skip
+    duration: (
+        Annotated[
+            float,
+            param(
+                "Length in seconds where nothing else fixes it; a length in samples wins.",
+                unit="s",
+                ge=0.0,
+                le=limits.MAX_DURATION,
+                group="music",
+            ),
+        ]
+        | None
+    ) = None
     reference: Annotated[
         str,
         param("Audio file whose timbre the result should take on.", max_length=limits.MAX_PATH, group="audio"),
-    ] = ""  # fmt: skip
-    audio_codes: Annotated[
-        list[int], param("Semantic codes at 5 Hz (0 to 63999), as the planner makes them.", group="audio")
-    ] | None = None
+    ] = ""
+    audio_codes: (
+        Annotated[list[int], param("Semantic codes at 5 Hz (0 to 63999), as the planner makes them.", group="audio")]
+        | None
+    ) = None
     guide: Annotated[
         str,
-        param("Rhythm and harmony to follow: 'beat', a chord line such as 'Am F C G', or the path of a MIDI file.",
-              max_length=limits.MAX_PATH, group="music", example="Am F C G"),
-    ] = ""  # fmt: skip
-    thinking: Annotated[bool, param("Let the planner fill in what is not given (generate only).", group="planner")] = False
+        param(
+            "Rhythm and harmony to follow: 'beat', a chord line such as 'Am F C G', or the path of a MIDI file.",
+            max_length=limits.MAX_PATH,
+            group="music",
+            example="Am F C G",
+        ),
+    ] = ""
+    thinking: Annotated[bool, param("Let the planner fill in what is not given (generate only).", group="planner")] = (
+        False
+    )
 
 
 class Source(Request):
@@ -69,10 +101,17 @@ class Source(Request):
     length: Annotated[int, param("Length of the region; none: to the end.", unit="samples", ge=1)] | None = None
     context: Annotated[
         float,
-        param("Audio a side that is read besides the region.", unit="s", ge=0.0, le=limits.MAX_CONTEXT_SECONDS,
-              group="advanced"),
-    ] = limits.CONTEXT_SECONDS  # fmt: skip
-    fingerprint: Annotated[str, param("Size, time and hash of the read window; set by the daemon.", group="internal")] = ""
+        param(
+            "Audio a side that is read besides the region.",
+            unit="s",
+            ge=0.0,
+            le=limits.MAX_CONTEXT_SECONDS,
+            group="advanced",
+        ),
+    ] = limits.CONTEXT_SECONDS
+    fingerprint: Annotated[
+        str, param("Size, time and hash of the read window; set by the daemon.", group="internal")
+    ] = ""
 
 
 Role = Literal["patch", "span", "whole", "part", "stem", "residual", "latent"]
@@ -83,35 +122,50 @@ complete source with the edit in it, *part* newly made audio, *stem* an extracte
 class Output(Request):
     """Which files to return, and how they are written."""
 
-    returns: Annotated[
-        list[Role], param("Files to return; none: what the operation returns by itself.", group="output")
-    ] | None = None
+    returns: (
+        Annotated[list[Role], param("Files to return; none: what the operation returns by itself.", group="output")]
+        | None
+    ) = None
     variants: Annotated[int, param("Number of results with different seeds.", ge=1, le=limits.MAX_VARIANTS)] = 1
-    length: Annotated[
-        int, param("Exact length of a new part, at `rate`.", unit="samples", ge=1, group="output")
-    ] | None = None
-    rate: Annotated[
-        int,
-        param("Sample rate of new parts; none: the source's, else 48000.", unit="Hz", ge=limits.RATES[0],
-              le=limits.RATES[1], group="output"),
-    ] | None = None  # fmt: skip
-    channels: Annotated[Literal[1, 2], param("Channels of new parts; none: the source's, else 2.", group="output")] | None = None
+    length: (
+        Annotated[int, param("Exact length of a new part, at `rate`.", unit="samples", ge=1, group="output")] | None
+    ) = None
+    rate: (
+        Annotated[
+            int,
+            param(
+                "Sample rate of new parts; none: the source's, else 48000.",
+                unit="Hz",
+                ge=limits.RATES[0],
+                le=limits.RATES[1],
+                group="output",
+            ),
+        ]
+        | None
+    ) = None
+    channels: (
+        Annotated[Literal[1, 2], param("Channels of new parts; none: the source's, else 2.", group="output")] | None
+    ) = None
     format: Annotated[
         Literal["wav24", "wav32f", "flac24", "flac16"], param("File format of new parts.", group="output")
     ] = "wav24"
     folder: Annotated[
         str,
-        param("Folder for copies of the results, inside the allowed roots; empty: library only.",
-              max_length=limits.MAX_PATH, group="output"),
-    ] = ""  # fmt: skip
+        param(
+            "Folder for copies of the results, inside the allowed roots; empty: library only.",
+            max_length=limits.MAX_PATH,
+            group="output",
+        ),
+    ] = ""
     name: Annotated[str, param("Stem of the file names.", max_length=80, group="output")] = ""
     span_start: Annotated[int, param("First sample of a span.", unit="samples", group="output")] | None = None
     span_end: Annotated[int, param("Sample after the last of a span.", unit="samples", group="output")] | None = None
     crossfade: Annotated[
         float,
-        param("Splice crossfade outside each region edge.", unit="ms", ge=0.0, le=limits.MAX_CROSSFADE_MS,
-              group="output"),
-    ] = limits.CROSSFADE_MS  # fmt: skip
+        param(
+            "Splice crossfade outside each region edge.", unit="ms", ge=0.0, le=limits.MAX_CROSSFADE_MS, group="output"
+        ),
+    ] = limits.CROSSFADE_MS
 
 
 class StageParams(Request):
@@ -121,33 +175,54 @@ class StageParams(Request):
     """
 
     model: Annotated[str, param("Checkpoint to use; empty: the default one.", choices="models", group="model")] = ""
-    steps: Annotated[int, param("Denoising steps; none: the variant's.", ge=1, le=limits.MAX_STEPS, group="sampling")] | None = None
+    steps: (
+        Annotated[int, param("Denoising steps; none: the variant's.", ge=1, le=limits.MAX_STEPS, group="sampling")]
+        | None
+    ) = None
     sampler: Annotated[str, param("Solver.", choices="samplers", group="sampling")] = "auto"
     schedule: Annotated[str, param("Spacing of the timesteps.", choices="schedules", group="sampling")] = "auto"
-    shift: Annotated[float, param("Timestep shift; none: the variant's.", ge=0.1, le=20.0, group="sampling")] | None = None
+    shift: Annotated[float, param("Timestep shift; none: the variant's.", ge=0.1, le=20.0, group="sampling")] | None = (
+        None
+    )
     timesteps: Annotated[list[float], param("Explicit timesteps from 1 towards 0.", group="sampling")] | None = None
     guidance: Annotated[str, param("Guidance method.", choices="guidance", group="guidance")] = "auto"
-    guidance_scale: Annotated[
-        float, param("Guidance strength; 1 is off; none: the variant's.", ge=1.0, le=30.0, group="guidance")
-    ] | None = None
-    guidance_start: Annotated[float, param("Lowest timestep at which guidance acts.", ge=0.0, le=1.0, group="guidance")] = 0.0
-    guidance_end: Annotated[float, param("Highest timestep at which guidance acts.", ge=0.0, le=1.0, group="guidance")] = 1.0
-    seed: Annotated[int, param("Seed of the first result; -1: random.", ge=-1, le=limits.MAX_SEED, group="sampling")] = -1
+    guidance_scale: (
+        Annotated[float, param("Guidance strength; 1 is off; none: the variant's.", ge=1.0, le=30.0, group="guidance")]
+        | None
+    ) = None
+    guidance_start: Annotated[
+        float, param("Lowest timestep at which guidance acts.", ge=0.0, le=1.0, group="guidance")
+    ] = 0.0
+    guidance_end: Annotated[
+        float, param("Highest timestep at which guidance acts.", ge=0.0, le=1.0, group="guidance")
+    ] = 1.0
+    seed: Annotated[
+        int, param("Seed of the first result; -1: random.", ge=-1, le=limits.MAX_SEED, group="sampling")
+    ] = -1
     seeds: Annotated[list[int], param("A seed per result; missing ones are random.", group="sampling")] | None = None
     velocity_limit: Annotated[
-        float, param("Limit of the velocity's norm relative to the latent's; 0 is off.", ge=0.0, le=10.0, group="advanced")
+        float,
+        param("Limit of the velocity's norm relative to the latent's; 0 is off.", ge=0.0, le=10.0, group="advanced"),
     ] = 0.0
     velocity_average: Annotated[
         float, param("Weight of the previous velocity in a running mean; 0 is off.", ge=0.0, le=0.95, group="advanced")
     ] = 0.0
     preview: Annotated[bool, param("Decode this stage too when it is not the last.", group="output")] = False
-    checkpoint_step: Annotated[int, param("Step after which the state is stored.", ge=1, group="advanced")] | None = None
+    checkpoint_step: Annotated[int, param("Step after which the state is stored.", ge=1, group="advanced")] | None = (
+        None
+    )
     memory: Annotated[
         Literal["keep", "offload", "unload"], param("What happens to the model after the stage.", group="model")
     ] = "keep"
-    input: Annotated[int, param("Index of the stage it continues; none: the one before.", ge=0, group="chain")] | None = None
-    caption: Annotated[str, param("Caption of this stage alone.", max_length=limits.MAX_CAPTION, group="chain")] | None = None
-    lyrics: Annotated[str, param("Lyrics of this stage alone.", max_length=limits.MAX_LYRICS, group="chain")] | None = None
+    input: (
+        Annotated[int, param("Index of the stage it continues; none: the one before.", ge=0, group="chain")] | None
+    ) = None
+    caption: (
+        Annotated[str, param("Caption of this stage alone.", max_length=limits.MAX_CAPTION, group="chain")] | None
+    ) = None
+    lyrics: Annotated[str, param("Lyrics of this stage alone.", max_length=limits.MAX_LYRICS, group="chain")] | None = (
+        None
+    )
 
 
 CHAIN_FIELDS = frozenset({"input", "caption", "lyrics"})
@@ -161,16 +236,32 @@ class SelectionFields(Request):
         str, param("Audio file to work on.", max_length=limits.MAX_PATH, group="source", example="/home/me/song.wav")
     ] = ""
     upload: Annotated[str, param("Id of an uploaded file, instead of a path.", max_length=64, group="source")] = ""
-    source_latent: Annotated[str, param("Id of a stored latent, instead of audio.", max_length=128, group="source")] = ""
-    start: Annotated[int, param("First sample of the region.", unit="samples", group="source", example=384000)] | None = None
-    end: Annotated[int, param("Sample after the last of the region.", unit="samples", group="source", example=768000)] | None = None
-    start_seconds: Annotated[float, param("Start of the region, instead of samples.", unit="s", group="source")] | None = None
-    end_seconds: Annotated[float, param("End of the region, instead of samples.", unit="s", group="source")] | None = None
+    source_latent: Annotated[str, param("Id of a stored latent, instead of audio.", max_length=128, group="source")] = (
+        ""
+    )
+    start: (
+        Annotated[int, param("First sample of the region.", unit="samples", group="source", example=384000)] | None
+    ) = None
+    end: (
+        Annotated[int, param("Sample after the last of the region.", unit="samples", group="source", example=768000)]
+        | None
+    ) = None
+    start_seconds: (
+        Annotated[float, param("Start of the region, instead of samples.", unit="s", group="source")] | None
+    ) = None
+    end_seconds: Annotated[float, param("End of the region, instead of samples.", unit="s", group="source")] | None = (
+        None
+    )
     context: Annotated[
         float,
-        param("Audio a side that is read besides the region.", unit="s", ge=0.0, le=limits.MAX_CONTEXT_SECONDS,
-              group="advanced"),
-    ] = limits.CONTEXT_SECONDS  # fmt: skip
+        param(
+            "Audio a side that is read besides the region.",
+            unit="s",
+            ge=0.0,
+            le=limits.MAX_CONTEXT_SECONDS,
+            group="advanced",
+        ),
+    ] = limits.CONTEXT_SECONDS
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -209,6 +300,10 @@ def samples(seconds: float, rate: int) -> int:
     return int((seconds * rate + 0.5) // 1)
 
 
-RUNTIME_CHOICES = {"languages": list(music.LANGUAGES), "keys": list(music.KEYS), "metres": list(music.METRES),
-                   "tracks": list(music.TRACKS)}  # fmt: skip
+RUNTIME_CHOICES = {
+    "languages": list(music.LANGUAGES),
+    "keys": list(music.KEYS),
+    "metres": list(music.METRES),
+    "tracks": list(music.TRACKS),
+}
 """Fixed tables that fields refer to with ``choices=``; the registry adds samplers, schedules, guidance and models."""

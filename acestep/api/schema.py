@@ -182,8 +182,14 @@ def _bad_request(text: str, schema: type[msgspec.Struct]) -> BadRequest:
     info = known.get(re.split(r"[.\[]", path)[0]) if path else None
     limits: dict[str, Any] = {}
     if info is not None:
-        found = {"type": info.type, "min": info.min, "max": info.max, "max_length": info.max_length,
-                 "choices": info.choices, "unit": info.unit}  # fmt: skip
+        found = {
+            "type": info.type,
+            "min": info.min,
+            "max": info.max,
+            "max_length": info.max_length,
+            "choices": info.choices,
+            "unit": info.unit,
+        }
         limits = {key: value for key, value in found.items() if value is not None}
     elif _UNKNOWN.search(sentence):
         limits = {"fields": list(known)}
@@ -204,5 +210,6 @@ def merge_schemas(name: str, parts: list[type[msgspec.Struct]], *, drop: frozens
                 default = field.default
             entry = (field.name, hints[field.name]) if field.required else (field.name, hints[field.name], default)
             fields[field.name] = entry  # type: ignore[assignment]
-    return msgspec.defstruct(name, list(fields.values()), bases=(Request,), kw_only=True, frozen=True,
-                             forbid_unknown_fields=True)  # fmt: skip
+    return msgspec.defstruct(
+        name, list(fields.values()), bases=(Request,), kw_only=True, frozen=True, forbid_unknown_fields=True
+    )

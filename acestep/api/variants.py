@@ -33,8 +33,16 @@ def _turbo(name: str, repository: str, *, shift: float = 3.0, schedule: str = "d
 
 
 def _guided(name: str, repository: str, *, tasks: tuple[str, ...] = ALL_TASKS) -> Variant:
-    return Variant(name=name, steps=50, shift=1.0, guidance="apg", guidance_scale=7.0, tasks=tasks, distilled=False,
-                   repository=repository)  # fmt: skip
+    return Variant(
+        name=name,
+        steps=50,
+        shift=1.0,
+        guidance="apg",
+        guidance_scale=7.0,
+        tasks=tasks,
+        distilled=False,
+        repository=repository,
+    )
 
 
 VARIANTS: dict[str, Variant] = {

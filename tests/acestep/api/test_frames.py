@@ -32,9 +32,14 @@ def test_messages_survive_any_split_of_the_stream(messages, size):
 
 @pytest.mark.parametrize(
     "data",
-    [struct.pack(">I", frames.MAX_FRAME + 1), struct.pack(">I", 3) + b"\xc1\xc1\xc1", struct.pack(">I", 1) + b"\x01",
-     struct.pack(">I", 12) + b"\x81\xa4type\xa5Nopey", struct.pack(">I", 200) + b"\x91" * 200],
-)  # fmt: skip
+    [
+        struct.pack(">I", frames.MAX_FRAME + 1),
+        struct.pack(">I", 3) + b"\xc1\xc1\xc1",
+        struct.pack(">I", 1) + b"\x01",
+        struct.pack(">I", 12) + b"\x81\xa4type\xa5Nopey",
+        struct.pack(">I", 200) + b"\x91" * 200,
+    ],
+)
 def test_what_is_no_message_is_a_protocol_error(data):
     with pytest.raises(ProtocolError):
         frames.FrameReader().feed(data)

@@ -8,9 +8,15 @@ from acestep.api.errors import BadRequest, UnknownName
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [("Drums", "drums"), ("BV", "backing_vocals"), ("keys", "keyboard"), ("Backing Vocals", "backing_vocals"),
-     ("lead-vocals", "vocals"), ("FX", "fx")],
-)  # fmt: skip
+    [
+        ("Drums", "drums"),
+        ("BV", "backing_vocals"),
+        ("keys", "keyboard"),
+        ("Backing Vocals", "backing_vocals"),
+        ("lead-vocals", "vocals"),
+        ("FX", "fx"),
+    ],
+)
 def test_track_aliases_become_the_models_class(given, expected):
     assert music.track_name(given) == expected
 
@@ -29,9 +35,16 @@ def test_an_unknown_track_names_the_closest():
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [("F# minor", "F# minor"), ("f#m", "F# minor"), ("bb Major", "Bb major"), ("C", "C major"), ("a moll", "A minor"),
-     ("E♭ min", "E♭ minor"), ("", "")],
-)  # fmt: skip
+    [
+        ("F# minor", "F# minor"),
+        ("f#m", "F# minor"),
+        ("bb Major", "Bb major"),
+        ("C", "C major"),
+        ("a moll", "A minor"),
+        ("E♭ min", "E♭ minor"),
+        ("", ""),
+    ],
+)
 def test_keys_have_one_spelling(given, expected):
     assert music.key_name(given) == expected
 

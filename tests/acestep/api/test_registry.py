@@ -28,7 +28,9 @@ def test_a_name_clash_names_both_plugins_and_registers_nothing(registry):
 
 def test_an_alias_can_clash_too(registry):
     with pytest.raises(NameClash):
-        registry.add_plugin(plugin(register_samplers=[SamplerSpec(name="ode", run=lambda *a: iter(()), summary="x")]), "stranger")
+        registry.add_plugin(
+            plugin(register_samplers=[SamplerSpec(name="ode", run=lambda *a: iter(()), summary="x")]), "stranger"
+        )
 
 
 @pytest.mark.parametrize("name", ["status", "job", "render", "help"])

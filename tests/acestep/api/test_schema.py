@@ -25,10 +25,18 @@ def test_a_description_carries_type_unit_range_choices_and_default():
 
 @pytest.mark.parametrize(
     ("data", "field"),
-    [({}, "name"), ({"name": "x", "nope": 1}, "nope"), ({"name": "x", "bpm": 301.0}, "bpm"), ({"name": "x", "bpm": "fast"}, "bpm"),
-     ({"name": "x", "bpm": float("nan")}, "bpm"), ({"name": "x", "bpm": float("inf")}, "bpm"), ({"name": "abcde"}, "name"),
-     ({"name": "x", "mode": "c"}, "mode"), ({"name": "x", "seeds": [1, "2"]}, "seeds[1]")],
-)  # fmt: skip
+    [
+        ({}, "name"),
+        ({"name": "x", "nope": 1}, "nope"),
+        ({"name": "x", "bpm": 301.0}, "bpm"),
+        ({"name": "x", "bpm": "fast"}, "bpm"),
+        ({"name": "x", "bpm": float("nan")}, "bpm"),
+        ({"name": "x", "bpm": float("inf")}, "bpm"),
+        ({"name": "abcde"}, "name"),
+        ({"name": "x", "mode": "c"}, "mode"),
+        ({"name": "x", "seeds": [1, "2"]}, "seeds[1]"),
+    ],
+)
 def test_every_failure_is_one_bad_request_that_names_the_field(data, field):
     with pytest.raises(BadRequest) as caught:
         convert(data, Wish)
