@@ -90,11 +90,10 @@ class Info(msgspec.Struct, tag=True, frozen=True):
 
 Message = Run | Cancel | Unload | Ready | Tick | Preview | Done | Failed | Info
 
-_decoder = msgspec.msgpack.Decoder(Message)
 _encoder = msgspec.msgpack.Encoder()
 
 
-def encode(message: Message) -> bytes:
+def encode(message: msgspec.Struct) -> bytes:
     """One message as a frame."""
     body = _encoder.encode(message)
     return _LENGTH.pack(len(body)) + body
@@ -103,16 +102,17 @@ def encode(message: Message) -> bytes:
 class FrameReader:
     """Bytes in, messages out. Feed it whatever arrived; it keeps the rest of an unfinished frame.
 
-    Raises `ProtocolError` on a frame beyond `MAX_FRAME` or one that is no message; the stream is unusable after that.
+    ``kinds`` is the union of tagged structs that may arrive (the worker's language unless told otherwise). Raises `ProtocolError` on a frame beyond `MAX_FRAME` or one that is no message; the stream is unusable after that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Any = Message) -> None:
         self._buffer = bytearray()
+        self._decoder = msgspec.msgpack.Decoder(kinds)
 
-    def feed(self, data: bytes) -> list[Message]:
+    def feed(self, data: bytes) -> list[Any]:
         """The messages completed by ``data``, in order."""
         self._buffer += data
-        messages: list[Message] = []
+        messages: list[Any] = []
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
             if length > MAX_FRAME:
@@ -120,13 +120,12 @@ class FrameReader:
             end = _LENGTH.size + length
             if len(self._buffer) < end:
                 break
-            messages.append(_decode(bytes(self._buffer[_LENGTH.size : end])))
+            messages.append(self._decode(bytes(self._buffer[_LENGTH.size : end])))
             del self._buffer[:end]
         return messages
 
-
-def _decode(body: bytes) -> Message:
-    try:
-        return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
-        raise ProtocolError(f"the frame is no message: {failure}") from None
+    def _decode(self, body: bytes) -> Any:
+        try:
+            return self._decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
+            raise ProtocolError(f"the frame is no message: {failure}") from None
