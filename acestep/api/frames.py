@@ -102,7 +102,8 @@ def encode(message: msgspec.Struct) -> bytes:
 class FrameReader:
     """Bytes in, messages out. Feed it whatever arrived; it keeps the rest of an unfinished frame.
 
-    ``kinds`` is the union of tagged structs that may arrive (the worker's language unless told otherwise). Raises `ProtocolError` on a frame beyond `MAX_FRAME` or one that is no message; the stream is unusable after that.
+    ``kinds`` is the union of tagged structs that may arrive (the worker's language unless told otherwise).
+    Raises `ProtocolError` on a frame beyond `MAX_FRAME` or one that is no message; the stream is unusable after that.
     """
 
     def __init__(self, kinds: Any = Message) -> None:
