@@ -115,6 +115,14 @@ class Mixer:
             if number is None or other == number:
                 _end(voices, frame)
 
+    def set_gain(self, number: int, gain: float) -> None:
+        """Change the gain of a slot, also of what already sounds of it."""
+        slot = self._slots.get(number)
+        if slot is None:
+            raise BadRequest(f"slot {number} is empty", field="slot")
+        for voice in [*self._voices.get(number, []), _Voice(slot=slot, start=0)]:
+            voice.slot.settings = msgspec.structs.replace(voice.slot.settings, gain=gain)
+
     def playing(self) -> list[int]:
         """Numbers of the slots that sound or are about to."""
         return sorted(number for number, voices in self._voices.items() if any(voice.stop is None for voice in voices))

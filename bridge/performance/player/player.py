@@ -1,0 +1,217 @@
+"""The player itself: commands in, sound out, reports back. Everything but the pipes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acestep.api.errors import AceError, BadRequest, CorruptAudio, OutputUnwritable, Unavailable
+from bridge.performance.player.devices import BlockTimes, open_stream
+from bridge.performance.player.messages import (
+    Command,
+    Gain,
+    Launch,
+    Launched,
+    Levels,
+    Load,
+    Open,
+    Opened,
+    Refused,
+    Report,
+    Stop,
+    Take,
+    Taken,
+)
+from bridge.performance.player.mixer import Mixer, Slot, SlotSettings
+from bridge.performance.player.ring import CaptureRing
+from bridge.performance.player.streamclock import StreamClock
+
+RETRY = 2.0
+"""Seconds between attempts to open a sound card that went away."""
+
+CAPTURE_WAIT = 2.0
+"""Seconds a take waits for its last frames to arrive from the input."""
+
+
+class Player:
+    """One sound card with its slots and capture ring. ``report`` is called from the thread that runs `do` or `watch`."""
+
+    def __init__(self, report: Callable[[Report], None]) -> None:
+        self._report = report
+        self._wish: Open | None = None
+        self._stream: Any = None
+        self._mixer = Mixer()
+        self._ring: CaptureRing | None = None
+        self._heard = StreamClock(48_000)
+        self._played = StreamClock(48_000)
+        self._frame = 0
+        self._busy = 0.0
+        self._span = 1e-9
+        self._xruns = 0
+        self._peak = 0.0
+        self._retry_at = 0.0
+        self._lock = threading.Lock()
+
+    def do(self, command: Command) -> None:
+        """Carry out one command; what cannot be done is reported, never raised.
+
+        A take waits for its last frames, so it runs beside the commands that follow it.
+        """
+        if isinstance(command, Take):
+            threading.Thread(target=self._try, args=(command,), name="take", daemon=True).start()
+        else:
+            self._try(command)
+
+    def _try(self, command: Command) -> None:
+        try:
+            _HANDLERS[type(command)](self, command)
+        except AceError as error:
+            self._report(Refused(error=error.to_wire(), request=getattr(command, "request", "")))
+        except OSError as failure:
+            error = OutputUnwritable(f"the capture cannot be written: {failure.strerror}", field="path")
+            self._report(Refused(error=error.to_wire(), request=getattr(command, "request", "")))
+
+    def watch(self) -> None:
+        """Report levels; reopen a sound card that went away. Call it a few times a second."""
+        state = "closed"
+        if self._wish is not None:
+            state = "running" if self._stream is not None and self._stream.active else "lost"
+        if state == "lost" and time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + RETRY
+            self.do(self._wish)
+        self._report(
+            Levels(
+                state=state,
+                playing=tuple(self._mixer.playing()),
+                input_peak=0.0 if self._ring is None else self._ring.peak,
+                output_peak=self._peak,
+                xruns=self._xruns,
+                load=self._busy / self._span,
+            )
+        )
+
+    def close(self) -> None:
+        """Stop the sound."""
+        if self._stream is not None:
+            self._stream.stop()
+            self._stream = None
+
+    def _open(self, wish: Open) -> None:
+        self.close()
+        self._wish = wish
+        self._mixer.channels = wish.channels
+        self._heard, self._played = StreamClock(wish.rate), StreamClock(wish.rate)
+        self._frame = 0
+        if wish.input and wish.capture_seconds > 0:
+            self._ring = CaptureRing(int(wish.capture_seconds * wish.rate), wish.channels)
+        stream = open_stream(wish, self._callback)
+        try:
+            stream.start()
+        except Exception as failure:  # PortAudio has one error class for everything, raised lazily
+            raise Unavailable(f"the sound card does not start: {failure}", field="output") from failure
+        self._stream = stream
+        latency = stream.latency if isinstance(stream.latency, float) else stream.latency[-1]
+        self._report(Opened(output=wish.output, input=wish.input, rate=wish.rate, latency=latency))
+
+    def _load(self, wish: Load) -> None:
+        slot = Slot(
+            _read(wish.path, self._rate),
+            SlotSettings(
+                gain=wish.gain, loop=wish.loop, length=wish.length, crossfade=wish.crossfade, choke=wish.choke
+            ),
+        )
+        self._mixer.load(wish.slot, slot)
+
+    def _launch(self, wish: Launch) -> None:
+        if self._stream is None or not self._heard.known:
+            raise Unavailable("no sound card is open", field="output")
+        frame = self._heard.frame_at(wish.at)
+        late = max(0, self._frame - frame)
+        frame += late
+        self._apply(lambda: self._mixer.launch(wish.slot, frame))
+        self._report(Launched(slot=wish.slot, frame=frame, late=late / self._rate, request=wish.request))
+
+    def _stop(self, wish: Stop) -> None:
+        if not self._heard.known:
+            return
+        frame = max(self._heard.frame_at(wish.at), self._frame)
+        self._apply(lambda: self._mixer.stop(wish.slot, frame))
+
+    def _gain(self, wish: Gain) -> None:
+        self._apply(lambda: self._mixer.set_gain(wish.slot, wish.gain))
+
+    def _take(self, wish: Take) -> None:
+        if self._ring is None or not self._played.known:
+            raise Unavailable("no capture input is open", field="input")
+        start = self._played.frame_at(wish.start)
+        deadline = time.monotonic() + CAPTURE_WAIT
+        while self._ring.end < start + wish.frames and time.monotonic() < deadline:
+            time.sleep(0.005)
+        _write(Path(wish.path), self._ring.read(start, wish.frames), self._rate)
+        self._report(Taken(path=wish.path, frames=wish.frames, rate=self._rate, request=wish.request))
+
+    @property
+    def _rate(self) -> int:
+        return 48_000 if self._wish is None else self._wish.rate
+
+    def _apply(self, change: Callable[[], None]) -> None:
+        """Change the mixer between two blocks. The lock is held for the change only, far shorter than a block."""
+        with self._lock:
+            change()
+
+    def _callback(self, played: np.ndarray | None, out: np.ndarray, times: BlockTimes) -> None:
+        begin = time.perf_counter()
+        count = len(out)
+        self._heard.observe(self._frame, times.heard)
+        with self._lock:
+            out[:] = self._mixer.render(self._frame, count)
+        if played is not None and self._ring is not None:
+            self._played.observe(self._ring.end, times.played)
+            self._ring.write(played)
+        self._frame += count
+        self._xruns += times.xrun
+        self._peak = float(np.abs(out).max(initial=0.0))
+        self._busy = 0.99 * self._busy + time.perf_counter() - begin
+        self._span = 0.99 * self._span + count / self._rate
+
+
+_HANDLERS: dict[type, Callable[[Player, Any], None]] = {
+    Open: Player._open,
+    Load: Player._load,
+    Launch: Player._launch,
+    Stop: Player._stop,
+    Gain: Player._gain,
+    Take: Player._take,
+}
+
+
+def _read(path: str, rate: int) -> np.ndarray:
+    """A file as float32 ``[frames, 2]`` at the stream's rate."""
+    import soundfile
+    import soxr
+
+    try:
+        audio, own = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as failure:
+        raise CorruptAudio(f"{path} cannot be played: {failure}", field="path") from None
+    if not len(audio):
+        raise BadRequest(f"{path} is empty", field="path")
+    if own != rate:
+        audio = soxr.resample(audio, own, rate)
+    return np.repeat(audio, 2, axis=1) if audio.shape[1] == 1 else audio[:, :2]
+
+
+def _write(path: Path, audio: np.ndarray, rate: int) -> None:
+    import soundfile
+
+    draft = path.with_suffix(".part")
+    soundfile.write(draft, audio, rate, subtype="FLOAT", format="WAV")
+    with open(draft, "rb") as written:
+        os.fsync(written.fileno())
+    draft.replace(path)
