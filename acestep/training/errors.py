@@ -1,0 +1,38 @@
+"""What can go wrong in training, each with its code word; flat, one class per cause."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class TrainingError(Exception):
+    code = "training_failed"
+
+
+class SoundFontMissing(TrainingError):
+    """No sound font where one is looked for; the sentence names the command that installs it."""
+
+    code = "sound_font_missing"
+
+    def __init__(self, named: str | None = None) -> None:
+        place = f"{named} (ACESTEP_BRIDGE_SOUND_FONT) is not a file" if named else "FluidR3_GM.sf2 was not found"
+        super().__init__(
+            f"{place}. Install it with `apt install fluid-soundfont-gm` (Debian, Ubuntu), `dnf install "
+            "fluid-soundfont-gm` (Fedora) or point ACESTEP_BRIDGE_SOUND_FONT at the file."
+        )
+
+
+class CheckpointUnwritable(TrainingError):
+    """The disk refused a checkpoint; the one before it is untouched."""
+
+    code = "checkpoint_unwritable"
+
+    def __init__(self, path: Path, cause: Exception) -> None:
+        super().__init__(f"could not write {path} ({cause}); the previous checkpoint is unchanged")
+
+
+class CheckpointUnreadable(TrainingError):
+    code = "checkpoint_unreadable"
+
+    def __init__(self, path: Path, cause: Exception) -> None:
+        super().__init__(f"{path} is not a training checkpoint of this version ({cause}); remove it to start afresh")
