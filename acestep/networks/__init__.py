@@ -1,0 +1,1 @@
+"""Networks of our own; everything else comes from diffusers and transformers."""

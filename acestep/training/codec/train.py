@@ -1,0 +1,136 @@
+"""The two phases of codec training and the export of a finished codec.
+
+Phase one never makes a sound: the decoder's trunk reads the encoder's own features back through the bottleneck, and the
+oscillators aim at amplitudes read off the spectrum. Phase two compares sounds.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from acestep.networks.nano_codec import NanoCodec
+from acestep.networks.spectra import FRAME, Analysis
+from acestep.training.codec.data import CropPool
+from acestep.training.codec.loss import TRAINING, spectral_distance
+from acestep.training.codec.targets import oscillator_amplitudes
+from acestep.training.parallel import Group
+from acestep.training.run import Run, decay, plot_history
+from acestep.training.songs.bank import open_bank
+
+FEATURE_WEIGHT, AMPLITUDE_WEIGHT, KL_WEIGHT = 0.3, 0.25, 3e-4
+MIN_SCALE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class CodecSettings:
+    """`feature_share` of the time goes to phase one. A process takes `batch` crops of `frames` latent frames a step."""
+
+    seconds: float
+    feature_share: float = 0.16
+    batch: int = 6
+    frames: int = 48
+    learning_rate: float = 1e-3
+    pool: int = 48
+    renew_every: int = 3
+    seed: int = 0
+
+
+class CodecTrainer(nn.Module):
+    """The codec plus the feature read-out that only training needs."""
+
+    def __init__(self, codec: NanoCodec) -> None:
+        super().__init__()
+        self.codec = codec
+        self.readout = nn.Linear(codec.config.decoder_width, Analysis.WIDTH)
+
+    def losses(self, waveform: Tensor, features_only: bool) -> dict[str, Tensor]:
+        """[B, 2, T * 1920] -> weighted terms; their sum is the loss."""
+        codec = self.codec
+        with torch.no_grad():
+            features = codec.analysis(waveform)
+        mean, log_variance = codec.encode_features(features)
+        raw = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        hidden = codec.decode_hidden(raw)
+        feature = (self.readout(hidden) - features).abs().mean()
+        kl = KL_WEIGHT * 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+        if features_only:
+            return {"feature": feature, "kl": kl, "amplitude": AMPLITUDE_WEIGHT * self._amplitude(waveform, hidden)}
+        first = random.randrange(256)  # another place in the noise table and another phase each time
+        sound = compare_sounds(codec.synthesise(hidden, first), waveform)
+        return {"sound": sound, "feature": FEATURE_WEIGHT * feature, "kl": kl}
+
+    def _amplitude(self, waveform: Tensor, hidden: Tensor) -> Tensor:
+        with torch.no_grad():
+            target = torch.log(oscillator_amplitudes(waveform, self.codec.oscillators.frequencies) + 1e-4)
+        made = self.codec.log_amplitudes(self.codec.subframe_hidden(hidden))
+        made = made.unflatten(2, (-1, 2)).mean(3)  # 100 Hz -> 50 Hz
+        return (made - target[:, None]).abs().mean()
+
+
+def compare_sounds(made: Tensor, wanted: Tensor) -> Tensor:
+    """Spectral distance of the mid signal and one side, from a random offset so that frames fall everywhere."""
+    side, start = random.randrange(2), random.randrange(2048)
+
+    def lines(sound: Tensor) -> Tensor:
+        sound = sound[..., start:]
+        return torch.cat([sound.sum(1), sound[:, side]])
+
+    return spectral_distance(lines(made), lines(wanted), TRAINING)
+
+
+def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
+    """Train (or go on training) in `folder` for the given time; leaves `vae/` and `loss.png` there."""
+    torch.manual_seed(settings.seed)
+    trainer = CodecTrainer(NanoCodec())
+    torch.manual_seed(settings.seed + group.rank)
+    random.seed(settings.seed + group.rank)
+    optimizer = torch.optim.AdamW(trainer.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99),
+                                  weight_decay=1e-3, foreach=True)
+    run = Run(folder, settings.seconds, leads=group.leads)
+    state = run.resume()
+    if state:
+        trainer.load_state_dict(state["trainer"])
+        optimizer.load_state_dict(state["optimizer"])
+    first = state["next_song"] if state else 0
+    pool = CropPool(open_bank(), settings.pool, first + group.rank, stride=group.size)
+
+    def snapshot() -> dict:
+        return {"trainer": trainer.state_dict(), "optimizer": optimizer.state_dict(), "next_song": pool.next_song}
+
+    for step in run.steps(snapshot):
+        if step % settings.renew_every == 0:
+            pool.renew()
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = settings.learning_rate * decay(run.fraction, step)
+        losses = trainer.losses(pool.batch(settings.batch, settings.frames * FRAME),
+                                features_only=run.fraction < settings.feature_share)
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        run.elapsed = group.average_gradients(trainer, run.clock())
+        nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
+        optimizer.step()
+        run.note(**{name: loss.item() for name, loss in losses.items()})
+    if group.leads:
+        save_codec(trainer.codec, pool, folder)
+        plot_history(run.history, folder / "loss.png", "codec")
+
+
+def save_codec(codec: NanoCodec, pool: CropPool, folder: Path) -> None:
+    """Calibrate and write `vae/` (config.json, safetensors)."""
+    calibrate(codec.eval(), pool)
+    codec.save_pretrained(folder / "vae")
+
+
+@torch.inference_mode()
+def calibrate(codec: NanoCodec, pool: CropPool, batches: int = 24) -> None:
+    """Measure mean and scale of every latent channel, so that `encode` gives about unit variance."""
+    codec.latent_mean.zero_()
+    codec.latent_scale.fill_(1.0)
+    latents = torch.cat([codec.encode(pool.batch(8, 96 * FRAME)).transpose(1, 2).flatten(0, 1) for _ in range(batches)])
+    codec.latent_mean.copy_(latents.mean(0))
+    codec.latent_scale.copy_(latents.std(0).clamp(min=MIN_SCALE))

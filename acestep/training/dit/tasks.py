@@ -1,0 +1,180 @@
+"""One training example per task, built the way the engine builds its inputs for that task."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acestep.training.dit.prompts import lyric_prompt, text_prompt
+from acestep.training.dit.records import FRAMES, Record
+from acestep.training.songs.captions import instrument_words
+from acestep.training.songs.tracks import TRACKS
+
+CROP = 256
+FIXED_INSTRUCTIONS = {
+    "text2music": "Fill the audio semantic mask based on the given conditions:",
+    "cover": "Generate audio semantic tokens based on the given conditions:",
+    "repaint": "Repaint the mask area based on the given conditions:",
+}
+OUTSIDE_WEIGHT = 0.15  # the engine puts the source back outside a repaint's region
+
+
+def instruction(task: str, track: str = "") -> str:
+    """The published sentence of a task; `track` may be several names joined with ` | ` (complete)."""
+    name = track.upper()
+    if task == "extract":
+        return f"Extract the {name} track from the audio:"
+    if task == "lego":
+        return f"Generate the {name} track based on the audio context:"
+    if task == "complete":
+        return f"Complete the input track with {name}:" if name else "Complete the input track:"
+    return FIXED_INSTRUCTIONS[task]
+
+
+@dataclass(frozen=True)
+class Example:
+    """Latents are [256, 64]; `mask` and `weight` [256]. `bottleneck`: the source goes through the tokenizer first."""
+
+    task: str
+    source: Tensor
+    mask: Tensor
+    target: Tensor
+    weight: Tensor
+    prompt: str
+    lyrics: str
+    bottleneck: bool = False
+    reference: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the makers of examples work with: a record, an offset, silence [256, 64] and their own dice."""
+
+    record: Record
+    silence: Tensor
+    rng: random.Random
+
+    def crop(self, name: str, start: int) -> Tensor:
+        return self.record.latents[name][start : start + CROP]
+
+    def start(self) -> int:
+        return self.rng.randrange(FRAMES - CROP + 1)
+
+    def stems(self) -> list[str]:
+        return list(self.record.song.tracks)
+
+    def prompt(self, sentence: str, caption: str | None = None, known: float = 0.85) -> str:
+        """Each meta is told with probability `known`; the caption is left out now and then."""
+        song, rng = self.record.song, self.rng
+        told = [rng.random() < known for _ in range(3)]
+        caption = song.caption if caption is None else caption
+        if rng.random() < 0.08:
+            caption = ""
+        return text_prompt(sentence, caption, song.bpm if told[0] else None, song.metre if told[1] else "",
+                           song.key if told[2] else "", rng.randint(8, 60))  # fmt: skip
+
+    def example(self, task: str, source: Tensor, target: Tensor, prompt: str, **more: object) -> Example:
+        ones = torch.ones(CROP)
+        values = {"mask": ones, "weight": ones} | more
+        return Example(task=task, source=source, target=target, prompt=prompt,
+                       lyrics=lyric_prompt(self.record.song.lyrics), **values)  # fmt: skip
+
+
+def generate(desk: Desk) -> Example:
+    """From silence: a song's beginning. A quarter of the time the recast song's sound is given as reference."""
+    target = desk.crop("mix", 0)
+    reference = desk.crop("mix", desk.start()) if desk.rng.random() < 0.1 else None
+    return desk.example("text2music", desk.silence, target, desk.prompt(instruction("text2music")), reference=reference)
+
+
+def generate_guided(desk: Desk) -> Example:
+    start = desk.start()
+    guide = desk.crop(desk.rng.choice(("guide/beat", "guide/chords")), start)
+    return desk.example("text2music", guide, desk.crop("mix", start), desk.prompt(instruction("text2music")))
+
+
+def repaint(desk: Desk) -> Example:
+    """A region is replaced by silence or, half of the time, by the guide; the loss looks mostly inside."""
+    rng, start = desk.rng, desk.start()
+    target = desk.crop("mix", start)
+    length = rng.randrange(20, 160)
+    begin = rng.randrange(0, CROP - length + 1)
+    inside = torch.zeros(CROP)
+    inside[begin : begin + length] = 1.0
+    filling = desk.silence if rng.random() < 0.5 else desk.crop(rng.choice(("guide/beat", "guide/chords")), start)
+    source = torch.where(inside[:, None] > 0, filling, target)
+    weight = OUTSIDE_WEIGHT + (1.0 - OUTSIDE_WEIGHT) * inside
+    return desk.example("repaint", source, target, desk.prompt(instruction("repaint")), mask=inside, weight=weight)
+
+
+def extract(desk: Desk) -> Example:
+    """A stem out of the mix; an absent instrument gives silence. Mostly without caption and metas, as users ask."""
+    rng, start = desk.rng, desk.start()
+    absent = sorted(set(TRACKS) - set(desk.stems()))
+    if rng.random() < 0.12:
+        track, target = rng.choice(absent), desk.silence
+    else:
+        track = rng.choice(desk.stems())
+        target = desk.crop(f"stem/{track}", start)
+    plain = rng.random() < 0.6
+    prompt = desk.prompt(instruction("extract", track), "" if plain else None, 0.0 if plain else 0.85)
+    return desk.example("extract", desk.crop("mix", start), target, prompt)
+
+
+def lego(desk: Desk) -> Example:
+    """A new stem over the others; the caption is the whole song's or just the wanted sound."""
+    rng, start = desk.rng, desk.start()
+    track = rng.choice([name.removeprefix("without/") for name in desk.record.latents if name.startswith("without/")])
+    words = dict(zip((part.track for part in desk.record.song.parts), instrument_words(desk.record.song, rng), strict=True))
+    caption = words[track] if rng.random() < 0.4 else None
+    prompt = desk.prompt(instruction("lego", track), caption)
+    return desk.example("lego", desk.crop(f"without/{track}", start), desk.crop(f"stem/{track}", start), prompt)
+
+
+def complete(desk: Desk) -> Example:
+    """The whole song from one of its stems or from all but one."""
+    rng, start = desk.rng, desk.start()
+    given = [name for name in desk.record.latents if name.startswith(("stem/", "without/"))]
+    name = rng.choice(given)
+    kind, _, track = name.partition("/")
+    missing = [track] if kind == "without" else [stem for stem in desk.stems() if stem != track]
+    named = " | ".join(stem.upper() for stem in missing) if rng.random() < 0.8 else ""
+    return desk.example("complete", desk.crop(name, start), desk.crop("mix", start),
+                        desk.prompt(instruction("complete", named)))  # fmt: skip
+
+
+def cover(desk: Desk) -> Example:
+    """The song through the 5 Hz bottleneck, played by itself or by the recast band."""
+    rng, start = desk.rng, desk.start()
+    other = "recast" in desk.record.latents and rng.random() < 0.7
+    target = desk.crop("recast" if other else "mix", start)
+    caption = desk.record.recast_caption if other else None
+    return desk.example("cover", desk.crop("mix", start), target, desk.prompt(instruction("cover"), caption),
+                        bottleneck=True)  # fmt: skip
+
+
+MAKERS: dict[str, tuple[Callable[[Desk], Example], float]] = {
+    "generate": (generate, 0.13),
+    "guided": (generate_guided, 0.20),
+    "repaint": (repaint, 0.20),
+    "extract": (extract, 0.21),
+    "lego": (lego, 0.11),
+    "complete": (complete, 0.08),
+    "cover": (cover, 0.07),
+}
+"""Name in the loss log -> (maker, share of examples)."""
+
+TASKS = ("text2music", "repaint", "cover", "extract", "lego", "complete")
+
+
+def draw_example(records: list[Record], silence: Tensor, rng: random.Random) -> tuple[str, Example]:
+    """A task by its share, a record that can serve it, an example."""
+    name = rng.choices(list(MAKERS), [share for _, share in MAKERS.values()])[0]
+    while True:
+        record = rng.choice(records)
+        if record.song.parts:
+            return name, MAKERS[name][0](Desk(record, silence, rng))

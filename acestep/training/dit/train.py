@@ -1,0 +1,168 @@
+"""Flow matching on latents: v = noise - data, time logit-normal, all tasks in every batch, one EMA of the weights."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from acestep.networks.nano_codec import NanoCodec
+from acestep.networks.spectra import FRAME
+from acestep.training.dit.model import CONFIG, TIMBRE_REACH, NanoModel
+from acestep.training.dit.records import Shelf
+from acestep.training.dit.tasks import CROP, Example, draw_example
+from acestep.training.dit.words import open_tokenizer
+from acestep.training.parallel import Group
+from acestep.training.run import Run, decay, plot_history
+from acestep.training.songs import song_seed
+from acestep.training.songs.bank import open_bank
+
+NULL_SHARE = 0.08  # examples whose whole condition is the null embedding, for classifier-free guidance
+UNIFORM_SHARE = 0.2
+BOTTLENECK_WEIGHT = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class DitSettings:
+    """`songs` records per process, `first_songs` of them before the first step, then one every `grow_every` steps."""
+
+    seconds: float
+    songs: int = 500
+    first_songs: int = 48
+    grow_every: int = 4
+    batch: int = 8
+    learning_rate: float = 1.2e-3
+    ema: float = 0.998
+    seed: int = 0
+
+
+class Averager:
+    """Exponential moving average of a module's parameters, quick at first."""
+
+    def __init__(self, module: nn.Module, rate: float) -> None:
+        self.rate = rate
+        self.module = module
+        self.values = {name: value.detach().clone() for name, value in module.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        share = 1.0 - min(self.rate, step / (step + 20.0))
+        torch._foreach_lerp_(list(self.values.values()), [value for _, value in self.module.named_parameters()], share)
+
+
+def silence_frame(codec: NanoCodec) -> Tensor:
+    """The latent of digital silence [64], away from any edge."""
+    reach = codec.context_frames
+    with torch.inference_mode():
+        return codec.encode(torch.zeros(1, 2, (2 * reach + 1) * FRAME))[0, :, reach].clone()
+
+
+class Batcher:
+    """Examples to tensors, prompts to tokens."""
+
+    def __init__(self, folder: Path, silence: Tensor) -> None:
+        self.words = open_tokenizer(folder / "tokenizer")
+        self.silence = silence.expand(CROP, -1)
+
+    def tokens(self, prompts: list[str], longest: int) -> dict[str, Tensor]:
+        return dict(self.words(prompts, return_tensors="pt", padding=True, truncation=True, max_length=longest,
+                               return_token_type_ids=False))  # fmt: skip
+
+    def condition(self, model: NanoModel, examples: list[Example], rng: random.Random) -> tuple[Tensor, Tensor]:
+        references, rows = [self.silence[:TIMBRE_REACH]], []
+        for example in examples:
+            rows.append(0 if example.reference is None else len(references))
+            if example.reference is not None:
+                references.append(example.reference[:TIMBRE_REACH])
+        hidden, mask = model.condition(self.tokens([e.prompt for e in examples], 256),
+                                       self.tokens([e.lyrics for e in examples], 2048),
+                                       torch.stack(references), torch.tensor(rows))  # fmt: skip
+        dropped = torch.tensor([rng.random() < NULL_SHARE for _ in examples])
+        null = model.condition_encoder.null_condition_emb.expand_as(hidden)
+        return torch.where(dropped[:, None, None], null, hidden), mask
+
+
+def sources(model: NanoModel, examples: list[Example]) -> tuple[Tensor, Tensor]:
+    """Context sources [B, T, 64] and the tokenizer pair's own reconstruction loss."""
+    stacked = torch.stack([example.source for example in examples])
+    chosen = [index for index, example in enumerate(examples) if example.bottleneck] or [0]
+    whole = CROP // 5 * 5
+    coarse = model.through_bottleneck(stacked[chosen, :whole])
+    loss = (coarse - stacked[chosen, :whole]).square().mean()
+    padded = torch.cat([coarse, stacked[chosen, whole:]], 1)
+    result = stacked.clone()
+    for place, index in enumerate(chosen):
+        if examples[index].bottleneck:
+            result[index] = padded[place]
+    return result, loss
+
+
+def draw_times(count: int) -> Tensor:
+    """Logit-normal, with a share of uniform times so that both ends are learned."""
+    normal = torch.sigmoid(torch.randn(count) * CONFIG["timestep_sigma"] + CONFIG["timestep_mu"])
+    return torch.where(torch.rand(count) < UNIFORM_SHARE, torch.rand(count), normal)
+
+
+def example_losses(model: NanoModel, batcher: Batcher, examples: list[Example], rng: random.Random
+                   ) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Weighted squared velocity error per example [B], and the bottleneck's loss."""
+    source, coarse_loss = sources(model, examples)
+    mask = torch.stack([example.mask for example in examples])[..., None].expand(-1, -1, 64)
+    target = torch.stack([example.target for example in examples])
+    weight = torch.stack([example.weight for example in examples])[..., None]
+    hidden, known = batcher.condition(model, examples, rng)
+    noise, time = torch.randn_like(target), draw_times(len(examples))
+    at = time[:, None, None]
+    made = model.velocity(at * noise + (1 - at) * target, time, hidden, known, torch.cat([source, mask], -1))
+    error = ((made - (noise - target)).square() * weight).sum((1, 2)) / (weight.sum((1, 2)) * 64)
+    return error, coarse_loss
+
+
+def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSettings) -> None:
+    """Train (or go on training) in `folder` for the given time; leaves `state.pt` (with EMA) and `loss.png`."""
+    torch.manual_seed(settings.seed)
+    model = NanoModel()
+    torch.manual_seed(settings.seed + group.rank + 1)
+    rng = random.Random(settings.seed + group.rank)
+    codec = NanoCodec.from_pretrained(codec_folder).eval()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01,
+                                  foreach=True)  # fmt: skip
+    average = Averager(model, settings.ema)
+    run = Run(folder, settings.seconds, leads=group.leads)
+    state = run.resume()
+    if state:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        average.values = state["ema"]
+    batcher = Batcher(folder, silence_frame(codec))
+    first = song_seed("train", 0)
+    seeds = range(first + group.rank, first + settings.songs * group.size, group.size)
+    shelf = Shelf(folder / "latents", seeds, open_bank(), codec)
+    while len(shelf.records) < min(settings.first_songs, len(seeds)):
+        shelf.grow()
+    group.wait()
+
+    def snapshot() -> dict:
+        return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "ema": average.values}
+
+    for step in run.steps(snapshot):
+        if step % settings.grow_every == 0:
+            shelf.grow()
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = settings.learning_rate * decay(run.fraction, step, warmup=100, hold=0.5)
+        drawn = [draw_example(shelf.records, batcher.silence, rng) for _ in range(settings.batch)]
+        losses, coarse = example_losses(model, batcher, [example for _, example in drawn], rng)
+        optimizer.zero_grad()
+        (losses.mean() + BOTTLENECK_WEIGHT * coarse).backward()
+        run.elapsed = group.average_gradients(model, run.clock())
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        average.update(step)
+        for (name, _), loss in zip(drawn, losses.tolist(), strict=True):
+            run.track(**{name: loss})
+        run.note(bottleneck=coarse.item())
+    if group.leads:
+        plot_history(run.history, folder / "loss.png", "diffusion transformer")

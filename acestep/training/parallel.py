@@ -1,0 +1,74 @@
+"""Data-parallel training on one machine: one single-threaded process per core, gradients averaged over gloo.
+
+Two one-thread processes train about 1.5 times as fast as one two-thread process here: much of a step is short serial work.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import distributed, nn
+
+WORKER_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve whoever shares the cores, and themselves
+    "GOMP_SPINCOUNT": "0",
+    "MALLOC_MMAP_MAX_": "0",  # keep big blocks: fresh pages cost a tenth of a step
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_ARENA_MAX": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def average_gradients(self, module: nn.Module, clock: float) -> float:
+        """Replace every gradient by its mean over the group; returns the leader's clock, the same everywhere."""
+        if self.size == 1:
+            return clock
+        for parameter in module.parameters():
+            if parameter.grad is None:  # unused in this step here, perhaps not elsewhere
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in module.parameters()]
+        line = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(line)
+        line /= self.size
+        for gradient, piece in zip(gradients, line.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(piece.view_as(gradient))
+        shared = torch.tensor([clock], dtype=torch.float64)
+        distributed.broadcast(shared, 0)
+        return shared.item()
+
+
+def launch(work: Callable, processes: int, threads: int, *arguments: object) -> None:
+    """Run `work(group, *arguments)` in `processes` processes of `threads` threads; `work` must be importable."""
+    os.environ.update({name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ})
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torch.multiprocessing.spawn(_enter, (work, processes, threads, port, arguments), nprocs=processes)
+
+
+def _enter(rank: int, work: Callable, size: int, threads: int, port: int, arguments: tuple) -> None:
+    torch.set_num_threads(threads)
+    if size > 1:
+        distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+    try:
+        work(Group(rank, size), *arguments)
+    finally:
+        if size > 1:
+            distributed.destroy_process_group()
