@@ -1,0 +1,1 @@
+"""What the model is told besides noise: prompts, masks, source latents, guides."""
