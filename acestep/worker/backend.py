@@ -26,11 +26,14 @@ class JobContext:
         registry: Registry,
         report: Callable[[str, int, int, float], None],
         preview: Callable[[dict[str, Any]], None] = lambda file: None,
+        backend: Backend | None = None,
     ) -> None:
         self.job = job
         self.staging = staging
         self.registry = registry
         self.preview = preview
+        self.backend = backend
+        """The backend that runs the job, for operations that use its models and settings."""
         self._report = report
         self._cancel = threading.Event()
 
