@@ -1,0 +1,214 @@
+"""Where the bridge keeps its state, and which files of the machine it may touch.
+
+All client paths go through `AllowedRoots.reading` or `AllowedRoots.writing`, nowhere else; both follow every symbolic link first
+and judge the place that would really be opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from acestep.api.errors import BadRequest, NotAllowed, NotFound, OutputUnwritable
+from acestep.api.limits import MAX_PATH
+from bridge.settings import Settings
+
+APP = "acestep-bridge"
+HOME_VARIABLE = "ACESTEP_BRIDGE_HOME"
+MAX_SOCKET_PATH = 100
+"""Bytes; the kernel's own limit is 104 on macOS and 108 on Linux."""
+
+
+def home_folder(home: str = "") -> Path:
+    """The home: the given folder, else ``ACESTEP_BRIDGE_HOME``, else the platform's data folder."""
+    chosen = home or os.environ.get(HOME_VARIABLE, "")
+    return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_data_path(APP, appauthor=False)
+
+
+class Paths(msgspec.Struct, frozen=True, kw_only=True):
+    """The folders and files of one daemon. Nothing is created until `create`."""
+
+    home: Path
+    library: Path
+    runtime: Path
+    plugins: Path
+
+    @classmethod
+    def of(cls, settings: Settings | None = None) -> Paths:
+        """The places that these settings (none: the defaults) mean."""
+        wish = settings or Settings()
+        home = home_folder(wish.home)
+        return cls(
+            home=home,
+            library=Path(wish.library).expanduser().absolute() if wish.library else home / "library",
+            runtime=_runtime_folder(home),
+            plugins=Path(wish.plugin_folder).expanduser().absolute() if wish.plugin_folder else home / "plugins",
+        )
+
+    @property
+    def database(self) -> Path:
+        """SQLite file of jobs and events."""
+        return self.home / "jobs.sqlite3"
+
+    @property
+    def staging(self) -> Path:
+        """Half-written results; beside the library, so that a rename commits them."""
+        return self.library.parent / f".{self.library.name}-staging"
+
+    @property
+    def uploads(self) -> Path:
+        """Files that clients on other machines sent."""
+        return self.home / "uploads"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Downloaded models."""
+        return self.home / "checkpoints"
+
+    @property
+    def spool(self) -> Path:
+        """Requests and answers of hosts without sockets."""
+        return self.home / "spool"
+
+    @property
+    def logs(self) -> Path:
+        """Rotated log files."""
+        return self.home / "logs"
+
+    @property
+    def connection(self) -> Path:
+        """Connection file: where a running daemon answers, owner-readable only."""
+        return self.runtime / "connection.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the running daemon; the system frees it whatever way the daemon ends."""
+        return self.home / "daemon.lock"
+
+    @property
+    def socket(self) -> Path:
+        """Unix socket of MessagePack-RPC, in a 0700 folder, short enough for the kernel."""
+        return self.runtime / "rpc.sock"
+
+    def create(self) -> None:
+        """Make all folders. Raises `OutputUnwritable` that names the one that cannot be made."""
+        ours = (self.home, self.runtime)
+        for folder in (*ours, self.library, self.staging, self.uploads, self.checkpoints, self.spool, self.logs):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                if folder in ours and os.name == "posix":
+                    folder.chmod(0o700)
+            except OSError as failure:
+                raise OutputUnwritable(f"the folder {folder} cannot be made: {failure.strerror}") from failure
+
+
+def _runtime_folder(home: Path) -> Path:
+    """A folder of this user for this home; in the home itself unless a socket path there would be too long."""
+    inside = home / "runtime"
+    if os.name != "posix" or len(os.fsencode(inside / "rpc.sock")) <= MAX_SOCKET_PATH:
+        return inside
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"{APP}-{os.getuid()}-{digest}"
+
+
+DEVICE_NAMES = frozenset(
+    ["con", "prn", "aux", "nul", "conin$", "conout$", "clock$"]
+    + [f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789\u00b9\u00b2\u00b3"]
+)
+"""Names that Windows gives to devices in every folder, with any extension."""
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def check_spelling(text: str, field: str) -> Path:
+    """A client's path as a `Path`, or a `BadRequest`/`NotAllowed` that says what is wrong with how it is written.
+
+    Only absolute local paths pass: no NUL or control characters, no UNC or device paths, no ``..``.
+    """
+    if not text or len(text) > MAX_PATH:
+        raise BadRequest(f"a path has 1 to {MAX_PATH} characters", field=field, limits={"max_length": MAX_PATH})
+    if any(ord(character) < 32 or 0xD800 <= ord(character) <= 0xDFFF for character in text):
+        raise BadRequest("the path holds control characters", field=field)
+    if text.startswith(("\\\\", "//")):
+        raise NotAllowed("network and device paths are not opened", field=field)
+    drive = _DRIVE.match(text)
+    if (os.name == "nt" and ":" in text[2:]) or (os.name != "nt" and (drive or "\\" in text)):
+        raise NotAllowed("the path is not written as this system writes paths", field=field)
+    path = Path(text).expanduser() if text.startswith("~/") else Path(text)
+    if not path.is_absolute():
+        raise NotAllowed("paths are absolute", field=field)
+    for part in path.parts[1:]:
+        if part == "..":
+            raise NotAllowed("paths must not contain '..'", field=field)
+        if part.split(".")[0].rstrip(" ").lower() in DEVICE_NAMES:
+            raise NotAllowed(f"{part!r} is the name of a device", field=field)
+    return path
+
+
+class AllowedRoots:
+    """The folders of this machine that clients may name files in."""
+
+    def __init__(self, read: Iterable[Path], write: Iterable[Path]) -> None:
+        self.read = tuple(_real(root) for root in read)
+        self.write = tuple(_real(root) for root in write)
+
+    @classmethod
+    def of(cls, settings: Settings, paths: Paths) -> AllowedRoots:
+        """The roots that the settings name; reading defaults to the user's home and the mounted volumes."""
+        declared = [Path(root).expanduser() for root in settings.read_roots] or default_read_roots()
+        copies = [Path(root).expanduser() for root in settings.write_roots]
+        own = [paths.library, paths.uploads]
+        return cls([*declared, *own, *copies], [paths.library, *copies])
+
+    def reading(self, text: str, field: str = "source") -> Path:
+        """The real path of an existing regular file below a read root.
+
+        Raises `BadRequest`, `NotAllowed` or `NotFound`; a path outside gives the same answer whether it exists or not.
+        """
+        real = self._inside(text, self.read, field)
+        if not real.is_file():
+            raise NotFound(f"there is no file {text}", field=field)
+        return real
+
+    def writing(self, text: str, field: str = "folder") -> Path:
+        """The real path of a folder (which need not exist yet) below a write root.
+
+        Raises `BadRequest` or `NotAllowed`, and `OutputUnwritable` when something else stands at that place.
+        """
+        real = self._inside(text, self.write, field)
+        if real.exists() and not real.is_dir():
+            raise OutputUnwritable(f"{text} is no folder", field=field)
+        return real
+
+    def _inside(self, text: str, roots: tuple[Path, ...], field: str) -> Path:
+        path = check_spelling(text, field)
+        try:
+            real = Path(os.path.realpath(path))
+        except (OSError, ValueError):
+            raise NotAllowed("the path cannot be followed", field=field) from None
+        if not any(real.is_relative_to(root) for root in roots):
+            names = [str(root) for root in roots]
+            raise NotAllowed(f"{text} is outside the allowed folders", field=field, limits={"roots": names})
+        return real
+
+
+def _real(root: Path) -> Path:
+    return Path(os.path.realpath(root))
+
+
+def default_read_roots() -> list[Path]:
+    """The user's home and where this platform mounts other volumes."""
+    home = Path.home()
+    if sys.platform == "win32":
+        return [home, *(Path(f"{letter}:\\") for letter in "DEFGHIJKLMNOPQRSTUVWXYZ" if Path(f"{letter}:\\").exists())]
+    if sys.platform == "darwin":
+        return [home, Path("/Volumes")]
+    return [home, Path("/media"), Path("/mnt"), Path("/run/media")]

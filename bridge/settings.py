@@ -1,0 +1,266 @@
+"""Every setting of the bridge in one table, and where its value came from.
+
+A value is taken from a command-line flag, else from the environment variable ``ACESTEP_BRIDGE_<NAME>``, else from the
+config file (TOML, flat keys), else from the default written here. A key that is not in the table is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from acestep.api.errors import BadRequest
+from acestep.api.limits import MAX_PATH
+from acestep.api.schema import FieldInfo, Request, convert, describe, param
+
+PREFIX = "ACESTEP_BRIDGE_"
+FEATURE_PREFIX = "ACESTEP_FEATURE_"
+CONFIG_NAME = "config.toml"
+
+MiB = 1024 * 1024
+GiB = 1024 * MiB
+Port = Annotated[int, param("TCP or UDP port; 0 takes a free one.", ge=0, le=65_535)]
+
+
+class Settings(Request):
+    """All settings, typed. The order is the order of ``config show``."""
+
+    home: Annotated[
+        str, param("Folder of all state; empty: the platform's own folders.", max_length=MAX_PATH, group="folders")
+    ] = ""
+    library: Annotated[
+        str, param("Folder of the results; empty: 'library' in the home.", max_length=MAX_PATH, group="folders")
+    ] = ""
+    checkpoints: Annotated[
+        list[str], param("Further folders that hold model checkpoints, besides the home's own.", group="folders")
+    ] = []
+    read_roots: Annotated[
+        list[str],
+        param("Folders that sources may be read from; empty: the user's home and mounted volumes.", group="folders"),
+    ] = []
+    write_roots: Annotated[
+        list[str], param("Folders, besides the library, that copies of results may go to.", group="folders")
+    ] = []
+    plugin_folder: Annotated[
+        str,
+        param("Folder of single-file plug-ins; empty: 'plugins' in the home.", max_length=MAX_PATH, group="plugins"),
+    ] = ""
+    plugins_disabled: Annotated[list[str], param("Plug-ins that are not loaded, by name.", group="plugins")] = []
+    features: Annotated[list[str], param("Experimental features that are switched on.", group="plugins")] = []
+
+    listen: Annotated[
+        str, param("Address that OSC, RPC and HTTP listen on.", max_length=255, group="doors", example="127.0.0.1")
+    ] = "127.0.0.1"
+    token: Annotated[
+        str,
+        param("Secret that RPC and HTTP clients must show; needed off the loopback address.", group="doors"),
+    ] = ""
+    osc: Annotated[bool, param("Whether the OSC door is open.", group="doors")] = True
+    osc_port: Annotated[Port, param("UDP and TCP port of OSC; 0 takes a free one.", group="doors")] = 9700
+    osc_allow: Annotated[
+        list[str], param("Addresses or networks that may send OSC when not on loopback.", group="doors")
+    ] = []
+    rpc: Annotated[bool, param("Whether the MessagePack-RPC door is open.", group="doors")] = True
+    rpc_port: Annotated[Port, param("TCP port of MessagePack-RPC; 0 takes a free one.", group="doors")] = 9701
+    http: Annotated[bool, param("Whether the HTTP door is open.", group="doors")] = True
+    http_port: Annotated[Port, param("TCP port of HTTP; 0 takes a free one.", group="doors")] = 9702
+    spool: Annotated[bool, param("Whether the spool folder is watched.", group="doors")] = True
+
+    backend: Annotated[str, param("Backend that runs the models; empty: the first registered.", group="worker")] = ""
+    device: Annotated[str, param("Device: auto, cpu, cuda, cuda:1, mps, xpu.", max_length=32, group="worker")] = "auto"
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"], param("Number type of the networks.", group="worker")
+    ] = "auto"
+    threads: Annotated[
+        int, param("CPU threads of the worker; 0 leaves one core to the host.", ge=0, le=1024, group="worker")
+    ] = 0
+    model: Annotated[str, param("Default model; empty: the embedded one.", max_length=128, group="worker")] = ""
+    worker_start: Annotated[
+        Literal["serve", "lazy"], param("Start the worker with the daemon or with the first job.", group="worker")
+    ] = "serve"
+    idle_unload: Annotated[
+        float, param("Minutes without a job after which models are unloaded; 0 keeps them.", unit="min", ge=0.0)
+    ] = 0.0
+    cancel_grace: Annotated[
+        float,
+        param("Least time a cancelled job gets to stop before its worker is killed.", unit="s", ge=0.1, group="worker"),
+    ] = 10.0
+    degraded_retry: Annotated[
+        float, param("Pause after five deaths of the worker in a row.", unit="s", ge=0.1, group="worker")
+    ] = 60.0
+
+    queue_length: Annotated[int, param("Jobs that may wait.", ge=1, le=1_000_000, group="limits")] = 1000
+    jobs_per_client: Annotated[int, param("Jobs of one client that may wait or run.", ge=1, group="limits")] = 250
+    bytes_per_client: Annotated[
+        int, param("Size of one client's waiting requests.", unit="bytes", ge=1024, group="limits")
+    ] = 8 * MiB
+    history_jobs: Annotated[int, param("Ended jobs that are remembered.", ge=0, group="limits")] = 10_000
+    history_days: Annotated[
+        float, param("Days that ended jobs are remembered; 0 is for ever.", unit="d", ge=0.0, group="limits")
+    ] = 0.0
+    library_bytes: Annotated[
+        int, param("Size at which the oldest results are removed; 0 is no limit.", unit="bytes", ge=0, group="limits")
+    ] = 50 * GiB
+    library_days: Annotated[
+        float, param("Days that results are kept; 0 is for ever.", unit="d", ge=0.0, group="limits")
+    ] = 0.0
+    free_bytes: Annotated[
+        int, param("Space that must be free on the library's disk.", unit="bytes", ge=0, group="limits")
+    ] = 64 * MiB
+    upload_bytes: Annotated[int, param("Largest upload.", unit="bytes", ge=1, group="limits")] = 2 * GiB
+    upload_quota: Annotated[int, param("Space of all uploads together.", unit="bytes", ge=1, group="limits")] = 8 * GiB
+    upload_hours: Annotated[
+        float, param("Hours that an upload nobody uses is kept.", unit="h", ge=0.0, group="limits")
+    ] = 24.0
+
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], param("Least severity that is logged.", group="log")
+    ] = "info"
+    log_format: Annotated[Literal["text", "json"], param("Form of the log on standard error.", group="log")] = "text"
+    log_bytes: Annotated[int, param("Size at which the log file is rotated.", unit="bytes", ge=4096, group="log")] = (
+        5 * MiB
+    )
+    log_files: Annotated[int, param("Rotated log files that are kept.", ge=0, le=100, group="log")] = 3
+
+
+SECRETS = frozenset({"token"})
+"""Settings whose value is never shown."""
+
+
+def table() -> list[FieldInfo]:
+    """All settings with type, default, unit, range and summary."""
+    return describe(Settings)
+
+
+class Resolved(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings together with the origin of each value."""
+
+    settings: Settings
+    origins: dict[str, str]
+    config: Path | None = None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What ``config show`` prints: name, value (secrets hidden), origin, unit, summary."""
+        rows = []
+        for info in table():
+            value = getattr(self.settings, info.name)
+            if info.name in SECRETS and value:
+                value = "(hidden)"
+            row = {"name": info.name, "value": value, "origin": self.origins[info.name]}
+            rows.append({**row, "unit": info.unit, "default": info.default, "summary": info.summary})
+        return rows
+
+
+def resolve(
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    config: Path | None = None,
+) -> Resolved:
+    """Settings from flags, environment and config file. Flags that are None count as not given.
+
+    ``config`` is a config file that must exist; without it ``config.toml`` of the home is read if there is one. Raises
+    `BadRequest` that names the key and its origin.
+    """
+    variables = os.environ if environment is None else environment
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    _refuse_unknown(given, "flags")
+    from_environment = _read_environment(variables)
+    path = config or _config_path(given, from_environment)
+    from_file = {} if path is None else read_config(path)
+    values: dict[str, Any] = {}
+    origins = {info.name: "default" for info in table()}
+    for origin, source in (("config file", from_file), ("environment", from_environment), ("flag", given)):
+        values.update(source)
+        origins.update(dict.fromkeys(source, origin))
+    return Resolved(settings=_check(values, origins), origins=origins, config=path)
+
+
+def _config_path(flags: Mapping[str, Any], environment: Mapping[str, Any]) -> Path | None:
+    from bridge.paths import home_folder  # paths takes settings, so the arrow the other way stays local
+
+    path = home_folder(str(flags.get("home", environment.get("home", "")))) / CONFIG_NAME
+    return path if path.is_file() else None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings of a config file. Raises `BadRequest` when it is missing, no TOML, or names an unknown key."""
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BadRequest(f"there is no config file {path}", field="config") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as failure:
+        raise BadRequest(f"the config file {path} cannot be read: {failure}", field="config") from None
+    if "home" in data:
+        raise BadRequest(f"'home' cannot stand in {path}: it says where that file is looked for", field="home")
+    _refuse_unknown(data, f"config file {path}")
+    return data
+
+
+def _read_environment(variables: Mapping[str, str]) -> dict[str, Any]:
+    kinds = {info.name: info.type for info in table()}
+    found = {key[len(PREFIX) :].lower(): text for key, text in variables.items() if key.startswith(PREFIX)}
+    _refuse_unknown(found, "environment")
+    return {name: parse_text(name, kinds[name], text) for name, text in found.items()}
+
+
+def parse_text(name: str, kind: str, text: str) -> Any:
+    """A setting's value from a string, as the environment and the command line give it; lists are separated by commas."""
+    try:
+        if kind == "int":
+            return int(text)
+        if kind == "float":
+            return float(text)
+        if kind == "bool":
+            return _TRUTH[text.strip().lower()]
+    except (ValueError, KeyError):
+        raise BadRequest(f"{name}: {text!r} is no {kind}", field=name, limits={"type": kind}) from None
+    if kind.startswith("list"):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+_TRUTH = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off", ""), False)}
+
+
+def _refuse_unknown(values: Mapping[str, Any], origin: str) -> None:
+    known = [info.name for info in table()]
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise BadRequest(f"there is no setting {name!r} ({origin}){hint}", field=name, limits={"choices": known})
+
+
+def _check(values: dict[str, Any], origins: Mapping[str, str]) -> Settings:
+    kinds = {info.name: info.type for info in table()}
+    for name, value in values.items():
+        if kinds[name] == "float" and type(value) is int:
+            values[name] = float(value)  # TOML writes 10 where a person means 10.0
+    try:
+        return convert(values, Settings)
+    except BadRequest as error:
+        error.message = f"{error.message} ({origins.get(error.field or '', 'settings')})"
+        raise
+
+
+def features(settings: Settings, environment: Mapping[str, str] | None = None) -> frozenset[str]:
+    """The enabled feature flags: the setting's list, changed by ``ACESTEP_FEATURE_<NAME>`` (1 on, 0 off)."""
+    variables = os.environ if environment is None else environment
+    enabled = {spelling for name in settings.features for spelling in _spellings(name)}
+    for key, text in variables.items():
+        if key.startswith(FEATURE_PREFIX):
+            name = key[len(FEATURE_PREFIX) :].lower()
+            on = parse_text(key, "bool", text)
+            enabled = enabled | _spellings(name) if on else enabled - _spellings(name)
+    return frozenset(enabled)
+
+
+def _spellings(name: str) -> set[str]:
+    """A feature name with ``-`` and with ``_``: environment variables cannot hold a dash."""
+    return {name.replace("-", "_"), name.replace("_", "-")}
