@@ -1,0 +1,188 @@
+"""The daemon's end of the player process: starts it, speaks with it, starts it again when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import Unavailable, error_from_wire
+from acestep.api.frames import FrameReader, encode
+from bridge.performance.player.messages import (
+    Command,
+    Launch,
+    Launched,
+    Levels,
+    Load,
+    Open,
+    Opened,
+    Refused,
+    Report,
+    Stop,
+    Take,
+    Taken,
+)
+
+log = logging.getLogger(__name__)
+
+ANSWER = 10.0
+"""Seconds to wait for the player's answer; a take waits two by itself, opening a sound card can take some."""
+
+BACK_OFF = (0.5, 1.0, 2.0, 5.0)
+"""Seconds before the player is started again, by how often it died in a row."""
+
+
+class PlayerLink:
+    """A player process, kept alive. ``levels`` holds its last report; what was open and loaded is restored after a death."""
+
+    def __init__(self, on_levels: Callable[[Levels], None] = lambda levels: None) -> None:
+        self.levels = Levels(state="closed")
+        self.opened: Opened | None = None
+        self.deaths = 0
+        self.problem = ""
+        """Why there is no sound, in a sentence; empty when all is well."""
+        self._on_levels = on_levels
+        self._wish: Open | None = None
+        self._loaded: dict[int, Load] = {}
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._numbers = itertools.count(1)
+        self._ready = asyncio.Event()
+
+    async def start(self, wish: Open) -> None:
+        """Start the process and open the sound card; a card that is missing is stated, not raised."""
+        self._wish = wish
+        self._task = asyncio.create_task(self._supervise(), name="player")
+        await self._ready.wait()
+
+    async def close(self) -> None:
+        """End the process."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._end_process()
+
+    async def load(self, wish: Load) -> None:
+        """Put a file into a slot."""
+        self._loaded[wish.slot] = wish
+        await self._send(wish)
+
+    async def launch(self, slot: int, at: float) -> Launched:
+        """Launch a slot at a monotonic time. Raises what the player refused."""
+        return await self._ask(Launch(slot=slot, at=at))
+
+    async def stop(self, slot: int | None, at: float) -> None:
+        """Stop a slot, or all."""
+        await self._send(Stop(slot=slot, at=at))
+
+    async def take(self, start: float, frames: int, path: str) -> Taken:
+        """Write what was played from a monotonic time on."""
+        return await self._ask(Take(start=start, frames=frames, path=path))
+
+    async def send(self, command: Command) -> None:
+        """Any command without an answer."""
+        await self._send(command)
+
+    async def _ask(self, command: Any) -> Any:
+        number = str(next(self._numbers))
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            await self._send(msgspec.structs.replace(command, request=number))
+            return await asyncio.wait_for(future, ANSWER)
+        except TimeoutError:
+            raise Unavailable("the player does not answer") from None
+        finally:
+            self._waiting.pop(number, None)
+
+    async def _send(self, command: Command) -> None:
+        process = self._process
+        if process is None or process.stdin is None or process.returncode is not None:
+            raise Unavailable(self.problem or "the player is not running")
+        process.stdin.write(encode(command))
+        await process.stdin.drain()
+
+    async def _supervise(self) -> None:
+        while True:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "bridge.performance.player",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            try:
+                await self._restore()
+                await self._read(self._process.stdout)
+            except ConnectionError:
+                log.warning("the player closed its pipe")
+            self._player_died()
+            await asyncio.sleep(BACK_OFF[min(self.deaths, len(BACK_OFF)) - 1])
+
+    async def _restore(self) -> None:
+        assert self._wish is not None
+        await self._send(self._wish)
+        for wish in self._loaded.values():
+            await self._send(wish)
+
+    async def _read(self, stream: asyncio.StreamReader | None) -> None:
+        assert stream is not None
+        reader = FrameReader(Report)
+        while data := await stream.read(65_536):
+            for report in reader.feed(data):
+                self._take_in(report)
+
+    def _take_in(self, report: Report) -> None:
+        if isinstance(report, Levels):
+            self.levels = report
+            self._on_levels(report)
+        elif isinstance(report, Opened):
+            self.opened, self.problem, self.deaths = report, "", 0
+            self._ready.set()
+        elif isinstance(report, Refused):
+            self._refuse(report)
+        else:
+            self._answer(report.request, report)
+
+    def _refuse(self, report: Refused) -> None:
+        error = error_from_wire(dict(report.error))
+        future = self._waiting.get(report.request)
+        if future is not None and not future.done():
+            future.set_exception(error)
+        else:
+            self.problem = error.message
+            log.warning("player: %s", error.message)
+        self._ready.set()
+
+    def _answer(self, request: str, report: Any) -> None:
+        future = self._waiting.get(request)
+        if future is not None and not future.done():
+            future.set_result(report)
+
+    def _player_died(self) -> None:
+        self.deaths += 1
+        self.levels = Levels(state="lost")
+        self.problem = "the player process died and is started again"
+        log.warning("%s (%d in a row)", self.problem, self.deaths)
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(Unavailable(self.problem))
+        self._ready.set()
+
+    async def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), 3)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
