@@ -1,0 +1,254 @@
+"""Makes a checkout's own environment and starts a command in it: what `run.py` does. Standard library only.
+
+The environment is ``.venv`` beside this checkout. A stamp in it remembers what was installed from which files, so a second
+run starts at once and a change of the declared dependencies installs again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "acestep-bridge.json"
+
+TORCH = "torch==2.13.0"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+WINDOWS_GPU_INDEX = "https://download.pytorch.org/whl/cu130"
+"""On Windows the registry's torch is the CPU build; CUDA builds live on PyTorch's own index."""
+
+NEEDED_SPACE = {"cpu": 2_500_000_000, "gpu": 9_000_000_000}
+"""Bytes that the environment takes, roughly, with each build of torch."""
+
+EXTRAS = {"test": ("pictures", "test")}
+"""Extras that a command cannot do without; every other command gets `DEFAULT_EXTRAS`."""
+
+DEFAULT_EXTRAS = ("pictures",)
+
+OPTIONAL_EXTRAS = {"test": ("midi", "lora", "quantisation", "planner")}
+"""Extras without which the command still works: one that does not install here is named and left out."""
+
+DEFAULT_OPTIONAL = ("midi",)
+
+USAGE = """usage: python3 run.py [--cpu | --gpu] COMMAND [...]
+
+  demo [--out FOLDER]   hear and see the whole loop: daemon, repaint, extract, generate, cancel
+  test [PYTEST OPTIONS] run the tests
+  setup                 make .venv and install, nothing else
+  serve, doctor, ...    any command of acestep-bridge; `python3 run.py help` lists them all
+
+  --cpu   install the CPU build of PyTorch (the default)
+  --gpu   install the platform's GPU build (CUDA on Linux and Windows, MPS on macOS); remembered for later runs"""
+
+Build = Literal["cpu", "gpu"]
+
+
+class Wish(NamedTuple):
+    """What the command line asks for."""
+
+    build: Build | None
+    """Named build of torch; none: the one that is installed, else the CPU build."""
+    command: list[str]
+
+
+class Stamp(NamedTuple):
+    """What an environment holds: build of torch, extras, and a digest of the files that declared them."""
+
+    build: Build
+    extras: frozenset[str]
+    digest: str
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prepare the environment, then run the command in it; the exit code is the command's."""
+    wish = parse(arguments)
+    if wish == Wish(None, []) or wish.command[:1] in (["-h"], ["--help"]):
+        print(USAGE)
+        return 0
+    word = wish.command[0] if wish.command else "setup"
+    try:
+        prepare(wish.build, word)
+    except SetupFailed as failure:
+        print(f"run.py: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nrun.py: stopped; run the same command again to go on", file=sys.stderr)
+        return 130
+    if word == "setup":
+        print(f"ready: {venv_python(VENV)} has everything; try `python3 run.py demo`")
+        return 0
+    return start(command_line(wish.command))
+
+
+class SetupFailed(Exception):
+    """The environment could not be made; the message says what to do."""
+
+
+def parse(arguments: Sequence[str]) -> Wish:
+    """Take our own two flags out of the arguments, wherever they stand before a ``--``."""
+    build: Build | None = None
+    command: list[str] = []
+    for index, argument in enumerate(arguments):
+        if argument == "--":
+            command += arguments[index:]
+            break
+        if argument == "--gpu":
+            build = "gpu"
+        elif argument == "--cpu":
+            build = "cpu"
+        else:
+            command.append(argument)
+    return Wish(build, command)
+
+
+def command_line(command: list[str]) -> list[str]:
+    """The arguments of the environment's Python for a command of this file's usage."""
+    if command[0] == "test":
+        return ["-m", "pytest", *command[1:]]
+    if command[0] == "help":
+        return ["-m", "bridge.cli", "--help"]
+    return ["-m", "bridge.cli", *command]
+
+
+def venv_python(folder: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return folder / "Scripts" / "python.exe" if os.name == "nt" else folder / "bin" / "python"
+
+
+def prepare(build: Build | None, command: str) -> None:
+    """Make ``.venv`` and install what the command needs, unless the stamp says that it is there already."""
+    needed = frozenset(EXTRAS.get(command, DEFAULT_EXTRAS))
+    optional = OPTIONAL_EXTRAS.get(command, DEFAULT_OPTIONAL)
+    present = read_stamp()
+    chosen: Build = build or (present.build if present else "cpu")
+    wished = needed | frozenset(optional)
+    digest = inputs_digest()
+    if present and present == Stamp(chosen, present.extras | wished, digest) and venv_python(VENV).exists():
+        return
+    _warn_of_space(chosen)
+    make_venv()
+    STAMP.unlink(missing_ok=True)
+    if (present and present.build != chosen) or (chosen == "gpu" and _torch_version().endswith("+cpu")):
+        _pip(["uninstall", "--yes", "--quiet", "torch"])
+    kept = present.extras if present else frozenset()
+    install(chosen, sorted(needed), [extra for extra in sorted(kept | frozenset(optional)) if extra not in needed])
+    STAMP.write_text(json.dumps({"build": chosen, "extras": sorted(kept | wished), "digest": digest}))
+
+
+def read_stamp() -> Stamp | None:
+    """What the last finished set-up left, or none."""
+    try:
+        data = json.loads(STAMP.read_text())
+        return Stamp(data["build"], frozenset(data["extras"]), data["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def inputs_digest() -> str:
+    """A digest of everything that decides what has to be installed."""
+    digest = hashlib.sha256()
+    for name in ("pyproject.toml", "constraints.txt", "bridge/bootstrap.py"):
+        digest.update((ROOT / name).read_bytes())
+    digest.update(str(ROOT).encode())  # an editable install points here; a moved checkout installs again
+    return digest.hexdigest()
+
+
+def make_venv() -> None:
+    """Create ``.venv``, or create it anew when its interpreter does not work (say, Python was upgraded under it)."""
+    if _works(venv_python(VENV)):
+        return
+    print(f"setting up {VENV} (once; a few minutes) ...", flush=True)
+    made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=False)
+    if made.returncode != 0 or not _works(venv_python(VENV)):
+        raise SetupFailed(
+            f"Python could not make the virtual environment {VENV}; on Debian and Ubuntu: sudo apt install python3-venv"
+        )
+
+
+def _works(python: Path) -> bool:
+    try:
+        return subprocess.run([str(python), "-c", "import pip"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def install(build: Build, needed: Sequence[str], optional: Sequence[str]) -> None:
+    """Install torch in the chosen build, this checkout with the needed extras, and each optional extra that will."""
+    constraints = ["--constraint", str(ROOT / "constraints.txt")]
+    print("installing the pinned versions of constraints.txt ...", flush=True)
+    _install_torch(build)
+    if _pip(["install", *constraints, "--editable", f"{ROOT}[{','.join(needed)}]"]) != 0:
+        raise SetupFailed("pip could not install everything; its lines above say why. Running this again continues.")
+    for extra in optional:
+        if _pip(["install", "--quiet", *constraints, "--editable", f"{ROOT}[{extra}]"]) != 0:
+            print(f"run.py: the optional part {extra!r} does not install here; everything else works", file=sys.stderr)
+
+
+def _install_torch(build: Build) -> None:
+    """Put the wished build in first, so that the plain requirement finds it satisfied.
+
+    Where PyTorch's own index cannot be reached, the next step takes the registry's build: the GPU one on Linux, which is
+    larger and works without a GPU too.
+    """
+    index = torch_index(build, platform.system())
+    if index is None:
+        return
+    quick = ["--timeout", "15", "--retries", "1"]
+    if _pip(["install", "--no-deps", *quick, "--index-url", index, TORCH]) != 0:
+        print(f"run.py: {index} gave no {TORCH}; taking the package registry's build instead", file=sys.stderr)
+
+
+def torch_index(build: Build, system: str) -> str | None:
+    """The index that has the build, or none where the package registry's own wheel is that build."""
+    if build == "cpu":
+        return CPU_INDEX if system == "Linux" else None
+    return WINDOWS_GPU_INDEX if system == "Windows" else None
+
+
+def _torch_version() -> str:
+    """The version of the environment's torch, its build after the plus; empty when there is none."""
+    ask = "import importlib.metadata as m; print(m.version('torch'))"
+    line = [str(venv_python(VENV)), "-c", ask]
+    return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _pip(arguments: list[str]) -> int:
+    quiet = [] if sys.stdout.isatty() or "--quiet" in arguments else ["--quiet"]
+    line = [str(venv_python(VENV)), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments, *quiet]
+    return subprocess.run(line, check=False).returncode
+
+
+def _warn_of_space(build: Build) -> None:
+    free = shutil.disk_usage(ROOT).free
+    if free < NEEDED_SPACE[build]:
+        wanted = NEEDED_SPACE[build] / 1e9
+        print(f"run.py: {free / 1e9:.1f} GB free here, about {wanted:.1f} GB are needed", file=sys.stderr)
+
+
+def start(arguments: list[str]) -> int:
+    """Become the command (POSIX), or run it and hand its exit code on (Windows, where exec returns to the shell)."""
+    line = [str(venv_python(VENV)), *arguments]
+    if arguments[:2] == ["-m", "pytest"]:
+        os.chdir(ROOT)
+    sys.stdout.flush()
+    if os.name != "nt":
+        os.execv(line[0], line)
+    child = subprocess.Popen(line)
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            continue  # the child got the same Ctrl-C and decides
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
