@@ -1,0 +1,303 @@
+"""Writing with the 5 Hz language model, one token a step, for several sequences at once.
+
+Knows: a Qwen3, token ids, grammars, sampling. Does not know: prompts, metadata, files. Every sequence is prefilled on
+its own and then decoded in one batch together with its unconditional twin, so weights are read once per token. Text is
+drawn from the text rows of the head alone, codes from the 64,000 audio rows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import Cache, DynamicCache, Qwen3ForCausalLM
+
+from acestep.api.errors import BadCheckpoint, NumericFailure, TooLarge
+from acestep.api.planning import CODES
+from acestep.planner.cache import allocate
+from acestep.planner.grammar import Constraint
+from acestep.planner.layout import TokenLayout
+from acestep.planner.sampling import Sampling, guide, penalize, pick
+
+Progress = Callable[[int, int], None]
+"""``progress(done, total)`` after every token; may raise to cancel."""
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """Token ids to go on from, and those of the unconditional side (none: no guidance)."""
+
+    ids: list[int]
+    negative: list[int] | None = None
+
+
+class TextTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Write a text under a constraint, from a seed, at most ``limit`` tokens long."""
+
+    prompt: Prompt
+    constraint: Constraint
+    seed: int
+    limit: int
+
+
+class CodesTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Write semantic codes, one sequence per seed: exactly ``count`` of them, or up to ``limit`` where none is given."""
+
+    prompt: Prompt
+    seeds: tuple[int, ...]
+    count: int | None = None
+    limit: int = 0
+
+    @property
+    def longest(self) -> int:
+        """Most codes a sequence may get."""
+        return self.limit if self.count is None else self.count
+
+
+class Decoder:
+    """The token loop over one loaded model."""
+
+    def __init__(self, model: Qwen3ForCausalLM, layout: TokenLayout) -> None:
+        if any(kind != "full_attention" for kind in model.config.layer_types):
+            raise BadCheckpoint("the language model uses sliding attention, which no published planner does")
+        self._model = model
+        self._layout = layout
+        head = model.lm_head.weight
+        if head.shape[0] < layout.first_code + CODES:
+            raise BadCheckpoint(f"the language model's head has {head.shape[0]} rows, too few for the audio codes")
+
+    @property
+    def context(self) -> int:
+        """Longest sequence in tokens."""
+        return int(self._model.config.max_position_embeddings)
+
+    @torch.inference_mode()
+    def write(self, tasks: Sequence[TextTask], sampling: Sampling, progress: Progress) -> list[list[int]]:
+        """The ids of one text per task. Raises `TooLarge` when a prompt leaves too little room."""
+        longest = max(task.limit for task in tasks)
+        batch = _Batch(self, [task.prompt for task in tasks], range(len(tasks)), longest)
+        head = self._model.lm_head.weight[: self._layout.first_code]
+        writers = [_TextWriter(task, sampling, self._layout.end) for task in tasks]
+        for step in range(longest):
+            logits = _logits(batch, head, sampling.cfg_scale)
+            tokens = [writer.next(row) for writer, row in zip(writers, logits, strict=True)]
+            progress(step + 1, longest)
+            if all(writer.done for writer in writers):
+                break
+            if step + 1 < longest:
+                batch.step(tokens)
+        return [writer.ids for writer in writers]
+
+    @torch.inference_mode()
+    def write_codes(self, task: CodesTask, sampling: Sampling, progress: Progress) -> list[list[int]]:
+        """Codes per seed. Raises `TooLarge` when the context is too short for them."""
+        batch = _Batch(self, [task.prompt], [0] * len(task.seeds), task.longest)
+        first = self._layout.first_code
+        head = self._model.lm_head.weight[first : first + CODES]
+        end = None if task.count is not None else self._model.lm_head.weight[self._layout.end : self._layout.end + 1]
+        writers = [_CodeWriter(seed, sampling) for seed in task.seeds]
+        for step in range(task.longest):
+            logits = _logits(batch, head, sampling.cfg_scale, end)
+            codes = [writer.next(row) for writer, row in zip(writers, logits, strict=True)]
+            progress(step + 1, task.longest)
+            if all(writer.done for writer in writers):
+                break
+            if step + 1 < task.longest:
+                batch.step([first + code for code in codes])
+        return [writer.codes for writer in writers]
+
+    @torch.inference_mode()
+    def log_probabilities(self, context: list[int], target: list[int]) -> Tensor:
+        """Log-probabilities [n, V] float32 of every token at the places of ``target`` after ``context``.
+
+        The head is applied to the target's places alone, in slices by the caller's choice of target length.
+        """
+        self._require_room(len(context), len(target))
+        hidden = self._hidden(context + target)[len(context) - 1 : -1]
+        return functional.log_softmax(functional.linear(hidden, self._model.lm_head.weight).float(), dim=-1)
+
+    def _hidden(self, ids: list[int], cache: DynamicCache | None = None) -> Tensor:
+        """Last hidden states [n, H] of one unpadded sequence."""
+        tokens = torch.tensor([ids], device=self._model.device)
+        output = self._model.model(input_ids=tokens, past_key_values=cache, use_cache=cache is not None)
+        return output.last_hidden_state[0]
+
+    def _require_room(self, prompt: int, new: int) -> None:
+        if prompt + new > self.context:
+            raise TooLarge(
+                f"the language model reads {self.context} tokens; caption and lyrics take {prompt}, "
+                f"and {new} more are asked for",
+                field="lyrics",
+                limits={"max_tokens": self.context - new},
+            )
+
+
+class _Batch:
+    """Sequences in lockstep: conditional rows first, then their unconditional twins.
+
+    ``owners`` says which prompt each conditional row goes on from, so eight variants of one wish cost two prefills.
+    """
+
+    def __init__(self, decoder: Decoder, prompts: Sequence[Prompt], owners: Sequence[int], room: int) -> None:
+        self._model = decoder._model
+        guided = all(prompt.negative is not None for prompt in prompts)
+        sides = [[prompt.ids for prompt in prompts]]
+        if guided:
+            sides.append([prompt.negative or [] for prompt in prompts])
+        self.guided = guided
+        lengths = torch.tensor([len(side[owner]) for side in sides for owner in owners])
+        self._lengths = lengths.to(self._model.device)
+        self._begin = int(lengths.max())
+        for side in sides:
+            for ids in side:
+                decoder._require_room(len(ids), room)
+        self._room = room
+        self._cache = self._allocate(len(lengths))
+        self.hidden = self._prefill(decoder, sides, owners)
+        self._mask = self._padding_mask()
+
+    def _allocate(self, rows: int) -> Cache:
+        config = self._model.config
+        shape = (rows, config.num_key_value_heads, self._begin + self._room, config.head_dim)
+        return allocate(config.num_hidden_layers, shape, self._model.lm_head.weight)
+
+    def _prefill(self, decoder: Decoder, sides: list[list[list[int]]], owners: Sequence[int]) -> Tensor:
+        """Run every distinct prompt alone and copy it, right-aligned, to the rows that go on from it."""
+        hidden: list[Tensor | None] = [None] * (len(sides) * len(owners))
+        for number, side in enumerate(sides):
+            for index, ids in enumerate(side):
+                filled = DynamicCache(config=self._model.config)
+                last = decoder._hidden(ids, filled)[-1]
+                for place, owner in enumerate(owners):
+                    if owner == index:
+                        row = number * len(owners) + place
+                        hidden[row] = last
+                        self._copy(filled, row)
+        for layer in self._cache.layers:
+            layer.filled = self._begin
+        return torch.stack([state for state in hidden if state is not None])
+
+    def _copy(self, filled: DynamicCache, row: int) -> None:
+        for target, source in zip(self._cache.layers, filled.layers, strict=True):
+            target.fill(row, source.keys[0], source.values[0], self._begin)
+
+    def _padding_mask(self) -> Tensor | None:
+        """True where a row may look: [rows, 1, 1, capacity], or none when no row is padded."""
+        starts = self._begin - self._lengths
+        if not bool(starts.any()):
+            return None
+        places = torch.arange(self._begin + self._room, device=starts.device)
+        return (places >= starts[:, None])[:, None, None, :]
+
+    def step(self, tokens: list[int]) -> None:
+        """Append a token to every sequence (both sides take the same one) and read the next hidden states."""
+        rows = tokens * 2 if self.guided else tokens
+        length = self._cache.layers[0].get_seq_length() + 1
+        mask = None if self._mask is None else self._mask[..., :length]
+        output = self._model.model(
+            input_ids=torch.tensor(rows, device=self._lengths.device)[:, None],
+            attention_mask={"full_attention": mask},
+            position_ids=self._lengths[:, None],
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self._lengths = self._lengths + 1
+        self.hidden = output.last_hidden_state[:, -1]
+
+
+def _logits(batch: _Batch, head: Tensor, scale: float, end: Tensor | None = None) -> Tensor:
+    """Guided float32 logits [items, rows of the head], with the end of turn as one more column where it is given.
+
+    Raises `NumericFailure` when the model returns no numbers.
+    """
+    logits = functional.linear(batch.hidden, head)
+    if end is not None:
+        logits = torch.cat([logits, functional.linear(batch.hidden, end)], dim=-1)
+    logits = logits.float()
+    if batch.guided:
+        cond, uncond = logits.chunk(2)
+        logits = guide(cond, uncond, scale)
+    if not bool(torch.isfinite(logits).all()):
+        raise NumericFailure("the language model returned values that are no numbers")
+    return logits.cpu()
+
+
+class _Draws:
+    """An item's own stream of uniform numbers; the n-th belongs to its n-th drawn token."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __next__(self) -> float:
+        return float(torch.rand((), generator=self._generator, dtype=torch.float64))
+
+    def __iter__(self) -> Iterator[float]:
+        return self
+
+
+class _TextWriter:
+    """One text in the making."""
+
+    def __init__(self, task: TextTask, sampling: Sampling, end: int) -> None:
+        self.ids: list[int] = []
+        self._constraint = task.constraint
+        self._prompt = task.prompt.ids
+        self._sampling = sampling
+        self._draws = _Draws(task.seed)
+        self._limit = task.limit
+        self._end = end
+        self._forced = list(task.constraint.forced())
+        self._ended = False
+
+    @property
+    def done(self) -> bool:
+        return self._ended or len(self.ids) >= self._limit
+
+    def next(self, logits: Tensor) -> int:
+        """The next token from logits [text ids]; a text that is done repeats the end of turn for its neighbours' sake."""
+        if self.done:
+            return self._end
+        token = self._forced.pop(0) if self._forced else self._choose(logits)
+        self._constraint.accept(token)
+        if token == self._end:
+            self._ended = True
+            return token
+        self.ids.append(token)
+        if not self._forced:
+            self._forced = list(self._constraint.forced())
+            self._ended = self._constraint.done
+        return token
+
+    def _choose(self, logits: Tensor) -> int:
+        masked = logits.masked_fill(torch.from_numpy(~self._constraint.mask()), -torch.inf)
+        sampling = self._sampling
+        if sampling.repetition_penalty != 1.0:
+            used = torch.tensor(self._prompt + self.ids)
+            masked = penalize(masked, used[used < len(masked)], sampling.repetition_penalty)
+        uniform = next(self._draws)
+        return int(masked.argmax()) if self._constraint.greedy else pick(masked, sampling, uniform)
+
+
+class _CodeWriter:
+    """One sequence of codes in the making."""
+
+    def __init__(self, seed: int, sampling: Sampling) -> None:
+        self.codes: list[int] = []
+        self.done = False
+        self._sampling = sampling
+        self._draws = _Draws(seed)
+
+    def next(self, logits: Tensor) -> int:
+        """The next code from logits [codes (+ end)]; a sequence that has ended repeats code 0 for its neighbours' sake."""
+        if self.done:
+            return 0
+        if self._sampling.repetition_penalty != 1.0:
+            logits = penalize(logits, torch.tensor(self.codes, dtype=torch.long), self._sampling.repetition_penalty)
+        code = pick(logits, self._sampling, next(self._draws))
+        if code >= CODES:
+            self.done = True
+            return 0
+        self.codes.append(code)
+        return code

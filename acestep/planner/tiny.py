@@ -1,0 +1,131 @@
+"""A random language model in the published layout, made in a second: for tests, and to try the planner without a download.
+
+Every special token and id is the real one; the plain vocabulary is our own (bytes, then runs of letters), of the real
+size, so masks and heads cost what they cost with the real tokenizer. What it writes is noise in valid form.
+"""
+
+from __future__ import annotations
+
+import itertools
+import string
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from acestep.planner.layout import AUDIO_TOKENS, FIRST_SPECIAL, QWEN_TOKENS
+
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{- '<|im_start|>assistant\\n' -}}
+{%- if enable_thinking is defined and enable_thinking is false -%}
+{{- '<think>\\n\\n</think>\\n\\n' -}}
+{%- endif -%}
+{%- endif -%}
+"""
+"""What Qwen3's own template comes to for plain turns without tools."""
+
+WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""How Qwen's tokenizer cuts text before merging: digits stand alone, a word takes its space along."""
+
+SPACE, NEWLINE = "\u0120", "\u010a"
+"""Byte-level spellings of a space and a line feed."""
+
+
+def build_tiny(folder: Path, *, hidden: int = 32, layers: int = 2, seed: int = 0) -> Path:
+    """Write a random planner (model and tokenizer) to ``folder`` as a published one would lie there."""
+    tiny_tokenizer().save_pretrained(folder)
+    tiny_model(hidden=hidden, layers=layers, seed=seed).save_pretrained(folder)
+    return folder
+
+
+def tiny_model(*, hidden: int = 32, layers: int = 2, seed: int = 0) -> Qwen3ForCausalLM:
+    """A random Qwen3 with the published vocabulary, its head tied to its embeddings."""
+    config = Qwen3Config(
+        vocab_size=FIRST_SPECIAL + len(QWEN_TOKENS) + AUDIO_TOKENS,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        max_position_embeddings=40_960,
+        rope_theta=1_000_000.0,
+        tie_word_embeddings=True,
+        bos_token_id=FIRST_SPECIAL,
+        eos_token_id=FIRST_SPECIAL + 2,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Qwen3ForCausalLM(config)
+        torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.25)
+    return model.eval()
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer with Qwen3's special tokens and the audio tokens at their real ids."""
+    vocabulary, merges = _vocabulary()
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORDS), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_tokens([_added(name) for name in QWEN_TOKENS])
+    tokenizer.add_tokens([_added(f"<|audio_code_{code}|>") for code in range(AUDIO_TOKENS)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        bos_token=None,
+        unk_token=None,
+        clean_up_tokenization_spaces=False,
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def _added(name: str) -> AddedToken:
+    return AddedToken(name, normalized=False, special=name.startswith("<|"))
+
+
+def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """256 bytes and as many runs of letters as Qwen's vocabulary has room for."""
+    vocabulary = {char: index for index, char in enumerate(_byte_characters())}
+    merges: list[tuple[str, str]] = []
+    for left, right in _pairs():
+        if len(vocabulary) == FIRST_SPECIAL:
+            break
+        if left + right not in vocabulary:
+            vocabulary[left + right] = len(vocabulary)
+            merges.append((left, right))
+    return vocabulary, merges
+
+
+def _pairs() -> Any:
+    lower, letters = string.ascii_lowercase, string.ascii_letters
+    yield NEWLINE, NEWLINE
+    yield SPACE, SPACE
+    yield from ((mark, NEWLINE) for mark in ":.,]>")
+    yield from ((SPACE, char) for char in letters + "[(#")
+    yield from itertools.product(letters, lower)
+    yield from ((SPACE + first, second) for first, second in itertools.product(letters, lower))
+    for lead in ("", SPACE):
+        yield from ((lead + a + b, c) for a, b, c in itertools.product(lower, repeat=3))
+    yield from ((SPACE + a + b + c, d) for a, b, c, d in itertools.product(lower, repeat=4))
+
+
+def _byte_characters() -> list[str]:
+    """The printable stand-in of every byte, as byte-level tokenizers use them (source: GPT-2's tokenizer)."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    spare = itertools.count(256)
+    return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
