@@ -168,11 +168,11 @@ class Player:
     def _callback(self, played: np.ndarray | None, out: np.ndarray, times: BlockTimes) -> None:
         begin = time.perf_counter()
         count = len(out)
-        self._heard.observe(self._frame, times.heard)
+        self._frame += self._heard.observe(self._frame, times.heard, count)
         with self._lock:
             out[:] = self._mixer.render(self._frame, count)
         if played is not None and self._ring is not None:
-            self._played.observe(self._ring.end, times.played)
+            self._ring.skip_to(self._ring.end + self._played.observe(self._ring.end, times.played, count))
             self._ring.write(played)
         self._frame += count
         self._xruns += times.xrun
