@@ -1,0 +1,116 @@
+"""From a checkpoint's config to networks without weights: which sizes each network takes, and how it is built for free."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderOobleck
+from torch import nn
+from transformers import Qwen3Config, Qwen3Model
+
+from acestep.api.errors import BadCheckpoint
+from acestep.checkpoints.info import is_xl
+from acestep.checkpoints.layout import Parts, read_json
+from acestep.networks.condition import ConditionEncoder
+from acestep.networks.dit import Dit
+from acestep.networks.nano_codec import NanoCodec
+from acestep.networks.tokenizer import AudioDetokenizer, AudioTokenizer
+
+CODECS: dict[str, type[nn.Module]] = {"AutoencoderOobleck": AutoencoderOobleck, "NanoCodec": NanoCodec}
+"""Codec classes by the ``_class_name`` of ``vae/config.json``."""
+
+ENCODER_SIZES = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
+"""Sizes that XL configs repeat with the prefix ``encoder_`` for everything except the DiT."""
+
+COMPONENT_CLASSES = {
+    "transformer": Dit,
+    "condition_encoder": ConditionEncoder,
+    "audio_tokenizer": AudioTokenizer,
+    "audio_detokenizer": AudioDetokenizer,
+}
+
+
+@contextmanager
+def weightless() -> Iterator[None]:
+    """Modules built inside get parameters on the meta device: no memory, no random numbers. Buffers are real.
+
+    (``torch.device("meta")`` would lose the buffers that are computed in constructors and stored in no file.)
+    """
+    plain = nn.Module.register_parameter
+
+    def register(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if parameter is not None and not parameter.is_meta:
+            parameter = nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
+        plain(module, name, parameter)
+
+    nn.Module.register_parameter = register  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        nn.Module.register_parameter = plain  # type: ignore[method-assign]
+
+
+def build_component(name: str, parts: Parts) -> nn.Module:
+    """One of the four ACE-Step networks, weightless, in evaluation mode. Raises `BadCheckpoint` for sizes that make no sense."""
+    if parts.diffusers:
+        sizes = read_json(getattr(parts, name) / "config.json")
+        encoder = read_json(parts.transformer / "config.json")
+    else:
+        encoder = read_json(parts.transformer / "config.json")
+        sizes = dict(encoder) if name == "transformer" else _encoder_sizes(encoder)
+    kind = COMPONENT_CLASSES[name]
+    if name in ("audio_tokenizer", "audio_detokenizer") and not parts.diffusers:
+        sizes["layer_types"] = (sizes.get("layer_types") or [])[: sizes.get("num_attention_pooler_hidden_layers", 2)] or None
+    if name == "condition_encoder":
+        sizes["layer_types"] = None  # lyric and timbre layers alternate by themselves, whatever the DiT's list says
+        return _build(kind, sizes, leading_timbre_token=is_xl(encoder))
+    return _build(kind, sizes)
+
+
+def _encoder_sizes(config: dict[str, Any]) -> dict[str, Any]:
+    return {**config, **{key: config[f"encoder_{key}"] for key in ENCODER_SIZES if config.get(f"encoder_{key}") is not None}}
+
+
+def _build(kind: type[nn.Module], config: dict[str, Any], **more: Any) -> nn.Module:
+    """``kind`` with those entries of the config that its constructor (or its parent's) takes."""
+    known = {name for base in kind.__mro__[:2] for name in inspect.signature(base.__init__).parameters}
+    chosen = {name: value for name, value in config.items() if name in known and not name.startswith("_") and value is not None}
+    try:
+        with weightless():
+            return kind(**chosen, **more).eval()
+    except (TypeError, ValueError, RuntimeError, IndexError, ZeroDivisionError) as failure:
+        raise BadCheckpoint(f"the config of {kind.__name__} makes no network: {failure}", field="model") from failure
+
+
+def build_codec(folder: Path) -> nn.Module:
+    """The codec that ``config.json`` names, weightless. Raises `BadCheckpoint` for a class that is not in the table."""
+    config = read_json(folder / "config.json")
+    name = str(config.get("_class_name", "AutoencoderOobleck"))
+    if name not in CODECS:
+        raise BadCheckpoint(f"the codec {name!r} is unknown", field="model", limits={"choices": sorted(CODECS)})
+    return _build(CODECS[name], config)
+
+
+def build_text_encoder(folder: Path) -> Qwen3Model:
+    """The text encoder, weightless; only the Qwen3 architecture, and no code from the checkpoint."""
+    config = read_json(folder / "config.json")
+    if config.get("model_type") != "qwen3":
+        raise BadCheckpoint(f"the text encoder is {config.get('model_type')!r}, not qwen3", field="model")
+    try:
+        with weightless():
+            return Qwen3Model(Qwen3Config.from_dict(config)).eval()
+    except (TypeError, ValueError, RuntimeError) as failure:
+        raise BadCheckpoint(f"the config of the text encoder makes no network: {failure}", field="model") from failure
+
+
+def materialise_buffers(module: nn.Module, device: torch.device) -> None:
+    """Move the buffers that no file holds to the device, in their own dtype."""
+    for inner in module.modules():
+        for name, buffer in inner._buffers.items():
+            if buffer is not None:
+                inner._buffers[name] = buffer.to(device)

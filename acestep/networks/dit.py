@@ -1,0 +1,138 @@
+"""The diffusion transformer: diffusers' weights and modules, driven by a forward pass of our own.
+
+Against diffusers' forward it computes cross-attention keys and values once per job instead of once per step, skips the cross-attention
+of the unconditional branch (its condition is constant), and needs no dense mask for long audio. Same results, to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from diffusers import AceStepTransformer1DModel
+from diffusers.models.transformers.ace_step_transformer import AceStepTransformerBlock
+from torch import Tensor
+from torch.nn import functional
+
+from acestep.networks.attention import (
+    LayerCondition,
+    Rotary,
+    attention_weights,
+    cache_layer,
+    cross_attention,
+    rotary,
+    self_attention,
+)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """An encoded condition, ready for every layer's cross-attention. ``tokens`` is its length L (1 for the null condition)."""
+
+    layers: tuple[LayerCondition, ...]
+    tokens: int
+
+
+@dataclass
+class Probe:
+    """Asks a forward pass for cross-attention probabilities; ``weights[layer]`` is [B, h, N, L] afterwards."""
+
+    layers: frozenset[int]
+    weights: dict[int, Tensor] = field(default_factory=dict)
+
+
+class Dit(AceStepTransformer1DModel):
+    """The DiT of ACE-Step 1.5 with cached conditions.
+
+    `condition` turns encoder states into a `Condition` once; `velocity` is one evaluation of the flow.
+    """
+
+    @torch.inference_mode()
+    def condition(self, states: Tensor) -> Condition:
+        """Keys and values for encoder states [B, L, H_enc]; L = 1 stands for a constant condition of any length."""
+        embedded = self.condition_embedder(states.to(self.device, self.dtype))
+        layers = tuple(cache_layer(block.cross_attn, embedded) for block in self.layers)
+        return Condition(layers, states.shape[1])
+
+    @torch.inference_mode()
+    def velocity(
+        self,
+        x: Tensor,
+        t: float | Tensor,
+        context: Tensor,
+        conditions: Sequence[Condition],
+        r: Tensor | None = None,
+        probe: Probe | None = None,
+    ) -> list[Tensor]:
+        """Velocity ``noise - data`` at ``x`` [B, T, 64] and time ``t`` (a number, or [B]) under each of the conditions.
+
+        ``context`` is [B or 1, T, 128]; ``r`` is the mean-flow partner time, ``t`` itself by default. The conditions share x and
+        context and run as one batch. Returns one float32 [B, T, 64] per condition.
+        """
+        copies = len(conditions)
+        times = torch.as_tensor(t, dtype=torch.float32, device=self.device).reshape(-1)
+        gaps = torch.zeros_like(times) if r is None else times - r.to(times).reshape(-1)
+        embedding, modulation = self._embed_times(times, gaps, x.shape[0], copies)
+        hidden = self._patchify(x, context).repeat(copies, 1, 1)
+        rope = rotary(hidden.shape[1], self.head_dim, self.rope_theta, hidden)
+        for index, block in enumerate(self.layers):
+            cached = [condition.layers[index] for condition in conditions]
+            hidden = run_block(block, hidden, rope, modulation, cached, None if probe is None else (probe, index))
+        out = self._unpatchify(hidden, embedding, x.shape[1])
+        return list(out.float().chunk(copies))
+
+    def _embed_times(self, times: Tensor, gaps: Tensor, batch: int, copies: int) -> tuple[Tensor, Tensor]:
+        """AdaLN inputs [b, H] and [b, 6, H] of the two time embeddings' sum; b is 1 where all items share a time."""
+        embedding, modulation = _embed(self.time_embed, times)
+        gap_embedding, gap_modulation = _embed(self.time_embed_r, gaps)
+        embedding, modulation = embedding + gap_embedding, modulation + gap_modulation
+        if times.shape[0] == 1:
+            return embedding, modulation
+        if times.shape[0] != batch:
+            raise ValueError(f"{times.shape[0]} times for {batch} items")
+        return embedding.repeat(copies, 1), modulation.repeat(copies, 1, 1)
+
+    def _patchify(self, x: Tensor, context: Tensor) -> Tensor:
+        """Latents [B, T, 64] and context [B or 1, T, 128] -> patches [B, ceil(T / 2), H]; an odd T is zero-padded."""
+        x = x.to(self.device, self.dtype)
+        context = context.to(self.device, self.dtype).expand(x.shape[0], -1, -1)
+        stacked = torch.cat([context, x], dim=-1)
+        stacked = functional.pad(stacked, (0, 0, 0, -stacked.shape[1] % self.patch_size))
+        return self.proj_in_conv(stacked.transpose(1, 2)).transpose(1, 2)
+
+    def _unpatchify(self, hidden: Tensor, embedding: Tensor, frames: int) -> Tensor:
+        shift, scale = (self.scale_shift_table + embedding.unsqueeze(1)).chunk(2, dim=1)
+        hidden = (self.norm_out(hidden) * (1 + scale) + shift).type_as(hidden)
+        return self.proj_out_conv(hidden.transpose(1, 2)).transpose(1, 2)[:, :frames]
+
+
+def _embed(module: torch.nn.Module, times: Tensor) -> tuple[Tensor, Tensor]:
+    """One time embedding: the sinusoid in float32, the rest in the weights' dtype."""
+    waves = module.time_sinusoid(times * module.scale).to(module.linear_1.weight.dtype)
+    embedding = module.linear_2(module.act1(module.linear_1(waves)))
+    return embedding, module.time_proj(module.act2(embedding)).unflatten(1, (6, -1))
+
+
+def run_block(
+    block: AceStepTransformerBlock,
+    hidden: Tensor,
+    rope: Rotary,
+    modulation: Tensor,
+    cached: Sequence[LayerCondition],
+    probe: tuple[Probe, int] | None,
+) -> Tensor:
+    """One block on ``len(cached)`` groups of items, each under its own condition; everything else is shared."""
+    shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = (block.scale_shift_table + modulation).chunk(6, dim=1)
+    normed = (block.self_attn_norm(hidden) * (1 + scale) + shift).type_as(hidden)
+    hidden = (hidden + self_attention(block.self_attn, normed, rope, block.self_attn.sliding_window) * gate).type_as(hidden)
+
+    normed = block.cross_attn_norm(hidden).type_as(hidden)
+    groups = normed.chunk(len(cached))
+    if probe is not None and probe[1] in probe[0].layers:
+        probe[0].weights[probe[1]] = attention_weights(block.cross_attn, groups[0], cached[0])
+    attended = [cross_attention(block.cross_attn, group, one) for group, one in zip(groups, cached, strict=True)]
+    hidden = hidden + (attended[0] if len(attended) == 1 else torch.cat(attended))
+
+    normed = (block.mlp_norm(hidden) * (1 + mlp_scale) + mlp_shift).type_as(hidden)
+    return (hidden + block.mlp(normed) * mlp_gate).type_as(hidden)
