@@ -14,6 +14,7 @@ import pluggy
 
 from acestep.api.operation import Operation
 from acestep.api.plan import StageType
+from acestep.api.planning import PlannerSpec
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec
 
 PROJECT = "acestep_bridge"
@@ -51,3 +52,8 @@ def register_backends(register: Callable[[BackendSpec], None]) -> None:
 @hookspec
 def register_operations(register: Callable[[Operation], None]) -> None:
     """Offer operations that are no renders (planning, analysis ...). Example: ``register(Operation(name="plan", ...))``."""
+
+
+@hookspec
+def register_planners(register: Callable[[PlannerSpec], None]) -> None:
+    """Offer what runs the planner's language model. Example: ``register(PlannerSpec(name="vllm", target="...", ...))``."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Protocol
+
+import msgspec
 
 from acestep.api import limits
 from acestep.api.errors import BadRequest
@@ -90,3 +93,67 @@ def check_codes(codes: list[int], field: str = "audio_codes") -> list[int]:
         if not 0 <= code < CODES:
             raise BadRequest(f"audio codes are 0 to {CODES - 1}, not {code}", field=field, limits=bounds)
     return codes
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How tokens are drawn; the neutral values (0, 0, 1, 1, 1) switch each part off."""
+
+    temperature: float = 0.85
+    top_k: int = 0
+    top_p: float = 0.9
+    repetition_penalty: float = 1.0
+    cfg_scale: float = 1.0
+
+
+class TextJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Write a text that follows a grammar (llguidance's Lark dialect), from a seed, in at most ``limit`` tokens.
+
+    ``prompt`` and ``negative`` (empty: no guidance) are rendered chats that end with the open turn.
+    """
+
+    prompt: str
+    negative: str = ""
+    grammar: str
+    seed: int
+    limit: int
+
+
+class CodesJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Write semantic codes, one sequence per seed: exactly ``count``, or up to ``limit`` where none is given."""
+
+    prompt: str
+    negative: str = ""
+    seeds: tuple[int, ...]
+    count: int | None = None
+    limit: int = MAX_CODES
+
+
+Progress = Callable[[int, int], None]
+"""``progress(done, total)``, called after every token; it raises to cancel."""
+
+
+class PlannerBackend(Protocol):
+    """What runs a language model. Built as ``Class(folder, settings)`` in the worker.
+
+    ``settings`` has the worker's ``device`` and ``dtype``. ``tokenizer`` is the transformers tokenizer of the folder, whose chat
+    template renders the prompts. Methods raise `AceError`.
+    """
+
+    tokenizer: object
+
+    def write(self, jobs: Sequence[TextJob], sampling: Sampling, progress: Progress) -> list[str]:
+        """One text per job, special tokens spelled out, without the end of the turn."""
+
+    def write_codes(self, job: CodesJob, sampling: Sampling, progress: Progress) -> list[list[int]]:
+        """One list of codes per seed; the n-th depends on the n-th seed alone."""
+
+    def offload(self) -> None:
+        """Move the weights out of the accelerator's memory; the next call brings them back."""
+
+
+class PlannerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A planner backend as registered: ``target`` is ``module:attribute`` of a class like `PlannerBackend`."""
+
+    name: str
+    target: str
+    summary: str

@@ -26,6 +26,7 @@ from acestep.api.errors import (
 )
 from acestep.api.operation import Operation
 from acestep.api.plan import StageType
+from acestep.api.planning import PlannerSpec
 from acestep.api.request import CHAIN_FIELDS, RUNTIME_CHOICES, Conditioning, Output, SelectionFields
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec
 from acestep.api.schema import Request, merge_schemas
@@ -41,7 +42,7 @@ RESERVED = frozenset(
 )
 """Words the bridge's own addresses, methods and commands use; no plug-in may take one as an operation."""
 
-Entry = TypeVar("Entry", StageType, SamplerSpec, ScheduleSpec, GuidanceSpec, BackendSpec, Operation)
+Entry = TypeVar("Entry", StageType, SamplerSpec, ScheduleSpec, GuidanceSpec, BackendSpec, PlannerSpec, Operation)
 
 
 class PluginState(Enum):
@@ -87,6 +88,7 @@ class Registry:
         self.schedules: dict[str, ScheduleSpec] = {}
         self.guidance: dict[str, GuidanceSpec] = {}
         self.backends: dict[str, BackendSpec] = {}
+        self.planners: dict[str, PlannerSpec] = {}
         self.operations: dict[str, Operation] = {}
         self.plugins: list[PluginReport] = []
         self._owners: dict[tuple[str, str], str] = {}
@@ -141,6 +143,7 @@ class Registry:
         pm.hook.register_schedules(register=draft.adder("schedules", self.schedules))
         pm.hook.register_guidance(register=draft.adder("guidance", self.guidance))
         pm.hook.register_backends(register=draft.adder("backends", self.backends))
+        pm.hook.register_planners(register=draft.adder("planners", self.planners))
         pm.hook.register_operations(register=draft.add_operation)
         return draft.commit()
 
@@ -184,12 +187,17 @@ class Registry:
         """The backend of that name. Raises `UnknownName`."""
         return _find(self.backends, name, "backend", "backend")
 
+    def planner(self, name: str) -> PlannerSpec:
+        """The planner backend of that name. Raises `UnknownName`."""
+        return _find(self.planners, name, "planner backend", "backend")
+
     def choices(self, table: str) -> list[str]:
         """The allowed values of a field that was declared with ``choices=table`` (models are the caller's to add)."""
         tables: dict[str, Iterable[str]] = {
             "samplers": self.samplers,
             "schedules": self.schedules,
             "guidance": self.guidance,
+            "planners": self.planners,
         }
         if table in tables:
             return ["auto", *sorted(tables[table])]

@@ -89,6 +89,19 @@ class Conditioning(Request):
     thinking: Annotated[bool, param("Let the planner fill in what is not given (generate only).", group="planner")] = (
         False
     )
+    planner_model: Annotated[
+        str, param("Language model that thinks: a size (0.6B, 1.7B, 4B), a folder's name, or auto.", group="planner")
+    ] = "auto"
+    planner_codes: Annotated[bool, param("Let the planner sketch the music itself as codes too.", group="planner")] = (
+        True
+    )
+    planner_caption: Annotated[bool, param("Let the planner's caption replace the given one.", group="planner")] = True
+    planner_temperature: Annotated[
+        float, param("Temperature of the planner; 0 always takes the likeliest.", ge=0.0, le=2.0, group="planner")
+    ] = 0.85
+    planner_cfg_scale: Annotated[
+        float, param("Guidance of the planner; 1 is off and twice as fast.", ge=1.0, le=10.0, group="planner")
+    ] = 2.0
 
 
 class Source(Request):
