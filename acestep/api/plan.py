@@ -102,7 +102,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     returns: tuple[Role, ...] = ("part",)
     """Roles this stage can return; the first is the default."""
     semantic_codes: bool = False
-    """Audio codes and guides may be used as hint (never for tasks that work on audio)."""
+    """Audio codes of the job may fill the context as hint (never for tasks that work on audio)."""
+    hint_instruction: str = ""
+    """The instruction used instead when a hint fills the context."""
+    guide: bool = False
+    """A rendered guide of the job may take the place of silence in the context: all of it, or the silenced region."""
     corrections: dict[str, float] = {}
     """Optional wavelet correction settings (``low``, ``high``); empty is off."""
     kernel: str = ""

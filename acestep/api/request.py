@@ -213,6 +213,13 @@ class StageParams(Request):
         int, param("Seed of the first result; -1: random.", ge=-1, le=limits.MAX_SEED, group="sampling")
     ] = -1
     seeds: Annotated[list[int], param("A seed per result; missing ones are random.", group="sampling")] | None = None
+    variation: Annotated[
+        float,
+        param(
+            "How far to stray from the seed's own take: 0 the same, 1 another one.", ge=0.0, le=1.0, group="sampling"
+        ),
+    ] = 0.0
+    variation_seed: Annotated[int, param("Seed of the variation.", ge=0, le=limits.MAX_SEED, group="sampling")] = 0
     velocity_limit: Annotated[
         float,
         param("Limit of the velocity's norm relative to the latent's; 0 is off.", ge=0.0, le=10.0, group="advanced"),

@@ -1,0 +1,36 @@
+"""Complete: from one track to the whole band."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageParams, StageType, param, require_region, require_task
+from plugins.stages import instructions
+from plugins.stages.retake import retake
+
+
+class Complete(StageType):
+    """The source is the context; the result is a mix that contains it, filled up with the named tracks."""
+
+    name = "complete"
+    summary = "Fill a track up to a whole arrangement."
+
+    class Params(StageParams):
+        """Parameters of complete."""
+
+        tracks: Annotated[
+            list[str], param("Tracks to add; none: the model decides.", choices="tracks", example=["drums", "bass"])
+        ] = []
+
+    def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
+        """Raises `ModelUnsuited` on turbo models."""
+        require_task("complete", model, operation=self.name)
+        require_region(source, operation=self.name)
+        return Plan(
+            task="complete",
+            instruction=instructions.complete(params.tracks),
+            fill=Fill.SOURCE,
+            context=True,
+            returns=("part", "latent"),
+            **retake(params),
+        )

@@ -1,0 +1,49 @@
+"""Cover: the same music in another sound."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageParams, StageType, param, require_region, require_task
+from plugins.stages import instructions
+from plugins.stages.retake import retake
+
+
+class Cover(StageType):
+    """The source goes through the 5 Hz bottleneck, which keeps melody and rhythm and forgets the sound.
+
+    ``strength`` is the share of the steps that see the source at all; the later ones run as plain text to music.
+    """
+
+    name = "cover"
+    summary = "Play the same music with another sound."
+
+    class Params(StageParams):
+        """Parameters of cover."""
+
+        strength: Annotated[
+            float, param("Share of the steps that follow the source; 0.2 keeps only its outline.", ge=0.0, le=1.0)
+        ] = 1.0
+        noise_strength: Annotated[
+            float, param("Start from the source itself instead of noise; 0 is off, 1 changes nothing.", ge=0.0, le=0.99)
+        ] = 0.0
+        bottleneck: Annotated[
+            bool, param("Send the source through the semantic bottleneck; off keeps its sound too.")
+        ] = True
+
+    def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
+        """The region keeps its length and place."""
+        require_task("cover", model, operation=self.name)
+        require_region(source, operation=self.name)
+        return Plan(
+            task="cover",
+            instruction=instructions.COVER,
+            fill=Fill.BOTTLENECK if params.bottleneck else Fill.SOURCE,
+            context=True,
+            condition_strength=params.strength,
+            start_from_source=params.noise_strength > 0,
+            t_start=1.0 - params.noise_strength,
+            splice=True,
+            returns=("part", "patch", "span", "whole", "latent"),
+            **retake(params),
+        )

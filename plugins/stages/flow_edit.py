@@ -1,0 +1,60 @@
+"""Flow edit: change the words about a clip and change the clip accordingly, without inverting it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from acestep.api import (
+    ModelInfo,
+    Plan,
+    SourceFacts,
+    StageParams,
+    StageType,
+    limits,
+    param,
+    require_region,
+    require_task,
+)
+from acestep.api.errors import BadRequest
+from plugins.stages import instructions
+
+
+class FlowEdit(StageType):
+    """Moves the source along the difference of two flows: one that follows the words it was made with, one the new words.
+
+    The shared caption and lyrics say what it shall become; ``source_caption`` and ``source_lyrics`` what it is.
+    """
+
+    name = "flow-edit"
+    summary = "Edit a clip from one description to another."
+
+    class Params(StageParams):
+        """Parameters of flow-edit."""
+
+        source_caption: Annotated[str, param("What the clip is now.", max_length=limits.MAX_CAPTION)] = ""
+        source_lyrics: Annotated[str, param("Lyrics of the clip now.", max_length=limits.MAX_LYRICS)] = ""
+        n_min: Annotated[float, param("Share of the schedule that is skipped: less edits more.", ge=0.0, le=1.0)] = 0.3
+        n_max: Annotated[float, param("Share after which the new words rule alone.", ge=0.0, le=1.0)] = 1.0
+        n_avg: Annotated[int, param("Noise draws averaged per step.", ge=1, le=8)] = 1
+
+    def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
+        """Raises `BadRequest` when the phases are the wrong way round."""
+        require_task("text2music", model, operation=self.name)
+        require_region(source, operation=self.name)
+        if params.n_min > params.n_max:
+            raise BadRequest("n_min lies above n_max", field="n_min", limits={"min": 0, "max": params.n_max})
+        return Plan(
+            task="text2music",
+            instruction=instructions.TEXT2MUSIC,
+            context=True,
+            splice=True,
+            returns=("part", "patch", "span", "whole", "latent"),
+            kernel="acestep.denoising.flow_edit:run",
+            kernel_options={
+                "source_caption": params.source_caption,
+                "source_lyrics": params.source_lyrics,
+                "n_min": params.n_min,
+                "n_max": params.n_max,
+                "n_avg": params.n_avg,
+            },
+        )

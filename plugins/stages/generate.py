@@ -1,0 +1,29 @@
+"""Generate: a new part from words, tempo, key, codes or a guide."""
+
+from __future__ import annotations
+
+from acestep.api import Length, ModelInfo, Plan, SourceFacts, StageParams, StageType, require_task
+from plugins.stages import instructions
+from plugins.stages.retake import retake
+
+
+class Generate(StageType):
+    """Text to music. The context is the silence latent, never zeros; codes or a guide take its place when given."""
+
+    name = "generate"
+    summary = "Make a new part from a description."
+    source = "none"
+
+    def plan(self, params: StageParams, source: SourceFacts | None, model: ModelInfo) -> Plan:
+        """Length and position come from the request."""
+        require_task("text2music", model, operation=self.name)
+        return Plan(
+            task="text2music",
+            instruction=instructions.TEXT2MUSIC,
+            hint_instruction=instructions.COVER,
+            length=Length.REQUEST,
+            semantic_codes=True,
+            guide=True,
+            returns=("part", "latent"),
+            **retake(params),
+        )
