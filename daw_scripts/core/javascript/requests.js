@@ -1,0 +1,123 @@
+// From an action and what the host found to the jobs that are submitted. The action table is shared data (actions.json).
+"use strict";
+
+const { samples, convert } = require("./placement.js");
+
+const MAX_SECONDS = 600;
+
+function action(actions, name) {
+  return actions.find((found) => found.name === name) || null;
+}
+
+// The reason why an action cannot run here, as {code, ...}, or null.
+function refusal(action, situation) {
+  if (action.needs === "recipe" && !situation.recipe) return { code: "no_recipe" };
+  if (action.kind !== "submit" || action.needs === "recipe") return null;
+  if (!situation.saved) return { code: "unsaved_project" };
+  const has = situation.start !== undefined && situation.start !== null;
+  if (action.needs === "selection") {
+    if (!has) return { code: "no_selection" };
+    if (situation.end <= situation.start) return { code: "empty_selection" };
+    if (situation.midi_only && action.audio === "target") return { code: "midi_only" };
+  }
+  const seconds = has ? (situation.end - situation.start) / situation.rate : 0;
+  if (seconds > MAX_SECONDS) return { code: "too_long", seconds: Math.floor(seconds + 0.5), limit: MAX_SECONDS };
+  return null;
+}
+
+// The part of the selection that a wish covers, in project samples, and the same part in the source's samples.
+function part(situation, wish) {
+  const first = Math.max(situation.start, samples(wish.start, situation.rate));
+  const last = Math.min(situation.end, samples(wish.end, situation.rate));
+  const source = situation.source;
+  if (!source) return { first, last };
+  const rate = source.rate || situation.rate;
+  return {
+    first, last,
+    start: source.start + convert(first - situation.start, situation.rate, rate),
+    end: source.end - convert(situation.end - last, situation.rate, rate),
+  };
+}
+
+function cut(situation, wish) {
+  const found = part(situation, wish);
+  const source = situation.source;
+  if (!source) return found.last > found.first ? { length: found.last - found.first, rate: situation.rate } : {};
+  const region = { source: source.path, start: found.start, end: found.end };
+  if (source.span_start !== undefined && source.span_start !== null) {
+    region.span_start = source.span_start;
+    region.span_end = source.span_end;
+  }
+  return region;
+}
+
+// The parameters of one job; fields is the operation's list from describe (absent: unknown, everything is sent).
+function params(action, situation, wish, values, fields) {
+  const found = { ...cut(situation, wish), bpm: wish.bpm, time_signature: wish.time_signature, key: situation.key };
+  let returns = action.returns;
+  if (returns === "patch" && found.span_start !== undefined) returns = "span";
+  if (returns) found.returns = [returns];
+  const known = fields ? new Set(fields.map((field) => field.name)) : null;
+  for (const name of Object.keys(found)) {
+    const value = found[name];
+    if (value === undefined || value === null || value === "" || (known && !known.has(name))) delete found[name];
+  }
+  for (const name of Object.keys(values)) if (name !== action.each) found[name] = values[name];
+  Object.assign(found, action.sets);
+  if (found.length !== undefined) delete found.duration;
+  return found;
+}
+
+// The jobs of an action: one per tempo wish and picked value, each {operation, params, wish, pick}.
+function jobs(action, situation, wishes, values, fields) {
+  let picks = action.each ? values[action.each] : undefined;
+  if (!Array.isArray(picks)) picks = [picks];
+  if (picks.length === 0) picks = [undefined];
+  const found = [];
+  for (const wish of wishes) {
+    for (const pick of picks) {
+      const asked = params(action, situation, wish, values, fields);
+      if (pick !== undefined && pick !== null) asked[action.each] = pick;
+      found.push({ operation: action.operation, params: asked, wish, pick });
+    }
+  }
+  return found;
+}
+
+// The recipe of a result as a new request: the same wish, new seeds.
+function reroll(recipe) {
+  const copy = JSON.parse(JSON.stringify(recipe));
+  const kept = {};
+  for (const name of ["stages", "conditioning", "source", "output", "format", "version"]) {
+    if (copy[name] !== undefined) kept[name] = copy[name];
+  }
+  for (const stage of kept.stages || []) { stage.seed = -1; stage.seeds = null; }
+  if (kept.source) kept.source.fingerprint = "";
+  return kept;
+}
+
+// What the host must remember of a job to place its result later, even after a restart: plain data.
+function pending(id, action, situation, job) {
+  const source = situation.source;
+  const { first, last } = part(situation, job.wish);
+  const found = {
+    id, action: action.name, place: action.place, title: action.title, operation: job.operation, pick: job.pick,
+    rate: situation.rate, origin: source ? source.origin : first, first, last,
+    track: situation.track, item: situation.item, lead: source ? source.lead : undefined,
+    spans_item: source && source.span_start !== undefined && source.span_start !== null ? true : undefined,
+  };
+  for (const name of Object.keys(found)) if (found[name] === undefined || found[name] === null) delete found[name];
+  return found;
+}
+
+// The sentence of a message: code looked up in messages.json, {name} filled in from facts.
+function sentence(messages, facts) {
+  return (messages[facts.code] || facts.code).replace(/{(\w+)}/g, (_, name) => {
+    const value = facts[name];
+    if (value === undefined || value === null) return "?";
+    if (typeof value === "number" && !Number.isInteger(value)) return value.toFixed(2).replace(/0+$/, "").replace(/\.$/, "");
+    return String(value);
+  });
+}
+
+module.exports = { action, refusal, params, jobs, reroll, pending, sentence };

@@ -1,0 +1,159 @@
+-- From an action and what the host found to the jobs that are submitted. The action table is shared data (actions.json).
+
+local import = ...
+local json, placement = import("json"), import("placement")
+
+local requests = {}
+
+requests.MAX_SECONDS = 600
+
+--- The action of a name.
+function requests.action(actions, name)
+  for _, action in ipairs(actions) do
+    if action.name == name then return action end
+  end
+  return nil
+end
+
+--- The reason why an action cannot run here, as {code, ...}, or nil.
+-- `situation` is {start, end (project samples), rate, source?, midi_only?, saved?, recipe?}.
+function requests.refusal(action, situation)
+  if action.needs == "recipe" and not situation.recipe then return { code = "no_recipe" } end
+  if action.kind ~= "submit" or action.needs == "recipe" then return nil end
+  if not situation.saved then return { code = "unsaved_project" } end
+  if action.needs == "selection" then
+    if not situation.start then return { code = "no_selection" } end
+    if situation["end"] <= situation.start then return { code = "empty_selection" } end
+    if situation.midi_only and action.audio == "target" then return { code = "midi_only" } end
+  end
+  local seconds = situation.start and (situation["end"] - situation.start) / situation.rate or 0
+  if seconds > requests.MAX_SECONDS then
+    return { code = "too_long", seconds = math.floor(seconds + 0.5), limit = requests.MAX_SECONDS }
+  end
+  return nil
+end
+
+local function offers(fields, name)
+  if not fields then return true end
+  for _, field in ipairs(fields) do
+    if field.name == name then return true end
+  end
+  return false
+end
+
+local function set(params, fields, name, value)
+  if value ~= nil and value ~= "" and value ~= json.null and offers(fields, name) then params[name] = value end
+end
+
+-- The part of the selection that a wish covers, in project samples, and the same part in the source's samples.
+local function part(situation, wish)
+  local first = math.max(situation.start, placement.samples(wish.start, situation.rate))
+  local last = math.min(situation["end"], placement.samples(wish["end"], situation.rate))
+  local source = situation.source
+  if not source then return first, last end
+  local rate = source.rate or situation.rate
+  return first, last,
+    source.start + placement.convert(first - situation.start, situation.rate, rate),
+    source["end"] - placement.convert(situation["end"] - last, situation.rate, rate)
+end
+
+local function cut(params, fields, situation, wish)
+  local first, last, source_start, source_end = part(situation, wish)
+  local source = situation.source
+  if not source then
+    if last > first then
+      set(params, fields, "length", last - first)
+      set(params, fields, "rate", situation.rate)
+    end
+    return
+  end
+  set(params, fields, "source", source.path)
+  set(params, fields, "start", source_start)
+  set(params, fields, "end", source_end)
+  if source.span_start then
+    set(params, fields, "span_start", source.span_start)
+    set(params, fields, "span_end", source.span_end)
+  end
+end
+
+--- The parameters of one job. `fields` is the operation's list from describe (nil: unknown, everything is sent).
+-- `situation` has besides the keys of `refusal` key?, track?, source {path, rate?, origin, start, end, span_start?, span_end?}; `wish`
+-- comes from tempo.plan.
+function requests.params(action, situation, wish, values, fields)
+  local params = {}
+  cut(params, fields, situation, wish)
+  set(params, fields, "bpm", wish.bpm)
+  set(params, fields, "time_signature", wish.time_signature)
+  set(params, fields, "key", situation.key)
+  local returns = action.returns
+  if returns == "patch" and situation.source and situation.source.span_start then returns = "span" end
+  if returns ~= "" then set(params, fields, "returns", json.list({ returns })) end
+  for name, value in pairs(values) do
+    if name ~= action.each then params[name] = value end
+  end
+  for name, value in pairs(action.sets) do params[name] = value end
+  if params.length then params.duration = nil end
+  return params
+end
+
+--- The jobs of an action: one per tempo wish and picked value. Each is {operation, params, wish, pick?}.
+function requests.jobs(action, situation, wishes, values, fields)
+  local jobs = {}
+  local picks = action.each ~= "" and values[action.each] or nil
+  if type(picks) ~= "table" then picks = { picks } end
+  for _, wish in ipairs(wishes) do
+    for index = 1, math.max(1, #picks) do
+      local params = requests.params(action, situation, wish, values, fields)
+      if picks[index] then params[action.each] = picks[index] end
+      jobs[#jobs + 1] = { operation = action.operation, params = params, wish = wish, pick = picks[index] }
+    end
+  end
+  return jobs
+end
+
+--- The recipe of a result as a new request: the same wish, new seeds.
+function requests.reroll(recipe)
+  local copy = json.decode(json.encode(recipe))
+  for _, stage in ipairs(copy.stages or {}) do
+    stage.seed = -1
+    stage.seeds = json.null
+  end
+  if type(copy.source) == "table" then copy.source.fingerprint = "" end
+  local kept = {}
+  for _, name in ipairs({ "stages", "conditioning", "source", "output", "format", "version" }) do kept[name] = copy[name] end
+  return kept
+end
+
+--- What the host must remember of a job to place its result later, even after a restart: plain data.
+function requests.pending(id, action, situation, job)
+  local source = situation.source
+  local first, last = part(situation, job.wish)
+  return {
+    id = id,
+    action = action.name,
+    place = action.place,
+    title = action.title,
+    operation = job.operation,
+    pick = job.pick,
+    rate = situation.rate,
+    origin = source and source.origin or first,
+    first = first,
+    last = last,
+    track = situation.track,
+    item = situation.item,
+    lead = source and source.lead or nil,
+    spans_item = source ~= nil and source.span_start ~= nil or nil,
+  }
+end
+
+--- The sentence of a message: `code` looked up in messages.json, {name} filled in from `facts`.
+function requests.sentence(messages, facts)
+  local text = messages[facts.code] or facts.code
+  return (text:gsub("{(%w+)}", function(name)
+    local value = facts[name]
+    if math.type(value) == "float" then return (string.format("%.2f", value):gsub("0+$", ""):gsub("%.$", "")) end
+    return value ~= nil and tostring(value) or "?"
+  end))
+end
+
+return requests

@@ -1,0 +1,55 @@
+-- From a finished job to what the host puts on the timeline: plain data, no host.
+
+local import = ...
+local json, placement = import("json"), import("placement")
+
+local results = {}
+
+local function present(value)
+  if value == json.null then return nil end
+  return value
+end
+
+local SHOWN = { patch = true, span = true, whole = true, part = true, stem = true, residual = true }
+
+local function word(pending, file)
+  if present(file.track) and file.track ~= "" then return file.track end
+  return pending.pick or pending.operation
+end
+
+--- The file name under which a result is copied into the project: unique by job id and index.
+function results.copy_name(pending, file, index)
+  local extension = (file.path:match("%.(%w+)$") or "wav"):lower()
+  local base = string.format("%s-%s-%d", word(pending, file):gsub("[^%w]+", "_"), pending.id, index)
+  return base .. "." .. extension
+end
+
+--- What to place of a job: a list in order of variant, each {path, copy, name, track_name, position, length, skip, fade_in, fade_out, take}.
+-- Positions are project samples. New parts (role part) lie where they were asked for; everything else on its source's timeline.
+function results.placements(pending, job)
+  local list = json.list()
+  local result = present(job.result) or {}
+  for index, file in ipairs(present(result.files) or {}) do
+    if SHOWN[file.role] then
+      local landing = placement.landing(file, pending.origin, pending.rate)
+      local seed = present(file.seed)
+      landing.path = file.path
+      landing.copy = results.copy_name(pending, file, index)
+      landing.role = file.role
+      landing.variant = file.variant or 0
+      landing.track_name = word(pending, file)
+      landing.name = string.format("%s %d%s", word(pending, file), landing.variant + 1, seed and string.format(" (seed %d)", seed) or "")
+      landing.take = pending.place == "take"
+      list[#list + 1] = landing
+    end
+  end
+  return list
+end
+
+--- The sentences of a finished job for the user.
+function results.notes(job)
+  local result = present(job.result) or {}
+  return present(result.notes) or {}
+end
+
+return results

@@ -1,0 +1,102 @@
+-- Tempo and metre of a region, from the host's tempo map. Times are project seconds.
+-- A segment is {start, bpm, num, den, ramp_to?}: it lasts until the next one; `ramp_to` is its tempo at the end of a linear ramp.
+-- Tempo is quarter notes a minute, whatever the metre's unit is.
+
+local import = ...
+local json = import("json")
+
+local tempo = {}
+
+tempo.BPM_RANGE = { 30.0, 300.0 }
+
+local SAME_BPM = 1e-6
+
+local function clip(segments, index, first, last)
+  local segment, following = segments[index], segments[index + 1]
+  local stop = following and following.start or math.huge
+  local from = index == 1 and first or math.max(segment.start, first)
+  local to = math.min(stop, last)
+  if to <= from then return nil end
+  local head, tail = segment.bpm, segment.bpm
+  if segment.ramp_to and stop < math.huge and from >= segment.start then
+    local slope = (segment.ramp_to - segment.bpm) / (stop - segment.start)
+    head = segment.bpm + slope * (from - segment.start)
+    tail = segment.bpm + slope * (to - segment.start)
+  end
+  return { start = from, ["end"] = to, bpm = (head + tail) / 2, num = segment.num, den = segment.den,
+           steady = math.abs(head - tail) < SAME_BPM }
+end
+
+local function continues(piece, before)
+  return before and before.steady and piece.steady and math.abs(before.bpm - piece.bpm) < SAME_BPM
+    and before.num == piece.num and before.den == piece.den
+end
+
+--- The pieces of [first, last) with one tempo and metre each; equal neighbours are joined.
+function tempo.pieces(segments, first, last)
+  local pieces = {}
+  for index = 1, #segments do
+    local piece = clip(segments, index, first, last)
+    if piece and continues(piece, pieces[#pieces]) then
+      pieces[#pieces]["end"] = piece["end"]
+    elseif piece then
+      pieces[#pieces + 1] = piece
+    end
+  end
+  return pieces
+end
+
+--- Quarter notes between two times.
+function tempo.quarters(segments, first, last)
+  local sum = 0.0
+  for _, piece in ipairs(tempo.pieces(segments, first, last)) do
+    sum = sum + (piece["end"] - piece.start) * piece.bpm / 60.0
+  end
+  return sum
+end
+
+--- A tempo the model accepts, by octaves.
+function tempo.fold(bpm)
+  while bpm < tempo.BPM_RANGE[1] do bpm = bpm * 2 end
+  while bpm > tempo.BPM_RANGE[2] do bpm = bpm / 2 end
+  return bpm
+end
+
+--- The model's word for a metre ("2", "3", "4", "6"), or nil for one it was not trained on.
+function tempo.metre(num, den)
+  if den == 4 and (num == 2 or num == 3 or num == 4) then return string.format("%d", num) end
+  if den == 8 and num == 6 then return "6" end
+  return nil
+end
+
+local function wish(first, last, bpm, num, den)
+  local given = tempo.fold(bpm)
+  local notes = json.list()
+  if math.abs(given - bpm) > SAME_BPM then notes[#notes + 1] = { code = "tempo_folded", given = bpm, bpm = given } end
+  local metre = tempo.metre(num, den)
+  if not metre then notes[#notes + 1] = { code = "metre_unknown", metre = string.format("%d/%d", num, den) } end
+  return { start = first, ["end"] = last, bpm = given, time_signature = metre or "", notes = notes }
+end
+
+--- What to ask for [first, last): one wish per job, or nil and the code of a refusal.
+-- `choice` is what the user wants where the map changes inside: "average", "split" or "refuse".
+function tempo.plan(segments, first, last, choice)
+  local pieces = tempo.pieces(segments, first, last)
+  if #pieces == 1 and pieces[1].steady then
+    return { wish(first, last, pieces[1].bpm, pieces[1].num, pieces[1].den) }
+  end
+  if choice == "refuse" then return nil, "tempo_changes" end
+  local wishes = {}
+  if choice == "split" then
+    for index, piece in ipairs(pieces) do
+      wishes[index] = wish(piece.start, piece["end"], piece.bpm, piece.num, piece.den)
+    end
+    return wishes
+  end
+  local bpm = tempo.quarters(segments, first, last) * 60.0 / (last - first)
+  wishes[1] = wish(first, last, bpm, pieces[1].num, pieces[1].den)
+  table.insert(wishes[1].notes, 1, { code = "tempo_average", bpm = wishes[1].bpm })
+  return wishes
+end
+
+return tempo

@@ -1,0 +1,142 @@
+"""From an action and what the host found to the jobs that are submitted. The action table is shared data (actions.json)."""
+
+import copy
+import math
+import re
+
+from .placement import convert, samples
+
+MAX_SECONDS = 600
+
+
+def action(actions, name):
+    """The action of a name, or None."""
+    return next((found for found in actions if found["name"] == name), None)
+
+
+def refusal(action, situation):
+    """The reason why an action cannot run here, as ``{code, ...}``, or None."""
+    if action["needs"] == "recipe" and not situation.get("recipe"):
+        return {"code": "no_recipe"}
+    if action["kind"] != "submit" or action["needs"] == "recipe":
+        return None
+    if not situation.get("saved"):
+        return {"code": "unsaved_project"}
+    start, end = situation.get("start"), situation.get("end")
+    if action["needs"] == "selection":
+        if start is None:
+            return {"code": "no_selection"}
+        if end <= start:
+            return {"code": "empty_selection"}
+        if situation.get("midi_only") and action["audio"] == "target":
+            return {"code": "midi_only"}
+    seconds = 0 if start is None else (end - start) / situation["rate"]
+    if seconds > MAX_SECONDS:
+        return {"code": "too_long", "seconds": math.floor(seconds + 0.5), "limit": MAX_SECONDS}
+    return None
+
+
+def _part(situation, wish):
+    """The part of the selection that a wish covers, in project samples, and the same part in the source's samples."""
+    first = max(situation["start"], samples(wish["start"], situation["rate"]))
+    last = min(situation["end"], samples(wish["end"], situation["rate"]))
+    source = situation.get("source")
+    if not source:
+        return first, last, None, None
+    rate = source.get("rate") or situation["rate"]
+    return (
+        first,
+        last,
+        source["start"] + convert(first - situation["start"], situation["rate"], rate),
+        source["end"] - convert(situation["end"] - last, situation["rate"], rate),
+    )
+
+
+def _cut(situation, wish):
+    first, last, source_start, source_end = _part(situation, wish)
+    source = situation.get("source")
+    if not source:
+        return {"length": last - first, "rate": situation["rate"]} if last > first else {}
+    found = {"source": source["path"], "start": source_start, "end": source_end}
+    if source.get("span_start") is not None:
+        found.update(span_start=source["span_start"], span_end=source["span_end"])
+    return found
+
+
+def params(action, situation, wish, values, fields=None):
+    """The parameters of one job; ``fields`` is the operation's list from describe (None: unknown, everything is sent)."""
+    found = _cut(situation, wish)
+    found.update(bpm=wish["bpm"], time_signature=wish["time_signature"], key=situation.get("key"))
+    returns = action["returns"]
+    if returns == "patch" and "span_start" in found:
+        returns = "span"
+    if returns:
+        found["returns"] = [returns]
+    known = None if fields is None else {field["name"] for field in fields}
+    found = {k: v for k, v in found.items() if v not in (None, "") and (known is None or k in known)}
+    found.update({name: value for name, value in values.items() if name != action["each"]})
+    found.update(action["sets"])
+    if "length" in found:
+        found.pop("duration", None)
+    return found
+
+
+def jobs(action, situation, wishes, values, fields=None):
+    """The jobs of an action: one per tempo wish and picked value, each ``{operation, params, wish, pick}``."""
+    picks = values.get(action["each"]) if action["each"] else None
+    if not isinstance(picks, list):
+        picks = [picks]
+    found = []
+    for wish in wishes:
+        for pick in picks or [None]:
+            asked = params(action, situation, wish, values, fields)
+            if pick is not None:
+                asked[action["each"]] = pick
+            found.append({"operation": action["operation"], "params": asked, "wish": wish, "pick": pick})
+    return found
+
+
+def reroll(recipe):
+    """The recipe of a result as a new request: the same wish, new seeds."""
+    names = ("stages", "conditioning", "source", "output", "format", "version")
+    kept = copy.deepcopy({name: recipe[name] for name in names if name in recipe})
+    for stage in kept.get("stages", []):
+        stage["seed"], stage["seeds"] = -1, None
+    if kept.get("source"):
+        kept["source"]["fingerprint"] = ""
+    return kept
+
+
+def pending(id, action, situation, job):
+    """What the host must remember of a job to place its result later, even after a restart: plain data."""
+    source = situation.get("source")
+    first, last, _, _ = _part(situation, job["wish"])
+    found = {
+        "id": id,
+        "action": action["name"],
+        "place": action["place"],
+        "title": action["title"],
+        "operation": job["operation"],
+        "pick": job.get("pick"),
+        "rate": situation["rate"],
+        "origin": source["origin"] if source else first,
+        "first": first,
+        "last": last,
+        "track": situation.get("track"),
+        "item": situation.get("item"),
+        "lead": source.get("lead") if source else None,
+        "spans_item": True if source and source.get("span_start") is not None else None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def sentence(messages, facts):
+    """The sentence of a message: ``code`` looked up in messages.json, ``{name}`` filled in from ``facts``."""
+
+    def fill(match):
+        value = facts.get(match.group(1))
+        if isinstance(value, float):
+            return f"{value:.2f}".rstrip("0").rstrip(".")
+        return "?" if value is None else str(value)
+
+    return re.sub(r"{(\w+)}", fill, messages.get(facts["code"], facts["code"]))
