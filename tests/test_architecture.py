@@ -1,0 +1,193 @@
+"""The rules that keep the parts apart (DESIGN section 2), checked over every file and in real processes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("acestep", "bridge", "plugins")
+
+HEAVY = ("torch", "diffusers", "transformers", "safetensors.torch")
+"""What only the worker process may import."""
+
+NOT_IN_PLUGINS = re.compile(r"acestep(?!\.api(\.|$))(\.|$)")
+
+
+def sources(package: str) -> list[Path]:
+    """The Python files of a top-level package."""
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module that a file imports, at whatever depth, with its line; a ``from`` import names module and attribute."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively; absolute names are what these rules read"
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def offenders(package: str, forbidden: re.Pattern[str]) -> list[str]:
+    """Imports of a package that a rule forbids, as file:line: module."""
+    return [
+        f"{path.relative_to(ROOT)}:{line}: {module}"
+        for path in sources(package)
+        for module, line in imported(path)
+        if forbidden.match(module)
+    ]
+
+
+def test_acestep_knows_neither_plugins_nor_bridge() -> None:
+    """The engine stands alone."""
+    assert offenders("acestep", re.compile(r"(plugins|bridge|daw_scripts)(\.|$)")) == []
+
+
+def test_plugins_build_on_the_public_surface_only() -> None:
+    """A built-in plug-in imports nothing that a third party would not: of acestep only acestep.api, of bridge nothing.
+
+    Tensor code may import torch, in modules that a plug-in names as ``module:attribute`` and only the worker imports.
+    """
+    assert offenders("plugins", re.compile(r"(bridge|daw_scripts)(\.|$)")) == []
+    assert offenders("plugins", NOT_IN_PLUGINS) == []
+
+
+def test_the_bridge_uses_the_engine_through_its_interfaces_only() -> None:
+    """The daemon reaches engine code through acestep.api and the torch-free worker contract, and no built-in plug-in at all."""
+    assert offenders("bridge", re.compile(r"(plugins|daw_scripts)(\.|$)")) == []
+    allowed = r"acestep(?!\.(api|worker|checkpoints|__version__)(\.|$))(\.|$)"
+    assert offenders("bridge", re.compile(allowed)) == []
+
+
+def test_nothing_of_the_bridge_imports_tensor_code() -> None:
+    """torch and its kin appear in no import of the bridge and of acestep.api, lazily or not."""
+    heavy = re.compile("(" + "|".join(re.escape(name) for name in HEAVY) + r")(\.|$)")
+    assert offenders("bridge", heavy) == []
+    assert [line for line in offenders("acestep", heavy) if line.startswith("acestep/api/")] == []
+
+
+def test_the_bridge_names_no_operation_sampler_or_backend() -> None:
+    """Everything that plug-ins register is reached through the registry: no string of the core or the doors is a name of one."""
+    from acestep.api.registry import Registry
+
+    registry = Registry.load()
+    named = {*registry.stages, *registry.samplers, *registry.backends}
+    assert named, "the built-in plug-ins must be installed for this rule to mean anything"
+    found = []
+    for folder in ("core", "doors", "client"):
+        for path in sorted((ROOT / "bridge" / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Constant) and node.value in named:
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value!r}")
+    assert found == []
+
+
+def modules_after(*statements: str) -> set[str]:
+    """The modules that a fresh interpreter has loaded after these statements."""
+    script = "; ".join([*statements, "import sys, json; print(json.dumps(sorted(sys.modules)))"])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["import acestep", "import acestep.api", "import plugins", "import bridge"],
+        ["from acestep.api import Registry", "Registry.load()"],
+        ["import bridge.cli", "import bridge.daemon", "import bridge.core.service"],
+        ["import bridge", "bridge.Client"],
+    ],
+    ids=["packages", "registry", "daemon", "client"],
+)
+def test_torch_stays_out_of_the_process(statements: list[str]) -> None:
+    """Importing the packages, loading all plug-ins, the daemon's modules: none of it brings torch or numpy's heavier kin in."""
+    assert modules_after(*statements) & {"torch", "diffusers", "transformers", "scipy", "matplotlib"} == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_folder_with_code_is_a_package(package: str) -> None:
+    """A folder without __init__.py would be left out of nothing, yet found by chance; we name them all."""
+    folders = {path.parent for path in sources(package)}
+    assert [str(folder.relative_to(ROOT)) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_module_says_what_it_is(package: str) -> None:
+    """Each module begins with a docstring."""
+    silent = [path for path in sources(package) if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
+    assert [str(path.relative_to(ROOT)) for path in silent] == []
+
+
+def test_every_function_is_annotated() -> None:
+    """Arguments and results of every function carry types."""
+    bare = []
+    for package in PACKAGES:
+        for path in sources(package):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                    missing = [arg.arg for arg in given if arg.annotation is None and arg.arg not in ("self", "cls", "ctx")]
+                    if missing or node.returns is None:
+                        bare.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.name} {missing}")
+    assert bare == []
+
+
+def project() -> dict:
+    """The parsed pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def canonical(name: str) -> str:
+    """A distribution name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared() -> set[str]:
+    """Every distribution that pyproject.toml asks for, in whatever extra."""
+    table = project()["project"]
+    lines = [*table["dependencies"], *(line for lines in table["optional-dependencies"].values() for line in lines)]
+    return {canonical(re.match(r"[A-Za-z0-9._-]+", line).group()) for line in lines} - {"acestep-bridge"}
+
+
+def test_every_dependency_has_a_pinned_version() -> None:
+    """What pyproject.toml asks for, constraints.txt pins; torch without a build, so that CPU and GPU builds both fit."""
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    assert declared() - {canonical(name) for name in pins} == set()
+    assert "+" not in pins["torch"]
+
+
+def test_every_third_party_import_is_declared() -> None:
+    """What the code imports, pyproject.toml asks for (or it is an optional program of a named package)."""
+    from importlib.metadata import packages_distributions
+
+    known = packages_distributions()
+    undeclared: dict[str, set[str]] = {}
+    for package in PACKAGES:
+        for path in sources(package):
+            for module, line in imported(path):
+                top = module.split(".")[0]
+                if top in sys.stdlib_module_names or top in (*PACKAGES, "tests"):
+                    continue
+                if not {canonical(name) for name in known.get(top, [top])} & (declared() | UNDECLARED_ON_PURPOSE):
+                    undeclared.setdefault(top, set()).add(f"{path.relative_to(ROOT)}:{line}")
+    assert undeclared == {}
+
+
+UNDECLARED_ON_PURPOSE = {"tinysoundfont"}
+"""Only for rendering the training songs; see the note beside the extras in pyproject.toml."""
+
+
+def test_entry_points_name_packages_that_exist() -> None:
+    """Each built-in plug-in of pyproject.toml can be found where it says."""
+    points = project()["project"]["entry-points"]["acestep_bridge"]
+    assert [name for name in points.values() if not (ROOT / name.replace(".", "/") / "__init__.py").exists()] == []
