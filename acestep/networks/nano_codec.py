@@ -92,7 +92,7 @@ class NanoCodec(ModelMixin, ConfigMixin):
     def decode(self, latents: Tensor, first_frame: int = 0) -> Tensor:
         """[B, 64, T] -> float32 [B, 2, T * 1920]; `first_frame` is the tile's place, for oscillator phase and noise."""
         raw = latents.transpose(1, 2) * self.latent_scale + self.latent_mean
-        return self.synthesise(self.decode_hidden(raw), first_frame)
+        return self.synthesise(self.subframe_hidden(self.decode_hidden(raw)), first_frame)
 
     def encode_features(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Analysis features [B, T, WIDTH] -> mean and log variance [B, T, 64] before normalisation."""
@@ -113,9 +113,8 @@ class NanoCodec(ModelMixin, ConfigMixin):
         batch, count, _ = subframes.shape
         return (self.amplitude_out(subframes).float() * 1.5 - 6.0).view(batch, count, 2, -1).transpose(1, 2)
 
-    def synthesise(self, hidden: Tensor, first_frame: int = 0) -> Tensor:
-        """Trunk [B, T, decoder_width] -> float32 [B, 2, T * 1920]."""
-        subframes = self.subframe_hidden(hidden)
+    def synthesise(self, subframes: Tensor, first_frame: int = 0) -> Tensor:
+        """[B, 4 T, subframe_width] -> float32 [B, 2, T * 1920]."""
         first = first_frame * SUBFRAMES
         amplitudes = torch.exp(self.log_amplitudes(subframes).clamp(-14, 1))
         frames = self.oscillators(amplitudes, first) + self.bands(self.band_out(subframes).float(), first)

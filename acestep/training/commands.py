@@ -37,7 +37,31 @@ def build_parser() -> argparse.ArgumentParser:
     codec = commands.add_parser("codec", help="train the codec; the same command resumes")
     _add_training_options(codec, seconds=7200.0)
     codec.set_defaults(run=_codec)
+    dit = commands.add_parser("dit", help="train text encoder and diffusion transformer on a frozen codec; resumes")
+    _add_training_options(dit, seconds=14400.0)
+    dit.add_argument("--codec", type=Path, required=True, help="folder of the finished codec (vae/)")
+    dit.add_argument("--songs", type=int, default=500, help="songs per process (default 500)")
+    dit.set_defaults(run=_dit)
+    evaluate = commands.add_parser("evaluate", help="measure a trained model on songs it never saw")
+    _add_model_options(evaluate)
+    evaluate.add_argument("--out", type=Path, required=True, help="folder for figures.json, figures.md and pictures")
+    evaluate.add_argument("--split", choices=("validation", "test"), default="validation")
+    evaluate.add_argument("--count", type=int, default=24, help="songs (default 24)")
+    evaluate.add_argument("--only", nargs="*", metavar="TRIAL", help="names of trials, all by default")
+    evaluate.add_argument("--steps", type=int, default=8)
+    evaluate.add_argument("--shift", type=float, default=3.0)
+    evaluate.add_argument("--threads", type=int, default=1)
+    evaluate.set_defaults(run=_evaluate)
+    export = commands.add_parser("export", help="write a checkpoint folder: half precision, published layout, manifest")
+    _add_model_options(export)
+    export.add_argument("--out", type=Path, required=True)
+    export.set_defaults(run=_export)
     return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the dit run")
+    parser.add_argument("--codec", type=Path, required=True, help="folder of the codec (vae/)")
 
 
 def _add_training_options(parser: argparse.ArgumentParser, seconds: float) -> None:
@@ -59,3 +83,28 @@ def _codec(options: argparse.Namespace) -> None:
     from acestep.training.parallel import launch
 
     launch(train_codec, options.processes, options.threads, options.folder, CodecSettings(seconds=options.seconds))
+
+
+def _dit(options: argparse.Namespace) -> None:
+    from acestep.training.dit.train import DitSettings, train_dit
+    from acestep.training.parallel import launch
+
+    settings = DitSettings(seconds=options.seconds, songs=options.songs)
+    launch(train_dit, options.processes, options.threads, options.folder, options.codec, settings)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    import torch
+
+    from acestep.training.evaluation.player import Player
+    from acestep.training.evaluation.report import write_report
+
+    torch.set_num_threads(options.threads)
+    player = Player(options.folder, options.codec, options.steps, options.shift)
+    write_report(player, options.out, options.split, options.count, options.only)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from acestep.training.export import export_checkpoint
+
+    export_checkpoint(options.folder, options.codec, options.out)

@@ -28,12 +28,12 @@ def _read_peaks(mid: Tensor, hertz: Tensor, window: int) -> Tensor:
     bins = int(hertz.max() * window / RATE) + 6
     spectrum = magnitudes(mid, window, FRAME // 2)[..., :bins] * (4.0 / window)  # a sine's own amplitude
     peak = functional.max_pool1d(spectrum, 5, 1, 2)
-    floor = functional.pad(spectrum, (2, 2), mode="replicate").unfold(-1, 5, 1).median(-1).values
-    flatness = (floor / (spectrum + 1e-5)).clamp(max=1).square()  # near 1 on a broad lobe, near 0 beside a line
+    around = functional.pad(spectrum.transpose(1, 2), (2, 2), mode="replicate").unfold(-1, 5, 1).median(-1).values
+    steadiness = (around.transpose(1, 2) / (spectrum + 1e-5)).clamp(max=1).square()  # 1 in a tone, near 0 in a click
     place = hertz * window / RATE
     below = place.floor().long()
     share = place - below
     value = spectrum[..., below] * (1 - share) + spectrum[..., below + 1] * share
     local = torch.maximum(peak[..., below], peak[..., below + 1])
-    broad = flatness[..., below] * (1 - share) + flatness[..., below + 1] * share
-    return local * (value / (local + 1e-6)) ** PEAK_SHARPNESS * broad
+    steady = steadiness[..., below] * (1 - share) + steadiness[..., below + 1] * share
+    return local * (value / (local + 1e-6)) ** PEAK_SHARPNESS * steady

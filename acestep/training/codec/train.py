@@ -23,6 +23,7 @@ from acestep.training.run import Run, decay, plot_history
 from acestep.training.songs.bank import open_bank
 
 FEATURE_WEIGHT, AMPLITUDE_WEIGHT, KL_WEIGHT = 0.3, 0.25, 3e-4
+LATER_SHARE = 0.4  # of the amplitude term's weight in phase two
 MIN_SCALE = 0.05
 
 
@@ -57,30 +58,36 @@ class CodecTrainer(nn.Module):
         raw = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
         hidden = codec.decode_hidden(raw)
         feature = (self.readout(hidden) - features).abs().mean()
+        subframes = codec.subframe_hidden(hidden)
+        aimed = slice(None) if features_only else slice(len(waveform) // 2 + 1)  # half of the crops keep the aim later on
+        amplitude = AMPLITUDE_WEIGHT * self._amplitude_error(waveform[aimed], subframes[aimed])
         kl = KL_WEIGHT * 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         if features_only:
-            return {"feature": feature, "kl": kl, "amplitude": AMPLITUDE_WEIGHT * self._amplitude(waveform, hidden)}
+            return {"feature": feature, "kl": kl, "amplitude": amplitude}
         first = random.randrange(256)  # another place in the noise table and another phase each time
-        sound = compare_sounds(codec.synthesise(hidden, first), waveform)
-        return {"sound": sound, "feature": FEATURE_WEIGHT * feature, "kl": kl}
+        sound = compare_sounds(codec.synthesise(subframes, first), waveform)
+        return {"sound": sound, "feature": FEATURE_WEIGHT * feature, "kl": kl, "amplitude": LATER_SHARE * amplitude}
 
-    def _amplitude(self, waveform: Tensor, hidden: Tensor) -> Tensor:
+    def _amplitude_error(self, waveform: Tensor, subframes: Tensor) -> Tensor:
         with torch.no_grad():
             target = torch.log(oscillator_amplitudes(waveform, self.codec.oscillators.frequencies) + 1e-4)
-        made = self.codec.log_amplitudes(self.codec.subframe_hidden(hidden))
+        made = self.codec.log_amplitudes(subframes)
         made = made.unflatten(2, (-1, 2)).mean(3)  # 100 Hz -> 50 Hz
         return (made - target[:, None]).abs().mean()
 
 
 def compare_sounds(made: Tensor, wanted: Tensor) -> Tensor:
-    """Spectral distance of the mid signal and one side, from a random offset so that frames fall everywhere."""
+    """Spectral distance of the mid signal and one side at two of the resolutions, drawn anew each time.
+
+    A random offset lets frames fall everywhere.
+    """
     side, start = random.randrange(2), random.randrange(2048)
 
     def lines(sound: Tensor) -> Tensor:
         sound = sound[..., start:]
         return torch.cat([sound.sum(1), sound[:, side]])
 
-    return spectral_distance(lines(made), lines(wanted), TRAINING)
+    return spectral_distance(lines(made), lines(wanted), tuple(random.sample(TRAINING, 2)))
 
 
 def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:

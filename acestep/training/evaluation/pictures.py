@@ -1,0 +1,57 @@
+"""Spectrograms for the documentation: one held-out song, before and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import torch
+from torch import Tensor
+
+from acestep.networks.spectra import FRAME, magnitudes
+from acestep.training.dit.prompts import text_prompt
+from acestep.training.dit.tasks import CROP, instruction
+from acestep.training.evaluation.player import Player, Wish
+from acestep.training.evaluation.trials import HeldOut
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+
+def draw(panels: dict[str, Tensor], path: Path, columns: int, region: tuple[int, int] | None = None) -> None:
+    """Log spectrograms up to 3 kHz of sounds [2, N], by title; `region` marks samples with two lines."""
+    rows = -(-len(panels) // columns)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(3.4 * columns, 2.2 * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, (title, sound) in zip(axes.flat, panels.items(), strict=False):
+        spectrum = magnitudes(sound[..., : sound.shape[-1] // 960 * 960].mean(0), 4096, 960)[:, :256] / 64
+        axis.imshow(torch.log10(spectrum + 1e-4).T.numpy(), aspect="auto", origin="lower", vmin=-3, vmax=0.8)
+        axis.set_title(title, fontsize=8)
+        for sample in region or ():
+            axis.axvline(sample / 960, color="white", linewidth=0.8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=70)
+    pyplot.close(figure)
+
+
+def draw_tasks(player: Player, item: HeldOut, folder: Path) -> None:
+    """`codec.png`, `extract.png`, `generate.png`, `repaint.png` of one song."""
+    whole = player.encode(item.mix)
+    draw({"song": item.mix, "through the codec": player.decode(whole)}, folder / "codec.png", 2)
+    stems = {"mix": item.mix}
+    for track, stem in item.stems.items():
+        wish = Wish(whole, text_prompt(instruction("extract", track), "", None, "", "", 10))
+        stems |= {f"{track}, true": stem, f"{track}, extracted": player.decode(player.render(wish))}
+    draw(stems, folder / "extract.png", 3)
+    guide = item.guide(chords=True)
+    made = player.decode(player.render(Wish(player.encode(guide), item.prompt(instruction("text2music")))))
+    draw({"guide": guide, "generated": made, "the prompt's own song": item.mix}, folder / "generate.png", 3)
+    mask = torch.zeros(CROP)
+    mask[90:166] = 1.0
+    source = torch.where(mask[:, None] > 0, player.encode(item.guide(chords=False)), whole)
+    painted = player.decode(player.render(Wish(source, item.prompt(instruction("repaint")), mask)))
+    region = (90 * FRAME, 166 * FRAME)
+    spliced = item.mix.clone()
+    spliced[:, slice(*region)] = painted[:, slice(*region)]
+    draw({"before": item.mix, "repainted": spliced}, folder / "repaint.png", 2, region)

@@ -1,0 +1,77 @@
+"""A trained nano model as an instrument: conditions in, sound out. A plain Euler loop, as the figures need no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from acestep.networks.nano_codec import NanoCodec
+from acestep.training.dit.model import TIMBRE_REACH, NanoModel
+from acestep.training.dit.prompts import lyric_prompt
+from acestep.training.dit.train import silence_frame
+from acestep.training.dit.words import open_tokenizer
+
+STEPS, SHIFT = 8, 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One item: source latents [T, 64], mask [T] (1 = write), the text prompt."""
+
+    source: Tensor
+    prompt: str
+    mask: Tensor | None = None
+    seed: int = 0
+    bottleneck: bool = False
+
+
+def shifted_times(steps: int, shift: float) -> Tensor:
+    """Times from 1 to 0, `steps + 1` of them."""
+    even = torch.linspace(1, 0, steps + 1)
+    return shift * even / (1 + (shift - 1) * even)
+
+
+class Player:
+    """Codec and model of a training run (its EMA weights)."""
+
+    def __init__(self, run: Path, codec: Path, steps: int = STEPS, shift: float = SHIFT) -> None:
+        self.codec = NanoCodec.from_pretrained(codec).eval()
+        self.model = NanoModel().eval()
+        state = torch.load(run / "state.pt", weights_only=True)
+        self.model.load_state_dict(state["model"] | state["ema"])
+        self.words = open_tokenizer(run / "tokenizer")
+        self.silence = silence_frame(self.codec)
+        self.steps, self.shift = steps, shift
+
+    @torch.inference_mode()
+    def encode(self, sound: Tensor) -> Tensor:
+        """[2, N] -> [T, 64]."""
+        return self.codec.encode(sound[None])[0].T
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """[T, 64] -> [2, T * 1920]."""
+        return self.codec.decode(latents.T[None])[0]
+
+    @torch.inference_mode()
+    def render(self, wish: Wish) -> Tensor:
+        """Latents [T, 64] from seeded noise, in `steps` Euler steps."""
+        source = wish.source
+        if wish.bottleneck:
+            whole = len(source) // 5 * 5
+            source = torch.cat([self.model.through_bottleneck(source[None, :whole])[0], source[whole:]])
+        mask = torch.ones(len(source)) if wish.mask is None else wish.mask
+        context = torch.cat([source, mask[:, None].expand(-1, 64)], 1)[None]
+        text = self.words(wish.prompt, return_tensors="pt", return_token_type_ids=False)
+        lyrics = self.words(lyric_prompt("[Instrumental]"), return_tensors="pt", return_token_type_ids=False)
+        reference = self.silence.expand(1, TIMBRE_REACH, -1)
+        hidden, known = self.model.condition(dict(text), dict(lyrics), reference, torch.zeros(1, dtype=torch.long))
+        x = torch.randn(source[None].shape, generator=torch.Generator().manual_seed(wish.seed))
+        times = shifted_times(self.steps, self.shift)
+        for now, after in pairwise(times):
+            x = x - (now - after) * self.model.velocity(x, now.expand(1), hidden, known, context)
+        return x[0]

@@ -1,0 +1,177 @@
+"""What a model is asked to do with a held-out song, and how the answer is measured: one function per task.
+
+A trial returns rows of measurements (name -> value); `report` averages them. A measurement named `real ...` is the same
+measure on the song itself: no figure of the model means more than that one allows.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acestep.conditioning.guide import render_guide
+from acestep.conditioning.tempo import TempoMap
+from acestep.networks.spectra import FRAME, RATE
+from acestep.training.dit.prompts import text_prompt
+from acestep.training.dit.records import recast, song_guide
+from acestep.training.dit.tasks import CROP, instruction
+from acestep.training.evaluation import measures
+from acestep.training.evaluation.player import Player, Wish
+from acestep.training.songs import Song, compose, song_seed
+from acestep.training.songs.bank import NoteBank
+from acestep.training.songs.harmony import scale
+from acestep.training.songs.render import render_mix, render_stems
+from acestep.training.songs.tracks import TRACKS
+
+SAMPLES = CROP * FRAME  # 10.24 s
+PRESENT_DB = -42.0
+FEATURELESS = ("drums", "percussion")
+Row = dict[str, float]
+
+
+@dataclass
+class HeldOut:
+    """A song of the test split with its sounds (float32 [2, 491520])."""
+
+    song: Song
+    stems: dict[str, Tensor]
+
+    @cached_property
+    def mix(self) -> Tensor:
+        return sum(self.stems.values(), torch.zeros(2, SAMPLES))
+
+    @property
+    def scale(self) -> tuple[int, ...]:
+        return scale(self.song.tonic, self.song.minor)
+
+    def prompt(self, sentence: str, caption: str | None = None) -> str:
+        song = self.song
+        caption = song.caption if caption is None else caption
+        return text_prompt(sentence, caption, song.bpm, song.metre, song.key, round(SAMPLES / RATE))
+
+    def guide(self, chords: bool) -> Tensor:
+        guide = song_guide(self.song, random.Random(self.song.seed), chords)
+        return torch.from_numpy(render_guide(guide, TempoMap.steady(self.song.bpm), SAMPLES))
+
+    def keeps_tempo(self, sound: Tensor) -> float:
+        return float(measures.same_tempo(measures.detect_tempo(sound), self.song.bpm, self.song.metre))
+
+
+def held_out(split: str, count: int, bank: NoteBank) -> Iterator[HeldOut]:
+    """The first `count` songs of the split that have at least two parts."""
+    index = found = 0
+    while found < count:
+        song = compose(song_seed(split, index), SAMPLES / RATE + 1)
+        index += 1
+        if len(song.tracks) < 2:
+            continue
+        found += 1
+        stems = render_stems(song, bank, SAMPLES)
+        yield HeldOut(song, {track: torch.from_numpy(stem) for track, stem in stems.items()})
+
+
+def try_codec(player: Player, item: HeldOut) -> Iterator[Row]:
+    made = player.decode(player.encode(item.mix))
+    yield {"mel error dB": measures.mel_error(made, item.mix),
+           "chroma correlation": measures.chroma_correlation(made, item.mix)}  # fmt: skip
+
+
+def try_extract(player: Player, item: HeldOut) -> Iterator[Row]:
+    source = player.encode(item.mix)
+    for track, stem in item.stems.items():
+        made = player.decode(player.render(Wish(source, text_prompt(instruction("extract", track), "", None, "", "", 10))))
+        kind = "drums and bass" if track in ("drums", "bass") else "harmonic"
+        error, mixed = measures.mel_error(made, stem), measures.mel_error(item.mix, stem)
+        floor = measures.mel_error(player.decode(player.encode(stem)), stem)
+        yield {f"{kind}: mel error dB": error, f"{kind}: mix instead dB": mixed, f"{kind}: codec alone dB": floor,
+               "closer than the mix": float(error < mixed)}  # fmt: skip
+
+
+def try_generate(player: Player, item: HeldOut, guided: bool = True, chords: bool = False) -> Iterator[Row]:
+    silence = player.silence.expand(CROP, -1)
+    source = player.encode(item.guide(chords)) if guided else silence
+    latents = player.render(Wish(source, item.prompt(instruction("text2music")), seed=item.song.seed % 1000))
+    made = player.decode(latents)
+    row = {"tempo kept": item.keeps_tempo(made), "real tempo kept": item.keeps_tempo(item.mix),
+           "in key": measures.in_key(made, item.scale), "real in key": measures.in_key(item.mix, item.scale),
+           "loudness dB": measures.loudness(made), "real loudness dB": measures.loudness(item.mix)}  # fmt: skip
+    yield row
+
+
+def try_instruments(player: Player, item: HeldOut) -> Iterator[Row]:
+    """Ask for the song's instruments by name, then let the extract head say which of the classes are there."""
+    words = [track.replace("_", " ") for track in item.song.tracks]
+    caption = f"{item.song.style}, {', '.join(words)}"
+    guide = player.encode(item.guide(chords=False))
+    made = player.render(Wish(guide, item.prompt(instruction("text2music"), caption), seed=7))
+    for track in TRACKS:
+        prompt = text_prompt(instruction("extract", track), "", None, "", "", 10)
+        heard = [measures.loudness(player.decode(player.render(Wish(latents, prompt)))) > PRESENT_DB
+                 for latents in (made, player.encode(item.mix))]  # fmt: skip
+        asked = track in item.song.tracks
+        yield {"instruments right": float(heard[0] == asked), "real instruments right": float(heard[1] == asked)}
+
+
+def try_repaint(player: Player, item: HeldOut) -> Iterator[Row]:
+    """Two bars (or as many as give 3 s) in the middle are replaced, the guide in the region; the outside is spliced back."""
+    bar = item.song.quarters_per_bar * 60.0 / item.song.bpm * RATE
+    length = int(max(2, np.ceil(3 * RATE / bar)) * bar)
+    begin = int(round((SAMPLES - length) / 2 / bar) * bar)
+    first, last = begin // FRAME, min(CROP, -(-(begin + length) // FRAME))
+    mask = torch.zeros(CROP)
+    mask[first:last] = 1.0
+    whole, guide = player.encode(item.mix), player.encode(item.guide(chords=False))
+    source = torch.where(mask[:, None] > 0, guide, whole)
+    made = player.decode(player.render(Wish(source, item.prompt(instruction("repaint")), mask)))
+    region, real = made[:, begin : begin + length], item.mix[:, begin : begin + length]
+    spliced = item.mix.clone()
+    spliced[:, begin : begin + length] = region
+    yield {"beat kept": item.keeps_tempo(region), "real beat kept": item.keeps_tempo(real),
+           "in key": measures.in_key(region, item.scale), "real in key": measures.in_key(real, item.scale),
+           "change at the seams": measures.seam_change(spliced, [begin, begin + length]),
+           "real change at the seams": measures.seam_change(item.mix, [begin, begin + length])}  # fmt: skip
+
+
+def try_lego(player: Player, item: HeldOut) -> Iterator[Row]:
+    """Each stem is made anew over the others; the chord track is everything else that has pitch."""
+    for track, stem in item.stems.items():
+        if track == "fx":
+            continue
+        rest = item.mix - stem
+        made = player.decode(player.render(Wish(player.encode(rest), item.prompt(instruction("lego", track)))))
+        row = {"tempo kept": item.keeps_tempo(made + rest), "real tempo kept": item.keeps_tempo(item.mix)}
+        others = [sound for name, sound in item.stems.items() if name not in (track, *FEATURELESS)]
+        if track not in FEATURELESS:
+            row |= {"in key": measures.in_key(made, item.scale), "real in key": measures.in_key(stem, item.scale)}
+        if others and track not in FEATURELESS:
+            harmony = sum(others)
+            row |= {"follows the chords": measures.chroma_correlation(made, harmony, smooth=25),
+                    "real follows the chords": measures.chroma_correlation(stem, harmony, smooth=25)}  # fmt: skip
+        yield row
+
+
+def try_complete(player: Player, item: HeldOut) -> Iterator[Row]:
+    track = next(iter(item.stems))
+    others = " | ".join(name.upper() for name in item.stems if name != track)
+    made = player.decode(player.render(Wish(player.encode(item.stems[track]),
+                                            item.prompt(instruction("complete", others)))))  # fmt: skip
+    yield {"tempo kept": item.keeps_tempo(made), "real tempo kept": item.keeps_tempo(item.mix),
+           "in key": measures.in_key(made, item.scale), "real in key": measures.in_key(item.mix, item.scale)}  # fmt: skip
+
+
+def try_cover(player: Player, item: HeldOut, bank: NoteBank) -> Iterator[Row]:
+    """The same music asked for with another band; `real` is that band's true rendering of the notes."""
+    other = recast(item.song, random.Random(item.song.seed))
+    true = torch.from_numpy(render_mix(render_stems(other, bank, SAMPLES)))
+    wish = Wish(player.encode(item.mix), item.prompt(instruction("cover"), other.caption), bottleneck=True)
+    made = player.decode(player.render(wish))
+    yield {"chroma with the source": measures.chroma_correlation(made, item.mix, smooth=25),
+           "real chroma with the source": measures.chroma_correlation(true, item.mix, smooth=25),
+           "mel change dB": measures.mel_error(made, item.mix),
+           "real mel change dB": measures.mel_error(true, item.mix)}  # fmt: skip

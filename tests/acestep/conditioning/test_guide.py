@@ -1,0 +1,139 @@
+"""Guides: exact lengths, locked to the tempo map, understood from text, chords and MIDI, refused with one clear error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import mido
+import numpy as np
+import pytest
+
+from acestep.api.errors import BadRequest
+from acestep.conditioning.chords import parse_chord, parse_chord_line
+from acestep.conditioning.guide import RHYTHMS, ClipNote, Guide, parse_guide, render_guide
+from acestep.conditioning.tempo import TempoMap
+
+RATE = 48000
+
+
+def _onsets(sound: np.ndarray, floor: float = 1e-3) -> list[int]:
+    """First loud samples after at least 100 ms of quiet."""
+    loud = np.flatnonzero(np.abs(sound[0]) > floor)
+    return [int(loud[0]), *(int(b) for a, b in zip(loud, loud[1:], strict=False) if b - a > RATE // 10)]
+
+
+@pytest.mark.parametrize("length", [1, 1919, 48000, 123_457])
+def test_length_is_exact(length):
+    """Exactly the asked samples, stereo float32, for a guide that is longer or shorter."""
+    for text in ("beat", "Am F C G"):
+        sound = render_guide(parse_guide(text), TempoMap.steady(97.5), length)
+        assert sound.shape == (2, length) and sound.dtype == np.float32
+
+
+def test_clicks_fall_on_the_tempo_maps_samples():
+    """A quarter-note clip at 60 bpm that doubles at sample 96 000: clicks at 0, 1, 2, 2.5, 3 ... s."""
+    tempo = TempoMap(((0, 60.0), (96_000, 120.0)), 0, RATE)
+    clip = Guide(rhythm="", notes=(ClipNote(0.0, 0.0, 36, 1.0, drum=True),), clip_quarters=1.0)
+    found = _onsets(render_guide(clip, tempo, 4 * RATE))
+    expected = [0, 48_000, 96_000, 120_000, 144_000, 168_000]
+    assert len(found) == len(expected)
+    assert all(abs(a - b) <= 60 for a, b in zip(found, expected, strict=True))
+
+
+def test_the_downbeat_moves_the_whole_guide():
+    """A bar line at sample 5000 shifts everything by exactly 5000 samples; bars before it are filled as well."""
+    plain = render_guide(parse_guide("beat"), TempoMap.steady(120), 4 * RATE)
+    moved = render_guide(parse_guide("beat"), TempoMap.steady(120, downbeat=5000), 4 * RATE)
+    assert np.allclose(moved[:, 5000 + RATE :], plain[:, RATE:-5000], atol=1e-6)
+    assert np.abs(moved[:, :5000]).max() > 0
+
+
+def test_sample_and_quarter_are_inverse():
+    """Round trip over two tempo changes, also before the first change."""
+    tempo = TempoMap(((0, 90.0), (70_000, 133.3), (200_000, 61.0)), 30_000, RATE)
+    for quarter in (-3.0, 0.0, 0.5, 2.25, 7.0, 19.0):
+        assert tempo.quarter(tempo.sample(quarter)) == pytest.approx(quarter, abs=1e-9)
+    assert tempo.sample(0.0) == pytest.approx(30_000)
+
+
+@pytest.mark.parametrize("changes", [(), ((10, 120.0), (5, 100.0)), ((0, 0.0),), ((0, 120.0), (0, 90.0))])
+def test_a_senseless_tempo_map_is_refused(changes):
+    """Empty, unordered, repeated or impossible tempi."""
+    with pytest.raises(BadRequest):
+        TempoMap(changes)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "bass", "tones"),
+    [("Am", 9, (9, 0, 4)), ("F", 5, (5, 9, 0)), ("C#m7", 1, (1, 4, 8, 11)), ("Bb", 10, (10, 2, 5)), ("G/B", 11, (7, 11, 2)),
+     ("Dsus4", 2, (2, 7, 9)), ("E♭maj7", 3, (3, 7, 10, 2)), ("N.C.", 0, ())],
+)  # fmt: skip
+def test_chord_symbols(symbol, bass, tones):
+    """Pitch classes of common symbols, slash basses and rests."""
+    chord = parse_chord(symbol)
+    assert (chord.bass, chord.tones) == (bass, tones)
+
+
+def test_chord_line_forms():
+    """Spaces make bars, bars share their time equally, % repeats."""
+    assert [len(bar) for bar in parse_chord_line("Am F C G")] == [1, 1, 1, 1]
+    bars = parse_chord_line("Am F | C | %")
+    assert [chord.share for chord in bars[0]] == [0.5, 0.5] and bars[1] == bars[2]
+
+
+@pytest.mark.parametrize("line", ["Am H C", "hello", "", "Am | | C", "Cmajor7b", "disco: Am", "A" * 3000])
+def test_unparsable_text_is_one_clear_error(line):
+    """`bad_request` on the field `guide`, whatever the text."""
+    with pytest.raises(BadRequest) as caught:
+        parse_guide(line)
+    assert caught.value.field == "guide" and caught.value.code == "bad_request"
+
+
+def test_the_chords_sound_in_their_bars():
+    """In every bar of `Am F` the loudest pitch classes are the chord's own."""
+    sound = render_guide(Guide(rhythm="", bars=parse_chord_line("Am F")), TempoMap.steady(120), 4 * RATE)[0]
+    for start, tones in ((0, {9, 0, 4}), (2 * RATE, {5, 9, 0})):
+        spectrum = np.abs(np.fft.rfft(sound[start : start + 2 * RATE] * np.hanning(2 * RATE)))
+        hertz = np.fft.rfftfreq(2 * RATE, 1 / RATE)
+        middle = (hertz > 230) & (hertz < 480)
+        classes = np.round(69 + 12 * np.log2(hertz[middle] / 440)).astype(int) % 12
+        energy = np.bincount(classes, spectrum[middle] ** 2, minlength=12)
+        assert set(np.argsort(energy)[-3:]) == tones
+
+
+def test_every_rhythm_fills_its_bar():
+    """Patterns have as many sixteenths as the metre's bar, so no beat drifts."""
+    quarters = {"2": 2, "3": 3, "4": 4, "6": 3}
+    for metres in RHYTHMS.values():
+        for metre, sounds in metres.items():
+            assert all(len(pattern) == 4 * quarters[metre] for pattern in sounds.values())
+
+
+def test_midi_clip_is_read_and_repeats(tmp_path):
+    """A one-bar clip at another tempo follows the job's tempo map and repeats every bar."""
+    file = mido.MidiFile(ticks_per_beat=96)
+    file.tracks.append(mido.MidiTrack([
+        mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(77)),
+        mido.Message("note_on", note=60, velocity=100), mido.Message("note_off", note=60, time=96)]))  # fmt: skip
+    file.save(tmp_path / "clip.mid")
+    guide = parse_guide(str(tmp_path / "clip.mid"))
+    assert guide.clip_quarters == 4.0
+    found = _onsets(render_guide(guide, TempoMap.steady(120), 6 * RATE))
+    assert [round(place / (2 * RATE)) for place in found] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFFxxxx", b"MThd\x00\x00\x00\x06\x00\x01\x00\x01\x00\x60MTrk\x00\x00\x10\x00"])
+def test_a_broken_midi_file_is_one_clear_error(tmp_path, content):
+    """Empty, another format, cut short; and a file that is not there."""
+    (tmp_path / "x.mid").write_bytes(content)
+    for name in ("x.mid", "none.mid"):
+        with pytest.raises(BadRequest) as caught:
+            parse_guide(str(tmp_path / name))
+        assert caught.value.field == "guide"
+
+
+def test_the_guide_needs_no_torch():
+    """The daemon may check a guide at the door."""
+    code = "import sys, acestep.conditioning.guide; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

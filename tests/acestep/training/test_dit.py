@@ -1,0 +1,121 @@
+"""What the transformer is trained on: every task's example is built as the engine builds its input."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from acestep.networks.nano_codec import NanoCodec
+from acestep.training.dit.model import NanoModel
+from acestep.training.dit.records import FRAMES, Record, Shelf, make_record
+from acestep.training.dit.tasks import CROP, MAKERS, Desk
+from acestep.training.dit.train import Batcher, draw_times, example_losses
+from acestep.training.dit.words import END, train_tokenizer
+from acestep.training.songs import song_seed
+
+SMALL = {"encoder_width": 16, "encoder_blocks": 1, "decoder_width": 16, "decoder_blocks": 1, "subframe_width": 16}
+
+
+@pytest.fixture(scope="module")
+def codec() -> NanoCodec:
+    torch.manual_seed(0)
+    return NanoCodec(**SMALL).eval()
+
+
+@pytest.fixture(scope="module")
+def record(codec, sine_bank) -> Record:
+    return make_record(song_seed("train", 2), sine_bank, codec)
+
+
+@pytest.fixture
+def desk(record) -> Desk:
+    return Desk(record, torch.zeros(CROP, 64), random.Random(4))
+
+
+def test_a_record_holds_what_the_tasks_need(record):
+    """Mix, every stem, two mixes without a stem and both guides, 300 frames each."""
+    names = set(record.latents)
+    assert {"mix", "guide/beat", "guide/chords"} <= names
+    assert {f"stem/{track}" for track in record.song.tracks} <= names
+    assert sum(name.startswith("without/") for name in names) == min(2, len(record.song.tracks))
+    assert all(latents.shape == (FRAMES, 64) for latents in record.latents.values())
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_examples_have_the_models_shapes(desk, name):
+    """Source and target [256, 64], mask 0 or 1, prompt by the published template."""
+    example = MAKERS[name][0](desk)
+    assert example.source.shape == example.target.shape == (CROP, 64)
+    assert set(example.mask.unique().tolist()) <= {0.0, 1.0}
+    assert example.prompt.startswith("# Instruction\n") and example.prompt.endswith("<|endoftext|>\n")
+    assert example.lyrics.startswith("# Languages\nunknown\n\n# Lyric\n")
+
+
+def test_repaint_keeps_the_outside_and_hides_the_region(desk):
+    """Outside the mask the source is the target; inside it is silence or the guide, never the answer."""
+    for _ in range(20):
+        example = MAKERS["repaint"][0](desk)
+        inside = example.mask.bool()
+        assert torch.equal(example.source[~inside], example.target[~inside])
+        assert not torch.equal(example.source[inside], example.target[inside])
+        assert 20 <= int(inside.sum()) < 160
+
+
+def test_an_absent_instrument_gives_silence(desk):
+    """Some extract examples ask for a class that the song lacks, and their target is silence."""
+    examples = [MAKERS["extract"][0](desk) for _ in range(80)]
+    silent = [example for example in examples if torch.equal(example.target, desk.silence)]
+    tracks = {track.upper() for track in desk.record.song.tracks}
+    assert 0 < len(silent) < 40
+    assert all(example.prompt.split("the ")[1].split(" track")[0] not in tracks for example in silent)
+
+
+def test_shares_add_up_and_times_lie_between_noise_and_data():
+    """The task mix is a distribution; times are inside (0, 1) and reach both ends."""
+    assert sum(share for _, share in MAKERS.values()) == pytest.approx(1.0)
+    times = draw_times(4000)
+    assert 0 < times.min() < 0.05 and 0.95 < times.max() < 1
+
+
+def test_a_shelf_is_reread_without_encoding_again(tmp_path, codec, sine_bank, monkeypatch):
+    """After an interruption the records on disk are used as they are; a half-written one does not count."""
+    shelf = Shelf(tmp_path, range(2, 5), sine_bank, codec)
+    shelf.grow()
+    (tmp_path / "3.partial").write_bytes(b"half")
+    monkeypatch.setattr("acestep.training.dit.records.make_record", None)
+    again = Shelf(tmp_path, range(2, 5), sine_bank, codec)
+    assert [record.song.seed for record in again.records] == [2] and not again.full
+    assert torch.allclose(again.records[0].latents["mix"], shelf.records[0].latents["mix"], atol=2e-3, rtol=2e-3)
+
+
+def test_tokenizer_knows_every_byte_and_pads_right():
+    """No unknown tokens for any text, the end token is one token, padding stands on the right."""
+    words = train_tokenizer(songs=40)
+    text = f"Größe ♯♭ 東京 fast JAZZ{END}"
+    assert words.decode(words(text)["input_ids"]) == f"größe ♯♭ 東京 fast jazz{END}"
+    batch = words(["a", "a much longer caption"], padding=True)
+    assert batch["attention_mask"][0][0] == 1 and batch["attention_mask"][0][-1] == 0
+
+
+def test_padding_changes_nothing_and_every_weight_learns(record, tmp_path):
+    """An example's loss does not depend on a longer neighbour, and one mixed batch reaches every trained parameter."""
+    torch.manual_seed(1)
+    model = NanoModel()
+    torch.nn.init.normal_(model.transformer.proj_out_conv.weight, std=0.02)
+    train_tokenizer(songs=40).save_pretrained(tmp_path / "tokenizer")
+    batcher = Batcher(tmp_path, torch.zeros(64))
+    examples = [MAKERS[name][0](Desk(record, torch.zeros(CROP, 64), random.Random(2))) for name in ("extract", "cover")]
+    prompts = [batcher.tokens([example.prompt for example in chosen], 256) for chosen in (examples, examples[:1])]
+    lyrics = [batcher.tokens([example.lyrics for example in chosen], 256) for chosen in (examples, examples[:1])]
+    reference, x = torch.zeros(1, 129, 64), torch.randn(2, CROP, 64)
+    made = []
+    for rows, text, lyric in zip((2, 1), prompts, lyrics, strict=True):
+        hidden, known = model.condition(text, lyric, reference, torch.zeros(rows, dtype=torch.long))
+        made.append(model.velocity(x[:rows], torch.full((rows,), 0.5), hidden, known, torch.zeros(rows, CROP, 128)))
+    assert torch.allclose(made[0][0], made[1][0], atol=1e-5)
+    losses, coarse = example_losses(model, batcher, examples, random.Random(0))
+    (losses.mean() + coarse).backward()
+    idle = [name for name, value in model.named_parameters() if value.grad is None]
+    assert all("special_token" in name or "null_condition_emb" in name for name in idle), idle

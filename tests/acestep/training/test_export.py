@@ -1,0 +1,79 @@
+"""The exported folder is a checkpoint like any other: found, complete, small, pinned."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from acestep.checkpoints.info import find_checkpoints
+from acestep.checkpoints.mapping import to_diffusers
+from acestep.networks.nano_codec import NanoCodec
+from acestep.training.dit.model import NanoModel
+from acestep.training.dit.words import train_tokenizer
+from acestep.training.export import export_checkpoint
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """An export of random weights at full size."""
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    model = NanoModel()
+    torch.save({"model": model.state_dict(), "ema": {}}, folder / "state.pt")
+    NanoCodec().save_pretrained(folder / "vae")
+    train_tokenizer(songs=60).save_pretrained(folder / "tokenizer")
+    export_checkpoint(folder, folder / "vae", folder / "nano")
+    return folder / "nano", model
+
+
+def test_it_is_found_as_the_nano_variant(bundle):
+    """The ordinary search finds one trained checkpoint that can do every task."""
+    [info] = find_checkpoints([bundle[0]])
+    assert (info.name, info.variant, info.codec, info.trained) == ("nano", "nano", "NanoCodec", True)
+    assert {"text2music", "repaint", "cover", "extract", "lego", "complete"} <= set(info.task_types)
+
+
+def test_it_fits_the_package(bundle):
+    """At most 40 MB in all."""
+    assert sum(path.stat().st_size for path in bundle[0].rglob("*") if path.is_file()) <= 40_000_000
+
+
+def test_every_weight_has_its_published_name(bundle):
+    """Names map back onto the modules one to one, values survive half precision."""
+    folder, model = bundle
+    stored = load_file(folder / "acestep-v15-nano" / "model.safetensors")
+    modules = {"transformer": model.transformer, "condition_encoder": model.condition_encoder,
+               "audio_tokenizer": model.tokenizer, "audio_detokenizer": model.detokenizer}  # fmt: skip
+    wanted = {(component, name) for component, module in modules.items() for name in module.state_dict()}
+    assert {to_diffusers(name) for name in stored} == wanted
+    for name, value in stored.items():
+        component, ours = to_diffusers(name)
+        assert torch.equal(value, modules[component].state_dict()[ours].half())
+
+
+def test_silence_has_the_published_shape(bundle):
+    """[1, 64, 15000], readable with weights_only, the same frame throughout."""
+    silence = torch.load(bundle[0] / "acestep-v15-nano" / "silence_latent.pt", weights_only=True)
+    assert silence.shape == (1, 64, 15000) and torch.equal(silence[..., 0], silence[..., -1])
+
+
+def test_manifest_pins_every_file(bundle):
+    """Sizes and sha256 of all files but itself; a changed byte shows."""
+    folder = bundle[0]
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    assert set(files) == {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {"manifest.json"}
+    for name, pin in files.items():
+        content = (folder / name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (pin["bytes"], pin["sha256"])
+
+
+def test_no_private_path_is_shipped(bundle):
+    """Nothing in the text files tells where the training ran."""
+    folder = bundle[0]
+    for path in folder.rglob("*"):
+        if path.suffix in (".json", ".md"):
+            assert str(folder.parent) not in path.read_text()

@@ -1,0 +1,120 @@
+"""Training runs: interrupted anywhere they go on, a full disk costs nothing, losses have the right gradient."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import torch
+
+from acestep.networks.nano_codec import NanoCodec
+from acestep.training.codec.loss import Resolution, spectral_distance
+from acestep.training.codec.targets import oscillator_amplitudes
+from acestep.training.codec.train import CodecSettings, train_codec
+from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable
+from acestep.training.parallel import Group
+from acestep.training.run import Run, decay, save_atomically
+
+TINY = {"encoder_width": 16, "encoder_blocks": 1, "decoder_width": 16, "decoder_blocks": 1, "subframe_width": 16,
+        "subframe_blocks": 1}  # fmt: skip
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
+    """Clock, step count and state are those of the last step before the interruption."""
+    run = Run(tmp_path, seconds=10.0)
+    with pytest.raises(Interrupted):
+        for step in run.steps(lambda: {"value": torch.tensor(run.step)}):
+            run.elapsed += 1.0
+            if step == 3:
+                raise Interrupted
+    again = Run(tmp_path, seconds=10.0)
+    state = again.resume()
+    assert (again.step, again.elapsed, state["value"].item()) == (3, 4.0, 3)
+    steps = []
+    for step in again.steps(dict):
+        again.elapsed += 1.0
+        steps.append(step)
+    assert steps[0] == 3 and again.elapsed >= 10.0
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
+    """The write that fails is reported with its own code and removes its half-written file."""
+    target = tmp_path / "state.pt"
+    save_atomically(target, lambda path: path.write_bytes(b"whole"))
+
+    def fail(path):
+        path.write_bytes(b"ha")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(CheckpointUnwritable):
+        save_atomically(target, fail)
+    assert target.read_bytes() == b"whole" and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    """Half a file is no reason for a traceback: the error names the file and what to do."""
+    (tmp_path / "state.pt").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(CheckpointUnreadable, match="state.pt"):
+        Run(tmp_path, seconds=1.0).resume()
+
+
+def test_learning_rate_rises_holds_and_decays():
+    """From almost nothing over the warm-up to one, down to a hundredth at the end of the time."""
+    assert decay(0.0, 0) < 0.02 and decay(0.2, 1000) == 1.0
+    assert decay(1.0, 1000) == pytest.approx(0.01)
+    falling = [decay(fraction / 20, 1000) for fraction in range(21)]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_the_written_gradient_is_the_true_one():
+    """Finite differences of the spectral distance agree with its backward pass."""
+    torch.manual_seed(0)
+    resolutions = (Resolution(64, 32, 1.0), Resolution(32, 16, 0.7))
+    made, wanted = torch.randn(2, 160, dtype=torch.float64), torch.randn(2, 160, dtype=torch.float64)
+    made.requires_grad_()
+    spectral_distance(made, wanted, resolutions).backward()
+    for item, place in ((0, 20), (1, 77), (0, 140)):
+        step = torch.zeros_like(made)
+        step[item, place] = 1e-6
+        with torch.no_grad():
+            slope = (spectral_distance(made + step, wanted, resolutions)
+                     - spectral_distance(made - step, wanted, resolutions)) / 2e-6  # fmt: skip
+        assert made.grad[item, place].item() == pytest.approx(slope.item(), rel=1e-3, abs=1e-7)
+
+
+def test_equal_sounds_have_no_distance():
+    """Zero for the same sound, more for a louder one."""
+    sound = torch.randn(1, 9000)
+    assert spectral_distance(sound, sound).item() < 1e-5
+    assert spectral_distance(1.5 * sound, sound).item() > 0.1
+
+
+def test_oscillator_target_finds_a_sine():
+    """The oscillator at the sine's pitch gets its amplitude, up to 3 dB of loss between two bins."""
+    bank = NanoCodec(**TINY).oscillators
+    for hertz in (110.0, 440.0, 1760.0):
+        time = torch.arange(20 * 1920) / 48000
+        sound = (0.3 * torch.sin(2 * torch.pi * hertz * time)).expand(1, 2, -1)
+        found = oscillator_amplitudes(sound, bank.frequencies)[0, 10:30].mean(0)
+        loudest = int(found.argmax())
+        assert bank.frequencies[loudest].item() == pytest.approx(hertz, rel=1e-3)
+        assert 0.2 < found[loudest].item() < 0.32
+
+
+def test_codec_training_resumes_and_leaves_a_codec(tmp_path, sine_bank, monkeypatch):
+    """Two sittings of the real loop: both phases run, the second continues the first, latents have about unit variance."""
+    monkeypatch.setattr("acestep.training.codec.train.open_bank", lambda: sine_bank)
+    monkeypatch.setattr("acestep.training.codec.train.NanoCodec", lambda: NanoCodec(**TINY))
+    settings = CodecSettings(seconds=1.5, batch=1, frames=12, pool=2)
+    train_codec(Group(), tmp_path, settings)
+    first = torch.load(tmp_path / "state.pt", weights_only=True)
+    train_codec(Group(), tmp_path, CodecSettings(seconds=2.5, batch=1, frames=12, pool=2))
+    second = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert 0 < first["step"] < second["step"] and second["elapsed"] >= 2.5
+    assert second["next_song"] > first["next_song"]
+    codec = NanoCodec.from_pretrained(tmp_path / "vae")
+    assert codec.latent_scale.min() >= 0.05 and (tmp_path / "loss.png").stat().st_size > 1000
