@@ -25,7 +25,7 @@ from acestep.api.errors import (
     UnsupportedChannels,
 )
 from acestep.api.operation import Operation
-from acestep.api.plan import Length, Plan, SourceFacts
+from acestep.api.plan import Fill, Length, Plan, SourceFacts
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import (
     CHAIN_FIELDS,
@@ -91,9 +91,10 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
     )
     conditioning = _resolve_conditioning(registry, draft.conditioning)
     source, facts = _resolve_source(draft, world)
-    plans = tuple(_plan(registry, stage, facts, world.model(stage.params.model)) for stage in stages)
+    length = _requested_length(draft.output, conditioning, facts)
+    plans = _plan_chain(registry, stages, world, facts, length)
     _check_region(plans, facts)
-    output = _resolve_output(draft.output, plans, facts, conditioning)
+    output = _resolve_output(draft.output, plans, facts, length)
     render = Render(stages=stages, conditioning=conditioning, source=source, output=output)
     return Admitted(render=render, plans=plans, facts=facts, notes=(*notes, *(n for plan in plans for n in plan.notes)))
 
@@ -316,6 +317,24 @@ def _edge(in_samples: int | None, in_seconds: float | None, rate: int, name: str
     return samples(in_seconds, rate) if in_seconds is not None else in_samples
 
 
+def _plan_chain(
+    registry: Registry, stages: tuple[Stage, ...], world: World, facts: SourceFacts | None, length: SourceFacts
+) -> tuple[Plan, ...]:
+    """A Plan per stage. A stage that continues an earlier one sees that stage's result as its source."""
+    plans: list[Plan] = []
+    results: list[SourceFacts | None] = []
+    for index, stage in enumerate(stages):
+        before = index - 1 if stage.params.input is None else stage.params.input
+        given = facts if before < 0 else results[before]
+        plan = _plan(registry, stage, given, world.model(stage.params.model))
+        needs_audio = plan.start_from_source or plan.fill in (Fill.SOURCE, Fill.BOTTLENECK)
+        if needs_audio and given is None:
+            raise BadRequest(f"{stage.type} needs audio to work on", field="source")
+        plans.append(plan)
+        results.append(length if plan.length is Length.REQUEST else given)
+    return tuple(plans)
+
+
 def _plan(registry: Registry, stage: Stage, facts: SourceFacts | None, model: ModelInfo) -> Plan:
     try:
         return registry.stage(stage.type).plan(stage.params, facts, model)
@@ -344,7 +363,7 @@ def _check_region(plans: tuple[Plan, ...], facts: SourceFacts | None) -> None:
         )
 
 
-def _resolve_output(output: Output, plans: tuple[Plan, ...], facts: SourceFacts | None, wish: Conditioning) -> Output:
+def _resolve_output(output: Output, plans: tuple[Plan, ...], facts: SourceFacts | None, length: SourceFacts) -> Output:
     last = plans[-1]
     returns = output.returns if output.returns else [last.returns[0]]
     for role in returns:
@@ -354,30 +373,37 @@ def _resolve_output(output: Output, plans: tuple[Plan, ...], facts: SourceFacts 
                 field="returns",
                 limits={"choices": list(last.returns)},
             )
-    rate = output.rate or (facts.rate if facts is not None else limits.CODEC_RATE)
-    length = output.length
-    if any(plan.length is Length.REQUEST for plan in plans):
-        length = length if length is not None else samples(_default_duration(wish, facts), rate)
-        if not 1 <= length <= samples(limits.MAX_DURATION, rate):
-            raise TooLarge(
-                f"a part has 1 sample to {limits.MAX_DURATION:.0f} s",
-                field="duration",
-                limits={"min_samples": 1, "max": limits.MAX_DURATION, "unit": "s"},
-            )
+    makes_new = any(plan.length is Length.REQUEST for plan in plans)
+    if makes_new and not 1 <= length.frames <= samples(limits.MAX_DURATION, length.rate):
+        raise TooLarge(
+            f"a part has 1 sample to {limits.MAX_DURATION:.0f} s",
+            field="duration",
+            limits={"min_samples": 1, "max": limits.MAX_DURATION, "unit": "s"},
+        )
     if "span" in returns:
         _check_span(output, facts)
-    channels = output.channels or (facts.channels if facts is not None else 2)
-    return msgspec.structs.replace(output, returns=list(returns), rate=rate, channels=channels, length=length)
+    return msgspec.structs.replace(
+        output,
+        returns=list(returns),
+        rate=length.rate,
+        channels=length.channels,
+        length=length.frames if makes_new else output.length,
+    )
 
 
 DEFAULT_DURATION = 30.0
 """Seconds of a new part when nothing says how long: the model's own default in its metadata prompt."""
 
 
-def _default_duration(wish: Conditioning, facts: SourceFacts | None) -> float:
-    if wish.duration is not None:
-        return wish.duration
-    return facts.length / facts.rate if facts is not None else DEFAULT_DURATION
+def _requested_length(output: Output, wish: Conditioning, facts: SourceFacts | None) -> SourceFacts:
+    """Rate, channels and length that a new part would have: asked for, else the duration, else the source's, else 30 s."""
+    rate = output.rate or (facts.rate if facts is not None else limits.CODEC_RATE)
+    channels = output.channels or (facts.channels if facts is not None else 2)
+    seconds = wish.duration
+    if seconds is None:
+        seconds = facts.length / facts.rate if facts is not None else DEFAULT_DURATION
+    frames = output.length if output.length is not None else samples(seconds, rate)
+    return SourceFacts(rate=rate, channels=channels, frames=frames, start=0, length=frames)
 
 
 def _check_span(output: Output, facts: SourceFacts | None) -> None:

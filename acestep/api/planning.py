@@ -68,6 +68,9 @@ class PlannerSettings(Request):
         float,
         param("Sample from the likeliest tokens that make up this share; 1 is off.", ge=0.01, le=1.0, group="planner"),
     ] = 0.9
+    lyrics_tokens: Annotated[
+        int, param("Longest lyrics that are written, in tokens.", ge=1, le=2048, group="planner")
+    ] = 2048
     repetition_penalty: Annotated[
         float, param("Above 1 makes tokens that were used before less likely.", ge=1.0, le=2.0, group="planner")
     ] = 1.0

@@ -138,3 +138,15 @@ def test_a_bad_chain_names_the_stage(registry, world, stages, error, field):
 def test_a_recipe_from_the_future_is_refused(registry, world):
     with pytest.raises(BadPreset):
         admit(registry, "render", {"stages": [{"type": "make"}], "version": 99}, world)
+
+
+def test_a_stage_sees_what_the_stage_before_it_made(registry, world):
+    """An edit after a generation needs no source of its own."""
+    stages = [{"type": "make"}, {"type": "edit", "track": "bass"}]
+    render = admit(registry, "render", {"stages": stages, "output": {"length": 4_410, "rate": 44_100}}, world).render
+    assert render.output.length == 4_410
+
+
+def test_an_edit_at_the_head_of_a_chain_needs_audio(registry, world):
+    with pytest.raises(BadRequest, match="needs audio"):
+        admit(registry, "render", {"stages": [{"type": "edit"}, {"type": "make"}]}, world)
