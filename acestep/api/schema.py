@@ -7,6 +7,7 @@ the field and its limits; `describe` publishes the same annotations as a flat li
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import types
@@ -107,8 +108,19 @@ def _type_name(annotation: Any) -> tuple[str, list[Any] | None]:
 
 def describe(schema: type[msgspec.Struct]) -> list[FieldInfo]:
     """The fields of a schema in order, flat, with types, units, ranges and defaults."""
+    return list(_described(schema))
+
+
+@functools.cache
+def _described(schema: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
+    return tuple(_describe_field(field, hint) for field, hint in _annotated(schema))
+
+
+@functools.cache
+def _annotated(schema: type[msgspec.Struct]) -> tuple[tuple[msgspec.structs.FieldInfo, Any], ...]:
+    """Fields with their evaluated annotations. Evaluating is slow, and every stage type shares most of its fields."""
     hints = get_type_hints(schema, include_extras=True)
-    return [_describe_field(field, hints[field.name]) for field in msgspec.structs.fields(schema)]
+    return tuple((field, hints[field.name]) for field in msgspec.structs.fields(schema))
 
 
 def _describe_field(field: msgspec.structs.FieldInfo, hint: Any) -> FieldInfo:
@@ -200,15 +212,14 @@ def merge_schemas(name: str, parts: list[type[msgspec.Struct]], *, drop: frozens
     """One flat schema with the fields of several, in order; a field named twice is kept from the first part."""
     fields: dict[str, tuple[str, Any, Any]] = {}
     for part in parts:
-        hints = get_type_hints(part, include_extras=True)
-        for field in msgspec.structs.fields(part):
+        for field, hint in _annotated(part):
             if field.name in drop or field.name in fields:
                 continue
             if field.default_factory is not msgspec.NODEFAULT:
                 default: Any = msgspec.field(default_factory=field.default_factory)
             else:
                 default = field.default
-            entry = (field.name, hints[field.name]) if field.required else (field.name, hints[field.name], default)
+            entry = (field.name, hint) if field.required else (field.name, hint, default)
             fields[field.name] = entry  # type: ignore[assignment]
     return msgspec.defstruct(
         name, list(fields.values()), bases=(Request,), kw_only=True, frozen=True, forbid_unknown_fields=True
