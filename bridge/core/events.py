@@ -1,0 +1,214 @@
+"""What happens to jobs, told to whoever listens: numbered, bounded, and never blocked by a slow reader."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+
+from acestep.api.errors import Busy
+from bridge.core.records import MAX_EVENTS
+from bridge.core.views import Event, EventKind
+
+MAX_UNREAD = 2048
+"""Events that one subscriber may leave unread; progress is merged long before."""
+
+PROGRESS_INTERVAL = 0.1
+"""Seconds between two progress events of a job: ten a second, a rate that a client reading every 100 ms can take."""
+
+ENDINGS = frozenset({EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED, EventKind.INTERRUPTED})
+
+
+class Subscription(AsyncIterator[Event]):
+    """One reader's events. Progress it has not taken is merged; when it stops reading altogether it is cut off.
+
+    Iterating raises `Busy` after a cut; the reader may subscribe again from the last ``seq`` it saw.
+    """
+
+    def __init__(self, client: str, jobs: frozenset[str], forget: Callable[[Subscription], None]) -> None:
+        self.client = client
+        self.jobs = jobs
+        self._forget = forget
+        self._unread: dict[tuple[str, int], Event] = {}
+        self._progress: dict[str, int] = {}
+        self._wake = asyncio.Event()
+        self._cut = False
+        self._closed = False
+
+    def wants(self, job: str) -> bool:
+        """Whether events of this job go to this reader."""
+        return not self.jobs or job in self.jobs
+
+    def push(self, event: Event) -> None:
+        """Add an event for the reader, in place of an unread progress of the same job."""
+        if self._cut or self._closed:
+            return
+        if event.kind is EventKind.PROGRESS:
+            self._unread.pop((event.job, self._progress.get(event.job, -1)), None)
+            self._progress[event.job] = event.seq
+        elif event.kind in ENDINGS:
+            self._unread.pop((event.job, self._progress.pop(event.job, -1)), None)
+        if len(self._unread) >= MAX_UNREAD:
+            self._make_room()
+        self._unread[event.job, event.seq] = event
+        self._wake.set()
+
+    def _make_room(self) -> None:
+        """Drop what a reader can do without; if that is not enough, cut it off rather than drop an ending."""
+        spare = (EventKind.PROGRESS, EventKind.PREVIEW)
+        kept = {key: event for key, event in self._unread.items() if event.kind not in spare}
+        self._cut = len(kept) >= MAX_UNREAD
+        self._unread = {} if self._cut else kept
+        if self._cut:
+            self._forget(self)
+
+    async def __anext__(self) -> Event:
+        while not self._unread:
+            if self._cut:
+                raise Busy(f"more than {MAX_UNREAD} events were left unread", limits={"unread": MAX_UNREAD})
+            if self._closed:
+                raise StopAsyncIteration
+            self._wake.clear()
+            await self._wake.wait()
+        return self._unread.pop(next(iter(self._unread)))
+
+    async def aclose(self) -> None:
+        """End the subscription; a waiting reader's loop ends."""
+        self.close()
+
+    def close(self) -> None:
+        """The same, from code that cannot wait."""
+        self._closed = True
+        self._wake.set()
+        self._forget(self)
+
+
+class EventHub:
+    """Publishes events to subscribers and waiters, and remembers those of jobs that have not ended."""
+
+    def __init__(self) -> None:
+        self._subscriptions: list[Subscription] = []
+        self._waiters: dict[str, list[asyncio.Event]] = {}
+        self._live: dict[str, list[Event]] = {}
+
+    def open(self, job: str, events: Iterable[Event] = ()) -> None:
+        """Begin to remember a job's events; these have happened before."""
+        self._live[job] = list(events)
+
+    def drop(self, job: str) -> None:
+        """Forget a job that has ended and is stored."""
+        self._live.pop(job, None)
+
+    def live(self, job: str) -> list[Event] | None:
+        """The remembered events of a job in order, progress merged; None when it is not remembered."""
+        return self._live.get(job)
+
+    def publish(self, event: Event) -> None:
+        """Tell everybody who listens."""
+        remembered = self._live.get(event.job)
+        if remembered is not None:
+            _remember(remembered, event)
+        for subscription in list(self._subscriptions):
+            if subscription.wants(event.job):
+                subscription.push(event)
+        for waiter in self._waiters.pop(event.job, []):
+            waiter.set()
+
+    def subscribe(self, client: str, jobs: frozenset[str], past: Iterable[Event]) -> Subscription:
+        """A new reader, who first gets the events that have happened already."""
+        subscription = Subscription(client, jobs, self._forget)
+        for event in past:
+            subscription.push(event)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def _forget(self, subscription: Subscription) -> None:
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+
+    async def changed(self, job: str, timeout: float) -> bool:
+        """Wait for the job's next event; False when the time (s) is up."""
+        waiter = asyncio.Event()
+        self._waiters.setdefault(job, []).append(waiter)
+        try:
+            await asyncio.wait_for(waiter.wait(), timeout)
+        except TimeoutError:
+            return False
+        finally:
+            waiters = self._waiters.get(job, [])
+            if waiter in waiters:
+                waiters.remove(waiter)
+                if not waiters:
+                    del self._waiters[job]
+        return True
+
+    def close(self) -> None:
+        """End every subscription."""
+        for subscription in list(self._subscriptions):
+            subscription.close()
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+
+def _remember(events: list[Event], event: Event) -> None:
+    """Append an event, in place of an older progress, and without the oldest preview when there are too many."""
+    if event.kind is EventKind.PROGRESS:
+        events[:] = [old for old in events if old.kind is not EventKind.PROGRESS]
+    if len(events) >= MAX_EVENTS:
+        spare = next((i for i, old in enumerate(events) if old.kind is EventKind.PREVIEW), 1)
+        del events[spare]
+    events.append(event)
+
+
+class ProgressMeter:
+    """Turns a worker's ticks into progress that never falls, stays below 1, and is told at most ten times a second.
+
+    Must be used on the event loop. ``tell`` gets {stage, step, steps, fraction, eta}; a suppressed value follows as soon as
+    its time has come, so the last one always arrives.
+    """
+
+    def __init__(self, tell: Callable[[dict[str, object]], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._tell = tell
+        self._clock = clock
+        self._began = clock()
+        self._last = float("-inf")
+        self._pending: dict[str, object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.fraction = 0.0
+
+    def report(self, stage: str, step: int, steps: int, fraction: float) -> None:
+        """Note a tick. ``fraction`` is of the whole job, 0 to 1."""
+        self.fraction = max(self.fraction, min(fraction, 0.999))
+        self._pending = {
+            "stage": stage,
+            "step": step,
+            "steps": steps,
+            "fraction": self.fraction,
+            "eta": self._eta(),
+        }
+        wait = self._last + PROGRESS_INTERVAL - self._clock()
+        if wait <= 0:
+            self._flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(wait, self._flush)
+
+    def _eta(self) -> float | None:
+        """Seconds left if the rest goes as fast as the job so far; None while too little is done to say."""
+        if self.fraction < 0.02:
+            return None
+        return round((self._clock() - self._began) * (1 - self.fraction) / self.fraction, 2)
+
+    def _flush(self) -> None:
+        self._timer = None
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            self._last = self._clock()
+            self._tell(pending)
+
+    def stop(self) -> None:
+        """Tell nothing any more."""
+        self._pending = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,59 @@
+"""The seam between the job runner and whatever does the work: here a child process, elsewhere another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt at a job. All its files go into ``staging``, which does not exist yet."""
+
+    job: str
+    operation: str
+    request: dict[str, Any]
+    staging: Path
+
+
+class Listener(msgspec.Struct, frozen=True, kw_only=True):
+    """What an executor tells while a task runs, on the event loop."""
+
+    tick: Callable[[str, int, int, float], None]
+    """Stage, step, steps, fraction of the whole job (0 to 1)."""
+    preview: Callable[[dict[str, Any]], None]
+    """A preview file stands in the staging folder."""
+
+
+class Executor(Protocol):
+    """Runs tasks one after the other."""
+
+    def start(self) -> None:
+        """Get ready in the background; `run` works without it."""
+
+    async def run(self, task: Task, listener: Listener) -> dict[str, Any]:
+        """Do a task; returns its `acestep.api.result.Result` as a map once all files are written and synced.
+
+        Raises the `AceError` that the task ended with: `Cancelled` after a cancel, `WorkerDied` when the process ended.
+        """
+
+    def cancel(self, job: str) -> None:
+        """Ask the running task to stop, and force it when it does not."""
+
+    def unload(self, model: str = "") -> None:
+        """Free the memory of a model (empty: of all) after the present task."""
+
+    def reset(self) -> None:
+        """Try again after the executor gave up."""
+
+    def facts(self) -> dict[str, Any]:
+        """State, device, models, memory, deaths, for status."""
+
+    @property
+    def degraded(self) -> bool:
+        """Whether tasks are refused for now."""
+
+    async def close(self) -> None:
+        """Stop the running task and free everything."""

@@ -1,0 +1,192 @@
+"""What is stored of jobs and events: rows in, rows out. The only place that knows the tables."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from bridge.core.records import JobRecord
+from bridge.core.store import Store
+from bridge.core.views import TERMINAL, Event, EventKind, JobState
+
+_pack = msgspec.msgpack.encode
+_unpack = msgspec.msgpack.decode
+
+
+class Ledger:
+    """Jobs, their events, the clients and the deaths they caused, in a `Store`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._reader = store.reader
+
+    async def accept(self, job: JobRecord) -> None:
+        """Store a new job with its ``accepted`` event; gives it its number."""
+        job.number = await self._store.write(lambda connection: _insert(connection, job))
+
+    async def running(self, job: JobRecord) -> None:
+        """Store that a job runs now, before anything of it starts."""
+        started, attempt, seq = job.started, job.attempt, job.seq
+
+        def action(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE jobs SET state = 'running', started = ?, attempt = ?, seq = ? WHERE number = ?",
+                (started, attempt, seq, job.number),
+            )
+
+        await self._store.write(action)
+
+    async def requeued(self, job: JobRecord) -> None:
+        """Store that a job waits again (after a stop or a crash of the daemon)."""
+        seq, attempt = job.seq, job.attempt
+
+        def action(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE jobs SET state = 'queued', seq = ?, attempt = ? WHERE number = ?", (seq, attempt, job.number)
+            )
+
+        await self._store.write(action)
+
+    async def ended(self, job: JobRecord, events: Iterable[Event], *, killed_worker: bool = False) -> int:
+        """Store a job's end with its last events. Returns how often its body has ended the worker."""
+        kept = list(events)
+        row = (job.state.value, job.seq, job.ended, _blob(job.progress), _blob(job.error), _blob(job.result))
+
+        def action(connection: sqlite3.Connection) -> int:
+            connection.execute(
+                "UPDATE jobs SET state = ?, seq = ?, ended = ?, progress = ?, error = ?, result = ? WHERE number = ?",
+                (*row, job.number),
+            )
+            _insert_events(connection, job.number, kept)
+            return _count_death(connection, job.body) if killed_worker else 0
+
+        return await self._store.write(action)
+
+    def find(self, job: str) -> JobRecord | None:
+        """One job by id."""
+        row = self._reader.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
+        return None if row is None else _record(row)
+
+    def unended(self) -> list[JobRecord]:
+        """The jobs that have not ended, in order of acceptance."""
+        rows = self._reader.execute(
+            "SELECT * FROM jobs WHERE state IN ('queued', 'running') ORDER BY number"
+        ).fetchall()
+        return [_record(row) for row in rows]
+
+    def search(self, states: frozenset[JobState], text: str, limit: int, before: str) -> list[JobRecord]:
+        """Jobs, newest first; ``text`` in id, operation or caption; only those accepted before job ``before``."""
+        clauses, values = ["1"], []
+        if states:
+            clauses.append(f"state IN ({', '.join('?' * len(states))})")
+            values += [state.value for state in sorted(states)]
+        if text:
+            pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+            clauses.append("(id LIKE ? ESCAPE '\\' OR operation LIKE ? ESCAPE '\\' OR caption LIKE ? ESCAPE '\\')")
+            values += [pattern] * 3
+        if before:
+            clauses.append("number < (SELECT number FROM jobs WHERE id = ?)")
+            values.append(before)
+        query = f"SELECT * FROM jobs WHERE {' AND '.join(clauses)} ORDER BY number DESC LIMIT ?"
+        return [_record(row) for row in self._reader.execute(query, (*values, limit)).fetchall()]
+
+    def counts(self) -> dict[str, int]:
+        """Number of remembered jobs by state."""
+        return dict(self._reader.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state").fetchall())
+
+    def events(self, job: JobRecord, after: int) -> list[Event]:
+        """The stored events of a job with a larger ``seq``."""
+        rows = self._reader.execute(
+            "SELECT * FROM events WHERE job = ? AND seq > ? ORDER BY seq", (job.number, after)
+        ).fetchall()
+        return [
+            Event(job=job.id, seq=row["seq"], kind=EventKind(row["kind"]), time=row["time"], data=_unpack(row["data"]))
+            for row in rows
+        ]
+
+    def deaths(self, body: str) -> int:
+        """How often a request with this body has ended the worker."""
+        row = self._reader.execute("SELECT count FROM deaths WHERE body = ?", (body,)).fetchone()
+        return 0 if row is None else row["count"]
+
+    def clients(self) -> list[dict[str, Any]]:
+        """Who has submitted jobs, latest first."""
+        rows = self._reader.execute("SELECT name, jobs, first, last FROM clients ORDER BY last DESC LIMIT 100")
+        return [dict(row) for row in rows.fetchall()]
+
+    async def forget(self, keep: int, older_than: float | None) -> list[str]:
+        """Forget ended jobs beyond the newest ``keep`` and those that ended before a time. Returns their ids."""
+        ended = [state.value for state in TERMINAL]
+        marks = ", ".join("?" * len(ended))
+
+        def action(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(
+                f"SELECT number, id FROM jobs WHERE state IN ({marks}) AND (ended < ? OR number NOT IN "
+                f"(SELECT number FROM jobs WHERE state IN ({marks}) ORDER BY number DESC LIMIT ?)) LIMIT 1000",
+                (*ended, older_than if older_than is not None else -1.0, *ended, keep),
+            ).fetchall()
+            connection.executemany("DELETE FROM jobs WHERE number = ?", [(row["number"],) for row in rows])
+            month = time.time() - 30 * 86_400
+            connection.execute("DELETE FROM deaths WHERE last < ?", (month,))
+            connection.execute("DELETE FROM clients WHERE last < ?", (month,))
+            return [row["id"] for row in rows]
+
+        return await self._store.write(action)
+
+
+def _blob(value: Any) -> bytes | None:
+    return None if value is None else _pack(value)
+
+
+def _insert(connection: sqlite3.Connection, job: JobRecord) -> int:
+    cursor = connection.execute(
+        "INSERT INTO jobs (id, body, client, operation, caption, priority, state, seq, position, created, request, notes)"
+        " VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?, ?)",
+        (
+            *(job.id, job.body, job.client, job.operation, job.caption, job.priority),
+            *(job.position, job.created, _pack(job.request), _pack(job.notes)),
+        ),
+    )
+    number = int(cursor.lastrowid or 0)
+    accepted = Event(job=job.id, seq=0, kind=EventKind.ACCEPTED, data={"position": job.position}, time=job.created)
+    _insert_events(connection, number, [accepted])
+    connection.execute(
+        "INSERT INTO clients VALUES (?, 1, ?, ?) ON CONFLICT (name) DO UPDATE SET jobs = jobs + 1, last = excluded.last",
+        (job.client, job.created, job.created),
+    )
+    return number
+
+
+def _insert_events(connection: sqlite3.Connection, number: int, events: list[Event]) -> None:
+    connection.executemany(
+        "INSERT INTO events (job, seq, kind, time, data) VALUES (?, ?, ?, ?, ?)",
+        [(number, event.seq, event.kind.value, event.time, _pack(event.data)) for event in events],
+    )
+
+
+def _count_death(connection: sqlite3.Connection, body: str) -> int:
+    connection.execute(
+        "INSERT INTO deaths VALUES (?, 1, ?) ON CONFLICT (body) DO UPDATE SET count = count + 1, last = excluded.last",
+        (body, time.time()),
+    )
+    return int(connection.execute("SELECT count FROM deaths WHERE body = ?", (body,)).fetchone()[0])
+
+
+def _record(row: sqlite3.Row) -> JobRecord:
+    stored = {name: None if row[name] is None else _unpack(row[name]) for name in ("progress", "error", "result")}
+    same = ("number", "id", "body", "client", "operation", "caption", "priority", "seq", "position", "attempt")
+    return JobRecord(
+        **{name: row[name] for name in same},
+        **{name: row[name] for name in ("created", "started", "ended")},
+        state=JobState(row["state"]),
+        progress=stored["progress"] or {},
+        error=stored["error"],
+        result=stored["result"],
+        request=_unpack(row["request"]),
+        notes=tuple(_unpack(row["notes"])),
+        size=len(row["request"]),
+    )

@@ -1,0 +1,141 @@
+"""The order in which waiting jobs run: priorities, and a turn for every client. Pure, in memory, no clock of its own.
+
+A client's own jobs run by priority, then in order of arrival. Between clients the higher priority goes first, and at the same level
+the client that was served longest ago. A client that waits gains a level every `AGEING` seconds, so no flood of urgent jobs can
+keep another client from its turn for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from acestep.api.errors import Busy
+from bridge.core.records import JobRecord
+
+AGEING = 20.0
+"""Seconds of waiting that are worth one level of priority; the whole range (20 levels) is bridged in under seven minutes."""
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What may wait at most: jobs in all, jobs of one client (running ones included), bytes of one client's requests."""
+
+    jobs: int
+    jobs_per_client: int
+    bytes_per_client: int
+
+
+class _Line:
+    """The waiting jobs of one client, by priority."""
+
+    def __init__(self, now: float) -> None:
+        self.levels: dict[int, dict[str, JobRecord]] = {}
+        self.waiting_since = now
+        self.served = 0
+
+    def head(self) -> JobRecord:
+        return next(iter(self.levels[max(self.levels)].values()))
+
+    def level(self, now: float) -> float:
+        """Priority of the head with what waiting has added, in whole levels."""
+        return max(self.levels) + max(now - self.waiting_since, 0.0) // AGEING
+
+    def remove(self, job: JobRecord) -> None:
+        waiting = self.levels[job.priority]
+        del waiting[job.id]
+        if not waiting:
+            del self.levels[job.priority]
+
+
+class FairQueue:
+    """Waiting jobs of many clients."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, _Line] = {}
+        self._served: dict[str, int] = {}
+        self._turn = 0
+        self._jobs: dict[str, JobRecord] = {}
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, job: str) -> bool:
+        return job in self._jobs
+
+    def __iter__(self) -> Iterator[JobRecord]:
+        return iter(list(self._jobs.values()))
+
+    def add(self, job: JobRecord, now: float) -> None:
+        """Let a job wait. ``now`` is a monotonic time in seconds."""
+        line = self._lines.get(job.client)
+        if line is None:
+            line = self._lines[job.client] = _Line(now)
+            line.served = self._served.get(job.client, 0)
+        line.levels.setdefault(job.priority, {})[job.id] = job
+        self._jobs[job.id] = job
+
+    def take(self, now: float) -> JobRecord | None:
+        """The job whose turn it is, no longer waiting; none when nobody waits."""
+        if not self._lines:
+            return None
+        client, line = max(
+            self._lines.items(), key=lambda item: (item[1].level(now), -item[1].served, -item[1].head().number)
+        )
+        job = line.head()
+        self._turn += 1
+        line.served = self._served[client] = self._turn
+        line.waiting_since = now
+        self._forget_the_long_gone()
+        self.remove(job.id)
+        return job
+
+    def remove(self, job: str) -> JobRecord | None:
+        """Take a job out of its turn (it was cancelled); none when it does not wait."""
+        found = self._jobs.pop(job, None)
+        if found is not None:
+            line = self._lines[found.client]
+            line.remove(found)
+            if not line.levels:
+                del self._lines[found.client]
+        return found
+
+    def position(self, job: JobRecord) -> int:
+        """Place of a waiting job, from 1, were no other job to come; ageing is left out."""
+        line = self._lines[job.client]
+        ahead = list(line.levels[job.priority]).index(job.id)
+        return 1 + ahead + self._higher(job.priority) + self._between(job, ahead)
+
+    def _higher(self, priority: int) -> int:
+        return sum(
+            len(waiting) for line in self._lines.values() for level, waiting in line.levels.items() if level > priority
+        )
+
+    def _between(self, job: JobRecord, ahead: int) -> int:
+        """Jobs of other clients at the same level that get their turn before: one a round."""
+        own = self._lines[job.client]
+        count = 0
+        for line in self._lines.values():
+            if line is own or job.priority not in line.levels:
+                continue
+            earlier = (line.served, line.head().number) < (own.served, own.head().number)
+            count += min(len(line.levels[job.priority]), ahead + (1 if earlier else 0))
+        return count
+
+    def _forget_the_long_gone(self) -> None:
+        if len(self._served) > 1000:
+            self._served = {client: turn for client, turn in self._served.items() if turn > self._turn - 500}
+
+
+def check_bounds(waiting: FairQueue, active: list[JobRecord], client: str, size: int, bounds: Bounds) -> None:
+    """Refuse a further job of ``size`` bytes with `Busy` when a bound is reached; ``active`` are all jobs not ended."""
+    if len(waiting) >= bounds.jobs:
+        raise Busy(f"the queue is full with {bounds.jobs} jobs", limits={"queue_length": bounds.jobs})
+    own = [job for job in active if job.client == client]
+    if len(own) >= bounds.jobs_per_client:
+        raise Busy(f"{len(own)} jobs of this client wait already", limits={"jobs_per_client": bounds.jobs_per_client})
+    if sum(job.size for job in own) + size > bounds.bytes_per_client:
+        raise Busy(
+            "the waiting requests of this client are too large together",
+            limits={"bytes_per_client": bounds.bytes_per_client},
+        )

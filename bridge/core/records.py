@@ -1,0 +1,105 @@
+"""A job as the core itself holds it, and the pure rules of its names, numbers and bodies."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import BadRequest
+from bridge.core.views import Event, EventKind, JobState, JobView
+from bridge.paths import DEVICE_NAMES
+
+JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+SEQ_GAP = 1_000_000
+"""How far ``seq`` jumps when a job that was running in a crashed daemon goes on: more than one attempt can have sent."""
+
+MAX_EVENTS = 256
+"""Events kept per job. Results are at most 8 variants of 7 roles; what exceeds this can only be previews."""
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*")
+
+
+class JobRecord(msgspec.Struct, kw_only=True):
+    """Everything about one job. ``number`` is its place in the order of acceptance."""
+
+    id: str
+    body: str
+    client: str
+    operation: str
+    priority: int
+    request: dict[str, Any]
+    caption: str = ""
+    number: int = 0
+    state: JobState = JobState.QUEUED
+    seq: int = 0
+    position: int = 0
+    attempt: int = 0
+    created: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    progress: dict[str, Any] = {}
+    error: dict[str, Any] | None = None
+    result: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    size: int = 0
+    """Bytes of the stored request."""
+
+    def view(self, position: int = 0, result: dict[str, Any] | None = None) -> JobView:
+        """The job as clients see it, with its present place in the queue and its files' absolute paths."""
+        return JobView(
+            id=self.id,
+            operation=self.operation,
+            state=self.state,
+            seq=self.seq,
+            position=position,
+            client=self.client,
+            priority=self.priority,
+            created=self.created,
+            started=self.started,
+            ended=self.ended,
+            attempt=self.attempt,
+            progress=dict(self.progress),
+            error=self.error,
+            request=self.request,
+            result=result,
+        )
+
+    def event(self, kind: EventKind, data: dict[str, Any]) -> Event:
+        """The job's next event; takes the next ``seq``."""
+        self.seq += 1
+        return Event(job=self.id, seq=self.seq, kind=kind, data=data, time=time.time())
+
+
+def check_id(name: str) -> str:
+    """A client's job id, or a new one for the empty string. Raises `BadRequest`."""
+    if not name:
+        return "job-" + secrets.token_hex(6)
+    if not JOB_ID.fullmatch(name):
+        raise BadRequest(
+            "a job id has 1 to 64 characters of A-Z a-z 0-9 . _ -",
+            field="id",
+            limits={"pattern": JOB_ID.pattern, "max_length": 64},
+        )
+    return name
+
+
+def body_of(operation: str, params: dict[str, Any]) -> str:
+    """Digest of a request as the client sent it, the same for every order of its keys. Raises `BadRequest`."""
+    try:
+        encoded = msgspec.msgpack.encode([operation, params], order="deterministic")
+    except (TypeError, ValueError, OverflowError, RecursionError) as failure:
+        raise BadRequest(f"the request cannot be stored: {failure}") from None
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def folder_name(job: str) -> str:
+    """A folder name for a job id: different for different ids on every file system, never a device, ``.`` or ``..``."""
+    if _PLAIN.fullmatch(job) and job.split(".")[0] not in DEVICE_NAMES:
+        return job
+    digest = hashlib.sha256(job.encode()).hexdigest()[:10]
+    return f"{job.strip('.').lower() or 'job'}~{digest}".replace(".", "_")

@@ -1,0 +1,167 @@
+"""The job store: SQLite in WAL mode with full synchronisation, written by one thread.
+
+What arrives while a commit is under way is committed together, so durability costs one disk flush for many jobs. The event loop
+reads single rows through a connection of its own, which a writer never blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from acestep.api.errors import AceError, DiskFull, InternalError, OutputUnwritable
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Write = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
+
+MAX_BATCH = 256
+"""Writes per commit; bounds how long the first of them waits for the last."""
+
+
+class Store:
+    """A database with one writing thread. Every write is an awaitable that returns once it is on disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file and bring its tables up to date. Raises `AceError`."""
+        self._path = path
+        try:
+            self.reader = _connect(path)
+            migrate(self.reader)
+        except sqlite3.Error as failure:
+            raise _translate(failure, path) from failure
+        self._writes: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Begin to take writes from the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._serve, name="store", daemon=True)
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Finish the writes that were asked for and close the files."""
+        if self._thread is not None:
+            self._writes.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
+        self.reader.close()
+
+    async def write(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``action`` in a transaction on the store's thread and return its answer after the commit.
+
+        Raises `DiskFull`, `OutputUnwritable` or `InternalError`; nothing of the action is stored then.
+        """
+        if self._thread is None or self._loop is None:
+            raise InternalError("the job store is closed")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._writes.put((action, future))
+        return await asyncio.shield(future)
+
+    def _serve(self) -> None:
+        connection = _connect(self._path)
+        open_for_more = True
+        while open_for_more:
+            batch = [self._writes.get()]
+            while not self._writes.empty() and len(batch) < MAX_BATCH:
+                batch.append(self._writes.get())
+            open_for_more = None not in batch
+            self._commit(connection, [write for write in batch if write is not None])
+        connection.close()
+
+    def _commit(self, connection: sqlite3.Connection, batch: list[Write]) -> None:
+        """All of a batch in one transaction; if that fails, each write in its own, so that one cannot fail another."""
+        if not batch:
+            return
+        try:
+            answers = _transact(connection, [action for action, _ in batch])
+        except Exception as failure:  # an action of any part of the core; its caller gets the error
+            if len(batch) > 1:
+                for write in batch:
+                    self._commit(connection, [write])
+                return
+            self._answer(batch[0][1], None, _translate(failure, self._path))
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            self._answer(future, answer, None)
+
+    def _answer(self, future: asyncio.Future[Any], answer: Any, error: AceError | None) -> None:
+        def settle() -> None:
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(answer)
+
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(settle)
+        except RuntimeError:
+            log.warning("the event loop ended before a write was answered")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA cache_size = -2048")
+    return connection
+
+
+def _transact(connection: sqlite3.Connection, actions: list[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        answers = [action(connection) for action in actions]
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return answers
+
+
+def _translate(failure: Exception, path: Path) -> AceError:
+    if isinstance(failure, AceError):
+        return failure
+    code = getattr(failure, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return DiskFull(f"no space left for the job store {path}")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM):
+        return OutputUnwritable(f"the job store {path} cannot be written: {failure}")
+    log.error("a write to the job store failed", exc_info=failure)
+    return InternalError(f"the job store failed: {failure}")
+
+
+def migrations() -> list[tuple[int, str]]:
+    """The numbered SQL files in order."""
+    folder = importlib.resources.files("bridge.core") / "migrations"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [(int(name.split("_")[0]), (folder / name).read_text("utf-8")) for name in names]
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Apply the migrations that the file has not seen, each with its number in one transaction.
+
+    Raises `InternalError` for a file that a newer version of the program wrote.
+    """
+    (present,) = connection.execute("PRAGMA user_version").fetchone()
+    known = migrations()
+    if present > known[-1][0]:
+        raise InternalError(
+            f"the job store was written by a newer version (level {present}, this version knows {known[-1][0]}); "
+            "install that version, or use another home"
+        )
+    for number, script in known:
+        if number > present:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
