@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,3 +29,5 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     feature: str = ""
     stage: str = ""
     """Name of the stage type that a one-stage render runs; empty for everything else."""
+    guide: dict[str, Any] = {}
+    """Help for whoever fills in the request: tags, names, examples. Published with the operation, never checked."""

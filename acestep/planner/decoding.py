@@ -7,7 +7,7 @@ drawn from the text rows of the head alone, codes from the 64,000 audio rows alo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import torch
@@ -16,14 +16,11 @@ from torch.nn import functional
 from transformers import Cache, DynamicCache, Qwen3ForCausalLM
 
 from acestep.api.errors import BadCheckpoint, NumericFailure, TooLarge
-from acestep.api.planning import CODES
+from acestep.api.planning import CODES, Progress, Sampling
 from acestep.planner.cache import allocate
 from acestep.planner.grammar import Constraint
 from acestep.planner.layout import TokenLayout
-from acestep.planner.sampling import Sampling, guide, penalize, pick
-
-Progress = Callable[[int, int], None]
-"""``progress(done, total)`` after every token; may raise to cancel."""
+from acestep.planner.sampling import guide, penalize, pick
 
 
 class Prompt(msgspec.Struct, frozen=True):

@@ -6,22 +6,13 @@ numbers, so what an item draws never depends on its company in the batch.
 
 from __future__ import annotations
 
-import msgspec
 import torch
 from torch import Tensor
 
+from acestep.api.planning import Sampling
+
 HEAD_START = 1024
 """Top-p looks at this many tokens first; sorting the whole vocabulary is needed only for flat distributions."""
-
-
-class Sampling(msgspec.Struct, frozen=True, kw_only=True):
-    """Sampling of one request; the neutral values switch each part off."""
-
-    temperature: float = 0.85
-    top_k: int = 0
-    top_p: float = 0.9
-    repetition_penalty: float = 1.0
-    cfg_scale: float = 1.0
 
 
 def guide(cond: Tensor, uncond: Tensor, scale: float) -> Tensor:

@@ -61,6 +61,7 @@ def tiny_model(*, hidden: int = 32, layers: int = 2, seed: int = 0) -> Qwen3ForC
         tie_word_embeddings=True,
         bos_token_id=FIRST_SPECIAL,
         eos_token_id=FIRST_SPECIAL + 2,
+        model_version="tiny",
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)

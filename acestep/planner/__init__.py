@@ -1,0 +1,21 @@
+"""The planner: ACE-Step's 5 Hz language model, which turns a wish into caption, metadata and semantic codes, and music into words.
+
+Importing the package costs nothing; `integration.plan_request` is what a render calls, `operations` are the planner's own jobs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acestep.planner.integration import PlannedConditioning, plan_request, wants_planning
+
+__all__ = ["PlannedConditioning", "plan_request", "wants_planning"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(name)
+    from acestep.planner import integration
+
+    return getattr(integration, name)

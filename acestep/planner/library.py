@@ -1,0 +1,184 @@
+"""Which language models are on this machine, what each needs, and which one to take. No torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import ModelMissing, OutOfMemory
+from acestep.api.planning import CODES, PLANNER_SIZES
+from acestep.planner.layout import FIRST_SPECIAL, QWEN_TOKENS
+
+PREFIX = "acestep-5Hz-lm-"
+"""How the published folders begin: ``acestep-5Hz-lm-1.7B``."""
+
+TINY = "tiny"
+"""Name of the random model that is made on first use; it is never chosen by itself."""
+
+GiB = 2**30
+
+SIZE_BY_MEMORY = ((24, "4B"), (12, "1.7B"), (6, "0.6B"))
+"""Memory of the device in GiB from which a size is taken by itself; below the last one no planner runs by itself."""
+
+DURATION_BY_MEMORY = ((24, 600), (6, 480), (0, 240))
+"""Memory in GiB -> longest piece in seconds that is planned; the model authors' tiers with the planner on."""
+
+REPOSITORIES = {
+    "0.6B": "ACE-Step/acestep-5Hz-lm-0.6B",
+    "1.7B": "ACE-Step/Ace-Step1.5",
+    "4B": "ACE-Step/acestep-5Hz-lm-4B",
+}
+"""Where each size is published."""
+
+
+class PlannerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A language model on this disk."""
+
+    name: str
+    path: str
+    size_bytes: int
+    """Bytes of its weights as stored (two per parameter in the published ones)."""
+    cache_bytes: int
+    """Bytes of keys and values per token and sequence, two bytes a number."""
+    trained: bool = True
+
+    def need(self, number_bytes: int, tokens: int = 2 * 4096) -> int:
+        """Bytes of memory to run it with numbers of this size and this many tokens in the cache."""
+        return (self.size_bytes + self.cache_bytes * tokens) * number_bytes // 2 + GiB // 4
+
+
+def planner_folders(home: str | Path | None, extra: Iterable[str | Path] = ()) -> list[Path]:
+    """Folders that are searched: the given ones, the home's own, and those that ACE-Step's own variables name."""
+    found = [Path(folder) for folder in extra]
+    if home:
+        found += [Path(home) / "checkpoints", Path(home) / "models"]
+    if own := os.environ.get("ACESTEP_CHECKPOINTS_DIR"):
+        found.append(Path(own))
+    if root := os.environ.get("ACESTEP_PROJECT_ROOT"):
+        found.append(Path(root) / "checkpoints")
+    return [folder for folder in dict.fromkeys(found) if folder.is_dir()]
+
+
+def find_planners(folders: Iterable[Path]) -> list[PlannerInfo]:
+    """Every complete language model below the folders (two levels deep), each name once, the first place wins."""
+    found: dict[str, PlannerInfo] = {}
+    for folder in folders:
+        for config in sorted(
+            [*folder.glob("config.json"), *folder.glob("*/config.json"), *folder.glob("*/*/config.json")]
+        ):
+            info = read_planner(config.parent)
+            if info is not None:
+                found.setdefault(info.name, info)
+    return list(found.values())
+
+
+def read_planner(folder: Path) -> PlannerInfo | None:
+    """Facts of the language model in a folder; None if there is none, or not all of it."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        weights = _weights(folder)
+    except (OSError, ValueError):
+        return None
+    if not isinstance(config, dict) or config.get("model_type") != "qwen3":
+        return None
+    if int(config.get("vocab_size", 0)) < FIRST_SPECIAL + len(QWEN_TOKENS) + CODES or not weights:
+        return None
+    if not (folder / "tokenizer.json").is_file():
+        return None
+    heads = int(config.get("num_key_value_heads", 8)) * int(config.get("head_dim", 128))
+    return PlannerInfo(
+        name=folder.name.removeprefix(PREFIX),
+        path=str(folder),
+        size_bytes=sum(file.stat().st_size for file in weights),
+        cache_bytes=2 * 2 * int(config.get("num_hidden_layers", 28)) * heads,
+        trained=config.get("model_version") != TINY,
+    )
+
+
+def _weights(folder: Path) -> list[Path]:
+    """The weight files of a folder, or none unless every one of them is there."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = set(json.loads(index.read_bytes()).get("weight_map", {}).values())
+        files = [folder / name for name in sorted(names)]
+        return files if files and all(file.is_file() for file in files) else []
+    return [single] if single.is_file() else []
+
+
+def choose_planner(wanted: str, found: Iterable[PlannerInfo], memory: int, number_bytes: int) -> PlannerInfo:
+    """The language model to run in ``memory`` bytes with numbers of ``number_bytes``.
+
+    ``auto`` takes the size that the memory tier recommends, or the next smaller one that is there; a named one is taken if it fits.
+    Raises `ModelMissing` or `OutOfMemory`.
+    """
+    known = {info.name: info for info in found}
+    if wanted != "auto":
+        return _named(wanted, known, memory, number_bytes)
+    published = [known[size] for size in PLANNER_SIZES if size in known]
+    others = [info for info in known.values() if info.trained and info.name not in PLANNER_SIZES]
+    if not published and not others:
+        raise ModelMissing(
+            "no language model is on this machine, so nothing can be planned; generating without 'thinking' works. "
+            f"Download one of {', '.join(REPOSITORIES.values())} into the checkpoints folder",
+            field="model",
+            limits={"choices": [*PLANNER_SIZES, TINY]},
+        )
+    allowed = _allowed_sizes(memory * 2 // number_bytes)
+    fitting = [info for info in published if info.name in allowed and info.need(number_bytes) <= memory]
+    fitting = fitting or [info for info in others if info.need(number_bytes) <= memory]
+    if not fitting:
+        smallest = min([*published, *others], key=lambda info: info.size_bytes)
+        raise _too_large(smallest, memory, number_bytes)
+    return max(fitting, key=lambda info: info.size_bytes)
+
+
+def _named(wanted: str, known: Mapping[str, PlannerInfo], memory: int, number_bytes: int) -> PlannerInfo:
+    info = known.get(wanted.removeprefix(PREFIX))
+    if info is None:
+        raise ModelMissing(
+            f"the language model {wanted!r} is not on this machine", field="model", limits={"choices": sorted(known)}
+        )
+    if info.need(number_bytes) > memory:
+        raise _too_large(info, memory, number_bytes)
+    return info
+
+
+def _allowed_sizes(memory: int) -> tuple[str, ...]:
+    """Sizes for a device with this many bytes (for two-byte numbers): the recommended one and all smaller."""
+    for least, size in SIZE_BY_MEMORY:
+        if memory >= least * GiB:
+            return PLANNER_SIZES[: PLANNER_SIZES.index(size) + 1]
+    return ()
+
+
+def _too_large(info: PlannerInfo, memory: int, number_bytes: int) -> OutOfMemory:
+    need = info.need(number_bytes)
+    return OutOfMemory(
+        f"the language model {info.name} needs {need / GiB:.1f} GiB and this device has {memory / GiB:.1f}; "
+        "generating without 'thinking' works",
+        field="model",
+        limits={"need_bytes": need, "memory_bytes": memory},
+    )
+
+
+def longest_plan(memory: int) -> int:
+    """Seconds of the longest piece that is planned on a device with this many bytes."""
+    return next(seconds for least, seconds in DURATION_BY_MEMORY if memory >= least * GiB)
+
+
+def size_of(name: str) -> str:
+    """The published size that a folder's name tells, or an empty string."""
+    match = re.search(r"(?i)(?<![\d.])(0\.6|1\.7|4)b", name)
+    return f"{match.group(1)}B" if match else ""
+
+
+def settings_of(backend: Any) -> dict[str, Any]:
+    """The settings map of a worker's backend, empty for one that has none."""
+    settings = getattr(backend, "settings", None)
+    return dict(settings) if isinstance(settings, Mapping) else {}

@@ -1,0 +1,181 @@
+"""The language model in memory: loaded, moved off the accelerator, freed; and transformers as the default backend."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, Qwen3ForCausalLM
+
+from acestep.api.errors import BadCheckpoint, OutOfMemory
+from acestep.api.planning import CodesJob, Progress, Sampling, TextJob
+from acestep.planner.decoding import CodesTask, Decoder, Prompt, TextTask
+from acestep.planner.grammar import Constraint, TextVocabulary
+from acestep.planner.layout import read_layout
+
+log = logging.getLogger(__name__)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of a setting: auto takes cuda, xpu or mps, in this order, else the CPU."""
+    if name not in ("", "auto"):
+        return torch.device(name)
+    for kind, there in (
+        ("cuda", torch.cuda.is_available()),
+        ("xpu", hasattr(torch, "xpu") and torch.xpu.is_available()),
+        ("mps", torch.backends.mps.is_available()),
+    ):
+        if there:
+            return torch.device(kind)
+    return torch.device("cpu")
+
+
+def choose_dtype(device: torch.device, name: str = "auto") -> torch.dtype:
+    """Numbers of the language model: bfloat16 on cuda and xpu, float32 elsewhere, unless the setting says otherwise."""
+    if name in ("", "auto"):
+        return torch.bfloat16 if device.type in ("cuda", "xpu") else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def device_memory(device: torch.device) -> int:
+    """Bytes of memory of a device; for the CPU (and Apple's shared memory) what the system can still give."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    if device.type == "xpu":
+        return int(torch.xpu.get_device_properties(device).total_memory)
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory())
+    return _free_memory()
+
+
+def _free_memory() -> int:
+    """Bytes that the system can still give, from the kernel's own estimate where there is one."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as table:
+            for line in table:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 16 * 2**30
+
+
+class TransformersPlanner:
+    """A language model run by transformers, with the decoder of this package. See `acestep.api.planning.PlannerBackend`."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self._device = choose_device(str(settings.get("device") or "auto"))
+        self._dtype = choose_dtype(self._device, str(settings.get("dtype") or "auto"))
+        self.tokenizer = load_tokenizer(folder)
+        self._layout = read_layout(self.tokenizer)
+        self._model = load_model(folder, self._dtype)
+        self._vocabulary = TextVocabulary(self.tokenizer, self._layout)
+        self._decoder = Decoder(self._model, self._layout)
+
+    @property
+    def decoder(self) -> Decoder:
+        """The decoder over the loaded model, which is on its device when this returns. Raises `OutOfMemory`."""
+        try:
+            self._model.to(self._device)
+        except torch.OutOfMemoryError as failure:
+            self.offload()
+            raise OutOfMemory(f"the language model does not fit into {self._device}", field="model") from failure
+        return self._decoder
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids of a rendered prompt, its special tokens taken as such."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _prompt(self, text: str, negative: str) -> Prompt:
+        return Prompt(self.ids(text), self.ids(negative) if negative else None)
+
+    def write(self, jobs: Sequence[TextJob], sampling: Sampling, progress: Progress) -> list[str]:
+        """See `PlannerBackend.write`."""
+        guided = sampling.cfg_scale != 1.0
+        tasks = [
+            TextTask(
+                prompt=self._prompt(job.prompt, job.negative if guided else ""),
+                constraint=Constraint(self._vocabulary, job.grammar),
+                seed=job.seed,
+                limit=job.limit,
+            )
+            for job in jobs
+        ]
+        return [self._vocabulary.text(ids) for ids in self._run(lambda: self.decoder.write(tasks, sampling, progress))]
+
+    def write_codes(self, job: CodesJob, sampling: Sampling, progress: Progress) -> list[list[int]]:
+        """See `PlannerBackend.write_codes`. As many sequences at once as the memory for their keys and values allows."""
+        prompt = self._prompt(job.prompt, job.negative if sampling.cfg_scale != 1.0 else "")
+        group = self._rows(len(prompt.ids) + (job.limit if job.count is None else job.count), prompt)
+        groups = [job.seeds[start : start + group] for start in range(0, len(job.seeds), group)]
+        codes: list[list[int]] = []
+        for index, seeds in enumerate(groups):
+            task = CodesTask(prompt=prompt, seeds=seeds, count=job.count, limit=job.limit)
+            count = len(groups)
+
+            def step(done: int, total: int, index: int = index, count: int = count) -> None:
+                progress(index * total + done, count * total)
+
+            codes += self._run(lambda task=task, step=step: self.decoder.write_codes(task, sampling, step))
+        return codes
+
+    def _rows(self, tokens: int, prompt: Prompt) -> int:
+        """How many sequences of this length fit into half of the memory that is free."""
+        config = self._model.config
+        numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * tokens
+        each = numbers * self._dtype.itemsize * (1 if prompt.negative is None else 2)
+        free = torch.cuda.mem_get_info(self._device)[0] if self._device.type == "cuda" else device_memory(self._device)
+        return max(1, free // 2 // each)
+
+    def _run(self, work: Any) -> Any:
+        try:
+            return work()
+        except torch.OutOfMemoryError as failure:
+            raise OutOfMemory("the language model ran out of memory; ask for fewer variants or less time") from failure
+
+    def offload(self) -> None:
+        """Move the weights to the CPU; the next call brings them back."""
+        if self._model.device.type != "cpu":
+            self._model.to("cpu")
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a folder, without remote code. Raises `BadCheckpoint`."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as failure:
+        raise BadCheckpoint(f"{folder} holds no readable tokenizer: {failure}", field="model") from failure
+    if not tokenizer.is_fast or not tokenizer.chat_template:
+        raise BadCheckpoint(f"the tokenizer of {folder} has no tokenizer.json or no chat template", field="model")
+    return tokenizer
+
+
+def load_model(folder: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:
+    """The model of a folder on the CPU, strictly, from safetensors only. Raises `BadCheckpoint`."""
+    try:
+        model, report = Qwen3ForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as failure:
+        raise BadCheckpoint(f"{folder} holds no readable language model: {failure}", field="model") from failure
+    wrong = {
+        kind: sorted(map(str, report.get(kind, ()))) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
+    }
+    wrong = {kind: names for kind, names in wrong.items() if names}
+    if wrong:
+        raise BadCheckpoint(f"the weights in {folder} do not fit the model: {wrong}", field="model")
+    return model.eval()

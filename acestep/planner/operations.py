@@ -1,0 +1,181 @@
+"""The planner's operations as jobs: a checked request in, a result with data out. The worker runs these."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from acestep.api import limits
+from acestep.api.planning import CODE_RATE, PlannerSettings, Progress
+from acestep.api.result import Result, StageReport
+from acestep.api.schema import convert
+from acestep.planner.library import settings_of
+from acestep.planner.metadata import Metadata
+from acestep.planner.planning import Planner, Sample, Wish, given_metadata
+from acestep.planner.session import Loaded, planner_for
+from acestep.worker.backend import JobContext
+
+
+def plan(request: Mapping[str, Any], context: JobContext) -> Result:
+    """Metadata and, unless switched off, codes for a wish."""
+    job = _Job("plan", request, context)
+    seeds = job.seeds()
+    settings = job.settings()
+    thought = job.planner.think(
+        job.wish(), settings, seeds[0], job.progress("thinking", 0.05, 0.3 if settings.codes else 1)
+    )
+    codes: list[list[int]] = []
+    if settings.codes:
+        codes = job.planner.sketch(job.wish(), thought.metadata, settings, seeds, job.progress("codes", 0.3, 1))
+    data = {**_described(thought.metadata, job.wish().sung), "cot_text": thought.text, "codes": codes}
+    return job.result(data, seeds)
+
+
+def compose(request: Mapping[str, Any], context: JobContext) -> Result:
+    """A sentence becomes caption, lyrics and metadata."""
+    job = _Job("compose", request, context)
+    return job.samples(
+        lambda seed, progress: job.planner.compose(job.typed.query, job.wish(), job.settings(), seed, progress)
+    )
+
+
+def format_text(request: Mapping[str, Any], context: JobContext) -> Result:
+    """Better caption and lyrics."""
+    job = _Job("format", request, context)
+    return job.samples(lambda seed, progress: job.planner.format(job.wish(), job.settings(), seed, progress))
+
+
+def understand(request: Mapping[str, Any], context: JobContext) -> Result:
+    """Audio or codes become a description."""
+    job = _Job("understand", request, context)
+    codes = job.piece_codes()
+    return job.samples(lambda seed, progress: job.planner.understand(codes, job.settings(), seed, progress))
+
+
+class _Job:
+    """One job of the planner: its typed request, its planner (loaded at first use), its progress."""
+
+    def __init__(self, operation: str, request: Mapping[str, Any], context: JobContext) -> None:
+        self.operation = operation
+        self.context = context
+        self.typed: Any = convert(dict(request), context.registry.operation(operation).schema)
+        self._began = time.monotonic()
+        self._loaded: Loaded | None = None
+
+    @property
+    def loaded(self) -> Loaded:
+        """The language model of the request. Raises `ModelMissing`, `OutOfMemory` and their like."""
+        if self._loaded is None:
+            self.context.tick("load", 0, 1, 0.0)
+            self._loaded = planner_for(self.context.registry, self.settings(), settings_of(self.context.backend))
+            self.context.tick("load", 1, 1, 0.05)
+        return self._loaded
+
+    @property
+    def planner(self) -> Planner:
+        """The planner of the request."""
+        return self.loaded.planner
+
+    def settings(self) -> PlannerSettings:
+        """The request's planner settings; those that its operation does not have are the defaults."""
+        names = PlannerSettings.__struct_fields__
+        return PlannerSettings(**{name: getattr(self.typed, name) for name in names if hasattr(self.typed, name)})
+
+    def wish(self) -> Wish:
+        """The request's musical wish."""
+        typed = self.typed
+        return Wish(
+            caption=getattr(typed, "caption", ""),
+            lyrics=getattr(typed, "lyrics", ""),
+            instrumental=typed.instrumental,
+            given=given_metadata(
+                bpm=typed.bpm,
+                duration=typed.duration,
+                key=typed.key,
+                time_signature=typed.time_signature,
+                language=typed.language,
+            ),
+        )
+
+    def seeds(self) -> tuple[int, ...]:
+        """A seed per result; missing ones are drawn now and told with the result."""
+        typed = self.typed
+        given = list(typed.seeds or []) or ([typed.seed] if typed.seed >= 0 else [])
+        filled = [*given, *[-1] * typed.variants][: typed.variants]
+        return tuple(seed if seed >= 0 else secrets.randbelow(limits.MAX_SEED + 1) for seed in filled)
+
+    def progress(self, stage: str, start: float, end: float) -> Progress:
+        """Progress of one phase that covers ``start`` to ``end`` of the job, counted in tokens."""
+
+        def report(done: int, total: int) -> None:
+            self.context.tick(stage, done, total, start + (end - start) * done / max(total, 1))
+
+        return report
+
+    def piece_codes(self) -> list[int]:
+        """The piece as codes: the request's own, or those of its audio."""
+        if self.typed.audio_codes is not None:
+            return list(self.typed.audio_codes)
+        from acestep.planner.listening import audio_codes
+
+        return audio_codes(self.typed, self.context)
+
+    def samples(self, write: Any) -> Result:
+        """One written sample per seed; the first one's fields stand at the top."""
+        seeds = self.seeds()
+        self.loaded  # noqa: B018 - load before the first phase begins
+        samples: list[Sample] = []
+        for index, seed in enumerate(seeds):
+            share = 0.95 / len(seeds)
+            samples.append(write(seed, self.progress("writing", 0.05 + index * share, 0.05 + (index + 1) * share)))
+        data = [{**_described(sample.metadata, sample.lyrics), "cot_text": sample.text} for sample in samples]
+        return self.result({**data[0], "variants": data}, seeds)
+
+    def result(self, data: dict[str, Any], seeds: tuple[int, ...] = (), notes: tuple[str, ...] = ()) -> Result:
+        """The finished job."""
+        used = self._loaded
+        seconds = time.monotonic() - self._began
+        model = "" if used is None else used.info.name
+        return Result(
+            data=data,
+            seeds=seeds,
+            notes=(*(() if used is None else used.notes), *notes),
+            stages=(StageReport(type=self.operation, model=model, seconds={"total": seconds}),),
+            seconds=seconds,
+        )
+
+
+def _described(metadata: Metadata, lyrics: str) -> dict[str, Any]:
+    """A description under the names that ``generate`` takes."""
+    return {
+        "caption": metadata.caption,
+        "lyrics": lyrics,
+        "language": metadata.language or "unknown",
+        "instrumental": lyrics.strip().lower() in ("", "[instrumental]", "[inst]"),
+        "bpm": metadata.bpm,
+        "key": metadata.keyscale,
+        "time_signature": metadata.timesignature,
+        "duration": metadata.duration,
+        "genres": metadata.genres,
+    }
+
+
+def codes_seconds(codes: list[int]) -> float:
+    """How long a piece of so many codes is."""
+    return len(codes) / CODE_RATE
+
+
+def metadata_of(typed: Any) -> Metadata:
+    """A request's words as metadata to be scored."""
+    given = given_metadata(
+        bpm=typed.bpm,
+        duration=typed.duration,
+        key=typed.key,
+        time_signature=typed.time_signature,
+        language=typed.language,
+    )
+    return msgspec.structs.replace(given, caption=typed.caption, genres=typed.genres)

@@ -1,0 +1,212 @@
+"""What the planner is for: thinking about a wish, sketching it as codes, composing, formatting, understanding.
+
+Knows prompts, metadata and grammars; does not know how tokens are made (a `PlannerBackend` does), files or jobs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from acestep.api import limits
+from acestep.api.errors import BadCheckpoint, BadRequest
+from acestep.api.planning import (
+    CODE_RATE,
+    CodesJob,
+    PlannerBackend,
+    PlannerSettings,
+    Progress,
+    Sampling,
+    TextJob,
+    check_codes,
+    refuse_control_text,
+)
+from acestep.planner import prompts
+from acestep.planner.grammar import BLOCK_TOKENS, BlockWish, block_grammar
+from acestep.planner.metadata import Metadata, parse_block, parse_lyrics, split_answer, write_block
+
+UNDERSTAND_TEMPERATURE = 0.3
+"""Describing what is there asks for less invention than composing (the model authors' value)."""
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody asks the planner to plan. Fields of ``given`` that are set are kept verbatim."""
+
+    caption: str = ""
+    lyrics: str = ""
+    instrumental: bool = False
+    given: Metadata = Metadata()
+
+    @property
+    def sung(self) -> str:
+        """The lyrics as the model reads them."""
+        lyrics = self.lyrics.strip()
+        silent = self.instrumental or lyrics.lower() in ("", "[inst]", "[instrumental]")
+        return prompts.INSTRUMENTAL if silent else lyrics
+
+
+class Thought(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished chain of thought."""
+
+    metadata: Metadata
+    text: str
+    """What the model wrote, from ``<think>`` to ``</think>``."""
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """A described piece: metadata (its caption among them), lyrics, and what the model wrote."""
+
+    metadata: Metadata
+    lyrics: str
+    text: str
+
+
+def given_metadata(
+    *,
+    bpm: float | None = None,
+    duration: float | None = None,
+    key: str = "",
+    time_signature: str = "",
+    language: str = "",
+) -> Metadata:
+    """A user's values as the model's vocabulary has them: whole beats, whole seconds of 10 to 600.
+
+    ``unknown`` is no language that somebody gave. Seconds are rounded up, so that codes always cover the piece.
+    """
+    seconds = None
+    if duration is not None:
+        seconds = min(max(math.ceil(duration), int(limits.MIN_DURATION)), int(limits.MAX_DURATION))
+    return Metadata(
+        bpm=None if bpm is None else int(bpm + 0.5),
+        duration=seconds,
+        keyscale=key,
+        timesignature=time_signature,
+        language="" if language == "unknown" else language,
+    )
+
+
+class Planner:
+    """The planner's uses over one loaded language model."""
+
+    def __init__(self, backend: PlannerBackend, *, max_duration: int = int(limits.MAX_DURATION)) -> None:
+        self._backend = backend
+        self._max_duration = max_duration
+
+    @property
+    def backend(self) -> PlannerBackend:
+        """What runs the model."""
+        return self._backend
+
+    def think(self, wish: Wish, settings: PlannerSettings, seed: int, progress: Progress) -> Thought:
+        """Phase 1: the metadata of a wish, with everything that is given kept. Raises `BadRequest`."""
+        _check(wish)
+        self._check_duration(wish.given.duration)
+        given = wish.given
+        if wish.sung == prompts.INSTRUMENTAL and not given.language:
+            given = msgspec.structs.replace(given, language="unknown")
+        skip = {"genres"} | ({"caption"} if not settings.use_caption else set())
+        if not settings.use_language and not given.language:
+            skip.add("language")
+        job = TextJob(
+            prompt=prompts.thought_prompt(self._backend.tokenizer, wish.caption, wish.sung),
+            negative=prompts.thought_negative(self._backend.tokenizer, wish.sung, settings.negative_prompt),
+            grammar=block_grammar(BlockWish(fixed=given, skip=frozenset(skip), max_duration=self._max_duration)),
+            seed=seed,
+            limit=BLOCK_TOKENS,
+        )
+        sampling = _sampling(settings, settings.metadata_temperature, settings.cfg_scale)
+        text = self._backend.write([job], sampling, progress)[0]
+        return Thought(metadata=_metadata(text), text=text.strip())
+
+    def sketch(
+        self, wish: Wish, metadata: Metadata, settings: PlannerSettings, seeds: Sequence[int], progress: Progress
+    ) -> list[list[int]]:
+        """Phase 2: the piece as codes, one list per seed, five a second of ``metadata.duration``."""
+        _check(wish)
+        if metadata.duration is None:
+            raise BadRequest("codes need a duration", field="duration")
+        self._check_duration(metadata.duration)
+        tokenizer = self._backend.tokenizer
+        job = CodesJob(
+            prompt=prompts.codes_prompt(tokenizer, wish.caption, wish.sung, write_block(metadata)),
+            negative=prompts.codes_negative(tokenizer, settings.negative_prompt),
+            seeds=tuple(seeds),
+            count=metadata.duration * CODE_RATE,
+        )
+        return self._backend.write_codes(
+            job, _sampling(settings, settings.codes_temperature, settings.cfg_scale), progress
+        )
+
+    def compose(self, query: str, wish: Wish, settings: PlannerSettings, seed: int, progress: Progress) -> Sample:
+        """Simple mode: a sentence becomes caption, lyrics and metadata."""
+        refuse_control_text(query, "query")
+        given = wish.given
+        if wish.instrumental:
+            given = msgspec.structs.replace(given, language="unknown")
+        prompt = prompts.inspire_prompt(self._backend.tokenizer, query, wish.instrumental)
+        sample = self._describe(prompt, given, settings, seed, progress, tail=not wish.instrumental)
+        return msgspec.structs.replace(sample, lyrics=prompts.INSTRUMENTAL) if wish.instrumental else sample
+
+    def format(self, wish: Wish, settings: PlannerSettings, seed: int, progress: Progress) -> Sample:
+        """Better caption and lyrics; where the model writes no lyrics, those that were given stay."""
+        _check(wish)
+        prompt = prompts.format_prompt(self._backend.tokenizer, wish.caption, wish.sung)
+        silent = wish.sung == prompts.INSTRUMENTAL
+        sample = self._describe(prompt, wish.given, settings, seed, progress, tail=not silent)
+        return sample if sample.lyrics else msgspec.structs.replace(sample, lyrics=wish.sung)
+
+    def understand(self, codes: list[int], settings: PlannerSettings, seed: int, progress: Progress) -> Sample:
+        """Codes become a description and lyrics."""
+        prompt = prompts.understand_prompt(self._backend.tokenizer, check_codes(codes))
+        return self._describe(prompt, Metadata(), settings, seed, progress, tail=True)
+
+    def _describe(
+        self, prompt: str, given: Metadata, settings: PlannerSettings, seed: int, progress: Progress, *, tail: bool
+    ) -> Sample:
+        """A block and, with ``tail``, lyrics after it. Guidance is off: these uses were never trained with it."""
+        self._check_duration(given.duration)
+        grammar = block_grammar(
+            BlockWish(
+                fixed=given,
+                skip=frozenset(),
+                optional=frozenset({"genres"}),
+                max_duration=self._max_duration,
+                tail=tail,
+            )
+        )
+        limit = BLOCK_TOKENS + (settings.lyrics_tokens if tail else 0)
+        job = TextJob(prompt=prompt, grammar=grammar, seed=seed, limit=limit)
+        text = self._backend.write([job], _sampling(settings, settings.metadata_temperature, 1.0), progress)[0]
+        return Sample(metadata=_metadata(text), lyrics=parse_lyrics(split_answer(text)[1]), text=text.strip())
+
+    def _check_duration(self, duration: int | None) -> None:
+        if duration is not None and duration > self._max_duration:
+            raise BadRequest(
+                f"this machine's memory allows plans of up to {self._max_duration} s, not {duration}",
+                field="duration",
+                limits={"max": self._max_duration, "unit": "s"},
+            )
+
+
+def _check(wish: Wish) -> None:
+    refuse_control_text(wish.caption, "caption")
+    refuse_control_text(wish.lyrics, "lyrics")
+
+
+def _metadata(text: str) -> Metadata:
+    block, _ = split_answer(text)
+    if "</think>" not in text:
+        raise BadCheckpoint("the language model did not finish its metadata", field="model")
+    return parse_block(block)
+
+
+def _sampling(settings: PlannerSettings, temperature: float | None, cfg_scale: float) -> Sampling:
+    return Sampling(
+        temperature=settings.temperature if temperature is None else temperature,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
+        repetition_penalty=settings.repetition_penalty,
+        cfg_scale=cfg_scale,
+    )

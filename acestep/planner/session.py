@@ -1,0 +1,123 @@
+"""The language models of this worker process: which one a job uses, loaded once, put aside when the memory is needed."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from acestep.api.errors import PluginFailed
+from acestep.api.planning import PlannerBackend, PlannerSettings
+from acestep.api.registry import Registry
+from acestep.planner.library import (
+    TINY,
+    PlannerInfo,
+    choose_planner,
+    find_planners,
+    longest_plan,
+    planner_folders,
+    read_planner,
+)
+from acestep.planner.model import choose_device, choose_dtype, device_memory
+from acestep.planner.planning import Planner
+
+log = logging.getLogger(__name__)
+
+DEFAULT_BACKEND = "transformers"
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A planner that is ready, and what it is."""
+
+    planner: Planner
+    info: PlannerInfo
+    backend: str
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that belong into every result made with it."""
+        if self.info.trained:
+            return ()
+        return (f"the language model {self.info.name} has random weights: what it writes is noise in valid form",)
+
+
+_loaded: dict[tuple[str, str], Loaded] = {}
+
+
+def planner_for(registry: Registry, settings: PlannerSettings, worker: Mapping[str, Any]) -> Loaded:
+    """The planner that the settings ask for, loaded if it is not yet. One at a time: another one takes its place.
+
+    ``worker`` is the worker's settings map (home, checkpoints, device, dtype). Raises `ModelMissing`, `OutOfMemory`,
+    `BadCheckpoint`, `UnknownName`.
+    """
+    name = DEFAULT_BACKEND if settings.backend == "auto" else registry.planner(settings.backend).name
+    device = choose_device(str(worker.get("device") or "auto"))
+    number_bytes = choose_dtype(device, str(worker.get("dtype") or "auto")).itemsize
+    found = known_planners(worker)
+    running = next((loaded for loaded in _loaded.values() if loaded.backend == name), None)
+    if settings.model == TINY and TINY not in {info.name for info in found}:
+        found.append(_build_tiny(worker))
+    memory = device_memory(device) + (running.info.size_bytes if running and device.type == "cpu" else 0)
+    info = choose_planner(settings.model, found, memory, number_bytes)
+    key = (name, info.path)
+    if key not in _loaded:
+        unload()
+        backend = _resolve(registry, name)(Path(info.path), worker)
+        planner = Planner(backend, max_duration=longest_plan(memory * 2 // number_bytes))
+        _loaded[key] = Loaded(planner=planner, info=info, backend=name)
+        log.info("language model %s loaded by %s", info.name, name)
+    return _loaded[key]
+
+
+def known_planners(worker: Mapping[str, Any]) -> list[PlannerInfo]:
+    """The language models on this disk, as a worker with these settings finds them."""
+    return find_planners(planner_folders(worker.get("home"), worker.get("checkpoints") or ()))
+
+
+def _build_tiny(worker: Mapping[str, Any]) -> PlannerInfo:
+    """The random model, made in the home's cache where it is not there yet."""
+    from acestep.planner.tiny import build_tiny
+
+    folder = Path(worker.get("home") or Path.home() / ".cache" / "acestep-bridge") / "cache" / "planner" / TINY
+    info = read_planner(folder)
+    if info is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        info = read_planner(build_tiny(folder))
+    assert info is not None
+    return info
+
+
+def _resolve(registry: Registry, name: str) -> Any:
+    """The class of a planner backend; transformers' own needs no plug-in to be there."""
+    target = "acestep.planner.model:TransformersPlanner" if name == DEFAULT_BACKEND else registry.planner(name).target
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as failure:
+        raise PluginFailed(f"the planner backend {name} cannot be loaded: {failure}", field="backend") from failure
+
+
+def loaded_planners() -> list[str]:
+    """Names of the language models in memory, for status."""
+    return [loaded.info.name for loaded in _loaded.values()]
+
+
+def offload() -> None:
+    """Move every language model out of the accelerator's memory; the next use brings it back."""
+    for loaded in _loaded.values():
+        backend: PlannerBackend = loaded.planner.backend
+        backend.offload()
+
+
+def unload(model: str = "") -> None:
+    """Free the memory of a language model (empty: of all)."""
+    for key, loaded in list(_loaded.items()):
+        if model in ("", loaded.info.name):
+            del _loaded[key]
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

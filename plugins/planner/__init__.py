@@ -1,0 +1,96 @@
+"""The planner's operations: wishes become plans, sentences become songs, audio becomes words. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from acestep.api import Operation, hookimpl
+from acestep.api.planning import PlannerSpec
+from plugins.planner import requests
+from plugins.planner.guide import GUIDE
+
+CODE = "acestep.planner.operations"
+
+
+@hookimpl
+def register_planners(register: Callable[[PlannerSpec], None]) -> None:
+    """What runs the language model."""
+    register(
+        PlannerSpec(
+            name="transformers",
+            target="acestep.planner.model:TransformersPlanner",
+            summary="transformers' Qwen3 with this project's own token loop; runs everywhere.",
+        )
+    )
+    register(
+        PlannerSpec(
+            name="vllm",
+            target="acestep.planner.vllm:VllmPlanner",
+            summary="vLLM, where it is installed (CUDA); without guidance of the language model.",
+        )
+    )
+
+
+OPERATIONS = (
+    Operation(
+        name="plan",
+        summary="Turn a wish into caption, tempo, key, metre, length and semantic codes; what is given stays.",
+        schema=requests.PlanRequest,
+        target=f"{CODE}:plan",
+        guide=GUIDE,
+    ),
+    Operation(
+        name="compose",
+        summary="Turn one sentence into a full sample: caption, lyrics and metadata.",
+        schema=requests.ComposeRequest,
+        target=f"{CODE}:compose",
+        guide=GUIDE,
+    ),
+    Operation(
+        name="format",
+        summary="Improve a caption and lyrics, and say tempo, key, metre and length.",
+        schema=requests.FormatRequest,
+        target=f"{CODE}:format_text",
+        guide=GUIDE,
+    ),
+    Operation(
+        name="understand",
+        summary="Describe audio or codes: caption, metadata and lyrics.",
+        schema=requests.UnderstandRequest,
+        target=f"{CODE}:understand",
+    ),
+    Operation(
+        name="codes",
+        summary="Turn audio into semantic codes at 5 Hz, or codes back into audio.",
+        schema=requests.CodesRequest,
+        target=f"{CODE}:codes",
+    ),
+    Operation(
+        name="score",
+        summary="Say how well caption, lyrics and metadata fit a piece.",
+        schema=requests.ScoreRequest,
+        target=f"{CODE}:score",
+    ),
+    Operation(
+        name="lyrics-timing",
+        summary="Find when each line and word is sung, as LRC.",
+        schema=requests.TimingRequest,
+        target=f"{CODE}:lyrics_timing",
+    ),
+    Operation(
+        name="example",
+        summary="A caption, lyrics and settings to start from: a random one, or the best match for a few words.",
+        schema=requests.ExampleRequest,
+        runs="daemon",
+        target="plugins.planner.examples:run",
+    ),
+)
+
+
+@hookimpl
+def register_operations(register: Callable[[Operation], None]) -> None:
+    """Planning and analysis, for every door."""
+    for operation in OPERATIONS:
+        register(msgspec.structs.replace(operation, group="planner"))
