@@ -133,7 +133,8 @@ def plot_history(history: list[dict[str, float]], path: Path, title: str) -> Non
         rows = [row for row in history if name in row]
         axes.plot([row["seconds"] for row in rows], [row[name] for row in rows], label=name, linewidth=1)
     axes.set(xlabel="seconds of training", title=title, yscale="log")
-    axes.legend(fontsize=7)
+    if names:
+        axes.legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path, dpi=80)
     pyplot.close(figure)

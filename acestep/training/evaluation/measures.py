@@ -16,7 +16,7 @@ from acestep.networks.spectra import RATE, magnitudes, mel_bands
 HOP = 480
 FRAME_RATE = RATE / HOP
 MEL_FLOOR = 0.02
-TEMPI = np.exp(np.arange(np.log(50.0), np.log(200.0), 0.004))
+TEMPI = np.exp(np.arange(np.log(68.0), np.log(190.0), 0.004))  # more than an octave, less than a third of any tempo
 
 
 @cache
@@ -95,7 +95,7 @@ def beat_strength(sound: Tensor, tempi: np.ndarray = TEMPI) -> np.ndarray:
 
 
 def detect_tempo(sound: Tensor) -> float:
-    """The tempo whose beats repeat best, 50..200 bpm."""
+    """The tempo whose beats repeat best, 68..190 bpm."""
     return float(TEMPI[int(np.argmax(beat_strength(sound)))])
 
 

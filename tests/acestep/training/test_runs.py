@@ -58,7 +58,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
 def test_a_damaged_checkpoint_is_named(tmp_path):
     """Half a file is no reason for a traceback: the error names the file and what to do."""
     (tmp_path / "state.pt").write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(CheckpointUnreadable, match="state.pt"):
+    with pytest.raises(CheckpointUnreadable, match=r"state\.pt"):
         Run(tmp_path, seconds=1.0).resume()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
 import mido
 import numpy as np
@@ -33,7 +34,7 @@ def test_the_same_seed_gives_the_same_song_to_the_last_bit(sine_bank):
 def test_splits_never_share_a_seed():
     """The seed ranges of training, validation and test are disjoint, and an index outside a range is refused."""
     ends = [(song_seed(split, 0), song_seed(split, SPAN - 1)) for split in ("train", "validation", "test")]
-    assert all(last < first for (_, last), (first, _) in zip(ends, ends[1:], strict=False))
+    assert all(last < first for (_, last), (first, _) in pairwise(ends))
     for index in (-1, SPAN):
         with pytest.raises(ValueError):
             song_seed("train", index)

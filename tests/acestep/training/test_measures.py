@@ -1,0 +1,83 @@
+"""Measures: each is checked on sounds whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from acestep.conditioning.chords import parse_chord_line
+from acestep.conditioning.guide import Guide, render_guide
+from acestep.conditioning.tempo import TempoMap
+from acestep.training.evaluation import measures
+from acestep.training.evaluation.player import shifted_times
+from acestep.training.evaluation.report import as_markdown
+
+RATE = 48000
+
+
+def _guide(bpm: float, chords: str = "", rhythm: str = "beat", metre: str = "4") -> torch.Tensor:
+    guide = Guide(rhythm=rhythm, metre=metre, bars=parse_chord_line(chords) if chords else ())
+    return torch.from_numpy(render_guide(guide, TempoMap.steady(bpm), 10 * RATE))
+
+
+@pytest.mark.parametrize("bpm", [63, 88, 120, 141, 176])
+def test_tempo_of_a_drum_pattern(bpm):
+    """A plain beat is found within 2 % at some metrical level."""
+    assert measures.same_tempo(measures.detect_tempo(_guide(bpm)), bpm)
+
+
+def test_another_tempo_is_not_taken_for_the_same():
+    """10 % off is another tempo, at every metrical level."""
+    found = measures.detect_tempo(_guide(110))
+    assert not measures.same_tempo(found, 100) and not measures.same_tempo(found, 121)
+
+
+def test_noise_has_no_tempo():
+    """White noise agrees with a tempo no more often than chance: of twenty noises, fewer than half."""
+    generator = torch.Generator().manual_seed(0)
+    found = [measures.detect_tempo(0.1 * torch.randn(2, 8 * RATE, generator=generator)) for _ in range(20)]
+    assert sum(measures.same_tempo(tempo, 120) for tempo in found) < 10
+
+
+def test_in_key_tells_the_key_from_a_distant_one():
+    """Triads of C major lie in C major and largely outside F# major."""
+    sound = _guide(120, "C F G C", rhythm="")
+    scale = [0, 2, 4, 5, 7, 9, 11]
+    assert measures.in_key(sound, tuple(scale)) > 0.9
+    assert measures.in_key(sound, tuple((step + 6) % 12 for step in scale)) < 0.5
+
+
+def test_chroma_correlation_is_one_with_itself_and_low_with_other_chords():
+    """Perfect agreement with itself; A minor against E flat minor has next to none."""
+    first, other = _guide(120, "Am", rhythm=""), _guide(120, "Ebm", rhythm="")
+    assert measures.chroma_correlation(first, first) == pytest.approx(1.0, abs=1e-4)
+    assert measures.chroma_correlation(first, other) < 0.3
+
+
+def test_mel_error_is_zero_only_for_the_same_sound():
+    """Zero against itself; 6 dB more level is at most 6.02 dB of error."""
+    sound = _guide(120, "Am F")
+    assert measures.mel_error(sound, sound) == 0
+    assert 0 < measures.mel_error(2 * sound, sound) <= 6.03
+
+
+def test_a_cut_shows_at_the_seam():
+    """A jump from one chord to silence changes more than the sound does on average."""
+    sound = _guide(120, "Am", rhythm="")
+    cut = sound.clone()
+    cut[:, 4 * RATE :] = 0
+    assert measures.seam_change(cut, [4 * RATE]) > 5
+
+
+def test_times_fall_from_one_to_zero():
+    """Shift 3 spends more steps near the noise; both ends are exact."""
+    times = shifted_times(8, 3.0)
+    assert times[0] == 1 and times[-1] == 0 and (np.diff(times.numpy()) < 0).all()
+    assert times[4] == pytest.approx(0.75)
+
+
+def test_the_table_says_what_is_missed():
+    """A figure past its bound is marked met, one short of it missed, one without a bound neither."""
+    table = as_markdown({"codec": {"mel error dB": 2.4, "chroma correlation": 0.5, "count": 3, "seconds": 1.0}})
+    assert "| 2.4 |  | <= 2.5 | met |" in table and "| 0.5 |  | >= 0.93 | missed |" in table
