@@ -2,8 +2,8 @@
 
 A sampler is a generator: it asks `velocity` for the model's output, yields a `Step` after each of its steps, and takes
 back an x that the engine may have changed (injection of the untouched source). Progress, previews, checkpoints and
-cancellation live in the engine, once, for all samplers. ``Tensor`` stands for a float32 tensor ``[1, T, 64]``; samplers need
-only its arithmetic, so this module and the built-in samplers import no torch.
+cancellation live in the engine, once, for all samplers. ``Tensor`` stands for a float32 tensor ``[1, T, 64]`` (``[B, T, 64]``
+in a batch of B); samplers need only its arithmetic, so this module and the built-in samplers import no torch.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ class ScheduleSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     times: Callable[[int, float], Sequence[float]]
     summary: str
+    fixed: bool = False
+    """The times themselves were trained (distilled models): a start in between moves to the nearest of them."""
     aliases: tuple[str, ...] = ()
 
 

@@ -1,0 +1,116 @@
+"""The context tensor: what the model is shown of the source, and where it may write.
+
+128 channels per frame: 64 of source latents, then the mask repeated 64 times. "Nothing given" is the silence latent,
+never zeros, which would sound like a drone. Everything follows from the fields of a `Plan`; no operation is known here by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acestep.api.errors import BadRequest
+from acestep.api.limits import LATENT_CHANNELS
+from acestep.api.plan import Fill, Mask, Plan
+from acestep.checkpoints.load import Model
+from acestep.networks.tokenizer import CODES
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a stage has to build its context from; latents are float32 [1, T, 64] of the whole window.
+
+    ``region`` is (first, last + 1) in frames of the window; ``hint`` [1, n, 64] is a detokenised hint of any length.
+    """
+
+    frames: int
+    region: tuple[int, int]
+    source: Tensor | None = None
+    hint: Tensor | None = None
+
+
+def build_context(model: Model, plan: Plan, material: Material) -> Tensor:
+    """The context [1, T, 128] of a plan. Raises `BadRequest` when the plan needs audio or a hint that is not there."""
+    filled = fill(model, plan.fill, material)
+    if plan.silence_region:
+        filled = silence_region(filled, model.silence, material.region)
+    return join(filled, region_mask(plan.mask, material))
+
+
+def plain_context(model: Model, plan: Plan, material: Material) -> Tensor:
+    """The context after a condition switch: silence, under the same mask."""
+    return join(silence(model.silence, material.frames), region_mask(plan.mask, material))
+
+
+def join(latents: Tensor, mask: Tensor) -> Tensor:
+    """Latents [B, T, 64] and mask [1, T, 1] -> context [B, T, 128]."""
+    return torch.cat([latents, mask.to(latents).expand(*latents.shape[:2], LATENT_CHANNELS)], dim=-1)
+
+
+def fill(model: Model, rule: Fill, material: Material) -> Tensor:
+    """The first 64 channels [1, T, 64] by one of the four rules."""
+    if rule is Fill.SILENCE:
+        return silence(model.silence, material.frames)
+    if rule is Fill.HINT:
+        if material.hint is None:
+            raise BadRequest("this stage needs audio codes or a guide", field="audio_codes")
+        return fit(material.hint, model.silence, material.frames)
+    if material.source is None:
+        raise BadRequest("this stage needs audio to work on", field="source")
+    source = fit(material.source, model.silence, material.frames)
+    return source if rule is Fill.SOURCE else bottleneck(model, source)
+
+
+def silence(latent: Tensor, frames: int, start: int = 0) -> Tensor:
+    """Frames ``start`` to ``start + frames`` of the silence latent [1, N, 64], which repeats beyond its end (600 s)."""
+    end = start + frames
+    if end > latent.shape[1]:
+        latent = latent.repeat(1, -(-end // latent.shape[1]), 1)
+    return latent[:, start:end]
+
+
+def fit(latents: Tensor, silence_latent: Tensor, frames: int) -> Tensor:
+    """Latents cropped, or continued with silence of the same frame indices, to ``frames``."""
+    given = latents.shape[1]
+    if given >= frames:
+        return latents[:, :frames]
+    rest = silence(silence_latent, frames - given, given).to(latents)
+    return torch.cat([latents, rest.expand(latents.shape[0], -1, -1)], dim=1)
+
+
+def silence_region(latents: Tensor, silence_latent: Tensor, region: tuple[int, int]) -> Tensor:
+    """A copy in which the region holds silence frames of the same indices."""
+    start, end = region
+    changed = latents.clone()
+    changed[:, start:end] = silence(silence_latent, end - start, start).to(latents)
+    return changed
+
+
+def region_mask(mask: Mask, material: Material) -> Tensor:
+    """[1, T, 1]: 1 where the model may write."""
+    if mask is Mask.ALL:
+        return torch.ones(1, material.frames, 1)
+    values = torch.zeros(1, material.frames, 1)
+    values[:, material.region[0] : material.region[1]] = 1
+    return values
+
+
+def bottleneck(model: Model, latents: Tensor) -> Tensor:
+    """Latents [B, T, 64] through tokenizer, quantiser and detokenizer: melody and rhythm stay, sound does not."""
+    quantised, _ = model.audio_tokenizer.quantise(latents, model.silence)
+    return model.audio_detokenizer.expand(quantised)[:, : latents.shape[1]].to(latents.device)
+
+
+def audio_codes(model: Model, latents: Tensor) -> list[int]:
+    """The semantic codes of latents [1, T, 64], five frames each."""
+    return model.audio_tokenizer.quantise(latents, model.silence)[1].flatten().tolist()
+
+
+def hint_from_codes(model: Model, codes: list[int]) -> Tensor:
+    """Audio codes -> hint latents [1, 5 n, 64]. Raises `BadRequest` for an empty list or codes outside the code book."""
+    if not codes or not all(0 <= code < CODES for code in codes):
+        raise BadRequest(f"audio codes are numbers from 0 to {CODES - 1}", field="audio_codes",
+                         limits={"min": 0, "max": CODES - 1})  # fmt: skip
+    return model.audio_detokenizer.expand(model.audio_tokenizer.from_codes(torch.tensor([codes])))

@@ -1,0 +1,67 @@
+"""The texts the model was trained on, to the letter. No torch.
+
+Templates and limits come from the model's own code; a changed newline is a changed condition.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from acestep.api.music import metre_name
+
+TEXT_TO_MUSIC = "Fill the audio semantic mask based on the given conditions:"
+"""Instruction of plain generation; also what the second part of a run uses when its condition is switched."""
+
+CAPTION_TOKENS = 256
+LYRIC_TOKENS = 2048
+"""Where the text branch and the lyric branch are cut off."""
+
+END_OF_TEXT = "<|endoftext|>"
+INSTRUMENTAL = "[Instrumental]"
+INSTRUMENTAL_FORMS = frozenset({"", "[inst]", "[instrumental]", "inst", "instrumental"})
+DEFAULT_SECONDS = 30
+"""Length that the prompt states when nobody gave one."""
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is said in words. ``bpm`` may be a fraction (the model sees it rounded), ``seconds`` is what is rendered."""
+
+    instruction: str = TEXT_TO_MUSIC
+    caption: str = ""
+    lyrics: str = ""
+    language: str = "unknown"
+    instrumental: bool = False
+    bpm: float | None = None
+    key: str = ""
+    time_signature: str = ""
+    seconds: float = DEFAULT_SECONDS
+
+
+def metas(prompt: Prompt) -> str:
+    """The four metadata lines, each with its newline."""
+    bpm = "N/A" if prompt.bpm is None or prompt.bpm <= 0 else str(int(prompt.bpm + 0.5))
+    seconds = int(prompt.seconds) if prompt.seconds > 0 else DEFAULT_SECONDS
+    return (
+        f"- bpm: {bpm}\n"
+        f"- timesignature: {metre_name(prompt.time_signature) or 'N/A'}\n"
+        f"- keyscale: {prompt.key.strip() or 'N/A'}\n"
+        f"- duration: {seconds} seconds\n"
+    )
+
+
+def caption_text(prompt: Prompt) -> str:
+    """What the text encoder reads: instruction, caption, metadata."""
+    instruction = prompt.instruction if prompt.instruction.endswith(":") else f"{prompt.instruction}:"
+    return f"# Instruction\n{instruction}\n\n# Caption\n{prompt.caption}\n\n# Metas\n{metas(prompt)}{END_OF_TEXT}\n"
+
+
+def lyric_text(prompt: Prompt) -> str:
+    """What the lyric encoder reads: language and lyrics; instrumental music has a tag in their place."""
+    return f"# Languages\n{prompt.language or 'unknown'}\n\n# Lyric\n{plain_lyrics(prompt)}{END_OF_TEXT}"
+
+
+def plain_lyrics(prompt: Prompt) -> str:
+    """The lyrics, or the model's word for none."""
+    if prompt.instrumental or prompt.lyrics.strip().lower() in INSTRUMENTAL_FORMS:
+        return INSTRUMENTAL
+    return prompt.lyrics

@@ -1,0 +1,96 @@
+"""Words and reference sound -> condition tokens, each computed once per content.
+
+Items are encoded one by one and never padded together: the DiT attends to padding, so padding would change the music.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acestep.checkpoints.load import Model
+from acestep.conditioning.context import silence
+from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS, Prompt, caption_text, lyric_text
+
+TIMBRE_FRAMES = 750
+"""Latent frames of one reference (30 s), in every published checkpoint."""
+
+CACHE_ENTRIES = 64
+"""Conditions kept: about 2 MB each at 2B size with long lyrics in bfloat16, far less as a rule."""
+
+
+@dataclass(frozen=True)
+class ConditionRequest:
+    """One item's condition: the prompt, and reference latents [n, 750, 64] (None: the silence latent)."""
+
+    prompt: Prompt
+    timbre: Tensor | None = None
+
+
+class ConditionCache:
+    """Encoded conditions by content: model, text, lyrics and reference. Least recently used ones go first."""
+
+    def __init__(self, entries: int = CACHE_ENTRIES) -> None:
+        self._entries = entries
+        self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self.hits = 0
+        self.misses = 0
+
+    def encode(self, model: Model, request: ConditionRequest) -> Tensor:
+        """The packed condition [1, L, H_enc] of one item, from the cache or freshly encoded."""
+        key = request_key(model, request)
+        found = self._kept.get(key)
+        if found is not None:
+            self.hits += 1
+            self._kept.move_to_end(key)
+            return found
+        self.misses += 1
+        found = self._kept[key] = encode_condition(model, request)
+        while len(self._kept) > self._entries:
+            self._kept.popitem(last=False)
+        return found
+
+    def clear(self) -> None:
+        """Forget everything (when a model is unloaded)."""
+        self._kept.clear()
+
+
+def request_key(model: Model, request: ConditionRequest) -> str:
+    """A hash of everything the condition depends on."""
+    digest = hashlib.sha256()
+    for part in (model.digest, str(model.dtype), str(model.device), caption_text(request.prompt), lyric_text(request.prompt)):
+        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
+    if request.timbre is not None:
+        digest.update(request.timbre.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.inference_mode()
+def encode_condition(model: Model, request: ConditionRequest) -> Tensor:
+    """The packed condition [1, L, H_enc]: lyrics, timbre, text."""
+    timbre = request.timbre
+    if timbre is None:
+        timbre = silence(model.silence, TIMBRE_FRAMES)
+    return model.condition_encoder.encode(encode_text(model, request.prompt), embed_lyrics(model, request.prompt), timbre)
+
+
+def token_ids(model: Model, text: str, limit: int) -> Tensor:
+    """Token ids [1, L], cut off at ``limit``, on the text encoder's device."""
+    ids = model.text_tokenizer(text, truncation=True, max_length=limit, return_tensors="pt").input_ids
+    return ids.to(model.text_encoder.device)
+
+
+@torch.inference_mode()
+def encode_text(model: Model, prompt: Prompt) -> Tensor:
+    """Hidden states [1, L <= 256, D] of the caption branch: the whole text encoder, no mask."""
+    return model.text_encoder(input_ids=token_ids(model, caption_text(prompt), CAPTION_TOKENS)).last_hidden_state
+
+
+@torch.inference_mode()
+def embed_lyrics(model: Model, prompt: Prompt) -> Tensor:
+    """Embeddings [1, L <= 2048, D] of the lyric branch: only the embedding table; the lyric encoder does the rest."""
+    return model.text_encoder.get_input_embeddings()(token_ids(model, lyric_text(prompt), LYRIC_TOKENS))

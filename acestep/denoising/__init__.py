@@ -1,0 +1,1 @@
+"""The denoising loop: drives any sampler over the model's velocity. `times` is torch-free."""

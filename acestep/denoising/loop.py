@@ -1,0 +1,114 @@
+"""The denoising loop: drives a sampler from the start time to 0, once for all samplers, schedules and stages.
+
+The sampler proposes, the loop disposes: after each step it may correct x, set the untouched part of an edit back to the
+noised source, take a snapshot, and hand x back. Latents stay float32 on the model's device; only the network runs in its
+own dtype.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from acestep.api.errors import NumericFailure
+from acestep.denoising.correction import correct
+from acestep.denoising.request import Denoising, Edit, Snapshot
+from acestep.denoising.velocity import GuidedVelocity
+from acestep.networks.dit import Dit
+
+
+@torch.inference_mode()
+def denoise(dit: Dit, null_condition: Tensor, request: Denoising) -> Tensor:
+    """The clean latents, float32 [B, T, 64] on the CPU. Raises `NumericFailure` for NaN, infinite or all-zero results and what
+    ``request.tick`` raises."""
+    device = dit.device
+    initial = request.noise.initial().to(device)
+    velocity = GuidedVelocity(dit, null_condition, request, initial.shape[0])
+    x, state = _begin(request, velocity, initial)
+    first = 0 if state is None else state["index"] + 1
+    if first < request.steps:
+        x = _run(request, velocity, (x, state, first), initial)
+    check_finite(x)
+    if request.edit is not None:
+        x = blend(x, request.edit)
+    return x.cpu()
+
+
+def _begin(request: Denoising, velocity: GuidedVelocity, initial: Tensor) -> tuple[Tensor, dict | None]:
+    """The latent a run begins with, and the sampler's state when it goes on after a stored step."""
+    if request.resume is not None:
+        velocity.restore(request.resume.guidance, _moved(request.resume.velocity, initial.device))
+        state = {key: _moved(value, initial.device) for key, value in request.resume.sampler.items()}
+        return request.resume.x.to(initial.device), {**state, "index": request.resume.index}
+    if request.start is not None:
+        return noised(request.start.to(initial), initial, request.times[0]), None
+    return initial, None
+
+
+def _moved(value: object, device: torch.device) -> object:
+    return value.to(device) if isinstance(value, Tensor) else value
+
+
+def _run(request: Denoising, velocity: GuidedVelocity, begin: tuple[Tensor, dict | None, int], initial: Tensor) -> Tensor:
+    """Drive the sampler to the end; returns the last x."""
+    x, state, first = begin
+    device = initial.device
+    solver = request.sampler(velocity, x, list(request.times), lambda index: request.noise.step(index).to(device), state)
+    velocity.begin_step(first)
+    step = next(solver, None)
+    while step is not None:
+        x = step.x
+        if request.corrections and velocity.clean is not None:
+            x = correct(x, velocity.clean, request.times[step.index], request.corrections)
+        if request.edit is not None and _injects(request, step.index):
+            x = inject(x, initial, step.t, request.edit)
+        guidance, average = velocity.state()
+        request.on_step(Snapshot(step.index, step.t, x, step.x0, step.state, guidance, average))
+        velocity.begin_step(step.index + 1)
+        try:
+            step = solver.send(x)
+        except StopIteration:
+            step = None
+    return x
+
+
+def _injects(request: Denoising, index: int) -> bool:
+    """Python rounds halves to even, as the original does."""
+    last = index == request.steps - 1
+    return index < round(request.edit.injection * request.steps) and not (last and request.quirks.no_last_injection)
+
+
+def noised(clean: Tensor, noise: Tensor, t: float) -> Tensor:
+    """A clean latent at noise level ``t``."""
+    return t * noise + (1 - t) * clean
+
+
+def inject(x: Tensor, initial: Tensor, t: float, edit: Edit) -> Tensor:
+    """``x`` with everything outside the region set back to the source at noise level ``t``, under the run's initial noise."""
+    outside = noised(edit.source.to(x), initial, t)
+    return torch.where(inside_mask(x, edit.region), x, outside)
+
+
+def inside_mask(x: Tensor, region: tuple[int, int]) -> Tensor:
+    """Boolean [1, T, 1]: True in the region."""
+    frames = torch.arange(x.shape[1], device=x.device)
+    return ((frames >= region[0]) & (frames < region[1]))[None, :, None]
+
+
+def blend(x: Tensor, edit: Edit) -> Tensor:
+    """The source outside the region, with ramps ``k / (n + 1)`` over ``edit.blend`` frames beyond each edge."""
+    if edit.blend <= 0:
+        return x
+    frames = torch.arange(x.shape[1], device=x.device)
+    start, end = edit.region
+    distance = torch.maximum(start - frames, frames - end + 1).clamp_min(0)
+    share = (1 - distance / (edit.blend + 1)).clamp_min(0)[None, :, None]
+    return share * x + (1 - share) * edit.source.to(x)
+
+
+def check_finite(x: Tensor) -> None:
+    """Raise `NumericFailure` for a result that would be silence or a crash further on."""
+    if not torch.isfinite(x).all():
+        raise NumericFailure("the model produced values that are no numbers; float32 (dtype) or another device may help")
+    if not x.any():
+        raise NumericFailure("the model produced nothing but zeros")

@@ -1,0 +1,31 @@
+"""The built-in samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from acestep.api import SamplerSpec, hookimpl
+from plugins.samplers.ode import dpmpp_2m, euler, heun
+from plugins.samplers.stochastic import dpmpp_2m_sde, sde
+
+SAMPLERS = (
+    SamplerSpec(name="euler", run=euler, summary="Plain steps along the flow; what the model was made for.",
+                aliases=("ode", "ddim", "euler_cfg_pp")),
+    SamplerSpec(name="heun", run=heun, summary="Two evaluations a step, second order; the last step is plain.", order=2,
+                evaluations=2, aliases=("heunpp2", "dpm_2", "rk2")),
+    SamplerSpec(name="dpmpp_2m", run=dpmpp_2m, summary="Second order from one evaluation a step, with memory.", order=2,
+                aliases=("dpm++_2m", "res_multistep", "deis", "lms", "ipndm", "uni_pc", "uni_pc_bh2", "dpm_fast", "dpm_adaptive")),
+    SamplerSpec(name="sde", run=sde, summary="Estimates the clean latent and noises it afresh at every step.", order=0,
+                stochastic=True, aliases=("euler_ancestral", "euler_a", "ddpm", "dpm_2_ancestral")),
+    SamplerSpec(name="pingpong", run=sde, summary="The same full re-noising as sde, under the name known elsewhere.", order=0,
+                stochastic=True, aliases=("lcm", "consistency")),
+    SamplerSpec(name="dpmpp_2m_sde", run=dpmpp_2m_sde, summary="Second order with fresh noise at every step.", order=0,
+                stochastic=True, aliases=("dpm++_2m_sde", "dpmpp_2m_sde_gpu", "dpmpp_sde", "dpmpp_3m_sde", "dpmpp_2s_ancestral", "er_sde")),
+)  # fmt: skip
+"""Aliases are names that users know from ComfyUI; one that has no exact counterpart maps to the nearest, and results say so."""
+
+
+@hookimpl
+def register_samplers(register: Callable[[SamplerSpec], None]) -> None:
+    for spec in SAMPLERS:
+        register(spec)

@@ -1,0 +1,61 @@
+"""The built-in schedules: where the timesteps lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from acestep.api import ScheduleSpec, hookimpl
+
+TABLE_STEPS = 8
+TABLE_SHIFTS = (1.0, 2.0, 3.0)
+"""The times turbo models were distilled at are the shifted linear grid of 8 steps at these shifts."""
+
+SMALLEST = 1e-3
+"""Smallest time of the 1000-step training grid that sgm_uniform spaces itself over."""
+
+CONTINUOUS_SHIFTS = (1.0, 5.0)
+"""Range of shifts the continuous turbo model was trained over."""
+
+
+def shifted(t: float, shift: float) -> float:
+    """``s t / (1 + (s - 1) t)``: more steps at high noise for a shift above 1."""
+    return shift * t / (1 + (shift - 1) * t)
+
+
+def linear(steps: int, shift: float) -> list[float]:
+    """An even grid from 1 to 0, shifted."""
+    return [shifted(1 - k / steps, shift) for k in range(steps + 1)]
+
+
+def discrete(steps: int, shift: float) -> list[float]:
+    """The times turbo was distilled at: for 8 steps the table of the nearest shift (1, 2, 3), otherwise the shifted grid."""
+    if steps == TABLE_STEPS:
+        shift = min(TABLE_SHIFTS, key=lambda known: abs(known - shift))
+    return linear(steps, shift)
+
+
+def continuous(steps: int, shift: float) -> list[float]:
+    """The shifted grid with the shift held to 1 to 5, the range of the continuous turbo model."""
+    low, high = CONTINUOUS_SHIFTS
+    return linear(steps, min(max(shift, low), high))
+
+
+def sgm_uniform(steps: int, shift: float) -> list[float]:
+    """An even grid over the 1000 training times, shifted, with 0 appended (the spacing ComfyUI calls so)."""
+    return [*(shifted(1 - k / steps * (1 - SMALLEST), shift) for k in range(steps)), 0.0]
+
+
+SCHEDULES = (
+    ScheduleSpec(name="linear", times=linear, summary="Even grid with any shift.", aliases=("simple", "normal", "uniform")),
+    ScheduleSpec(name="discrete", times=discrete, summary="The times turbo models were distilled at.", fixed=True,
+                 aliases=("turbo",)),
+    ScheduleSpec(name="continuous", times=continuous, summary="Even grid with a shift of 1 to 5."),
+    ScheduleSpec(name="sgm_uniform", times=sgm_uniform, summary="Even grid over the training times, then 0.",
+                 aliases=("ddim_uniform",)),
+)  # fmt: skip
+
+
+@hookimpl
+def register_schedules(register: Callable[[ScheduleSpec], None]) -> None:
+    for spec in SCHEDULES:
+        register(spec)
