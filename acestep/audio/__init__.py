@@ -1,0 +1,1 @@
+"""Sound files and sample positions: probing, reading windows, resampling, splicing, writing. Torch-free."""
