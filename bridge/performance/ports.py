@@ -116,7 +116,7 @@ class MidiInputs:
             log.warning("MIDI port %s cannot be opened: %s", name, failure)
 
     def _open_virtual(self) -> None:
-        self._open_port(CLIENT, virtual=True)
+        self._open_port(CLIENT, virtual=True, client_name=CLIENT)
 
     def _callback(self, name: str) -> Callable[[mido.Message], None]:
         return lambda message: self._deliver(message, time.monotonic(), name)

@@ -56,6 +56,7 @@ class Player:
         self._xruns = 0
         self._peak = 0.0
         self._retry_at = 0.0
+        self._opening = threading.Lock()
         self._lock = threading.Lock()
 
     def do(self, command: Command) -> None:
@@ -82,8 +83,7 @@ class Player:
         state = "closed"
         if self._wish is not None:
             state = "running" if self._stream is not None and self._stream.active else "lost"
-        if state == "lost" and time.monotonic() >= self._retry_at:
-            self._retry_at = time.monotonic() + RETRY
+        if state == "lost" and time.monotonic() >= self._retry_at and not self._opening.locked():
             self.do(self._wish)
         self._report(
             Levels(
@@ -103,19 +103,22 @@ class Player:
             self._stream = None
 
     def _open(self, wish: Open) -> None:
-        self.close()
-        self._wish = wish
-        self._mixer.channels = wish.channels
-        self._heard, self._played = StreamClock(wish.rate), StreamClock(wish.rate)
-        self._frame = 0
-        if wish.input and wish.capture_seconds > 0:
-            self._ring = CaptureRing(int(wish.capture_seconds * wish.rate), wish.channels)
-        stream = open_stream(wish, self._callback)
-        try:
-            stream.start()
-        except Exception as failure:  # PortAudio has one error class for everything, raised lazily
-            raise Unavailable(f"the sound card does not start: {failure}", field="output") from failure
-        self._stream = stream
+        """Open the card; one attempt at a time, because sound systems do not survive two."""
+        with self._opening:
+            self.close()
+            self._wish = wish
+            self._retry_at = time.monotonic() + RETRY
+            self._mixer.channels = wish.channels
+            self._heard, self._played = StreamClock(wish.rate), StreamClock(wish.rate)
+            self._frame = 0
+            if wish.input and wish.capture_seconds > 0:
+                self._ring = CaptureRing(int(wish.capture_seconds * wish.rate), wish.channels)
+            stream = open_stream(wish, self._callback)
+            try:
+                stream.start()
+            except Exception as failure:  # PortAudio has one error class for everything, raised lazily
+                raise Unavailable(f"the sound card does not start: {failure}", field="output") from failure
+            self._stream = stream
         latency = stream.latency if isinstance(stream.latency, float) else stream.latency[-1]
         self._report(Opened(output=wish.output, input=wish.input, rate=wish.rate, latency=latency))
 

@@ -28,7 +28,7 @@ class Ports:
     def get_input_names(self):
         return self.names
 
-    def open_input(self, name, callback, virtual=False):
+    def open_input(self, name, callback, **options):
         self.open[name] = callback
         return types.SimpleNamespace(close=lambda: self.open.pop(name))
 
