@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     dit = commands.add_parser("dit", help="train text encoder and diffusion transformer on a frozen codec; resumes")
     _add_training_options(dit, seconds=14400.0)
     dit.add_argument("--codec", type=Path, required=True, help="folder of the finished codec (vae/)")
-    dit.add_argument("--songs", type=int, default=500, help="songs per process (default 500)")
+    dit.add_argument("--songs", type=int, default=160, help="songs per process (default 160)")
     dit.set_defaults(run=_dit)
     evaluate = commands.add_parser("evaluate", help="measure a trained model on songs it never saw")
     _add_model_options(evaluate)

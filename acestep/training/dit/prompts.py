@@ -1,13 +1,13 @@
-"""The prompts of the model, by the published templates (text, metas, lyrics)."""
+"""The engine's own prompts, in the form that training needs: what a song is told by, part by part."""
 
 from __future__ import annotations
 
+from acestep.conditioning.prompts import Prompt, caption_text, lyric_text
+
 
 def text_prompt(instruction: str, caption: str, bpm: int | None, metre: str, key: str, seconds: int) -> str:
-    metas = (f"- bpm: {bpm or 'N/A'}\n- timesignature: {metre or 'N/A'}\n- keyscale: {key or 'N/A'}\n"
-             f"- duration: {seconds} seconds\n")  # fmt: skip
-    return f"# Instruction\n{instruction}\n\n# Caption\n{caption}\n\n# Metas\n{metas}<|endoftext|>\n"
+    return caption_text(Prompt(instruction=instruction, caption=caption, bpm=bpm, time_signature=metre, key=key, seconds=seconds))
 
 
 def lyric_prompt(lyrics: str, language: str = "unknown") -> str:
-    return f"# Languages\n{language}\n\n# Lyric\n{lyrics}<|endoftext|>"
+    return lyric_text(Prompt(lyrics=lyrics, language=language))

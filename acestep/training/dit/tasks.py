@@ -20,6 +20,7 @@ FIXED_INSTRUCTIONS = {
     "cover": "Generate audio semantic tokens based on the given conditions:",
     "repaint": "Repaint the mask area based on the given conditions:",
 }
+OTHER_NAMES = {"C#": "Db", "Eb": "D#", "F#": "Gb", "Ab": "G#", "Bb": "A#"}
 OUTSIDE_WEIGHT = 0.15  # the engine puts the source back outside a repaint's region
 
 
@@ -33,6 +34,12 @@ def instruction(task: str, track: str = "") -> str:
     if task == "complete":
         return f"Complete the input track with {name}:" if name else "Complete the input track:"
     return FIXED_INSTRUCTIONS[task]
+
+
+def spell_key(key: str, rng: random.Random) -> str:
+    """A key by one of its two names: users write `Db major` as well as `C# major`."""
+    note, mode = key.split()
+    return f"{OTHER_NAMES[note]} {mode}" if note in OTHER_NAMES and rng.random() < 0.4 else key
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class Desk:
         if rng.random() < 0.08:
             caption = ""
         return text_prompt(sentence, caption, song.bpm if told[0] else None, song.metre if told[1] else "",
-                           song.key if told[2] else "", rng.randint(8, 60))  # fmt: skip
+                           spell_key(song.key, rng) if told[2] else "", rng.randint(8, 60))  # fmt: skip
 
     def example(self, task: str, source: Tensor, target: Tensor, prompt: str, **more: object) -> Example:
         ones = torch.ones(CROP)
@@ -92,9 +99,11 @@ def generate(desk: Desk) -> Example:
 
 
 def generate_guided(desk: Desk) -> Example:
+    """A guide as hint; the engine then says the cover sentence, but the plain one must do as well."""
     start = desk.start()
+    sentence = instruction(desk.rng.choice(("text2music", "cover")))
     guide = desk.crop(desk.rng.choice(("guide/beat", "guide/chords")), start)
-    return desk.example("text2music", guide, desk.crop("mix", start), desk.prompt(instruction("text2music")))
+    return desk.example("text2music", guide, desk.crop("mix", start), desk.prompt(sentence))
 
 
 def repaint(desk: Desk) -> Example:

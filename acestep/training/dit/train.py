@@ -30,9 +30,9 @@ class DitSettings:
     """`songs` records per process, `first_songs` of them before the first step, then one every `grow_every` steps."""
 
     seconds: float
-    songs: int = 500
-    first_songs: int = 48
-    grow_every: int = 4
+    songs: int = 160
+    first_songs: int = 40
+    grow_every: int = 5
     batch: int = 8
     learning_rate: float = 1.2e-3
     ema: float = 0.998

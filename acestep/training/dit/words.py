@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from acestep.training.dit.prompts import lyric_prompt, text_prompt
-from acestep.training.dit.tasks import TASKS, instruction
+from acestep.training.dit.tasks import TASKS, instruction, spell_key
 from acestep.training.songs import compose, song_seed
 from acestep.training.songs.tracks import TRACKS
 
@@ -33,8 +33,8 @@ def corpus(songs: int = 3000) -> Iterator[str]:
     for index in range(songs):
         song = compose(song_seed("train", index), 4.0)
         task, track = rng.choice(TASKS), rng.choice(sorted(TRACKS))
-        yield text_prompt(instruction(task, track), song.caption, rng.randint(30, 300), song.metre, song.key,
-                          rng.randint(1, 600))  # fmt: skip
+        yield text_prompt(instruction(task, track), song.caption, rng.randint(30, 300), song.metre,
+                          spell_key(song.key, rng), rng.randint(1, 600))  # fmt: skip
         yield lyric_prompt(song.lyrics)
         yield EXTRA_WORDS
 

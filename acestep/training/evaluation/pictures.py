@@ -45,7 +45,7 @@ def draw_tasks(player: Player, item: HeldOut, folder: Path) -> None:
         stems |= {f"{track}, true": stem, f"{track}, extracted": player.decode(player.render(wish))}
     draw(stems, folder / "extract.png", 3)
     guide = item.guide(chords=True)
-    made = player.decode(player.render(Wish(player.encode(guide), item.prompt(instruction("text2music")))))
+    made = player.decode(player.render(Wish(player.encode(guide), item.prompt(instruction("cover")))))
     draw({"guide": guide, "generated": made, "the prompt's own song": item.mix}, folder / "generate.png", 3)
     mask = torch.zeros(CROP)
     mask[90:166] = 1.0

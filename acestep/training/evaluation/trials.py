@@ -96,12 +96,12 @@ def try_extract(player: Player, item: HeldOut) -> Iterator[Row]:
 def try_generate(player: Player, item: HeldOut, guided: bool = True, chords: bool = False) -> Iterator[Row]:
     silence = player.silence.expand(CROP, -1)
     source = player.encode(item.guide(chords)) if guided else silence
-    latents = player.render(Wish(source, item.prompt(instruction("text2music")), seed=item.song.seed % 1000))
+    sentence = instruction("cover" if guided else "text2music")
+    latents = player.render(Wish(source, item.prompt(sentence), seed=item.song.seed % 1000))
     made = player.decode(latents)
-    row = {"tempo kept": item.keeps_tempo(made), "real tempo kept": item.keeps_tempo(item.mix),
+    yield {"tempo kept": item.keeps_tempo(made), "real tempo kept": item.keeps_tempo(item.mix),
            "in key": measures.in_key(made, item.scale), "real in key": measures.in_key(item.mix, item.scale),
            "loudness dB": measures.loudness(made), "real loudness dB": measures.loudness(item.mix)}  # fmt: skip
-    yield row
 
 
 def try_instruments(player: Player, item: HeldOut) -> Iterator[Row]:
@@ -109,7 +109,7 @@ def try_instruments(player: Player, item: HeldOut) -> Iterator[Row]:
     words = [track.replace("_", " ") for track in item.song.tracks]
     caption = f"{item.song.style}, {', '.join(words)}"
     guide = player.encode(item.guide(chords=False))
-    made = player.render(Wish(guide, item.prompt(instruction("text2music"), caption), seed=7))
+    made = player.render(Wish(guide, item.prompt(instruction("cover"), caption), seed=7))
     for track in TRACKS:
         prompt = text_prompt(instruction("extract", track), "", None, "", "", 10)
         heard = [measures.loudness(player.decode(player.render(Wish(latents, prompt)))) > PRESENT_DB
