@@ -116,15 +116,21 @@ def _parse(file: BinaryIO, magic: bytes, size: int, name: str) -> Layout:
     if magic[:4] == b"FORM" and magic[8:12] in (b"AIFF", b"AIFC"):
         return _parse_aiff(file, size, name, compressed=magic[8:12] == b"AIFC")
     if magic[:3] == b"ID3":
-        file.seek(10 + sum((byte & 0x7F) << shift for byte, shift in zip(magic[6:10], (21, 14, 7, 0), strict=True)))
+        file.seek(10 + _synchsafe(magic[6:10]))
         magic = file.read(4)
     if magic[:4] == b"fLaC":
-        if not size:
-            raise NotAudio(f"{name} is empty", field="source")
         file.seek(file.tell() - len(magic) + 4)
         return _parse_flac(file, name)
     kind = "is empty" if size == 0 else "is no WAV, FLAC or AIFF file"
     raise NotAudio(f"{name} {kind}", field="source", limits={"choices": ["WAV", "FLAC", "AIFF"]})
+
+
+def _synchsafe(data: bytes) -> int:
+    """The size of an ID3 tag: seven bits a byte."""
+    size = 0
+    for byte in data:
+        size = size << 7 | byte & 0x7F
+    return size
 
 
 def _chunks(file: BinaryIO, size: int, order: str, sizes: dict[bytes, int], name: str) -> Iterator[tuple[bytes, int]]:
