@@ -53,6 +53,7 @@ class MidiInputs:
         self._prefixes = tuple(prefix.lower() for prefix in prefixes)
         self._backend = mido.Backend(backend) if backend else mido.backend
         self._virtual = virtual
+        self._scanner: Any = None
         self._open: dict[str, Any] = {}
         self._seen: tuple[str, ...] = ()
         self._reason = ""
@@ -91,7 +92,7 @@ class MidiInputs:
     def scan(self) -> None:
         """Open ports that came, close those that went."""
         try:
-            names = self._backend.get_input_names()
+            names = self._look()
         except (ImportError, OSError, SystemError) as failure:
             self._reason = f"no MIDI system: {failure}"
             return
@@ -103,6 +104,18 @@ class MidiInputs:
         for name in names:
             if name not in self._open and self._wanted(name):
                 self._open_port(name)
+
+    def _look(self) -> list[str]:
+        """The names of the inputs. rtmidi is asked through one lasting client: under JACK every new client stops the
+        graph for a moment, and messages are lost in it."""
+        if not self._backend.name.endswith("rtmidi"):
+            return self._backend.get_input_names()
+        if self._scanner is None:
+            import rtmidi
+
+            api = getattr(rtmidi, f"API_{self._backend.api}", rtmidi.API_UNSPECIFIED)
+            self._scanner = rtmidi.MidiIn(api, f"{CLIENT}-scan")
+        return self._scanner.get_ports()
 
     def _wanted(self, name: str) -> bool:
         own = CLIENT in name

@@ -1,9 +1,11 @@
-"""Real sound through JACK's dummy driver: launches on the bar line, recorded back."""
+"""Real sound and real MIDI through JACK's dummy driver: launches on the bar line, capture, notes."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import soundfile
 
 from bridge.performance.link import PlayerLink
+from bridge.performance.performance import Performance, PerformanceSettings
 from bridge.performance.player.messages import Load, Open
 
 SERVER = "acestep-bridge-test"
@@ -92,3 +95,29 @@ async def test_twenty_launches_lie_within_a_millisecond_of_their_bar_lines(jack,
             break
     cable = -2 * PERIOD / 48_000
     assert np.abs(offsets - cable).max() < 0.001
+
+
+async def test_notes_through_jack_midi_reach_the_triggers(jack, tmp_path):
+    pytest.importorskip("rtmidi", reason="install python-rtmidi")
+    mapping = tmp_path / "map.toml"
+    mapping.write_text('[[trigger]]\non = "note"\naction = "tap"\n')
+    settings = PerformanceSettings(
+        folder=tmp_path, output="null", mapping=mapping, midi_backend="mido.backends.rtmidi/UNIX_JACK"
+    )
+    performance = Performance(None, settings)
+    await performance.start()
+    try:
+        async with asyncio.timeout(30):
+            while not performance.state()["midi"]["open"]:
+                await asyncio.sleep(0.1)
+            sender = (
+                "import mido, time; mido.set_backend('mido.backends.rtmidi/UNIX_JACK');"
+                "name = next(n for n in mido.get_output_names() if 'acestep' in n); port = mido.open_output(name); time.sleep(0.5);"
+                "[(port.send(mido.Message('note_on', note=60 + n)), time.sleep(0.1)) for n in range(5)]; time.sleep(0.5)"
+            )
+            child = await asyncio.create_subprocess_exec(sys.executable, "-c", sender, env=dict(os.environ))
+            assert await child.wait() == 0
+            while performance.state()["hits"] < 5:
+                await asyncio.sleep(0.05)
+    finally:
+        await performance.close()
