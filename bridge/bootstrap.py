@@ -115,8 +115,8 @@ def command_line(command: list[str]) -> list[str]:
     if command[0] == "test":
         return ["-m", "pytest", *command[1:]]
     if command[0] == "help":
-        return ["-m", "bridge.cli", "--help"]
-    return ["-m", "bridge.cli", *command]
+        return ["-P", "-m", "bridge.cli", "--help"]
+    return ["-P", "-m", "bridge.cli", *command]
 
 
 def venv_python(folder: Path) -> Path:

@@ -26,6 +26,9 @@ READY_TIMEOUT = 20.0
 STOP_TIMEOUT = 20.0
 """Seconds that a daemon gets to store its queue and stop its worker."""
 
+SAFE_PATH = ("-P",)
+"""Keeps the current folder out of the module search: in a checkout of the original ACE-Step it holds another ``acestep``."""
+
 FREE_PORTS = {"osc_port": 0, "rpc_port": 0, "http_port": 0}
 """Settings of a daemon that shall not meet another one."""
 
@@ -81,7 +84,7 @@ def start_daemon(
     paths.create()
     paths.connection.unlink(missing_ok=True)
     output = paths.logs / "daemon-output.log"
-    line = [sys.executable, "-m", "bridge.cli", "serve", *_flags(given)]
+    line = [sys.executable, *SAFE_PATH, "-m", "bridge.cli", "serve", *_flags(given)]
     with output.open("wb") as sink:
         process = subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=environment, **_own_group(detached)

@@ -1,0 +1,171 @@
+"""The table of commands, and what turns a command line into one call of one of them.
+
+Only the command that was asked for is imported, and only operations load the plug-ins: that is what keeps the start short.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NamedTuple, NoReturn
+
+from acestep import __version__
+from acestep.api.errors import AceError
+from bridge.cli.exits import MEANINGS, Exit, exit_for
+from bridge.cli.show import show_error, tell
+
+PROGRAM = "acestep-bridge"
+
+
+class Command(NamedTuple):
+    """One command: its line in the help, and ``module:function`` that adds its arguments to a parser and sets ``run``."""
+
+    summary: str
+    target: str
+
+
+COMMANDS = {
+    "serve": Command("run the daemon in this terminal", "bridge.cli.commands.serve:serve"),
+    "stop": Command("stop the daemon; what is queued stays queued", "bridge.cli.commands.serve:stop"),
+    "status": Command("what the daemon is doing", "bridge.cli.commands.state:status"),
+    "jobs": Command("list jobs, newest first", "bridge.cli.commands.jobs:jobs"),
+    "job": Command("one job in full; --wait follows it", "bridge.cli.commands.jobs:job"),
+    "cancel": Command("cancel jobs", "bridge.cli.commands.jobs:cancel"),
+    "result": Command("files of a finished job; --out copies them", "bridge.cli.commands.jobs:result"),
+    "queue": Command("pause, resume or clear the queue", "bridge.cli.commands.jobs:queue"),
+    "models": Command("list, inspect, download, verify, remove or unload models", "bridge.cli.commands.models:models"),
+    "plugins": Command("list plug-ins, and why one did not load", "bridge.cli.commands.state:plugins"),
+    "describe": Command("fields of an operation, or all operations", "bridge.cli.commands.state:describe"),
+    "config": Command("settings, and where each comes from", "bridge.cli.commands.state:config"),
+    "doctor": Command("check this machine and say what to do", "bridge.cli.commands.checks:doctor"),
+    "demo": Command("run the whole loop once and check it", "bridge.cli.commands.checks:demo"),
+    "install-scripts": Command(
+        "put the scripts into REAPER, Ableton Live or Ardour", "bridge.cli.commands.scripts:install"
+    ),
+}
+"""Every command that is no operation, in the order of the help."""
+
+FIRST_FLAGS = {
+    "--json": 0,
+    "--quiet": 0,
+    "-q": 0,
+    "--start-daemon": 0,
+    "--no-start-daemon": 0,
+    "--home": 1,
+    "--connect": 1,
+}
+"""Options that may also stand before the command, and how many values each takes."""
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run a command line and return the exit code. Nothing but `SystemExit` of a wrong command line leaves it."""
+    given = command_first(list(sys.argv[1:] if arguments is None else arguments))
+    as_json = "--json" in given
+    try:
+        return int(_dispatch(given))
+    except AceError as error:
+        show_error(error, as_json=as_json)
+        return int(exit_for(error))
+    except KeyboardInterrupt:
+        tell("stopped")
+        return int(Exit.STOPPED)
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        sys.stderr.close()
+        return int(Exit.OK)
+
+
+def command_first(arguments: list[str]) -> list[str]:
+    """The command line with options that stand before the command moved behind it: ``--json status`` is ``status --json``."""
+    leading: list[str] = []
+    rest = list(arguments)
+    while rest and rest[0].split("=")[0] in FIRST_FLAGS:
+        values = 0 if "=" in rest[0] else FIRST_FLAGS[rest[0]]
+        leading += rest[: 1 + values]
+        rest = rest[1 + values :]
+    return [*rest[:1], *leading, *rest[1:]]
+
+
+def _dispatch(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(overview())
+        return Exit.OK
+    if given[0] in ("--version", "-V", "version"):
+        print(f"{PROGRAM} {__version__}")
+        return Exit.OK
+    name, rest = given[0], given[1:]
+    if name.startswith("-"):
+        _refuse(f"unknown option {name}; a command comes first")
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} {name}",
+        parents=[common_options()],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    configure = _configure(name)
+    configure(parser)
+    options = parser.parse_args(rest)
+    return int(options.run(options))
+
+
+def _configure(name: str) -> Callable[[argparse.ArgumentParser], None]:
+    if name in COMMANDS:
+        module, function = COMMANDS[name].target.split(":")
+        found: Callable[[argparse.ArgumentParser], None] = getattr(import_module(module), function)
+        return found
+    from bridge.cli.operations import operation_command
+
+    return operation_command(name, COMMANDS)
+
+
+def common_options() -> argparse.ArgumentParser:
+    """The options that every command has."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    section = parser.add_argument_group("daemon and output")
+    section.add_argument("--json", action="store_true", help="answer as JSON on standard output, errors too")
+    section.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    section.add_argument("--home", default="", metavar="FOLDER", help="home of the daemon (also ACESTEP_BRIDGE_HOME)")
+    section.add_argument("--connect", default="", metavar="HOST:PORT", help="a daemon on another machine")
+    section.add_argument("--token", default="", help="secret of that daemon")
+    section.add_argument(
+        "--start-daemon",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="start a daemon in the background when none runs (operations do by themselves)",
+    )
+    return parser
+
+
+def _refuse(sentence: str) -> NoReturn:
+    tell(f"{PROGRAM}: {sentence} (`{PROGRAM} --help` lists them)")
+    raise SystemExit(int(Exit.REFUSED))
+
+
+def overview() -> str:
+    """The help of the whole program: operations of the installed plug-ins, commands, examples, exit codes."""
+    from bridge.cli.operations import load_registry
+
+    operations = {name: entry.summary for name, entry in sorted(load_registry().visible().items())}
+    commands = {name: entry.summary for name, entry in COMMANDS.items()}
+    width = max(map(len, [*operations, *commands]))
+    sections = [
+        f"usage: {PROGRAM} COMMAND [options]\n\nMark a region, press a key: new takes, stems and parts from ACE-Step 1.5 models.",
+        "operations (a job each; the daemon starts by itself):\n" + _listed(operations, width),
+        "commands:\n" + _listed(commands, width),
+        EXAMPLES,
+        "exit codes:\n" + "\n".join(f"  {int(code):>3}  {text}" for code, text in MEANINGS.items()),
+        f"`{PROGRAM} COMMAND --help` explains one command.",
+    ]
+    return "\n\n".join(sections)
+
+
+def _listed(entries: dict[str, str], width: int) -> str:
+    return "\n".join(f"  {name.ljust(width)}  {text}" for name, text in entries.items())
+
+
+EXAMPLES = f"""examples:
+  {PROGRAM} generate "warm lofi house, rhodes" --duration 8bars --bpm 92 --out new-part.wav
+  {PROGRAM} repaint song.wav --start bar5 --end bar9 --bpm 120 --caption "half-time drums" --out .
+  {PROGRAM} extract song.wav --track drums --out stems/
+  {PROGRAM} jobs --json | jq '.[0].id'"""

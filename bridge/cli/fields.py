@@ -1,0 +1,185 @@
+"""Options from schemas: every field of an operation becomes an option, and the options given become its request.
+
+A field that is there in samples (``start``) and in seconds (``start_seconds``) also takes any way of writing a position
+in its plain option. Fields that are not given are not sent, so all defaults are the daemon's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from acestep.api.limits import MAX_PATH
+from acestep.api.schema import FieldInfo
+from bridge.cli.times import Tempo, parse_length, parse_position
+
+PREFIX = "field_"
+"""Before a field's name among the parsed arguments, so that no field meets an option of the command line itself."""
+
+OWN_OPTIONS = frozenset(
+    "help json quiet home connect token start-daemon no-start-daemon id priority detach out request".split()
+)
+"""Options that every operation's command has; a field of such a name is written ``--field-NAME``."""
+
+PATH_GROUPS = frozenset({"source", "audio", "output"})
+"""Groups whose long text fields hold nothing but paths; elsewhere (a guide may be a chord line) only an existing file is one."""
+
+HIDDEN_GROUPS = frozenset({"internal"})
+
+TITLES = {
+    "main": "what to do",
+    "source": "source and region (positions: 384000 samples, 12.5s, 1:03.25, bar5)",
+    "music": "music",
+    "lyrics": "lyrics",
+    "output": "output",
+    "model": "model",
+    "sampling": "sampling",
+    "guidance": "guidance",
+    "audio": "more audio to listen to",
+    "advanced": "advanced",
+}
+"""Headings of the field groups, in the order in which help shows them; other groups follow under their own names."""
+
+Choices = Callable[[str], Sequence[Any]]
+
+
+def positional_field(fields: Sequence[FieldInfo]) -> FieldInfo | None:
+    """The field that may be given without its option: the source of an operation that has one, else the caption."""
+    for name in ("source", "caption"):
+        for info in fields:
+            if info.name == name and info.type == "str":
+                return info
+    return None
+
+
+def add_fields(parser: argparse.ArgumentParser, fields: Sequence[FieldInfo], choices: Choices) -> None:
+    """Add an option for every field, under the heading of its group. ``choices`` gives the values of a named table."""
+    shown = [info for info in fields if info.group not in HIDDEN_GROUPS]
+    order = list(TITLES)
+    groups = sorted({info.group for info in shown}, key=lambda name: order.index(name) if name in TITLES else 99)
+    pairs = paired(shown)
+    for group in groups:
+        section = parser.add_argument_group(TITLES.get(group, group))
+        for info in shown:
+            if info.group == group:
+                _add_field(section, info, choices, positions=info.name in pairs)
+
+
+def paired(fields: Iterable[FieldInfo]) -> set[str]:
+    """Names of fields in samples that have a sister in seconds."""
+    names = {info.name for info in fields}
+    return {info.name for info in fields if info.unit == "samples" and f"{info.name}_seconds" in names}
+
+
+def option_name(name: str) -> str:
+    """The option of a field."""
+    dashed = name.replace("_", "-")
+    return f"--field-{dashed}" if dashed in OWN_OPTIONS else f"--{dashed}"
+
+
+def _add_field(section: Any, info: FieldInfo, choices: Choices, *, positions: bool) -> None:
+    common = {"dest": PREFIX + info.name, "default": argparse.SUPPRESS, "help": help_text(info, choices)}
+    if info.type == "bool":
+        section.add_argument(option_name(info.name), action=argparse.BooleanOptionalAction, **common)
+        return
+    metavar = "POSITION" if positions else _metavar(info)
+    section.add_argument(option_name(info.name), type=_reader(info, positions), metavar=metavar, **common)
+
+
+def _metavar(info: FieldInfo) -> str:
+    if info.type.startswith("list"):
+        return "A,B,..."
+    if info.type == "map":
+        return "JSON"
+    if info.max_length == MAX_PATH and info.group in PATH_GROUPS:
+        return "PATH"
+    return {"s": "TIME"}.get(info.unit or "", (info.unit or info.type).upper())
+
+
+def _reader(info: FieldInfo, positions: bool) -> Callable[[str], Any]:
+    if positions or info.unit == "s":
+        return str  # read later, when the tempo is known
+    return _READERS.get(info.type, str) if not info.type.startswith("list") else _list_reader(info.type)
+
+
+def _list_reader(kind: str) -> Callable[[str], Any]:
+    inner = _READERS.get(kind[len("list[") : -1], str)
+
+    def items(text: str) -> list[Any]:
+        if text.lstrip().startswith("["):
+            return _json(text)
+        return [inner(part.strip()) for part in text.split(",") if part.strip()]
+
+    items.__name__ = "list"  # argparse names the reader when it refuses a value
+    return items
+
+
+def _json(text: str) -> Any:
+    return json.loads(text)
+
+
+_READERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "map": _json}
+
+
+def help_text(info: FieldInfo, choices: Choices) -> str:
+    """Summary, unit, range, choices and default in one line, safe for argparse's own formatting."""
+    facts = []
+    if info.unit:
+        facts.append(info.unit)
+    if info.min is not None or info.max is not None:
+        facts.append(f"{_bound(info.min)} to {_bound(info.max)}")
+    values = list(info.choices or (choices(info.choices_from) if info.choices_from else ()))
+    if values:
+        listed = ", ".join(map(str, values[:14])) + (", ..." if len(values) > 14 else "")
+        facts.append(listed)
+    if info.default not in (None, "", []):
+        facts.append(f"default {info.default}")
+    text = info.summary + (f" [{'; '.join(facts)}]" if facts else "")
+    return text.replace("%", "%%")
+
+
+def _bound(value: float | None) -> str:
+    return "..." if value is None else f"{value:g}"
+
+
+def read_fields(given: dict[str, Any], fields: Sequence[FieldInfo]) -> dict[str, Any]:
+    """The request from the parsed arguments (``vars`` of argparse's namespace).
+
+    Paths become absolute and times become numbers. Raises `ValueError` with a sentence that names the option.
+    """
+    known = {info.name: info for info in fields}
+    values = {name[len(PREFIX) :]: value for name, value in given.items() if name.startswith(PREFIX)}
+    pairs = paired(fields)
+    tempo = tempo_of(values)
+    request: dict[str, Any] = {}
+    for name, value in values.items():
+        info = known[name]
+        try:
+            if name in pairs:
+                position = parse_position(value, tempo)
+                request[name if isinstance(position, int) else f"{name}_seconds"] = position
+            elif info.unit == "s":
+                request[name] = parse_length(value, tempo)
+            else:
+                request[name] = absolute(info, value) if info.type == "str" else value
+        except ValueError as failure:
+            raise ValueError(f"{option_name(name)}: {failure}") from None
+    return request
+
+
+def tempo_of(values: dict[str, Any]) -> Tempo:
+    """Tempo and metre among the values, for positions in bars. A bar of 6/8 lasts three quarter notes."""
+    metre = str(values.get("time_signature", "") or "4").split("/")[0].strip()
+    beats = int(metre) if metre.isdigit() and int(metre) > 0 else 4
+    return Tempo(values.get("bpm"), 3 if beats == 6 else beats)
+
+
+def absolute(info: FieldInfo, text: str) -> str:
+    """A path field's value as an absolute path: the daemon has another working folder. Other values stay as they are."""
+    if info.max_length != MAX_PATH or not text:
+        return text
+    path = Path(text).expanduser()
+    return str(path.absolute()) if info.group in PATH_GROUPS or path.is_file() else text

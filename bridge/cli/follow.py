@@ -1,0 +1,144 @@
+"""Waiting for a job in front of a terminal: a bar where there is one, plain lines elsewhere, and Ctrl-C as cancel."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from acestep.api.errors import AceError
+from bridge.cli.contact import Contact
+from bridge.cli.show import clock, tell
+
+POLL = 20.0
+"""Seconds that one question for further events may take; the answer comes as soon as there is one."""
+
+TERMINAL = frozenset({"done", "failed", "cancelled", "interrupted"})
+
+
+class Display(Protocol):
+    """Something that shows how far a job is."""
+
+    def progress(self, data: dict[str, Any]) -> None:
+        """Show a progress event: stage, step, steps, fraction, eta."""
+
+    def close(self) -> None:
+        """Leave the terminal clean."""
+
+
+class Silent:
+    """Shows nothing: for ``--quiet`` and ``--json``."""
+
+    def progress(self, data: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Lines:
+    """A line at every new stage and every tenth, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._shown: tuple[str, int] | None = None
+
+    def progress(self, data: dict[str, Any]) -> None:
+        """Print the line if there is news."""
+        mark = (str(data.get("stage", "")), int(float(data.get("fraction", 0.0)) * 10))
+        if mark != self._shown:
+            self._shown = mark
+            tell(f"{float(data.get('fraction', 0.0)):4.0%}  {describe_stage(data)}")
+
+    def close(self) -> None:
+        """Nothing to clean."""
+
+
+class Bar:
+    """A live bar with stage, steps and the time that is left."""
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[stage]}"),
+            TextColumn("{task.fields[left]}"),
+        )
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task(title, total=1.0, stage="waiting", left="")
+        self._progress.start()
+
+    def progress(self, data: dict[str, Any]) -> None:
+        """Move the bar."""
+        eta = data.get("eta")
+        left = f"{clock(eta)} left" if eta is not None and eta >= 0 else ""
+        fraction = float(data.get("fraction", 0.0))
+        self._progress.update(self._task, completed=fraction, stage=describe_stage(data), left=left)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+
+def describe_stage(data: dict[str, Any]) -> str:
+    """Stage and step in words."""
+    steps = int(data.get("steps", 0) or 0)
+    count = f" {int(data.get('step', 0))}/{steps}" if steps > 1 else ""
+    return f"{data.get('stage', '')}{count}"
+
+
+def display_for(title: str, *, quiet: bool) -> Display:
+    """The display that fits where standard error goes."""
+    if quiet:
+        return Silent()
+    return Bar(title) if sys.stderr.isatty() else Lines()
+
+
+def follow(contact: Contact, job: str, display: Display) -> dict[str, Any]:
+    """Wait until the job has ended and return it as the daemon's view of it.
+
+    Ctrl-C asks the daemon to cancel and goes on waiting for the end; a second one leaves at once (`KeyboardInterrupt`).
+    """
+    asked = False
+    events = watch(contact, job)
+    try:
+        while True:
+            try:
+                for event in events:
+                    if event["kind"] == "progress":
+                        display.progress(event["data"])
+                break
+            except KeyboardInterrupt:
+                if asked:
+                    raise
+                asked = True
+                tell("cancelling ... (Ctrl-C again leaves it to the daemon)")
+                contact.again()  # the interrupted call may have left half an answer on the old connection
+                contact.call("job.cancel", id=job)
+                events = watch(contact, job)
+    finally:
+        display.close()
+    view: dict[str, Any] = contact.call("job.result", id=job)
+    return view
+
+
+def watch(contact: Contact, job: str, after: int = -1) -> Iterator[dict[str, Any]]:
+    """The job's events in order until its terminal one; a lost connection is tried again once."""
+    retried = False
+    while True:
+        try:
+            answer = contact.call("job.wait", id=job, after=after, timeout=POLL)
+        except AceError as error:
+            if error.code != "daemon_unreachable" or retried:
+                raise
+            retried = True
+            contact.again()
+            continue
+        for event in answer["events"]:
+            after = event["seq"]
+            yield event
+            if event["kind"] in TERMINAL:
+                return

@@ -1,0 +1,311 @@
+"""`acestep-bridge doctor`: looks at this machine and says, in sentences, what is fine and what to do about the rest.
+
+Each check is a function that returns findings. Whatever might bring a process down (torch, sound and MIDI drivers) is asked in a
+process of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import AceError
+from acestep.api.registry import PluginState, Registry
+from bridge.launch import read_connection
+from bridge.names import foreign_distributions
+from bridge.paths import AllowedRoots, Paths
+from bridge.settings import Settings, features, resolve
+
+PROBE_TIMEOUT = 120.0
+"""Seconds a probe may take; importing torch from a cold disk takes tens."""
+
+LOW_SPACE = 2_000_000_000
+"""Bytes below which a download or a long result is likely to fail."""
+
+
+class Level(StrEnum):
+    """How good or bad a finding is."""
+
+    OK = "ok"
+    NOTE = "note"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at: what it is, what was found and, where it helps, what to do."""
+
+    level: Level
+    subject: str
+    text: str
+    advice: str = ""
+
+
+class Patient(msgspec.Struct, frozen=True):
+    """What is examined."""
+
+    settings: Settings
+    paths: Paths
+
+
+def examine(home: str = "") -> list[Finding]:
+    """All findings, in the order of `CHECKS`. Never raises: settings that cannot be read are themselves a finding."""
+    try:
+        settings = resolve({"home": home or None}).settings
+    except AceError as error:
+        advice = "Correct or remove it; `acestep-bridge config path` says where the file is."
+        return [Finding(Level.PROBLEM, "settings", error.message, advice)]
+    patient = Patient(settings, Paths.of(settings))
+    return [finding for check in CHECKS for finding in check(patient)]
+
+
+def check_program(patient: Patient) -> list[Finding]:
+    """Python, this program, and the libraries that decide what works."""
+    python = f"Python {platform.python_version()} on {platform.platform(terse=True)}"
+    findings = [Finding(Level.OK, "program", f"acestep-bridge {_version('acestep-bridge') or '(checkout)'}, {python}")]
+    if sys.maxsize < 2**32:
+        findings.append(Finding(Level.PROBLEM, "program", "this Python is 32-bit", "Install a 64-bit Python."))
+    for name, use in OPTIONAL.items():
+        if not _version(name):
+            findings.append(Finding(Level.NOTE, "program", f"{name} is not installed: {use}", f"pip install {name}"))
+    return findings
+
+
+OPTIONAL = {
+    "python-rtmidi": "no MIDI keyboards, pads and clock",
+    "matplotlib": "no pictures from the demo",
+    "peft": "no LoRA adapters",
+    "torchao": "no int8 weights",
+    "llguidance": "the planner falls back to checking instead of constraining",
+}
+"""Distribution -> what is missing without it."""
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def check_names(patient: Patient) -> list[Finding]:
+    """Other installed packages that carry the name of one of ours: which of them is imported is then chance."""
+    findings = []
+    for name, other in foreign_distributions():
+        text = f"the package {other!r} also installs a module named {name!r}"
+        findings.append(
+            Finding(Level.PROBLEM, "names", text, f"pip uninstall {other}, or use an environment of its own")
+        )
+    return findings or [Finding(Level.OK, "names", "no other package is in the way")]
+
+
+def check_folders(patient: Patient) -> list[Finding]:
+    """Home, library and roots: there, writable, with room."""
+    findings = []
+    for name, folder in (("home", patient.paths.home), ("library", patient.paths.library)):
+        standing = _nearest(folder)
+        if not _writable(standing):
+            findings.append(
+                Finding(Level.PROBLEM, "folders", f"the {name} {folder} cannot be written", f"Set {name} to another.")
+            )
+            continue
+        free = shutil.disk_usage(standing).free
+        low = free < max(LOW_SPACE, patient.settings.free_bytes)
+        advice = "Make room, or move the library: a model takes 5 to 20 GB." if low else ""
+        text = f"{name}: {folder} ({free / 1e9:.1f} GB free)"
+        findings.append(Finding(Level.WARNING if low else Level.OK, "folders", text, advice))
+    roots = AllowedRoots.of(patient.settings, patient.paths)
+    gone = [
+        root
+        for root in patient.settings.read_roots + patient.settings.write_roots
+        if not Path(root).expanduser().is_dir()
+    ]
+    findings += [Finding(Level.WARNING, "folders", f"the allowed folder {root} does not exist") for root in gone]
+    findings.append(Finding(Level.OK, "folders", f"sources may be read below {', '.join(map(str, roots.read[:6]))}"))
+    return findings
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest parent that exists."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def _writable(folder: Path) -> bool:
+    import tempfile
+
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def check_daemon(patient: Patient) -> list[Finding]:
+    """Whether a daemon runs with this home, and whether the ports it wants are free if not."""
+    try:
+        connection = read_connection(patient.paths)
+    except AceError:
+        return _check_ports(patient.settings)
+    version = _version("acestep-bridge")
+    running = str(connection.get("version", ""))
+    text = f"running as process {connection['pid']}, version {running}"
+    if running and version and running != version:
+        return [Finding(Level.WARNING, "daemon", text, f"Version {version} is installed; restart it to use that.")]
+    return [Finding(Level.OK, "daemon", text)]
+
+
+def _check_ports(settings: Settings) -> list[Finding]:
+    wanted = (
+        ("osc_port", settings.osc_port, (socket.SOCK_DGRAM, socket.SOCK_STREAM), settings.osc),
+        ("rpc_port", settings.rpc_port, (socket.SOCK_STREAM,), settings.rpc),
+        ("http_port", settings.http_port, (socket.SOCK_STREAM,), settings.http),
+    )
+    findings = []
+    for name, port, kinds, used in wanted:
+        if used and port and not all(_free(settings.listen, port, kind) for kind in kinds):
+            text = f"port {port} ({name}) is taken by another program"
+            findings.append(Finding(Level.PROBLEM, "ports", text, f"End that program, or set {name} to another port."))
+    return findings or [Finding(Level.OK, "ports", "no daemon is running; its ports are free")]
+
+
+def _free(host: str, port: int, kind: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, kind) as probe:
+        if sys.platform != "win32" and kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def check_plugins(patient: Patient) -> list[Finding]:
+    """Whether every plug-in loads."""
+    settings = patient.settings
+    folder = patient.paths.plugins
+    registry = Registry.load(folder=folder, disabled=settings.plugins_disabled, features=features(settings))
+    failed = [one for one in registry.plugins if one.state is PluginState.LOAD_ERROR]
+    findings = [
+        Finding(
+            Level.PROBLEM, "plug-ins", f"{one.name} ({one.origin}) did not load: {one.reason}", "Update or remove it."
+        )
+        for one in failed
+    ]
+    loaded = [one.name for one in registry.plugins if one.state is PluginState.ENABLED]
+    return [*findings, Finding(Level.OK, "plug-ins", f"{len(loaded)} loaded: {', '.join(loaded)}")]
+
+
+def check_models(patient: Patient) -> list[Finding]:
+    """Which checkpoints are there, and which are damaged."""
+    from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, checkpoint_problems, find_checkpoints
+
+    extra = [Path(folder).expanduser() for folder in patient.settings.checkpoints]
+    folders = [*checkpoint_folders(patient.paths.checkpoints, *extra)]
+    problems = checkpoint_problems(folders)
+    findings = [
+        Finding(Level.WARNING, "models", f"{path}: {reason}", "Download it again, or remove the folder.")
+        for path, reason in problems.items()
+    ]
+    found = [info.name for info in find_checkpoints(folders)]
+    embedded = "nano" if EMBEDDED.is_dir() else "random weights that sound like noise"
+    if found:
+        findings.append(Finding(Level.OK, "models", f"found: {', '.join(found)}"))
+    else:
+        text = f"no ACE-Step checkpoint is installed; the embedded model ({embedded}) is used"
+        findings.append(Finding(Level.NOTE, "models", text, "`acestep-bridge models` lists what can be downloaded."))
+    return findings
+
+
+TORCH_PROBE = """
+import json, torch
+devices = ["cpu"]
+if torch.cuda.is_available():
+    devices += [f"{torch.cuda.get_device_name(i)}, {torch.cuda.get_device_properties(i).total_memory / 2**30:.0f} GiB"
+                for i in range(torch.cuda.device_count())]
+if torch.backends.mps.is_available():
+    devices.append("Apple GPU (mps)")
+if hasattr(torch, "xpu") and torch.xpu.is_available():
+    devices += [torch.xpu.get_device_name(i) for i in range(torch.xpu.device_count())]
+print(json.dumps({"version": torch.__version__, "devices": devices, "threads": torch.get_num_threads()}))
+"""
+
+SOUND_PROBE = "import json, sounddevice; print(json.dumps([d['name'] for d in sounddevice.query_devices()]))"
+
+MIDI_PROBE = (
+    "import json, rtmidi; i, o = rtmidi.MidiIn(), rtmidi.MidiOut(); "
+    "print(json.dumps({'inputs': i.get_ports(), 'outputs': o.get_ports()}))"
+)
+
+
+def probe(script: str) -> tuple[Any, str]:
+    """Run a script in a Python of its own: the JSON it prints, or none and the last line of its complaint."""
+    try:
+        line = [sys.executable, "-c", script]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=PROBE_TIMEOUT, check=False)
+    except subprocess.TimeoutExpired:
+        return None, f"no answer within {PROBE_TIMEOUT:.0f} s"
+    lines = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not lines:
+        complaint = done.stderr.strip().splitlines()
+        return None, complaint[-1] if complaint else f"ended with code {done.returncode}"
+    return json.loads(lines[-1]), ""
+
+
+def check_devices(patient: Patient) -> list[Finding]:
+    """torch and what it can compute on."""
+    answer, complaint = probe(TORCH_PROBE)
+    if answer is None:
+        advice = "python3 run.py setup installs it again."
+        return [Finding(Level.PROBLEM, "devices", f"torch does not work: {complaint}", advice)]
+    text = f"torch {answer['version']}: {'; '.join(answer['devices'])} ({answer['threads']} threads)"
+    if len(answer["devices"]) == 1 and shutil.which("nvidia-smi"):
+        advice = "python3 run.py --gpu setup installs the GPU build; if it is installed, update the NVIDIA driver."
+        return [Finding(Level.WARNING, "devices", f"{text}; there is an NVIDIA driver, but torch sees no GPU", advice)]
+    return [Finding(Level.OK, "devices", text)]
+
+
+def check_sound(patient: Patient) -> list[Finding]:
+    """Sound output (for playing takes) and MIDI ports; the daemon and the DAW scripts do without both."""
+    devices, complaint = probe(SOUND_PROBE)
+    if devices:
+        findings = [Finding(Level.OK, "sound", f"{len(devices)} devices: {', '.join(devices[:4])}")]
+    else:
+        text = "no sound device" + (f" ({complaint})" if complaint else "")
+        advice = "Only the performance mode plays sound itself; on Debian and Ubuntu it needs libportaudio2."
+        findings = [Finding(Level.NOTE, "sound", text, advice)]
+    if not _version("python-rtmidi"):
+        return findings
+    ports, complaint = probe(MIDI_PROBE)
+    if ports is None:
+        findings.append(Finding(Level.NOTE, "MIDI", f"no MIDI system ({complaint})"))
+    else:
+        names = ", ".join([*ports["inputs"], *ports["outputs"]][:6]) or "no ports"
+        findings.append(Finding(Level.OK, "MIDI", names))
+    return findings
+
+
+CHECKS: Sequence[Callable[[Patient], list[Finding]]] = (
+    check_program,
+    check_names,
+    check_folders,
+    check_daemon,
+    check_plugins,
+    check_models,
+    check_devices,
+    check_sound,
+)
+"""What is looked at, in order: from what everything needs to what only some use."""
