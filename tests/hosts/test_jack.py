@@ -24,21 +24,20 @@ BAR = 0.4
 pytestmark = [pytest.mark.foreign, pytest.mark.slow]
 
 
-@pytest.fixture
-def jack(foreign, monkeypatch, tmp_path):
+@pytest.fixture(scope="module")
+def jack(foreign, tmp_path_factory):
     """A JACK server without a sound card, of our own name."""
     foreign("jackd")
-    for name, value in {
-        "JACK_DEFAULT_SERVER": SERVER,
-        "JACK_NO_START_SERVER": "1",
-        "JACK_NO_AUDIO_RESERVATION": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
     command = ["jackd", "-n", SERVER, "-r", "-d", "dummy", "-r", "48000", "-p", str(PERIOD)]
-    with (tmp_path / "jackd.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
-        wait_until(lambda: "system:playback_1" in ports())
-        yield server
-        server.terminate()
+    place = {"JACK_DEFAULT_SERVER": SERVER, "JACK_NO_START_SERVER": "1", "JACK_NO_AUDIO_RESERVATION": "1"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in place.items():
+            patch.setenv(name, value)
+        log = (tmp_path_factory.mktemp("jack") / "jackd.log").open("w")
+        with log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+            wait_until(lambda: "system:playback_1" in ports())
+            yield server
+            server.terminate()
 
 
 def ports() -> str:
