@@ -1,0 +1,123 @@
+"""The numbers that bound what comes through a door, each with its reason."""
+
+from __future__ import annotations
+
+PROTOCOL = 1
+"""Level of the wire contract. Within a level only optional keys, methods and trailing arguments are added."""
+
+OSC_UDP_IN = 65_507
+"""Bytes of the largest datagram that IPv4 can carry."""
+
+OSC_TCP_IN = 262_144
+"""Bytes of an OSC packet over TCP: the longest lyrics in the widest UTF-8 fit with room."""
+
+OSC_OUT = 1_200
+"""Bytes of an outgoing datagram: below every usual path MTU, so that one never travels in fragments."""
+
+OSC_DEPTH = 4
+"""Bundles within bundles; no known client sends more than two."""
+
+OSC_ELEMENTS = 64
+"""Messages and bundles in one packet, so that one datagram cannot ask for unbounded work."""
+
+OSC_SCHEDULE_SECONDS = 60.0
+"""How far ahead a bundle may be dated."""
+
+OSC_SCHEDULED = 1_024
+"""Bundles that may wait for their time."""
+
+OSC_RECEIVE_BUFFER = 4 * 1024 * 1024
+"""SO_RCVBUF in bytes: the default holds about 250 small datagrams, one busy moment of a live set."""
+
+OSC_SEND_BUFFER = 1024 * 1024
+"""Bytes that may wait in a transport before progress to a client that does not read is dropped."""
+
+OSC_LEASE_SECONDS = 30.0
+"""A listener that does not renew within this time is forgotten, so one that vanished costs nothing for long."""
+
+OSC_MAX_LEASE_SECONDS = 3_600.0
+"""Longest lease a client may ask for."""
+
+OSC_LISTENERS = 32
+"""Clients that may be registered at a time."""
+
+OSC_PEERS = 512
+"""Senders with drafts or running jobs that are remembered at a time."""
+
+OSC_PENDING = 4_096
+"""Requests whose answer is still being made; beyond it the answer is `busy`."""
+
+OSC_DUMP_SECONDS = 30.0
+"""How long ``/ace/dump 1`` shows traffic before it must be asked for again."""
+
+DRAFT_SECONDS = 600.0
+"""A draft that nobody touched for this long is dropped."""
+
+DRAFT_REPEAT_SECONDS = 5.0
+"""A submitted draft answers its own repeat this long; the retries of a client end after 3.75 s."""
+
+DRAFT_OPERATIONS = 16
+"""Drafts a sender may fill at a time."""
+
+FRAME_SECONDS = 5.0
+"""Time to finish a frame that has begun; a peer that stalls is closed."""
+
+CONNECTIONS = 64
+"""Connections of one TCP door."""
+
+RPC_MESSAGE = 1024 * 1024
+"""Bytes of one MessagePack message: four upload chunks."""
+
+RPC_DEPTH = 16
+"""Containers within containers; a render request has five."""
+
+RPC_LENGTH = 65_536
+"""Entries of one array or map."""
+
+RPC_VALUES = 200_000
+"""Values of one message, all containers together."""
+
+RPC_METHOD = 128
+"""Characters of a method name."""
+
+RPC_IN_FLIGHT = 64
+"""Requests of one connection that may wait for their answer; beyond it the answer is `busy`."""
+
+RPC_QUEUE_MESSAGES = 256
+"""Messages that may wait for a client to read them."""
+
+RPC_QUEUE_BYTES = 4 * 1024 * 1024
+"""Bytes that may wait for a client to read them."""
+
+RPC_BAD_TOKENS = 5
+"""Wrong tokens after which a connection is closed."""
+
+RPC_HELLO_SECONDS = 10.0
+"""Time a connection has to show its token."""
+
+HEARTBEAT_SECONDS = 10.0
+"""Pause between two heartbeats of a client that asked for them."""
+
+HEARTBEAT_MISSES = 3
+"""Heartbeats in a row that may go unanswered."""
+
+CHUNK = 256 * 1024
+"""Bytes of an upload or download chunk."""
+
+WAIT_SECONDS = 60.0
+"""Longest time one ``job.wait`` holds its answer back."""
+
+LIST_JOBS = 1_000
+"""Jobs one list may return."""
+
+SPOOL_REQUEST = 1024 * 1024
+"""Bytes of a spool request."""
+
+SPOOL_POLL_SECONDS = 0.05
+"""Pause between two looks into the spool folder: far below the 150 ms a host may wait, and next to no load."""
+
+SPOOL_FILES = 1_000
+"""Status files that are kept up to date at a time."""
+
+SPOOL_KEEP_SECONDS = 24 * 3_600.0
+"""Age at which a status file that nobody fetched is removed."""

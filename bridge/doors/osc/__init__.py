@@ -1,0 +1,1 @@
+"""The OSC door: strict codec, stream framing, grammar, sockets."""

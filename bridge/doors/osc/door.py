@@ -1,0 +1,278 @@
+"""The OSC door: takes packets from its sockets, answers, and keeps order among the requests of each sender.
+
+Status, cancel and describe are answered on the event loop at once; a submit is answered when the core has stored it. A bundle
+dated ahead waits in the loop's own timers; nothing here ever sleeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import AceError, BadRequest, BadTime, Busy, NotAllowed, ProtocolError
+from acestep.api.schema import convert
+from bridge.doors import limits, requests
+from bridge.doors.dispatch import Dispatcher
+from bridge.doors.osc import grammar, messages
+from bridge.doors.osc.allow import AllowList
+from bridge.doors.osc.codec import Bundle, Message, Packet, decode
+from bridge.doors.osc.peers import Peer, Peers, Send
+
+log = logging.getLogger(__name__)
+
+Place = tuple[str, int, str]
+"""Host, port and transport (``udp`` or ``tcp``) of a sender."""
+
+
+class Counters(msgspec.Struct):
+    """What the door has seen, for status and metrics."""
+
+    packets: int = 0
+    malformed: int = 0
+    refused: int = 0
+    messages: int = 0
+    dropped: int = 0
+    """Progress that was not sent because the receiver did not read."""
+
+
+class OscDoor:
+    """Everything about OSC but the sockets, which call `take` and give a way to send."""
+
+    def __init__(self, desk: Dispatcher, allow: AllowList) -> None:
+        self.counters = Counters()
+        self.peers = Peers()
+        self._desk = desk
+        self._allow = allow
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduled: set[asyncio.TimerHandle] = set()
+        self._dumps: dict[Place, float] = {}
+        self._udp: Callable[[Place], Send] | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def open(self, udp: Callable[[Place], Send]) -> None:
+        """Begin to work; ``udp`` makes a way to send to a place that registered itself."""
+        self._udp = udp
+        self._sweep()
+
+    def _sweep(self) -> None:
+        self.peers.sweep()
+        self._sweeper = asyncio.get_running_loop().call_later(1.0, self._sweep)
+
+    def allowed(self, host: str) -> bool:
+        """Whether a host may speak at all."""
+        if self._allow.admits(host):
+            return True
+        self.counters.refused += 1
+        return False
+
+    def take(self, data: bytes, place: Place, send: Send) -> None:
+        """A packet has come from a place. Malformed ones are counted and answered with one short error."""
+        self.counters.packets += 1
+        try:
+            packet = decode(data)
+        except ProtocolError as failure:
+            self.counters.malformed += 1
+            self._peer(place, send).say(messages.refused("", failure), droppable=True)
+            return
+        self._take_packet(packet, place, send)
+
+    def _take_packet(self, packet: Packet, place: Place, send: Send) -> None:
+        if isinstance(packet, Message):
+            self._take_message(packet, place, send)
+            return
+        wait = packet.due - time.time()
+        try:
+            if wait > 0:
+                self._schedule(packet, wait, place, send)
+                return
+        except AceError as failure:
+            self._peer(place, send).say(messages.refused("#bundle", failure))
+            return
+        for element in packet.elements:
+            self._take_packet(element, place, send)
+
+    def _schedule(self, bundle: Bundle, wait: float, place: Place, send: Send) -> None:
+        if wait > limits.OSC_SCHEDULE_SECONDS:
+            most = limits.OSC_SCHEDULE_SECONDS
+            raise BadTime(
+                f"a bundle may be dated {most:g} s ahead, not {wait:.0f} s", limits={"max": most, "unit": "s"}
+            )
+        if len(self._scheduled) >= limits.OSC_SCHEDULED:
+            raise Busy(f"{limits.OSC_SCHEDULED} bundles are waiting for their time")
+
+        def due() -> None:
+            self._scheduled.discard(timer)
+            for element in bundle.elements:
+                self._take_packet(element, place, send)
+
+        timer = asyncio.get_running_loop().call_later(wait, due)
+        self._scheduled.add(timer)
+
+    def _take_message(self, message: Message, place: Place, send: Send) -> None:
+        self.counters.messages += 1
+        if self._dumps:
+            self._show(message, place)
+        peer = self._peer(place, send)
+        try:
+            question = grammar.parse(message, self._desk.core.operations())
+            self._answer(question, peer, place)
+        except AceError as failure:
+            submits = isinstance(failure, AceError) and _is_submit(message.address)
+            outgoing = (
+                messages.rejected(_given_id(message), failure)
+                if submits
+                else messages.refused(message.address, failure)
+            )
+            self._say(outgoing, peer, place)
+
+    def _peer(self, place: Place, send: Send) -> Peer:
+        known = self.peers.get(place)
+        if known is not None:
+            return known
+        host, port, transport = place
+        most = limits.OSC_OUT if transport == "udp" else None
+        local = self._allow.is_local(host)
+        return Peer(self._desk.core, f"osc:{host}:{port}", send, local=local, most=most)
+
+    def _keep(self, peer: Peer, place: Place) -> None:
+        if self.peers.get(place) is None and not self.peers.add(place, peer):
+            raise Busy(f"{limits.OSC_PEERS} senders are remembered", limits={"senders": limits.OSC_PEERS})
+
+    def _say(self, outgoing: messages.Outgoing, peer: Peer, place: Place) -> None:
+        """Answer a sender; programs of its machine that registered a port of their own hear it too."""
+        peer.say(outgoing)
+        if not peer.registered:
+            for listener in self.peers.listeners(place[0]):
+                listener.say(outgoing)
+
+    def _answer(self, question: grammar.Question, peer: Peer, place: Place) -> None:
+        if isinstance(question, grammar.DraftValue):
+            self._keep(peer, place)
+            peer.drafts.set(question.operation, question.name, question.value)
+        elif isinstance(question, grammar.Job):
+            params = peer.drafts.take(question.operation, question.params, question.count)
+            self._start(self._submit(question.operation, params, peer, place))
+        elif question.verb.call is None:
+            _OWN[question.verb.name](self, question, peer, place)
+        else:
+            self._start(self._call(question, peer, place))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        if len(self._tasks) >= limits.OSC_PENDING:
+            work.close()
+            raise Busy(f"{limits.OSC_PENDING} requests are being answered", limits={"pending": limits.OSC_PENDING})
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _submit(self, operation: str, params: dict[str, Any], peer: Peer, place: Place) -> None:
+        job = str(params.get("id", ""))
+        try:
+            self._keep(peer, place)
+            answer = await self._desk.call(f"op.{operation}", params, peer)
+        except AceError as failure:
+            self._say(messages.rejected(job, failure), peer, place)
+            return
+        outgoing = messages.accepted(answer["id"], answer["seq"], answer["position"], answer["notes"])
+        peer.say(outgoing)  # listeners hear it as an event
+        peer.follow(answer["id"], answer["seq"])
+
+    async def _call(self, question: grammar.Call, peer: Peer, place: Place) -> None:
+        try:
+            answer = await self._desk.call(question.verb.name, question.params, peer)
+        except AceError as failure:
+            self._say(messages.refused(question.verb.osc, failure), peer, place)
+            return
+        for outgoing in _answers(question, answer):
+            self._say(outgoing, peer, place)
+
+    def _notify(self, question: grammar.Call, peer: Peer, place: Place) -> None:
+        wish = convert(question.params, requests.Notify)
+        if not wish.on:
+            peer.leave()
+            peer.say(("/ace/notify", [0, peer.name, limits.PROTOCOL, 0.0]))
+            return
+        if wish.port and place[2] != "udp":
+            raise BadRequest("only a UDP sender can name another port", field="port")
+        target = (place[0], wish.port, "udp") if wish.port else place
+        listener = self._listener(target, peer, place)
+        if not listener.registered and self.peers.registered() >= limits.OSC_LISTENERS:
+            raise Busy(f"{limits.OSC_LISTENERS} listeners are registered", limits={"listeners": limits.OSC_LISTENERS})
+        self._keep(listener, target)
+        if wish.port:
+            self.peers.answer_at(place, target)
+        listener.lease(wish.lease)
+        listener.say(("/ace/notify", [1, listener.name, limits.PROTOCOL, wish.lease]))
+
+    def _listener(self, target: Place, peer: Peer, place: Place) -> Peer:
+        if target == place:
+            return peer
+        if self._udp is None:
+            raise NotAllowed("the door is closed")
+        return self._peer(target, self._udp(target))
+
+    def _sync(self, question: grammar.Call, peer: Peer, place: Place) -> None:
+        n = convert(question.params, requests.Sync).n
+        self._start(self._synced(n, peer, place))
+
+    async def _synced(self, n: int, peer: Peer, place: Place) -> None:
+        await self._desk.core.barrier()
+        self._say(("/ace/synced", [n]), peer, place)
+
+    def _dump(self, question: grammar.Call, peer: Peer, place: Place) -> None:
+        if not peer.local:
+            raise NotAllowed("/ace/dump is not open to other machines")
+        if convert(question.params, requests.Dump).on:
+            self._keep(peer, place)
+            self._dumps[place] = time.monotonic() + limits.OSC_DUMP_SECONDS
+            peer.lease_ends = max(peer.lease_ends, self._dumps[place])
+        else:
+            self._dumps.pop(place, None)
+
+    def _show(self, message: Message, place: Place) -> None:
+        text = " ".join([message.address, *(repr(value)[:200] for value in message.arguments)])
+        for watcher, ends in list(self._dumps.items()):
+            peer = self.peers.get(watcher)
+            if peer is None or time.monotonic() > ends:
+                del self._dumps[watcher]
+            else:
+                peer.say(("/ace/dump", [f"{place[0]}:{place[1]}", text]), droppable=True)
+
+    def gone(self, place: Place) -> None:
+        """A connection has ended."""
+        self.peers.remove(place)
+        self._dumps.pop(place, None)
+
+    def close(self) -> None:
+        """Stop everything that is under way."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for timer in self._scheduled:
+            timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self.peers.close()
+
+
+_OWN = {"notify": OscDoor._notify, "sync": OscDoor._sync, "dump": OscDoor._dump}
+"""The verbs that only this door has."""
+
+
+def _answers(question: grammar.Call, answer: Any) -> Iterator[messages.Outgoing]:
+    if question.verb.name == "job.result":
+        return messages.result(answer)
+    return messages.answer(question.verb, answer)
+
+
+def _is_submit(address: str) -> bool:
+    return address.startswith(grammar.OPERATION_ADDRESS) and address.count("/") == 3
+
+
+def _given_id(message: Message) -> str:
+    first = message.arguments[0] if len(message.arguments) % 2 else ""
+    return first if isinstance(first, str) else ""

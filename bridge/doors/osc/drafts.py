@@ -1,0 +1,80 @@
+"""Drafts: jobs filled one parameter at a time, by devices that can send only short messages or single numbers."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import Busy, IncompleteRequest
+from bridge.doors import limits
+
+
+class _Draft(msgspec.Struct):
+    """Parameters set so far; and the request that was handed in last, out of how many parameters, when."""
+
+    params: dict[str, Any] = {}
+    touched: float = 0.0
+    sent: dict[str, Any] | None = None
+    sent_count: int = 0
+    sent_at: float = 0.0
+
+
+class Drafts:
+    """The drafts of one sender, by operation."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, new_id: Callable[[], str] = lambda: f"osc-{uuid.uuid4().hex}"
+    ) -> None:
+        self._clock = clock
+        self._new_id = new_id
+        self._drafts: dict[str, _Draft] = {}
+
+    def __len__(self) -> int:
+        return len(self._drafts)
+
+    def set(self, operation: str, name: str, value: Any) -> None:
+        """Set one parameter; setting it again replaces it. Raises `Busy` when too many drafts are open."""
+        self.expire()
+        draft = self._drafts.get(operation)
+        if draft is None:
+            if len(self._drafts) >= limits.DRAFT_OPERATIONS:
+                raise Busy(f"{limits.DRAFT_OPERATIONS} drafts are open", limits={"drafts": limits.DRAFT_OPERATIONS})
+            draft = self._drafts[operation] = _Draft()
+        draft.params[name] = value
+        draft.touched = self._clock()
+
+    def take(self, operation: str, given: dict[str, Any], count: int | None) -> dict[str, Any]:
+        """The whole request: what the draft holds and what the submit itself gives; the draft is empty afterwards.
+
+        ``count`` is how many parameters the sender has set. If one was lost the draft stays, so that it can be sent
+        again, and `IncompleteRequest` is raised. A submit that is repeated within a few seconds gives the same request.
+        """
+        self.expire()
+        draft = self._drafts.get(operation) or _Draft()
+        if count is not None and count != len(draft.params):
+            if not draft.params and draft.sent is not None and draft.sent_count == count:
+                return dict(draft.sent)
+            raise IncompleteRequest(
+                f"{len(draft.params)} parameters of {operation} have arrived, not {count}",
+                field="count",
+                limits={"arrived": sorted(draft.params)},
+            )
+        request = {**draft.params, **given}
+        if draft.params:
+            request.setdefault("id", self._new_id())  # so that a repeat is known to be one
+            draft.sent, draft.sent_count, draft.sent_at = request, len(draft.params), self._clock()
+            draft.params = {}
+        return dict(request)
+
+    def expire(self) -> None:
+        """Forget what nobody has touched for long."""
+        now = self._clock()
+        for operation, draft in list(self._drafts.items()):
+            if draft.sent is not None and now - draft.sent_at > limits.DRAFT_REPEAT_SECONDS:
+                draft.sent = None
+            if draft.sent is None and (not draft.params or now - draft.touched > limits.DRAFT_SECONDS):
+                del self._drafts[operation]

@@ -1,0 +1,175 @@
+"""What an OSC message asks for: ``/ace`` addresses and arguments in, typed questions out.
+
+Pure. The leniency that OSC needs lives here and nowhere else: 8.0 for 8, 8 for 8.0, 0/1 for a switch, a number for a
+text, ``"vocals,drums"`` for a list, JSON text for a map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import BadRequest, UnknownOperation
+from acestep.api.operation import Operation
+from acestep.api.schema import FieldInfo, describe
+from bridge.doors.dispatch import ENVELOPE
+from bridge.doors.osc.codec import Message
+from bridge.doors.requests import Submit
+from bridge.doors.table import ADDRESSES, OPERATION_ADDRESS, Verb
+
+
+class Job(msgspec.Struct, frozen=True):
+    """``/ace/op/<operation> ...``: submit, after what the draft holds. ``count`` is the number of parameters it must hold."""
+
+    operation: str
+    params: dict[str, Any]
+    count: int | None = None
+
+
+class DraftValue(msgspec.Struct, frozen=True):
+    """``/ace/op/<operation>/<param> value``: one parameter of a draft."""
+
+    operation: str
+    name: str
+    value: Any
+
+
+class Call(msgspec.Struct, frozen=True):
+    """Any other address: a verb and its parameters."""
+
+    verb: Verb
+    params: dict[str, Any]
+
+
+Question = Job | DraftValue | Call
+
+_ENVELOPE_FIELDS = {info.name: info for info in describe(Submit) if info.name in ENVELOPE}
+
+
+def parse(message: Message, operations: Mapping[str, Operation]) -> Question:
+    """The question in a message. Raises `UnknownOperation` or `BadRequest`, never anything about the values' ranges."""
+    if message.address.startswith(OPERATION_ADDRESS):
+        return _operation(message, operations)
+    verb = ADDRESSES.get(message.address)
+    if verb is None:
+        raise UnknownOperation(f"there is no address {message.address}")
+    return Call(verb, positional(verb, message.arguments))
+
+
+def _operation(message: Message, operations: Mapping[str, Operation]) -> Question:
+    name, _, parameter = message.address.removeprefix(OPERATION_ADDRESS).partition("/")
+    operation = operations.get(name)
+    if operation is None:
+        raise UnknownOperation(f"there is no operation {name!r}", limits={"choices": sorted(operations)})
+    fields = fields_of(operation)
+    if parameter:
+        return DraftValue(name, parameter, _draft_value(parameter, message.arguments, fields))
+    return _submit(name, list(message.arguments), fields)
+
+
+def fields_of(operation: Operation) -> dict[str, FieldInfo]:
+    """The fields a submit may name: the operation's own, and ``id`` and ``priority``."""
+    return {**{info.name: info for info in describe(operation.schema)}, **_ENVELOPE_FIELDS}
+
+
+def _submit(name: str, arguments: list[Any], fields: Mapping[str, FieldInfo]) -> Job:
+    if len(arguments) == 1 and isinstance(arguments[0], (int, float)) and not isinstance(arguments[0], bool):
+        return Job(name, {}, _whole(arguments[0], "count"))
+    params: dict[str, Any] = {}
+    if len(arguments) % 2:
+        params["id"] = coerce(arguments.pop(0), _ENVELOPE_FIELDS["id"])
+    for key, value in zip(arguments[::2], arguments[1::2], strict=True):
+        if not isinstance(key, str):
+            raise BadRequest("after the id come pairs of a parameter's name and its value", field=str(key))
+        if key in params:
+            raise BadRequest(f"{key} is given twice", field=key)
+        params[key] = coerce(value, _field(key, fields))
+    return Job(name, params)
+
+
+def _draft_value(name: str, arguments: tuple[Any, ...], fields: Mapping[str, FieldInfo]) -> Any:
+    info = _field(name, fields)
+    if len(arguments) > 1 and info.type.startswith("list"):
+        return coerce(list(arguments), info)
+    if len(arguments) != 1:
+        raise BadRequest(f"{name} takes one value, not {len(arguments)}", field=name)
+    return coerce(arguments[0], info)
+
+
+def _field(name: str, fields: Mapping[str, FieldInfo]) -> FieldInfo:
+    info = fields.get(name)
+    if info is None:
+        raise BadRequest(f"there is no parameter {name!r}", field=name, limits={"fields": sorted(fields)})
+    return info
+
+
+def positional(verb: Verb, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """The parameters of a verb from arguments in order; what is left out keeps its default."""
+    if len(arguments) > len(verb.positional):
+        raise BadRequest(
+            f"{verb.osc} takes at most {len(verb.positional)} arguments, not {len(arguments)}",
+            limits={"arguments": list(verb.positional)},
+        )
+    fields = {info.name: info for info in verb.parameters}
+    return {name: coerce(value, fields[name]) for name, value in zip(verb.positional, arguments, strict=False)}
+
+
+def coerce(value: Any, info: FieldInfo) -> Any:
+    """An OSC argument as the type its field wants, where nothing is lost by it; else the value as it is.
+
+    Whether it is in range, and of the right type at last, is for the schema to say.
+    """
+    if info.type.startswith("list["):
+        return _list(value, info)
+    if info.type == "map":
+        return _json(value, info)
+    return _scalar(value, info.type)
+
+
+def _scalar(value: Any, kind: str) -> Any:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind == "int" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if kind == "float" and number:
+        return float(value)
+    if kind == "bool" and number and value in (0, 1):
+        return bool(value)
+    if kind == "str" and number and math.isfinite(value):
+        return str(int(value)) if float(value).is_integer() else str(value)
+    return value
+
+
+def _list(value: Any, info: FieldInfo) -> Any:
+    kind = info.type[len("list[") : -1]
+    if kind == "map":
+        return _json(value, info)
+    if isinstance(value, str):
+        words = [word.strip() for word in value.split(",") if word.strip()]
+        return [_number(word, kind) for word in words]
+    items = value if isinstance(value, list) else [value]
+    return [_scalar(item, kind) for item in items]
+
+
+def _number(word: str, kind: str) -> Any:
+    try:
+        return {"int": int, "float": float}.get(kind, str)(word)
+    except ValueError:
+        return word
+
+
+def _json(value: Any, info: FieldInfo) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, RecursionError):
+        raise BadRequest(f"{info.name} is no JSON", field=info.name, limits={"type": info.type}) from None
+
+
+def _whole(value: float, name: str) -> int:
+    if not float(value).is_integer() or value < 0:
+        raise BadRequest(f"{name} is a whole number", field=name)
+    return int(value)

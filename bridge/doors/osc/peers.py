@@ -1,0 +1,163 @@
+"""Who is at the other end of the OSC door: where answers go, what is being drafted, what is followed, for how long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bridge.core.views import Core, Event, EventKind
+from bridge.doors import limits
+from bridge.doors.following import ENDS, Follower
+from bridge.doors.osc import messages
+from bridge.doors.osc.drafts import Drafts
+
+Send = Callable[[bytes, bool], None]
+"""Sends a packet; the flag says that it may be dropped when the other side does not read."""
+
+
+class Peer:
+    """A place that answers go to. It is the `Caller` of what it asks for.
+
+    ``most`` bounds a packet in bytes (None on a stream).
+    """
+
+    door = "osc"
+
+    def __init__(self, core: Core, name: str, send: Send, *, local: bool, most: int | None) -> None:
+        self.name = name
+        self.local = local
+        self.drafts = Drafts()
+        self.lease_ends = 0.0
+        self._send = send
+        self._most = most
+        self._follower = Follower(core, name, self._tell)
+        self._own: dict[str, int] = {}  # jobs it asked for, with the last seq it heard
+
+    def say(self, outgoing: messages.Outgoing, *, droppable: bool = False) -> None:
+        """Send a message."""
+        address, arguments = outgoing
+        self._send(messages.encode(address, arguments, self._most), droppable)
+
+    def _tell(self, happened: Event) -> None:
+        if happened.kind in ENDS:
+            self._own.pop(happened.job, None)
+        elif happened.job in self._own:
+            self._own[happened.job] = happened.seq
+        outgoing = messages.event(happened)
+        if self._fits(happened):
+            self.say(outgoing, droppable=happened.kind is EventKind.PROGRESS)
+            return
+        address, arguments = outgoing
+        path = arguments[4]
+        self.say((address, [*arguments[:4], "", *arguments[5:]]))
+        sentence = (
+            f"the path of result {arguments[2]} of {happened.job} ({len(path)} characters) is too long for a datagram"
+        )
+        self.say(("/ace/error", [address, "too_large", "path", sentence + "; ask over TCP"]))
+
+    def _fits(self, happened: Event) -> bool:
+        """Whether a file's path, the one text that must not be shortened, fits into a packet."""
+        if self._most is None or happened.kind not in (EventKind.RESULT, EventKind.PREVIEW):
+            return True
+        address, arguments = messages.event(happened)
+        return len(messages.encode(address, arguments)) <= self._most
+
+    def follow(self, job: str, after: int) -> None:
+        """Send a job's events until it ends."""
+        self._own.setdefault(job, after)
+        self._follower.follow(job, after)
+
+    def follow_all(self, after: dict[str, int]) -> None:
+        """Send the events of all jobs."""
+        self._follower.follow_all(after)
+
+    def unfollow(self, jobs: list[str]) -> None:
+        """Send them no longer."""
+        self._follower.unfollow(jobs)
+
+    def lease(self, seconds: float) -> None:
+        """Register, or renew, for the events of all jobs."""
+        self.lease_ends = time.monotonic() + seconds
+        self.follow_all({})
+
+    def leave(self) -> None:
+        """Give the registration up; the jobs it asked for are followed on to their end."""
+        self.lease_ends = 0.0
+        self.unfollow([])
+        for job, seq in self._own.items():
+            self._follower.follow(job, seq)
+
+    def expire(self) -> bool:
+        """End a lease that ran out. Returns whether nothing holds the peer here any more."""
+        if self.lease_ends and time.monotonic() > self.lease_ends:
+            self.leave()
+        self.drafts.expire()
+        return not (self.lease_ends or self._follower.busy or len(self.drafts))
+
+    @property
+    def registered(self) -> bool:
+        """Whether it holds a lease."""
+        return bool(self.lease_ends)
+
+    def close(self) -> None:
+        """Follow nothing any more."""
+        self._follower.close()
+
+
+class Peers:
+    """The peers of the door by place (host, port, transport)."""
+
+    def __init__(self) -> None:
+        self._peers: dict[Any, Peer] = {}
+        self._ports: dict[Any, Any] = {}
+        self.refused = 0
+
+    def get(self, place: Any) -> Peer | None:
+        """The peer that a sender's answers go to: the place it registered, else its own; None when it is not known."""
+        return self._peers.get(self._ports.get(place, place))
+
+    def add(self, place: Any, peer: Peer) -> bool:
+        """Remember a peer. False when there are too many."""
+        if place not in self._peers and len(self._peers) >= limits.OSC_PEERS:
+            self.sweep()
+            if len(self._peers) >= limits.OSC_PEERS:
+                self.refused += 1
+                return False
+        self._peers[place] = peer
+        return True
+
+    def answer_at(self, sender: Any, place: Any) -> None:
+        """Answers to ``sender`` go to ``place`` as long as that is registered."""
+        self._ports[sender] = place
+
+    def listeners(self, host: str) -> list[Peer]:
+        """The registered peers of a host that listen on a port of their own choice."""
+        chosen = set(self._ports.values())
+        return [peer for place, peer in self._peers.items() if place in chosen and place[0] == host and peer.registered]
+
+    def registered(self) -> int:
+        """How many leases are held."""
+        return sum(peer.registered for peer in self._peers.values())
+
+    def sweep(self) -> None:
+        """Drop what has expired."""
+        for place, peer in list(self._peers.items()):
+            if peer.expire():
+                self.remove(place)
+        self._ports = {sender: place for sender, place in self._ports.items() if place in self._peers}
+
+    def remove(self, place: Any) -> None:
+        """Forget a peer."""
+        peer = self._peers.pop(place, None)
+        if peer is not None:
+            peer.close()
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def close(self) -> None:
+        """Forget everybody."""
+        for place in list(self._peers):
+            self.remove(place)
+        self._ports.clear()

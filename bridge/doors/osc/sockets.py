@@ -1,0 +1,177 @@
+"""The sockets of the OSC door: UDP datagrams and TCP streams, on one port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from typing import Any
+
+from acestep.api.errors import ProtocolError
+from bridge.doors import limits
+from bridge.doors.osc.door import OscDoor, Place
+from bridge.doors.osc.framing import Framer, frame
+from bridge.doors.osc.peers import Send
+
+log = logging.getLogger(__name__)
+
+
+class OscSockets:
+    """Opens the door at an address and port (0: a free one)."""
+
+    def __init__(self, door: OscDoor, host: str, port: int) -> None:
+        self.door = door
+        self._host = host
+        self._port = port
+        self._datagrams: dict[int, asyncio.DatagramTransport] = {}
+        self._servers: list[asyncio.Server] = []
+        self.connections = 0
+
+    async def open(self) -> dict[str, Any]:
+        """Listen. Returns host and ports as they stand in the connection file."""
+        udp = await self._open_udp(self._host, self._port)
+        tcp = await self._open_tcp(self._host, self._port or udp, spare=not self._port)
+        if self._host == "127.0.0.1" and socket.has_ipv6:  # programs that look up "localhost" may come this way
+            with contextlib.suppress(OSError):
+                await self._open_udp("::1", udp)
+                await self._open_tcp("::1", tcp, spare=False)
+        self.door.open(self._sender)
+        return {"host": self._host, "udp": udp, "tcp": tcp}
+
+    async def _open_udp(self, host: str, port: int) -> int:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, limits.OSC_RECEIVE_BUFFER)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((host, port))
+        except OSError:
+            sock.close()
+            raise
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self.door), sock=sock)
+        self._datagrams[family] = transport
+        return sock.getsockname()[1]
+
+    async def _open_tcp(self, host: str, port: int, *, spare: bool) -> int:
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(lambda: _Stream(self), host, port)
+        except OSError as failure:
+            if not spare or failure.errno != errno.EADDRINUSE:
+                raise
+            server = await loop.create_server(lambda: _Stream(self), host, 0)
+        self._servers.append(server)
+        return server.sockets[0].getsockname()[1]
+
+    def _sender(self, place: Place) -> Send:
+        family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
+        return _datagram_sender(self.door, self._datagrams[family], (place[0], place[1]))
+
+    async def close(self) -> None:
+        """Stop listening and close every connection."""
+        self.door.close()
+        for server in self._servers:
+            server.close()
+            server.close_clients() if hasattr(server, "close_clients") else None
+        for transport in self._datagrams.values():
+            transport.close()
+
+
+def _datagram_sender(door: OscDoor, transport: asyncio.DatagramTransport, address: tuple[Any, ...]) -> Send:
+    def send(packet: bytes, droppable: bool) -> None:
+        if transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > limits.OSC_SEND_BUFFER * (1 if droppable else 4):
+            door.counters.dropped += 1
+            return
+        transport.sendto(packet, address)
+
+    return send
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    """One UDP socket."""
+
+    def __init__(self, door: OscDoor) -> None:
+        self._door = door
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        host, port = addr[0], addr[1]
+        if not self._door.allowed(host) or self._transport is None:
+            return
+        self._door.take(data, (host, port, "udp"), _datagram_sender(self._door, self._transport, addr))
+
+    def error_received(self, exc: Exception) -> None:
+        """A receiver is gone (ICMP); its lease will run out by itself."""
+
+
+class _Stream(asyncio.Protocol):
+    """One TCP connection."""
+
+    def __init__(self, sockets: OscSockets) -> None:
+        self._sockets = sockets
+        self._door = sockets.door
+        self._framer = Framer()
+        self._transport: asyncio.Transport | None = None
+        self._place: Place = ("", 0, "tcp")
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._sockets.connections += 1
+        peer = transport.get_extra_info("peername")
+        self._place = (peer[0], peer[1], "tcp") if peer else self._place
+        if self._sockets.connections > limits.CONNECTIONS or not self._door.allowed(self._place[0]):
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            packets = self._framer.feed(data)
+        except ProtocolError as failure:
+            log.info("OSC connection from %s:%s closed: %s", *self._place[:2], failure.message)
+            self._door.counters.malformed += 1
+            self._abort()
+            return
+        for packet in packets:
+            self._door.take(packet, self._place, self._send)
+        self._watch(progress=bool(packets))
+
+    def _watch(self, progress: bool) -> None:
+        """Give a frame that has begun its time, and no more."""
+        if self._deadline is not None and (progress or not self._framer.unfinished):
+            self._deadline.cancel()
+            self._deadline = None
+        if self._framer.unfinished and self._deadline is None:
+            self._deadline = asyncio.get_running_loop().call_later(limits.FRAME_SECONDS, self._abort)
+
+    def _send(self, packet: bytes, droppable: bool) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        waiting = transport.get_write_buffer_size()
+        if waiting > limits.OSC_SEND_BUFFER and droppable:
+            self._door.counters.dropped += 1
+        elif waiting > 4 * limits.OSC_SEND_BUFFER:
+            log.warning("OSC client %s:%s does not read; closed", *self._place[:2])
+            self._abort()
+        else:
+            transport.write(frame(packet, self._framer.mode or "length"))
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._sockets.connections -= 1
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._door.gone(self._place)
