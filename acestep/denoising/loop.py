@@ -96,14 +96,17 @@ def inside_mask(x: Tensor, region: tuple[int, int]) -> Tensor:
 
 
 def blend(x: Tensor, edit: Edit) -> Tensor:
-    """The source outside the region, with ramps ``k / (n + 1)`` over ``edit.blend`` frames beyond each edge."""
+    """The source outside the region, with ramps ``k / (n + 1)`` over n = ``edit.blend`` frames beyond each edge (fewer where
+    the clip ends sooner)."""
     if edit.blend <= 0:
         return x
-    frames = torch.arange(x.shape[1], device=x.device)
     start, end = edit.region
-    distance = torch.maximum(start - frames, frames - end + 1).clamp_min(0)
-    share = (1 - distance / (edit.blend + 1)).clamp_min(0)[None, :, None]
-    return share * x + (1 - share) * edit.source.to(x)
+    share = torch.zeros(x.shape[1], device=x.device)
+    share[start:end] = 1
+    before, after = min(edit.blend, start), min(edit.blend, x.shape[1] - end)
+    share[start - before : start] = torch.linspace(0, 1, before + 2, device=x.device)[1:-1]
+    share[end : end + after] = torch.linspace(1, 0, after + 2, device=x.device)[1:-1]
+    return torch.lerp(edit.source.to(x).expand_as(x), x, share[None, :, None])
 
 
 def check_finite(x: Tensor) -> None:

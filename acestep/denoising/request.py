@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from acestep.api.sampling import Sampler
 from acestep.denoising.noise import Noise
+from acestep.networks.dit import Dit
 
 
 class Guidance(Protocol):
@@ -112,3 +113,18 @@ class Denoising:
     def steps(self) -> int:
         """Number of steps of the whole run, also when it is resumed in the middle."""
         return len(self.times) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelRun:
+    """What a stage's own tensor code gets instead of the loop (`Plan.kernel`): ``kernel(run) -> latents [B, T, 64]``.
+
+    ``denoising`` is the run as the loop would do it; ``encode(caption, lyrics)`` gives encoder states [1, L, H_enc] for further
+    texts, with everything else of the prompt as it is.
+    """
+
+    dit: Dit
+    null_condition: Tensor
+    denoising: Denoising
+    options: Mapping[str, float | int | str]
+    encode: Callable[[str, str], Tensor]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -61,13 +62,9 @@ class GuidedVelocity:
     def _guide(self, x: Tensor, t: float, corrector: bool) -> Tensor:
         settings, context = self._request.guidance, self._branch.context
         if not self._methods or not settings.low <= t <= settings.high:
-            return self._dit.velocity(x, t, context, [self._condition])[0].to(x.device)
-        cond, uncond = (v.to(x.device) for v in self._dit.velocity(x, t, context, [self._condition, self._null]))
-        items = [
-            method.combine(cond[i : i + 1], uncond[i : i + 1], x[i : i + 1], t, corrector)
-            for i, method in enumerate(self._methods)
-        ]
-        return items[0] if len(items) == 1 else torch.cat(items)
+            return self._dit.velocity(x, t, context, [self._condition])[0]
+        cond, uncond = self._dit.velocity(x, t, context, [self._condition, self._null])
+        return combine(self._methods, cond, uncond, x, t, corrector)
 
     def _limit(self, velocity: Tensor, x: Tensor) -> Tensor:
         """Per item: no velocity longer than ``velocity_limit`` times the latent."""
@@ -96,3 +93,10 @@ class GuidedVelocity:
         for method, state in zip(self._methods, guidance, strict=True):
             method.restore(state)
         self._average = velocity
+
+
+def combine(methods: Sequence[Guidance], cond: Tensor, uncond: Tensor, x: Tensor, t: float, corrector: bool) -> Tensor:
+    """Guided velocity [B, T, 64], each item by its own method (momentum is per item)."""
+    rows = [slice(i, i + 1) for i in range(len(methods))]
+    guided = [method.combine(cond[i], uncond[i], x[i], t, corrector) for method, i in zip(methods, rows, strict=True)]
+    return guided[0] if len(guided) == 1 else torch.cat(guided)

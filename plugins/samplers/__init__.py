@@ -20,7 +20,8 @@ SAMPLERS = (
     SamplerSpec(name="pingpong", run=sde, summary="The same full re-noising as sde, under the name known elsewhere.", order=0,
                 stochastic=True, aliases=("lcm", "consistency")),
     SamplerSpec(name="dpmpp_2m_sde", run=dpmpp_2m_sde, summary="Second order with fresh noise at every step.", order=0,
-                stochastic=True, aliases=("dpm++_2m_sde", "dpmpp_2m_sde_gpu", "dpmpp_sde", "dpmpp_3m_sde", "dpmpp_2s_ancestral", "er_sde")),
+                stochastic=True, aliases=("dpm++_2m_sde", "dpmpp_2m_sde_gpu", "dpmpp_sde", "dpmpp_3m_sde",
+                         "dpmpp_2s_ancestral", "er_sde")),
 )  # fmt: skip
 """Aliases are names that users know from ComfyUI; one that has no exact counterpart maps to the nearest, and results say so."""
 
