@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 OURS = ("acestep", "bridge", "plugins")
@@ -28,5 +27,7 @@ def foreign_acestep(root: Path | None = None) -> str:
 
 def foreign_distributions() -> list[tuple[str, str]]:
     """Pairs of a module name of ours and another installed distribution that brings a module of that name."""
+    from importlib.metadata import packages_distributions  # slow to import, and every command imports this module
+
     providers = packages_distributions()
     return [(name, other) for name in OURS for other in sorted(set(providers.get(name, ())) - {DISTRIBUTION})]

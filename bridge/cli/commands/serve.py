@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from acestep.api.errors import Unavailable
@@ -40,8 +41,9 @@ def _option(info: FieldInfo) -> dict[str, Any]:
 
 def _serve(options: argparse.Namespace) -> int:
     from bridge.daemon import main
+    from bridge.settings import resolve
 
-    return main(given_settings(options), options.config)
+    return main(resolve(given_settings(options), config=Path(options.config) if options.config else None))
 
 
 def given_settings(options: argparse.Namespace) -> dict[str, Any]:
