@@ -27,8 +27,9 @@ def window(first, last, context, timeline_end=None):
 def in_file(clip, first, last):
     """A region of the timeline (s) inside an untouched file: ``(cut, None)`` or ``(None, code)``.
 
-    ``clip`` is ``{position, length, offset (s), rate, frames}``, played at normal speed, nothing reversed or looped. The cut has the region and the
-    clip's span in the file's own samples, and ``lead``, the seconds by which the span's first sample comes before the clip.
+    ``clip`` is ``{position, length, offset (s), rate, frames}``, played at normal speed, nothing reversed or looped. The cut has
+    the region and the clip's span in the file's own samples, and ``lead``, the seconds by which the span's first sample comes
+    before the clip.
     """
     rate = clip["rate"]
     start = max(first, clip["position"])

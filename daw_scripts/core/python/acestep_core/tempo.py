@@ -1,6 +1,7 @@
 """Tempo and metre of a region, from the host's tempo map. Times are project seconds, tempo is quarter notes a minute.
 
-A segment is ``{start, bpm, num, den, ramp_to?}``: it lasts until the next one; ``ramp_to`` is its tempo at the end of a linear ramp.
+A segment is ``{start, bpm, num, den, ramp_to?}``: it lasts until the next one; ``ramp_to`` is its tempo at
+the end of a linear ramp.
 """
 
 import math

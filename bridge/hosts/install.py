@@ -1,0 +1,78 @@
+"""`acestep-bridge install-scripts`: build a host's scripts and write them where the host looks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import NotFound, OutputUnwritable, UnknownName
+from bridge.hosts import ardour
+from bridge.hosts.bundle import shared_data
+from bridge.launch import SAFE_PATH
+from bridge.paths import Paths
+from bridge.shipped import shipped
+
+
+class Installed(msgspec.Struct, frozen=True):
+    """What was (or, in a dry run, would be) written, and what the user does next."""
+
+    host: str
+    files: tuple[Path, ...]
+    next_steps: tuple[str, ...]
+
+
+def install(host: str, target: Path | None = None, dry_run: bool = False) -> Installed:
+    """Install the scripts of a host (one of `HOSTS`), into its own folder or ``target``.
+
+    Raises `UnknownName` for another host, `NotFound` when the host's folder is not there, `OutputUnwritable` when it cannot be
+    written.
+    """
+    if host not in HOSTS:
+        raise UnknownName(f"there are no scripts for {host!r}", field="host", limits={"choices": sorted(HOSTS)})
+    scripts = shipped("daw_scripts")
+    data = shared_data(scripts, Paths.of().home, [sys.executable, *SAFE_PATH, "-m", "bridge.cli", "serve"])
+    files, steps = HOSTS[host](scripts, data, target)
+    if not dry_run:
+        _write(files)
+    return Installed(host, tuple(files), steps)
+
+
+def _write(files: Mapping[Path, str | bytes]) -> None:
+    for path, content in files.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        except OSError as failure:
+            raise OutputUnwritable(f"{path} cannot be written: {failure.strerror}", field="target") from failure
+
+
+Built = tuple[dict[Path, str | bytes], tuple[str, ...]]
+
+
+def _ardour(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Built:
+    folders = [target] if target is not None else ardour.config_folders()
+    if not folders:
+        raise NotFound(
+            "no Ardour 7 or later was ever started by this user; start it once, or name its folder", field="target"
+        )
+    built = ardour.build(scripts, data)
+    files: dict[Path, str | bytes] = {}
+    for folder in folders:
+        files.update({folder / "scripts" / name: text for name, text in built.items()})
+        registry = folder / "ui_scripts"
+        known = registry.read_text("utf-8") if registry.is_file() else ""
+        files[registry] = ardour.register(known, built, "".join(filter(str.isdigit, folder.name)))
+    steps = (
+        "Close Ardour before installing, or its list of scripts is overwritten when it quits.",
+        "Start Ardour: the actions stand under Edit > Lua Scripts; give them keys under Window > Keyboard Shortcuts.",
+        "Ardour 8 and later: add the script 'ACE-Step: place results' once under Edit > Lua Scripts > Script Manager > Callbacks.",
+    )
+    return files, steps
+
+
+HOSTS: dict[str, Callable[[Path, Mapping[str, Any], Path | None], Built]] = {"ardour": _ardour}
+"""Host -> how its files are made."""

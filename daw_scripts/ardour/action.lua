@@ -1,0 +1,135 @@
+-- One action from the key press to the submitted jobs. Results come later, by the hook (placing.lua).
+
+local import, data = ...
+local json, exchange, files, choices = import("json"), import("exchange"), import("files"), import("choices")
+local requests, tempo, placement, forms = import("requests"), import("tempo"), import("placement"), import("forms")
+local host, audio, form, daemon = import("host"), import("audio"), import("form"), import("daemon")
+local jobs_view = import("jobs_view")
+
+local action = {}
+
+local CONTEXT_SECONDS = 10
+local CURSOR_SECONDS = 30
+
+local function tell(facts)
+  host.tell(requests.sentence(data.messages, facts))
+end
+
+-- What the host knows before any audio is touched.
+local function find_situation(wanted)
+  local rate, selection = Session:nominal_sample_rate(), host.selection()
+  local situation = { rate = rate, saved = true, start = selection.first, ["end"] = selection.last, midi_only = selection.midi_only }
+  if wanted.needs == "position" and not situation.start then
+    situation.start, situation["end"] = host.cursor(), host.cursor()
+  end
+  return situation, selection.tracks
+end
+
+local function plan_tempo(situation, choice)
+  local first, last = situation.start, situation["end"]
+  if last <= first then last = first + CURSOR_SECONDS * situation.rate end
+  local segments = host.segments(first, last)
+  if #segments > 16 and choice == "split" then choice = "average" end -- a ramp has no segments to split at
+  return tempo.plan(segments, first / situation.rate, last / situation.rate, choice)
+end
+
+local TEMPO_ROW = { name = "tempo_changes", label = "Tempo changes inside", kind = "choice", choices = { "average", "split", "refuse" },
+                    value = "average", element = "str" }
+
+local function fill_in(wanted, operation, situation, store)
+  local last = choices.of(store, wanted.operation)
+  local rows = {}
+  if #wanted.ask > 0 then rows = forms.rows(operation.fields, wanted.ask, last, wanted.each) end
+  if not plan_tempo(situation, "refuse") then rows[#rows + 1] = TEMPO_ROW end
+  if #wanted.ask == 0 then return last end
+  local values = form.ask("ACE-Step: " .. wanted.title, rows, host.tell)
+  if values then choices.keep(store, wanted.operation, values) end
+  return values
+end
+
+-- The window of audio that is sent: region and context, inside what the track holds.
+local function find_window(wanted, situation, track)
+  local first, last = situation.start, situation["end"]
+  if wanted.audio ~= "target" then
+    return placement.window(first, last, CONTEXT_SECONDS * situation.rate)
+  end
+  local begin, finish = audio.extent(track)
+  if not begin or (not wanted.outside and (finish <= first or begin >= last)) then return nil end
+  local window = placement.window(first, last, CONTEXT_SECONDS * situation.rate, finish)
+  if wanted.outside then
+    window.from, window.to = math.max(window.from, begin), math.min(window.to, finish)
+    window.start, window["end"] = first - window.from, last - window.from
+  end
+  return window
+end
+
+local function render(wanted, situation, track, id)
+  local window = find_window(wanted, situation, track)
+  if not window then return nil, { code = "nothing_there" } end
+  local path = host.folder() .. "/context/" .. id .. ".wav"
+  local done, why
+  if wanted.audio == "target" then
+    done, why = audio.write_track(track, path, window.from, window.to)
+  else
+    local without = {}
+    if wanted.audio == "others" and track then without[track:to_stateful():id():to_s()] = true end
+    done, why = audio.write_mix(path, window.from, window.to, without, id)
+  end
+  if not done then return nil, { code = why } end
+  return { path = path, rate = situation.rate, start = window.start, ["end"] = window["end"], origin = window.from }
+end
+
+local function submit(wanted, situation, wishes, values, fields, track)
+  local id = exchange.name(host.NAME, host.clock())
+  situation.track = track and track:to_stateful():id():to_s() or nil
+  situation.source = nil
+  if wanted.audio ~= "none" then
+    local source, refused = render(wanted, situation, track, id)
+    if not source then return tell(refused) end
+    situation.source = source
+  end
+  local journal = exchange.journal(host.folder() .. "/pending.json")
+  for index, job in ipairs(requests.jobs(wanted, situation, wishes, values, fields)) do
+    local name = string.format("%s-%d", id, index)
+    local pending = requests.pending(name, wanted, situation, job)
+    pending.context = situation.source and situation.source.path or nil
+    journal.add(pending)
+    exchange.send(data.spool, name, "job.submit", { operation = job.operation, params = job.params })
+  end
+end
+
+local function run_submit(wanted)
+  local situation, tracks = find_situation(wanted)
+  local refused = requests.refusal(wanted, situation)
+  if refused then return tell(refused) end
+  if wanted.audio ~= "none" and #tracks == 0 then return tell({ code = "nothing_there" }) end
+  if not host.prepare(files) then return tell({ code = "readonly_media_folder", path = Session:path() }) end
+  if not daemon.ready() then return end
+  local operation = daemon.describe(wanted.operation)
+  if not operation then return tell({ code = "no_operation", operation = wanted.operation }) end
+  local values = fill_in(wanted, operation, situation, host.folder() .. "/choices.json")
+  if not values then return end
+  local wishes, changes = plan_tempo(situation, values.tempo_changes or "average")
+  if not wishes then return tell({ code = changes }) end
+  values.tempo_changes = nil
+  if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return tell({ code = "no_tracks" }) end
+  if wanted.audio == "target" then
+    for _, track in ipairs(tracks) do submit(wanted, situation, wishes, values, operation.fields, track) end
+  else
+    submit(wanted, situation, wishes, values, operation.fields, tracks[1])
+  end
+end
+
+local CONTROLS = {
+  queue = function() jobs_view.show() end,
+  cancel = function() jobs_view.cancel_newest() end,
+}
+
+--- Run the action of a name.
+function action.run(name)
+  local wanted = requests.action(data.actions, name)
+  if CONTROLS[name] then return CONTROLS[name]() end
+  run_submit(wanted)
+end
+
+return action

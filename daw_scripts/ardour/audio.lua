@@ -1,0 +1,125 @@
+-- Audio out of Ardour as a WAV file, and WAV files into it.
+
+local import = ...
+local wav = import("wav")
+
+local audio = {}
+
+local BLOCK = 8192
+
+--- Where a track's audio begins and ends, in samples; nil when it has none.
+function audio.extent(track)
+  local first, last
+  for region in track:playlist():region_list():iter() do
+    local from, to = region:position():samples(), (region:position() + region:length()):samples()
+    first, last = math.min(first or from, from), math.max(last or to, to)
+  end
+  return first, last
+end
+
+local function channels_of(track)
+  local count = 1
+  for region in track:playlist():region_list():iter() do
+    local region_audio = region:to_audioregion()
+    if not region_audio:isnil() then count = math.max(count, region_audio:n_channels()) end
+  end
+  return math.min(2, count)
+end
+
+local function interleave(buffers, count)
+  if #buffers == 1 then return buffers[1] end
+  local mixed = {}
+  for index = 1, count do
+    mixed[2 * index - 1], mixed[2 * index] = buffers[1][index], buffers[2][index]
+  end
+  return mixed
+end
+
+-- Read [first, last) block by block: `read(channel, at, count)` gives a list of samples.
+local function write(path, channels, first, last, read)
+  local file, why = wav.open(path, Session:nominal_sample_rate(), channels, last - first)
+  if not file then return nil, why end
+  for at = first, last - 1, BLOCK do
+    local count = math.min(BLOCK, last - at)
+    local buffers = {}
+    for channel = 0, channels - 1 do buffers[channel + 1] = read(channel, at, count) end
+    file.write(interleave(buffers, count), count * channels)
+  end
+  file.close()
+  return true
+end
+
+--- The track's own audio (regions with their gains and fades, before plug-ins) as a float WAV.
+function audio.write_track(track, path, first, last)
+  local playlist = track:playlist():to_audioplaylist()
+  local memory = ARDOUR.DSP.DspShm(3 * BLOCK)
+  return write(path, channels_of(track), first, last, function(channel, at, count)
+    -- The buffers are bare pointers: only `memory`, held by this function, keeps them alive.
+    playlist:read(memory:to_float(0), memory:to_float(BLOCK), memory:to_float(2 * BLOCK), Temporal.timepos_t(at),
+      Temporal.timecnt_t(count), channel)
+    return memory:to_float(0):get_table(count)
+  end)
+end
+
+-- A track's sound after its plug-ins and fader, as something readable; nil for a silent one.
+local function bounced(track, first, last, name)
+  local region = track:bounce_range(first, last, ARDOUR.InterThreadInfo(), track:main_outs(), false, name)
+  if region:isnil() then return nil end
+  return region:to_audioregion()
+end
+
+--- What is heard: the sum of all audible tracks but `without` (ids), after plug-ins and faders, before buses, as a float WAV.
+function audio.write_mix(path, first, last, without, name)
+  local parts = {}
+  for route in Session:get_tracks():iter() do
+    local track = route:to_track()
+    local id = track:to_stateful():id():to_s()
+    if not without[id] and not track:muted() and not track:to_audio_track():isnil() then
+      parts[#parts + 1] = bounced(track, first, last, name .. "-" .. id)
+    end
+  end
+  if #parts == 0 then return nil, "nothing_there" end
+  local memory = ARDOUR.DSP.DspShm(BLOCK)
+  return write(path, 2, first, last, function(channel, at, count)
+    local sum
+    for _, part in ipairs(parts) do
+      part:to_readable():read(memory:to_float(0), at - first, count, math.min(channel, part:n_channels() - 1))
+      local values = memory:to_float(0):get_table(count)
+      if sum then
+        for index = 1, count do sum[index] = sum[index] + values[index] end
+      else
+        sum = values
+      end
+    end
+    return sum
+  end)
+end
+
+local function region_ids(track)
+  local ids = {}
+  for region in track:playlist():region_list():iter() do ids[region:to_stateful():id():to_s()] = true end
+  return ids
+end
+
+--- Put a WAV on a track at an exact sample, as a region above what is there. The file is copied into the session; its name must be new
+-- to the session, or Ardour asks a question. One undo step.
+function audio.import(path, track, position)
+  local known = region_ids(track)
+  local names = C.StringVector()
+  names:push_back(path)
+  Editor:do_import(names, Editing.ImportMergeFiles, Editing.ImportToTrack, ARDOUR.SrcQuality.SrcBest,
+    ARDOUR.MidiTrackNameSource.SMFTrackName, ARDOUR.MidiTempoMapDisposition.SMFTempoIgnore, Temporal.timepos_t(position),
+    ARDOUR.PluginInfo(), track, false)
+  for region in track:playlist():region_list():iter() do
+    if not known[region:to_stateful():id():to_s()] then return region end
+  end
+  return nil
+end
+
+--- A new audio track.
+function audio.new_track(name, channels)
+  local made = Session:new_audio_track(channels, 2, nil, 1, name, ARDOUR.PresentationInfo.max_order, ARDOUR.TrackMode.Normal, true)
+  for track in made:iter() do return track:to_track() end
+end
+
+return audio

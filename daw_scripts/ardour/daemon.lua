@@ -1,0 +1,63 @@
+-- The daemon as an action sees it: there, of the right version, and what it offers. Answers come within a fraction of a second.
+
+local import, data = ...
+local exchange, requests = import("exchange"), import("requests")
+local host = import("host")
+
+local daemon = {}
+
+local PATIENCE = 3.0
+local START_PATIENCE = 15.0
+
+--- Ask and wait; the answer, or nil and the error (nil when nobody answered).
+function daemon.call(method, params, patience)
+  local name = exchange.name(host.NAME, host.clock())
+  if not exchange.send(data.spool, name, method, params) then return nil end
+  local until_when = host.clock() + (patience or PATIENCE)
+  while host.clock() < until_when do
+    local status = exchange.look(data.spool, name)
+    if status and status.ended then
+      exchange.forget(data.spool, name)
+      return status.answer, status.error
+    end
+    host.sleep(0.02)
+  end
+  exchange.withdraw(data.spool, name)
+  return nil
+end
+
+local function tell(facts)
+  host.tell(requests.sentence(data.messages, facts))
+end
+
+--- Whether a daemon of the right version answers; offers to start one, and says what is wrong otherwise.
+function daemon.ready()
+  local answer = daemon.call("version", {})
+  if not answer then
+    local command = table.concat(data.program, " ")
+    local sentence = requests.sentence(data.messages, { code = "daemon_not_running", command = command })
+    if #data.program == 0 or not host.ask(sentence .. "\n\nStart it now?") then return false end
+    host.start(data.program)
+    answer = daemon.call("version", {}, START_PATIENCE)
+    if not answer then
+      tell({ code = "no_answer", seconds = math.floor(START_PATIENCE) })
+      return false
+    end
+  end
+  local mismatch = exchange.mismatch(answer, host.NAME)
+  if mismatch then tell(mismatch) end
+  return mismatch == nil
+end
+
+--- What the daemon says about one operation, or nil when it has none of that name.
+function daemon.describe(operation)
+  local answer = daemon.call("describe", { operation = operation })
+  if type(answer) ~= "table" then return nil end
+  local list = answer.operations or answer
+  for _, found in ipairs(list) do
+    if found.name == operation then return found end
+  end
+  return nil
+end
+
+return daemon

@@ -1,0 +1,156 @@
+-- All that is asked of Ardour: session, selection, tempo, dialogs. Ardour 7 and later.
+
+local host = {}
+
+host.NAME = "ardour"
+
+--- Folder of ours inside the session.
+function host.folder()
+  return Session:path() .. "/acestep-bridge"
+end
+
+--- Make the folders of ours; true unless the session folder is read-only.
+function host.prepare(files)
+  if not files.writable(Session:path()) then return false end
+  for _, name in ipairs({ "", "/context" }) do
+    if not ARDOUR.LuaAPI.file_test(host.folder() .. name, ARDOUR.LuaAPI.FileTest.IsDir) then
+      os.execute('mkdir "' .. (host.folder() .. name):gsub('(["\\$`])', "\\%1") .. '"')
+    end
+  end
+  return true
+end
+
+local function audio_tracks(routes)
+  local tracks = {}
+  for route in routes:iter() do
+    local track = route:to_track()
+    if not track:isnil() and not track:to_audio_track():isnil() then tracks[#tracks + 1] = track end
+  end
+  return tracks
+end
+
+local function has_midi(routes)
+  for route in routes:iter() do
+    local track = route:to_track()
+    if not track:isnil() and not track:to_midi_track():isnil() then return true end
+  end
+  return false
+end
+
+--- The track a region lies on, or nil.
+local function track_of(region)
+  for route in Session:get_tracks():iter() do
+    local track = route:to_track()
+    if not track:playlist():region_by_id(region:to_stateful():id()):isnil() then return track end
+  end
+  return nil
+end
+
+local function add_once(tracks, track)
+  for _, known in ipairs(tracks) do
+    if known:to_stateful():id():to_s() == track:to_stateful():id():to_s() then return end
+  end
+  tracks[#tracks + 1] = track
+end
+
+--- What the user has selected: {first, last (samples), tracks, midi_only}; first is nil without a selection.
+-- A time range counts before selected regions.
+function host.selection()
+  local selection = Editor:get_selection()
+  local found = { tracks = audio_tracks(selection.tracks:routelist()) }
+  found.midi_only = #found.tracks == 0 and has_midi(selection.tracks:routelist())
+  if not selection.time:empty() then
+    found.first, found.last = selection.time:start_sample(), selection.time:end_sample()
+  end
+  for region in selection.regions:regionlist():iter() do
+    local track = track_of(region)
+    if track and track:to_audio_track():isnil() then
+      found.midi_only = #found.tracks == 0
+    elseif track then
+      add_once(found.tracks, track)
+      found.midi_only = false
+    end
+    if selection.time:empty() then
+      local first, last = region:position():samples(), (region:position() + region:length()):samples()
+      found.first = math.min(found.first or first, first)
+      found.last = math.max(found.last or last, last)
+    end
+  end
+  return found
+end
+
+--- The cursor: the playhead.
+function host.cursor()
+  return Session:transport_sample()
+end
+
+local function tempo_at(map, sample)
+  local position = Temporal.timepos_t(sample)
+  local meter = map:meter_at(position)
+  return { bpm = map:quarters_per_minute_at(position), num = meter:divisions_per_bar(), den = meter:note_value() }
+end
+
+local function same(a, b)
+  return math.abs(a.bpm - b.bpm) < 1e-6 and a.num == b.num and a.den == b.den
+end
+
+local PROBES = 64
+
+--- The tempo map between two samples as the core's segments. Ardour 7 does not list its tempo points to scripts, so
+-- it is probed, and each change is then found to the sample.
+function host.segments(first, last)
+  local map, rate = Temporal.TempoMap.read(), Session:nominal_sample_rate()
+  local before, before_at = tempo_at(map, first), first
+  local segments = { { start = first / rate, bpm = before.bpm, num = before.num, den = before.den } }
+  for probe = 1, PROBES do
+    local at = first + (last - 1 - first) * probe // PROBES
+    local here = tempo_at(map, at)
+    if not same(here, before) then
+      local low, high = before_at, at
+      while high - low > 1 do
+        local middle = (low + high) // 2
+        if same(tempo_at(map, middle), before) then low = middle else high = middle end
+      end
+      here = tempo_at(map, at)
+      segments[#segments + 1] = { start = high / rate, bpm = here.bpm, num = here.num, den = here.den }
+    end
+    before, before_at = here, at
+  end
+  return segments
+end
+
+--- A sentence for the user.
+function host.tell(sentence)
+  LuaDialog.Message("ACE-Step", sentence, LuaDialog.MessageType.Info, LuaDialog.ButtonType.Close):run()
+end
+
+--- A yes-or-no question.
+function host.ask(sentence)
+  local answer = LuaDialog.Message("ACE-Step", sentence, LuaDialog.MessageType.Question, LuaDialog.ButtonType.Yes_No):run()
+  return answer == LuaDialog.Response.Yes
+end
+
+--- Start a program with its arguments, without waiting.
+function host.start(words)
+  os.forkexec(table.unpack(words))
+end
+
+--- Sleep for some seconds (the window does not redraw meanwhile).
+function host.sleep(seconds)
+  ARDOUR.LuaAPI.usleep(math.floor(seconds * 1e6))
+end
+
+--- A clock in seconds.
+function host.clock()
+  return ARDOUR.LuaAPI.monotonic_time() / 1e6
+end
+
+--- The track of an id, or nil.
+function host.track(id)
+  for route in Session:get_tracks():iter() do
+    if route:to_stateful():id():to_s() == id then return route:to_track() end
+  end
+  return nil
+end
+
+return host

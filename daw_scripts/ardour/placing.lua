@@ -1,0 +1,89 @@
+-- Results onto the timeline: called by the timer hook about ten times a second, cheap when nothing waits.
+
+local import, data = ...
+local exchange, files, results, requests, json = import("exchange"), import("files"), import("results"), import("requests"), import("json")
+local host, audio = import("host"), import("audio")
+
+local placing = {}
+
+local busy = false
+
+local function place_takes(pending, list)
+  local track = host.track(pending.track)
+  if not track then
+    host.tell(requests.sentence(data.messages, { code = "track_gone" }))
+    track = audio.new_track(pending.title, 2)
+  end
+  for index = #list, 1, -1 do -- the first variant ends on top
+    local region = audio.import(list[index].imported, track, list[index].position)
+    if region then
+      region:set_name(list[index].name)
+      region:to_audioregion():set_fade_in_active(false) -- the file's own ends are the crossfade
+      region:to_audioregion():set_fade_out_active(false)
+    end
+  end
+end
+
+local function place_tracks(list)
+  for _, place in ipairs(list) do
+    local region = audio.import(place.imported, audio.new_track(place.track_name, 2), place.position)
+    if region then region:set_name(place.name) end
+  end
+end
+
+-- Unique names, so that Ardour's import never asks whether to use an existing source.
+local function fetch(list)
+  for _, place in ipairs(list) do
+    place.imported = host.folder() .. "/" .. place.copy
+    local done, why = files.copy(place.path, place.imported)
+    if not done then return nil, why end
+  end
+  return true
+end
+
+local function place(pending, job)
+  local list = results.placements(pending, job)
+  local fetched, why = fetch(list)
+  if not fetched then return why end
+  if pending.place == "take" then place_takes(pending, list) else place_tracks(list) end
+  for _, landed in ipairs(list) do os.remove(landed.imported) end -- the session has its own copy now
+  files.write(host.folder() .. "/" .. pending.id .. ".recipe.json", json.encode(job.request or {}))
+end
+
+-- Several jobs may read the same rendered audio; the last one out removes it.
+local function drop_context(pending, journal)
+  for _, other in ipairs(journal.read()) do
+    if other.context == pending.context then return end
+  end
+  os.remove(pending.context)
+end
+
+local function finish(pending, status)
+  local journal = exchange.journal(host.folder() .. "/pending.json")
+  journal.remove(pending.id) -- first, so that a failure is never repeated for ever
+  local problem = status.error and status.error.message
+  if not problem and status.job.state == "done" then
+    problem = place(pending, status.job)
+  elseif not problem and status.job.state ~= "cancelled" then
+    problem = status.job.error and status.job.error ~= json.null and status.job.error.message or status.job.state
+  end
+  if pending.context then drop_context(pending, journal) end
+  exchange.forget(data.spool, pending.id)
+  if problem then host.tell(pending.title .. ": " .. problem) end
+end
+
+--- Look at every waiting job of this session and place those that have ended.
+function placing.tick()
+  if busy or Session:actively_recording() then return end
+  busy = true
+  local ok, why = pcall(function()
+    for _, pending in ipairs(exchange.journal(host.folder() .. "/pending.json").read()) do
+      local status = exchange.look(data.spool, pending.id)
+      if status and status.ended then finish(pending, status) end
+    end
+  end)
+  busy = false
+  if not ok then print("acestep-bridge: " .. tostring(why)) end
+end
+
+return placing

@@ -1,0 +1,259 @@
+"""Ardour as a test subject: sessions made from text, the real program on a hidden screen, its own OSC to drive it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import soundfile
+from pythonosc.osc_message_builder import OscMessageBuilder
+
+SUPERCLOCK = 282_240_000
+"""Ardour's own time unit: ticks a second."""
+
+CONFIG = """<?xml version="1.0" encoding="UTF-8"?>
+<Ardour><Config>
+<Option name="try-autostart-engine" value="1"/><Option name="hide-dummy-backend" value="0"/>
+<Option name="discover-plugins-on-start" value="0"/>
+</Config><Extra><AudioMIDISetup><EngineStates>
+<State backend="None (Dummy)" driver="Normal Speed" device="Silence" input-device="" output-device="" sample-rate="48000"
+ buffer-size="1024" n-periods="0" input-latency="0" output-latency="0" lm-input="" lm-output="" active="1"
+ use-buffered-io="0" midi-option="No MIDI I/O" lru="1"><MIDIDevices/></State>
+</EngineStates></AudioMIDISetup></Extra></Ardour>
+"""
+
+MAKE_SESSION = """
+Session = create_session(arg[1], arg[2], 48000)
+for name in arg[3]:gmatch("[^,]+") do
+  Session:new_audio_track(2, 2, nil, 1, name, ARDOUR.PresentationInfo.max_order, ARDOUR.TrackMode.Normal, true)
+end
+local map = Temporal.TempoMap.fetch_writable()
+map:set_tempo(Temporal.Tempo(tonumber(arg[4]), tonumber(arg[4]), 4), Temporal.timepos_t(0))
+Temporal.TempoMap.update(map) map = nil
+Session:save_state("") io.stdout:flush() os.exit(0)
+"""
+
+READ_REGIONS = """
+Session = load_session(arg[1], arg[2])
+for route in Session:get_tracks():iter() do
+  for region in route:to_track():playlist():region_list():iter() do
+    print(string.format("region\\t%s\\t%s\\t%d\\t%d\\t%d", route:name(), region:name(), region:position():samples(),
+      region:length():samples(), region:layer()))
+  end
+end
+io.stdout:flush() os.exit(0)
+"""
+
+READ_TRACK = """
+Session = load_session(arg[1], arg[2])
+local first, count, path = tonumber(arg[4]), tonumber(arg[5]), arg[6]
+local shm = ARDOUR.DSP.DspShm(3 * 8192)
+local out = io.open(path, "wb")
+for route in Session:get_tracks():iter() do
+  if route:name() == arg[3] then
+    local list = route:to_track():playlist():to_audioplaylist()
+    for at = first, first + count - 1, 8192 do
+      local n = math.min(8192, first + count - at)
+      local sides = {}
+      for channel = 0, 1 do
+        list:read(shm:to_float(0), shm:to_float(8192), shm:to_float(16384), Temporal.timepos_t(at), Temporal.timecnt_t(n), channel)
+        sides[channel + 1] = shm:to_float(0):get_table(n)
+      end
+      for index = 1, n do out:write(string.pack("<ff", sides[1][index], sides[2][index])) end
+    end
+  end
+end
+out:close() io.stdout:flush() os.exit(0)
+"""
+
+
+def headless(script: str, *arguments: str, folder: Path) -> str:
+    """Run a Lua script in Ardour without a screen; its standard output."""
+    file = folder / f"script-{abs(hash((script, arguments)))}.lua"
+    file.write_text(script)
+    environment = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
+    environment["XDG_CONFIG_HOME"] = str(folder / "xdg-headless")
+    done = subprocess.run(
+        ["ardour7-lua", str(file), *arguments], capture_output=True, text=True, timeout=60, env=environment, cwd=folder
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def make_session(folder: Path, name: str, tracks: list[str], bpm: float) -> Path:
+    """A session at 48 kHz with stereo audio tracks and a tempo; its folder."""
+    session = folder / name
+    headless(MAKE_SESSION, str(session), name, ",".join(tracks), str(bpm), folder=folder)
+    return session
+
+
+def place_file(session: Path, audio: Path, track: str, position: int) -> None:
+    """Write a region of a whole audio file into the session's text (Ardour's scripts cannot import without a window)."""
+    path = session / f"{session.name}.ardour"
+    tree = ElementTree.parse(path)
+    root = tree.getroot()
+    counter = int(root.get("id-counter", "0"))
+    info = soundfile.info(audio)
+    length, start = info.frames * SUPERCLOCK // info.samplerate, position * SUPERCLOCK // info.samplerate
+    sources = []
+    for channel in range(info.channels):
+        counter += 1
+        sources.append(str(counter))
+        facts = {"name": str(audio), "type": "audio", "flags": "", "id": sources[-1], "channel": str(channel)}
+        ElementTree.SubElement(root.find("Sources"), "Source", {**facts, "origin": str(audio), "gain": "1"})
+    playlist = next(found for found in root.find("Playlists") if found.get("name") == track)
+    for parent, whole in ((root.find("Regions"), "1"), (playlist, "0")):
+        counter += 1
+        facts = {
+            "name": audio.stem,
+            "type": "audio",
+            "id": str(counter),
+            "start": "a0",
+            "length": f"a{length}@a{start}",
+        }
+        facts |= {"channels": str(info.channels), "whole-file": whole, "opaque": "1", "muted": "0", "external": "1"}
+        facts |= {"scale-amplitude": "1", "fade-in-active": "0", "fade-out-active": "0", "default-fade-in": "1"}
+        facts |= {"default-fade-out": "1", "envelope-active": "0", "layering-index": "0", "first-edit": "nothing"}
+        facts |= {
+            "sync-position": "a0",
+            "stretch": "1",
+            "shift-samples": "0",
+            "locked": "0",
+            "automatic": "0",
+            "hidden": "0",
+        }
+        facts |= {f"source-{index}": source for index, source in enumerate(sources)}
+        facts |= {f"master-source-{index}": source for index, source in enumerate(sources)}
+        ElementTree.SubElement(parent, "Region", facts)
+    root.set("id-counter", str(counter + 1))
+    for protocol in root.iter("Protocol"):
+        if "OSC" in protocol.get("name", ""):
+            protocol.set("active", "1")
+    tree.write(path, encoding="UTF-8", xml_declaration=True)
+
+
+def regions(session: Path) -> list[tuple[str, str, int, int, int]]:
+    """Track, name, position, length (samples) and layer of every region in a saved session, read by Ardour itself."""
+    lines = headless(READ_REGIONS, str(session), session.name, folder=session.parent).splitlines()
+    found = [line.split("\t")[1:] for line in lines if line.startswith("region\t")]
+    return [(track, name, int(at), int(length), int(layer)) for track, name, at, length, layer in found]
+
+
+def track_audio(session: Path, track: str, first: int, count: int) -> bytes:
+    """What a track plays (before plug-ins), as Ardour mixes its layers: interleaved float32 stereo."""
+    out = session.parent / "track.raw"
+    headless(READ_TRACK, str(session), session.name, track, str(first), str(count), str(out), folder=session.parent)
+    return out.read_bytes()
+
+
+def free_display() -> int:
+    """A screen number that nobody uses."""
+    return next(number for number in range(90, 200) if not Path(f"/tmp/.X11-unix/X{number}").exists())
+
+
+class Ardour:
+    """The real program with a session, on a hidden screen."""
+
+    def __init__(self, session: Path, config: Path) -> None:
+        self.session = session
+        self.config = config
+        config.mkdir(parents=True, exist_ok=True)
+        (config / ".a7").touch()
+        (config / "config").write_text(CONFIG)
+        self.display = f":{free_display()}"
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Ardour:
+        screen = subprocess.Popen(
+            ["Xvfb", self.display, "-screen", "0", "1600x1000x24", "-nolisten", "tcp"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._processes.append(screen)
+        self._wait(lambda: Path(f"/tmp/.X11-unix/X{self.display[1:]}").exists(), "the hidden screen")
+        environment = {**os.environ, "DISPLAY": self.display, "XDG_CONFIG_HOME": str(self.config.parent)}
+        environment["ARDOUR_TRY_AUTOSTART_ENGINE"] = "1"
+        log = (self.session.parent / "ardour.log").open("wb")
+        state = self.session / f"{self.session.name}.ardour"
+        self._processes.append(
+            subprocess.Popen(["ardour", "-a", "-n", str(state)], stdout=log, stderr=log, env=environment)
+        )
+        self._wait(self._listening, "Ardour's OSC", 40)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self._processes):
+            process.kill()
+            process.wait(10)
+        self._socket.close()
+
+    def _listening(self) -> bool:
+        port = f"{3819:04X}"
+        return any(line.split()[1].endswith(port) for line in Path("/proc/net/udp").read_text().splitlines()[1:])
+
+    @staticmethod
+    def _wait(condition: object, what: str, seconds: float = 15) -> None:
+        until = time.monotonic() + seconds
+        while not condition():  # type: ignore[operator]
+            assert time.monotonic() < until, f"{what} did not come up"
+            time.sleep(0.1)
+
+    def send(self, address: str, *values: object) -> None:
+        """An OSC message to Ardour's own control surface."""
+        message = OscMessageBuilder(address)
+        for value in values:
+            message.add_arg(value)
+        self._socket.sendto(message.build().dgram, ("127.0.0.1", 3819))
+
+    def run_slot(self, slot: int) -> None:
+        """Run the installed Lua action of a slot."""
+        self.send("/access_action", f"LuaAction/script-{slot}")
+
+    def wait_for(self, condition: object, what: str, seconds: float = 30) -> None:
+        """Wait until something is true outside."""
+        self._wait(condition, what, seconds)
+
+    def _xdotool(self, *words: str) -> str:
+        environment = {**os.environ, "DISPLAY": self.display}
+        done = subprocess.run(["xdotool", *words], env=environment, capture_output=True, text=True, timeout=10)
+        return done.stdout
+
+    def dialog(self, title: str = "ACE-Step", seconds: float = 10) -> str:
+        """Wait for a dialog with that title; its window id."""
+        self._wait(lambda: self.windows(title), f"the dialog {title}", seconds)
+        time.sleep(0.3)
+        return self.windows(title)[-1]
+
+    def press_default(self, window: str) -> None:
+        """Click the rightmost button of a dialog (OK, Close, Yes)."""
+        facts = dict(line.split("=") for line in self._xdotool("getwindowgeometry", "--shell", window).split())
+        x, y = int(facts["WIDTH"]) - 60, int(facts["HEIGHT"]) - 30
+        self._xdotool("mousemove", "--window", window, str(x), str(y), "click", "1")
+
+    def windows(self, title: str) -> list[str]:
+        """Ids of visible windows with that title."""
+        return self._xdotool("search", "--onlyvisible", "--name", title).split()
+
+    def screenshot(self, path: Path) -> None:
+        """The hidden screen as a PNG."""
+        subprocess.run(["import", "-window", "root", "-display", self.display, str(path)], check=True, timeout=20)
+
+    def save(self) -> None:
+        """Save the session and wait until the file is new."""
+        state = self.session / f"{self.session.name}.ardour"
+        before = state.stat().st_mtime_ns
+        self.send("/access_action", "Common/Save")
+        self._wait(lambda: state.stat().st_mtime_ns != before, "the saved session")
+        time.sleep(0.2)
+
+
+def missing() -> str:
+    """The Debian package that is missing for tests with the window, or nothing."""
+    needs = {"ardour": "ardour", "ardour7-lua": "ardour", "Xvfb": "xvfb", "xdotool": "xdotool", "import": "imagemagick"}
+    return next((package for program, package in needs.items() if shutil.which(program) is None), "")
