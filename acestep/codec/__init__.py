@@ -1,0 +1,1 @@
+"""Sound to latents and back, tile by tile, around any codec class."""

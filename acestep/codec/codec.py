@@ -1,0 +1,119 @@
+"""Tiled encoding and decoding around a codec class, with one tick per tile and less memory where memory is short.
+
+The class is diffusers' Oobleck VAE or one with the interface of `acestep.networks.nano_codec.NanoCodec`: tensors [B, 2, N] at 48 kHz to
+latents [B, 64, T] and back, 1920 samples a frame. Latents outside this module are float32 [1, T, 64] on the CPU.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from acestep.api.errors import OutOfMemory
+from acestep.api.limits import HOP
+from acestep.codec.tiles import Tile, Tiling, tile_count, tiles
+
+log = logging.getLogger(__name__)
+
+DECODE = Tiling(512, 64)
+ENCODE = Tiling(750, 50)
+"""Frames. The original's figures: 512 and 64 when decoding, 30 s and 2 s when encoding."""
+
+Tick = Callable[[int, int], None]
+"""``tick(done, tiles)`` after each tile; may raise to stop."""
+
+
+class Codec:
+    """A codec network with its tiling. ``notes`` collects what had to be done to fit into memory."""
+
+    def __init__(self, network: nn.Module, decode_chunk: int | None = None) -> None:
+        self._network = network
+        reach = getattr(network, "context_frames", None)
+        self._encode_tiling = ENCODE if reach is None else Tiling(ENCODE.chunk, reach)
+        self._decode_tiling = DECODE if reach is None else Tiling(DECODE.chunk, reach)
+        if decode_chunk:
+            self._decode_tiling = Tiling(decode_chunk, min(self._decode_tiling.margin, decode_chunk // 4))
+        self.notes: list[str] = []
+
+    def encode(self, audio: Tensor, tick: Tick) -> Tensor:
+        """The posterior's mean for float32 audio [2, N] at 48 kHz: [1, ceil(N / 1920), 64]. Raises `OutOfMemory`."""
+        frames = -(-audio.shape[-1] // HOP)
+        audio = functional.pad(audio, (0, frames * HOP - audio.shape[-1]))
+
+        def one(tile: Tile) -> Tensor:
+            part = audio[None, :, tile.first * HOP : tile.last * HOP]
+            latents = _mean(self._network.encode(part.to(self._device(), self._dtype())))
+            return latents[:, :, tile.core_first - tile.first : tile.core_last - tile.first].float().cpu()
+
+        return self._tiled(one, (0, frames, frames), self._encode_tiling, tick).transpose(1, 2).contiguous()
+
+    def decode(self, latents: Tensor, first: int, last: int, tick: Tick) -> Tensor:
+        """Sound of frames [first, last) of latents [1, T, 64], float32 [2, (last - first) * 1920]. Raises `OutOfMemory`.
+
+        Only these frames and the margin of their tiles go through the network.
+        """
+        total = latents.shape[1]
+
+        def one(tile: Tile) -> Tensor:
+            part = latents[:, tile.first : tile.last].transpose(1, 2).to(self._device(), self._dtype())
+            sound = self._sound(part, tile.first)
+            return sound[0, :, (tile.core_first - tile.first) * HOP : (tile.core_last - tile.first) * HOP].float().cpu()
+
+        return self._tiled(one, (first, last, total), self._decode_tiling, tick)
+
+    def _sound(self, part: Tensor, first_frame: int) -> Tensor:
+        """[1, 64, t] -> [1, 2, t * 1920]; a codec with oscillators is told where the tile stands."""
+        if hasattr(self._network, "context_frames"):
+            return self._network.decode(part, first_frame)
+        return self._network.decode(part).sample
+
+    def _device(self) -> torch.device:
+        return next(self._network.parameters()).device
+
+    def _dtype(self) -> torch.dtype:
+        return next(self._network.parameters()).dtype
+
+    @torch.inference_mode()
+    def _tiled(self, one: Callable[[Tile], Tensor], span: tuple[int, int, int], tiling: Tiling, tick: Tick) -> Tensor:
+        """All tiles of [first, last) of total, joined along the last axis; smaller tiles, then the CPU, on a lack of memory."""
+        first, last, total = span
+        while True:
+            try:
+                parts = []
+                for index, tile in enumerate(tiles(first, last, total, tiling)):
+                    parts.append(one(tile))
+                    tick(index + 1, tile_count(first, last, tiling))
+                return torch.cat(parts, dim=-1)
+            except (torch.OutOfMemoryError, MemoryError) as failure:
+                smaller = self._retreat(tiling, failure)
+            tiling = smaller
+
+    def _retreat(self, tiling: Tiling, failure: BaseException) -> Tiling:
+        """The next thing to try. Raises `OutOfMemory` when nothing is left."""
+        _free_cache()
+        smaller = tiling.halved()
+        if smaller is not None:
+            log.warning("too little memory for tiles of %d frames; trying %d", tiling.chunk, smaller.chunk)
+            self.notes.append(f"memory was short: the codec ran in tiles of {smaller.chunk} frames")
+            return smaller
+        if self._device().type != "cpu":
+            log.warning("too little memory on %s; the codec moves to the CPU", self._device())
+            self._network.to("cpu", torch.float32)
+            self.notes.append("memory was short: the codec ran on the CPU")
+            return tiling
+        raise OutOfMemory("there is too little memory to turn this much sound into latents or back") from failure
+
+
+def _mean(encoded: Any) -> Tensor:
+    """The mean of a posterior: a codec of ours returns it, diffusers' returns a distribution."""
+    return encoded if isinstance(encoded, Tensor) else encoded.latent_dist.mode()
+
+
+def _free_cache() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
