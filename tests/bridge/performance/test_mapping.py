@@ -1,10 +1,12 @@
 """A mapping file is checked whole, and an error names its line."""
 
+from pathlib import Path
+
 import pytest
 
 from acestep.api.errors import BadRequest
 from bridge.performance import mapping
-from bridge.performance.mapping import parse_mapping
+from bridge.performance.mapping import load_mapping, parse_mapping
 
 GOOD = """
 ports = ["Launchpad"]
@@ -58,3 +60,9 @@ def test_an_error_names_its_line(change, line):
 def test_the_example_in_the_documentation_is_valid():
     example = mapping.__doc__.split("```toml")[1].split("```")[0]
     assert parse_mapping(example).trigger[0].slot == 4
+
+
+@pytest.mark.parametrize("name", ["pads-4x4.toml", "pedalboard.toml"])
+def test_the_example_mappings_are_valid(name):
+    examples = Path(__file__).parents[3] / "examples" / "mappings"
+    assert load_mapping(examples / name).trigger
