@@ -1,6 +1,6 @@
 """Which checkpoints are on this machine, and what each is able to do. No torch, so the daemon can ask.
 
-A checkpoint's short name is its folder's without the ``acestep-v15-`` that all of them carry: ``turbo``, ``xl-base``, ``my-finetune``.
+A checkpoint's short name is its folder's without the ``acestep-v15-`` that all of them carry: ``turbo``, ``xl-base``.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def recognise_variant(folder: str, config: dict[str, Any]) -> str:
     version = str(config.get("model_version") or "").lower().replace("_", "-")
     if version in ("tiny", "nano"):
         return version
-    kind = next((word for word in ("turbo", "base", "sft") if word in version or not version and word in named), "")
+    kind = next((word for word in ("turbo", "base", "sft") if word in version or (not version and word in named)), "")
     if not kind:
         kind = "turbo" if config.get("is_turbo") else "base"
     if is_xl(config):

@@ -74,7 +74,7 @@ def is_transformer(folder: Path) -> bool:
         config = read_json(folder / "config.json")
     except BadCheckpoint:
         return False
-    return "num_audio_decoder_hidden_layers" in config or "fsq_input_levels" in config and "in_channels" in config
+    return "num_audio_decoder_hidden_layers" in config or ("fsq_input_levels" in config and "in_channels" in config)
 
 
 def locate(path: Path) -> Parts:

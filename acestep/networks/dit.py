@@ -1,7 +1,8 @@
 """The diffusion transformer: diffusers' weights and modules, driven by a forward pass of our own.
 
-Against diffusers' forward it computes cross-attention keys and values once per job instead of once per step, skips the cross-attention
-of the unconditional branch (its condition is constant), and needs no dense mask for long audio. Same results, to rounding.
+Against diffusers' forward it computes cross-attention keys and values once per job instead of once per step, skips the
+cross-attention of the unconditional branch (its condition is constant), and needs no dense mask for long audio.
+Same results, to rounding.
 """
 
 from __future__ import annotations
