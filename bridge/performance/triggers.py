@@ -39,7 +39,8 @@ class TriggerMachine:
         self._held: dict[int, set[int]] = {}
         self._controllers: dict[tuple[int, int], int] = {}
         self._above: dict[tuple[int, int, int], bool] = {}
-        self._active: set[str] = set()
+        self._active: dict[str, int | None] = {}
+        """Hits that have not been undone, with the slot they went to."""
         self._last: dict[str, float] = {}
         self._chorded: dict[int, frozenset[int]] = {}
 
@@ -141,9 +142,7 @@ class TriggerMachine:
             return []
         self._last[key] = clock
         if spec.release == "toggle" and key in self._active:
-            self._active.discard(key)
             return [self._undo(index, spec, key)]
-        self._active.add(key)
         held = self._held.get(message.channel, set())
         facts = {
             "channel": message.channel + 1,
@@ -153,6 +152,7 @@ class TriggerMachine:
             **facts,
         }
         slot = facts.get("note", facts.get("program", 0)) - spec.low if spec.slot == -1 else spec.slot
+        self._active[key] = slot
         return [
             Action(
                 kind=spec.action,
@@ -169,12 +169,11 @@ class TriggerMachine:
     def _release(self, index: int, spec: TriggerSpec, key: str) -> list[Action]:
         if spec.release != "cancel" or key not in self._active:
             return []
-        self._active.discard(key)
         return [self._undo(index, spec, key)]
 
     def _undo(self, index: int, spec: TriggerSpec, key: str) -> Action:
         kind = "stop" if spec.action == "launch" else "cancel"
-        return Action(kind=kind, trigger=index, key=key, slot=spec.slot, quantise=spec.quantise)
+        return Action(kind=kind, trigger=index, key=key, slot=self._active.pop(key), quantise=spec.quantise)
 
 
 def _fill(params: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:

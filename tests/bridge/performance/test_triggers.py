@@ -102,6 +102,12 @@ def test_slots_can_follow_the_pitch():
     assert (action.kind, action.slot) == ("launch", 4)
 
 
+def test_a_second_hit_stops_the_slot_that_the_first_launched():
+    triggers = machine(action="launch", slot=-1, low=36, high=51, operation="", release="toggle")
+    actions = [action for clock in (0.0, 1.0) for action in triggers.feed(note(40), clock)]
+    assert [(action.kind, action.slot) for action in actions] == [("launch", 4), ("stop", 4)]
+
+
 def test_random_messages_do_no_harm():
     rng = random.Random(5)
     triggers = TriggerMachine(
