@@ -1,0 +1,79 @@
+"""Checkpoints to break: one tiny bundle per session, copied by the tests that change it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from acestep.checkpoints.layout import SILENCE, TEXT_ENCODER
+from acestep.checkpoints.mapping import to_diffusers
+from acestep.checkpoints.tiny import XL_SIZES, build_tiny
+
+FOLDERS = {"condition_encoder": "condition_encoder", "transformer": "transformer", "audio_tokenizer": "audio_tokenizer",
+           "audio_detokenizer": "audio_token_detokenizer"}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The DiT folder of an untouched tiny bundle; read only."""
+    return build_tiny(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture
+def bundle(pristine: Path, tmp_path: Path) -> Path:
+    """The DiT folder of a tiny bundle that a test may damage."""
+    shutil.copytree(pristine.parent, tmp_path / "bundle")
+    return tmp_path / "bundle" / pristine.name
+
+
+@pytest.fixture
+def edit_weights() -> Callable[[Path, Callable[[dict[str, torch.Tensor]], None]], None]:
+    """Rewrites a safetensors file after a change to its tensors."""
+
+    def edit(path: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+        tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+        change(tensors)
+        save_file(tensors, path)
+
+    return edit
+
+
+def convert(dit: Path, root: Path) -> Path:
+    """The same checkpoint in the diffusers layout, the way the official converter writes it."""
+    shutil.copytree(dit.parent / "vae", root / "vae")
+    shutil.copytree(dit.parent / TEXT_ENCODER, root / "text_encoder")
+    shutil.copytree(dit.parent / TEXT_ENCODER, root / "tokenizer")
+    config = json.loads((dit / "config.json").read_text())
+    sizes = {**config, **{key.removeprefix("encoder_"): value for key, value in config.items() if key.startswith("encoder_")}}
+    split: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in load_file(dit / "model.safetensors").items():
+        component, key = to_diffusers(name)
+        split.setdefault(component, {})[key] = tensor
+    silence = torch.load(dit / SILENCE, weights_only=True).transpose(1, 2).contiguous()
+    split["condition_encoder"]["silence_latent"] = silence
+    for component, tensors in split.items():
+        folder = root / FOLDERS[component]
+        folder.mkdir()
+        own = dict(config if component == "transformer" else sizes)
+        if component != "transformer":
+            own.pop("layer_types")
+        (folder / "config.json").write_text(json.dumps(own))
+        save_file(tensors, folder / "diffusion_pytorch_model.safetensors")
+    (root / "model_index.json").write_text(json.dumps({"_class_name": "AceStepPipeline"}))
+    return root
+
+
+@pytest.fixture(params=["std", "xl"])
+def converted(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
+    """A checkpoint in both layouts: (DiT folder, diffusers root), at both kinds of sizes."""
+    config = XL_SIZES if request.param == "xl" else None
+    dit = build_tiny(tmp_path / "published", config=config, name="acestep-v15-xl-tiny" if config else "acestep-v15-tiny")
+    root = tmp_path / "converted"
+    root.mkdir()
+    return dit, convert(dit, root)
