@@ -1,0 +1,104 @@
+"""`acestep-bridge demo`: the whole loop of this product, closed once and checked.
+
+A daemon with a home of its own is started on free ports; a second process that speaks nothing but OSC drives it as a DAW would
+(`bridge.demo.session`); what comes back is checked here to the sample (`bridge.demo.verify`) and drawn (`bridge.demo.picture`).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from acestep.api.errors import OutputUnwritable, Unavailable
+from bridge.demo.report import show_report, table_of_times
+from bridge.demo.verify import verify
+from bridge.launch import FREE_PORTS, SAFE_PATH, DaemonProcess, start_daemon
+from bridge.paths import Paths
+from bridge.shipped import shipped
+
+SESSION_TIMEOUT = 1800.0
+"""Seconds the four jobs may take together: a full-size model on a CPU needs minutes for each."""
+
+
+def run_demo(out: Path, *, model: str = "", as_json: bool = False, settings: dict[str, Any] | None = None) -> int:
+    """Run everything into ``out``; 0 when every check held, 1 otherwise. Raises an `AceError` when it cannot run at all.
+
+    ``settings`` are further settings of the daemon, by name.
+    """
+    loop = shipped("loop")
+    _make(out)
+    with _daemon(loop, model, settings or {}) as daemon:
+        session = drive(daemon, loop, out, model)
+    checks = verify(session, loop)
+    picture = _draw(session, loop, out)
+    (out / "times.md").write_text(table_of_times(session), "utf-8")
+    report = {"out": str(out), "picture": picture, **session, "checks": [check.to_map() for check in checks]}
+    (out / "report.json").write_text(json.dumps(report, indent=2), "utf-8")
+    show_report(report, checks, as_json=as_json)
+    return 0 if all(check.held for check in checks) else 1
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "report.json").unlink(missing_ok=True)
+    except OSError as failure:
+        raise OutputUnwritable(f"{out} cannot be written: {failure.strerror}", field="out") from failure
+
+
+@contextmanager
+def _daemon(loop: Path, model: str, settings: dict[str, Any]) -> Iterator[DaemonProcess]:
+    """A daemon that shares nothing with one that may be running, except the downloaded models if one of them is asked for."""
+    checkpoints = {"checkpoints": [str(Paths.of().checkpoints)]} if model else {}
+    with tempfile.TemporaryDirectory(prefix="acestep-demo-", ignore_cleanup_errors=True) as home:
+        given = {**FREE_PORTS, "home": home, "read_roots": [str(loop)], **checkpoints, **settings}
+        with start_daemon(given) as daemon:
+            yield daemon
+
+
+def drive(daemon: DaemonProcess, loop: Path, out: Path, model: str) -> dict[str, Any]:
+    """Run the OSC session in a process of its own and copy what it was given; its report.
+
+    Raises the `AceError` that the daemon refused a job with, or `Unavailable` when the session breaks off.
+    """
+    osc = daemon.connection["osc"]
+    plan = json.dumps({"host": osc["host"], "port": osc["udp"], "loop": str(loop), "model": model})
+    line = [sys.executable, *SAFE_PATH, "-m", "bridge.demo.session", plan]
+    try:
+        done = subprocess.run(
+            line, stdout=subprocess.PIPE, text=True, timeout=SESSION_TIMEOUT, check=False, encoding="utf-8"
+        )
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"the session did not end within {SESSION_TIMEOUT:.0f} s") from None
+    if done.returncode != 0:
+        raise Unavailable(f"the OSC session broke off (code {done.returncode}); its last words stand above")
+    session: dict[str, Any] = json.loads(done.stdout)
+    for job in session["jobs"]:
+        for file in job["files"]:
+            file["path"] = str(_keep(Path(file["path"]), out, job["title"], file["role"]))
+    return session
+
+
+def _keep(source: Path, out: Path, title: str, role: str) -> Path:
+    """Copy a result out of the library, which goes away with the daemon's home."""
+    target = out / f"{title}-{role}{source.suffix}"
+    shutil.copyfile(source, target)
+    return target
+
+
+def _draw(session: dict[str, Any], loop: Path, out: Path) -> str:
+    try:
+        from bridge.demo.picture import draw
+    except ModuleNotFoundError as missing:
+        print(f"no picture: {missing.name} is not installed", file=sys.stderr)
+        return ""
+    target = out / "demo.png"
+    draw(session, loop, target)
+    return str(target)
