@@ -68,6 +68,9 @@ class PlannerSettings(Request):
         float,
         param("Sample from the likeliest tokens that make up this share; 1 is off.", ge=0.01, le=1.0, group="planner"),
     ] = 0.9
+    caption_tokens: Annotated[
+        int, param("Longest caption that is written, in tokens.", ge=1, le=512, group="planner")
+    ] = 512
     lyrics_tokens: Annotated[
         int, param("Longest lyrics that are written, in tokens.", ge=1, le=2048, group="planner")
     ] = 2048

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -105,15 +106,19 @@ class Decoder:
                 batch.step([first + code for code in codes])
         return [writer.codes for writer in writers]
 
-    @torch.inference_mode()
-    def log_probabilities(self, context: list[int], target: list[int]) -> Tensor:
-        """Log-probabilities [n, V] float32 of every token at the places of ``target`` after ``context``.
+    def log_probabilities(self, context: list[int], target: list[int], size: int) -> Iterator[tuple[int, Tensor]]:
+        """Log-probabilities [n, V] float32 at the places of ``target`` after ``context``, ``size`` places at a time.
 
-        The head is applied to the target's places alone, in slices by the caller's choice of target length.
+        Yields the first place with each slice: the whole vocabulary at every place would not fit into memory. Raises `TooLarge`.
         """
         self._require_room(len(context), len(target))
-        hidden = self._hidden(context + target)[len(context) - 1 : -1]
-        return functional.log_softmax(functional.linear(hidden, self._model.lm_head.weight).float(), dim=-1)
+        with torch.inference_mode():
+            hidden = self._hidden(context + target)[len(context) - 1 : -1]
+        for start in range(0, len(target), size):
+            with torch.inference_mode():
+                logits = functional.linear(hidden[start : start + size], self._model.lm_head.weight)
+                found = functional.log_softmax(logits.float(), dim=-1)
+            yield start, found
 
     def _hidden(self, ids: list[int], cache: DynamicCache | None = None) -> Tensor:
         """Last hidden states [n, H] of one unpadded sequence."""
@@ -204,8 +209,8 @@ class _Batch:
         self.hidden = output.last_hidden_state[:, -1]
 
 
-def _logits(batch: _Batch, head: Tensor, scale: float, end: Tensor | None = None) -> Tensor:
-    """Guided float32 logits [items, rows of the head], with the end of turn as one more column where it is given.
+def _logits(batch: _Batch, head: Tensor, scale: float, end: Tensor | None = None) -> np.ndarray:
+    """Guided float32 logits [items, rows of the head] on the CPU, with the end of turn as one more column where it is given.
 
     Raises `NumericFailure` when the model returns no numbers.
     """
@@ -218,7 +223,7 @@ def _logits(batch: _Batch, head: Tensor, scale: float, end: Tensor | None = None
         logits = guide(cond, uncond, scale)
     if not bool(torch.isfinite(logits).all()):
         raise NumericFailure("the language model returned values that are no numbers")
-    return logits.cpu()
+    return logits.cpu().numpy()
 
 
 class _Draws:
@@ -252,7 +257,7 @@ class _TextWriter:
     def done(self) -> bool:
         return self._ended or len(self.ids) >= self._limit
 
-    def next(self, logits: Tensor) -> int:
+    def next(self, logits: np.ndarray) -> int:
         """The next token from logits [text ids]; a text that is done repeats the end of turn for its neighbours' sake."""
         if self.done:
             return self._end
@@ -267,14 +272,13 @@ class _TextWriter:
             self._ended = self._constraint.done
         return token
 
-    def _choose(self, logits: Tensor) -> int:
-        masked = logits.masked_fill(torch.from_numpy(~self._constraint.mask()), -torch.inf)
-        sampling = self._sampling
-        if sampling.repetition_penalty != 1.0:
-            used = torch.tensor(self._prompt + self.ids)
-            masked = penalize(masked, used[used < len(masked)], sampling.repetition_penalty)
+    def _choose(self, logits: np.ndarray) -> int:
+        masked = np.where(self._constraint.mask(), logits, -np.inf)
+        if self._sampling.repetition_penalty != 1.0:
+            used = np.array(self._prompt + self.ids)
+            masked = penalize(masked, used[used < len(masked)], self._sampling.repetition_penalty)
         uniform = next(self._draws)
-        return int(masked.argmax()) if self._constraint.greedy else pick(masked, sampling, uniform)
+        return int(masked.argmax()) if self._constraint.greedy else pick(masked, self._sampling, uniform)
 
 
 class _CodeWriter:
@@ -286,12 +290,11 @@ class _CodeWriter:
         self._sampling = sampling
         self._draws = _Draws(seed)
 
-    def next(self, logits: Tensor) -> int:
+    def next(self, logits: np.ndarray) -> int:
         """The next code from logits [codes (+ end)]; a sequence that has ended repeats code 0 for its neighbours' sake."""
         if self.done:
             return 0
-        if self._sampling.repetition_penalty != 1.0:
-            logits = penalize(logits, torch.tensor(self.codes, dtype=torch.long), self._sampling.repetition_penalty)
+        logits = penalize(logits, np.array(self.codes, dtype=np.int64), self._sampling.repetition_penalty)
         code = pick(logits, self._sampling, next(self._draws))
         if code >= CODES:
             self.done = True

@@ -42,15 +42,16 @@ LANGUAGE_CUES = ("\nlanguage:", "\nlanguage: ")
 class BlockWish(msgspec.Struct, frozen=True, kw_only=True):
     """Which block a sequence writes.
 
-    Values in ``fixed`` appear verbatim, fields in ``skip`` not at all, those in ``optional`` if the model likes. With ``tail`` the
-    model goes on with free text after the block.
+    Values in ``fixed`` appear verbatim, fields in ``skip`` not at all, those in ``optional`` if the model likes. After
+    the block the model goes on with free text of at most ``tail_tokens``.
     """
 
     fixed: Metadata = Metadata()
     skip: frozenset[str] = frozenset({"genres"})
     optional: frozenset[str] = frozenset()
     max_duration: int = int(limits.MAX_DURATION)
-    tail: bool = False
+    caption_tokens: int = CAPTION_TOKENS
+    tail_tokens: int = 0
 
 
 def allowed_values(field: str, max_duration: int = int(limits.MAX_DURATION)) -> tuple[str, ...]:
@@ -73,9 +74,11 @@ def block_grammar(wish: BlockWish) -> str:
         line = _field_line(field, wish, rules)
         if line:
             body.append(line)
-    if wish.tail:
-        rules.append(f"TAIL: /{FREE_TEXT}/")
-    start = " ".join(["start: <think>", '"\\n"', *body, "</think>", *(["TAIL"] if wish.tail else [])])
+    tail = []
+    if wish.tail_tokens:
+        tail = ["tail"]
+        rules += [f"tail[max_tokens={wish.tail_tokens}]: TAIL", f"TAIL: /{FREE_TEXT}/"]
+    start = " ".join(["start: <think>", '"\\n"', *body, "</think>", *tail])
     return "\n".join([start, *rules])
 
 
@@ -91,7 +94,7 @@ def _field_line(field: str, wish: BlockWish, rules: list[str]) -> str:
     if choices:
         rules.append(f"{field}: " + " | ".join(_literal(choice) for choice in choices))
     else:
-        rules.append(f"{field}[max_tokens={CAPTION_TOKENS}]: {field.upper()}")
+        rules.append(f"{field}[max_tokens={wish.caption_tokens}]: {field.upper()}")
         rules.append(f"{field.upper()}: /{FOLDED_TEXT}/")
     line = f'{_literal(field + ": ")} {field} "\\n"'
     return f"({line})?" if field in wish.optional else line

@@ -6,6 +6,7 @@ few look-ups: listing 217,204 tokens one by one would cost seconds at every star
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -86,3 +87,20 @@ def code_text(codes: list[int]) -> str:
 def parse_codes(text: str) -> list[int]:
     """All codes in a text, in order, clamped to the codebook."""
     return [min(int(number), CODES - 1) for number in _CODE.findall(text)]
+
+
+def byte_characters() -> list[str]:
+    """The printable stand-in of every byte in byte-level tokenizers (source: GPT-2's tokenizer)."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    spare = itertools.count(256)
+    return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
+
+
+def token_bytes(tokenizer: Any, ids: list[int]) -> list[bytes]:
+    """The bytes that every token of a byte-level tokenizer stands for."""
+    table = {char: byte for byte, char in enumerate(byte_characters())}
+    pieces = []
+    for token in tokenizer.convert_ids_to_tokens(ids):
+        known = all(char in table for char in token)
+        pieces.append(bytes(table[char] for char in token) if known else token.encode())
+    return pieces

@@ -112,7 +112,14 @@ class Planner:
         job = TextJob(
             prompt=prompts.thought_prompt(self._backend.tokenizer, wish.caption, wish.sung),
             negative=prompts.thought_negative(self._backend.tokenizer, wish.sung, settings.negative_prompt),
-            grammar=block_grammar(BlockWish(fixed=given, skip=frozenset(skip), max_duration=self._max_duration)),
+            grammar=block_grammar(
+                BlockWish(
+                    fixed=given,
+                    skip=frozenset(skip),
+                    max_duration=self._max_duration,
+                    caption_tokens=settings.caption_tokens,
+                )
+            ),
             seed=seed,
             limit=BLOCK_TOKENS,
         )
@@ -173,7 +180,8 @@ class Planner:
                 skip=frozenset(),
                 optional=frozenset({"genres"}),
                 max_duration=self._max_duration,
-                tail=tail,
+                caption_tokens=settings.caption_tokens,
+                tail_tokens=settings.lyrics_tokens if tail else 0,
             )
         )
         limit = BLOCK_TOKENS + (settings.lyrics_tokens if tail else 0)

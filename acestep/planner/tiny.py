@@ -15,7 +15,7 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from acestep.planner.layout import AUDIO_TOKENS, FIRST_SPECIAL, QWEN_TOKENS
+from acestep.planner.layout import AUDIO_TOKENS, FIRST_SPECIAL, QWEN_TOKENS, byte_characters
 
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
@@ -66,7 +66,7 @@ def tiny_model(*, hidden: int = 32, layers: int = 2, seed: int = 0) -> Qwen3ForC
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Qwen3ForCausalLM(config)
-        torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.25)
+        torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.35)
     return model.eval()
 
 
@@ -101,7 +101,7 @@ def _added(name: str) -> AddedToken:
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """256 bytes and as many runs of letters as Qwen's vocabulary has room for."""
-    vocabulary = {char: index for index, char in enumerate(_byte_characters())}
+    vocabulary = {char: index for index, char in enumerate(byte_characters())}
     merges: list[tuple[str, str]] = []
     for left, right in _pairs():
         if len(vocabulary) == FIRST_SPECIAL:
@@ -123,10 +123,3 @@ def _pairs() -> Any:
     for lead in ("", SPACE):
         yield from ((lead + a + b, c) for a, b, c in itertools.product(lower, repeat=3))
     yield from ((SPACE + a + b + c, d) for a, b, c, d in itertools.product(lower, repeat=4))
-
-
-def _byte_characters() -> list[str]:
-    """The printable stand-in of every byte, as byte-level tokenizers use them (source: GPT-2's tokenizer)."""
-    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    spare = itertools.count(256)
-    return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
