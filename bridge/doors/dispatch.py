@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from acestep.api.errors import NotAllowed, UnknownOperation
+from acestep.api.operation import Operation
 from acestep.api.schema import convert
 from bridge.core.views import Accepted, Core, Submission
 from bridge.doors import requests
@@ -63,6 +64,14 @@ class Dispatcher:
         if verb.local and not caller.local:
             raise NotAllowed(f"{method} is not open to other machines", field="method")
         return await verb.call(self, caller, convert(params, verb.request))
+
+    def operation(self, name: str) -> Operation:
+        """A visible operation. Raises `UnknownOperation`, or `FeatureDisabled` where a flag hides it."""
+        found = self.core.operations().get(name)
+        if found is None:
+            self.core.describe(name)  # knows why, and says so
+            raise UnknownOperation(f"there is no operation {name!r}", field="operation")
+        return found
 
     async def _submit_flat(self, operation: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         envelope = {key: params[key] for key in ENVELOPE if key in params}

@@ -119,16 +119,10 @@ class OscDoor:
             self._show(message, place)
         peer = self._peer(place, send)
         try:
-            question = grammar.parse(message, self._desk.core.operations())
+            question = grammar.parse(message, self._desk.operation)
             self._answer(question, peer, place)
         except AceError as failure:
-            submits = isinstance(failure, AceError) and _is_submit(message.address)
-            outgoing = (
-                messages.rejected(_given_id(message), failure)
-                if submits
-                else messages.refused(message.address, failure)
-            )
-            self._say(outgoing, peer, place)
+            self._say(_refusal(message, failure), peer, place)
 
     def _peer(self, place: Place, send: Send) -> Peer:
         known = self.peers.get(place)
@@ -269,8 +263,10 @@ def _answers(question: grammar.Call, answer: Any) -> Iterator[messages.Outgoing]
     return messages.answer(question.verb, answer)
 
 
-def _is_submit(address: str) -> bool:
-    return address.startswith(grammar.OPERATION_ADDRESS) and address.count("/") == 3
+def _refusal(message: Message, failure: AceError) -> messages.Outgoing:
+    if message.address.startswith(grammar.OPERATION_ADDRESS) and message.address.count("/") == 3:
+        return messages.rejected(_given_id(message), failure)
+    return messages.refused(message.address, failure)
 
 
 def _given_id(message: Message) -> str:

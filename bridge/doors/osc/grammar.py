@@ -7,7 +7,7 @@ text, ``"vocals,drums"`` for a list, JSON text for a map.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -49,22 +49,22 @@ Question = Job | DraftValue | Call
 _ENVELOPE_FIELDS = {info.name: info for info in describe(Submit) if info.name in ENVELOPE}
 
 
-def parse(message: Message, operations: Mapping[str, Operation]) -> Question:
-    """The question in a message. Raises `UnknownOperation` or `BadRequest`, never anything about the values' ranges."""
+def parse(message: Message, find: Callable[[str], Operation]) -> Question:
+    """The question in a message; ``find`` gives an operation by name or raises.
+
+    Raises `UnknownOperation`, `FeatureDisabled` or `BadRequest`; whether values are in range is not looked at here.
+    """
     if message.address.startswith(OPERATION_ADDRESS):
-        return _operation(message, operations)
+        return _operation(message, find)
     verb = ADDRESSES.get(message.address)
     if verb is None:
         raise UnknownOperation(f"there is no address {message.address}")
     return Call(verb, positional(verb, message.arguments))
 
 
-def _operation(message: Message, operations: Mapping[str, Operation]) -> Question:
+def _operation(message: Message, find: Callable[[str], Operation]) -> Question:
     name, _, parameter = message.address.removeprefix(OPERATION_ADDRESS).partition("/")
-    operation = operations.get(name)
-    if operation is None:
-        raise UnknownOperation(f"there is no operation {name!r}", limits={"choices": sorted(operations)})
-    fields = fields_of(operation)
+    fields = fields_of(find(name))
     if parameter:
         return DraftValue(name, parameter, _draft_value(parameter, message.arguments, fields))
     return _submit(name, list(message.arguments), fields)

@@ -27,7 +27,7 @@ class OscSockets:
         self._port = port
         self._datagrams: dict[int, asyncio.DatagramTransport] = {}
         self._servers: list[asyncio.Server] = []
-        self.connections = 0
+        self.streams: set[asyncio.Transport] = set()
 
     async def open(self) -> dict[str, Any]:
         """Listen. Returns host and ports as they stand in the connection file."""
@@ -77,7 +77,8 @@ class OscSockets:
         self.door.close()
         for server in self._servers:
             server.close()
-            server.close_clients() if hasattr(server, "close_clients") else None
+        for stream in list(self.streams):
+            stream.abort()
         for transport in self._datagrams.values():
             transport.close()
 
@@ -127,10 +128,10 @@ class _Stream(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._sockets.connections += 1
+        self._sockets.streams.add(transport)
         peer = transport.get_extra_info("peername")
         self._place = (peer[0], peer[1], "tcp") if peer else self._place
-        if self._sockets.connections > limits.CONNECTIONS or not self._door.allowed(self._place[0]):
+        if len(self._sockets.streams) > limits.CONNECTIONS or not self._door.allowed(self._place[0]):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -171,7 +172,8 @@ class _Stream(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._sockets.connections -= 1
+        if self._transport is not None:
+            self._sockets.streams.discard(self._transport)
         if self._deadline is not None:
             self._deadline.cancel()
         self._door.gone(self._place)

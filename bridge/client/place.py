@@ -1,0 +1,80 @@
+"""Where the daemon is: from its connection file, or from a host and port."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import DaemonUnreachable
+from bridge.paths import Paths
+from bridge.settings import Settings
+
+
+class Place(msgspec.Struct, frozen=True):
+    """An RPC door: a Unix socket where there is one, else host and port; and the token it may ask for."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    socket: str = ""
+    token: str = ""
+
+    @property
+    def name(self) -> str:
+        """The place in words."""
+        return self.socket or f"{self.host}:{self.port}"
+
+
+def find(home: str = "", *, host: str = "", port: int = 0, token: str = "") -> Place:
+    """The place of the daemon of a home, or at a host and port. Raises `DaemonUnreachable`."""
+    if host:
+        return Place(host=host, port=port or 9701, token=token)
+    path = Paths.of(Settings(home=home)).connection
+    facts = read_connection(path)
+    door = facts.get("rpc") or {}
+    if not door:
+        raise DaemonUnreachable(f"the daemon of {path} has its RPC door closed")
+    return Place(
+        host=door.get("host") or "127.0.0.1",
+        port=door.get("port") or 0,
+        socket=(door.get("socket") or "") if hasattr(socket, "AF_UNIX") else "",
+        token=token or facts.get("token") or "",
+    )
+
+
+def read_connection(path: Path) -> dict[str, Any]:
+    """What a connection file says. Raises `DaemonUnreachable`."""
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise DaemonUnreachable(f"no daemon runs here (there is no {path})") from None
+    except (OSError, ValueError) as failure:
+        raise DaemonUnreachable(f"{path} cannot be read: {failure}") from None
+    if not isinstance(facts, dict):
+        raise DaemonUnreachable(f"{path} is no connection file")
+    return facts
+
+
+def connect(place: Place, timeout: float) -> socket.socket:
+    """A connected socket. Raises `DaemonUnreachable`."""
+    try:
+        if place.socket:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.settimeout(timeout)
+            try:
+                sock.connect(place.socket)
+            except BaseException:
+                sock.close()
+                raise
+            return sock
+        sock = socket.create_connection((place.host, place.port), timeout)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+    except OSError as failure:
+        reason = failure.strerror or str(failure)
+        raise DaemonUnreachable(f"no daemon answers at {place.name}: {reason}") from None

@@ -1,0 +1,226 @@
+"""One client of the RPC door: its bytes, its token, its requests under way, its events."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import AceError, Busy, InternalError, ProtocolError, Unauthorized
+from acestep.api.schema import convert
+from bridge.core.views import Event, EventKind
+from bridge.doors import limits, requests
+from bridge.doors.dispatch import OPERATION_PREFIX, Dispatcher
+from bridge.doors.following import Follower
+from bridge.doors.rpc import codec
+from bridge.doors.rpc.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+GOODBYE_SECONDS = 2.0
+"""Time a closing connection has to take its last message."""
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What a listener demands of its connections. ``token`` empty: none is asked for."""
+
+    token: str = ""
+    local: bool = True
+
+
+class Connection(asyncio.Protocol):
+    """The `Caller` of everything that comes over one connection."""
+
+    door = "rpc"
+
+    def __init__(self, desk: Dispatcher, terms: Terms, number: int, ended: Callable[[Connection], None]) -> None:
+        self.name = f"rpc:{number}"
+        self.local = terms.local
+        self._desk = desk
+        self._terms = terms
+        self._ended = ended
+        self._splitter = codec.Splitter()
+        self._outbox = Outbox()
+        self._follower = Follower(desk.core, self.name, self._tell)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._deadline: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+        self._blocked = False
+        self._known = not terms.token
+        self._wrong_tokens = 0
+        self._events = True
+        self._heard = time.monotonic()
+
+    # The stream
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.set_write_buffer_limits(high=limits.CHUNK)
+        if not self._known:
+            self._later(limits.RPC_HELLO_SECONDS, self._demand_token)
+
+    def _later(self, seconds: float, work: Callable[[], None]) -> None:
+        def due() -> None:
+            self._timers.discard(timer)
+            work()
+
+        timer = asyncio.get_running_loop().call_later(seconds, due)
+        self._timers.add(timer)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = time.monotonic()
+        try:
+            for body in self._splitter.feed(data):
+                self._take(codec.decode(body))
+        except ProtocolError as failure:
+            self.close("bad_packet", failure.message)
+            return
+        self._watch()
+
+    def _watch(self) -> None:
+        """Give a message that has begun its time to arrive, anew with every piece of it."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if self._splitter.unfinished:
+            late = asyncio.get_running_loop().call_later(limits.FRAME_SECONDS, self._stalled)
+            self._deadline = late
+
+    def _stalled(self) -> None:
+        self.close("bad_packet", f"a message was not finished within {limits.FRAME_SECONDS:g} s")
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        while len(self._outbox) and not self._blocked:
+            self._write(self._outbox.take())
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _send(self, data: bytes, merge: str = "") -> None:
+        if not self._blocked:
+            self._write(data)
+        elif not self._outbox.put(data, merge):
+            self.close("slow_client", "the client does not read what it asked for")
+
+    def close(self, reason: str, message: str = "") -> None:
+        """Say why, and end the connection."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        log.info("%s closed: %s %s", self.name, reason, message)
+        self._outbox.clear()
+        transport.write(codec.notification("closing", {"reason": reason, "message": message}))
+        transport.close()
+        asyncio.get_running_loop().call_later(GOODBYE_SECONDS, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        for timer in self._timers:
+            timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._follower.close()
+        self._ended(self)
+
+    # Requests
+
+    def _take(self, message: codec.Message) -> None:
+        if isinstance(message, codec.Response):
+            return  # the answer to a heartbeat; that it came is all it says
+        id = message.id if isinstance(message, codec.Request) else None
+        if len(self._tasks) >= limits.RPC_IN_FLIGHT:
+            self._answer(id, Busy(f"{limits.RPC_IN_FLIGHT} requests are under way on this connection"), None)
+            return
+        task = asyncio.get_running_loop().create_task(self._run(id, message.method, message.params))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, id: int | None, method: str, params: Any) -> None:
+        try:
+            arguments = codec.parameters(params)
+            self._admit(method, arguments)
+            result = await self._desk.call(method, arguments, self)
+        except AceError as failure:
+            self._answer(id, failure, None)
+            return
+        except Exception:  # a request must always get its answer, and this one client no more than that
+            log.exception("%s from %s failed", method, self.name)
+            self._answer(id, InternalError(f"{method} failed; the log says why"), None)
+            return
+        self._answer(id, None, result)
+        if method == "job.submit" or method.startswith(OPERATION_PREFIX):
+            self._after_submit(result)
+
+    def _answer(self, id: int | None, error: AceError | None, result: Any) -> None:
+        if id is None:
+            if error is not None:
+                log.debug("a notification from %s was refused: %s", self.name, error.message)
+            return
+        self._send(codec.response(id, None if error is None else error.to_wire(), result))
+
+    def _after_submit(self, result: dict[str, Any]) -> None:
+        if self._events:
+            self.follow(result["id"], result["seq"])
+
+    def _admit(self, method: str, arguments: dict[str, Any]) -> None:
+        """Let a request through. A hello is looked at here, before anything else hears of it. Raises `Unauthorized`."""
+        if method != "hello":
+            if not self._known:
+                raise Unauthorized("say hello with the token first", field="token")
+            return
+        hello = convert(arguments, requests.Hello)
+        if not self._known and not hmac.compare_digest(hello.token.encode(), self._terms.token.encode()):
+            self._refuse_token()
+            raise Unauthorized("the token is wrong", field="token")
+        self._known = True
+        self._events = hello.events
+        if hello.client:
+            self.name = f"rpc:{hello.client}"
+        if hello.heartbeat:
+            self._beat()
+
+    def _refuse_token(self) -> None:
+        self._wrong_tokens += 1
+        if self._wrong_tokens >= limits.RPC_BAD_TOKENS:
+            asyncio.get_running_loop().call_soon(self.close, "unauthorized", "too many wrong tokens")
+
+    def _demand_token(self) -> None:
+        if not self._known:
+            self.close("unauthorized", "no token was shown")
+
+    def _beat(self) -> None:
+        if time.monotonic() - self._heard > limits.HEARTBEAT_SECONDS * limits.HEARTBEAT_MISSES:
+            self.close("silent", "no heartbeat was answered")
+            return
+        self._send(codec.request(0, "ping", {"n": 0}), merge="heartbeat")
+        self._later(limits.HEARTBEAT_SECONDS, self._beat)
+
+    # Events
+
+    def follow(self, job: str, after: int) -> None:
+        """Send a job's events until it ends."""
+        self._follower.follow(job, after)
+
+    def follow_all(self, after: dict[str, int]) -> None:
+        """Send the events of all jobs."""
+        self._follower.follow_all(after)
+
+    def unfollow(self, jobs: list[str]) -> None:
+        """Send them no longer."""
+        self._follower.unfollow(jobs)
+
+    def _tell(self, event: Event) -> None:
+        merge = f"progress {event.job}" if event.kind is EventKind.PROGRESS else ""
+        self._send(codec.notification("event", msgspec.to_builtins(event)), merge)

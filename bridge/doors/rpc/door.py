@@ -1,0 +1,93 @@
+"""The listeners of the RPC door: TCP and, where the system has them, a Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+from acestep.api.errors import NotAllowed
+from bridge.doors import limits
+from bridge.doors.dispatch import Dispatcher
+from bridge.doors.rpc.connection import Connection, Terms
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class RpcDoor:
+    """Opens and closes the listeners and counts the connections."""
+
+    def __init__(self, desk: Dispatcher, *, token: str = "") -> None:
+        self.address: dict[str, Any] = {"host": "", "port": 0, "socket": ""}
+        self.refused = 0
+        self._desk = desk
+        self._token = token
+        self._numbers = itertools.count(1)
+        self._servers: list[asyncio.Server] = []
+        self._socket: Path | None = None
+        self._connections: set[Connection] = set()
+
+    async def listen(self, host: str, port: int) -> int:
+        """Listen on TCP; returns the port. Raises `NotAllowed` beyond loopback without a token."""
+        if host not in LOOPBACK and not self._token:
+            raise NotAllowed(f"listening on {host} needs a token", field="token")
+        local = host in LOOPBACK
+        terms = Terms(token=self._token, local=local)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: self._connect(terms), host, port)
+        self._servers.append(server)
+        found: int = server.sockets[0].getsockname()[1]
+        self.address |= {"host": host, "port": found}
+        if host == "127.0.0.1" and socket.has_ipv6:  # programs that look up "localhost" may come this way
+            with contextlib.suppress(OSError):
+                self._servers.append(await loop.create_server(lambda: self._connect(terms), "::1", found))
+        return found
+
+    async def listen_unix(self, path: Path) -> None:
+        """Listen on a Unix socket that only its owner can open, in a folder that only its owner can enter."""
+        if stat.S_IMODE(path.parent.stat().st_mode) & 0o077:
+            raise NotAllowed(f"the folder {path.parent} is open to other users", field="home")
+        path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            server = await asyncio.get_running_loop().create_unix_server(lambda: self._connect(Terms()), str(path))
+        finally:
+            os.umask(before)
+        self._servers.append(server)
+        self._socket = path
+        self.address |= {"socket": str(path)}
+
+    def _connect(self, terms: Terms) -> asyncio.Protocol:
+        if len(self._connections) >= limits.CONNECTIONS:
+            self.refused += 1
+            return _Full()
+        connection = Connection(self._desk, terms, next(self._numbers), self._connections.discard)
+        self._connections.add(connection)
+        return connection
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    async def close(self) -> None:
+        """Let nobody in any more and part with those who are."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.close("stopping", "the daemon stops")
+        if self._socket is not None:
+            self._socket.unlink(missing_ok=True)
+        await asyncio.sleep(0)  # lets the goodbyes out
+
+
+class _Full(asyncio.Protocol):
+    """What a connection beyond the limit meets."""
+
+    def connection_made(self, transport: Any) -> None:
+        transport.abort()

@@ -1,0 +1,150 @@
+"""Spool files: what a request file may be, and how a status file is written. Blocking; the door calls it in a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from acestep.api.errors import BadRequest, ProtocolError, TooLarge
+from acestep.api.schema import Request, convert, param
+from bridge.doors import limits
+
+REQUEST_FORMAT, STATUS_FORMAT, VERSION = "acestep-bridge/spool", "acestep-bridge/spool-status", 1
+
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+"""A request's name is also the job's id."""
+
+
+class SpoolRequest(Request):
+    """One request file."""
+
+    format: Annotated[str, param("acestep-bridge/spool")]
+    version: Annotated[int, param("1")]
+    method: Annotated[str, param("Method, as over RPC.", max_length=limits.RPC_METHOD)]
+    params: Annotated[dict, param("Its parameters.")] = {}
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A request that was taken out of the folder: its name, and what it says or why it says nothing."""
+
+    name: str
+    request: SpoolRequest | None
+    error: dict[str, Any] | None = None
+
+
+class Folder:
+    """The folders ``requests`` and ``status`` of a spool."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.requests = root / "requests"
+        self.status = root / "status"
+
+    def create(self) -> None:
+        """Make them, for their owner only."""
+        for folder in (self.root, self.requests, self.status):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.name == "posix":
+                folder.chmod(0o700)
+
+    def take(self, most: int) -> list[Taken]:
+        """Take up to ``most`` finished requests out of the folder, oldest first.
+
+        A file that is no request is taken too, and becomes an error for its host; ``.tmp`` files are still being written.
+        """
+        found: list[tuple[float, Path]] = []
+        with contextlib.suppress(OSError), os.scandir(self.requests) as entries:
+            for entry in entries:
+                if entry.name.endswith(".json"):
+                    with contextlib.suppress(OSError):
+                        found.append((entry.stat(follow_symlinks=False).st_mtime, Path(entry.path)))
+        return [taken for _, path in sorted(found)[:most] if (taken := self._take_one(path)) is not None]
+
+    def _take_one(self, path: Path) -> Taken | None:
+        name = path.stem
+        named = NAME.fullmatch(name) is not None
+        try:
+            data = _read(path)
+            request = _parse(data)
+        except FileNotFoundError:
+            return None
+        except (ProtocolError, BadRequest, TooLarge) as failure:
+            _remove(path)
+            return Taken(name, None, failure.to_wire()) if named else None
+        except OSError as failure:
+            _remove(path)
+            error = ProtocolError(f"the request cannot be read: {failure.strerror}")
+            return Taken(name, None, error.to_wire()) if named else None
+        _remove(path)
+        return Taken(name, request) if named else None
+
+    def write(self, name: str, data: dict[str, Any]) -> None:
+        """Write a status file, whole or not at all. The name has been checked."""
+        target = self.status / f"{name}.json"
+        draft = self.status / f".{name}.{os.getpid()}.tmp"
+        with contextlib.suppress(FileNotFoundError):
+            draft.unlink()
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode({"format": STATUS_FORMAT, "version": VERSION, "name": name, **data}))
+        try:
+            os.replace(draft, target)
+        except PermissionError:  # Windows: the host is reading it this moment
+            time.sleep(0.02)
+            os.replace(draft, target)
+
+    def clean(self, age: float) -> int:
+        """Remove files older than ``age`` seconds: statuses nobody fetched, requests that were never finished."""
+        limit = time.time() - age
+        removed = 0
+        for folder in (self.requests, self.status):
+            with contextlib.suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    with contextlib.suppress(OSError):
+                        if entry.stat(follow_symlinks=False).st_mtime < limit:
+                            removed += _remove(Path(entry.path))
+        return removed
+
+
+def _read(path: Path) -> bytes:
+    """A plain file's bytes. Links, pipes and devices are refused without being followed or waited for."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    if path.is_symlink():
+        raise ProtocolError("a request is a file, not a link")
+    descriptor = os.open(path, flags)
+    with os.fdopen(descriptor, "rb") as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise ProtocolError("a request is a plain file")
+        if facts.st_size > limits.SPOOL_REQUEST:
+            raise TooLarge(f"a request has at most {limits.SPOOL_REQUEST} bytes", limits={"max": limits.SPOOL_REQUEST})
+        return file.read(limits.SPOOL_REQUEST + 1)
+
+
+def _parse(data: bytes) -> SpoolRequest:
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
+        raise ProtocolError(f"the request is no JSON: {failure}") from None
+    request = convert(found, SpoolRequest)
+    if request.format != REQUEST_FORMAT or request.version != VERSION:
+        raise BadRequest(f"a request has format {REQUEST_FORMAT!r} and version {VERSION}", field="format")
+    return request
+
+
+def _remove(path: Path) -> bool:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink()
+    except OSError:
+        return False
+    return True
