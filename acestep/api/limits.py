@@ -47,8 +47,8 @@ MAX_CAPTION = 4_096
 MAX_LYRICS = 32_768
 """Characters. The lyric encoder truncates at 2,048 tokens."""
 
-MAX_PATH = 4_096
-"""Characters of a path (PATH_MAX on Linux)."""
+MAX_PATH = 4_095
+"""Characters of a path (PATH_MAX on Linux without the NUL). No other text has this limit, so it also marks a field as a path."""
 
 MAX_SEED = 2**32 - 1
 """Seeds are unsigned 32-bit numbers, as in the model's own interface."""

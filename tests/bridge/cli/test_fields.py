@@ -108,3 +108,9 @@ def test_the_field_that_needs_no_option() -> None:
     assert positional_field(FIELDS).name == "source"
     assert positional_field(describe(Conditioning)).name == "caption"
     assert positional_field(describe(Own)) is None
+
+
+def test_only_paths_have_the_limit_of_paths() -> None:
+    """Command line and daemon tell path fields from other text by their limit."""
+    paths = {info.name for info in FIELDS if info.max_length == MAX_PATH}
+    assert paths == {"source", "reference", "guide", "folder"}
