@@ -15,6 +15,10 @@ from acestep.api.limits import MAX_STEPS
 from acestep.api.sampling import ScheduleSpec
 
 
+SAME_TIME = 1e-6
+"""Times nearer than this are one: a step between them would be lost in float32."""
+
+
 def float32(value: float) -> float:
     """The nearest float32, as a Python number."""
     return struct.unpack("<f", struct.pack("<f", value))[0]
@@ -61,4 +65,4 @@ def truncate(times: Sequence[float], t_start: float, *, nearest: bool = False) -
         first = min(range(len(inner)), key=lambda k: abs(inner[k] - t_start))
         return list(times[first:])
     start = float32(t_start)
-    return [start, *(t for t in times if t < start)]
+    return [start, *(t for t in times if t < start - SAME_TIME)]

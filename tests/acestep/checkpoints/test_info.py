@@ -24,7 +24,8 @@ from acestep.checkpoints.tiny import DIT_CONFIG
 
 def test_no_torch():
     """Listing models costs the daemon no torch."""
-    code = "import sys, acestep.checkpoints.info, acestep.checkpoints.digest, acestep.checkpoints.mapping; sys.exit('torch' in sys.modules)"
+    modules = ", ".join(f"acestep.checkpoints.{name}" for name in ("info", "digest", "mapping"))
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -61,8 +62,16 @@ def test_unknown_name_lists_the_known(bundle):
     assert failure.value.limits == {"choices": ["tiny"]}
 
 
-@pytest.mark.parametrize("part", ["acestep-v15-tiny/model.safetensors", "vae/diffusion_pytorch_model.safetensors",
-                                  f"{TEXT_ENCODER}/model.safetensors", f"{TEXT_ENCODER}/config.json", "acestep-v15-tiny/silence_latent.pt"])  # fmt: skip
+@pytest.mark.parametrize(
+    "part",
+    [
+        "acestep-v15-tiny/model.safetensors",
+        "acestep-v15-tiny/silence_latent.pt",
+        "vae/diffusion_pytorch_model.safetensors",
+        f"{TEXT_ENCODER}/model.safetensors",
+        f"{TEXT_ENCODER}/config.json",
+    ],
+)
 def test_folders_without_their_files_are_no_model(bundle, part):
     """Presence is judged by the weight files of every part, not by folders."""
     (bundle.parent / part).unlink()

@@ -34,7 +34,7 @@ def test_both_layouts_give_the_same_model(converted):
         (lambda t: t.pop("decoder.norm_out.weight"), r"1 missing \(transformer/norm_out.weight\)"),
         (lambda t: t.update({"decoder.layers.9.mlp.up_proj.weight": torch.zeros(2)}), "1 extra"),
         (lambda t: t.update({"lm_head.weight": torch.zeros(2)}), "1 extra"),
-        (lambda t: t.update({"null_condition_emb": torch.zeros(1, 1, 63)}), r"wrongly shaped.*\[1, 1, 63\] instead of \[1, 1, 64\]"),
+        (lambda t: t.update({"null_condition_emb": torch.zeros(1, 1, 63)}), r"wrongly shaped.*\[1, 1, 63\] instead of"),
     ],
 )  # fmt: skip
 def test_tensors_must_fit(bundle, edit_weights, change, message):

@@ -1,0 +1,153 @@
+"""Samplers against flows whose solution is known."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+from acestep.denoising.noise import SeededNoise
+from acestep.denoising.times import float32
+from plugins.samplers import SAMPLERS
+from plugins.schedules import SCHEDULES, linear
+
+MEAN, SPREAD = 0.7, 0.5
+BY_NAME = {spec.name: spec for spec in SAMPLERS}
+
+
+def gaussian_velocity(x, t, corrector=False):
+    """E[noise - data | x_t] for data ~ N(MEAN, SPREAD^2): linear in x, with the exact flow x0 = MEAN + SPREAD * x1."""
+    variance = (1 - t) ** 2 * SPREAD**2 + t**2
+    return (t - (1 - t) * SPREAD**2) / variance * (x - (1 - t) * MEAN) - MEAN
+
+
+def run(spec, steps, x, noise=None, velocity=gaussian_velocity, times=None):
+    """x at time 0 and all the steps on the way."""
+    times = linear(steps, 1.0) if times is None else times
+    solver = spec.run(velocity, x, times, noise)
+    taken, step = [], next(solver)
+    while True:
+        taken.append(step)
+        try:
+            step = solver.send(step.x)
+        except StopIteration:
+            return taken[-1].x, taken
+
+
+@pytest.mark.parametrize("spec", [spec for spec in SAMPLERS if not spec.stochastic], ids=lambda spec: spec.name)
+def test_order_of_convergence(spec):
+    """Halving the step divides the error by two to the power of the declared order (dpmpp_2m: up to a logarithm, from the end
+    of the log-SNR axis)."""
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64).view(1, 9, 1)
+    exact = MEAN + SPREAD * x
+    errors = [(run(spec, steps, x)[0] - exact).abs().max().item() for steps in (256, 512, 1024)]
+    rates = [math.log2(a / b) for a, b in pairwise(errors)]
+    assert all(abs(rate - spec.order) < 0.25 for rate in rates), (rates, errors)
+
+
+def test_second_order_beats_first_at_equal_cost():
+    """At the model evaluations of 16 euler steps, both second-order samplers end nearer to the solution."""
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64).view(1, 9, 1)
+    error = {spec.name: (run(spec, 16 // spec.evaluations, x)[0] - MEAN - SPREAD * x).abs().max() for spec in SAMPLERS
+             if not spec.stochastic}  # fmt: skip
+    assert error["heun"] < error["euler"] and error["dpmpp_2m"] < error["euler"]
+
+
+@pytest.mark.parametrize("spec", SAMPLERS, ids=lambda spec: spec.name)
+def test_straight_flow_is_solved_in_one_step(spec):
+    """Where noise and data are joined by straight lines to one point, every sampler arrives there at once."""
+    x = torch.randn(1, 5, 64, generator=torch.Generator().manual_seed(0))
+    target = torch.ones(1, 5, 64)
+    found, steps = run(spec, 1, x, SeededNoise([1], 5).step, velocity=lambda x, t, corrector=False: (x - target) / t)
+    torch.testing.assert_close(found, target)
+    assert len(steps) == 1 and steps[0].t == 0
+
+
+def posterior_gain(t):
+    """d E[data | x_t] / d x_t."""
+    return (1 - t) * SPREAD**2 / ((1 - t) ** 2 * SPREAD**2 + t**2)
+
+
+def recursion(times, update):
+    """Variance at time 0 of a sampler that is linear in x, by carrying the variance through its own formula."""
+    variance = 1.0
+    for t, following in pairwise(times):
+        variance = update(variance, t, following)
+    return variance
+
+
+@pytest.mark.parametrize("name", ["sde", "pingpong"])
+def test_full_renoising_has_the_variance_of_its_formula(name):
+    """Mean and variance of the result are those that ``t' eps + (1 - t') E[data | x]`` implies, over many items."""
+    items, times = 400, linear(8, 1.0)
+    noise = SeededNoise(range(items), 4)
+    found, _ = run(BY_NAME[name], 8, noise.initial(), noise.step)
+    expected = recursion(times, lambda v, t, s: s**2 + (1 - s) ** 2 * posterior_gain(t) ** 2 * v)
+    assert found.mean().item() == pytest.approx(MEAN, abs=0.01)
+    assert found.var().item() == pytest.approx(expected, rel=0.03)
+
+
+def test_dpmpp_2m_sde_samples_the_data_distribution():
+    """With small steps the result is distributed as the data: mean and spread."""
+    noise = SeededNoise(range(150), 4)
+    found, _ = run(BY_NAME["dpmpp_2m_sde"], 60, noise.initial(), noise.step)
+    assert found.mean().item() == pytest.approx(MEAN, abs=0.02)
+    assert found.std().item() == pytest.approx(SPREAD, rel=0.03)
+
+
+@pytest.mark.parametrize("spec", SAMPLERS, ids=lambda spec: spec.name)
+def test_changed_x_is_taken_over(spec):
+    """What the loop sends back is what the sampler goes on with."""
+    seen = []
+    solver = spec.run(lambda x, t, corrector=False: seen.append(x) or torch.zeros_like(x), torch.ones(1, 1, 1),
+                      [1.0, 0.5, 0.0], SeededNoise([0], 1).step)  # fmt: skip
+    next(solver)
+    seen.clear()
+    solver.send(torch.full((1, 1, 1), 42.0))
+    assert seen[0].item() == 42
+
+
+@pytest.mark.parametrize("spec", SAMPLERS, ids=lambda spec: spec.name)
+def test_evaluations_are_declared(spec):
+    """The declared velocity calls per step are those that are made (the step to 0 may take fewer)."""
+    calls = []
+
+    def velocity(x, t, corrector=False):
+        calls.append(corrector)
+        return gaussian_velocity(x, t)
+
+    run(spec, 6, torch.ones(1, 2, 64), SeededNoise([0], 2).step, velocity=velocity)
+    assert 6 * spec.evaluations - (spec.evaluations - 1) == len(calls)
+    assert calls.count(False) == 6
+
+
+def test_aliases_are_unique():
+    """No name means two samplers."""
+    names = [name for spec in SAMPLERS for name in (spec.name, *spec.aliases)]
+    assert len(names) == len(set(names))
+
+
+TABLE = {
+    1: [1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125],
+    2: [1.0, 0.933333, 0.857143, 0.769231, 0.666667, 0.545455, 0.4, 0.222222],
+    3: [1.0, 0.954545, 0.9, 0.833333, 0.75, 0.642857, 0.5, 0.3],
+}
+
+
+@pytest.mark.parametrize(("shift", "table"), [(1.0, 1), (1.4, 1), (2.0, 2), (2.4, 2), (3.0, 3), (5.0, 3)])
+def test_discrete_is_the_turbo_table_of_the_nearest_shift(shift, table):
+    """Eight steps give the times turbo was distilled at."""
+    times = next(spec for spec in SCHEDULES if spec.name == "discrete").times(8, shift)
+    assert times == pytest.approx([*TABLE[table], 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("spec", SCHEDULES, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("steps", [1, 2, 8, 50, 200])
+@pytest.mark.parametrize("shift", [0.5, 1.0, 3.0, 17.0])
+def test_schedules_fall_from_one_to_zero(spec, steps, shift):
+    """n + 1 strictly falling times, from exactly 1 to exactly 0."""
+    times = [float32(t) for t in spec.times(steps, shift)]
+    assert len(times) == steps + 1 and times[0] == 1 and times[-1] == 0
+    assert all(a > b for a, b in pairwise(times))
