@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from bridge.client import Client
 
 
+NAME = "command line"
+"""How job lists call jobs that were started here."""
+
+
 class Contact:
     """A connection to the daemon, made at the first question and made anew on request."""
 
@@ -55,8 +59,8 @@ def _connect(options: argparse.Namespace) -> Client:
 
     if options.connect:
         host, port = parse_address(options.connect)
-        return Client(host=host, port=port, token=options.token or "")
-    return Client(home=options.home or "")
+        return Client(host=host, port=port, token=options.token, name=NAME)
+    return Client(options.home, token=options.token, name=NAME)
 
 
 def parse_address(text: str) -> tuple[str, int]:

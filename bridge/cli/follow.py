@@ -97,8 +97,8 @@ def display_for(title: str, *, quiet: bool) -> Display:
     return Bar(title) if sys.stderr.isatty() else Lines()
 
 
-def follow(contact: Contact, job: str, display: Display) -> dict[str, Any]:
-    """Wait until the job has ended and return it as the daemon's view of it.
+def follow(contact: Contact, job: str, display: Display) -> tuple[dict[str, Any], bool]:
+    """Wait until the job has ended; its view, and whether Ctrl-C was pressed meanwhile.
 
     Ctrl-C asks the daemon to cancel and goes on waiting for the end; a second one leaves at once (`KeyboardInterrupt`).
     """
@@ -122,7 +122,7 @@ def follow(contact: Contact, job: str, display: Display) -> dict[str, Any]:
     finally:
         display.close()
     view: dict[str, Any] = contact.call("job.result", id=job)
-    return view
+    return view, asked
 
 
 def watch(contact: Contact, job: str, after: int = -1) -> Iterator[dict[str, Any]]:
@@ -142,3 +142,5 @@ def watch(contact: Contact, job: str, after: int = -1) -> Iterator[dict[str, Any
             yield event
             if event["kind"] in TERMINAL:
                 return
+        if answer["terminal"] and not answer["events"]:
+            return

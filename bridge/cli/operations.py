@@ -127,7 +127,7 @@ def upload_sources(contact: Contact, params: dict[str, Any]) -> dict[str, Any]:
 def finish(contact: Contact, job: str, options: argparse.Namespace) -> int:
     """Follow a job to its end, show what came of it, copy its files; the exit code."""
     display = display_for(job, quiet=options.quiet or options.json)
-    view = follow(contact, job, display)
+    view, stopped = follow(contact, job, display)
     saved = save_files(contact, view, options.out) if options.out and view["state"] == "done" else []
     if options.json:
         show_json({**view, "saved": [str(path) for path in saved]})
@@ -137,4 +137,6 @@ def finish(contact: Contact, job: str, options: argparse.Namespace) -> int:
         show_error(error_from_wire(view["error"]))
     else:
         show_result(view, saved)
+    if stopped and view["state"] == "cancelled":
+        return Exit.STOPPED
     return JOB_EXITS.get(view["state"], Exit.FAILED)

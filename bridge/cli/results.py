@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ def _row(entry: dict[str, Any], place: str) -> tuple[Any, ...]:
 
 
 def save_files(contact: Contact, view: dict[str, Any], out: str) -> list[Path]:
-    """Copy all files of a result to a folder, or its only file to a file name. Nothing is overwritten by halves.
+    """Copy all files of a result to a folder, or its only file to a file name.
+
+    A file named by the person is replaced, in one step; in a folder a name that is taken gets a number.
 
     Raises `BadRequest` when several files are to get one name, `OutputUnwritable` when the place cannot be written.
     """
@@ -51,7 +54,7 @@ def save_files(contact: Contact, view: dict[str, Any], out: str) -> list[Path]:
     try:
         (target.parent if single else target).mkdir(parents=True, exist_ok=True)
         for index, entry in enumerate(files):
-            place = target if single else target / Path(entry["path"]).name
+            place = target if single else unused(target / Path(entry["path"]).name)
             draft = place.with_name(place.name + ".part")
             _fetch(contact, view["id"], index, entry, draft)
             draft.replace(place)
@@ -59,6 +62,15 @@ def save_files(contact: Contact, view: dict[str, Any], out: str) -> list[Path]:
     except OSError as failure:
         raise OutputUnwritable(f"{failure.filename or target}: {failure.strerror}", field="out") from failure
     return saved
+
+
+def unused(path: Path) -> Path:
+    """The path, or the first of ``name-2``, ``name-3`` ... that does not exist yet."""
+    for number in itertools.count(2):
+        if not path.exists():
+            break
+        path = path.with_stem(f"{path.stem.removesuffix(f'-{number - 1}')}-{number}")
+    return path
 
 
 def _fetch(contact: Contact, job: str, index: int, entry: dict[str, Any], draft: Path) -> None:

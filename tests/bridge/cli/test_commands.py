@@ -1,0 +1,294 @@
+"""Every command against a real daemon with the fake backend."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import soundfile
+
+from acestep.api.registry import RESERVED
+from bridge.cli import main
+from bridge.cli.app import COMMANDS, command_first
+from bridge.cli.exits import MEANINGS, Exit
+from bridge.cli.operations import load_registry
+from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
+
+SLOW = "fake: steps=200 delay=0.05"
+"""A job that takes ten seconds, so that there is time to stop it."""
+
+
+class Answer(NamedTuple):
+    """What a command line gave."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """One daemon for all tests of this file."""
+    home = tmp_path_factory.mktemp("cli")
+    roots = [tmp_path_factory.getbasetemp()]
+    with start_daemon({**FREE_PORTS, "home": home, "backend": "fake", "read_roots": roots}) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def cli(running: DaemonProcess, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """``cli("status")``: run a command line against that daemon, in this process."""
+
+    def run(*arguments: str) -> Answer:
+        capsys.readouterr()
+        try:
+            code = main([*arguments, "--home", str(running.paths.home)])
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        taken = capsys.readouterr()
+        return Answer(code, taken.out, taken.err)
+
+    return run
+
+
+@pytest.fixture
+def source(sound_file: Callable[..., Path]) -> str:
+    """A file of two seconds."""
+    return str(sound_file(frames=96_000))
+
+
+def test_an_operation_runs_and_its_file_is_where_it_was_asked_for(cli: Callable[..., Answer], tmp_path: Path) -> None:
+    """Generate at a tempo: the file has exactly eight bars and lies where --out says."""
+    target = tmp_path / "new.wav"
+    answer = cli("generate", "fake: steps=3", "--duration", "8bars", "--bpm", "120", "--out", str(target))
+    assert answer.code == Exit.OK
+    assert str(target) in answer.out
+    assert soundfile.info(target).frames == 8 * 96_000
+
+
+def test_progress_goes_to_standard_error_in_plain_lines(cli: Callable[..., Answer]) -> None:
+    """Without a terminal: lines with percent and stage, and standard output holds nothing but the table."""
+    answer = cli("generate", "fake: steps=10 delay=0.02", "--duration", "1")
+    assert "%" in answer.err and "generate" in answer.err
+    assert answer.out.splitlines()[0].split() == ["role", "start", "length", "rate", "seed", "file"]
+
+
+def test_json_is_all_that_scripts_get(cli: Callable[..., Answer], source: str) -> None:
+    """--json: one JSON value on standard output, no progress."""
+    answer = cli("repaint", source, "--start", "24000", "--end", "1s", "--json")
+    assert answer.json["state"] == "done" and answer.err == ""
+    assert answer.json["request"]["source"]["start"] == 24_000
+    assert answer.json["request"]["source"]["length"] == 24_000
+
+
+def test_detach_prints_the_id_and_job_waits(cli: Callable[..., Answer]) -> None:
+    """The id is all that --detach prints; `job --wait` takes it up; a repeat of the same submit does no harm."""
+    line = ("generate", "fake: steps=5 delay=0.05", "--duration", "1", "--seed", "1", "--id", "take-1", "--detach")
+    assert cli(*line).out.strip() == "take-1"
+    assert cli(*line).out.strip() == "take-1"
+    assert cli("job", "take-1", "--wait").code == Exit.OK
+    assert cli("job", "take-1", "--json").json["state"] == "done"
+    assert sum(view["id"] == "take-1" for view in cli("jobs", "--json", "--limit", "100").json) == 1
+
+
+def test_a_recipe_runs_again_to_the_same_samples(cli: Callable[..., Answer], tmp_path: Path) -> None:
+    """`job --recipe` gives a request that `render --request` takes."""
+    first, second = tmp_path / "a.wav", tmp_path / "b.wav"
+    made = cli("generate", "fake: steps=1", "--duration", "1", "--out", str(first), "--json")
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(cli("job", made.json["id"], "--recipe").out)
+    assert cli("render", "--request", str(recipe), "--out", str(second)).code == Exit.OK
+    assert first.read_bytes()[-4000:] == second.read_bytes()[-4000:]
+
+
+def test_results_in_a_folder_never_replace_each_other(cli: Callable[..., Answer], tmp_path: Path) -> None:
+    """The second take of one name gets a number."""
+    for _ in range(3):
+        assert cli("generate", "fake: steps=1", "--duration", "1", "--out", str(tmp_path / "takes")).code == Exit.OK
+    assert len(list((tmp_path / "takes").iterdir())) == 3
+
+
+def test_result_copies_the_files_of_an_old_job(cli: Callable[..., Answer], source: str, tmp_path: Path) -> None:
+    """Stem and residual come into one folder."""
+    made = cli("extract", source, "--track", "drums", "--returns", "stem,residual", "--json").json["id"]
+    answer = cli("result", made, "--out", str(tmp_path / "stems"), "--json")
+    assert len(answer.json["saved"]) == 2 and all(Path(path).is_file() for path in answer.json["saved"])
+    refused = cli("result", made, "--out", str(tmp_path / "one.wav"))
+    assert refused.code == Exit.REFUSED and "2 files" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["generate", "x", "--bpm", "900"], Exit.REFUSED, ["bad_request", "field:   bpm", "max 300"]),
+        (["generate", "x", "--sampler", "nonsense"], Exit.REFUSED, ["unknown_name", "sampler", "allowed:"]),
+        (["repaint", "missing.wav"], Exit.REFUSED, ["not_found", "field:   source"]),
+        (["repaint", "x.wav", "--start", "bar5"], Exit.REFUSED, ["--start", "need --bpm"]),
+        (["generate", "a", "--caption", "b"], Exit.REFUSED, ["given twice"]),
+        (["repant"], Exit.REFUSED, ["did you mean 'repaint'?"]),
+        (["job", "no-such-job"], Exit.UNKNOWN_JOB, ["unknown_job"]),
+        (["cancel", "no-such-job"], Exit.UNKNOWN_JOB, ["unknown_job"]),
+        (["generate", "fake: crash_at=2 steps=4"], Exit.FAILED, ["worker_died"]),
+        (["generate", "x", "--variants", "two"], Exit.REFUSED, ["--variants", "invalid int"]),
+        (["render", "--request", "nowhere.json"], Exit.REFUSED, ["holds no request"]),
+        (["models", "info"], Exit.REFUSED, ["needs the name of a model"]),
+    ],
+)
+def test_what_is_wrong_is_said_once(
+    cli: Callable[..., Answer],
+    arguments: list[str],
+    code: Exit,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sentence, the field and what is allowed, on standard error; a documented exit code; never a traceback."""
+    monkeypatch.chdir(tmp_path)
+    answer = cli(*arguments)
+    assert (answer.code, answer.out) == (code, "")
+    assert all(word in answer.err for word in words) and "Traceback" not in answer.err
+
+
+def test_errors_as_json(cli: Callable[..., Answer]) -> None:
+    """For scripts the error is the map of the wire, on standard output."""
+    answer = cli("generate", "x", "--bpm", "900", "--json")
+    assert answer.json["error"]["code"] == "bad_request" and answer.json["error"]["limits"]["max"] == 300
+
+
+def test_the_queue_can_be_paused_cleared_and_resumed(cli: Callable[..., Answer]) -> None:
+    """What waits while paused is cancelled by clear, and cancel of an ended job changes nothing."""
+    assert cli("queue", "pause").code == Exit.OK
+    job = cli("generate", "x", "--duration", "1", "--detach").out.strip()
+    assert cli("status", "--json").json["queue"]["paused"] is True
+    assert cli("queue", "clear", "--json").json == {"cancelled": 1}
+    assert cli("queue", "resume").code == Exit.OK
+    assert cli("job", job, "--wait").code == Exit.CANCELLED
+    assert cli("cancel", job).out.split() == [job, "cancelled"]
+
+
+def test_models_plugins_describe_config_doctor(cli: Callable[..., Answer]) -> None:
+    """The commands that only look give their facts as text and as JSON."""
+    assert any(row["default"] for row in cli("models", "--json").json)
+    assert "default" in cli("models").out
+    assert cli("models", "info", "tiny", "--json").json["trained"] is False
+    assert {row["state"] for row in cli("plugins", "--json").json} == {"enabled"}
+    fields = cli("describe", "repaint", "--json").json[0]["fields"]
+    assert next(field for field in fields if field["name"] == "sampler")["choices"][0] == "auto"
+    assert "Paint a region anew" in cli("describe").out
+    rows = {row["name"]: row for row in cli("config", "show", "--json").json["settings"]}
+    assert rows["home"]["origin"] == "flag" and rows["osc_port"]["value"] == 9700
+    assert cli("config", "path").out.strip().endswith("config.toml")
+    findings = cli("doctor", "--json").json
+    assert {"program", "names", "folders", "daemon", "plug-ins", "models", "devices"} <= {
+        one["subject"] for one in findings
+    }
+    assert next(one for one in findings if one["subject"] == "daemon")["text"].startswith("running as process")
+
+
+def test_options_may_stand_before_the_command() -> None:
+    """``--json status`` is ``status --json``."""
+    assert command_first(["--json", "--home", "x", "status", "a"]) == ["status", "--json", "--home", "x", "a"]
+    assert command_first(["--home=x", "jobs"]) == ["jobs", "--home=x"]
+    assert command_first(["--help"]) == ["--help"]
+
+
+def test_the_overview_lists_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    """Operations of the plug-ins, commands, exit codes."""
+    assert main([]) == Exit.OK
+    text = capsys.readouterr().out
+    words = [*COMMANDS, *load_registry().visible(), *MEANINGS.values()]
+    assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """--help works for each, ends well, and describes it."""
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0 and len(capsys.readouterr().out) > 200
+
+
+def test_no_plug_in_can_take_the_name_of_a_command() -> None:
+    """Every command is a reserved name."""
+    assert set(COMMANDS) <= RESERVED
+
+
+def program(home: Path, *arguments: str) -> list[str]:
+    """A command line as a process of its own."""
+    return [sys.executable, "-m", "bridge.cli", *arguments, "--home", str(home)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_ctrl_c_cancels_the_job(running: DaemonProcess, cli: Callable[..., Answer]) -> None:
+    """The daemon is asked to cancel, the command waits for the end and says so by its exit code."""
+    line = program(running.paths.home, "generate", SLOW, "--duration", "1", "--id", "stopped")
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "%" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert "cancelling" in err
+    assert process.returncode == Exit.STOPPED
+    assert cli("job", "stopped", "--json").json["state"] == "cancelled"
+
+
+def test_without_a_daemon_questions_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Commands that only ask start nothing; the sentence says what to do, the exit code is its own."""
+    assert main(["status", "--home", str(tmp_path)]) == Exit.NO_DAEMON
+    assert "acestep-bridge serve" in capsys.readouterr().err
+    assert main(["generate", "x", "--no-start-daemon", "--home", str(tmp_path)]) == Exit.NO_DAEMON
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_operation_starts_the_daemon_it_needs_and_stop_ends_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The started daemon outlives the command and is found by the next one."""
+    lines = "backend = 'fake'\nosc_port = 0\nrpc_port = 0\nhttp = false\n"
+    (tmp_path / "config.toml").write_text(lines)
+    home = ["--home", str(tmp_path)]
+    assert main(["generate", "x", "--duration", "1", *home]) == Exit.OK
+    assert "started a daemon" in capsys.readouterr().err
+    assert main(["jobs", "--json", *home]) == Exit.OK
+    assert len(json.loads(capsys.readouterr().out)) == 1
+    assert main(["stop", *home]) == Exit.OK
+    assert main(["status", *home]) == Exit.NO_DAEMON
+
+
+def test_serve_says_ready_and_stops_on_a_signal(tmp_path: Path) -> None:
+    """The line names the doors; a wrong setting is refused before anything starts."""
+    ports = [f"--{name.replace('_', '-')}={value}" for name, value in FREE_PORTS.items()]
+    process = subprocess.Popen(program(tmp_path, "serve", "--backend=fake", *ports), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    word, facts = process.stdout.readline().split(" ", 1)
+    assert word == "ready" and json.loads(facts)["osc"]["udp"] > 0
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    refused = subprocess.run(program(tmp_path, "serve", "--osc-port=many"), capture_output=True, text=True, check=False)
+    assert refused.returncode == Exit.REFUSED and "osc_port: 'many' is no int" in refused.stderr
+
+
+def test_a_daemon_elsewhere_gets_uploads_and_gives_downloads(
+    running: DaemonProcess, source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--connect: the source travels there, the files travel back, no path of this machine is sent."""
+    rpc = running.connection["rpc"]
+    where = ["--connect", f"{rpc['host']}:{rpc['port']}"]
+    line = ["repaint", source, "--start", "24000", "--end", "48000", "--out", str(tmp_path / "back"), "--json", *where]
+    assert main(line) == Exit.OK
+    view = json.loads(capsys.readouterr().out)
+    assert view["request"]["source"]["path"] == "" and view["request"]["source"]["upload"]
+    assert [Path(path).is_file() for path in view["saved"]] == [True]
