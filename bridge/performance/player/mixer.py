@@ -53,10 +53,14 @@ class Slot:
         if not self.settings.loop:
             part = self.audio[position : position + count]
             return np.pad(part, ((0, count - len(part)), (0, 0)))
-        frames = np.arange(position, position + count)
-        first = frames < self.period
-        block = self._repeat[frames % self.period]
-        block[first] = self.audio[frames[first]]
+        block = np.empty((count, self.audio.shape[1]), np.float32)
+        filled = 0
+        while filled < count:
+            at = (position + filled) % self.period
+            material = self.audio if position + filled < self.period else self._repeat
+            size = min(count - filled, self.period - at)
+            block[filled : filled + size] = material[at : at + size]
+            filled += size
         return block
 
 
