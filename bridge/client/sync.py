@@ -30,6 +30,10 @@ POLL = 20.0
 """Seconds one question for events may take; the answer comes as soon as there is one."""
 
 
+class NoAnswer(DaemonUnreachable):
+    """The daemon is connected and silent; asking again would only wait again."""
+
+
 class Client:
     """Talks to a daemon. Use it as a context manager, or `close` it. Calls from several threads take turns.
 
@@ -74,9 +78,9 @@ class Client:
             for pause in (*RETRIES, None):
                 try:
                     return self._ask(method, params or {}, self._timeout if timeout is None else timeout)
-                except DaemonUnreachable:
+                except DaemonUnreachable as failure:
                     self.close()
-                    if fresh or pause is None:
+                    if fresh or pause is None or isinstance(failure, NoAnswer):
                         raise
                     time.sleep(pause)
             raise AssertionError("the last round returns or raises")
@@ -125,7 +129,7 @@ class Client:
                             raise error_from_wire(message.error)
                         return message.result
         except TimeoutError:
-            raise DaemonUnreachable(f"the daemon did not answer {method} within {timeout:g} s") from None
+            raise NoAnswer(f"the daemon did not answer {method} within {timeout:g} s") from None
         except OSError as failure:
             raise DaemonUnreachable(f"the connection broke: {failure.strerror or failure}") from None
 
