@@ -24,6 +24,7 @@ from acestep.checkpoints.architecture import build_codec, build_component, build
 from acestep.checkpoints.digest import weights_digest
 from acestep.checkpoints.info import read_info
 from acestep.checkpoints.layout import Parts, locate, weight_files
+from acestep.checkpoints.manifest import verify_manifest
 from acestep.checkpoints.mapping import to_diffusers
 from acestep.networks.condition import ConditionEncoder
 from acestep.networks.dit import Dit
@@ -89,6 +90,7 @@ def open_checkpoint(
     and unknown classes; both name what is wrong.
     """
     info, parts, target = read_info(Path(path)), locate(Path(path)), Target(torch.device(device), dtype, check)
+    verify_manifest(parts.transformer.parent)
     pool = {} if shared is None else shared
     codec_digest, codec = _shared(pool, target, parts.vae, lambda: load_codec(parts.vae, target))
     text_digest, text = _shared(pool, target, parts.text_encoder, lambda: load_text_encoder(parts.text_encoder, target))

@@ -67,7 +67,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 def _add_training_options(parser: argparse.ArgumentParser, seconds: float) -> None:
     parser.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the run")
     parser.add_argument("--seconds", type=float, default=seconds, help=f"wall-clock time (default {seconds:.0f})")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="one per core is fastest")
+    parser.add_argument("--processes", type=int, help="default: one per core on a CPU, one on a GPU")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process (default 1)")
 
 
@@ -78,19 +79,24 @@ def _songs(options: argparse.Namespace) -> None:
         print(write_song(options.out, options.split, index, options.seconds))
 
 
+def _processes(options: argparse.Namespace) -> int:
+    return options.processes or (os.cpu_count() or 1 if options.device == "cpu" else 1)
+
+
 def _codec(options: argparse.Namespace) -> None:
     from acestep.training.codec.train import CodecSettings, train_codec
     from acestep.training.parallel import launch
 
-    launch(train_codec, options.processes, options.threads, options.folder, CodecSettings(seconds=options.seconds))
+    settings = CodecSettings(seconds=options.seconds, device=options.device)
+    launch(train_codec, _processes(options), options.threads, options.folder, settings)
 
 
 def _dit(options: argparse.Namespace) -> None:
     from acestep.training.dit.train import DitSettings, train_dit
     from acestep.training.parallel import launch
 
-    settings = DitSettings(seconds=options.seconds, songs=options.songs)
-    launch(train_dit, options.processes, options.threads, options.folder, options.codec, settings)
+    settings = DitSettings(seconds=options.seconds, songs=options.songs, device=options.device)
+    launch(train_dit, _processes(options), options.threads, options.folder, options.codec, settings)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

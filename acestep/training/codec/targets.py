@@ -18,7 +18,7 @@ PEAK_SHARPNESS = 4
 def oscillator_amplitudes(waveform: Tensor, frequencies: Tensor) -> Tensor:
     """[B, 2, T * 1920] and ascending frequencies [K] in hertz -> amplitudes of the mid signal [B, 2 T, K] (50 Hz)."""
     mid = waveform.mean(1)
-    hertz = frequencies.float()
+    hertz = frequencies.float().to(waveform.device)
     low = hertz < SPLIT_HERTZ
     parts = [_read_peaks(mid, hertz[low], 8192), _read_peaks(mid, hertz[~low], 4096)]
     return torch.cat(parts, -1)

@@ -37,6 +37,7 @@ class CodecSettings:
     frames: int = 48
     learning_rate: float = 1e-3
     pool: int = 48
+    device: str = "cpu"
     renew_every: int = 3
     seed: int = 0
 
@@ -93,7 +94,7 @@ def compare_sounds(made: Tensor, wanted: Tensor) -> Tensor:
 def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
     """Train (or go on training) in `folder` for the given time; leaves `vae/` and `loss.png` there."""
     torch.manual_seed(settings.seed)
-    trainer = CodecTrainer(NanoCodec())
+    trainer = CodecTrainer(NanoCodec()).to(settings.device)
     torch.manual_seed(settings.seed + group.rank)
     random.seed(settings.seed + group.rank)
     optimizer = torch.optim.AdamW(trainer.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99),
@@ -114,7 +115,7 @@ def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
             pool.renew()
         for parameters in optimizer.param_groups:
             parameters["lr"] = settings.learning_rate * decay(run.fraction, step)
-        losses = trainer.losses(pool.batch(settings.batch, settings.frames * FRAME),
+        losses = trainer.losses(pool.batch(settings.batch, settings.frames * FRAME).to(settings.device),
                                 features_only=run.fraction < settings.feature_share)
         optimizer.zero_grad()
         sum(losses.values()).backward()
@@ -138,6 +139,7 @@ def calibrate(codec: NanoCodec, pool: CropPool, batches: int = 24) -> None:
     """Measure mean and scale of every latent channel, so that `encode` gives about unit variance."""
     codec.latent_mean.zero_()
     codec.latent_scale.fill_(1.0)
-    latents = torch.cat([codec.encode(pool.batch(8, 96 * FRAME)).transpose(1, 2).flatten(0, 1) for _ in range(batches)])
+    crops = (pool.batch(8, 96 * FRAME).to(codec.device) for _ in range(batches))
+    latents = torch.cat([codec.encode(crop).transpose(1, 2).flatten(0, 1) for crop in crops])
     codec.latent_mean.copy_(latents.mean(0))
     codec.latent_scale.copy_(latents.std(0).clamp(min=MIN_SCALE))

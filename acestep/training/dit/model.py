@@ -72,6 +72,10 @@ class NanoModel(nn.Module):
         quantize = self.tokenizer.quantizer._quantize
         self.tokenizer.quantizer._quantize = lambda x: x + (quantize(x) - x).detach()  # straight-through rounding
 
+    @property
+    def device(self) -> torch.device:
+        return self.condition_encoder.null_condition_emb.device
+
     def condition(self, text: dict[str, Tensor], lyrics: dict[str, Tensor], references: Tensor, rows: Tensor
                   ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Tokenised prompts, reference latents [N, 129, 64] and each item's row -> hidden [B, L, H] and its mask.
@@ -81,9 +85,9 @@ class NanoModel(nn.Module):
         encoder = self.condition_encoder
         text_hidden = encoder.text_projector(self.text_encoder(input_ids=text["input_ids"]).last_hidden_state)
         lyric_hidden = encoder.lyric_encoder(self.text_encoder.embed_tokens(lyrics["input_ids"]), lyrics["attention_mask"])
-        timbre, _ = encoder.timbre_encoder(references, torch.arange(len(references)))
+        timbre, _ = encoder.timbre_encoder(references, torch.arange(len(references), device=self.device))
         timbre_hidden = timbre.flatten(0, 1)[rows][:, None]
-        mask = torch.cat([lyrics["attention_mask"], torch.ones(len(rows), 1, dtype=torch.long), text["attention_mask"]], 1)
+        mask = torch.cat([lyrics["attention_mask"], torch.ones_like(rows)[:, None], text["attention_mask"]], 1)
         return torch.cat([lyric_hidden, timbre_hidden, text_hidden], 1), mask.bool()
 
     def velocity(self, noisy: Tensor, time: Tensor, hidden: Tensor, mask: Tensor, context: Tensor) -> Tensor:

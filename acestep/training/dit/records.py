@@ -87,7 +87,7 @@ def make_record(seed: int, bank: NoteBank, codec: NanoCodec) -> Record:
     if rng.random() < 0.5 and song.parts:
         sounds["recast"] = render_mix(render_stems(other, bank, length))
     waveforms = torch.from_numpy(np.stack(list(sounds.values())))
-    encoded = torch.cat([codec.encode(part) for part in waveforms.split(6)]).transpose(1, 2)
+    encoded = torch.cat([codec.encode(part.to(codec.device)) for part in waveforms.split(6)]).transpose(1, 2).cpu()
     return Record(song, other.caption, dict(zip(sounds, encoded, strict=True)))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS
 from acestep.networks.nano_codec import NanoCodec
 from acestep.networks.spectra import FRAME
 from acestep.training.dit.model import CONFIG, TIMBRE_REACH, NanoModel
@@ -37,6 +38,7 @@ class DitSettings:
     learning_rate: float = 1.2e-3
     ema: float = 0.998
     seed: int = 0
+    device: str = "cpu"
 
 
 class Averager:
@@ -57,7 +59,7 @@ def silence_frame(codec: NanoCodec) -> Tensor:
     """The latent of digital silence [64], away from any edge."""
     reach = codec.context_frames
     with torch.inference_mode():
-        return codec.encode(torch.zeros(1, 2, (2 * reach + 1) * FRAME))[0, :, reach].clone()
+        return codec.encode(torch.zeros(1, 2, (2 * reach + 1) * FRAME, device=codec.device))[0, :, reach].cpu()
 
 
 class Batcher:
@@ -67,27 +69,27 @@ class Batcher:
         self.words = open_tokenizer(folder / "tokenizer")
         self.silence = silence.expand(CROP, -1)
 
-    def tokens(self, prompts: list[str], longest: int) -> dict[str, Tensor]:
+    def tokens(self, prompts: list[str], longest: int, device: torch.device | str = "cpu") -> dict[str, Tensor]:
         return dict(self.words(prompts, return_tensors="pt", padding=True, truncation=True, max_length=longest,
-                               return_token_type_ids=False))  # fmt: skip
+                               return_token_type_ids=False).to(device))  # fmt: skip
 
     def condition(self, model: NanoModel, examples: list[Example], rng: random.Random) -> tuple[Tensor, Tensor]:
-        references, rows = [self.silence[:TIMBRE_REACH]], []
+        device, references, rows = model.device, [self.silence[:TIMBRE_REACH]], []
         for example in examples:
             rows.append(0 if example.reference is None else len(references))
             if example.reference is not None:
                 references.append(example.reference[:TIMBRE_REACH])
-        hidden, mask = model.condition(self.tokens([e.prompt for e in examples], 256),
-                                       self.tokens([e.lyrics for e in examples], 2048),
-                                       torch.stack(references), torch.tensor(rows))  # fmt: skip
-        dropped = torch.tensor([rng.random() < NULL_SHARE for _ in examples])
+        hidden, mask = model.condition(self.tokens([e.prompt for e in examples], CAPTION_TOKENS, device),
+                                       self.tokens([e.lyrics for e in examples], LYRIC_TOKENS, device),
+                                       torch.stack(references).to(device), torch.tensor(rows, device=device))  # fmt: skip
+        dropped = torch.tensor([rng.random() < NULL_SHARE for _ in examples], device=device)
         null = model.condition_encoder.null_condition_emb.expand_as(hidden)
         return torch.where(dropped[:, None, None], null, hidden), mask
 
 
 def sources(model: NanoModel, examples: list[Example]) -> tuple[Tensor, Tensor]:
     """Context sources [B, T, 64] and the tokenizer pair's own reconstruction loss."""
-    stacked = torch.stack([example.source for example in examples])
+    stacked = torch.stack([example.source for example in examples]).to(model.device)
     chosen = [index for index, example in enumerate(examples) if example.bottleneck] or [0]
     whole = CROP // 5 * 5
     coarse = model.through_bottleneck(stacked[chosen, :whole])
@@ -110,11 +112,11 @@ def example_losses(model: NanoModel, batcher: Batcher, examples: list[Example], 
                    ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Weighted squared velocity error per example [B], and the bottleneck's loss."""
     source, coarse_loss = sources(model, examples)
-    mask = torch.stack([example.mask for example in examples])[..., None].expand(-1, -1, 64)
-    target = torch.stack([example.target for example in examples])
-    weight = torch.stack([example.weight for example in examples])[..., None]
+    mask = torch.stack([example.mask for example in examples]).to(source)[..., None].expand(-1, -1, 64)
+    target = torch.stack([example.target for example in examples]).to(source)
+    weight = torch.stack([example.weight for example in examples]).to(source)[..., None]
     hidden, known = batcher.condition(model, examples, rng)
-    noise, time = torch.randn_like(target), draw_times(len(examples))
+    noise, time = torch.randn_like(target), draw_times(len(examples)).to(source)
     at = time[:, None, None]
     made = model.velocity(at * noise + (1 - at) * target, time, hidden, known, torch.cat([source, mask], -1))
     error = ((made - (noise - target)).square() * weight).sum((1, 2)) / (weight.sum((1, 2)) * 64)
@@ -124,10 +126,10 @@ def example_losses(model: NanoModel, batcher: Batcher, examples: list[Example], 
 def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSettings) -> None:
     """Train (or go on training) in `folder` for the given time; leaves `state.pt` (with EMA) and `loss.png`."""
     torch.manual_seed(settings.seed)
-    model = NanoModel()
+    model = NanoModel().to(settings.device)
     torch.manual_seed(settings.seed + group.rank + 1)
     rng = random.Random(settings.seed + group.rank)
-    codec = NanoCodec.from_pretrained(codec_folder).eval()
+    codec = NanoCodec.from_pretrained(codec_folder).eval().to(settings.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01,
                                   foreach=True)  # fmt: skip
     average = Averager(model, settings.ema)

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from acestep.checkpoints.info import find_checkpoints
+from acestep.checkpoints.load import open_checkpoint
 from acestep.checkpoints.mapping import to_diffusers
 from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import NanoModel
@@ -53,6 +54,15 @@ def test_every_weight_has_its_published_name(bundle):
     for name, value in stored.items():
         component, ours = to_diffusers(name)
         assert torch.equal(value, modules[component].state_dict()[ours].half())
+
+
+def test_the_strict_loader_opens_it(bundle):
+    """Every tensor finds its place and none is left over; codec and text encoder come along."""
+    model = open_checkpoint(bundle[0])
+    assert isinstance(model.codec, NanoCodec) and model.silence.shape == (1, 15000, 64)
+    assert model.text_tokenizer("<|endoftext|>")["input_ids"] == [model.text_tokenizer.pad_token_id]
+    latents = torch.randn(1, 64, 4)
+    assert model.codec.decode(latents).shape == (1, 2, 4 * 1920)
 
 
 def test_silence_has_the_published_shape(bundle):
