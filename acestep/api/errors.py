@@ -262,6 +262,12 @@ class Degraded(AceError):
     retryable = True
 
 
+class Quarantined(AceError):
+    """The same request ended the worker twice and is not run again."""
+
+    code = "quarantined"
+
+
 class Cancelled(AceError):
     """The job was cancelled; raised inside the worker at the next check."""
 

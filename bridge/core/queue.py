@@ -7,6 +7,7 @@ keep another client from its turn for ever.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -105,6 +106,14 @@ class FairQueue:
         line = self._lines[job.client]
         ahead = list(line.levels[job.priority]).index(job.id)
         return 1 + ahead + self._higher(job.priority) + self._between(job, ahead)
+
+    def place_for(self, job: JobRecord) -> int:
+        """The position that a job would have were it added now."""
+        job.number = sys.maxsize  # the newest; the store gives it its number
+        self.add(job, 0.0)
+        place = self.position(job)
+        self.remove(job.id)
+        return place
 
     def _higher(self, priority: int) -> int:
         return sum(

@@ -1,0 +1,173 @@
+"""The book of jobs: every change of a job's state goes through here, is stored first and told after."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from acestep.api.errors import AceError, UnknownJob
+from bridge.core.events import EventHub, Subscription
+from bridge.core.ledger import Ledger
+from bridge.core.library import Library
+from bridge.core.records import JobRecord
+from bridge.core.views import Event, EventKind, JobState
+
+log = logging.getLogger(__name__)
+
+RETRY = 5.0
+"""Seconds until the end of a job that could not be stored (disk full) is stored again."""
+
+TOLD = ("role", "path", "start", "length", "rate", "channels", "variant", "seed", "lead_in", "lead_out", "track")
+"""What an event says of a file."""
+
+
+class Book:
+    """Jobs that have not ended, in memory, and all others, in the store."""
+
+    def __init__(self, ledger: Ledger, library: Library) -> None:
+        self.ledger = ledger
+        self.library = library
+        self.hub = EventHub()
+        self.active: dict[str, JobRecord] = {}
+        self._retries: set[asyncio.Task[None]] = set()
+
+    def find(self, job: str) -> JobRecord:
+        """A job by id. Raises `UnknownJob`."""
+        found = self.active.get(job) or self.ledger.find(job)
+        if found is None:
+            raise UnknownJob(f"there is no job {job!r}", field="id")
+        return found
+
+    def known(self, job: str) -> JobRecord | None:
+        """A job by id, if there is one."""
+        return self.active.get(job) or self.ledger.find(job)
+
+    async def accept(self, job: JobRecord) -> None:
+        """Store a new job; it counts as active from the call on, so that bounds hold while the disk works."""
+        self.active[job.id] = job
+        try:
+            await self.ledger.accept(job)
+        except BaseException:
+            del self.active[job.id]
+            raise
+        self.hub.open(job.id)
+        self._tell(Event(job=job.id, seq=0, kind=EventKind.ACCEPTED, data={"position": job.position}, time=job.created))
+
+    def restore(self, job: JobRecord) -> None:
+        """Take up a job of an earlier life."""
+        self.active[job.id] = job
+        self.hub.open(job.id, self.ledger.events(job, -1))
+
+    async def begin(self, job: JobRecord) -> None:
+        """Store that an attempt at a job starts."""
+        job.state = JobState.RUNNING
+        job.started = time.time()
+        job.attempt += 1
+        await self.ledger.running(job)
+
+    async def put_back(self, job: JobRecord) -> None:
+        """A job waits again because the daemon stops; the attempt does not count."""
+        job.state = JobState.QUEUED
+        job.attempt -= 1
+        await self.ledger.requeued(job)
+
+    def progress(self, job: JobRecord, data: dict[str, Any]) -> None:
+        """Tell how far a running job is."""
+        if job.state is JobState.RUNNING:
+            job.progress = data
+            self._tell(job.event(EventKind.PROGRESS, data))
+
+    def preview(self, job: JobRecord, file: dict[str, Any]) -> None:
+        """Tell that a preview of a running job can be heard."""
+        if job.state is JobState.RUNNING:
+            self._tell(job.event(EventKind.PREVIEW, file))
+
+    async def done(self, job: JobRecord, result: dict[str, Any]) -> None:
+        """A job's result stands in the library."""
+        located = self.library.located(result)
+        job.result = result
+        job.progress = {**job.progress, "fraction": 1.0, "eta": 0.0}
+        files = located.get("files", [])
+        events = [job.event(EventKind.RESULT, _file_event(index, entry)) for index, entry in enumerate(files)]
+        data = {"seconds": result.get("seconds", 0.0), "notes": list(result.get("notes", [])), "files": len(files)}
+        await self._end(job, JobState.DONE, [*events, job.event(EventKind.DONE, data)])
+
+    async def failed(self, job: JobRecord, error: AceError, *, killed_worker: bool = False) -> None:
+        """A job ended with an error."""
+        job.error = error.to_wire()
+        log.warning("failed: %s: %s", error.code, error.message, extra={"job": job.id})
+        event = job.event(EventKind.FAILED, {"error": job.error})
+        await self._end(job, JobState.FAILED, [event], killed_worker=killed_worker)
+
+    async def stopped(self, job: JobRecord, state: JobState, reason: str) -> None:
+        """A job ended as cancelled or interrupted."""
+        await self._end(job, state, [job.event(EventKind(state.value), {"reason": reason})])
+
+    async def _end(self, job: JobRecord, state: JobState, events: list[Event], *, killed_worker: bool = False) -> None:
+        job.state = state
+        job.ended = time.time()
+        try:
+            await self.ledger.ended(job, events, killed_worker=killed_worker)
+        except AceError as failure:
+            log.error("the end could not be stored: %s", failure.message, extra={"job": job.id})
+            retry = asyncio.create_task(self._store_later(job, events, killed_worker))
+            self._retries.add(retry)
+            retry.add_done_callback(self._retries.discard)
+            self._tell_all(events)
+            return
+        self._tell_all(events)
+        self._let_go(job)
+
+    async def _store_later(self, job: JobRecord, events: list[Event], killed_worker: bool) -> None:
+        """Until it is stored the job stays in memory, ended for everyone who asks."""
+        while True:
+            await asyncio.sleep(RETRY)
+            try:
+                await self.ledger.ended(job, events, killed_worker=killed_worker)
+            except AceError as failure:
+                log.debug("the end still cannot be stored: %s", failure.message, extra={"job": job.id})
+            else:
+                self._let_go(job)
+                return
+
+    def _let_go(self, job: JobRecord) -> None:
+        self.active.pop(job.id, None)
+        self.hub.drop(job.id)
+        log.info("%s", job.state.value, extra={"job": job.id})
+
+    def _tell(self, event: Event) -> None:
+        self.hub.publish(event)
+
+    def _tell_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._tell(event)
+
+    def events(self, job: str, after: int) -> list[Event]:
+        """The events of a job with a larger ``seq``. Raises `UnknownJob`."""
+        live = self.hub.live(job)
+        if live is not None:
+            return [event for event in live if event.seq > after]
+        return self.ledger.events(self.find(job), after)
+
+    async def wait(self, job: str, after: int, timeout: float) -> list[Event]:
+        """The same, as soon as there is one, the job has ended, or the time (s) is up. Raises `UnknownJob`."""
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self.events(job, after)
+            left = deadline - time.monotonic()
+            if found or left <= 0 or self.find(job).state.terminal:
+                return found
+            await self.hub.changed(job, left)
+
+    def subscribe(self, client: str, jobs: frozenset[str], after: dict[str, int]) -> Subscription:
+        """A reader of events: those after the given seqs (named jobs: from the first), then what happens."""
+        starts = {**dict.fromkeys(jobs, -1), **after}
+        past = [event for job, seq in starts.items() if self.known(job) for event in self.events(job, seq)]
+        return self.hub.subscribe(client, jobs, past)
+
+
+def _file_event(index: int, entry: dict[str, Any]) -> dict[str, Any]:
+    return {"index": index, **{name: entry.get(name) for name in TOLD}}

@@ -1,0 +1,122 @@
+"""From a client's request to a job that may wait: everything that can be refused is refused here, before anything is stored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from acestep.api import limits
+from acestep.api.admission import AudioFacts, admit
+from acestep.api.errors import NotFound, OutputUnwritable
+from acestep.api.operation import Operation
+from acestep.api.registry import Registry, RenderRequest
+from acestep.api.request import Output, Source
+from acestep.api.schema import convert, describe
+from acestep.api.variants import ModelInfo
+from acestep.audio import sniff
+from bridge.core.library import Library
+from bridge.core.models import Models
+from bridge.core.records import JobRecord
+from bridge.core.uploads import Uploads
+from bridge.paths import AllowedRoots
+
+GUIDE_FILES = (".mid", ".midi")
+"""A guide with such an ending, or with a path separator in it, is a file and not a chord line."""
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that can be run, in its canonical form."""
+
+    request: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+class Machine:
+    """What admission may know of this machine (`acestep.api.admission.World`), and the checks of every path."""
+
+    def __init__(self, roots: AllowedRoots, models: Models, uploads: Uploads, find: Callable[[str], JobRecord]) -> None:
+        self.roots = roots
+        self._models = models
+        self._uploads = uploads
+        self._find = find
+        self.library: Library | None = None
+
+    def model(self, name: str) -> ModelInfo:
+        """Facts of a model. Raises `ModelMissing`."""
+        return self._models.get(name)
+
+    def probe(self, source: Source) -> AudioFacts:
+        """Header facts of a source. Raises `NotFound`, `NotAllowed`, `NotAudio`, `CorruptAudio` ..."""
+        return sniff.probe(self.place(source))
+
+    def place(self, source: Source) -> Path:
+        """The file that a source means."""
+        if source.path:
+            return self.roots.reading(source.path, "source")
+        if source.upload:
+            return self._uploads.path(source.upload)
+        return self.latent(source.latent)
+
+    def latent(self, name: str) -> Path:
+        """The file of a stored latent, named ``<job>/<file>`` as its result names it."""
+        job, _, file = name.partition("/")
+        result = self._find(job).result
+        if result is None or self.library is None:
+            raise NotFound(f"there is no stored latent {name!r}", field="source_latent")
+        return self.library.file(result, file)
+
+
+def check(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
+    """Check a request of any operation. Blocks on the disk; call it in a thread. Raises `AceError` that names the field."""
+    if operation.stage or operation.schema is RenderRequest:
+        return _check_render(registry, operation, params, machine)
+    typed = convert(params, operation.schema)
+    changes = _check_paths(typed, machine.roots)
+    if upload := getattr(typed, "upload", ""):
+        machine.place(Source(upload=upload))
+    return Checked(request=msgspec.to_builtins(msgspec.structs.replace(typed, **changes)))
+
+
+def _check_render(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
+    admitted = admit(registry, operation.name, params, machine)
+    render = admitted.render
+    conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine.roots))
+    output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine.roots))
+    render = msgspec.structs.replace(render, conditioning=conditioning, output=output)
+    if render.source is not None and render.source.path:
+        source = msgspec.structs.replace(render.source, path=str(machine.place(render.source)))
+        render = msgspec.structs.replace(render, source=source)
+    return Checked(request=render.to_recipe(), notes=admitted.notes)
+
+
+def _check_paths(value: msgspec.Struct, roots: AllowedRoots) -> dict[str, str]:
+    """The real paths of a struct's path fields: strings whose limit is that of a path. Raises `AceError`."""
+    found: dict[str, str] = {}
+    for info in describe(type(value)):
+        text = getattr(value, info.name)
+        if info.type != "str" or info.max_length != limits.MAX_PATH or not text:
+            continue
+        if isinstance(value, Output):
+            found[info.name] = str(check_folder(text, roots, info.name))
+        elif info.name != "guide" or _is_file(text):
+            found[info.name] = str(roots.reading(text, info.name))
+    return found
+
+
+def _is_file(guide: str) -> bool:
+    return guide.lower().endswith(GUIDE_FILES) or os.sep in guide
+
+
+def check_folder(text: str, roots: AllowedRoots, field: str = "folder") -> Path:
+    """A folder for copies, and that it can be written. Raises `NotAllowed` or `OutputUnwritable`."""
+    folder = roots.writing(text, field)
+    nearest = folder
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputUnwritable(f"{text} cannot be written", field=field)
+    return folder

@@ -1,0 +1,95 @@
+"""Which models this daemon can name: those on disk, the embedded one, and those that could be fetched."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import ModelMissing
+from acestep.api.variants import VARIANTS, ModelInfo
+from acestep.checkpoints import info as checkpoints
+
+FRESH = 5.0
+"""Seconds that a look at the disk is believed; a model that was just copied in is seen after that."""
+
+SCRATCH = "tiny"
+"""The checkpoint of random weights that the worker can build by itself."""
+
+
+class Models:
+    """The models of this machine. Safe from several threads."""
+
+    def __init__(self, folders: list[Path], default: str = "") -> None:
+        self._folders = folders
+        self._default = default
+        self._lock = threading.Lock()
+        self._found: dict[str, ModelInfo] = {}
+        self._looked = float("-inf")
+
+    def all(self) -> dict[str, ModelInfo]:
+        """Every model by name, from a look at the disk at most `FRESH` seconds old."""
+        with self._lock:
+            if time.monotonic() - self._looked > FRESH:
+                self._found = self._look()
+                self._looked = time.monotonic()
+            return self._found
+
+    def known(self) -> dict[str, ModelInfo]:
+        """The models as they were last seen, at once."""
+        return self._found or {SCRATCH: _scratch()}
+
+    def _look(self) -> dict[str, ModelInfo]:
+        places = checkpoints.checkpoint_folders(checkpoints.EMBEDDED, *self._folders)
+        found = {model.name: model for model in checkpoints.find_checkpoints(places)}
+        found.setdefault(SCRATCH, _scratch())
+        return found
+
+    def default(self) -> str:
+        """Name of the model that the empty name means."""
+        if self._default:
+            return self._default
+        embedded = checkpoints.EMBEDDED.name
+        return embedded if embedded in self.known() else SCRATCH
+
+    def get(self, name: str) -> ModelInfo:
+        """Facts of a model; the default one for the empty name. Raises `ModelMissing`."""
+        found = self.all()
+        wanted = name or self.default()
+        for model in found.values():
+            if wanted in (model.name, Path(model.path).name if model.path else model.name):
+                return model
+        hint = f"; `acestep-bridge models download {wanted}` fetches it" if _fetchable(wanted) else ""
+        raise ModelMissing(
+            f"there is no model {wanted!r} on this machine{hint}", field="model", limits={"choices": sorted(found)}
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every model for clients: facts, whether it is here, whether it is the default."""
+        known, default = self.known(), self.default()
+        here = [{**msgspec.to_builtins(model), "present": True} for model in known.values()]
+        absent = [
+            {"name": variant.name, "variant": variant.name, "present": False, "repository": variant.repository}
+            for variant in VARIANTS.values()
+            if variant.repository and variant.name not in known
+        ]
+        return [{**row, "default": row["name"] == default} for row in (*here, *absent)]
+
+
+def _scratch() -> ModelInfo:
+    variant = VARIANTS[SCRATCH]
+    return ModelInfo(
+        name=SCRATCH,
+        path="",
+        variant=SCRATCH,
+        task_types=variant.tasks,
+        trained=False,
+        latent_family="acestep-1.5-random",
+    )
+
+
+def _fetchable(name: str) -> bool:
+    return name in VARIANTS and bool(VARIANTS[name].repository)

@@ -1,0 +1,67 @@
+"""What clients are told about operations, the queue and the state of things, as plain maps."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from acestep.api.operation import Operation
+from acestep.api.registry import PluginState, Registry
+from acestep.api.schema import describe
+from bridge.core.runner import Lane
+
+LOW_SPACE = 1 << 30
+"""Bytes of free space below which status warns."""
+
+
+def describe_operation(operation: Operation, registry: Registry, models: Sequence[str]) -> dict[str, Any]:
+    """An operation with its fields, the choices filled in that are known at run time only."""
+    fields = []
+    for info in describe(operation.schema):
+        row = msgspec.to_builtins(info)
+        if info.choices_from == "models":
+            row["choices"] = ["", *models]
+        elif info.choices_from is not None:
+            row["choices"] = registry.choices(info.choices_from)
+        fields.append(row)
+    return {
+        "name": operation.name,
+        "summary": operation.summary,
+        "group": operation.group,
+        "runs": operation.runs,
+        "since": operation.since,
+        "feature": operation.feature,
+        "fields": fields,
+    }
+
+
+def queue(lanes: Sequence[Lane]) -> dict[str, Any]:
+    """How many jobs wait and for whom, what runs, whether the queue is paused."""
+    waiting = [job for lane in lanes for job in lane.queue]
+    return {
+        "length": len(waiting),
+        "running": [job for lane in lanes for job in lane.running],
+        "paused": any(lane.paused for lane in lanes),
+        "clients": dict(Counter(job.client for job in waiting)),
+    }
+
+
+def warnings(registry: Registry, library: Path, least_free: int) -> list[str]:
+    """Sentences about what is not as it should be."""
+    found = [
+        f"the plug-in {report.name} did not load: {report.reason}"
+        for report in registry.plugins
+        if report.state is PluginState.LOAD_ERROR
+    ]
+    try:
+        free = shutil.disk_usage(library).free
+    except OSError as failure:
+        return [*found, f"the library {library} cannot be reached: {failure.strerror}"]
+    if free < max(LOW_SPACE, least_free):
+        found.append(f"only {free >> 20} MiB are free for results")
+    return found

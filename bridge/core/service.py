@@ -1,0 +1,416 @@
+"""The core as the doors see it: one object that answers `bridge.core.views.Core`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from acestep import __version__
+from acestep.api.errors import (
+    BadRequest,
+    Busy,
+    Degraded,
+    IdConflict,
+    PluginFailed,
+    Quarantined,
+)
+from acestep.api.operation import Operation
+from acestep.api.registry import Registry
+from bridge.core import intake, reports
+from bridge.core.book import Book
+from bridge.core.events import Subscription
+from bridge.core.executor import Executor
+from bridge.core.ledger import Ledger
+from bridge.core.library import Library
+from bridge.core.models import Models
+from bridge.core.queue import Bounds, check_bounds
+from bridge.core.records import SEQ_GAP, JobRecord, body_of, check_id
+from bridge.core.runner import DaemonJob, DaemonWork, Lane, WorkerWork
+from bridge.core.store import Store
+from bridge.core.supervisor import LocalExecutor, Supervision
+from bridge.core.uploads import Uploads
+from bridge.core.views import Accepted, Event, JobState, JobView, Submission
+from bridge.paths import AllowedRoots, Paths
+from bridge.settings import Settings, features
+
+log = logging.getLogger(__name__)
+
+PROTOCOL = 1
+"""Level of the contract with clients; additions do not change it."""
+
+MAX_ATTEMPTS = 2
+"""A job that was running in two daemons that crashed is not tried a third time."""
+
+MAX_DEATHS = 2
+"""Requests that ended the worker this often are refused."""
+
+ADMISSIONS = 2
+"""Threads that check requests: header reads and hashing, mostly waiting for the disk."""
+
+MAX_PENDING = 4096
+"""Submits whose answer is still being made."""
+
+TIDY_EVERY = 60.0
+"""Seconds between two looks at retention, expiry and idle models."""
+
+
+class Service:
+    """Jobs, events, library, uploads and the worker of one daemon. Make it on the event loop, then `start` it."""
+
+    def __init__(
+        self, settings: Settings, paths: Paths, *, registry: Registry | None = None, executor: Executor | None = None
+    ) -> None:
+        self.settings = settings
+        self.paths = paths
+        self.registry = registry or Registry.load(
+            folder=paths.plugins, disabled=settings.plugins_disabled, features=features(settings)
+        )
+        self.doors: dict[str, Any] = {}
+        """Address of every open door, filled in by the daemon."""
+        self.roots = AllowedRoots.of(settings, paths)
+        self.uploads = Uploads(paths.uploads, largest=settings.upload_bytes, quota=settings.upload_quota)
+        self.library = Library(paths.library, paths.staging, settings.free_bytes)
+        self._models = Models([paths.checkpoints, *map(_folder, settings.checkpoints)], settings.model)
+        self._store = Store(paths.database)
+        self._ledger = Ledger(self._store)
+        self._book = Book(self._ledger, self.library)
+        self._machine = intake.Machine(self.roots, self._models, self.uploads, self._book.find)
+        self._machine.library = self.library
+        self._executor: Executor = executor or LocalExecutor(
+            Supervision(
+                command=self._worker_command,
+                threads=settings.threads,
+                cancel_grace=settings.cancel_grace,
+                degraded_retry=settings.degraded_retry,
+            )
+        )
+        self._work = WorkerWork(self._book, self._executor, self.library, lambda text: self.roots.writing(text))
+        self._daemon_work = DaemonWork(self._book, self._run_here, self)
+        self._lanes = {"worker": Lane(self._book, self._work), "daemon": Lane(self._book, self._daemon_work, width=2)}
+        self._bounds = Bounds(
+            jobs=settings.queue_length,
+            jobs_per_client=settings.jobs_per_client,
+            bytes_per_client=settings.bytes_per_client,
+        )
+        self._threads = ThreadPoolExecutor(ADMISSIONS, thread_name_prefix="admission")
+        self._pending: dict[str, asyncio.Task[Accepted]] = {}
+        self._tidying: asyncio.Task[None] | None = None
+        self._started = time.monotonic()
+        self._last_job = time.monotonic()
+
+    # Life
+
+    async def start(self) -> None:
+        """Take up what an earlier daemon left, and begin to work."""
+        self._store.start()
+        await self._recover()
+        if self.settings.worker_start == "serve":
+            self._executor.start()
+        for lane in self._lanes.values():
+            lane.start()
+        self._tidying = asyncio.create_task(self._tidy(), name="tidy")
+
+    async def stop(self) -> None:
+        """Stop without losing anything: waiting jobs stay stored, running ones wait again."""
+        if self._tidying is not None:
+            self._tidying.cancel()
+        self._work.stopping = True
+        self._daemon_work.stop()
+        for lane in self._lanes.values():
+            lane.paused = True
+        await asyncio.gather(*self._pending.values(), return_exceptions=True)
+        await self._executor.close()
+        for lane in self._lanes.values():
+            await lane.stop()
+        self._book.hub.close()
+        await self._store.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _recover(self) -> None:
+        """Reconcile store and library: what was committed is done, what ran goes on once, what waited waits."""
+        for job in self._ledger.unended():
+            self._book.restore(job)
+            if job.state is JobState.RUNNING and not await self._resume(job):
+                continue
+            await self._lane(job.operation).add(job)
+        await asyncio.to_thread(self.library.clear_staging)
+
+    async def _resume(self, job: JobRecord) -> bool:
+        """Settle a job that ran when the last daemon ended; True when it shall run again."""
+        job.seq += SEQ_GAP
+        result = await asyncio.to_thread(self.library.committed, job)
+        if result is not None:
+            await self._book.done(job, await asyncio.to_thread(self._work.copy_out, job, result))
+            return False
+        if job.attempt >= MAX_ATTEMPTS:
+            await self._book.stopped(job, JobState.INTERRUPTED, "the daemon ended twice while this job ran")
+            return False
+        job.state = JobState.QUEUED
+        await self._ledger.requeued(job)
+        log.info("taken up again after a crash", extra={"job": job.id})
+        return True
+
+    def _lane(self, operation: str) -> Lane:
+        found = self.registry.operations.get(operation)
+        return self._lanes["daemon" if found is not None and found.runs == "daemon" else "worker"]
+
+    def _worker_command(self) -> list[str]:
+        backend = self.settings.backend or next(iter(self.registry.backends), "")
+        spec = self.registry.backend(backend)
+        wish = self.settings
+        command = [sys.executable, "-m", "acestep.worker", f"--backend={spec.name}", f"--home={self.paths.home}"]
+        command += [f"--library={self.paths.library}", f"--uploads={self.paths.uploads}"]
+        command += [f"--plugins={self.paths.plugins}", f"--device={wish.device}", f"--dtype={wish.dtype}"]
+        command += [f"--threads={wish.threads}", f"--model={wish.model}", f"--log-level={wish.log_level}"]
+        command += [f"--checkpoints={_folder(folder)}" for folder in wish.checkpoints]
+        command += [f"--disable={name}" for name in wish.plugins_disabled]
+        return command + [f"--feature={name}" for name in sorted(self.registry.features)]
+
+    # Submitting
+
+    async def submit(self, submission: Submission) -> Accepted:
+        """Admit a job and store it durably before answering."""
+        if not -10 <= submission.priority <= 10:
+            raise BadRequest("a priority is -10 to 10", field="priority", limits={"min": -10, "max": 10})
+        job = check_id(submission.id)
+        body = body_of(submission.operation, submission.params)
+        pending = self._pending.get(job)
+        if pending is not None:
+            await asyncio.wait([pending])
+        known = self._book.known(job)
+        if known is not None:
+            return _repeat(known, body)
+        if job in self._pending:  # another repeat was quicker; it is the one to wait for
+            return await self.submit(msgspec.structs.replace(submission, id=job))
+        if len(self._pending) >= MAX_PENDING:
+            raise Busy(f"{MAX_PENDING} requests are being checked", limits={"pending": MAX_PENDING})
+        task = asyncio.create_task(self._admit(job, body, submission), name=f"admit {job}")
+        self._pending[job] = task
+        task.add_done_callback(lambda _: self._pending.pop(job, None))
+        return await asyncio.shield(task)
+
+    async def _admit(self, job: str, body: str, submission: Submission) -> Accepted:
+        operation = self.registry.operation(submission.operation)
+        self._refuse_the_hopeless(operation, body)
+        check_bounds(self._lane(operation.name).queue, self._active(), submission.client, 0, self._bounds)
+        loop = asyncio.get_running_loop()
+        checked = await loop.run_in_executor(
+            self._threads, intake.check, self.registry, operation, submission.params, self._machine
+        )
+        record = JobRecord(
+            id=job,
+            body=body,
+            client=submission.client,
+            operation=operation.name,
+            priority=submission.priority,
+            request=checked.request,
+            caption=_caption(checked.request),
+            created=time.time(),
+            notes=checked.notes,
+        )
+        record.size = len(msgspec.msgpack.encode(record.request))
+        await self._enter(record)
+        return Accepted(id=record.id, seq=0, position=record.position, notes=record.notes)
+
+    async def _enter(self, record: JobRecord) -> None:
+        """Store a checked job and let it wait."""
+        lane = self._lane(record.operation)
+        check_bounds(lane.queue, self._active(), record.client, record.size, self._bounds)
+        record.position = lane.queue.place_for(record)
+        await self._book.accept(record)
+        self._last_job = time.monotonic()
+        log.info("accepted %s from %s", record.operation, record.client, extra={"job": record.id})
+        await lane.add(record)
+
+    def _refuse_the_hopeless(self, operation: Operation, body: str) -> None:
+        if operation.runs == "worker" and self._executor.degraded:
+            facts = self._executor.facts()
+            raise Degraded(f"the worker was given up: {facts.get('last_death', 'it ended too often')}")
+        if self._ledger.deaths(body) >= MAX_DEATHS:
+            raise Quarantined(f"this request ended the worker {MAX_DEATHS} times and is not run again; change it")
+
+    def _active(self) -> list[JobRecord]:
+        return list(self._book.active.values())
+
+    async def barrier(self) -> None:
+        """Return when every submit made before this call is stored."""
+        if self._pending:
+            await asyncio.wait(list(self._pending.values()))
+
+    # Jobs and events
+
+    async def cancel(self, job: str) -> JobView:
+        """Cancel a queued or running job; a job that has ended is left as it is."""
+        if job in self._pending:
+            await asyncio.wait([self._pending[job]])
+        record = self._book.find(job)
+        if not record.state.terminal:
+            await self._lane(record.operation).cancel(record, "cancelled on request")
+        return self._view(record)
+
+    def job(self, job: str) -> JobView:
+        """One job. Raises `UnknownJob`."""
+        return self._view(self._book.find(job))
+
+    def jobs(
+        self, *, states: frozenset[JobState] = frozenset(), search: str = "", limit: int = 100, before: str = ""
+    ) -> list[JobView]:
+        """Jobs, newest first; ``search`` looks in id, operation and caption."""
+        found = self._ledger.search(states, search, max(1, min(limit, 1000)), before)
+        return [self._view(self._book.active.get(record.id, record)) for record in found]
+
+    def _view(self, record: JobRecord) -> JobView:
+        queue = self._lane(record.operation).queue
+        position = queue.position(record) if record.id in queue else 0
+        return record.view(position, None if record.result is None else self.library.located(record.result))
+
+    async def wait(self, job: str, after: int = -1, timeout: float = 30.0) -> list[Event]:
+        """Events with a larger ``seq`` than ``after``, as soon as there is one or the time (s) is up."""
+        return await self._book.wait(job, after, timeout)
+
+    def subscribe(
+        self, client: str, jobs: frozenset[str] = frozenset(), after: dict[str, int] | None = None
+    ) -> Subscription:
+        """Events of some jobs (empty: all jobs), beginning after the given seqs."""
+        return self._book.subscribe(client, jobs, after or {})
+
+    # The queue
+
+    async def pause(self) -> None:
+        """Start no further job until `resume`."""
+        for lane in self._lanes.values():
+            lane.paused = True
+
+    async def resume(self) -> None:
+        """Go on after `pause`, and try a worker again that was given up."""
+        self._executor.reset()
+        for lane in self._lanes.values():
+            lane.paused = False
+            await lane.wake()
+
+    async def clear(self) -> int:
+        """Cancel every queued job; returns how many."""
+        waiting = [(lane, job) for lane in self._lanes.values() for job in lane.queue]
+        await asyncio.gather(*(lane.cancel(job, "the queue was cleared") for lane, job in waiting))
+        return len(waiting)
+
+    # What there is
+
+    def operations(self) -> dict[str, Operation]:
+        """Visible operations by name."""
+        return self.registry.visible()
+
+    def describe(self, operation: str = "") -> list[dict[str, Any]]:
+        """Visible operations with their fields, choices filled in. Raises `UnknownOperation` or `FeatureDisabled`."""
+        chosen = [self.registry.operation(operation)] if operation else list(self.operations().values())
+        return [reports.describe_operation(found, self.registry, list(self._models.known())) for found in chosen]
+
+    def plugins(self) -> list[dict[str, Any]]:
+        """Plug-ins with state and reason."""
+        return [{**msgspec.to_builtins(report), "state": report.state.value} for report in self.registry.plugins]
+
+    def models(self) -> list[dict[str, Any]]:
+        """Known checkpoints: present or downloadable, default marked."""
+        return self._models.rows()
+
+    async def unload(self, model: str = "") -> None:
+        """Free the memory of a model (empty: of all)."""
+        self._executor.unload(model)
+
+    def set_feature(self, name: str, on: bool) -> frozenset[str]:
+        """Show or hide what a feature flag hides, from now on; the worker follows before its next job."""
+        spellings = {name.replace("-", "_"), name.replace("_", "-")}
+        present = self.registry.features
+        self.registry.features = present | spellings if on else present - spellings
+        return self.registry.features
+
+    def version(self) -> dict[str, Any]:
+        """Program version, protocol level."""
+        return {"program": "acestep-bridge", "version": __version__, "protocol": PROTOCOL}
+
+    def status(self) -> dict[str, Any]:
+        """Version, uptime, queue, worker, doors, limits, warnings."""
+        lanes = list(self._lanes.values())
+        return {
+            **self.version(),
+            "uptime": round(time.monotonic() - self._started, 3),
+            "state": "degraded" if self._executor.degraded else "ok",
+            "queue": reports.queue(lanes),
+            "jobs": self._ledger.counts(),
+            "worker": self._executor.facts(),
+            "doors": self.doors,
+            "subscribers": len(self._book.hub),
+            "model": self._models.default(),
+            "features": sorted(self.registry.features),
+            "limits": {**msgspec.to_builtins(self._bounds), "upload_bytes": self.settings.upload_bytes},
+            "library": str(self.paths.library),
+            "home": str(self.paths.home),
+            "warnings": reports.warnings(self.registry, self.paths.library, self.settings.free_bytes),
+        }
+
+    # Operations of the daemon itself
+
+    async def _run_here(self, job: JobRecord, daemon: DaemonJob) -> dict[str, Any]:
+        operation = self.registry.operation(job.operation)
+        module, _, attribute = operation.target.partition(":")
+        try:
+            run = getattr(importlib.import_module(module), attribute)
+        except Exception as failure:  # a plug-in's module may raise anything while it is imported
+            raise PluginFailed(f"{operation.name} cannot be loaded: {failure}") from failure
+        answer = await run(msgspec.convert(job.request, operation.schema), daemon)
+        return dict(msgspec.to_builtins(answer))
+
+    # Housekeeping
+
+    async def _tidy(self) -> None:
+        while True:
+            try:
+                await self.tidy()
+            except Exception:  # the next round tries again; whatever it is must not end the daemon
+                log.exception("tidying failed")
+            await asyncio.sleep(TIDY_EVERY)
+
+    async def tidy(self) -> None:
+        """Forget what is beyond the bounds of history, library and uploads; look for new models; rest idle ones."""
+        wish = self.settings
+        days = 86_400.0
+        oldest = time.time() - wish.history_days * days if wish.history_days else None
+        await self._ledger.forget(wish.history_jobs, oldest)
+        await asyncio.to_thread(self.library.trim, wish.library_bytes, wish.library_days * days)
+        used = frozenset(_upload_of(job.request) for job in self._active())
+        await asyncio.to_thread(self.uploads.expire, wish.upload_hours * 3600.0, used)
+        await asyncio.to_thread(self._models.all)
+        idle = not any(lane.running or lane.queue for lane in self._lanes.values())
+        if wish.idle_unload and idle and time.monotonic() - self._last_job > wish.idle_unload * 60:
+            self._last_job = time.monotonic()
+            self._executor.unload("")
+
+
+def _repeat(known: JobRecord, body: str) -> Accepted:
+    """The answer to a submit whose id is known: the same again, or a conflict."""
+    if known.body != body:
+        raise IdConflict(f"the job id {known.id!r} is known, with another request", field="id")
+    return Accepted(id=known.id, seq=0, position=known.position, notes=known.notes)
+
+
+def _caption(request: dict[str, Any]) -> str:
+    conditioning = request.get("conditioning")
+    text = conditioning.get("caption") if isinstance(conditioning, dict) else request.get("caption")
+    return text if isinstance(text, str) else ""
+
+
+def _upload_of(request: dict[str, Any]) -> str:
+    source = request.get("source")
+    return str(source.get("upload", "") if isinstance(source, dict) else request.get("upload", ""))
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser().absolute()

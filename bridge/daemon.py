@@ -1,0 +1,212 @@
+"""The daemon: settings in, doors open, and an orderly end. Wires the parts together and knows none of their insides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from acestep import __version__
+from acestep.api.errors import AceError, NotAllowed, OutputUnwritable, Unavailable
+from bridge import logs
+from bridge.core.service import PROTOCOL, Service
+from bridge.paths import Paths
+from bridge.settings import Settings, resolve
+
+log = logging.getLogger(__name__)
+
+DOORS = {name: f"bridge.doors.{name}" for name in ("osc", "rpc", "spool", "http")}
+"""Setting that opens a door -> its module, which offers ``async start(service, settings)``."""
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Door(Protocol):
+    """An open door."""
+
+    address: Any
+    """Where clients find it, as it stands in the connection file."""
+
+    async def close(self) -> None:
+        """Let nobody in any more, and part with those who are."""
+
+
+class Daemon:
+    """One running daemon."""
+
+    def __init__(self, settings: Settings, paths: Paths) -> None:
+        self.settings = settings
+        self.paths = paths
+        self.service = Service(settings, paths)
+        self.doors: dict[str, Door] = {}
+
+    async def start(self) -> dict[str, Any]:
+        """Start the core and open the doors; returns what the connection file says. Raises an `AceError`."""
+        await self.service.start()
+        for name, module in DOORS.items():
+            if getattr(self.settings, name):
+                self.doors[name] = await self._open(name, module)
+                self.service.doors[name] = self.doors[name].address
+        if not self.doors:
+            log.warning("no door is open; nobody can talk to this daemon")
+        return self._write_connection()
+
+    async def _open(self, name: str, module: str) -> Door:
+        try:
+            opened: Door = await importlib.import_module(module).start(self.service, self.settings)
+        except OSError as failure:
+            port = getattr(self.settings, f"{name}_port", "")
+            raise Unavailable(
+                f"the {name} door cannot open on {self.settings.listen} port {port}: {failure.strerror or failure}; "
+                "another program may use it, and every daemon needs ports of its own",
+                field=f"{name}_port",
+            ) from failure
+        return opened
+
+    def _write_connection(self) -> dict[str, Any]:
+        """The connection file, readable by its owner only, complete at any moment."""
+        facts = {
+            "format": "acestep-bridge/connection",
+            "version": __version__,
+            "protocol": PROTOCOL,
+            "pid": os.getpid(),
+            **self.service.doors,
+            "token": self.settings.token,
+            "home": str(self.paths.home),
+            "started": time.time(),
+        }
+        draft = self.paths.connection.with_suffix(".tmp")
+        draft.unlink(missing_ok=True)
+        try:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(facts, file, indent=1)
+            os.replace(draft, self.paths.connection)
+        except OSError as failure:
+            raise OutputUnwritable(f"{self.paths.connection} cannot be written: {failure.strerror}") from failure
+        return facts
+
+    async def stop(self) -> None:
+        """Close the doors, then the core, so that no request meets half a daemon."""
+        for name, door in self.doors.items():
+            try:
+                await door.close()
+            except Exception:  # one door that does not close must not keep the queue from being stored
+                log.exception("the %s door did not close", name)
+        await self.service.stop()
+        self.paths.connection.unlink(missing_ok=True)
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to listen beyond this machine without protection. Raises `NotAllowed`."""
+    if settings.listen in LOOPBACK:
+        return
+    if (settings.rpc or settings.http) and not settings.token:
+        raise NotAllowed(
+            f"listening on {settings.listen} needs a token for RPC and HTTP; set one with --token", field="token"
+        )
+    if settings.osc and not settings.osc_allow:
+        raise NotAllowed(
+            f"listening on {settings.listen} needs the addresses that may send OSC; set them with --osc-allow",
+            field="osc_allow",
+        )
+
+
+@contextlib.contextmanager
+def only_one(paths: Paths) -> Iterator[None]:
+    """Hold the home's lock. The system frees it however this process ends. Raises `NotAllowed` when another holds it."""
+    file = paths.lock.open("a+b")
+    try:
+        try:
+            _lock(file.fileno())
+        except OSError:
+            raise NotAllowed(f"another daemon runs with the home {paths.home}", field="home") from None
+        yield
+    finally:
+        file.close()
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def main(flags: Mapping[str, Any], config: str | Path | None = None) -> int:
+    """Run a daemon until it is asked to stop; returns the exit status of the process. ``flags`` are settings by name.
+
+    The line ``ready {...}`` on standard output, followed by the connection facts (without the token) as JSON, tells that the doors
+    are open. What keeps the daemon from starting goes to standard error as one sentence.
+    """
+    try:
+        settings = resolve(flags, config=Path(config) if config else None).settings
+        paths = Paths.of(settings)
+        check_exposure(settings)
+        paths.create()
+        with only_one(paths):
+            logs.set_up(settings, paths.logs)
+            asyncio.run(_serve(settings, paths))
+    except AceError as error:
+        print(f"acestep-bridge: {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings, paths: Paths) -> None:
+    asked = asyncio.Event()
+    with _stop_signals(asked.set):
+        daemon = Daemon(settings, paths)
+        try:
+            facts = await daemon.start()
+            _say_ready(facts)
+            await asked.wait()
+            log.info("stopping")
+        finally:
+            await daemon.stop()
+
+
+def _say_ready(facts: dict[str, Any]) -> None:
+    told = {name: value for name, value in facts.items() if name != "token"}
+    with contextlib.suppress(OSError):  # nobody may be reading
+        print("ready", json.dumps(told), flush=True)
+    log.info("ready: %s", json.dumps({name: told[name] for name in DOORS if name in told}))
+
+
+@contextlib.contextmanager
+def _stop_signals(stop: Callable[[], object]) -> Iterator[None]:
+    """Call ``stop`` on the event loop for SIGTERM, Ctrl-C and, on Windows, Ctrl-Break; a second one ends at once."""
+    loop = asyncio.get_running_loop()
+    kinds = [signal.SIGINT, signal.SIGTERM, *([signal.SIGBREAK] if sys.platform == "win32" else [signal.SIGHUP])]
+    seen: list[int] = []
+
+    def heard(number: int, _frame: object) -> None:
+        if seen and number != signal.SIGTERM:
+            os._exit(130)
+        seen.append(number)
+        loop.call_soon_threadsafe(stop)
+
+    before = {kind: signal.signal(kind, heard) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def connection_file(home: str = "") -> Path:
+    """Where the daemon of a home says how to reach it."""
+    return Paths.of(Settings(home=home)).connection

@@ -1,0 +1,69 @@
+"""Logs with job ids: to standard error for people or programs, and to a rotated file in the home."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import time
+from pathlib import Path
+from typing import Any
+
+from bridge.settings import Settings
+
+FILE = "daemon.log"
+
+
+class TextFormat(logging.Formatter):
+    """``2026-01-31 12:00:00.123 info core.book [job-1] done``"""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and the traceback after it when there is one."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        job = getattr(record, "job", "")
+        mark = f" [{job}]" if job else ""
+        name = record.name.removeprefix("bridge.")
+        line = f"{stamp}.{int(record.msecs):03d} {record.levelname.lower()} {name}{mark} {_plain(record.getMessage())}"
+        return line if record.exc_info is None else f"{line}\n{self.formatException(record.exc_info)}"
+
+
+class JsonFormat(logging.Formatter):
+    """One JSON object a line: time, level, logger, job, message, error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON."""
+        row: dict[str, Any] = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name in ("job", "worker"):
+            if hasattr(record, name):
+                row[name] = getattr(record, name)
+        if record.exc_info is not None:
+            row["error"] = self.formatException(record.exc_info)
+        return json.dumps(row, ensure_ascii=False)
+
+
+def _plain(message: str) -> str:
+    """Without line breaks and control characters: what a client sent must not forge lines of the log."""
+    return "".join(character if character.isprintable() else " " for character in message)
+
+
+def set_up(settings: Settings, folder: Path) -> None:
+    """Send the records of the whole process to standard error and to ``folder``/daemon.log, rotated by size."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    terminal = logging.StreamHandler()
+    terminal.setFormatter(JsonFormat() if settings.log_format == "json" else TextFormat())
+    file = logging.handlers.RotatingFileHandler(
+        folder / FILE, maxBytes=settings.log_bytes, backupCount=settings.log_files, encoding="utf-8", delay=True
+    )
+    file.setFormatter(JsonFormat())
+    root.setLevel(settings.log_level.upper())
+    for handler in (terminal, file):
+        root.addHandler(handler)
+    logging.raiseExceptions = False  # a full disk must not turn every line into a traceback
