@@ -2,11 +2,12 @@
 
 local import, data = ...
 local exchange, files, results, requests, json = import("exchange"), import("files"), import("results"), import("requests"), import("json")
-local host, audio = import("host"), import("audio")
+local follow, host, audio = import("follow"), import("host"), import("audio")
 
 local placing = {}
 
 local busy = false
+local memory = {}
 
 local function place_takes(pending, list)
   local track = host.track(pending.track)
@@ -78,7 +79,7 @@ function placing.tick()
   busy = true
   local ok, why = pcall(function()
     for _, pending in ipairs(exchange.journal(host.folder() .. "/pending.json").read()) do
-      local status = exchange.look(data.spool, pending.id)
+      local status = follow.look(data.spool, pending, memory, host.clock())
       if status and status.ended then finish(pending, status) end
     end
   end)

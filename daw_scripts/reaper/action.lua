@@ -1,0 +1,214 @@
+-- One action from the key press to the submitted jobs; results come later, by the resident loop.
+
+local import, data = ...
+local exchange, files, choices, requests = import("exchange"), import("files"), import("choices"), import("requests")
+local tempo, placement, forms, json = import("tempo"), import("placement"), import("forms"), import("json")
+local host, sources, form, daemon, resident, takes = import("host"), import("sources"), import("form"), import("daemon"),
+  import("resident"), import("takes")
+
+local action = {}
+
+local CURSOR_SECONDS = 30
+local START_PATIENCE = 15
+
+local function tell(facts)
+  host.tell(requests.sentence(data.messages, facts))
+end
+
+local function find_situation(wanted)
+  local project, path = host.project()
+  local rate, selection = host.rate(project), host.selection(project)
+  local situation = { rate = rate, saved = path ~= "", midi_only = host.midi_only(selection.items), project = project, path = path,
+                      selection = selection }
+  if wanted.needs == "position" and not selection.first then
+    selection.first = reaper.GetCursorPositionEx(project)
+    selection.last = selection.first
+  end
+  if selection.first then
+    situation.start = placement.samples(selection.first, rate)
+    situation["end"] = placement.samples(selection.last, rate)
+  end
+  return situation
+end
+
+local function plan_tempo(situation, choice)
+  local first, last = situation.selection.first, situation.selection.last
+  if last <= first then last = first + CURSOR_SECONDS end
+  return tempo.plan(host.segments(situation.project, first, last), first, last, choice)
+end
+
+local TEMPO_ROW = { name = "tempo_changes", label = "Tempo changes inside", kind = "choice", choices = { "average", "split", "refuse" },
+                    value = "average", element = "str" }
+
+-- The parts to send: one per item for an action on a target, one for everything heard.
+local function find_parts(wanted, situation, name)
+  local wish = { project = situation.project, rate = situation.rate, folder = host.media_folder(situation.project), name = name,
+                 first = situation.selection.first, last = situation.selection.last }
+  if wanted.audio == "none" then return { {} } end
+  if wanted.audio == "target" then
+    local parts = {}
+    for index, item in ipairs(situation.selection.items) do
+      wish.name = name .. "-item" .. index
+      local source, refused = sources.of_item(wish, item)
+      if not source then return nil, refused end
+      parts[index] = { source = source, item = host.item_id(item), track = host.track_id(reaper.GetMediaItem_Track(item)) }
+    end
+    if #parts == 0 then return nil, { code = "nothing_there" } end
+    return parts
+  end
+  local source, refused = sources.of_mix(wish, wanted.audio == "others" and situation.selection.tracks or {})
+  if not source then return nil, refused end
+  local track = situation.selection.tracks[1]
+  return { { source = source, track = track and host.track_id(track) } }
+end
+
+-- A part's own situation: its region is what the selection and the item share.
+local function narrow(situation, part)
+  local own = { rate = situation.rate, start = situation.start, ["end"] = situation["end"], source = part.source, item = part.item,
+                track = part.track }
+  local source = part.source
+  if source then
+    source.origin = placement.samples(source.zero, situation.rate)
+    if part.item then
+      own.start = source.origin + placement.convert(source.start, source.rate, situation.rate)
+      own["end"] = source.origin + placement.convert(source["end"], source.rate, situation.rate)
+    end
+  end
+  return own
+end
+
+local function submit(wanted, situation, values, fields)
+  local wishes, changes = plan_tempo(situation, values.tempo_changes or "average")
+  if not wishes then return tell({ code = changes }) end
+  values.tempo_changes = nil
+  local id = exchange.name(host.NAME, host.clock())
+  local parts, refused = find_parts(wanted, situation, "acestep-" .. id)
+  if not parts then return tell(refused) end
+  local journal = exchange.journal(host.beside(situation.project, situation.path, "pending"))
+  local count = 0
+  for _, part in ipairs(parts) do
+    local own = narrow(situation, part)
+    for _, job in ipairs(requests.jobs(wanted, own, wishes, values, fields)) do
+      count = count + 1
+      local name = string.format("%s-%d", id, count)
+      local pending = requests.pending(name, wanted, own, job)
+      pending.group = id
+      pending.values = values
+      if part.source then
+        pending.take, pending.offset, pending.playrate = part.source.take, part.source.offset, part.source.playrate
+        pending.context = part.source.rendered and part.source.path or nil
+      end
+      journal.add(pending)
+      exchange.send(data.spool, name, "job.submit", { operation = job.operation, params = job.params })
+    end
+  end
+  resident.stay()
+end
+
+local function ask_values(wanted, situation, fields, done)
+  local store = host.beside(situation.project, situation.path, "choices")
+  local last = choices.of(store, wanted.operation)
+  if #wanted.ask == 0 then return done(last) end
+  local rows = forms.rows(fields, wanted.ask, last, wanted.each)
+  if not plan_tempo(situation, "refuse") then rows[#rows + 1] = TEMPO_ROW end
+  form.ask("ACE-Step: " .. wanted.title, rows, host.tell, function(values)
+    if not values then return end
+    choices.keep(store, wanted.operation, values)
+    if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return tell({ code = "no_tracks" }) end
+    done(values)
+  end)
+end
+
+local function with_operation(wanted, situation, done)
+  daemon.ask("describe", { operation = wanted.operation }, function(answer)
+    local list = type(answer) == "table" and (answer.operations or answer) or {}
+    for _, found in ipairs(list) do
+      if found.name == wanted.operation then return done(found) end
+    end
+    tell({ code = "no_operation", operation = wanted.operation })
+  end)
+end
+
+local function with_daemon(done, patience)
+  daemon.ask("version", {}, function(answer)
+    if answer then
+      local mismatch = exchange.mismatch(answer, host.NAME)
+      if mismatch then return tell(mismatch) end
+      return done()
+    end
+    if patience then return tell({ code = "no_answer", seconds = patience }) end
+    local command = table.concat(data.program, " ")
+    local sentence = requests.sentence(data.messages, { code = "daemon_not_running", command = command })
+    if #data.program > 0 and host.ask(sentence .. "\n\nStart it now?") then
+      host.start(data.program)
+      with_daemon(done, START_PATIENCE)
+    end
+  end, patience)
+end
+
+local function reroll(wanted, situation, memory)
+  local recipe = requests.reroll(memory.request)
+  local pending = json.decode(json.encode(memory.pending))
+  pending.id = exchange.name(host.NAME, host.clock())
+  pending.group = pending.id
+  exchange.journal(host.beside(situation.project, situation.path, "pending")).add(pending)
+  exchange.send(data.spool, pending.id, "job.submit", { operation = "render", params = recipe })
+  resident.stay()
+end
+
+local function run_submit(wanted)
+  local situation = find_situation(wanted)
+  local memory = wanted.needs == "recipe" and takes.memory(situation.selection.items[1]) or nil
+  situation.recipe = memory
+  local refused = requests.refusal(wanted, situation)
+  if refused then return tell(refused) end
+  if not files.writable(host.media_folder(situation.project)) then
+    return tell({ code = "readonly_media_folder", path = host.media_folder(situation.project) })
+  end
+  with_daemon(function()
+    if memory then return reroll(wanted, situation, memory) end
+    with_operation(wanted, situation, function(operation)
+      ask_values(wanted, situation, operation.fields, function(values) submit(wanted, situation, values, operation.fields) end)
+    end)
+  end)
+end
+
+local function each_pending(act)
+  local project, path = host.project()
+  local jobs = exchange.journal(host.beside(project, path, "pending")).read()
+  if #jobs == 0 then return tell({ code = "no_jobs" }) end
+  act(jobs)
+end
+
+local CONTROLS = {
+  queue = function()
+    each_pending(function(jobs)
+      host.tell(table.concat(resident.lines(jobs), "\n"))
+    end)
+  end,
+  cancel = function()
+    each_pending(function(jobs) daemon.ask("job.cancel", { id = jobs[#jobs].id }, function() end) end)
+  end,
+  keep = function()
+    local project = host.project()
+    local item = reaper.GetSelectedMediaItem(project, 0)
+    if not item or not takes.memory(item) then return tell({ code = "no_recipe" }) end
+    takes.keep_active(project, item)
+  end,
+  restore = function()
+    local project, path = host.project()
+    local memory = takes.memory(reaper.GetSelectedMediaItem(project, 0))
+    if not memory then return tell({ code = "no_recipe" }) end
+    choices.keep(host.beside(project, path, "choices"), memory.pending.operation, memory.pending.values or {})
+    action.run(memory.pending.action)
+  end,
+}
+
+--- Run the action of a name; "resident" only waits for results.
+function action.run(name)
+  if name == "resident" then return resident.stay() end
+  if CONTROLS[name] then return CONTROLS[name]() end
+  run_submit(requests.action(data.actions, name))
+end
+
+return action

@@ -1,0 +1,93 @@
+-- The form of an action: a window of ReaImGui when it is installed, REAPER's own input box otherwise.
+
+local import = ...
+local forms = import("forms")
+
+local form = {}
+
+local MOST_FIELDS = 16 -- of GetUserInputs
+
+local function caption(row)
+  local text = row.label
+  if row.choices and #row.choices <= 12 then text = text .. " [" .. table.concat(row.choices, " ") .. "]" end
+  return (text:gsub("[,=|]", " "))
+end
+
+local function split(text, count)
+  local parts = {}
+  for part in (text .. "|"):gmatch("([^|]*)|") do parts[#parts + 1] = part end
+  for index = #parts + 1, count do parts[index] = "" end
+  return parts
+end
+
+local function ask_box(title, rows, tell)
+  local captions, texts = {}, {}
+  for index = 1, math.min(#rows, MOST_FIELDS) do
+    captions[index] = caption(rows[index])
+    texts[index] = (forms.show(rows[index]):gsub("[|\r\n]", "/"))
+  end
+  local list = table.concat(captions, ",") .. ",extrawidth=240,separator=|"
+  while true do
+    local ok, answer = reaper.GetUserInputs(title, #captions, list, table.concat(texts, "|"))
+    if not ok then return nil end
+    texts = split(answer, #captions)
+    local values, wrong = forms.values(rows, texts)
+    if values then return values end
+    tell(wrong)
+  end
+end
+
+-- One widget; the row's text afterwards.
+local function widget(imgui, context, row, text)
+  if row.kind == "choice" then
+    local picked = 0
+    for index, choice in ipairs(row.choices) do
+      if tostring(choice) == text then picked = index - 1 end
+    end
+    local _, now = imgui.Combo(context, row.label, picked, table.concat(row.choices, "\0") .. "\0")
+    return tostring(row.choices[now + 1])
+  end
+  if row.kind == "switch" then
+    local _, now = imgui.Checkbox(context, row.label, text == "yes")
+    return now and "yes" or "no"
+  end
+  local _, now = imgui.InputText(context, caption(row), text)
+  return now
+end
+
+local function ask_window(imgui, title, rows, done)
+  local context = imgui.CreateContext(title)
+  local texts, wrong = {}, nil
+  for index, row in ipairs(rows) do texts[index] = forms.show(row) end
+  local function frame()
+    local visible, open = imgui.Begin(context, title, true)
+    local finished
+    if visible then
+      for index, row in ipairs(rows) do texts[index] = widget(imgui, context, row, texts[index]) end
+      if wrong then imgui.Text(context, wrong) end
+      if imgui.Button(context, "OK") then
+        finished, wrong = forms.values(rows, texts)
+      end
+      imgui.SameLine(context)
+      if imgui.Button(context, "Cancel") then open = false end
+      imgui.End(context)
+    end
+    if finished or not open then return done(finished) end
+    reaper.defer(frame)
+  end
+  frame()
+end
+
+--- Ask the user and go on with `done(values)`; values is nil when the user cancelled.
+function form.ask(title, rows, tell, done)
+  if reaper.APIExists("ImGui_GetBuiltinPath") then
+    local path = package.path
+    package.path = reaper.ImGui_GetBuiltinPath() .. "/?.lua"
+    local ok, imgui = pcall(function() return require("imgui")("0.9") end)
+    package.path = path
+    if ok then return ask_window(imgui, title, rows, done) end
+  end
+  done(ask_box(title, rows, tell))
+end
+
+return form

@@ -1,0 +1,37 @@
+-- REAPER's tempo map as the core's segments. REAPER counts a marker's bpm in the metre's own beats, so tempo is always taken from
+-- the quarter notes between two times.
+
+local tempo_map = {}
+
+local function piece(project, from, to)
+  local start = reaper.TimeMap2_timeToQN(project, from)
+  local half = reaper.TimeMap2_timeToQN(project, (from + to) / 2) - start
+  local whole = reaper.TimeMap2_timeToQN(project, to) - start
+  local span = to - from
+  local mean = 60.0 * whole / span
+  local slope = 240.0 * (whole - 2 * half) / (span * span) -- bpm a second, from the curvature of quarters over time
+  local num, den = reaper.TimeMap_GetTimeSigAtTime(project, from)
+  local segment = { start = from, bpm = mean, num = math.floor(num), den = math.floor(den) }
+  if math.abs(slope * span) > 1e-3 then
+    segment.bpm = mean - slope * span / 2
+    segment.ramp_to = mean + slope * span / 2
+  end
+  return segment
+end
+
+--- Segments that cover [first, last), in seconds.
+function tempo_map.segments(project, first, last)
+  local edges = { first }
+  for index = 0, reaper.CountTempoTimeSigMarkers(project) - 1 do
+    local _, at = reaper.GetTempoTimeSigMarker(project, index)
+    if at > first and at < last then edges[#edges + 1] = at end
+  end
+  edges[#edges + 1] = last
+  local segments = {}
+  for index = 1, #edges - 1 do segments[index] = piece(project, edges[index], edges[index + 1]) end
+  local tail = segments[#segments]
+  segments[#segments + 1] = { start = last, bpm = tail.ramp_to or tail.bpm, num = tail.num, den = tail.den }
+  return segments
+end
+
+return tempo_map
