@@ -35,14 +35,14 @@ class Looping(Request):
     ] = 0
 
 
-class LoadSlot(Looping):
+class LoadSlot(Looping, kw_only=True):
     """A file into a slot."""
 
     slot: SlotNumber
     path: Annotated[str, param("Audio file.", max_length=limits.MAX_PATH, example="/home/me/loop.wav")]
 
 
-class FillSlot(Looping):
+class FillSlot(Looping, kw_only=True):
     """A job whose results wait in a slot."""
 
     slot: SlotNumber

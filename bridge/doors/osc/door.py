@@ -63,6 +63,11 @@ class OscDoor:
         self.peers.sweep()
         self._sweeper = asyncio.get_running_loop().call_later(1.0, self._sweep)
 
+    def read(self) -> dict[str, float]:
+        """What the door has counted, and how many it knows."""
+        now = {"peers": len(self.peers), "listeners": self.peers.registered(), "pending": len(self._tasks)}
+        return {**msgspec.structs.asdict(self.counters), **now}
+
     def allowed(self, host: str) -> bool:
         """Whether a host may speak at all."""
         if self._allow.admits(host):

@@ -70,6 +70,11 @@ def _operation(message: Message, find: Callable[[str], Operation]) -> Question:
     return _submit(name, list(message.arguments), fields)
 
 
+def envelope() -> list[dict[str, Any]]:
+    """The fields ``id`` and ``priority``, as maps."""
+    return [msgspec.to_builtins(info) for info in _ENVELOPE_FIELDS.values()]
+
+
 def fields_of(operation: Operation) -> dict[str, FieldInfo]:
     """The fields a submit may name: the operation's own, and ``id`` and ``priority``."""
     return {**{info.name: info for info in describe(operation.schema)}, **_ENVELOPE_FIELDS}

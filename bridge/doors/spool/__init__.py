@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 async def start(service: Service, settings: Settings) -> SpoolDoor:
     """Watch the spool folder of the home."""
+    from bridge.doors import meters
     from bridge.doors.dispatch import Dispatcher
     from bridge.doors.spool.door import SpoolDoor
 
     door = SpoolDoor(Dispatcher(service, service.uploads), service.paths.spool)
+    meters.attach(service, "spool", lambda: {"following": door.following, "refused": door.refused})
     await door.open()
     return door

@@ -94,6 +94,11 @@ class SpoolDoor:
         self._entries[taken.name] = entry
         await entry.begin(answer)
 
+    @property
+    def following(self) -> int:
+        """Jobs whose status files are kept up to date."""
+        return len(self._entries)
+
     def finished(self, name: str) -> None:
         """A job has ended; its status file is written for the last time."""
         self._entries.pop(name, None)

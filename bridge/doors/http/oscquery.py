@@ -1,0 +1,149 @@
+"""The OSCQuery tree: every OSC address with type, range, unit and description, made from the table and the registry.
+
+Follows the OSCQuery proposal: nodes as JSON, one attribute on request, HOST_INFO for the ports. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.core.views import Core
+from bridge.doors import limits
+from bridge.doors.osc.grammar import envelope
+from bridge.doors.table import ADDRESSES, OPERATION_ADDRESS, Verb
+
+READ, WRITE, BOTH = 1, 2, 3
+
+ATTRIBUTES = frozenset(
+    "FULL_PATH CONTENTS TYPE ACCESS VALUE RANGE DESCRIPTION UNIT TAGS CRITICAL EXTENDED_TYPE HOST_INFO".split()
+)
+
+ANSWERS = {
+    "/ace/accepted": ("sii", "A job was accepted: id, seq, place in the queue, notes."),
+    "/ace/rejected": ("ssss", "A job was rejected: id, code, field, sentence."),
+    "/ace/progress": (
+        "sisiiff",
+        "How far a job is: id, seq, stage, step, steps, fraction, seconds left (-1: unknown).",
+    ),
+    "/ace/preview": ("siissiiiiis", "A preview of a job: the same arguments as a result."),
+    "/ace/result": (
+        "siissiiiiis",
+        "A file of a job: id, seq, index, role, path, start and length in samples, rate, channels, variant, track.",
+    ),
+    "/ace/done": ("sifi", "A job is done: id, seq, seconds, files, notes."),
+    "/ace/failed": ("sisss", "A job failed: id, seq, code, sentence, field."),
+    "/ace/cancelled": ("sis", "A job was cancelled: id, seq, reason."),
+    "/ace/interrupted": ("sis", "A job was interrupted: id, seq, reason."),
+    "/ace/synced": ("i", "Every request before /ace/sync with this number is stored."),
+    "/ace/error": ("ssss", "Something else was refused: address, code, field, sentence."),
+}
+"""What the daemon sends: address -> type tags and meaning."""
+
+_TAGS = {"int": "i", "float": "f", "bool": "T"}
+
+
+def tree(core: Core) -> dict[str, Any]:
+    """The whole tree."""
+    root = _container("/", "ACE-Step operations, jobs and status.")
+    for address, verb in ADDRESSES.items():
+        _place(root, address, _verb(verb, core))
+    for address, (tags, meaning) in ANSWERS.items():
+        _place(root, address, {"TYPE": tags, "ACCESS": READ, "DESCRIPTION": meaning})
+    for operation in core.describe():
+        base = OPERATION_ADDRESS + operation["name"]
+        _place(root, base, {"TYPE": "i", "ACCESS": WRITE, "DESCRIPTION": operation.get("summary", "")})
+        for field in [*operation.get("fields", []), *envelope()]:
+            _place(root, f"{base}/{field['name']}", parameter(field))
+    return root
+
+
+def _container(path: str, description: str = "") -> dict[str, Any]:
+    node: dict[str, Any] = {"FULL_PATH": path, "ACCESS": 0, "CONTENTS": {}}
+    return {**node, "DESCRIPTION": description} if description else node
+
+
+def _place(root: dict[str, Any], address: str, facts: dict[str, Any]) -> None:
+    node, path = root, ""
+    for word in address.strip("/").split("/"):
+        path += "/" + word
+        node = node.setdefault("CONTENTS", {}).setdefault(word, _container(path))
+    children = node.get("CONTENTS")
+    node.update(facts)
+    if not children:
+        node.pop("CONTENTS", None)
+
+
+def _verb(verb: Verb, core: Core) -> dict[str, Any]:
+    fields = {info.name: info for info in verb.parameters}
+    given = [fields[name] for name in verb.positional]
+    node: dict[str, Any] = {"ACCESS": WRITE, "DESCRIPTION": verb.summary, "TYPE": "".join(_tag(i.type) for i in given)}
+    if given:
+        node |= {"UNIT": [info.unit or "" for info in given]}
+        node |= {"RANGE": [_range({"min": i.min, "max": i.max, "choices": i.choices}) for i in given]}
+    if verb.name == "version":
+        facts = core.version()
+        node |= {"ACCESS": READ, "TYPE": "ssi", "VALUE": [facts["program"], facts["version"], limits.PROTOCOL]}
+    elif verb.name == "status":
+        node |= {"ACCESS": READ, "TYPE": "s", "VALUE": [core.status().get("state", "ok")]}
+    return node
+
+
+def parameter(field: dict[str, Any]) -> dict[str, Any]:
+    """The node of one parameter of a draft; VALUE is its default."""
+    kind = field["type"]
+    node: dict[str, Any] = {
+        "TYPE": _tag(kind),
+        "ACCESS": BOTH if field.get("default") is not None else WRITE,
+        "DESCRIPTION": field.get("summary", ""),
+        "RANGE": [_range(field)],
+        "TAGS": [field.get("group", "main")],
+    }
+    if field.get("unit"):
+        node["UNIT"] = [field["unit"]]
+    default = field.get("default")
+    if default is not None:
+        node["VALUE"] = [_value(default)]
+    if kind == "bool":
+        node["TYPE"] = "T" if default else "F"
+    if kind not in ("int", "float", "bool", "str"):
+        node["EXTENDED_TYPE"] = ["comma-separated list" if kind[:4] == "list" and kind != "list[map]" else "JSON"]
+    return node
+
+
+def _tag(kind: str) -> str:
+    return _TAGS.get(kind, "s")
+
+
+def _value(default: Any) -> Any:
+    return ",".join(map(str, default)) if isinstance(default, list) else "" if isinstance(default, dict) else default
+
+
+def _range(field: dict[str, Any]) -> dict[str, Any] | None:
+    if field.get("choices"):
+        return {"VALS": field["choices"]}
+    found = {"MIN": field.get("min"), "MAX": field.get("max")}
+    return {key: value for key, value in found.items() if value is not None} or None
+
+
+def node_at(root: dict[str, Any], path: str) -> dict[str, Any] | None:
+    """The node of an address, or None."""
+    node = root
+    for word in filter(None, path.split("/")):
+        found = node.get("CONTENTS", {}).get(word)
+        if found is None:
+            return None
+        node = found
+    return node
+
+
+def host_info(status: dict[str, Any]) -> dict[str, Any]:
+    """Where the OSC door is, and which attributes are offered."""
+    osc = (status.get("doors") or {}).get("osc") or {}
+    offered = sorted(ATTRIBUTES - {"HOST_INFO", "CONTENTS", "FULL_PATH", "CRITICAL"})
+    return {
+        "NAME": "acestep-bridge",
+        "OSC_IP": osc.get("host", "127.0.0.1"),
+        "OSC_PORT": osc.get("udp", 0),
+        "OSC_TRANSPORT": "UDP",
+        "EXTENSIONS": {name: True for name in offered} | {"CRITICAL": False, "CLIPMODE": False, "LISTEN": False},
+    }
