@@ -24,6 +24,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[str, ...] = TURBO_TASKS
     distilled: bool = True
     """Distilled models have no unconditional branch: guidance is forced off."""
+    guide_bottleneck: bool = True
+    """Guides pass the semantic bottleneck, as the published weights know hints; the small model reads them as they are."""
     repository: str = ""
     """Where the weights are published."""
 
@@ -57,7 +59,7 @@ VARIANTS: dict[str, Variant] = {
         _turbo("xl-turbo", "ACE-Step/acestep-v15-xl-turbo"),
         _guided("xl-base", "ACE-Step/acestep-v15-xl-base"),
         _guided("xl-sft", "ACE-Step/acestep-v15-xl-sft", tasks=TURBO_TASKS),
-        Variant(name="nano", steps=8, shift=3.0, tasks=ALL_TASKS),
+        Variant(name="nano", steps=8, shift=3.0, tasks=ALL_TASKS, guide_bottleneck=False),
         Variant(name="tiny", steps=8, shift=3.0, guidance="apg", guidance_scale=1.0, tasks=ALL_TASKS, distilled=False),
     )
 }

@@ -18,6 +18,7 @@ import msgspec
 from acestep.api import limits
 from acestep.api.admission import AudioFacts
 from acestep.api.errors import CorruptAudio, NotAllowed, NotAudio, NotFound, TooLarge
+from acestep.audio import latent_header
 
 MAX_HEADER_CHUNKS = 1_000
 """Chunks that are walked over before the sound must have come; real files have a dozen."""
@@ -63,7 +64,9 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe(path: Path) -> AudioFacts:
-    """Header facts of a file with its fingerprint. Raises as `sniff` does."""
+    """Header facts of a sound file or a stored latent, with its fingerprint. Raises as `sniff` does, and `BadLatent`."""
+    if path.suffix == latent_header.SUFFIX:
+        return _probe_latent(path)
     layout = sniff(path)
     return AudioFacts(
         rate=layout.rate,
@@ -71,6 +74,18 @@ def probe(path: Path) -> AudioFacts:
         frames=layout.frames,
         format=layout.container,
         subtype=layout.subtype,
+        fingerprint=fingerprint(path),
+    )
+
+
+def _probe_latent(path: Path) -> AudioFacts:
+    facts = latent_header.read_latent_facts(path)
+    return AudioFacts(
+        rate=facts.rate,
+        channels=facts.channels,
+        frames=facts.samples,
+        format="latent",
+        subtype=facts.family,
         fingerprint=fingerprint(path),
     )
 

@@ -1,7 +1,7 @@
 """Tiled encoding and decoding around a codec class, with one tick per tile and less memory where memory is short.
 
-The class is diffusers' Oobleck VAE or one with the interface of `acestep.networks.nano_codec.NanoCodec`: tensors [B, 2, N] at 48 kHz to
-latents [B, 64, T] and back, 1920 samples a frame. Latents outside this module are float32 [1, T, 64] on the CPU.
+The class is diffusers' Oobleck VAE or one with the interface of `acestep.networks.nano_codec.NanoCodec`: tensors [B, 2, N]
+at 48 kHz to latents [B, 64, T] and back, 1920 samples a frame. Latents outside this module are float32 [1, T, 64] on the CPU.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """What is decoded, and what of it is returned: frames [first, last), then ``length`` samples from ``skip`` at the window's rate."""
+    """What is decoded, frames [first, last), and what of it is returned: ``length`` samples from ``skip`` at the window's rate."""
 
     first: int
     last: int

@@ -52,6 +52,19 @@ class JobContext:
         self._report(stage, step, steps, fraction)
         self.check()
 
+    def part(self, begin: float) -> JobContext:
+        """The same job for code that does its rest and counts its own fractions from 0: they become ``begin`` to 1."""
+        rest = JobContext(
+            self.job,
+            self.staging,
+            self.registry,
+            lambda stage, step, steps, fraction: self._report(stage, step, steps, begin + (1 - begin) * fraction),
+            self.preview,
+            self.backend,
+        )
+        rest._cancel = self._cancel
+        return rest
+
 
 class Backend(Protocol):
     """Runs jobs in the worker. Built as ``Class(settings)`` with the worker's settings map (device, dtype, threads ...)."""

@@ -49,7 +49,7 @@ class FlowEdit(StageType):
             context=True,
             splice=True,
             returns=("part", "patch", "span", "whole", "latent"),
-            kernel="acestep.denoising.flow_edit:run",
+            kernel="acestep.denoising.flow_edit:flow_edit",
             kernel_options={
                 "source_caption": params.source_caption,
                 "source_lyrics": params.source_lyrics,

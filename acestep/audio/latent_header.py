@@ -1,0 +1,81 @@
+"""What a stored latent is, from its safetensors header alone: the torch-free half of the latent store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import BadLatent
+
+FORMAT = "acestep-bridge/latent"
+VERSION = 1
+KEY = "acestep-bridge"
+"""Entry of the safetensors metadata that holds ours."""
+
+SUFFIX = ".safetensors"
+MAX_HEADER = 16 * 1024 * 1024
+
+
+class Companion(msgspec.Struct, frozen=True, kw_only=True):
+    """A sound file of the same result, in the same folder; its sample 0 lies ``offset`` samples after the latent's."""
+
+    name: str
+    sha256: str
+    offset: int = 0
+
+
+class LatentFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The description of a stored latent [1, frames, 64].
+
+    ``samples`` at ``rate`` of sound begin with frame 0; ``start`` places them on the timeline of the source they were made for;
+    ``region`` is (first sample, length) of what was asked for.
+    """
+
+    format: str = FORMAT
+    version: int = VERSION
+    family: str
+    codec: str
+    """Digest of the codec's weights."""
+    model: str
+    weights: str
+    frames: int
+    rate: int
+    channels: int
+    samples: int
+    start: int = 0
+    region: tuple[int, int] = (0, 0)
+    caption: str = ""
+    seed: int | None = None
+    trained: bool = True
+    audio: tuple[Companion, ...] = ()
+    recipe: dict[str, Any] = {}
+    checkpoint: dict[str, Any] | None = None
+    """Of a run that was stored in its middle: step, time and the shape of its state."""
+
+
+def read_latent_facts(path: Path) -> LatentFacts:
+    """The facts of a latent file. Raises `BadLatent` for anything that is none, or is damaged."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(MAX_HEADER, size - 8):
+                raise BadLatent(f"{path.name} is no stored latent", field="source_latent")
+            header = json.loads(file.read(length))
+        facts = msgspec.json.decode(header["__metadata__"][KEY].encode(), type=LatentFacts)
+        shape, last = (
+            header["latent"]["shape"],
+            max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, msgspec.DecodeError) as failure:
+        raise BadLatent(f"{path.name} is no stored latent: {failure}", field="source_latent") from None
+    if size != 8 + length + last:
+        raise BadLatent(f"{path.name} is damaged: {size} of {8 + length + last} bytes", field="source_latent")
+    if facts.format != FORMAT or facts.version > VERSION:
+        raise BadLatent(f"{path.name} is a latent of another kind or a later version", field="source_latent")
+    if shape != [1, facts.frames, 64] or facts.samples < 1 or facts.rate < 1:
+        raise BadLatent(f"{path.name} contradicts its own description", field="source_latent")
+    return facts

@@ -1,0 +1,138 @@
+"""What the model is told in one stage: words, reference, context, hint; from the request's wish and the stage's plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import Tensor
+
+from acestep.api import limits
+from acestep.api.plan import Fill, Plan
+from acestep.api.request import Conditioning, StageParams
+from acestep.checkpoints.load import Model
+from acestep.codec.codec import Tick
+from acestep.conditioning.context import Material, bottleneck, build_context, fit, hint_from_codes, plain_context
+from acestep.conditioning.guide import parse_guide, render_guide
+from acestep.conditioning.prompts import TEXT_TO_MUSIC, Prompt
+from acestep.conditioning.tempo import TempoMap
+from acestep.conditioning.text import ConditionCache, ConditionRequest
+from acestep.denoising.request import Branch
+from acestep.engine.geometry import FRAMES_PER_SECOND, Window
+from acestep.engine.source import SourceStudio, reference_latents, require_file
+
+DEFAULT_BPM = 120.0
+"""Tempo of a guide when none is given."""
+
+
+@dataclass
+class StageWish:
+    """Everything that one stage's conditions are made from."""
+
+    plan: Plan
+    params: StageParams
+    conditioning: Conditioning
+    window: Window
+    source: Tensor | None = None
+    codes: tuple[int, ...] | None = None
+    """Semantic codes of this item, instead of the conditioning's own."""
+    notes: list[str] = field(default_factory=list)
+
+
+class Conditions:
+    """Builds the branches of denoising runs for one worker, with its caches."""
+
+    def __init__(self, texts: ConditionCache, studio: SourceStudio) -> None:
+        self._texts = texts
+        self._studio = studio
+
+    def branches(self, model: Model, wish: StageWish, tick: Tick) -> tuple[Branch, Branch | None]:
+        """The main branch, and the plain one that follows it when the plan's condition holds for a share of the steps only."""
+        timbre = self._timbre(model, wish, tick)
+        plan, hint = self._hint(model, wish, tick)
+        material = Material(wish.window.frames, wish.window.region, wish.source, hint)
+        context = build_context(model, plan, material)
+        if hint is not None and plan.fill is not Fill.HINT:
+            first, last = wish.window.region
+            context = context.clone()
+            context[:, first:last, : limits.LATENT_CHANNELS] = fit(hint, model.silence, wish.window.frames)[
+                :, first:last
+            ]
+        prompt = make_prompt(wish, plan.instruction)
+        main = Branch(self._texts.encode(model, ConditionRequest(prompt, timbre)), context)
+        if plan.condition_strength >= 1.0:
+            return main, None
+        plain = msgspec.structs.replace(prompt, instruction=TEXT_TO_MUSIC)
+        states = self._texts.encode(model, ConditionRequest(plain, timbre))
+        return main, Branch(states, plain_context(model, plan, material))
+
+    def encode_text(self, model: Model, wish: StageWish, caption: str, lyrics: str, tick: Tick) -> Tensor:
+        """Encoder states of other words, everything else of the prompt as it is."""
+        prompt = msgspec.structs.replace(make_prompt(wish, wish.plan.instruction), caption=caption, lyrics=lyrics)
+        return self._texts.encode(model, ConditionRequest(prompt, self._timbre(model, wish, tick)))
+
+    def _timbre(self, model: Model, wish: StageWish, tick: Tick) -> Tensor | None:
+        reference = wish.conditioning.reference
+        if not reference:
+            return None
+        path = require_file(Path(reference), "reference")
+        found = reference_latents(self._studio, path, model, tick)
+        if found is None:
+            wish.notes.append("the reference is silent and was left out")
+        return found
+
+    def _hint(self, model: Model, wish: StageWish, tick: Tick) -> tuple[Plan, Tensor | None]:
+        """The plan as it is with a hint, and the hint: codes where the plan takes them, else a guide, else none."""
+        plan, conditioning = wish.plan, wish.conditioning
+        codes = wish.codes if wish.codes is not None else conditioning.audio_codes
+        if codes and plan.semantic_codes:
+            return _hinted(plan), hint_from_codes(model, list(codes))
+        if not conditioning.guide or not plan.guide:
+            if conditioning.guide:
+                wish.notes.append("this operation follows its audio; the guide was left out")
+            return plan, None
+        latents = self._guide(model, wish, tick)
+        if model.info.defaults.guide_bottleneck:
+            latents = bottleneck(model, latents)
+        return (_hinted(plan) if plan.fill is Fill.SILENCE else plan), latents
+
+    def _guide(self, model: Model, wish: StageWish, tick: Tick) -> Tensor:
+        """The guide as latents of the window, its bar lines counted from the start of the timeline."""
+        conditioning, window = wish.conditioning, wish.window
+        if conditioning.bpm is None:
+            wish.notes.append(f"no tempo is given; the guide runs at {DEFAULT_BPM:.0f} bpm")
+        guide = parse_guide(conditioning.guide, conditioning.time_signature or "4")
+        downbeat = -round(window.start * limits.CODEC_RATE / window.rate)
+        tempo = TempoMap.steady(conditioning.bpm or DEFAULT_BPM, limits.CODEC_RATE, downbeat)
+        length = window.frames * limits.HOP
+        audio = render_guide(guide, tempo, length)
+        return self._studio.encode_audio(audio, limits.CODEC_RATE, length, model, tick)
+
+
+def _hinted(plan: Plan) -> Plan:
+    """A plan whose context is a hint, with the instruction that goes with it."""
+    instruction = plan.hint_instruction or plan.instruction
+    return msgspec.structs.replace(plan, fill=Fill.HINT, instruction=instruction)
+
+
+def make_prompt(wish: StageWish, instruction: str) -> Prompt:
+    """The words of a stage; its own caption and lyrics stand above the shared ones."""
+    conditioning, params = wish.conditioning, wish.params
+    return Prompt(
+        instruction=instruction,
+        caption=conditioning.caption if params.caption is None else params.caption,
+        lyrics=conditioning.lyrics if params.lyrics is None else params.lyrics,
+        language=conditioning.language,
+        instrumental=conditioning.instrumental,
+        bpm=conditioning.bpm,
+        key=conditioning.key,
+        time_signature=conditioning.time_signature,
+        seconds=wish.window.frames / FRAMES_PER_SECOND,
+    )
+
+
+def on_device(branch: Branch, device: torch.device) -> Branch:
+    """A branch whose context lies on the model's device."""
+    return replace(branch, context=branch.context.to(device))

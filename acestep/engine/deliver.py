@@ -1,0 +1,268 @@
+"""From a take's sound to the files that were asked for, each placed on the timeline. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acestep.api.plan import Plan
+from acestep.api.request import Conditioning, Output, Role
+from acestep.api.result import ResultFile
+from acestep.audio import pcm
+from acestep.audio.chunks import Tags
+from acestep.audio.read import native_blocks, read_native
+from acestep.audio.resample import resample, to_channels
+from acestep.audio.sniff import Layout
+from acestep.audio.splice import Handles, Splice
+from acestep.audio.whole import write_whole
+from acestep.audio.write import FORMS, Form, Shape, Written, write_audio
+
+EXTENSIONS = {"WAV": ".wav", "RF64": ".wav", "FLAC": ".flac", "AIFF": ".aiff", "AIFC": ".aifc"}
+EXACT_IN_FLOAT = ("PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "FLOAT")
+"""Forms whose every value a 32-bit float holds exactly."""
+
+BLOCK = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Take:
+    """One variant's sound at the timeline's rate: ``[C, before + length + after]`` with the handles of the job."""
+
+    variant: int
+    seed: int
+    sound: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What all takes of a job share: where they lie, what they were made from, what shall be written and how."""
+
+    folder: Path
+    stage: str
+    plan: Plan
+    output: Output
+    conditioning: Conditioning
+    rate: int
+    start: int
+    """The region's first sample on the timeline."""
+    length: int
+    handles: Handles
+    path: Path | None = None
+    layout: Layout | None = None
+    track: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Delivery:
+    """Writes the files of takes. ``written`` is called after each."""
+
+    order: Order
+    written: Callable[[], None]
+    files: list[ResultFile] = field(default_factory=list)
+
+    def write(self, take: Take) -> list[ResultFile]:
+        """All audio files of a take; the latent is not ours. Raises `DiskFull`, `OutputUnwritable`, `NumericFailure`."""
+        made = []
+        for role in self.order.output.returns or []:
+            if role == "latent":
+                continue
+            made.append(_WRITERS[role](self.order, take, role))
+            self.written()
+        self.files += made
+        return made
+
+
+def file_stem(order: Order, variant: int, role: str) -> str:
+    """``<name or stage>[-variant]-<role>``, safe on every file system."""
+    name = re.sub(r"[^\w .+-]+", "_", order.output.name or order.stage).strip(" .") or order.stage
+    number = f"-{variant + 1}" if order.output.variants > 1 else ""
+    return f"{name}{number}-{role}"
+
+
+def _splice(order: Order, take: Take) -> Splice:
+    assert order.path is not None and order.layout is not None
+    return Splice(
+        path=order.path,
+        layout=order.layout,
+        start=order.start,
+        length=order.length,
+        handles=order.handles,
+        new=take.sound,
+    )
+
+
+def _tags(order: Order, position: int, what: str) -> Tags:
+    metre = int(order.conditioning.time_signature or 4)
+    return Tags(
+        position=position,
+        bpm=order.conditioning.bpm,
+        metre=metre,
+        description=f"{what} by acestep-bridge",
+        recipe=order.recipe,
+    )
+
+
+def _file(order: Order, take: Take, path: Path, written: Written, **facts: Any) -> ResultFile:
+    return ResultFile(
+        name=path.name,
+        variant=take.variant,
+        seed=take.seed,
+        clipped=written.clipped,
+        sha256=written.sha256,
+        track=order.track,
+        **facts,
+    )
+
+
+def _write_patch(order: Order, take: Take, role: Role) -> ResultFile:
+    """Region and handles, faded into the source: exactly what the whole file holds there, before rounding."""
+    splice = _splice(order, take)
+    mixed = splice.mixed()
+    path = order.folder / f"{file_stem(order, take.variant, role)}.wav"
+    shape = Shape(order.rate, mixed.shape[0], mixed.shape[1])
+    form = _exact_form(splice.layout)
+    written = write_audio(path, [mixed], shape, form, _tags(order, splice.first, role))
+    return _file(
+        order,
+        take,
+        path,
+        written,
+        role=role,
+        rate=shape.rate,
+        channels=shape.channels,
+        start=splice.first,
+        length=shape.length,
+        lead_in=order.handles.before,
+        lead_out=order.handles.after,
+        crossfade=max(order.handles.before, order.handles.after),
+        subtype=form.subtype,
+    )
+
+
+def _exact_form(layout: Layout) -> Form:
+    """A float WAV that holds the source's samples exactly."""
+    return Form("WAV", "FLOAT" if layout.subtype in EXACT_IN_FLOAT else "DOUBLE")
+
+
+def _write_span(order: Order, take: Take, role: Role) -> ResultFile:
+    """The edit between any bounds around it, everything else the source's own samples."""
+    splice = _splice(order, take)
+    first, last = int(order.output.span_start or 0), int(order.output.span_end or 0)
+    shape = Shape(order.rate, splice.layout.channels, last - first)
+    path = order.folder / f"{file_stem(order, take.variant, role)}.wav"
+    form = _exact_form(splice.layout)
+    written = write_audio(path, _span_blocks(splice, first, last), shape, form, _tags(order, first, role))
+    return _file(
+        order,
+        take,
+        path,
+        written,
+        role=role,
+        rate=shape.rate,
+        channels=shape.channels,
+        start=first,
+        length=shape.length,
+        lead_in=order.start - first,
+        lead_out=last - order.start - order.length,
+        crossfade=max(order.handles.before, order.handles.after),
+        subtype=form.subtype,
+    )
+
+
+def _span_blocks(splice: Splice, first: int, last: int) -> Iterator[NDArray[np.float64]]:
+    """Source before, the mixed region (cut where the bounds cut its handles), source after."""
+    subtype = splice.layout.subtype
+    for block in native_blocks(splice.path, splice.layout, first, splice.first):
+        yield pcm.to_float(block, subtype)
+    begin, end = max(first - splice.first, 0), min(last, splice.last) - splice.first
+    yield splice.mixed()[:, begin:end]
+    for block in native_blocks(splice.path, splice.layout, splice.last, last):
+        yield pcm.to_float(block, subtype)
+
+
+def _write_whole(order: Order, take: Take, role: Role) -> ResultFile:
+    splice = _splice(order, take)
+    path = order.folder / (file_stem(order, take.variant, role) + EXTENSIONS[splice.layout.container])
+    written = write_whole(path, splice)
+    begin, end = min(0, order.start), max(splice.layout.frames, order.start + order.length)
+    return _file(
+        order,
+        take,
+        path,
+        written,
+        role=role,
+        rate=order.rate,
+        channels=splice.layout.channels,
+        start=begin,
+        length=end - begin,
+        lead_in=order.start - begin,
+        lead_out=end - order.start - order.length,
+        crossfade=max(order.handles.before, order.handles.after),
+        subtype=splice.layout.subtype,
+    )
+
+
+def _write_part(order: Order, take: Take, role: Role) -> ResultFile:
+    sound = take.sound[:, order.handles.before : order.handles.before + order.length]
+    return _write_new(order, take, role, sound)
+
+
+def _write_residual(order: Order, take: Take, role: Role) -> ResultFile:
+    """Source minus result, sample by sample at the source's rate."""
+    assert order.path is not None and order.layout is not None
+    source = pcm.to_float(read_native(order.path, order.layout, order.start, order.length), order.layout.subtype)
+    sound = take.sound[:, order.handles.before : order.handles.before + order.length]
+    return _write_new(order, take, role, source - sound)
+
+
+def _write_new(order: Order, take: Take, role: Role, sound: NDArray[np.floating]) -> ResultFile:
+    """Sound without its surroundings, in the wished rate, channels and form."""
+    rate, channels = order.output.rate or order.rate, order.output.channels or sound.shape[0]
+    length, start = order.length, order.start
+    if rate != order.rate:
+        length, start = _moved(length, order.rate, rate), _moved(start, order.rate, rate)
+        sound = resample(sound.astype(np.float32), order.rate, rate, length)
+    sound = to_channels(sound, channels)
+    form = FORMS[order.output.format]
+    path = order.folder / (file_stem(order, take.variant, role) + form.suffix)
+    shape = Shape(rate, channels, length)
+    written = write_audio(path, _blocks(sound), shape, form, _tags(order, start, role))
+    return _file(
+        order,
+        take,
+        path,
+        written,
+        role=role,
+        rate=rate,
+        channels=channels,
+        start=start,
+        length=length,
+        subtype=form.subtype,
+    )
+
+
+def _moved(samples: int, rate: int, target: int) -> int:
+    """A position at another rate, half up; at least one sample of what was at least one."""
+    moved = (2 * samples * target + rate) // (2 * rate)
+    return max(moved, 1) if samples > 0 else moved
+
+
+def _blocks(sound: NDArray[np.floating]) -> Iterable[NDArray[np.floating]]:
+    return (sound[:, place : place + BLOCK] for place in range(0, sound.shape[1], BLOCK))
+
+
+_WRITERS: dict[str, Callable[[Order, Take, Any], ResultFile]] = {
+    "patch": _write_patch,
+    "span": _write_span,
+    "whole": _write_whole,
+    "part": _write_part,
+    "stem": _write_part,
+    "residual": _write_residual,
+}

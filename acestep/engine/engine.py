@@ -1,0 +1,139 @@
+"""The torch backend: models, caches, and the operations that run on them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from acestep.api.admission import Admitted, AudioFacts, admit
+from acestep.api.errors import InternalError, OutOfMemory
+from acestep.api.request import Source
+from acestep.api.result import Result
+from acestep.api.variants import ModelInfo
+from acestep.audio.sniff import probe
+from acestep.conditioning.text import ConditionCache
+from acestep.engine.conditions import Conditions
+from acestep.engine.device import choose_device, choose_dtype, free_cache
+from acestep.engine.models import ModelPool
+from acestep.engine.render import Chain, RenderJob, Workshop, request_conform
+from acestep.engine.resolve import resolve_stage
+from acestep.engine.source import SourceCache, SourceStudio, locate_source
+from acestep.worker.backend import JobContext, resolve
+
+log = logging.getLogger(__name__)
+
+PLANNING_SHARE = 0.5
+"""Part of a job's progress that thinking takes."""
+
+
+class Engine:
+    """Runs jobs on torch. ``settings`` is the worker's map: home, library, uploads, checkpoints, device, dtype, threads, model."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = dict(settings)
+        torch.set_num_threads(int(settings.get("threads") or 1))
+        torch.set_grad_enabled(False)
+        self.device = choose_device(str(settings.get("device") or "auto"))
+        self.dtype = choose_dtype(self.device, str(settings.get("dtype") or "auto"))
+        self.models = ModelPool(self.settings, self.device, self.dtype)
+        self._sources = SourceCache()
+        self._texts = ConditionCache()
+        studio = SourceStudio(self._sources)
+        self._workshop = Workshop(self.settings, self.models, studio, Conditions(self._texts, studio))
+
+    def info(self) -> dict[str, Any]:
+        """Device, number type, opened models and their memory, for status."""
+        return {
+            "backend": "torch",
+            "device": str(self.device),
+            "device_name": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "models": self.models.names(),
+            "memory_bytes": self.models.memory(),
+            "torch": torch.__version__,
+        }
+
+    def unload(self, model: str) -> None:
+        """Free the memory of a model (empty: of all, with everything that is cached)."""
+        self.models.unload(model)
+        if not model:
+            self._sources.clear()
+            self._texts.clear()
+
+    def run(self, operation: str, request: dict[str, Any], context: JobContext) -> Result:
+        """A render, or an operation that brings its own code. Raises `AceError`."""
+        found = context.registry.operation(operation)
+        try:
+            if found.target:
+                return resolve(found.target)(request, context)
+            return self._render(request, context)
+        except (torch.OutOfMemoryError, MemoryError) as failure:
+            free_cache(self.device)
+            raise OutOfMemory(
+                f"{self.device} has too little memory for this job; a shorter region, one variant or a smaller model need less"
+            ) from failure
+
+    def _render(self, request: dict[str, Any], context: JobContext) -> Result:
+        begun = time.monotonic()
+        admitted = self.admit(request, context)
+        stages = [
+            resolve_stage(context.registry, stage, plan, self.models.info(stage.params.model))
+            for stage, plan in zip(admitted.render.stages, admitted.plans, strict=True)
+        ]
+        chain = Chain(
+            render=admitted.render,
+            stages=stages,
+            facts=admitted.facts,
+            conform=request_conform(admitted.render, stages),
+        )
+        chain.note(*admitted.notes, *filter(None, [chain.conform.note]))
+        result = RenderJob(self._workshop, chain, self._think(chain, context)).run()
+        return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
+
+    def admit(self, request: dict[str, Any], context: JobContext) -> Admitted:
+        """The canonical request checked once more, with its plans, as this worker's models and files make them."""
+        return admit(context.registry, "render", request, _Here(self))
+
+    def _think(self, chain: Chain, context: JobContext) -> JobContext:
+        """Let the planner fill the gaps of a render that asks for it; returns the context for the rest of the job."""
+        from acestep.planner.integration import plan_request, wants_planning
+
+        if not wants_planning(chain.render):
+            return context
+        output, params = chain.render.output, chain.stages[0].params
+        if not output.length or not output.rate:
+            raise InternalError("a render without a length cannot be planned")
+        planned = plan_request(
+            chain.render.conditioning,
+            params.seeds or [params.seed],
+            context,
+            duration=output.length / output.rate,
+            share=PLANNING_SHARE,
+        )
+        chain.note(*planned.notes)
+        chain.codes = planned.codes
+        chain.render = msgspec.structs.replace(chain.render, conditioning=planned.conditioning)
+        return context.part(PLANNING_SHARE)
+
+
+class _Here:
+    """The machine as the worker sees it (`acestep.api.admission.World`)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def probe(self, source: Source) -> AudioFacts:
+        """Header facts of a source."""
+        path, _ = locate_source(source, self._engine.settings)
+        return probe(Path(path))
+
+    def model(self, name: str) -> ModelInfo:
+        """Facts of a model."""
+        return self._engine.models.info(name)

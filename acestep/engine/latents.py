@@ -1,0 +1,121 @@
+"""Stored latents: results that can be gone on with without another pass through the codec. Safetensors with a description."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from acestep.api.errors import BadLatent, NotFound
+from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts, read_latent_facts
+from acestep.audio.write import digest, storage_errors, sync
+from acestep.denoising.request import Snapshot
+
+RECORD = "result.json"
+
+
+def save_latent(path: Path, latent: Tensor, facts: LatentFacts, state: dict[str, Tensor] | None = None) -> str:
+    """Write float32 [1, T, 64] (and the tensors of a stored run) with its facts; returns the file's sha256."""
+    tensors = {"latent": latent.detach().float().cpu().contiguous(), **(state or {})}
+    description = msgspec.json.encode(facts).decode()
+    with storage_errors(path):
+        save_file(tensors, path, metadata={KEY: description})
+        sync(path)
+        return digest(path)
+
+
+def load_latent(path: Path, family: str) -> tuple[Tensor, LatentFacts, dict[str, Tensor]]:
+    """Latent, facts and further tensors. Raises `BadLatent` when it is damaged, not finite, or of another family."""
+    facts = read_latent_facts(path)
+    if facts.family != family:
+        raise BadLatent(
+            f"{path.name} is a latent of the family {facts.family}; this model works with {family}",
+            field="source_latent",
+            limits={"family": family},
+        )
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as failure:
+        raise BadLatent(f"{path.name} is damaged: {failure}", field="source_latent") from None
+    latent = tensors.pop("latent")
+    if not torch.isfinite(latent).all():
+        raise BadLatent(f"{path.name} holds values that are no numbers", field="source_latent")
+    return latent.float(), facts, tensors
+
+
+def find_latent(library: Path, name: str) -> Path:
+    """The file of a latent's id, ``<job>/<file>``. Raises `NotFound`, also for anything outside the library."""
+    job, _, file = name.partition("/")
+    plain = all(part and Path(part).name == part and part not in (".", "..") for part in (job, file))
+    if plain:
+        for folder in (library / job, *sorted(library.glob(f"{_escape(job.lower())}~*"))):
+            if (folder / file).is_file() and _belongs(folder, job):
+                return folder / file
+    raise NotFound(f"there is no stored latent {name!r}", field="source_latent")
+
+
+def _escape(text: str) -> str:
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)
+
+
+def _belongs(folder: Path, job: str) -> bool:
+    """Whether a result folder is that job's; one without a record is believed by its name."""
+    try:
+        return msgspec.json.decode((folder / RECORD).read_bytes())["job"] == job
+    except (OSError, KeyError, TypeError, msgspec.DecodeError):
+        return folder.name == job
+
+
+def latent_beside(path: Path, family: str, codec: str) -> Path | None:
+    """The stored latent of one of our own results, when it lies beside the sound, is of this codec, and the sound is unchanged."""
+    for candidate in sorted(path.parent.glob(f"*{SUFFIX}")):
+        try:
+            facts = read_latent_facts(candidate)
+        except BadLatent:
+            continue
+        fits = (facts.family, facts.codec, facts.checkpoint) == (family, codec, None)
+        named = next((companion for companion in facts.audio if companion.name == path.name), None)
+        if fits and named is not None and named.offset == 0 and digest(path) == named.sha256:
+            return candidate
+    return None
+
+
+def pack_snapshot(snapshot: Snapshot) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A run's state as flat tensors and a plain map, the inverse of `unpack_snapshot`."""
+    tensors: dict[str, Tensor] = {}
+
+    def strip(value: Any, name: str) -> Any:
+        if isinstance(value, Tensor):
+            tensors[name] = value.detach().cpu().contiguous().clone()
+            return {"tensor": name}
+        if isinstance(value, dict):
+            return {"map": {key: strip(inner, f"{name}.{key}") for key, inner in value.items()}}
+        if isinstance(value, (list, tuple)):
+            return {"list": [strip(inner, f"{name}.{index}") for index, inner in enumerate(value)]}
+        return {"plain": value}
+
+    parts = {name: getattr(snapshot, name) for name in ("x", "x0", "sampler", "guidance", "velocity")}
+    state = {name: strip(value, f"state.{name}") for name, value in parts.items()}
+    return tensors, {"index": snapshot.index, "t": snapshot.t, **state}
+
+
+def unpack_snapshot(tensors: dict[str, Tensor], plain: dict[str, Any]) -> Snapshot:
+    """The state of a stored run. Raises `BadLatent` when something of it is missing."""
+
+    def fill(value: Any) -> Any:
+        if "tensor" in value:
+            return tensors[value["tensor"]]
+        if "map" in value:
+            return {key: fill(inner) for key, inner in value["map"].items()}
+        return [fill(inner) for inner in value["list"]] if "list" in value else value["plain"]
+
+    try:
+        parts = {name: fill(plain[name]) for name in ("x", "x0", "sampler", "guidance", "velocity")}
+        return Snapshot(index=int(plain["index"]), t=float(plain["t"]), **parts)
+    except (KeyError, TypeError, ValueError) as failure:
+        raise BadLatent(f"the stored run lacks {failure}", field="resume") from None

@@ -1,0 +1,75 @@
+"""From what a stage leaves open (``auto``, none) to what its model wants, written back so that the recipe says it all. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from acestep.api.plan import Plan
+from acestep.api.registry import Registry
+from acestep.api.request import Stage, StageParams
+from acestep.api.sampling import GuidanceSpec, SamplerSpec
+from acestep.api.variants import ModelInfo
+from acestep.denoising.times import custom_times, schedule_times, truncate
+
+DEFAULT_SAMPLER = "euler"
+
+
+@dataclass(frozen=True)
+class ResolvedStage:
+    """A stage with nothing left open: its parameters, its times, its sampler and guidance."""
+
+    stage: Stage
+    plan: Plan
+    model: ModelInfo
+    times: list[float]
+    sampler: SamplerSpec
+    guidance: GuidanceSpec
+    notes: tuple[str, ...]
+
+    @property
+    def params(self) -> StageParams:
+        """The parameters, all set."""
+        return self.stage.params
+
+
+def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo) -> ResolvedStage:
+    """Fill in the model's own values. Raises `UnknownName` and `BadRequest`."""
+    params, variant = stage.params, model.defaults
+    sampler = registry.sampler(DEFAULT_SAMPLER if params.sampler == "auto" else params.sampler)
+    schedule = registry.schedule(variant.schedule if params.schedule == "auto" else params.schedule)
+    scale = variant.guidance_scale if params.guidance_scale is None else params.guidance_scale
+    method = variant.guidance if params.guidance == "auto" else params.guidance
+    notes: list[str] = []
+    if variant.distilled and (scale > 1.0 or method != "none"):
+        if params.guidance not in ("auto", "none") or (params.guidance_scale or 1.0) > 1.0:
+            notes.append(f"{model.name} is distilled and runs without guidance")
+        method, scale = "none", 1.0
+    shift = variant.shift if params.shift is None else params.shift
+    if params.timesteps is not None:
+        times = custom_times(params.timesteps)
+    else:
+        times = schedule_times(schedule, params.steps or variant.steps, shift)
+    steps = len(times) - 1 if params.timesteps is not None else params.steps or variant.steps
+    if plan.start_from_source:
+        times = truncate(times, plan.t_start, nearest=schedule.fixed and params.timesteps is None)
+    settled = msgspec.structs.replace(
+        params,
+        model=model.name,
+        steps=steps,
+        sampler=sampler.name,
+        schedule=schedule.name,
+        shift=shift,
+        guidance=registry.guidance_method(method).name,
+        guidance_scale=scale,
+    )
+    return ResolvedStage(
+        stage=Stage(stage.type, settled),
+        plan=plan,
+        model=model,
+        times=times,
+        sampler=sampler,
+        guidance=registry.guidance_method(method),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,195 @@
+"""The audio a job works on: found, checked, and turned into latents of its window, each content once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from acestep.api import limits
+from acestep.api.errors import NotFound, SourceChanged
+from acestep.api.request import Source
+from acestep.audio.chunks import Tags
+from acestep.audio.latent_header import SUFFIX, Companion
+from acestep.audio.read import read_window
+from acestep.audio.resample import resample, to_channels
+from acestep.audio.sniff import Layout, fingerprint, sniff
+from acestep.audio.write import Form, Shape, digest, write_audio
+from acestep.checkpoints.load import Model
+from acestep.codec.codec import Codec, Tick
+from acestep.conditioning.context import silence
+from acestep.engine.geometry import FRAMES_PER_SECOND, Window, frame_samples
+from acestep.engine.latents import find_latent, latent_beside, load_latent
+
+CACHE_BYTES = 512 * 1024 * 1024
+"""Of encoded sources; ten minutes of sound take 4 MB."""
+
+
+@dataclass(frozen=True)
+class OpenSource:
+    """A source that is there: its sound file, and the stored latent it came from, if it did."""
+
+    path: Path
+    layout: Layout
+    latent: Path | None = None
+
+
+def locate_source(source: Source, settings: Mapping[str, Any]) -> tuple[Path, Path | None]:
+    """The sound file (or latent file) a source means, and its latent if it names one.
+
+    Raises `NotFound`, and `SourceChanged` when the file is another than when the job was accepted.
+    """
+    if source.latent:
+        path = find_latent(Path(settings["library"]), source.latent)
+    elif source.upload:
+        path = Path(settings["uploads"]) / f"{source.upload}.audio"
+    else:
+        path = Path(source.path)
+    if source.fingerprint and fingerprint(path) != source.fingerprint:
+        raise SourceChanged(f"{path.name} has changed since the job was accepted; send it again", field="source")
+    return path, path if path.suffix == SUFFIX else None
+
+
+class SourceStudio:
+    """Opens and encodes sources for one model's codec. Latents are float32 [1, T, 64] on the CPU."""
+
+    def __init__(self, entries: SourceCache) -> None:
+        self._cache = entries
+
+    def open(self, source: Source, settings: Mapping[str, Any], model: Model, staging: Path, tick: Tick) -> OpenSource:
+        """The source's sound file. A stored latent whose sound is gone is decoded into the staging folder first.
+
+        Raises `NotFound`, `SourceChanged`, `NotAudio`, `CorruptAudio`, `BadLatent`.
+        """
+        path, latent = locate_source(source, settings)
+        if latent is None:
+            return OpenSource(path, sniff(path), latent_beside(path, model.info.latent_family, model.codec_digest))
+        stored, facts, _ = load_latent(latent, model.info.latent_family)
+        companion = _companion(latent, facts.audio)
+        if companion is None:
+            companion = staging / f".source-{latent.stem}.wav"
+            last = min(stored.shape[1], -(-facts.samples * FRAMES_PER_SECOND // facts.rate) + 1)
+            sound = Codec(model.codec).decode(stored, 0, last, tick).numpy()
+            sound = to_channels(resample(sound, limits.CODEC_RATE, facts.rate, facts.samples), facts.channels)
+            shape = Shape(facts.rate, facts.channels, facts.samples)
+            write_audio(companion, [sound], shape, Form("WAV", "FLOAT"), Tags())
+        return OpenSource(companion, sniff(companion), latent)
+
+    def encode(self, source: OpenSource, window: Window, model: Model, tick: Tick) -> Tensor:
+        """Latents [1, window.frames, 64] of a window: from the store where the source came from it, else encoded."""
+        latents = self._stored(source, window, model)
+        if latents is None:
+            audio = read_window(source.path, source.layout, window.audio_start, window.audio_length)
+            latents = self.encode_audio(audio, source.layout.rate, window.codec_samples, model, tick)
+        return place(latents, window.lead, window.frames, model.silence)
+
+    def _stored(self, source: OpenSource, window: Window, model: Model) -> Tensor | None:
+        if source.latent is None:
+            return None
+        stored, facts, _ = load_latent(source.latent, model.info.latent_family)
+        first = window.audio_start * FRAMES_PER_SECOND // facts.rate
+        if frame_samples(first, facts.rate) != window.audio_start:
+            return None
+        return stored[:, first : first + window.audio_frames]
+
+    def encode_audio(self, audio: np.ndarray, rate: int, length: int, model: Model, tick: Tick) -> Tensor:
+        """Sound float32 [C, n] at ``rate`` as latents, resampled to ``length`` samples first. Silence is the model's own."""
+        key = _content_key(audio, rate, length, model)
+        found = self._cache.get(key)
+        if found is None:
+            if not audio.any():
+                found = silence(model.silence, -(-length // limits.HOP))
+            else:
+                stereo = np.clip(resample(to_channels(audio, 2), rate, limits.CODEC_RATE, length), -1.0, 1.0)
+                found = Codec(model.codec).encode(torch.from_numpy(stereo), tick)
+            self._cache.put(key, found)
+        return found
+
+
+def _companion(latent: Path, companions: tuple[Companion, ...]) -> Path | None:
+    """The sound file that a latent was decoded to, if it is still what it was and begins with it."""
+    for companion in companions:
+        path = latent.parent / Path(companion.name).name
+        if companion.offset == 0 and path.is_file() and digest(path) == companion.sha256:
+            return path
+    return None
+
+
+def place(latents: Tensor, lead: int, frames: int, silence_latent: Tensor) -> Tensor:
+    """Latents at frame ``lead`` of a window of ``frames``; everything else is silence of the same frame indices."""
+    window = silence(silence_latent, frames).clone()
+    count = min(latents.shape[1], frames - lead)
+    window[:, lead : lead + count] = latents[:, :count]
+    return window
+
+
+def _content_key(audio: np.ndarray, rate: int, length: int, model: Model) -> str:
+    key = hashlib.sha256(np.ascontiguousarray(audio).data)
+    key.update(
+        f"{audio.shape}/{rate}/{length}/{model.codec_digest}/{model.dtype}/{model.device}/{model.digest}".encode()
+    )
+    return key.hexdigest()
+
+
+class SourceCache:
+    """Encoded sound by content, least recently used first out, bounded in bytes."""
+
+    def __init__(self, limit: int = CACHE_BYTES) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self.hits = 0
+        self.misses = 0
+
+    def get(self, key: str) -> Tensor | None:
+        """The latents of a content, if they are known."""
+        found = self._kept.get(key)
+        if found is None:
+            self.misses += 1
+            return None
+        self.hits += 1
+        self._kept.move_to_end(key)
+        return found
+
+    def put(self, key: str, latents: Tensor) -> None:
+        """Remember latents."""
+        self._kept[key] = latents
+        while sum(kept.numel() * 4 for kept in self._kept.values()) > self._limit and len(self._kept) > 1:
+            self._kept.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+
+
+def reference_latents(studio: SourceStudio, path: Path, model: Model, tick: Tick) -> Tensor | None:
+    """Three fixed excerpts of 10 s (start, from one third, end) of a sound as timbre reference [1, 750, 64].
+
+    A shorter sound is repeated; a silent one is no reference. Only the excerpts are read. Raises as `sniff` does.
+    """
+    layout = sniff(path)
+    span = 10 * layout.rate
+    if layout.frames >= 3 * span:
+        starts = (0, layout.frames // 3, layout.frames - span)
+        audio = np.concatenate([read_window(path, layout, start, span) for start in starts], axis=1)
+    else:
+        whole = read_window(path, layout, 0, layout.frames)
+        audio = np.tile(whole, (1, -(-3 * span // layout.frames)))[:, : 3 * span]
+    if layout.channels > limits.MAX_CHANNELS:
+        audio = audio[: limits.MAX_CHANNELS]
+    if not audio.any():
+        return None
+    return studio.encode_audio(audio, layout.rate, 30 * limits.CODEC_RATE, model, tick)
+
+
+def require_file(path: Path, field: str) -> Path:
+    """The path, if a file stands there. Raises `NotFound`."""
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}", field=field)
+    return path
