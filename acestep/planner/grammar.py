@@ -130,8 +130,11 @@ class TextVocabulary:
         return matcher
 
     def text(self, ids: list[int]) -> str:
-        """The text of ids, special tokens spelled out."""
-        return self._tokens.decode_str(ids)
+        """The text of ids, special tokens spelled out.
+
+        A character that the token limit of a caption cut in half is left out.
+        """
+        return self._tokens.decode_bytes(ids).decode("utf-8", errors="ignore")
 
 
 class Constraint:

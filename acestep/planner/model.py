@@ -178,4 +178,4 @@ def load_model(folder: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:
     wrong = {kind: names for kind, names in wrong.items() if names}
     if wrong:
         raise BadCheckpoint(f"the weights in {folder} do not fit the model: {wrong}", field="model")
-    return model.eval()
+    return model.eval().requires_grad_(False)

@@ -67,7 +67,7 @@ def tiny_model(*, hidden: int = 32, layers: int = 2, seed: int = 0) -> Qwen3ForC
         torch.manual_seed(seed)
         model = Qwen3ForCausalLM(config)
         torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.35)
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
