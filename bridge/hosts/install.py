@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from acestep import __version__
 from acestep.api.errors import NotFound, OutputUnwritable, UnknownName
-from bridge.hosts import ardour
+from bridge.hosts import ardour, reaper
 from bridge.hosts.bundle import shared_data
 from bridge.launch import SAFE_PATH
 from bridge.paths import Paths
@@ -74,5 +75,21 @@ def _ardour(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Buil
     return files, steps
 
 
-HOSTS: dict[str, Callable[[Path, Mapping[str, Any], Path | None], Built]] = {"ardour": _ardour}
+def _reaper(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Built:
+    folders = [target] if target is not None else reaper.resource_folders()
+    if not folders:
+        raise NotFound("this user has no REAPER folder; start REAPER once, or name its resource folder", field="target")
+    built = reaper.build(scripts, data, __version__)
+    files: dict[Path, str | bytes] = {
+        folder / "Scripts" / reaper.FOLDER / name: text for folder in folders for name, text in built.items()
+    }
+    first = folders[0] / "Scripts" / reaper.FOLDER / f"{reaper.PREFIX}{reaper.SET_UP}.lua"
+    steps = (
+        f"In REAPER: Actions > Show action list > New action > Load ReaScript, choose {first}, and run it once.",
+        "Search the action list for acestep-bridge and give the actions keys.",
+    )
+    return files, steps
+
+
+HOSTS: dict[str, Callable[[Path, Mapping[str, Any], Path | None], Built]] = {"ardour": _ardour, "reaper": _reaper}
 """Host -> how its files are made."""

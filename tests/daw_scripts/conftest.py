@@ -1,0 +1,99 @@
+"""REAPER's stand-in with the installed scripts in a real Lua, and a project that lies on a disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from bridge.hosts import install
+from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
+
+from . import lua_host
+from .fake_reaper import FakeReaper, Project
+
+RATE = 48_000
+
+
+def sound(path: Path, seconds: float = 32.0, rate: int = RATE, channels: int = 2) -> Path:
+    """A file of quiet noise, the same every time."""
+    noise = np.random.default_rng(7).uniform(-0.4, 0.4, (round(seconds * rate), channels))
+    soundfile.write(path, noise, rate, subtype="PCM_24")
+    return path
+
+
+class Desk:
+    """The stand-in with installed scripts: run an action, let time pass."""
+
+    def __init__(self, folder: Path, version: str) -> None:
+        self.folder = folder
+        self.version = version
+        media = folder / "Söng" / "Media"
+        media.mkdir(parents=True)
+        self.project = Project(media.parent / "Söng.rpp", media)
+        self.reaper = FakeReaper(self.project)
+        self.scripts = folder / "REAPER" / "Scripts" / "acestep-bridge"
+
+    def lua(self) -> Any:
+        """A new Lua state, as REAPER gives every script its own."""
+        lua = lua_host.runtime(self.version)
+        lua.globals().reaper = self.reaper.table(lua)
+        return lua
+
+    def run(self, title: str) -> None:
+        """Press the key of an action."""
+        path = self.scripts / f"acestep-bridge_{title}.lua"
+        lua = self.lua()
+        lua.globals().reaper.get_action_context = lambda: (False, str(path), 0, 0, 0, 0, 0, "")
+        lua.eval("function(path) assert(loadfile(path))() end")(str(path))
+
+    def resident(self) -> None:
+        """What the line in __startup.lua does."""
+        self.lua().eval("function(folder) dofile(folder .. '/start.lua')(folder, 'resident') end")(
+            str(self.scripts / "lib")
+        )
+
+    def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
+        """Let REAPER's loop run until something is true."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"it did not happen; messages: {self.reaper.messages}"
+            self.reaper.tick()
+            time.sleep(0.01)
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Jobs that the project waits for."""
+        import json
+
+        paths = list(self.project.media.glob("*.acestep-pending.json"))
+        return [job for path in paths for job in json.loads(path.read_text("utf-8"))["jobs"]]
+
+
+@pytest.fixture(params=["53", "54"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """REAPER 6 (Lua 5.3) and REAPER 7 (Lua 5.4), scripts installed, no daemon."""
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(tmp_path / "home"))
+    for name in ("requests", "status"):
+        (tmp_path / "home" / "spool" / name).mkdir(parents=True)
+    found = Desk(tmp_path, request.param)
+    install("reaper", tmp_path / "REAPER")
+    return found
+
+
+@pytest.fixture
+def running(desk: Desk) -> Iterator[DaemonProcess]:
+    """The real daemon with the fake engine, on the desk's spool."""
+    settings = {
+        **FREE_PORTS,
+        "home": desk.folder / "home",
+        "backend": "fake",
+        "read_roots": [desk.folder],
+        "http": False,
+    }
+    with start_daemon(settings) as daemon:
+        yield daemon

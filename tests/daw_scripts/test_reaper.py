@@ -1,0 +1,500 @@
+"""REAPER scripts in real Lua 5.3 and 5.4 against a stand-in for REAPER, whole round trips through the real daemon's spool.
+
+The stand-in checks every call's arguments; nothing here has run inside the real REAPER.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from bridge.launch import DaemonProcess
+
+from .conftest import RATE, Desk, sound
+from .fake_reaper import Item, Project, Source, WrongArguments, read_rpp, write_rpp
+
+REPAINT = "Repaint selection"
+
+
+def loop_item(desk: Desk, position: float = 1.0, length: float = 30.0, offset: float = 0.5, **file: Any) -> Item:
+    """A selected item of a 32 s file, trimmed at the front, and a selected stretch of it."""
+    track = desk.project.add_track("Loop")
+    source = Source(sound(desk.folder / "Söng" / "loop.wav", **file))
+    item = desk.project.add_item(track, source, position, length, offset)
+    item.selected = track.selected = True
+    desk.project.loop = (9.0, 17.0)
+    return item
+
+
+def done(desk: Desk) -> bool:
+    return (
+        bool(desk.reaper.deferred) and not desk.waiting() and not list((desk.folder / "home/spool/requests").iterdir())
+    )
+
+
+def finish(desk: Desk, takes: int, item: Item) -> None:
+    desk.until(lambda: len(item.takes) >= takes and done(desk))
+
+
+def test_repaint_becomes_a_take_that_spans_the_item(desk: Desk, running: DaemonProcess) -> None:
+    """The file is the item's own, the region exact, the new take as long as the item, in the media folder, undoable once."""
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    old, new = item.takes
+    info = soundfile.info(new.source.path)
+    assert (info.samplerate, info.frames) == (RATE, 30 * RATE)
+    assert new.values["D_STARTOFFS"] == 0.0 and old.values["D_STARTOFFS"] == 0.5
+    assert new.source.path.parent == desk.project.media
+    assert item.active == 1 and item.values["D_POSITION"] == 1.0 and item.values["D_LENGTH"] == 30.0
+    assert desk.project.undo == ["ACE-Step: Repaint selection"]
+    assert desk.reaper.messages == [] and desk.reaper.rendered == []
+
+
+def test_the_request_is_exact_to_the_sample(desk: Desk, running: DaemonProcess) -> None:
+    """Region and span are the file's own samples; tempo and metre are those at the place."""
+    item = loop_item(desk)
+    desk.project.tempo = [
+        {"time": 0.0, "bpm": 100.0, "num": 3, "den": 4, "linear": False},
+        {"time": 8.0, "bpm": 96.5, "num": 4, "den": 4, "linear": False},
+    ]
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    import json
+
+    request = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]
+    assert request["source"]["path"] == str(item.takes[0].source.path)
+    assert request["source"]["start"] == 8.5 * RATE and request["source"]["length"] == 8 * RATE
+    assert (request["output"]["span_start"], request["output"]["span_end"]) == (RATE // 2, 30.5 * RATE)
+    assert request["conditioning"]["bpm"] == pytest.approx(96.5) and request["conditioning"]["time_signature"] == "4"
+
+
+@pytest.mark.parametrize("rate", [44_100, 96_000])
+def test_a_file_of_another_rate_keeps_its_rate(desk: Desk, running: DaemonProcess, rate: int) -> None:
+    """The take is cut in the file's samples, not in the project's."""
+    item = loop_item(desk, rate=rate)
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    info = soundfile.info(item.takes[1].source.path)
+    assert (info.samplerate, info.frames) == (rate, 30 * rate)
+
+
+def test_variants_are_takes_and_the_rest_is_one_command_away(desk: Desk, running: DaemonProcess) -> None:
+    """Three variants: three takes, the first one plays; keep deletes the others and nothing else."""
+    item = loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "warm|3|7"]
+    desk.run(REPAINT)
+    finish(desk, 4, item)
+    assert [take.strings["P_NAME"].split(" (")[0] for take in item.takes[1:]] == ["repaint 1", "repaint 2", "repaint 3"]
+    assert item.active == 1
+    keep = item.takes[1]
+    desk.run("Keep the playing take, delete the other variants")
+    assert item.takes[1:] == [keep] and len(item.takes) == 2 and item.takes[item.active] is keep
+
+
+def test_a_trimmed_item_still_fits(desk: Desk, running: DaemonProcess) -> None:
+    """The user trims the item while the job runs: the take follows the old take's offset."""
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    desk.until(desk.waiting)
+    item.values.update(D_POSITION=3.0, D_LENGTH=28.0)
+    item.takes[0].values["D_STARTOFFS"] = 2.5
+    finish(desk, 2, item)
+    assert item.takes[1].values["D_STARTOFFS"] == 2.0
+
+
+def test_volume_pan_and_effects_go_along(desk: Desk, running: DaemonProcess) -> None:
+    """The new take sounds through the same take effects, volume and pan."""
+    item = loop_item(desk)
+    item.takes[0].values.update(D_VOL=0.5, D_PAN=-0.25)
+    item.takes[0].effects = ["ReaEQ"]
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    assert item.takes[1].effects == ["ReaEQ"]
+    assert (item.takes[1].values["D_VOL"], item.takes[1].values["D_PAN"]) == (0.5, -0.25)
+
+
+TOUCHED = {
+    "play rate": lambda item: item.takes[0].values.update(D_PLAYRATE=1.25),
+    "pitch": lambda item: item.takes[0].values.update(D_PITCH=2.0),
+    "stretch markers": lambda item: setattr(item.takes[0], "stretch_markers", 2),
+    "mono": lambda item: item.takes[0].values.update(I_CHANMODE=2.0),
+    "reversed": lambda item: setattr(item.takes[0].source, "section", True),
+    "looped": lambda item: item.values.update(D_LENGTH=60.0),
+}
+
+
+@pytest.mark.parametrize("touch", TOUCHED)
+def test_processed_items_are_rendered_as_they_sound(desk: Desk, running: DaemonProcess, touch: str) -> None:
+    """What is no longer the file itself is rendered; every render setting, the item and the selection are as before."""
+    item = loop_item(desk)
+    TOUCHED[touch](item)
+    item.values.update(D_VOL=0.7, D_FADEINLEN=0.2)
+    before = (dict(desk.project.numbers), dict(desk.project.strings), dict(item.values))
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    (render,) = desk.reaper.rendered
+    assert (render["RENDER_SETTINGS"], render["RENDER_BOUNDSFLAG"], render["RENDER_NORMALIZE"]) == (32, 4, 0)
+    assert (dict(desk.project.numbers), dict(desk.project.strings), dict(item.values)) == before
+    assert item.selected and desk.reaper.refresh == 0
+    assert soundfile.info(item.takes[1].source.path).frames == item.values["D_LENGTH"] * RATE
+    assert not list(desk.project.media.glob("acestep-*"))
+
+
+def test_a_failed_render_restores_everything(desk: Desk, running: DaemonProcess) -> None:
+    """REAPER rendered nothing: a sentence, no job, no setting left changed."""
+    item = loop_item(desk)
+    item.takes[0].values["D_PLAYRATE"] = 0.5
+    desk.reaper.break_render = True
+    before = (dict(desk.project.numbers), dict(desk.project.strings), dict(item.values))
+    desk.run(REPAINT)
+    desk.until(lambda: desk.reaper.messages)
+    assert "rendered nothing" in desk.reaper.messages[0]
+    assert (dict(desk.project.numbers), dict(desk.project.strings), dict(item.values)) == before
+    assert desk.waiting() == [] and desk.reaper.refresh == 0
+
+
+def test_stems_are_named_tracks_in_a_folder(desk: Desk, running: DaemonProcess) -> None:
+    """Two picked stems: one folder below the source, a track each; positions and lengths stand in the project file."""
+    loop_item(desk)
+    desk.project.add_track("Below")
+    desk.reaper.inputs = [lambda defaults: "drums, bass"]
+    desk.run("Extract stems from selection")
+    desk.until(lambda: len(desk.project.tracks) == 5 and done(desk))
+    path = desk.folder / "state.rpp"
+    write_rpp(desk.project, path)
+    tracks = read_rpp(path)
+    assert [track["name"] for track in tracks[:2]] == ["Loop", "Extract stems from selection"]
+    assert {track["name"] for track in tracks[2:4]} == {"drums", "bass"} and tracks[4]["name"] == "Below"
+    assert [track["depth"] for track in tracks] == [0, 1, 0, -1, 0]
+    for track in tracks[2:4]:
+        (item,) = track["items"]
+        assert (item["position"], item["length"]) == (9.0, 8.0)
+        assert item["takes"][0]["soffs"] == 0.0 and Path(item["takes"][0]["file"]).parent == desk.project.media
+
+
+def test_generate_fills_the_selection_on_a_new_track(desk: Desk, running: DaemonProcess) -> None:
+    """Length and place come from the time selection, at the project's rate."""
+    desk.project.loop = (2.0, 4.5)
+    desk.run("Generate for selection or at cursor")
+    desk.until(lambda: desk.project.tracks and done(desk))
+    (item,) = desk.project.tracks[0].items
+    assert (item.values["D_POSITION"], item.values["D_LENGTH"]) == (2.0, 2.5)
+    assert soundfile.info(item.takes[0].source.path).frames == 2.5 * RATE
+    assert item.values["C_BEATATTACHMODE"] == 0 and item.values["B_LOOPSRC"] == 0
+
+
+def test_generate_at_the_cursor_takes_its_length_from_the_form(desk: Desk, running: DaemonProcess) -> None:
+    """Without a selection the cursor says where and the form how long."""
+    desk.project.cursor = 5.0
+    desk.reaper.inputs = [lambda defaults: "|12|1|-1"]
+    desk.run("Generate for selection or at cursor")
+    desk.until(lambda: desk.project.tracks and done(desk))
+    (item,) = desk.project.tracks[0].items
+    assert item.values["D_POSITION"] == 5.0 and item.values["D_LENGTH"] > 0
+
+
+def test_a_new_instrument_hears_everything_but_its_own_track(desk: Desk, running: DaemonProcess) -> None:
+    """Lego: the mix around the selection is rendered with the selected track muted; the mute is taken back."""
+    loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "guitar||1|-1"]
+    desk.run("Add an instrument to what is heard")
+    desk.until(lambda: len(desk.project.tracks) == 2 and done(desk))
+    (render,) = desk.reaper.rendered
+    assert render["muted"] == ["Loop"] and (render["RENDER_STARTPOS"], render["RENDER_ENDPOS"]) == (0.0, 27.0)
+    assert desk.project.tracks[0].values["B_MUTE"] == 0
+    (item,) = desk.project.tracks[1].items
+    assert (item.values["D_POSITION"], item.values["D_LENGTH"]) == (9.0, 8.0)
+
+
+def test_a_razor_edit_is_the_selection(desk: Desk, running: DaemonProcess) -> None:
+    """Razor edits win over the time selection."""
+    item = loop_item(desk)
+    item.track.strings["P_RAZOREDITS"] = '4.0 6.0 "" 7.0 8.0 "{envelope}"'
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    import json
+
+    source = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["source"]
+    assert (source["start"], source["length"]) == (3.5 * RATE, 2 * RATE)
+
+
+def test_a_reroll_is_the_same_wish_with_another_seed(desk: Desk, running: DaemonProcess) -> None:
+    """Vary: the recipe in the take is enough."""
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    desk.run("Re-roll the selected take")
+    finish(desk, 3, item)
+    import json
+
+    first, second = (json.loads(take.strings["P_EXT:acestep"])["request"] for take in item.takes[1:])
+    assert first["source"] == second["source"] and first["conditioning"] == second["conditioning"]
+    assert first["stages"][0]["seeds"] != second["stages"][0]["seeds"]
+
+
+def test_the_last_values_are_remembered(desk: Desk, running: DaemonProcess) -> None:
+    """The second form begins where the first one ended; without a form the values are used again."""
+    item = loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "warm tape|2|9"]
+    desk.run(REPAINT)
+    finish(desk, 3, item)
+    desk.run(REPAINT)
+    finish(desk, 5, item)
+    assert desk.reaper.asked[1][1] == "warm tape|2|9"
+    desk.run("Repaint selection with the last settings")
+    finish(desk, 7, item)
+    assert len(desk.reaper.asked) == 2
+
+
+def test_progress_is_shown_and_taken_away(desk: Desk, running: DaemonProcess) -> None:
+    """A running job has a line with its percent; a finished one leaves no line."""
+    item = loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "fake: steps=4 delay=0.2|1|-1"]
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    assert any("repaint: repaint" in line and line.endswith("%") for line in desk.reaper.lines)
+    assert desk.reaper.help_line == ""
+
+
+def test_cancel(desk: Desk, running: DaemonProcess) -> None:
+    """The newest job stops, nothing lands, nothing waits, no complaint."""
+    item = loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "fake: steps=200 delay=0.1|1|-1"]
+    desk.run(REPAINT)
+    desk.until(lambda: any("%" in line for line in desk.reaper.lines))
+    desk.run("Cancel the newest job")
+    desk.until(lambda: not desk.waiting())
+    assert len(item.takes) == 1 and desk.reaper.messages == []
+
+
+def test_a_failed_job_says_why(desk: Desk, running: DaemonProcess) -> None:
+    """One sentence, nothing on the timeline."""
+    item = loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "fake: fail=out_of_memory fail_at=1|1|-1"]
+    desk.run(REPAINT)
+    desk.until(lambda: desk.reaper.messages)
+    assert "out_of_memory" in desk.reaper.messages[0] and desk.reaper.messages[0].startswith(REPAINT)
+    assert len(item.takes) == 1 and desk.waiting() == []
+
+
+def test_the_host_quits_and_the_result_lands_at_the_next_start(desk: Desk, running: DaemonProcess) -> None:
+    """REAPER is closed while the job runs; the resident of the next start places the result, once."""
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    desk.until(desk.waiting)
+    desk.reaper.quit()
+    desk.resident()
+    finish(desk, 2, item)
+    for _ in range(20):
+        desk.reaper.tick()
+    assert len(item.takes) == 2
+
+
+def test_the_status_file_is_gone_and_the_daemon_is_asked(desk: Desk, running: DaemonProcess) -> None:
+    """Long after the job the status file was cleaned up: the job is asked for by its id."""
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    desk.until(desk.waiting)
+    desk.reaper.quit()
+    (job,) = desk.waiting()
+    status = desk.folder / "home" / "spool" / "status" / f"{job['id']}.json"
+    desk.until(lambda: status.exists() and '"done"' in status.read_text())
+    status.unlink()
+    desk.resident()
+    finish(desk, 2, item)
+
+
+def test_another_tab_is_in_front_when_the_result_comes(desk: Desk, running: DaemonProcess) -> None:
+    """Two projects of the same name in two folders: the result lands in the one that asked."""
+    item = loop_item(desk)
+    media = desk.folder / "other" / "Media"
+    media.mkdir(parents=True)
+    other = Project(media.parent / "Söng.rpp", media)
+    desk.run(REPAINT)
+    desk.until(desk.waiting)
+    desk.reaper.projects.append(other)
+    desk.reaper.front = other
+    finish(desk, 2, item)
+    assert other.tracks == [] and other.undo == [] and list(media.iterdir()) == []
+
+
+def test_one_resident_at_a_time(desk: Desk, running: DaemonProcess) -> None:
+    """Two actions in a row: one loop watches both jobs, each result lands once."""
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    desk.run(REPAINT)
+    finish(desk, 3, item)
+    for _ in range(20):
+        desk.reaper.tick()
+    assert len(item.takes) == 3 and len(desk.reaper.at_exit) == 1
+
+
+# -- bad input
+
+
+def message(desk: Desk) -> str:
+    desk.until(lambda: desk.reaper.messages, 10)
+    assert desk.waiting() == []
+    return desk.reaper.messages[0]
+
+
+def test_no_selection(desk: Desk) -> None:
+    """Nothing is selected."""
+    assert "Nothing is selected" in (desk.run(REPAINT) or message(desk))
+
+
+def test_unsaved_project(desk: Desk) -> None:
+    """A project without a file has no folder for audio."""
+    loop_item(desk)
+    desk.project.rpp = None
+    assert "Save the project first" in (desk.run(REPAINT) or message(desk))
+
+
+def test_midi_only(desk: Desk) -> None:
+    """An item that holds only MIDI."""
+    track = desk.project.add_track("Keys")
+    desk.project.add_item(track, None, 0.0, 8.0).selected = True
+    assert "only MIDI" in (desk.run(REPAINT) or message(desk))
+
+
+def test_too_long(desk: Desk) -> None:
+    """More than ten minutes."""
+    loop_item(desk)
+    desk.project.loop = (0.0, 601.0)
+    assert "601 s; the model's limit is 600 s" in (desk.run(REPAINT) or message(desk))
+
+
+def test_read_only_media_folder(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The media folder takes no files (here: it is gone, which root cannot circumvent)."""
+    loop_item(desk)
+    desk.project.media = desk.folder / "gone"
+    assert "media folder cannot be written" in (desk.run(REPAINT) or message(desk))
+
+
+def test_offline_media(desk: Desk, running: DaemonProcess) -> None:
+    """The file of the item is gone."""
+    item = loop_item(desk)
+    item.takes[0].source.path.unlink()
+    desk.run(REPAINT)
+    assert "offline or missing" in message(desk) and "loop.wav" in desk.reaper.messages[0]
+
+
+def test_nothing_there(desk: Desk, running: DaemonProcess) -> None:
+    """The selection lies beside every item."""
+    loop_item(desk)
+    desk.project.loop = (40.0, 44.0)
+    desk.run(REPAINT)
+    assert "no audio in the selection" in message(desk)
+
+
+def test_daemon_not_running_and_not_wanted(desk: Desk) -> None:
+    """The script offers to start it; the user says no; nothing is left in the spool."""
+    loop_item(desk)
+    desk.reaper.answers = {"not running": 7}
+    desk.run(REPAINT)
+    assert "Start it now?" in message(desk)
+    assert desk.reaper.started == [] and not list((desk.folder / "home/spool/requests").iterdir())
+
+
+def test_daemon_not_running_and_started(desk: Desk) -> None:
+    """The script offers to start it; the user says yes; the command is run."""
+    loop_item(desk)
+    desk.reaper.answers = {"not running": 6}
+    desk.run(REPAINT)
+    desk.until(lambda: desk.reaper.started)
+    assert '"-m" "bridge.cli" "serve"' in desk.reaper.started[0]
+
+
+@pytest.mark.parametrize(("level", "word"), [(0, "Update acestep-bridge"), (2, "install-scripts reaper")])
+def test_daemon_of_another_protocol(desk: Desk, level: int, word: str) -> None:
+    """An older or newer daemon: told which side to update, nothing sent."""
+    loop_item(desk)
+    requests = desk.folder / "home/spool/requests"
+
+    def answer() -> bool:
+        for path in requests.glob("*.json"):
+            path.unlink()
+            status = desk.folder / "home/spool/status" / path.name
+            status.write_text(
+                '{"format":"acestep-bridge/spool-status","version":1,"name":"%s","method":"version",'
+                '"answer":{"protocol":%d},"error":null,"job":null}' % (path.stem, level)
+            )
+        return bool(desk.reaper.messages)
+
+    desk.run(REPAINT)
+    desk.until(answer)
+    assert word in desk.reaper.messages[0] and desk.waiting() == []
+
+
+@pytest.mark.parametrize(("choice", "jobs"), [("average", 1), ("split", 2), ("refuse", 0)])
+def test_a_tempo_change_inside(desk: Desk, running: DaemonProcess, choice: str, jobs: int) -> None:
+    """One average, one job per segment, or a sentence: as the user chose."""
+    item = loop_item(desk)
+    desk.project.tempo.append({"time": 12.0, "bpm": 90.0, "num": 4, "den": 4, "linear": False})
+    desk.reaper.inputs = [lambda defaults: f"warm|1|-1|{choice}"]
+    desk.run(REPAINT)
+    if jobs:
+        finish(desk, 1 + jobs, item)
+    else:
+        assert "tempo or metre changes" in message(desk)
+    assert len(item.takes) == 1 + jobs
+
+
+@pytest.mark.parametrize(("num", "den"), [(5, 4), (7, 8)])
+def test_a_metre_the_model_does_not_know(desk: Desk, running: DaemonProcess, num: int, den: int) -> None:
+    """5/4 and 7/8 are not sent; the tempo is, in quarter notes."""
+    item = loop_item(desk)
+    desk.project.tempo = [{"time": 0.0, "bpm": 100.0, "num": num, "den": den, "linear": False}]
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    import json
+
+    wish = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["conditioning"]
+    assert wish["time_signature"] == "" and wish["bpm"] == pytest.approx(100.0)
+
+
+def test_a_tempo_ramp_is_averaged(desk: Desk, running: DaemonProcess) -> None:
+    """A linear ramp: the mean over the selection."""
+    item = loop_item(desk)
+    desk.project.tempo = [
+        {"time": 0.0, "bpm": 100.0, "num": 4, "den": 4, "linear": True},
+        {"time": 32.0, "bpm": 132.0, "num": 4, "den": 4, "linear": False},
+    ]
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    import json
+
+    wish = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["conditioning"]
+    assert wish["bpm"] == pytest.approx(113.0)
+
+
+def test_wrong_values_come_back_with_a_sentence(desk: Desk, running: DaemonProcess) -> None:
+    """A typing error costs one message, then the form is there again with what was typed."""
+    item = loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "warm|ninety|-1", lambda defaults: defaults.replace("ninety", "1")]
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    assert desk.reaper.messages == ["Variants: is no whole number."] or "Variants" in desk.reaper.messages[0]
+
+
+def test_a_take_that_is_not_ours_has_no_recipe(desk: Desk) -> None:
+    """Re-roll, keep and restore on somebody else's take: one sentence."""
+    loop_item(desk)
+    for title in ("Re-roll the selected take", "Restore settings from the selected take"):
+        desk.run(title)
+    desk.run("Keep the playing take, delete the other variants")
+    assert len(desk.reaper.messages) == 3 and all("not made by acestep-bridge" in text for text in desk.reaper.messages)
+
+
+def test_the_stand_in_refuses_wrong_arguments(desk: Desk) -> None:
+    """A fake that accepts anything proves nothing: wrong type, wrong count and unknown functions fail."""
+    lua = desk.lua()
+    assert lua.eval("reaper.is_a_fake")
+    for code in ("reaper.GetMediaItemInfo_Value('x', 'D_VOL')", "reaper.CountTracks()", "reaper.GetTrack(0, 0.5)"):
+        with pytest.raises(WrongArguments):
+            lua.execute(code)
+    assert lua.eval("reaper.ThereIsNoSuchFunction") is None
