@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from acestep.api.errors import AceError, NotAllowed, OutputUnwritable, Unavailab
 from bridge import logs
 from bridge.core.service import PROTOCOL, Service
 from bridge.paths import Paths
-from bridge.settings import Settings, resolve
+from bridge.settings import Resolved, Settings
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ class Daemon:
     async def start(self) -> dict[str, Any]:
         """Start the core and open the doors; returns what the connection file says. Raises an `AceError`."""
         await self.service.start()
+        if self.settings.performance:
+            self.service.performance = await self._start_performance()
         for name, module in DOORS.items():
             if getattr(self.settings, name):
                 self.doors[name] = await self._open(name, module)
@@ -59,6 +61,26 @@ class Daemon:
         if not self.doors:
             log.warning("no door is open; nobody can talk to this daemon")
         return self._write_connection()
+
+    async def _start_performance(self) -> Any:
+        """The part that plays; imported only when it is on."""
+        from bridge.performance.performance import Performance, PerformanceSettings
+
+        wish = self.settings
+        settings = PerformanceSettings(
+            folder=self.paths.captures,
+            mapping=Path(wish.performance_mapping).expanduser() if wish.performance_mapping else None,
+            output=wish.performance_output,
+            input=wish.performance_input,
+            rate=wish.performance_rate,
+            capture_seconds=wish.capture_seconds,
+            midi=wish.midi,
+            midi_backend=wish.midi_backend,
+            midi_socket=wish.midi_socket or None,
+        )
+        performance = Performance(self.service, settings)
+        await performance.start()
+        return performance
 
     async def _open(self, name: str, module: str) -> Door:
         try:
@@ -102,6 +124,8 @@ class Daemon:
                 await door.close()
             except Exception:  # one door that does not close must not keep the queue from being stored
                 log.exception("the %s door did not close", name)
+        if self.service.performance is not None:
+            await self.service.performance.close()
         await self.service.stop()
         self.paths.connection.unlink(missing_ok=True)
 
@@ -146,15 +170,15 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def main(flags: Mapping[str, Any], config: str | Path | None = None) -> int:
-    """Run a daemon until it is asked to stop; returns the exit status of the process. ``flags`` are settings by name.
+def main(resolved: Resolved) -> int:
+    """Run a daemon until it is asked to stop; returns the exit status of the process.
 
     The line ``ready {...}`` on standard output, followed by the connection facts (without the token) as JSON, tells that the doors
     are open. What keeps the daemon from starting goes to standard error as one sentence.
     """
+    settings = resolved.settings
+    paths = Paths.of(settings)
     try:
-        settings = resolve(flags, config=Path(config) if config else None).settings
-        paths = Paths.of(settings)
         check_exposure(settings)
         paths.create()
         with only_one(paths):

@@ -74,6 +74,11 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
         return self.home / "checkpoints"
 
     @property
+    def captures(self) -> Path:
+        """What was kept of a live input."""
+        return self.home / "captures"
+
+    @property
     def spool(self) -> Path:
         """Requests and answers of hosts without sockets."""
         return self.home / "spool"
@@ -165,7 +170,7 @@ class AllowedRoots:
         """The roots that the settings name; reading defaults to the user's home and the mounted volumes."""
         declared = [Path(root).expanduser() for root in settings.read_roots] or default_read_roots()
         copies = [Path(root).expanduser() for root in settings.write_roots]
-        own = [paths.library, paths.uploads]
+        own = [paths.library, paths.uploads, paths.captures]
         return cls([*declared, *own, *copies], [paths.library, *copies])
 
     def reading(self, text: str, field: str = "source") -> Path:

@@ -119,6 +119,29 @@ class Settings(Request):
         float, param("Hours that an upload nobody uses is kept.", unit="h", ge=0.0, group="limits")
     ] = 24.0
 
+    performance: Annotated[bool, param("Listen to MIDI, keep slots and play them.", group="performance")] = False
+    performance_mapping: Annotated[
+        str, param("Mapping file: what pads, keys and pedals do.", max_length=MAX_PATH, group="performance")
+    ] = ""
+    performance_output: Annotated[
+        str,
+        param("Beginning of the output device's name; empty: the default one; null: no sound.", group="performance"),
+    ] = ""
+    performance_input: Annotated[
+        str, param("Beginning of the input device's name to capture from; empty: no capture.", group="performance")
+    ] = ""
+    performance_rate: Annotated[
+        int, param("Sample rate of the sound card.", unit="Hz", ge=8_000, le=192_000, group="performance")
+    ] = 48_000
+    capture_seconds: Annotated[
+        float, param("How much of the input is kept.", unit="s", ge=1.0, le=600.0, group="performance")
+    ] = 120.0
+    midi: Annotated[bool, param("Whether MIDI ports are opened.", group="performance")] = True
+    midi_backend: Annotated[str, param("mido backend; empty: mido's default.", group="performance")] = ""
+    midi_socket: Annotated[
+        int, param("TCP port that takes MIDI on loopback; 0: none.", ge=0, le=65_535, group="performance")
+    ] = 0
+
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], param("Least severity that is logged.", group="log")
     ] = "info"

@@ -75,6 +75,8 @@ class Service:
         )
         self.doors: dict[str, Any] = {}
         """Address of every open door, filled in by the daemon."""
+        self.performance: Any = None
+        """The part that plays, when it is on; set by the daemon."""
         self.roots = AllowedRoots.of(settings, paths)
         self.uploads = Uploads(paths.uploads, largest=settings.upload_bytes, quota=settings.upload_quota)
         self.library = Library(paths.library, paths.staging, settings.free_bytes)
@@ -185,6 +187,7 @@ class Service:
         pending = self._pending.get(job)
         if pending is not None:
             await asyncio.wait([pending])
+            await asyncio.sleep(0)  # its callback takes it out of the table
         known = self._book.known(job)
         if known is not None:
             return _repeat(known, body)
@@ -332,6 +335,10 @@ class Service:
         self.registry.features = present | spellings if on else present - spellings
         return self.registry.features
 
+    def readable(self, path: str, field: str = "path") -> Path:
+        """A file that a client named, if it may be read. Raises `BadRequest`, `NotAllowed` or `NotFound`."""
+        return self.roots.reading(path, field)
+
     def version(self) -> dict[str, Any]:
         """Program version, protocol level."""
         return {"program": "acestep-bridge", "version": __version__, "protocol": PROTOCOL}
@@ -348,6 +355,7 @@ class Service:
             "worker": self._executor.facts(),
             "doors": self.doors,
             "subscribers": len(self._book.hub),
+            "performance": None if self.performance is None else self.performance.state(),
             "model": self._models.default(),
             "features": sorted(self.registry.features),
             "limits": {**msgspec.to_builtins(self._bounds), "upload_bytes": self.settings.upload_bytes},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -107,6 +108,12 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 class Core(Protocol):
     """The calls of the core. All return at once whatever the worker does, and raise `AceError` subclasses."""
+
+    performance: Any
+    """The part that plays (`bridge.performance.performance.Performance`); None when it is off."""
+
+    def readable(self, path: str, field: str = "path") -> Path:
+        """A file that a client named, if it may be read. Raises `BadRequest`, `NotAllowed` or `NotFound`."""
 
     async def submit(self, submission: Submission) -> Accepted:
         """Admit a job and store it durably before answering."""
