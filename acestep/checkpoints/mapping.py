@@ -26,9 +26,6 @@ RENAMES = (
 TRANSFORMER_RENAMES = (("proj_in.1.", "proj_in_conv."), ("proj_out.1.", "proj_out_conv."))
 """Leading parts of the DiT's patch layers."""
 
-LORA_RENAMES = RENAMES
-"""LoRA files name attention weights as the original does; everything else is equal."""
-
 
 def to_diffusers(name: str) -> tuple[str, str] | None:
     """Component and name of an original tensor in diffusers' modules; None for a name that belongs to none of them."""

@@ -1,0 +1,104 @@
+"""Which device and number format to run on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from acestep.api.errors import BadRequest
+from acestep.checkpoints.tiers import Tier, simulated_memory, tier_of
+
+DEVICES = ("cuda", "mps", "xpu", "cpu")
+"""In the order of preference."""
+
+DTYPES = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
+          "float16": torch.float16, "fp16": torch.float16}  # fmt: skip
+
+MPS_SHARE = 0.75
+"""Share of a Mac's memory that its GPU may use where the system does not say."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen device: ``memory_gb`` is what to plan with (None on a CPU, which swaps rather than fails)."""
+
+    device: torch.device
+    dtype: torch.dtype
+    memory_gb: float | None
+    tier: Tier
+    notes: tuple[str, ...] = ()
+
+
+def choose(device: str = "auto", dtype: str = "auto") -> Choice:
+    """Device and dtype from the settings (or ``ACESTEP_DEVICE``, ``ACESTEP_DTYPE``); what is not there falls back with a note.
+
+    Raises `BadRequest` for a name that is none.
+    """
+    wished = os.environ.get("ACESTEP_DEVICE", "auto") if device == "auto" else device
+    kind, _, index = wished.partition(":")
+    notes: list[str] = []
+    if kind not in ("auto", *DEVICES) or (index and not index.isdigit()):
+        raise BadRequest(f"there is no device {wished!r}", field="device", limits={"choices": ["auto", *DEVICES]})
+    if kind != "auto" and not available(kind):
+        notes.append(f"the device {wished} is not available on this machine")
+        kind, index = "auto", ""
+    if kind == "auto":
+        kind = next(name for name in DEVICES if available(name))
+        if notes:
+            notes[-1] += f"; {kind} is used instead"
+    target = torch.device(f"{kind}:{index}" if index else kind)
+    memory = memory_gb(target)
+    return Choice(target, choose_dtype(target, dtype), memory, tier_of(float("inf") if memory is None else memory), tuple(notes))
+
+
+def available(kind: str) -> bool:
+    """Whether this machine has a device of that kind."""
+    if kind == "cuda":
+        return torch.cuda.is_available()
+    if kind == "mps":
+        return torch.backends.mps.is_available()
+    if kind == "xpu":
+        return hasattr(torch, "xpu") and torch.xpu.is_available()
+    return kind == "cpu"
+
+
+def choose_dtype(device: torch.device, dtype: str = "auto") -> torch.dtype:
+    """bfloat16 where the hardware has it (it is what the weights were trained in), else float32.
+
+    float16 is never chosen by itself: older cards and Macs produce NaN or noise with it.
+    """
+    wished = os.environ.get("ACESTEP_DTYPE", "auto") if dtype == "auto" else dtype
+    if wished != "auto":
+        if wished not in DTYPES:
+            raise BadRequest(f"there is no number format {wished!r}", field="dtype", limits={"choices": ["auto", *DTYPES]})
+        return DTYPES[wished]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float32
+    return torch.bfloat16 if device.type == "xpu" else torch.float32
+
+
+def memory_gb(device: torch.device) -> float | None:
+    """Memory of a device in GB to plan with, simulated sizes included; None for a CPU."""
+    if device.type == "cpu":
+        return None
+    return simulated_memory(device.type, _real_memory(device) / 2**30)
+
+
+def _real_memory(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    if device.type == "xpu":
+        return torch.xpu.get_device_properties(device).total_memory
+    recommended = torch.mps.recommended_max_memory()
+    return recommended or MPS_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def free_gb(device: torch.device) -> float | None:
+    """Free memory of a device in GB, within its simulated size; None where nobody can tell."""
+    if device.type != "cuda":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    used = (total - free) / 2**30
+    return max(0.0, simulated_memory("cuda", total / 2**30) - used)
