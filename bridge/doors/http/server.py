@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -62,6 +63,7 @@ class HttpDoor:
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=16 * 1024,
         )
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and stop are ours, and told by us
         self._server = _Server(config)
         self._task = asyncio.get_running_loop().create_task(self._server.serve(sockets=[sock]), name="http door")
         while not self._server.started and not self._task.done():

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import AceError, Busy, InternalError
-from bridge.core.views import Event
+from bridge.core.views import Event, JobState
 from bridge.doors import limits
 from bridge.doors.calls import HEAVY, plain
 from bridge.doors.dispatch import OPERATION_PREFIX, Dispatcher
@@ -43,9 +43,20 @@ class SpoolDoor:
         self._entries: dict[str, _Entry] = {}
 
     async def open(self) -> None:
-        """Make the folder and begin to watch."""
+        """Make the folder, take up the jobs that an earlier daemon left, and begin to watch."""
         await self.blocking(self.folder.create)
+        for name, answer in await self.blocking(self.folder.unfinished):
+            await self._resume(name, answer)
         self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _resume(self, name: str, answer: dict[str, Any]) -> None:
+        entry = _Entry(self, name)
+        try:
+            self._entries[name] = entry
+            await entry.begin(answer)
+        except AceError as failure:
+            del self._entries[name]
+            await entry.write(answer=answer, error=failure.to_wire())
 
     async def blocking(self, work: Any, *arguments: Any) -> Any:
         """Run file work off the loop, one piece at a time and in order."""
@@ -160,7 +171,11 @@ class _Entry:
     async def begin(self, accepted: dict[str, Any]) -> None:
         """Follow the job to its end, the status file with it."""
         self._answer, self._job = accepted, accepted["id"]
-        await self.write(answer=accepted, job=self._door.job(self._job))
+        job = self._door.job(self._job)
+        await self.write(answer=accepted, job=job)
+        if JobState(job["state"]).terminal:
+            self._door.finished(self._file)
+            return
         self._writer = asyncio.get_running_loop().create_task(self._keep_up())
         self.follow(self._job, accepted["seq"])
 

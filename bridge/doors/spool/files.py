@@ -14,12 +14,16 @@ import msgspec
 
 from acestep.api.errors import BadRequest, ProtocolError, TooLarge
 from acestep.api.schema import Request, convert, param
+from bridge.core.views import TERMINAL, JobState
 from bridge.doors import limits
 
 REQUEST_FORMAT, STATUS_FORMAT, VERSION = "acestep-bridge/spool", "acestep-bridge/spool-status", 1
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 """A request's name is also the job's id."""
+
+
+UNFINISHED = frozenset(JobState) - TERMINAL
 
 
 class SpoolRequest(Request):
@@ -99,6 +103,19 @@ class Folder:
         except PermissionError:  # Windows: the host is reading it this moment
             time.sleep(0.02)
             os.replace(draft, target)
+
+    def unfinished(self) -> list[tuple[str, dict[str, Any]]]:
+        """Names and answers of the jobs whose status was not final when it was written last."""
+        found = []
+        for path in self.status.glob("*.json"):
+            try:
+                data = msgspec.json.decode(_read(path), type=dict[str, Any])
+                job, answer = data.get("job") or {}, data.get("answer") or {}
+                if job.get("state") in UNFINISHED and NAME.fullmatch(path.stem) and answer.get("id"):
+                    found.append((path.stem, answer))
+            except (OSError, ProtocolError, TooLarge, msgspec.DecodeError, UnicodeDecodeError, AttributeError):
+                continue  # a file that is not ours, or damaged: the clean-up takes it one day
+        return found
 
     def clean(self, age: float) -> int:
         """Remove files older than ``age`` seconds: statuses nobody fetched, requests that were never finished."""

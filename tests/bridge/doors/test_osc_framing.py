@@ -1,0 +1,77 @@
+"""OSC in a stream: both framings, however the bytes are cut up."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acestep.api.errors import ProtocolError
+from bridge.doors.osc.framing import END, ESC, Framer, frame
+
+PACKETS = [b"/one\0\0\0\0,\0\0\0", b"/two" + bytes([0xC0, 0xDB, 0xDC, 0xDD]) * 3, b"#bundle\0" + b"\0" * 8]
+
+
+@pytest.mark.parametrize("mode", ["length", "slip"])
+@given(st.data())
+def test_frames_come_out_whole_however_they_are_cut(mode, data):
+    """Any split of the stream gives the same packets, in order."""
+    packets = data.draw(st.lists(st.sampled_from(PACKETS), min_size=1, max_size=6))
+    stream = b"".join(frame(packet, mode) for packet in packets)
+    framer, found, at = Framer(), [], 0
+    while at < len(stream):
+        size = data.draw(st.integers(1, len(stream)))
+        found += framer.feed(stream[at : at + size])
+        at += size
+    assert found == packets
+    assert framer.mode == mode
+    assert not framer.unfinished
+
+
+CUTS = [
+    ("END on both sides, doubled", END + PACKETS[0] + END + END + PACKETS[2] + END, 2),
+    ("END behind only", PACKETS[0] + END + PACKETS[2] + END, 2),
+    ("one END between", END + PACKETS[0] + END + PACKETS[2] + END, 2),
+    ("idle ENDs", END * 3 + PACKETS[0] + END, 1),
+    ("garbage is a packet of its own", b"hello" + END + END + PACKETS[0] + END, 2),
+    ("a bad escape loses its frame only", END + b"/x" + ESC + b"?" + END + PACKETS[0] + END, 1),
+    ("an escape at the end of a frame", END + b"/x" + ESC + END + PACKETS[0] + END, 1),
+]
+
+
+@pytest.mark.parametrize(("stream", "count"), [cut[1:] for cut in CUTS], ids=[cut[0] for cut in CUTS])
+def test_slip_as_real_clients_send_it(stream, count):
+    """Ends may be single, double, shared or idle; a damaged frame does not take its neighbours with it."""
+    framer = Framer()
+    found = framer.feed(stream)
+    assert len(found) == count
+
+
+def test_nothing_decides_nothing():
+    """Without a byte the framing is open."""
+    framer = Framer()
+    assert framer.feed(b"") == []
+    assert framer.mode is None
+
+
+@pytest.mark.parametrize("stream", [b"\0\0\1\0", b"/" * 300, b"/" * 300 + END])
+def test_a_frame_beyond_the_limit_ends_the_stream(stream):
+    """A declared or a growing frame over the cap raises at once, before it is stored whole."""
+    with pytest.raises(ProtocolError):
+        Framer(most=100).feed(stream)
+
+
+def test_mutated_streams_raise_nothing_but_the_protocol_error():
+    """20,000 damaged streams."""
+    chance = random.Random(42)
+    for _ in range(20_000):
+        mode = chance.choice(("length", "slip"))
+        stream = bytearray(b"".join(frame(chance.choice(PACKETS), mode) for _ in range(3)))
+        for _ in range(3):
+            stream[chance.randrange(len(stream))] = chance.randrange(256)
+        try:
+            Framer(most=1000).feed(bytes(stream))
+        except ProtocolError:
+            continue
