@@ -60,8 +60,16 @@ class Splice(msgspec.Struct, frozen=True, kw_only=True):
         """Sample after the last that differs."""
         return self.start + self.length + self.handles.after
 
+    @property
+    def single(self) -> bool:
+        """Whether 32-bit floats hold every value of the source."""
+        return self.layout.subtype not in ("PCM_32", "DOUBLE")
+
     def mixed(self) -> NDArray[np.float64]:
-        """New sound with its handles faded into the source, [channels, last - first], -1 to 1."""
+        """New sound with its handles faded into the source, [channels, last - first], -1 to 1.
+
+        Where a float file holds the source exactly, values are rounded to it, so that patch and whole file say the same.
+        """
         weights = fade_weights(self.handles, self.length)
         mixed = np.asarray(self.new, np.float64).copy()
         for place, size in ((self.first, self.handles.before), (self.start + self.length, self.handles.after)):
@@ -69,4 +77,4 @@ class Splice(msgspec.Struct, frozen=True, kw_only=True):
                 source = pcm.to_float(read_native(self.path, self.layout, place, size), self.layout.subtype)
                 part = slice(place - self.first, place - self.first + size)
                 mixed[:, part] = source * (1 - weights[part]) + mixed[:, part] * weights[part]
-        return mixed
+        return mixed.astype(np.float32).astype(np.float64) if self.single else mixed

@@ -24,9 +24,6 @@ from acestep.audio.whole import write_whole
 from acestep.audio.write import FORMS, Form, Shape, Written, write_audio
 
 EXTENSIONS = {"WAV": ".wav", "RF64": ".wav", "FLAC": ".flac", "AIFF": ".aiff", "AIFC": ".aifc"}
-EXACT_IN_FLOAT = ("PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "FLOAT")
-"""Forms whose every value a 32-bit float holds exactly."""
-
 BLOCK = 1 << 18
 
 
@@ -127,7 +124,7 @@ def _write_patch(order: Order, take: Take, role: Role) -> ResultFile:
     mixed = splice.mixed()
     path = order.folder / f"{file_stem(order, take.variant, role)}.wav"
     shape = Shape(order.rate, mixed.shape[0], mixed.shape[1])
-    form = _exact_form(splice.layout)
+    form = _exact_form(splice)
     written = write_audio(path, [mixed], shape, form, _tags(order, splice.first, role))
     return _file(
         order,
@@ -146,9 +143,9 @@ def _write_patch(order: Order, take: Take, role: Role) -> ResultFile:
     )
 
 
-def _exact_form(layout: Layout) -> Form:
+def _exact_form(splice: Splice) -> Form:
     """A float WAV that holds the source's samples exactly."""
-    return Form("WAV", "FLOAT" if layout.subtype in EXACT_IN_FLOAT else "DOUBLE")
+    return Form("WAV", "FLOAT" if splice.single else "DOUBLE")
 
 
 def _write_span(order: Order, take: Take, role: Role) -> ResultFile:
@@ -157,7 +154,7 @@ def _write_span(order: Order, take: Take, role: Role) -> ResultFile:
     first, last = int(order.output.span_start or 0), int(order.output.span_end or 0)
     shape = Shape(order.rate, splice.layout.channels, last - first)
     path = order.folder / f"{file_stem(order, take.variant, role)}.wav"
-    form = _exact_form(splice.layout)
+    form = _exact_form(splice)
     written = write_audio(path, _span_blocks(splice, first, last), shape, form, _tags(order, first, role))
     return _file(
         order,

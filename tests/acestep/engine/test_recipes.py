@@ -1,0 +1,71 @@
+"""A recipe makes the same samples again; variants are what they would be alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+
+OPERATIONS = {
+    "generate": {"length": 50_000, "rate": 44_100, "caption": "calm", "bpm": 100.0},
+    "repaint": {"start": 10_000, "end": 50_000, "returns": ["whole", "patch"]},
+    "extend": {"start": 120_000, "end": 200_000, "returns": ["whole"]},
+    "refine": {"start": 0, "end": 60_000, "t_start": 0.5},
+    "cover": {"start": 0, "end": 60_000, "strength": 0.5, "noise_strength": 0.3},
+    "extract": {"track": "drums", "returns": ["stem", "residual"]},
+    "lego": {"track": "bass", "guidance_scale": 3.0},
+    "complete": {"tracks": ["drums", "keys"], "sampler": "sde"},
+    "flow-edit": {"source_caption": "piano", "caption": "organ", "end": 60_000},
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_recipe_gives_the_same_file(studio, song, operation):
+    """The recipe of a result, run in an engine that knows nothing of it, gives files of the same sha256."""
+    params = {"steps": 2, **OPERATIONS[operation]}
+    if operation != "generate":
+        params["source"] = str(song())
+    first, _ = studio.run(operation, **params)
+    again, _ = studio.run_recipe(first.recipe["request"], studio.fresh_engine())
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in first.files]
+    assert again.recipe == first.recipe
+
+
+def test_recipe_leaves_nothing_open(studio):
+    """Steps, sampler, schedule, shift, guidance, seed and model stand in the recipe, and what it ran on."""
+    result, _ = studio.run("generate", length=1_000)
+    stage = result.recipe["request"]["stages"][0]
+    assert all(
+        stage[name] not in (None, "auto", "") for name in ("steps", "sampler", "schedule", "shift", "guidance", "model")
+    )
+    assert stage["seeds"] == list(result.seeds) and stage["seed"] >= 0
+    assert result.recipe["weights"]["tiny"] and result.recipe["dtype"] == "float32"
+
+
+def test_variants_are_what_they_are_alone(studio, song):
+    """Each of several variants is bit-equal to a single run with its seed, and they differ from each other."""
+    path = str(song())
+    both, folder = studio.run("repaint", source=path, start=1_000, end=40_000, seeds=[7, 8], variants=2, steps=2)
+    sounds = [soundfile.read(folder / file.name)[0] for file in both.files]
+    assert not np.array_equal(*sounds)
+    for seed, sound in zip((7, 8), sounds, strict=True):
+        alone, place = studio.run("repaint", source=path, start=1_000, end=40_000, seed=seed, steps=2)
+        assert np.array_equal(soundfile.read(place / alone.files[0].name)[0], sound)
+
+
+def test_variation_zero_is_the_seeds_own_take(studio):
+    """The retake mix starts at the seed's own take and leaves it from there."""
+    takes = [
+        studio.run("generate", length=9_000, seed=3, variation=amount, variation_seed=9, steps=2)
+        for amount in (0.0, 0.0, 0.3)
+    ]
+    digests = [result.files[0].sha256 for result, _ in takes]
+    sounds = [soundfile.read(folder / result.files[0].name)[0] for result, folder in takes]
+    assert digests[0] == digests[1]
+    assert not np.array_equal(sounds[0], sounds[2])
+
+
+def test_untrained_weights_are_called_noise(studio):
+    """Nobody takes a random checkpoint's output for music."""
+    result, _ = studio.run("generate", length=100, steps=1)
+    assert any("noise" in note for note in result.notes)
