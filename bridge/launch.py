@@ -29,7 +29,7 @@ STOP_TIMEOUT = 20.0
 SAFE_PATH = ("-P",)
 """Keeps the current folder out of the module search: in a checkout of the original ACE-Step it holds another ``acestep``."""
 
-FREE_PORTS = {"osc_port": 0, "rpc_port": 0, "http_port": 0, "http": "off"}
+FREE_PORTS = {"osc_port": 0, "rpc_port": 0, "http_port": 0}
 """Settings of a daemon that shall not meet another one."""
 
 

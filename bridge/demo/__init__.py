@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,9 @@ def run_demo(out: Path, *, model: str = "", as_json: bool = False, settings: dic
     """
     loop = shipped("loop")
     _make(out)
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
+    )  # so that the daemon is stopped then too
     with _daemon(loop, model, settings or {}) as daemon:
         session = drive(daemon, loop, out, model)
     checks = verify(session, loop)

@@ -61,7 +61,8 @@ def _waveform(axis: Axes, mono: np.ndarray, rate: int, title: str) -> None:
 
 def _spectrum(axis: Axes, mono: np.ndarray, rate: int) -> None:
     size = min(2048, len(mono))
-    axis.specgram(mono + 1e-9, NFFT=size, Fs=rate, noverlap=size // 2, vmin=-140, vmax=-30, cmap="magma")
+    with np.errstate(divide="ignore"):  # digital silence has no level in dB
+        axis.specgram(mono, NFFT=size, Fs=rate, noverlap=size // 2, vmin=-140, vmax=-30, cmap="magma")
     axis.set(ylim=(0, 16_000), xlim=(0, len(mono) / rate), ylabel="Hz")
 
 

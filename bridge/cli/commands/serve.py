@@ -36,7 +36,8 @@ def serve(parser: argparse.ArgumentParser) -> None:
 
 def _option(info: FieldInfo) -> dict[str, Any]:
     metavar = {"bool": "on|off"}.get(info.type, "A,B,..." if info.type.startswith("list") else info.type.upper())
-    return {"dest": f"setting_{info.name}", "metavar": metavar, "help": help_text(info, lambda table: ())}
+    bare = {"nargs": "?", "const": "on"} if info.type == "bool" else {}
+    return {**bare, "dest": f"setting_{info.name}", "metavar": metavar, "help": help_text(info, lambda table: ())}
 
 
 def _serve(options: argparse.Namespace) -> int:
