@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ class Performance:
         self._learning: asyncio.Future[Learned] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hits = 0
+        self._latencies: deque[float] = deque(maxlen=1000)
 
     async def start(self) -> None:
         """Start the player and listen to MIDI; whatever is missing is stated in `state`."""
@@ -141,7 +143,15 @@ class Performance:
             "mapping": {"triggers": len(self._mapping.trigger), "problem": self._mapping_problem},
             "tempo": self.tempo.state(),
             "hits": self._hits,
+            "latency": self._latency(),
         }
+
+    def _latency(self) -> dict[str, float]:
+        """Seconds from a hit's arrival until what it asks for is done (a job: accepted and stored)."""
+        times = sorted(self._latencies)
+        if not times:
+            return {}
+        return {"median": times[len(times) // 2], "p99": times[min(len(times) - 1, len(times) * 99 // 100)]}
 
     async def learn(self, timeout: float = 30.0) -> dict[str, Any]:
         """Wait for the next hit and say how a mapping would name it."""
@@ -180,11 +190,12 @@ class Performance:
         self._machine.bpm = self.tempo.timeline().bpm
         for action in self._machine.feed(message, clock):
             self._hits += 1
-            self._spawn(self._act(action))
+            self._spawn(self._act(action, clock))
 
-    async def _act(self, action: Action) -> None:
+    async def _act(self, action: Action, clock: float) -> None:
         try:
             await self._carry_out(action)
+            self._latencies.append(time.monotonic() - clock)
         except AceError as error:
             log.warning("trigger %d (%s): %s", action.trigger, action.kind, error.message)
 
