@@ -6,6 +6,7 @@ does the work. The process ends when its input closes.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import queue
@@ -18,7 +19,7 @@ from typing import Any
 import msgspec
 
 from acestep.api import frames
-from acestep.api.errors import AceError, InternalError, OutOfMemory, ProtocolError
+from acestep.api.errors import AceError, DiskFull, InternalError, OutOfMemory, ProtocolError
 from acestep.worker.settings import parse_arguments, prepare_environment
 
 log = logging.getLogger("acestep.worker")
@@ -59,6 +60,15 @@ def _build(settings: dict[str, Any]) -> tuple[Any, Any]:
     )
     settings["registry"] = registry
     return registry, resolve(registry.backend(settings["backend"]).target)(settings)
+
+
+def _storage_error(failure: OSError) -> AceError:
+    """What the system's error means to the user: no space is the one that a person can do something about."""
+    if failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DiskFull("no space left for the result")
+    return InternalError(
+        f"the job failed inside the worker: {failure.strerror or type(failure).__name__}; the log has more"
+    )
 
 
 class Outlet:
@@ -160,6 +170,9 @@ class Worker:
         except MemoryError:
             log.exception("job %s", run.job)
             return frames.Failed(job=run.job, error=OutOfMemory("there is too little memory for this job").to_wire())
+        except OSError as failure:
+            log.exception("job %s", run.job)
+            return frames.Failed(job=run.job, error=_storage_error(failure).to_wire())
         except Exception as failure:  # whatever a model, a plug-in or a library raises ends its job only
             log.exception("job %s", run.job)
             error = InternalError(f"the job failed inside the worker: {type(failure).__name__}; the log has more")

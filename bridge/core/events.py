@@ -50,6 +50,9 @@ class Subscription(AsyncIterator[Event]):
             self._unread.pop((event.job, self._progress.pop(event.job, -1)), None)
         if len(self._unread) >= MAX_UNREAD:
             self._make_room()
+        if self._cut:
+            self._wake.set()
+            return
         self._unread[event.job, event.seq] = event
         self._wake.set()
 
