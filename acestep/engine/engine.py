@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,14 +56,16 @@ class Engine:
             "device_name": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
             "dtype": str(self.dtype).removeprefix("torch."),
             "threads": torch.get_num_threads(),
-            "models": self.models.names(),
+            "models": [*self.models.names(), *_planners()],
             "memory_bytes": self.models.memory(),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
         }
 
     def unload(self, model: str) -> None:
         """Free the memory of a model (empty: of all, with everything that is cached)."""
         self.models.unload(model)
+        if (planners := sys.modules.get("acestep.planner.session")) is not None:
+            planners.unload(model)
         if not model:
             self._sources.clear()
             self._texts.clear()
@@ -95,7 +98,7 @@ class Engine:
         )
         chain.note(*admitted.notes, *filter(None, [chain.conform.note]))
         result = RenderJob(self._workshop, chain, self._think(chain, context)).run()
-        return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
+        return msgspec.structs.replace(result, data=chain.thought, seconds=round(time.monotonic() - begun, 3))
 
     def admit(self, request: dict[str, Any], context: JobContext) -> Admitted:
         """The canonical request checked once more, with its plans, as this worker's models and files make them."""
@@ -119,8 +122,16 @@ class Engine:
         )
         chain.note(*planned.notes)
         chain.codes = planned.codes
+        chain.thought = planned.to_data()
+        chain.asked = msgspec.structs.replace(chain.render.conditioning, planner_model=planned.model)
         chain.render = msgspec.structs.replace(chain.render, conditioning=planned.conditioning)
         return context.part(PLANNING_SHARE)
+
+
+def _planners() -> list[str]:
+    """Language models in memory; none before the first job that plans."""
+    planners = sys.modules.get("acestep.planner.session")
+    return [] if planners is None else [f"planner {name}" for name in planners.loaded_planners()]
 
 
 class _Here:

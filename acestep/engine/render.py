@@ -20,7 +20,7 @@ from torch import Tensor
 from acestep.api import limits
 from acestep.api.errors import AceError, BadLatent, BadRequest, PluginFailed
 from acestep.api.plan import Length, SourceFacts
-from acestep.api.request import Render
+from acestep.api.request import Conditioning, Render
 from acestep.api.result import Result, ResultFile, StageReport
 from acestep.audio.latent_header import SUFFIX, Companion, LatentFacts
 from acestep.audio.resample import resample, to_channels
@@ -66,6 +66,10 @@ class Chain:
     stages: list[ResolvedStage]
     facts: SourceFacts | None
     codes: tuple[tuple[int, ...], ...] = ()
+    thought: dict[str, Any] = field(default_factory=dict)
+    """What the planner thought, for the result; empty where nothing was planned."""
+    asked: Conditioning | None = None
+    """The wish before planning. The recipe holds it, and plans again: same wish and seeds, same codes for every variant."""
     conform: Conform = field(default_factory=Conform)
     windows: list[Window] = field(default_factory=list)
     anchored: list[bool] = field(default_factory=list)
@@ -75,6 +79,8 @@ class Chain:
     notes: dict[str, None] = field(default_factory=dict)
     files: list[ResultFile] = field(default_factory=list)
     source: OpenSource | None = None
+    weights: dict[str, str] = field(default_factory=dict)
+    """Digest of every model used so far."""
     recipe: dict[str, Any] = field(default_factory=dict)
 
     def note(self, *sentences: str) -> None:
@@ -138,6 +144,8 @@ class RenderJob:
         if not model.info.trained:
             chain.note(NOISE_NOTE.format(model.info.name))
         chain.note(*stage.plan.notes, *stage.notes)
+        chain.weights[model.info.name] = model.digest
+        chain.recipe = self._recipe(model)
         with clock.measure("encode"):
             given = self._given(index, model, self._meter.phase("encode"))
         made = []
@@ -147,7 +155,6 @@ class RenderJob:
                 made.append(self._denoise(index, variant, model, source))
         chain.latents.append(made)
         if index == len(chain.stages) - 1:
-            chain.recipe = self._recipe(model)
             self._deliver(index, model)
         elif stage.params.preview:
             self._preview(index, model)
@@ -166,15 +173,11 @@ class RenderJob:
         stages = tuple(stage.stage for stage in self._chain.stages)
         render = Render(
             stages=stages,
-            conditioning=self._chain.render.conditioning,
+            conditioning=self._chain.asked or self._chain.render.conditioning,
             source=self._chain.render.source,
             output=self._chain.render.output,
         )
-        weights = {
-            stage.model.name: self._workshop.pool.open(stage.model.name, self._context.check).digest
-            for stage in self._chain.stages
-        }
-        return make_recipe(render, weights, model)
+        return make_recipe(render, self._chain.weights, model)
 
     # Windows and sources
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -11,7 +12,7 @@ from acestep.api.request import Conditioning, Render
 from acestep.planner.library import settings_of
 from acestep.planner.metadata import Metadata
 from acestep.planner.planning import Wish, given_metadata
-from acestep.planner.session import planner_for
+from acestep.planner.session import planner_for, put_away
 from acestep.worker.backend import JobContext
 
 PLANNED_STAGE = "generate"
@@ -28,7 +29,22 @@ class PlannedConditioning(msgspec.Struct, frozen=True, kw_only=True):
     cot_text: str
     """What the model wrote."""
     model: str
+    """Name of the language model that was used."""
     notes: tuple[str, ...] = ()
+
+    def to_data(self) -> dict[str, Any]:
+        """What a result shows of it: the thought, the metadata that came of it, and the codes per variant."""
+        wish = self.conditioning
+        return {
+            "cot_text": self.cot_text,
+            "model": self.model,
+            "caption": wish.caption,
+            "language": wish.language,
+            "bpm": wish.bpm,
+            "key": wish.key,
+            "time_signature": wish.time_signature,
+            "codes": [list(sequence) for sequence in self.codes],
+        }
 
 
 def wants_planning(render: Render) -> bool:
@@ -73,6 +89,7 @@ def plan_request(
         codes = loaded.planner.sketch(
             wish, thought.metadata, settings, seeds, lambda done, total: report("codes", middle, share, done, total)
         )
+    put_away(settings_of(context.backend))
     return PlannedConditioning(
         conditioning=merge(conditioning, thought.metadata),
         codes=tuple(tuple(sequence) for sequence in codes),

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from acestep.api import limits
+from acestep.api.errors import Unavailable
 from acestep.api.planning import CODE_RATE, PlannerSettings, Progress
 from acestep.api.result import Result, StageReport
 from acestep.api.schema import convert
@@ -54,6 +55,49 @@ def understand(request: Mapping[str, Any], context: JobContext) -> Result:
     job = _Job("understand", request, context)
     codes = job.piece_codes()
     return job.samples(lambda seed, progress: job.planner.understand(codes, job.settings(), seed, progress))
+
+
+def codes(request: Mapping[str, Any], context: JobContext) -> Result:
+    """Audio becomes codes, or codes become audio."""
+    from acestep.planner import listening
+
+    job = _Job("codes", request, context)
+    if job.typed.audio_codes is None:
+        found = listening.audio_codes(job.typed, context)
+        return job.result({"audio_codes": found, "duration": codes_seconds(found)})
+    file, model = listening.render_codes(job.typed, context)
+    notes = ("the sound of codes alone is a sketch of melody and rhythm, not a mix", *untrained(model))
+    result = job.result({"duration": codes_seconds(job.typed.audio_codes)}, notes=notes)
+    return msgspec.structs.replace(result, files=(file,))
+
+
+def score(request: Mapping[str, Any], context: JobContext) -> Result:
+    """How well words fit a piece."""
+    from acestep.planner import scoring
+
+    job = _Job("score", request, context)
+    piece = job.piece_codes()
+    if not hasattr(job.planner.backend, "decoder"):
+        raise Unavailable("scores need the transformers backend", field="backend")
+    lyrics = job.wish().lyrics
+    progress = job.progress("scoring", 0.2, 0.8)
+    found = scoring.score(job.planner.backend, piece, metadata_of(job.typed), lyrics, progress)
+    data: dict[str, Any] = {"total": found.total, "parts": found.parts, "pmi": found.pmi}
+    notes: tuple[str, ...] = ()
+    if job.typed.alignment:
+        from acestep.planner import singing
+
+        data["alignment"], notes = singing.alignment(job.typed, context)
+    return job.result(data, notes=notes)
+
+
+def lyrics_timing(request: Mapping[str, Any], context: JobContext) -> Result:
+    """When each line and word is sung."""
+    from acestep.planner import singing
+
+    job = _Job("lyrics-timing", request, context)
+    data, notes = singing.timing(job.typed, context)
+    return job.result(data, notes=notes)
 
 
 class _Job:
@@ -167,6 +211,11 @@ def _described(metadata: Metadata, lyrics: str) -> dict[str, Any]:
 def codes_seconds(codes: list[int]) -> float:
     """How long a piece of so many codes is."""
     return len(codes) / CODE_RATE
+
+
+def untrained(model: Any) -> tuple[str, ...]:
+    """The sentence that must stand in every result of a checkpoint with random weights."""
+    return () if model.info.trained else (f"the model {model.info.name} has random weights: what it does is noise",)
 
 
 def metadata_of(typed: Any) -> Metadata:

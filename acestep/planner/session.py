@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 DEFAULT_BACKEND = "transformers"
 
 
+OFFLOAD_BELOW = 20 * 2**30
+"""Bytes of accelerator memory below which the language model waits on the CPU while other networks work."""
+
+
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """A planner that is ready, and what it is."""
 
@@ -112,6 +116,13 @@ def offload() -> None:
     for loaded in _loaded.values():
         backend: PlannerBackend = loaded.planner.backend
         backend.offload()
+
+
+def put_away(worker: Mapping[str, Any]) -> None:
+    """Make room for what comes after planning, on a device too small to hold everything at once."""
+    device = choose_device(str(worker.get("device") or "auto"))
+    if device.type in ("cuda", "xpu") and device_memory(device) < OFFLOAD_BELOW:
+        offload()
 
 
 def unload(model: str = "") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -159,7 +159,9 @@ class UnderstandRequest(
 class CodesRequest(merge_schemas("CodesFields", [AudioFields, CodesField, ModelField])):  # type: ignore[misc]
     """Audio to turn into codes, or codes to turn into audio."""
 
-    format: Annotated[str, param("File format of the audio: wav24, wav32f, flac24, flac16.", group="output")] = "wav24"
+    format: Annotated[
+        Literal["wav24", "wav32f", "flac24", "flac16"], param("File format of the audio.", group="output")
+    ] = "wav24"
 
     def __post_init__(self) -> None:
         """Check what types and ranges cannot say. Raises `BadRequest`."""

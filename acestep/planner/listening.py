@@ -1,0 +1,119 @@
+"""Audio for the planner: a file's region as latents and as semantic codes, and codes back as sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from acestep.api import limits
+from acestep.api.errors import BadRequest, RegionOutside, TooLarge, Unavailable, UnsupportedChannels
+from acestep.api.request import Source, samples
+from acestep.api.result import ResultFile
+from acestep.audio.chunks import Tags
+from acestep.audio.read import read_window
+from acestep.audio.sniff import Layout, sniff
+from acestep.audio.write import FORMS, Shape, write_audio
+from acestep.checkpoints.load import Model
+from acestep.codec.codec import Codec
+from acestep.conditioning.context import audio_codes as codes_of_latents
+from acestep.conditioning.context import hint_from_codes
+from acestep.engine.source import SourceCache, SourceStudio, locate_source
+from acestep.planner.library import settings_of
+from acestep.worker.backend import JobContext
+
+
+def open_model(typed: Any, context: JobContext) -> Model:
+    """The checkpoint that a request names, on its device. Raises `ModelMissing`, `BadCheckpoint` or `Unavailable`."""
+    pool = getattr(context.backend, "models", None)
+    if pool is None:
+        raise Unavailable("this worker's backend has no models that could listen to audio")
+    context.tick("load", 0, 1, 0.0)
+    return pool.open(typed.checkpoint, context.check)
+
+
+def piece_latents(typed: Any, context: JobContext, model: Model) -> tuple[Tensor, float]:
+    """Latents [1, T, 64] of a request's region, and its length in seconds.
+
+    Raises `NotFound`, `NotAudio`, `CorruptAudio`, `UnsupportedChannels`, `RegionOutside`, `TooLarge`.
+    """
+    path, latent = locate_source(Source(path=typed.source, upload=typed.upload), settings_of(context.backend))
+    if latent is not None:
+        raise BadRequest("a stored latent cannot be listened to; name the audio file beside it", field="source")
+    layout = sniff(Path(path))
+    start, end = _region(typed, layout)
+    seconds = (end - start) / layout.rate
+    audio = read_window(path, layout, start, end - start)
+    length = max(samples(seconds, limits.CODEC_RATE), 1)
+
+    def tick(done: int, total: int) -> None:
+        context.tick("encode", done, total, 0.05 + 0.15 * done / max(total, 1))
+
+    return SourceStudio(SourceCache()).encode_audio(audio, layout.rate, length, model, tick), seconds
+
+
+def _region(typed: Any, layout: Layout) -> tuple[int, int]:
+    """First sample of the region, and the one after its last."""
+    if layout.channels > limits.MAX_CHANNELS:
+        raise UnsupportedChannels(
+            f"the source has {layout.channels} channels; mono and stereo are accepted",
+            field="source",
+            limits={"max": limits.MAX_CHANNELS},
+        )
+    start = _edge(typed.start, typed.start_seconds, layout.rate, 0)
+    end = _edge(typed.end, typed.end_seconds, layout.rate, layout.frames)
+    if not 0 <= start < end <= layout.frames:
+        raise RegionOutside(
+            f"the region {start} to {end} is empty or not inside the file's {layout.frames} samples",
+            field="start",
+            limits={"min": 0, "max": layout.frames, "unit": "samples"},
+        )
+    if end - start > limits.MAX_DURATION * layout.rate:
+        raise TooLarge(
+            f"the planner listens to {limits.MAX_DURATION:.0f} s at most; name a region",
+            field="end",
+            limits={"max": limits.MAX_DURATION, "unit": "s"},
+        )
+    return start, end
+
+
+def _edge(in_samples: int | None, in_seconds: float | None, rate: int, default: int) -> int:
+    if in_samples is not None:
+        return in_samples
+    return default if in_seconds is None else samples(in_seconds, rate)
+
+
+def audio_codes(typed: Any, context: JobContext) -> list[int]:
+    """The semantic codes of a request's audio, five a second."""
+    model = open_model(typed, context)
+    latents, _ = piece_latents(typed, context, model)
+    return codes_of_latents(model, latents)
+
+
+def render_codes(typed: Any, context: JobContext) -> tuple[ResultFile, Model]:
+    """Sound of a request's codes alone, written into the staging folder: a sketch of melody and rhythm, not a mix."""
+    model = open_model(typed, context)
+    latents = hint_from_codes(model, typed.audio_codes)
+
+    def tick(done: int, total: int) -> None:
+        context.tick("decode", done, total, 0.1 + 0.85 * done / max(total, 1))
+
+    sound = Codec(model.codec).decode(latents, 0, latents.shape[1], tick).numpy()
+    form = FORMS[typed.format]
+    path = context.staging / f"codes{form.suffix}"
+    shape = Shape(limits.CODEC_RATE, 2, sound.shape[1])
+    written = write_audio(path, [np.clip(sound, -1.0, 1.0)], shape, form, Tags())
+    file = ResultFile(
+        role="part",
+        name=path.name,
+        rate=shape.rate,
+        channels=shape.channels,
+        start=0,
+        length=shape.length,
+        subtype=form.subtype,
+        clipped=written.clipped,
+        sha256=written.sha256,
+    )
+    return file, model

@@ -1,0 +1,110 @@
+"""The planner's plug-in: operations, schemas, guide data and examples, all without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import plugins.planner
+from acestep.api import music
+from acestep.api.errors import AceError
+from acestep.api.registry import Registry
+from acestep.api.schema import convert, describe
+from plugins.planner.examples import EXAMPLES, pick, run
+from plugins.planner.guide import GUIDE
+from plugins.planner.requests import PlanRequest
+
+NAMES = {"plan", "compose", "format", "understand", "codes", "score", "lyrics-timing", "example"}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    """A registry with the planner alone."""
+    registry = Registry()
+    registry.add_plugin(plugins.planner, "planner")
+    return registry
+
+
+def test_operations_and_backends_are_registered(registry: Registry) -> None:
+    """All operations, in one group; a field offers the backends that plug-ins brought."""
+    assert {name for name, op in registry.operations.items() if op.group == "planner"} == NAMES
+    assert registry.choices("planners") == ["auto", "transformers", "vllm"]
+
+
+def test_every_field_is_described(registry: Registry) -> None:
+    """No field without a summary and a default: forms and pages are made from them."""
+    for name in NAMES:
+        for field in describe(registry.operation(name).schema):
+            assert field.summary and not field.required, f"{name}.{field.name}"
+
+
+def test_names_are_spelled_canonically_at_the_door() -> None:
+    """A request leaves its check in the model's own spelling."""
+    request = convert({"key": "f#m", "time_signature": "6/8", "language": "de"}, PlanRequest)
+    assert (request.key, request.time_signature, request.language) == ("F# minor", "6", "de")
+
+
+@pytest.mark.parametrize(
+    ("params", "code", "field"),
+    [
+        ({"language": "xx"}, "unknown_name", "language"),
+        ({"key": "H moll"}, "bad_request", "key"),
+        ({"time_signature": "5/4"}, "bad_request", "time_signature"),
+        ({"lyrics": "la " * 20_000}, "bad_request", "lyrics"),
+        ({"caption": "<|im_end|>"}, "bad_request", "caption"),
+        ({"bpm": 10.0}, "bad_request", "bpm"),
+        ({"duration": 601.0}, "bad_request", "duration"),
+        ({"duration": 0.0}, "bad_request", "duration"),
+        ({"seeds": [-7]}, "bad_request", "seeds"),
+        ({"variants": 9}, "bad_request", "variants"),
+        ({"temperature": 3.0}, "bad_request", "temperature"),
+        ({"colour": "blue"}, "bad_request", "colour"),
+    ],
+)
+def test_bad_input_gets_one_clear_error(params: dict, code: str, field: str) -> None:
+    """Code word, field and what would be allowed."""
+    with pytest.raises(AceError) as caught:
+        convert(params, PlanRequest)
+    assert (caught.value.code, caught.value.field) == (code, field)
+    assert caught.value.limits or field in ("caption",)
+
+
+def test_guide_offers_the_closed_lists_and_no_contradictions() -> None:
+    """Tracks and languages are the model's own; no tag appears twice; nothing in it is empty."""
+    assert GUIDE["tracks"] == list(music.TRACKS) and GUIDE["languages"] == list(music.LANGUAGES)
+    tags = [tag for words in GUIDE["caption_tags"].values() for tag in words]
+    assert len(tags) == len(set(tags)) and all(tags) and all(GUIDE.values())
+
+
+def test_every_example_can_be_planned_as_it_stands() -> None:
+    """The library's fields are a valid request; captions are distinct and say nothing about tempo or key."""
+    import msgspec
+
+    assert len({entry.caption for entry in EXAMPLES}) == len(EXAMPLES) >= 12
+    for entry in EXAMPLES:
+        convert(msgspec.to_builtins(entry), PlanRequest)
+        assert "bpm" not in entry.caption and "minor" not in entry.caption and "major" not in entry.caption
+
+
+def test_examples_are_found_by_words_and_by_seed() -> None:
+    """Words decide first, the seed among equals; the same seed gives the same example."""
+    assert "waltz" in pick("a waltz with strings", 0).caption
+    assert pick("", 7) == pick("", 7)
+    assert len({pick("", seed).caption for seed in range(60)}) > 5
+
+
+async def test_example_operation_answers_in_the_daemon() -> None:
+    """It takes its typed request and returns fields for generate or plan."""
+    from plugins.planner.requests import ExampleRequest
+
+    answer = await run(ExampleRequest(words="techno"), None)
+    assert "techno" in answer["caption"] and answer["bpm"] == 126
+
+
+def test_loading_the_plugin_brings_no_tensor_library() -> None:
+    """The daemon stays small: neither torch nor transformers nor the grammar compiler is imported."""
+    code = "import plugins.planner, sys; print(sorted({'torch','transformers','llguidance','yaml'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
