@@ -97,7 +97,7 @@ class SourceStudio:
         first = window.audio_start * FRAMES_PER_SECOND // facts.rate
         if frame_samples(first, facts.rate) != window.audio_start:
             return None
-        return stored[:, first : first + window.audio_frames]
+        return stored[:, first : first + window.frames - window.lead]  # also what was made beyond the kept sound
 
     def encode_audio(self, audio: np.ndarray, rate: int, length: int, model: Model, tick: Tick) -> Tensor:
         """Sound float32 [C, n] at ``rate`` as latents, resampled to ``length`` samples first. Silence is the model's own."""

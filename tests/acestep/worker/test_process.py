@@ -3,54 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import wave
-from pathlib import Path
 
 import pytest
 
 from acestep.api import frames
-
-
-class Process:
-    """A worker with the fake backend, spoken to over its pipes."""
-
-    def __init__(self, home: Path, *, backend: str = "fake") -> None:
-        command = [sys.executable, "-m", "acestep.worker", "--backend", backend, "--home", str(home)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-        self._reader = frames.FrameReader()
-        self._waiting: list = []
-
-    def send(self, message) -> None:
-        self.process.stdin.write(frames.encode(message))
-
-    def receive(self):
-        """The next message; None when the worker has closed its output."""
-        while not self._waiting:
-            data = self.process.stdout.read(1 << 16)
-            if not data:
-                return None
-            self._waiting += self._reader.feed(data)
-        return self._waiting.pop(0)
-
-    def until(self, *kinds):
-        """All messages up to the first of these kinds, that one last."""
-        seen = []
-        while (message := self.receive()) is not None:
-            seen.append(message)
-            if isinstance(message, kinds):
-                return seen
-        return [*seen, None]
-
-    def run(self, job: str, staging: Path, script: str, **output) -> None:
-        request = {
-            "stages": [{"type": "generate", "seeds": [1]}],
-            "conditioning": {"caption": f"fake: {script}"},
-            "source": None,
-            "output": {"rate": 44_100, "channels": 2, "length": 1000, "returns": ["part"], **output},
-        }
-        self.send(frames.Run(job=job, operation="generate", request=request, staging=str(staging)))
+from acestep.testing.process import Process
 
 
 @pytest.fixture

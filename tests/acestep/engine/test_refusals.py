@@ -1,0 +1,220 @@
+"""Bad input gets one clear error and costs nothing else."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+
+from acestep.api.errors import (
+    BadRequest,
+    Cancelled,
+    CorruptAudio,
+    ModelMissing,
+    ModelUnsuited,
+    NotAudio,
+    NotFound,
+    OutOfMemory,
+    OutputUnwritable,
+    PluginFailed,
+    RegionOutside,
+    SourceChanged,
+    TooLarge,
+    UnknownName,
+    UnsupportedChannels,
+)
+from acestep.api.sampling import SamplerSpec
+from acestep.worker.backend import JobContext
+
+
+def test_region_rules(studio, song):
+    """Outside, reversed or empty regions are refused with the file's length."""
+    path = str(song())
+    for start, end in ((0, 10**7), (-5, 100), (500, 500), (500, 400), (10**7, 10**7 + 1)):
+        with pytest.raises(RegionOutside):
+            studio.run("repaint", source=path, start=start, end=end)
+
+
+def test_sources_that_are_none(studio, tmp_path, song):
+    """Missing, foreign, truncated, empty and many-channelled sources have their own code words."""
+    text = tmp_path / "a.wav"
+    text.write_text("hello, this is no sound file at all")
+    cut = tmp_path / "b.wav"
+    cut.write_bytes(song().read_bytes()[:5000])
+    many = song(channels=6)
+    empty = tmp_path / "c.wav"
+    soundfile.write(empty, np.zeros((0, 2)), 44_100)
+    cases = [
+        (tmp_path / "none.wav", NotFound),
+        (text, NotAudio),
+        (cut, CorruptAudio),
+        (many, UnsupportedChannels),
+        (empty, CorruptAudio),
+    ]
+    for path, error in cases:
+        with pytest.raises(error):
+            studio.run("repaint", source=str(path), steps=1)
+
+
+def test_unknown_names(studio, song):
+    """Sampler, track, model and schedule are named with what there is."""
+    path = str(song())
+    for params, error in (
+        ({"sampler": "magic"}, UnknownName),
+        ({"schedule": "magic"}, UnknownName),
+        ({"guidance": "magic"}, UnknownName),
+        ({"model": "magic"}, ModelMissing),
+    ):
+        with pytest.raises(error):
+            studio.run("repaint", source=path, **params)
+    with pytest.raises(UnknownName):
+        studio.run("extract", source=path, track="theremin")
+
+
+def test_numbers_beyond_their_limits(studio):
+    """Durations, captions and steps have limits; NaN is no number."""
+    with pytest.raises((TooLarge, BadRequest)):
+        studio.run("generate", duration=601.0)
+    with pytest.raises(TooLarge):
+        studio.run("generate", length=601 * 48_000)
+    for params in (
+        {"caption": "x" * 2**20},
+        {"steps": 0},
+        {"duration": float("nan")},
+        {"guidance_scale": float("inf")},
+    ):
+        with pytest.raises(BadRequest):
+            studio.run("generate", **params)
+
+
+def test_changed_source_is_noticed(studio, song):
+    """A file that was written to after the job was accepted is not silently used."""
+    path = song()
+    result, _ = studio.run("repaint", source=str(path), start=100, end=900, steps=1)
+    soundfile.write(path, np.zeros((5_000, 2)), 44_100)
+    with pytest.raises(SourceChanged):
+        studio.run_recipe(result.recipe["request"])
+
+
+def test_extract_needs_a_model_that_can(studio, song, tmp_path_factory):
+    """A turbo checkpoint refuses extract by name and says what to load."""
+    from acestep.checkpoints.tiny import build_tiny
+
+    folder = studio.home / "checkpoints"
+    build_tiny(folder, config={"model_version": "turbo", "is_turbo": True}, name="acestep-v15-turbo")
+    with pytest.raises(ModelUnsuited, match="base"):
+        studio.run("extract", source=str(song()), track="drums", model="turbo")
+
+
+def test_unwritable_output_folder(studio, tmp_path):
+    """A staging folder that cannot be written is that error, not a crash."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    context = JobContext("job", blocked, studio.registry, lambda *tick: None, backend=studio.engine)
+    result, _ = studio.run("generate", length=100, steps=1)
+    with pytest.raises(OutputUnwritable):
+        studio.engine.run("render", result.recipe["request"], context)
+
+
+def test_cancel_stops_at_the_next_unit(studio, tmp_path):
+    """No velocity call begins after the cancel, and the next job is not harmed."""
+    result, _ = studio.run("generate", length=48_000, steps=6)
+    seen: list[str] = []
+
+    def report(stage, step, steps, fraction):
+        seen.append(stage)
+        if seen.count("generate") == 2:
+            context.cancel()
+
+    context = JobContext("job", tmp_path, studio.registry, report, backend=studio.engine)
+    with pytest.raises(Cancelled):
+        studio.engine.run("render", result.recipe["request"], context)
+    assert seen.count("generate") == 2
+    again, _ = studio.run_recipe(result.recipe["request"])
+    assert again.files[0].sha256 == result.files[0].sha256
+
+
+def test_cancel_before_anything(studio, tmp_path):
+    """A job that is cancelled before it starts loads and computes nothing."""
+    result, _ = studio.run("generate", length=100, steps=1)
+    context = JobContext("job", tmp_path, studio.registry, lambda *tick: None, backend=studio.engine)
+    context.cancel()
+    with pytest.raises(Cancelled):
+        studio.engine.run("render", result.recipe["request"], context)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_sampler_that_raises_is_a_failed_plugin(studio):
+    """A stranger's sampler ends its job with a name, not the worker."""
+
+    def broken(velocity, x, times, noise, state=None):
+        raise RuntimeError("off by one")
+        yield
+
+    studio.registry.samplers["broken"] = SamplerSpec(name="broken", run=broken, summary="Breaks.")
+    try:
+        with pytest.raises(PluginFailed, match="broken"):
+            studio.run("generate", length=100, sampler="broken")
+    finally:
+        del studio.registry.samplers["broken"]
+
+
+def test_out_of_memory_is_named(studio, monkeypatch):
+    """A device without room is one error and the worker lives on."""
+    import torch
+
+    from acestep.networks.dit import Dit
+
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Dit, "velocity", full)
+        with pytest.raises(OutOfMemory):
+            studio.run("generate", length=100)
+    studio.run("generate", length=100, steps=1)
+
+
+def test_unload_frees_the_memory(studio):
+    """After an unload no model is open, and the next job opens it again."""
+    engine = studio.fresh_engine()
+    first, _ = studio.run("generate", engine, length=100, steps=1, seed=1)
+    assert engine.info()["models"] == ["tiny"] and engine.info()["memory_bytes"] > 0
+    engine.unload("")
+    assert engine.info()["models"] == [] and engine.info()["memory_bytes"] == 0
+    again, _ = studio.run("generate", engine, length=100, steps=1, seed=1)
+    assert again.files[0].sha256 == first.files[0].sha256
+
+
+def test_memory_policy_unload(studio):
+    """A stage may ask for its model to be forgotten afterwards."""
+    engine = studio.fresh_engine()
+    studio.run("generate", engine, length=100, steps=1, memory="unload")
+    assert engine.info()["models"] == []
+
+
+def test_models_of_a_chain_share_their_parts(studio):
+    """Two models in one job load codec and text encoder once."""
+    from acestep.checkpoints.tiny import build_tiny
+
+    build_tiny(studio.home / "cache" / "checkpoints", name="acestep-v15-tiny2", salt="other/")
+    engine = studio.fresh_engine(checkpoints=[studio.home / "cache" / "checkpoints"])
+    result, _ = studio.run(
+        "render", engine, stages=[{"type": "generate", "steps": 1}, {"type": "refine", "model": "tiny2", "steps": 2}],
+        output={"length": 1000},
+    )  # fmt: skip
+    assert [report.model for report in result.stages] == ["tiny", "tiny2"]
+    opened = list(engine.models._open.values())
+    assert opened[0].codec is opened[1].codec and opened[0].transformer is not opened[1].transformer
+    assert result.recipe["weights"].keys() == {"tiny", "tiny2"}
+
+
+def test_progress_never_falls(studio, song):
+    """Fractions grow from stage to stage and end at 1 at most; every phase is named."""
+    studio.run("repaint", source=str(song()), start=0, end=9_000, variants=2, steps=2)
+    fractions = [tick[3] for tick in studio.ticks]
+    assert fractions == sorted(fractions) and fractions[-1] <= 1
+    assert {tick[0] for tick in studio.ticks} >= {"load", "repaint", "decode", "write"}
+    assert threading.active_count() < 50
