@@ -9,7 +9,6 @@ from acestep.api.errors import BadRequest, OutOfMemory
 from acestep.checkpoints.devices import choose
 from acestep.checkpoints.tiers import TIERS, Offload, clamp, fitting_items, simulated_memory, tier_of
 
-
 SIZES = [(3.5, "1"), (4, "2"), (7.9, "3"), (11, "4"), (15.4, "5"), (15.5, "6a"), (23, "6b"), (80, "unlimited")]
 
 

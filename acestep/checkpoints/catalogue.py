@@ -1,0 +1,58 @@
+"""Which files make up each published model, and where they are published. No torch, no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from acestep.api.errors import UnknownName
+from acestep.api.variants import VARIANTS
+from acestep.checkpoints.info import PREFIX
+from acestep.checkpoints.layout import SILENCE, TEXT_ENCODER, VAE
+
+MAIN_BUNDLE = "ACE-Step/Ace-Step1.5"
+"""The only repository with codec and text encoder; every installation needs those two from it."""
+
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+CONFIGS = ("config.json", SILENCE)
+TOKENIZER = ("tokenizer*.json", "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json")
+"""What is fetched of a folder; never Python files or pickles, which are not needed."""
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """Files of one repository for one part: those in its folder ``inner`` ("": its root) that match ``patterns`` go to
+    ``target`` below the checkpoint folder."""
+
+    repository: str
+    inner: str
+    target: str
+    patterns: tuple[str, ...]
+
+
+SHARED = (
+    Package(repository=MAIN_BUNDLE, inner=VAE, target=VAE, patterns=("config.json", *WEIGHTS)),
+    Package(repository=MAIN_BUNDLE, inner=TEXT_ENCODER, target=TEXT_ENCODER, patterns=("config.json", *WEIGHTS, *TOKENIZER)),
+)
+"""Parts that all models use."""
+
+
+def packages(name: str) -> list[Package]:
+    """What has to be on disk for a model, the shared parts included. Raises `UnknownName` with the published ones."""
+    plain = name.removeprefix(PREFIX)
+    variant = VARIANTS.get(plain)
+    if variant is None or not variant.repository:
+        raise UnknownName(f"there is no published model {name!r}", field="model", limits={"choices": published()})
+    inner = PREFIX + plain if variant.repository == MAIN_BUNDLE else ""
+    own = Package(repository=variant.repository, inner=inner, target=PREFIX + plain, patterns=(*CONFIGS, *WEIGHTS))
+    return [own, *SHARED]
+
+
+def published() -> list[str]:
+    """Short names of the models that can be downloaded."""
+    return [name for name, variant in VARIANTS.items() if variant.repository]
+
+
+def target_folder(root: Path, package: Package) -> Path:
+    """Where a package's files go."""
+    return root / package.target

@@ -1,0 +1,227 @@
+"""Models are fetched from a real HTTP server by the real hub client: only what is needed, resumed, verified."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+import types
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+
+from acestep.api.errors import BadRequest, Cancelled, DiskFull, DownloadFailed, ModelMissing, UnknownName
+from acestep.checkpoints import download as module
+from acestep.checkpoints.catalogue import MAIN_BUNDLE, packages, published
+from acestep.checkpoints.download import download
+from acestep.checkpoints.info import find_checkpoints
+from acestep.checkpoints.installed import remove, verify
+from acestep.checkpoints.load import open_checkpoint
+from acestep.checkpoints.tiny import build_tiny
+
+_spec = importlib.util.spec_from_file_location("stand_in_hub", Path(__file__).with_name("hub.py"))
+hub_module = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = hub_module
+_spec.loader.exec_module(hub_module)
+
+TURBO, BASE = "acestep-v15-turbo", "acestep-v15-base"
+
+
+@pytest.fixture(scope="module")
+def repositories(tmp_path_factory) -> dict[str, Path]:
+    """Tiny checkpoints in the shape of the published repositories, with files nobody needs."""
+    root = tmp_path_factory.mktemp("hub")
+    main = root / "main"
+    build_tiny(main, config={"model_version": "turbo", "is_turbo": True}, name=TURBO)
+    build_tiny(root / "single", config={"model_version": "base"}, name=BASE, salt="base/")
+    (main / "acestep-5Hz-lm-1.7B").mkdir()
+    (main / "acestep-5Hz-lm-1.7B" / "model.safetensors").write_bytes(b"x" * 1000)
+    (main / TURBO / "modeling_acestep_v15_turbo.py").write_text("raise SystemExit")
+    (main / TURBO / "pytorch_model.bin").write_bytes(b"pickle")
+    return {MAIN_BUNDLE: main, f"ACE-Step/{BASE}": root / "single" / BASE}
+
+
+@pytest.fixture
+def hub(repositories, monkeypatch, tmp_path):
+    server = hub_module.Hub(dict(repositories))
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.delenv("ACESTEP_DOWNLOAD_SOURCE", raising=False)
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 2**16)  # 10 MB, more than the tiny files
+    monkeypatch.setattr(huggingface_hub.file_download.time, "sleep", lambda seconds: None)
+    yield server
+    server.close()
+
+
+def weights_size(*folders: Path) -> int:
+    return sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+
+
+def test_download_opens(hub, tmp_path):
+    """What was downloaded is a complete checkpoint in the published layout that opens, and lists under its short name."""
+    info = download("turbo", tmp_path / "models")
+    assert (info.name, info.variant) == ("turbo", "turbo")
+    assert open_checkpoint(info.path).info == info
+    assert [found.name for found in find_checkpoints([tmp_path / "models"])] == ["turbo"]
+    assert verify(info) == []
+
+
+def test_only_what_is_needed(hub, tmp_path):
+    """No language model, no Python files, no pickles: they are not even asked for."""
+    download("turbo", tmp_path)
+    names = {Path(name) for name, _ in hub.asked}
+    assert not [name for name in names if name.suffix in (".py", ".bin") or "5Hz-lm" in str(name)]
+    assert {name.parts[0] for name in names} == {TURBO, "vae", "Qwen3-Embedding-0.6B"}
+
+
+def test_second_model_shares_the_parts(hub, tmp_path):
+    """A further model fetches its own repository only; codec and text encoder are there already."""
+    download("turbo", tmp_path)
+    hub.asked.clear()
+    info = download("base", tmp_path)
+    assert info.variant == "base"
+    assert {name for name, _ in hub.asked} == {"config.json", "model.safetensors", "silence_latent.pt"}
+
+
+def test_broken_connection_is_resumed(hub, tmp_path):
+    """A connection that breaks in the middle goes on where it stopped: the missing half is asked for by its range."""
+    hub.breaks[f"{TURBO}/model.safetensors"] = 1
+    info = download("turbo", tmp_path)
+    assert verify(info) == []
+    ranges = [wanted for name, wanted in hub.asked if name == f"{TURBO}/model.safetensors"]
+    assert ranges[0] == "" and ranges[1].startswith("bytes=") and ranges[1] != "bytes=0-"
+    assert hub.sent <= weights_size(tmp_path) + 4096
+
+
+def test_interrupted_download_goes_on_in_another_run(hub, tmp_path):
+    """Cancelled half-way, nothing looks like a model; run again, only the rest is fetched."""
+
+    def stop(file, done, total):
+        if "model.safetensors" in file and TURBO in file and done > 0.05 * total:
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        download("turbo", tmp_path, stop)
+    assert find_checkpoints([tmp_path]) == []
+    hub.asked.clear()
+    info = download("turbo", tmp_path)
+    assert verify(info) == []
+    first = next(wanted for name, wanted in hub.asked if name == f"{TURBO}/model.safetensors")
+    assert int(first.removeprefix("bytes=").removesuffix("-")) > 0
+
+
+def test_progress_counts_bytes(hub, tmp_path):
+    """Progress never falls, and ends at the total, which is the size of the files; breaking off in between changes nothing."""
+    seen = []
+    hub.breaks["vae/diffusion_pytorch_model.safetensors"] = 1
+    download("turbo", tmp_path, lambda file, done, total: seen.append((done, total)))
+    counts = [done for done, _ in seen]
+    assert counts == sorted(counts) and seen[-1][0] == seen[-1][1] and len({total for _, total in seen}) == 1
+    manifest_sizes = [json.loads(path.read_text())["files"].values() for path in tmp_path.glob("*/acestep-bridge.json")]
+    assert seen[-1][1] == sum(facts["size"] for files in manifest_sizes for facts in files)
+
+
+def test_damaged_file_is_discarded(hub, tmp_path):
+    """Bytes that do not have the published sum are not kept, and the error says what to do."""
+    hub.spoilt.add(f"{TURBO}/model.safetensors")
+    with pytest.raises(DownloadFailed, match="damaged"):
+        download("turbo", tmp_path, source="huggingface")
+    assert not (tmp_path / TURBO / "model.safetensors").exists()
+    hub.spoilt.clear()
+    assert verify(download("turbo", tmp_path)) == []
+
+
+def test_hopeless_connection_is_one_clear_error(hub, tmp_path):
+    """When every try breaks off, the error says that the download can be continued."""
+    hub.breaks[f"{TURBO}/model.safetensors"] = 10**6
+    with pytest.raises(DownloadFailed, match="go on"):
+        download("turbo", tmp_path, source="huggingface")
+    assert find_checkpoints([tmp_path]) == []
+
+
+def test_no_hub_is_one_clear_error(monkeypatch, tmp_path):
+    """A hub that cannot be reached is a retryable failure that names both sources."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    monkeypatch.setattr(module, "ATTEMPTS", 2)
+    monkeypatch.setitem(sys.modules, "modelscope", None)
+    with pytest.raises(DownloadFailed, match=r"cannot be reached.*ModelScope"):
+        download("turbo", tmp_path)
+
+
+def test_missing_repository(hub, tmp_path):
+    """A repository the hub does not know is not asked for again and again."""
+    hub.repositories.pop(f"ACE-Step/{BASE}")
+    with pytest.raises(DownloadFailed, match="does not exist"):
+        download("base", tmp_path, source="huggingface")
+
+
+def test_full_disk_is_found_before_the_first_byte(hub, tmp_path, monkeypatch):
+    """Nothing is fetched that cannot be kept."""
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 1000, 1000))
+    with pytest.raises(DiskFull):
+        download("turbo", tmp_path)
+    assert not hub.asked
+
+
+def test_unknown_names_and_sources(tmp_path, monkeypatch):
+    """A model nobody published, and a source nobody knows, are refused with the choices."""
+    with pytest.raises(UnknownName) as failure:
+        download("gpt", tmp_path)
+    assert failure.value.limits == {"choices": published()}
+    monkeypatch.setenv("ACESTEP_DOWNLOAD_SOURCE", "torrent")
+    with pytest.raises(BadRequest):
+        download("turbo", tmp_path)
+
+
+def test_every_published_variant_has_its_packages():
+    """Each name of the table leads to its repository, and to the two shared parts."""
+    for name in published():
+        own, *shared = packages(name)
+        assert own.target == f"acestep-v15-{name}" and [part.target for part in shared] == ["vae", "Qwen3-Embedding-0.6B"]
+
+
+def test_modelscope_is_the_fallback(repositories, monkeypatch, tmp_path):
+    """Without the hub the other source is used, with the same files. (Its client is played by a stand-in here.)"""
+
+    def snapshot_download(repository, local_dir, allow_patterns):
+        source = repositories[repository]
+        for pattern in allow_patterns:
+            for file in source.glob(pattern):
+                (Path(local_dir) / file.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, Path(local_dir) / file.relative_to(source))
+
+    for name in ("modelscope", "modelscope.hub", "modelscope.hub.snapshot_download"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules["modelscope.hub.snapshot_download"].snapshot_download = snapshot_download
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    monkeypatch.setattr(module, "ATTEMPTS", 1)
+    info = download("base", tmp_path)
+    assert open_checkpoint(info.path).info.variant == "base"
+
+
+def test_verify_names_what_changed(hub, tmp_path):
+    """A changed, shortened or missing file is named."""
+    info = download("turbo", tmp_path)
+    weights = tmp_path / TURBO / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    (tmp_path / "vae" / "config.json").unlink()
+    problems = verify(info)
+    assert len(problems) == 2 and any("damaged" in line for line in problems) and any("vae" in line for line in problems)
+
+
+def test_remove_takes_the_shared_parts_last(hub, tmp_path):
+    """Removing a model leaves what another still uses; the last one takes everything with it. Nothing outside is ever removed."""
+    turbo, base = (download(name, tmp_path) for name in ("turbo", "base"))
+    remove(turbo, tmp_path)
+    assert [info.name for info in find_checkpoints([tmp_path])] == ["base"]
+    with pytest.raises(ModelMissing):
+        remove(base, tmp_path / "elsewhere")
+    remove(base, tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith((".", "hf"))] == []
