@@ -124,7 +124,7 @@ _VERBS = [
         call=calls.models,
         doors=ALL,
         osc="/ace/models",
-        columns=("name", "variant", "present", "default"),
+        columns=("name", "variant", "present", "default", "trained"),
         answer="A row for each checkpoint.",
     ),
     Verb(
