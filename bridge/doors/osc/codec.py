@@ -164,11 +164,8 @@ def shortest(value: float) -> float:
     """The shortest decimal that is this float32: 0.7 sent as a float32 means 0.7, and so it stands in the recipe."""
     for digits in (6, 7, 8):
         plain = float(f"{value:.{digits}g}")
-        try:
-            if _FLOAT32.unpack(_FLOAT32.pack(plain))[0] == value:
-                return plain
-        except OverflowError:  # rounded up past the largest float32
-            continue
+        if _FLOAT32.unpack(_FLOAT32.pack(plain))[0] == value:
+            return plain
     return value
 
 
