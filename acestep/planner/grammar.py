@@ -7,17 +7,20 @@ sequences in different fields.
 
 from __future__ import annotations
 
+import importlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-from llguidance import LLMatcher, LLTokenizer
 
 from acestep.api import limits, music
-from acestep.api.errors import BadCheckpoint, InternalError
+from acestep.api.errors import BadCheckpoint, InternalError, Unavailable
 from acestep.planner.layout import TokenLayout
 from acestep.planner.metadata import FIELDS, Metadata, write_block
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
 
 CAPTION_TOKENS = 512
 """Longest caption in tokens."""
@@ -104,6 +107,18 @@ def _literal(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def _compiler() -> Any:
+    """llguidance, which comes with the extra ``planner``. Raises `Unavailable` without it."""
+    try:
+        return importlib.import_module("llguidance")
+    except ImportError as failure:
+        raise Unavailable(
+            "the planner needs the package llguidance (pip install 'acestep-bridge[planner]'); "
+            "generating without 'thinking' works",
+            field="model",
+        ) from failure
+
+
 class TextVocabulary:
     """The tokens below the audio codes, compiled for masks: no grammar can ever ask for a code.
 
@@ -115,7 +130,7 @@ class TextVocabulary:
         tables["padding"] = tables["truncation"] = None
         tables["added_tokens"] = [token for token in tables["added_tokens"] if token["id"] < layout.first_code]
         self.size = layout.first_code
-        self._tokens = LLTokenizer(json.dumps(tables), n_vocab=self.size, eos_token=layout.end)
+        self._tokens = _compiler().LLTokenizer(json.dumps(tables), n_vocab=self.size, eos_token=layout.end)
         self.end = layout.end
 
     def constrain(self, wish: BlockWish) -> Constraint:
@@ -124,7 +139,7 @@ class TextVocabulary:
 
     def compile(self, grammar: str) -> LLMatcher:
         """A matcher at the start of a grammar. Raises `BadCheckpoint` if the tokenizer cannot write it."""
-        matcher = LLMatcher(self._tokens, grammar)
+        matcher: LLMatcher = _compiler().LLMatcher(self._tokens, grammar)
         if matcher.is_error():
             raise BadCheckpoint(f"the tokenizer cannot write the metadata block: {matcher.get_error()}")
         return matcher

@@ -14,6 +14,7 @@ import torch
 from acestep.api.errors import PluginFailed
 from acestep.api.planning import PlannerBackend, PlannerSettings
 from acestep.api.registry import Registry
+from acestep.planner.device import choose_device, choose_dtype, device_memory
 from acestep.planner.library import (
     TINY,
     PlannerInfo,
@@ -23,7 +24,6 @@ from acestep.planner.library import (
     planner_folders,
     read_planner,
 )
-from acestep.planner.model import choose_device, choose_dtype, device_memory
 from acestep.planner.planning import Planner
 
 log = logging.getLogger(__name__)

@@ -37,6 +37,7 @@ def describe_operation(operation: Operation, registry: Registry, models: Sequenc
         "since": operation.since,
         "feature": operation.feature,
         "fields": fields,
+        **({"guide": operation.guide} if operation.guide else {}),
     }
 
 

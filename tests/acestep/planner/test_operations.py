@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from acestep.api.errors import BadRequest, Cancelled, ModelMissing, RegionOutside
+from acestep.api.errors import BadRequest, Cancelled, ModelMissing, RegionOutside, Unavailable
 from acestep.api.registry import Registry
 from acestep.engine import Engine
 from acestep.planner import session
@@ -269,3 +269,15 @@ def test_regions_outside_the_file_are_refused(jobs: Jobs, song: Path) -> None:
     """A region is inside the file and not empty."""
     with pytest.raises(RegionOutside):
         jobs.run("codes", source=str(song), start=44_100 * 3)
+
+
+def test_without_the_grammar_compiler_only_planning_fails(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra package is missing: one error names it, and a plain generation never asks for it."""
+    import sys
+
+    session.unload()
+    monkeypatch.setitem(sys.modules, "llguidance", None)
+    assert jobs.render("generate", caption="x", duration=10.0, steps=1, seed=4).files
+    with pytest.raises(Unavailable) as caught:
+        jobs.run("plan", caption="x", duration=10.0, **SHORT)
+    assert "llguidance" in caught.value.message

@@ -108,3 +108,12 @@ def test_loading_the_plugin_brings_no_tensor_library() -> None:
     code = "import plugins.planner, sys; print(sorted({'torch','transformers','llguidance','yaml'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_describe_publishes_the_guide(registry: Registry) -> None:
+    """Whoever fills in a plan gets tags, tracks, languages, rules and examples along with its fields."""
+    from bridge.core.reports import describe_operation
+
+    shown = describe_operation(registry.operation("plan"), registry, [])
+    assert shown["guide"]["lyric_tags"] and shown["guide"]["tracks"] == list(music.TRACKS)
+    assert "guide" not in describe_operation(registry.operation("codes"), registry, [])
