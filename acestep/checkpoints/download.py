@@ -1,7 +1,7 @@
 """Fetches published models: only the files that are needed, with progress in bytes, resumed where it broke off. No torch.
 
 Hugging Face first, ModelScope as fallback where its package is installed (``ACESTEP_DOWNLOAD_SOURCE`` chooses). Files arrive in
-their final folders; an interrupted one waits in the client's own cache there and is no model until it is whole.
+their final folders; an interrupted one waits there under another name and is no model until it is whole.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, get_session, hf_hub_url
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-from huggingface_hub.utils import tqdm
+from huggingface_hub.utils import build_hf_headers
 
 from acestep.api.errors import AceError, BadRequest, DiskFull, DownloadFailed, OutputUnwritable, Unavailable
 from acestep.api.variants import ModelInfo
@@ -33,6 +33,12 @@ ATTEMPTS = 5
 
 PAUSE = 1.0
 """Seconds before the second try; doubled for each further one."""
+
+TIMEOUT = 30.0
+"""Seconds without a byte after which a connection counts as broken."""
+
+BLOCK = 256 * 1024
+"""Bytes between two looks at the progress callback (and cancel), and the most that a broken connection loses."""
 
 SPARE = 256 * 2**20
 """Bytes of disk that a download leaves free."""
@@ -132,27 +138,51 @@ def list_files(package: Package, endpoint: str | None) -> list[RemoteFile]:
 
 
 def fetch_file(file: RemoteFile, root: Path, meter: Meter, endpoint: str | None) -> None:
-    """One file into its final place, whole and with the published sum, or not at all. Raises `DownloadFailed`."""
-    inner = Path(file.path).parent
-    local = (root / file.target).parent
-    for _ in inner.parts:
-        local = local.parent  # the client repeats the repository's folders below its target
+    """One file into its final place, whole and with the published sum, or not at all. Raises `DownloadFailed`.
+
+    What has arrived waits in a ``.part`` file of that very content, also when the process is killed. (The hub's own client starts
+    files over in every run, which is no way to fetch 9 GB over a weak line.)
+    """
+    target = root / file.target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{(file.sha256 or file.revision)[:12]}.part")
     meter.begin(file)
     try:
-        _stubborn(lambda: _fetch_once(file, local, meter, endpoint))
+        _stubborn(lambda: _append(file, part, meter, endpoint))
     except AceError:
         raise
     except Exception as failure:  # a stranger's client, as above
         raise DownloadFailed(f"{file.path} broke off ({_short(failure)}); run the download again to go on") from failure
-    if file.sha256 and sha256(root / file.target) != file.sha256:
-        (root / file.target).unlink()
+    if file.sha256 and sha256(part) != file.sha256:
+        part.unlink()
         raise DownloadFailed(f"{file.path} arrived damaged and was discarded; run the download again")
+    part.replace(target)
     meter.end(file)
 
 
-def _fetch_once(file: RemoteFile, local: Path, meter: Meter, endpoint: str | None) -> None:
-    hf_hub_download(file.repository, file.path, revision=file.revision, local_dir=local, endpoint=endpoint,
-                    tqdm_class=meter.bar())  # fmt: skip
+def _append(file: RemoteFile, part: Path, meter: Meter, endpoint: str | None) -> None:
+    """Add what is missing to the part file; raises when the connection ends before the file does."""
+    have = part.stat().st_size if part.exists() else 0
+    if have > file.size:
+        part.unlink()
+        have = 0
+    meter.now(have)
+    if have == file.size:
+        part.touch()
+        return
+    url = hf_hub_url(file.repository, file.path, revision=file.revision, endpoint=endpoint)
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={have}-"}
+    with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=TIMEOUT) as response:
+        response.raise_for_status()
+        resumed = response.status_code == 206
+        with part.open("ab" if resumed else "wb") as out:
+            have = have if resumed else 0
+            for block in response.iter_bytes(BLOCK):
+                out.write(block)
+                have += len(block)
+                meter.now(have)
+    if have != file.size:
+        raise OSError(f"{have} of {file.size} bytes arrived")
 
 
 def _stubborn(action: Callable[[], Any]) -> Any:
@@ -172,40 +202,26 @@ def _stubborn(action: Callable[[], Any]) -> Any:
 
 
 class Meter:
-    """Turns the client's progress bars into one count of bytes over all files."""
+    """One count of bytes over all files of a download; it never falls."""
 
     def __init__(self, progress: Progress, total: int, done: int) -> None:
         self._progress, self._total, self._base = progress, total, done
-        self._now = 0
-        self._name = ""
+        self._name, self._highest = "", 0
 
     def begin(self, file: RemoteFile) -> None:
         """A file starts."""
-        self._name, self._now = file.target, 0
-        self._report()
+        self._name = file.target
+        self.now(0)
+
+    def now(self, have: int) -> None:
+        """So many bytes of the current file are there."""
+        self._highest = max(self._highest, self._base + have)
+        self._progress(self._name, min(self._highest, self._total), self._total)
 
     def end(self, file: RemoteFile) -> None:
-        """A file is whole: its size counts, whatever the bars said."""
-        self._base, self._now = self._base + file.size, 0
-        self._report()
-
-    def _report(self) -> None:
-        self._progress(self._name, min(self._base + max(0, self._now), self._total), self._total)
-
-    def bar(self) -> type[tqdm]:
-        """A progress bar class that draws nothing and reports here; what is already on disk of a resumed file counts."""
-        meter = self
-
-        class Bar(tqdm):
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                meter._now = int(kwargs.get("initial") or 0)
-                super().__init__(*args, **{**kwargs, "disable": True})
-
-            def update(self, n: float | None = 1) -> None:
-                meter._now += int(n or 0)
-                meter._report()
-
-        return Bar
+        """The current file is whole."""
+        self._base += file.size
+        self.now(0)
 
 
 def fetch_modelscope(wanted: Iterable[Package], root: Path, progress: Progress) -> None:

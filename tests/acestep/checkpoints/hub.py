@@ -16,8 +16,9 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Hub:
-    """Serves ``repositories`` (name -> folder). ``breaks`` maps a file's path to how many answers break off half-way, ``spoilt`` names
-    files whose bytes arrive changed. ``sent`` counts body bytes and ``asked`` lists file requests with their ranges."""
+    """Serves ``repositories`` (name -> folder). ``breaks`` maps a file's path to how many answers break off half-way,
+    ``spoilt`` names files whose bytes arrive changed.
+    ``sent`` counts body bytes and ``asked`` lists file requests with their ranges."""
 
     repositories: dict[str, Path]
     breaks: dict[str, int] = field(default_factory=dict)
