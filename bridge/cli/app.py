@@ -6,6 +6,7 @@ Only the command that was asked for is imported, and only operations load the pl
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -107,6 +108,8 @@ def _dispatch(given: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    if name != "serve":
+        logging.getLogger().addHandler(logging.NullHandler())  # what matters to the person is printed, not logged
     configure = _configure(name)
     configure(parser)
     options = parser.parse_args(rest)

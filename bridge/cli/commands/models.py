@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep.api.errors import BadRequest, NotAllowed
+from acestep.api.errors import BadRequest
 from bridge.cli.contact import open_contact
 from bridge.cli.exits import Exit
+from bridge.cli.follow import display_for
 from bridge.cli.show import show_json, show_pairs, show_table, size, tell
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 ACTIONS = {
     "list": "models on this machine, and those that can be downloaded",
     "info": "facts of one model",
-    "verify": "check that every weight file is whole, and print the fingerprint of the weights",
+    "download": "fetch a published model from Hugging Face (or ModelScope); goes on where it broke off",
+    "verify": "read every file of a model again and compare it with what was published",
     "remove": "delete a downloaded model",
     "unload": "free the memory a model takes in the running daemon (no name: all)",
 }
@@ -32,15 +35,17 @@ def models(parser: argparse.ArgumentParser) -> None:
     parser.description = "Models:\n" + "\n".join(f"  {name.ljust(10)}{text}" for name, text in ACTIONS.items())
     parser.add_argument("action", nargs="?", choices=tuple(ACTIONS), default="list")
     parser.add_argument("name", nargs="?", default="", metavar="MODEL")
+    parser.add_argument(
+        "--source", choices=("auto", "huggingface", "modelscope"), default="auto", help="where to download from"
+    )
     parser.add_argument("--yes", action="store_true", help="remove without asking")
     parser.set_defaults(run=_models)
 
 
 def _models(options: argparse.Namespace) -> int:
-    if options.action in ("info", "verify", "remove") and not options.name:
+    if options.action not in ("list", "unload") and not options.name:
         raise BadRequest(f"models {options.action} needs the name of a model", field="name")
-    handler = {"list": _list, "info": _info, "verify": _verify, "remove": _remove, "unload": _unload}[options.action]
-    return int(handler(options))
+    return int(HANDLERS[options.action](options))
 
 
 def _here(options: argparse.Namespace) -> tuple[Models, Paths]:
@@ -99,19 +104,52 @@ def _info(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def _download(options: argparse.Namespace) -> int:
+    from acestep.checkpoints.download import download
+
+    folder = _here(options)[1].checkpoints
+    with _meter(options) as progress:
+        model = download(options.name, folder, progress, source=options.source)
+    if options.json:
+        show_json({"model": model.name, "path": model.path, "size_bytes": model.size_bytes})
+    else:
+        tell(f"{model.name} is here ({size(model.size_bytes)} in {model.path})")
+    return Exit.OK
+
+
+@contextmanager
+def _meter(options: argparse.Namespace) -> Iterator[Callable[[str, int, int], None]]:
+    """Shows ``progress(file, done, total)`` in bytes; at Ctrl-C what has arrived stays for the next attempt."""
+    display = display_for(options.name, quiet=options.quiet or options.json)
+
+    def progress(file: str, done: int, total: int) -> None:
+        display.progress({"stage": f"{file} ({size(done)} of {size(total)})", "fraction": done / max(total, 1)})
+
+    try:
+        yield progress
+    finally:
+        display.close()
+
+
 def _verify(options: argparse.Namespace) -> int:
     from acestep.checkpoints.digest import weights_digest
     from acestep.checkpoints.info import part_paths
+    from acestep.checkpoints.installed import verify
     from acestep.checkpoints.layout import weight_files
 
     model = _on_disk(options)[0]
-    files = [file for folder in part_paths(model).folders() for file in weight_files(folder)]
-    digest = weights_digest(files)
+    with _meter(options) as progress:
+        problems = verify(model, progress)
+    files = [file for folder in part_paths(model).folders() for file in weight_files(folder)] if not problems else []
+    digest = weights_digest(files) if files else ""
     if options.json:
-        show_json({"model": model.name, "files": [str(file) for file in files], "digest": digest})
+        show_json({"model": model.name, "problems": problems, "digest": digest})
     else:
-        print(f"{model.name}: {len(files)} weight files are whole; fingerprint {digest}")
-    return Exit.OK
+        for problem in problems:
+            print(problem)
+        if not problems:
+            print(f"{model.name} is whole; fingerprint {digest}")
+    return Exit.FAILED if problems else Exit.OK
 
 
 def _on_disk(options: argparse.Namespace) -> tuple[ModelInfo, Paths]:
@@ -124,18 +162,17 @@ def _on_disk(options: argparse.Namespace) -> tuple[ModelInfo, Paths]:
 
 
 def _remove(options: argparse.Namespace) -> int:
+    from acestep.checkpoints.installed import remove
+
     model, paths = _on_disk(options)
-    folder = Path(model.path)
-    if not folder.is_relative_to(paths.checkpoints.resolve()):
-        raise NotAllowed(f"{folder} was not downloaded by acestep-bridge; remove it yourself", field="name")
     if not options.yes:
         if not sys.stdin.isatty():
             raise BadRequest("removing without a terminal to ask on needs --yes", field="yes")
-        print(f"remove {folder} ({size(model.size_bytes)})? [y/N] ", end="", file=sys.stderr, flush=True)
+        print(f"remove {model.path} ({size(model.size_bytes)})? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             return Exit.STOPPED
-    shutil.rmtree(folder)
-    show_json({"removed": str(folder)}) if options.json else tell(f"removed {folder}")
+    folders = [str(folder) for folder in remove(model, paths.checkpoints)]
+    show_json({"removed": folders}) if options.json else tell(f"removed {', '.join(folders)}")
     return Exit.OK
 
 
@@ -145,3 +182,14 @@ def _unload(options: argparse.Namespace) -> int:
     contact.close()
     show_json(answer) if options.json else tell(f"unloaded {options.name or 'all models'}")
     return Exit.OK
+
+
+HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "list": _list,
+    "info": _info,
+    "download": _download,
+    "verify": _verify,
+    "remove": _remove,
+    "unload": _unload,
+}
+"""What each of `ACTIONS` does."""
