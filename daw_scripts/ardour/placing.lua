@@ -48,7 +48,7 @@ local function place(pending, job)
   if not fetched then return why end
   if pending.place == "take" then place_takes(pending, list) else place_tracks(list) end
   for _, landed in ipairs(list) do os.remove(landed.imported) end -- the session has its own copy now
-  files.write(host.folder() .. "/" .. pending.id .. ".recipe.json", json.encode(job.request or {}))
+  files.write(host.folder() .. "/" .. pending.id .. ".recipe.json", json.encode(results.recipe(job)))
 end
 
 -- Several jobs may read the same rendered audio; the last one out removes it.

@@ -96,7 +96,7 @@ local function submit(wanted, situation, values, fields)
       pending.values = values
       if part.source then
         pending.take, pending.offset, pending.playrate = part.source.take, part.source.offset, part.source.playrate
-        pending.context = part.source.rendered and part.source.path or nil
+        pending.rendered = part.source.rendered -- the file stays: a re-roll needs it
       end
       journal.add(pending)
       exchange.send(data.spool, name, "job.submit", { operation = job.operation, params = job.params })

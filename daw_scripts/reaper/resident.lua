@@ -52,13 +52,6 @@ local function place(project, pending, job)
   if not ok then return tostring(wrong) end
 end
 
-local function drop_context(pending, journal)
-  for _, other in ipairs(journal.read()) do
-    if other.context == pending.context then return end
-  end
-  os.remove(pending.context)
-end
-
 local function finish(project, journal, pending, status)
   journal.remove(pending.id) -- first, so that a failure is never repeated for ever
   local problem = status.error and status.error.message
@@ -67,7 +60,6 @@ local function finish(project, journal, pending, status)
   elseif not problem and status.job.state ~= "cancelled" then
     problem = status.job.error and status.job.error ~= json.null and status.job.error.message or status.job.state
   end
-  if pending.context then drop_context(pending, journal) end
   exchange.forget(data.spool, pending.id)
   host.show("")
   if problem then host.tell(pending.title .. ": " .. problem) end

@@ -1,7 +1,7 @@
 -- Results as takes and tracks, and what a take of ours remembers.
 
 local import = ...
-local json, host = import("json"), import("host")
+local json, results, host = import("json"), import("results"), import("host")
 
 local takes = {}
 
@@ -25,7 +25,7 @@ end
 
 local function describe(take, place, pending, job)
   reaper.GetSetMediaItemTakeInfo_String(take, "P_NAME", place.name, true)
-  reaper.GetSetMediaItemTakeInfo_String(take, STORE, json.encode({ pending = pending, request = job.request or {} }), true)
+  reaper.GetSetMediaItemTakeInfo_String(take, STORE, json.encode({ pending = pending, request = results.recipe(job) }), true)
 end
 
 local function take_of(item, id)
@@ -54,7 +54,7 @@ function takes.add(item, pending, list, job)
     local take = reaper.AddTakeToMediaItem(item)
     new_source(take, place.imported)
     reaper.SetMediaItemTakeInfo_Value(take, "D_STARTOFFS", (pending.lead or 0) + moved)
-    if model and not pending.context then dress(take, model) end
+    if model and not pending.rendered then dress(take, model) end
     describe(take, place, pending, job)
     first = first or take
   end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,8 +31,9 @@ def sound(path: Path, seconds: float = 32.0, rate: int = RATE, channels: int = 2
 class Desk:
     """The stand-in with installed scripts: run an action, let time pass."""
 
-    def __init__(self, folder: Path, version: str) -> None:
+    def __init__(self, folder: Path, home: Path, version: str) -> None:
         self.folder = folder
+        self.home = home
         self.version = version
         media = folder / "Söng" / "Media"
         media.mkdir(parents=True)
@@ -68,32 +70,30 @@ class Desk:
 
     def waiting(self) -> list[dict[str, Any]]:
         """Jobs that the project waits for."""
-        import json
-
         paths = list(self.project.media.glob("*.acestep-pending.json"))
         return [job for path in paths for job in json.loads(path.read_text("utf-8"))["jobs"]]
 
 
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """One real daemon with the fake engine for all tests of this folder; it may read all their folders."""
+    settings = {
+        "home": tmp_path_factory.mktemp("daemon"),
+        "backend": "fake",
+        "read_roots": [tmp_path_factory.getbasetemp()],
+    }
+    with start_daemon({**FREE_PORTS, **settings}) as daemon:
+        yield daemon
+
+
 @pytest.fixture(params=["53", "54"])
 def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """REAPER 6 (Lua 5.3) and REAPER 7 (Lua 5.4), scripts installed, no daemon."""
-    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(tmp_path / "home"))
+    """REAPER 6 (Lua 5.3) and REAPER 7 (Lua 5.4), scripts installed; without a daemon unless the test asks for `running`."""
+    home = tmp_path / "home"
+    if "running" in request.fixturenames:
+        home = request.getfixturevalue("running").paths.home
     for name in ("requests", "status"):
-        (tmp_path / "home" / "spool" / name).mkdir(parents=True)
-    found = Desk(tmp_path, request.param)
+        (home / "spool" / name).mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(home))
     install("reaper", tmp_path / "REAPER")
-    return found
-
-
-@pytest.fixture
-def running(desk: Desk) -> Iterator[DaemonProcess]:
-    """The real daemon with the fake engine, on the desk's spool."""
-    settings = {
-        **FREE_PORTS,
-        "home": desk.folder / "home",
-        "backend": "fake",
-        "read_roots": [desk.folder],
-        "http": False,
-    }
-    with start_daemon(settings) as daemon:
-        yield daemon
+    return Desk(tmp_path, home, request.param)

@@ -131,11 +131,11 @@ def studio(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], st
         patch.setenv("ACESTEP_BRIDGE_HOME", str(home))
         install("ardour", config)
         slot = slots((config / "ui_scripts").read_text("utf-8"))
-        with start_daemon({**FREE_PORTS, "home": home, "backend": "fake", "read_roots": [folder], "http": False}):
-            with Ardour(session, config) as ardour:
-                time.sleep(1.5)
-                found = Studio(folder, ardour, slot, home)
-                drive(found)
+        settings = {**FREE_PORTS, "home": home, "backend": "fake", "read_roots": [folder]}
+        with start_daemon(settings), Ardour(session, config) as ardour:
+            time.sleep(1.5)
+            found = Studio(folder, ardour, slot, home)
+            drive(found)
     artefacts = os.environ.get("ACESTEP_TEST_ARTEFACTS")
     if artefacts:
         for picture in folder.glob("*.png"):

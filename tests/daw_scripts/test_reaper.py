@@ -5,6 +5,7 @@ The stand-in checks every call's arguments; nothing here has run inside the real
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,7 @@ def loop_item(desk: Desk, position: float = 1.0, length: float = 30.0, offset: f
 
 
 def done(desk: Desk) -> bool:
-    return (
-        bool(desk.reaper.deferred) and not desk.waiting() and not list((desk.folder / "home/spool/requests").iterdir())
-    )
+    return bool(desk.reaper.deferred) and not desk.waiting() and not list((desk.home / "spool/requests").iterdir())
 
 
 def finish(desk: Desk, takes: int, item: Item) -> None:
@@ -63,8 +62,6 @@ def test_the_request_is_exact_to_the_sample(desk: Desk, running: DaemonProcess) 
     ]
     desk.run(REPAINT)
     finish(desk, 2, item)
-    import json
-
     request = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]
     assert request["source"]["path"] == str(item.takes[0].source.path)
     assert request["source"]["start"] == 8.5 * RATE and request["source"]["length"] == 8 * RATE
@@ -141,7 +138,7 @@ def test_processed_items_are_rendered_as_they_sound(desk: Desk, running: DaemonP
     assert (dict(desk.project.numbers), dict(desk.project.strings), dict(item.values)) == before
     assert item.selected and desk.reaper.refresh == 0
     assert soundfile.info(item.takes[1].source.path).frames == item.values["D_LENGTH"] * RATE
-    assert not list(desk.project.media.glob("acestep-*"))
+    assert len(list(desk.project.media.glob("acestep-*.wav"))) == 1
 
 
 def test_a_failed_render_restores_everything(desk: Desk, running: DaemonProcess) -> None:
@@ -216,8 +213,6 @@ def test_a_razor_edit_is_the_selection(desk: Desk, running: DaemonProcess) -> No
     item.track.strings["P_RAZOREDITS"] = '4.0 6.0 "" 7.0 8.0 "{envelope}"'
     desk.run(REPAINT)
     finish(desk, 2, item)
-    import json
-
     source = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["source"]
     assert (source["start"], source["length"]) == (3.5 * RATE, 2 * RATE)
 
@@ -229,8 +224,6 @@ def test_a_reroll_is_the_same_wish_with_another_seed(desk: Desk, running: Daemon
     finish(desk, 2, item)
     desk.run("Re-roll the selected take")
     finish(desk, 3, item)
-    import json
-
     first, second = (json.loads(take.strings["P_EXT:acestep"])["request"] for take in item.takes[1:])
     assert first["source"] == second["source"] and first["conditioning"] == second["conditioning"]
     assert first["stages"][0]["seeds"] != second["stages"][0]["seeds"]
@@ -301,7 +294,7 @@ def test_the_status_file_is_gone_and_the_daemon_is_asked(desk: Desk, running: Da
     desk.until(desk.waiting)
     desk.reaper.quit()
     (job,) = desk.waiting()
-    status = desk.folder / "home" / "spool" / "status" / f"{job['id']}.json"
+    status = desk.home / "spool" / "status" / f"{job['id']}.json"
     desk.until(lambda: status.exists() and '"done"' in status.read_text())
     status.unlink()
     desk.resident()
@@ -397,7 +390,7 @@ def test_daemon_not_running_and_not_wanted(desk: Desk) -> None:
     desk.reaper.answers = {"not running": 7}
     desk.run(REPAINT)
     assert "Start it now?" in message(desk)
-    assert desk.reaper.started == [] and not list((desk.folder / "home/spool/requests").iterdir())
+    assert desk.reaper.started == [] and not list((desk.home / "spool/requests").iterdir())
 
 
 def test_daemon_not_running_and_started(desk: Desk) -> None:
@@ -413,16 +406,14 @@ def test_daemon_not_running_and_started(desk: Desk) -> None:
 def test_daemon_of_another_protocol(desk: Desk, level: int, word: str) -> None:
     """An older or newer daemon: told which side to update, nothing sent."""
     loop_item(desk)
-    requests = desk.folder / "home/spool/requests"
+    requests = desk.home / "spool/requests"
 
     def answer() -> bool:
         for path in requests.glob("*.json"):
             path.unlink()
-            status = desk.folder / "home/spool/status" / path.name
-            status.write_text(
-                '{"format":"acestep-bridge/spool-status","version":1,"name":"%s","method":"version",'
-                '"answer":{"protocol":%d},"error":null,"job":null}' % (path.stem, level)
-            )
+            status = desk.home / "spool/status" / path.name
+            facts = {"format": "acestep-bridge/spool-status", "version": 1, "name": path.stem}
+            status.write_text(json.dumps({**facts, "answer": {"protocol": level}, "error": None, "job": None}))
         return bool(desk.reaper.messages)
 
     desk.run(REPAINT)
@@ -451,8 +442,6 @@ def test_a_metre_the_model_does_not_know(desk: Desk, running: DaemonProcess, num
     desk.project.tempo = [{"time": 0.0, "bpm": 100.0, "num": num, "den": den, "linear": False}]
     desk.run(REPAINT)
     finish(desk, 2, item)
-    import json
-
     wish = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["conditioning"]
     assert wish["time_signature"] == "" and wish["bpm"] == pytest.approx(100.0)
 
@@ -466,8 +455,6 @@ def test_a_tempo_ramp_is_averaged(desk: Desk, running: DaemonProcess) -> None:
     ]
     desk.run(REPAINT)
     finish(desk, 2, item)
-    import json
-
     wish = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["conditioning"]
     assert wish["bpm"] == pytest.approx(113.0)
 

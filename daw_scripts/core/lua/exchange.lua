@@ -8,11 +8,13 @@ local exchange = {}
 exchange.PROTOCOL = 1
 
 local counter = 0
+local state = tostring({}):match("(%x+)$"):sub(-6) -- differs between scripts that run side by side
 
---- A name that no other request has: host, time, a number.
+--- A name that no other request has: host, date, time, milliseconds, this script's mark, a number.
 function exchange.name(host, clock)
   counter = counter + 1
-  return string.format("%s-%s-%03d%03d", host, os.date("%Y%m%d-%H%M%S"), math.floor((clock or 0) * 1000) % 1000, counter % 1000)
+  local milliseconds = math.floor((clock or 0) * 1000) % 1000
+  return string.format("%s-%s-%03d-%s-%d", host, os.date("%Y%m%d-%H%M%S"), milliseconds, state, counter)
 end
 
 --- Hand in a request; true, or nil and why it could not be written (no daemon ever ran here, usually).

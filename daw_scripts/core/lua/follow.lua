@@ -25,8 +25,8 @@ function follow.look(folder, pending, memory, now)
     return { job = job, ended = spool.TERMINAL[job.state] == true }
   end
   if now - known.since > PATIENCE then
-    known.asked = pending.id:sub(-56) .. "-status"
-    exchange.send(folder, known.asked, "job.status", { id = pending.id })
+    known.asked = pending.id:sub(-56) .. "-again"
+    exchange.send(folder, known.asked, "job.result", { id = pending.id })
   end
   return nil
 end

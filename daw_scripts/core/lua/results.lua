@@ -46,6 +46,12 @@ function results.placements(pending, job)
   return list
 end
 
+--- The recipe of a finished job: the request with every choice filled in, ready to be run again.
+function results.recipe(job)
+  local result = present(job.result) or {}
+  return present(result.recipe) or present(job.request) or {}
+end
+
 --- The sentences of a finished job for the user.
 function results.notes(job)
   local result = present(job.result) or {}

@@ -1,0 +1,127 @@
+"""The control surface: Live's ticks drive it, notes and OSC messages start actions, nothing here ever waits."""
+
+import json
+import os
+
+from .jobs import Jobs
+from .link import Link, home_folder
+
+COMMAND_PORT = 9703
+"""UDP port for `/ace/live/run <action> [key value ...]` from controllers, patches and shells."""
+
+NOTE_ON = 0x90
+
+
+def load_data(folder):
+    """The shared tables and the settings that the installer wrote beside this file."""
+    data = {}
+    for name in ("actions", "messages", "settings"):
+        try:
+            with open(os.path.join(folder, f"{name}.json"), encoding="utf-8") as file:
+                data[name] = json.load(file)
+        except OSError:
+            data[name] = {}
+    return {
+        "actions": data["actions"].get("actions", []),
+        "messages": {**data["messages"].get("messages", {}), **OWN_MESSAGES},
+        "settings": data["settings"],
+    }
+
+
+OWN_MESSAGES = {
+    "warped": "The clip is warped to another tempo or loops inside the selection. Consolidate or freeze and flatten it first.",
+    "mix": "Live gives scripts no render of the mix. Resample it to a track and use that track, or use the Max device.",
+}
+
+
+class Surface:
+    """One instance in Live's list of control surfaces. Live calls the methods by these names."""
+
+    def __init__(self, c_instance):
+        self._c = c_instance
+        data = load_data(os.path.dirname(os.path.abspath(__file__)))
+        settings = data["settings"]
+        self._midi = settings.get("midi", {})
+        self.link = Link(
+            home_folder(installed=settings.get("home", "")), int(settings.get("command_port", COMMAND_PORT))
+        )
+        self.jobs = Jobs(c_instance.song(), self.link, data, self._tell)
+        c_instance.log_message(f"acestep-bridge listens on UDP port {self.link.port}")
+
+    def _tell(self, text):
+        self._c.show_message(text)
+        self._c.log_message(text)
+
+    def update_display(self):
+        """Live's tick, about ten times a second."""
+        for address, values in self.link.receive():
+            if address == "/ace/live/run" and values:
+                self._command(str(values[0]), values[1:])
+            else:
+                self.jobs.hear(address, values)
+
+    def _command(self, action, rest):
+        if len(rest) % 2:
+            return self._tell(f"{action}: every parameter needs a value")
+        values = dict(zip(map(str, rest[::2]), rest[1::2]))  # noqa: B905 - Live 11 runs Python 3.7
+        for name, value in values.items():
+            if name == "track" and isinstance(value, str):
+                values[name] = [part.strip() for part in value.split(",") if part.strip()]
+        self.jobs.run(action, values)
+
+    def receive_midi(self, message):
+        """A note that the settings name starts its action: ``{"channel": 16, "notes": {"60": "repaint"}}``."""
+        status, note, velocity = (*message, 0, 0, 0)[:3]
+        if status == NOTE_ON | (int(self._midi.get("channel", 16)) - 1) and velocity > 0:
+            action = self._midi.get("notes", {}).get(str(note))
+            if action:
+                self.jobs.run(action)
+
+    def build_midi_map(self, handle):
+        """Ask Live for the notes of the settings."""
+        notes = self._midi.get("notes", {})
+        if not notes:
+            return
+        import Live  # only inside Live
+
+        for note in notes:
+            channel = int(self._midi.get("channel", 16)) - 1
+            Live.MidiMap.forward_midi_note(self._c.handle(), handle, channel, int(note))
+
+    def disconnect(self):
+        """Live closes or another surface was chosen."""
+        self.link.close()
+
+    def refresh_state(self):
+        """Nothing to light up."""
+
+    def suggest_input_port(self):
+        """No device of its own."""
+        return ""
+
+    def suggest_output_port(self):
+        """No device of its own."""
+        return ""
+
+    def can_lock_to_devices(self):
+        """It controls the set, not a device."""
+        return False
+
+    def suggest_map_mode(self, cc_no, channel):
+        """No mapping wishes."""
+        return -1
+
+    def suggest_needs_takeover(self, cc_no, channel):
+        """No mapping wishes."""
+        return False
+
+    def supports_pad_translation(self):
+        """No pads of its own."""
+        return False
+
+    def connect_script_instances(self, instances):
+        """It talks to no other surface."""
+
+    def instance_identifier(self):
+        """Live's own number of this instance."""
+        return self._c.instance_identifier()
