@@ -1,0 +1,105 @@
+"""A plug-in of a third party: installed, found, offered and run, with nothing else edited; a broken one only reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from acestep.api import Registry, frames
+from acestep.testing.process import Process
+
+PLUGIN = Path(__file__).parents[1] / "thirdparty_plugin"
+ASK = """
+import json
+from acestep.api import Registry, describe
+registry = Registry.load()
+report = next(plugin for plugin in registry.plugins if plugin.name == "tidal")
+print(json.dumps({
+    "state": report.state.value, "origin": report.origin, "version": report.version, "offers": report.offers,
+    "operation": registry.operation("wash").summary, "samplers": registry.choices("samplers"),
+    "fields": [info.name for info in describe(registry.operation("wash").schema)],
+}))
+"""
+
+STAGE = """
+from acestep.api import StageType, hookimpl
+class Stage(StageType):
+    name = "{}"
+@hookimpl
+def register_stages(register):
+    register(Stage())
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The plug-in, installed by pip into a folder of its own, offline."""
+    target = tmp_path_factory.mktemp("site")
+    source = shutil.copytree(PLUGIN, tmp_path_factory.mktemp("source") / "plugin")  # building leaves traces
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index",
+               "--disable-pip-version-check", "--target", str(target), str(source)]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    return target
+
+
+@pytest.fixture
+def environment(installed, monkeypatch) -> None:
+    """Child processes find the plug-in."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH", "")])))
+
+
+def test_is_found_and_offered(environment):
+    """Stage type and sampler stand in the registry with origin and version; the stage's fields are those of a form."""
+    asked = subprocess.run([sys.executable, "-c", ASK], check=True, capture_output=True, text=True)
+    found = json.loads(asked.stdout)
+    assert (found["state"], found["origin"], found["version"]) == ("enabled", "acestep-bridge-tidal", "0.3.1")
+    assert {"stages:wash", "operations:wash", "samplers:midpoint"} == set(found["offers"])
+    assert "midpoint" in found["samplers"] and "depth" in found["fields"]
+
+
+def test_both_run_in_a_worker(environment, tmp_path):
+    """The new stage runs with the new sampler, sample-exactly like any other."""
+    source = tmp_path / "song.wav"
+    soundfile.write(source, np.random.default_rng(0).uniform(-0.5, 0.5, (30_000, 2)), 44_100)
+    request = {
+        "stages": [{"type": "wash", "depth": 0.7, "sampler": "midpoint", "steps": 3, "seed": 1}],
+        "source": {"path": str(source), "start": 5_000, "length": 4_000},
+        "output": {"returns": ["patch"], "crossfade": 0.0},
+    }
+    worker = Process(tmp_path, backend="torch", model="tiny")
+    worker.receive()
+    worker.send(frames.Run(job="a", operation="wash", request=request, staging=str(tmp_path / "s")))
+    *ticks, done = worker.until(frames.Done, frames.Failed)
+    worker.process.kill()
+    worker.process.communicate()
+    assert isinstance(done, frames.Done), done.error
+    assert done.result["files"][0]["length"] == 4_000
+    assert done.result["stages"][0]["settings"]["sampler"] == "midpoint"
+    assert sum(tick.stage == "wash" for tick in ticks) == 2 * 2  # two of three steps lie below depth, two calls each
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import nowhere_at_all", "nowhere_at_all"),
+        ("1/0", "ZeroDivisionError"),
+        (STAGE.format("status"), "status"),
+        (STAGE.format("repaint"), "repaint"),
+    ],
+    ids=["import", "exception", "reserved", "clash"],
+)
+def test_broken_plugin_is_reported(tmp_path, code, reason):
+    """Whatever is wrong with one plug-in stands in its report; everything else is there."""
+    (tmp_path / "bad.py").write_text(code)
+    registry = Registry.load(folder=tmp_path)
+    report = next(plugin for plugin in registry.plugins if plugin.name == "bad")
+    assert report.state.value == "load_error" and reason in report.reason
+    assert "repaint" in registry.operations and registry.stage("repaint").summary
