@@ -1,0 +1,68 @@
+"""The demo, as a person runs it: a process that starts a daemon, a second one that speaks only OSC, files, checks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from bridge.demo import run_demo
+from bridge.demo.report import UNTRAINED, table_of_times, untrained
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """One run of the whole demo on the embedded model."""
+    out = tmp_path_factory.mktemp("demo")
+    line = [sys.executable, "-m", "bridge.cli"]
+    done = subprocess.run(
+        [*line, "demo", "--out", str(out)], capture_output=True, text=True, cwd=ROOT, check=False, encoding="utf-8"
+    )
+    return out, done
+
+
+def test_every_check_holds(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """Exit code 0, and the report says of each check that it held."""
+    out, done = demo
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert [check for check in report["checks"] if not check["held"]] == []
+    assert len(report["checks"]) >= 12
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_leaves_audio_a_picture_and_a_table(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """Everything that a person looks at or listens to is there and can be read."""
+    out, done = demo
+    for name in ("repaint-whole.flac", "repaint-patch.wav", "drums-stem.wav", "drums-residual.wav", "part-part.wav"):
+        assert soundfile.info(out / name).samplerate == 48_000
+    assert (out / "demo.png").read_bytes().startswith(b"\x89PNG")
+    table = (out / "times.md").read_text("utf-8")
+    assert table.startswith("| job |") and table.splitlines()[2] in done.stdout
+
+
+def test_the_picture_of_sound_is_honest(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """If the model that rendered says that it is untrained, the demo says that what is heard is noise; else it does not."""
+    out, done = demo
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert any(model["default"] for model in report["models"])
+    assert (UNTRAINED in done.stdout) == untrained(report)
+
+
+def test_a_daemon_that_returns_the_wrong_audio_is_found_out(tmp_path: Path) -> None:
+    """The checks are real: against the fake backend, whose files are tones, the demo fails."""
+    assert run_demo(tmp_path, settings={"backend": "fake"}) == 1
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    failed = {check["rule"] for check in report["checks"] if not check["held"]}
+    assert "stem and residual add up to the mix" in failed
+
+
+def test_the_table_survives_a_refused_job() -> None:
+    """A job that never began has empty cells, not an error."""
+    job = {"title": "x", "operation": "y", "state": "rejected", "files": [], "seconds": 0.01, "notes": [], "events": 0}
+    assert "| x | y | rejected |  |  | 0.01 s |  |  |" in table_of_times({"jobs": [job], "models": []})
