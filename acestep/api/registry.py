@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import pluggy
@@ -29,7 +29,7 @@ from acestep.api.plan import StageType
 from acestep.api.planning import PlannerSpec
 from acestep.api.request import CHAIN_FIELDS, RUNTIME_CHOICES, Conditioning, Output, SelectionFields
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec
-from acestep.api.schema import Request, merge_schemas
+from acestep.api.schema import Request, merge_schemas, param
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 RESERVED = frozenset(
     "auto none all render job jobs op status version describe notify sync synced dump error hello ping cancel result "
-    "results serve stop models plugins doctor demo config help upload download queue metrics health slot capture tempo performance midi "
+    "results serve stop models plugins doctor demo config help upload download queue metrics health "
+    "slot capture tempo performance midi "
     "install-scripts".split()
 )
 """Words the bridge's own addresses, methods and commands use; no plug-in may take one as an operation."""
@@ -68,12 +69,20 @@ class PluginReport(msgspec.Struct, frozen=True, kw_only=True):
 class RenderRequest(Request):
     """Request of the operation ``render``: a chain of stages in its nested form."""
 
-    stages: list[dict[str, Any]]
-    conditioning: dict[str, Any] = {}
-    source: dict[str, Any] | None = None
-    output: dict[str, Any] = {}
-    format: str = "acestep-bridge/render"
-    version: int = 1
+    stages: Annotated[
+        list[dict[str, Any]],
+        param(
+            "The chain: each a map of `type` and that stage's parameters.", example=[{"type": "generate", "steps": 8}]
+        ),
+    ]
+    conditioning: Annotated[
+        dict[str, Any],
+        param("Caption, lyrics, tempo ... that all stages share.", example={"caption": "warm lofi house"}),
+    ] = {}
+    source: Annotated[dict[str, Any], param("Audio to work on: path, start, length ...")] | None = None
+    output: Annotated[dict[str, Any], param("What to return, and in which form.")] = {}
+    format: Annotated[str, param("Format name of a stored request.", group="internal")] = "acestep-bridge/render"
+    version: Annotated[int, param("Version of that format.", unit="level", group="internal")] = 1
 
 
 class Registry:

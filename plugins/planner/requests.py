@@ -193,6 +193,15 @@ class ScoreRequest(merge_schemas("ScoreFields", [WishFields, AudioFields, CodesF
 class TimingRequest(merge_schemas("TimingFields", [WishFields, AudioFields, ModelField])):  # type: ignore[misc]
     """Sung audio and its lyrics."""
 
+    lyrics: Annotated[
+        str,
+        param(
+            "The lyrics that are sung, with [Verse]-style tags.",
+            max_length=limits.MAX_LYRICS,
+            group="lyrics",
+            example="[Verse] Streetlights hum along",
+        ),
+    ] = ""
     seed: Annotated[int, param("Seed of the probe's noise.", ge=0, le=limits.MAX_SEED, group="sampling")] = 42
 
     def __post_init__(self) -> None:

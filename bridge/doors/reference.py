@@ -1,0 +1,281 @@
+"""The reference pages of the doors, written from the table and the registry: ``python -m bridge.doors.reference [FOLDER]``.
+
+Without a folder it writes docs/reference of the checkout. A test compares the pages with what this module makes.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import ERRORS
+from acestep.api.hooks import ENTRY_POINT_GROUP
+from acestep.api.operation import Operation
+from acestep.api.registry import Registry
+from acestep.api.schema import FieldInfo, describe
+from bridge.doors import limits
+from bridge.doors.http.oscquery import ANSWERS
+from bridge.doors.table import OPERATION_ADDRESS, VERBS, Verb, operation_example, unit
+
+DISTRIBUTION = "acestep-bridge"
+
+NOTE = "*This page is made by `python -m bridge.doors.reference`; change the table or the schema, not the page.*"
+
+
+def built_in() -> Registry:
+    """A registry with the plug-ins of this distribution alone, so that the pages do not depend on what else is installed."""
+    registry = Registry()
+    for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        if point.dist is not None and point.dist.name == DISTRIBUTION:
+            registry.add_plugin(point.load(), point.name)
+    return registry
+
+
+def pages(registry: Registry) -> dict[str, str]:
+    """File name -> text."""
+    operations = sorted(registry.visible().values(), key=lambda operation: operation.name)
+    return {
+        "osc.md": _osc(operations),
+        "rpc.md": _rpc(operations),
+        "http.md": _http(),
+        "operations.md": _operations(operations),
+        "errors.md": _errors(),
+    }
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([f"# {title}", NOTE, *(part.strip("\n") for part in parts)]) + "\n"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _code(value: Any) -> str:
+    return f"`{value}`" if value not in ("", None) else ""
+
+
+def _json(value: Any) -> str:
+    return json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+
+
+def parameters(fields: Iterable[FieldInfo]) -> str:
+    """A table of fields: name, type, unit, default, range, example, meaning."""
+    rows = [
+        [
+            _code(info.name),
+            info.type,
+            unit(info),
+            "required" if info.required else _code(_json(info.default)),
+            _range(info),
+            "" if info.example is None else _code(_json(info.example)),
+            info.summary,
+        ]
+        for info in fields
+    ]
+    return _table(["name", "type", "unit", "default", "range", "example", "meaning"], rows)
+
+
+def _range(info: FieldInfo) -> str:
+    if info.choices:
+        return ", ".join(f"`{choice}`" for choice in info.choices)
+    if info.choices_from:
+        return f"one of the {info.choices_from}"
+    if info.min is not None or info.max is not None:
+        low, high = ("" if bound is None else f"{bound:g}" for bound in (info.min, info.max))
+        return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
+    return f"at most {info.max_length} characters" if info.max_length else ""
+
+
+def osc_example(verb: Verb) -> str:
+    """One message that uses the verb."""
+    words = [verb.example[name] for name in verb.positional if name in verb.example]
+    return " ".join([verb.osc, *(_word(word) for word in words)])
+
+
+def operation_message(operation: Operation) -> str:
+    """One message that submits the operation."""
+    pairs = [f"{name} {_word(value)}" for name, value in operation_example(operation).items()]
+    return " ".join([OPERATION_ADDRESS + operation.name, "take-1", *pairs])
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
+        return '"' + ",".join(map(str, value)) + '"'
+    return '"' + (value if isinstance(value, str) else _json(value)) + '"'
+
+
+def _osc(operations: list[Operation]) -> str:
+    verbs = [verb for verb in VERBS.values() if verb.osc]
+    parts = [
+        "Default port 9700, UDP and TCP (length prefix or SLIP, told by the first byte). A first read is [OSC](../osc.md).",
+        "## Operations",
+        f"`{OPERATION_ADDRESS}<operation> [id] key value key value ...` submits a job; with an odd number of arguments the first "
+        f"is the id. `{OPERATION_ADDRESS}<operation>/<param> value` fills a draft that `{OPERATION_ADDRESS}<operation> [count]` "
+        "submits; the count is the number of parameters set. Besides its own [parameters](operations.md) every operation takes "
+        "`id` and `priority` (-10 to 10).",
+        _table(
+            ["address", "meaning", "example"],
+            [[_code(OPERATION_ADDRESS + o.name), o.summary, _code(operation_message(o))] for o in operations],
+        ),
+        "Numbers may come as int or float; switches as 0 and 1 or T and F; lists as arrays, or as text with commas; maps as "
+        "JSON text.",
+        "## Everything else",
+    ]
+    for verb in verbs:
+        parts += [f"### {verb.osc}", verb.summary, f"Example: `{osc_example(verb)}`"]
+        if verb.positional:
+            fields = {info.name: info for info in verb.parameters}
+            parts.append(parameters(fields[name] for name in verb.positional))
+        parts.append(f"Answer: {_osc_answer(verb)}")
+        if verb.local:
+            parts.append("Only from this machine.")
+    parts += [
+        "## What the daemon sends",
+        "To the sender's address and port, or to the port it registered. Datagrams stay under "
+        f"{limits.OSC_OUT} bytes; a text that is too long is shortened, a path never.",
+        _table(
+            ["address", "types", "meaning"],
+            [[_code(address), _code(tags), text] for address, (tags, text) in ANSWERS.items()],
+        ),
+        "## Limits",
+        _table(["what", "number"], _OSC_LIMITS),
+    ]
+    return _page("OSC addresses", *parts)
+
+
+def _osc_answer(verb: Verb) -> str:
+    if verb.name.endswith(".list"):
+        return f"`{verb.osc} index count {' '.join(verb.columns)}` for each row. {verb.answer}"
+    if verb.columns:
+        return f"`{verb.osc} {' '.join(verb.columns)}`. {verb.answer}"
+    return verb.answer
+
+
+_OSC_LIMITS = [
+    ["bytes of a datagram in", limits.OSC_UDP_IN],
+    ["bytes of a TCP packet in", limits.OSC_TCP_IN],
+    ["elements of a packet", limits.OSC_ELEMENTS],
+    ["depth of bundles", limits.OSC_DEPTH],
+    ["seconds a bundle may be dated ahead", f"{limits.OSC_SCHEDULE_SECONDS:g}"],
+    ["seconds of a lease unless another is asked for", f"{limits.OSC_LEASE_SECONDS:g}"],
+    ["registered listeners", limits.OSC_LISTENERS],
+    ["open drafts of a sender", limits.DRAFT_OPERATIONS],
+    ["seconds to finish a TCP frame", f"{limits.FRAME_SECONDS:g}"],
+]
+
+
+def _rpc(operations: list[Operation]) -> str:
+    parts = [
+        "MessagePack-RPC: request `[0, id, method, [params]]`, response `[1, id, error, result]`, notification "
+        "`[2, method, [params]]`, params being one map, also bare. Default port 9701 on loopback, and a Unix socket; the connection file says where.",
+        "Events come as notifications `event {job, seq, kind, data, time}`; before the daemon closes a connection it sends "
+        "`closing {reason, message}`. An error is a map `{code, message, retryable, field, limits}` with a [code](errors.md).",
+        "The spool door takes the same methods, except those marked as RPC only.",
+        "## Operations",
+        "`op.<operation>` submits a job, the parameters being the map itself, with `id` and `priority` beside them.",
+        _table(
+            ["method", "meaning", "example"],
+            [[_code("op." + o.name), o.summary, _code(_json(operation_example(o)))] for o in operations],
+        ),
+        "## Methods",
+    ]
+    for verb in VERBS.values():
+        if "rpc" not in verb.doors:
+            continue
+        only = "" if "spool" in verb.doors else " RPC only."
+        parts += [f"### {verb.name}", verb.summary + only, f"Example: `{_json([0, 1, verb.name, [verb.example]])}`"]
+        if verb.parameters:
+            parts.append(parameters(verb.parameters))
+        parts.append(f"Answer: {verb.answer}")
+    parts += ["## Limits", _table(["what", "number"], _RPC_LIMITS)]
+    return _page("MessagePack-RPC methods", *parts)
+
+
+_RPC_LIMITS = [
+    ["bytes of a message", limits.RPC_MESSAGE],
+    ["depth of containers", limits.RPC_DEPTH],
+    ["entries of an array or map", limits.RPC_LENGTH],
+    ["bytes of a chunk", limits.CHUNK],
+    ["requests under way on a connection", limits.RPC_IN_FLIGHT],
+    ["messages that may wait for a client", limits.RPC_QUEUE_MESSAGES],
+    ["bytes that may wait for a client", limits.RPC_QUEUE_BYTES],
+    ["seconds between heartbeats", f"{limits.HEARTBEAT_SECONDS:g}"],
+    ["wrong tokens that close a connection", limits.RPC_BAD_TOKENS],
+    ["connections", limits.CONNECTIONS],
+]
+
+_PATHS = [
+    [
+        "/health",
+        "State and version as JSON; status 503 when the worker was given up.",
+        "curl http://127.0.0.1:9702/health",
+    ],
+    ["/metrics", "Numbers in the text format of Prometheus.", "curl http://127.0.0.1:9702/metrics"],
+    ["/?HOST_INFO", "OSCQuery: name, OSC host and port, what is offered.", "curl 'http://127.0.0.1:9702/?HOST_INFO'"],
+    ["/", "OSCQuery: the tree of all addresses.", "curl http://127.0.0.1:9702/"],
+    [
+        "/ace/...",
+        "OSCQuery: one address, or one attribute of it.",
+        "curl 'http://127.0.0.1:9702/ace/op/repaint/bpm?RANGE'",
+    ],
+]
+
+
+def _http() -> str:
+    return _page(
+        "HTTP",
+        "Default port 9702 on loopback. Only GET and HEAD, and nothing changes by them. The Host header must name this machine's "
+        "loopback; pages of other sites are refused by Sec-Fetch-Site and Origin. Off loopback every request needs "
+        "`Authorization: Bearer TOKEN`.",
+        _table(["path", "answer", "example"], [[_code(path), text, _code(example)] for path, text, example in _PATHS]),
+        "## OSCQuery",
+        "Attributes: FULL_PATH, CONTENTS, TYPE, ACCESS, VALUE, RANGE, DESCRIPTION, UNIT, TAGS, EXTENDED_TYPE. An attribute that "
+        "does not apply is answered with 204, an unknown one with 400, an unknown address with 404. VALUE of a parameter is its "
+        "default.",
+    )
+
+
+def _operations(operations: list[Operation]) -> str:
+    parts = ["What every door offers as jobs. `id` and `priority` may stand beside the parameters."]
+    for operation in operations:
+        parts += [f"## {operation.name}", operation.summary, f"Example: `{_json(operation_example(operation))}`"]
+        parts.append(parameters(describe(operation.schema)))
+    return _page("Operations", *parts)
+
+
+def _errors() -> str:
+    rows = [
+        [_code(code), "yes" if kind.retryable else "no", (kind.__doc__ or "").strip()]
+        for code, kind in sorted(ERRORS.items())
+    ]
+    return _page("Error codes", _table(["code", "may succeed unchanged later", "meaning"], rows))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the pages."""
+    folder = Path(arguments[0]) if arguments else Path(__file__).resolve().parents[2] / "docs" / "reference"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages(built_in()).items():
+        (folder / name).write_text(text, encoding="utf-8")
+        print(folder / name)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
