@@ -183,7 +183,8 @@ _OSC_LIMITS = [
 def _rpc(operations: list[Operation]) -> str:
     parts = [
         "MessagePack-RPC: request `[0, id, method, [params]]`, response `[1, id, error, result]`, notification "
-        "`[2, method, [params]]`, params being one map, also bare. Default port 9701 on loopback, and a Unix socket; the connection file says where.",
+        "`[2, method, [params]]`, params being one map, also bare. Default port 9701 on "
+        "loopback, and a Unix socket; the connection file says where.",
         "Events come as notifications `event {job, seq, kind, data, time}`; before the daemon closes a connection it sends "
         "`closing {reason, message}`. An error is a map `{code, message, retryable, field, limits}` with a [code](errors.md).",
         "The spool door takes the same methods, except those marked as RPC only.",
