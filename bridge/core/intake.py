@@ -72,7 +72,7 @@ class Machine:
 
 def check(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
     """Check a request of any operation. Blocks on the disk; call it in a thread. Raises `AceError` that names the field."""
-    if operation.stage or operation.schema is RenderRequest:
+    if operation.stage or operation.preset or operation.schema is RenderRequest:
         return _check_render(registry, operation, params, machine)
     typed = convert(params, operation.schema)
     changes = _check_paths(typed, machine.roots)

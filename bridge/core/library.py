@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import filecmp
 import json
 import logging
 import os
@@ -188,11 +189,14 @@ def _copy(source: Path, folder: Path) -> Path:
     target = folder / source.name
     count = 2
     while target.exists():
+        if filecmp.cmp(source, target, shallow=False):
+            return target  # copied before a crash
         target = folder / f"{source.stem}-{count}{source.suffix}"
         count += 1
     draft = folder / f".{target.name}.part"
     try:
-        with source.open("rb") as reading, draft.open("wb") as writing:
+        draft.unlink(missing_ok=True)
+        with source.open("rb") as reading, draft.open("xb") as writing:
             shutil.copyfileobj(reading, writing, 1 << 20)
             writing.flush()
             os.fsync(writing.fileno())
