@@ -26,6 +26,7 @@ from acestep.api.errors import (
 )
 from acestep.api.operation import Operation
 from acestep.api.plan import Fill, Length, Plan, SourceFacts
+from acestep.api.preset import fill_preset
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import (
     CHAIN_FIELDS,
@@ -112,6 +113,8 @@ class _Draft(msgspec.Struct, kw_only=True):
 def _parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> _Draft:
     if operation.stage:
         return _parse_flat(registry, operation, request)
+    if operation.preset is not None:
+        return _parse_preset(registry, operation, request)
     if operation.schema is not RenderRequest:
         raise BadRequest(f"{operation.name} is not a render", field="operation")
     return _parse_chain(registry, convert(request, RenderRequest))
@@ -132,6 +135,19 @@ def _parse_flat(registry: Registry, operation: Operation, request: dict[str, Any
         source=None,
         selection=selection,
     )
+
+
+def _parse_preset(registry: Registry, operation: Operation, request: dict[str, Any]) -> _Draft:
+    preset = operation.preset
+    assert preset is not None
+    flat = msgspec.structs.asdict(convert(request, operation.schema))
+    try:
+        draft = _parse_chain(registry, RenderRequest(**fill_preset(preset, request, flat)))
+    except UnknownName as failure:
+        raise BadPreset(f"the preset {preset.name} does not fit: {failure.message}", field=failure.field) from failure
+    if preset.source:
+        draft.selection = _pick(SelectionFields, flat)
+    return draft
 
 
 def _pick(schema: type[Any], flat: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from acestep.api.preset import Preset, preset_schema
 from acestep.api.result import Result
 
 
@@ -29,5 +30,13 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     feature: str = ""
     stage: str = ""
     """Name of the stage type that a one-stage render runs; empty for everything else."""
+    preset: Preset | None = None
+    """The chain of stages that it runs; None for everything else."""
     guide: dict[str, Any] = {}
     """Help for whoever fills in the request: tags, names, examples. Published with the operation, never checked."""
+
+
+def preset_operation(preset: Preset) -> Operation:
+    """The operation that a preset becomes."""
+    summary = preset.summary or preset.title or f"Run the preset {preset.name}."
+    return Operation(name=preset.name, summary=summary, schema=preset_schema(preset), group="preset", preset=preset)

@@ -24,12 +24,14 @@ from acestep.api.errors import (
     UnknownName,
     UnknownOperation,
 )
-from acestep.api.operation import Operation
+from acestep.api.operation import Operation, preset_operation
 from acestep.api.plan import StageType
 from acestep.api.planning import PlannerSpec
+from acestep.api.preset import SUFFIX as PRESET_SUFFIX
+from acestep.api.preset import Preset, read_preset
 from acestep.api.request import CHAIN_FIELDS, RUNTIME_CHOICES, Conditioning, Output, SelectionFields
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec
-from acestep.api.schema import Request, merge_schemas, param
+from acestep.api.schema import Request, convert, merge_schemas, param
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +120,8 @@ class Registry:
         refused = frozenset(disabled)
         for candidate in _candidates(folder, entry_points):
             registry._load_candidate(candidate, refused)
+        for path in sorted(folder.glob(f"*{PRESET_SUFFIX}")) if folder is not None else ():
+            registry._load_preset(path, refused)
         return registry
 
     def _load_candidate(self, candidate: _Candidate, disabled: frozenset[str]) -> None:
@@ -133,6 +137,28 @@ class Registry:
             self._report_failure(facts, f"{type(failure).__name__}: {failure}")
         else:
             self.plugins.append(PluginReport(**facts, state=PluginState.ENABLED, offers=offers))
+
+    def _load_preset(self, path: Path, disabled: frozenset[str]) -> None:
+        """A user's preset file; loaded last, so that every stage type it may name is there."""
+        name = path.name.removesuffix(PRESET_SUFFIX)
+        facts = {"name": name, "origin": str(path), "version": ""}
+        if name in disabled:
+            self.plugins.append(PluginReport(**facts, state=PluginState.DISABLED, reason="disabled in the settings"))
+            return
+        try:
+            preset = read_preset(path)
+            self.check_stages(preset)
+            draft = _Draft(self, name)
+            draft.add_operation(preset_operation(preset))
+            self.plugins.append(PluginReport(**facts, state=PluginState.ENABLED, offers=draft.commit()))
+        except AceError as failure:
+            self._report_failure(facts, failure.message)
+
+    def check_stages(self, preset: Preset) -> None:
+        """Raise the error of the first stage of a preset that is unknown or has wrong parameters."""
+        for stage in preset.stages:
+            fields = dict(stage)
+            convert(fields, self.stage(str(fields.pop("type"))).Params)
 
     def _report_failure(self, facts: dict[str, str], reason: str) -> None:
         log.warning("plug-in %s did not load: %s", facts["name"], reason)

@@ -178,3 +178,10 @@ def test_own_caption_of_a_stage(studio):
         for back, found in ((2, one), (1, two), (0, three))
     ]
     assert np.array_equal(sounds[0], sounds[1]) and not np.array_equal(sounds[1], sounds[2])
+
+
+def test_a_preset_runs(studio):
+    """A preset's chain on the models that are here."""
+    result, folder = studio.run("base-to-turbo-refine", models=["tiny", "tiny"], length=9_001, rate=44_100)
+    assert [report.type for report in result.stages] == ["generate", "refine"]
+    assert soundfile.info(folder / result.files[0].name).frames == 9_001

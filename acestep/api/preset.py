@@ -1,0 +1,109 @@
+"""Presets: chains of stages as files. A preset is data, and becomes an operation of its own name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from acestep.api import limits
+from acestep.api.errors import BadPreset
+from acestep.api.request import Conditioning, Output, SelectionFields
+from acestep.api.schema import Request, merge_schemas, param
+
+FORMAT = "acestep-bridge/preset"
+VERSION = 1
+SUFFIX = ".preset.json"
+MAX_BYTES = 256 * 1024
+"""A preset is a page of text."""
+
+
+class Preset(Request, kw_only=True):
+    """A chain of stages with everything that is fixed in it; the rest comes from whoever runs it."""
+
+    name: Annotated[str, param("Name of the operation.", max_length=40)]
+    title: Annotated[str, param("Name for people.", max_length=80)] = ""
+    summary: Annotated[str, param("What it does, in a sentence.", max_length=200)] = ""
+    source: Annotated[bool, param("Whether it works on audio.")] = False
+    stages: Annotated[list[dict[str, Any]], param("The stages: type and parameters.")]
+    conditioning: Annotated[
+        dict[str, Any], param("Caption, tempo ... that hold unless the request says otherwise.")
+    ] = {}
+    output: Annotated[dict[str, Any], param("Output wishes that hold unless the request says otherwise.")] = {}
+    format: Annotated[str, param("Format name of the file.")] = FORMAT
+    version: Annotated[int, param("Version of that format.", unit="level")] = VERSION
+
+
+class PresetFields(Request):
+    """What every preset takes besides conditioning, source and output."""
+
+    seed: Annotated[
+        int, param("Seed of the first result; -1: random.", ge=-1, le=limits.MAX_SEED, group="sampling")
+    ] = -1
+    models: Annotated[
+        list[str], param("Checkpoints in the order of the stages, instead of the preset's own.", group="model")
+    ] = []
+
+
+def read_preset(path: Path) -> Preset:
+    """A preset from its file. Raises `BadPreset` that says what is wrong with it."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadPreset(f"{path.name} is too large for a preset", limits={"max": MAX_BYTES})
+        preset = msgspec.json.decode(path.read_bytes(), type=Preset)
+    except (OSError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as failure:
+        raise BadPreset(f"{path.name} is no preset: {failure}") from None
+    return check_preset(preset)
+
+
+def check_preset(preset: Preset) -> Preset:
+    """The preset, if its chain is one. Raises `BadPreset` for no stages, too many, or one that names itself or a later one."""
+    if preset.format != FORMAT or preset.version > VERSION:
+        raise BadPreset(f"{preset.name} is of the format {preset.format} {preset.version}", field="format")
+    if not 1 <= len(preset.stages) <= limits.MAX_STAGES:
+        raise BadPreset(
+            f"{preset.name} has {len(preset.stages)} stages", field="stages", limits={"max": limits.MAX_STAGES}
+        )
+    for index, stage in enumerate(preset.stages):
+        if not isinstance(stage.get("type"), str):
+            raise BadPreset(f"stage {index} of {preset.name} has no type", field=f"stages[{index}].type")
+        before = stage.get("input")
+        if before is not None and (not isinstance(before, int) or not 0 <= before < index):
+            raise BadPreset(
+                f"stage {index} of {preset.name} names stage {before}, which is not before it",
+                field=f"stages[{index}].input",
+            )
+    return preset
+
+
+def preset_schema(preset: Preset) -> type[Request]:
+    """The flat request of a preset's operation."""
+    parts: list[type[msgspec.Struct]] = [PresetFields, Conditioning, Output]
+    if preset.source:
+        parts.insert(0, SelectionFields)
+    title = "".join(word.title() for word in preset.name.replace("_", "-").split("-"))
+    return merge_schemas(f"{title}Request", parts)
+
+
+def fill_preset(preset: Preset, given: dict[str, Any], typed: dict[str, Any]) -> dict[str, Any]:
+    """The nested render request of a preset: its own values under those that the request ``given`` names.
+
+    ``typed`` is the checked flat request with all defaults. Raises `BadPreset` for more models than stages.
+    """
+    models = typed["models"]
+    if len(models) > len(preset.stages):
+        raise BadPreset(f"{preset.name} has {len(preset.stages)} stages", field="models")
+    stages = []
+    for index, stage in enumerate(preset.stages):
+        chosen = {"model": models[index]} if index < len(models) and models[index] else {}
+        stages.append({"seed": typed["seed"], **stage, **chosen})
+    return {
+        "stages": stages,
+        "conditioning": {**preset.conditioning, **_given(Conditioning, given)},
+        "output": {**preset.output, **_given(Output, given)},
+    }
+
+
+def _given(schema: type[msgspec.Struct], given: dict[str, Any]) -> dict[str, Any]:
+    return {name: given[name] for name in schema.__struct_fields__ if name in given}
