@@ -11,7 +11,7 @@ import msgspec
 
 from acestep import __version__
 from acestep.api.errors import NotFound, OutputUnwritable, UnknownName
-from bridge.hosts import ardour, reaper
+from bridge.hosts import ableton, ardour, reaper
 from bridge.hosts.bundle import shared_data
 from bridge.launch import SAFE_PATH
 from bridge.paths import Paths
@@ -91,5 +91,29 @@ def _reaper(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Buil
     return files, steps
 
 
-HOSTS: dict[str, Callable[[Path, Mapping[str, Any], Path | None], Built]] = {"ardour": _ardour, "reaper": _reaper}
+def _ableton(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Built:
+    libraries = [target] if target is not None else ableton.user_libraries()
+    if not libraries:
+        raise NotFound("Live's User Library is not in its usual place; name its folder", field="target")
+    files: dict[Path, str | bytes] = {}
+    for library in libraries:
+        surfaces, effects = (
+            library / "Remote Scripts",
+            library / "Presets" / "Audio Effects" / "Max Audio Effect" / "acestep-bridge",
+        )
+        files.update({surfaces / name: text for name, text in ableton.remote_script(scripts, data).items()})
+        files.update({effects / name: content for name, content in ableton.device(scripts, data).items()})
+    steps = (
+        "Restart Live.",
+        "Without Max: Settings > Link, Tempo & MIDI > Control Surface: choose AceStepBridge.",
+        "With Max for Live: drag 'AceStep Bridge' from the User Library onto an audio track.",
+    )
+    return files, steps
+
+
+HOSTS: dict[str, Callable[[Path, Mapping[str, Any], Path | None], Built]] = {
+    "ableton": _ableton,
+    "ardour": _ardour,
+    "reaper": _reaper,
+}
 """Host -> how its files are made."""

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+import uuid
 
 from . import live
 from .acestep_core import requests, results
@@ -23,6 +24,7 @@ class Jobs:
         self.pending = {}
         self.last = {}
         self._count = 0
+        self._mark = uuid.uuid4().hex[:6]  # tells this set's jobs from those of any other
 
     def say(self, **facts):
         """Tell the user a sentence from the shared list."""
@@ -94,7 +96,7 @@ class Jobs:
 
     def _name(self):
         self._count += 1
-        return f"live-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid() % 10_000}-{self._count}"
+        return f"live-{time.strftime('%Y%m%d-%H%M%S')}-{self._mark}-{self._count}"
 
     def cancel_newest(self):
         """Cancel the job that was submitted last."""

@@ -45,7 +45,7 @@ def clip_at(track, start, end):
 
 
 def file_region(song, clip, start, end):
-    """A stretch of the arrangement inside the clip's file: ``{path, rate, start, end, origin_beat, first, last}`` in the file's samples.
+    """A stretch of the arrangement inside the clip's file: ``{path, rate, start, end}`` in samples, ``{first, last}`` in beats.
 
     Raises `Refused` where the file does not run straight under the stretch (other tempo, warped, looped).
     """
@@ -87,7 +87,10 @@ def new_track(song, after, name):
 
 
 def place(song, track, path, beat, name, lane):
-    """A file as a clip at a beat: in a take lane of the track (Live 12.2) when wished, else on the track. The clip, or None before 12.0.5."""
+    """A file as a clip at a beat: in a take lane of the track (Live 12.2) when wished, else on the track.
+
+    The clip, or None in a Live before 12.0.5.
+    """
     target = track
     if lane and hasattr(track, "create_take_lane"):
         target = track.create_take_lane()

@@ -23,15 +23,9 @@ def load_data(folder):
             data[name] = {}
     return {
         "actions": data["actions"].get("actions", []),
-        "messages": {**data["messages"].get("messages", {}), **OWN_MESSAGES},
+        "messages": data["messages"].get("messages", {}),
         "settings": data["settings"],
     }
-
-
-OWN_MESSAGES = {
-    "warped": "The clip is warped to another tempo or loops inside the selection. Consolidate or freeze and flatten it first.",
-    "mix": "Live gives scripts no render of the mix. Resample it to a track and use that track, or use the Max device.",
-}
 
 
 class Surface:

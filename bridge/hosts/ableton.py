@@ -1,0 +1,51 @@
+"""Ableton Live: the Remote Script (every edition) and the Max for Live device (Suite, or Standard with Max for Live)."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bridge.hosts import amxd
+
+SURFACE = "AceStepBridge"
+
+
+def user_libraries(environment: Mapping[str, str] = os.environ, system: str = sys.platform) -> list[Path]:
+    """Live's User Library, where this user has one in its usual place."""
+    home = Path(environment.get("USERPROFILE" if system == "win32" else "HOME") or Path.home())
+    base = home / "Documents" if system == "win32" else home / "Music"
+    place = base / "Ableton" / "User Library"
+    return [place] if place.is_dir() else []
+
+
+def remote_script(scripts: Path, data: Mapping[str, Any]) -> dict[str, str]:
+    """Path inside ``Remote Scripts`` -> text. Self-contained: Live's Python finds nothing of ours elsewhere."""
+    source = scripts / "ableton" / "remote_script" / SURFACE
+    files = {f"{SURFACE}/{path.name}": path.read_text("utf-8") for path in sorted(source.glob("*.py"))}
+    core = scripts / "core" / "python" / "acestep_core"
+    files |= {f"{SURFACE}/acestep_core/{path.name}": path.read_text("utf-8") for path in sorted(core.glob("*.py"))}
+    for name in ("actions", "messages"):
+        files[f"{SURFACE}/{name}.json"] = (scripts / "core" / f"{name}.json").read_text("utf-8")
+    settings = {"home": data["home"], "command_port": 9703, "midi": {"channel": 16, "notes": {}}}
+    files[f"{SURFACE}/settings.json"] = json.dumps(settings, indent=1, ensure_ascii=False)
+    return files
+
+
+def device(scripts: Path, data: Mapping[str, Any]) -> dict[str, str | bytes]:
+    """Path beside the device -> content: the device itself and the scripts it loads from its own folder."""
+    folder = scripts / "ableton" / "device"
+    files: dict[str, str | bytes] = {path.name: path.read_text("utf-8") for path in sorted(folder.glob("*.js"))}
+    core = scripts / "core" / "javascript"
+    files |= {path.name: path.read_text("utf-8") for path in sorted(core.glob("*.js"))}
+    tables = {
+        name: json.loads((scripts / "core" / f"{name}.json").read_text("utf-8"))[name]
+        for name in ("actions", "messages")
+    }
+    settings = {"home": data["home"], **tables}
+    files["settings.js"] = f'"use strict";\n\nmodule.exports = {json.dumps(settings, ensure_ascii=False, indent=1)};\n'
+    files["AceStep Bridge.amxd"] = amxd.pack(amxd.patcher(tables["actions"]), "audio")
+    return files

@@ -1,0 +1,170 @@
+"""A stand-in for Live's object model in Python, as Remote Scripts see it. It is a fake and says so: nothing here ran inside Live.
+
+Only documented properties and functions exist; assigning anything else fails.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+
+class Clip:
+    """An audio clip of the arrangement, times in beats (in seconds inside an unwarped one)."""
+
+    __slots__ = (
+        "clip_tempo",
+        "end_time",
+        "file_path",
+        "is_arrangement_clip",
+        "is_audio_clip",
+        "loop_end",
+        "loop_start",
+        "looping",
+        "name",
+        "sample_length",
+        "sample_rate",
+        "start_marker",
+        "start_time",
+        "warping",
+    )
+
+    def __init__(self, path: Path, start: float, song_tempo: float, clip_tempo: float | None = None) -> None:
+        info = soundfile.info(path)
+        self.file_path = str(path)
+        self.sample_rate = float(info.samplerate)
+        self.sample_length = info.frames
+        self.clip_tempo = clip_tempo or song_tempo
+        self.start_time = start
+        self.end_time = start + info.frames / info.samplerate * self.clip_tempo / 60
+        self.start_marker = self.loop_start = 0.0
+        self.loop_end = self.end_time - start
+        self.looping = False
+        self.warping = True
+        self.is_audio_clip = self.is_arrangement_clip = True
+        self.name = path.stem
+
+    def beat_to_sample_time(self, beat: float) -> float:
+        if not self.warping:
+            raise RuntimeError("only for warped clips")
+        return beat * 60 / self.clip_tempo * self.sample_rate
+
+
+class TakeLane:
+    """A take lane (Live 12.2)."""
+
+    __slots__ = ("_song", "arrangement_clips", "name")
+
+    def __init__(self, song: Song) -> None:
+        self._song = song
+        self.name = ""
+        self.arrangement_clips: list[Clip] = []
+
+    def create_audio_clip(self, path: str, start: float) -> Clip:
+        if not Path(path).is_absolute() or not 0 <= start <= 1_576_800:
+            raise RuntimeError("an absolute path and a time inside the song")
+        clip = Clip(Path(path), start, self._song.tempo)
+        self.arrangement_clips.append(clip)
+        return clip
+
+
+class Track(TakeLane):
+    """An audio track of Live 12.2."""
+
+    __slots__ = ("take_lanes",)
+
+    def __init__(self, song: Song, name: str) -> None:
+        super().__init__(song)
+        self.name = name
+        self.take_lanes: list[TakeLane] = []
+
+    def create_take_lane(self) -> TakeLane:
+        self.take_lanes.append(TakeLane(self._song))
+        return self.take_lanes[-1]
+
+
+class OldTrack:
+    """An audio track of a Live before 12.0.5: clips cannot be made."""
+
+    __slots__ = ("arrangement_clips", "name")
+
+    def __init__(self, song: Song, name: str) -> None:
+        self.name = name
+        self.arrangement_clips: list[Clip] = []
+
+
+class View:
+    """What the user looks at."""
+
+    __slots__ = ("detail_clip", "selected_track")
+
+
+class Song:
+    """A Live set at 120 bpm."""
+
+    __slots__ = (
+        "current_song_time",
+        "file_path",
+        "loop",
+        "loop_length",
+        "loop_start",
+        "root_note",
+        "scale_mode",
+        "scale_name",
+        "signature_denominator",
+        "signature_numerator",
+        "tempo",
+        "track_kind",
+        "tracks",
+        "undo_steps",
+        "view",
+    )
+
+    def __init__(self, file_path: Path) -> None:
+        self.file_path = str(file_path)
+        self.tempo = 120.0
+        self.signature_numerator = self.signature_denominator = 4
+        self.root_note, self.scale_name, self.scale_mode = 9, "Minor", True
+        self.loop, self.loop_start, self.loop_length = False, 0.0, 0.0
+        self.current_song_time = 0.0
+        self.tracks: list[Any] = []
+        self.undo_steps: list[str] = []
+        self.track_kind = Track
+        self.view = View()
+        self.view.detail_clip = None
+        self.view.selected_track = self.create_audio_track(0)
+
+    def create_audio_track(self, index: int) -> Any:
+        self.tracks.insert(index, self.track_kind(self, ""))
+        return self.tracks[index]
+
+    def begin_undo_step(self) -> None:
+        self.undo_steps.append("open")
+
+    def end_undo_step(self) -> None:
+        self.undo_steps[-1] = "closed"
+
+
+class Instance:
+    """What Live hands to a control surface."""
+
+    is_a_fake = True
+
+    def __init__(self, song: Song) -> None:
+        self._song = song
+        self.messages: list[str] = []
+        self.log: list[str] = []
+
+    def song(self) -> Song:
+        return self._song
+
+    def show_message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def log_message(self, text: str) -> None:
+        self.log.append(text)
+
+    def instance_identifier(self) -> int:
+        return 1

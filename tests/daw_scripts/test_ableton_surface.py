@@ -1,0 +1,226 @@
+"""The Remote Script, installed and imported as Live would, against a stand-in for Live and the real daemon over OSC."""
+
+from __future__ import annotations
+
+import importlib
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from pythonosc.osc_message import OscMessage
+from pythonosc.osc_message_builder import OscMessageBuilder
+
+from bridge.hosts import install
+from bridge.launch import DaemonProcess
+
+from .conftest import RATE, sound
+from .fake_live import Clip, Instance, OldTrack, Song
+
+FIRST_BEAT, LAST_BEAT = 20.0, 36.0
+
+
+class Stage:
+    """A Live set with a loop on a track, and the surface."""
+
+    def __init__(self, folder: Path) -> None:
+        project = folder / "Söng Project"
+        project.mkdir()
+        self.song = Song(project / "Söng.als")
+        self.track = self.song.tracks[0]
+        self.clip = Clip(sound(folder / "loop.wav"), 4.0, self.song.tempo)
+        self.track.arrangement_clips.append(self.clip)
+        self.live = Instance(self.song)
+        package = importlib.import_module("AceStepBridge")
+        self.surface = package.create_instance(self.live)
+
+    def loop(self, first: float = FIRST_BEAT, last: float = LAST_BEAT) -> None:
+        self.song.loop, self.song.loop_start, self.song.loop_length = True, first, last - first
+
+    def run(self, action: str, **values: Any) -> None:
+        """What a controller sends: int32, float32 and strings only, as udpsend does."""
+        message = OscMessageBuilder("/ace/live/run")
+        for value in (action, *(part for pair in values.items() for part in pair)):
+            message.add_arg(value, {int: "i", float: "f", str: "s"}[type(value)])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(message.build().dgram, ("127.0.0.1", self.surface.link.port))
+        self.until(lambda: self.live.messages or self.surface.jobs.pending)
+
+    def until(self, condition: Callable[[], Any], seconds: float = 15.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"it did not happen: {self.live.messages}"
+            self.surface.update_display()
+            time.sleep(0.02)
+
+    def said(self, text: str) -> None:
+        self.until(lambda: any(text in message for message in self.live.messages))
+
+
+@pytest.fixture
+def stage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    home = tmp_path / "home"
+    if "running" in request.fixturenames:
+        home = request.getfixturevalue("running").paths.home
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(home))
+    install("ableton", tmp_path / "Library")
+    settings = tmp_path / "Library" / "Remote Scripts" / "AceStepBridge" / "settings.json"
+    settings.write_text(settings.read_text().replace("9703", "0"))
+    monkeypatch.syspath_prepend(str(tmp_path / "Library" / "Remote Scripts"))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "AceStepBridge"]:
+        monkeypatch.delitem(sys.modules, name)
+    found = Stage(tmp_path)
+    yield found
+    found.surface.disconnect()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "AceStepBridge"]:
+        del sys.modules[name]
+
+
+def test_repaint_lands_in_a_take_lane_at_the_exact_place(stage: Stage, running: DaemonProcess) -> None:
+    """The patch is a clip in a new take lane, its handle before the region; the old clip stays; one undo step."""
+    stage.loop()
+    stage.run("repaint", caption="warm")
+    stage.said("done")
+    (lane,) = stage.track.take_lanes
+    (clip,) = lane.arrangement_clips
+    info = soundfile.info(clip.file_path)
+    handle = (info.frames - 8 * RATE) / 2 / RATE
+    assert clip.start_time == pytest.approx(FIRST_BEAT - handle * 2, abs=1e-9)
+    assert Path(clip.file_path).parent == Path(stage.song.file_path).parent / "Samples" / "acestep-bridge"
+    assert clip.warping is False and stage.track.arrangement_clips == [stage.clip]
+    assert stage.song.undo_steps == ["closed"]
+
+
+def test_stems_become_named_tracks_below(stage: Stage, running: DaemonProcess) -> None:
+    """Two picks over OSC: two tracks, named, aligned."""
+    stage.loop()
+    stage.run("extract", track="drums, bass")
+    stage.until(lambda: len(stage.song.tracks) == 3)
+    assert {track.name for track in stage.song.tracks[1:]} == {"drums", "bass"}
+    for track in stage.song.tracks[1:]:
+        assert track.arrangement_clips[0].start_time == FIRST_BEAT
+        assert soundfile.info(track.arrangement_clips[0].file_path).frames == 8 * RATE
+
+
+def test_generate_has_the_length_of_the_loop(stage: Stage, running: DaemonProcess) -> None:
+    """The loop brace is the selection; tempo, metre and key are those of the set."""
+    stage.loop(0.0, 8.0)
+    stage.run("generate", caption="house")
+    stage.until(lambda: len(stage.song.tracks) == 2)
+    assert soundfile.info(stage.song.tracks[1].arrangement_clips[0].file_path).frames == 4 * 48_000
+
+
+def test_an_unwarped_clip_counts_in_seconds(stage: Stage, running: DaemonProcess) -> None:
+    """Markers of an unwarped clip are seconds; the region is exact all the same."""
+    stage.clip.warping = False
+    stage.clip.start_marker = 0.5
+    stage.loop()
+    stage.run("repaint")
+    stage.said("done")
+    clip = stage.track.take_lanes[0].arrangement_clips[0]
+    assert clip.start_time == pytest.approx(FIRST_BEAT - 0.1, abs=1e-9)
+
+
+def test_progress_and_cancel(stage: Stage, running: DaemonProcess) -> None:
+    """A running job shows its percent; cancel ends it and nothing lands."""
+    stage.loop()
+    stage.run("repaint", caption="fake: steps=200 delay=0.1")
+    stage.said("%")
+    stage.run("cancel")
+    stage.said("cancelled")
+    assert stage.track.take_lanes == [] and stage.surface.jobs.pending == {}
+
+
+def test_a_failed_job_says_why(stage: Stage, running: DaemonProcess) -> None:
+    """The daemon's sentence, nothing placed."""
+    stage.loop()
+    stage.run("repaint", caption="fake: fail=out_of_memory fail_at=1")
+    stage.said("out_of_memory")
+    assert stage.track.take_lanes == []
+
+
+def test_a_rejected_job_says_why(stage: Stage, running: DaemonProcess) -> None:
+    """A value that the daemon refuses."""
+    stage.loop()
+    stage.run("repaint", variants=99)
+    stage.said("variants")
+    assert stage.surface.jobs.pending == {}
+
+
+def test_an_old_live_gets_the_path(stage: Stage, running: DaemonProcess) -> None:
+    """Before Live 12.0.5 no script can make a clip: the user is told where the file lies."""
+    stage.song.track_kind = OldTrack
+    old = OldTrack(stage.song, "old")
+    old.arrangement_clips.append(stage.clip)
+    stage.song.tracks[0] = stage.song.view.selected_track = old
+    stage.loop()
+    stage.run("repaint")
+    stage.said("drag the file in")
+
+
+def test_nothing_selected(stage: Stage, running: DaemonProcess) -> None:
+    """No loop brace, no clip in the detail view."""
+    stage.run("repaint")
+    stage.said("Nothing is selected")
+
+
+def test_a_warped_clip_of_another_tempo_is_refused(stage: Stage, running: DaemonProcess) -> None:
+    """Its file is not what sounds."""
+    stage.clip.clip_tempo = 100.0
+    stage.loop()
+    stage.run("repaint")
+    stage.said("warped to another tempo")
+
+
+def test_offline_media_and_midi(stage: Stage, running: DaemonProcess) -> None:
+    """A file that is gone, a clip of notes."""
+    stage.loop()
+    Path(stage.clip.file_path).unlink()
+    stage.run("repaint")
+    stage.said("offline or missing")
+    stage.clip.is_audio_clip = False
+    stage.run("repaint")
+    stage.said("only MIDI")
+
+
+def test_no_daemon(stage: Stage) -> None:
+    """No connection file: told how to start it."""
+    stage.loop()
+    stage.run("repaint")
+    stage.said("acestep-bridge serve")
+
+
+def test_a_note_starts_an_action(stage: Stage, running: DaemonProcess) -> None:
+    """Settings map notes of a channel to actions; other notes and note-offs do nothing."""
+    stage.surface._midi = {"channel": 16, "notes": {"60": "repaint"}}
+    stage.loop()
+    for message in ((0x9F, 60, 0), (0x90, 60, 100), (0x9F, 61, 100)):
+        stage.surface.receive_midi(message)
+    assert stage.surface.jobs.pending == {}
+    stage.surface.receive_midi((0x9F, 60, 100))
+    assert len(stage.surface.jobs.pending) == 1
+    stage.said("done")
+
+
+def test_packets_are_those_of_a_known_implementation(stage: Stage) -> None:
+    """Our encoder and decoder agree with python-osc, umlauts and negative numbers included."""
+    osc = importlib.import_module("AceStepBridge.osc")
+    values = ["söng", -7, 0.5, "", 2**31 - 1]
+    packet = osc.encode("/ace/op/repaint", values)
+    known = OscMessage(packet)
+    assert known.address == "/ace/op/repaint" and list(known.params) == values
+    assert osc.decode(packet) == ("/ace/op/repaint", values)
+
+
+@pytest.mark.parametrize("packet", [b"", b"/a", b"/a\0\0", b"/a\0\0,i\0\0", b"x\0\0\0,\0\0\0", b"/a\0\0,b\0\0\0\0\0\0"])
+def test_damaged_packets_are_left_alone(stage: Stage, packet: bytes) -> None:
+    """No packet stops the tick."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(packet, ("127.0.0.1", stage.surface.link.port))
+    time.sleep(0.02)
+    stage.surface.update_display()
+    assert stage.live.messages == []
