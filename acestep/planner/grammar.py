@@ -32,8 +32,16 @@ _CHARACTER = r"[^\n`<\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]"
 _LINE = rf"[^\s`<\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]{_CHARACTER}*"
 """One line of free text: no back-ticks, no control characters, and no ``<``, so it can spell no control token."""
 
-FOLDED_TEXT = rf"{_LINE}(\n  {_LINE})*"
-"""Folded YAML: further lines are indented by two spaces, so a line that is not begins the next field."""
+FOLDED_TEXT = f"""\
+%lark {{
+  start: LINE ("\\n  " LINE)*
+  LINE: /{_LINE}/
+}}"""
+"""Folded YAML: further lines are indented by two spaces, so a line that is not begins the next field.
+
+A grammar of its own, not one regular expression: a lexer takes the longest match, would wait for more lines at every line
+feed, and no caption could ever end before its token limit.
+"""
 
 FREE_TEXT = r"[^`<\x00-\x09\x0b-\x1f\x7f-\x9f\ufeff]*"
 """What may follow a block: lines of lyrics."""
@@ -97,8 +105,7 @@ def _field_line(field: str, wish: BlockWish, rules: list[str]) -> str:
     if choices:
         rules.append(f"{field}: " + " | ".join(_literal(choice) for choice in choices))
     else:
-        rules.append(f"{field}[max_tokens={wish.caption_tokens}]: {field.upper()}")
-        rules.append(f"{field.upper()}: /{FOLDED_TEXT}/")
+        rules.append(f"{field}[max_tokens={wish.caption_tokens}]: {FOLDED_TEXT}")
     line = f'{_literal(field + ": ")} {field} "\\n"'
     return f"({line})?" if field in wish.optional else line
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from acestep.api import music
 from acestep.api.errors import InternalError
 from acestep.planner.grammar import BLOCK_TOKENS, BlockWish, Constraint, TextVocabulary, allowed_values
-from acestep.planner.metadata import Metadata, parse_block, split_answer
+from acestep.planner.metadata import Metadata, parse_block, split_answer, write_block
 
 FREE = BlockWish(caption_tokens=24)
 
@@ -70,6 +70,39 @@ def test_characters_cut_in_half_are_left_out(vocabulary: TextVocabulary) -> None
     text = speak(vocabulary, FREE, lambda step: logits + np.random.default_rng(step).standard_normal(vocabulary.size))
     assert "\ufffd" not in text
     check(text, FREE)
+
+
+NATURAL = [
+    Metadata(bpm=120, caption="short", duration=30, keyscale="F# minor", language="en", timesignature="4"),
+    Metadata(
+        bpm=98,
+        caption="many words " * 30 + "end",
+        duration=600,
+        keyscale="C major",
+        language="unknown",
+        timesignature="6",
+    ),
+    Metadata(bpm=300, caption="quoted: yes, it's", duration=10, keyscale="B♭ major", language="zh", timesignature="3"),
+    Metadata(bpm=30, caption="日本の歌、夜の街", duration=101, keyscale="A minor", language="ja", timesignature="2"),
+]
+
+
+@pytest.mark.parametrize("metadata", NATURAL)
+def test_blocks_as_in_the_training_data_are_allowed(vocabulary: TextVocabulary, metadata: Metadata) -> None:
+    """What the writer writes, the grammar lets the model say, token by token, and ends there: captions end by themselves."""
+    constraint = vocabulary.constrain(BlockWish())
+    for token in vocabulary._tokens.tokenize_str(f"<think>\n{write_block(metadata)}\n</think>", parse_special=True):
+        assert constraint.mask()[token]
+        constraint.accept(token)
+    assert constraint.done
+
+
+def test_a_mouth_that_wants_line_feeds_ends_its_caption(vocabulary: TextVocabulary, tokenizer) -> None:
+    """A caption goes on only as long as the model wants it to."""
+    logits = np.random.default_rng(5).standard_normal(vocabulary.size)
+    logits[tokenizer("\n", add_special_tokens=False)["input_ids"]] = 100.0
+    logits[tokenizer("d", add_special_tokens=False)["input_ids"]] = 50.0
+    assert check(speak(vocabulary, FREE, lambda step: logits), FREE).caption == "d"
 
 
 fixed_values = st.fixed_dictionaries(

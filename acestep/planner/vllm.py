@@ -1,0 +1,143 @@
+"""vLLM as what runs the language model, where somebody has installed it (CUDA).
+
+Grammars go to its guidance back end, which is the same compiler; codes are drawn from the audio tokens alone. It has no
+classifier-free guidance, so requests with a cfg_scale above 1 are refused rather than quietly done without.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from acestep.api.errors import BadRequest, TooLarge, Unavailable
+from acestep.api.planning import CODES, CodesJob, Progress, Sampling, TextJob
+from acestep.planner.layout import read_layout
+from acestep.planner.model import load_tokenizer
+
+CONTEXT = 8192
+"""Tokens: 600 s of codes after the longest lyrics, with room to spare; more would only hold memory back."""
+
+MEMORY_GB = {"0.6B": 3, "1.7B": 8, "4B": 12}
+"""Memory that weights and cache of each size may take together."""
+
+
+class VllmPlanner:
+    """See `acestep.api.planning.PlannerBackend`. vLLM keeps its memory until the planner is unloaded."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        vllm = _import("vllm")
+        self._sampling_params = vllm.SamplingParams
+        self._structured = _import("vllm.sampling_params").StructuredOutputsParams
+        self.tokenizer = load_tokenizer(folder)
+        self._layout = read_layout(self.tokenizer)
+        self._engine = vllm.LLM(
+            model=str(folder),
+            dtype="bfloat16",
+            max_model_len=CONTEXT,
+            gpu_memory_utilization=_utilization(folder.name),
+            structured_outputs_config={"backend": "guidance"},
+            trust_remote_code=False,
+        ).llm_engine
+        self._numbers = itertools.count()
+
+    def write(self, jobs: Sequence[TextJob], sampling: Sampling, progress: Progress) -> list[str]:
+        """See `PlannerBackend.write`."""
+        _refuse_guidance(sampling)
+        requests = [
+            (
+                job.prompt,
+                self._params(
+                    sampling,
+                    seed=job.seed,
+                    max_tokens=job.limit,
+                    structured_outputs=self._structured(grammar=job.grammar),
+                ),
+            )
+            for job in jobs
+        ]
+        end = self._layout.end
+        written = self._run(requests, max(job.limit for job in jobs), progress)
+        return [self.tokenizer.decode([token for token in ids if token != end]) for ids in written]
+
+    def write_codes(self, job: CodesJob, sampling: Sampling, progress: Progress) -> list[list[int]]:
+        """See `PlannerBackend.write_codes`."""
+        _refuse_guidance(sampling)
+        first, end = self._layout.first_code, self._layout.end
+        allowed = list(range(first, first + CODES))
+        longest = job.limit if job.count is None else job.count
+        counted = {"min_tokens": longest} if job.count is not None else {"stop_token_ids": [end]}
+        params = [
+            self._params(
+                sampling,
+                seed=seed,
+                max_tokens=longest,
+                allowed_token_ids=allowed if job.count is not None else [*allowed, end],
+                **counted,
+            )
+            for seed in job.seeds
+        ]
+        written = self._run([(job.prompt, one) for one in params], longest, progress)
+        return [[token - first for token in ids if first <= token < first + CODES] for ids in written]
+
+    def _params(self, sampling: Sampling, **more: Any) -> Any:
+        return self._sampling_params(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k or -1,
+            repetition_penalty=sampling.repetition_penalty,
+            **more,
+        )
+
+    def _run(self, requests: list[tuple[str, Any]], longest: int, progress: Progress) -> list[list[int]]:
+        """Token ids of every request, stepped by hand so that progress is told and a cancel is heard at every token."""
+        names = [f"planner-{next(self._numbers)}" for _ in requests]
+        for name, (text, params) in zip(names, requests, strict=True):
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            if len(ids) + longest > CONTEXT:
+                raise TooLarge(
+                    f"the prompt takes {len(ids)} tokens and {longest} more are asked for; {CONTEXT} fit",
+                    field="lyrics",
+                    limits={"max_tokens": CONTEXT - longest},
+                )
+            self._engine.add_request(name, {"prompt_token_ids": list(ids)}, params)
+        written: dict[str, list[int]] = {}
+        try:
+            while self._engine.has_unfinished_requests():
+                for output in self._engine.step():
+                    written[output.request_id] = list(output.outputs[0].token_ids)
+                progress(max(map(len, written.values()), default=0), longest)
+        except BaseException:
+            self._engine.abort_request(names)
+            raise
+        return [written[name] for name in names]
+
+    def offload(self) -> None:
+        """vLLM cannot move its memory; unloading the planner frees it."""
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as failure:
+        raise Unavailable(f"the planner backend vllm needs the package vllm: {failure}", field="backend") from failure
+
+
+def _refuse_guidance(sampling: Sampling) -> None:
+    if sampling.cfg_scale != 1.0:
+        raise BadRequest(
+            "vLLM runs the language model without guidance; set cfg_scale to 1 or take the transformers backend",
+            field="cfg_scale",
+            limits={"max": 1.0},
+        )
+
+
+def _utilization(name: str) -> float:
+    """The share of the device's memory that vLLM may take, within its own bounds."""
+    from acestep.planner.device import choose_device, device_memory
+    from acestep.planner.library import size_of
+
+    wanted = MEMORY_GB.get(size_of(name), 4) * 2**30
+    return min(max(wanted / device_memory(choose_device("cuda")), 0.1), 0.9)
