@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +74,9 @@ def test_python(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.foreign
-def test_javascript() -> None:
+def test_javascript(foreign: Callable[[str], str]) -> None:
     """The Max for Live device's core, all vectors in one Node process."""
-    node = shutil.which("node") or shutil.which("nodejs")
-    if node is None:
-        pytest.skip("needs the package nodejs")
+    node = foreign("node")
     cases = [case for case in CASES if case["module"] not in LUA_ONLY]
     done = subprocess.run(
         [node, str(Path(__file__).with_name("javascript_host.js"))],

@@ -1,0 +1,257 @@
+"""The Max for Live device: its bytes parsed again, its cords checked, its scripts run in Node against the real daemon."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+import soundfile
+
+from acestep.api.errors import ProtocolError
+from bridge.hosts import amxd, install
+from bridge.launch import DaemonProcess
+
+from .conftest import RATE, sound
+from .lua_host import SCRIPTS
+
+STAND_IN = Path(__file__).with_name("max_stand_in.js")
+ACTIONS = json.loads((SCRIPTS / "core" / "actions.json").read_text("utf-8"))["actions"]
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Path:
+    """The folder of the installed device."""
+    install("ableton", tmp_path / "Library")
+    return tmp_path / "Library" / "Presets" / "Audio Effects" / "Max Audio Effect" / "acestep-bridge"
+
+
+def test_the_device_reads_back(device: Path) -> None:
+    """Three chunks; kind and patcher are what was packed."""
+    data = (device / "AceStep Bridge.amxd").read_bytes()
+    assert [name for name, _ in amxd.chunks(data)] == [b"ampf", b"meta", b"ptch"]
+    assert amxd.unpack(data) == ("audio", amxd.patcher(ACTIONS))
+    assert data[:12] == b"ampf\x04\x00\x00\x00aaaa"
+
+
+def test_damaged_devices_are_refused(device: Path) -> None:
+    """Cut anywhere, it is no device any more."""
+    data = (device / "AceStep Bridge.amxd").read_bytes()
+    for cut in (3, 11, 40, len(data) - 1):
+        with pytest.raises(ProtocolError):
+            amxd.unpack(data[:cut])
+
+
+def test_every_cord_connects_what_exists() -> None:
+    """Sources have that outlet, targets that inlet; audio passes through; the scripts it loads are installed beside it."""
+    patch = amxd.patcher(ACTIONS)["patcher"]
+    boxes = {box["box"]["id"]: box["box"] for box in patch["boxes"]}
+    assert len(boxes) == len(patch["boxes"])
+    for line in patch["lines"]:
+        (source, outlet), (target, inlet) = line["patchline"]["source"], line["patchline"]["destination"]
+        assert outlet < boxes[source]["numoutlets"] and inlet < boxes[target]["numinlets"]
+    texts = [box.get("text", "") for box in boxes.values()]
+    assert "plugin~" in texts and "plugout~" in texts and "live.thisdevice" in texts
+    assert patch["project"]["amxdtype"] == int.from_bytes(b"aaaa", "big")
+
+
+def test_every_button_names_an_action() -> None:
+    """The messages behind the buttons are actions of the shared table."""
+    boxes = [box["box"] for box in amxd.patcher(ACTIONS)["patcher"]["boxes"]]
+    names = [
+        box["text"].removeprefix("run ")
+        for box in boxes
+        if box["maxclass"] == "message" and box["text"].startswith("run ")
+    ]
+    assert {"repaint", "extract", "generate", "cancel"} <= set(names) <= {action["name"] for action in ACTIONS}
+
+
+def test_scripts_of_the_device_are_installed(device: Path) -> None:
+    """Everything a script requires lies beside it, and nothing comes from npm."""
+    files = {path.name for path in device.iterdir()}
+    for path in device.glob("*.js"):
+        for line in path.read_text("utf-8").splitlines():
+            if "require(" in line and not line.startswith("//"):
+                name = line.split('require("')[1].split('"')[0]
+                assert name in {"max-api", "net", "fs", "os", "path"} or name.removeprefix("./") in files
+
+
+@pytest.mark.foreign
+def test_messagepack_agrees_with_msgpack(device: Path, foreign: Callable[[str], str]) -> None:
+    """What Node writes, Python's msgpack reads, and the other way round, in pieces too."""
+    values = [
+        None,
+        True,
+        False,
+        0,
+        127,
+        128,
+        255,
+        65_535,
+        65_536,
+        2**32,
+        2**53 - 1,
+        -1,
+        -32,
+        -33,
+        -129,
+        -(2**31),
+        -(2**40),
+        0.5,
+    ]
+    values += [
+        "",
+        "söng" * 10,
+        "x" * 70_000,
+        [],
+        list(range(20)),
+        {},
+        {"a": {"b": [1, "c"]}},
+        {str(i): i for i in range(20)},
+    ]
+    code = (
+        "const m=require(process.argv[1]+'/msgpack.js');const d=Buffer.from(require('fs').readFileSync(0,'utf8'),'base64');"
+        "let rest=Buffer.alloc(0),all=[];for(let i=0;i<d.length;i+=997){rest=Buffer.concat([rest,d.subarray(i,i+997)]);"
+        "const r=m.decodeAll(rest);all.push(...r.values);rest=r.rest}"
+        "process.stdout.write(Buffer.concat([...all.map(m.encode),m.encode(new m.Float(8))]).toString('base64'))"
+    )
+    import base64
+
+    packed = b"".join(msgpack.packb(value) for value in values)
+    done = subprocess.run(
+        [foreign("node"), "-e", code, str(device)],
+        input=base64.b64encode(packed),
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
+    reader = msgpack.Unpacker()
+    reader.feed(base64.b64decode(done.stdout))
+    found = list(reader)
+    assert found[:-1] == values
+    assert isinstance(found[-1], float) and found[-1] == 8.0
+
+
+class Set:
+    """A Live set at 120 bpm with a loop on beat 4, and what to do with it."""
+
+    def __init__(self, device: Path, folder: Path, node: str) -> None:
+        self.device = device
+        self.folder = folder
+        self.node = node
+        self.loop = sound(folder / "loop.wav")
+        clip = {
+            "is_audio_clip": 1,
+            "is_arrangement_clip": 1,
+            "start_time": 4,
+            "end_time": 68,
+            "start_marker": 0,
+            "looping": 0,
+        }
+        clip |= {
+            "loop_end": 64,
+            "warping": 1,
+            "sample_rate": RATE,
+            "file_path": str(self.loop),
+            "name": "loop",
+            "clip_tempo": 120,
+        }
+        self.clip = clip
+        self.song = {"tempo": 120, "signature_numerator": 4, "signature_denominator": 4, "loop": 1, "loop_start": 20}
+        self.song |= {"loop_length": 16, "root_note": 9, "scale_name": "Minor", "current_song_time": 0}
+
+    def play(self, *commands: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """The set after the commands, and what the device said."""
+        tracks = [{"name": "Loop", "clips": [self.clip]}]
+        description = self.folder / "set.json"
+        description.write_text(json.dumps({"song": self.song, "tracks": tracks, "commands": commands, **more}))
+        done = subprocess.run(
+            [self.node, str(STAND_IN), str(self.device), str(description)], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        assert [entry for entry in found["log"] if entry[0] == "error"] == []
+        return found
+
+
+@pytest.fixture
+def live(
+    device: Path, tmp_path: Path, running: DaemonProcess, foreign: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> Set:
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(running.paths.home))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return Set(device, tmp_path, foreign("node"))
+
+
+@pytest.mark.foreign
+def test_repaint_lands_in_a_take_lane(live: Set) -> None:
+    """Over MessagePack-RPC: the patch in a new take lane, its handle before the region, unwarped, in the user's folder."""
+    found = live.play({"param": ["caption", "warm", "tape"]}, {"run": "repaint"}, {"wait_clips": 2}, {"wait": "done"})
+    (track,) = found["tracks"]
+    (clip,) = track["take_lanes"][0]["arrangement_clips"]
+    info = soundfile.info(clip["file_path"])
+    assert clip["start_time"] == pytest.approx(20 - (info.frames - 8 * RATE) / 2 / RATE * 2, abs=1e-9)
+    assert clip["warping"] == 0 and Path(clip["file_path"]).parent == live.folder / "Music" / "acestep-bridge"
+    assert any("%" in text for _, text in found["log"])
+
+
+@pytest.mark.foreign
+def test_stems_become_tracks(live: Set) -> None:
+    """Two picks: two named tracks, aligned."""
+    found = live.play({"param": ["track", "drums", "bass"]}, {"run": "extract"}, {"wait_clips": 3})
+    assert {track["name"] for track in found["tracks"]} == {"Loop", "drums", "bass"}
+    assert all(
+        track["arrangement_clips"][0]["start_time"] == 20 for track in found["tracks"] if track["name"] != "Loop"
+    )
+
+
+@pytest.mark.foreign
+def test_a_live_without_take_lanes_gets_a_track(live: Set) -> None:
+    """Live 12.0.5 to 12.1: a new track instead of a lane."""
+    found = live.play({"run": "repaint"}, {"wait_clips": 2}, take_lanes=False)
+    assert len(found["tracks"]) == 2 and len(found["tracks"][1]["arrangement_clips"]) == 1
+
+
+@pytest.mark.foreign
+def test_cancel_and_errors_are_said(live: Set) -> None:
+    """A cancelled and a rejected job: a sentence each, no clip."""
+    found = live.play(
+        {"param": ["caption", "fake: steps=200 delay=0.1"]},
+        {"run": "repaint"},
+        {"wait": "%"},
+        {"run": "cancel"},
+        {"wait": "cancel"},
+        {"param": ["variants", 99]},
+        {"run": "repaint"},
+        {"wait": "variants"},
+    )
+    assert found["tracks"][0]["take_lanes"] == []
+
+
+@pytest.mark.foreign
+def test_refusals(live: Set) -> None:
+    """Nothing selected, warped to another tempo, no track picked: told before anything is sent."""
+    live.clip["clip_tempo"] = 100
+    live.play({"run": "repaint"}, {"wait": "warped to another tempo"})
+    live.clip["clip_tempo"] = 120
+    live.play({"run": "extract"}, {"wait": "No track was picked"})
+    live.song["loop"] = 0
+    live.play({"run": "repaint"}, {"wait": "Nothing is selected"})
+
+
+@pytest.mark.foreign
+def test_no_daemon(live: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection file: told how to start it."""
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(tmp_path / "nowhere"))
+    live.play({"run": "repaint"}, {"wait": "acestep-bridge serve"})
+
+
+def test_node_is_named_in_the_package_list() -> None:
+    """The tests above may skip, so the program they need must be known to CI."""
+    assert "nodejs" in (Path(__file__).parents[1] / "foreign-packages.txt").read_text("utf-8")
+    assert shutil.which("node") is None or STAND_IN.exists()
