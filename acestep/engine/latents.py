@@ -11,12 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from acestep.api.errors import BadLatent, NotFound
+from acestep.api.errors import BadLatent
 from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts, read_latent_facts
 from acestep.audio.write import digest, storage_errors, sync
 from acestep.denoising.request import Snapshot
-
-RECORD = "result.json"
 
 
 def save_latent(path: Path, latent: Tensor, facts: LatentFacts, state: dict[str, Tensor] | None = None) -> str:
@@ -46,29 +44,6 @@ def load_latent(path: Path, family: str) -> tuple[Tensor, LatentFacts, dict[str,
     if not torch.isfinite(latent).all():
         raise BadLatent(f"{path.name} holds values that are no numbers", field="source_latent")
     return latent.float(), facts, tensors
-
-
-def find_latent(library: Path, name: str) -> Path:
-    """The file of a latent's id, ``<job>/<file>``. Raises `NotFound`, also for anything outside the library."""
-    job, _, file = name.partition("/")
-    plain = all(part and Path(part).name == part and part not in (".", "..") for part in (job, file))
-    if plain:
-        for folder in (library / job, *sorted(library.glob(f"{_escape(job.lower())}~*"))):
-            if (folder / file).is_file() and _belongs(folder, job):
-                return folder / file
-    raise NotFound(f"there is no stored latent {name!r}", field="source_latent")
-
-
-def _escape(text: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)
-
-
-def _belongs(folder: Path, job: str) -> bool:
-    """Whether a result folder is that job's; one without a record is believed by its name."""
-    try:
-        return msgspec.json.decode((folder / RECORD).read_bytes())["job"] == job
-    except (OSError, KeyError, TypeError, msgspec.DecodeError):
-        return folder.name == job
 
 
 def latent_beside(path: Path, family: str, codec: str) -> Path | None:

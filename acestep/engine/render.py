@@ -23,6 +23,7 @@ from acestep.api.plan import Length, SourceFacts
 from acestep.api.request import Conditioning, Render
 from acestep.api.result import Result, ResultFile, StageReport
 from acestep.audio.latent_header import SUFFIX, Companion, LatentFacts
+from acestep.audio.latent_store import find_latent
 from acestep.audio.resample import resample, to_channels
 from acestep.audio.splice import Handles, clamp_handles
 from acestep.checkpoints.load import Model
@@ -35,7 +36,7 @@ from acestep.engine.conditions import Conditions, StageWish
 from acestep.engine.conform import Conform, conform_tempo
 from acestep.engine.deliver import Delivery, Order, Take, file_stem
 from acestep.engine.geometry import Cut, Window, cut, new_window, source_window
-from acestep.engine.latents import find_latent, load_latent, pack_snapshot, save_latent, unpack_snapshot
+from acestep.engine.latents import load_latent, pack_snapshot, save_latent, unpack_snapshot
 from acestep.engine.models import ModelPool
 from acestep.engine.progress import Clock, Meter, Tick
 from acestep.engine.recipe import make_recipe

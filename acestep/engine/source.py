@@ -18,6 +18,7 @@ from acestep.api.errors import NotFound, SourceChanged
 from acestep.api.request import Source
 from acestep.audio.chunks import Tags
 from acestep.audio.latent_header import SUFFIX, Companion
+from acestep.audio.latent_store import find_latent
 from acestep.audio.read import read_window
 from acestep.audio.resample import resample, to_channels
 from acestep.audio.sniff import Layout, fingerprint, sniff
@@ -26,7 +27,7 @@ from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec, Tick
 from acestep.conditioning.context import silence
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window, frame_samples
-from acestep.engine.latents import find_latent, latent_beside, load_latent
+from acestep.engine.latents import latent_beside, load_latent
 
 CACHE_BYTES = 512 * 1024 * 1024
 """Of encoded sources; ten minutes of sound take 4 MB."""

@@ -1,0 +1,67 @@
+"""Operation ``decode``: a stored latent, or a stored step's estimate, as sound of its exact length."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from acestep.api import limits
+from acestep.api.result import Result, ResultFile, StageReport
+from acestep.api.schema import convert
+from acestep.audio.chunks import Tags
+from acestep.audio.latent_store import find_latent
+from acestep.audio.resample import resample, to_channels
+from acestep.audio.write import FORMS, Shape, write_audio
+from acestep.codec.codec import Codec
+from acestep.engine.geometry import FRAMES_PER_SECOND
+from acestep.engine.latents import load_latent
+from acestep.worker.backend import JobContext
+
+SHARES = {"load": 0.2, "decode": 0.9}
+
+
+def run(request: dict[str, Any], context: JobContext) -> Result:
+    """Raises `NotFound`, `BadLatent`, `ModelMissing`, `OutOfMemory`."""
+    begun = time.monotonic()
+    wish: Any = convert(dict(request), context.registry.operation("decode").schema)
+    engine: Any = context.backend
+    path = find_latent(Path(engine.settings["library"]), wish.latent)
+    model = engine.models.open(wish.model, context.check)
+    context.tick("load", 1, 1, SHARES["load"])
+    latent, facts, _ = load_latent(path, model.info.latent_family)
+    last = min(facts.frames, -(-facts.samples * FRAMES_PER_SECOND // facts.rate) + 1)
+    codec = Codec(model.codec)
+
+    def tick(done: int, of: int) -> None:
+        context.tick("decode", done, of, SHARES["load"] + (SHARES["decode"] - SHARES["load"]) * done / of)
+
+    rate = wish.rate or facts.rate
+    length = max(1, (2 * facts.samples * rate + facts.rate) // (2 * facts.rate))
+    sound = resample(codec.decode(latent, 0, last, tick).numpy(), limits.CODEC_RATE, rate, length)
+    sound, form = to_channels(sound, facts.channels), FORMS[wish.format]
+    target = context.staging / f"{path.stem}-decoded{form.suffix}"
+    start = facts.start * rate // facts.rate
+    tags = Tags(position=start, description="decoded by acestep-bridge", recipe=facts.recipe)
+    written = write_audio(target, [sound], Shape(rate, facts.channels, length), form, tags)
+    file = ResultFile(
+        role="part",
+        name=target.name,
+        rate=rate,
+        channels=facts.channels,
+        start=start,
+        length=length,
+        seed=facts.seed,
+        clipped=written.clipped,
+        subtype=form.subtype,
+        sha256=written.sha256,
+    )
+    notes = (
+        [*codec.notes] if facts.trained else [f"made by {facts.model}, which has random weights: noise", *codec.notes]
+    )
+    seconds = round(time.monotonic() - begun, 3)
+    report = StageReport(type="decode", model=model.info.name, seconds={"decode": seconds})
+    recipe = {"operation": "decode", "request": msgspec.to_builtins(wish)}
+    return Result(files=(file,), notes=tuple(notes), stages=(report,), recipe=recipe, seconds=seconds)
