@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from acestep.api.errors import AceError, UnknownJob
-from bridge.core.events import EventHub, Subscription
+from bridge.core.events import ENDINGS, EventHub, Subscription
 from bridge.core.ledger import Ledger
 from bridge.core.library import Library
 from bridge.core.records import JobRecord
@@ -54,7 +55,9 @@ class Book:
             del self.active[job.id]
             raise
         self.hub.open(job.id)
-        self._tell(Event(job=job.id, seq=0, kind=EventKind.ACCEPTED, data={"position": job.position}, time=job.created))
+        self.hub.publish(
+            Event(job=job.id, seq=0, kind=EventKind.ACCEPTED, data={"position": job.position}, time=job.created)
+        )
 
     def restore(self, job: JobRecord) -> None:
         """Take up a job of an earlier life."""
@@ -78,12 +81,12 @@ class Book:
         """Tell how far a running job is."""
         if job.state is JobState.RUNNING:
             job.progress = data
-            self._tell(job.event(EventKind.PROGRESS, data))
+            self.hub.publish(job.event(EventKind.PROGRESS, data))
 
     def preview(self, job: JobRecord, file: dict[str, Any]) -> None:
         """Tell that a preview of a running job can be heard."""
         if job.state is JobState.RUNNING:
-            self._tell(job.event(EventKind.PREVIEW, file))
+            self.hub.publish(job.event(EventKind.PREVIEW, file))
 
     async def done(self, job: JobRecord, result: dict[str, Any]) -> None:
         """A job's result stands in the library."""
@@ -107,19 +110,23 @@ class Book:
         await self._end(job, state, [job.event(EventKind(state.value), {"reason": reason})])
 
     async def _end(self, job: JobRecord, state: JobState, events: list[Event], *, killed_worker: bool = False) -> None:
-        job.state = state
-        job.ended = time.time()
+        """Store the end, then let it be seen: nobody hears of an end that a crash could take back."""
+        ended = msgspec.structs.replace(job, state=state, ended=time.time())
         try:
-            await self.ledger.ended(job, events, killed_worker=killed_worker)
+            await self.ledger.ended(ended, events, killed_worker=killed_worker)
+            stored = True
         except AceError as failure:
             log.error("the end could not be stored: %s", failure.message, extra={"job": job.id})
-            retry = asyncio.create_task(self._store_later(job, events, killed_worker))
-            self._retries.add(retry)
-            retry.add_done_callback(self._retries.discard)
-            self._tell_all(events)
+            stored = False
+        job.state, job.ended = ended.state, ended.ended
+        for event in events:
+            self.hub.publish(event)
+        if stored:
+            self._let_go(job)
             return
-        self._tell_all(events)
-        self._let_go(job)
+        retry = asyncio.create_task(self._store_later(job, events, killed_worker))
+        self._retries.add(retry)
+        retry.add_done_callback(self._retries.discard)
 
     async def _store_later(self, job: JobRecord, events: list[Event], killed_worker: bool) -> None:
         """Until it is stored the job stays in memory, ended for everyone who asks."""
@@ -138,13 +145,6 @@ class Book:
         self.hub.drop(job.id)
         log.info("%s", job.state.value, extra={"job": job.id})
 
-    def _tell(self, event: Event) -> None:
-        self.hub.publish(event)
-
-    def _tell_all(self, events: Iterable[Event]) -> None:
-        for event in events:
-            self._tell(event)
-
     def events(self, job: str, after: int) -> list[Event]:
         """The events of a job with a larger ``seq``. Raises `UnknownJob`."""
         live = self.hub.live(job)
@@ -158,9 +158,14 @@ class Book:
         while True:
             found = self.events(job, after)
             left = deadline - time.monotonic()
-            if found or left <= 0 or self.find(job).state.terminal:
+            if found or left <= 0 or self._is_over(job):
                 return found
             await self.hub.changed(job, left)
+
+    def _is_over(self, job: str) -> bool:
+        """Whether no event will come any more."""
+        live = self.hub.live(job)
+        return live is None or (bool(live) and live[-1].kind in ENDINGS)
 
     def subscribe(self, client: str, jobs: frozenset[str], after: dict[str, int]) -> Subscription:
         """A reader of events: those after the given seqs (named jobs: from the first), then what happens."""
