@@ -43,7 +43,14 @@ class MaskedCrossAttention(AceStepAttnProcessor2_0):
 
     mask: Tensor | None = None
 
-    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, image_rotary_emb=None):
+    def __call__(
+        self,
+        attn: nn.Module,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         return super().__call__(attn, hidden_states, encoder_hidden_states, self.mask, image_rotary_emb)
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -97,7 +98,7 @@ def build_bank(folder: Path, sound_font: Path) -> None:
     partial.replace(folder / "index.json")
 
 
-def _record(synth, pitch: int, velocity: int, seconds: float) -> np.ndarray:
+def _record(synth: Any, pitch: int, velocity: int, seconds: float) -> np.ndarray:
     synth.noteon(0, pitch, velocity)
     stereo = np.frombuffer(bytes(synth.generate(int(seconds * RATE))), dtype=np.float32).reshape(-1, 2)
     synth.sounds_off(0)
