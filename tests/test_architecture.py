@@ -62,9 +62,10 @@ def test_plugins_build_on_the_public_surface_only() -> None:
 
 
 def test_the_bridge_uses_the_engine_through_its_interfaces_only() -> None:
-    """The daemon reaches engine code through acestep.api and the torch-free worker contract, and no built-in plug-in at all."""
+    """The daemon reaches engine code through acestep.api and the torch-free parts (worker contract, checkpoint folders, file
+    headers), and no built-in plug-in at all."""
     assert offenders("bridge", re.compile(r"(plugins|daw_scripts)(\.|$)")) == []
-    allowed = r"acestep(?!\.(api|worker|checkpoints|__version__)(\.|$))(\.|$)"
+    allowed = r"acestep(?!\.(api|worker|checkpoints|audio\.sniff|__version__)(\.|$))(\.|$)"
     assert offenders("bridge", re.compile(allowed)) == []
 
 
@@ -75,19 +76,39 @@ def test_nothing_of_the_bridge_imports_tensor_code() -> None:
     assert [line for line in offenders("acestep", heavy) if line.startswith("acestep/api/")] == []
 
 
+def decisive_strings(tree: ast.AST) -> Iterator[ast.Constant]:
+    """Strings that code decides or looks up by: in comparisons and match cases, as keys of maps, as positional arguments of calls.
+
+    Examples in documentation and keys of other people's maps are none of these.
+    """
+    for node in ast.walk(tree):
+        parts: list[ast.AST] = []
+        if isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            parts = [node.value]
+        elif isinstance(node, ast.Dict):
+            parts = [key for key in node.keys if key is not None]
+        elif isinstance(node, ast.Call):
+            parts = list(node.args)
+        for part in parts:
+            inner = part.elts if isinstance(part, (ast.Tuple, ast.List, ast.Set)) else [part]
+            yield from (item for item in inner if isinstance(item, ast.Constant) and isinstance(item.value, str))
+
+
 def test_the_bridge_names_no_operation_sampler_or_backend() -> None:
-    """Everything that plug-ins register is reached through the registry: no string of the core or the doors is a name of one."""
+    """Everything that plug-ins register is reached through the registry: core and doors decide by none of its names."""
     from acestep.api.registry import Registry
 
     registry = Registry.load()
     named = {*registry.stages, *registry.samplers, *registry.backends}
-    assert named, "the built-in plug-ins must be installed for this rule to mean anything"
+    assert len(named) > 10, "the built-in plug-ins must be installed for this rule to mean anything"
     found = []
     for folder in ("core", "doors", "client"):
         for path in sorted((ROOT / "bridge" / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.Constant) and node.value in named:
-                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value!r}")
+            tree = ast.parse(path.read_text("utf-8"))
+            names = [node for node in decisive_strings(tree) if node.value in named]
+            found += [f"{path.relative_to(ROOT)}:{node.lineno}: {node.value!r}" for node in names]
     assert found == []
 
 
@@ -135,7 +156,9 @@ def test_every_function_is_annotated() -> None:
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                     given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-                    missing = [arg.arg for arg in given if arg.annotation is None and arg.arg not in ("self", "cls", "ctx")]
+                    missing = [
+                        arg.arg for arg in given if arg.annotation is None and arg.arg not in ("self", "cls", "ctx")
+                    ]
                     if missing or node.returns is None:
                         bare.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.name} {missing}")
     assert bare == []
