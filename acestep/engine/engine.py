@@ -102,7 +102,7 @@ class Engine:
 
     def admit(self, request: dict[str, Any], context: JobContext) -> Admitted:
         """The canonical request checked once more, with its plans, as this worker's models and files make them."""
-        return admit(context.registry, "render", request, _Here(self))
+        return admit(context.registry, "render", request, Here(self))
 
     def _think(self, chain: Chain, context: JobContext) -> JobContext:
         """Let the planner fill the gaps of a render that asks for it; returns the context for the rest of the job."""
@@ -134,7 +134,7 @@ def _planners() -> list[str]:
     return [] if planners is None else [f"planner {name}" for name in planners.loaded_planners()]
 
 
-class _Here:
+class Here:
     """The machine as the worker sees it (`acestep.api.admission.World`)."""
 
     def __init__(self, engine: Engine) -> None:

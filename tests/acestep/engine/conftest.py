@@ -50,10 +50,10 @@ class Studio:
     def run(self, operation: str, engine: Engine | None = None, **params):
         """Admit and run; returns the result and its folder."""
         from acestep.api.admission import admit
-        from acestep.engine.engine import _Here
+        from acestep.engine.engine import Here
 
         engine = engine or self.engine
-        admitted = admit(self.registry, operation, params, _Here(engine))
+        admitted = admit(self.registry, operation, params, Here(engine))
         return self.run_recipe(admitted.render.to_recipe(), engine)
 
     def run_recipe(self, recipe: dict, engine: Engine | None = None):
