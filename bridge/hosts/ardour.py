@@ -24,6 +24,7 @@ OFFERED = (
     "add-instrument",
     "complete",
     "extend",
+    "operation",
     "queue",
     "cancel",
 )

@@ -4,7 +4,7 @@ local import, data = ...
 local json, exchange, files, choices = import("json"), import("exchange"), import("files"), import("choices")
 local requests, tempo, placement, forms = import("requests"), import("tempo"), import("placement"), import("forms")
 local host, audio, form, daemon = import("host"), import("audio"), import("form"), import("daemon")
-local jobs_view = import("jobs_view")
+local operations, jobs_view = import("operations"), import("jobs_view")
 
 local action = {}
 
@@ -39,9 +39,9 @@ local TEMPO_ROW = { name = "tempo_changes", label = "Tempo changes inside", kind
 local function fill_in(wanted, operation, situation, store)
   local last = choices.of(store, wanted.operation)
   local rows = {}
-  if #wanted.ask > 0 then rows = forms.rows(operation.fields, wanted.ask, last, wanted.each) end
+  if #wanted.ask > 0 or wanted.whole_form then rows = forms.rows(operation.fields, wanted.ask, last, wanted.each) end
   if not plan_tempo(situation, "refuse") then rows[#rows + 1] = TEMPO_ROW end
-  if #wanted.ask == 0 then return last end
+  if #rows == 0 or (#wanted.ask == 0 and not wanted.whole_form) then return last end
   local values = form.ask("ACE-Step: " .. wanted.title, rows, host.tell)
   if values then choices.keep(store, wanted.operation, values) end
   return values
@@ -98,7 +98,26 @@ local function submit(wanted, situation, wishes, values, fields, track)
   end
 end
 
-local function run_submit(wanted)
+-- Let the user choose one of the operations that have no action of their own.
+local function choose_operation(wanted)
+  local described = daemon.describe_all()
+  local names = operations.others(described, data.actions)
+  if #names == 0 then return tell({ code = "no_operation", operation = wanted.title }) end
+  local row = { name = "operation", label = "Operation", kind = "choice", choices = names, value = names[1], element = "str" }
+  local values = form.ask("ACE-Step: " .. wanted.title, { row }, host.tell)
+  for _, found in ipairs(described) do
+    if values and found.name == values.operation then return operations.adapt(wanted, found) end
+  end
+end
+
+local run_submit
+
+local function run_other(wanted)
+  local own = daemon.ready() and choose_operation(wanted)
+  if own then run_submit(own) end
+end
+
+function run_submit(wanted)
   local situation, tracks = find_situation(wanted)
   local refused = requests.refusal(wanted, situation)
   if refused then return tell(refused) end
@@ -129,6 +148,7 @@ local CONTROLS = {
 function action.run(name)
   local wanted = requests.action(data.actions, name)
   if CONTROLS[name] then return CONTROLS[name]() end
+  if name == "operation" then return run_other(wanted) end
   run_submit(wanted)
 end
 

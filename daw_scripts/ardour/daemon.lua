@@ -60,4 +60,10 @@ function daemon.describe(operation)
   return nil
 end
 
+--- Every operation that the daemon offers.
+function daemon.describe_all()
+  local answer = daemon.call("describe", {})
+  return type(answer) == "table" and answer.operations or {}
+end
+
 return daemon

@@ -3,6 +3,7 @@
 local import, data = ...
 local exchange, files, choices, requests = import("exchange"), import("files"), import("choices"), import("requests")
 local tempo, placement, forms, json = import("tempo"), import("placement"), import("forms"), import("json")
+local operations = import("operations")
 local host, sources, form, daemon, resident, takes = import("host"), import("sources"), import("form"), import("daemon"),
   import("resident"), import("takes")
 
@@ -108,7 +109,7 @@ end
 local function ask_values(wanted, situation, fields, done)
   local store = host.beside(situation.project, situation.path, "choices")
   local last = choices.of(store, wanted.operation)
-  if #wanted.ask == 0 then return done(last) end
+  if #wanted.ask == 0 and not wanted.whole_form then return done(last) end
   local rows = forms.rows(fields, wanted.ask, last, wanted.each)
   if not plan_tempo(situation, "refuse") then rows[#rows + 1] = TEMPO_ROW end
   form.ask("ACE-Step: " .. wanted.title, rows, host.tell, function(values)
@@ -126,6 +127,21 @@ local function with_operation(wanted, situation, done)
       if found.name == wanted.operation then return done(found) end
     end
     tell({ code = "no_operation", operation = wanted.operation })
+  end)
+end
+
+-- Let the user choose one of the operations that have no action of their own.
+local function choose_operation(wanted, done)
+  daemon.ask("describe", {}, function(answer)
+    local described = type(answer) == "table" and answer.operations or {}
+    local names = operations.others(described, data.actions)
+    if #names == 0 then return tell({ code = "no_operation", operation = wanted.title }) end
+    local row = { name = "operation", label = "Operation", kind = "choice", choices = names, value = names[1], element = "str" }
+    form.ask("ACE-Step: " .. wanted.title, { row }, host.tell, function(values)
+      for _, found in ipairs(described) do
+        if values and found.name == values.operation then done(operations.adapt(wanted, found), found) end
+      end
+    end)
   end)
 end
 
@@ -156,6 +172,10 @@ local function reroll(wanted, situation, memory)
   resident.stay()
 end
 
+local function go_on(wanted, situation, operation)
+  ask_values(wanted, situation, operation.fields, function(values) submit(wanted, situation, values, operation.fields) end)
+end
+
 local function run_submit(wanted)
   local situation = find_situation(wanted)
   local memory = wanted.needs == "recipe" and takes.memory(situation.selection.items[1]) or nil
@@ -167,8 +187,14 @@ local function run_submit(wanted)
   end
   with_daemon(function()
     if memory then return reroll(wanted, situation, memory) end
-    with_operation(wanted, situation, function(operation)
-      ask_values(wanted, situation, operation.fields, function(values) submit(wanted, situation, values, operation.fields) end)
+    if wanted.name ~= "operation" then
+      return with_operation(wanted, situation, function(operation) go_on(wanted, situation, operation) end)
+    end
+    choose_operation(wanted, function(own, operation)
+      local known = find_situation(own)
+      local wrong = requests.refusal(own, known)
+      if wrong then return tell(wrong) end
+      go_on(own, known, operation)
     end)
   end)
 end

@@ -485,3 +485,19 @@ def test_the_stand_in_refuses_wrong_arguments(desk: Desk) -> None:
         with pytest.raises(WrongArguments):
             lua.execute(code)
     assert lua.eval("reaper.ThereIsNoSuchFunction") is None
+
+
+def test_an_operation_without_an_action_appears_by_itself(desk: Desk, running: DaemonProcess) -> None:
+    """Presets and plug-in operations: chosen from the daemon's describe, with a form made from it."""
+    item = loop_item(desk)
+    chosen: list[str] = []
+
+    def choose(defaults: str) -> str:
+        chosen.append(desk.reaper.asked[0][0])
+        return "refine"
+
+    desk.reaper.inputs = [choose]
+    desk.run("Other operation, preset or plug-in")
+    desk.until(lambda: (len(item.takes) > 1 or len(desk.project.tracks) > 1) and done(desk))
+    assert "refine" in chosen[0] and "repaint" not in chosen[0].replace("Operation", "")
+    assert len(desk.reaper.asked) == 2

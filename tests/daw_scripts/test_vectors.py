@@ -21,7 +21,7 @@ CASES = [
     for case in data.get("cases", [])
 ]
 NAMES = [f"{case['module']}: {case['rule']}" for case in CASES]
-LUA_ONLY = {"forms"}
+LUA_ONLY = {"forms", "operations"}
 """REAPER and Ardour draw their own forms; in Live the device does."""
 
 

@@ -1,0 +1,42 @@
+-- Operations that have no action of their own: presets and what plug-ins add. They appear by themselves.
+
+local import = ...
+local json = import("json")
+
+local operations = {}
+
+local function has(fields, name)
+  for _, field in ipairs(fields) do
+    if field.name == name then return true end
+  end
+  return false
+end
+
+--- Names of the operations in a describe answer that make audio and that no other action runs, in order.
+function operations.others(described, actions)
+  local taken = {}
+  for _, action in ipairs(actions) do taken[action.operation] = true end
+  local names = json.list()
+  for _, operation in ipairs(described) do
+    local fields = operation.fields or {}
+    if not taken[operation.name] and has(fields, "returns") and has(fields, "variants") then names[#names + 1] = operation.name end
+  end
+  table.sort(names)
+  return names
+end
+
+--- The action "operation" for a chosen operation: its own form, its own needs.
+function operations.adapt(action, operation)
+  local own = {}
+  for key, value in pairs(action) do own[key] = value end
+  own.operation = operation.name
+  own.title = operation.name
+  own.ask = json.list()
+  own.whole_form = true
+  if not has(operation.fields, "source") then
+    own.audio, own.needs = "none", "position"
+  end
+  return own
+end
+
+return operations
