@@ -238,7 +238,9 @@ class Service:
             facts = self._executor.facts()
             raise Degraded(f"the worker was given up: {facts.get('last_death', 'it ended too often')}")
         if self._ledger.deaths(body) >= MAX_DEATHS:
-            raise Quarantined(f"this request ended the worker {MAX_DEATHS} times and is not run again; change it")
+            raise Quarantined(
+                f"this request ended the worker {MAX_DEATHS} times and is not run again; change it, or resume the queue"
+            )
 
     def _active(self) -> list[JobRecord]:
         return list(self._book.active.values())
@@ -293,8 +295,9 @@ class Service:
             lane.paused = True
 
     async def resume(self) -> None:
-        """Go on after `pause`, and try a worker again that was given up."""
+        """Go on after `pause`; try a worker again that was given up, and requests that ended it."""
         self._executor.reset()
+        await self._ledger.forgive()
         for lane in self._lanes.values():
             lane.paused = False
             await lane.wake()

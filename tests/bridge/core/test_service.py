@@ -298,12 +298,14 @@ async def test_a_worker_that_dies_fails_only_its_job(desk):
 
 
 async def test_a_request_that_ended_the_worker_twice_is_quarantined(desk):
-    """Under any id; another request is welcome."""
+    """Under any id, until somebody resumes the queue; another request is welcome."""
     one = await desk()
     for number in range(2):
         assert (await one.run("crash_at=1", f"bad{number}")).error["code"] == "worker_died"
     with pytest.raises(Quarantined):
         await one.submit("crash_at=1", "bad2")
+    await one.service.resume()
+    assert (await one.run("crash_at=1", "bad2")).error["code"] == "worker_died"
     assert (await one.run("", "good")).state is JobState.DONE
 
 
