@@ -67,8 +67,12 @@ class Engine:
         if (planners := sys.modules.get("acestep.planner.session")) is not None:
             planners.unload(model)
         if not model:
-            self._sources.clear()
-            self._texts.clear()
+            self.forget()
+
+    def forget(self) -> None:
+        """Empty the caches of encoded sound and words."""
+        self._sources.clear()
+        self._texts.clear()
 
     def run(self, operation: str, request: dict[str, Any], context: JobContext) -> Result:
         """A render, or an operation that brings its own code. Raises `AceError`."""
@@ -119,6 +123,7 @@ class Engine:
             context,
             duration=output.length / output.rate,
             share=PLANNING_SHARE,
+            family=self.models.info(params.model).latent_family,
         )
         chain.note(*planned.notes)
         chain.codes = planned.codes
