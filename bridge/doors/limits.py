@@ -50,6 +50,9 @@ OSC_PENDING = 4_096
 OSC_DUMP_SECONDS = 30.0
 """How long ``/ace/dump 1`` shows traffic before it must be asked for again."""
 
+OSC_COMPLAINTS = 50
+"""Malformed packets that are answered each second; the rest is only counted."""
+
 DRAFT_SECONDS = 600.0
 """A draft that nobody touched for this long is dropped."""
 

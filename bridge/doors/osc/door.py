@@ -53,6 +53,7 @@ class OscDoor:
         self._dumps: dict[Place, float] = {}
         self._udp: Callable[[Place], Send] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._complaints = 0
 
     def open(self, udp: Callable[[Place], Send]) -> None:
         """Begin to work; ``udp`` makes a way to send to a place that registered itself."""
@@ -61,6 +62,7 @@ class OscDoor:
 
     def _sweep(self) -> None:
         self.peers.sweep()
+        self._complaints = 0
         self._sweeper = asyncio.get_running_loop().call_later(1.0, self._sweep)
 
     def read(self) -> dict[str, float]:
@@ -82,9 +84,15 @@ class OscDoor:
             packet = decode(data)
         except ProtocolError as failure:
             self.counters.malformed += 1
-            self._peer(place, send).say(messages.refused("", failure), droppable=True)
+            self._complain(failure, place, send)
             return
         self._take_packet(packet, place, send)
+
+    def _complain(self, failure: ProtocolError, place: Place, send: Send) -> None:
+        """Tell a sender that its packet is malformed; a flood of them is not answered by another flood."""
+        if self._complaints < limits.OSC_COMPLAINTS:
+            self._complaints += 1
+            self._peer(place, send).say(messages.refused("", failure), droppable=True)
 
     def _take_packet(self, packet: Packet, place: Place, send: Send) -> None:
         if isinstance(packet, Message):

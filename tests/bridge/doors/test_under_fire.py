@@ -1,0 +1,79 @@
+"""A real daemon under bad conditions: lossy networks, hostile packets, many messages. Counts and states; times are a benchmark."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import psutil
+import pytest
+
+from bridge.client import Client
+from bridge.client.osc import OscClient
+from bridge.testing.hostile import attack
+from bridge.testing.lossy import LossyProxy
+from bridge.testing.retries import submit_all
+
+JOB = {"caption": "fake: steps=1", "duration": 0.1}
+
+
+def test_a_lossy_network_makes_no_job_too_many_or_too_few(daemon):
+    """20 % lost, 10 % doubled, 10 % out of order, both ways: as many jobs as were submitted, each once."""
+    house = daemon()
+    names = {f"job-{number}" for number in range(100)}
+    target = ("127.0.0.1", house.connection["osc"]["udp"])
+    with LossyProxy(target) as proxy, OscClient("127.0.0.1", proxy.port) as osc:
+        answered = submit_all(osc, "generate", sorted(names), JOB)
+        assert proxy.lost > 0
+    assert set(answered) == names
+    with Client(str(house.paths.home)) as client:
+        assert {client.wait(name)["state"] for name in names} == {"done"}
+        jobs = [job["id"] for job in client.jobs(limit=1000)]
+    assert sorted(jobs) == sorted(names)
+
+
+def test_hostile_packets_disturb_nobody(daemon):
+    """Good jobs finish while bad packets and frames come in; the log has no traceback."""
+    house = daemon()
+    doors = house.connection
+    ports = (doors["osc"]["udp"], doors["osc"]["tcp"], doors["rpc"]["port"])
+    enemy = threading.Thread(target=attack, args=(*ports, 5_000))
+    with Client(str(house.paths.home)) as client:
+        enemy.start()
+        states = [client.wait(client.submit("generate", JOB))["state"] for _ in range(10)]
+        enemy.join()
+        assert client.status()["state"] == "ok"
+    assert states == ["done"] * 10
+    log = house.output.read_text()
+    assert "Traceback" not in log
+    assert psutil.Process(doors["pid"]).memory_info().rss < 200 * 2**20
+
+
+def test_a_burst_of_messages_arrives_whole(daemon):
+    """A thousand questions without a pause between them: a thousand answers."""
+    house = daemon()
+    with OscClient("127.0.0.1", house.connection["osc"]["udp"]) as osc:
+        for number in range(1000):
+            osc.send("/ace/ping", number)
+        answers = set()
+        while len(answers) < 1000 and (message := osc.receive(5.0)) is not None:
+            answers.add(message.arguments[0])
+    assert answers == set(range(1000))
+
+
+def test_the_doors_need_no_torch():
+    """Importing every door, the clients and the reference leaves torch alone."""
+    modules = "bridge.doors.osc.sockets, bridge.doors.rpc.door, bridge.doors.spool.door, bridge.doors.http.server"
+    code = f"import sys, {modules}, bridge.client.aio, bridge.client.osc, bridge.doors.reference\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("door", ["osc", "rpc", "http", "spool"])
+def test_a_door_can_stay_closed(daemon, door):
+    """The others work without it, and the connection file does not name it."""
+    house = daemon(**{door: False})
+    assert door not in house.connection
+    if door != "rpc":
+        with Client(str(house.paths.home)) as client:
+            assert door not in client.status()["doors"]
