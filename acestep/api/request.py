@@ -80,7 +80,7 @@ class Conditioning(Request):
     guide: Annotated[
         str,
         param(
-            "Rhythm and harmony to follow: 'beat', a chord line such as 'Am F C G', or the path of a MIDI file.",
+            "Rhythm and harmony to follow: 'auto', 'beat', a chord line such as 'Am F C G', the path of a MIDI file, or 'none'.",
             max_length=limits.MAX_PATH,
             group="music",
             example="Am F C G",

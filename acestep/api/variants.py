@@ -26,6 +26,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """Distilled models have no unconditional branch: guidance is forced off."""
     guide_bottleneck: bool = True
     """Guides pass the semantic bottleneck, as the published weights know hints; the small model reads them as they are."""
+    guide: str = ""
+    """The guide of jobs that name none (``none`` turns it off); for models that do not keep a beat by themselves."""
     repository: str = ""
     """Where the weights are published."""
 
@@ -59,7 +61,7 @@ VARIANTS: dict[str, Variant] = {
         _turbo("xl-turbo", "ACE-Step/acestep-v15-xl-turbo"),
         _guided("xl-base", "ACE-Step/acestep-v15-xl-base"),
         _guided("xl-sft", "ACE-Step/acestep-v15-xl-sft", tasks=TURBO_TASKS),
-        Variant(name="nano", steps=8, shift=3.0, tasks=ALL_TASKS, guide_bottleneck=False),
+        Variant(name="nano", steps=8, shift=3.0, tasks=ALL_TASKS, guide_bottleneck=False, guide="auto"),
         Variant(name="tiny", steps=8, shift=3.0, guidance="apg", guidance_scale=1.0, tasks=ALL_TASKS, distilled=False),
     )
 }

@@ -13,7 +13,7 @@ import mido
 import numpy as np
 
 from acestep.api.errors import BadRequest
-from acestep.conditioning.chords import GuideChord, parse_chord_line
+from acestep.conditioning.chords import QUALITIES, GuideChord, parse_chord, parse_chord_line
 from acestep.conditioning.tempo import TempoMap
 
 QUARTERS_PER_BAR = {"2": 2.0, "3": 3.0, "4": 4.0, "6": 3.0}
@@ -65,9 +65,14 @@ class Guide:
                              limits={"choices": list(QUARTERS_PER_BAR)})  # fmt: skip
 
 
-def parse_guide(text: str, metre: str = "4") -> Guide:
-    """`beat`, `beat four`, a chord line, `four: Am F C G`, or the path of a MIDI file. Raises `BadRequest`."""
+def parse_guide(text: str, metre: str = "4", key: str = "") -> Guide:
+    """`auto`, `beat`, `beat four`, a chord line, `four: Am F C G`, or the path of a MIDI file. Raises `BadRequest`.
+
+    `auto` is the plain beat with the key's four-bar progression, or alone where no key is given.
+    """
     text = text.strip()
+    if text.lower() == "auto":
+        return Guide(metre=metre, bars=key_progression(key))
     if text.lower().endswith((".mid", ".midi")):
         return read_clip(Path(text), metre)
     head, colon, line = text.partition(":")
@@ -77,6 +82,21 @@ def parse_guide(text: str, metre: str = "4") -> Guide:
     if (words[:1] == ["beat"] and len(words) <= 2) or (len(words) == 1 and words[0] in RHYTHMS):
         return Guide(rhythm=words[-1], metre=metre)
     return Guide(metre=metre, bars=parse_chord_line(text))
+
+
+def key_progression(key: str) -> tuple[tuple[GuideChord, ...], ...]:
+    """I V vi IV of a major key, i VI III VII of a minor one (`C# minor`); nothing without a key. Raises `BadRequest`."""
+    if not key.strip():
+        return ()
+    note, _, mode = key.strip().partition(" ")
+    minor = mode.strip().lower() == "minor"
+    tonic = parse_chord(note).bass
+    steps = ((0, "m"), (8, ""), (3, ""), (10, "")) if minor else ((0, ""), (7, ""), (9, "m"), (5, ""))
+    chords = []
+    for step, quality in steps:
+        root = (tonic + step) % 12
+        chords.append((GuideChord(root, tuple((root + tone) % 12 for tone in QUALITIES[quality])),))
+    return tuple(chords)
 
 
 def read_clip(path: Path, metre: str = "4") -> Guide:

@@ -26,6 +26,9 @@ from acestep.engine.source import SourceStudio, reference_latents, require_file
 DEFAULT_BPM = 120.0
 """Tempo of a guide when none is given."""
 
+NO_GUIDE = "none"
+"""Asks for no guide, also of a model that has one of its own."""
+
 
 @dataclass
 class StageWish:
@@ -89,26 +92,33 @@ class Conditions:
         codes = wish.codes if wish.codes is not None else conditioning.audio_codes
         if codes and plan.semantic_codes:
             return _hinted(plan), hint_from_codes(model, list(codes))
-        if not conditioning.guide or not plan.guide:
-            if conditioning.guide:
+        text = conditioning.guide or _own_guide(model, wish)
+        if not plan.guide or text in ("", NO_GUIDE):
+            if conditioning.guide not in ("", NO_GUIDE):
                 wish.notes.append("this operation follows its audio; the guide was left out")
             return plan, None
-        latents = self._guide(model, wish, tick)
+        latents = self._guide(text, model, wish, tick)
         if model.info.defaults.guide_bottleneck:
             latents = bottleneck(model, latents)
         return (_hinted(plan) if plan.fill is Fill.SILENCE else plan), latents
 
-    def _guide(self, model: Model, wish: StageWish, tick: Tick) -> Tensor:
+    def _guide(self, text: str, model: Model, wish: StageWish, tick: Tick) -> Tensor:
         """The guide as latents of the window, its bar lines counted from the start of the timeline."""
         conditioning, window = wish.conditioning, wish.window
         if conditioning.bpm is None:
             wish.notes.append(f"no tempo is given; the guide runs at {DEFAULT_BPM:.0f} bpm")
-        guide = parse_guide(conditioning.guide, conditioning.time_signature or "4")
+        guide = parse_guide(text, conditioning.time_signature or "4", conditioning.key)
         downbeat = -round(window.start * limits.CODEC_RATE / window.rate)
         tempo = TempoMap.steady(conditioning.bpm or DEFAULT_BPM, limits.CODEC_RATE, downbeat)
         length = window.frames * limits.HOP
         audio = render_guide(guide, tempo, length)
         return self._studio.encode_audio(audio, limits.CODEC_RATE, length, model, tick)
+
+
+def _own_guide(model: Model, wish: StageWish) -> str:
+    """The guide that the model wants where the job names none; over given audio only at a known tempo."""
+    knows_time = wish.conditioning.bpm is not None or wish.plan.fill is Fill.SILENCE
+    return model.info.defaults.guide if knows_time else ""
 
 
 def _hinted(plan: Plan) -> Plan:

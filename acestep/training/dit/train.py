@@ -36,7 +36,7 @@ class DitSettings:
     grow_every: int = 5
     batch: int = 8
     learning_rate: float = 1.2e-3
-    ema: float = 0.998
+    ema: float = 0.99
     seed: int = 0
     device: str = "cpu"
 

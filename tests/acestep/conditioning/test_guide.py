@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -20,7 +21,7 @@ RATE = 48000
 def _onsets(sound: np.ndarray, floor: float = 1e-3) -> list[int]:
     """First loud samples after at least 100 ms of quiet."""
     loud = np.flatnonzero(np.abs(sound[0]) > floor)
-    return [int(loud[0]), *(int(b) for a, b in zip(loud, loud[1:], strict=False) if b - a > RATE // 10)]
+    return [int(loud[0]), *(int(b) for a, b in itertools.pairwise(loud) if b - a > RATE // 10)]
 
 
 @pytest.mark.parametrize("length", [1, 1919, 48000, 123_457])
@@ -100,6 +101,18 @@ def test_the_chords_sound_in_their_bars():
         classes = np.round(69 + 12 * np.log2(hertz[middle] / 440)).astype(int) % 12
         energy = np.bincount(classes, spectrum[middle] ** 2, minlength=12)
         assert set(np.argsort(energy)[-3:]) == tones
+
+
+@pytest.mark.parametrize(
+    ("key", "roots"), [("A minor", [9, 5, 0, 7]), ("C major", [0, 7, 9, 5]), ("F# minor", [6, 2, 9, 4]), ("", [])]
+)
+def test_auto_is_the_beat_with_the_keys_progression(key, roots):
+    """Four chords that all lie in the key; without a key the beat alone."""
+    guide = parse_guide("auto", "4", key)
+    assert guide.rhythm == "beat" and [bar[0].bass for bar in guide.bars] == roots
+    tonic = roots[0] if roots else 0
+    steps = (0, 2, 3, 5, 7, 8, 10) if "minor" in key else (0, 2, 4, 5, 7, 9, 11)
+    assert all((tone - tonic) % 12 in steps for bar in guide.bars for tone in bar[0].tones)
 
 
 def test_every_rhythm_fills_its_bar():
