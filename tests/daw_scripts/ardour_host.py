@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import soundfile
+from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 SUPERCLOCK = 282_240_000
@@ -133,7 +135,8 @@ def place_file(session: Path, audio: Path, track: str, position: int) -> None:
     root.set("id-counter", str(counter + 1))
     for protocol in root.iter("Protocol"):
         if "OSC" in protocol.get("name", ""):
-            protocol.set("active", "1")
+            for name, value in {"active": "1", "address-only": "0", "remote-port": "8000"}.items():
+                protocol.set(name, value)
     tree.write(path, encoding="UTF-8", xml_declaration=True)
 
 
@@ -210,6 +213,22 @@ class Ardour:
         for value in values:
             message.add_arg(value)
         self._socket.sendto(message.build().dgram, ("127.0.0.1", 3819))
+
+    def locate(self, sample: int) -> None:
+        """Put the playhead on a sample and wait until Ardour says that it is there."""
+        self._socket.settimeout(0.3)
+        self.send("/locate", sample, 0)
+
+        def there() -> bool:
+            self.send("/transport_frame")
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    data = self._socket.recv(65_535)
+                    if data.startswith(b"/transport_frame\0"):
+                        return int(OscMessage(data).params[0]) == sample
+            return False
+
+        self._wait(there, f"the playhead at {sample}")
 
     def run_slot(self, slot: int) -> None:
         """Run the installed Lua action of a slot."""

@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 from bridge.hosts import install
-from bridge.hosts.ardour import slots
+from bridge.hosts.ardour import register, slots
 from bridge.launch import FREE_PORTS, start_daemon
 
 from . import ardour_host
@@ -35,6 +35,19 @@ FIRST, LAST = CLIP_AT + 4 * BAR, CLIP_AT + 8 * BAR
 LOOP = Path(__file__).parents[2] / "examples" / "loop" / "mix.flac"
 
 
+PROBE = "Test: selection"
+
+PROBE_SCRIPT = """ardour { ["type"] = "EditorAction", name = "%s" }
+function factory() return function()
+  local time = Editor:get_selection().time
+  local out = io.open("%s.tmp", "w")
+  if time:empty() then out:write("-1 -1") else out:write(time:start_sample() .. " " .. time:end_sample()) end
+  out:close()
+  os.rename("%s.tmp", "%s")
+end end
+"""
+
+
 def samples(raw: bytes) -> np.ndarray:
     return np.frombuffer(raw, "<f4").reshape(-1, 2)
 
@@ -48,6 +61,7 @@ class Studio:
         self.slot = slot
         self.home = home
         self.session = ardour.session
+        self.probe = folder / "selection"
         self.seen: dict[str, Any] = {}
 
     def run(self, title: str) -> None:
@@ -55,11 +69,20 @@ class Studio:
 
     def select(self, first: int, last: int) -> None:
         """Mark a range as a user does: playhead, range start, playhead, range end."""
-        for at, edge in ((first, "start"), (last, "finish")):
-            self.ardour.send("/locate", at, 0)
-            time.sleep(0.5)
-            self.ardour.send("/access_action", f"Common/{edge}-range-from-playhead")
-            time.sleep(0.3)
+        for index, (at, edge) in enumerate(((first, "start"), (last, "finish"))):
+            self.ardour.locate(at)
+            end = time.monotonic() + 30
+            while self.selection()[index] != at:  # the window follows the engine when it has time
+                assert time.monotonic() < end, f"the range is {self.selection()}"
+                self.ardour.send("/access_action", f"Common/{edge}-range-from-playhead")
+                time.sleep(0.3)
+
+    def selection(self) -> list[int]:
+        """The range that Ardour's editor has selected, by a script of the test's own."""
+        self.probe.unlink(missing_ok=True)
+        self.ardour.run_slot(self.slot[PROBE])
+        self.ardour.wait_for(self.probe.exists, "the selection")
+        return [int(word) for word in self.probe.read_text().split()]
 
     def remember(self, **actions: dict[str, Any]) -> None:
         """The last values of the forms, as an earlier run leaves them."""
@@ -130,6 +153,9 @@ def studio(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], st
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACESTEP_BRIDGE_HOME", str(home))
         install("ardour", config)
+        probe = {"probe.lua": PROBE_SCRIPT % (PROBE, *[folder / "selection"] * 3)}
+        registry = config / "ui_scripts"
+        registry.write_text(register(registry.read_text("utf-8"), probe, "no hooks"), "utf-8")
         slot = slots((config / "ui_scripts").read_text("utf-8"))
         settings = {**FREE_PORTS, "home": home, "backend": "fake", "read_roots": [folder]}
         with start_daemon(settings), Ardour(session, config) as ardour:
