@@ -8,12 +8,15 @@ import importlib
 import json
 import logging
 import os
+import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from acestep import __version__
 from acestep.api.errors import AceError, NotAllowed, OutputUnwritable, Unavailable
@@ -145,6 +148,13 @@ def check_exposure(settings: Settings) -> None:
         )
 
 
+def with_own_token(settings: Settings, system: str = os.name) -> Settings:
+    """Where there are no socket files with an owner (Windows), RPC asks for a token that only the connection file tells."""
+    if system != "nt" or settings.token:
+        return settings
+    return msgspec.structs.replace(settings, token=secrets.token_urlsafe(32))
+
+
 @contextlib.contextmanager
 def only_one(paths: Paths) -> Iterator[None]:
     """Hold the home's lock. The system frees it however this process ends. Raises `NotAllowed` when another holds it."""
@@ -176,7 +186,7 @@ def main(resolved: Resolved) -> int:
     The line ``ready {...}`` on standard output, followed by the connection facts (without the token) as JSON, tells that the doors
     are open. What keeps the daemon from starting goes to standard error as one sentence.
     """
-    settings = resolved.settings
+    settings = with_own_token(resolved.settings)
     paths = Paths.of(settings)
     try:
         check_exposure(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import msgspec
 from acestep.api.errors import DaemonUnreachable
 from bridge.paths import Paths
 from bridge.settings import Settings
+
+TOKEN_VARIABLE = "ACESTEP_BRIDGE_TOKEN"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -30,9 +33,9 @@ class Place(msgspec.Struct, frozen=True):
 
 
 def find(home: str = "", *, host: str = "", port: int = 0, token: str = "") -> Place:
-    """The place of the daemon of a home, or at a host and port. Raises `DaemonUnreachable`."""
+    """The place of the daemon of a home, or at a host and port (token: also from the environment). Raises `DaemonUnreachable`."""
     if host:
-        return Place(host=host, port=port or 9701, token=token)
+        return Place(host=host, port=port or 9701, token=token or os.environ.get(TOKEN_VARIABLE, ""))
     path = Paths.of(Settings(home=home)).connection
     facts = read_connection(path)
     door = facts.get("rpc") or {}

@@ -32,6 +32,7 @@ class AllowList:
         return address is not None and address.is_loopback
 
 
+@functools.lru_cache(maxsize=1024)
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

@@ -12,11 +12,13 @@ import sys
 import pytest
 
 from acestep.api.errors import NotAllowed
+from bridge.daemon import with_own_token
 from bridge.doors import limits
 from bridge.doors.rpc import codec
 from bridge.doors.rpc import connection as rpc_connection
 from bridge.doors.rpc.door import RpcDoor
 from bridge.doors.rpc.outbox import Outbox
+from bridge.settings import Settings
 
 
 async def test_a_job_runs_from_submit_to_done(rpc, core):
@@ -324,3 +326,12 @@ def test_a_full_outbox_drops_progress_before_it_gives_up():
     box.put(b"x")
     box.clear()
     assert (len(box), box.bytes) == (0, 0)
+
+
+def test_windows_gets_a_token_of_its_own():
+    """There the loopback port has no owner; elsewhere the Unix socket's rights do, and a token that was set stays."""
+    made = with_own_token(Settings(), "nt").token
+    assert len(made) >= 32
+    assert with_own_token(Settings(), "nt").token != made
+    assert with_own_token(Settings(token="mine"), "nt").token == "mine"
+    assert with_own_token(Settings(), "posix").token == ""

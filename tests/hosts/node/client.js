@@ -60,7 +60,7 @@ function withMessagePack() {
   const link = net.connect(port, "127.0.0.1");
   let number = 0;
   const request = (method, params) => link.write(encode([0, ++number, method, [params]]));
-  actions.submit = (id, caption) => request("job.submit", { operation: "generate", params: { caption, duration: 1.5 }, id });
+  actions.submit = (id, caption) => request("job.submit", { operation: "generate", params: { caption, duration: 1 }, id });
   actions.cancel = (id) => request("job.cancel", { id });
   link.on("connect", async () => {
     actions.submit(`${kind}-quick`, QUICK);

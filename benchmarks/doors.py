@@ -1,0 +1,253 @@
+"""What the doors bear, measured against a real daemon with the fake backend; the figures stand in docs/reliability.md.
+
+    python -m benchmarks.doors [--scale 1.0]
+
+``--scale 0.1`` does a tenth of everything. Counts are exact; times belong to the machine, so a yardstick of the same run (an echo
+over the same kind of socket) stands beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import collections
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bridge.client import AsyncClient, Client
+from bridge.client.osc import OscClient
+from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
+from bridge.testing.lossy import LossyProxy
+from bridge.testing.retries import submit_all
+
+QUICK = {"caption": "fake: steps=1", "duration": 0.1}
+BUSY = {"caption": "fake: steps=100000 delay=0.002", "duration": 1.0}
+WIDE = {"queue_length": 100_000, "jobs_per_client": 100_000, "bytes_per_client": 1 << 30, "log_level": "warning"}
+"""Bounds out of the way: what is measured is the doors."""
+
+OSC_RATE = 500
+PIPELINE = 32
+
+
+def percentile(times: Sequence[float], share: float) -> float:
+    """The time that this share of all is not above."""
+    return sorted(times)[min(len(times) - 1, int(share * len(times)))]
+
+
+def milliseconds(times: Sequence[float]) -> str:
+    """Median, p99 and worst."""
+    parts = (statistics.median(times), percentile(times, 0.99), max(times))
+    return " / ".join(f"{part * 1000:.2f}" for part in parts) + " ms"
+
+
+def row(what: str, found: str, wanted: str) -> None:
+    """One line of the table."""
+    print(f"| {what} | {found} | {wanted} |", flush=True)
+
+
+@contextmanager
+def house() -> Iterator[DaemonProcess]:
+    """A daemon of its own."""
+    with tempfile.TemporaryDirectory() as home:
+        daemon = start_daemon({**FREE_PORTS, **WIDE, "home": home, "backend": "fake"})
+        try:
+            yield daemon
+        finally:
+            daemon.stop()
+
+
+def echo_round_trip(count: int) -> list[float]:
+    """Yardstick: UDP round trips to a thread that only echoes."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        server.bind(("127.0.0.1", 0))
+        client.connect(server.getsockname())
+
+        def echo() -> None:
+            for _ in range(count):
+                data, sender = server.recvfrom(2048)
+                server.sendto(data, sender)
+
+        threading.Thread(target=echo, daemon=True).start()
+        return timed(lambda: (client.send(b"x" * 64), client.recv(2048)), count)
+
+
+def timed(action: Callable[[], Any], count: int) -> list[float]:
+    """How long each of many calls takes."""
+    times = []
+    for _ in range(count):
+        begun = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - begun)
+    return times
+
+
+def osc_in(daemon: DaemonProcess, scale: float) -> None:
+    """OSC messages at a steady rate, and as fast as they can be sent."""
+    port = daemon.connection["osc"]["udp"]
+    count = max(100, int(5_000 * scale))
+    for what, pause in ((f"OSC messages in at {OSC_RATE}/s", 1 / OSC_RATE), ("OSC messages in a burst", 0.0)):
+        with OscClient("127.0.0.1", port) as osc:
+            heard: set[Any] = set()
+            reader = threading.Thread(target=_collect, args=(osc, heard, count))
+            begun = time.perf_counter()
+            reader.start()
+            for number in range(count):
+                osc.send("/ace/ping", number)
+                if pause:
+                    time.sleep(max(0.0, begun + (number + 1) * pause - time.perf_counter()))
+                elif number - len(heard) > 500:  # what a receive buffer of this machine's default size surely holds
+                    time.sleep(0.001)
+            reader.join()
+            seconds = time.perf_counter() - begun
+        row(what, f"{len(heard)} of {count} answered, {count / seconds:.0f}/s", "none lost")
+
+
+def _collect(osc: OscClient, heard: set[Any], count: int) -> None:
+    while len(heard) < count and (message := osc.receive(5.0)) is not None:
+        heard.add(message.arguments[0])
+
+
+def status_calls(daemon: DaemonProcess, scale: float) -> None:
+    """Status over RPC, one connection, some requests under way at a time."""
+    count = max(200, int(20_000 * scale))
+
+    async def ask() -> float:
+        async with AsyncClient(str(daemon.paths.home)) as client:
+            await client.status()
+            begun = time.perf_counter()
+
+            async def worker() -> None:
+                for _ in range(count // PIPELINE):
+                    await client.status()
+
+            await asyncio.gather(*(worker() for _ in range(PIPELINE)))
+            return (count // PIPELINE * PIPELINE) / (time.perf_counter() - begun)
+
+    row("status calls over RPC", f"{asyncio.run(ask()):.0f}/s (client on the same two cores)", "2,000/s")
+
+
+def acknowledgement(daemon: DaemonProcess, scale: float) -> None:
+    """Accepted answers and status while the worker is busy."""
+    count = max(50, int(1_000 * scale))
+    yardstick = echo_round_trip(count)
+    with Client(str(daemon.paths.home)) as client, OscClient("127.0.0.1", daemon.connection["osc"]["udp"]) as osc:
+        busy = client.submit("generate", BUSY)
+        while client.call("job.status", {"id": busy})["state"] != "running":
+            time.sleep(0.01)
+        accepted = timed(lambda: osc.submit("generate", QUICK), count)
+        status = timed(client.status, count)
+        cancel_times = []
+        for job in client.jobs(states=["queued"], limit=100):
+            begun = time.perf_counter()
+            client.cancel(job["id"])
+            cancel_times.append(time.perf_counter() - begun)
+        client.call("queue.clear")
+        client.cancel(busy)
+        client.wait(busy)
+    row("UDP echo, the yardstick (median / p99 / worst)", milliseconds(yardstick), "")
+    row("accepted over OSC, worker busy", milliseconds(accepted), "p99 < 20 ms")
+    row("status over RPC, worker busy", milliseconds(status), "p99 < 50 ms")
+    row("cancel of a queued job", milliseconds(cancel_times), "< 100 ms")
+
+
+def hostile(daemon: DaemonProcess, scale: float) -> None:
+    """Bad packets and frames while good jobs run."""
+    doors = daemon.connection
+    count, jobs = max(1000, int(100_000 * scale)), max(5, int(50 * scale))
+    process = psutil.Process(doors["pid"])
+    before = process.memory_info().rss
+    ports = [str(port) for port in (doors["osc"]["udp"], doors["osc"]["tcp"], doors["rpc"]["port"])]
+    begun = time.perf_counter()
+    enemy = subprocess.Popen([sys.executable, "-m", "bridge.testing.hostile", *ports, str(count)])
+    states: collections.Counter[str] = collections.Counter()
+    status: list[float] = []
+    with Client(str(daemon.paths.home)) as client:
+        while enemy.poll() is None or states.total() < jobs:
+            status += timed(client.status, 5)
+            if states.total() < jobs:
+                states[client.wait(client.submit("generate", QUICK))["state"]] += 1
+        seconds = time.perf_counter() - begun
+        status += timed(client.status, 5)
+    grown = (process.memory_info().rss - before) / 2**20
+    row(
+        f"{count} hostile packets and frames",
+        f"{dict(states)} of {jobs} good jobs, {count / seconds:.0f} packets/s",
+        "all done",
+    )
+    row("status meanwhile", milliseconds(status), "p99 < 50 ms")
+    row("memory growth", f"{grown:.1f} MiB", "< 20 MiB")
+
+
+def loss(daemon: DaemonProcess, scale: float) -> None:
+    """Submits through a network that loses 20 %, doubles 10 % and reorders 10 %, in both directions."""
+    names = [f"loss-{number}" for number in range(max(50, int(1_000 * scale)))]
+    target = ("127.0.0.1", daemon.connection["osc"]["udp"])
+    begun = time.perf_counter()
+    with LossyProxy(target) as proxy, OscClient("127.0.0.1", proxy.port) as osc:
+        answered = submit_all(osc, "generate", names, QUICK)
+        lost = proxy.lost
+    seconds = time.perf_counter() - begun
+    with Client(str(daemon.paths.home)) as client:
+        states = collections.Counter(client.wait(name)["state"] for name in names)
+        made = sum(job["id"].startswith("loss-") for job in _all_jobs(client))
+    tries = dict(sorted(collections.Counter(answered.values()).items()))
+    row(
+        f"{len(names)} submits, {lost} datagrams lost",
+        f"{made} jobs, {dict(states)}, {seconds:.0f} s",
+        f"{len(names)} jobs",
+    )
+    row("tries until answered", str(tries), "")
+
+
+def _all_jobs(client: Client) -> Iterator[dict[str, Any]]:
+    before = ""
+    while page := client.jobs(limit=1000, before=before):
+        yield from page
+        before = page[-1]["id"]
+
+
+def spool(daemon: DaemonProcess, scale: float) -> None:
+    """From the renamed request to the first status file."""
+    root = Path(daemon.connection["spool"])
+    times = []
+    for number in range(max(10, int(200 * scale))):
+        draft = root / "requests" / f"bench-{number}.tmp"
+        body = {"format": "acestep-bridge/spool", "version": 1, "method": "op.generate", "params": QUICK}
+        draft.write_text(json.dumps(body))
+        begun = time.perf_counter()
+        os.replace(draft, draft.with_suffix(".json"))
+        while not (root / "status" / f"bench-{number}.json").exists():
+            time.sleep(0.001)
+        times.append(time.perf_counter() - begun)
+    row("spool: request to status file", milliseconds(times), "< 150 ms")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the full counts")
+    scale = parser.parse_args().scale
+    print("| what | found | wanted |\n| --- | --- | --- |")
+    for measure in (osc_in, status_calls, acknowledgement, spool, hostile, loss):
+        with house() as daemon:
+            measure(daemon, scale)
+
+
+if __name__ == "__main__":
+    main()
