@@ -231,9 +231,17 @@ class StageParams(Request):
     checkpoint_step: Annotated[int, param("Step after which the state is stored.", ge=1, group="advanced")] | None = (
         None
     )
+    batch: Annotated[
+        bool,
+        param("Run the variants together: faster on a GPU, equal to single runs to rounding only.", group="sampling"),
+    ] = False
     resume: Annotated[
         str,
-        param("Id of a stored step of the same stage to go on from (see checkpoint_step).", max_length=128, group="advanced"),
+        param(
+            "Id of a stored step of the same stage to go on from (see checkpoint_step).",
+            max_length=128,
+            group="advanced",
+        ),
     ] = ""
     memory: Annotated[
         Literal["keep", "offload", "unload"], param("What happens to the model after the stage.", group="model")

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acestep.api.plan import Plan
 from acestep.api.request import Conditioning, Output, Role
 from acestep.api.result import ResultFile
 from acestep.audio import pcm
@@ -42,7 +41,6 @@ class Order:
 
     folder: Path
     stage: str
-    plan: Plan
     output: Output
     conditioning: Conditioning
     rate: int
@@ -62,7 +60,6 @@ class Delivery:
 
     order: Order
     written: Callable[[], None]
-    files: list[ResultFile] = field(default_factory=list)
 
     def write(self, take: Take) -> list[ResultFile]:
         """All audio files of a take; the latent is not ours. Raises `DiskFull`, `OutputUnwritable`, `NumericFailure`."""
@@ -72,7 +69,6 @@ class Delivery:
                 continue
             made.append(_WRITERS[role](self.order, take, role))
             self.written()
-        self.files += made
         return made
 
 

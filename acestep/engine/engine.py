@@ -19,10 +19,11 @@ from acestep.api.result import Result
 from acestep.api.variants import ModelInfo
 from acestep.audio.sniff import probe
 from acestep.conditioning.text import ConditionCache
+from acestep.engine.chain import Chain, Workshop, request_conform
 from acestep.engine.conditions import Conditions
 from acestep.engine.device import choose_device, choose_dtype, free_cache
 from acestep.engine.models import ModelPool
-from acestep.engine.render import Chain, RenderJob, Workshop, request_conform
+from acestep.engine.render import run_chain
 from acestep.engine.resolve import resolve_stage
 from acestep.engine.source import SourceCache, SourceStudio, locate_source
 from acestep.worker.backend import JobContext, resolve
@@ -101,8 +102,8 @@ class Engine:
             conform=request_conform(admitted.render, stages),
         )
         chain.note(*admitted.notes, *filter(None, [chain.conform.note]))
-        result = RenderJob(self._workshop, chain, self._think(chain, context)).run()
-        return msgspec.structs.replace(result, data=chain.thought, seconds=round(time.monotonic() - begun, 3))
+        result = run_chain(self._workshop, chain, self._think(chain, context))
+        return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
 
     def admit(self, request: dict[str, Any], context: JobContext) -> Admitted:
         """The canonical request checked once more, with its plans, as this worker's models and files make them."""

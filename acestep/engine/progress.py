@@ -22,9 +22,9 @@ class Meter:
         self._total = sum(WEIGHTS[phase] for phase in phases) or 1.0
         self._done = 0.0
 
-    def phase(self, kind: str, name: str = "") -> Tick:
-        """The tick of the next phase, of one of the kinds in `WEIGHTS`, shown as ``name``."""
-        begun, weight = self._done, WEIGHTS[kind]
+    def phase(self, kind: str, name: str = "", count: int = 1) -> Tick:
+        """The tick of the next phase (or ``count`` of them at once), of one of the kinds in `WEIGHTS`, shown as ``name``."""
+        begun, weight = self._done, WEIGHTS[kind] * count
         self._done += weight
         self._context.check()
 

@@ -1,0 +1,110 @@
+"""From a stage's latents to its files: decode what is needed, trim to the sample, hand over to `acestep.engine.deliver`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+from torch import Tensor
+
+from acestep.api import limits
+from acestep.api.errors import BadRequest
+from acestep.audio.latent_header import SUFFIX
+from acestep.audio.resample import resample, to_channels
+from acestep.audio.splice import Handles, clamp_handles
+from acestep.checkpoints.load import Model
+from acestep.codec.codec import Codec
+from acestep.engine.chain import Chain, Job
+from acestep.engine.deliver import Delivery, Order, Take, file_stem
+from acestep.engine.geometry import Cut, cut
+from acestep.engine.store import save_stage_latent
+
+NEEDS_SOURCE = frozenset({"patch", "span", "whole", "residual"})
+"""Roles that are made of the source's own samples too."""
+
+
+def check_returns(chain: Chain) -> None:
+    """Raise `BadRequest` for files that need a source when the chain makes something new."""
+    asked = NEEDS_SOURCE & set(chain.render.output.returns or [])
+    if asked and not chain.anchored(len(chain.stages) - 1):
+        raise BadRequest(f"there is no source to make {', '.join(sorted(asked))} of", field="returns")
+
+
+def finish(job: Job, index: int, model: Model) -> None:
+    """Decode, trim and write every variant of the last stage."""
+    chain = job.chain
+    order, piece = _order(job, index)
+    for variant, latents in enumerate(chain.latents[index]):
+        sound = _sound(job, index, latents, piece, model)
+        tick = job.meter.phase("write")
+        with job.clock.measure("write"):
+            made = Delivery(order, job.context.check).write(_take(chain, index, variant, sound))
+            chain.files += made
+            if "latent" in (chain.render.output.returns or []):
+                name = file_stem(order, variant, "latent") + SUFFIX
+                save_stage_latent(job, (index, variant), model, latents, name, made=made)
+            tick(1, 1)
+
+
+def preview(job: Job, index: int, model: Model) -> None:
+    """Decode a stage on the way and tell the daemon that its file is there."""
+    chain = job.chain
+    order, piece = _order(job, index)
+    output = msgspec.structs.replace(order.output, returns=["part"], name=f"{index + 1}-{order.stage}-preview")
+    order = dataclasses.replace(order, output=output)
+    for variant, latents in enumerate(chain.latents[index]):
+        sound = _sound(job, index, latents, piece, model)
+        tick = job.meter.phase("write")
+        with job.clock.measure("write"):
+            (file,) = Delivery(order, job.context.check).write(_take(chain, index, variant, sound))
+        chain.files.append(file)
+        job.context.preview(msgspec.to_builtins(file))
+        tick(1, 1)
+
+
+def _take(chain: Chain, index: int, variant: int, sound: np.ndarray) -> Take:
+    return Take(variant=variant, seed=chain.seed(index, variant), sound=sound)
+
+
+def _order(job: Job, index: int) -> tuple[Order, Cut]:
+    """What is written for a stage, and what is decoded for it."""
+    chain, stage, window = job.chain, job.chain.stages[index], job.chain.windows[index]
+    output, handles = chain.render.output, Handles(0, 0)
+    shared: dict[str, Any] = {
+        "folder": job.context.staging,
+        "stage": stage.stage.type,
+        "output": output,
+        "conditioning": chain.render.conditioning,
+        "track": str(getattr(stage.params, "track", "")),
+        "recipe": chain.recipe,
+    }
+    if not chain.anchored(index):
+        length = output.length or window.region_length
+        rate = output.rate or limits.CODEC_RATE
+        return Order(rate=rate, start=0, length=length, handles=handles, **shared), cut(window, handles)
+    source, facts = chain.source, chain.facts
+    assert source is not None and facts is not None
+    if {"patch", "span", "whole"} & set(output.returns or []):
+        crossfade = math.floor(output.crossfade * facts.rate / 1000 + 0.5)
+        handles = clamp_handles(facts.start, facts.length, facts.frames, crossfade)
+    place = {"rate": facts.rate, "start": facts.start, "length": facts.length, "handles": handles}
+    return Order(path=source.path, layout=source.layout, **place, **shared), cut(window, handles)
+
+
+def _sound(job: Job, index: int, latents: Tensor, piece: Cut, model: Model) -> np.ndarray:
+    """The decoded sound of a take at the timeline's rate: what the cut says, or a new part of its exact length."""
+    chain, window, output = job.chain, job.chain.windows[index], job.chain.render.output
+    codec = Codec(model.codec)
+    with job.clock.measure("decode"):
+        decoded = codec.decode(latents, piece.first, piece.last, job.meter.phase("decode")).numpy()
+        chain.note(*codec.notes)
+        if not chain.anchored(index):
+            length = output.length or window.region_length
+            sound = resample(decoded, limits.CODEC_RATE * chain.conform.speed, window.rate, length)
+            return to_channels(sound, output.channels or 2)
+        assert chain.facts is not None
+        sound = resample(decoded, limits.CODEC_RATE, window.rate, piece.skip + piece.length)[:, piece.skip :]
+        return to_channels(sound, chain.facts.channels)

@@ -1,0 +1,91 @@
+"""Puts a stage's latent beside the sound of the result, with everything that is needed to go on from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from acestep.api.result import ResultFile
+from acestep.audio.latent_header import Companion, LatentFacts
+from acestep.checkpoints.load import Model
+from acestep.engine.chain import Chain, Job
+from acestep.engine.geometry import Window, frame_samples
+from acestep.engine.latents import save_latent
+
+
+def save_stage_latent(
+    job: Job,
+    place: tuple[int, int],
+    model: Model,
+    latents: Tensor,
+    name: str,
+    *,
+    made: list[ResultFile] | None = None,
+    checkpoint: dict[str, Any] | None = None,
+    tensors: dict[str, Tensor] | None = None,
+) -> None:
+    """Write the latent of ``place`` (stage, variant) and add it to the result's files.
+
+    ``made`` are the sound files decoded from it; ``checkpoint`` and ``tensors`` the state of a run in its middle.
+    """
+    chain, window = job.chain, job.chain.windows[place[0]]
+    facts = _facts(chain, place, model, made or [], checkpoint)
+    digest = save_latent(job.context.staging / name, latents, facts, tensors)
+    chain.files.append(
+        ResultFile(
+            role="latent",
+            name=name,
+            rate=window.rate,
+            channels=facts.channels,
+            start=window.start,
+            length=facts.samples,
+            variant=place[1],
+            seed=facts.seed,
+            lead_in=window.region_start,
+            subtype=facts.family,
+            sha256=digest,
+        )
+    )
+
+
+def _facts(
+    chain: Chain, place: tuple[int, int], model: Model, made: list[ResultFile], checkpoint: dict[str, Any] | None
+) -> LatentFacts:
+    index, variant = place
+    window = chain.windows[index]
+    samples = frame_samples(window.frames, window.rate)
+    channels = chain.render.output.channels or 2
+    if not chain.anchored(index):
+        samples = min(samples, window.region_length)
+    elif chain.facts is not None:
+        channels = chain.facts.channels
+    return LatentFacts(
+        family=model.info.latent_family,
+        codec=model.codec_digest,
+        model=model.info.name,
+        weights=model.digest,
+        frames=window.frames,
+        rate=window.rate,
+        channels=channels,
+        samples=samples,
+        start=window.start,
+        region=(window.region_start, window.region_length),
+        caption=chain.render.conditioning.caption,
+        seed=chain.seed(index, variant),
+        trained=model.info.trained,
+        audio=_companions(chain, made, window),
+        recipe=chain.recipe,
+        checkpoint=checkpoint,
+    )
+
+
+def _companions(chain: Chain, made: list[ResultFile], window: Window) -> tuple[Companion, ...]:
+    """The sound files that hold what the latent says, at the same rate and tempo."""
+    if chain.conform.speed != 1.0:
+        return ()
+    return tuple(
+        Companion(name=file.name, sha256=file.sha256, offset=window.region_start)
+        for file in made
+        if file.role in ("part", "stem") and file.rate == window.rate
+    )

@@ -1,0 +1,163 @@
+"""Denoises the variants of one stage: item by item, so that a take never depends on its company, or together where that is
+asked for."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from acestep.api.errors import AceError, BadLatent, BadRequest, PluginFailed
+from acestep.audio.latent_header import SUFFIX
+from acestep.audio.latent_store import find_latent
+from acestep.checkpoints.load import Model
+from acestep.denoising.guidance import guidance_settings
+from acestep.denoising.loop import denoise
+from acestep.denoising.noise import SeededNoise
+from acestep.denoising.request import Branch, Denoising, Edit, KernelRun, Snapshot
+from acestep.engine.chain import Job
+from acestep.engine.conditions import StageWish
+from acestep.engine.latents import load_latent, pack_snapshot, unpack_snapshot
+from acestep.engine.progress import Tick
+from acestep.engine.store import save_stage_latent
+from acestep.worker.backend import resolve
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Variants that are denoised together in stage ``index``, and the latents each works on (none: nothing)."""
+
+    index: int
+    variants: tuple[int, ...]
+    sources: tuple[Tensor, ...]
+
+
+def make_takes(job: Job, index: int, model: Model, given: list[Tensor]) -> list[Tensor]:
+    """The latents of every variant of a stage, float32 [1, T, 64]. Raises `AceError`."""
+    made: list[Tensor] = []
+    for variants in _groups(job, index):
+        sources = tuple(given[min(variant, len(given) - 1)] for variant in variants) if given else ()
+        tick = job.meter.phase("denoise", job.chain.stages[index].stage.type, len(variants))
+        with job.clock.measure("denoise"):
+            made += _denoise(job, Group(index, variants, sources), model, tick).split(1)
+    return made
+
+
+def _groups(job: Job, index: int) -> list[tuple[int, ...]]:
+    """One group of all variants when the stage asks for a batch and can be one, else each variant alone."""
+    stage, count = job.chain.stages[index], job.chain.render.output.variants
+    params = stage.params
+    if params.batch and count > 1 and not (stage.plan.kernel or params.resume or params.checkpoint_step):
+        job.chain.note("the variants ran as one batch: alone, each would differ by rounding")
+        return [tuple(range(count))]
+    return [(variant,) for variant in range(count)]
+
+
+def _denoise(job: Job, group: Group, model: Model, tick: Tick) -> Tensor:
+    """[B, T, 64] of a group."""
+    stage = job.chain.stages[group.index]
+    wishes = [_wish(job, group, place) for place in range(len(group.variants))]
+    request = _request(job, group, model, wishes, tick)
+    try:
+        if not stage.plan.kernel:
+            return denoise(model.transformer, model.null_condition, request)
+        conditions = job.workshop.conditions
+        run = KernelRun(
+            dit=model.transformer,
+            null_condition=model.null_condition,
+            denoising=request,
+            options=stage.plan.kernel_options,
+            encode=lambda caption, lyrics: conditions.encode_text(model, wishes[0], caption, lyrics, tick),
+        )
+        return resolve(stage.plan.kernel)(run).float().cpu()
+    except (AceError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as failure:  # samplers, guidance and kernels may be a stranger's code
+        log.exception("job %s", job.context.job)
+        names = ", ".join(filter(None, (stage.sampler.name, stage.guidance.name, stage.plan.kernel)))
+        raise PluginFailed(f"{stage.stage.type} failed in {names}: {type(failure).__name__}: {failure}") from failure
+    finally:
+        for wish in wishes:
+            job.chain.note(*wish.notes)
+
+
+def _wish(job: Job, group: Group, place: int) -> StageWish:
+    chain, stage = job.chain, job.chain.stages[group.index]
+    variant = group.variants[place]
+    return StageWish(
+        plan=stage.plan,
+        params=stage.params,
+        conditioning=chain.render.conditioning,
+        window=chain.windows[group.index],
+        source=group.sources[place] if group.sources else None,
+        codes=chain.codes[variant] if chain.codes else None,
+    )
+
+
+def _request(job: Job, group: Group, model: Model, wishes: list[StageWish], tick: Tick) -> Denoising:
+    """The denoising run of a group."""
+    stage, window = job.chain.stages[group.index], job.chain.windows[group.index]
+    plan, params = stage.plan, stage.params
+    main, after = _branches(job, model, wishes)
+    source = torch.cat(group.sources) if group.sources else None
+    edit = None
+    if source is not None and (plan.injection > 0 or plan.latent_blend > 0):
+        edit = Edit(source=source, region=window.region, injection=plan.injection, blend=plan.latent_blend)
+    begins = bool(plan.start_from_source or plan.kernel)
+    if begins and source is None and not params.resume:
+        raise BadRequest(f"{stage.stage.type} needs audio to work on", field="source")
+    seeds = [job.chain.seed(group.index, variant) for variant in group.variants]
+    return Denoising(
+        main=main,
+        after=after,
+        strength=plan.condition_strength,
+        times=stage.times,
+        sampler=stage.sampler.run,
+        evaluations=stage.sampler.evaluations,
+        noise=SeededNoise(seeds, window.frames, plan.retake, plan.retake_seed),
+        guidance=guidance_settings(
+            stage.guidance, params.guidance_scale or 1.0, low=params.guidance_start, high=params.guidance_end
+        ),
+        start=source if begins else None,
+        edit=edit,
+        velocity_limit=params.velocity_limit,
+        velocity_average=params.velocity_average,
+        corrections=plan.corrections,
+        resume=_stored_step(job, params.resume, model) if params.resume else None,
+        tick=tick,
+        on_step=lambda snapshot: _keep_step(job, group, model, snapshot),
+    )
+
+
+def _branches(job: Job, model: Model, wishes: list[StageWish]) -> tuple[Branch, Branch | None]:
+    """The branches of a group. Words are the same for all its items; contexts differ where sources or codes do."""
+    conditions = job.workshop.conditions
+    found = [conditions.branches(model, wish, lambda done, of: job.context.check()) for wish in wishes]
+    main = Branch(found[0][0].states, torch.cat([one.context for one, _ in found]))
+    return main, found[0][1]
+
+
+def _stored_step(job: Job, name: str, model: Model) -> Snapshot:
+    path = find_latent(Path(job.workshop.settings["library"]), name)
+    _, facts, tensors = load_latent(path, model.info.latent_family)
+    if facts.checkpoint is None:
+        raise BadLatent(f"{name} is a finished latent, no stored step; use it as source_latent", field="resume")
+    if facts.weights != model.digest:
+        raise BadLatent(f"{name} was stored by other weights ({facts.model})", field="resume")
+    return unpack_snapshot(tensors, facts.checkpoint)
+
+
+def _keep_step(job: Job, group: Group, model: Model, snapshot: Snapshot) -> None:
+    """Store the state after the step that the stage names."""
+    stage = job.chain.stages[group.index]
+    if stage.params.checkpoint_step != snapshot.index + 1:
+        return
+    tensors, state = pack_snapshot(snapshot)
+    variant = group.variants[0]
+    name = f"{stage.stage.type}-{variant + 1}-step-{snapshot.index + 1}{SUFFIX}"
+    save_stage_latent(job, (group.index, variant), model, snapshot.x0, name, checkpoint=state, tensors=tensors)
