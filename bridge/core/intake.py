@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,15 @@ import msgspec
 
 from acestep.api import limits
 from acestep.api.admission import AudioFacts, admit
-from acestep.api.errors import NotFound, OutputUnwritable
+from acestep.api.errors import OutputUnwritable
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import Output, Source
 from acestep.api.schema import convert, describe
 from acestep.api.variants import ModelInfo
 from acestep.audio import sniff
-from bridge.core.library import Library
+from acestep.audio.latent_store import find_latent
 from bridge.core.models import Models
-from bridge.core.records import JobRecord
 from bridge.core.uploads import Uploads
 from bridge.paths import AllowedRoots
 
@@ -38,12 +36,11 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 class Machine:
     """What admission may know of this machine (`acestep.api.admission.World`), and the checks of every path."""
 
-    def __init__(self, roots: AllowedRoots, models: Models, uploads: Uploads, find: Callable[[str], JobRecord]) -> None:
+    def __init__(self, roots: AllowedRoots, models: Models, uploads: Uploads, library: Path) -> None:
         self.roots = roots
         self._models = models
         self._uploads = uploads
-        self._find = find
-        self.library: Library | None = None
+        self._library = library
 
     def model(self, name: str) -> ModelInfo:
         """Facts of a model. Raises `ModelMissing`."""
@@ -59,15 +56,7 @@ class Machine:
             return self.roots.reading(source.path, "source")
         if source.upload:
             return self._uploads.path(source.upload)
-        return self.latent(source.latent)
-
-    def latent(self, name: str) -> Path:
-        """The file of a stored latent, named ``<job>/<file>`` as its result names it."""
-        job, _, file = name.partition("/")
-        result = self._find(job).result
-        if result is None or self.library is None:
-            raise NotFound(f"there is no stored latent {name!r}", field="source_latent")
-        return self.library.file(result, file)
+        return find_latent(self._library, source.latent)
 
 
 def check(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
@@ -86,7 +75,13 @@ def _check_render(registry: Registry, operation: Operation, params: dict[str, An
     render = admitted.render
     conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine.roots))
     output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine.roots))
-    render = msgspec.structs.replace(render, conditioning=conditioning, output=output)
+    stages = tuple(
+        msgspec.structs.replace(
+            stage, params=msgspec.structs.replace(stage.params, **_check_paths(stage.params, machine.roots))
+        )
+        for stage in render.stages
+    )
+    render = msgspec.structs.replace(render, stages=stages, conditioning=conditioning, output=output)
     if render.source is not None and render.source.path:
         source = msgspec.structs.replace(render.source, path=str(machine.place(render.source)))
         render = msgspec.structs.replace(render, source=source)

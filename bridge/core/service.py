@@ -84,8 +84,7 @@ class Service:
         self._store = Store(paths.database)
         self._ledger = Ledger(self._store)
         self._book = Book(self._ledger, self.library)
-        self._machine = intake.Machine(self.roots, self._models, self.uploads, self._book.find)
-        self._machine.library = self.library
+        self._machine = intake.Machine(self.roots, self._models, self.uploads, paths.library)
         self._executor: Executor = executor or LocalExecutor(
             Supervision(
                 command=self._worker_command,
