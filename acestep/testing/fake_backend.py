@@ -7,25 +7,27 @@ that it is a fake.
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
 import signal
 import threading
 import time
-import wave
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from acestep.api.errors import ERRORS
-from acestep.api.request import samples
+from acestep.api.request import Conditioning, Output, samples
 from acestep.api.result import Result, ResultFile, StageReport
+from acestep.api.schema import convert
+from acestep.audio.sniff import sniff
+from acestep.audio.splice import Handles, clamp_handles
+from acestep.engine.deliver import Delivery, Order, Take
 from acestep.testing.script import Script, parse_script
 from acestep.worker.backend import JobContext
 
 SCRIPT_VARIABLE = "ACESTEP_FAKE_SCRIPT"
 NOTE = "made by the fake backend: tones for testing, no music"
-BLOCK = 48_000
 
 
 class FakeBackend:
@@ -65,7 +67,7 @@ class FakeBackend:
         self._play(script, stages, models, context)
         if "stages" not in request:
             return Result(data=request, notes=(NOTE,), seconds=time.monotonic() - started)
-        files = _write_files(request, stages[-1], context)
+        files = tuple(_write_files(request, stages[-1], self._settings, context))
         seconds = time.monotonic() - started
         return Result(
             files=files,
@@ -114,65 +116,47 @@ def _seeds(request: dict[str, Any]) -> list[int]:
     return [given[index] if index < len(given) else index for index in range(variants)]
 
 
-def _write_files(request: dict[str, Any], stage: str, context: JobContext) -> tuple[ResultFile, ...]:
-    """One WAV of 24 bit per variant and role, of exactly the length the request asks for."""
-    output = request["output"]
-    files = []
-    seeds = _seeds(request)
-    for variant, seed in enumerate(seeds):
-        for role in output.get("returns") or ["part"]:
-            suffix = f"-{variant + 1}" if len(seeds) > 1 else ""
-            name = f"{output.get('name') or stage}{suffix}-{role}.wav"
-            place = _place(request, role)
-            path = context.staging / name
-            digest = _write_tone(path, place["rate"], place["channels"], place["length"], seed)
-            files.append(
-                ResultFile(role=role, name=name, variant=variant, seed=seed, subtype="PCM_24", sha256=digest, **place)
-            )
-            context.check()
-    return tuple(files)
+def _write_files(
+    request: dict[str, Any], stage: str, settings: dict[str, Any], context: JobContext
+) -> list[ResultFile]:
+    """Tones in place of the model's sound, written, placed and spliced by the engine's own code."""
+    output = convert(request["output"], Output)
+    order = _order(request, stage, output, settings, context)
+    files: list[ResultFile] = []
+    for variant, seed in enumerate(_seeds(request)):
+        length = order.handles.before + order.length + order.handles.after
+        channels = order.layout.channels if order.layout is not None else output.channels or 2
+        sound = _tone(order.rate, channels, length, seed)
+        files += Delivery(order, context.check).write(Take(variant=variant, seed=seed, sound=sound))
+    return files
 
 
-def _place(request: dict[str, Any], role: str) -> dict[str, int]:
-    """Rate, channels, start, length and handles of a file, as the real engine would give them."""
-    output, source = request["output"], request.get("source")
-    rate, channels = int(output.get("rate") or 48_000), int(output.get("channels") or 2)
-    if source is None or output.get("length"):
-        length = int(output.get("length") or rate)
-        return {"rate": rate, "channels": channels, "start": 0, "length": length}
-    start, length = int(source.get("start") or 0), int(source.get("length") or rate)
-    fade = samples(float(output.get("crossfade") or 0.0) / 1000, rate)
-    if role == "patch":
-        lead = min(fade, max(start, 0))
-        extra = {"lead_in": lead, "lead_out": fade, "crossfade": fade}
-        return {"rate": rate, "channels": channels, "start": start - lead, "length": length + lead + fade, **extra}
-    if role == "span":
-        first, last = int(output["span_start"]), int(output["span_end"])
-        extra = {"lead_in": start - first, "lead_out": last - start - length, "crossfade": fade}
-        return {"rate": rate, "channels": channels, "start": first, "length": last - first, **extra}
-    return {"rate": rate, "channels": channels, "start": start, "length": length}
+def _order(request: dict[str, Any], stage: str, output: Output, settings: dict[str, Any], context: JobContext) -> Order:
+    """Where the files of a request lie: on the source's timeline, or on one of their own."""
+    shared: dict[str, Any] = {
+        "folder": context.staging,
+        "stage": stage,
+        "output": output,
+        "conditioning": convert(request.get("conditioning") or {}, Conditioning),
+        "recipe": request,
+    }
+    source = request.get("source") or {}
+    path = Path(source["path"]) if source.get("path") else Path(settings["uploads"]) / f"{source.get('upload')}.audio"
+    if not (source.get("path") or source.get("upload")) or output.length:
+        length = output.length or output.rate or 48_000
+        return Order(rate=output.rate or 48_000, start=0, length=length, handles=Handles(0, 0), **shared)
+    layout = sniff(path)
+    start = int(source.get("start") or 0)
+    length = int(source.get("length") or layout.frames - start)
+    handles = Handles(0, 0)
+    if {"patch", "span", "whole"} & set(output.returns or []):
+        handles = clamp_handles(start, length, layout.frames, samples(output.crossfade / 1000, layout.rate))
+    place = {"rate": layout.rate, "start": start, "length": length, "handles": handles}
+    return Order(path=path, layout=layout, **place, **shared)
 
 
-def _write_tone(path: Path, rate: int, channels: int, length: int, seed: int) -> str:
-    """A quiet tone whose pitch follows the seed. Returns the file's sha256."""
-    period = max(2, round(rate / (220.0 * 2 ** ((seed % 12) / 12))))
-    cycle = b"".join(
-        round(0.1 * 0x7FFFFF * math.sin(2 * math.pi * index / period)).to_bytes(3, "little", signed=True) * channels
-        for index in range(period)
-    )
-    frame = 3 * channels
-    with path.open("wb") as file:
-        with wave.open(file, "wb") as tone:
-            tone.setnchannels(channels)
-            tone.setsampwidth(3)
-            tone.setframerate(rate)
-            tone.setnframes(length)
-            block = cycle * (BLOCK // period + 1)
-            left = length * frame
-            while left > 0:
-                part = block[: min(left, len(block))]
-                tone.writeframesraw(part)
-                left -= len(part)
-        file.flush()
-        os.fsync(file.fileno())
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _tone(rate: int, channels: int, length: int, seed: int) -> np.ndarray:
+    """A quiet tone whose pitch follows the seed, [channels, length]."""
+    hertz = 220.0 * 2 ** ((seed % 12) / 12)
+    wave = 0.1 * np.sin(2 * np.pi * hertz / rate * np.arange(length))
+    return np.repeat(wave[None].astype(np.float32), channels, axis=0)

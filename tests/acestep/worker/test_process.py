@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import wave
 
+import numpy as np
 import pytest
+import soundfile
 
 from acestep.api import frames
 from acestep.testing.process import Process
@@ -107,3 +109,22 @@ def test_unknown_backend_ends_with_a_reason(tmp_path):
     assert worker.process.wait() == 1
     worker.process.stdin.close()
     worker.process.stdout.close()
+
+
+def test_fake_files_lie_where_real_ones_would(worker, tmp_path):
+    """The fake's whole file is the source with tones in the region; its patch has the handles the file allows."""
+    source = tmp_path / "song.wav"
+    noise = np.random.default_rng(0).integers(-9_000, 9_000, (5_000, 2)).astype(np.int16)
+    soundfile.write(source, noise, 44_100)
+    request = {
+        "stages": [{"type": "repaint", "seeds": [1]}],
+        "source": {"path": str(source), "start": 100, "length": 1_000},
+        "output": {"returns": ["whole", "patch"], "crossfade": 10.0},
+    }
+    worker.send(frames.Run(job="a", operation="repaint", request=request, staging=str(tmp_path / "s")))
+    done = worker.until(frames.Done, frames.Failed)[-1]
+    whole, patch = done.result["files"]
+    assert (whole["start"], whole["length"]) == (0, 5_000)
+    assert (patch["start"], patch["length"], patch["lead_in"]) == (0, 100 + 1_000 + 441, 100)
+    sound = soundfile.read(tmp_path / "s" / whole["name"], dtype="int16")[0]
+    assert np.array_equal(sound[1_541:], noise[1_541:]) and not np.array_equal(sound[100:1_100], noise[100:1_100])
