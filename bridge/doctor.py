@@ -221,7 +221,7 @@ def check_models(patient: Patient) -> list[Finding]:
         for path, reason in problems.items()
     ]
     found = [info.name for info in find_checkpoints(folders)]
-    embedded = "nano" if EMBEDDED.is_dir() else "random weights that sound like noise"
+    embedded = "nano, a sketch model" if EMBEDDED.is_dir() else "random weights that sound like noise"
     if found:
         findings.append(Finding(Level.OK, "models", f"found: {', '.join(found)}"))
     else:

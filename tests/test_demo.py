@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from bridge.demo import run_demo
-from bridge.demo.report import UNTRAINED, table_of_times, untrained
+from bridge.demo.report import SKETCH, UNTRAINED, table_of_times, what_to_expect
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,12 +46,27 @@ def test_it_leaves_audio_a_picture_and_a_table(demo: tuple[Path, subprocess.Comp
     assert table.startswith("| job |") and table.splitlines()[2] in done.stdout
 
 
-def test_the_picture_of_sound_is_honest(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    """If the model that rendered says that it is untrained, the demo says that what is heard is noise; else it does not."""
+def test_it_says_what_to_expect_of_the_sound(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """What the model that rendered says of itself stands in the output: untrained is noise, nano is a sketch."""
     out, done = demo
     report = json.loads((out / "report.json").read_text("utf-8"))
-    assert any(model["default"] for model in report["models"])
-    assert (UNTRAINED in done.stdout) == untrained(report)
+    (default,) = [model for model in report["models"] if model["default"]]
+    assert what_to_expect(report) == {"tiny": UNTRAINED, "nano": SKETCH}[default["variant"]]
+    assert what_to_expect(report) in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ({"variant": "tiny", "trained": 0, "default": 1}, UNTRAINED),
+        ({"variant": "turbo", "trained": 0, "default": 1}, UNTRAINED),
+        ({"variant": "nano", "trained": 1, "default": 1}, SKETCH),
+        ({"variant": "turbo", "trained": 1, "default": 1}, ""),
+    ],
+)
+def test_noise_is_called_noise(model: dict[str, object], sentence: str) -> None:
+    """Whatever the size: random weights are announced as such."""
+    assert what_to_expect({"models": [{"variant": "base", "default": 0, "trained": 1}, model]}) == sentence
 
 
 def test_a_daemon_that_returns_the_wrong_audio_is_found_out(tmp_path: Path) -> None:

@@ -14,6 +14,11 @@ UNTRAINED = (
     "exact to the sample. Music needs a trained checkpoint (`acestep-bridge models`)."
 )
 
+SKETCH = (
+    "This is nano, the small model that comes with the program: it sketches, in General MIDI colours and without words. The full "
+    "ACE-Step 1.5 checkpoints run on the same path (`acestep-bridge models download turbo`)."
+)
+
 
 def table_of_times(session: dict[str, Any]) -> str:
     """Markdown: for each job how soon it was acknowledged, began, ended, and seconds of audio per second."""
@@ -44,9 +49,12 @@ def _milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds * 1000:.0f} ms"
 
 
-def untrained(session: dict[str, Any]) -> bool:
-    """Whether the default model says of itself that nobody trained it."""
-    return any(model.get("default") and model.get("trained") in (0, False) for model in session["models"])
+def what_to_expect(session: dict[str, Any]) -> str:
+    """A sentence about how the model sounds that is used when none is named; none for a full-size one."""
+    default: dict[str, Any] = next((model for model in session["models"] if model.get("default")), {})
+    if default.get("trained") in (0, False):
+        return UNTRAINED
+    return SKETCH if default.get("variant") == "nano" else ""
 
 
 def show_report(report: dict[str, Any], checks: Sequence[Check], *, as_json: bool) -> None:
@@ -63,7 +71,7 @@ def show_report(report: dict[str, Any], checks: Sequence[Check], *, as_json: boo
     notes = dict.fromkeys(note for job in report["jobs"] for note in job["notes"])
     for note in notes:
         print(f"note    {note}")
-    if untrained(report):
-        print(f"\n{UNTRAINED}")
+    if sentence := what_to_expect(report):
+        print(f"\n{sentence}")
     print(f"\nfiles, picture and report: {report['out']}")
     sys.stdout.flush()
