@@ -1,4 +1,4 @@
-"""Where the language model runs, with which numbers, and how much memory there is."""
+"""How much memory there is for the language model. The device itself is chosen as for the other networks."""
 
 from __future__ import annotations
 
@@ -6,26 +6,9 @@ import os
 
 import torch
 
+from acestep.checkpoints.devices import choose_device, choose_dtype
 
-def choose_device(name: str = "auto") -> torch.device:
-    """The device of a setting: auto takes cuda, xpu or mps, in this order, else the CPU."""
-    if name not in ("", "auto"):
-        return torch.device(name)
-    for kind, there in (
-        ("cuda", torch.cuda.is_available()),
-        ("xpu", hasattr(torch, "xpu") and torch.xpu.is_available()),
-        ("mps", torch.backends.mps.is_available()),
-    ):
-        if there:
-            return torch.device(kind)
-    return torch.device("cpu")
-
-
-def choose_dtype(device: torch.device, name: str = "auto") -> torch.dtype:
-    """Numbers of the language model: bfloat16 on cuda and xpu, float32 elsewhere, unless the setting says otherwise."""
-    if name in ("", "auto"):
-        return torch.bfloat16 if device.type in ("cuda", "xpu") else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+__all__ = ["choose_device", "choose_dtype", "device_memory"]
 
 
 def device_memory(device: torch.device) -> int:

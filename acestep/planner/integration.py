@@ -9,7 +9,7 @@ import msgspec
 
 from acestep.api.planning import PlannerSettings
 from acestep.api.request import Conditioning, Render
-from acestep.planner.library import settings_of
+from acestep.planner.library import CODE_FAMILY, knows_codes_of, settings_of
 from acestep.planner.metadata import Metadata
 from acestep.planner.planning import Wish, given_metadata
 from acestep.planner.session import planner_for, put_away
@@ -60,15 +60,18 @@ def plan_request(
     *,
     duration: float | None = None,
     share: float = 0.5,
+    family: str = CODE_FAMILY,
 ) -> PlannedConditioning:
     """Think about a generation: one thought, one sequence of codes per seed.
 
-    ``duration`` (s) is the length that is already certain (it wins over the conditioning's); progress covers the first ``share`` of
-    the job. Raises `ModelMissing` or `OutOfMemory` when no language model can run here, `BadRequest` for texts that it cannot read.
+    ``duration`` (s) is the length that is already certain (it wins over the conditioning's); progress covers the first
+    ``share`` of the job. Codes are planned only for a checkpoint whose ``family`` of latents has the codebook that the
+    planner knows. Raises `ModelMissing` or `OutOfMemory` when no language model can run here, `BadRequest` for texts that
+    it cannot read.
     """
     settings = PlannerSettings(
         model=conditioning.planner_model,
-        codes=conditioning.planner_codes,
+        codes=conditioning.planner_codes and knows_codes_of(family),
         use_caption=conditioning.planner_caption,
         temperature=conditioning.planner_temperature,
         cfg_scale=conditioning.planner_cfg_scale,
@@ -90,12 +93,15 @@ def plan_request(
             wish, thought.metadata, settings, seeds, lambda done, total: report("codes", middle, share, done, total)
         )
     put_away(settings_of(context.backend))
+    notes = []
+    if conditioning.planner_codes and not settings.codes:
+        notes.append("the planner does not know this model's codes, so it planned words and metadata only")
     return PlannedConditioning(
         conditioning=merge(conditioning, thought.metadata),
         codes=tuple(tuple(sequence) for sequence in codes),
         cot_text=thought.text,
         model=loaded.info.name,
-        notes=loaded.notes,
+        notes=(*loaded.notes, *notes),
     )
 
 

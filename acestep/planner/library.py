@@ -21,6 +21,9 @@ PREFIX = "acestep-5Hz-lm-"
 TINY = "tiny"
 """Name of the random model that is made on first use; it is never chosen by itself."""
 
+CODE_FAMILY = "acestep-1.5"
+"""Family of latents whose codes the published language models were trained on; another codec has other codes."""
+
 GiB = 2**30
 
 SIZE_BY_MEMORY = ((24, "4B"), (12, "1.7B"), (6, "0.6B"))
@@ -165,6 +168,11 @@ def _too_large(info: PlannerInfo, memory: int, number_bytes: int) -> OutOfMemory
         field="model",
         limits={"need_bytes": need, "memory_bytes": memory},
     )
+
+
+def knows_codes_of(family: str) -> bool:
+    """Whether the planner's codes mean something to a checkpoint of this family (the random tiny one plays along)."""
+    return family in (CODE_FAMILY, TINY)
 
 
 def longest_plan(memory: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from acestep.api import limits
-from acestep.api.errors import BadRequest, RegionOutside, TooLarge, Unavailable, UnsupportedChannels
+from acestep.api.errors import BadRequest, ModelUnsuited, RegionOutside, TooLarge, Unavailable, UnsupportedChannels
 from acestep.api.request import Source, samples
 from acestep.api.result import ResultFile
 from acestep.audio.chunks import Tags
@@ -21,7 +21,7 @@ from acestep.codec.codec import Codec
 from acestep.conditioning.context import audio_codes as codes_of_latents
 from acestep.conditioning.context import hint_from_codes
 from acestep.engine.source import SourceCache, SourceStudio, locate_source
-from acestep.planner.library import settings_of
+from acestep.planner.library import knows_codes_of, settings_of
 from acestep.worker.backend import JobContext
 
 
@@ -90,6 +90,20 @@ def audio_codes(typed: Any, context: JobContext) -> list[int]:
     model = open_model(typed, context)
     latents, _ = piece_latents(typed, context, model)
     return codes_of_latents(model, latents)
+
+
+def readable_codes(typed: Any, context: JobContext) -> list[int]:
+    """The codes of a request's audio for the language model to read.
+
+    Raises `ModelUnsuited` for a checkpoint with a codebook of its own: its codes would mean nothing there.
+    """
+    model = open_model(typed, context)
+    if not knows_codes_of(model.info.latent_family):
+        raise ModelUnsuited(
+            f"the language model does not know the codes of {model.info.name}; name a checkpoint of ACE-Step 1.5",
+            field="checkpoint",
+        )
+    return audio_codes(typed, context)
 
 
 def render_codes(typed: Any, context: JobContext) -> tuple[ResultFile, Model]:

@@ -164,9 +164,9 @@ class _Job:
         """The piece as codes: the request's own, or those of its audio."""
         if self.typed.audio_codes is not None:
             return list(self.typed.audio_codes)
-        from acestep.planner.listening import audio_codes
+        from acestep.planner.listening import readable_codes
 
-        return audio_codes(self.typed, self.context)
+        return readable_codes(self.typed, self.context)
 
     def samples(self, write: Any) -> Result:
         """One written sample per seed; the first one's fields stand at the top."""

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from acestep.api.errors import BadRequest, Cancelled, ModelMissing, RegionOutside, Unavailable
+from acestep.api.errors import BadRequest, Cancelled, ModelMissing, ModelUnsuited, RegionOutside, Unavailable
 from acestep.api.registry import Registry
 from acestep.engine import Engine
 from acestep.planner import session
@@ -27,7 +27,7 @@ class Jobs:
         self.home = home
         self.ticks: list[tuple[str, int, int, float]] = []
         settings = {"home": home, "library": home / "library", "uploads": home / "uploads", "device": "cpu"}
-        self.engine = Engine({**settings, "dtype": "float32", "checkpoints": [planners], "model": "", "threads": 1})
+        self.engine = Engine({**settings, "dtype": "float32", "checkpoints": [planners], "model": "tiny", "threads": 1})
 
     def context(self) -> JobContext:
         """A context that writes down ticks."""
@@ -43,9 +43,9 @@ class Jobs:
     def render(self, operation: str, **params):
         """A render from its flat form."""
         from acestep.api.admission import admit
-        from acestep.engine.engine import _Here
+        from acestep.engine.engine import Here
 
-        admitted = admit(self.registry, operation, params, _Here(self.engine))
+        admitted = admit(self.registry, operation, params, Here(self.engine))
         return self.engine.run("render", admitted.render.to_recipe(), self.context())
 
 
@@ -211,6 +211,18 @@ def test_generate_without_thinking_needs_no_planner(jobs: Jobs, monkeypatch: pyt
     with pytest.raises(ModelMissing) as caught:
         jobs.render("generate", caption="x", duration=10.0, steps=1, seed=4, thinking=True)
     assert "works" in caught.value.message
+
+
+def test_a_foreign_codebook_gets_no_codes(jobs: Jobs, song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a checkpoint with another codec only metadata is planned, and its codes are not read to the language model."""
+    monkeypatch.setattr("acestep.planner.library.TINY", "some other name")
+    wish = {"caption": "x", "duration": 10.0, "thinking": True, "planner_model": "tiny", "planner_caption": False}
+    found = jobs.render("generate", **wish, steps=1, seed=4)
+    assert found.data["cot_text"] and found.data["codes"] == []
+    assert any("codes" in note for note in found.notes)
+    with pytest.raises(ModelUnsuited) as caught:
+        jobs.run("understand", source=str(song), **SHORT)
+    assert caught.value.field == "checkpoint"
 
 
 def test_edits_are_never_planned(jobs: Jobs, song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
