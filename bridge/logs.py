@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import logging.handlers
+import os
+import stat
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from bridge.settings import Settings
 
@@ -52,13 +54,18 @@ def _plain(message: str) -> str:
 
 
 def set_up(settings: Settings, folder: Path) -> None:
-    """Send the records of the whole process to standard error and to ``folder``/daemon.log, rotated by size."""
+    """Send the records of the whole process to standard error and to ``folder``/daemon.log, rotated by size.
+
+    A plain file as standard error gets warnings only: nobody rotates it, and the rotated file has everything.
+    """
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
     terminal = logging.StreamHandler()
     terminal.setFormatter(JsonFormat() if settings.log_format == "json" else TextFormat())
+    if _is_plain_file(terminal.stream):
+        terminal.setLevel(logging.WARNING)
     file = logging.handlers.RotatingFileHandler(
         folder / FILE, maxBytes=settings.log_bytes, backupCount=settings.log_files, encoding="utf-8", delay=True
     )
@@ -67,3 +74,10 @@ def set_up(settings: Settings, folder: Path) -> None:
     for handler in (terminal, file):
         root.addHandler(handler)
     logging.raiseExceptions = False  # a full disk must not turn every line into a traceback
+
+
+def _is_plain_file(stream: TextIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False

@@ -112,6 +112,7 @@ class Service:
     async def start(self) -> None:
         """Take up what an earlier daemon left, and begin to work."""
         self._store.start()
+        self._book.recount()
         await self._recover()
         if self.settings.worker_start == "serve":
             self._executor.start()
@@ -353,7 +354,7 @@ class Service:
             "uptime": round(time.monotonic() - self._started, 3),
             "state": "degraded" if self._executor.degraded else "ok",
             "queue": reports.queue(lanes),
-            "jobs": self._ledger.counts(),
+            "jobs": self._book.counts(),
             "worker": self._executor.facts(),
             "doors": self.doors,
             "subscribers": len(self._book.hub),
@@ -393,7 +394,8 @@ class Service:
         wish = self.settings
         days = 86_400.0
         oldest = time.time() - wish.history_days * days if wish.history_days else None
-        await self._ledger.forget(wish.history_jobs, oldest)
+        if await self._ledger.forget(wish.history_jobs, oldest):
+            self._book.recount()
         await asyncio.to_thread(self.library.trim, wish.library_bytes, wish.library_days * days)
         used = frozenset(_upload_of(job.request) for job in self._active())
         await asyncio.to_thread(self.uploads.expire, wish.upload_hours * 3600.0, used)

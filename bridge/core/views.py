@@ -162,6 +162,9 @@ class Core(Protocol):
     async def unload(self, model: str = "") -> None:
         """Free the memory of a model (empty: of all)."""
 
+    def set_feature(self, name: str, on: bool) -> frozenset[str]:
+        """Show or hide what a feature flag hides, from now on; returns the flags that are on."""
+
     async def pause(self) -> None:
         """Start no further job until `resume`."""
 

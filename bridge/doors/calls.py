@@ -75,6 +75,11 @@ async def unload(desk: Dispatcher, caller: Caller, request: requests.Model) -> d
     return {}
 
 
+async def set_feature(desk: Dispatcher, caller: Caller, request: requests.Feature) -> dict[str, Any]:
+    """Show or hide what a feature flag hides, until the daemon ends."""
+    return {"features": sorted(desk.core.set_feature(request.name, request.on))}
+
+
 async def submit(desk: Dispatcher, caller: Caller, request: requests.Submit) -> dict[str, Any]:
     """Hand in a job."""
     accepted = await desk.submit(caller, request)

@@ -56,6 +56,13 @@ class Model(Request):
     model: Annotated[str, param("Model; empty: all.", max_length=256, example="")] = ""
 
 
+class Feature(Request):
+    """Which experimental feature, and whether it is shown."""
+
+    name: Annotated[str, param("Feature flag.", max_length=64, example="new-thing")]
+    on: Annotated[bool, param("Whether what it hides is shown.", example=True)] = True
+
+
 class Submit(Request):
     """A job: an operation with its parameters."""
 

@@ -139,6 +139,18 @@ _VERBS = [
         answer="Nothing.",
     ),
     Verb(
+        name="features.set",
+        summary="Show or hide experimental operations until the daemon ends; the settings decide for longer.",
+        request=requests.Feature,
+        call=calls.set_feature,
+        doors=ALL,
+        osc="/ace/features/set",
+        positional=("name", "on"),
+        columns=("features",),
+        local=True,
+        answer="The flags that are on.",
+    ),
+    Verb(
         name="job.submit",
         summary="Hand in a job.",
         request=requests.Submit,

@@ -191,6 +191,10 @@ class ScriptedCore:
         fields = [msgspec.to_builtins(info) for info in describe(Sketch)]
         return [{"name": SKETCH.name, "summary": SKETCH.summary, "group": "render", "fields": fields}]
 
+    def set_feature(self, name: str, on: bool) -> frozenset[str]:
+        """Remember nothing: the hidden operation stays hidden here."""
+        return frozenset({name} if on else ())
+
     def plugins(self) -> list[dict[str, Any]]:
         """One plug-in."""
         return [{"name": "stages", "version": "1", "state": "enabled", "reason": ""}]

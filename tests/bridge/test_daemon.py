@@ -306,6 +306,31 @@ def test_errors_over_a_door_are_the_cores_own(daemon, client):
     assert (caught.value.code, caught.value.field) == ("bad_request", "bpm") and caught.value.limits["min"] == 30.0
 
 
+def test_a_feature_is_switched_on_while_the_daemon_runs(daemon, client, tmp_path):
+    """Hidden with a sentence, then there, then hidden again; nothing restarts."""
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "extra.py").write_text(
+        "from acestep.api import Operation, Request, hookimpl\n"
+        "class Nothing(Request): pass\n"
+        "@hookimpl\n"
+        "def register_operations(register):\n"
+        "    register(Operation(name='extra', summary='x', schema=Nothing, runs='daemon', feature='new-thing'))\n"
+    )
+    me = client(daemon(plugin_folder=folder, worker_start="lazy"))
+
+    def shown():
+        return "extra" in {entry["name"] for entry in me.call("describe")["operations"]}
+
+    with pytest.raises(AceError, match="new-thing"):
+        me.submit("extra")
+    assert not shown()
+    me.call("features.set", {"name": "new-thing", "on": True})
+    assert shown()
+    me.call("features.set", {"name": "new-thing", "on": False})
+    assert not shown()
+
+
 def test_defaults_are_loopback_and_without_a_token():
     """What a musician gets without any configuration."""
     wish = Settings()

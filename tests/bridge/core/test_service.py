@@ -631,6 +631,28 @@ async def test_a_chain_of_stages_is_a_job_too(desk):
     assert one.service.job(second.id).request == recipe
 
 
+async def test_a_preset_is_an_operation_and_its_paths_are_checked_too(desk, tmp_path):
+    """A file in the plug-in folder: run by its name, recorded as the chain that it is."""
+    folder = tmp_path / "home" / "plugins"
+    folder.mkdir(parents=True)
+    preset = {"name": "warm", "stages": [{"type": "generate"}], "conditioning": {"caption": "fake: steps=1"}}
+    (folder / "warm.preset.json").write_text(json.dumps(preset))
+    one = await desk()
+    view = await one.run(operation="warm", length=480)
+    assert view.state is JobState.DONE and [stage["type"] for stage in view.request["stages"]] == ["generate"]
+    with pytest.raises(NotAllowed):
+        await one.submit(operation="warm", reference="/etc/passwd")
+
+
+async def test_a_stored_latent_that_is_not_there_is_refused(desk):
+    """At the door; its id is no path."""
+    one = await desk(worker_start="lazy")
+    for name in ("nothing/x.safetensors", "../../etc/passwd", "x"):
+        with pytest.raises(NotFound) as caught:
+            await one.submit(operation="repaint", source_latent=name, start=0, end=10)
+        assert caught.value.field == "source_latent"
+
+
 async def test_no_descriptor_is_left_after_fifty_jobs(desk):
     """Jobs, subscriptions and waits give back what they took."""
     one = await desk()
