@@ -24,6 +24,9 @@ TINY = "tiny"
 CODE_FAMILY = "acestep-1.5"
 """Family of latents whose codes the published language models were trained on; another codec has other codes."""
 
+RANDOM = "-random"
+"""How the families of checkpoints with random weights end."""
+
 GiB = 2**30
 
 SIZE_BY_MEMORY = ((24, "4B"), (12, "1.7B"), (6, "0.6B"))
@@ -171,8 +174,8 @@ def _too_large(info: PlannerInfo, memory: int, number_bytes: int) -> OutOfMemory
 
 
 def knows_codes_of(family: str) -> bool:
-    """Whether the planner's codes mean something to a checkpoint of this family (the random tiny one plays along)."""
-    return family in (CODE_FAMILY, TINY)
+    """Whether the planner's codes mean something to a checkpoint of this family (random ones play along)."""
+    return family == CODE_FAMILY or family.endswith(RANDOM)
 
 
 def longest_plan(memory: int) -> int:

@@ -215,7 +215,7 @@ def test_generate_without_thinking_needs_no_planner(jobs: Jobs, monkeypatch: pyt
 
 def test_a_foreign_codebook_gets_no_codes(jobs: Jobs, song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a checkpoint with another codec only metadata is planned, and its codes are not read to the language model."""
-    monkeypatch.setattr("acestep.planner.library.TINY", "some other name")
+    monkeypatch.setattr("acestep.planner.library.RANDOM", "no family ends like this")
     wish = {"caption": "x", "duration": 10.0, "thinking": True, "planner_model": "tiny", "planner_caption": False}
     found = jobs.render("generate", **wish, steps=1, seed=4)
     assert found.data["cot_text"] and found.data["codes"] == []
