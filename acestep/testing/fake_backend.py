@@ -120,7 +120,7 @@ def _write_files(
     request: dict[str, Any], stage: str, settings: dict[str, Any], context: JobContext
 ) -> list[ResultFile]:
     """Tones in place of the model's sound, written, placed and spliced by the engine's own code."""
-    output = convert(request["output"], Output)
+    output = convert({**request["output"], "returns": request["output"].get("returns") or ["part"]}, Output)
     order = _order(request, stage, output, settings, context)
     files: list[ResultFile] = []
     for variant, seed in enumerate(_seeds(request)):
