@@ -14,6 +14,7 @@ import collections
 import json
 import os
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -87,6 +88,18 @@ def echo_round_trip(count: int) -> list[float]:
         return timed(lambda: (client.send(b"x" * 64), client.recv(2048)), count)
 
 
+def stored_row(count: int) -> list[float]:
+    """Yardstick: one row in a SQLite file of its own, committed as durably as a job is before it is accepted."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = sqlite3.connect(Path(folder, "yardstick.sqlite"), isolation_level=None)
+        store.execute("PRAGMA journal_mode=WAL")
+        store.execute("PRAGMA synchronous=FULL")
+        store.execute("CREATE TABLE rows (body TEXT)")
+        times = timed(lambda: store.execute("INSERT INTO rows VALUES ('x')"), count)
+        store.close()
+    return times
+
+
 def timed(action: Callable[[], Any], count: int) -> list[float]:
     """How long each of many calls takes."""
     times = []
@@ -105,7 +118,7 @@ def osc_in(daemon: DaemonProcess, scale: float) -> None:
         with OscClient("127.0.0.1", port) as osc:
             heard: set[Any] = set()
             reader = threading.Thread(target=_collect, args=(osc, heard, count))
-            begun = time.perf_counter()
+            begun, used = time.perf_counter(), processor_seconds(daemon)
             reader.start()
             for number in range(count):
                 osc.send("/ace/ping", number)
@@ -114,8 +127,20 @@ def osc_in(daemon: DaemonProcess, scale: float) -> None:
                 elif number - len(heard) > 500:  # what a receive buffer of this machine's default size surely holds
                     time.sleep(0.001)
             reader.join()
-            seconds = time.perf_counter() - begun
-        row(what, f"{len(heard)} of {count} answered, {count / seconds:.0f}/s", "none lost")
+            seconds, used = time.perf_counter() - begun, processor_seconds(daemon) - used
+        found = f"{len(heard)} of {count} answered, {count / seconds:.0f}/s; {per_core(used, count)}"
+        row(what, found, "none lost")
+
+
+def processor_seconds(daemon: DaemonProcess) -> float:
+    """Processor time that the daemon has used: a figure that other programs on the machine do not change."""
+    times = psutil.Process(daemon.connection["pid"]).cpu_times()
+    return times.user + times.system
+
+
+def per_core(used: float, count: int) -> str:
+    """Processor time a call, and how many a second that would be on one core."""
+    return f"daemon {used / count * 1e6:.0f} µs each, {count / used:.0f}/s a core"
 
 
 def _collect(osc: OscClient, heard: set[Any], count: int) -> None:
@@ -139,13 +164,16 @@ def status_calls(daemon: DaemonProcess, scale: float) -> None:
             await asyncio.gather(*(worker() for _ in range(PIPELINE)))
             return (count // PIPELINE * PIPELINE) / (time.perf_counter() - begun)
 
-    row("status calls over RPC", f"{asyncio.run(ask()):.0f}/s (client on the same two cores)", "2,000/s")
+    used = processor_seconds(daemon)
+    rate = asyncio.run(ask())
+    used = processor_seconds(daemon) - used
+    row("status calls over RPC", f"{rate:.0f}/s, client on the same cores; {per_core(used, count)}", "2,000/s a core")
 
 
 def acknowledgement(daemon: DaemonProcess, scale: float) -> None:
     """Accepted answers and status while the worker is busy."""
     count = max(50, int(1_000 * scale))
-    yardstick = echo_round_trip(count)
+    echo, stored = echo_round_trip(count), stored_row(count)
     with Client(str(daemon.paths.home)) as client, OscClient("127.0.0.1", daemon.connection["osc"]["udp"]) as osc:
         busy = client.submit("generate", BUSY)
         while client.call("job.status", {"id": busy})["state"] != "running":
@@ -160,7 +188,8 @@ def acknowledgement(daemon: DaemonProcess, scale: float) -> None:
         client.call("queue.clear")
         client.cancel(busy)
         client.wait(busy)
-    row("UDP echo, the yardstick (median / p99 / worst)", milliseconds(yardstick), "")
+    row("yardstick: UDP echo (median / p99 / worst)", milliseconds(echo), "")
+    row("yardstick: one durable row in SQLite", milliseconds(stored), "")
     row("accepted over OSC, worker busy", milliseconds(accepted), "p99 < 20 ms")
     row("status over RPC, worker busy", milliseconds(status), "p99 < 50 ms")
     row("cancel of a queued job", milliseconds(cancel_times), "< 100 ms")

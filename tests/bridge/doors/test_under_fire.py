@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 
+import httpx
 import psutil
 import pytest
 
+from acestep.api.errors import Unauthorized
 from bridge.client import Client
 from bridge.client.osc import OscClient
 from bridge.testing.hostile import attack
@@ -77,3 +79,19 @@ def test_a_door_can_stay_closed(daemon, door):
     if door != "rpc":
         with Client(str(house.paths.home)) as client:
             assert door not in client.status()["doors"]
+
+
+def test_on_the_network_every_door_asks_for_its_protection(daemon):
+    """RPC and HTTP want the token even from this machine's own address; OSC wants an allowed sender; the connection file helps."""
+    house = daemon(listen="0.0.0.0", token="secret", osc_allow=["10.0.0.0/8"])
+    doors = house.connection
+    with Client(host="127.0.0.1", port=doors["rpc"]["port"]) as stranger, pytest.raises(Unauthorized):
+        stranger.status()
+    with Client(host="127.0.0.1", port=doors["rpc"]["port"], token="secret") as friend:
+        assert friend.status()["state"] == "ok"
+    with Client(str(house.paths.home)) as owner:
+        assert owner.status()["state"] == "ok"
+    page = f"http://127.0.0.1:{doors['http']['port']}/health"
+    assert httpx.get(page).status_code == 401
+    assert httpx.get(page, headers={"authorization": "Bearer secret"}).status_code == 200
+    assert "secret" not in house.output.read_text()
