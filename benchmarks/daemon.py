@@ -8,6 +8,7 @@ Each time stands beside a yardstick of the same run (a bare interpreter, ``impor
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -36,10 +37,17 @@ def timed(action: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
-def median(line: Sequence[str], runs: int) -> float:
-    """Median wall time of a command, after one run that warms the file cache."""
-    times = [timed(lambda: subprocess.run(line, capture_output=True, check=False)) for _ in range(runs + 1)]
-    return statistics.median(times[1:])
+def cost(line: Sequence[str], runs: int) -> tuple[float, float]:
+    """Median wall time and processor time of a command, after one run that warms the file cache."""
+    walls, processors = [], []
+    for _ in range(runs + 1):
+        with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            begun = time.perf_counter()
+            _, _, usage = os.wait4(process.pid, 0)
+            walls.append(time.perf_counter() - begun)
+            processors.append(usage.ru_utime + usage.ru_stime)
+            process.returncode = 0
+    return statistics.median(walls[1:]), statistics.median(processors[1:])
 
 
 def percentile(times: Sequence[float], share: float) -> float:
@@ -55,31 +63,35 @@ def row(what: str, value: str, against: str = "") -> None:
 def command_line(runs: int) -> None:
     """Start of the command line against a bare interpreter."""
     python = [sys.executable]
-    bare = median([*python, "-c", "pass"], runs)
+    _, bare = cost([*python, "-c", "pass"], runs)
     cli = [*python, "-m", "bridge.cli"]
     for what, line in (("--version", ["--version"]), ("repaint --help", ["repaint", "--help"]), ("--help", ["--help"])):
-        seconds = median([*cli, *line], runs)
+        wall, seconds = cost([*cli, *line], runs)
+        against = f"{seconds / bare:.1f} x a bare interpreter ({bare * 1000:.0f} ms)"
         row(
             f"`acestep-bridge {what}`",
-            f"{seconds * 1000:.0f} ms",
-            f"{seconds / bare:.1f} x a bare interpreter ({bare * 1000:.0f} ms)",
+            f"{seconds * 1000:.0f} ms processor time, {wall * 1000:.0f} ms by the clock",
+            against,
         )
 
 
 def daemon(runs: int) -> None:
     """Time until the doors are open, and memory, with the model's worker starting in the background."""
-    torch = median([sys.executable, "-c", "import torch"], max(1, runs // 3))
-    readies, sizes = [], []
+    torch, _ = cost([sys.executable, "-c", "import torch"], max(1, runs // 3))
+    readies, sizes, processors = [], [], []
     for _ in range(runs):
         with tempfile.TemporaryDirectory() as home:
             begun = time.perf_counter()
             with start_daemon({**FREE_PORTS, "home": home}) as running:
                 readies.append(time.perf_counter() - begun)
-                sizes.append(psutil.Process(running.process.pid).memory_info().rss / 2**20)
+                process = psutil.Process(running.process.pid)
+                processors.append(sum(process.cpu_times()[:2]))
+                sizes.append(process.memory_info().rss / 2**20)
                 with Client(home) as client:
                     row_status = timed(client.status)
     ready = statistics.median(readies)
     row("daemon ready, model not waited for", f"{ready:.2f} s", f"{ready / torch:.2f} x `import torch` ({torch:.2f} s)")
+    row("processor time of the daemon until then", f"{statistics.median(processors):.2f} s")
     row("daemon memory when ready", f"{statistics.median(sizes):.0f} MiB")
     row("first status call (connecting included)", f"{row_status * 1000:.1f} ms")
 
