@@ -174,7 +174,7 @@ class ProgressMeter:
     def __init__(self, tell: Callable[[dict[str, object]], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._tell = tell
         self._clock = clock
-        self._began = clock()
+        self._first: tuple[float, float] | None = None
         self._last = float("-inf")
         self._pending: dict[str, object] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -183,6 +183,8 @@ class ProgressMeter:
     def report(self, stage: str, step: int, steps: int, fraction: float) -> None:
         """Note a tick. ``fraction`` is of the whole job, 0 to 1."""
         self.fraction = max(self.fraction, min(fraction, 0.999))
+        if self._first is None:
+            self._first = (self._clock(), self.fraction)
         self._pending = {
             "stage": stage,
             "step": step,
@@ -197,10 +199,13 @@ class ProgressMeter:
             self._timer = asyncio.get_running_loop().call_later(wait, self._flush)
 
     def _eta(self) -> float | None:
-        """Seconds left if the rest goes as fast as the job so far; None while too little is done to say."""
-        if self.fraction < 0.02:
-            return None
-        return round((self._clock() - self._began) * (1 - self.fraction) / self.fraction, 2)
+        """Seconds left if the rest goes as fast as the job since its first tick; None while too little is done to say.
+
+        The time before the first tick is left out: a worker that starts and loads a model says nothing of the work to come.
+        """
+        began, start = self._first or (0.0, 0.0)
+        done = self.fraction - start
+        return None if done < 0.02 else round((self._clock() - began) * (1 - self.fraction) / done, 2)
 
     def _flush(self) -> None:
         self._timer = None

@@ -18,7 +18,7 @@ _unpack = msgspec.msgpack.decode
 
 
 class Ledger:
-    """Jobs, their events, the clients and the deaths they caused, in a `Store`."""
+    """Jobs, their events, and the deaths they caused, in a `Store`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -117,11 +117,6 @@ class Ledger:
         """Forget which requests ended the worker."""
         await self._store.write(lambda connection: connection.execute("DELETE FROM deaths").rowcount)
 
-    def clients(self) -> list[dict[str, Any]]:
-        """Who has submitted jobs, latest first."""
-        rows = self._reader.execute("SELECT name, jobs, first, last FROM clients ORDER BY last DESC LIMIT 100")
-        return [dict(row) for row in rows.fetchall()]
-
     async def forget(self, keep: int, older_than: float | None) -> list[str]:
         """Forget ended jobs beyond the newest ``keep`` and those that ended before a time. Returns their ids."""
         ended = [state.value for state in TERMINAL]
@@ -136,7 +131,6 @@ class Ledger:
             connection.executemany("DELETE FROM jobs WHERE number = ?", [(row["number"],) for row in rows])
             month = time.time() - 30 * 86_400
             connection.execute("DELETE FROM deaths WHERE last < ?", (month,))
-            connection.execute("DELETE FROM clients WHERE last < ?", (month,))
             return [row["id"] for row in rows]
 
         return await self._store.write(action)
@@ -158,10 +152,6 @@ def _insert(connection: sqlite3.Connection, job: JobRecord) -> int:
     number = int(cursor.lastrowid or 0)
     accepted = Event(job=job.id, seq=0, kind=EventKind.ACCEPTED, data={"position": job.position}, time=job.created)
     _insert_events(connection, number, [accepted])
-    connection.execute(
-        "INSERT INTO clients VALUES (?, 1, ?, ?) ON CONFLICT (name) DO UPDATE SET jobs = jobs + 1, last = excluded.last",
-        (job.client, job.created, job.created),
-    )
     return number
 
 

@@ -21,6 +21,9 @@ SEQ_GAP = 1_000_000
 MAX_EVENTS = 256
 """Events kept per job. Results are at most 8 variants of 7 roles; what exceeds this can only be previews."""
 
+MAX_DEPTH = 32
+"""Containers within containers in a request; the deepest real one has six."""
+
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*")
 
 
@@ -90,11 +93,26 @@ def check_id(name: str) -> str:
 
 def body_of(operation: str, params: dict[str, Any]) -> str:
     """Digest of a request as the client sent it, the same for every order of its keys. Raises `BadRequest`."""
+    _check_depth(params)
     try:
         encoded = msgspec.msgpack.encode([operation, params], order="deterministic")
     except (TypeError, ValueError, OverflowError, RecursionError) as failure:
         raise BadRequest(f"the request cannot be stored: {failure}") from None
     return hashlib.sha256(encoded).hexdigest()
+
+
+def _check_depth(params: dict[str, Any]) -> None:
+    level: list[Any] = [params]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, (dict, list, tuple))
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise BadRequest(f"a request has at most {MAX_DEPTH} levels", limits={"max": MAX_DEPTH})
 
 
 def folder_name(job: str) -> str:

@@ -37,10 +37,3 @@ CREATE TABLE deaths (
     count INTEGER NOT NULL,
     last REAL NOT NULL
 );
-
-CREATE TABLE clients (
-    name TEXT PRIMARY KEY,
-    jobs INTEGER NOT NULL,
-    first REAL NOT NULL,
-    last REAL NOT NULL
-);

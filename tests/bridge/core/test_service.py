@@ -614,6 +614,32 @@ async def test_a_missing_library_disk_is_a_warning_not_a_crash(desk):
     assert (await one.run("", "x")).state is JobState.DONE, "and the folder is made again when it can be"
 
 
+async def test_a_request_without_bottom_is_refused(desk):
+    """Thousands of levels, before anything recurses into them."""
+    one = await desk(worker_start="lazy")
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(BadRequest, match="levels"):
+        await one.service.submit(Submission(client="c", operation="generate", params={"seeds": deep}))
+
+
+async def test_models_are_unloaded_on_request_and_when_idle(desk):
+    """The worker stays, its memory is free, and the next job loads again."""
+    one = await desk(idle_unload=0.0001)
+
+    async def loaded(expected):
+        while one.service.status()["worker"]["info"]["models"] != expected:
+            await asyncio.sleep(0.005)
+
+    for free in (one.service.unload, one.service.tidy):
+        await one.run("steps=1")
+        await loaded(["fake"])
+        await asyncio.sleep(0.01)
+        await free()
+        await loaded([])
+
+
 async def test_a_chain_of_stages_is_a_job_too(desk):
     """The nested form, with its canonical request as recipe: run again it gives the same body."""
     one = await desk()
