@@ -68,13 +68,18 @@ local function bounced(track, first, last, name)
   return region:to_audioregion()
 end
 
+local function audible(track)
+  if track:to_audio_track():isnil() or track:muted() then return false end
+  return not Session:soloing() or track:soloed()
+end
+
 --- What is heard: the sum of all audible tracks but `without` (ids), after plug-ins and faders, before buses, as a float WAV.
 function audio.write_mix(path, first, last, without, name)
   local parts = {}
   for route in Session:get_tracks():iter() do
     local track = route:to_track()
     local id = track:to_stateful():id():to_s()
-    if not without[id] and not track:muted() and not track:to_audio_track():isnil() then
+    if not without[id] and audible(track) then
       parts[#parts + 1] = bounced(track, first, last, name .. "-" .. id)
     end
   end

@@ -39,6 +39,7 @@ class Desk:
         media.mkdir(parents=True)
         self.project = Project(media.parent / "Söng.rpp", media)
         self.reaper = FakeReaper(self.project)
+        self.last: Any = None
         self.scripts = folder / "REAPER" / "Scripts" / "acestep-bridge"
 
     def lua(self) -> Any:

@@ -501,3 +501,57 @@ def test_an_operation_without_an_action_appears_by_itself(desk: Desk, running: D
     desk.until(lambda: (len(item.takes) > 1 or len(desk.project.tracks) > 1) and done(desk))
     assert "refine" in chosen[0] and "repaint" not in chosen[0].replace("Operation", "")
     assert len(desk.reaper.asked) == 2
+
+
+IMGUI = """
+return function(version)
+  assert(version == "0.9")
+  local imgui = { is_a_fake = true }
+  function imgui.CreateContext(title) return { title = title } end
+  function imgui.Begin(context, title, open) frames = frames + 1 return true, open end
+  function imgui.End(context) end
+  function imgui.Text(context, text) shown = text end
+  function imgui.SameLine(context) end
+  function imgui.InputText(context, label, text)
+    if frames == 1 and label == "Variants" then return true, "nine" end
+    if frames == 3 and label == "Variants" then return true, "2" end
+    return false, text
+  end
+  function imgui.Combo(context, label, index, items) return false, index end
+  function imgui.Checkbox(context, label, value) return false, value end
+  function imgui.Button(context, label) return label == "OK" and (frames == 2 or frames == 4) end
+  return imgui
+end
+"""
+
+
+def test_the_form_of_reaimgui(desk: Desk, running: DaemonProcess) -> None:
+    """With ReaImGui the form is a window that stays open until the values are right; REAPER's input box is not asked."""
+    item = loop_item(desk)
+    (desk.folder / "imgui.lua").write_text(IMGUI)
+    make = desk.lua
+
+    def with_imgui() -> Any:
+        lua = make()
+        lua.globals().frames = 0
+        lua.globals().reaper.APIExists = lambda name: name == "ImGui_GetBuiltinPath"
+        lua.globals().reaper.ImGui_GetBuiltinPath = lambda: str(desk.folder)
+        desk.last = lua
+        return lua
+
+    desk.lua = with_imgui  # type: ignore[method-assign]
+    desk.run(REPAINT)
+    finish(desk, 3, item)
+    assert desk.reaper.asked == []
+    assert desk.last.globals().shown == "Variants: is no number." and desk.last.globals().frames == 4
+
+
+def test_without_an_answer_nothing_is_sent(desk: Desk, running: DaemonProcess) -> None:
+    """The user cancels the form."""
+    item = loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: None]
+    desk.run(REPAINT)
+    desk.until(lambda: desk.reaper.asked)
+    for _ in range(20):
+        desk.reaper.tick()
+    assert desk.waiting() == [] and len(item.takes) == 1
