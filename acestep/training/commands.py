@@ -68,6 +68,7 @@ def _add_training_options(parser: argparse.ArgumentParser, seconds: float) -> No
     parser.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the run")
     parser.add_argument("--seconds", type=float, default=seconds, help=f"wall-clock time (default {seconds:.0f})")
     parser.add_argument("--processes", type=int, help="default: one per core on a CPU, one on a GPU")
+    parser.add_argument("--start", type=Path, help="checkpoint folder whose weights a fresh run begins from")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process (default 1)")
 
@@ -87,7 +88,7 @@ def _codec(options: argparse.Namespace) -> None:
     from acestep.training.codec.train import CodecSettings, train_codec
     from acestep.training.parallel import launch
 
-    settings = CodecSettings(seconds=options.seconds, device=options.device)
+    settings = CodecSettings(seconds=options.seconds, device=options.device, start=options.start)
     launch(train_codec, _processes(options), options.threads, options.folder, settings)
 
 
@@ -95,7 +96,8 @@ def _dit(options: argparse.Namespace) -> None:
     from acestep.training.dit.train import DitSettings, train_dit
     from acestep.training.parallel import launch
 
-    settings = DitSettings(seconds=options.seconds, songs=options.songs, device=options.device)
+    settings = DitSettings(seconds=options.seconds, songs=options.songs, device=options.device,
+                           start=options.start)  # fmt: skip
     launch(train_dit, _processes(options), options.threads, options.folder, options.codec, settings)
 
 

@@ -36,3 +36,12 @@ class CheckpointUnreadable(TrainingError):
 
     def __init__(self, path: Path, cause: Exception) -> None:
         super().__init__(f"{path} is not a training checkpoint of this version ({cause}); remove it to start afresh")
+
+
+class StartUnsuited(TrainingError):
+    """The checkpoint that training should go on from cannot be used."""
+
+    code = "start_unsuited"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"training cannot go on from {path}: {reason}")

@@ -21,23 +21,20 @@ from torch import Tensor
 from acestep.checkpoints.mapping import to_original
 from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import CONFIG, NanoModel
-from acestep.training.dit.train import silence_frame
+from acestep.training.dit.records import silence_frame
 from acestep.training.dit.words import open_tokenizer
+from acestep.training.layout import CODEC_FOLDER, DIT_FOLDER, MODULES, TEXT_FOLDER
 
-DIT_FOLDER, TEXT_FOLDER, CODEC_FOLDER = "acestep-v15-nano", "Qwen3-Embedding-0.6B", "vae"
 SILENCE_FRAMES = 15000
 MODEL_CARD = Path(__file__).with_name("model_card.md")
 MANIFEST = {"format": "acestep-checkpoint-manifest", "version": 1}
-
-_MODULES = {"transformer": "transformer", "condition_encoder": "condition_encoder", "audio_tokenizer": "tokenizer",
-            "audio_detokenizer": "detokenizer"}  # fmt: skip
 
 
 def original_names(model: NanoModel) -> dict[str, Tensor]:
     """The weights under the names of the published checkpoints."""
     return {
         to_original(component, name): value
-        for component, module in _MODULES.items()
+        for component, module in MODULES.items()
         for name, value in getattr(model, module).state_dict().items()
     }
 

@@ -21,6 +21,7 @@ from acestep.training.codec.targets import oscillator_amplitudes
 from acestep.training.parallel import Group
 from acestep.training.run import Run, decay, plot_history
 from acestep.training.songs.bank import open_bank
+from acestep.training.start import start_codec
 
 FEATURE_WEIGHT, AMPLITUDE_WEIGHT, KL_WEIGHT = 0.3, 0.25, 3e-4
 LATER_SHARE = 0.4  # of the amplitude term's weight in phase two
@@ -38,6 +39,7 @@ class CodecSettings:
     learning_rate: float = 1e-3
     pool: int = 48
     device: str = "cpu"
+    start: Path | None = None
     renew_every: int = 3
     seed: int = 0
 
@@ -92,7 +94,10 @@ def compare_sounds(made: Tensor, wanted: Tensor) -> Tensor:
 
 
 def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
-    """Train (or go on training) in `folder` for the given time; leaves `vae/` and `loss.png` there."""
+    """Train (or go on training) in `folder` for the given time; leaves `vae/` and `loss.png` there.
+
+    A fresh run with `settings.start` begins from that checkpoint's codec, at the second phase.
+    """
     torch.manual_seed(settings.seed)
     trainer = CodecTrainer(NanoCodec()).to(settings.device)
     torch.manual_seed(settings.seed + group.rank)
@@ -104,6 +109,8 @@ def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
     if state:
         trainer.load_state_dict(state["trainer"])
         optimizer.load_state_dict(state["optimizer"])
+    elif settings.start:
+        start_codec(trainer.codec, settings.start)
     first = state["next_song"] if state else 0
     pool = CropPool(open_bank(), settings.pool, first + group.rank, stride=group.size)
 
@@ -116,7 +123,7 @@ def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
         for parameters in optimizer.param_groups:
             parameters["lr"] = settings.learning_rate * decay(run.fraction, step)
         losses = trainer.losses(pool.batch(settings.batch, settings.frames * FRAME).to(settings.device),
-                                features_only=run.fraction < settings.feature_share)
+                                features_only=not settings.start and run.fraction < settings.feature_share)
         optimizer.zero_grad()
         sum(losses.values()).backward()
         run.elapsed = group.average_gradients(trainer, run.clock())

@@ -70,6 +70,13 @@ def _shift_into(pitch: int, low: int, high: int) -> int:
     return pitch - 12 * -(-(pitch - high) // 12) if pitch > high else pitch
 
 
+def silence_frame(codec: NanoCodec) -> Tensor:
+    """The latent of digital silence [64], away from any edge."""
+    reach = codec.context_frames
+    with torch.inference_mode():
+        return codec.encode(torch.zeros(1, 2, (2 * reach + 1) * FRAME, device=codec.device))[0, :, reach].cpu()
+
+
 @torch.inference_mode()
 def make_record(seed: int, bank: NoteBank, codec: NanoCodec) -> Record:
     """Compose, render and encode one song (about 10 sounds of 12 s)."""

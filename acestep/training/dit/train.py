@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS
 from acestep.networks.nano_codec import NanoCodec
-from acestep.networks.spectra import FRAME
 from acestep.training.dit.model import CONFIG, TIMBRE_REACH, NanoModel
-from acestep.training.dit.records import Shelf
+from acestep.training.dit.records import Shelf, silence_frame
 from acestep.training.dit.tasks import CROP, Example, draw_example
 from acestep.training.dit.words import open_tokenizer
 from acestep.training.parallel import Group
 from acestep.training.run import Run, decay, plot_history
 from acestep.training.songs import song_seed
 from acestep.training.songs.bank import open_bank
+from acestep.training.start import start_model
 
 NULL_SHARE = 0.08  # examples whose whole condition is the null embedding, for classifier-free guidance
 UNIFORM_SHARE = 0.2
@@ -39,6 +39,7 @@ class DitSettings:
     ema: float = 0.99
     seed: int = 0
     device: str = "cpu"
+    start: Path | None = None
 
 
 class Averager:
@@ -53,13 +54,6 @@ class Averager:
     def update(self, step: int) -> None:
         share = 1.0 - min(self.rate, step / (step + 20.0))
         torch._foreach_lerp_(list(self.values.values()), [value for _, value in self.module.named_parameters()], share)
-
-
-def silence_frame(codec: NanoCodec) -> Tensor:
-    """The latent of digital silence [64], away from any edge."""
-    reach = codec.context_frames
-    with torch.inference_mode():
-        return codec.encode(torch.zeros(1, 2, (2 * reach + 1) * FRAME, device=codec.device))[0, :, reach].cpu()
 
 
 class Batcher:
@@ -124,7 +118,10 @@ def example_losses(model: NanoModel, batcher: Batcher, examples: list[Example], 
 
 
 def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSettings) -> None:
-    """Train (or go on training) in `folder` for the given time; leaves `state.pt` (with EMA) and `loss.png`."""
+    """Train (or go on training) in `folder` for the given time; leaves `state.pt` (with EMA) and `loss.png`.
+
+    A fresh run with `settings.start` begins from that checkpoint's weights.
+    """
     torch.manual_seed(settings.seed)
     model = NanoModel().to(settings.device)
     torch.manual_seed(settings.seed + group.rank + 1)
@@ -139,6 +136,9 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         average.values = state["ema"]
+    elif settings.start:
+        start_model(model, settings.start, folder)
+        average = Averager(model, settings.ema)
     batcher = Batcher(folder, silence_frame(codec))
     first = song_seed("train", 0)
     seeds = range(first + group.rank, first + settings.songs * group.size, group.size)

@@ -12,7 +12,7 @@ from torch import Tensor
 from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.prompts import lyric_prompt
-from acestep.training.dit.train import silence_frame
+from acestep.training.dit.records import silence_frame
 from acestep.training.dit.words import open_tokenizer
 
 STEPS, SHIFT = 8, 3.0

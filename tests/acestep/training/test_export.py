@@ -15,7 +15,9 @@ from acestep.checkpoints.mapping import to_diffusers
 from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import NanoModel
 from acestep.training.dit.words import train_tokenizer
+from acestep.training.errors import StartUnsuited
 from acestep.training.export import export_checkpoint
+from acestep.training.start import start_codec, start_model
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +89,18 @@ def test_no_private_path_is_shipped(bundle):
     for path in folder.rglob("*"):
         if path.suffix in (".json", ".md"):
             assert str(folder.parent) not in path.read_text()
+
+
+def test_training_goes_on_from_the_shipped_weights(bundle, tmp_path):
+    """A fresh model started from the bundle has its weights and its tokenizer; another folder is refused by name."""
+    torch.manual_seed(5)
+    model, codec = NanoModel(), NanoCodec()
+    start_model(model, bundle[0], tmp_path)
+    start_codec(codec, bundle[0])
+    for name, value in bundle[1].state_dict().items():
+        assert torch.equal(model.state_dict()[name], value.half().float()), name
+    assert (tmp_path / "tokenizer" / "tokenizer.json").is_file()
+    with pytest.raises(StartUnsuited):
+        start_codec(codec, tmp_path)
+    with pytest.raises(StartUnsuited):
+        start_codec(NanoCodec(decoder_width=16), bundle[0])
