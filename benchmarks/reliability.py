@@ -19,6 +19,7 @@ import random
 import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -91,13 +92,17 @@ def kill_daemon(count: int) -> None:
     """kill -9 at random moments while jobs are submitted and run, always the same home."""
     rng = random.Random(4)
     accepted: list[str] = []
-    restarts = []
+    restarts, bare = [], []
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         for number in range(count):
             begun = time.perf_counter()
             daemon = start(home, worker_start="serve")
             restarts.append(time.perf_counter() - begun)
+            if number % 10 == 0:
+                begun = time.perf_counter()
+                subprocess.run([sys.executable, "-c", "import asyncio"], check=True)
+                bare.append(time.perf_counter() - begun)
             killer = threading.Timer(rng.uniform(0.0, 0.6), daemon.process.kill)
             killer.start()
             with Client(home=str(home), timeout=5.0) as client:
@@ -112,6 +117,7 @@ def kill_daemon(count: int) -> None:
         check_home(home, accepted, ended=True)
     row(f"kill -9 of the daemon, {count} times", f"{len(accepted)} accepted jobs: {_count(states)}; 0 lost, 0 twice")
     row("start to ready after a kill", spread(restarts, 1.0, "s"))
+    row("yardstick: an interpreter that imports asyncio, at the same time", spread(bare, 1.0, "s"))
 
 
 def _submit_until_it_dies(client: Client, prefix: str, accepted: list[str]) -> None:

@@ -614,6 +614,25 @@ async def test_a_missing_library_disk_is_a_warning_not_a_crash(desk):
     assert (await one.run("", "x")).state is JobState.DONE, "and the folder is made again when it can be"
 
 
+async def test_an_end_that_cannot_be_stored_is_told_and_stored_later(desk, monkeypatch):
+    """The disk of the job store fills up: the job fails by name, everybody hears it, and it is written when there is space."""
+    monkeypatch.setattr("bridge.core.book.RETRY", 0.02)
+    one = await desk()
+    await one.service.pause()
+    await one.submit("steps=1", "x", lyrics="la " * 5000)
+    store = one.service._store
+    pages = store.reader.execute("PRAGMA page_count").fetchone()[0]
+    await store.write(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+    await one.service.resume()
+    assert (await one.until("x"))[-1].data["error"]["code"] == "disk_full"
+    rows = "SELECT state FROM jobs"
+    assert (one.service.job("x").state, store.reader.execute(rows).fetchone()[0]) == (JobState.FAILED, "queued")
+    await store.write(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").fetchone())
+    while store.reader.execute(rows).fetchone()[0] != "failed":
+        await asyncio.sleep(0.01)
+    assert store.reader.execute("SELECT COUNT(*) FROM events WHERE kind = 'failed'").fetchone()[0] == 1
+
+
 async def test_a_request_without_bottom_is_refused(desk):
     """Thousands of levels, before anything recurses into them."""
     one = await desk(worker_start="lazy")
