@@ -42,11 +42,16 @@ def find(home: str = "", *, host: str = "", port: int = 0, token: str = "") -> P
     if not door:
         raise DaemonUnreachable(f"the daemon of {path} has its RPC door closed")
     return Place(
-        host=door.get("host") or "127.0.0.1",
+        host=reachable(door.get("host") or ""),
         port=door.get("port") or 0,
         socket=(door.get("socket") or "") if hasattr(socket, "AF_UNIX") else "",
         token=token or facts.get("token") or "",
     )
+
+
+def reachable(host: str) -> str:
+    """An address to connect to for one that a daemon listens on: all addresses of a machine include its loopback."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
 def read_connection(path: Path) -> dict[str, Any]:

@@ -70,18 +70,29 @@ class Follower:
         self._tasks[key] = asyncio.get_running_loop().create_task(self._run(key, jobs, after))
 
     async def _run(self, key: str, jobs: frozenset[str], after: dict[str, int]) -> None:
+        try:
+            while await self._read(key, jobs, after):
+                after = {**after, **self._seen}
+        finally:
+            if self._tasks.get(key) is asyncio.current_task():
+                del self._tasks[key]
+
+    async def _read(self, key: str, jobs: frozenset[str], after: dict[str, int]) -> bool:
+        """Hand over until the end. True when the core cut the stream off (too much was unread) and it is worth going on."""
         stream: Any = self._core.subscribe(self._client, jobs, after)
+        delivered = False
         try:
             async for event in stream:
+                delivered = True
                 self._hand_over(event)
                 if event.kind in ENDS and key != EVERYTHING:
                     break
         except AceError as failure:
-            log.warning("the events of %s to %s broke off: %s", key or "all jobs", self._client, failure.message)
+            log.warning("the events of %s to %s were cut off: %s", key or "all jobs", self._client, failure.message)
+            return delivered
         finally:
-            if self._tasks.get(key) is asyncio.current_task():
-                del self._tasks[key]
             await stream.aclose()
+        return False
 
     def _hand_over(self, event: Event) -> None:
         if event.seq <= self._seen.get(event.job, -1):

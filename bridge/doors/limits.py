@@ -26,6 +26,9 @@ OSC_SCHEDULE_SECONDS = 60.0
 OSC_SCHEDULED = 1_024
 """Bundles that may wait for their time."""
 
+OSC_SCHEDULED_BYTES = 8 * 1024 * 1024
+"""Size of all bundles that wait for their time."""
+
 OSC_RECEIVE_BUFFER = 4 * 1024 * 1024
 """SO_RCVBUF in bytes: the default holds about 250 small datagrams, one busy moment of a live set."""
 

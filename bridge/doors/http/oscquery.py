@@ -137,12 +137,13 @@ def node_at(root: dict[str, Any], path: str) -> dict[str, Any] | None:
 
 
 def host_info(status: dict[str, Any]) -> dict[str, Any]:
-    """Where the OSC door is, and which attributes are offered."""
+    """Where the OSC door is, and which attributes are offered. Without OSC_IP it is the address this was asked at."""
     osc = (status.get("doors") or {}).get("osc") or {}
     offered = sorted(ATTRIBUTES - {"HOST_INFO", "CONTENTS", "FULL_PATH", "CRITICAL"})
+    place = {} if osc.get("host") in (None, "0.0.0.0", "::") else {"OSC_IP": osc["host"]}
     return {
         "NAME": "acestep-bridge",
-        "OSC_IP": osc.get("host", "127.0.0.1"),
+        **place,
         "OSC_PORT": osc.get("udp", 0),
         "OSC_TRANSPORT": "UDP",
         "EXTENSIONS": {name: True for name in offered} | {"CRITICAL": False, "CLIPMODE": False, "LISTEN": False},

@@ -49,6 +49,19 @@ class Bundle(msgspec.Struct, frozen=True):
 Packet = Message | Bundle
 
 
+def weight(packet: Packet) -> int:
+    """About how many bytes a packet holds in memory."""
+    if isinstance(packet, Bundle):
+        return 64 + sum(weight(element) for element in packet.elements)
+    return sum(_weight(value) for value in (packet.address, *packet.arguments))
+
+
+def _weight(value: Any) -> int:
+    if isinstance(value, list):
+        return 64 + sum(_weight(item) for item in value)
+    return 64 + len(value) if isinstance(value, (str, bytes)) else 32
+
+
 def decode(data: bytes) -> Packet:
     """The message or bundle in a packet. Raises `ProtocolError`."""
     if not data or len(data) % 4:

@@ -20,7 +20,7 @@ from bridge.doors import limits, requests
 from bridge.doors.dispatch import Dispatcher
 from bridge.doors.osc import grammar, messages
 from bridge.doors.osc.allow import AllowList
-from bridge.doors.osc.codec import Bundle, Message, Packet, decode
+from bridge.doors.osc.codec import Bundle, Message, Packet, decode, weight
 from bridge.doors.osc.peers import Peer, Peers, Send
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class OscDoor:
         self._allow = allow
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled: set[asyncio.TimerHandle] = set()
+        self._scheduled_bytes = 0
         self._dumps: dict[Place, float] = {}
         self._udp: Callable[[Place], Send] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -115,16 +116,19 @@ class OscDoor:
             raise BadTime(
                 f"a bundle may be dated {most:g} s ahead, not {wait:.0f} s", limits={"max": most, "unit": "s"}
             )
-        if len(self._scheduled) >= limits.OSC_SCHEDULED:
-            raise Busy(f"{limits.OSC_SCHEDULED} bundles are waiting for their time")
+        size = weight(bundle)
+        if len(self._scheduled) >= limits.OSC_SCHEDULED or self._scheduled_bytes + size > limits.OSC_SCHEDULED_BYTES:
+            raise Busy("too many bundles are waiting for their time", limits={"bundles": limits.OSC_SCHEDULED})
 
         def due() -> None:
             self._scheduled.discard(timer)
+            self._scheduled_bytes -= size
             for element in bundle.elements:
                 self._take_packet(element, place, send)
 
         timer = asyncio.get_running_loop().call_later(wait, due)
         self._scheduled.add(timer)
+        self._scheduled_bytes += size
 
     def _take_message(self, message: Message, place: Place, send: Send) -> None:
         self.counters.messages += 1

@@ -18,6 +18,9 @@ from bridge.doors.table import ADDRESSES, Verb
 Outgoing = tuple[str, list[Any]]
 """An address and its arguments."""
 
+FILES = frozenset({"/ace/result", "/ace/preview"})
+"""Addresses whose fifth argument is a path."""
+
 
 def encode(address: str, arguments: list[Any], most: int | None = None) -> bytes:
     """A packet of at most ``most`` bytes: if need be the longest text is shortened until it fits."""

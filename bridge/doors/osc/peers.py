@@ -35,33 +35,23 @@ class Peer:
         self._own: dict[str, int] = {}  # jobs it asked for, with the last seq it heard
 
     def say(self, outgoing: messages.Outgoing, *, droppable: bool = False) -> None:
-        """Send a message."""
+        """Send a message. A file's path is the one text that is never shortened: where it does not fit it is left out."""
         address, arguments = outgoing
-        self._send(messages.encode(address, arguments, self._most), droppable)
+        if address in messages.FILES and not self._fits(outgoing):
+            sentence = f"the path of file {arguments[2]} of {arguments[0]} is too long for a datagram; ask over TCP"
+            outgoing = (address, [*arguments[:4], "", *arguments[5:]])
+            self.say(("/ace/error", [address, "too_large", "path", sentence]))
+        self._send(messages.encode(*outgoing, self._most), droppable)
+
+    def _fits(self, outgoing: messages.Outgoing) -> bool:
+        return self._most is None or len(messages.encode(*outgoing)) <= self._most
 
     def _tell(self, happened: Event) -> None:
         if happened.kind in ENDS:
             self._own.pop(happened.job, None)
         elif happened.job in self._own:
             self._own[happened.job] = happened.seq
-        outgoing = messages.event(happened)
-        if self._fits(happened):
-            self.say(outgoing, droppable=happened.kind is EventKind.PROGRESS)
-            return
-        address, arguments = outgoing
-        path = arguments[4]
-        self.say((address, [*arguments[:4], "", *arguments[5:]]))
-        sentence = (
-            f"the path of result {arguments[2]} of {happened.job} ({len(path)} characters) is too long for a datagram"
-        )
-        self.say(("/ace/error", [address, "too_large", "path", sentence + "; ask over TCP"]))
-
-    def _fits(self, happened: Event) -> bool:
-        """Whether a file's path, the one text that must not be shortened, fits into a packet."""
-        if self._most is None or happened.kind not in (EventKind.RESULT, EventKind.PREVIEW):
-            return True
-        address, arguments = messages.event(happened)
-        return len(messages.encode(address, arguments)) <= self._most
+        self.say(messages.event(happened), droppable=happened.kind is EventKind.PROGRESS)
 
     def follow(self, job: str, after: int) -> None:
         """Send a job's events until it ends."""
@@ -128,8 +118,11 @@ class Peers:
         return True
 
     def answer_at(self, sender: Any, place: Any) -> None:
-        """Answers to ``sender`` go to ``place`` as long as that is registered."""
+        """Answers to ``sender`` go to ``place`` as long as that is registered; the oldest of too many senders is forgotten."""
+        self._ports.pop(sender, None)
         self._ports[sender] = place
+        if len(self._ports) > limits.OSC_PEERS:
+            del self._ports[next(iter(self._ports))]
 
     def listeners(self, host: str) -> list[Peer]:
         """The registered peers of a host that listen on a port of their own choice."""

@@ -30,17 +30,16 @@ class Terms(msgspec.Struct, frozen=True):
     """What a listener demands of its connections. ``token`` empty: none is asked for."""
 
     token: str = ""
-    local: bool = True
 
 
 class Connection(asyncio.Protocol):
     """The `Caller` of everything that comes over one connection."""
 
     door = "rpc"
+    local = True  # whoever shows the token may do what the owner of this machine may
 
     def __init__(self, desk: Dispatcher, terms: Terms, number: int, ended: Callable[[Connection], None]) -> None:
         self.name = f"rpc:{number}"
-        self.local = terms.local
         self._desk = desk
         self._terms = terms
         self._ended = ended

@@ -36,8 +36,7 @@ class RpcDoor:
         """Listen on TCP; returns the port. Raises `NotAllowed` beyond loopback without a token."""
         if host not in LOOPBACK and not self._token:
             raise NotAllowed(f"listening on {host} needs a token", field="token")
-        local = host in LOOPBACK
-        terms = Terms(token=self._token, local=local)
+        terms = Terms(token=self._token)
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: self._connect(terms), host, port)
         self._servers.append(server)

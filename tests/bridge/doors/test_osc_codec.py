@@ -17,7 +17,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from acestep.api.errors import ProtocolError
 from bridge.doors import limits
-from bridge.doors.osc.codec import IMMEDIATELY, NTP_EPOCH, Bundle, Message, decode, shortest
+from bridge.doors.osc.codec import IMMEDIATELY, NTP_EPOCH, Bundle, Message, decode, shortest, weight
 
 
 def text(word: str | bytes) -> bytes:
@@ -115,6 +115,13 @@ def test_the_deepest_and_fullest_packet_passes():
     """The limits themselves are allowed."""
     decode(bundle(bundle(bundle(bundle()))))
     decode(bundle(*[message("")] * (limits.OSC_ELEMENTS - 1)))
+
+
+def test_the_weight_of_a_packet_follows_its_texts_blobs_and_arrays():
+    """What waits in memory is bounded by it."""
+    long = message("s[sb]", text("x" * 1000) + text("y" * 1000) + struct.pack(">i", 1000) + b"z" * 1000)
+    assert 3000 < weight(decode(long)) < 4000
+    assert weight(decode(bundle(long, long))) > 2 * weight(decode(long))
 
 
 @example(struct.unpack(">f", b"\x7f\x7f\xff\xff")[0])

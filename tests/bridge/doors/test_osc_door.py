@@ -216,6 +216,20 @@ async def test_a_bundle_too_far_ahead_is_refused(udp):
     assert (await peer.next()).arguments[:2] == ("#bundle", "bad_time")
 
 
+async def test_what_waits_for_its_time_is_bounded(udp, osc_door, monkeypatch):
+    """By number and by size; what is one too many is busy, and a bundle whose time has come makes room."""
+    monkeypatch.setattr(limits, "OSC_SCHEDULED", 1)
+    peer = await udp()
+    peer.send_raw(bundle(0.2, encode("/ace/ping", [1])))
+    peer.send_raw(bundle(0.2, encode("/ace/ping", [2])))
+    assert (await peer.next()).arguments[:2] == ("#bundle", "busy")
+    assert (await peer.next()).arguments == (1,)
+    monkeypatch.setattr(limits, "OSC_SCHEDULED_BYTES", 1000)
+    peer.send_raw(bundle(0.2, encode("/ace/op/sketch", ["a", "lyrics", "x" * 1000])))
+    assert (await peer.next()).arguments[:2] == ("#bundle", "busy")
+    assert osc_door.door._scheduled_bytes == 0
+
+
 async def test_a_bundle_of_the_past_is_now(udp):
     """As OSC 1.0 asks."""
     peer = await udp()
@@ -267,6 +281,9 @@ async def test_datagrams_stay_below_1200_bytes(udp, core, tmp_path):
     peer.send("/ace/op/sketch", "a")
     found = await peer.until_end("a")
     assert next(m for m in found if m.address == "/ace/result").arguments[4] == ""
+    peer.send("/ace/job/result", "a")
+    assert (await peer.next("/ace/error")).arguments[1:3] == ("too_large", "path")
+    assert (await peer.next("/ace/result")).arguments[4] == ""
     assert max(peer.sizes) <= limits.OSC_OUT
 
 
