@@ -1,5 +1,7 @@
 """One denoising step through our loop against diffusers' AceStepPipeline, with the same weights, prompt, noise and schedule.
 
+On a CPU the time is processor time of one thread, so that other programs on the machine do not count; on a GPU it is the clock's.
+
 Run: ``python -m benchmarks.denoising [--size tiny|full] [--guided] [--device cuda] [--seconds 10] [--tokens 600]``. Both
 sides take turns in one process; the figure is the ratio of the medians. The weights are random; the results of both sides
 are compared as well.
@@ -105,8 +107,7 @@ def theirs(bench: Bench, noise: torch.Tensor) -> tuple[list[float], torch.Tensor
     marks, seen = [], {}
 
     def mark(pipe: Any, step: int, t: float, tensors: dict[str, Any]) -> dict[str, Any]:
-        synchronise(bench)
-        marks.append(time.perf_counter())
+        marks.append(now(bench))
         return {}
 
     handle = bench.pipeline.transformer.register_forward_pre_hook(lambda m, a, k: seen.update(k), with_kwargs=True)
@@ -137,14 +138,12 @@ def ours(bench: Bench, noise: torch.Tensor, seen: dict[str, torch.Tensor]) -> tu
     marks: list[float] = []
 
     def mark(snapshot: Any) -> None:
-        synchronise(bench)
-        marks.append(time.perf_counter())
+        marks.append(now(bench))
 
     states, context = seen["encoder_hidden_states"][:1], seen["context_latents"][:1]
-    begin = time.perf_counter()
+    begin = now(bench)
     bench.dit.condition(states)
-    synchronise(bench)
-    prepared = time.perf_counter() - begin
+    prepared = now(bench) - begin
     method = next(spec for spec in GUIDANCE if spec.name == "apg")
     request = Denoising(
         main=Branch(states, join(context[..., :64], context[..., 64:65])),
@@ -158,9 +157,13 @@ def ours(bench: Bench, noise: torch.Tensor, seen: dict[str, torch.Tensor]) -> tu
     return [b - a for a, b in pairwise(marks)], prepared, latents
 
 
-def synchronise(bench: Bench) -> None:
+def now(bench: Bench) -> float:
+    """Seconds: processor time on a CPU, the clock once the GPU is done."""
+    if bench.dit.device.type == "cpu":
+        return time.process_time()
     if bench.dit.device.type == "cuda":
         torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def main() -> None:
@@ -176,6 +179,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--guided", action="store_true")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     bench = build(options)
     noise = torch.randn(1, -(-int(options.seconds * 48000) // 1920), 64, generator=torch.Generator().manual_seed(1))
     reference, own, prepared = [], [], []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from acestep.api.errors import BadRequest
+from acestep.api.errors import BadRequest, Unavailable
 from acestep.checkpoints.tiers import Tier, simulated_memory, tier_of
 
 DEVICES = ("cuda", "mps", "xpu", "cpu")
@@ -18,6 +18,10 @@ DTYPES = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfl
 
 MPS_SHARE = 0.75
 """Share of a Mac's memory that its GPU may use where the system does not say."""
+
+
+BFLOAT_CAPABILITY = (8, 0)
+"""First CUDA generation (Ampere) with bfloat16 arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -32,25 +36,36 @@ class Choice:
 
 
 def choose(device: str = "auto", dtype: str = "auto") -> Choice:
-    """Device and dtype from the settings (or ``ACESTEP_DEVICE``, ``ACESTEP_DTYPE``); what is not there falls back with a note.
-
-    Raises `BadRequest` for a name that is none.
-    """
-    wished = os.environ.get("ACESTEP_DEVICE", "auto") if device == "auto" else device
-    kind, _, index = wished.partition(":")
-    notes: list[str] = []
-    if kind not in ("auto", *DEVICES) or (index and not index.isdigit()):
-        raise BadRequest(f"there is no device {wished!r}", field="device", limits={"choices": ["auto", *DEVICES]})
-    if kind != "auto" and not available(kind):
-        notes.append(f"the device {wished} is not available on this machine")
-        kind, index = "auto", ""
-    if kind == "auto":
-        kind = next(name for name in DEVICES if available(name))
-        if notes:
-            notes[-1] += f"; {kind} is used instead"
-    target = torch.device(f"{kind}:{index}" if index else kind)
+    """Device and dtype from the settings (or ``ACESTEP_DEVICE``, ``ACESTEP_DTYPE``), and what fits there. A device that this
+    machine lacks is replaced by the best there is, with a note. Raises `BadRequest` for a name that is none."""
+    notes: tuple[str, ...] = ()
+    try:
+        target = choose_device(device)
+    except Unavailable as failure:
+        target = _best()
+        notes = (f"{failure.message}; {target.type} is used instead",)
     memory = memory_gb(target)
-    return Choice(target, choose_dtype(target, dtype), memory, tier_of(float("inf") if memory is None else memory), tuple(notes))
+    return Choice(target, choose_dtype(target, dtype), memory, tier_of(float("inf") if memory is None else memory), notes)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The named device, else that of ``ACESTEP_DEVICE``, else the best there is.
+
+    Raises `BadRequest` for a name that is none, `Unavailable` for a device that this machine lacks.
+    """
+    wished = os.environ.get("ACESTEP_DEVICE", "auto") if name in ("", "auto") else name
+    if wished in ("", "auto"):
+        return _best()
+    kind, _, index = wished.partition(":")
+    if kind not in DEVICES or (index and not index.isdigit()):
+        raise BadRequest(f"{wished!r} is no device", field="device", limits={"choices": ["auto", *DEVICES]})
+    if not available(kind):
+        raise Unavailable(f"there is no {kind} device on this machine", field="device")
+    return torch.device(wished)
+
+
+def _best() -> torch.device:
+    return torch.device(next(kind for kind in DEVICES if available(kind)))
 
 
 def available(kind: str) -> bool:
@@ -69,13 +84,13 @@ def choose_dtype(device: torch.device, dtype: str = "auto") -> torch.dtype:
 
     float16 is never chosen by itself: older cards and Macs produce NaN or noise with it.
     """
-    wished = os.environ.get("ACESTEP_DTYPE", "auto") if dtype == "auto" else dtype
-    if wished != "auto":
+    wished = os.environ.get("ACESTEP_DTYPE", "auto") if dtype in ("", "auto") else dtype
+    if wished not in ("", "auto"):
         if wished not in DTYPES:
-            raise BadRequest(f"there is no number format {wished!r}", field="dtype", limits={"choices": ["auto", *DTYPES]})
+            raise BadRequest(f"{wished!r} is no number format", field="dtype", limits={"choices": ["auto", *DTYPES]})
         return DTYPES[wished]
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float32
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= BFLOAT_CAPABILITY else torch.float32
     return torch.bfloat16 if device.type == "xpu" else torch.float32
 
 
@@ -102,3 +117,13 @@ def free_gb(device: torch.device) -> float | None:
     free, total = torch.cuda.mem_get_info(device)
     used = (total - free) / 2**30
     return max(0.0, simulated_memory("cuda", total / 2**30) - used)
+
+
+def free_cache(device: torch.device) -> None:
+    """Give memory that torch keeps for later back to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+    elif device.type == "xpu":
+        torch.xpu.empty_cache()
