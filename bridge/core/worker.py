@@ -93,9 +93,12 @@ class WorkerProcess:
             self._process.stdin.write(frames.encode(message))
 
     def kill(self) -> None:
-        """End the process at once."""
+        """End the process at once, and what it has started: on POSIX it leads a group of its own."""
         with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+            if sys.platform != "win32" and self._process.returncode is None:
+                os.killpg(self.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
 
     async def stop(self) -> None:
         """Close its input and wait until it is gone, by force after `STOP_GRACE`."""

@@ -289,3 +289,16 @@ async def test_units_are_forgotten_with_time(bench):
     one = bench()
     one.executor._units.extend([100.0] + [0.01] * supervisor.RECENT_UNITS)
     assert max(one.executor._units) < 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process groups of POSIX")
+async def test_a_killed_worker_takes_its_own_children_with_it(tmp_path):
+    """A helper that a library started does not live on, nor keep the pipes open."""
+    code = "import subprocess, sys; subprocess.Popen(['sleep', '60']); print('x', file=sys.stderr, flush=True); sys.stdin.read()"
+    worker = await WorkerProcess.start([sys.executable, "-c", code], 0, print)
+    while not (helpers := psutil.Process(worker.pid).children()):
+        await asyncio.sleep(0.01)
+    worker.kill()
+    await asyncio.wait_for(worker.ended, 30)
+    _, left = psutil.wait_procs(helpers, timeout=10)
+    assert not left
