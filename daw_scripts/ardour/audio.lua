@@ -100,25 +100,42 @@ function audio.write_mix(path, first, last, without, name)
   end)
 end
 
-local function region_ids(track)
+local function known_regions()
   local ids = {}
-  for region in track:playlist():region_list():iter() do ids[region:to_stateful():id():to_s()] = true end
+  for id, _ in ARDOUR.RegionFactory.regions():iter() do ids[id:to_s()] = true end
   return ids
 end
 
---- Put a WAV on a track at an exact sample, as a region above what is there. The file is copied into the session; its name must be new
--- to the session, or Ardour asks a question. One undo step.
-function audio.import(path, track, position)
-  local known = region_ids(track)
+--- Bring a WAV into the session, on no track yet: its region, or nil. The file is copied into the session; its name must be new to the
+-- session, or Ardour asks a question. Not part of the undo history.
+function audio.import(path, track)
+  local known = known_regions()
   local names = C.StringVector()
   names:push_back(path)
-  Editor:do_import(names, Editing.ImportMergeFiles, Editing.ImportToTrack, ARDOUR.SrcQuality.SrcBest,
-    ARDOUR.MidiTrackNameSource.SMFTrackName, ARDOUR.MidiTempoMapDisposition.SMFTempoIgnore, Temporal.timepos_t(position),
+  Editor:do_import(names, Editing.ImportMergeFiles, Editing.ImportAsRegion, ARDOUR.SrcQuality.SrcBest,
+    ARDOUR.MidiTrackNameSource.SMFTrackName, ARDOUR.MidiTempoMapDisposition.SMFTempoIgnore, Temporal.timepos_t(0),
     ARDOUR.PluginInfo(), track, false)
-  for region in track:playlist():region_list():iter() do
-    if not known[region:to_stateful():id():to_s()] then return region end
+  for id, region in ARDOUR.RegionFactory.regions():iter() do
+    if not known[id:to_s()] then return region end
   end
   return nil
+end
+
+--- Lay regions on a track above what is there, the last one on top, as one undo step. `list` holds {region, position, name}.
+function audio.lay(track, list, title)
+  local playlist = track:playlist()
+  Session:begin_reversible_command(title)
+  playlist:to_stateful():clear_changes()
+  for _, entry in ipairs(list) do
+    local region = ARDOUR.RegionFactory.clone_region(entry.region, true, false)
+    region:set_name(entry.name)
+    region:to_audioregion():set_fade_in_active(false) -- a patch's own ends are its crossfade; a part has none
+    region:to_audioregion():set_fade_out_active(false)
+    playlist:add_region(region, Temporal.timepos_t(entry.position), 1, false)
+    region:raise_to_top()
+  end
+  Session:add_stateful_diff_command(playlist:to_statefuldestructible())
+  Session:commit_reversible_command(nil)
 end
 
 --- A new audio track.

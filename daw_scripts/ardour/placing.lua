@@ -9,27 +9,27 @@ local placing = {}
 local busy = false
 local memory = {}
 
+-- The first variant ends on top.
+local function lay(track, list, pending)
+  local layers = {}
+  for index = #list, 1, -1 do
+    local region = audio.import(list[index].imported, track)
+    if region then layers[#layers + 1] = { region = region, position = list[index].position, name = list[index].name } end
+  end
+  audio.lay(track, layers, "ACE-Step: " .. pending.title)
+end
+
 local function place_takes(pending, list)
   local track = host.track(pending.track)
   if not track then
     host.tell(requests.sentence(data.messages, { code = "track_gone" }))
     track = audio.new_track(pending.title, 2)
   end
-  for index = #list, 1, -1 do -- the first variant ends on top
-    local region = audio.import(list[index].imported, track, list[index].position)
-    if region then
-      region:set_name(list[index].name)
-      region:to_audioregion():set_fade_in_active(false) -- the file's own ends are the crossfade
-      region:to_audioregion():set_fade_out_active(false)
-    end
-  end
+  lay(track, list, pending)
 end
 
-local function place_tracks(list)
-  for _, place in ipairs(list) do
-    local region = audio.import(place.imported, audio.new_track(place.track_name, 2), place.position)
-    if region then region:set_name(place.name) end
-  end
+local function place_tracks(pending, list)
+  for _, place in ipairs(list) do lay(audio.new_track(place.track_name, 2), { place }, pending) end
 end
 
 -- Unique names, so that Ardour's import never asks whether to use an existing source.
@@ -46,7 +46,7 @@ local function place(pending, job)
   local list = results.placements(pending, job)
   local fetched, why = fetch(list)
   if not fetched then return why end
-  if pending.place == "take" then place_takes(pending, list) else place_tracks(list) end
+  if pending.place == "take" then place_takes(pending, list) else place_tracks(pending, list) end
   for _, landed in ipairs(list) do os.remove(landed.imported) end -- the session has its own copy now
   files.write(host.folder() .. "/" .. pending.id .. ".recipe.json", json.encode(results.recipe(job)))
 end

@@ -32,6 +32,8 @@ CLIP_AT = 48_000
 FIRST, LAST = CLIP_AT + 4 * BAR, CLIP_AT + 8 * BAR
 """Bars 5 to 8 of the loop on the session's timeline."""
 
+pytestmark = [pytest.mark.foreign, pytest.mark.timeout(600)]
+
 LOOP = Path(__file__).parents[2] / "examples" / "loop" / "mix.flac"
 
 
@@ -115,6 +117,7 @@ def drive(studio: Studio) -> None:
     window = studio.ardour.dialog()
     studio.seen["nothing selected"] = not studio.waiting()
     studio.ardour.press_default(window)
+    studio.remember(repaint={"variants": 2})
     studio.select(FIRST, LAST)
     studio.run("Repaint selection")
     window = studio.ardour.dialog()
@@ -124,7 +127,7 @@ def drive(studio: Studio) -> None:
     studio.ardour.screenshot(studio.folder / "repainted.png")
     studio.seen["repainted"] = studio.regions()
     studio.seen["audio"] = samples(ardour_host.track_audio(studio.session, "Loop", 0, CLIP_AT + 16 * BAR))
-    studio.seen["patch"] = studio.results()[-1]
+    studio.seen["patches"] = sorted(studio.results())
     studio.ardour.send("/undo")
     time.sleep(0.5)
     studio.seen["undone"] = studio.regions()
@@ -174,27 +177,29 @@ def test_without_a_selection_the_user_is_told(studio: Studio) -> None:
     assert studio.seen["nothing selected"]
 
 
-def test_the_take_lands_on_the_exact_sample_and_the_old_region_stays(studio: Studio) -> None:
-    """One new region above the old one, at region start minus its own handle."""
-    old, new = studio.seen["repainted"]
-    info = soundfile.info(studio.seen["patch"])
+def test_the_takes_land_on_the_exact_sample_and_the_old_region_stays(studio: Studio) -> None:
+    """Two variants: two regions above the old one, the first on top, at region start minus the handle."""
+    old, second, first = sorted(studio.seen["repainted"], key=lambda region: region[4])
+    info = soundfile.info(studio.seen["patches"][0])
     handle = (info.frames - (LAST - FIRST)) // 2
     assert old == ("Loop", "loop", CLIP_AT, 16 * BAR, 0)
-    assert new[0] == "Loop" and new[2] == FIRST - handle and new[3] == info.frames and new[4] == 1
+    assert first[1].startswith("repaint 1 (seed") and second[1].startswith("repaint 2 (seed")
+    for layer, new in ((2, first), (1, second)):
+        assert (new[0], new[2], new[3], new[4]) == ("Loop", FIRST - handle, info.frames, layer)
 
 
 def test_outside_is_identical_and_inside_is_our_file(studio: Studio) -> None:
-    """What Ardour now plays: the loop bit by bit outside the patch, our file bit by bit inside."""
+    """What Ardour now plays: the loop bit by bit outside the patch, the first variant's file bit by bit inside."""
     loop, _ = soundfile.read(LOOP, dtype="float32")
-    patch, _ = soundfile.read(studio.seen["patch"], dtype="float32")
-    first = studio.seen["repainted"][1][2]
+    patch, _ = soundfile.read(studio.seen["patches"][0], dtype="float32")
+    first = FIRST - (len(patch) - (LAST - FIRST)) // 2
     expected = np.concatenate([np.zeros((CLIP_AT, 2), "f4"), loop])
     expected[first : first + len(patch)] = patch
     assert np.array_equal(studio.seen["audio"], expected)
     assert not np.array_equal(patch, np.concatenate([np.zeros((CLIP_AT, 2), "f4"), loop])[first : first + len(patch)])
 
 
-def test_undo_removes_the_take(studio: Studio) -> None:
+def test_one_undo_removes_all_variants(studio: Studio) -> None:
     """One undo, and the track is as before."""
     assert studio.seen["undone"] == [("Loop", "loop", CLIP_AT, 16 * BAR, 0)]
 
