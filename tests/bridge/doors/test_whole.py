@@ -1,0 +1,95 @@
+"""Doors, core and worker together: real files from another machine's view, and a restart in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import soundfile
+
+from bridge.client import AsyncClient, Client
+from bridge.client.osc import OscClient
+
+SLOW = {"caption": "fake: steps=15 delay=0.1", "duration": 1.0}
+
+
+def test_a_laptop_edits_a_file_on_another_machine(daemon, sound_file, tmp_path):
+    """Upload, repaint of a region of the upload, download: nothing but the connection is shared."""
+    source = sound_file(frames=96_000, rate=48_000)
+    house = daemon(token="secret", read_roots=[tmp_path / "nothing-here"])
+    with Client(host="127.0.0.1", port=house.connection["rpc"]["port"], token="secret") as client:
+        wish = {"upload": client.upload(source), "start": 24_000, "end": 48_000, "returns": ["whole"]}
+        job = client.submit("repaint", wish)
+        result = client.result(job)
+        fetched = client.download(job, tmp_path / "whole.wav", 0)
+    assert result["files"][0]["role"] == "whole"
+    assert soundfile.info(fetched).frames == 96_000
+
+
+def wait_for(path: Path, ready) -> dict:
+    """The status file when it says what is waited for."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if path.exists() and ready(data := json.loads(path.read_text("utf-8"))):
+            return data
+        time.sleep(0.02)
+    raise AssertionError(f"{path} does not say it")
+
+
+def test_a_spool_job_survives_a_restart(daemon):
+    """The daemon is stopped while the job runs; the next one ends it, and its status file says so."""
+    house = daemon()
+    spool = Path(house.connection["spool"])
+    request = {"format": "acestep-bridge/spool", "version": 1, "method": "op.generate", "params": SLOW}
+    draft = spool / "requests" / "live-1.tmp"
+    draft.write_text(json.dumps(request))
+    draft.rename(draft.with_suffix(".json"))
+    status = spool / "status" / "live-1.json"
+    wait_for(status, lambda data: data["job"]["state"] == "running")
+    house.stop()
+    daemon(home=house.paths.home)
+    data = wait_for(status, lambda data: data["job"]["state"] not in ("queued", "running"))
+    assert data["job"]["state"] == "done"
+    assert Path(data["job"]["result"]["files"][0]["path"]).exists()
+
+
+def test_an_event_stream_survives_a_restart(daemon):
+    """The same job's events go on over the new daemon, seq growing, to one end."""
+    house = daemon()
+
+    async def listen() -> list[tuple[int, str]]:
+        heard = []
+        async with AsyncClient(str(house.paths.home)) as client:
+            await client.submit("generate", SLOW, id="long")
+            async for event in client.events("long"):
+                heard.append((event["seq"], event["kind"]))
+                if len(heard) == 4:
+                    await asyncio.to_thread(house.stop)
+                    await asyncio.to_thread(lambda: daemon(home=house.paths.home))
+        return heard
+
+    heard = asyncio.run(listen())
+    assert [kind for _, kind in heard].count("done") == 1
+    assert heard[-1][1] == "done"
+    assert [seq for seq, _ in heard] == sorted({seq for seq, _ in heard})
+
+
+def test_one_job_is_seen_alike_through_every_door(daemon):
+    """Submitted over OSC, asked for over RPC and the spool: the same state and the same file."""
+    house = daemon()
+    with OscClient("127.0.0.1", house.connection["osc"]["udp"]) as osc:
+        osc.submit("generate", {"caption": "fake: steps=2", "duration": 1.0}, id="seen")
+        words = list(osc.events("seen"))
+    path = next(message.arguments[4] for message in words if message.address == "/ace/result")
+    with Client(str(house.paths.home)) as client:
+        view = client.job("seen")
+    spool = Path(house.connection["spool"])
+    question = {"format": "acestep-bridge/spool", "version": 1, "method": "job.result", "params": {"id": "seen"}}
+    (spool / "requests" / "q.tmp").write_text(json.dumps(question))
+    (spool / "requests" / "q.tmp").rename(spool / "requests" / "q.json")
+    answer = wait_for(spool / "status" / "q.json", lambda data: True)["answer"]
+    assert view["state"] == answer["state"] == "done"
+    assert view["result"]["files"][0]["path"] == answer["result"]["files"][0]["path"] == path
+    assert view["client"].startswith("osc:127.0.0.1:")
