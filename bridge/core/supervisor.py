@@ -226,8 +226,10 @@ class LocalExecutor:
         return "busy" if self._running is not None else "idle"
 
     async def close(self) -> None:
-        """Stop the worker; a task that still runs ends with `WorkerDied`."""
+        """Stop the worker; a task that still runs ends with an error, also one that waits for a start."""
         self._closed = True
+        if self._running is not None:
+            self._running.cancelled.set()
         if self._background is not None:
             self._background.cancel()
         if self._worker is not None:

@@ -272,6 +272,19 @@ async def test_closing_ends_the_process_even_when_it_hangs(bench, monkeypatch):
         await running
 
 
+async def test_closing_does_not_wait_for_the_next_start(bench, monkeypatch):
+    """A pause after a death, however long, ends with the daemon."""
+    monkeypatch.setattr(supervisor, "PAUSES", (600.0,))
+    one = bench()
+    with pytest.raises(WorkerDied):
+        await one.run("crash_at=0")
+    running = one.begin("", "k")
+    await asyncio.sleep(0.01)
+    await one.executor.close()
+    with pytest.raises(Cancelled):
+        await running
+
+
 def test_pauses_double():
     """1, 2, 4, 8 s, as they are shipped."""
     assert SHIPPED_PAUSES == (1.0, 2.0, 4.0, 8.0)
