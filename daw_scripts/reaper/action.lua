@@ -44,7 +44,7 @@ local TEMPO_ROW = { name = "tempo_changes", label = "Tempo changes inside", kind
 -- The parts to send: one per item for an action on a target, one for everything heard.
 local function find_parts(wanted, situation, name)
   local wish = { project = situation.project, rate = situation.rate, folder = host.media_folder(situation.project), name = name,
-                 first = situation.selection.first, last = situation.selection.last }
+                 first = situation.selection.first, last = situation.selection.last, outside = wanted.outside }
   if wanted.audio == "none" then return { {} } end
   if wanted.audio == "target" then
     local parts = {}

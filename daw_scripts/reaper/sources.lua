@@ -52,8 +52,15 @@ local function by_render(wish, item, first, last)
   }
 end
 
+-- For an action whose region may reach past the item's ends: the whole selection, and a patch of its own instead of a take.
+local function reach_out(found, wish)
+  found.start = placement.samples(wish.first - found.zero, found.rate)
+  found["end"] = placement.samples(wish.last - found.zero, found.rate)
+  found.span_start, found.span_end, found.lead = nil, nil, nil
+end
+
 --- The source of one item: region and span in its samples, and `zero`, the project time of its sample 0. Nil and {code} otherwise.
--- `wish` is {project, rate, folder, name, first, last (s)}.
+-- `wish` is {project, rate, folder, name, first, last (s), outside}.
 function sources.of_item(wish, item)
   local take = reaper.GetActiveTake(item)
   if not take or reaper.TakeIsMIDI(take) then return nil, { code = "midi_only" } end
@@ -66,6 +73,7 @@ function sources.of_item(wish, item)
   end
   if not found then found, why = by_render(wish, item, wish.first, wish.last) end
   if not found then return nil, { code = why } end
+  if wish.outside then reach_out(found, wish) end
   found.take = host.take_id(take)
   found.offset = reaper.GetMediaItemTakeInfo_Value(take, "D_STARTOFFS")
   found.playrate = reaper.GetMediaItemTakeInfo_Value(take, "D_PLAYRATE")

@@ -555,3 +555,17 @@ def test_without_an_answer_nothing_is_sent(desk: Desk, running: DaemonProcess) -
     for _ in range(20):
         desk.reaper.tick()
     assert desk.waiting() == [] and len(item.takes) == 1
+
+
+def test_extend_reaches_past_the_item(desk: Desk, running: DaemonProcess) -> None:
+    """The selection begins in the item and ends beyond its file: a patch of its own on the same track, as long as asked."""
+    item = loop_item(desk, position=1.0, length=32.0, offset=0.0)
+    desk.project.loop = (29.0, 37.0)
+    desk.run("Extend audio into selection")
+    desk.until(lambda: len(item.track.items) == 2 and done(desk))
+    new = item.track.items[1]
+    source = json.loads(new.takes[0].strings["P_EXT:acestep"])["request"]["source"]
+    assert (source["start"], source["length"]) == (28 * RATE, 8 * RATE)
+    assert len(item.takes) == 1
+    handle = 29.0 - new.values["D_POSITION"]
+    assert 0 <= handle < 0.1 and new.values["D_LENGTH"] >= 8.0 + handle
