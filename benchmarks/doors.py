@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
+import contextlib
 import json
 import os
+import random
 import socket
 import sqlite3
 import statistics
@@ -22,15 +24,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from acestep.api.errors import ProtocolError
 from bridge.client import AsyncClient, Client
 from bridge.client.osc import OscClient
+from bridge.doors.osc.codec import decode
+from bridge.doors.rpc import codec as rpc_codec
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
+from bridge.testing import hostile as hostile_packets
 from bridge.testing.lossy import LossyProxy
 from bridge.testing.retries import submit_all
 
@@ -59,7 +64,7 @@ def row(what: str, found: str, wanted: str) -> None:
     print(f"| {what} | {found} | {wanted} |", flush=True)
 
 
-@contextmanager
+@contextlib.contextmanager
 def house() -> Iterator[DaemonProcess]:
     """A daemon of its own."""
     with tempfile.TemporaryDirectory() as home:
@@ -108,6 +113,32 @@ def timed(action: Callable[[], Any], count: int) -> list[float]:
         action()
         times.append(time.perf_counter() - begun)
     return times
+
+
+def codecs(daemon: DaemonProcess, scale: float) -> None:
+    """Processor time of the codecs for damaged messages; the worst one counts."""
+    chance = random.Random(1)
+    for what, make, read in (
+        ("OSC", hostile_packets.datagram, decode),
+        (
+            "MessagePack",
+            lambda chance: hostile_packets.mutate(chance.choice(hostile_packets.RPC_SEEDS), chance),
+            _split,
+        ),
+    ):
+        times = []
+        for _ in range(max(1000, int(100_000 * scale))):
+            data = make(chance)
+            begun = time.thread_time()
+            with contextlib.suppress(ProtocolError):
+                read(data)
+            times.append(time.thread_time() - begun)
+        row(f"{len(times)} mutated {what} messages, processor time", milliseconds(times), "each <= 5 ms")
+
+
+def _split(data: bytes) -> None:
+    for body in rpc_codec.Splitter().feed(data):
+        rpc_codec.decode(body)
 
 
 def osc_in(daemon: DaemonProcess, scale: float) -> None:
@@ -273,7 +304,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full counts")
     scale = parser.parse_args().scale
     print("| what | found | wanted |\n| --- | --- | --- |")
-    for measure in (osc_in, status_calls, acknowledgement, spool, hostile, loss):
+    for measure in (codecs, osc_in, status_calls, acknowledgement, spool, hostile, loss):
         with house() as daemon:
             measure(daemon, scale)
 

@@ -17,8 +17,11 @@ from bridge.client import files
 from bridge.client.place import Place, find
 from bridge.client.sync import ANSWER_MOST, RETRIES, NoAnswer, raise_unless_done
 from bridge.core.views import TERMINAL
-from bridge.doors.limits import CHUNK, PROTOCOL
+from bridge.doors.limits import CHUNK, HEARTBEAT_SECONDS, PROTOCOL
 from bridge.doors.rpc import codec
+
+SILENCE = 4 * HEARTBEAT_SECONDS
+"""Seconds without even a heartbeat after which the connection counts as broken: the other machine is off or asleep."""
 
 
 class _Line:
@@ -58,9 +61,11 @@ class _Line:
         splitter = codec.Splitter(ANSWER_MOST)
         reason = "the daemon closed the connection"
         try:
-            while data := await self._reader.read(CHUNK):
+            while data := await asyncio.wait_for(self._reader.read(CHUNK), SILENCE):
                 for body in splitter.feed(data):
                     self._take(codec.decode(body))
+        except TimeoutError:
+            reason = f"nothing was heard of the daemon for {SILENCE:g} s"
         except (OSError, ProtocolError) as failure:
             reason = f"the connection broke: {failure}"
         finally:
@@ -158,7 +163,7 @@ class AsyncClient:
         home, host, port, token = self._where
         place = find(home, host=host, port=port, token=token)
         line = _Line(*await _connect(place, self._timeout), self)
-        hello = {"token": place.token, "client": self._name, "protocol": PROTOCOL, "events": False}
+        hello = {"token": place.token, "client": self._name, "protocol": PROTOCOL, "events": False, "heartbeat": True}
         try:
             await line.ask("hello", hello, self._timeout)
         except BaseException:

@@ -11,6 +11,7 @@ from typing import Any
 
 from acestep.api.errors import ProtocolError
 from bridge.doors import limits
+from bridge.doors.keepalive import keep_alive
 from bridge.doors.osc.door import OscDoor, Place
 from bridge.doors.osc.framing import Framer, frame
 from bridge.doors.osc.peers import Send
@@ -129,6 +130,7 @@ class _Stream(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._sockets.streams.add(transport)
+        keep_alive(transport)
         peer = transport.get_extra_info("peername")
         self._place = (peer[0], peer[1], "tcp") if peer else self._place
         if len(self._sockets.streams) > limits.CONNECTIONS or not self._door.allowed(self._place[0]):

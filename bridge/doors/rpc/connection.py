@@ -17,6 +17,7 @@ from bridge.core.views import Event, EventKind
 from bridge.doors import limits, requests
 from bridge.doors.dispatch import OPERATION_PREFIX, Dispatcher
 from bridge.doors.following import Follower
+from bridge.doors.keepalive import keep_alive
 from bridge.doors.rpc import codec
 from bridge.doors.rpc.outbox import Outbox
 
@@ -61,6 +62,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         transport.set_write_buffer_limits(high=limits.CHUNK)
+        keep_alive(transport)
         if not self._known:
             self._later(limits.RPC_HELLO_SECONDS, self._demand_token)
 

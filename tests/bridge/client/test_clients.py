@@ -12,11 +12,13 @@ import pytest
 
 import bridge
 from acestep.api.errors import BadRequest, Cancelled, CorruptAudio, DaemonUnreachable, DiskFull, NotFound, Unauthorized
-from bridge.client import files
+from bridge.client import aio, files
 from bridge.client.aio import AsyncClient
 from bridge.client.osc import OscClient
 from bridge.client.sync import Client
+from bridge.doors import limits
 from bridge.doors.limits import CHUNK
+from bridge.doors.rpc import codec
 
 
 @pytest.fixture
@@ -197,6 +199,34 @@ async def test_the_async_client_says_when_nobody_is_there(tmp_path):
         await AsyncClient(str(tmp_path)).status()
     with pytest.raises(DaemonUnreachable):
         await AsyncClient(host="127.0.0.1", port=1).status()
+
+
+async def test_a_daemon_that_falls_silent_is_given_up(monkeypatch):
+    """It answers hello and nothing more, not even heartbeats: the call ends with `DaemonUnreachable`, not in eternity."""
+    monkeypatch.setattr(aio, "SILENCE", 0.1)
+    monkeypatch.setattr(aio, "RETRIES", ())
+
+    async def answer_once(reader, writer):
+        hello = codec.decode(await reader.read(65_536))
+        writer.write(codec.response(hello.id, None, {}))
+        await reader.read()
+
+    server = await asyncio.start_server(answer_once, "127.0.0.1", 0)
+    async with AsyncClient(host="127.0.0.1", port=server.sockets[0].getsockname()[1]) as client:
+        with pytest.raises(DaemonUnreachable, match="nothing was heard"):
+            await client.status()
+    server.close()
+
+
+async def test_heartbeats_are_answered(house, monkeypatch):
+    """An idle stream stays open past the time after which a silent client is closed."""
+    monkeypatch.setattr(limits, "HEARTBEAT_SECONDS", 0.02)
+    async with AsyncClient(house.home) as client:
+        await client.status()
+        line = client._line
+        await asyncio.sleep(0.2)
+        await client.status()
+        assert client._line is line
 
 
 # OSC alone

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import socket
 import stat
 import sys
 
@@ -264,6 +265,14 @@ async def test_connections_are_bounded(rpc, monkeypatch):
     second = await rpc()
     with pytest.raises((ConnectionError, AssertionError)):
         assert await second.next() is not None
+
+
+async def test_vanished_peers_are_probed(rpc, rpc_door):
+    """The system finds out about a peer that went without a word, so its place is free again."""
+    client = await rpc()
+    await client.ask("ping")
+    served = next(iter(rpc_door._connections))._transport.get_extra_info("socket")
+    assert served.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 # Files
