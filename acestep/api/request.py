@@ -231,6 +231,12 @@ class StageParams(Request):
     checkpoint_step: Annotated[int, param("Step after which the state is stored.", ge=1, group="advanced")] | None = (
         None
     )
+    lora: Annotated[
+        list[str],
+        param(
+            "LoRA adapters to use, each 'name' or 'name=scale'.", max_length=8, group="model", example=["velvet=0.8"]
+        ),
+    ] = []
     batch: Annotated[
         bool,
         param("Run the variants together: faster on a GPU, equal to single runs to rounding only.", group="sampling"),

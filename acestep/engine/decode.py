@@ -40,7 +40,9 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
 
     rate = wish.rate or facts.rate
     length = max(1, (2 * facts.samples * rate + facts.rate) // (2 * facts.rate))
-    sound = resample(codec.decode(latent, 0, last, tick).numpy(), limits.CODEC_RATE, rate, length)
+    with engine.models.residence.at_work(model, "codec"):
+        decoded = codec.decode(latent, 0, last, tick).numpy()
+    sound = resample(decoded, limits.CODEC_RATE, rate, length)
     sound, form = to_channels(sound, facts.channels), FORMS[wish.format]
     target = context.staging / f"{path.stem}-decoded{form.suffix}"
     start = facts.start * rate // facts.rate

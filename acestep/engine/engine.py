@@ -14,14 +14,16 @@ import torch
 
 from acestep.api.admission import Admitted, AudioFacts, admit
 from acestep.api.errors import InternalError, OutOfMemory
-from acestep.api.request import Source
+from acestep.api.request import Source, samples
 from acestep.api.result import Result
 from acestep.api.variants import ModelInfo
 from acestep.audio.sniff import probe
+from acestep.checkpoints.devices import choose
+from acestep.checkpoints.tiers import clamp
 from acestep.conditioning.text import ConditionCache
 from acestep.engine.chain import Chain, Workshop, request_conform
 from acestep.engine.conditions import Conditions
-from acestep.engine.device import choose_device, choose_dtype, free_cache
+from acestep.engine.device import free_cache
 from acestep.engine.models import ModelPool
 from acestep.engine.render import run_chain
 from acestep.engine.resolve import resolve_stage
@@ -41,12 +43,12 @@ class Engine:
         self.settings = dict(settings)
         torch.set_num_threads(int(settings.get("threads") or 1))
         torch.set_grad_enabled(False)
-        self.device = choose_device(str(settings.get("device") or "auto"))
-        self.dtype = choose_dtype(self.device, str(settings.get("dtype") or "auto"))
-        self.models = ModelPool(self.settings, self.device, self.dtype)
+        self.choice = choose(str(settings.get("device") or "auto"), str(settings.get("dtype") or "auto"))
+        self.device, self.dtype = self.choice.device, self.choice.dtype
+        self.models = ModelPool(self.settings, self.choice)
         self._sources = SourceCache()
         self._texts = ConditionCache()
-        studio = SourceStudio(self._sources)
+        studio = SourceStudio(self._sources, self.models.residence)
         self._workshop = Workshop(self.settings, self.models, studio, Conditions(self._texts, studio))
 
     def info(self) -> dict[str, Any]:
@@ -56,6 +58,11 @@ class Engine:
             "device": str(self.device),
             "device_name": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
             "dtype": str(self.dtype).removeprefix("torch."),
+            "memory_gb": self.choice.memory_gb,
+            "tier": self.choice.tier.name,
+            "offload": self.choice.tier.offload.value if self.device.type != "cpu" else "none",
+            "int8": self.models.int8,
+            "notes": list(self.choice.notes),
             "threads": torch.get_num_threads(),
             "models": [*self.models.names(), *_planners()],
             "memory_bytes": self.models.memory(),
@@ -101,9 +108,28 @@ class Engine:
             facts=admitted.facts,
             conform=request_conform(admitted.render, stages),
         )
-        chain.note(*admitted.notes, *filter(None, [chain.conform.note]))
+        chain.note(*self.choice.notes, *admitted.notes, *filter(None, [chain.conform.note]))
+        self._hold_to_tier(chain)
         result = run_chain(self._workshop, chain, self._think(chain, context))
         return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
+
+    def _hold_to_tier(self, chain: Chain) -> None:
+        """Shorten a new part that is longer than the device's memory allows; the result says so."""
+        output = chain.render.output
+        if (
+            self.choice.memory_gb is None
+            or not output.length
+            or not output.rate
+            or chain.anchored(len(chain.stages) - 1)
+        ):
+            return
+        held = clamp(self.choice.tier, output.length / output.rate, 1)
+        if held.notes:
+            length = samples(held.seconds, output.rate)
+            chain.render = msgspec.structs.replace(
+                chain.render, output=msgspec.structs.replace(output, length=min(length, output.length))
+            )
+            chain.note(*held.notes)
 
     def admit(self, request: dict[str, Any], context: JobContext) -> Admitted:
         """The canonical request checked once more, with its plans, as this worker's models and files make them."""

@@ -99,7 +99,8 @@ def _sound(job: Job, index: int, latents: Tensor, piece: Cut, model: Model) -> n
     chain, window, output = job.chain, job.chain.windows[index], job.chain.render.output
     codec = Codec(model.codec)
     with job.clock.measure("decode"):
-        decoded = codec.decode(latents, piece.first, piece.last, job.meter.phase("decode")).numpy()
+        with job.workshop.pool.residence.at_work(model, "codec"):
+            decoded = codec.decode(latents, piece.first, piece.last, job.meter.phase("decode")).numpy()
         chain.note(*codec.notes)
         if not chain.anchored(index):
             length = output.length or window.region_length

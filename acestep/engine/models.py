@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from acestep.api.errors import AceError
 from acestep.api.variants import ModelInfo
+from acestep.checkpoints.devices import Choice
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, read_info
 from acestep.checkpoints.load import Model, open_checkpoint
+from acestep.checkpoints.lora import checked_scale, load_adapter, use
+from acestep.checkpoints.quantise import is_quantised, quantise_int8
+from acestep.engine.adapters import AdapterWish, adapter_folders, parse_adapters
 from acestep.engine.device import free_cache
+from acestep.engine.residence import Residence
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +31,12 @@ OWN_PARTS = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detok
 class ModelPool:
     """Opened models by path."""
 
-    def __init__(self, settings: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> None:
-        self.device = device
-        self.dtype = dtype
+    def __init__(self, settings: Mapping[str, Any], choice: Choice) -> None:
+        self.device = choice.device
+        self.dtype = choice.dtype
+        self.tier = choice.tier
+        self.residence = Residence(choice.device, choice.tier.offload, free_cache)
+        self.int8 = _wants_int8(str(settings.get("int8") or "auto"), choice)
         self._home = Path(settings["home"])
         self._default = str(settings.get("model") or "")
         self._folders = [Path(folder) for folder in settings.get("checkpoints") or ()]
@@ -49,18 +57,26 @@ class ModelPool:
         path = folder / FOLDER
         return path if (path / "config.json").is_file() else build_tiny(folder)
 
-    def open(self, name: str, check: Callable[[], None]) -> Model:
-        """The model, on its device. Raises `ModelMissing`, `BadCheckpoint`, and what ``check`` raises."""
+    def open(self, name: str, check: Callable[[], None], lora: Sequence[str] = ()) -> Model:
+        """The model, ready for work, with exactly these adapters (``name`` or ``name=scale``) in it.
+
+        Raises `ModelMissing`, `BadCheckpoint`, `UnknownName`, `ModelUnsuited`, and what ``check`` raises.
+        """
         info = self.info(name)
+        adapters = parse_adapters(lora, adapter_folders(self._home, self._folders))
         model = self._open.get(info.path)
+        if model is not None and is_quantised(model) and not _has(model, adapters):
+            model = None  # quantised weights cannot be merged with; they are read again
         if model is None:
             log.info("opening %s on %s in %s", info.name, self.device, self.dtype)
             model = open_checkpoint(
                 Path(info.path), device=self.device, dtype=self.dtype, check=check, shared=self._shared
             )
             self._open[info.path] = model
-        for network in model.networks().values():
-            network.to(self.device)
+        if not _has(model, adapters):
+            _merge(model, adapters)
+        if self.int8:
+            quantise_int8(model)
         return model
 
     def put_away(self, name: str, policy: str) -> None:
@@ -92,3 +108,27 @@ class ModelPool:
         """Bytes of all weights in memory, each shared part once."""
         networks = {id(net): net for model in self._open.values() for net in model.networks().values()}
         return sum(p.numel() * p.element_size() for net in networks.values() for p in net.parameters())
+
+
+def _wants_int8(wish: str, choice: Choice) -> bool:
+    """Whether weights are quantised: as told, else where the tier needs it and the package is there."""
+    if wish in ("on", "off"):
+        return wish == "on"
+    return choice.memory_gb is not None and choice.tier.int8 and importlib.util.find_spec("torchao") is not None
+
+
+def _has(model: Model, adapters: Sequence[AdapterWish]) -> bool:
+    """Whether exactly these adapters are merged."""
+    there = [(known.name, known.path, known.scale) for known in model.adapters if known.enabled]
+    return there == [(wish.name, str(wish.path), wish.scale) for wish in adapters]
+
+
+def _merge(model: Model, adapters: Sequence[AdapterWish]) -> None:
+    """Take all adapters out, then these in. Raises `BadRequest`, `BadCheckpoint`, `ModelUnsuited`; the model is then bare."""
+    use(model, [])
+    try:
+        for wish in adapters:
+            load_adapter(model, wish.path, name=wish.name, scale=checked_scale(wish.scale))
+    except AceError:
+        use(model, [])
+        raise

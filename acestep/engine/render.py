@@ -20,7 +20,7 @@ from acestep.engine.takes import make_takes
 from acestep.worker.backend import JobContext
 
 NOISE_NOTE = "the model {} has random weights: what it renders is noise"
-REPORTED = ("steps", "sampler", "schedule", "shift", "guidance", "guidance_scale", "seeds")
+REPORTED = ("steps", "sampler", "schedule", "shift", "guidance", "guidance_scale", "seeds", "lora")
 """Settings of a stage that its report shows."""
 
 
@@ -64,12 +64,15 @@ def _open_model(job: Job, stage: ResolvedStage) -> Model:
     chain = job.chain
     tick = job.meter.phase("load")
     with job.clock.measure("load"):
-        model = job.workshop.pool.open(stage.params.model, job.context.check)
+        model = job.workshop.pool.open(stage.params.model, job.context.check, stage.params.lora)
     tick(1, 1)
     if not model.info.trained:
         chain.note(NOISE_NOTE.format(model.info.name))
     chain.note(*stage.plan.notes, *stage.notes)
     chain.weights[model.info.name] = model.digest
+    chain.weights.update({f"lora/{adapter.name}": adapter.digest for adapter in model.adapters})
+    if job.workshop.pool.int8:
+        chain.note("the weights were quantised to 8 bits to fit into memory")
     chain.recipe = _recipe(chain, model)
     return model
 

@@ -28,6 +28,7 @@ from acestep.codec.codec import Codec, Tick
 from acestep.conditioning.context import silence
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window, frame_samples
 from acestep.engine.latents import latent_beside, load_latent
+from acestep.engine.residence import Residence
 
 CACHE_BYTES = 512 * 1024 * 1024
 """Of encoded sources; ten minutes of sound take 4 MB."""
@@ -61,8 +62,9 @@ def locate_source(source: Source, settings: Mapping[str, Any]) -> tuple[Path, Pa
 class SourceStudio:
     """Opens and encodes sources for one model's codec. Latents are float32 [1, T, 64] on the CPU."""
 
-    def __init__(self, entries: SourceCache) -> None:
+    def __init__(self, entries: SourceCache, residence: Residence) -> None:
         self._cache = entries
+        self._residence = residence
 
     def open(self, source: Source, settings: Mapping[str, Any], model: Model, staging: Path, tick: Tick) -> OpenSource:
         """The source's sound file. A stored latent whose sound is gone is decoded into the staging folder first.
@@ -77,7 +79,8 @@ class SourceStudio:
         if companion is None:
             companion = staging / f".source-{latent.stem}.wav"
             last = min(stored.shape[1], -(-facts.samples * FRAMES_PER_SECOND // facts.rate) + 1)
-            sound = Codec(model.codec).decode(stored, 0, last, tick).numpy()
+            with self._residence.at_work(model, "codec"):
+                sound = Codec(model.codec).decode(stored, 0, last, tick).numpy()
             sound = to_channels(resample(sound, limits.CODEC_RATE, facts.rate, facts.samples), facts.channels)
             shape = Shape(facts.rate, facts.channels, facts.samples)
             write_audio(companion, [sound], shape, Form("WAV", "FLOAT"), Tags())
@@ -109,7 +112,8 @@ class SourceStudio:
                 found = silence(model.silence, -(-length // limits.HOP))
             else:
                 stereo = np.clip(resample(to_channels(audio, 2), rate, limits.CODEC_RATE, length), -1.0, 1.0)
-                found = Codec(model.codec).encode(torch.from_numpy(stereo), tick)
+                with self._residence.at_work(model, "codec"):
+                    found = Codec(model.codec).encode(torch.from_numpy(stereo), tick)
             self._cache.put(key, found)
         return found
 

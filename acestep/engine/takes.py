@@ -13,7 +13,9 @@ from torch import Tensor
 from acestep.api.errors import AceError, BadLatent, BadRequest, PluginFailed
 from acestep.audio.latent_header import SUFFIX
 from acestep.audio.latent_store import find_latent
+from acestep.checkpoints.devices import free_gb
 from acestep.checkpoints.load import Model
+from acestep.checkpoints.tiers import clamp, fitting_items
 from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.loop import denoise
 from acestep.denoising.noise import SeededNoise
@@ -52,10 +54,24 @@ def _groups(job: Job, index: int) -> list[tuple[int, ...]]:
     """One group of all variants when the stage asks for a batch and can be one, else each variant alone."""
     stage, count = job.chain.stages[index], job.chain.render.output.variants
     params = stage.params
-    if params.batch and count > 1 and not (stage.plan.kernel or params.resume or params.checkpoint_step):
-        job.chain.note("the variants ran as one batch: alone, each would differ by rounding")
-        return [tuple(range(count))]
-    return [(variant,) for variant in range(count)]
+    size = _fitting(job, index, count)
+    if size == 1 or not params.batch or stage.plan.kernel or params.resume or params.checkpoint_step:
+        return [(variant,) for variant in range(count)]
+    job.chain.note("the variants ran as a batch: alone, each would differ by rounding")
+    return [tuple(range(first, min(first + size, count))) for first in range(0, count, size)]
+
+
+def _fitting(job: Job, index: int, count: int) -> int:
+    """How many items the device takes at once. Raises `OutOfMemory` before the work when not even one fits."""
+    pool, stage = job.workshop.pool, job.chain.stages[index]
+    free = free_gb(pool.device)
+    if free is None:
+        return count
+    held = clamp(pool.tier, 0.0, count)
+    if stage.params.batch:
+        job.chain.note(*held.notes)
+    guided = stage.guidance.needs_uncond and (stage.params.guidance_scale or 1.0) > 1.0
+    return fitting_items(free, job.chain.windows[index].seconds, held.items, guided)
 
 
 def _denoise(job: Job, group: Group, model: Model, tick: Tick) -> Tensor:
@@ -63,18 +79,20 @@ def _denoise(job: Job, group: Group, model: Model, tick: Tick) -> Tensor:
     stage = job.chain.stages[group.index]
     wishes = [_wish(job, group, place) for place in range(len(group.variants))]
     request = _request(job, group, model, wishes, tick)
+    residence = job.workshop.pool.residence
     try:
         if not stage.plan.kernel:
-            return denoise(model.transformer, model.null_condition, request)
-        conditions = job.workshop.conditions
+            with residence.at_work(model, "denoise"):
+                return denoise(model.transformer, model.null_condition, request)
         run = KernelRun(
             dit=model.transformer,
             null_condition=model.null_condition,
             denoising=request,
             options=stage.plan.kernel_options,
-            encode=lambda caption, lyrics: conditions.encode_text(model, wishes[0], caption, lyrics, tick),
+            encode=lambda caption, lyrics: _encode(job, model, wishes[0], (caption, lyrics)),
         )
-        return resolve(stage.plan.kernel)(run).float().cpu()
+        with residence.at_work(model, "denoise"):
+            return resolve(stage.plan.kernel)(run).float().cpu()
     except (AceError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as failure:  # samplers, guidance and kernels may be a stranger's code
@@ -137,9 +155,16 @@ def _request(job: Job, group: Group, model: Model, wishes: list[StageWish], tick
 def _branches(job: Job, model: Model, wishes: list[StageWish]) -> tuple[Branch, Branch | None]:
     """The branches of a group. Words are the same for all its items; contexts differ where sources or codes do."""
     conditions = job.workshop.conditions
-    found = [conditions.branches(model, wish, lambda done, of: job.context.check()) for wish in wishes]
+    with job.workshop.pool.residence.at_work(model, "words"):
+        found = [conditions.branches(model, wish, lambda done, of: job.context.check()) for wish in wishes]
     main = Branch(found[0][0].states, torch.cat([one.context for one, _ in found]))
     return main, found[0][1]
+
+
+def _encode(job: Job, model: Model, wish: StageWish, words: tuple[str, str]) -> Tensor:
+    """Encoder states of a kernel's further words."""
+    with job.workshop.pool.residence.at_work(model, "words"):
+        return job.workshop.conditions.encode_text(model, wish, *words, lambda done, of: job.context.check())
 
 
 def _stored_step(job: Job, name: str, model: Model) -> Snapshot:

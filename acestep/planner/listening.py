@@ -51,7 +51,8 @@ def piece_latents(typed: Any, context: JobContext, model: Model) -> tuple[Tensor
     def tick(done: int, total: int) -> None:
         context.tick("encode", done, total, 0.05 + 0.15 * done / max(total, 1))
 
-    return SourceStudio(SourceCache()).encode_audio(audio, layout.rate, length, model, tick), seconds
+    studio = SourceStudio(SourceCache(), context.backend.models.residence)
+    return studio.encode_audio(audio, layout.rate, length, model, tick), seconds
 
 
 def _region(typed: Any, layout: Layout) -> tuple[int, int]:

@@ -21,6 +21,7 @@ def parse_arguments(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--feature", action="append", default=[], help="feature flag to switch on; repeatable")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16")
+    parser.add_argument("--int8", choices=("auto", "on", "off"), default="auto", help="8-bit weights")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves one core to the host")
     parser.add_argument("--model", default="", help="default model; empty: the embedded one")
     parser.add_argument("--log-level", default="info", help="debug, info, warning, error")

@@ -1,0 +1,66 @@
+"""Which networks of a model are on the device while it does what: the offload policy of `acestep.checkpoints.tiers`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from acestep.checkpoints.load import Model
+from acestep.checkpoints.tiers import Offload
+
+WORK = {
+    "words": ("text_encoder", "condition_encoder", "audio_tokenizer", "audio_detokenizer"),
+    "denoise": ("transformer", "condition_encoder"),
+    "codec": ("codec",),
+}
+"""Kinds of work and the networks they need."""
+
+VISITORS = ("text_encoder", "codec")
+"""What leaves after its work under `Offload.PARTS`."""
+
+
+class Residence:
+    """Moves networks to the device for their work and away again. Work may be nested; the outer one's networks come back."""
+
+    def __init__(self, device: torch.device, offload: Offload, free: Callable[[torch.device], None]) -> None:
+        self._device = device
+        self._offload = Offload.NONE if device.type == "cpu" else offload
+        self._free = free
+        self._work: list[str] = []
+
+    @contextmanager
+    def at_work(self, model: Model, kind: str) -> Iterator[None]:
+        """Have what a kind of work in `WORK` needs on the device, and no more than the policy allows."""
+        self._work.append(kind)
+        self._settle(model, WORK[kind])
+        try:
+            yield
+        finally:
+            self._work.pop()
+            if self._work:
+                self._settle(model, WORK[self._work[-1]])
+            elif self._offload is not Offload.NONE:
+                self._send_away(model, VISITORS)
+
+    def _settle(self, model: Model, needed: tuple[str, ...]) -> None:
+        networks = model.networks()
+        if self._offload is Offload.ALL:
+            self._send_away(model, tuple(name for name in networks if name not in needed))
+        for name in needed:
+            networks[name].to(self._device)
+
+    def _send_away(self, model: Model, names: tuple[str, ...]) -> None:
+        networks = model.networks()
+        moved = [networks[name] for name in names if _is_on(networks[name], self._device)]
+        for network in moved:
+            network.to("cpu")
+        if moved:
+            self._free(self._device)
+
+
+def _is_on(network: nn.Module, device: torch.device) -> bool:
+    first = next(network.parameters(), None)
+    return first is not None and first.device.type == device.type
