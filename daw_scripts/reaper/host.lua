@@ -39,7 +39,7 @@ end
 function host.rate(project)
   local rate = reaper.GetSetProjectInfo(project, "PROJECT_SRATE", 0, false)
   if reaper.GetSetProjectInfo(project, "PROJECT_SRATE_USE", 0, false) ~= 0 and rate > 0 then return math.floor(rate + 0.5) end
-  local ok, text = reaper.GetAudioDeviceInfo("SRATE", "")
+  local ok, text = reaper.GetAudioDeviceInfo("SRATE")
   return ok and math.floor(tonumber(text) or 48000) or 48000
 end
 

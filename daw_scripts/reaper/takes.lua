@@ -76,8 +76,12 @@ local function new_item(track, place, rate, pending, job)
   return item
 end
 
+-- REAPER 6 inserts tracks only into the project in front, so that one is changed for a moment.
 local function insert_track(project, index, name)
+  local front = reaper.EnumProjects(-1)
+  if front ~= project then reaper.SelectProjectInstance(project) end
   reaper.InsertTrackAtIndex(index, false)
+  if front ~= project then reaper.SelectProjectInstance(front) end
   local track = reaper.GetTrack(project, index)
   reaper.GetSetMediaTrackInfo_String(track, "P_NAME", name, true)
   return track

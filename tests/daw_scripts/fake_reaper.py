@@ -16,10 +16,11 @@ import soundfile
 
 SIGNATURES = """
 EnumProjects(int)
+SelectProjectInstance(proj)
 GetProjectPathEx(proj)
 GetSetProjectInfo(proj, str, num, bool)
 GetSetProjectInfo_String(proj, str, str, bool)
-GetAudioDeviceInfo(str, str)
+GetAudioDeviceInfo(str)
 GetSetMediaItemInfo_String(item, str, str, bool)
 GetSetMediaItemTakeInfo_String(take, str, str, bool)
 GetSetMediaTrackInfo_String(track, str, str, bool)
@@ -271,6 +272,9 @@ class FakeReaper:
             return None
         return self.projects[index], str(self.projects[index].rpp or "")
 
+    def SelectProjectInstance(self, project: Project) -> None:
+        self.front = project
+
     def GetProjectPathEx(self, project: Project) -> str:
         return str(project.media)
 
@@ -286,7 +290,7 @@ class FakeReaper:
             project.strings[key] = value
         return True, project.strings[key]
 
-    def GetAudioDeviceInfo(self, key: str, _: str) -> tuple[bool, str]:
+    def GetAudioDeviceInfo(self, key: str) -> tuple[bool, str]:
         return key == "SRATE", "48000"
 
     # -- values and strings

@@ -569,3 +569,26 @@ def test_extend_reaches_past_the_item(desk: Desk, running: DaemonProcess) -> Non
     assert len(item.takes) == 1
     handle = 29.0 - new.values["D_POSITION"]
     assert 0 <= handle < 0.1 and new.values["D_LENGTH"] >= 8.0 + handle
+
+
+def test_new_tracks_land_in_the_project_that_asked(desk: Desk, running: DaemonProcess) -> None:
+    """Tracks can be inserted only into the project in front: it is changed for a moment and put back."""
+    desk.project.loop = (2.0, 4.0)
+    media = desk.folder / "other" / "Media"
+    media.mkdir(parents=True)
+    other = Project(media.parent / "other.rpp", media)
+    desk.run("Generate for selection or at cursor")
+    desk.until(desk.waiting)
+    desk.reaper.projects.append(other)
+    desk.reaper.front = other
+    desk.until(lambda: desk.project.tracks and done(desk))
+    assert len(desk.project.tracks[0].items) == 1 and other.tracks == [] and desk.reaper.front is other
+
+
+def test_without_a_project_rate_the_device_decides(desk: Desk, running: DaemonProcess) -> None:
+    """A project that follows the device: new parts have the device's rate."""
+    desk.project.numbers.update(PROJECT_SRATE=0.0, PROJECT_SRATE_USE=0.0)
+    desk.project.loop = (2.0, 4.0)
+    desk.run("Generate for selection or at cursor")
+    desk.until(lambda: desk.project.tracks and done(desk))
+    assert soundfile.info(desk.project.tracks[0].items[0].takes[0].source.path).samplerate == 48_000
