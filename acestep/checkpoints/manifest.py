@@ -37,9 +37,13 @@ def _verify_file(folder: Path, name: str, pin: dict[str, object]) -> None:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BadCheckpoint(f"the manifest of {folder.name} names a file outside it", field="model")
     if not path.is_file():
-        raise ModelMissing(f"{name} of the packaged model {folder.name} is missing; install the package again", field="model")
+        raise ModelMissing(
+            f"{name} of the packaged model {folder.name} is missing; install the package again", field="model"
+        )
     if path.stat().st_size != pin.get("bytes") or _sha256(path) != pin.get("sha256"):
-        raise BadCheckpoint(f"{name} of the packaged model {folder.name} was changed; install the package again", field="model")
+        raise BadCheckpoint(
+            f"{name} of the packaged model {folder.name} was changed; install the package again", field="model"
+        )
 
 
 def _sha256(path: Path) -> str:

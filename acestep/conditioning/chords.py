@@ -46,7 +46,9 @@ def parse_chord(symbol: str, share: float = 1.0) -> GuideChord:
 
 def parse_chord_line(line: str) -> tuple[tuple[GuideChord, ...], ...]:
     """Bars of chords. Without `|` every symbol is a bar; `%` repeats the bar before. Raises `BadRequest`."""
-    cells = [cell.split() for cell in line.strip().strip("|").split("|")] if "|" in line else [[s] for s in line.split()]
+    cells = (
+        [cell.split() for cell in line.strip().strip("|").split("|")] if "|" in line else [[s] for s in line.split()]
+    )
     bars: list[tuple[GuideChord, ...]] = []
     for cell in cells:
         if cell == ["%"] and bars:

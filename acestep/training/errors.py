@@ -22,6 +22,15 @@ class SoundFontMissing(TrainingError):
         )
 
 
+class SynthesiserMissing(TrainingError):
+    """The library that plays the sound font is no dependency of the package: only training needs it."""
+
+    code = "synthesiser_missing"
+
+    def __init__(self) -> None:
+        super().__init__("rendering the sound font needs tinysoundfont: `pip install --no-deps tinysoundfont`")
+
+
 class CheckpointUnwritable(TrainingError):
     """The disk refused a checkpoint; the one before it is untouched."""
 

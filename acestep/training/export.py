@@ -1,10 +1,10 @@
 """From training runs to a checkpoint folder in the published bundle layout, in half precision, with a manifest.
 
-    acestep-v15-nano/       config.json, model.safetensors (original key names), silence_latent.pt
-    vae/                    config.json, diffusion_pytorch_model.safetensors (class NanoCodec)
-    Qwen3-Embedding-0.6B/   config.json, model.safetensors, tokenizer files
-    manifest.json           size and sha256 of every other file
-    README.md               model card
+acestep-v15-nano/       config.json, model.safetensors (original key names), silence_latent.pt
+vae/                    config.json, diffusion_pytorch_model.safetensors (class NanoCodec)
+Qwen3-Embedding-0.6B/   config.json, model.safetensors, tokenizer files
+manifest.json           size and sha256 of every other file
+README.md               model card
 """
 
 from __future__ import annotations
@@ -50,9 +50,13 @@ def export_checkpoint(run: Path, codec_folder: Path, out: Path) -> None:
         shutil.rmtree(out)
     dit, text = out / DIT_FOLDER, out / TEXT_FOLDER
     dit.mkdir(parents=True)
-    save_file({name: value.half().contiguous() for name, value in original_names(model).items()}, dit / "model.safetensors")
+    save_file(
+        {name: value.half().contiguous() for name, value in original_names(model).items()}, dit / "model.safetensors"
+    )
     (dit / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
-    torch.save(silence[None, :, None].expand(1, -1, SILENCE_FRAMES), dit / "silence_latent.pt")  # a view: 64 numbers on disk
+    torch.save(
+        silence[None, :, None].expand(1, -1, SILENCE_FRAMES), dit / "silence_latent.pt"
+    )  # a view: 64 numbers on disk
     codec.half().save_pretrained(out / CODEC_FOLDER)
     _forget_paths(out / CODEC_FOLDER / "config.json")
     model.text_encoder.half().save_pretrained(text)

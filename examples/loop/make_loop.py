@@ -58,7 +58,9 @@ def _lead_notes(song: Song):
     for start in range(0, BARS, 2):
         for quarter, length, degree in ANSWER if start % 4 == 2 else CALL:
             octave, step = divmod(degree, 7)
-            yield Note(start * QUARTERS + quarter, length * 0.9, tonic + 12 * octave + MINOR[step], 96 if quarter % 2 else 108)
+            yield Note(
+                start * QUARTERS + quarter, length * 0.9, tonic + 12 * octave + MINOR[step], 96 if quarter % 2 else 108
+            )
 
 
 def render_loop(song: Song, bank: NoteBank) -> dict[str, np.ndarray]:
@@ -91,7 +93,9 @@ def main() -> None:
     for track, stem in stems.items():
         soundfile.write(folder / f"{track}.flac", stem, RATE, subtype="PCM_16", compression_level=1.0)
     write_midi(song, folder / "loop.mid")
-    (folder / "loop.json").write_text(json.dumps(describe_song(song) | {"samples": LENGTH, "rate": RATE}, indent=2) + "\n")
+    (folder / "loop.json").write_text(
+        json.dumps(describe_song(song) | {"samples": LENGTH, "rate": RATE}, indent=2) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ SONG_SECONDS = 10.24
 class CropPool:
     """`size` songs in memory; `renew` replaces the oldest by the split's next seed but `stride - 1`."""
 
-    def __init__(self, bank: NoteBank, size: int = 48, first: int = 0, stride: int = 1,
-                 split: str = "train") -> None:
+    def __init__(self, bank: NoteBank, size: int = 48, first: int = 0, stride: int = 1, split: str = "train") -> None:
         self.bank, self.size, self.stride, self.split = bank, size, stride, split
         self.next_song = first
         self.songs: list[np.ndarray] = []  # [stems, 2, N] float16

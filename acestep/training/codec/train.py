@@ -62,7 +62,9 @@ class CodecTrainer(nn.Module):
         hidden = codec.decode_hidden(raw)
         feature = (self.readout(hidden) - features).abs().mean()
         subframes = codec.subframe_hidden(hidden)
-        aimed = slice(None) if features_only else slice(len(waveform) // 2 + 1)  # half of the crops keep the aim later on
+        aimed = (
+            slice(None) if features_only else slice(len(waveform) // 2 + 1)
+        )  # half of the crops keep the aim later on
         amplitude = AMPLITUDE_WEIGHT * self._amplitude_error(waveform[aimed], subframes[aimed])
         kl = KL_WEIGHT * 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
         if features_only:
@@ -102,8 +104,9 @@ def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
     trainer = CodecTrainer(NanoCodec()).to(settings.device)
     torch.manual_seed(settings.seed + group.rank)
     random.seed(settings.seed + group.rank)
-    optimizer = torch.optim.AdamW(trainer.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99),
-                                  weight_decay=1e-3, foreach=True)
+    optimizer = torch.optim.AdamW(
+        trainer.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, foreach=True
+    )
     run = Run(folder, settings.seconds, leads=group.leads)
     state = run.resume()
     if state:
@@ -122,8 +125,10 @@ def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
             pool.renew()
         for parameters in optimizer.param_groups:
             parameters["lr"] = settings.learning_rate * decay(run.fraction, step)
-        losses = trainer.losses(pool.batch(settings.batch, settings.frames * FRAME).to(settings.device),
-                                features_only=not settings.start and run.fraction < settings.feature_share)
+        losses = trainer.losses(
+            pool.batch(settings.batch, settings.frames * FRAME).to(settings.device),
+            features_only=not settings.start and run.fraction < settings.feature_share,
+        )
         optimizer.zero_grad()
         sum(losses.values()).backward()
         run.elapsed = group.average_gradients(trainer, run.clock())

@@ -66,9 +66,15 @@ class NanoModel(nn.Module):
             num_attention_heads=4, num_key_value_heads=2, head_dim=32, max_position_embeddings=4096,
             attn_implementation="sdpa", bos_token_id=0, eos_token_id=0, pad_token_id=None))  # fmt: skip
         self.condition_encoder = AceStepConditionEncoder(
-            **sizes, text_hidden_dim=TEXT_HIDDEN, num_lyric_encoder_hidden_layers=1, num_timbre_encoder_hidden_layers=1)
+            **sizes, text_hidden_dim=TEXT_HIDDEN, num_lyric_encoder_hidden_layers=1, num_timbre_encoder_hidden_layers=1
+        )
         self.transformer = AceStepTransformer1DModel(
-            **ATTENTION, num_hidden_layers=LAYERS, layer_types=CONFIG["layer_types"], is_turbo=False, model_version="nano")
+            **ATTENTION,
+            num_hidden_layers=LAYERS,
+            layer_types=CONFIG["layer_types"],
+            is_turbo=False,
+            model_version="nano",
+        )
         self.tokenizer = AceStepAudioTokenizer(**sizes, **pooling, fsq_dim=HIDDEN)
         self.detokenizer = AceStepAudioTokenDetokenizer(**sizes, **pooling)
         nn.init.zeros_(self.transformer.proj_out_conv.weight)
@@ -91,7 +97,9 @@ class NanoModel(nn.Module):
         """
         encoder = self.condition_encoder
         text_hidden = encoder.text_projector(self.text_encoder(input_ids=text["input_ids"]).last_hidden_state)
-        lyric_hidden = encoder.lyric_encoder(self.text_encoder.embed_tokens(lyrics["input_ids"]), lyrics["attention_mask"])
+        lyric_hidden = encoder.lyric_encoder(
+            self.text_encoder.embed_tokens(lyrics["input_ids"]), lyrics["attention_mask"]
+        )
         timbre, _ = encoder.timbre_encoder(references, torch.arange(len(references), device=self.device))
         timbre_hidden = timbre.flatten(0, 1)[rows][:, None]
         mask = torch.cat([lyrics["attention_mask"], torch.ones_like(rows)[:, None], text["attention_mask"]], 1)

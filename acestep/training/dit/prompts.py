@@ -6,7 +6,9 @@ from acestep.conditioning.prompts import Prompt, caption_text, lyric_text
 
 
 def text_prompt(instruction: str, caption: str, bpm: int | None, metre: str, key: str, seconds: int) -> str:
-    return caption_text(Prompt(instruction=instruction, caption=caption, bpm=bpm, time_signature=metre, key=key, seconds=seconds))
+    return caption_text(
+        Prompt(instruction=instruction, caption=caption, bpm=bpm, time_signature=metre, key=key, seconds=seconds)
+    )
 
 
 def lyric_prompt(lyrics: str, language: str = "unknown") -> str:

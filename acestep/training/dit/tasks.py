@@ -138,7 +138,9 @@ def lego(desk: Desk) -> Example:
     """A new stem over the others; the caption is the whole song's or just the wanted sound."""
     rng, start = desk.rng, desk.start()
     track = rng.choice([name.removeprefix("without/") for name in desk.record.latents if name.startswith("without/")])
-    words = dict(zip((part.track for part in desk.record.song.parts), instrument_words(desk.record.song, rng), strict=True))
+    words = dict(
+        zip((part.track for part in desk.record.song.parts), instrument_words(desk.record.song, rng), strict=True)
+    )
     caption = words[track] if rng.random() < 0.4 else None
     prompt = desk.prompt(instruction("lego", track), caption)
     return desk.example("lego", desk.crop(f"without/{track}", start), desk.crop(f"stem/{track}", start), prompt)

@@ -74,7 +74,13 @@ def as_markdown(figures: dict[str, dict[str, float]]) -> str:
                 continue
             real = values.get(f"real {name}", "")
             comparison, bound = LIMITS.get(trial, {}).get(name, ("", None))
-            met = "" if bound is None else "met" if (value <= bound if comparison == "<=" else value >= bound) else "missed"
+            met = (
+                ""
+                if bound is None
+                else "met"
+                if (value <= bound if comparison == "<=" else value >= bound)
+                else "missed"
+            )
             asked = "" if bound is None else f"{comparison} {bound}"
             lines.append(f"| {trial} ({values['count']}) | {name} | {value} | {real} | {asked} | {met} |")
     return "\n".join(lines) + "\n"

@@ -85,7 +85,9 @@ def try_codec(player: Player, item: HeldOut) -> Iterator[Row]:
 def try_extract(player: Player, item: HeldOut) -> Iterator[Row]:
     source = player.encode(item.mix)
     for track, stem in item.stems.items():
-        made = player.decode(player.render(Wish(source, text_prompt(instruction("extract", track), "", None, "", "", 10))))
+        made = player.decode(
+            player.render(Wish(source, text_prompt(instruction("extract", track), "", None, "", "", 10)))
+        )
         kind = "drums and bass" if track in ("drums", "bass") else "harmonic"
         error, mixed = measures.mel_error(made, stem), measures.mel_error(item.mix, stem)
         floor = measures.mel_error(player.decode(player.encode(stem)), stem)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from acestep.training.errors import SoundFontMissing
+from acestep.training.errors import SoundFontMissing, SynthesiserMissing
 from acestep.training.songs.tracks import KIT_SOUNDS, PERCUSSION_SOUNDS, TRACKS, Track
 
 RATE = 48000
@@ -76,8 +76,10 @@ def track_pitches(track: Track) -> Iterator[int]:
 
 def build_bank(folder: Path, sound_font: Path) -> None:
     """Render every (track, program, pitch, layer); the index is written last, by rename, so a bank is whole or absent."""
-    import tinysoundfont
-
+    try:
+        import tinysoundfont
+    except ImportError as error:
+        raise SynthesiserMissing from error
     folder.mkdir(parents=True, exist_ok=True)
     synth = tinysoundfont.Synth(samplerate=RATE, gain=0)
     font = synth.sfload(str(sound_font))

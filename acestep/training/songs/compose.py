@@ -48,8 +48,17 @@ def compose(seed: int, seconds: float = 12.0, style: str | None = None) -> Song:
     bars = max(1, math.ceil(seconds * bpm / 60.0 / QUARTERS_PER_BAR[chosen.metre] - 1e-9))
     tonic, minor = rng.randrange(12), rng.random() < chosen.minor
     plan = Plan(chosen, tonic, minor, _write_chords(rng, tonic, minor, bars))
-    song = Song(seed=seed, style=chosen.name, bpm=bpm, metre=chosen.metre, tonic=tonic, minor=minor, bars=bars,
-                chords=plan.chords, parts=tuple(_arrange(rng, plan)))
+    song = Song(
+        seed=seed,
+        style=chosen.name,
+        bpm=bpm,
+        metre=chosen.metre,
+        tonic=tonic,
+        minor=minor,
+        bars=bars,
+        chords=plan.chords,
+        parts=tuple(_arrange(rng, plan)),
+    )
     return replace(song, caption=write_caption(song, rng))
 
 
@@ -68,10 +77,15 @@ def _arrange(rng: random.Random, plan: Plan) -> Iterator[Part]:
     def cast(track: str, write: Callable[[random.Random, Plan, Track], list[Note]], pan: float) -> Part:
         taken.add(track)
         notes = write(rng, plan, TRACKS[track])
-        return Part(track, _choose_program(rng, style, track), tuple(notes), pan=round(pan, 2),
-                    ambience=round(rng.uniform(0.0, 0.35), 2) * (track != "bass"),
-                    detune=round(rng.uniform(-1, 1) * MAX_DETUNE_CENTS, 1) if rng.random() < 0.25 else 0.0,
-                    unpitched=TRACKS[track].unpitched)
+        return Part(
+            track,
+            _choose_program(rng, style, track),
+            tuple(notes),
+            pan=round(pan, 2),
+            ambience=round(rng.uniform(0.0, 0.35), 2) * (track != "bass"),
+            detune=round(rng.uniform(-1, 1) * MAX_DETUNE_CENTS, 1) if rng.random() < 0.25 else 0.0,
+            unpitched=TRACKS[track].unpitched,
+        )
 
     side = rng.choice((-1, 1)) * rng.uniform(0.1, 0.6)
     if rng.random() < 0.93:
@@ -110,8 +124,9 @@ def _hits(rng: random.Random, pattern: str, swing: float) -> Iterator[tuple[floa
             yield step * SIXTEENTH + late, min(127, max(1, VELOCITY[mark] + rng.randint(-9, 9)))
 
 
-def _groove_bar(rng: random.Random, groove: dict[str, str], sounds: dict[str, int], start: float, swing: float,
-                steps: int) -> Iterator[Note]:
+def _groove_bar(
+    rng: random.Random, groove: dict[str, str], sounds: dict[str, int], start: float, swing: float, steps: int
+) -> Iterator[Note]:
     for sound, pattern in groove.items():
         for position, velocity in _hits(rng, pattern[-steps:], swing):
             yield Note(start + position, 0.0, sounds[sound], velocity)
@@ -136,8 +151,11 @@ def _write_drums(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
 def _write_percussion(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
     groove, steps = rng.choice(PERCUSSION_GROOVES), round(plan.bar / SIXTEENTH)
     groove = {sound: pattern[:steps] for sound, pattern in groove.items()}
-    return [note for bar in range(plan.bars)
-            for note in _groove_bar(rng, groove, PERCUSSION_SOUNDS, bar * plan.bar, plan.style.swing, steps)]
+    return [
+        note
+        for bar in range(plan.bars)
+        for note in _groove_bar(rng, groove, PERCUSSION_SOUNDS, bar * plan.bar, plan.style.swing, steps)
+    ]
 
 
 def _write_bass(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
@@ -178,13 +196,18 @@ def _write_comping(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
 
 def _write_pad(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
     centre, voices = rng.randint(58, 68), rng.choice((2, 3))
-    return [Note(bar * plan.bar, plan.bar * 0.97, pitch, rng.randint(64, 88))
-            for bar, chord in enumerate(plan.chords) for pitch in _voice(chord, centre, track)[:voices]]
+    return [
+        Note(bar * plan.bar, plan.bar * 0.97, pitch, rng.randint(64, 88))
+        for bar, chord in enumerate(plan.chords)
+        for pitch in _voice(chord, centre, track)[:voices]
+    ]
 
 
 def _write_fx(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
-    return [Note(bar * plan.bar, 2 * plan.bar, _within(nearest_pitch(plan.chords[bar].root, 60), track), 90)
-            for bar in range(0, plan.bars, 4)]
+    return [
+        Note(bar * plan.bar, 2 * plan.bar, _within(nearest_pitch(plan.chords[bar].root, 60), track), 90)
+        for bar in range(0, plan.bars, 4)
+    ]
 
 
 def _write_lead(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
@@ -205,8 +228,14 @@ def _write_lead(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
             if step % 8 == 0:
                 pitch = min((nearest_pitch(tone, pitch) for tone in chord.tones), key=lambda p: abs(p - pitch))
             late = plan.style.swing / 6.0 if step % 4 == 2 else 0.0
-            notes.append(Note(bar * plan.bar + step * SIXTEENTH + late, length * SIXTEENTH * 0.92,
-                              _within(pitch, track), rng.randint(84, 116)))
+            notes.append(
+                Note(
+                    bar * plan.bar + step * SIXTEENTH + late,
+                    length * SIXTEENTH * 0.92,
+                    _within(pitch, track),
+                    rng.randint(84, 116),
+                )
+            )
     return notes
 
 

@@ -44,13 +44,15 @@ def _to_track(part: Part, channel: int) -> mido.MidiTrack:
         events.append((start, 1, mido.Message("note_on", channel=channel, note=note.pitch, velocity=note.velocity)))
         events.append((end, 0, mido.Message("note_off", channel=channel, note=note.pitch, velocity=0)))
     events.sort(key=lambda event: event[:2])  # a note ends before its repetition begins
-    track = mido.MidiTrack([mido.MetaMessage("track_name", name=part.track),
-                            mido.Message("program_change", channel=channel, program=part.program)])
+    track = mido.MidiTrack(
+        [
+            mido.MetaMessage("track_name", name=part.track),
+            mido.Message("program_change", channel=channel, program=part.program),
+        ]
+    )
     now = 0
     for tick, _, message in events:
         track.append(message.copy(time=tick - now))
         now = tick
     track.append(mido.MetaMessage("end_of_track"))
     return track
-
-

@@ -77,7 +77,9 @@ def test_manifest_pins_every_file(bundle):
     """Sizes and sha256 of all files but itself; a changed byte shows."""
     folder = bundle[0]
     files = json.loads((folder / "manifest.json").read_text())["files"]
-    assert set(files) == {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {"manifest.json"}
+    assert set(files) == {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {
+        "manifest.json"
+    }
     for name, pin in files.items():
         content = (folder / name).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (pin["bytes"], pin["sha256"])

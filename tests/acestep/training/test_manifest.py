@@ -41,7 +41,9 @@ def test_a_missing_file_is_found(packaged):
         verify_manifest(packaged)
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", "no json", json.dumps({"format": "acestep-checkpoint-manifest", "version": 9})])
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", "no json", json.dumps({"format": "acestep-checkpoint-manifest", "version": 9})]
+)
 def test_a_damaged_manifest_is_refused(packaged, content):
     """Anything but a manifest of this version."""
     (packaged / "manifest.json").write_text(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from itertools import pairwise
 
 import mido
@@ -11,9 +12,9 @@ import pytest
 
 from acestep.api.music import METRES, TRACKS
 from acestep.training.commands import main
-from acestep.training.errors import SoundFontMissing
+from acestep.training.errors import SoundFontMissing, SynthesiserMissing
 from acestep.training.songs import compose, song_seed
-from acestep.training.songs.bank import RATE, find_sound_font
+from acestep.training.songs.bank import RATE, build_bank, find_sound_font
 from acestep.training.songs.midi import to_midi
 from acestep.training.songs.render import place, render_mix, render_part, render_stems
 from acestep.training.songs.score import Note, Part
@@ -52,7 +53,9 @@ def test_tempi_metres_and_keys_cover_what_is_asked():
     tempi = [song.bpm for song in MANY]
     assert min(tempi) <= 65 and max(tempi) >= 175 and all(60 <= bpm <= 180 for bpm in tempi)
     assert {song.metre for song in MANY} == {"3", "4", "6"} <= set(METRES)
-    assert {(song.tonic, song.minor) for song in MANY} == {(tonic, minor) for tonic in range(12) for minor in (True, False)}
+    assert {(song.tonic, song.minor) for song in MANY} == {
+        (tonic, minor) for tonic in range(12) for minor in (True, False)
+    }
 
 
 def test_every_note_lies_in_its_instruments_range():
@@ -122,3 +125,11 @@ def test_missing_sound_font_names_the_command_that_installs_it(monkeypatch, tmp_
     assert main(["songs", "--out", str(tmp_path / "songs"), "--seconds", "2"]) == 2
     assert "sound_font_missing" in capsys.readouterr().err
     assert not (tmp_path / "bank" / "index.json").exists()
+
+
+def test_missing_synthesiser_names_the_command_too(monkeypatch, tmp_path):
+    """Without tinysoundfont nothing is written and the error says how to get it."""
+    monkeypatch.setitem(sys.modules, "tinysoundfont", None)
+    with pytest.raises(SynthesiserMissing, match="pip install"):
+        build_bank(tmp_path / "bank", tmp_path / "any.sf2")
+    assert not (tmp_path / "bank").exists()
