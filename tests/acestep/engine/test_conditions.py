@@ -1,0 +1,129 @@
+"""What the model is told reaches it: words, reference, codes and guide each change a take, and cached ones change nothing."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from acestep.api.errors import BadRequest, NotFound
+
+BASE = {"length": 30_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f"}
+
+
+def take(studio, operation="generate", **params) -> np.ndarray:
+    """The sound of a job's first file."""
+    result, folder = studio.run(
+        operation, **{**(BASE if operation == "generate" else {"seed": 3, "steps": 2}), **params}
+    )
+    return soundfile.read(folder / result.files[0].name)[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"caption": "loud drums"},
+        {"lyrics": "[Verse]\nla la la"},
+        {"bpm": 90.0},
+        {"key": "A minor"},
+        {"time_signature": "3/4"},
+        {"language": "de", "lyrics": "la"},
+        {"audio_codes": [1, 2, 3, 63_999]},
+        {"guide": "beat", "bpm": 120.0},
+        {"guide": "Am F C G", "bpm": 120.0},
+        {"variation": 0.5},
+        {"guidance": "cfg", "guidance_scale": 4.0},
+        {"sampler": "heun"},
+        {"shift": 1.0},
+        {"timesteps": [1.0, 0.4]},
+        {"velocity_limit": 0.5},
+    ],
+    ids=lambda change: "-".join(change),
+)
+def test_every_wish_matters(studio, change):
+    """No parameter is accepted and then ignored."""
+    assert not np.array_equal(take(studio), take(studio, **change))
+
+
+def test_reference_is_read_in_excerpts_and_matters(studio, song):
+    """A reference changes the take; a silent one changes nothing and is named; a missing one is an error."""
+    plain = take(studio)
+    assert not np.array_equal(take(studio, reference=str(song(seconds=40.0))), plain)
+    assert not np.array_equal(take(studio, reference=str(song(seconds=2.0))), plain)
+    silent = song(seconds=1.0, seed=9)
+    soundfile.write(silent, np.zeros((44_100, 2)), 44_100)
+    result, folder = studio.run("generate", **BASE, reference=str(silent))
+    assert any("silent" in note for note in result.notes)
+    assert np.array_equal(soundfile.read(folder / result.files[0].name)[0], plain)
+    with pytest.raises(NotFound):
+        take(studio, reference=str(silent.with_name("none.wav")))
+
+
+def test_guide_of_a_repaint_fills_the_region(studio, song):
+    """A guide takes the place of silence in the painted region."""
+    region = {"source": str(song()), "start": 10_000, "end": 60_000}
+    assert not np.array_equal(
+        take(studio, "repaint", **region), take(studio, "repaint", **region, guide="beat", bpm=120.0)
+    )
+
+
+def test_guide_is_left_out_where_audio_rules(studio, song):
+    """Extract follows its source; the result says that the guide was not used."""
+    result, _ = studio.run("extract", source=str(song()), track="drums", guide="beat", steps=1)
+    assert any("guide" in note for note in result.notes)
+
+
+def test_bad_guide_and_codes(studio):
+    """A guide that is no chord line and codes outside the book are refused."""
+    with pytest.raises(BadRequest):
+        take(studio, guide="H#7 X", bpm=120.0)
+    with pytest.raises(BadRequest):
+        take(studio, audio_codes=[64_000])
+
+
+def test_caches_change_nothing(studio, song):
+    """The second job finds words and sound encoded, and gives the same samples."""
+    engine = studio.fresh_engine()
+    region = {"source": str(song()), "start": 10_000, "end": 60_000, "caption": "calm", "seed": 2, "steps": 1}
+    first, _ = studio.run("repaint", engine, **region)
+    hits = engine._sources.hits, engine._texts.hits
+    again, _ = studio.run("repaint", engine, **region)
+    assert again.files[0].sha256 == first.files[0].sha256
+    assert (engine._sources.hits, engine._texts.hits) == (hits[0] + 1, hits[1] + 1)
+
+
+def test_same_sound_in_another_file_is_the_same_content(studio, song, tmp_path):
+    """Caches go by content, results by samples: a copy gives the same patch."""
+    path = song()
+    copy = tmp_path / "copy.wav"
+    shutil.copyfile(path, copy)
+    region = {"start": 10_000, "end": 60_000, "seed": 2, "steps": 1}
+    sounds = [take(studio, "repaint", source=str(place), **region) for place in (path, copy)]
+    assert np.array_equal(*sounds)
+
+
+def test_uploads_are_sources(studio, song):
+    """A file that a client sent is found by its id."""
+    folder = studio.home / "uploads"
+    folder.mkdir(exist_ok=True)
+    path = song()
+    shutil.copyfile(path, folder / "up-1.audio")
+    region = {"start": 10_000, "end": 60_000}
+    assert np.array_equal(
+        take(studio, "repaint", upload="up-1", **region), take(studio, "repaint", source=str(path), **region)
+    )
+
+
+@pytest.mark.parametrize("name", ["take 7", "../../etc/x", "a/b\\c:d", "...", "naïve – 日本"])
+def test_file_names_are_safe(studio, name):
+    """Whatever a file shall be called, it lies in the result's folder."""
+    result, folder = studio.run("generate", length=10, steps=1, name=name)
+    assert (folder / result.files[0].name).is_file()
+    assert not set(result.files[0].name) & set('/\\:*?"<>|')
+
+
+def test_whole_song_reference_of_many_channels(studio, song):
+    """A reference with more than two channels gives its first two."""
+    assert take(studio, reference=str(song(channels=6, seconds=1.0))).shape == (30_000, 2)
