@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,20 +40,27 @@ COMPONENT_CLASSES = {
 def weightless() -> Iterator[None]:
     """Modules built inside get parameters on the meta device: no memory, no random numbers. Buffers are real.
 
-    (``torch.device("meta")`` would lose the buffers that are computed in constructors and stored in no file.)
+    (``torch.device("meta")`` would lose the buffers that are computed in constructors and stored in no file.) Only modules of
+    this thread are touched, and threads take turns: two that put the old function back in the wrong order would leave the
+    whole process weightless.
     """
-    plain = nn.Module.register_parameter
+    builder = threading.get_ident()
+    with _turn:
+        plain = nn.Module.register_parameter
 
-    def register(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        if parameter is not None and not parameter.is_meta:
-            parameter = nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
-        plain(module, name, parameter)
+        def register(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+            if parameter is not None and not parameter.is_meta and threading.get_ident() == builder:
+                parameter = nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
+            plain(module, name, parameter)
 
-    nn.Module.register_parameter = register  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        nn.Module.register_parameter = plain  # type: ignore[method-assign]
+        nn.Module.register_parameter = register  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            nn.Module.register_parameter = plain  # type: ignore[method-assign]
+
+
+_turn = threading.RLock()
 
 
 def build_component(name: str, parts: Parts) -> nn.Module:
@@ -65,7 +73,9 @@ def build_component(name: str, parts: Parts) -> nn.Module:
         sizes = dict(encoder) if name == "transformer" else _encoder_sizes(encoder)
     kind = COMPONENT_CLASSES[name]
     if name in ("audio_tokenizer", "audio_detokenizer") and not parts.diffusers:
-        sizes["layer_types"] = (sizes.get("layer_types") or [])[: sizes.get("num_attention_pooler_hidden_layers", 2)] or None
+        sizes["layer_types"] = (sizes.get("layer_types") or [])[
+            : sizes.get("num_attention_pooler_hidden_layers", 2)
+        ] or None
     if name == "condition_encoder":
         sizes["layer_types"] = None  # lyric and timbre layers alternate by themselves, whatever the DiT's list says
         return _build(kind, sizes, leading_timbre_token=is_xl(encoder))
@@ -73,13 +83,20 @@ def build_component(name: str, parts: Parts) -> nn.Module:
 
 
 def _encoder_sizes(config: dict[str, Any]) -> dict[str, Any]:
-    return {**config, **{key: config[f"encoder_{key}"] for key in ENCODER_SIZES if config.get(f"encoder_{key}") is not None}}
+    return {
+        **config,
+        **{key: config[f"encoder_{key}"] for key in ENCODER_SIZES if config.get(f"encoder_{key}") is not None},
+    }
 
 
 def _build(kind: type[nn.Module], config: dict[str, Any], **more: Any) -> nn.Module:
     """``kind`` with those entries of the config that its constructor (or its parent's) takes."""
     known = {name for base in kind.__mro__[:2] for name in inspect.signature(base.__init__).parameters}
-    chosen = {name: value for name, value in config.items() if name in known and not name.startswith("_") and value is not None}
+    chosen = {
+        name: value
+        for name, value in config.items()
+        if name in known and not name.startswith("_") and value is not None
+    }
     try:
         with weightless():
             return kind(**chosen, **more).eval()
