@@ -14,7 +14,6 @@ from acestep.api.errors import BadRequest
 from acestep.api.limits import MAX_STEPS
 from acestep.api.sampling import ScheduleSpec
 
-
 SAME_TIME = 1e-6
 """Times nearer than this are one: a step between them would be lost in float32."""
 
