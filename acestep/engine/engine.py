@@ -13,10 +13,12 @@ import msgspec
 import torch
 
 from acestep.api.admission import Admitted, AudioFacts, admit
-from acestep.api.errors import InternalError, OutOfMemory
-from acestep.api.request import Source, samples
+from acestep.api.errors import BadRequest, InternalError, OutOfMemory
+from acestep.api.request import Source, Stage, samples
 from acestep.api.result import Result
 from acestep.api.variants import ModelInfo
+from acestep.audio.latent_header import read_latent_facts
+from acestep.audio.latent_store import find_latent
 from acestep.audio.sniff import probe
 from acestep.checkpoints.devices import choose
 from acestep.checkpoints.tiers import clamp
@@ -99,7 +101,7 @@ class Engine:
         begun = time.monotonic()
         admitted = self.admit(request, context)
         stages = [
-            resolve_stage(context.registry, stage, plan, self.models.info(stage.params.model))
+            resolve_stage(context.registry, self._with_stored_seed(stage), plan, self.models.info(stage.params.model))
             for stage, plan in zip(admitted.render.stages, admitted.plans, strict=True)
         ]
         chain = Chain(
@@ -112,6 +114,16 @@ class Engine:
         self._hold_to_tier(chain)
         result = run_chain(self._workshop, chain, self._think(chain, context))
         return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
+
+    def _with_stored_seed(self, stage: Stage) -> Stage:
+        """A stage that goes on from a stored step has that run's seed. Raises `NotFound`, `BadLatent`, `BadRequest`."""
+        if not stage.params.resume:
+            return stage
+        if len(stage.params.seeds or [0]) > 1:
+            raise BadRequest("a stored step is one take; ask for one variant", field="variants", limits={"max": 1})
+        facts = read_latent_facts(find_latent(Path(self.settings["library"]), stage.params.resume))
+        seed = stage.params.seed if facts.seed is None else facts.seed
+        return Stage(stage.type, msgspec.structs.replace(stage.params, seed=seed, seeds=[seed]))
 
     def _hold_to_tier(self, chain: Chain) -> None:
         """Shorten a new part that is longer than the device's memory allows; the result says so."""

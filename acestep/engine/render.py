@@ -64,7 +64,7 @@ def _open_model(job: Job, stage: ResolvedStage) -> Model:
     chain = job.chain
     tick = job.meter.phase("load")
     with job.clock.measure("load"):
-        model = job.workshop.pool.open(stage.params.model, job.context.check, stage.params.lora)
+        model = job.workshop.pool.open(stage.params.model, lambda: tick(0, 1), stage.params.lora)  # shard by shard
     tick(1, 1)
     if not model.info.trained:
         chain.note(NOISE_NOTE.format(model.info.name))

@@ -24,6 +24,7 @@ from acestep.engine.chain import Job
 from acestep.engine.conditions import StageWish
 from acestep.engine.latents import load_latent, pack_snapshot, unpack_snapshot
 from acestep.engine.progress import Tick
+from acestep.engine.resolve import ResolvedStage
 from acestep.engine.store import save_stage_latent
 from acestep.worker.backend import resolve
 
@@ -146,7 +147,7 @@ def _request(job: Job, group: Group, model: Model, wishes: list[StageWish], tick
         velocity_limit=params.velocity_limit,
         velocity_average=params.velocity_average,
         corrections=plan.corrections,
-        resume=_stored_step(job, params.resume, model) if params.resume else None,
+        resume=_stored_step(job, stage, model) if params.resume else None,
         tick=tick,
         on_step=lambda snapshot: _keep_step(job, group, model, snapshot),
     )
@@ -167,14 +168,24 @@ def _encode(job: Job, model: Model, wish: StageWish, words: tuple[str, str]) -> 
         return job.workshop.conditions.encode_text(model, wish, *words, lambda done, of: job.context.check())
 
 
-def _stored_step(job: Job, name: str, model: Model) -> Snapshot:
+def _stored_step(job: Job, stage: ResolvedStage, model: Model) -> Snapshot:
+    """The state that a stage goes on from. Raises `BadLatent` when it is none, of other weights, or of another schedule."""
+    name = stage.params.resume
     path = find_latent(Path(job.workshop.settings["library"]), name)
     _, facts, tensors = load_latent(path, model.info.latent_family)
     if facts.checkpoint is None:
         raise BadLatent(f"{name} is a finished latent, no stored step; use it as source_latent", field="resume")
     if facts.weights != model.digest:
         raise BadLatent(f"{name} was stored by other weights ({facts.model})", field="resume")
-    return unpack_snapshot(tensors, facts.checkpoint)
+    snapshot = unpack_snapshot(tensors, facts.checkpoint)
+    here = stage.times[snapshot.index + 1] if snapshot.index + 1 < len(stage.times) else None
+    if here != snapshot.t:
+        raise BadLatent(
+            f"{name} was stored at t = {snapshot.t:.4f} after {snapshot.index + 1} steps, and this schedule does not pass there; "
+            "steps, schedule, shift and timesteps must be those of the stored run",
+            field="resume",
+        )
+    return snapshot
 
 
 def _keep_step(job: Job, group: Group, model: Model, snapshot: Snapshot) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.api.errors import BadLatent, BadPreset, NotFound
+from acestep.api.errors import BadLatent, BadPreset, BadRequest, NotFound
 from acestep.audio.latent_header import read_latent_facts
 from acestep.audio.sniff import probe
 
@@ -150,7 +150,9 @@ def test_a_stored_step_goes_on_as_if_unbroken(studio, sampler):
     whole, folder = studio.run("generate", **wish, checkpoint_step=3)
     stored = next(file for file in whole.files if "step" in file.name)
     assert read_latent_facts(folder / stored.name).checkpoint["index"] == 2
-    resumed, place = studio.run("generate", studio.fresh_engine(), **wish, resume=f"{folder.name}/{stored.name}")
+    again = {**wish, "resume": f"{folder.name}/{stored.name}", "seed": -1}
+    resumed, place = studio.run("generate", studio.fresh_engine(), **again)
+    assert resumed.seeds == (6,)
     sounds = [
         soundfile.read(where / next(file.name for file in found.files if file.role == "part"))[0]
         for found, where in ((whole, folder), (resumed, place))
@@ -164,6 +166,16 @@ def test_a_finished_latent_is_no_stored_step(studio):
     result, folder = studio.run("generate", length=9_000, returns=["latent"], steps=1)
     with pytest.raises(BadLatent):
         studio.run("generate", length=9_000, steps=1, resume=f"{folder.name}/{result.files[0].name}")
+
+
+def test_resuming_on_another_schedule_is_refused(studio):
+    """A stored step belongs to its own times, and to one take."""
+    whole, folder = studio.run("generate", length=9_000, steps=5, checkpoint_step=2)
+    name = next(f"{folder.name}/{file.name}" for file in whole.files if "step" in file.name)
+    with pytest.raises(BadLatent, match="schedule"):
+        studio.run("generate", length=9_000, steps=6, resume=name)
+    with pytest.raises(BadRequest):
+        studio.run("generate", length=9_000, steps=5, resume=name, variants=2)
 
 
 def test_own_caption_of_a_stage(studio):
