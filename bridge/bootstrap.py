@@ -110,10 +110,14 @@ def parse(arguments: Sequence[str]) -> Wish:
     return Wish(build, command)
 
 
+SIDE_BY_SIDE = ("--numprocesses=auto", "--dist=loadfile")
+"""Tests run in one process per core, a file of tests staying together (a later ``-n 0`` runs them in one)."""
+
+
 def command_line(command: list[str]) -> list[str]:
     """The arguments of the environment's Python for a command of this file's usage."""
     if command[0] == "test":
-        return ["-m", "pytest", *command[1:]]
+        return ["-m", "pytest", *SIDE_BY_SIDE, *command[1:]]
     if command[0] == "help":
         return ["-P", "-m", "bridge.cli", "--help"]
     return ["-P", "-m", "bridge.cli", *command]
