@@ -214,3 +214,16 @@ def test_entry_points_name_packages_that_exist() -> None:
     """Each built-in plug-in of pyproject.toml can be found where it says."""
     points = project()["project"]["entry-points"]["acestep_bridge"]
     assert [name for name in points.values() if not (ROOT / name.replace(".", "/") / "__init__.py").exists()] == []
+
+
+def test_the_wheel_puts_shipped_files_where_they_are_looked_for() -> None:
+    """The folders beside the code have one place in a checkout and one in a wheel, and both sides know the same."""
+    from bridge.shipped import CHECKOUT, PACKAGE, PLACES
+
+    sources = project()["tool"]["hatch"]["build"]["targets"]["wheel"]["sources"]
+    known = {
+        str(checkout.relative_to(CHECKOUT)): str(Path("bridge") / wheel.relative_to(PACKAGE))
+        for checkout, wheel in PLACES.values()
+    }
+    assert sources == known
+    assert all(checkout.is_dir() for checkout, _ in PLACES.values())
