@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import torch
 from torch import Tensor
 
 from acestep.api import limits
@@ -41,6 +40,8 @@ class StageWish:
     source: Tensor | None = None
     codes: tuple[int, ...] | None = None
     """Semantic codes of this item, instead of the conditioning's own."""
+    speed: float = 1.0
+    """How much faster the result will be played than it is rendered (`acestep.engine.conform`)."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -109,7 +110,7 @@ class Conditions:
             wish.notes.append(f"no tempo is given; the guide runs at {DEFAULT_BPM:.0f} bpm")
         guide = parse_guide(text, conditioning.time_signature or "4", conditioning.key)
         downbeat = -round(window.start * limits.CODEC_RATE / window.rate)
-        tempo = TempoMap.steady(conditioning.bpm or DEFAULT_BPM, limits.CODEC_RATE, downbeat)
+        tempo = TempoMap.steady((conditioning.bpm or DEFAULT_BPM) / wish.speed, limits.CODEC_RATE, downbeat)
         length = window.frames * limits.HOP
         audio = render_guide(guide, tempo, length)
         return self._studio.encode_audio(audio, limits.CODEC_RATE, length, model, tick)
@@ -141,8 +142,3 @@ def make_prompt(wish: StageWish, instruction: str) -> Prompt:
         time_signature=conditioning.time_signature,
         seconds=wish.window.frames / FRAMES_PER_SECOND,
     )
-
-
-def on_device(branch: Branch, device: torch.device) -> Branch:
-    """A branch whose context lies on the model's device."""
-    return replace(branch, context=branch.context.to(device))

@@ -115,6 +115,7 @@ def _wish(job: Job, group: Group, place: int) -> StageWish:
         window=chain.windows[group.index],
         source=group.sources[place] if group.sources else None,
         codes=chain.codes[variant] if chain.codes else None,
+        speed=chain.conform.speed,
     )
 
 
@@ -158,8 +159,10 @@ def _branches(job: Job, model: Model, wishes: list[StageWish]) -> tuple[Branch, 
     conditions = job.workshop.conditions
     with job.workshop.pool.residence.at_work(model, "words"):
         found = [conditions.branches(model, wish, lambda done, of: job.context.check()) for wish in wishes]
-    main = Branch(found[0][0].states, torch.cat([one.context for one, _ in found]))
-    return main, found[0][1]
+    device = job.workshop.pool.device
+    main = Branch(found[0][0].states, torch.cat([one.context for one, _ in found]).to(device))
+    after = found[0][1]
+    return main, None if after is None else Branch(after.states, after.context.to(device))
 
 
 def _encode(job: Job, model: Model, wish: StageWish, words: tuple[str, str]) -> Tensor:

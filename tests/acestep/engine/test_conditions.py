@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from acestep.api.errors import BadRequest, NotFound
+from acestep.engine import conditions
 
 BASE = {"length": 30_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f"}
 
@@ -73,6 +74,16 @@ def test_guide_is_left_out_where_audio_rules(studio, song):
     """Extract follows its source; the result says that the guide was not used."""
     result, _ = studio.run("extract", source=str(song()), track="drums", guide="beat", steps=1)
     assert any("guide" in note for note in result.notes)
+
+
+def test_guide_runs_at_the_tempo_that_is_rendered(studio, monkeypatch):
+    """A fractional tempo is rendered at the whole one, and so is its guide; both are conformed together."""
+    seen = []
+    monkeypatch.setattr(
+        conditions, "render_guide", lambda guide, tempo, length: seen.append(tempo) or np.zeros((2, length), np.float32)
+    )
+    take(studio, guide="beat", bpm=121.5)
+    assert seen[0].changes[0][1] == pytest.approx(122.0)
 
 
 def test_bad_guide_and_codes(studio):
