@@ -77,6 +77,9 @@ class Settings(Request):
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"], param("Number type of the networks.", group="worker")
     ] = "auto"
+    int8: Annotated[
+        Literal["auto", "on", "off"], param("8-bit weights; auto: where the device's memory is short.", group="worker")
+    ] = "auto"
     threads: Annotated[
         int, param("CPU threads of the worker; 0 leaves one core to the host.", ge=0, le=1024, group="worker")
     ] = 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -44,6 +46,14 @@ def known_adapters(folders: Iterable[Path]) -> dict[str, Path]:
             elif path.suffix == ".safetensors":
                 found.setdefault(path.stem, path)
     return found
+
+
+async def run_list(request: Any, daemon: Any) -> dict[str, Any]:
+    """Operation ``loras``: name and place of every adapter. ``daemon`` offers ``core.paths`` and ``core.settings``."""
+    paths, settings = daemon.core.paths, daemon.core.settings
+    folders = [paths.checkpoints, *(Path(folder).expanduser() for folder in settings.checkpoints)]
+    found = await asyncio.to_thread(known_adapters, adapter_folders(paths.home, folders))
+    return {"loras": [{"name": name, "path": str(path)} for name, path in found.items()]}
 
 
 def parse_adapters(wishes: Iterable[str], folders: Iterable[Path]) -> tuple[AdapterWish, ...]:

@@ -171,7 +171,7 @@ class Service:
         command = [sys.executable, "-m", "acestep.worker", f"--backend={spec.name}", f"--home={self.paths.home}"]
         command += [f"--library={self.paths.library}", f"--uploads={self.paths.uploads}"]
         command += [f"--plugins={self.paths.plugins}", f"--device={wish.device}", f"--dtype={wish.dtype}"]
-        command += [f"--threads={wish.threads}", f"--model={wish.model}", f"--log-level={wish.log_level}"]
+        command += [f"--int8={wish.int8}", f"--threads={wish.threads}", f"--model={wish.model}", f"--log-level={wish.log_level}"]
         command += [f"--checkpoints={_folder(folder)}" for folder in wish.checkpoints]
         command += [f"--disable={name}" for name in wish.plugins_disabled]
         return command + [f"--feature={name}" for name in sorted(self.registry.features)]

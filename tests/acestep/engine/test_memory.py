@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from safetensors.torch import save_file
 from acestep.api.errors import BadRequest, OutOfMemory, UnknownName
 from acestep.checkpoints.tiers import TIERS, Offload
 from acestep.engine import takes
+from acestep.engine.adapters import run_list
 from acestep.engine.residence import Residence
 
 WISH = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f"}
@@ -83,6 +85,15 @@ def test_bad_adapter_wishes(studio, adapter, wish, error):
     with pytest.raises(error):
         studio.run("generate", **WISH, lora=[wish])
     assert np.array_equal(sound(studio.run("generate", **WISH)), bare)
+
+
+async def test_adapters_are_listed_by_the_daemon(studio, adapter):
+    """Name and place of what stages may name, without torch."""
+    adapter("velvet")
+    paths = SimpleNamespace(home=studio.home, checkpoints=studio.home / "checkpoints")
+    core = SimpleNamespace(paths=paths, settings=SimpleNamespace(checkpoints=[]))
+    found = await run_list(None, SimpleNamespace(core=core))
+    assert {"name": "velvet", "path": str(studio.home / "loras" / "velvet")} in found["loras"]
 
 
 def test_eight_bit_weights(studio, adapter):
