@@ -198,6 +198,7 @@ def test_kill_9_of_the_daemon_loses_nothing(daemon, client, tmp_path):
             name = f"r{round_number}-{len(accepted)}"
             me.submit("generate", job("steps=2 delay=0.01"), id=name)
             accepted.append(name)
+            time.sleep(0.02)
         one.process.kill()
         one.process.wait()
     last = daemon(home=home)
