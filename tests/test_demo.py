@@ -6,12 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
 
 from bridge.demo import run_demo
 from bridge.demo.report import SKETCH, UNTRAINED, table_of_times, what_to_expect
+from bridge.demo.verify import verify
+from bridge.shipped import shipped
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -69,12 +72,45 @@ def test_noise_is_called_noise(model: dict[str, object], sentence: str) -> None:
     assert what_to_expect({"models": [{"variant": "base", "default": 0, "trained": 1}, model]}) == sentence
 
 
-def test_a_daemon_that_returns_the_wrong_audio_is_found_out(tmp_path: Path) -> None:
-    """The checks are real: against the fake backend, whose files are tones, the demo fails."""
-    assert run_demo(tmp_path, settings={"backend": "fake"}) == 1
+def broken(report: dict[str, Any]) -> set[str]:
+    """The rules that do not hold."""
+    return {check.rule for check in verify(report, shipped("loop")) if not check.held}
+
+
+def test_one_wrong_bit_is_found(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """The checks are real: a single sample outside the region that is off by one, or a stem that is one sample short."""
+    out, _ = demo
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert broken(report) == set()
+    whole, stem = out / "repaint-whole.flac", out / "drums-stem.wav"
+    kept = whole.read_bytes(), stem.read_bytes()
+    try:
+        audio, rate = soundfile.read(whole, dtype="int16", always_2d=True)
+        audio[-1, 0] ^= 1
+        soundfile.write(whole, audio, rate, subtype="PCM_16")
+        assert broken(report) == {"outside region and crossfade every sample is the source's"}
+        audio, rate = soundfile.read(stem, dtype="int32", always_2d=True)
+        soundfile.write(stem, audio[:-1], rate, subtype="PCM_24")
+        assert f"the stem has exactly {len(audio)} samples" in broken(report)
+    finally:
+        whole.write_bytes(kept[0])
+        stem.write_bytes(kept[1])
+
+
+def test_a_job_that_ended_otherwise_is_found(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """Each job must end as it should: the fourth as cancelled, the others as done."""
+    report = json.loads((demo[0] / "report.json").read_text("utf-8"))
+    for job in report["jobs"]:
+        changed = {**report, "jobs": [{**one, "state": "failed"} if one is job else one for one in report["jobs"]]}
+        wanted = "cancelled" if job["title"] == "cancelled" else "done"
+        assert broken(changed) == {f"{job['title']} ended as {wanted}"}
+
+
+def test_the_demo_runs_on_any_backend(tmp_path: Path) -> None:
+    """A report is written whatever the checks say, and the exit code follows them."""
+    code = run_demo(tmp_path, settings={"backend": "fake"})
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))
-    failed = {check["rule"] for check in report["checks"] if not check["held"]}
-    assert "stem and residual add up to the mix" in failed
+    assert code == (0 if all(check["held"] for check in report["checks"]) else 1)
 
 
 def test_the_table_survives_a_refused_job() -> None:

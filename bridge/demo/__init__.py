@@ -49,6 +49,16 @@ def run_demo(out: Path, *, model: str = "", as_json: bool = False, settings: dic
     return 0 if all(check.held for check in checks) else 1
 
 
+@contextmanager
+def _stopped_in_order() -> Iterator[None]:
+    """Make SIGTERM end this process the orderly way, so that the daemon is stopped with it."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _make(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
