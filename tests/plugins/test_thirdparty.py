@@ -15,6 +15,8 @@ import soundfile
 
 from acestep.api import Registry, frames
 from acestep.testing.process import Process
+from bridge import Client
+from bridge.client.osc import OscClient
 
 PLUGIN = Path(__file__).parents[1] / "thirdparty_plugin"
 ASK = """
@@ -84,6 +86,43 @@ def test_both_run_in_a_worker(environment, tmp_path):
     assert done.result["files"][0]["length"] == 4_000
     assert done.result["stages"][0]["settings"]["sampler"] == "midpoint"
     assert sum(tick.stage == "wash" for tick in ticks) == 2 * 2  # two of three steps lie below depth, two calls each
+
+
+def test_every_door_offers_and_runs_both(environment, daemon, tmp_path):
+    """A real daemon has the stage as OSC address, RPC method and CLI command, and the sampler as a choice; all of them run."""
+    source = tmp_path / "song.wav"
+    soundfile.write(source, np.random.default_rng(0).uniform(-0.5, 0.5, (30_000, 2)), 44_100)
+    wish = {"source": str(source), "start": 5_000, "end": 9_000, "sampler": "midpoint", "steps": 3, "seed": 1}
+    running = daemon(backend="torch", model="tiny")
+    home = str(running.paths.home)
+    with Client(home) as client:
+        (described,) = client.call("describe", {"operation": "wash"})["operations"]
+        sampler = next(field for field in described["fields"] if field["name"] == "sampler")
+        assert "midpoint" in sampler["choices"]
+        job = client.call("op.wash", {"id": "by-rpc", **wish})["id"]
+        assert client.result(job)["files"][0]["length"] > 0
+    place = running.connection["osc"]
+    with OscClient(place["host"], place["udp"]) as osc:
+        *_, last = osc.events(osc.submit("wash", wish, id="by-osc"), silence=120.0)
+    assert last.address == "/ace/done"
+    command = [
+        sys.executable,
+        "-m",
+        "bridge.cli",
+        "wash",
+        str(source),
+        "--home",
+        home,
+        "--start",
+        "5000",
+        "--end",
+        "9000",
+    ]
+    asked = subprocess.run(
+        [*command, "--sampler", "midpoint", "--steps", "3", "--json"], capture_output=True, text=True
+    )
+    assert asked.returncode == 0, asked.stderr
+    assert json.loads(asked.stdout)["state"] == "done"
 
 
 @pytest.mark.parametrize(
