@@ -44,7 +44,6 @@ class Engine:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = dict(settings)
         torch.set_num_threads(int(settings.get("threads") or 1))
-        torch.set_grad_enabled(False)
         self.choice = choose(str(settings.get("device") or "auto"), str(settings.get("dtype") or "auto"))
         self.device, self.dtype = self.choice.device, self.choice.dtype
         self.models = ModelPool(self.settings, self.choice)
@@ -84,6 +83,7 @@ class Engine:
         self._sources.clear()
         self._texts.clear()
 
+    @torch.no_grad()
     def run(self, operation: str, request: dict[str, Any], context: JobContext) -> Result:
         """A render, or an operation that brings its own code. Raises `AceError`."""
         found = context.registry.operation(operation)
