@@ -121,6 +121,7 @@ async def test_a_task_that_does_not_stop_is_ended_with_its_worker(bench):
     one = bench(cancel_grace=0.2)
     running = one.begin("steps=3 hang_at=1")
     await one.ticked.wait()
+    await asyncio.sleep(0.5)  # a cancel that comes before it hangs would be heard
     pid = one.pid
     one.executor.cancel("j")
     with pytest.raises(Cancelled):
