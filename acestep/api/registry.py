@@ -41,7 +41,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 RESERVED = frozenset(
     "auto none all render job jobs op status version describe notify sync synced dump error hello ping cancel result "
     "results serve stop models plugins doctor demo config help upload download queue metrics health "
-    "slot capture tempo performance midi "
+    "slot capture tempo performance midi call "
     "install-scripts".split()
 )
 """Words the bridge's own addresses, methods and commands use; no plug-in may take one as an operation."""

@@ -20,11 +20,15 @@ MAX_HEADER = 16 * 1024 * 1024
 
 
 class Companion(msgspec.Struct, frozen=True, kw_only=True):
-    """A sound file of the same result, in the same folder; its sample 0 lies ``offset`` samples after the latent's."""
+    """A sound file of the same result, in the same folder; its sample 0 lies ``offset`` samples after the latent's.
+
+    ``frames`` (first, last + 1) of the latent are what is heard there; none: all of them.
+    """
 
     name: str
     sha256: str
     offset: int = 0
+    frames: tuple[int, int] | None = None
 
 
 class LatentFacts(msgspec.Struct, frozen=True, kw_only=True):

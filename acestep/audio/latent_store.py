@@ -1,4 +1,4 @@
-"""The stored latents of a library, for the daemon: list, inspect, delete. No torch.
+"""The stored latents of a library, for the daemon: list, inspect, pin, delete, and the cap on their size. No torch.
 
 A latent's id is ``<job>/<file>``. The functions with a ``daemon`` are targets of operations; it offers ``core.library.folder``.
 """
@@ -6,7 +6,8 @@ A latent's id is ``<job>/<file>``. The functions with a ``daemon`` are targets o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,17 @@ from acestep.audio.latent_header import SUFFIX, LatentFacts, read_latent_facts
 
 RECORD = "result.json"
 """In every result folder; names the job."""
+
+PIN = ".pin"
+"""An empty file of the latent's name with this ending keeps it whatever the cap says."""
+
+
+class Shelf(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the stored latents are, and which were removed to keep them below the cap."""
+
+    count: int
+    bytes: int
+    gone: tuple[str, ...] = ()
 
 
 def job_of(folder: Path) -> str:
@@ -49,11 +61,17 @@ def _folders_of(library: Path, job: str) -> Iterator[Path]:
 
 def stored_latents(library: Path) -> Iterator[tuple[str, Path]]:
     """Id and file of every latent, newest result first."""
-    folders = [path for path in library.iterdir() if path.is_dir()] if library.is_dir() else []
-    for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
-        found = sorted(folder.glob(f"*{SUFFIX}"))
-        job = job_of(folder) if found else ""
+    for _, folder in sorted(_dated_folders(library), reverse=True):
+        found = sorted((library / folder).glob(f"*{SUFFIX}"))
+        job = job_of(library / folder) if found else ""
         yield from ((f"{job}/{path.name}", path) for path in found)
+
+
+def _dated_folders(library: Path) -> Iterator[tuple[float, str]]:
+    """When each result was made, and its folder's name. Names, not paths: a library may hold a hundred thousand."""
+    if library.is_dir():
+        with os.scandir(library) as entries:
+            yield from ((entry.stat().st_mtime, entry.name) for entry in entries if entry.is_dir())
 
 
 def _row(name: str, path: Path, facts: LatentFacts) -> dict[str, Any]:
@@ -69,6 +87,7 @@ def _row(name: str, path: Path, facts: LatentFacts) -> dict[str, Any]:
         "caption": facts.caption,
         "seed": facts.seed,
         "step": None if facts.checkpoint is None else facts.checkpoint["index"] + 1,
+        "pinned": _pin(path).exists(),
     }
 
 
@@ -94,10 +113,58 @@ def delete_latent(library: Path, name: str) -> dict[str, Any]:
     path = find_latent(library, name)
     size = path.stat().st_size
     try:
-        path.unlink()
+        _unlink(path)
     except OSError as failure:
         raise OutputUnwritable(f"{name} cannot be removed: {failure.strerror}", field="latent") from failure
     return {"id": name, "bytes": size}
+
+
+def pin_latent(library: Path, name: str, pinned: bool) -> dict[str, Any]:
+    """Keep a latent whatever the cap says, or no longer. Raises `NotFound` or `OutputUnwritable`."""
+    path = find_latent(library, name)
+    made = path.parent.stat()
+    try:
+        _pin(path).touch() if pinned else _pin(path).unlink(missing_ok=True)
+        os.utime(path.parent, ns=(made.st_atime_ns, made.st_mtime_ns))
+    except OSError as failure:
+        raise OutputUnwritable(f"{name} cannot be pinned: {failure.strerror}", field="latent") from failure
+    return {"id": name, "pinned": pinned}
+
+
+def trim_latents(library: Path, most: int, needed: Collection[str] = ()) -> Shelf:
+    """Remove the oldest latents until all together are at most ``most`` bytes (0: no cap).
+
+    Pinned ones stay, and those in folders that begin with a name in ``needed``. The sound of their jobs stays in any case.
+    """
+    found = []
+    for name, path in stored_latents(library):
+        try:
+            facts = path.stat()
+        except OSError:
+            continue  # somebody else tidies at the same time
+        found.append((facts.st_mtime, facts.st_size, name, path))
+    total, count, gone = sum(entry[1] for entry in found), len(found), []
+    for _, size, name, path in sorted(found):
+        if not most or total <= most:
+            break
+        if _pin(path).exists() or path.parent.name.partition("~")[0] in needed:
+            continue
+        _unlink(path)
+        total, count = total - size, count - 1
+        gone.append(name)
+    return Shelf(count=count, bytes=total, gone=tuple(gone))
+
+
+def _pin(path: Path) -> Path:
+    return path.with_name(path.name + PIN)
+
+
+def _unlink(path: Path) -> None:
+    """Remove a latent and its pin. The folder keeps its date, which says when the result was made."""
+    made = path.parent.stat()
+    path.unlink()
+    _pin(path).unlink(missing_ok=True)
+    os.utime(path.parent, ns=(made.st_atime_ns, made.st_mtime_ns))
 
 
 async def run_list(request: Any, daemon: Any) -> dict[str, Any]:
@@ -115,3 +182,8 @@ async def run_inspect(request: Any, daemon: Any) -> dict[str, Any]:
 async def run_delete(request: Any, daemon: Any) -> dict[str, Any]:
     """Operation ``latent-delete``."""
     return await asyncio.to_thread(delete_latent, daemon.core.library.folder, request.latent)
+
+
+async def run_pin(request: Any, daemon: Any) -> dict[str, Any]:
+    """Operation ``latent-pin``."""
+    return await asyncio.to_thread(pin_latent, daemon.core.library.folder, request.latent, request.pinned)

@@ -10,6 +10,7 @@ from acestep.api.errors import UnknownName
 from acestep.api.variants import VARIANTS
 from acestep.checkpoints.info import PREFIX
 from acestep.checkpoints.layout import SILENCE, TEXT_ENCODER, VAE
+from acestep.planner import library
 
 MAIN_BUNDLE = "ACE-Step/Ace-Step1.5"
 """The only repository with codec and text encoder; every installation needs those two from it."""
@@ -32,13 +33,30 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
 SHARED = (
     Package(repository=MAIN_BUNDLE, inner=VAE, target=VAE, patterns=("config.json", *WEIGHTS)),
-    Package(repository=MAIN_BUNDLE, inner=TEXT_ENCODER, target=TEXT_ENCODER, patterns=("config.json", *WEIGHTS, *TOKENIZER)),
+    Package(
+        repository=MAIN_BUNDLE, inner=TEXT_ENCODER, target=TEXT_ENCODER, patterns=("config.json", *WEIGHTS, *TOKENIZER)
+    ),
 )
 """Parts that all models use."""
 
 
+LANGUAGE = "lm-"
+"""How the short names of language models begin: ``lm-1.7B``."""
+
+
+def language_model(name: str) -> str:
+    """The planner's own name of a language model that is called by its short or its published name; empty for anything else."""
+    for prefix in (LANGUAGE, library.PREFIX):
+        if name.startswith(prefix):
+            return name.removeprefix(prefix)
+    return ""
+
+
 def packages(name: str) -> list[Package]:
     """What has to be on disk for a model, the shared parts included. Raises `UnknownName` with the published ones."""
+    size = language_model(name)
+    if size in library.REPOSITORIES:
+        return [_language_package(size)]
     plain = name.removeprefix(PREFIX)
     variant = VARIANTS.get(plain)
     if variant is None or not variant.repository:
@@ -48,9 +66,17 @@ def packages(name: str) -> list[Package]:
     return [own, *SHARED]
 
 
+def _language_package(size: str) -> Package:
+    repository, folder = library.REPOSITORIES[size], f"{library.PREFIX}{size}"
+    inner = folder if repository == MAIN_BUNDLE else ""
+    patterns = ("config.json", "generation_config.json", *WEIGHTS, *TOKENIZER)
+    return Package(repository=repository, inner=inner, target=folder, patterns=patterns)
+
+
 def published() -> list[str]:
-    """Short names of the models that can be downloaded."""
-    return [name for name, variant in VARIANTS.items() if variant.repository]
+    """Short names of the models that can be downloaded, language models last."""
+    own = [name for name, variant in VARIANTS.items() if variant.repository]
+    return [*own, *(f"{LANGUAGE}{size}" for size in library.REPOSITORIES)]
 
 
 def target_folder(root: Path, package: Package) -> Path:

@@ -45,7 +45,9 @@ def choose(device: str = "auto", dtype: str = "auto") -> Choice:
         target = _best()
         notes = (f"{failure.message}; {target.type} is used instead",)
     memory = memory_gb(target)
-    return Choice(target, choose_dtype(target, dtype), memory, tier_of(float("inf") if memory is None else memory), notes)
+    return Choice(
+        target, choose_dtype(target, dtype), memory, tier_of(float("inf") if memory is None else memory), notes
+    )
 
 
 def choose_device(name: str = "auto") -> torch.device:

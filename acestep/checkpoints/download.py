@@ -10,21 +10,21 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from filelock import FileLock, Timeout
 from huggingface_hub import HfApi, get_session, hf_hub_url
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.utils import build_hf_headers
 
 from acestep.api.errors import AceError, BadRequest, DiskFull, DownloadFailed, OutputUnwritable, Unavailable
-from acestep.api.variants import ModelInfo
 from acestep.checkpoints.catalogue import Package, packages
-from acestep.checkpoints.info import read_info
-from acestep.checkpoints.installed import Downloaded, sha256, write_manifest
+from acestep.checkpoints.installed import AnyModel, Downloaded, read_model, sha256, write_manifest
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,9 @@ TIMEOUT = 30.0
 
 BLOCK = 256 * 1024
 """Bytes between two looks at the progress callback (and cancel), and the most that a broken connection loses."""
+
+LOOK = 0.5
+"""Seconds between two looks whether another download has ended."""
 
 SPARE = 256 * 2**20
 """Bytes of disk that a download leaves free."""
@@ -60,8 +63,12 @@ class RemoteFile(msgspec.Struct, frozen=True):
     sha256: str = ""
 
 
-def download(name: str, root: Path, progress: Progress = lambda file, done, total: None, *, source: str = "auto") -> ModelInfo:
+def download(
+    name: str, root: Path, progress: Progress = lambda file, done, total: None, *, source: str = "auto"
+) -> AnyModel:
     """Fetch a model by short name into ``root`` and return its facts; complete files are not fetched again.
+
+    Downloads into one folder take turns, whichever process runs them: models share files.
 
     Raises `UnknownName`, `DownloadFailed` (what arrived is kept), `DiskFull`, `OutputUnwritable`, and what ``progress`` raises.
     """
@@ -70,13 +77,19 @@ def download(name: str, root: Path, progress: Progress = lambda file, done, tota
     if chosen not in SOURCES:
         raise BadRequest(f"there is no download source {chosen!r}", field="source", limits={"choices": list(SOURCES)})
     _writable(root)
+    with _turn(root, progress):
+        return _fetch(wanted, root, progress, chosen)
+
+
+def _fetch(wanted: list[Package], root: Path, progress: Progress, source: str) -> AnyModel:
+    """From the first place that has it. Raises `DownloadFailed` with what each of them said."""
     failures = []
-    for fetch in fetchers(chosen):
+    for fetch in fetchers(source):
         try:
             fetch(wanted, root, progress)
-            return read_info(root / wanted[0].target)
+            return read_model(root / wanted[0].target)
         except (DownloadFailed, Unavailable) as failure:
-            log.warning("download of %s: %s", name, failure.message)
+            log.warning("download of %s: %s", wanted[0].target, failure.message)
             failures.append(failure.message)
     raise DownloadFailed("; ".join(failures), field="model")
 
@@ -85,6 +98,22 @@ def fetchers(source: str) -> tuple[Callable[[Iterable[Package], Path, Progress],
     """The places to try, in order."""
     both = {"huggingface": fetch_huggingface, "modelscope": fetch_modelscope}
     return tuple(both.values()) if source == "auto" else (both[source],)
+
+
+@contextmanager
+def _turn(root: Path, progress: Progress) -> Iterator[None]:
+    """Hold the folder for one download; while another one has it, ``progress`` hears of it and may stop the waiting."""
+    lock = FileLock(root / ".download.lock")
+    while True:
+        try:
+            lock.acquire(timeout=LOOK)
+            break
+        except Timeout:
+            progress("waiting for another download", 0, 0)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _writable(root: Path) -> None:
@@ -128,7 +157,11 @@ def list_files(package: Package, endpoint: str | None) -> list[RemoteFile]:
     found = []
     for sibling in facts.siblings or []:
         inner, _, leaf = sibling.rfilename.rpartition("/")
-        if inner == package.inner and any(fnmatch(leaf, pattern) for pattern in package.patterns) and leaf == Path(leaf).name:
+        if (
+            inner == package.inner
+            and any(fnmatch(leaf, pattern) for pattern in package.patterns)
+            and leaf == Path(leaf).name
+        ):
             sums = sibling.lfs.sha256 if sibling.lfs else ""
             found.append(RemoteFile(package.repository, facts.sha or "main", sibling.rfilename, f"{package.target}/{leaf}",
                                     int(sibling.size or 0), sums))  # fmt: skip
@@ -239,7 +272,9 @@ def fetch_modelscope(wanted: Iterable[Package], root: Path, progress: Progress) 
         prefix = f"{package.inner}/" if package.inner else ""
         local = root if package.inner else root / package.target
         try:
-            snapshot_download(package.repository, local_dir=str(local), allow_patterns=[prefix + p for p in package.patterns])
+            snapshot_download(
+                package.repository, local_dir=str(local), allow_patterns=[prefix + p for p in package.patterns]
+            )
         except Exception as failure:  # a stranger's client: its errors share no base class
             raise DownloadFailed(f"ModelScope: {package.repository}: {_short(failure)}") from failure
     progress("", len(wanted), len(wanted))

@@ -68,7 +68,9 @@ def find_checkpoint(name: str, folders: Iterable[Path]) -> ModelInfo:
         if name in (info.name, Path(info.path).name, info.path):
             return info
     raise ModelMissing(
-        f"there is no model {name!r} on this machine", field="model", limits={"choices": sorted(info.name for info in found)}
+        f"there is no model {name!r} on this machine",
+        field="model",
+        limits={"choices": sorted(info.name for info in found)},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,50 @@ import msgspec
 
 from acestep.api.errors import AceError, ModelMissing
 from acestep.api.variants import ModelInfo
-from acestep.checkpoints.info import find_checkpoints
-from acestep.checkpoints.layout import TEXT_ENCODER, VAE, read_json, weight_files
+from acestep.checkpoints.catalogue import LANGUAGE, language_model
+from acestep.checkpoints.digest import weights_digest
+from acestep.checkpoints.info import find_checkpoint, find_checkpoints, read_info
+from acestep.checkpoints.layout import TEXT_ENCODER, VAE, is_transformer, read_json, weight_files
+from acestep.planner.library import PlannerInfo, find_planners, read_planner
 
 MANIFEST = "acestep-bridge.json"
 """Written beside downloaded files: where they came from, their sizes and sums."""
+
+
+AnyModel = ModelInfo | PlannerInfo
+"""What can be downloaded: a checkpoint or a language model."""
+
+
+def read_model(folder: Path) -> AnyModel:
+    """Facts of a complete checkpoint or language model. Raises `ModelMissing` and `BadCheckpoint`."""
+    planner = read_planner(folder)
+    return read_info(folder) if planner is None else planner
+
+
+def find_model(name: str, folders: Iterable[Path]) -> AnyModel:
+    """The model of that name below the folders, language models (``lm-1.7B``) included. Raises `ModelMissing`."""
+    places = list(folders)
+    if wanted := language_model(name):
+        found = {info.name: info for info in language_models(places)}
+        if wanted not in found:
+            limits = {"choices": sorted(f"{LANGUAGE}{known}" for known in found)}
+            raise ModelMissing(f"there is no model {name!r} on this machine", field="model", limits=limits)
+        return found[wanted]
+    return find_checkpoint(name, places)
+
+
+def language_models(folders: Iterable[Path]) -> list[PlannerInfo]:
+    """Every complete language model below the folders."""
+    return find_planners(folders)
+
+
+def model_facts(model: AnyModel) -> dict[str, Any]:
+    """A model for clients: what is known of it, its defaults and its short name."""
+    facts = msgspec.to_builtins(model)
+    if isinstance(model, PlannerInfo):
+        return {**facts, "name": f"{LANGUAGE}{model.name}", "kind": "language"}
+    return {**facts, "kind": "checkpoint", "defaults": msgspec.to_builtins(model.defaults)}
+
 
 class Downloaded(msgspec.Struct, frozen=True):
     """What a folder's manifest says about its files."""
@@ -35,7 +74,7 @@ def write_manifest(folder: Path, manifest: Downloaded) -> None:
     draft.replace(folder / MANIFEST)
 
 
-def verify(info: ModelInfo, progress: Callable[[str, int, int], None] = lambda file, done, total: None) -> list[str]:
+def verify(info: AnyModel, progress: Callable[[str, int, int], None] = lambda file, done, total: None) -> list[str]:
     """Read every file of a model again; one sentence per file that is not as published, none when all is well.
 
     Files without a published sum are checked for completeness only. Raises what ``progress`` raises.
@@ -62,8 +101,17 @@ def _counted(progress: Callable[[str, int, int], None], name: str, done: int, to
     return lambda read: progress(name, done + read, total)
 
 
-def _shared_folders(dit: Path) -> list[Path]:
-    return [dit.parent / name for name in (VAE, TEXT_ENCODER) if (dit.parent / name).is_dir()]
+def fingerprint(info: AnyModel) -> str:
+    """One digest of all weight files of a model, as recipes carry it."""
+    folders = [Path(info.path), *_shared_folders(Path(info.path))]
+    return weights_digest([file for folder in folders for file in weight_files(folder)])
+
+
+def _shared_folders(path: Path) -> list[Path]:
+    """Codec and text encoder beside a DiT; a language model shares nothing."""
+    if not is_transformer(path):
+        return []
+    return [path.parent / name for name in (VAE, TEXT_ENCODER) if (path.parent / name).is_dir()]
 
 
 def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
@@ -71,17 +119,17 @@ def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
     return read_json(path).get("files", {}) if path.is_file() else {}
 
 
-def remove(info: ModelInfo, root: Path) -> list[Path]:
+def remove(info: AnyModel, root: Path) -> list[Path]:
     """Delete a downloaded model below ``root``, and the shared parts with the last one that uses them. Returns what was deleted.
 
     Raises `ModelMissing` for a model that is not below ``root`` (the embedded one, another tool's folder).
     """
-    dit = Path(info.path).resolve()
-    if root.resolve() not in dit.parents:
+    own = Path(info.path).resolve()
+    if root.resolve() not in own.parents:
         raise ModelMissing(f"{info.name} is not in {root}; delete it where it was put", field="model")
-    doomed = [dit]
-    if not [other for other in find_checkpoints([dit.parent]) if Path(other.path) != dit]:
-        doomed += _shared_folders(dit)
+    doomed = [own]
+    if not [other for other in find_checkpoints([own.parent]) if Path(other.path) != own]:
+        doomed += _shared_folders(own)
     for folder in doomed:
         shutil.rmtree(folder)
     return doomed

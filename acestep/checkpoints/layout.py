@@ -158,7 +158,9 @@ def weight_files(folder: Path) -> list[Path]:
             return [_complete(_inside(folder, shard)) for shard in _shards(index)]
     for name in PICKLES:
         if (folder / name).is_file():
-            raise BadCheckpoint(f"{folder / name} is a pickle, which can run code; only safetensors are opened", field="model")
+            raise BadCheckpoint(
+                f"{folder / name} is a pickle, which can run code; only safetensors are opened", field="model"
+            )
     raise ModelMissing(f"{folder} holds no weights", field="model")
 
 
@@ -212,6 +214,9 @@ def tensor_table(path: Path) -> dict[str, tuple[tuple[int, ...], str, int]]:
     try:
         entries = json.loads(read_header(path))
         entries.pop("__metadata__", None)
-        return {name: (tuple(entry["shape"]), entry["dtype"], int(entry["data_offsets"][1])) for name, entry in entries.items()}
+        return {
+            name: (tuple(entry["shape"]), entry["dtype"], int(entry["data_offsets"][1]))
+            for name, entry in entries.items()
+        }
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as failure:
         raise BadCheckpoint(f"{path} has a damaged safetensors header", field="model") from failure

@@ -140,7 +140,9 @@ def load_networks(parts: Parts, target: Target) -> dict[str, nn.Module]:
     networks = {name: build_component(name, parts) for name in names}
     if parts.diffusers:
         for name, network in networks.items():
-            tensors = ((key, tensor) for key, tensor in read_tensors(getattr(parts, name), target) if key != "silence_latent")
+            tensors = (
+                (key, tensor) for key, tensor in read_tensors(getattr(parts, name), target) if key != "silence_latent"
+            )
             fill(network, tensors, target, name)
         return networks
     wanted = {f"{name}/{key}": (network, key) for name, network in networks.items() for key in network.state_dict()}
@@ -161,14 +163,20 @@ def load_codec(folder: Path, target: Target) -> nn.Module:
 
 def load_text_encoder(folder: Path, target: Target) -> nn.Module:
     """The text encoder; a causal-LM export's ``model.`` prefix and tied head are taken for what they are."""
-    tensors = ((name.removeprefix("model."), tensor) for name, tensor in read_tensors(folder, target) if name != "lm_head.weight")
+    tensors = (
+        (name.removeprefix("model."), tensor)
+        for name, tensor in read_tensors(folder, target)
+        if name != "lm_head.weight"
+    )
     return fill(build_text_encoder(folder), tensors, target, folder.name)
 
 
 def load_text_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The text encoder's tokenizer, padding on the right (the encoder gets no mask). Raises `BadCheckpoint`."""
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, padding_side="right")
+        return AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, padding_side="right"
+        )
     except (OSError, ValueError, KeyError, TypeError) as failure:
         raise BadCheckpoint(f"the tokenizer in {folder} cannot be read: {failure}", field="model") from failure
 
@@ -182,7 +190,9 @@ def load_silence(parts: Parts) -> Tensor:
         found = [t for name, t in read_tensors(parts.condition_encoder, Target(torch.device("cpu"), torch.float32, _pass))
                  if name == "silence_latent"]  # fmt: skip
         if not found:
-            raise BadCheckpoint(f"{parts.condition_encoder} has no silence latent; convert the model again", field="model")
+            raise BadCheckpoint(
+                f"{parts.condition_encoder} has no silence latent; convert the model again", field="model"
+            )
         silence = found[0]
     else:
         silence = _read_plain_tensor(parts.silence).transpose(1, 2)
@@ -190,7 +200,9 @@ def load_silence(parts: Parts) -> Tensor:
         raise BadCheckpoint(f"the silence latent has shape {list(silence.shape)}, not [1, frames, {LATENT_CHANNELS}]")
     silence = silence.float().contiguous()
     if not torch.isfinite(silence).all() or not silence.any():
-        raise BadCheckpoint("the silence latent is all zero or not finite: the model would drone; convert or download it again")
+        raise BadCheckpoint(
+            "the silence latent is all zero or not finite: the model would drone; convert or download it again"
+        )
     return silence
 
 

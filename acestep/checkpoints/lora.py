@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from acestep.api.errors import BadCheckpoint, BadRequest, ModelMissing, ModelUnsuited, UnknownName
+from acestep.checkpoints.adapters import MAX_ADAPTERS, checked_scale
 from acestep.checkpoints.digest import weights_digest
 from acestep.checkpoints.layout import PICKLES, expected_size, locate, read_json, tensor_table, weight_files
 from acestep.checkpoints.load import SHOWN, Model
@@ -26,12 +27,6 @@ ADAPTER_FILE = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 INNER_FOLDER = "adapter"
 """Where a training checkpoint keeps its adapter."""
-
-MAX_SCALE = 4.0
-"""Beyond this an adapter only destroys; the original allows 2."""
-
-MAX_ADAPTERS = 8
-"""Adapters loaded at once per model; it bounds what a client can make the worker hold."""
 
 PREFIXES = ("base_model.model.", "diffusion_model.", "transformer.", "decoder.")
 """What tools put in front of a module's path, outermost first."""
@@ -75,7 +70,9 @@ def load_adapter(model: Model, path: Path | str, *, name: str = "", scale: float
     check_fit(model.transformer, adapter)
     others = [known for known in model.adapters if known.name != adapter.name]
     if len(others) >= MAX_ADAPTERS:
-        raise BadRequest(f"at most {MAX_ADAPTERS} adapters can be loaded at once", field="lora", limits={"max": MAX_ADAPTERS})
+        raise BadRequest(
+            f"at most {MAX_ADAPTERS} adapters can be loaded at once", field="lora", limits={"max": MAX_ADAPTERS}
+        )
     use(model, [*others, replace(adapter, scale=checked_scale(scale))])
     return model.adapters[-1]
 
@@ -103,15 +100,9 @@ def find_adapter(model: Model, name: str) -> Adapter:
     for known in model.adapters:
         if known.name == name:
             return known
-    raise UnknownName(f"no adapter {name!r} is loaded", field="lora", limits={"choices": [known.name for known in model.adapters]})
-
-
-def checked_scale(scale: float) -> float:
-    """A usable scale. Raises `BadRequest`."""
-    if not math.isfinite(scale) or abs(scale) > MAX_SCALE:
-        raise BadRequest(f"an adapter's scale is at most {MAX_SCALE:g}", field="lora_scale",
-                         limits={"min": -MAX_SCALE, "max": MAX_SCALE})  # fmt: skip
-    return float(scale)
+    raise UnknownName(
+        f"no adapter {name!r} is loaded", field="lora", limits={"choices": [known.name for known in model.adapters]}
+    )
 
 
 def use(model: Model, adapters: list[Adapter]) -> None:
@@ -119,7 +110,9 @@ def use(model: Model, adapters: list[Adapter]) -> None:
     touched = _modules(model.adapters) | _modules(adapters)
     quantised = [path for path in touched if type(model.transformer.get_submodule(path).weight.data) is not Tensor]
     if quantised:
-        raise ModelUnsuited("the model is quantised; unload it, and load the adapter before it is quantised again", field="lora")
+        raise ModelUnsuited(
+            "the model is quantised; unload it, and load the adapter before it is quantised again", field="lora"
+        )
     merged = {path: _merged(base, path, adapters) for path, base in base_weights(model, touched)}
     for path, weight in merged.items():
         layer = model.transformer.get_submodule(path)
@@ -181,7 +174,9 @@ def _adapter_files(path: Path) -> tuple[Path, dict[str, Any]]:
             config = folder / ADAPTER_CONFIG
             return folder / ADAPTER_FILE, read_json(config) if config.is_file() else {}
     if any((path / name).is_file() for name in (*PICKLES, "adapter_model.bin")):
-        raise BadCheckpoint(f"{path} holds a pickled adapter, which can run code; only safetensors are opened", field="lora")
+        raise BadCheckpoint(
+            f"{path} holds a pickled adapter, which can run code; only safetensors are opened", field="lora"
+        )
     raise ModelMissing(f"{path} holds no {ADAPTER_FILE}", field="lora")
 
 
@@ -220,4 +215,6 @@ def check_fit(transformer: nn.Module, adapter: Adapter) -> None:
             wrong.append(f"{path} is {list(getattr(layer, 'weight', torch.empty(0)).shape)}, not {list(shape)}")
     if wrong:
         shown = "; ".join(wrong[:SHOWN]) + (" ..." if len(wrong) > SHOWN else "")
-        raise ModelUnsuited(f"the adapter was made for another model size (2B and XL do not mix): {shown}", field="lora")
+        raise ModelUnsuited(
+            f"the adapter was made for another model size (2B and XL do not mix): {shown}", field="lora"
+        )

@@ -26,7 +26,9 @@ def quantise_int8(model: Model) -> None:
     try:
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
     except ImportError as failure:
-        raise Unavailable("int8 weights need the package torchao: pip install 'acestep-bridge[quantisation]'") from failure
+        raise Unavailable(
+            "int8 weights need the package torchao: pip install 'acestep-bridge[quantisation]'"
+        ) from failure
     quantize_(model.transformer.layers, Int8WeightOnlyConfig(), filter_fn=_worth_it)
     model.transformer.quantised_to = "int8"
 

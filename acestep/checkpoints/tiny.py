@@ -110,7 +110,12 @@ SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
 def build_tiny(
-    folder: Path, *, config: dict[str, Any] | None = None, name: str = FOLDER, codec: str = "NanoCodec", salt: str = "tiny/"
+    folder: Path,
+    *,
+    config: dict[str, Any] | None = None,
+    name: str = FOLDER,
+    codec: str = "NanoCodec",
+    salt: str = "tiny/",
 ) -> Path:
     """Write the checkpoint below ``folder`` and return the path of its DiT folder; parts that exist are left alone.
 
@@ -154,11 +159,21 @@ def write_transformer(folder: Path, config: dict[str, Any], salt: str) -> None:
             original = to_original(component, name)
             tensors[original] = random_tensor(original, tensor.shape, salt)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    silence = 0.5 * random_tensor("silence", (1, 64, 1), salt) + 0.05 * random_tensor("hiss", (1, 64, SILENCE_FRAMES), salt)
+    silence = 0.5 * random_tensor("silence", (1, 64, 1), salt) + 0.05 * random_tensor(
+        "hiss", (1, 64, SILENCE_FRAMES), salt
+    )
     torch.save(silence, folder / SILENCE)
 
 
-_PART_NAMES = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detokenizer", "vae", "text_encoder", "text_tokenizer")
+_PART_NAMES = (
+    "transformer",
+    "condition_encoder",
+    "audio_tokenizer",
+    "audio_detokenizer",
+    "vae",
+    "text_encoder",
+    "text_tokenizer",
+)
 
 
 def write_codec(folder: Path, name: str, salt: str) -> None:
@@ -179,7 +194,9 @@ def write_tokenizer(folder: Path) -> None:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={letter: index for index, letter in enumerate(alphabet)}, merges=[]))
     split = pre_tokenizers.Split(Regex(r"\p{L}+|\p{N}|[^\p{L}\p{N}]+"), behavior="isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.save(str(folder / "tokenizer.json"))

@@ -7,7 +7,9 @@ at 48 kHz to latents [B, 64, T] and back, 1920 samples a frame. Latents outside 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,13 +18,17 @@ from torch.nn import functional
 
 from acestep.api.errors import OutOfMemory
 from acestep.api.limits import HOP
+from acestep.codec.memory import freed_memory_kept
 from acestep.codec.tiles import Tile, Tiling, tile_count, tiles
 
 log = logging.getLogger(__name__)
 
-DECODE = Tiling(512, 64)
-ENCODE = Tiling(750, 50)
-"""Frames. The original's figures: 512 and 64 when decoding, 30 s and 2 s when encoding."""
+DECODE = Tiling(270, 10)
+ENCODE = Tiling(266, 8)
+"""Frames; each tile keeps ten seconds. A latent frame of the Oobleck VAE depends on 7 frames of sound a side, the sound of a frame
+on 9 latent frames: with one more as margin, tiles give exactly what the whole would. (The original cuts off 64 and 50.)"""
+
+SMALLEST_CHUNK = 32
 
 Tick = Callable[[int, int], None]
 """``tick(done, tiles)`` after each tile; may raise to stop."""
@@ -36,7 +42,7 @@ class Codec:
         reach = getattr(network, "context_frames", None)
         self._encode_tiling = ENCODE if reach is None else Tiling(ENCODE.chunk, reach)
         self._decode_tiling = DECODE if reach is None else Tiling(DECODE.chunk, reach)
-        if decode_chunk:
+        if decode_chunk := decode_chunk or _named_chunk():
             self._decode_tiling = Tiling(decode_chunk, min(self._decode_tiling.margin, decode_chunk // 4))
         self.notes: list[str] = []
 
@@ -84,10 +90,11 @@ class Codec:
         first, last, total = span
         while True:
             try:
-                parts = []
-                for index, tile in enumerate(tiles(first, last, total, tiling)):
-                    parts.append(one(tile))
-                    tick(index + 1, tile_count(first, last, tiling))
+                with freed_memory_kept() if self._device().type == "cpu" else nullcontext():
+                    parts = []
+                    for index, tile in enumerate(tiles(first, last, total, tiling)):
+                        parts.append(one(tile))
+                        tick(index + 1, tile_count(first, last, tiling))
                 return torch.cat(parts, dim=-1)
             except (torch.OutOfMemoryError, MemoryError) as failure:
                 smaller = self._retreat(tiling, failure)
@@ -112,6 +119,12 @@ class Codec:
 def _mean(encoded: Any) -> Tensor:
     """The mean of a posterior: a codec of ours returns it, diffusers' returns a distribution."""
     return encoded if isinstance(encoded, Tensor) else encoded.latent_dist.mode()
+
+
+def _named_chunk() -> int | None:
+    """The original's variable for frames per tile; what is no number of at least 32 is not heeded."""
+    text = os.environ.get("ACESTEP_VAE_DECODE_CHUNK_SIZE", "").strip()
+    return int(text) if text.isdecimal() and int(text) >= SMALLEST_CHUNK else None
 
 
 def _free_cache() -> None:

@@ -62,7 +62,13 @@ class ConditionCache:
 def request_key(model: Model, request: ConditionRequest) -> str:
     """A hash of everything the condition depends on."""
     digest = hashlib.sha256()
-    for part in (model.digest, str(model.dtype), str(model.device), caption_text(request.prompt), lyric_text(request.prompt)):
+    for part in (
+        model.digest,
+        str(model.dtype),
+        str(model.device),
+        caption_text(request.prompt),
+        lyric_text(request.prompt),
+    ):
         digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
     if request.timbre is not None:
         digest.update(request.timbre.detach().float().cpu().contiguous().numpy().tobytes())
@@ -75,7 +81,9 @@ def encode_condition(model: Model, request: ConditionRequest) -> Tensor:
     timbre = request.timbre
     if timbre is None:
         timbre = silence(model.silence, TIMBRE_FRAMES)
-    return model.condition_encoder.encode(encode_text(model, request.prompt), embed_lyrics(model, request.prompt), timbre)
+    return model.condition_encoder.encode(
+        encode_text(model, request.prompt), embed_lyrics(model, request.prompt), timbre
+    )
 
 
 def token_ids(model: Model, text: str, limit: int) -> Tensor:

@@ -26,7 +26,11 @@ def snap_turbo_times(timesteps: Sequence[float]) -> list[float]:
 
 
 def heun_to_zero(
-    velocity: Velocity, x: Tensor, times: Sequence[float], noise: Callable[[int], Tensor], state: dict[str, Any] | None = None
+    velocity: Velocity,
+    x: Tensor,
+    times: Sequence[float],
+    noise: Callable[[int], Tensor],
+    state: dict[str, Any] | None = None,
 ) -> Generator[Step, Tensor, None]:
     """Heun as base and sft run it: the last step, too, takes a second evaluation, at t = 0."""
     for i in range(0 if state is None else state["index"] + 1, len(times) - 1):
@@ -37,7 +41,11 @@ def heun_to_zero(
 
 
 def sde_unshifted(
-    velocity: Velocity, x: Tensor, times: Sequence[float], noise: Callable[[int], Tensor], state: dict[str, Any] | None = None
+    velocity: Velocity,
+    x: Tensor,
+    times: Sequence[float],
+    noise: Callable[[int], Tensor],
+    state: dict[str, Any] | None = None,
 ) -> Generator[Step, Tensor, None]:
     """SDE as base and sft run it: noised to ``1 - (i + 1) / n`` whatever the schedule says (so the level may even rise)."""
     steps = len(times) - 1

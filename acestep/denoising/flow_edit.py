@@ -93,7 +93,10 @@ def edit_flow(dit: Dit, null_condition: Tensor, request: Denoising, source: Bran
     make, null = request.guidance.make, None
     if make is not None:
         null = dit.condition(null_condition)
-    sides = [Side(dit, branch, null, [make() for _ in range(clip.shape[0])] if make else []) for branch in (request.main, source)]
+    sides = [
+        Side(dit, branch, null, [make() for _ in range(clip.shape[0])] if make else [])
+        for branch in (request.main, source)
+    ]
     x = _follow(request, options, clip, *sides)
     check_finite(x)
     return x.cpu()

@@ -49,11 +49,15 @@ def _moved(value: object, device: torch.device) -> object:
     return value.to(device) if isinstance(value, Tensor) else value
 
 
-def _run(request: Denoising, velocity: GuidedVelocity, begin: tuple[Tensor, dict | None, int], initial: Tensor) -> Tensor:
+def _run(
+    request: Denoising, velocity: GuidedVelocity, begin: tuple[Tensor, dict | None, int], initial: Tensor
+) -> Tensor:
     """Drive the sampler to the end; returns the last x."""
     x, state, first = begin
     device = initial.device
-    solver = request.sampler(velocity, x, list(request.times), lambda index: request.noise.step(index).to(device), state)
+    solver = request.sampler(
+        velocity, x, list(request.times), lambda index: request.noise.step(index).to(device), state
+    )
     velocity.begin_step(first)
     step = next(solver, None)
     while step is not None:
@@ -112,6 +116,8 @@ def blend(x: Tensor, edit: Edit) -> Tensor:
 def check_finite(x: Tensor) -> None:
     """Raise `NumericFailure` for a result that would be silence or a crash further on."""
     if not torch.isfinite(x).all():
-        raise NumericFailure("the model produced values that are no numbers; float32 (dtype) or another device may help")
+        raise NumericFailure(
+            "the model produced values that are no numbers; float32 (dtype) or another device may help"
+        )
     if not x.any():
         raise NumericFailure("the model produced nothing but zeros")

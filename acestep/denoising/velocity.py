@@ -71,7 +71,10 @@ class GuidedVelocity:
         limit = self._request.velocity_limit
         if not limit:
             return velocity
-        norms = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True), torch.linalg.vector_norm(velocity, dim=(1, 2), keepdim=True)
+        norms = (
+            torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True),
+            torch.linalg.vector_norm(velocity, dim=(1, 2), keepdim=True),
+        )
         return velocity * (limit * norms[0] / norms[1].clamp_min(1e-20)).clamp_max(1.0)
 
     def _smooth(self, velocity: Tensor, corrector: bool) -> Tensor:

@@ -117,56 +117,41 @@ def _file(order: Order, take: Take, path: Path, written: Written, **facts: Any) 
 def _write_patch(order: Order, take: Take, role: Role) -> ResultFile:
     """Region and handles, faded into the source: exactly what the whole file holds there, before rounding."""
     splice = _splice(order, take)
-    mixed = splice.mixed()
+    return _write_cut(order, take, role, splice, (splice.first, splice.last))
+
+
+def _write_span(order: Order, take: Take, role: Role) -> ResultFile:
+    """The edit between any bounds around it, everything else the source's own samples."""
+    bounds = int(order.output.span_start or 0), int(order.output.span_end or 0)
+    return _write_cut(order, take, role, _splice(order, take), bounds)
+
+
+def _write_cut(order: Order, take: Take, role: Role, splice: Splice, bounds: tuple[int, int]) -> ResultFile:
+    """What the whole file would hold between two samples of the timeline, before rounding."""
+    first, last = bounds
+    shape = Shape(order.rate, splice.layout.channels, last - first)
     path = order.folder / f"{file_stem(order, take.variant, role)}.wav"
-    shape = Shape(order.rate, mixed.shape[0], mixed.shape[1])
     form = _exact_form(splice)
-    written = write_audio(path, [mixed], shape, form, _tags(order, splice.first, role))
-    return _file(
-        order,
-        take,
-        path,
-        written,
-        role=role,
-        rate=shape.rate,
-        channels=shape.channels,
-        start=splice.first,
-        length=shape.length,
-        lead_in=order.handles.before,
-        lead_out=order.handles.after,
-        crossfade=max(order.handles.before, order.handles.after),
-        subtype=form.subtype,
-    )
+    written = write_audio(path, _span_blocks(splice, first, last), shape, form, _tags(order, first, role))
+    facts = {"role": role, "channels": shape.channels, "subtype": form.subtype}
+    return _file(order, take, path, written, **facts, **_edges(order, first, last))
+
+
+def _edges(order: Order, first: int, last: int) -> dict[str, int]:
+    """Where a file with the edit in it lies, and how much of it is not the region."""
+    return {
+        "rate": order.rate,
+        "start": first,
+        "length": last - first,
+        "lead_in": order.start - first,
+        "lead_out": last - order.start - order.length,
+        "crossfade": max(order.handles.before, order.handles.after),
+    }
 
 
 def _exact_form(splice: Splice) -> Form:
     """A float WAV that holds the source's samples exactly."""
     return Form("WAV", "FLOAT" if splice.single else "DOUBLE")
-
-
-def _write_span(order: Order, take: Take, role: Role) -> ResultFile:
-    """The edit between any bounds around it, everything else the source's own samples."""
-    splice = _splice(order, take)
-    first, last = int(order.output.span_start or 0), int(order.output.span_end or 0)
-    shape = Shape(order.rate, splice.layout.channels, last - first)
-    path = order.folder / f"{file_stem(order, take.variant, role)}.wav"
-    form = _exact_form(splice)
-    written = write_audio(path, _span_blocks(splice, first, last), shape, form, _tags(order, first, role))
-    return _file(
-        order,
-        take,
-        path,
-        written,
-        role=role,
-        rate=shape.rate,
-        channels=shape.channels,
-        start=first,
-        length=shape.length,
-        lead_in=order.start - first,
-        lead_out=last - order.start - order.length,
-        crossfade=max(order.handles.before, order.handles.after),
-        subtype=form.subtype,
-    )
 
 
 def _span_blocks(splice: Splice, first: int, last: int) -> Iterator[NDArray[np.float64]]:
@@ -185,21 +170,8 @@ def _write_whole(order: Order, take: Take, role: Role) -> ResultFile:
     path = order.folder / (file_stem(order, take.variant, role) + EXTENSIONS[splice.layout.container])
     written = write_whole(path, splice)
     begin, end = min(0, order.start), max(splice.layout.frames, order.start + order.length)
-    return _file(
-        order,
-        take,
-        path,
-        written,
-        role=role,
-        rate=order.rate,
-        channels=splice.layout.channels,
-        start=begin,
-        length=end - begin,
-        lead_in=order.start - begin,
-        lead_out=end - order.start - order.length,
-        crossfade=max(order.handles.before, order.handles.after),
-        subtype=splice.layout.subtype,
-    )
+    facts = {"role": role, "channels": splice.layout.channels, "subtype": splice.layout.subtype}
+    return _file(order, take, path, written, **facts, **_edges(order, begin, end))
 
 
 def _write_part(order: Order, take: Take, role: Role) -> ResultFile:

@@ -20,13 +20,13 @@ from acestep.api.variants import ModelInfo
 from acestep.audio.latent_header import read_latent_facts
 from acestep.audio.latent_store import find_latent
 from acestep.audio.sniff import probe
-from acestep.checkpoints.devices import choose
 from acestep.checkpoints.tiers import clamp
 from acestep.conditioning.text import ConditionCache
 from acestep.engine.chain import Chain, Workshop, request_conform
 from acestep.engine.conditions import Conditions
 from acestep.engine.device import free_cache
 from acestep.engine.models import ModelPool
+from acestep.engine.policy import Policy
 from acestep.engine.render import run_chain
 from acestep.engine.resolve import resolve_stage
 from acestep.engine.source import SourceCache, SourceStudio, locate_source
@@ -44,9 +44,9 @@ class Engine:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = dict(settings)
         torch.set_num_threads(int(settings.get("threads") or 1))
-        self.choice = choose(str(settings.get("device") or "auto"), str(settings.get("dtype") or "auto"))
-        self.device, self.dtype = self.choice.device, self.choice.dtype
-        self.models = ModelPool(self.settings, self.choice)
+        self.policy = Policy.of(self.settings)
+        self.device, self.dtype = self.policy.choice.device, self.policy.choice.dtype
+        self.models = ModelPool(self.settings, self.policy)
         self._sources = SourceCache()
         self._texts = ConditionCache()
         studio = SourceStudio(self._sources, self.models.residence)
@@ -54,16 +54,12 @@ class Engine:
 
     def info(self) -> dict[str, Any]:
         """Device, number type, opened models and their memory, for status."""
+        facts = self.policy.facts()
+        if failure := self.models.compiler_failure():
+            facts["compile"] = f"failed: {failure}"
         return {
             "backend": "torch",
-            "device": str(self.device),
-            "device_name": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "memory_gb": self.choice.memory_gb,
-            "tier": self.choice.tier.name,
-            "offload": self.choice.tier.offload.value if self.device.type != "cpu" else "none",
-            "int8": self.models.int8,
-            "notes": list(self.choice.notes),
+            **facts,
             "threads": torch.get_num_threads(),
             "models": [*self.models.names(), *_planners()],
             "memory_bytes": self.models.memory(),
@@ -90,7 +86,8 @@ class Engine:
         try:
             if found.target:
                 return resolve(found.target)(request, context)
-            return self._render(request, context)
+            with self.policy.attending():
+                return self._render(request, context)
         except (torch.OutOfMemoryError, MemoryError) as failure:
             free_cache(self.device)
             raise OutOfMemory(
@@ -110,7 +107,7 @@ class Engine:
             facts=admitted.facts,
             conform=request_conform(admitted.render, stages),
         )
-        chain.note(*self.choice.notes, *admitted.notes, *filter(None, [chain.conform.note]))
+        chain.note(*self.policy.choice.notes, *admitted.notes, *filter(None, [chain.conform.note]))
         self._hold_to_tier(chain)
         result = run_chain(self._workshop, chain, self._think(chain, context))
         return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
@@ -129,13 +126,13 @@ class Engine:
         """Shorten a new part that is longer than the device's memory allows; the result says so."""
         output = chain.render.output
         if (
-            self.choice.memory_gb is None
+            self.policy.choice.memory_gb is None
             or not output.length
             or not output.rate
             or chain.anchored(len(chain.stages) - 1)
         ):
             return
-        held = clamp(self.choice.tier, output.length / output.rate, 1)
+        held = clamp(self.policy.choice.tier, output.length / output.rate, 1)
         if held.notes:
             length = samples(held.seconds, output.rate)
             chain.render = msgspec.structs.replace(

@@ -84,6 +84,13 @@ def frame_samples(frames: int, rate: int) -> int:
     return frames * rate // FRAMES_PER_SECOND
 
 
+def region_frames(window: Window) -> tuple[int, int]:
+    """The frames (first, last + 1) that lie wholly inside the region; none of them for a very short one."""
+    first = -(-window.region_start * FRAMES_PER_SECOND // window.rate)
+    last = (window.region_start + window.region_length) * FRAMES_PER_SECOND // window.rate
+    return first, max(first, last)
+
+
 def frame_count(samples: int, rate: int) -> int:
     """Frames of a window that holds ``samples``: within the model's minimum, and a multiple of what it needs."""
     needed = max(-(-samples * FRAMES_PER_SECOND // rate), MIN_FRAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,17 @@ def load_latent(path: Path, family: str) -> tuple[Tensor, LatentFacts, dict[str,
     return latent.float(), facts, tensors
 
 
-def latent_beside(path: Path, family: str, codec: str) -> Path | None:
+@dataclass(frozen=True)
+class Stored:
+    """The stored latent of a sound: sample 0 of the sound lies ``offset`` samples after the latent's, and ``frames`` (first,
+    last + 1; none: all) of the latent are what is heard."""
+
+    path: Path
+    offset: int = 0
+    frames: tuple[int, int] | None = None
+
+
+def latent_beside(path: Path, family: str, codec: str) -> Stored | None:
     """The stored latent of one of our own results, when it lies beside the sound, is of this codec, and the sound is unchanged."""
     for candidate in sorted(path.parent.glob(f"*{SUFFIX}")):
         try:
@@ -55,8 +66,8 @@ def latent_beside(path: Path, family: str, codec: str) -> Path | None:
             continue
         fits = (facts.family, facts.codec, facts.checkpoint) == (family, codec, None)
         named = next((companion for companion in facts.audio if companion.name == path.name), None)
-        if fits and named is not None and named.offset == 0 and digest(path) == named.sha256:
-            return candidate
+        if fits and named is not None and digest(path) == named.sha256:
+            return Stored(candidate, named.offset, named.frames)
     return None
 
 

@@ -56,7 +56,7 @@ def open_source(job: Job, model: Model, tick: Tick) -> OpenSource:
         studio, settings = job.workshop.studio, job.workshop.settings
         chain.source = studio.open(chain.render.source, settings, model, job.context.staging, tick)
         if chain.source.latent is not None:
-            chain.note("the source is one of our own results: its stored latent was used")
+            chain.note("the source is one of our own results: where it was made, its stored latent was used")
     return chain.source
 
 

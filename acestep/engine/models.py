@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,14 +9,15 @@ from typing import Any
 
 from acestep.api.errors import AceError
 from acestep.api.variants import ModelInfo
-from acestep.checkpoints.devices import Choice
+from acestep.checkpoints.adapters import AdapterWish, adapter_folders, parse_adapters
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, read_info
 from acestep.checkpoints.load import Model, open_checkpoint
-from acestep.checkpoints.lora import checked_scale, load_adapter, use
+from acestep.checkpoints.lora import load_adapter, use
 from acestep.checkpoints.quantise import is_quantised, quantise_int8
-from acestep.engine.adapters import AdapterWish, adapter_folders, parse_adapters
 from acestep.engine.device import free_cache
+from acestep.engine.policy import Policy
 from acestep.engine.residence import Residence
+from acestep.networks.compiled import CompiledBlock, compile_blocks
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +31,13 @@ OWN_PARTS = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detok
 class ModelPool:
     """Opened models by path."""
 
-    def __init__(self, settings: Mapping[str, Any], choice: Choice) -> None:
-        self.device = choice.device
-        self.dtype = choice.dtype
-        self.tier = choice.tier
-        self.residence = Residence(choice.device, choice.tier.offload, free_cache)
-        self.int8 = _wants_int8(str(settings.get("int8") or "auto"), choice)
+    def __init__(self, settings: Mapping[str, Any], policy: Policy) -> None:
+        self.device = policy.choice.device
+        self.dtype = policy.choice.dtype
+        self.tier = policy.choice.tier
+        self.residence = Residence(self.device, policy.offload, free_cache, policy.codec_on_cpu)
+        self.int8 = policy.int8
+        self._compiled = policy.compiled
         self._home = Path(settings["home"])
         self._default = str(settings.get("model") or "")
         self._folders = [Path(folder) for folder in settings.get("checkpoints") or ()]
@@ -77,6 +78,8 @@ class ModelPool:
             _merge(model, adapters)
         if self.int8:
             quantise_int8(model)
+        if self._compiled:
+            compile_blocks(model.transformer)
         return model
 
     def put_away(self, name: str, policy: str) -> None:
@@ -104,17 +107,15 @@ class ModelPool:
         """Names of the opened models."""
         return sorted(model.info.name for model in self._open.values())
 
+    def compiler_failure(self) -> str:
+        """Why an opened model that should be compiled is not; empty when all is well."""
+        runners = [model.transformer.quicker_block for model in self._open.values()]
+        return next((run.failure for run in runners if isinstance(run, CompiledBlock) and run.failure), "")
+
     def memory(self) -> int:
         """Bytes of all weights in memory, each shared part once."""
         networks = {id(net): net for model in self._open.values() for net in model.networks().values()}
         return sum(p.numel() * p.element_size() for net in networks.values() for p in net.parameters())
-
-
-def _wants_int8(wish: str, choice: Choice) -> bool:
-    """Whether weights are quantised: as told, else where the tier needs it and the package is there."""
-    if wish in ("on", "off"):
-        return wish == "on"
-    return choice.memory_gb is not None and choice.tier.int8 and importlib.util.find_spec("torchao") is not None
 
 
 def _has(model: Model, adapters: Sequence[AdapterWish]) -> bool:
@@ -128,7 +129,7 @@ def _merge(model: Model, adapters: Sequence[AdapterWish]) -> None:
     use(model, [])
     try:
         for wish in adapters:
-            load_adapter(model, wish.path, name=wish.name, scale=checked_scale(wish.scale))
+            load_adapter(model, wish.path, name=wish.name, scale=wish.scale)
     except AceError:
         use(model, [])
         raise

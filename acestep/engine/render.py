@@ -48,6 +48,8 @@ def _run_stage(job: Job, index: int) -> None:
     with job.clock.measure("encode"):
         given = gather(job, index, model, job.meter.phase("encode"))
     chain.latents.append(make_takes(job, index, model, given))
+    if failure := job.workshop.pool.compiler_failure():
+        chain.note(f"the model could not be compiled and ran as it is: {failure}")
     if index == len(chain.stages) - 1:
         finish(job, index, model)
     elif stage.params.preview:

@@ -25,8 +25,11 @@ VISITORS = ("text_encoder", "codec")
 class Residence:
     """Moves networks to the device for their work and away again. Work may be nested; the outer one's networks come back."""
 
-    def __init__(self, device: torch.device, offload: Offload, free: Callable[[torch.device], None]) -> None:
+    def __init__(
+        self, device: torch.device, offload: Offload, free: Callable[[torch.device], None], codec_on_cpu: bool = False
+    ) -> None:
         self._device = device
+        self._codec_on_cpu = codec_on_cpu
         self._offload = Offload.NONE if device.type == "cpu" else offload
         self._free = free
         self._work: list[str] = []
@@ -50,7 +53,7 @@ class Residence:
         if self._offload is Offload.ALL:
             self._send_away(model, tuple(name for name in networks if name not in needed))
         for name in needed:
-            networks[name].to(self._device)
+            networks[name].to("cpu" if name == "codec" and self._codec_on_cpu else self._device)
 
     def _send_away(self, model: Model, names: tuple[str, ...]) -> None:
         networks = model.networks()

@@ -27,7 +27,7 @@ from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec, Tick
 from acestep.conditioning.context import silence
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window, frame_samples
-from acestep.engine.latents import latent_beside, load_latent
+from acestep.engine.latents import Stored, latent_beside, load_latent
 from acestep.engine.residence import Residence
 
 CACHE_BYTES = 512 * 1024 * 1024
@@ -40,7 +40,7 @@ class OpenSource:
 
     path: Path
     layout: Layout
-    latent: Path | None = None
+    latent: Stored | None = None
 
 
 def locate_source(source: Source, settings: Mapping[str, Any]) -> tuple[Path, Path | None]:
@@ -84,24 +84,31 @@ class SourceStudio:
             sound = to_channels(resample(sound, limits.CODEC_RATE, facts.rate, facts.samples), facts.channels)
             shape = Shape(facts.rate, facts.channels, facts.samples)
             write_audio(companion, [sound], shape, Form("WAV", "FLOAT"), Tags())
-        return OpenSource(companion, sniff(companion), latent)
+        return OpenSource(companion, sniff(companion), Stored(latent))
 
     def encode(self, source: OpenSource, window: Window, model: Model, tick: Tick) -> Tensor:
-        """Latents [1, window.frames, 64] of a window: from the store where the source came from it, else encoded."""
-        latents = self._stored(source, window, model)
-        if latents is None:
+        """Latents [1, window.frames, 64] of a window: from the store as far as the source came from it, the rest encoded."""
+        first, stored = self._stored(source, window, model)
+        if stored.shape[1] < window.audio_frames:
             audio = read_window(source.path, source.layout, window.audio_start, window.audio_length)
-            latents = self.encode_audio(audio, source.layout.rate, window.codec_samples, model, tick)
-        return place(latents, window.lead, window.frames, model.silence)
+            encoded = self.encode_audio(audio, source.layout.rate, window.codec_samples, model, tick).clone()
+            encoded[:, first : first + stored.shape[1]] = stored
+            first, stored = 0, encoded
+        return place(stored, window.lead + first, window.frames, model.silence)
 
-    def _stored(self, source: OpenSource, window: Window, model: Model) -> Tensor | None:
+    def _stored(self, source: OpenSource, window: Window, model: Model) -> tuple[int, Tensor]:
+        """What the store holds of the window's audio: the first frame, and latents from there on, perhaps none."""
+        nothing = 0, torch.zeros(1, 0, limits.LATENT_CHANNELS)
         if source.latent is None:
-            return None
-        stored, facts, _ = load_latent(source.latent, model.info.latent_family)
-        first = window.audio_start * FRAMES_PER_SECOND // facts.rate
-        if frame_samples(first, facts.rate) != window.audio_start:
-            return None
-        return stored[:, first : first + window.frames - window.lead]  # also what was made beyond the kept sound
+            return nothing
+        stored, facts, _ = load_latent(source.latent.path, model.info.latent_family)
+        begin = window.audio_start + source.latent.offset  # the window's audio, in samples of the latent
+        shift = begin * FRAMES_PER_SECOND // facts.rate
+        if frame_samples(shift, facts.rate) != begin:
+            return nothing  # between two frames of the latent
+        low, high = source.latent.frames or (0, stored.shape[1])  # also what was made beyond the kept sound
+        low, high = max(low, shift), min(high, shift + window.frames - window.lead)
+        return (low - shift, stored[:, low:high]) if low < high else nothing
 
     def encode_audio(self, audio: np.ndarray, rate: int, length: int, model: Model, tick: Tick) -> Tensor:
         """Sound float32 [C, n] at ``rate`` as latents, resampled to ``length`` samples first. Silence is the model's own."""

@@ -10,7 +10,7 @@ from acestep.api.result import ResultFile
 from acestep.audio.latent_header import Companion, LatentFacts
 from acestep.checkpoints.load import Model
 from acestep.engine.chain import Chain, Job
-from acestep.engine.geometry import Window, frame_samples
+from acestep.engine.geometry import Window, frame_samples, region_frames
 from acestep.engine.latents import save_latent
 
 
@@ -74,18 +74,26 @@ def _facts(
         caption=chain.render.conditioning.caption,
         seed=chain.seed(index, variant),
         trained=model.info.trained,
-        audio=_companions(chain, made, window),
+        audio=_companions(chain, place, made, window),
         recipe=chain.recipe,
         checkpoint=checkpoint,
     )
 
 
-def _companions(chain: Chain, made: list[ResultFile], window: Window) -> tuple[Companion, ...]:
-    """The sound files that hold what the latent says, at the same rate and tempo."""
+REUSABLE = ("part", "stem", "patch", "span", "whole")
+"""Roles of files that hold what the latent says."""
+
+
+def _companions(chain: Chain, place: tuple[int, int], made: list[ResultFile], window: Window) -> tuple[Companion, ...]:
+    """The sound files that hold what the latent says, at the same rate and tempo.
+
+    Of an edit that is the region's whole frames: what stands around it is the source's own sound.
+    """
     if chain.conform.speed != 1.0:
         return ()
+    frames = region_frames(window) if chain.anchored(place[0]) else None
     return tuple(
-        Companion(name=file.name, sha256=file.sha256, offset=window.region_start)
+        Companion(name=file.name, sha256=file.sha256, offset=file.start - window.start, frames=frames)
         for file in made
-        if file.role in ("part", "stem") and file.rate == window.rate
+        if file.role in REUSABLE and file.rate == window.rate
     )

@@ -85,7 +85,9 @@ def banded_attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> 
     queries = functional.pad(query, (0, 0, 0, tail)).unflatten(2, (count, block))
     keys, values = (_windows(x, window, tail, block) for x in (key, value))
     mask = block_mask(length, window, query.device)
-    out = [attend(queries[:, :, i], keys[:, :, i], values[:, :, i], mask[i]) for i in range(count)] if batch > 1 else None
+    out = (
+        [attend(queries[:, :, i], keys[:, :, i], values[:, :, i], mask[i]) for i in range(count)] if batch > 1 else None
+    )
     if out is None:  # one item: the blocks themselves are the batch
         blocks = attend(*(x[0].transpose(0, 1) for x in (queries, keys, values)), mask[:, None])
         return blocks.transpose(0, 1).flatten(1, 2)[None, :, :length]

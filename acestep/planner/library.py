@@ -131,7 +131,7 @@ def choose_planner(wanted: str, found: Iterable[PlannerInfo], memory: int, numbe
     if not published and not others:
         raise ModelMissing(
             "no language model is on this machine, so nothing can be planned; generating without 'thinking' works. "
-            f"Download one of {', '.join(REPOSITORIES.values())} into the checkpoints folder",
+            f"`acestep-bridge models download lm-{PLANNER_SIZES[0]}` fetches the smallest",
             field="model",
             limits={"choices": [*PLANNER_SIZES, TINY]},
         )

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+ATTENTION = ("auto", "flash", "efficient", "cudnn", "math")
+
 
 def parse_arguments(arguments: list[str]) -> dict[str, Any]:
     """The settings map of the worker and its backend, every key always present."""
@@ -22,6 +24,9 @@ def parse_arguments(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16")
     parser.add_argument("--int8", choices=("auto", "on", "off"), default="auto", help="8-bit weights")
+    parser.add_argument("--offload", choices=("auto", "none", "parts", "all"), default="auto", help="what waits in RAM")
+    parser.add_argument("--attention", choices=ATTENTION, default="auto", help="torch's attention kernel to prefer")
+    parser.add_argument("--compile", choices=("off", "on"), default="off", help="torch.compile for the DiT")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves one core to the host")
     parser.add_argument("--model", default="", help="default model; empty: the embedded one")
     parser.add_argument("--log-level", default="info", help="debug, info, warning, error")

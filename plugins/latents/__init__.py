@@ -1,4 +1,4 @@
-"""Operations on stored latents: list, inspect, decode, delete."""
+"""Operations on stored latents: list, inspect, pin, decode, delete."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 
 from acestep.api import Operation, Request, hookimpl, limits, param
-
-STORE = "acestep.audio.latent_store"
 
 
 class ListLatents(Request):
@@ -18,19 +16,22 @@ class ListLatents(Request):
 
 
 class NameLatent(Request):
-    """Request of ``latent`` and ``latent-delete``."""
+    """Request of ``latent`` and ``latent-delete``; the others say more."""
 
     latent: Annotated[
         str, param("Id of a stored latent.", max_length=128, group="store", example="take-7/take.safetensors")
     ]
 
 
-class DecodeLatent(Request):
+class PinLatent(NameLatent):
+    """Request of ``latent-pin``."""
+
+    pinned: Annotated[bool, param("Whether it stays when old latents make room.", group="store")] = True
+
+
+class DecodeLatent(NameLatent):
     """Request of ``decode``."""
 
-    latent: Annotated[
-        str, param("Id of a stored latent.", max_length=128, group="store", example="take-7/take.safetensors")
-    ]
     model: Annotated[str, param("Checkpoint whose codec is used; empty: the default one.", choices="models")] = ""
     rate: (
         Annotated[
@@ -48,34 +49,19 @@ class DecodeLatent(Request):
     format: Annotated[Literal["wav24", "wav32f", "flac24", "flac16"], param("File format.", group="output")] = "wav24"
 
 
+def _of_the_store(name: str, summary: str, schema: type[Request], code: str) -> Operation:
+    """An operation that the daemon does itself."""
+    target = f"acestep.audio.latent_store:{code}"
+    return Operation(
+        name=name, summary=summary, schema=schema, result=dict, runs="daemon", target=target, group="store"
+    )
+
+
 OPERATIONS = (
-    Operation(
-        name="latents",
-        summary="List the stored latents.",
-        schema=ListLatents,
-        result=dict,
-        runs="daemon",
-        target=f"{STORE}:run_list",
-        group="store",
-    ),
-    Operation(
-        name="latent",
-        summary="Describe a stored latent.",
-        schema=NameLatent,
-        result=dict,
-        runs="daemon",
-        target=f"{STORE}:run_inspect",
-        group="store",
-    ),
-    Operation(
-        name="latent-delete",
-        summary="Remove a stored latent; the sound of its job stays.",
-        schema=NameLatent,
-        result=dict,
-        runs="daemon",
-        target=f"{STORE}:run_delete",
-        group="store",
-    ),
+    _of_the_store("latents", "List the stored latents.", ListLatents, "run_list"),
+    _of_the_store("latent", "Describe a stored latent.", NameLatent, "run_inspect"),
+    _of_the_store("latent-pin", "Keep a stored latent when old ones make room, or no longer.", PinLatent, "run_pin"),
+    _of_the_store("latent-delete", "Remove a stored latent; the sound of its job stays.", NameLatent, "run_delete"),
     Operation(
         name="decode",
         summary="Turn a stored latent into sound.",

@@ -21,7 +21,7 @@ def register_operations(register: Callable[[Operation], None]) -> None:
             schema=ListLoras,
             result=dict,
             runs="daemon",
-            target="acestep.engine.adapters:run_list",
+            target="acestep.checkpoints.adapters:run_list",
             group="store",
         )
     )

@@ -40,7 +40,9 @@ def heun(velocity: Velocity, x: Tensor, times: Sequence[float], noise: Noise, st
         x = yield Step(i, following, x + (following - t) * v, x - t * v, {"index": i})
 
 
-def dpmpp_2m(velocity: Velocity, x: Tensor, times: Sequence[float], noise: Noise, state: State | None = None) -> Samples:
+def dpmpp_2m(
+    velocity: Velocity, x: Tensor, times: Sequence[float], noise: Noise, state: State | None = None
+) -> Samples:
     """DPM-Solver++(2M), Lu et al. 2022 (arXiv 2211.01095), with alpha = 1 - t and sigma = t.
 
     The clean estimate is extrapolated linearly in half log-SNR from this step's and the last one's; the first step and the one to

@@ -18,7 +18,9 @@ def sde(velocity: Velocity, x: Tensor, times: Sequence[float], noise: Noise, sta
         x = yield Step(i, following, renoised, x0, {"index": i})
 
 
-def dpmpp_2m_sde(velocity: Velocity, x: Tensor, times: Sequence[float], noise: Noise, state: State | None = None) -> Samples:
+def dpmpp_2m_sde(
+    velocity: Velocity, x: Tensor, times: Sequence[float], noise: Noise, state: State | None = None
+) -> Samples:
     """DPM-Solver++(2M) SDE, midpoint form with eta = 1 (arXiv 2211.01095, k-diffusion), with alpha = 1 - t and sigma = t.
 
     ``q = e^-h`` is the ratio of noise-to-signal after and before the step; from pure noise it is 0 and the step is that of `sde`.

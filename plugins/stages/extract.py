@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageParams, StageType, param, require_region, require_task
-from acestep.api.errors import BadRequest
-from acestep.api.music import TRACKS
+from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageType
 from plugins.stages import instructions
 from plugins.stages.retake import retake
+from plugins.stages.tracks import TrackParams, require_track
 
 
 class Extract(StageType):
@@ -17,17 +14,12 @@ class Extract(StageType):
     name = "extract"
     summary = "Take one track out of a mix."
 
-    class Params(StageParams):
+    class Params(TrackParams):
         """Parameters of extract."""
-
-        track: Annotated[str, param("Track to take out.", choices="tracks", example="drums")] = ""
 
     def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """Raises `BadRequest` without a track and `ModelUnsuited` on turbo models."""
-        require_task("extract", model, operation=self.name)
-        require_region(source, operation=self.name)
-        if not params.track:
-            raise BadRequest("extract needs the name of a track", field="track", limits={"choices": list(TRACKS)})
+        require_track(params, source, model, operation=self.name)
         return Plan(
             task="extract",
             instruction=instructions.extract(params.track),

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from acestep.api import (
-    Fill,
-    Mask,
-    ModelInfo,
-    Plan,
-    SourceFacts,
-    StageParams,
-    StageType,
-    param,
-    require_region,
-    require_task,
-)
-from acestep.api.errors import BadRequest
-from acestep.api.music import TRACKS
+from acestep.api import Fill, Mask, ModelInfo, Plan, SourceFacts, StageType
 from plugins.stages import instructions
 from plugins.stages.retake import retake
+from plugins.stages.tracks import TrackParams, require_track
 
 
 class Lego(StageType):
@@ -28,17 +14,12 @@ class Lego(StageType):
     name = "lego"
     summary = "Add one instrument to what is heard."
 
-    class Params(StageParams):
+    class Params(TrackParams):
         """Parameters of lego."""
-
-        track: Annotated[str, param("Instrument to add.", choices="tracks", example="bass")] = ""
 
     def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """Raises `BadRequest` without a track and `ModelUnsuited` on turbo models."""
-        require_task("lego", model, operation=self.name)
-        require_region(source, operation=self.name)
-        if not params.track:
-            raise BadRequest("lego needs the name of an instrument", field="track", limits={"choices": list(TRACKS)})
+        require_track(params, source, model, operation=self.name)
         return Plan(
             task="lego",
             instruction=instructions.lego(params.track),

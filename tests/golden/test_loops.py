@@ -90,7 +90,9 @@ def guidance_of(variant: str, args: dict[str, Any]) -> GuidanceSettings:
     if variant == "turbo":
         return GuidanceSettings()
     low, high = args.get("cfg_interval", (0.0, 1.0))
-    return guidance_settings(METHODS["adg" if args.get("use_adg") else "apg"], args.get("guidance", 7.0), low=low, high=high)
+    return guidance_settings(
+        METHODS["adg" if args.get("use_adg") else "apg"], args.get("guidance", 7.0), low=low, high=high
+    )
 
 
 def edit_of(args: dict[str, Any], inputs: dict[str, torch.Tensor]) -> Edit | None:
@@ -135,7 +137,9 @@ def request_of(golden: Any, name: str) -> tuple[Denoising, Model]:
         velocity_limit=args.get("velocity_norm_threshold", 0.0),
         velocity_average=args.get("velocity_ema_factor", 0.0),
         corrections=corrections_of(args),
-        quirks=Quirks(no_last_injection=variant == "turbo", switch_steps=args.get("steps") if counts_requested else None),
+        quirks=Quirks(
+            no_last_injection=variant == "turbo", switch_steps=args.get("steps") if counts_requested else None
+        ),
     ), model
 
 

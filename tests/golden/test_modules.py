@@ -47,7 +47,9 @@ def test_condition(golden, tolerance, name):
     encoder = model.condition_encoder
     timbre = inputs["timbre"][:, : case.get("timbre_frames")]
     order = inputs.get("timbre_order", torch.zeros(timbre.shape[0], dtype=torch.long))
-    masks = [inputs.get(f"{key}_mask", torch.ones(inputs[key].shape[:2], dtype=torch.long)) for key in ("text", "lyric")]
+    masks = [
+        inputs.get(f"{key}_mask", torch.ones(inputs[key].shape[:2], dtype=torch.long)) for key in ("text", "lyric")
+    ]
     with torch.inference_mode():
         hidden, mask = encoder(inputs["text"], masks[0], inputs["lyric"], masks[1], timbre, order)
         found = {"hidden": hidden, "mask": mask, "lyric": encoder.lyric_encoder(inputs["lyric"], masks[1])}
@@ -107,7 +109,9 @@ def test_noise(golden, name):
     expected = golden.outputs(name)["noise"]
     items, frames, _ = expected.shape
     seed = case["seed"]
-    found = SeededNoise(seed, frames).initial() if isinstance(seed, list) else draw(seed, items * frames).view_as(expected)
+    found = (
+        SeededNoise(seed, frames).initial() if isinstance(seed, list) else draw(seed, items * frames).view_as(expected)
+    )
     assert torch.equal(found, expected)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from acestep.checkpoints import download
+from acestep.checkpoints.catalogue import MAIN_BUNDLE
 from acestep.checkpoints.layout import SILENCE, TEXT_ENCODER
 from acestep.checkpoints.mapping import to_diffusers
 from acestep.checkpoints.tiny import XL_SIZES, build_tiny
@@ -50,7 +54,10 @@ def convert(dit: Path, root: Path) -> Path:
     shutil.copytree(dit.parent / TEXT_ENCODER, root / "text_encoder")
     shutil.copytree(dit.parent / TEXT_ENCODER, root / "tokenizer")
     config = json.loads((dit / "config.json").read_text())
-    sizes = {**config, **{key.removeprefix("encoder_"): value for key, value in config.items() if key.startswith("encoder_")}}
+    sizes = {
+        **config,
+        **{key.removeprefix("encoder_"): value for key, value in config.items() if key.startswith("encoder_")},
+    }
     split: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in load_file(dit / "model.safetensors").items():
         component, key = to_diffusers(name)
@@ -73,7 +80,48 @@ def convert(dit: Path, root: Path) -> Path:
 def converted(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
     """A checkpoint in both layouts: (DiT folder, diffusers root), at both kinds of sizes."""
     config = XL_SIZES if request.param == "xl" else None
-    dit = build_tiny(tmp_path / "published", config=config, name="acestep-v15-xl-tiny" if config else "acestep-v15-tiny")
+    dit = build_tiny(
+        tmp_path / "published", config=config, name="acestep-v15-xl-tiny" if config else "acestep-v15-tiny"
+    )
     root = tmp_path / "converted"
     root.mkdir()
     return dit, convert(dit, root)
+
+
+_spec = importlib.util.spec_from_file_location("stand_in_hub", Path(__file__).with_name("hub.py"))
+hub_module = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = hub_module
+_spec.loader.exec_module(hub_module)
+
+
+def write_language_model(folder: Path) -> None:
+    """What makes a folder a planner: its config, a tokenizer and one whole weight file."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen3", "vocab_size": 217_204}))
+    (folder / "tokenizer.json").write_text("{}")
+    save_file({"model.embed_tokens.weight": torch.zeros(8, 8)}, folder / "model.safetensors")
+
+
+@pytest.fixture(scope="session")
+def repositories(tmp_path_factory) -> dict[str, Path]:
+    """Tiny checkpoints in the shape of the published repositories, with files nobody needs."""
+    root = tmp_path_factory.mktemp("hub")
+    main = root / "main"
+    build_tiny(main, config={"model_version": "turbo", "is_turbo": True}, name="acestep-v15-turbo")
+    build_tiny(root / "single", config={"model_version": "base"}, name="acestep-v15-base", salt="base/")
+    write_language_model(main / "acestep-5Hz-lm-1.7B")
+    (main / "acestep-v15-turbo" / "modeling_acestep_v15_turbo.py").write_text("raise SystemExit")
+    (main / "acestep-v15-turbo" / "pytorch_model.bin").write_bytes(b"pickle")
+    return {MAIN_BUNDLE: main, "ACE-Step/acestep-v15-base": root / "single" / "acestep-v15-base"}
+
+
+@pytest.fixture
+def hub(repositories, monkeypatch, tmp_path):
+    """The hub, and an environment that leads to it."""
+    server = hub_module.Hub(dict(repositories))
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.delenv("ACESTEP_DOWNLOAD_SOURCE", raising=False)
+    monkeypatch.setattr(download, "PAUSE", 0.0)
+    yield server
+    server.close()

@@ -17,12 +17,13 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 @dataclass
 class Hub:
     """Serves ``repositories`` (name -> folder). ``breaks`` maps a file's path to how many answers break off half-way,
-    ``spoilt`` names files whose bytes arrive changed.
+    ``spoilt`` names files whose bytes arrive changed, ``held`` those whose second half waits for its event (10 s at most).
     ``sent`` counts body bytes and ``asked`` lists file requests with their ranges."""
 
     repositories: dict[str, Path]
     breaks: dict[str, int] = field(default_factory=dict)
     spoilt: set[str] = field(default_factory=set)
+    held: dict[str, threading.Event] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     sent: int = 0
 
@@ -75,7 +76,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _sibling(folder: Path, file: Path) -> dict[str, Any]:
         found: dict[str, Any] = {"rfilename": file.relative_to(folder).as_posix(), "size": file.stat().st_size}
         if file.suffix == ".safetensors":
-            found["lfs"] = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "size": found["size"], "pointerSize": 134}
+            found["lfs"] = {
+                "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+                "size": found["size"],
+                "pointerSize": 134,
+            }
         return found
 
     def _file(self, path: str, body: bool) -> None:
@@ -102,11 +107,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(status, data, headers, cut=len(data) // 2)
             self.close_connection = True
             return
+        if body and name in self.owner.held:
+            self._answer(status, data, headers, cut=len(data) // 2)
+            self.owner.held[name].wait(10.0)
+            self.owner.sent += len(data) - len(data) // 2
+            self.wfile.write(data[len(data) // 2 :])
+            return
         self._answer(status, data, headers, cut=None if body else 0)
 
     def _answer(self, status: int, data: bytes, headers: dict[str, str], cut: int | None = None) -> None:
         self.send_response(status)
-        for key, value in {"Content-Length": str(len(data)), "Content-Type": "application/octet-stream", **headers}.items():
+        for key, value in {
+            "Content-Length": str(len(data)),
+            "Content-Type": "application/octet-stream",
+            **headers,
+        }.items():
             self.send_header(key, value)
         self.end_headers()
         if self.command != "HEAD":

@@ -57,7 +57,12 @@ def test_cpu_runs_in_float32(monkeypatch):
     """A CPU is always there, plans without a limit and computes in float32 unless told otherwise."""
     monkeypatch.delenv("ACESTEP_DTYPE", raising=False)
     chosen = choose("cpu")
-    assert (chosen.device.type, chosen.dtype, chosen.memory_gb, chosen.tier.name) == ("cpu", torch.float32, None, "unlimited")
+    assert (chosen.device.type, chosen.dtype, chosen.memory_gb, chosen.tier.name) == (
+        "cpu",
+        torch.float32,
+        None,
+        "unlimited",
+    )
     assert choose("cpu", "bf16").dtype == torch.bfloat16
 
 

@@ -83,7 +83,9 @@ def test_peft_agrees(model, tmp_path):
     load_adapter(model, folder)
     with torch.inference_mode():
         expected = wrapped.base_model.model.layers[1].cross_attn.o_proj(x)
-        torch.testing.assert_close(model.transformer.get_submodule(f"{PATH}.to_out.0")(x), expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            model.transformer.get_submodule(f"{PATH}.to_out.0")(x), expected, atol=1e-4, rtol=1e-4
+        )
 
 
 def test_unloading_restores_bit_for_bit(model, tmp_path):
@@ -156,7 +158,10 @@ def test_other_size_is_refused(tmp_path, model):
         (lambda folder: (folder / "adapter_model.safetensors").write_bytes(b"\0" * 40), BadCheckpoint),
         (lambda folder: (folder / "adapter_config.json").write_text("{"), BadCheckpoint),
         (lambda folder: (folder / "adapter_config.json").write_text('{"use_dora": true}'), BadCheckpoint),
-        (lambda folder: save_file({"x.lora_A.weight": torch.ones(2, 2)}, folder / "adapter_model.safetensors"), BadCheckpoint),
+        (
+            lambda folder: save_file({"x.lora_A.weight": torch.ones(2, 2)}, folder / "adapter_model.safetensors"),
+            BadCheckpoint,
+        ),
         (lambda folder: save_file({"x.weight": torch.ones(2, 2)}, folder / "adapter_model.safetensors"), BadCheckpoint),
     ],
 )

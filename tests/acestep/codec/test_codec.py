@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from diffusers import AutoencoderOobleck
 from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep.api.errors import Cancelled, OutOfMemory
 from acestep.checkpoints.tiny import CODEC_CONFIGS
-from acestep.codec.codec import Codec
+from acestep.codec import codec
+from acestep.codec.codec import DECODE, ENCODE, Codec
 from acestep.codec.tiles import Tiling, tile_count, tiles
 from acestep.networks.nano_codec import NanoCodec
 
@@ -104,7 +106,78 @@ def test_lack_of_memory_makes_tiles_smaller():
     assert any("memory" in note for note in codec.notes)
 
 
+def test_the_originals_variable_sets_the_tiles(monkeypatch):
+    """As many ticks as the named size makes tiles; what is no size is not heeded."""
+    latents, counts = torch.zeros(1, 300, 64), []
+    for text in ("64", "", "many", "3"):
+        monkeypatch.setenv("ACESTEP_VAE_DECODE_CHUNK_SIZE", text)
+        Codec(Hungry(999)).decode(latents, 0, 300, lambda done, total: counts.append(total))
+    assert set(counts[:6]) == {6} and set(counts[6:]) == {2}
+
+
+def test_the_codec_moves_to_the_cpu_when_no_tile_fits_its_device(monkeypatch):
+    """The sound is that of a codec which was there from the beginning. (The meta device stands in for a GPU without memory.)"""
+    latents = torch.randn(1, 300, 64)
+    wanted = Codec(Hungry(999)).decode(latents, 0, 300, quiet)
+    network = Hungry(0).to("meta")
+
+    def move(place, dtype):
+        network.weight, network.room = torch.nn.Parameter(torch.ones(1, device=place, dtype=dtype)), 999
+
+    monkeypatch.setattr(network, "to", move)
+    codec = Codec(network)
+    assert torch.equal(codec.decode(latents, 0, 300, quiet), wanted)
+    assert codec.notes[-1] == "memory was short: the codec ran on the CPU"
+
+
 def test_no_memory_at_all_is_one_error():
     """When even the smallest tile does not fit, the job ends with its code."""
     with pytest.raises(OutOfMemory):
         Codec(Hungry(0)).decode(torch.zeros(1, 100, 64), 0, 100, quiet)
+
+
+@pytest.fixture(scope="module")
+def oobleck() -> AutoencoderOobleck:
+    """The published class, as narrow as it can be, with weights that carry every input to every output."""
+    torch.manual_seed(0)
+    return AutoencoderOobleck(**CODEC_CONFIGS["AutoencoderOobleck"]).eval()
+
+
+def touched(change: torch.Tensor, per: int) -> tuple[int, int]:
+    """First and last frame in which something differs."""
+    frames = change.abs().amax(0).unflatten(0, (-1, per)).amax(1).nonzero().flatten()
+    return int(frames[0]), int(frames[-1])
+
+
+@torch.inference_mode()
+def test_the_margins_of_the_published_codec_are_its_reach(oobleck):
+    """A change of one frame of sound reaches so many latent frames, one of a latent frame so many frames of sound, and tiles see
+    that far: no less, or there are seams; not twice as much, or time is wasted."""
+    sound = torch.randn(1, 2, 21 * 1920)
+    other = sound.clone()
+    other[..., 10 * 1920 : 11 * 1920] = 0
+    latents = oobleck.encode(sound).latent_dist.mode()
+    first, last = touched((latents - oobleck.encode(other).latent_dist.mode())[0], 1)
+    assert max(10 - first, last - 10) < ENCODE.margin <= 2 * max(10 - first, last - 10)
+    latents = torch.randn(1, 64, 25)
+    other = latents.clone()
+    other[..., 12] = 0
+    first, last = touched((oobleck.decode(latents).sample - oobleck.decode(other).sample)[0], 1920)
+    assert max(12 - first, last - 12) < DECODE.margin <= 2 * max(12 - first, last - 12)
+
+
+def test_tiles_of_the_published_codec_have_no_seams(oobleck, monkeypatch):
+    """Encoded and decoded in tiles is encoded and decoded whole, to rounding; with less margin it is not."""
+    monkeypatch.setattr(codec, "ENCODE", Tiling(2 * ENCODE.margin + 5, ENCODE.margin))
+    audio = torch.rand(2, 15 * 1920) - 0.5
+    tiled = Codec(oobleck).encode(audio, quiet)
+    with torch.inference_mode():
+        whole = oobleck.encode(audio[None]).latent_dist.mode().transpose(1, 2)
+    assert torch.allclose(tiled, whole, atol=1e-4 * whole.abs().max())
+    latents = torch.randn(1, 40, 64)
+    whole = Codec(oobleck).decode(latents, 0, 40, quiet)
+    near = 1e-5 * whole.abs().max()
+    monkeypatch.setattr(codec, "DECODE", Tiling(2 * DECODE.margin + 10, DECODE.margin))
+    assert torch.allclose(Codec(oobleck).decode(latents, 0, 40, quiet), whole, atol=near)
+    monkeypatch.setattr(codec, "DECODE", Tiling(14, 2))
+    assert not torch.allclose(Codec(oobleck).decode(latents, 0, 40, quiet), whole, atol=near)

@@ -136,7 +136,9 @@ def test_midi_clip_is_read_and_repeats(tmp_path):
     assert [round(place / (2 * RATE)) for place in found] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("content", [b"", b"RIFFxxxx", b"MThd\x00\x00\x00\x06\x00\x01\x00\x01\x00\x60MTrk\x00\x00\x10\x00"])
+@pytest.mark.parametrize(
+    "content", [b"", b"RIFFxxxx", b"MThd\x00\x00\x00\x06\x00\x01\x00\x01\x00\x60MTrk\x00\x00\x10\x00"]
+)
 def test_a_broken_midi_file_is_one_clear_error(tmp_path, content):
     """Empty, another format, cut short; and a file that is not there."""
     (tmp_path / "x.mid").write_bytes(content)

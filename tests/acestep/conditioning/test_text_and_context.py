@@ -85,7 +85,9 @@ def test_repaint_context(model):
     """The source outside the region, silence of the same frames inside, and the mask over the region only."""
     given = material()
     context = build_context(model, plan(fill=Fill.SOURCE, mask=Mask.REGION, silence_region=True), given)
-    assert torch.equal(context[:, :5, :64], given.source[:, :5]) and torch.equal(context[:, 12:, :64], given.source[:, 12:])
+    assert torch.equal(context[:, :5, :64], given.source[:, :5]) and torch.equal(
+        context[:, 12:, :64], given.source[:, 12:]
+    )
     assert torch.equal(context[:, 5:12, :64], model.silence[:, 5:12])
     assert context[0, :, 64].tolist() == [0.0] * 5 + [1.0] * 7 + [0.0] * 11
 

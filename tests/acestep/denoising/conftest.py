@@ -36,7 +36,9 @@ def draw(seed: int, *shape: int) -> torch.Tensor:
 def make_run() -> Callable[..., Denoising]:
     """A run of 6 steps over 40 frames; keywords change it. ``sampler`` and ``guidance`` may be names, ``seeds`` the items'."""
 
-    def make(sampler: str = "euler", guidance: str = "none", seeds: tuple[int, ...] = (3,), **changes: Any) -> Denoising:
+    def make(
+        sampler: str = "euler", guidance: str = "none", seeds: tuple[int, ...] = (3,), **changes: Any
+    ) -> Denoising:
         spec = SOLVERS[sampler]
         settings = {
             "main": Branch(draw(1, 1, 9, 64), draw(2, 1, FRAMES, 128)),

@@ -208,7 +208,9 @@ def test_retake_keeps_the_variance():
     assert SeededNoise([7], 400, retake=0.4, retake_seed=8).initial().std().item() == pytest.approx(1, abs=0.02)
 
 
-@pytest.mark.parametrize("timesteps", [[], [0.5, 0.5], [0.2, 0.6], [1.5, 0.3], [0.5, -0.1], [float("nan")], [1.0] * 300])
+@pytest.mark.parametrize(
+    "timesteps", [[], [0.5, 0.5], [0.2, 0.6], [1.5, 0.3], [0.5, -0.1], [float("nan")], [1.0] * 300]
+)
 def test_impossible_timesteps(timesteps):
     """Timesteps that do not fall inside (0, 1] are refused at the door."""
     with pytest.raises(BadRequest):

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 from acestep.api.errors import BadRequest, OutOfMemory, UnknownName
+from acestep.checkpoints.adapters import run_list
 from acestep.checkpoints.tiers import TIERS, Offload
 from acestep.engine import takes
-from acestep.engine.adapters import run_list
 from acestep.engine.residence import Residence
 
 WISH = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f"}
@@ -112,7 +112,8 @@ def test_eight_bit_weights(studio, adapter):
 def test_long_parts_are_shortened_on_small_devices(studio):
     """A tier's minutes bound a new part; the result is what fits and says what was done."""
     engine = studio.fresh_engine()
-    engine.choice = replace(engine.choice, memory_gb=3.0, tier=msgspec.structs.replace(TIERS[0], minutes=0.25))
+    small = replace(engine.policy.choice, memory_gb=3.0, tier=msgspec.structs.replace(TIERS[0], minutes=0.25))
+    engine.policy = replace(engine.policy, choice=small)
     result, folder = studio.run("generate", engine, duration=600.0, rate=8_000, channels=1, steps=1)
     assert any("shortened" in note for note in result.notes)
     assert soundfile.info(folder / result.files[0].name).frames == 15 * 8_000
@@ -186,3 +187,14 @@ def test_networks_are_where_the_policy_wants_them(monkeypatch, offload, during_c
         with residence.at_work(model, "codec"):
             assert "codec" in model.there()
         assert {"text_encoder", "condition_encoder"} <= model.there()
+
+
+def test_a_codec_told_to_stay_never_leaves_the_cpu(monkeypatch):
+    """Whatever the rest of the model does."""
+    monkeypatch.setattr(
+        Net, "to", lambda self, place: setattr(self, "weight", torch.nn.Parameter(torch.zeros(1, device=place)))
+    )
+    model = Parts()
+    residence = Residence(torch.device("meta"), Offload.NONE, lambda device: None, codec_on_cpu=True)
+    with residence.at_work(model, "codec"), residence.at_work(model, "denoise"):
+        assert model.there() == {"transformer", "condition_encoder"}

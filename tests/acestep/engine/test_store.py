@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 
 from acestep.api.errors import NotFound
-from acestep.audio.latent_store import delete_latent, find_latent, list_latents
+from acestep.audio.latent_store import Shelf, delete_latent, find_latent, list_latents, pin_latent, trim_latents
 
 
 def test_list_decode_delete(studio):
@@ -36,3 +40,59 @@ def test_damaged_latents_are_listed_as_such(studio):
     (folder / "x.safetensors").write_bytes(b"nothing")
     rows = list_latents(studio.library, "broken/x", 10)["latents"]
     assert len(rows) == 1 and "no stored latent" in rows[0]["error"]
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    """Latent files of 1000 bytes in a library, made so many days ago, each in a job of its own."""
+
+    def put(name: str, days: float) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        path = folder / "take.safetensors"
+        path.write_bytes(b"x" * 1000)
+        (folder / "take.wav").write_bytes(b"sound")
+        for one in (path, folder):
+            os.utime(one, (time.time() - days * 86_400,) * 2)
+        return path
+
+    put.library = tmp_path
+    return put
+
+
+def test_the_oldest_latents_make_room(shelf):
+    """Until the cap is met; the sound stays, and so does the date of the result, by which results are kept."""
+    paths = [shelf(f"j{days}", days) for days in range(1, 5)]
+    dates = [path.parent.stat().st_mtime for path in paths]
+    kept = trim_latents(shelf.library, 2500)
+    assert (kept.count, kept.bytes, kept.gone) == (2, 2000, ("j4/take.safetensors", "j3/take.safetensors"))
+    assert [path.is_file() for path in paths] == [True, True, False, False]
+    assert all((path.parent / "take.wav").is_file() for path in paths)
+    assert [path.parent.stat().st_mtime for path in paths] == dates
+
+
+def test_without_a_cap_all_latents_stay(shelf):
+    """They are only counted."""
+    shelf("old", 3650)
+    assert trim_latents(shelf.library, 0) == Shelf(count=1, bytes=1000)
+
+
+def test_pinned_and_needed_latents_stay(shelf):
+    """A pin holds until it is taken off; what a waiting job reads stays too, even beyond the cap."""
+    pinned, needed, plain = shelf("pinned", 9), shelf("needed", 8), shelf("plain", 7)
+    assert pin_latent(shelf.library, "pinned/take.safetensors", True)["pinned"]
+    assert trim_latents(shelf.library, 1, {"needed"}).gone == ("plain/take.safetensors",)
+    assert pinned.is_file() and needed.is_file() and not plain.exists()
+    pin_latent(shelf.library, "pinned/take.safetensors", False)
+    assert trim_latents(shelf.library, 1, {"needed"}).gone == ("pinned/take.safetensors",)
+
+
+def test_a_pin_is_shown_and_goes_with_its_latent(studio):
+    """Listed as such; deleting the latent leaves nothing of it behind."""
+    _, folder = studio.run("generate", length=20_000, rate=48_000, returns=["latent"], steps=1, caption="pinned one")
+    name = f"{folder.name}/generate-latent.safetensors"
+    pin_latent(studio.library, name, True)
+    (row,) = list_latents(studio.library, "pinned one", 10)["latents"]
+    assert row["pinned"]
+    delete_latent(studio.library, name)
+    assert [path.name for path in folder.iterdir()] == []

@@ -68,7 +68,11 @@ def test_null_condition_of_one_token_stands_for_any_length(dit, reference):
 def test_branches_in_one_call_equal_single_calls(dit):
     """Several conditions at once give each condition's own velocity."""
     given = inputs(33)
-    conditions = [dit.condition(given["states"]), dit.condition(torch.ones(1, 1, 48)), dit.condition(given["states"][:, :4])]
+    conditions = [
+        dit.condition(given["states"]),
+        dit.condition(torch.ones(1, 1, 48)),
+        dit.condition(given["states"][:, :4]),
+    ]
     together = dit.velocity(given["x"], 0.5, given["context"], conditions)
     for one, condition in zip(together, conditions, strict=True):
         alone = dit.velocity(given["x"], 0.5, given["context"], [condition])[0]

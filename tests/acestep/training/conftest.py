@@ -1,11 +1,17 @@
-"""A note bank made of sine waves, so that no test needs the sound font."""
+"""What training tests share: a note bank made of sine waves, so that no test needs the sound font, a small codec, one song."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from acestep.networks.nano_codec import NanoCodec
+from acestep.training.dit.records import Record, make_record
+from acestep.training.songs import song_seed
 from acestep.training.songs.bank import RATE
+
+SMALL_CODEC = {"encoder_width": 16, "encoder_blocks": 1, "decoder_width": 16, "decoder_blocks": 1, "subframe_width": 16}
 
 
 class SineBank:
@@ -20,3 +26,15 @@ class SineBank:
 @pytest.fixture(scope="session")
 def sine_bank() -> SineBank:
     return SineBank()
+
+
+@pytest.fixture(scope="session")
+def codec() -> NanoCodec:
+    torch.manual_seed(0)
+    return NanoCodec(**SMALL_CODEC).eval()
+
+
+@pytest.fixture(scope="session")
+def record(codec, sine_bank) -> Record:
+    """A training song with parts."""
+    return make_record(song_seed("train", 2), sine_bank, codec)

@@ -7,26 +7,11 @@ import random
 import pytest
 import torch
 
-from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import NanoModel
-from acestep.training.dit.records import FRAMES, Record, Shelf, make_record
+from acestep.training.dit.records import FRAMES, Shelf
 from acestep.training.dit.tasks import CROP, MAKERS, Desk
 from acestep.training.dit.train import Batcher, draw_times, example_losses
 from acestep.training.dit.words import END, train_tokenizer
-from acestep.training.songs import song_seed
-
-SMALL = {"encoder_width": 16, "encoder_blocks": 1, "decoder_width": 16, "decoder_blocks": 1, "subframe_width": 16}
-
-
-@pytest.fixture(scope="module")
-def codec() -> NanoCodec:
-    torch.manual_seed(0)
-    return NanoCodec(**SMALL).eval()
-
-
-@pytest.fixture(scope="module")
-def record(codec, sine_bank) -> Record:
-    return make_record(song_seed("train", 2), sine_bank, codec)
 
 
 @pytest.fixture

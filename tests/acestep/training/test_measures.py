@@ -62,12 +62,35 @@ def test_mel_error_is_zero_only_for_the_same_sound():
     assert 0 < measures.mel_error(2 * sound, sound) <= 6.03
 
 
+def test_drums_are_hardly_notes():
+    """A beat beside a chord adds less than a tenth to what is held outside the chord."""
+    chord, both = _guide(120, "C", rhythm=""), _guide(120, "C")
+    assert measures.in_key(both, (0, 4, 7)) > measures.in_key(chord, (0, 4, 7)) - 0.1
+
+
+def test_a_partial_is_no_note():
+    """A tone with faint partials is one pitch class, though its third and fifth partial are E and C sharp."""
+    time = torch.arange(2 * RATE) / RATE
+    strengths = [0.2, 0.04, 0.04, 0.03, 0.03]
+    tone = sum(a * torch.sin(2 * torch.pi * 220 * n * time) for n, a in enumerate(strengths, 1)).expand(2, -1)
+    assert measures.in_key(tone, (9,)) == pytest.approx(1.0)
+
+
+def test_a_chord_line_follows_itself_and_no_other():
+    """A chord a bar: high against its own chords, below zero against those a tritone away."""
+    sound = _guide(120, "C F G C", rhythm="")
+    own = [(0, 4, 7), (5, 9, 0), (7, 11, 2), (0, 4, 7)]
+    far = [tuple((tone + 6) % 12 for tone in chord) for chord in own]
+    assert measures.follows_chords(sound, own, bar=2.0) > 0.7
+    assert measures.follows_chords(sound, far, bar=2.0) < 0
+
+
 def test_a_cut_shows_at_the_seam():
-    """A jump from one chord to silence changes more than the sound does on average."""
+    """A jump from a chord to silence is a greater change than the chord makes between its onsets."""
     sound = _guide(120, "Am", rhythm="")
     cut = sound.clone()
     cut[:, 4 * RATE :] = 0
-    assert measures.seam_change(cut, [4 * RATE]) > 5
+    assert measures.frame_change(cut, [4 * RATE]) > 5 * measures.frame_change(sound, [3 * RATE + RATE // 4])
 
 
 def test_times_fall_from_one_to_zero():

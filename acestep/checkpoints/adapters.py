@@ -16,6 +16,12 @@ from acestep.api.errors import BadRequest, UnknownName
 FOLDER = "loras"
 """Beside the checkpoints and in the home: one folder (PEFT) or one safetensors file per adapter."""
 
+MAX_SCALE = 4.0
+"""Beyond this an adapter only destroys; the original allows 2."""
+
+MAX_ADAPTERS = 8
+"""Adapters loaded at once per model; it bounds what a client can make the worker hold."""
+
 _NAME = re.compile(r"[^/\\\0=]{1,100}")
 
 
@@ -57,7 +63,10 @@ async def run_list(request: Any, daemon: Any) -> dict[str, Any]:
 
 
 def parse_adapters(wishes: Iterable[str], folders: Iterable[Path]) -> tuple[AdapterWish, ...]:
-    """``name`` or ``name=scale`` -> adapters, in order. Raises `BadRequest` and, naming those there are, `UnknownName`."""
+    """``name`` or ``name=scale`` -> adapters, in order. Raises `BadRequest` and, naming those there are, `UnknownName`.
+
+    The daemon calls it at the door, the worker again before it loads them.
+    """
     known: dict[str, Path] | None = None
     found = []
     for wish in wishes:
@@ -69,6 +78,9 @@ def parse_adapters(wishes: Iterable[str], folders: Iterable[Path]) -> tuple[Adap
         found.append(AdapterWish(name, known[name], _scale(scale, wish)))
     if len({wish.name for wish in found}) < len(found):
         raise BadRequest("a LoRA is named twice", field="lora")
+    if len(found) > MAX_ADAPTERS:
+        limits = {"max": MAX_ADAPTERS}
+        raise BadRequest(f"at most {MAX_ADAPTERS} adapters can be loaded at once", field="lora", limits=limits)
     return tuple(found)
 
 
@@ -79,4 +91,12 @@ def _scale(text: str, wish: str) -> float:
         scale = math.nan
     if not math.isfinite(scale):
         raise BadRequest(f"{wish!r} is no 'name=scale'", field="lora")
-    return scale
+    return checked_scale(scale)
+
+
+def checked_scale(scale: float) -> float:
+    """A usable scale. Raises `BadRequest`."""
+    if not math.isfinite(scale) or abs(scale) > MAX_SCALE:
+        limits = {"min": -MAX_SCALE, "max": MAX_SCALE}
+        raise BadRequest(f"an adapter's scale is at most {MAX_SCALE:g}", field="lora", limits=limits)
+    return float(scale)

@@ -1,0 +1,101 @@
+"""The daemon's operations on models: facts, download, verify, remove; the same code as the command line's. No torch.
+
+Each is ``async run(request, daemon)``; ``daemon`` offers ``report(stage, step, steps, fraction)`` and, as ``core``, ``paths``,
+``settings``, ``unload(model)`` and ``look()`` (see which models there are now). Reading and fetching gigabytes happens in a
+thread of its own, which a cancelled job leaves behind: it ends at its next block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from acestep.api.errors import Cancelled
+from acestep.checkpoints.info import EMBEDDED, checkpoint_folders
+from acestep.checkpoints.installed import find_model, fingerprint, model_facts, remove, verify
+
+Outcome = TypeVar("Outcome")
+Progress = Callable[[str, int, int], None]
+
+
+async def run_info(request: Any, daemon: Any) -> dict[str, Any]:
+    """Operation ``model-info``."""
+    return model_facts(await asyncio.to_thread(find_model, request.model, _folders(daemon)))
+
+
+async def run_download(request: Any, daemon: Any) -> dict[str, Any]:
+    """Operation ``model-download``; progress counts bytes."""
+
+    def fetch(progress: Progress) -> dict[str, Any]:
+        from acestep.checkpoints.download import download  # the hub's client takes a second to import
+
+        return model_facts(download(request.model, daemon.core.paths.checkpoints, progress, source=request.hub))
+
+    try:
+        return await _in_a_thread(daemon, fetch)
+    finally:
+        await daemon.core.look()
+
+
+async def run_verify(request: Any, daemon: Any) -> dict[str, Any]:
+    """Operation ``model-verify``; progress counts bytes."""
+
+    def read(progress: Progress) -> dict[str, Any]:
+        model = find_model(request.model, _folders(daemon))
+        problems = verify(model, progress)
+        return {"model": request.model, "problems": problems, "digest": "" if problems else fingerprint(model)}
+
+    return await _in_a_thread(daemon, read)
+
+
+async def run_remove(request: Any, daemon: Any) -> dict[str, Any]:
+    """Operation ``model-remove``; the worker lets go of the model first."""
+    model = await asyncio.to_thread(find_model, request.model, _folders(daemon))
+    await daemon.core.unload(model.name)
+    gone = await asyncio.to_thread(remove, model, daemon.core.paths.checkpoints)
+    await daemon.core.look()
+    return {"model": request.model, "removed": [str(folder) for folder in gone], "size_bytes": model.size_bytes}
+
+
+def _folders(daemon: Any) -> list[Path]:
+    """Where models are, as the daemon looks for them."""
+    extra = [Path(folder).expanduser() for folder in daemon.core.settings.checkpoints]
+    return checkpoint_folders(EMBEDDED, daemon.core.paths.checkpoints, *extra)
+
+
+async def _in_a_thread(daemon: Any, work: Callable[[Progress], Outcome]) -> Outcome:
+    """What ``work`` returns or raises; its progress goes to the job, which may be cancelled at any time."""
+    loop, stop = asyncio.get_running_loop(), threading.Event()
+    outcome: asyncio.Future[Outcome] = loop.create_future()
+
+    def progress(file: str, done: int, total: int) -> None:
+        if stop.is_set():
+            raise Cancelled("the job was cancelled")
+        loop.call_soon_threadsafe(daemon.report, file, done, total, done / max(total, 1))
+
+    def settle(value: Outcome | None, failure: BaseException | None) -> None:
+        if outcome.done():
+            return
+        if failure is None:
+            outcome.set_result(value)  # type: ignore[arg-type]
+        else:
+            outcome.set_exception(failure)
+
+    def run() -> None:
+        value, failure = None, None
+        try:
+            value = work(progress)
+        except Exception as caught:  # whatever it is belongs to the one who waits
+            failure = caught
+        with contextlib.suppress(RuntimeError):  # the daemon has ended meanwhile
+            loop.call_soon_threadsafe(settle, value, failure)
+
+    threading.Thread(target=run, name=f"models {daemon.job}", daemon=True).start()
+    try:
+        return await outcome
+    finally:
+        stop.set()

@@ -1,0 +1,108 @@
+"""How a worker computes: device, number format, offloading, 8-bit weights, attention kernel, compiler. Chosen once, then shown."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from acestep.api.errors import BadRequest
+from acestep.checkpoints.devices import Choice, choose
+from acestep.checkpoints.tiers import Offload
+
+_PLAIN = (SDPBackend.MATH,)
+ATTENTION: dict[str, tuple[SDPBackend, ...]] = {
+    "auto": (),
+    "flash": (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, *_PLAIN),
+    "efficient": (SDPBackend.EFFICIENT_ATTENTION, *_PLAIN),
+    "cudnn": (SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, *_PLAIN),
+    "math": _PLAIN,
+}
+"""Kernels of torch's attention by the setting's value, the preferred one first; what it cannot do the next one does (flash
+takes no masks on CUDA, and sliding attention has one). ``auto`` leaves the choice to torch."""
+
+TRUE = ("1", "true", "yes", "on")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the settings, the environment and the device come to."""
+
+    choice: Choice
+    offload: Offload
+    int8: bool
+    attention: str
+    compiled: bool
+    codec_on_cpu: bool = False
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Policy:
+        """The policy of a worker's settings map. Raises `BadRequest` for a value that is none."""
+        choice = choose(str(settings.get("device") or "auto"), str(settings.get("dtype") or "auto"))
+        attention = str(settings.get("attention") or "auto")
+        if attention == "auto" and _said("ACESTEP_USE_FLASH_ATTENTION"):
+            attention = "flash"
+        if attention not in ATTENTION:
+            limits = {"choices": list(ATTENTION)}
+            raise BadRequest(f"{attention!r} is no attention kernel", field="attention", limits=limits)
+        return cls(
+            choice=choice,
+            offload=_offload(str(settings.get("offload") or "auto"), choice),
+            int8=_int8(str(settings.get("int8") or "auto"), choice),
+            attention=attention,
+            compiled=str(settings.get("compile") or "off") == "on",
+            codec_on_cpu=_said("ACESTEP_VAE_ON_CPU"),
+        )
+
+    def attending(self) -> AbstractContextManager[None]:
+        """A context in which torch's attention prefers the chosen kernel."""
+        kernels = ATTENTION[self.attention]
+        return sdpa_kernel(list(kernels), set_priority=True) if kernels else nullcontext()
+
+    def facts(self) -> dict[str, Any]:
+        """For status and ``doctor``."""
+        device = self.choice.device
+        return {
+            "device": str(device),
+            "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "dtype": str(self.choice.dtype).removeprefix("torch."),
+            "memory_gb": self.choice.memory_gb,
+            "tier": self.choice.tier.name,
+            "offload": self.offload.value,
+            "int8": self.int8,
+            "codec_on_cpu": self.codec_on_cpu,
+            "attention": self.attention,
+            "compile": "on" if self.compiled else "off",
+            "notes": list(self.choice.notes),
+        }
+
+
+def _offload(wish: str, choice: Choice) -> Offload:
+    """As told, else as the original's variables say, else the tier's. A CPU has nowhere to offload to."""
+    if choice.device.type == "cpu":
+        return Offload.NONE
+    if wish == "auto":
+        named = {"ACESTEP_OFFLOAD_DIT_TO_CPU": Offload.ALL, "ACESTEP_OFFLOAD_TO_CPU": Offload.PARTS}
+        return next((offload for name, offload in named.items() if _said(name)), choice.tier.offload)
+    try:
+        return Offload(wish)
+    except ValueError:
+        limits = {"choices": ["auto", *(offload.value for offload in Offload)]}
+        raise BadRequest(f"{wish!r} is no way to offload", field="offload", limits=limits) from None
+
+
+def _int8(wish: str, choice: Choice) -> bool:
+    """As told, else where the tier needs it and the package is there."""
+    if wish in ("on", "off"):
+        return wish == "on"
+    return choice.memory_gb is not None and choice.tier.int8 and importlib.util.find_spec("torchao") is not None
+
+
+def _said(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() in TRUE

@@ -1,0 +1,53 @@
+"""Operations on models: facts, download, verify, remove. Listing and unloading are verbs of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from acestep.api import Operation, Request, hookimpl, param
+
+CODE = "acestep.checkpoints.operations"
+
+
+class NameModel(Request):
+    """Request of ``model-info``, ``model-verify`` and ``model-remove``."""
+
+    model: Annotated[
+        str,
+        param("A model by its short name, as `models list` shows it.", max_length=128, group="store", example="turbo"),
+    ]
+
+
+class DownloadModel(NameModel):
+    """Request of ``model-download``."""
+
+    hub: Annotated[
+        Literal["auto", "huggingface", "modelscope"],
+        param("Where from; auto: Hugging Face, then ModelScope.", group="store"),
+    ] = "auto"
+
+
+SUMMARIES: dict[str, tuple[str, type[Request]]] = {
+    "info": ("Describe a model on this machine.", NameModel),
+    "download": ("Fetch a published model; goes on where it broke off.", DownloadModel),
+    "verify": ("Read every file of a model again and compare it with what was published.", NameModel),
+    "remove": ("Delete a downloaded model.", NameModel),
+}
+
+
+@hookimpl
+def register_operations(register: Callable[[Operation], None]) -> None:
+    """All of them; the daemon runs them, so they work while the worker is busy or down."""
+    for word, (summary, schema) in SUMMARIES.items():
+        register(
+            Operation(
+                name=f"model-{word}",
+                summary=summary,
+                schema=schema,
+                result=dict,
+                runs="daemon",
+                target=f"{CODE}:run_{word}",
+                group="store",
+            )
+        )

@@ -1,0 +1,139 @@
+"""How a worker computes follows from settings, environment and device, and can be seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from acestep.api.errors import BadRequest
+from acestep.checkpoints.devices import Choice
+from acestep.checkpoints.tiers import Offload, tier_of
+from acestep.engine import policy
+from acestep.engine.policy import ATTENTION, Policy
+from acestep.networks import compiled
+from acestep.worker import settings as worker
+from bridge.core.service import Service
+from bridge.paths import Paths
+from bridge.settings import Settings, resolve, table
+
+WISH = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f"}
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A stand-in for a GPU of some size; nothing runs on it."""
+
+    def make(gigabytes: float) -> None:
+        choice = Choice(torch.device("xpu"), torch.bfloat16, gigabytes, tier_of(gigabytes))
+        monkeypatch.setattr(policy, "choose", lambda device, dtype: choice)
+
+    return make
+
+
+def test_settings_worker_and_engine_know_the_same_kernels():
+    """Three processes, one list."""
+    (field,) = [info for info in table() if info.name == "attention"]
+    assert list(field.choices) == list(ATTENTION) == list(worker.ATTENTION)
+    assert [info.name for info in table() if info.name in ("offload", "compile")] == ["offload", "compile"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("attention", "sparse"), ("compile", "maybe"), ("offload", "attic")])
+def test_unknown_values_are_refused_at_the_door(name, value):
+    """With the setting's name and what there is, before any process starts; the worker's own parser refuses them too."""
+    with pytest.raises(BadRequest) as caught:
+        resolve({name: value}, environment={})
+    assert caught.value.field == name
+    with pytest.raises(SystemExit):
+        worker.parse_arguments(["--backend=torch", "--home=.", f"--{name}={value}"])
+
+
+def test_a_kernel_of_no_known_name_is_refused_by_the_engine(card):
+    """A backend may be built by other hands than the daemon's."""
+    card(8)
+    with pytest.raises(BadRequest, match="sparse"):
+        Policy.of({"attention": "sparse"})
+    with pytest.raises(BadRequest, match="attic"):
+        Policy.of({"offload": "attic"})
+
+
+@pytest.mark.parametrize("name", list(ATTENTION))
+def test_the_chosen_kernel_is_preferred_while_a_job_runs(name):
+    """Inside, torch may use the chosen kernels and no others; afterwards it is as it was."""
+    switches = ("flash", "mem_efficient", "math")
+    state = lambda: [getattr(torch.backends.cuda, f"{switch}_sdp_enabled")() for switch in switches]  # noqa: E731
+    before = state()
+    with Policy.of({"device": "cpu", "attention": name}).attending():
+        during = state()
+    expected = {"auto": before, "math": [False, False, True], "flash": [True, True, True]}
+    expected |= {"efficient": [False, True, True], "cudnn": [False, True, True]}
+    assert during == expected[name]
+    assert state() == before
+
+
+def test_every_kernel_renders_the_same_music(studio):
+    """Within rounding, through a whole job; status shows which one it was."""
+    takes = {}
+    for name in ("auto", "math", "flash"):
+        engine = studio.fresh_engine(attention=name)
+        result, folder = studio.run("generate", engine, **WISH)
+        takes[name] = soundfile.read(folder / result.files[0].name)[0]
+        assert engine.info()["attention"] == name
+    assert np.abs(takes["math"] - takes["auto"]).max() < 1e-4
+    assert np.abs(takes["flash"] - takes["auto"]).max() < 1e-4
+
+
+def test_a_job_says_when_its_model_could_not_be_compiled(studio, monkeypatch):
+    """The take is the uncompiled one; result and status name the reason."""
+
+    def broken(*arguments):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(compiled.torch, "compile", lambda function, dynamic: broken)
+    engine = studio.fresh_engine(compile="on")
+    assert engine.info()["compile"] == "on"
+    result, _ = studio.run("generate", engine, **WISH)
+    assert any("could not be compiled" in note and "no C++ compiler" in note for note in result.notes)
+    assert engine.info()["compile"] == "failed: no C++ compiler"
+    plain, _ = studio.run("generate", **WISH)
+    assert result.files[0].sha256 == plain.files[0].sha256
+    assert not any("compiled" in note for note in plain.notes)
+
+
+def test_offloading_follows_setting_environment_and_device_in_this_order(card, monkeypatch):
+    """The tier decides only where nobody else does; a CPU has nowhere to offload to."""
+    card(40)
+    assert Policy.of({}).offload is Offload.NONE
+    monkeypatch.setenv("ACESTEP_OFFLOAD_TO_CPU", "true")
+    assert Policy.of({}).offload is Offload.PARTS
+    monkeypatch.setenv("ACESTEP_OFFLOAD_DIT_TO_CPU", "1")
+    assert Policy.of({}).offload is Offload.ALL
+    assert Policy.of({"offload": "none"}).offload is Offload.NONE
+    monkeypatch.undo()
+    assert Policy.of({"device": "cpu", "offload": "all"}).offload is Offload.NONE
+
+
+def test_a_small_card_offloads_and_quantises_by_itself(card):
+    """What the tier table says, seen in the facts for status and doctor."""
+    card(6)
+    facts = Policy.of({}).facts()
+    assert (facts["tier"], facts["offload"], facts["memory_gb"]) == ("3", "all", 6)
+    assert Policy.of({"int8": "off"}).int8 is False
+
+
+def test_flash_can_be_asked_for_by_the_originals_variable(card, monkeypatch):
+    """A setting still stands above it."""
+    card(40)
+    monkeypatch.setenv("ACESTEP_USE_FLASH_ATTENTION", "true")
+    assert Policy.of({}).attention == "flash"
+    assert Policy.of({"attention": "math"}).attention == "math"
+
+
+async def test_the_daemon_hands_every_one_of_these_to_its_worker(tmp_path):
+    """A setting that ends in the daemon would look accepted and do nothing."""
+    wished = Settings(home=str(tmp_path), offload="all", attention="math", compile="on", int8="off")
+    service = Service(wished, Paths.of(wished))
+    given = worker.parse_arguments(service._worker_command()[3:])
+    for name in ("offload", "attention", "compile", "int8", "device", "dtype"):
+        assert given[name] == getattr(wished, name)

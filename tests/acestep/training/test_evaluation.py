@@ -1,0 +1,89 @@
+"""The evaluation: every figure with a bound is measured, on a player whose answers are known; the judge learns and is kept."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from acestep.networks.spectra import FRAME
+from acestep.training.dit.records import Shelf
+from acestep.training.dit.tasks import CROP
+from acestep.training.evaluation import presence, report
+from acestep.training.evaluation.player import Wish
+from acestep.training.evaluation.trials import HeldOut, held_out
+from acestep.training.songs import song_seed
+from acestep.training.songs.tracks import TRACKS
+
+
+class Echo:
+    """A player whose latents are the samples themselves and who answers every wish with its source."""
+
+    silence = torch.zeros(2 * FRAME)
+
+    def __init__(self, run, codec=None) -> None:
+        self.run, self.codec = run, codec
+
+    def encode(self, sound: torch.Tensor) -> torch.Tensor:
+        return sound.unflatten(1, (-1, FRAME)).transpose(0, 1).flatten(1)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        return latents.unflatten(1, (2, FRAME)).transpose(0, 1).flatten(1)
+
+    def render(self, wish: Wish) -> torch.Tensor:
+        return wish.source
+
+
+@pytest.fixture(scope="module")
+def item(sine_bank) -> HeldOut:
+    return next(held_out("validation", 1, sine_bank))
+
+
+class Deaf:
+    """A judge that hears nothing."""
+
+    def heard(self, latents: torch.Tensor) -> set[str]:
+        return set()
+
+
+def test_every_bound_is_measured(tmp_path, sine_bank, item, monkeypatch):
+    """The trials give a figure for every line of the table of bounds; a codec that loses nothing is perfect in both its own."""
+    monkeypatch.setattr(report, "open_bank", lambda: sine_bank)
+    monkeypatch.setattr(report, "held_out", lambda split, count, bank: [item])
+    monkeypatch.setattr(report, "open_judge", lambda player, bank: Deaf())
+    figures = report.evaluate(Echo(tmp_path), "validation", 1)
+    for trial, bounds in report.LIMITS.items():
+        assert set(bounds) <= set(figures[trial]), trial
+    assert figures["codec"]["mel error dB"] == 0
+    assert figures["codec"]["chroma correlation"] == pytest.approx(1.0, abs=1e-3)
+    assert figures["instruments"]["count"] == len(TRACKS)
+
+
+def test_an_unchanged_song_has_no_seams(tmp_path, item, monkeypatch):
+    """A repaint that answers with the song itself changes at its seams exactly what the song changes there."""
+    monkeypatch.setattr(HeldOut, "guide", lambda self, chords: self.mix)
+    (row,) = report.trials.try_repaint(Echo(tmp_path), item)
+    assert row["change at the seams"] == pytest.approx(row["real change at the seams"])
+    assert row["in key"] == pytest.approx(row["real in key"])
+
+
+def test_the_judge_learns_who_plays(record):
+    """After a hundred steps on one song it tells the song's players from everybody else."""
+    judge = presence.Presence()
+    presence.train_judge(judge, [record], steps=100, batch=8)
+    judge.eval()
+    tracks = record.song.tracks
+    sounds = {"mix": set(tracks)} | {f"stem/{track}": {track} for track in tracks}
+    wrong = [judge.heard(record.latents[name][:CROP]) ^ playing for name, playing in sounds.items()]
+    assert not wrong[0] and sum(map(len, wrong)) < len(TRACKS) * len(sounds) / 10
+
+
+def test_the_judge_is_trained_once_and_kept(tmp_path, codec, sine_bank, monkeypatch):
+    """The first call trains on the run's own songs and saves, the second reads the same judge."""
+    seeds = range(song_seed("train", 0), song_seed("train", 0) + 1)
+    Shelf(tmp_path / "latents", seeds, sine_bank, codec).grow()
+    counts = []
+    monkeypatch.setattr(presence, "train_judge", lambda judge, records: counts.append(len(records)))
+    first, second = (presence.open_judge(Echo(tmp_path, codec), sine_bank) for _ in range(2))
+    assert counts == [1]
+    latents = torch.randn(1, 50, 64)
+    assert torch.equal(first(latents), second(latents))
