@@ -22,6 +22,7 @@ FIXED_INSTRUCTIONS = {
 }
 OTHER_NAMES = {"C#": "Db", "Eb": "D#", "F#": "Gb", "Ab": "G#", "Bb": "A#"}
 OUTSIDE_WEIGHT = 0.15  # the engine puts the source back outside a repaint's region
+ABSENT_SHARE = 0.2  # of extract examples that ask for an instrument which does not play
 
 
 def instruction(task: str, track: str = "") -> str:
@@ -124,7 +125,7 @@ def extract(desk: Desk) -> Example:
     """A stem out of the mix; an absent instrument gives silence. Mostly without caption and metas, as users ask."""
     rng, start = desk.rng, desk.start()
     absent = sorted(set(TRACKS) - set(desk.stems()))
-    if rng.random() < 0.12:
+    if rng.random() < ABSENT_SHARE:
         track, target = rng.choice(absent), desk.silence
     else:
         track = rng.choice(desk.stems())

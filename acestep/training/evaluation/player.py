@@ -39,6 +39,7 @@ class Player:
     """Codec and model of a training run (its EMA weights)."""
 
     def __init__(self, run: Path, codec: Path, steps: int = STEPS, shift: float = SHIFT) -> None:
+        self.run = run
         self.codec = NanoCodec.from_pretrained(codec).eval()
         self.model = NanoModel().eval()
         state = torch.load(run / "state.pt", weights_only=True)

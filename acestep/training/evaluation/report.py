@@ -6,12 +6,13 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from acestep.training.evaluation import trials
 from acestep.training.evaluation.pictures import draw_tasks
 from acestep.training.evaluation.player import Player
+from acestep.training.evaluation.presence import Presence, open_judge
 from acestep.training.evaluation.trials import HeldOut, Row, held_out
 from acestep.training.songs.bank import open_bank
 
@@ -33,13 +34,18 @@ LIMITS: dict[str, dict[str, tuple[str, float]]] = {
 def evaluate(player: Player, split: str, songs: int, only: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Run every trial (or those named) on the first `songs` songs; figures and their count by trial."""
     bank = open_bank()
+
+    @cache
+    def judge() -> Presence:
+        return open_judge(player, bank)
+
     suite: dict[str, Callable[[Player, HeldOut], Iterator[Row]]] = {
         "codec": trials.try_codec,
         "extract": trials.try_extract,
         "generate, beat guide": partial(trials.try_generate, guided=True),
         "generate, chord guide": partial(trials.try_generate, guided=True, chords=True),
         "generate, no guide": partial(trials.try_generate, guided=False),
-        "instruments": trials.try_instruments,
+        "instruments": lambda player, item: trials.try_instruments(player, item, judge()),
         "repaint": trials.try_repaint,
         "lego": trials.try_lego,
         "complete": trials.try_complete,
@@ -51,7 +57,7 @@ def evaluate(player: Player, split: str, songs: int, only: list[str] | None = No
         if only and name not in only:
             continue
         started = time.monotonic()
-        rows = [row for item in (items[:12] if name == "instruments" else items) for row in trial(player, item)]
+        rows = [row for item in items for row in trial(player, item)]
         figures[name] = _average(rows) | {"count": len(rows), "seconds": round(time.monotonic() - started, 1)}
         print(json.dumps({name: figures[name]}), flush=True)
     return figures

@@ -23,6 +23,7 @@ from acestep.training.dit.records import recast, song_guide
 from acestep.training.dit.tasks import CROP, instruction
 from acestep.training.evaluation import measures
 from acestep.training.evaluation.player import Player, Wish
+from acestep.training.evaluation.presence import Presence
 from acestep.training.songs import Song, compose, song_seed
 from acestep.training.songs.bank import NoteBank
 from acestep.training.songs.harmony import scale
@@ -30,7 +31,6 @@ from acestep.training.songs.render import render_mix, render_stems
 from acestep.training.songs.tracks import TRACKS
 
 SAMPLES = CROP * FRAME  # 10.24 s
-PRESENT_DB = -42.0
 FEATURELESS = ("drums", "percussion")
 Row = dict[str, float]
 
@@ -58,6 +58,11 @@ class HeldOut:
     def guide(self, chords: bool) -> Tensor:
         guide = song_guide(self.song, random.Random(self.song.seed), chords)
         return torch.from_numpy(render_guide(guide, TempoMap.steady(self.song.bpm), SAMPLES))
+
+    @property
+    def bar(self) -> float:
+        """Seconds."""
+        return self.song.quarters_per_bar * 60.0 / self.song.bpm
 
     def keeps_tempo(self, sound: Tensor) -> float:
         return float(measures.same_tempo(measures.detect_tempo(sound), self.song.bpm, self.song.metre))
@@ -106,23 +111,25 @@ def try_generate(player: Player, item: HeldOut, guided: bool = True, chords: boo
            "loudness dB": measures.loudness(made), "real loudness dB": measures.loudness(item.mix)}  # fmt: skip
 
 
-def try_instruments(player: Player, item: HeldOut) -> Iterator[Row]:
-    """Ask for the song's instruments by name, then let the extract head say which of the classes are there."""
+def try_instruments(player: Player, item: HeldOut, judge: Presence) -> Iterator[Row]:
+    """Ask for the song's instruments by name; the judge says, of each of the twelve classes, whether it is there."""
     words = [track.replace("_", " ") for track in item.song.tracks]
     caption = f"{item.song.style}, {', '.join(words)}"
-    guide = player.encode(item.guide(chords=False))
+    guide = player.encode(item.guide(chords=True))
     made = player.render(Wish(guide, item.prompt(instruction("cover"), caption), seed=7))
+    heard, heard_really = judge.heard(made), judge.heard(player.encode(item.mix))
     for track in TRACKS:
-        prompt = text_prompt(instruction("extract", track), "", None, "", "", 10)
-        heard = [measures.loudness(player.decode(player.render(Wish(latents, prompt)))) > PRESENT_DB
-                 for latents in (made, player.encode(item.mix))]  # fmt: skip
         asked = track in item.song.tracks
-        yield {"instruments right": float(heard[0] == asked), "real instruments right": float(heard[1] == asked)}
+        yield {"instruments right": float((track in heard) == asked),
+               "real instruments right": float((track in heard_really) == asked)}  # fmt: skip
 
 
 def try_repaint(player: Player, item: HeldOut) -> Iterator[Row]:
-    """Two bars (or as many as give 3 s) in the middle are replaced, the guide in the region; the outside is spliced back."""
-    bar = item.song.quarters_per_bar * 60.0 / item.song.bpm * RATE
+    """Two bars (or as many as give 3 s) in the middle are replaced, the guide in the region; the outside is spliced back.
+
+    The seams lie on bar lines, where songs change most, so the change there is compared with the song's other bar lines.
+    """
+    bar = item.bar * RATE
     length = int(max(2, np.ceil(3 * RATE / bar)) * bar)
     begin = int(round((SAMPLES - length) / 2 / bar) * bar)
     first, last = begin // FRAME, min(CROP, -(-(begin + length) // FRAME))
@@ -134,27 +141,28 @@ def try_repaint(player: Player, item: HeldOut) -> Iterator[Row]:
     region, real = made[:, begin : begin + length], item.mix[:, begin : begin + length]
     spliced = item.mix.clone()
     spliced[:, begin : begin + length] = region
+    seams = [begin, begin + length]
+    bar_lines = [round(place * bar) for place in range(1, int(SAMPLES / bar)) if round(place * bar) not in seams]
+    usual = measures.frame_change(item.mix, bar_lines or seams)
     yield {"beat kept": item.keeps_tempo(region), "real beat kept": item.keeps_tempo(real),
            "in key": measures.in_key(region, item.scale), "real in key": measures.in_key(real, item.scale),
-           "change at the seams": measures.seam_change(spliced, [begin, begin + length]),
-           "real change at the seams": measures.seam_change(item.mix, [begin, begin + length])}  # fmt: skip
+           "change at the seams": measures.frame_change(spliced, seams) / usual,
+           "real change at the seams": measures.frame_change(item.mix, seams) / usual}  # fmt: skip
 
 
 def try_lego(player: Player, item: HeldOut) -> Iterator[Row]:
-    """Each stem is made anew over the others; the chord track is everything else that has pitch."""
+    """Each stem is made anew over the others; what has pitch is held against the song's key and chords."""
+    chords = [chord.tones for chord in item.song.chords]
     for track, stem in item.stems.items():
         if track == "fx":
             continue
         rest = item.mix - stem
         made = player.decode(player.render(Wish(player.encode(rest), item.prompt(instruction("lego", track)))))
         row = {"tempo kept": item.keeps_tempo(made + rest), "real tempo kept": item.keeps_tempo(item.mix)}
-        others = [sound for name, sound in item.stems.items() if name not in (track, *FEATURELESS)]
         if track not in FEATURELESS:
-            row |= {"in key": measures.in_key(made, item.scale), "real in key": measures.in_key(stem, item.scale)}
-        if others and track not in FEATURELESS:
-            harmony = sum(others)
-            row |= {"follows the chords": measures.chroma_correlation(made, harmony, smooth=25),
-                    "real follows the chords": measures.chroma_correlation(stem, harmony, smooth=25)}  # fmt: skip
+            row |= {"in key": measures.in_key(made, item.scale), "real in key": measures.in_key(stem, item.scale),
+                    "follows the chords": measures.follows_chords(made, chords, item.bar),
+                    "real follows the chords": measures.follows_chords(stem, chords, item.bar)}  # fmt: skip
         yield row
 
 
