@@ -11,13 +11,18 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.errors import Unavailable, error_from_wire
+from acestep.api.errors import AceError, BadRequest, Unavailable, error_from_wire
 from acestep.api.frames import FrameReader, encode
 from bridge.performance.player.messages import (
+    CARD_LOST,
+    Beat,
     Command,
+    Feedback,
+    Gain,
     Launch,
     Launched,
     Levels,
+    Lights,
     Load,
     Open,
     Opened,
@@ -33,8 +38,15 @@ log = logging.getLogger(__name__)
 ANSWER = 10.0
 """Seconds to wait for the player's answer; a take waits two by itself, opening a sound card can take some."""
 
+READING = 60.0
+"""Seconds to wait until a file is read into a slot, and resampled where it must be."""
+
 BACK_OFF = (0.5, 1.0, 2.0, 5.0)
 """Seconds before the player is started again, by how often it died in a row."""
+
+
+EXITS = {CARD_LOST: "the sound card went away; it is looked for"}
+"""Exit codes of the player -> what they mean."""
 
 
 class PlayerLink:
@@ -49,6 +61,9 @@ class PlayerLink:
         self._on_levels = on_levels
         self._wish: Open | None = None
         self._loaded: dict[int, Load] = {}
+        self._feedback = Feedback()
+        self._lights: dict[tuple[int, int], int] = {}
+        self._beat: Beat | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting: dict[str, asyncio.Future[Any]] = {}
@@ -68,10 +83,32 @@ class PlayerLink:
             await asyncio.gather(self._task, return_exceptions=True)
         await self._end_process()
 
+    @property
+    def rate(self) -> int:
+        """Sample rate (Hz) of the stream, open or wished for."""
+        return Open().rate if self._wish is None else self._wish.rate
+
+    @property
+    def input(self) -> str:
+        """Name of the capture input; empty: none."""
+        return "" if self._wish is None else self._wish.input
+
+    @property
+    def capture_seconds(self) -> float:
+        """Seconds of input that are held."""
+        return 0.0 if self._wish is None else self._wish.capture_seconds
+
     async def load(self, wish: Load) -> None:
-        """Put a file into a slot."""
+        """Put a file into a slot. Raises what the player refused; a player that is away gets it when it is back."""
         self._loaded[wish.slot] = wish
-        await self._send(wish)
+        if not self._running:
+            return
+        try:
+            await self._ask(wish, READING)
+        except AceError:
+            if self._loaded.get(wish.slot) is wish and self._running:
+                del self._loaded[wish.slot]
+            raise
 
     async def launch(self, slot: int, at: float) -> Launched:
         """Launch a slot at a monotonic time. Raises what the player refused."""
@@ -81,21 +118,48 @@ class PlayerLink:
         """Stop a slot, or all."""
         await self._send(Stop(slot=slot, at=at))
 
+    async def gain(self, slot: int, gain: float) -> None:
+        """Change a slot's gain at once, and for the time after a restart."""
+        if slot not in self._loaded:
+            raise BadRequest(f"slot {slot} is empty", field="slot")
+        self._loaded[slot] = msgspec.structs.replace(self._loaded[slot], gain=gain)
+        await self._tell(Gain(slot=slot, gain=gain))
+
     async def take(self, start: float, frames: int, path: str) -> Taken:
         """Write what was played from a monotonic time on."""
         return await self._ask(Take(start=start, frames=frames, path=path))
 
-    async def send(self, command: Command) -> None:
-        """Any command without an answer."""
-        await self._send(command)
+    async def feed_back(self, wish: Feedback) -> None:
+        """Open another feedback port."""
+        self._feedback = wish
+        await self._tell(wish)
 
-    async def _ask(self, command: Any) -> Any:
+    async def light(self, lights: dict[tuple[int, int], int]) -> None:
+        """Set pads, (channel, note) -> velocity."""
+        self._lights |= lights
+        await self._tell(Lights.of(lights))
+
+    async def follow(self, beat: Beat) -> None:
+        """Give the player the time that MIDI clock is made from."""
+        self._beat = beat
+        await self._tell(beat)
+
+    @property
+    def _running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def _tell(self, command: Command) -> None:
+        """Send what is sent again after a restart anyway."""
+        if self._running:
+            await self._send(command)
+
+    async def _ask(self, command: Any, patience: float = ANSWER) -> Any:
         number = str(next(self._numbers))
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
             await self._send(msgspec.structs.replace(command, request=number))
-            return await asyncio.wait_for(future, ANSWER)
+            return await asyncio.wait_for(future, patience)
         except TimeoutError:
             raise Unavailable("the player does not answer") from None
         finally:
@@ -105,8 +169,11 @@ class PlayerLink:
         process = self._process
         if process is None or process.stdin is None or process.returncode is not None:
             raise Unavailable(self.problem or "the player is not running")
-        process.stdin.write(encode(command))
-        await process.stdin.drain()
+        try:
+            process.stdin.write(encode(command))
+            await process.stdin.drain()
+        except ConnectionError:
+            raise Unavailable("the player process went away and is started again") from None
 
     async def _supervise(self) -> None:
         while True:
@@ -120,16 +187,18 @@ class PlayerLink:
             try:
                 await self._restore()
                 await self._read(self._process.stdout)
-            except ConnectionError:
+            except (ConnectionError, Unavailable):
                 log.warning("the player closed its pipe")
-            self._player_died()
+            self._player_died(await self._process.wait())
             await asyncio.sleep(BACK_OFF[min(self.deaths, len(BACK_OFF)) - 1])
 
     async def _restore(self) -> None:
         assert self._wish is not None
         await self._send(self._wish)
-        for wish in self._loaded.values():
-            await self._send(wish)
+        restored = [*self._loaded.values(), self._feedback, Lights.of(self._lights), self._beat]
+        for command in restored:
+            if command is not None:
+                await self._send(command)
 
     async def _read(self, stream: asyncio.StreamReader | None) -> None:
         assert stream is not None
@@ -165,10 +234,11 @@ class PlayerLink:
         if future is not None and not future.done():
             future.set_result(report)
 
-    def _player_died(self) -> None:
+    def _player_died(self, code: int) -> None:
         self.deaths += 1
         self.levels = Levels(state="lost")
-        self.problem = "the player process died and is started again"
+        self.problem = EXITS.get(code, "the player process died and is started again")
+        self._on_levels(self.levels)
         log.warning("%s (%d in a row)", self.problem, self.deaths)
         for future in self._waiting.values():
             if not future.done():

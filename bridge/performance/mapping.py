@@ -9,15 +9,16 @@ on = "note"            # note, cc, cc14, program, chord
 channel = 10           # 1 to 16; none: any
 low = 36               # pitch range, controller or program numbers
 high = 36
-action = "launch"      # submit, preset, cancel, launch, stop, capture, tap
+action = "submit"      # submit, preset, cancel, launch, stop, capture, record, tap
+operation = "generate" # for `preset`: preset = "name of the preset"
 slot = 4
-quantise = "bar"
 release = "nothing"    # nothing, cancel (note off), toggle (second hit)
 debounce = 30          # ms
 
 [trigger.params]       # of the operation; values may come from the hit
-caption = "tight funk drums"
+caption = "tight funk drums under $chord"
 seed = "$note"
+guidance = { from = "velocity", low = 1.0, high = 7.0 }
 ```
 """
 
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,10 +34,8 @@ import msgspec
 
 from acestep.api.errors import BadRequest
 from acestep.api.schema import Request, convert, param
-from bridge.performance.timeline import parse_grid
-
-VARIABLES = ("note", "velocity", "value", "program", "channel", "chord", "key", "bpm")
-"""What a parameter may take from the hit, written ``$velocity``; ``value`` is a controller's 0 to 1."""
+from bridge.performance.parameters import check_params
+from bridge.performance.timeline import parse_grid, parse_metre
 
 _LINE = re.compile(r"at line (\d+)")
 
@@ -44,7 +44,9 @@ class TriggerSpec(Request):
     """One entry of the mapping file."""
 
     on: Annotated[Literal["note", "cc", "cc14", "program", "chord"], param("Kind of message.")]
-    action: Annotated[Literal["submit", "preset", "cancel", "launch", "stop", "capture", "tap"], param("What it does.")]
+    action: Annotated[
+        Literal["submit", "preset", "cancel", "launch", "stop", "capture", "record", "tap"], param("What it does.")
+    ]
     name: Annotated[str, param("A name for people.", max_length=80)] = ""
     channel: Annotated[int, param("MIDI channel; none: any.", ge=1, le=16)] | None = None
     bank: Annotated[int, param("Bank (MSB * 128 + LSB) that must be selected; none: any.", ge=0, le=16_383)] | None = (
@@ -54,17 +56,26 @@ class TriggerSpec(Request):
     high: Annotated[int, param("Highest pitch, controller or program.", ge=0, le=127)] = 127
     threshold: Annotated[float, param("Controller value at which it fires, 0 to 1.", ge=0.0, le=1.0)] = 0.5
     notes: Annotated[int, param("Held notes that make a chord.", ge=2, le=10)] = 3
-    operation: Annotated[str, param("Operation or preset to run.", max_length=60)] = ""
+    operation: Annotated[str, param("Operation to run.", max_length=60)] = ""
+    preset: Annotated[str, param("Preset to run.", max_length=60)] = ""
     params: Annotated[dict[str, Any], param("Parameters; '$velocity' and the like come from the hit.")] = {}
     slot: (
         Annotated[int, param("Slot to fill, launch or stop; -1: the pitch counted from `low`.", ge=-1, le=63)] | None
     ) = None
-    bars: Annotated[int, param("Bars to capture.", ge=1, le=64)] = 4
+    bars: (
+        Annotated[int, param("Bars to capture or record (none: 4), or length of the part that is made.", ge=1, le=64)]
+        | None
+    ) = None
     quantise: Annotated[str, param("When: now, beat, bar or 'N bars'.")] = "now"
     release: Annotated[
         Literal["nothing", "cancel", "toggle"], param("What a note off (cancel) or a second hit (toggle) does.")
     ] = "nothing"
     debounce: Annotated[float, param("Hits closer than this are one.", unit="ms", ge=0.0, le=2_000.0)] = 30.0
+
+    @property
+    def task(self) -> str:
+        """The operation it runs; a preset is an operation of its own name."""
+        return self.operation or self.preset
 
 
 class Mapping(Request):
@@ -72,12 +83,14 @@ class Mapping(Request):
 
     trigger: Annotated[list[TriggerSpec], param("The entries.")] = []
     ports: Annotated[list[str], param("Beginnings of the input port names; empty: every port.")] = []
-    feedback: Annotated[str, param("Beginning of the output port name for pad lights and clock.")] = ""
+    feedback: Annotated[str, param("Beginning of the output port name for pad lights and clock.", max_length=200)] = ""
+    clock: Annotated[bool, param("Send MIDI clock to the feedback port.")] = False
+    default_metre: Annotated[str, param("Time signature when nobody says one.", max_length=8)] = "4/4"
     default_bpm: Annotated[float, param("Tempo when nothing else is known.", unit="bpm", ge=30.0, le=300.0)] = 120.0
 
 
-def parse_mapping(text: str) -> Mapping:
-    """A mapping from TOML text.
+def parse_mapping(text: str, operations: Collection[str] | None = None) -> Mapping:
+    """A mapping from TOML text. ``operations`` are the names there are, presets among them (none: names are not looked at).
 
     Raises `BadRequest`; its message and ``limits["line"]`` name the line at fault.
     """
@@ -91,21 +104,28 @@ def parse_mapping(text: str) -> Mapping:
         raise _at(_key_line(text, "trigger", 0), BadRequest("write triggers as [[trigger]]", field="trigger"))
     try:
         head = convert(data, Mapping)
+        parse_metre(head.default_metre, field="default_metre")
     except BadRequest as error:
         raise _at(_key_line(text, (error.field or "").split("[")[0], 0), error) from None
-    triggers = [_parse_trigger(text, index, entry) for index, entry in enumerate(entries)]
+    triggers = [_parse_trigger(text, index, entry, operations) for index, entry in enumerate(entries)]
     return msgspec.structs.replace(head, trigger=triggers)
 
 
-def load_mapping(path: Path) -> Mapping:
+def load_mapping(path: Path, operations: Collection[str] | None = None) -> Mapping:
     """The mapping in a file. Raises `BadRequest` with the line, or `OSError`."""
-    return parse_mapping(path.read_text(encoding="utf-8"))
+    raw = path.read_bytes()
+    try:
+        return parse_mapping(raw.decode(), operations)
+    except UnicodeDecodeError as failure:
+        line = raw.count(b"\n", 0, failure.start) + 1
+        raise _at(line, BadRequest("a mapping is UTF-8 text")) from None
 
 
-def _parse_trigger(text: str, index: int, entry: Any) -> TriggerSpec:
+def _parse_trigger(text: str, index: int, entry: Any, operations: Collection[str] | None) -> TriggerSpec:
     try:
         trigger = convert(entry, TriggerSpec)
         _check(trigger)
+        _check_task(trigger, operations)
     except BadRequest as error:
         raise _at(_key_line(text, (error.field or "").split(".")[0], index + 1), error) from None
     return trigger
@@ -116,19 +136,26 @@ def _check(trigger: TriggerSpec) -> None:
     parse_grid(trigger.quantise)
     if trigger.low > trigger.high:
         raise BadRequest("low lies above high", field="low")
-    if trigger.action in ("submit", "preset") and not trigger.operation:
-        raise BadRequest(f"{trigger.action} needs the name of an operation", field="operation")
     if trigger.action == "launch" and trigger.slot is None:
         raise BadRequest("launch needs a slot", field="slot")
     if trigger.on == "cc14" and trigger.high > 31:
         raise BadRequest("14-bit controllers are 0 to 31", field="high", limits={"max": 31})
-    for name, value in trigger.params.items():
-        if isinstance(value, str) and value.startswith("$") and value[1:] not in VARIABLES:
-            raise BadRequest(
-                f"{name}: there is no {value}; a hit knows {', '.join('$' + v for v in VARIABLES)}",
-                field="params",
-                limits={"choices": list(VARIABLES)},
-            )
+    check_params(trigger.params)
+
+
+def _check_task(trigger: TriggerSpec, operations: Collection[str] | None) -> None:
+    """Whether what a trigger runs is named, once, and exists."""
+    needed = {"submit": "operation", "preset": "preset"}.get(trigger.action)
+    if needed and not getattr(trigger, needed):
+        raise BadRequest(f"{trigger.action} needs the name of the {needed}", field=needed)
+    if trigger.operation and trigger.preset:
+        raise BadRequest("name an operation or a preset, not both", field="preset")
+    if trigger.task and operations is not None and trigger.task not in operations:
+        raise BadRequest(
+            f"there is no operation or preset {trigger.task!r}",
+            field="operation" if trigger.operation else "preset",
+            limits={"choices": sorted(operations)},
+        )
 
 
 def _key_line(text: str, key: str, entry: int) -> int:

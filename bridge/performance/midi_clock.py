@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from bridge.performance.timeline import Metre, TempoSource, Timeline
+from acestep.api.limits import BPM_RANGE
+from bridge.performance.timeline import TempoSource, Timeline
 
 TICKS_PER_BEAT = 24
 SHORT = TICKS_PER_BEAT
@@ -25,8 +26,7 @@ GAP = 1.0
 class MidiClock:
     """Follows one MIDI clock. Feed it the messages with their arrival times (s, monotonic)."""
 
-    def __init__(self, metre: Metre | None = None) -> None:
-        self.metre = metre or Metre()
+    def __init__(self) -> None:
         self.running = False
         self._ticks: deque[float] = deque(maxlen=LONG)
         self._position = 0
@@ -66,15 +66,17 @@ class MidiClock:
         return len(self._ticks) >= SHORT and clock - self._ticks[-1] < GAP
 
     def timeline(self, clock: float) -> Timeline | None:
-        """The tempo and position seen from a clock time; none while no clock is present."""
+        """The tempo and position seen from a clock time; none while no clock is present, or none that is music."""
         if not self.present(clock):
             return None
         interval, latest = _line(list(self._ticks))
+        bpm = 60 / (interval * TICKS_PER_BEAT)
+        if not BPM_RANGE[0] <= bpm <= BPM_RANGE[1]:
+            return None
         return Timeline(
-            bpm=60 / (interval * TICKS_PER_BEAT),
+            bpm=bpm,
             anchor=latest,
             beat=max(self._position, 0) / TICKS_PER_BEAT,
-            metre=self.metre,
             running=self.running,
             source=TempoSource.MIDI_CLOCK,
         )

@@ -8,34 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from acestep.api.errors import AceError, BadRequest, Unavailable
-from bridge.core.views import Core, Submission
+from acestep.api.errors import AceError, Unavailable
+from bridge.core.views import Accepted, Core
+from bridge.performance.capture import Capture, Then, place_in_bars
+from bridge.performance.feedback import Feedback
+from bridge.performance.jobs import DIGITS, Jobs
 from bridge.performance.learn import Learned, describe_hit
 from bridge.performance.link import PlayerLink
-from bridge.performance.mapping import Mapping, load_mapping
+from bridge.performance.mapping import Mapping
+from bridge.performance.mapping_file import MappingFile
+from bridge.performance.midi_socket import MidiSocket
 from bridge.performance.player.messages import Levels, Open
-from bridge.performance.ports import MidiInputs, MidiOutput, MidiSocket
-from bridge.performance.slots import CLIENT, URGENCY, Slots
+from bridge.performance.ports import MidiInputs
+from bridge.performance.slots import Slots
 from bridge.performance.tempo import Tempo
+from bridge.performance.timeline import Timeline, parse_metre
 from bridge.performance.triggers import Action, TriggerMachine
 
 log = logging.getLogger(__name__)
-
-RELOAD = 0.5
-"""Seconds between looks at the mapping file."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-BRIGHT, DIM = 127, 32
-"""Velocities of pad lights: playing and ready."""
 
 
 class PerformanceSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,30 +49,38 @@ class PerformanceSettings(msgspec.Struct, frozen=True, kw_only=True):
     midi: bool = True
     midi_backend: str = ""
     midi_socket: int | None = None
-    bpm: float = 120.0
+    midi_clock: bool = False
 
 
 class Performance:
-    """Slots, capture, musical time and MIDI of one daemon. ``tempo`` and ``slots`` answer the verbs of those names."""
+    """Slots, capture, musical time and MIDI of one daemon. ``tempo``, ``slots``, ``capture`` and ``feedback`` answer the verbs
+    of those names."""
 
     def __init__(self, core: Core, settings: PerformanceSettings) -> None:
-        self._core = core
         self._settings = settings
         self._player = PlayerLink(self._follow_levels)
-        self.tempo = Tempo(settings.bpm)
-        self.slots = Slots(core, self._player, self.tempo, self._spawn)
         self._mapping = Mapping()
-        self._mapping_problem = ""
-        self._mapping_time = 0.0
         self._machine = TriggerMachine(self._mapping)
-        self._jobs: dict[str, str] = {}
+        self.tempo = Tempo(self._mapping.default_bpm)
+        self._jobs = Jobs(core, self.tempo)
+        self.slots = Slots(core, self._player, self.tempo, self._jobs.submit, self._spawn)
+        self.capture = Capture(self._player, self.tempo, settings.folder, self._spawn)
+        self.feedback = Feedback(self._player, self.tempo, self.slots.ready, settings.midi_backend)
+        self.feedback.sends_clock = settings.midi_clock
+        self._file: MappingFile | None = None
+        if settings.mapping is not None:
+            self._file = MappingFile(settings.mapping, core.operations, self._take_over)
+        self._hit_jobs: dict[str, str] = {}
+        """Hits -> the jobs they began that have not ended."""
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._inputs: MidiInputs | None = None
         self._socket: MidiSocket | None = None
-        self._feedback: MidiOutput | None = None
         self._learning: asyncio.Future[Learned] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._playing: frozenset[int] = frozenset()
         self._hits = 0
+        self._refused = ""
         self._latencies: deque[float] = deque(maxlen=1000)
 
     async def start(self) -> None:
@@ -88,8 +94,10 @@ class Performance:
             capture_seconds=self._settings.capture_seconds,
         )
         await self._player.start(wish)
-        self._reload_mapping()
-        self._spawn(self._watch_mapping())
+        self._spawn(self.feedback.keep_time())
+        if self._file is not None:
+            await self._file.look()
+            self._spawn(self._file.watch())
         if self._settings.midi_socket is not None:
             self._socket = MidiSocket(self._arrived, self._settings.midi_socket)
             self._socket.start()
@@ -105,29 +113,7 @@ class Performance:
         for port in (self._inputs, self._socket):
             if port is not None:
                 await asyncio.to_thread(port.stop)
-        if self._feedback is not None:
-            self._feedback.close()
         await self._player.close()
-
-    # Capture
-
-    async def take(self, bars: int = 4, name: str = "") -> dict[str, Any]:
-        """The last whole bars that were played, as a file: begins and ends exactly on bar lines of the ruling time."""
-        if not self._settings.input:
-            raise Unavailable("no capture input is set; name one with the setting performance_input", field="input")
-        timeline = self.tempo.timeline()
-        bar = timeline.metre.bar
-        last = timeline.beat_at(time.monotonic()) // bar * bar
-        start = timeline.clock_at(last - bars * bar)
-        frames = timeline.frames(bars * bar, self._settings.rate)
-        if name and not _NAME.fullmatch(name):
-            raise BadRequest(
-                "a name has 1 to 64 letters, digits, points, dashes", field="name", limits={"max_length": 64}
-            )
-        stem = name or time.strftime("take-%Y%m%d-%H%M%S")
-        path = self._settings.folder / f"{stem}-{time.monotonic_ns() % 1_000_000:06d}.wav"
-        taken = await self._player.take(start, frames, str(path))
-        return {"path": taken.path, "frames": taken.frames, "rate": taken.rate, "bpm": timeline.bpm, "bars": bars}
 
     # State
 
@@ -135,13 +121,20 @@ class Performance:
         """Sound, MIDI, tempo, mapping and slots, with a sentence for whatever is missing."""
         levels = self._player.levels
         midi = None if self._inputs is None else msgspec.to_builtins(self._inputs.state())
+        problem = "" if self._file is None else self._file.problem
         return {
             "sound": {**msgspec.to_builtins(levels), "problem": self._player.problem, "deaths": self._player.deaths},
-            "capture": {"enabled": bool(self._settings.input), "seconds": self._settings.capture_seconds},
+            "capture": {
+                "enabled": bool(self._settings.input),
+                "seconds": self._settings.capture_seconds,
+                "level": levels.input_peak,
+                "recording": self.capture.state(),
+            },
             "midi": midi,
             "midi_socket": None if self._socket is None else self._socket.port,
-            "mapping": {"triggers": len(self._mapping.trigger), "problem": self._mapping_problem},
-            "tempo": self.tempo.state(),
+            "feedback": self.feedback.state(),
+            "mapping": {"triggers": len(self._mapping.trigger), "problem": problem, "refused": self._refused},
+            "tempo": {**self.tempo.state(), "clock_port": self.tempo.clock.port},
             "hits": self._hits,
             "latency": self._latency(),
         }
@@ -164,6 +157,52 @@ class Performance:
         finally:
             self._learning = None
 
+    # Time: whoever changes it, the clock that is sent follows at once
+
+    def set_host(self, bpm: float, beat: float = 0.0, metre: str = "4/4", running: bool = True) -> dict[str, Any]:
+        """Follow the host (`Tempo.set_host`)."""
+        return self._steered(self.tempo.set_host(bpm, beat, metre, running))
+
+    def forget_host(self) -> dict[str, Any]:
+        """Follow the host no longer."""
+        return self._steered(self.tempo.forget_host())
+
+    def tap(self, clock: float | None = None) -> dict[str, Any]:
+        """A tap on the beat."""
+        return self._steered(self.tempo.tap(clock))
+
+    def _steered(self, answer: dict[str, Any]) -> dict[str, Any]:
+        self.feedback.steer()
+        return answer
+
+    # Capture that goes on as a job
+
+    def onward(self, operation: str, params: dict[str, Any], slot: int | None = None, key: str = "") -> Then | None:
+        """What is done with a captured file: it becomes the source of a job (none without an operation). With a slot the
+        results wait there."""
+        if not operation:
+            return None
+
+        async def go_on(taken: dict[str, Any]) -> dict[str, Any]:
+            known = {"bpm": round(taken["bpm"], DIGITS), **params, "source": taken["path"]}
+            accepted = await self._ask(operation, place_in_bars(known, taken), slot)
+            self._note_job(key, accepted)
+            return {"job": accepted.id}
+
+        return go_on
+
+    async def take(
+        self, bars: int, name: str = "", *, asked: Timeline | None = None, then: Then | None = None
+    ) -> dict[str, Any]:
+        """Keep the last bars, and go on with them."""
+        taken = await self.capture.take(bars, name, asked)
+        return taken if then is None else {**taken, **await then(taken)}
+
+    async def _ask(self, operation: str, params: dict[str, Any], slot: int | None, bars: int = 0) -> Accepted:
+        if slot is None:
+            return await self._jobs.submit(operation, params, bars=bars)
+        return await self.slots.fill(slot, operation, params, bars=bars)
+
     # MIDI
 
     def _arrived(self, message: Any, clock: float, port: str) -> None:
@@ -172,15 +211,7 @@ class Performance:
             self._loop.call_soon_threadsafe(self._handle, message, clock, port)
 
     def _handle(self, message: Any, clock: float, port: str) -> None:
-        handler = {
-            "clock": lambda: self.tempo.clock.tick(clock),
-            "start": self.tempo.clock.start,
-            "continue": self.tempo.clock.resume,
-            "stop": self.tempo.clock.stop,
-            "songpos": lambda: self.tempo.clock.song_position(message.pos),
-        }.get(message.type)
-        if handler is not None:
-            handler()
+        if self.tempo.clock.feed(message, clock, port):
             return
         if self._learning is not None and not self._learning.done():
             learned = describe_hit(message, port)
@@ -190,107 +221,82 @@ class Performance:
         self._machine.bpm = self.tempo.timeline().bpm
         for action in self._machine.feed(message, clock):
             self._hits += 1
-            self._spawn(self._act(action, clock))
+            self._spawn(self._act(action))
 
-    async def _act(self, action: Action, clock: float) -> None:
+    async def _act(self, action: Action) -> None:
+        """Carry out an action, after those of the same hit before it: a release must find what its hit began."""
         try:
-            await self._carry_out(action)
-            self._latencies.append(time.monotonic() - clock)
+            async with self._turns[action.key]:
+                await self._carry_out(action)
+            self._latencies.append(time.monotonic() - action.clock)
         except AceError as error:
-            log.warning("trigger %d (%s): %s", action.trigger, action.kind, error.message)
+            self._refused = f"trigger {action.trigger + 1} ({action.kind}): {error.message}"
+            log.warning("%s", self._refused)
 
     async def _carry_out(self, action: Action) -> None:
         if action.kind in ("submit", "preset"):
-            await self._submit(action)
+            accepted = await self._ask(action.operation, action.params, action.slot, action.bars)
+            self._note_job(action.key, accepted)
         elif action.kind == "cancel":
-            job = self._jobs.pop(action.key, "")
-            if job:
-                await self._core.cancel(job)
+            await self._cancel(action.key)
         elif action.kind == "launch" and action.slot is not None:
             await self.slots.launch(action.slot, action.quantise)
         elif action.kind == "stop":
             await self.slots.stop(action.slot, action.quantise)
-        elif action.kind == "capture":
-            await self._capture(action)
         elif action.kind == "tap":
-            self.tempo.tap()
-
-    async def _submit(self, action: Action) -> None:
-        if action.slot is not None:
-            accepted = await self.slots.fill(action.slot, action.operation, action.params)
-        else:
-            accepted = await self._core.submit(
-                Submission(client=CLIENT, operation=action.operation, params=action.params, priority=URGENCY)
-            )
-        self._jobs[action.key] = accepted.id
+            self.tap(action.clock)
+        elif action.kind in ("capture", "record"):
+            await self._capture(action)
 
     async def _capture(self, action: Action) -> None:
-        taken = await self.take(action.bars)
-        if action.operation:
-            params = {**action.params, "source": taken["path"]}
-            await self._submit(msgspec.structs.replace(action, params=params))
+        then = self.onward(action.operation, action.params, action.slot, action.key)
+        if action.kind == "capture":
+            await self.take(action.bars, then=then)
+        else:
+            self.capture.record(action.bars, action.quantise, owner=action.key, then=then)
+
+    async def _cancel(self, key: str) -> None:
+        """Take back what a hit began: its recording, or its job."""
+        self.capture.cancel(owner=key)
+        job = self._hit_jobs.pop(key, "")
+        if job:
+            await self._jobs.cancel(job)
+
+    def _note_job(self, key: str, accepted: Accepted) -> None:
+        if key:
+            self._hit_jobs[key] = accepted.id
+            self._spawn(self._forget_job(key, accepted.id))
+
+    async def _forget_job(self, key: str, job: str) -> None:
+        """When a job has ended there is nothing left to cancel: the next hit begins anew."""
+        await self._jobs.wait(job)
+        if self._hit_jobs.get(key) == job:
+            del self._hit_jobs[key]
+            self._machine.settle(key)
 
     # Inner workings
 
-    async def _watch_mapping(self) -> None:
-        while True:
-            await asyncio.sleep(RELOAD)
-            self._reload_mapping()
-
-    def _reload_mapping(self) -> None:
-        """Take a saved mapping file over; a faulty one is named and the last good one goes on."""
-        path = self._settings.mapping
-        if path is None:
-            return
-        try:
-            changed = path.stat().st_mtime
-            if changed == self._mapping_time:
-                return
-            self._mapping_time = changed
-            mapping = load_mapping(path)
-        except AceError as error:
-            self._mapping_problem = error.message
-            log.warning("mapping %s: %s", path, error.message)
-            return
-        except OSError as failure:
-            self._mapping_problem = f"{path} cannot be read: {failure.strerror}"
-            return
-        self._mapping, self._mapping_problem = mapping, ""
-        self._machine = TriggerMachine(mapping)
-        self.tempo.default_bpm = mapping.default_bpm or self._settings.bpm
-        self._open_feedback(mapping.feedback)
-        log.info("mapping %s: %d triggers", path, len(mapping.trigger))
-
-    def _open_feedback(self, prefix: str) -> None:
-        if self._feedback is not None:
-            self._feedback.close()
-            self._feedback = None
-        if prefix:
-            try:
-                self._feedback = MidiOutput(prefix, backend=self._settings.midi_backend)
-            except AceError as error:
-                self._mapping_problem = error.message
+    def _take_over(self, mapping: Mapping) -> None:
+        self._mapping = mapping
+        self._machine = self._machine.adopt(mapping)
+        self.tempo.default_bpm, self.tempo.default_metre = mapping.default_bpm, parse_metre(mapping.default_metre)
+        self.feedback.send_clock(mapping.clock or self._settings.midi_clock)
+        if self._inputs is not None:
+            self._inputs.choose(mapping.ports)
+        self._spawn(self.feedback.take_over(mapping))
 
     def _follow_levels(self, levels: Levels) -> None:
-        """Light the pads of slots: bright while playing, dim while ready, off otherwise."""
-        if self._feedback is None:
-            return
-        for trigger in self._mapping.trigger:
-            if trigger.action != "launch" or trigger.on != "note":
-                continue
-            for note in range(trigger.low, trigger.high + 1):
-                number = note - trigger.low if trigger.slot in (None, -1) else trigger.slot
-                self._feedback.light(note, self._brightness(number, levels), (trigger.channel or 1) - 1)
+        playing = frozenset(levels.playing)
+        for slot in self._playing - playing:
+            self._machine.settle_slot(slot)
+        self._playing = playing
+        self._spawn(self.feedback.show(levels))
 
-    def _brightness(self, number: int, levels: Levels) -> int:
-        if number in levels.playing:
-            return BRIGHT
-        return DIM if self.slots.peek(number).variants else 0
-
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

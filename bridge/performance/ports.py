@@ -7,16 +7,15 @@ everything else goes on. Messages carry the monotonic time at which they arrived
 from __future__ import annotations
 
 import logging
-import socketserver
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import mido
 import msgspec
-
-from acestep.api.errors import BadRequest, Unavailable
+from mido.sockets import SocketPort
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +25,48 @@ RESCAN = 1.0
 CLIENT = "acestep-bridge"
 """Name under which the virtual port appears."""
 
+TCP = "tcp:"
+
+DIAL = 2.0
+"""Seconds to wait for a connection."""
+
 Deliver = Callable[[mido.Message, float, str], None]
 """Called from a MIDI thread with the message, its arrival time (s, monotonic) and the port's name."""
+
+
+PORT_ERRORS = (ImportError, OSError, SystemError, ValueError, RuntimeError)
+"""What mido and its backends raise for systems and ports that are not there."""
+
+
+class PortNames:
+    """The names of a system's inputs or outputs. rtmidi is asked through one lasting client: under JACK every new client
+    stops the graph for a moment, and messages are lost in it."""
+
+    def __init__(self, backend: Any, kind: Literal["input", "output"]) -> None:
+        self._backend = backend
+        self._kind = kind
+        self._client: Any = None
+        self._found = False
+
+    def look(self) -> list[str]:
+        """The names now. Raises one of `PORT_ERRORS` without a MIDI system."""
+        if not self._backend.name.endswith("rtmidi"):
+            return list(getattr(self._backend, f"get_{self._kind}_names")())
+        if self._client is None:
+            import rtmidi
+
+            api = getattr(rtmidi, f"API_{self._backend.api}", rtmidi.API_UNSPECIFIED)
+            make = rtmidi.MidiIn if self._kind == "input" else rtmidi.MidiOut
+            self._client = make(api, f"{CLIENT}-scan")
+        names = list(self._client.get_ports())
+        if self._found and not names:
+            self._client = None  # the MIDI system itself went away, and its clients do not come back with it
+        self._found = bool(names)
+        return names
+
+
+def _backend(name: str) -> Any:
+    return mido.Backend(name) if name else mido.backend
 
 
 class MidiState(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,15 +89,19 @@ class MidiInputs:
         self, deliver: Deliver, prefixes: Iterable[str] = (), *, backend: str = "", virtual: bool = True
     ) -> None:
         self._deliver = deliver
-        self._prefixes = tuple(prefix.lower() for prefix in prefixes)
-        self._backend = mido.Backend(backend) if backend else mido.backend
+        self.choose(prefixes)
+        self._backend = _backend(backend)
+        self._names = PortNames(self._backend, "input")
         self._virtual = virtual
-        self._scanner: Any = None
         self._open: dict[str, Any] = {}
         self._seen: tuple[str, ...] = ()
         self._reason = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="midi ports", daemon=True)
+
+    def choose(self, prefixes: Iterable[str]) -> None:
+        """Take other ports from the next look on."""
+        self._prefixes = tuple(prefix.lower() for prefix in prefixes)
 
     def start(self) -> None:
         """Begin looking for ports."""
@@ -92,30 +135,18 @@ class MidiInputs:
     def scan(self) -> None:
         """Open ports that came, close those that went."""
         try:
-            names = self._look()
-        except (ImportError, OSError, SystemError) as failure:
+            names = self._names.look()
+        except PORT_ERRORS as failure:
             self._reason = f"no MIDI system: {failure}"
             return
         self._reason = ""
         self._seen = tuple(names)
-        for name in set(self._open) - set(names) - {CLIENT}:
-            log.info("MIDI port %s went away", name)
+        for name in [name for name in self._open if name != CLIENT and not (name in names and self._wanted(name))]:
+            log.info("MIDI port %s is closed", name)
             self._close(name)
         for name in names:
             if name not in self._open and self._wanted(name):
                 self._open_port(name)
-
-    def _look(self) -> list[str]:
-        """The names of the inputs. rtmidi is asked through one lasting client: under JACK every new client stops the
-        graph for a moment, and messages are lost in it."""
-        if not self._backend.name.endswith("rtmidi"):
-            return self._backend.get_input_names()
-        if self._scanner is None:
-            import rtmidi
-
-            api = getattr(rtmidi, f"API_{self._backend.api}", rtmidi.API_UNSPECIFIED)
-            self._scanner = rtmidi.MidiIn(api, f"{CLIENT}-scan")
-        return self._scanner.get_ports()
 
     def _wanted(self, name: str) -> bool:
         own = CLIENT in name
@@ -125,7 +156,7 @@ class MidiInputs:
         try:
             self._open[name] = self._backend.open_input(name, callback=self._callback(name), **options)
             log.info("MIDI port %s is open", name)
-        except (ImportError, OSError, SystemError, ValueError) as failure:
+        except PORT_ERRORS as failure:
             log.warning("MIDI port %s cannot be opened: %s", name, failure)
 
     def _open_virtual(self) -> None:
@@ -135,78 +166,57 @@ class MidiInputs:
         return lambda message: self._deliver(message, time.monotonic(), name)
 
     def _close(self, name: str) -> None:
+        """Close a port; notes that are held on it will never be let go, so they are forgotten."""
         port = self._open.pop(name, None)
         if port is not None:
             port.close()
+            self._deliver(mido.Message("reset"), time.monotonic(), name)
 
 
-class MidiSocket:
-    """MIDI over TCP on the loopback interface, as `mido.sockets.connect` sends it: for programs without MIDI ports.
+class Outputs:
+    """The output that feedback goes to: by the beginning of its name; ``tcp:HOST:PORT`` is a program that listens as
+    `mido.sockets.PortServer` does; our own name is a virtual output, where the system has them."""
 
-    Each connection has a parser of its own, so nonsense from one client cannot reach another.
-    """
+    def __init__(self, prefix: str, backend: str = "") -> None:
+        self._prefix = prefix
+        self._backend = _backend(backend)
+        self._names = PortNames(self._backend, "output")
+        self._complaint = ""
 
-    def __init__(self, deliver: Deliver, port: int, host: str = "127.0.0.1") -> None:
-        class Connection(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                parser = mido.Parser()
-                while data := self.request.recv(1024):
-                    parser.feed(data)
-                    for message in parser:
-                        deliver(message, time.monotonic(), "socket")
-
+    def present(self, port: Any) -> bool:
+        """Whether an open port is still there."""
+        if self._prefix.startswith(TCP) or self._prefix == CLIENT:
+            return True
         try:
-            self._server = _Server((host, port), Connection)
-        except OSError as failure:
-            raise Unavailable(
-                f"MIDI socket {host}:{port} cannot be opened: {failure.strerror}", field="midi_socket"
-            ) from None
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="midi socket", daemon=True)
+            return port.name in self._names.look()
+        except PORT_ERRORS:
+            return False
 
-    def start(self) -> None:
-        """Begin to listen."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Close the socket; open connections end with the process or their client."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
-
-
-class _Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("MIDI socket client %s went away", client_address, exc_info=True)
-
-
-class MidiOutput:
-    """Feedback to a controller: pad lights and clock, on the output whose name begins with ``prefix``."""
-
-    def __init__(self, prefix: str, *, backend: str = "") -> None:
-        source = mido.Backend(backend) if backend else mido.backend
+    def open(self) -> Any:
+        """The output, opened; none if it is not there, which is logged once."""
         try:
-            names = source.get_output_names()
-        except (ImportError, OSError, SystemError) as failure:
-            raise Unavailable(f"no MIDI system: {failure}", field="feedback") from None
-        matching = [name for name in names if name.lower().startswith(prefix.lower())]
-        if not matching:
-            raise BadRequest(f"there is no MIDI output {prefix!r}", field="feedback", limits={"choices": list(names)})
-        self.name = matching[0]
-        self._port = source.open_output(self.name)
+            found = self._open()
+        except PORT_ERRORS as failure:
+            found, complaint = None, f"MIDI output {self._prefix!r} cannot be opened: {failure}"
+        else:
+            complaint = "" if found is not None else f"there is no MIDI output {self._prefix!r}"
+        if complaint and complaint != self._complaint:
+            log.warning("%s; it is looked for", complaint)
+        self._complaint = complaint
+        return found
 
-    def light(self, note: int, velocity: int, channel: int = 0) -> None:
-        """Light a pad (velocity 0: off)."""
-        self._port.send(mido.Message("note_on", note=note, velocity=velocity, channel=channel))
+    def _open(self) -> Any:
+        if self._prefix.startswith(TCP):
+            return _dial(self._prefix.removeprefix(TCP))
+        if self._prefix == CLIENT:
+            return self._backend.open_output(CLIENT, virtual=True, client_name=CLIENT)
+        names = [name for name in self._names.look() if name.lower().startswith(self._prefix.lower())]
+        return self._backend.open_output(names[0]) if names else None
 
-    def send(self, message: mido.Message) -> None:
-        """Send any message."""
-        self._port.send(message)
 
-    def close(self) -> None:
-        """Close the port."""
-        self._port.close()
+def _dial(address: str) -> Any:
+    """A connection as a MIDI port; small packets leave at once, since a clock's ticks are worth nothing later."""
+    host, _, port = address.rpartition(":")
+    connection = socket.create_connection((host or "127.0.0.1", int(port)), timeout=DIAL)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return SocketPort(host, int(port), conn=connection)

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from acestep.api.errors import BadRequest, NotFound
-from bridge.core.views import Accepted, Core, Event, EventKind, Submission
+from acestep.api.errors import AceError, BadRequest, NotFound
+from bridge.core.views import Accepted, Core, Event, EventKind
+from bridge.performance.jobs import CLIENT, ENDS
 from bridge.performance.link import PlayerLink
-from bridge.performance.player.messages import Gain, Load
+from bridge.performance.player.messages import Load
 from bridge.performance.tempo import Tempo
-
-CLIENT = "performance"
-"""The name under which hits and slots submit jobs."""
-
-URGENCY = 5
-"""Priority of what a stage waits for, above ordinary work."""
+from bridge.performance.timeline import Timeline
 
 SLOTS = 64
-
-ENDS = frozenset({EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED, EventKind.INTERRUPTED})
 
 
 class SlotState(msgspec.Struct, kw_only=True):
@@ -40,15 +34,25 @@ class SlotState(msgspec.Struct, kw_only=True):
     loop: dict[str, Any] = {}
 
 
+Submit = Callable[[str, dict[str, Any], str, int], Awaitable[Accepted]]
+"""Asks for a job: operation, parameters, id (empty: the core makes one), length in bars (0: as the parameters say)."""
+
+
 class Slots:
     """The slots of one daemon: what fills them, and what the player plays of them."""
 
     def __init__(
-        self, core: Core, player: PlayerLink, tempo: Tempo, spawn: Callable[[Coroutine[Any, Any, None]], None]
+        self,
+        core: Core,
+        player: PlayerLink,
+        tempo: Tempo,
+        submit: Submit,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._core = core
         self._player = player
         self._tempo = tempo
+        self._submit = submit
         self._spawn = spawn
         self._slots = {number: SlotState(slot=number) for number in range(SLOTS)}
 
@@ -66,16 +70,17 @@ class Slots:
         state = self._slot(slot)
         if not await asyncio.to_thread(Path(path).is_file):
             raise NotFound(f"there is no file {path}", field="path")
+        await self._player.load(Load(slot=slot, path=path, **loop))
         state.variants, state.chosen, state.state, state.error, state.loop = [path], 0, "ready", "", loop
-        await self._load_chosen(state)
+        state.job = ""
         return msgspec.to_builtins(state)
 
-    async def fill(self, slot: int, operation: str, params: dict[str, Any], job: str = "", **loop: Any) -> Accepted:
-        """Ask for a part ahead of time; its variants wait in the slot until they are launched."""
+    async def fill(
+        self, slot: int, operation: str, params: dict[str, Any], job: str = "", bars: int = 0, **loop: Any
+    ) -> Accepted:
+        """Ask for a part ahead of time, of so many bars; its variants wait in the slot until they are launched."""
         state = self._slot(slot)
-        accepted = await self._core.submit(
-            Submission(client=CLIENT, operation=operation, params=params, id=job, priority=URGENCY)
-        )
+        accepted = await self._submit(operation, params, job, bars)
         state.job, state.state, state.error, state.loop = accepted.id, "filling", "", loop
         self._spawn(self._follow_job(state, accepted.id))
         return accepted
@@ -93,32 +98,40 @@ class Slots:
         await self._load_chosen(state)
         return msgspec.to_builtins(state)
 
-    async def launch(self, slot: int, quantise: str = "bar") -> dict[str, Any]:
-        """Start a slot on the next line of the grid; answers when it will be heard."""
+    async def launch(self, slot: int, quantise: str = "bar", asked: Timeline | None = None) -> dict[str, Any]:
+        """Start a slot on the next line of the grid; answers what will be heard, when, and on which beat."""
         state = self._slot(slot)
         if not state.variants:
             raise BadRequest(f"slot {slot} is empty", field="slot")
-        at = self._tempo.next_line(quantise)
+        at, beat = self._tempo.next_line(quantise, asked)
         launched = await self._player.launch(slot, at)
-        return {"slot": slot, "in": max(0.0, at - time.monotonic()), "frame": launched.frame, "late": launched.late}
+        told = {"frame": launched.frame, "late": launched.late, "path": state.variants[state.chosen]}
+        return {"slot": slot, "in": max(0.0, at - time.monotonic()), "beat": beat, **told}
 
-    async def stop(self, slot: int | None = None, quantise: str = "now") -> dict[str, Any]:
+    async def stop(
+        self, slot: int | None = None, quantise: str = "now", asked: Timeline | None = None
+    ) -> dict[str, Any]:
         """Stop a slot, or all, on the next line of the grid."""
         if slot is not None:
             self._slot(slot)
-        at = self._tempo.next_line(quantise)
+        at, beat = self._tempo.next_line(quantise, asked)
         await self._player.stop(slot, at)
-        return {"slot": slot, "in": max(0.0, at - time.monotonic())}
+        return {"slot": -1 if slot is None else slot, "in": max(0.0, at - time.monotonic()), "beat": beat}
 
     async def gain(self, slot: int, gain: float) -> dict[str, Any]:
         """Change a slot's gain at once."""
-        self._slot(slot)
-        await self._player.send(Gain(slot=slot, gain=gain))
+        state = self._slot(slot)
+        await self._player.gain(slot, gain)
+        state.loop = {**state.loop, "gain": gain}
         return {"slot": slot, "gain": gain}
 
     def peek(self, number: int) -> SlotState:
         """A slot as it is. Raises `BadRequest` for a number that is none."""
         return self._slot(number)
+
+    def ready(self, number: int) -> bool:
+        """Whether a slot holds something to launch."""
+        return number in self._slots and bool(self._slots[number].variants)
 
     def _slot(self, number: int) -> SlotState:
         if number not in self._slots:
@@ -133,7 +146,10 @@ class Slots:
         async for event in self._core.subscribe(CLIENT, frozenset({job}), {job: -1}):
             if state.job != job:
                 return
-            await self._take_in(state, event)
+            try:
+                await self._take_in(state, event)
+            except AceError as error:
+                state.state, state.error = "failed", error.message
             if event.kind in ENDS:
                 return
 

@@ -1,13 +1,15 @@
-"""The tempo that rules: host, MIDI clock, tap or default, in that order."""
+"""The tempo that rules: the request's own, host, MIDI clock, tap or default, in that order."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from acestep.api.errors import BadRequest
+import msgspec
+
+from acestep.api.limits import BPM_RANGE
 from bridge.performance.midi_clock import MidiClock
-from bridge.performance.timeline import Metre, TapTempo, TempoSource, Timeline, choose, parse_grid
+from bridge.performance.timeline import Metre, TapTempo, TempoSource, Timeline, choose, parse_grid, parse_metre
 
 LEAD = 0.03
 """Seconds a launch needs to reach the sound card; a boundary closer than this is taken as the next one."""
@@ -18,31 +20,46 @@ class Tempo:
 
     def __init__(self, default_bpm: float) -> None:
         self.default_bpm = default_bpm
-        self.clock = MidiClock()
+        self.default_metre = Metre()
+        """Of every source that does not say its own: MIDI clock, taps, the default tempo."""
+        self.clock = ClockInput()
         self._host: Timeline | None = None
         self._tapped: Timeline | None = None
         self._tap = TapTempo()
 
     def timeline(self) -> Timeline:
         """The time that rules now: host, MIDI clock, tap, default, in that order."""
+        without_metre = [self.clock.timeline(time.monotonic()), self._tapped, Timeline(bpm=self.default_bpm)]
         found = [
-            self._host,
-            self.clock.timeline(time.monotonic()),
-            self._tapped,
-            Timeline(bpm=self.default_bpm),
+            msgspec.structs.replace(timeline, metre=self.default_metre)
+            for timeline in without_metre
+            if timeline is not None
         ]
-        return choose([timeline for timeline in found if timeline is not None])
+        return choose(found if self._host is None else [self._host, *found])
+
+    def asked(self, bpm: float | None = None, beat: float | None = None, metre: str = "") -> Timeline | None:
+        """The time that one request brings along, from this moment on; what it leaves open is taken from the ruling one.
+
+        None if it leaves everything open.
+        """
+        if bpm is None and beat is None and not metre:
+            return None
+        now, ruling = time.monotonic(), self.timeline()
+        return Timeline(
+            bpm=ruling.bpm if bpm is None else bpm,
+            anchor=now,
+            beat=ruling.beat_at(now) if beat is None else beat,
+            metre=parse_metre(metre) if metre else ruling.metre,
+            source=TempoSource.REQUEST,
+        )
 
     def set_host(self, bpm: float, beat: float = 0.0, metre: str = "4/4", running: bool = True) -> dict[str, Any]:
         """Tempo and position from the host: at this moment the song stands at ``beat`` (quarter notes)."""
-        numerator, _, denominator = metre.partition("/")
-        if not (numerator.isdigit() and denominator in ("1", "2", "4", "8", "16")) or not 1 <= int(numerator) <= 64:
-            raise BadRequest(f"{metre!r} is no metre", field="metre")
         self._host = Timeline(
             bpm=bpm,
             anchor=time.monotonic(),
             beat=beat,
-            metre=Metre(int(numerator), int(denominator)),
+            metre=parse_metre(metre),
             running=running,
             source=TempoSource.HOST,
         )
@@ -53,12 +70,12 @@ class Tempo:
         self._host = None
         return self.state()
 
-    def tap(self) -> dict[str, Any]:
-        """A tap on the beat."""
-        now = time.monotonic()
+    def tap(self, clock: float | None = None) -> dict[str, Any]:
+        """A tap on the beat, at a clock time (s; none: now). The first of a series begins a bar."""
+        now = time.monotonic() if clock is None else clock
         bpm = self._tap.tap(now)
-        if bpm is not None and 30 <= bpm <= 300:
-            self._tapped = Timeline(bpm=bpm, anchor=now, beat=0.0, source=TempoSource.TAP)
+        if bpm is not None and BPM_RANGE[0] <= bpm <= BPM_RANGE[1]:
+            self._tapped = Timeline(bpm=bpm, anchor=now, beat=float(self._tap.beat), source=TempoSource.TAP)
         return self.state()
 
     def state(self) -> dict[str, Any]:
@@ -67,16 +84,56 @@ class Tempo:
         return {
             "bpm": timeline.bpm,
             "beat": timeline.beat_at(time.monotonic()),
-            "metre": f"{timeline.metre.numerator}/{timeline.metre.denominator}",
+            "metre": str(timeline.metre),
             "running": timeline.running,
             "source": timeline.source.name.lower(),
         }
 
-    def next_line(self, quantise: str) -> float:
-        """The monotonic time of the next grid line that can still be reached."""
+    def next_line(self, quantise: str, asked: Timeline | None = None) -> tuple[float, float]:
+        """The next grid line that can still be reached: its monotonic time and its beat. ``asked``: the request's own time."""
         grid = parse_grid(quantise)
-        timeline = self.timeline()
+        timeline = asked or self.timeline()
         reach = time.monotonic() + LEAD
         if grid.beats(timeline.metre) == 0 or not timeline.running:
-            return reach
-        return timeline.clock_at(timeline.boundary(reach, grid))
+            return reach, timeline.beat_at(reach)
+        beat = timeline.boundary(reach, grid)
+        return timeline.clock_at(beat), beat
+
+
+class ClockInput:
+    """MIDI clock from whichever port sends it. One port rules at a time, until its clock is gone: the same clock that
+    comes in by two ways, or two clocks, would otherwise be mixed into a tempo that nobody plays."""
+
+    def __init__(self) -> None:
+        self._clocks: dict[str, MidiClock] = {}
+        self._ruling = ""
+
+    def feed(self, message: Any, clock: float, port: str) -> bool:
+        """Take in a message from a port at its time of arrival (s); whether it was one of the clock's."""
+        follow = _CLOCK_MESSAGES.get(message.type)
+        if follow is None:
+            return False
+        follow(self._clocks.setdefault(port, MidiClock()), message, clock)
+        return True
+
+    def timeline(self, clock: float) -> Timeline | None:
+        """The tempo and position of the ruling port; none while no clock is present."""
+        found = {port: line for port, one in self._clocks.items() if (line := one.timeline(clock)) is not None}
+        if self._ruling not in found:
+            self._ruling = next(iter(found), "")
+        return found.get(self._ruling)
+
+    @property
+    def port(self) -> str:
+        """The port whose clock rules; empty: none."""
+        return self._ruling
+
+
+_CLOCK_MESSAGES: dict[str, Any] = {
+    "clock": lambda one, message, clock: one.tick(clock),
+    "start": lambda one, message, clock: one.start(),
+    "continue": lambda one, message, clock: one.resume(),
+    "stop": lambda one, message, clock: one.stop(),
+    "songpos": lambda one, message, clock: one.song_position(message.pos),
+}
+"""Messages of MIDI clock -> what they do."""

@@ -36,6 +36,17 @@ class Metre(msgspec.Struct, frozen=True):
         """Quarter-note beats in a bar."""
         return self.numerator * 4 / self.denominator
 
+    def __str__(self) -> str:
+        return f"{self.numerator}/{self.denominator}"
+
+
+def parse_metre(text: str, *, field: str = "metre") -> Metre:
+    """A metre such as ``6/8``. Raises `BadRequest`."""
+    numerator, _, denominator = text.partition("/")
+    if not (numerator.isdecimal() and denominator in ("1", "2", "4", "8", "16")) or not 1 <= int(numerator) <= 64:
+        raise BadRequest(f"{text!r} is no metre", field=field)
+    return Metre(int(numerator), int(denominator))
+
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     """A running tempo: at clock time ``anchor`` (s) the song stood at ``beat``, and it runs at ``bpm`` quarter notes a minute."""
@@ -64,6 +75,14 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
         step = grid.beats(self.metre)
         here = self.beat_at(clock)
         return here if step == 0 else math.ceil(here / step - 1e-9) * step
+
+    def differs(self, other: Timeline, clock: float, *, seconds: float = 0.0005) -> bool:
+        """Whether another timeline says something else about the time from a clock time (s) on: another tempo, metre or
+        state, or a position further off than a tolerance."""
+        apart = abs(self.beat_at(clock) - other.beat_at(clock)) * 60 / self.bpm
+        return (self.running, self.metre, self.source) != (other.running, other.metre, other.source) or (
+            abs(self.bpm - other.bpm) > self.bpm * 1e-5 or apart > seconds
+        )
 
 
 class Grid(msgspec.Struct, frozen=True):
@@ -100,17 +119,23 @@ def parse_grid(text: str, *, field: str = "quantise") -> Grid:
 
 
 class TapTempo:
-    """Tempo from taps: the mean interval of the last few, forgotten after a pause of two seconds."""
+    """Tempo and beats from taps: the mean interval of the last few, begun anew after a pause of two seconds.
+
+    The first tap of a series is the first beat of a bar, so four taps are a count-in.
+    """
 
     def __init__(self, keep: int = 8, pause: float = 2.0) -> None:
         self._taps: list[float] = []
         self._keep = keep
         self._pause = pause
+        self.beat = -1
+        """The beat of the last tap, counted from the first of the series."""
 
     def tap(self, clock: float) -> float | None:
         """Note a tap at a clock time (s); returns the tempo in bpm once two taps are known."""
         if self._taps and clock - self._taps[-1] > self._pause:
             self._taps.clear()
+        self.beat = self.beat + 1 if self._taps else 0
         self._taps = [*self._taps, clock][-self._keep :]
         if len(self._taps) < 2:
             return None

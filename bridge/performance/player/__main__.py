@@ -15,7 +15,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints must not land between the frames
     from acestep.api.frames import FrameReader, encode
-    from bridge.performance.player.messages import Command, Report
+    from bridge.performance.player.messages import CARD_LOST, Command, Report
     from bridge.performance.player.player import Player
 
     writing = threading.Lock()
@@ -30,6 +30,8 @@ def main() -> None:
     def watch() -> None:
         while not done.wait(REPORT_EVERY):
             player.watch()
+            if player.lost:  # the sound system may hang or abort on anything but an exit
+                os._exit(CARD_LOST)
 
     threading.Thread(target=watch, name="levels", daemon=True).start()
     reader = FrameReader(Command)

@@ -5,6 +5,7 @@ Both give a stream object with ``start``, ``stop``, ``active``, ``latency`` and 
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -33,6 +34,14 @@ def open_stream(wish: Open, callback: Callback) -> Any:
     if wish.output == "null":
         return NullStream(wish, callback)
     return _sound_stream(wish, callback)
+
+
+def find_devices_anew() -> None:
+    """Look for sound cards again: PortAudio knows only those that were there when it started."""
+    sounddevice = sys.modules.get("sounddevice")
+    if sounddevice is not None:
+        sounddevice._terminate()  # the library has no public way
+        sounddevice._initialize()
 
 
 class NullStream:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
+CARD_LOST = 75
+"""Exit code of a player whose sound card went away: sound systems often cannot be opened again in the same process."""
+
 
 class Open(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """Open the sound card. ``output`` and ``input`` are device names (or beginnings); ``null`` is a card without sound
@@ -22,7 +25,7 @@ class Open(msgspec.Struct, tag=True, frozen=True, kw_only=True):
 
 
 class Load(msgspec.Struct, tag=True, frozen=True, kw_only=True):
-    """Put an audio file into a slot."""
+    """Put an audio file into a slot; ``request`` comes back with the report."""
 
     slot: int
     path: str
@@ -31,6 +34,7 @@ class Load(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     length: int | None = None
     crossfade: int = 0
     choke: int = 0
+    request: str = ""
 
 
 class Launch(msgspec.Struct, tag=True, frozen=True, kw_only=True):
@@ -64,7 +68,39 @@ class Take(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     request: str = ""
 
 
-Command = Open | Load | Launch | Stop | Gain | Take
+class Feedback(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Which MIDI output pad lights and clock go to: the beginning of its name (`bridge.performance.ports.find_output`);
+    empty: none. ``backend`` is a mido backend; empty takes mido's default."""
+
+    output: str = ""
+    backend: str = ""
+
+
+class Lights(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Pads to light: (channel from 0, note, velocity), velocity 0 for off."""
+
+    pads: tuple[tuple[int, int, int], ...] = ()
+
+    @classmethod
+    def of(cls, lights: dict[tuple[int, int], int]) -> Lights:
+        """The message for (channel, note) -> velocity."""
+        return cls(pads=tuple((channel, note, velocity) for (channel, note), velocity in lights.items()))
+
+
+class Beat(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """The time that rules: at monotonic time ``anchor`` the song stood at ``beat``. MIDI clock is made from it while ``clock``
+    is set; a transport that must join does so on a multiple of ``join`` beats."""
+
+    bpm: float
+    anchor: float
+    beat: float
+    running: bool
+    clock: bool
+    join: float
+    bar: float = 4.0
+
+
+Command = Open | Load | Launch | Stop | Gain | Take | Feedback | Lights | Beat
 
 
 class Opened(msgspec.Struct, tag=True, frozen=True, kw_only=True):
@@ -75,6 +111,14 @@ class Opened(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     rate: int
     latency: float
     """Output latency in seconds as the system reports it; launches are early by it."""
+
+
+class Loaded(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """A slot holds its file: ``frames`` at the stream's rate."""
+
+    slot: int
+    frames: int
+    request: str = ""
 
 
 class Launched(msgspec.Struct, tag=True, frozen=True, kw_only=True):
@@ -105,6 +149,12 @@ class Levels(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     xruns: int = 0
     load: float = 0.0
     """Share of a core that the audio callback takes."""
+    feedback: str = ""
+    """The MIDI output that is open for feedback; empty: none."""
+    clock: str = ""
+    """State of the MIDI clock that is sent: empty (none is), stopped or running."""
+    clock_late: float = 0.0
+    """Largest delay (s) of a tick of that clock in the last seconds."""
 
 
 class Refused(msgspec.Struct, tag=True, frozen=True, kw_only=True):
@@ -114,4 +164,4 @@ class Refused(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     request: str = ""
 
 
-Report = Opened | Launched | Taken | Levels | Refused
+Report = Opened | Loaded | Launched | Taken | Levels | Refused

@@ -12,14 +12,19 @@ from typing import Any
 import numpy as np
 
 from acestep.api.errors import AceError, BadRequest, CorruptAudio, OutputUnwritable, Unavailable
-from bridge.performance.player.devices import BlockTimes, open_stream
+from bridge.performance.player.devices import BlockTimes, find_devices_anew, open_stream
+from bridge.performance.player.feedback import FeedbackOut
 from bridge.performance.player.messages import (
+    Beat,
     Command,
+    Feedback,
     Gain,
     Launch,
     Launched,
     Levels,
+    Lights,
     Load,
+    Loaded,
     Open,
     Opened,
     Refused,
@@ -39,6 +44,13 @@ CAPTURE_WAIT = 2.0
 """Seconds a take waits for its last frames to arrive from the input."""
 
 
+STALL = 2.0
+"""Seconds without a call from the sound card after which it is gone: not every system says so."""
+
+BESIDE = (Load, Take)
+"""Commands that take their time (reading a file, waiting for the last frames): they run beside those that follow."""
+
+
 class Player:
     """One sound card with its slots and capture ring. ``report`` is called from the thread that runs `do` or `watch`."""
 
@@ -55,17 +67,19 @@ class Player:
         self._span = 1e-9
         self._xruns = 0
         self._peak = 0.0
+        self._feedback = FeedbackOut()
+        self._newest: dict[int, Load] = {}
+        self._called = 0.0
         self._retry_at = 0.0
         self._opening = threading.Lock()
         self._lock = threading.Lock()
 
     def do(self, command: Command) -> None:
-        """Carry out one command; what cannot be done is reported, never raised.
-
-        A take waits for its last frames, so it runs beside the commands that follow it.
-        """
-        if isinstance(command, Take):
-            threading.Thread(target=self._try, args=(command,), name="take", daemon=True).start()
+        """Carry out one command; what cannot be done is reported, never raised."""
+        if isinstance(command, Load):
+            self._newest[command.slot] = command
+        if isinstance(command, BESIDE):
+            threading.Thread(target=self._try, args=(command,), name="beside", daemon=True).start()
         else:
             self._try(command)
 
@@ -78,34 +92,51 @@ class Player:
             error = OutputUnwritable(f"the capture cannot be written: {failure.strerror}", field="path")
             self._report(Refused(error=error.to_wire(), request=getattr(command, "request", "")))
 
+    @property
+    def lost(self) -> bool:
+        """Whether the sound card went away while it played; this process cannot get it back."""
+        silent = time.monotonic() - self._called > STALL
+        return self._stream is not None and not self._opening.locked() and (silent or not self._stream.active)
+
     def watch(self) -> None:
-        """Report levels; reopen a sound card that went away. Call it a few times a second."""
-        state = "closed"
-        if self._wish is not None:
-            state = "running" if self._stream is not None and self._stream.active else "lost"
-        if state == "lost" and time.monotonic() >= self._retry_at and not self._opening.locked():
+        """Report levels; look for a sound card that was not there. Call it a few times a second."""
+        away = self._wish is not None and self._stream is None and not self._opening.locked()
+        if away and time.monotonic() >= self._retry_at:
             self.do(self._wish)
         self._report(
             Levels(
-                state=state,
+                state="closed" if self._wish is None else "lost" if self._stream is None or self.lost else "running",
                 playing=tuple(self._mixer.playing()),
-                input_peak=0.0 if self._ring is None else self._ring.peak,
-                output_peak=self._peak,
+                input_peak=0.0 if self._ring is None else self._ring.take_peak(),
+                output_peak=self._take_peak(),
                 xruns=self._xruns,
                 load=self._busy / self._span,
+                feedback=self._feedback.name,
+                clock=self._feedback.clock,
+                clock_late=self._feedback.late,
             )
         )
 
+    def _take_peak(self) -> float:
+        peak, self._peak = self._peak, 0.0
+        return peak
+
     def close(self) -> None:
-        """Stop the sound."""
-        if self._stream is not None:
-            self._stream.stop()
-            self._stream = None
+        """Stop the sound, and what listens to the feedback."""
+        self._feedback.close()
+        self._close_stream()
+
+    def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.stop()
 
     def _open(self, wish: Open) -> None:
         """Open the card; one attempt at a time, because sound systems do not survive two."""
         with self._opening:
-            self.close()
+            self._close_stream()
+            if wish == self._wish:
+                find_devices_anew()
             self._wish = wish
             self._retry_at = time.monotonic() + RETRY
             self._mixer.channels = wish.channels
@@ -118,18 +149,19 @@ class Player:
                 stream.start()
             except Exception as failure:  # PortAudio has one error class for everything, raised lazily
                 raise Unavailable(f"the sound card does not start: {failure}", field="output") from failure
+            self._called = time.monotonic()
             self._stream = stream
         latency = stream.latency if isinstance(stream.latency, float) else stream.latency[-1]
         self._report(Opened(output=wish.output, input=wish.input, rate=wish.rate, latency=latency))
 
     def _load(self, wish: Load) -> None:
-        slot = Slot(
-            _read(wish.path, self._rate),
-            SlotSettings(
-                gain=wish.gain, loop=wish.loop, length=wish.length, crossfade=wish.crossfade, choke=wish.choke
-            ),
+        settings = SlotSettings(
+            gain=wish.gain, loop=wish.loop, length=wish.length, crossfade=wish.crossfade, choke=wish.choke
         )
-        self._mixer.load(wish.slot, slot)
+        slot = Slot(_read(wish.path, self._rate), settings)
+        if self._newest[wish.slot] is wish:  # a later file may have been read sooner
+            self._mixer.load(wish.slot, slot)
+        self._report(Loaded(slot=wish.slot, frames=len(slot.audio), request=wish.request))
 
     def _launch(self, wish: Launch) -> None:
         if self._stream is None or not self._heard.known:
@@ -159,6 +191,15 @@ class Player:
         _write(Path(wish.path), self._ring.read(start, wish.frames), self._rate)
         self._report(Taken(path=wish.path, frames=wish.frames, rate=self._rate, request=wish.request))
 
+    def _open_feedback(self, wish: Feedback) -> None:
+        self._feedback.open(wish)
+
+    def _light(self, wish: Lights) -> None:
+        self._feedback.light(wish)
+
+    def _follow(self, wish: Beat) -> None:
+        self._feedback.follow(wish)
+
     @property
     def _rate(self) -> int:
         return 48_000 if self._wish is None else self._wish.rate
@@ -171,15 +212,17 @@ class Player:
     def _callback(self, played: np.ndarray | None, out: np.ndarray, times: BlockTimes) -> None:
         begin = time.perf_counter()
         count = len(out)
-        self._frame += self._heard.observe(self._frame, times.heard, count)
+        lost = self._heard.observe(self._frame, times.heard, count)
+        self._frame += lost
         with self._lock:
             out[:] = self._mixer.render(self._frame, count)
         if played is not None and self._ring is not None:
             self._ring.skip_to(self._ring.end + self._played.observe(self._ring.end, times.played, count))
             self._ring.write(played)
         self._frame += count
-        self._xruns += times.xrun
-        self._peak = float(np.abs(out).max(initial=0.0))
+        self._xruns += times.xrun or lost > 0  # not every system says when it lost something
+        self._peak = max(self._peak, float(np.abs(out).max(initial=0.0)))
+        self._called = time.monotonic()
         self._busy = 0.99 * self._busy + time.perf_counter() - begin
         self._span = 0.99 * self._span + count / self._rate
 
@@ -191,6 +234,9 @@ _HANDLERS: dict[type, Callable[[Player, Any], None]] = {
     Stop: Player._stop,
     Gain: Player._gain,
     Take: Player._take,
+    Feedback: Player._open_feedback,
+    Lights: Player._light,
+    Beat: Player._follow,
 }
 
 

@@ -17,8 +17,9 @@ class CaptureRing:
     def __init__(self, capacity: int, channels: int) -> None:
         self._data = np.zeros((capacity, channels), dtype=np.float32)
         self._end = 0
-        self.peak = 0.0
-        """Largest sample of the block written last; the input's level."""
+        self._claimed = 0
+        """Frame number up to which the writer may already have overwritten what is a capacity older."""
+        self._peak = 0.0
 
     @property
     def end(self) -> int:
@@ -28,25 +29,31 @@ class CaptureRing:
     @property
     def start(self) -> int:
         """Frame number of the oldest frame still held."""
-        return max(0, self._end - len(self._data))
+        return max(0, self._claimed - len(self._data))
 
     def write(self, block: np.ndarray) -> None:
         """Append a block ``[frames, channels]``."""
         size = len(self._data)
         kept = block[-size:]
+        self._claimed = self._end + len(block)
         at = (self._end + len(block) - len(kept)) % size
         head = min(len(kept), size - at)
         self._data[at : at + head] = kept[:head]
         self._data[: len(kept) - head] = kept[head:]
         self._end += len(block)
-        self.peak = float(np.abs(block).max(initial=0.0))
+        self._peak = max(self._peak, float(np.abs(block).max(initial=0.0)))
+
+    def take_peak(self) -> float:
+        """The largest sample since the last question; the input's level."""
+        peak, self._peak = self._peak, 0.0
+        return peak
 
     def skip_to(self, frame: int) -> None:
         """Fill with silence up to a frame number: input that the machine lost keeps its place in time."""
         missing = frame - self._end
         if missing > 0:
             self.write(np.zeros((min(missing, len(self._data)), self._data.shape[1]), np.float32))
-            self._end = frame
+            self._end = self._claimed = frame
 
     def read(self, start: int, count: int) -> np.ndarray:
         """A copy of ``count`` frames from frame number ``start``. Raises `RegionOutside` if the ring does not hold them."""

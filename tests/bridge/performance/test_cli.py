@@ -29,3 +29,15 @@ def test_slots_are_loaded_and_launched(capsys, daemon, sound_file):
     assert code == 0 and 0 <= json.loads(text)["in"] <= 0.6
     code, text = run(capsys, "--home", home, "--json", "tempo", "host", "96.5")
     assert (code, json.loads(text)["source"]) == (0, "host")
+
+
+def test_a_recording_and_the_clock_are_commands(capsys, daemon):
+    home = daemon(performance=True, performance_output="null", performance_input="null", midi=False).paths.home
+    assert run(capsys, "--home", home, "tempo", "host", "300")[0] == 0
+    code, text = run(capsys, "--home", home, "--json", "capture", "record", "--bars", "1", "--quantise", "beat")
+    assert (code, json.loads(text)["state"]) == (0, "waiting")
+    code, text = run(capsys, "--home", home, "--json", "capture", "wait")
+    assert (code, json.loads(text)["frames"]) == (0, 38_400)
+    code, text = run(capsys, "--home", home, "--json", "midi", "clock")
+    assert (code, json.loads(text)["clock"]["on"]) == (0, True)
+    assert "feedback" in json.loads(text)["problem"]

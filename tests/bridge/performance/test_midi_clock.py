@@ -61,3 +61,9 @@ def test_a_song_position_pointer_moves_the_song():
     clock.resume()
     now = feed(clock, 120, 1, start=now)
     assert clock.timeline(now).beat == pytest.approx(16.0)
+
+
+@pytest.mark.parametrize("bpm", [2_000.0, 20.0])
+def test_ticks_that_are_no_tempo_do_not_rule(bpm):
+    clock = MidiClock()
+    assert clock.timeline(feed(clock, bpm, 60)) is None

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import soundfile
 
-from bridge.performance.player.messages import Launch, Launched, Levels, Load, Open, Refused, Stop, Take, Taken
+from bridge.performance.player.messages import Launch, Launched, Load, Loaded, Open, Refused, Stop, Take, Taken
 
 LOOPBACK = {"output": "null", "input": "null", "capture_seconds": 20.0}
 """The card without sound; what it plays is its own input, block for block."""
@@ -15,7 +15,7 @@ LOOPBACK = {"output": "null", "input": "null", "capture_seconds": 20.0}
 
 def test_a_launch_is_heard_at_its_time_and_a_take_is_aligned_to_it(player, click, tmp_path):
     player.open(**LOOPBACK)
-    player.send(Load(slot=1, path=str(click)))
+    player.load(1, click)
     at = time.monotonic() + 0.5
     player.send(Launch(slot=1, at=at, request="go"))
     assert player.expect(Launched).late == 0
@@ -29,19 +29,18 @@ def test_a_launch_is_heard_at_its_time_and_a_take_is_aligned_to_it(player, click
 
 def test_a_launch_in_the_past_starts_at_once_and_says_how_late(player, click):
     player.open(**LOOPBACK)
-    player.send(Load(slot=0, path=str(click)))
+    player.load(0, click)
     player.send(Launch(slot=0, at=time.monotonic() - 1.0))
     assert player.expect(Launched).late > 0.9
 
 
 def test_stop_ends_the_sound(player, click):
     player.open(**LOOPBACK)
-    player.send(Load(slot=0, path=str(click)))
+    player.load(0, click)
     player.send(Launch(slot=0, at=time.monotonic()))
     player.expect(Launched)
     player.send(Stop())
-    while player.expect(Levels).playing:
-        pass
+    player.until(lambda levels: not levels.playing)
 
 
 def test_what_cannot_be_done_is_reported_and_the_player_goes_on(player, click, tmp_path):
@@ -65,3 +64,19 @@ def test_what_cannot_be_done_is_reported_and_the_player_goes_on(player, click, t
 def test_the_player_ends_when_its_parent_lets_go(player):
     player.open(**LOOPBACK)
     assert player.close() == 0
+
+
+def test_a_file_that_is_read_later_but_asked_for_earlier_does_not_win(player, click, tmp_path):
+    """Files are read beside the other commands; the last one that was asked for is the one that stays."""
+    player.open(**LOOPBACK)
+    long = np.zeros((48_000 * 60, 2), np.float32)
+    soundfile.write(tmp_path / "long.wav", long, 44_100, subtype="FLOAT")
+    player.send(Load(slot=0, path=str(tmp_path / "long.wav"), request="long"))
+    player.send(Load(slot=0, path=str(click), request="short"))
+    assert {player.expect(Loaded).request, player.expect(Loaded).request} == {"long", "short"}
+    at = time.monotonic() + 0.3
+    player.send(Launch(slot=0, at=at))
+    player.expect(Launched)
+    player.send(Take(start=at, frames=100, path=str(tmp_path / "take.wav")))
+    player.expect(Taken)
+    assert soundfile.read(tmp_path / "take.wav")[0][0, 0] == 1.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import random
 import socket
-import time
 import types
 
 import mido
@@ -13,7 +12,8 @@ import pytest
 from mido.sockets import connect
 
 from acestep.api.errors import Unavailable
-from bridge.performance.ports import MidiInputs, MidiOutput, MidiSocket
+from bridge.performance.midi_socket import MidiSocket
+from bridge.performance.ports import MidiInputs, Outputs
 
 
 class Ports:
@@ -35,8 +35,9 @@ class Ports:
 
 def inputs(ports: Ports, *prefixes: str) -> tuple[MidiInputs, list]:
     heard = []
-    midi = MidiInputs(lambda message, clock, port: heard.append((message, port)), prefixes)
-    midi._backend = ports
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mido, "backend", ports)
+        midi = MidiInputs(lambda message, clock, port: heard.append((message, port)), prefixes)
     return midi, heard
 
 
@@ -61,6 +62,25 @@ def test_an_unplugged_port_is_closed_and_comes_back():
     assert midi.state().open == ("pads",)
 
 
+def test_notes_held_on_an_unplugged_port_are_let_go():
+    """Their note off will never come, so the port says `reset` for them."""
+    ports = Ports(["pads"])
+    midi, heard = inputs(ports)
+    midi.scan()
+    ports.names.clear()
+    midi.scan()
+    assert [(message.type, port) for message, port in heard] == [("reset", "pads")]
+
+
+def test_other_ports_can_be_chosen_while_it_runs():
+    ports = Ports(["pads", "keys"])
+    midi, _ = inputs(ports, "pads")
+    midi.scan()
+    midi.choose(["keys"])
+    midi.scan()
+    assert midi.state().open == ("keys",)
+
+
 @pytest.mark.parametrize("failure", [ImportError("no rtmidi"), SystemError("no ALSA"), OSError("no JACK")])
 def test_no_midi_system_is_a_sentence(failure):
     ports = Ports([])
@@ -71,37 +91,44 @@ def test_no_midi_system_is_a_sentence(failure):
     assert str(failure) in midi.state().reason
 
 
-def test_midi_over_a_socket_arrives_and_nonsense_does_no_harm():
+@pytest.fixture
+def listener():
+    """A MIDI socket, and the queue of what came through it."""
     heard: queue.Queue[mido.Message] = queue.Queue()
     server = MidiSocket(lambda message, clock, port: heard.put(message), 0)
     server.start()
-    try:
-        rng = random.Random(3)
-        for _ in range(5):
-            with socket.create_connection(("127.0.0.1", server.port)) as raw:
-                raw.sendall(rng.randbytes(2_000))
-        port = connect("127.0.0.1", server.port)
-        port.send(mido.Message("program_change", program=77, channel=15))
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            message = heard.get(timeout=20)
-            if message.type == "program_change" and (message.program, message.channel) == (77, 15):
-                break
-        else:
-            pytest.fail("the message did not arrive")
-        port.close()
-    finally:
-        server.stop()
+    yield server, heard
+    server.stop()
 
 
-def test_every_illegal_byte_sequence_of_two_bytes_leaves_the_parser_usable():
-    parser = mido.Parser()
-    for first in range(256):
-        for second in range(0, 256, 5):
-            parser.feed([first, second])
-    parser.feed([0xF7, 0x90, 60, 100])
-    *_, last = list(parser)
-    assert (last.type, last.note) == ("note_on", 60)
+def expect(heard: queue.Queue[mido.Message], **fields) -> mido.Message:
+    while True:
+        message = heard.get(timeout=20)
+        if all(getattr(message, name, None) == value for name, value in fields.items()):
+            return message
+
+
+def test_midi_over_a_socket_arrives_and_nonsense_does_no_harm(listener):
+    server, heard = listener
+    rng = random.Random(3)
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", server.port)) as raw:
+            raw.sendall(rng.randbytes(2_000))
+    port = connect("127.0.0.1", server.port)
+    port.send(mido.Message("program_change", program=77, channel=15))
+    assert expect(heard, type="program_change", program=77, channel=15)
+    port.close()
+
+
+def test_every_byte_after_every_byte_leaves_the_socket_usable(listener):
+    """Illegal status bytes, data without a status, broken-off messages, unended sysex: all 65,536 pairs over one connection,
+    and the note behind them is heard."""
+    server, heard = listener
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        for first in range(256):
+            raw.sendall(b"".join(bytes([first, second]) for second in range(256)))
+        raw.sendall(bytes([0xF7, 0x9F, 61, 99]))
+        assert expect(heard, type="note_on", channel=15, note=61, velocity=99)
 
 
 def test_a_taken_socket_is_named():
@@ -109,10 +136,41 @@ def test_a_taken_socket_is_named():
         MidiSocket(lambda *a: None, taken.getsockname()[1])
 
 
-def test_feedback_without_a_midi_system_is_refused(monkeypatch):
-    def missing():
-        raise SystemError("no ALSA")
+class Receivers(Ports):
+    """The outputs of a machine, as a mido backend gives them."""
 
-    monkeypatch.setattr(mido.backend, "get_output_names", missing, raising=False)
-    with pytest.raises(Unavailable, match="no ALSA"):
-        MidiOutput("Launchpad")
+    def get_output_names(self):
+        return self.names
+
+    def open_output(self, name, **options):
+        return types.SimpleNamespace(name=name, closed=False, options=options)
+
+
+@pytest.fixture
+def receivers(monkeypatch):
+    ports = Receivers([])
+    monkeypatch.setattr(mido, "backend", ports)
+    return ports
+
+
+def test_an_output_is_found_by_the_beginning_of_its_name_as_soon_as_it_is_there(receivers):
+    outputs = Outputs("launchpad")
+    assert outputs.open() is None
+    receivers.names += ["Midi Through", "Launchpad Mini:0"]
+    port = outputs.open()
+    assert port.name == "Launchpad Mini:0"
+    assert outputs.present(port)
+    receivers.names.remove("Launchpad Mini:0")
+    assert not outputs.present(port)
+
+
+def test_our_own_name_is_a_virtual_output(receivers):
+    assert Outputs("acestep-bridge").open().options["virtual"] is True
+
+
+@pytest.mark.parametrize("failure", [ImportError("no rtmidi"), SystemError("no ALSA"), OSError("no JACK")])
+def test_an_output_without_a_midi_system_is_looked_for_and_named_once(receivers, monkeypatch, caplog, failure):
+    monkeypatch.setattr(receivers, "get_output_names", lambda: (_ for _ in ()).throw(failure))
+    outputs = Outputs("Launchpad")
+    assert [outputs.open(), outputs.open()] == [None, None]
+    assert caplog.text.count(str(failure)) == 1

@@ -1,10 +1,14 @@
 """Musical time is exact arithmetic."""
 
+import time
+
+import mido
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from acestep.api.errors import BadRequest
+from bridge.performance.tempo import Tempo
 from bridge.performance.timeline import Grid, Metre, TapTempo, TempoSource, Timeline, choose, parse_grid
 
 
@@ -57,3 +61,58 @@ def test_taps_give_their_mean_tempo_and_a_pause_forgets_them():
     assert tap.tap(10.0) is None
     assert [tap.tap(10.0 + 0.5 * n) for n in (1, 2, 3)] == [pytest.approx(120)] * 3
     assert tap.tap(20.0) is None
+
+
+def test_the_first_tap_of_a_series_begins_a_bar():
+    """Four taps are a count-in: the next bar line is one beat after the fourth."""
+    tempo = Tempo(120.0)
+    for clock in (10.0, 10.5, 11.0, 11.5):
+        tempo.tap(clock)
+    timeline = tempo.timeline()
+    assert timeline.source is TempoSource.TAP
+    assert timeline.clock_at(timeline.boundary(11.6, parse_grid("bar"))) == pytest.approx(12.0)
+
+
+def ticking(tempo: Tempo, bpm: float) -> None:
+    """A clock that has come in up to now."""
+    now = time.monotonic()
+    for n in range(48, 0, -1):
+        tempo.clock.feed(mido.Message("clock"), now - n * 60 / bpm / 24, "port")
+
+
+def test_request_host_midi_clock_tap_and_default_rule_in_this_order():
+    tempo = Tempo(70.0)
+    ruling = [tempo.timeline().source]
+    tempo.tap(10.0)
+    tempo.tap(10.5)
+    ruling.append(tempo.timeline().source)
+    ticking(tempo, 90.0)
+    ruling.append(tempo.timeline().source)
+    tempo.set_host(80.0)
+    ruling.append(tempo.timeline().source)
+    ruling.append(tempo.asked(bpm=60.0).source)
+    assert ruling == [
+        TempoSource.DEFAULT,
+        TempoSource.TAP,
+        TempoSource.MIDI_CLOCK,
+        TempoSource.HOST,
+        TempoSource.REQUEST,
+    ]
+    tempo.forget_host()
+    assert tempo.timeline().bpm == pytest.approx(90.0, rel=1e-3)
+
+
+def test_what_a_request_leaves_open_is_the_ruling_time():
+    tempo = Tempo(70.0)
+    tempo.set_host(80.0, beat=12.0, metre="3/4")
+    asked = tempo.asked(bpm=60.0)
+    assert (asked.bpm, asked.metre) == (60.0, Metre(3, 4))
+    assert asked.beat == pytest.approx(12.0, abs=0.1)
+    assert tempo.asked() is None
+
+
+def test_sources_without_a_metre_have_the_default_one():
+    tempo = Tempo(70.0)
+    tempo.default_metre = Metre(3, 4)
+    ticking(tempo, 90.0)
+    assert tempo.timeline().metre == Metre(3, 4)

@@ -97,6 +97,65 @@ def test_a_chord_fires_once_with_its_name_and_key():
     assert [action.params for action in actions] == [{"key": "A minor", "caption": "Am"}]
 
 
+def test_held_notes_of_any_channel_give_chord_and_key_to_pads_and_pedals():
+    """The keyboard plays on one channel, the pad that is hit on another; pads are no music."""
+    triggers = machine(channel=10, params={"key": "$key", "caption": "pads over $chord"})
+    for number in (57, 60, 64):
+        assert triggers.feed(note(number), 0.0) == []
+    hit = triggers.feed(note(37, channel=9), 0.0)[0]
+    assert hit.params == {"key": "A minor", "caption": "pads over Am"}
+
+
+@pytest.mark.parametrize(
+    "silence", [mido.Message("reset"), control(123, 0), control(120, 0)], ids=["unplugged", "notes off", "sound off"]
+)
+def test_notes_that_are_silenced_are_held_no_longer(silence):
+    triggers = machine(channel=10, params={"caption": "$chord"})
+    for number in (57, 60, 64):
+        triggers.feed(note(number), 0.0)
+    triggers.feed(silence, 0.0)
+    assert triggers.feed(note(37, channel=9), 0.0)[0].params == {}
+
+
+def test_a_chord_is_released_when_its_own_range_is_empty():
+    triggers = machine(on="chord", notes=2, low=48, high=72, release="cancel")
+    triggers.feed(note(30), 0.0)
+    begun = [action for number in (60, 64) for action in triggers.feed(note(number), 0.0)]
+    ended = [action for number in (60, 64) for action in triggers.feed(off(number), 1.0)]
+    assert [action.kind for action in begun + ended] == ["submit", "cancel"]
+
+
+def test_a_knob_anywhere_can_set_a_parameter_of_a_hit():
+    triggers = machine(channel=10, params={"strength": "$cc74"})
+    triggers.feed(control(74, 127), 0.0)
+    assert triggers.feed(note(60, channel=9), 0.0)[0].params == {"strength": 1.0}
+
+
+def test_the_same_hit_by_two_ports_is_one():
+    """A sender that is connected to the virtual port and is opened by us as well is heard twice; debounce makes it one."""
+    triggers = machine(release="toggle")
+    kinds = [action.kind for clock in (0.0, 0.001, 1.0, 1.001) for action in triggers.feed(note(60), clock)]
+    assert kinds == ["submit", "cancel"]
+
+
+def test_a_preset_runs_by_its_name():
+    hit = machine(action="preset", operation="", preset="cover-and-polish").feed(note(60), 0.0)[0]
+    assert (hit.kind, hit.operation) == ("preset", "cover-and-polish")
+
+
+def test_a_new_mapping_knows_what_is_held():
+    triggers = machine(params={"caption": "$chord"}, channel=10)
+    for number in (57, 60, 64):
+        triggers.feed(note(number), 0.0)
+    other = triggers.adopt(triggers.mapping)
+    assert other.feed(note(37, channel=9), 0.0)[0].params == {"caption": "Am"}
+
+
+def test_a_controller_can_choose_the_slot():
+    action = machine(on="cc", action="launch", slot=-1, low=20, high=35, operation="").feed(control(23, 127), 0.0)[0]
+    assert action.slot == 3
+
+
 def test_slots_can_follow_the_pitch():
     action = machine(action="launch", slot=-1, low=36, high=51, operation="").feed(note(40), 0.0)[0]
     assert (action.kind, action.slot) == ("launch", 4)
