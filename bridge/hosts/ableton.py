@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 from bridge.hosts import amxd
 
 SURFACE = "AceStepBridge"
+
+LIVE_HALF = ("acestep_live.js", "selection.js", "clips.js")
+"""Scripts of the device that run in Max's ``v8``; installed as one file under the first name."""
 
 
 def user_libraries(environment: Mapping[str, str] = os.environ, system: str = sys.platform) -> list[Path]:
@@ -37,15 +41,43 @@ def remote_script(scripts: Path, data: Mapping[str, Any]) -> dict[str, str]:
 
 def device(scripts: Path, data: Mapping[str, Any]) -> dict[str, str | bytes]:
     """Path beside the device -> content: the device itself and the scripts it loads from its own folder."""
-    folder = scripts / "ableton" / "device"
-    files: dict[str, str | bytes] = {path.name: path.read_text("utf-8") for path in sorted(folder.glob("*.js"))}
-    core = scripts / "core" / "javascript"
-    files |= {path.name: path.read_text("utf-8") for path in sorted(core.glob("*.js"))}
+    folders = (scripts / "core" / "javascript", scripts / "ableton" / "device")
+    sources = {path.name: path.read_text("utf-8") for folder in folders for path in sorted(folder.glob("*.js"))}
     tables = {
         name: json.loads((scripts / "core" / f"{name}.json").read_text("utf-8"))[name]
         for name in ("actions", "messages")
     }
     settings = {"home": data["home"], **tables}
-    files["settings.js"] = f'"use strict";\n\nmodule.exports = {json.dumps(settings, ensure_ascii=False, indent=1)};\n'
+    sources["settings.js"] = (
+        f'"use strict";\n\nmodule.exports = {json.dumps(settings, ensure_ascii=False, indent=1)};\n'
+    )
+    files: dict[str, str | bytes] = {name: text for name, text in sources.items() if name not in LIVE_HALF}
+    files[LIVE_HALF[0]] = _one_script(sources, LIVE_HALF[0])
     files["AceStep Bridge.amxd"] = amxd.pack(amxd.patcher(tables["actions"]), "audio")
     return files
+
+
+_REQUIRE = re.compile(r"""\brequire\("(?:\./)?([\w.]+)"\)""")
+
+
+def _one_script(sources: Mapping[str, str], main: str) -> str:
+    """A script of Max's ``v8`` with everything it needs inside: how that object finds other files is not relied on."""
+    needed: dict[str, str] = {}
+
+    def collect(name: str) -> None:
+        for found in _REQUIRE.findall(sources[name]):
+            if found not in needed:
+                needed[found] = ""
+                collect(found)
+                needed[found] = _REQUIRE.sub(r'imported("\1")', sources[found])
+
+    collect(main)
+    parts = ["const bundled = {}, loaded = {};"]
+    parts += [f"bundled[{json.dumps(name)}] = function (module) {{\n{text}\n}};" for name, text in needed.items()]
+    parts.append(
+        "function imported(name) {\n"
+        "  if (!loaded[name]) { loaded[name] = { exports: {} }; bundled[name](loaded[name]); }\n"
+        "  return loaded[name].exports;\n"
+        "}"
+    )
+    return "\n".join([*parts, _REQUIRE.sub(r'imported("\1")', sources[main])])

@@ -72,62 +72,90 @@ def _parameter(name: str, kind: int, **more: Any) -> dict[str, Any]:
     return {"parameter_enable": 1, "saved_attribute_attributes": {"valueof": values}, "varname": name}
 
 
-FORM = ("caption", "track", "variants", "seed", "strength", "duration")
-"""Parameters that the device's form shows; the daemon's describe decides which of them an operation takes."""
+FORM = ("caption", "track", "tracks", "variants", "seed", "strength", "duration")
+"""Parameters that the device's form shows; the daemon's describe decides which of them an operation takes, and what they may be."""
 
-WIDTH, ROW = 420.0, 22.0
+WIDTH, ROW = 560.0, 20.5
+
+
+def _place(x: float, row: float, width: float) -> dict[str, Any]:
+    return {"presentation": 1, "presentation_rect": [x, 29.0 + ROW * row, width, 19.0]}
+
+
+def _text_field(drawing: _Drawing, name: str, at: tuple[float, float], place: dict[str, Any]) -> tuple[str, str]:
+    """A text field and the object at which its text comes out."""
+    x, y = at
+    more = {"keymode": 1, "lines": 1, "varname": f"field_{name}", **place}
+    field = drawing.box("textedit", [x, y, 160, 20], 1, 4, **more)
+    route = drawing.new("route text", [x + 180, y, 70, 20], 2, 2)
+    drawing.cord(field, 0, route)
+    return field, route
 
 
 def _form(drawing: _Drawing, live: str) -> None:
+    """A row a parameter; what Live sends back (the settings of a take) is shown in them."""
+    back = drawing.new("route " + " ".join(FORM), [30, 250, 400, 20], 1, len(FORM) + 1)
+    drawing.cord(live, 4, back)
     for row, name in enumerate(FORM):
-        y = 40.0 + ROW * row
-        drawing.box(
-            "comment", [30, 300 + y, 70, 20], 1, 0, text=name, presentation=1, presentation_rect=[6.0, y, 64.0, 20.0]
-        )
-        field = drawing.box(
-            "textedit",
-            [110, 300 + y, 200, 20],
-            1,
-            4,
-            keymode=1,
-            lines=1,
-            presentation=1,
-            presentation_rect=[72.0, y, 160.0, 20.0],
-            varname=f"field_{name}",
-        )
-        route = drawing.new("route text", [110, 460 + y, 70, 20], 2, 2)
-        prepend = drawing.new(f"prepend param {name}", [200, 460 + y, 120, 20])
-        drawing.cord(field, 0, route)
+        y = 300 + 24.0 * row
+        drawing.box("comment", [30, y, 70, 20], 1, 0, text=name, **_place(6, row - 0.2, 60))
+        field, route = _text_field(drawing, name, (110, y), _place(68, row - 0.2, 150))
+        prepend = drawing.new(f"prepend param {name}", [370, y, 130, 20])
+        drawing.cord(back, row, field)
         drawing.cord(route, 0, prepend)
         drawing.cord(prepend, 0, live)
 
 
+def _button(drawing: _Drawing, title: str, word: str, at: tuple[float, float], place: dict[str, Any]) -> str:
+    """A button and the message behind it; gives the message's box."""
+    x, y = at
+    parameter = _parameter(word, 2, parameter_enum=["off", "on"], parameter_mmax=1)
+    button = drawing.box("live.text", [x, y, 170, 20], 1, 2, mode=0, text=title, **place, **parameter)
+    message = drawing.box("message", [x + 190, y, 120, 20], 2, 1, text=word)
+    drawing.cord(button, 0, message)
+    return message
+
+
+SHORT = {"vary": "Re-roll", "keep": "Keep", "restore": "Restore", "queue": "Jobs", "cancel": "Cancel"}
+"""Titles of the small buttons."""
+
+
 def _buttons(drawing: _Drawing, actions: Sequence[dict[str, Any]], live: str) -> None:
-    shown = [
-        action
-        for action in actions
-        if action["name"] == "cancel" or (action["operation"] and action["audio"] in ("none", "target"))
-    ]
-    for row, action in enumerate(shown):
-        y = 8.0 + ROW * row
-        button = drawing.box(
-            "live.text",
-            [400, 300 + y, 170, 20],
-            1,
-            2,
-            mode=0,
-            text=action["title"],
-            presentation=1,
-            presentation_rect=[240.0, y, 174.0, 20.0],
-            **_parameter(f"run {action['name']}", 2, parameter_enum=["off", "on"], parameter_mmax=1),
-        )
-        message = drawing.box("message", [600, 300 + y, 120, 20], 2, 1, text=f"run {action['name']}")
-        drawing.cord(button, 0, message)
+    """The actions that ask for music one below the other, those on jobs and clips in the last row."""
+    wide = [action for action in actions if action["operation"] and action["audio"] in ("none", "target")]
+    for row, action in enumerate(wide):
+        at = (620.0, 300 + 24.0 * row)
+        message = _button(drawing, action["title"], f"run {action['name']}", at, _place(224, row - 1.2, 170))
         drawing.cord(message, 0, live)
+    small = [action for action in actions if action["name"] in SHORT]
+    for column, action in enumerate(small):
+        at = (960.0, 300 + 24.0 * column)
+        place = _place(224 + 66.0 * column, len(wide) - 1.2, 64)
+        drawing.cord(_button(drawing, SHORT[action["name"]], f"run {action['name']}", at, place), 0, live)
+
+
+def _menus(drawing: _Drawing, live: str) -> None:
+    """Presets and plug-in operations with their own fields, and the list of results."""
+    for outlet, row, word, kind in ((2, 0, "choose", 1), (3, 1, "pick", 1), (5, 4, "insert", 0)):
+        y = 520 + 24.0 * row
+        menu = drawing.box("umenu", [30, y, 160, 20], 1, 3, items=[], **_place(400, row - 1.2, 154))
+        prepend = drawing.new(f"prepend {word}", [210, y, 100, 20])
+        drawing.cord(live, outlet, menu)
+        drawing.cord(menu, kind, prepend)
+        drawing.cord(prepend, 0, live)
+    _, route = _text_field(drawing, "value", (30, 568), _place(400, 0.8, 154))
+    prepend = drawing.new("prepend value", [290, 568, 100, 20])
+    drawing.cord(route, 0, prepend)
+    drawing.cord(prepend, 0, live)
+    run = _button(drawing, "Run the operation", "run operation", (30, 592), _place(400, 1.8, 154))
+    drawing.cord(run, 0, live)
+    drawing.box(
+        "comment", [30, 640, 160, 20], 1, 0, text="results: choose one to place it again", **_place(400, 4.8, 154)
+    )
 
 
 def patcher(actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The device: audio through, Node for Max for the network, v8 for Live, a form and a button an action."""
+    """The device: audio through, Node for Max for the network, v8 for Live, a form, a button an action, menus."""
     drawing = _Drawing()
     source = drawing.new("plugin~", [30, 30, 60, 20], 2, 2, outlettype=["signal", "signal"])
     sink = drawing.new("plugout~", [30, 70, 60, 20], 2, 2, outlettype=["signal", "signal"])
@@ -136,7 +164,7 @@ def patcher(actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     device = drawing.new("live.thisdevice", [150, 30, 90, 20], 1, 3)
     start = drawing.box("message", [150, 70, 80, 20], 2, 1, text="script start")
     node = drawing.new("node.script acestep_node.js @watch 0", [150, 110, 220, 20], 1, 2)
-    live = drawing.new("v8 acestep_live.js", [150, 170, 150, 20], 1, 2)
+    live = drawing.new("v8 acestep_live.js", [150, 170, 150, 20], 1, 6)
     status = drawing.box(
         "live.comment",
         [400, 170, 200, 20],
@@ -144,7 +172,7 @@ def patcher(actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
         0,
         text="ready",
         presentation=1,
-        presentation_rect=[6.0, 8.0, 226.0, 20.0],
+        presentation_rect=[6.0, 5.0, 212.0, 19.0],
     )
     drawing.cord(device, 0, start)
     drawing.cord(start, 0, node)
@@ -153,12 +181,13 @@ def patcher(actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     drawing.cord(live, 1, status)
     _form(drawing, live)
     _buttons(drawing, actions, live)
+    _menus(drawing, live)
     return {
         "patcher": {
             "fileversion": 1,
             "appversion": {"major": 9, "minor": 0, "revision": 0, "architecture": "x64", "modernui": 1},
             "classnamespace": "box",
-            "rect": [60.0, 80.0, 900.0, 700.0],
+            "rect": [60.0, 80.0, 1300.0, 760.0],
             "openinpresentation": 1,
             "devicewidth": WIDTH,
             "boxes": drawing.boxes,

@@ -11,25 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bridge.hosts.bundle import bundle, modules, quote
+from bridge.hosts.bundle import bundle, modules, offered, quote
 
 PREFIX = "ACE-Step: "
 HOOK = f"{PREFIX}place results"
-OFFERED = (
-    "repaint",
-    "repaint-again",
-    "extract",
-    "generate",
-    "cover",
-    "add-instrument",
-    "complete",
-    "extend",
-    "operation",
-    "queue",
-    "cancel",
-)
-"""Actions of the shared table that Ardour can carry out."""
-
 SIGNAL_BITS = {"7": (51, 49)}
 """Ardour version -> number of Lua signals and the place of the 0.1 s timer (LuaTimerDS) among them, in ``ui_scripts``."""
 
@@ -52,12 +37,10 @@ def build(scripts: Path, data: Mapping[str, Any]) -> dict[str, str]:
     """File name -> text of every script."""
     sources = modules(scripts, "ardour")
     files = {}
-    for action in data["actions"]:
-        if action["name"] in OFFERED:
-            body = bundle(sources, data, f"function() import('action').run({quote(action['name'])}) end")
-            files[f"acestep_{action['name'].replace('-', '_')}.lua"] = _header(
-                "EditorAction", action["title"]
-            ) + _factory(body)
+    for action in offered(data["actions"], "ardour"):
+        body = bundle(sources, data, f"function() import('action').run({quote(action['name'])}) end")
+        header = _header("EditorAction", action["title"])
+        files[f"acestep_{action['name'].replace('-', '_')}.lua"] = header + _factory(body)
     hook = bundle(sources, data, "function() import('placing').tick() end")
     signals = "function signals() return LuaSignal.Set():add({[LuaSignal.LuaTimerDS] = true}) end\n"
     files["acestep_place_results.lua"] = _header("EditorHook", "place results") + signals + _factory(hook)

@@ -35,6 +35,11 @@ def shared_data(scripts: Path, home: Path, program: Sequence[str]) -> dict[str, 
     return {"actions": actions, "messages": messages, "home": str(home), "program": list(program)}
 
 
+def offered(actions: Sequence[dict[str, Any]], host: str) -> list[dict[str, Any]]:
+    """The actions of the shared table that a host can carry out."""
+    return [action for action in actions if not action["hosts"] or host in action["hosts"]]
+
+
 def bundle(sources: Mapping[str, str], data: Mapping[str, Any], call: str) -> str:
     """A Lua chunk without outside needs: all modules, the data, and ``call`` (an expression that uses ``import`` and ``data``)."""
     parts = ["local sources = {}"]

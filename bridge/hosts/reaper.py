@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bridge.hosts.bundle import modules
+from bridge.hosts.bundle import modules, offered
 
 FOLDER = "acestep-bridge"
 PREFIX = "acestep-bridge_"
@@ -46,7 +46,7 @@ def build(scripts: Path, data: Mapping[str, Any], version: str) -> dict[str, str
     """Path inside the package -> text of every file."""
     files = {
         f"{PREFIX}{action['title']}.lua": _script(action["title"], action["name"], version)
-        for action in data["actions"]
+        for action in offered(data["actions"], "reaper")
     }
     files[f"{PREFIX}{SET_UP}.lua"] = _script(SET_UP, "set up", version)
     files |= {f"lib/{name}.lua": source for name, source in modules(scripts, "reaper").items()}

@@ -4,20 +4,16 @@ local import, data = ...
 local json, exchange, files, choices = import("json"), import("exchange"), import("files"), import("choices")
 local requests, tempo, placement, forms = import("requests"), import("tempo"), import("placement"), import("forms")
 local host, audio, form, daemon = import("host"), import("audio"), import("form"), import("daemon")
-local operations, jobs_view = import("operations"), import("jobs_view")
+local operations, jobs_view, choosing = import("operations"), import("jobs_view"), import("choosing")
 
 local action = {}
 
 local CONTEXT_SECONDS = 10
 local CURSOR_SECONDS = 30
 
-local function tell(facts)
-  host.tell(requests.sentence(data.messages, facts))
-end
-
--- What the host knows before any audio is touched.
-local function find_situation(wanted)
-  local rate, selection = Session:nominal_sample_rate(), host.selection()
+-- What the host knows before any audio is touched. `place` stands for the selection where a take says where.
+local function find_situation(wanted, place)
+  local rate, selection = Session:nominal_sample_rate(), place or host.selection()
   local situation = { rate = rate, saved = true, start = selection.first, ["end"] = selection.last, midi_only = selection.midi_only }
   if wanted.needs == "position" and not situation.start then
     situation.start, situation["end"] = host.cursor(), host.cursor()
@@ -33,14 +29,11 @@ local function plan_tempo(situation, choice)
   return tempo.plan(segments, first / situation.rate, last / situation.rate, choice)
 end
 
-local TEMPO_ROW = { name = "tempo_changes", label = "Tempo changes inside", kind = "choice", choices = { "average", "split", "refuse" },
-                    value = "average", element = "str" }
-
 local function fill_in(wanted, operation, situation, store)
   local last = choices.of(store, wanted.operation)
   local rows = {}
   if #wanted.ask > 0 or wanted.whole_form then rows = forms.rows(operation.fields, wanted.ask, last, wanted.each) end
-  if not plan_tempo(situation, "refuse") then rows[#rows + 1] = TEMPO_ROW end
+  if not plan_tempo(situation, "refuse") then rows[#rows + 1] = forms.TEMPO_CHANGES end
   if #rows == 0 or (#wanted.ask == 0 and not wanted.whole_form) then return last end
   local values = form.ask("ACE-Step: " .. wanted.title, rows, host.tell)
   if values then choices.keep(store, wanted.operation, values) end
@@ -54,7 +47,8 @@ local function find_window(wanted, situation, track)
     return placement.window(first, last, CONTEXT_SECONDS * situation.rate)
   end
   local begin, finish = audio.extent(track)
-  if not begin or (not wanted.outside and (finish <= first or begin >= last)) then return nil end
+  if not begin or finish < first or begin > last then return nil end
+  if not wanted.outside and (finish == first or begin == last) then return nil end
   local window = placement.window(first, last, CONTEXT_SECONDS * situation.rate, finish)
   if wanted.outside then
     window.from, window.to = math.max(window.from, begin), math.min(window.to, finish)
@@ -69,6 +63,8 @@ local function render(wanted, situation, track, id)
   local path = host.folder() .. "/context/" .. id .. ".wav"
   local done, why
   if wanted.audio == "target" then
+    local missing = audio.missing(track, window.from, window.to)
+    if missing then return nil, { code = "offline_media", path = missing } end
     done, why = audio.write_track(track, path, window.from, window.to)
   else
     local without = {}
@@ -85,7 +81,7 @@ local function submit(wanted, situation, wishes, values, fields, track)
   situation.source = nil
   if wanted.audio ~= "none" then
     local source, refused = render(wanted, situation, track, id)
-    if not source then return tell(refused) end
+    if not source then return host.say(refused) end
     situation.source = source
   end
   local journal = exchange.journal(host.folder() .. "/pending.json")
@@ -93,6 +89,7 @@ local function submit(wanted, situation, wishes, values, fields, track)
     local name = string.format("%s-%d", id, index)
     local pending = requests.pending(name, wanted, situation, job)
     pending.context = situation.source and situation.source.path or nil
+    pending.group, pending.values = id, values
     journal.add(pending)
     exchange.send(data.spool, name, "job.submit", { operation = job.operation, params = job.params })
   end
@@ -102,7 +99,7 @@ end
 local function choose_operation(wanted)
   local described = daemon.describe_all()
   local names = operations.others(described, data.actions)
-  if #names == 0 then return tell({ code = "no_operation", operation = wanted.title }) end
+  if #names == 0 then return host.say({ code = "no_operation", operation = wanted.title }) end
   local row = { name = "operation", label = "Operation", kind = "choice", choices = names, value = names[1], element = "str" }
   local values = form.ask("ACE-Step: " .. wanted.title, { row }, host.tell)
   for _, found in ipairs(described) do
@@ -112,26 +109,26 @@ end
 
 local run_submit
 
-local function run_other(wanted)
+local function run_other(wanted, place)
   local own = daemon.ready() and choose_operation(wanted)
-  if own then run_submit(own) end
+  if own then run_submit(own, place) end
 end
 
-function run_submit(wanted)
-  local situation, tracks = find_situation(wanted)
+function run_submit(wanted, place)
+  local situation, tracks = find_situation(wanted, place)
   local refused = requests.refusal(wanted, situation)
-  if refused then return tell(refused) end
-  if wanted.audio ~= "none" and #tracks == 0 then return tell({ code = "nothing_there" }) end
-  if not host.prepare(files) then return tell({ code = "readonly_media_folder", path = Session:path() }) end
+  if refused then return host.say(refused) end
+  if wanted.audio ~= "none" and #tracks == 0 then return host.say({ code = "nothing_there" }) end
+  if not host.prepare(files) then return host.say({ code = "readonly_media_folder", path = Session:path() }) end
   if not daemon.ready() then return end
   local operation = daemon.describe(wanted.operation)
-  if not operation then return tell({ code = "no_operation", operation = wanted.operation }) end
+  if not operation then return host.say({ code = "no_operation", operation = wanted.operation }) end
   local values = fill_in(wanted, operation, situation, host.folder() .. "/choices.json")
   if not values then return end
   local wishes, changes = plan_tempo(situation, values.tempo_changes or "average")
-  if not wishes then return tell({ code = changes }) end
+  if not wishes then return host.say({ code = changes }) end
   values.tempo_changes = nil
-  if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return tell({ code = "no_tracks" }) end
+  if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return host.say({ code = "no_tracks" }) end
   if wanted.audio == "target" then
     for _, track in ipairs(tracks) do submit(wanted, situation, wishes, values, operation.fields, track) end
   else
@@ -142,14 +139,16 @@ end
 local CONTROLS = {
   queue = function() jobs_view.show() end,
   cancel = function() jobs_view.cancel_newest() end,
+  vary = choosing.reroll,
+  keep = choosing.keep,
+  restore = function() choosing.restore(action.run) end,
+  operation = function(place) run_other(requests.action(data.actions, "operation"), place) end,
 }
 
---- Run the action of a name.
-function action.run(name)
-  local wanted = requests.action(data.actions, name)
-  if CONTROLS[name] then return CONTROLS[name]() end
-  if name == "operation" then return run_other(wanted) end
-  run_submit(wanted)
+--- Run the action of a name, on the selection or on a `place` {first, last, tracks}.
+function action.run(name, place)
+  if CONTROLS[name] then return CONTROLS[name](place) end
+  run_submit(requests.action(data.actions, name), place)
 end
 
 return action

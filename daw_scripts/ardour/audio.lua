@@ -1,7 +1,7 @@
 -- Audio out of Ardour as a WAV file, and WAV files into it.
 
 local import = ...
-local wav = import("wav")
+local wav, files, lists = import("wav"), import("files"), import("lists")
 
 local audio = {}
 
@@ -10,16 +10,26 @@ local BLOCK = 8192
 --- Where a track's audio begins and ends, in samples; nil when it has none.
 function audio.extent(track)
   local first, last
-  for region in track:playlist():region_list():iter() do
+  for _, region in ipairs(lists.of(track:playlist():region_list())) do
     local from, to = region:position():samples(), (region:position() + region:length()):samples()
     first, last = math.min(first or from, from), math.max(last or to, to)
   end
   return first, last
 end
 
+--- The path of a file between two samples of a track that is not there (Ardour plays silence for it), or nil.
+function audio.missing(track, first, last)
+  for _, region in ipairs(lists.of(track:playlist():region_list())) do
+    local from, to = region:position():samples(), (region:position() + region:length()):samples()
+    local file = from < last and to > first and region:source(0):to_filesource()
+    if file and not file:isnil() and not files.exists(file:path()) then return file:path() end
+  end
+  return nil
+end
+
 local function channels_of(track)
   local count = 1
-  for region in track:playlist():region_list():iter() do
+  for _, region in ipairs(lists.of(track:playlist():region_list())) do
     local region_audio = region:to_audioregion()
     if not region_audio:isnil() then count = math.max(count, region_audio:n_channels()) end
   end
@@ -76,7 +86,7 @@ end
 --- What is heard: the sum of all audible tracks but `without` (ids), after plug-ins and faders, before buses, as a float WAV.
 function audio.write_mix(path, first, last, without, name)
   local parts = {}
-  for route in Session:get_tracks():iter() do
+  for _, route in ipairs(lists.of(Session:get_tracks())) do
     local track = route:to_track()
     local id = track:to_stateful():id():to_s()
     if not without[id] and audible(track) then
@@ -121,27 +131,44 @@ function audio.import(path, track)
   return nil
 end
 
---- Lay regions on a track above what is there, the last one on top, as one undo step. `list` holds {region, position, name}.
-function audio.lay(track, list, title)
+-- Change a track's playlist as one undo step. The regions belong to it, because their layers move.
+local function edit(track, title, change)
   local playlist = track:playlist()
+  local regions = lists.of(playlist:region_list())
   Session:begin_reversible_command(title)
   playlist:to_stateful():clear_changes()
-  for _, entry in ipairs(list) do
-    local region = ARDOUR.RegionFactory.clone_region(entry.region, true, false)
-    region:set_name(entry.name)
-    region:to_audioregion():set_fade_in_active(false) -- a patch's own ends are its crossfade; a part has none
-    region:to_audioregion():set_fade_out_active(false)
-    playlist:add_region(region, Temporal.timepos_t(entry.position), 1, false)
-    region:raise_to_top()
-  end
+  for _, region in ipairs(regions) do region:to_stateful():clear_changes() end
+  change(playlist)
+  for _, region in ipairs(regions) do Session:add_stateful_diff_command(region:to_statefuldestructible()) end
   Session:add_stateful_diff_command(playlist:to_statefuldestructible())
   Session:commit_reversible_command(nil)
+end
+
+--- Lay regions on a track above what is there, the last one on top, as one undo step. `list` holds {region, position, name}.
+function audio.lay(track, list, title)
+  edit(track, title, function(playlist)
+    for _, entry in ipairs(list) do
+      local region = ARDOUR.RegionFactory.clone_region(entry.region, true, false)
+      region:set_name(entry.name)
+      region:to_audioregion():set_fade_in_active(false) -- a patch's own ends are its crossfade; a part has none
+      region:to_audioregion():set_fade_out_active(false)
+      playlist:add_region(region, Temporal.timepos_t(entry.position), 1, false)
+      region:raise_to_top()
+    end
+  end)
+end
+
+--- Take regions from a track, as one undo step; their files stay.
+function audio.remove(track, regions, title)
+  edit(track, title, function(playlist)
+    for _, region in ipairs(regions) do playlist:remove_region(region) end
+  end)
 end
 
 --- A new audio track.
 function audio.new_track(name, channels)
   local made = Session:new_audio_track(channels, 2, nil, 1, name, ARDOUR.PresentationInfo.max_order, ARDOUR.TrackMode.Normal, true)
-  for track in made:iter() do return track:to_track() end
+  return lists.of(made)[1]:to_track()
 end
 
 return audio

@@ -26,10 +26,6 @@ function daemon.call(method, params, patience)
   return nil
 end
 
-local function tell(facts)
-  host.tell(requests.sentence(data.messages, facts))
-end
-
 --- Whether a daemon of the right version answers; offers to start one, and says what is wrong otherwise.
 function daemon.ready()
   local answer = daemon.call("version", {})
@@ -40,12 +36,12 @@ function daemon.ready()
     host.start(data.program)
     answer = daemon.call("version", {}, START_PATIENCE)
     if not answer then
-      tell({ code = "no_answer", seconds = math.floor(START_PATIENCE) })
+      host.say({ code = "no_answer", seconds = math.floor(START_PATIENCE) })
       return false
     end
   end
   local mismatch = exchange.mismatch(answer, host.NAME)
-  if mismatch then tell(mismatch) end
+  if mismatch then host.say(mismatch) end
   return mismatch == nil
 end
 

@@ -1,5 +1,8 @@
 -- All that is asked of Ardour: session, selection, tempo, dialogs. Ardour 7 and later.
 
+local import, data = ...
+local lists, requests = import("lists"), import("requests")
+
 local host = {}
 
 host.NAME = "ardour"
@@ -22,7 +25,7 @@ end
 
 local function audio_tracks(routes)
   local tracks = {}
-  for route in routes:iter() do
+  for _, route in ipairs(lists.of(routes)) do
     local track = route:to_track()
     if not track:isnil() and not track:to_audio_track():isnil() then tracks[#tracks + 1] = track end
   end
@@ -30,7 +33,7 @@ local function audio_tracks(routes)
 end
 
 local function has_midi(routes)
-  for route in routes:iter() do
+  for _, route in ipairs(lists.of(routes)) do
     local track = route:to_track()
     if not track:isnil() and not track:to_midi_track():isnil() then return true end
   end
@@ -39,7 +42,7 @@ end
 
 --- The track a region lies on, or nil.
 local function track_of(region)
-  for route in Session:get_tracks():iter() do
+  for _, route in ipairs(lists.of(Session:get_tracks())) do
     local track = route:to_track()
     if not track:playlist():region_by_id(region:to_stateful():id()):isnil() then return track end
   end
@@ -53,21 +56,23 @@ local function add_once(tracks, track)
   tracks[#tracks + 1] = track
 end
 
---- What the user has selected: {first, last (samples), tracks, midi_only}; first is nil without a selection.
+--- What the user has selected: {first, last (samples), tracks, regions, midi_only}; first is nil without a selection, regions holds
+-- {region, track} of audio regions.
 -- A time range counts before selected regions.
 function host.selection()
   local selection = Editor:get_selection()
-  local found = { tracks = audio_tracks(selection.tracks:routelist()) }
+  local found = { tracks = audio_tracks(selection.tracks:routelist()), regions = {} }
   found.midi_only = #found.tracks == 0 and has_midi(selection.tracks:routelist())
   if not selection.time:empty() then
     found.first, found.last = selection.time:start_sample(), selection.time:end_sample()
   end
-  for region in selection.regions:regionlist():iter() do
+  for _, region in ipairs(lists.of(selection.regions:regionlist())) do
     local track = track_of(region)
     if track and track:to_audio_track():isnil() then
       found.midi_only = #found.tracks == 0
     elseif track then
       add_once(found.tracks, track)
+      found.regions[#found.regions + 1] = { region = region, track = track }
       found.midi_only = false
     end
     if selection.time:empty() then
@@ -124,6 +129,11 @@ function host.tell(sentence)
   LuaDialog.Message("ACE-Step", sentence, LuaDialog.MessageType.Info, LuaDialog.ButtonType.Close):run()
 end
 
+--- A sentence of the shared list, as {code, ...}.
+function host.say(facts)
+  host.tell(requests.sentence(data.messages, facts))
+end
+
 --- A yes-or-no question.
 function host.ask(sentence)
   local answer = LuaDialog.Message("ACE-Step", sentence, LuaDialog.MessageType.Question, LuaDialog.ButtonType.Yes_No):run()
@@ -147,7 +157,7 @@ end
 
 --- The track of an id, or nil.
 function host.track(id)
-  for route in Session:get_tracks():iter() do
+  for _, route in ipairs(lists.of(Session:get_tracks())) do
     if route:to_stateful():id():to_s() == id then return route:to_track() end
   end
   return nil

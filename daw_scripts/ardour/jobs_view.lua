@@ -1,8 +1,8 @@
 -- The jobs of this session: a list, and cancel.
 
 local import, data = ...
-local exchange, spool, requests = import("exchange"), import("spool"), import("requests")
-local host, daemon = import("host"), import("daemon")
+local exchange, files, queue = import("exchange"), import("files"), import("queue")
+local host, daemon, form = import("host"), import("daemon"), import("form")
 
 local jobs_view = {}
 
@@ -10,21 +10,28 @@ local function waiting()
   return exchange.journal(host.folder() .. "/pending.json").read()
 end
 
---- Show every waiting or running job of this session with its progress.
+local function cancel(pending)
+  daemon.call("job.cancel", { id = pending.id })
+end
+
+--- Show every waiting or running job of this session with its progress and what there is to know of the last result; then ask which
+-- one to cancel.
 function jobs_view.show()
-  local lines = {}
-  for _, pending in ipairs(waiting()) do
-    local status = exchange.look(data.spool, pending.id)
-    lines[#lines + 1] = status and status.job and spool.line(status.job) or (pending.title .. ": not taken yet")
-  end
-  host.tell(#lines > 0 and table.concat(lines, "\n") or requests.sentence(data.messages, { code = "no_jobs" }))
+  local jobs = waiting()
+  local lines = queue.lines(jobs, function(id) return exchange.look(data.spool, id) end)
+  lines[#lines + 1] = files.read(host.folder() .. "/last.txt")
+  if #lines == 0 then return host.say({ code = "no_jobs" }) end
+  host.tell(table.concat(lines, "\n"))
+  if #jobs == 0 then return end
+  local chosen = queue.chosen(jobs, form.ask("ACE-Step: jobs", { queue.row(#jobs) }, host.tell))
+  if chosen then cancel(chosen) end
 end
 
 --- Cancel the job that was submitted last.
 function jobs_view.cancel_newest()
   local jobs = waiting()
-  if #jobs == 0 then return host.tell(requests.sentence(data.messages, { code = "no_jobs" })) end
-  daemon.call("job.cancel", { id = jobs[#jobs].id })
+  if #jobs == 0 then return host.say({ code = "no_jobs" }) end
+  cancel(jobs[#jobs])
 end
 
 return jobs_view

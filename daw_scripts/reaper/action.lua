@@ -2,19 +2,15 @@
 
 local import, data = ...
 local exchange, files, choices, requests = import("exchange"), import("files"), import("choices"), import("requests")
-local tempo, placement, forms, json = import("tempo"), import("placement"), import("forms"), import("json")
-local operations = import("operations")
+local tempo, placement, forms = import("tempo"), import("placement"), import("forms")
+local operations, queue = import("operations"), import("queue")
 local host, sources, form, daemon, resident, takes = import("host"), import("sources"), import("form"), import("daemon"),
   import("resident"), import("takes")
+local choosing = import("choosing")
 
 local action = {}
 
 local CURSOR_SECONDS = 30
-local START_PATIENCE = 15
-
-local function tell(facts)
-  host.tell(requests.sentence(data.messages, facts))
-end
 
 local function find_situation(wanted)
   local project, path = host.project()
@@ -38,8 +34,13 @@ local function plan_tempo(situation, choice)
   return tempo.plan(host.segments(situation.project, first, last), first, last, choice)
 end
 
-local TEMPO_ROW = { name = "tempo_changes", label = "Tempo changes inside", kind = "choice", choices = { "average", "split", "refuse" },
-                    value = "average", element = "str" }
+-- The form of an action: the operation's own fields, then what only concerns this host.
+local function rows_for(wanted, situation, fields, last)
+  local rows = forms.rows(fields, wanted.ask, last, wanted.each)
+  rows[#rows + 1] = { name = "listen_first", label = "Listen before placing", kind = "switch", value = last.listen_first == true }
+  if not plan_tempo(situation, "refuse") then rows[#rows + 1] = forms.TEMPO_CHANGES end
+  return rows
+end
 
 -- The parts to send: one per item for an action on a target, one for everything heard.
 local function find_parts(wanted, situation, name)
@@ -80,11 +81,12 @@ end
 
 local function submit(wanted, situation, values, fields)
   local wishes, changes = plan_tempo(situation, values.tempo_changes or "average")
-  if not wishes then return tell({ code = changes }) end
-  values.tempo_changes = nil
+  if not wishes then return host.say({ code = changes }) end
+  local listen_first = values.listen_first
+  values.tempo_changes, values.listen_first = nil, nil
   local id = exchange.name(host.NAME, host.clock())
   local parts, refused = find_parts(wanted, situation, "acestep-" .. id)
-  if not parts then return tell(refused) end
+  if not parts then return host.say(refused) end
   local journal = exchange.journal(host.beside(situation.project, situation.path, "pending"))
   local count = 0
   for _, part in ipairs(parts) do
@@ -94,7 +96,7 @@ local function submit(wanted, situation, values, fields)
       local name = string.format("%s-%d", id, count)
       local pending = requests.pending(name, wanted, own, job)
       pending.group = id
-      pending.values = values
+      pending.values, pending.listen_first = values, listen_first
       if part.source then
         pending.take, pending.offset, pending.playrate = part.source.take, part.source.offset, part.source.playrate
         pending.rendered = part.source.rendered -- the file stays: a re-roll needs it
@@ -110,12 +112,10 @@ local function ask_values(wanted, situation, fields, done)
   local store = host.beside(situation.project, situation.path, "choices")
   local last = choices.of(store, wanted.operation)
   if #wanted.ask == 0 and not wanted.whole_form then return done(last) end
-  local rows = forms.rows(fields, wanted.ask, last, wanted.each)
-  if not plan_tempo(situation, "refuse") then rows[#rows + 1] = TEMPO_ROW end
-  form.ask("ACE-Step: " .. wanted.title, rows, host.tell, function(values)
+  form.ask("ACE-Step: " .. wanted.title, rows_for(wanted, situation, fields, last), host.tell, function(values)
     if not values then return end
     choices.keep(store, wanted.operation, values)
-    if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return tell({ code = "no_tracks" }) end
+    if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return host.say({ code = "no_tracks" }) end
     done(values)
   end)
 end
@@ -126,7 +126,7 @@ local function with_operation(wanted, situation, done)
     for _, found in ipairs(list) do
       if found.name == wanted.operation then return done(found) end
     end
-    tell({ code = "no_operation", operation = wanted.operation })
+    host.say({ code = "no_operation", operation = wanted.operation })
   end)
 end
 
@@ -135,7 +135,7 @@ local function choose_operation(wanted, done)
   daemon.ask("describe", {}, function(answer)
     local described = type(answer) == "table" and answer.operations or {}
     local names = operations.others(described, data.actions)
-    if #names == 0 then return tell({ code = "no_operation", operation = wanted.title }) end
+    if #names == 0 then return host.say({ code = "no_operation", operation = wanted.title }) end
     local row = { name = "operation", label = "Operation", kind = "choice", choices = names, value = names[1], element = "str" }
     form.ask("ACE-Step: " .. wanted.title, { row }, host.tell, function(values)
       for _, found in ipairs(described) do
@@ -143,33 +143,6 @@ local function choose_operation(wanted, done)
       end
     end)
   end)
-end
-
-local function with_daemon(done, patience)
-  daemon.ask("version", {}, function(answer)
-    if answer then
-      local mismatch = exchange.mismatch(answer, host.NAME)
-      if mismatch then return tell(mismatch) end
-      return done()
-    end
-    if patience then return tell({ code = "no_answer", seconds = patience }) end
-    local command = table.concat(data.program, " ")
-    local sentence = requests.sentence(data.messages, { code = "daemon_not_running", command = command })
-    if #data.program > 0 and host.ask(sentence .. "\n\nStart it now?") then
-      host.start(data.program)
-      with_daemon(done, START_PATIENCE)
-    end
-  end, patience)
-end
-
-local function reroll(wanted, situation, memory)
-  local recipe = requests.reroll(memory.request)
-  local pending = json.decode(json.encode(memory.pending))
-  pending.id = exchange.name(host.NAME, host.clock())
-  pending.group = pending.id
-  exchange.journal(host.beside(situation.project, situation.path, "pending")).add(pending)
-  exchange.send(data.spool, pending.id, "job.submit", { operation = "render", params = recipe })
-  resident.stay()
 end
 
 local function go_on(wanted, situation, operation)
@@ -181,19 +154,19 @@ local function run_submit(wanted)
   local memory = wanted.needs == "recipe" and takes.memory(situation.selection.items[1]) or nil
   situation.recipe = memory
   local refused = requests.refusal(wanted, situation)
-  if refused then return tell(refused) end
+  if refused then return host.say(refused) end
   if not files.writable(host.media_folder(situation.project)) then
-    return tell({ code = "readonly_media_folder", path = host.media_folder(situation.project) })
+    return host.say({ code = "readonly_media_folder", path = host.media_folder(situation.project) })
   end
-  with_daemon(function()
-    if memory then return reroll(wanted, situation, memory) end
+  daemon.ready(function()
+    if memory then return choosing.reroll(situation.project, situation.path, memory) end
     if wanted.name ~= "operation" then
       return with_operation(wanted, situation, function(operation) go_on(wanted, situation, operation) end)
     end
     choose_operation(wanted, function(own, operation)
       local known = find_situation(own)
       local wrong = requests.refusal(own, known)
-      if wrong then return tell(wrong) end
+      if wrong then return host.say(wrong) end
       go_on(own, known, operation)
     end)
   end)
@@ -202,32 +175,31 @@ end
 local function each_pending(act)
   local project, path = host.project()
   local jobs = exchange.journal(host.beside(project, path, "pending")).read()
-  if #jobs == 0 then return tell({ code = "no_jobs" }) end
+  if #jobs == 0 then return host.say({ code = "no_jobs" }) end
   act(jobs)
+end
+
+local function cancel(pending)
+  daemon.ask("job.cancel", { id = pending.id }, function() end)
 end
 
 local CONTROLS = {
   queue = function()
     each_pending(function(jobs)
-      host.tell(table.concat(resident.lines(jobs), "\n"))
+      host.tell(table.concat(queue.lines(jobs, function(id) return exchange.look(data.spool, id) end), "\n"))
+      form.ask("ACE-Step: jobs", { queue.row(#jobs) }, host.tell, function(values)
+        local chosen = queue.chosen(jobs, values)
+        if chosen then cancel(chosen) end
+      end)
     end)
   end,
   cancel = function()
-    each_pending(function(jobs) daemon.ask("job.cancel", { id = jobs[#jobs].id }, function() end) end)
+    each_pending(function(jobs) cancel(jobs[#jobs]) end)
   end,
-  keep = function()
-    local project = host.project()
-    local item = reaper.GetSelectedMediaItem(project, 0)
-    if not item or not takes.memory(item) then return tell({ code = "no_recipe" }) end
-    takes.keep_active(project, item)
-  end,
-  restore = function()
-    local project, path = host.project()
-    local memory = takes.memory(reaper.GetSelectedMediaItem(project, 0))
-    if not memory then return tell({ code = "no_recipe" }) end
-    choices.keep(host.beside(project, path, "choices"), memory.pending.operation, memory.pending.values or {})
-    action.run(memory.pending.action)
-  end,
+  keep = choosing.keep,
+  restore = function() choosing.restore(action.run) end,
+  listen = choosing.listen,
+  ["place-heard"] = choosing.place,
 }
 
 --- Run the action of a name; "resident" only waits for results.

@@ -1,7 +1,9 @@
 -- What is asked of REAPER: projects, selection, tempo, items. REAPER 6.37 and later, no extension needed.
 
-local import = ...
-local tempo_map = import("tempo_map")
+local import, data = ...
+local tempo_map, requests = import("tempo_map"), import("requests")
+
+local FIXED_LANES = 2
 
 local host = {}
 
@@ -80,12 +82,22 @@ local function bounds(item)
   return first, first + reaper.GetMediaItemInfo_Value(item, "D_LENGTH")
 end
 
+--- Whether a track has fixed lanes (REAPER 7; older ones answer 0 or 1).
+function host.has_lanes(track)
+  return reaper.GetMediaTrackInfo_Value(track, "I_FREEMODE") == FIXED_LANES
+end
+
+--- Whether an item sounds as far as fixed lanes are concerned.
+function host.lane_plays(track, item)
+  return not host.has_lanes(track) or reaper.GetMediaItemInfo_Value(item, "C_LANEPLAYS") > 0
+end
+
 local function items_on(track, first, last)
   local found = {}
   for index = 0, reaper.CountTrackMediaItems(track) - 1 do
     local item = reaper.GetTrackMediaItem(track, index)
     local from, to = bounds(item)
-    if from < last and to > first then found[#found + 1] = item end
+    if from < last and to > first and host.lane_plays(track, item) then found[#found + 1] = item end
   end
   return found
 end
@@ -164,6 +176,11 @@ end
 --- A sentence for the user.
 function host.tell(sentence)
   reaper.ShowMessageBox(sentence, "ACE-Step", 0)
+end
+
+--- A sentence of the shared list, as {code, ...}.
+function host.say(facts)
+  host.tell(requests.sentence(data.messages, facts))
 end
 
 --- A yes-or-no question.

@@ -42,8 +42,10 @@ Session:save_state("") io.stdout:flush() os.exit(0)
 
 READ_REGIONS = """
 Session = load_session(arg[1], arg[2])
-for route in Session:get_tracks():iter() do
-  for region in route:to_track():playlist():region_list():iter() do
+local routes = Session:get_tracks() -- held: Ardour's iterators do not hold their list
+for route in routes:iter() do
+  local regions = route:to_track():playlist():region_list()
+  for region in regions:iter() do
     print(string.format("region\\t%s\\t%s\\t%d\\t%d\\t%d", route:name(), region:name(), region:position():samples(),
       region:length():samples(), region:layer()))
   end
@@ -51,26 +53,26 @@ end
 io.stdout:flush() os.exit(0)
 """
 
-READ_TRACK = """
+READ_TRACKS = """
 Session = load_session(arg[1], arg[2])
-local first, count, path = tonumber(arg[4]), tonumber(arg[5]), arg[6]
+local first, count, folder = tonumber(arg[3]), tonumber(arg[4]), arg[5]
 local shm = ARDOUR.DSP.DspShm(3 * 8192)
-local out = io.open(path, "wb")
-for route in Session:get_tracks():iter() do
-  if route:name() == arg[3] then
-    local list = route:to_track():playlist():to_audioplaylist()
-    for at = first, first + count - 1, 8192 do
-      local n = math.min(8192, first + count - at)
-      local sides = {}
-      for channel = 0, 1 do
-        list:read(shm:to_float(0), shm:to_float(8192), shm:to_float(16384), Temporal.timepos_t(at), Temporal.timecnt_t(n), channel)
-        sides[channel + 1] = shm:to_float(0):get_table(n)
-      end
-      for index = 1, n do out:write(string.pack("<ff", sides[1][index], sides[2][index])) end
+local routes = Session:get_tracks()
+for route in routes:iter() do
+  local out = io.open(folder .. "/" .. route:name() .. ".raw", "wb")
+  local list = route:to_track():playlist():to_audioplaylist()
+  for at = first, first + count - 1, 8192 do
+    local n = math.min(8192, first + count - at)
+    local sides = {}
+    for channel = 0, 1 do
+      list:read(shm:to_float(0), shm:to_float(8192), shm:to_float(16384), Temporal.timepos_t(at), Temporal.timecnt_t(n), channel)
+      sides[channel + 1] = shm:to_float(0):get_table(n)
     end
+    for index = 1, n do out:write(string.pack("<ff", sides[1][index], sides[2][index])) end
   end
+  out:close()
 end
-out:close() io.stdout:flush() os.exit(0)
+io.stdout:flush() os.exit(0)
 """
 
 
@@ -140,18 +142,48 @@ def place_file(session: Path, audio: Path, track: str, position: int) -> None:
     tree.write(path, encoding="UTF-8", xml_declaration=True)
 
 
-def regions(session: Path) -> list[tuple[str, str, int, int, int]]:
-    """Track, name, position, length (samples) and layer of every region in a saved session, read by Ardour itself."""
+Region = tuple[str, str, int, int, int]
+"""Track, name, position, length (samples) and layer."""
+
+
+def regions(session: Path) -> list[Region]:
+    """Every region of a saved session, read by Ardour itself."""
     lines = headless(READ_REGIONS, str(session), session.name, folder=session.parent).splitlines()
     found = [line.split("\t")[1:] for line in lines if line.startswith("region\t")]
     return [(track, name, int(at), int(length), int(layer)) for track, name, at, length, layer in found]
 
 
-def track_audio(session: Path, track: str, first: int, count: int) -> bytes:
-    """What a track plays (before plug-ins), as Ardour mixes its layers: interleaved float32 stereo."""
-    out = session.parent / "track.raw"
-    headless(READ_TRACK, str(session), session.name, track, str(first), str(count), str(out), folder=session.parent)
-    return out.read_bytes()
+def state(session: Path) -> ElementTree.Element:
+    """The saved session as it lies on the disk."""
+    return ElementTree.parse(session / f"{session.name}.ardour").getroot()
+
+
+def tracks(session: Path) -> dict[str, str]:
+    """Id -> name of the audio tracks of a saved session."""
+    routes = [route for route in state(session).iter("Route") if route.get("audio-playlist")]
+    return {route.get("id", ""): route.get("name", "") for route in routes}
+
+
+def saved_regions(session: Path) -> list[Region]:
+    """The same as `regions`, read from the text of the session: quick, for looking often."""
+    root = state(session)
+    names = {route.get("audio-playlist"): route.get("name", "") for route in root.iter("Route")}
+    found = []
+    for playlist in root.findall("Playlists/Playlist"):
+        for region in playlist.findall("Region") if playlist.get("id") in names else []:
+            length, _, position = region.get("length", "").partition("@")
+            at, count = (round(int(text.lstrip("a")) * 48_000 / SUPERCLOCK) for text in (position, length))
+            layer = int(region.get("layering-index", "0"))
+            found.append((names[playlist.get("id")], region.get("name", ""), at, count, layer))
+    return found
+
+
+def sounds(session: Path, first: int, count: int) -> dict[str, bytes]:
+    """Track name -> what it plays (before plug-ins), as Ardour mixes its layers: interleaved float32 stereo."""
+    headless(
+        READ_TRACKS, str(session), session.name, str(first), str(count), str(session.parent), folder=session.parent
+    )
+    return {name: (session.parent / f"{name}.raw").read_bytes() for name in tracks(session).values()}
 
 
 def free_display() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import soundfile
 
 
@@ -16,6 +17,7 @@ class Clip:
 
     __slots__ = (
         "clip_tempo",
+        "end_marker",
         "end_time",
         "file_path",
         "is_arrangement_clip",
@@ -40,7 +42,7 @@ class Clip:
         self.start_time = start
         self.end_time = start + info.frames / info.samplerate * self.clip_tempo / 60
         self.start_marker = self.loop_start = 0.0
-        self.loop_end = self.end_time - start
+        self.loop_end = self.end_marker = self.end_time - start
         self.looping = False
         self.warping = True
         self.is_audio_clip = self.is_arrangement_clip = True
@@ -69,16 +71,69 @@ class TakeLane:
         self.arrangement_clips.append(clip)
         return clip
 
+    def delete_clip(self, clip: Clip) -> None:
+        self.arrangement_clips.remove(clip)
+
+
+class Slot:
+    """A Session slot."""
+
+    __slots__ = ("_song", "clip")
+
+    def __init__(self, song: Song) -> None:
+        self._song = song
+        self.clip: Clip | None = None
+
+    @property
+    def has_clip(self) -> bool:
+        return self.clip is not None
+
+    def create_audio_clip(self, path: str) -> Clip:
+        if self.clip is not None or not Path(path).is_absolute():
+            raise RuntimeError("an empty slot and an absolute path")
+        self.clip = Clip(Path(path), 0.0, self._song.tempo)
+        self.clip.is_arrangement_clip = False
+        return self.clip
+
+
+class Routing:
+    """A kind or channel of a track's input."""
+
+    def __init__(self, name: str) -> None:
+        self.display_name = name
+
 
 class Track(TakeLane):
     """An audio track of Live 12.2."""
 
-    __slots__ = ("take_lanes",)
+    __slots__ = (
+        "arm",
+        "can_be_armed",
+        "clip_slots",
+        "current_monitoring_state",
+        "input_routing_channel",
+        "input_routing_type",
+        "mute",
+        "take_lanes",
+    )
 
     def __init__(self, song: Song, name: str) -> None:
         super().__init__(song)
         self.name = name
         self.take_lanes: list[TakeLane] = []
+        self.clip_slots = [Slot(song), Slot(song)]
+        self.arm = self.mute = False
+        self.can_be_armed = True
+        self.current_monitoring_state = 1
+        self.input_routing_type = self.input_routing_channel = Routing("Ext. In")
+
+    @property
+    def available_input_routing_types(self) -> list[Routing]:
+        return [Routing(name) for name in ("Ext. In", "Resampling", *(track.name for track in self._song.tracks))]
+
+    @property
+    def available_input_routing_channels(self) -> list[Routing]:
+        return [Routing(name) for name in ("Pre FX", "Post FX", "Post Mixer")]
 
     def create_take_lane(self) -> TakeLane:
         self.take_lanes.append(TakeLane(self._song))
@@ -88,9 +143,10 @@ class Track(TakeLane):
 class OldTrack:
     """An audio track of a Live before 12.0.5: clips cannot be made."""
 
-    __slots__ = ("arrangement_clips", "name")
+    __slots__ = ("arrangement_clips", "can_be_armed", "name")
 
     def __init__(self, song: Song, name: str) -> None:
+        self.can_be_armed = False
         self.name = name
         self.arrangement_clips: list[Clip] = []
 
@@ -107,9 +163,12 @@ class Song:
     __slots__ = (
         "current_song_time",
         "file_path",
+        "is_playing",
         "loop",
         "loop_length",
         "loop_start",
+        "record_mode",
+        "recorded",
         "root_note",
         "scale_mode",
         "scale_name",
@@ -129,6 +188,9 @@ class Song:
         self.root_note, self.scale_name, self.scale_mode = 9, "Minor", True
         self.loop, self.loop_start, self.loop_length = False, 0.0, 0.0
         self.current_song_time = 0.0
+        self.is_playing = self.record_mode = False
+        self.recorded: list[tuple[str, list[str]]] = []
+        """What a recording track heard: its input, and the names of the muted tracks."""
         self.tracks: list[Any] = []
         self.undo_steps: list[str] = []
         self.track_kind = Track
@@ -139,6 +201,35 @@ class Song:
     def create_audio_track(self, index: int) -> Any:
         self.tracks.insert(index, self.track_kind(self, ""))
         return self.tracks[index]
+
+    def delete_track(self, index: int) -> None:
+        del self.tracks[index]
+
+    def create_scene(self, index: int) -> None:
+        for track in self.tracks:
+            track.clip_slots.append(Slot(self))
+
+    def continue_playing(self) -> None:
+        self.is_playing = True
+
+    def stop_playing(self) -> None:
+        self.is_playing = False
+
+    def run(self, beats: float, folder: Path) -> None:
+        """Live plays for some beats; an armed track records a file of quiet noise."""
+        start = self.current_song_time
+        self.current_song_time += beats
+        for track in [track for track in self.tracks if self.record_mode and track.arm]:
+            heard = track.input_routing_type.display_name
+            if heard != "Resampling":
+                heard += " " + track.input_routing_channel.display_name
+            self.recorded.append((heard, [other.name for other in self.tracks if other.mute]))
+            path = folder / f"recorded {len(self.recorded)}.wav"
+            noise = np.random.default_rng(len(self.recorded)).uniform(
+                -0.1, 0.1, (round(beats * 60 / self.tempo * 48_000), 2)
+            )
+            soundfile.write(path, noise, 48_000, subtype="PCM_24")
+            track.arrangement_clips.append(Clip(path, start, self.tempo))
 
     def begin_undo_step(self) -> None:
         self.undo_steps.append("open")

@@ -92,6 +92,12 @@ SetExtState(str, str, str, bool)
 DeleteExtState(str, str, bool)
 AddRemoveReaScript(bool, int, str, bool)
 GetResourcePath()
+UpdateTimeline()
+DeleteTrackMediaItem(track, item)
+DeleteTrack(track)
+SetEditCurPos2(proj, num, bool, bool)
+OnPlayButtonEx(proj)
+CalculateNormalization(source, int, num, num, num)
 """
 """The functions that the scripts use, as the REAPER 7 documentation lists their arguments."""
 
@@ -142,7 +148,7 @@ class Item:
         self.selected = False
         keys = "D_POSITION D_LENGTH D_FADEINLEN D_FADEOUTLEN C_BEATATTACHMODE"
         self.values = {**dict.fromkeys(keys.split(), 0.0), "D_VOL": 1.0, "B_LOOPSRC": 1.0}
-        self.values |= {"D_FADEINLEN_AUTO": -1.0, "D_FADEOUTLEN_AUTO": -1.0}
+        self.values |= {"D_FADEINLEN_AUTO": -1.0, "D_FADEOUTLEN_AUTO": -1.0, "B_MUTE": 0.0, "I_FIXEDLANE": 0.0}
         self.strings = {"GUID": guid()}
 
 
@@ -153,7 +159,8 @@ class Track:
         self.project = project
         self.items: list[Item] = []
         self.selected = False
-        self.values = {"B_MUTE": 0.0, "I_FOLDERDEPTH": 0.0, "D_VOL": 1.0}
+        self.values = {"B_MUTE": 0.0, "I_FOLDERDEPTH": 0.0, "D_VOL": 1.0, "I_FREEMODE": 0.0, "I_NUMFIXEDLANES": 1.0}
+        self.playing_lanes = {0}
         self.strings = {"P_NAME": name, "P_RAZOREDITS": ""}
         self.guid = guid()
 
@@ -314,8 +321,23 @@ class FakeReaper:
         thing.values[key] = float(value)
         return True
 
-    GetMediaItemInfo_Value = GetMediaItemTakeInfo_Value = GetMediaTrackInfo_Value = _value
-    SetMediaItemInfo_Value = SetMediaItemTakeInfo_Value = SetMediaTrackInfo_Value = _set_value
+    GetMediaItemTakeInfo_Value = GetMediaTrackInfo_Value = _value
+    SetMediaItemInfo_Value = SetMediaItemTakeInfo_Value = _set_value
+
+    def GetMediaItemInfo_Value(self, item: Item, key: str) -> float:
+        if key == "C_LANEPLAYS":  # of the lane that the item lies in
+            return float(item.values["I_FIXEDLANE"] in item.track.playing_lanes)
+        return self._value(item, key)
+
+    def SetMediaTrackInfo_Value(self, track: Track, key: str, value: float) -> bool:
+        word, _, lane = key.partition(":")
+        if word == "C_LANEPLAYS":
+            others = track.playing_lanes - {int(lane)}
+            track.playing_lanes = {0: others, 1: {int(lane)}, 2: others | {int(lane)}}[int(value)]
+            return True
+        if key == "I_NUMFIXEDLANES":  # new lanes sound together with the others until told otherwise
+            track.playing_lanes |= set(range(int(track.values[key]), int(value)))
+        return self._set_value(track, key, value)
 
     # -- tracks and items
 
@@ -525,6 +547,27 @@ class FakeReaper:
         self.refresh += change
 
     def UpdateArrange(self) -> None: ...
+
+    def UpdateTimeline(self) -> None: ...
+
+    def DeleteTrackMediaItem(self, track: Track, item: Item) -> bool:
+        track.items.remove(item)
+        return True
+
+    def DeleteTrack(self, track: Track) -> None:
+        track.project.tracks.remove(track)
+
+    def SetEditCurPos2(self, project: Project, time: float, view: bool, seek: bool) -> None:
+        project.cursor = time
+
+    def OnPlayButtonEx(self, project: Project) -> None:
+        project.play_state |= 1
+
+    def CalculateNormalization(self, source: Source, kind: int, target: float, start: float, end: float) -> float:
+        """The factor that brings a stretch of the source to the target; the fake measures plain RMS for every kind."""
+        sound, rate = soundfile.read(source.path)
+        part = sound[round(start * rate) : round(end * rate)]
+        return 10 ** (target / 20) / float(np.sqrt(np.mean(part**2)))
 
     def Undo_BeginBlock2(self, project: Project) -> None: ...
 

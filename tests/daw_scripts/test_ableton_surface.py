@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import socket
 import sys
 import time
@@ -37,6 +38,12 @@ class Stage:
         self.live = Instance(self.song)
         package = importlib.import_module("AceStepBridge")
         self.surface = package.create_instance(self.live)
+
+    def reopen(self) -> None:
+        """Live closes the set and opens it again: a new surface, and of the set what was saved in it."""
+        self.surface.disconnect()
+        self.live.messages.clear()
+        self.surface = importlib.import_module("AceStepBridge").create_instance(self.live)
 
     def loop(self, first: float = FIRST_BEAT, last: float = LAST_BEAT) -> None:
         self.song.loop, self.song.loop_start, self.song.loop_length = True, first, last - first
@@ -125,6 +132,16 @@ def test_an_unwarped_clip_counts_in_seconds(stage: Stage, running: DaemonProcess
     assert clip.start_time == pytest.approx(FIRST_BEAT - 0.1, abs=1e-9)
 
 
+@pytest.mark.parametrize(("num", "den"), [(5, 4), (7, 8)])
+def test_a_metre_the_model_does_not_know_is_told(stage: Stage, running: DaemonProcess, num: int, den: int) -> None:
+    """5/4 and 7/8 are not sent, and the user is told with the result."""
+    stage.song.signature_numerator, stage.song.signature_denominator = num, den
+    stage.loop()
+    stage.run("repaint")
+    stage.said(f"does not know {num}/{den}")
+    assert len(stage.track.take_lanes) == 1
+
+
 def test_progress_and_cancel(stage: Stage, running: DaemonProcess) -> None:
     """A running job shows its percent; cancel ends it and nothing lands."""
     stage.loop()
@@ -194,6 +211,19 @@ def test_no_daemon(stage: Stage) -> None:
     stage.said("acestep-bridge serve")
 
 
+@pytest.mark.parametrize(("level", "word"), [(0, "Update acestep-bridge"), (2, "install-scripts ableton")])
+def test_a_daemon_of_another_protocol(stage: Stage, level: int, word: str) -> None:
+    """An older or newer daemon: told which side to update, nothing sent."""
+    runtime = Path(stage.surface.link.home) / "runtime"
+    runtime.mkdir(parents=True)
+    facts = {"protocol": level, "osc": {"host": "127.0.0.1", "udp": 9}}
+    (runtime / "connection.json").write_text(json.dumps(facts))
+    stage.loop()
+    stage.run("repaint")
+    stage.said(word)
+    assert stage.surface.jobs.pending == {}
+
+
 def test_a_note_starts_an_action(stage: Stage, running: DaemonProcess) -> None:
     """Settings map notes of a channel to actions; other notes and note-offs do nothing."""
     stage.surface._midi = {"channel": 16, "notes": {"60": "repaint"}}
@@ -224,3 +254,194 @@ def test_damaged_packets_are_left_alone(stage: Stage, packet: bytes) -> None:
     time.sleep(0.02)
     stage.surface.update_display()
     assert stage.live.messages == []
+
+
+def test_a_closed_set_gets_its_result_when_it_is_open_again(stage: Stage, running: DaemonProcess) -> None:
+    """The set is closed while the job runs; opened again, the clip lands where it belongs, once."""
+    stage.loop()
+    stage.run("repaint", caption="fake: steps=5 delay=0.1")
+    (id,) = stage.surface.jobs.pending
+    stage.reopen()
+    assert list(stage.surface.jobs.pending) == [id]
+    stage.said("done")
+    (lane,) = stage.track.take_lanes
+    assert len(lane.arrangement_clips) == 1 and lane.arrangement_clips[0].start_time < FIRST_BEAT
+    stage.reopen()
+    assert stage.surface.jobs.pending == {}
+
+
+def test_another_set_does_not_take_the_result(stage: Stage, running: DaemonProcess, tmp_path: Path) -> None:
+    """Two sets of the same name in two folders: the job waits for its own."""
+    stage.loop()
+    stage.run("repaint", caption="fake: steps=5 delay=0.1")
+    own = stage.song.file_path
+    (tmp_path / "other").mkdir()
+    stage.song.file_path = str(tmp_path / "other" / Path(own).name)
+    stage.reopen()
+    assert stage.surface.jobs.pending == {}
+    stage.song.file_path = own
+    stage.reopen()
+    stage.said("done")
+
+
+def test_a_lost_answer_is_asked_for_again(stage: Stage, running: DaemonProcess) -> None:
+    """Nothing was heard for some seconds, the last word got lost: the daemon repeats it."""
+    stage.loop()
+    stage.run("repaint")
+    deaf = time.monotonic() + 1.5
+    while time.monotonic() < deaf:
+        stage.surface.link.receive()
+        time.sleep(0.02)
+    stage.surface.jobs.clock = lambda: time.monotonic() + 60
+    stage.said("done")
+    assert len(stage.track.take_lanes) == 1
+
+
+def repainted(stage: Stage) -> Clip:
+    """A repaint that has landed; its clip is in the detail view."""
+    stage.loop()
+    stage.run("repaint", caption="warm", variants=2)
+    stage.until(lambda: len(stage.track.take_lanes) == 2)
+    stage.live.messages.clear()
+    stage.song.view.detail_clip = stage.track.take_lanes[0].arrangement_clips[0]
+    found: Clip = stage.song.view.detail_clip
+    return found
+
+
+def test_a_reroll_is_the_same_wish_at_the_same_place(stage: Stage, running: DaemonProcess) -> None:
+    """The clip in the detail view is enough: two more variants, other seeds, the same beat."""
+    clip = repainted(stage)
+    stage.run("vary")
+    stage.until(lambda: len(stage.track.take_lanes) == 4)
+    assert {lane.arrangement_clips[0].start_time for lane in stage.track.take_lanes} == {clip.start_time}
+    folder = Path(clip.file_path).parent
+    first, second = [json.loads(path.read_text("utf-8"))["request"] for path in sorted(folder.glob("*.recipe.json"))]
+    assert first["conditioning"] == second["conditioning"] and first["source"]["path"] == second["source"]["path"]
+    assert first["stages"][0]["seeds"] != second["stages"][0]["seeds"]
+
+
+def test_keep_deletes_the_other_variants(stage: Stage, running: DaemonProcess) -> None:
+    """The clip in the detail view and the old clip stay; one undo step."""
+    clip = repainted(stage)
+    steps = len(stage.song.undo_steps)
+    stage.run("keep")
+    assert [lane.arrangement_clips for lane in stage.track.take_lanes] == [[clip], []]
+    assert stage.track.arrangement_clips == [stage.clip] and stage.song.undo_steps[steps:] == ["closed"]
+
+
+def test_restore_makes_the_values_of_a_clip_the_next_ones(stage: Stage, running: DaemonProcess) -> None:
+    """A later repaint without values is asked with those of the clip."""
+    repainted(stage)
+    stage.run("repaint", caption="something else")
+    stage.until(lambda: len(stage.track.take_lanes) == 3)
+    stage.run("restore")
+    stage.run("repaint")
+    stage.until(lambda: len(stage.track.take_lanes) == 5)
+    stage.said("warm")
+
+
+def test_a_clip_of_somebody_else_has_no_recipe(stage: Stage, running: DaemonProcess) -> None:
+    """Re-roll, keep and restore on a clip that is not ours: one sentence each."""
+    stage.song.view.detail_clip = stage.clip
+    for action in ("vary", "keep", "restore"):
+        stage.live.messages.clear()
+        stage.run(action)
+        stage.said("not made by acestep-bridge")
+
+
+def test_the_last_values_are_remembered_with_the_set(stage: Stage, running: DaemonProcess) -> None:
+    """Without values an action uses those of its last run, also after the set was opened again."""
+    stage.loop()
+    stage.run("repaint", caption="fake: fail=out_of_memory fail_at=1")
+    stage.said("out_of_memory")
+    stage.reopen()
+    stage.run("repaint")
+    stage.said("out_of_memory")
+
+
+def test_a_session_clip_is_painted_into_the_next_free_slot(stage: Stage, running: DaemonProcess) -> None:
+    """The clip in the detail view lies in a slot: the result has its length and lies in the first empty slot below."""
+    slots = stage.track.clip_slots
+    clip = slots[0].create_audio_clip(stage.clip.file_path)
+    clip.looping, clip.loop_start, clip.loop_end = True, 4.0, 20.0
+    slots[1].create_audio_clip(stage.clip.file_path)
+    stage.song.view.detail_clip = clip
+    stage.run("repaint")
+    stage.said("done")
+    assert len(stage.track.clip_slots) == 3 and stage.track.take_lanes == []
+    new = stage.track.clip_slots[2].clip
+    assert soundfile.info(new.file_path).frames == 8 * RATE and new.warping is False
+
+
+def record(stage: Stage, folder: Path, beats: float = 18.0) -> None:
+    """Live runs through the selection, and a little further."""
+    stage.until(lambda: stage.song.is_playing)
+    stage.song.run(beats, folder)
+
+
+def test_a_new_instrument_hears_a_recording_of_the_others(stage: Stage, running: DaemonProcess, tmp_path: Path) -> None:
+    """Lego: what is heard without the selected track is recorded in real time; then everything is as before, plus one new track."""
+    stage.loop()
+    stage.song.current_song_time = 3.0
+    stage.run("add-instrument", track="guitar")
+    record(stage, tmp_path)
+    stage.said("done")
+    assert stage.song.recorded == [("Resampling", [stage.track.name])]
+    assert stage.song.tracks[1].name == "guitar"
+    assert stage.song.tracks[1].arrangement_clips[0].start_time == FIRST_BEAT
+    assert (stage.track.mute, stage.song.loop, stage.song.record_mode, stage.song.current_song_time) == (
+        False,
+        True,
+        False,
+        3.0,
+    )
+
+
+def test_the_sound_after_effects_is_recorded_on_request(stage: Stage, running: DaemonProcess, tmp_path: Path) -> None:
+    """`after_effects 1`: the track's own output is recorded, and that file is repainted."""
+    stage.track.name = "Keys"
+    stage.loop()
+    stage.run("repaint", after_effects=1)
+    record(stage, tmp_path)
+    stage.said("done")
+    assert stage.song.recorded == [("Keys Post FX", [])]
+    (memory,) = Path(stage.song.file_path).parent.rglob("*.recipe.json")
+    assert json.loads(memory.read_text("utf-8"))["request"]["source"]["path"] == str(tmp_path / "recorded 1.wav")
+
+
+def test_a_recording_that_is_stopped_early_sends_nothing(stage: Stage, running: DaemonProcess, tmp_path: Path) -> None:
+    """The user stops Live in the middle: one sentence, the track for the moment is gone."""
+    stage.loop()
+    stage.run("add-instrument", track="guitar")
+    record(stage, tmp_path, 6.0)
+    stage.song.stop_playing()
+    stage.said("stopped before the end")
+    assert len(stage.song.tracks) == 1 and stage.surface.jobs.pending == {} and stage.track.mute is False
+
+
+def test_nothing_is_recorded_while_live_plays(stage: Stage, running: DaemonProcess) -> None:
+    """Live runs already: told to stop it first."""
+    stage.loop()
+    stage.song.is_playing = True
+    stage.run("add-instrument", track="guitar")
+    stage.said("Stop Live first")
+    assert len(stage.song.tracks) == 1
+
+
+def test_an_operation_without_an_action_runs_by_its_name(stage: Stage, running: DaemonProcess) -> None:
+    """Presets and plug-in operations: `run operation operation <name>`."""
+    stage.loop()
+    stage.run("operation", operation="refine", caption="warm")
+    stage.said("done")
+    assert len(stage.song.tracks) == 2
+
+
+def test_too_long_and_read_only(stage: Stage, running: DaemonProcess) -> None:
+    """More than ten minutes; a media folder that cannot be made (a file stands in its place)."""
+    stage.loop(0.0, 2.0 * 601)
+    stage.run("repaint")
+    stage.said("the model's limit is 600 s")
+    (Path(stage.song.file_path).parent / "Samples").write_text("no folder")
+    stage.loop()
+    stage.run("repaint")
+    stage.said("media folder cannot be written")

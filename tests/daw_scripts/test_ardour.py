@@ -22,7 +22,7 @@ from bridge.hosts.ardour import register, slots
 from bridge.launch import FREE_PORTS, start_daemon
 
 from . import ardour_host
-from .ardour_host import Ardour
+from .ardour_host import Ardour, Region
 
 RATE = 48_000
 BAR = 96_000
@@ -31,6 +31,13 @@ CLIP_AT = 48_000
 
 FIRST, LAST = CLIP_AT + 4 * BAR, CLIP_AT + 8 * BAR
 """Bars 5 to 8 of the loop on the session's timeline."""
+
+END = CLIP_AT + 16 * BAR
+"""Where the loop ends."""
+
+EXTRACT, INSTRUMENT = "Extract stems from selection", "Add an instrument to what is heard"
+COMPLETE, COVER = "Complete the arrangement around selection", "Cover selection"
+EXTEND = "Extend audio into selection"
 
 pytestmark = [pytest.mark.foreign, pytest.mark.timeout(600)]
 
@@ -96,19 +103,102 @@ class Studio:
         path = self.session / "acestep-bridge" / "pending.json"
         return json.loads(path.read_text())["jobs"] if path.exists() else []
 
+    def recipes(self) -> list[dict[str, Any]]:
+        """What the session remembers of its results, oldest first."""
+        paths = (self.session / "acestep-bridge").glob("*.recipe.json")
+        return [json.loads(path.read_text("utf-8")) for path in sorted(paths)]
+
     def settle(self, jobs: int) -> None:
         """Wait until that many recipes were stored beside the session, and nothing waits."""
-        folder = self.session / "acestep-bridge"
-        self.ardour.wait_for(
-            lambda: len(list(folder.glob("*.recipe.json"))) >= jobs and not self.waiting(), f"result {jobs}"
-        )
+        self.ardour.wait_for(lambda: len(self.recipes()) >= jobs and not self.waiting(), f"result {jobs}")
 
-    def regions(self) -> list[tuple[str, str, int, int, int]]:
+    def see(self, moment: str) -> None:
+        """Remember the regions as they are now."""
+        self.seen[moment] = self.regions()
+
+    def undo(self, steps: int = 1) -> None:
+        for _ in range(steps):
+            self.ardour.send("/undo")
+            time.sleep(0.5)
+
+    def markers(self) -> list[str]:
+        """The names of our markers in the saved session."""
         self.ardour.save()
-        return ardour_host.regions(self.session)
+        names = [location.get("name", "") for location in ardour_host.state(self.session).iter("Location")]
+        return [name for name in names if " ACE-Step " in name]
+
+    def regions(self) -> list[Region]:
+        self.ardour.save()
+        return ardour_host.saved_regions(self.session)
+
+    def sounds(self, count: int) -> dict[str, np.ndarray]:
+        """What the tracks play, from zero on."""
+        return {name: samples(raw) for name, raw in ardour_host.sounds(self.session, 0, count).items()}
 
     def results(self) -> list[Path]:
         return sorted(self.home.rglob("library/**/*.wav"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def repaint_and_choose(studio: Studio) -> None:
+    """Two variants, two more, one kept, all undone."""
+    studio.remember(repaint={"variants": 2, "caption": "warm"})
+    studio.select(FIRST, LAST)
+    studio.run("Repaint selection")
+    window = studio.ardour.dialog()
+    studio.ardour.screenshot(studio.folder / "form.png")
+    studio.ardour.press_default(window)
+    studio.settle(1)
+    studio.ardour.screenshot(studio.folder / "repainted.png")
+    studio.see("repainted")
+    studio.seen["read by Ardour"] = ardour_host.regions(studio.session)
+    studio.seen["audio"] = studio.sounds(END)["Loop"]
+    studio.seen["patches"] = sorted(studio.results())
+    studio.run("Re-roll the selected take")
+    studio.settle(2)
+    studio.see("rolled again")
+    studio.run("Keep the playing take, delete the other variants")
+    studio.see("kept")
+    studio.undo()
+    studio.see("keep undone")
+    studio.remember(repaint={"caption": "something else"})
+    studio.run("Restore settings from the selected take")
+    studio.ardour.press_default(studio.ardour.dialog("Repaint selection"))
+    studio.settle(3)
+    studio.undo()
+    studio.see("restored undone")
+    studio.undo(9)  # Ardour's own import leaves steps between the results that change no track
+    studio.see("undone")
+
+
+def watch_and_cancel(studio: Studio) -> None:
+    """A slow job, seen on the timeline, then cancelled."""
+    studio.remember(repaint={"caption": "fake: steps=400 delay=0.1"})
+    studio.run("Repaint selection with the last settings")
+    studio.ardour.wait_for(lambda: any("%" in name for name in studio.markers()), "a marker with the progress")
+    studio.ardour.screenshot(studio.folder / "progress.png")
+    studio.seen["markers"] = studio.markers()
+    studio.run("Cancel the newest job")
+    studio.ardour.wait_for(lambda: not studio.waiting(), "the end of the cancelled job")
+    studio.see("cancelled")
+    studio.seen["markers after"] = studio.markers()
+
+
+def ask_for_more(studio: Studio) -> None:
+    """Every other action; Ardour selects the tracks it makes, so the last two work on what the one before them made."""
+    studio.remember(extract={"track": ["drums", "bass"]}, lego={"track": ["guitar"]}, complete={"tracks": ["piano"]})
+    before = len(studio.recipes())
+    for title, jobs in ((COVER, 1), (EXTEND, 1), (EXTRACT, 2), (INSTRUMENT, 1), (COMPLETE, 1)):
+        if title == EXTEND:
+            studio.select(END - 2 * BAR, END + 2 * BAR)
+        if title == EXTRACT:
+            studio.select(FIRST, LAST)
+        if title == INSTRUMENT:
+            studio.seen["tracks"] = studio.sounds(LAST + 10 * RATE)
+        studio.run(title)
+        studio.ardour.press_default(studio.ardour.dialog(title))
+        before += jobs
+        studio.settle(before)
+        studio.see(title)
 
 
 def drive(studio: Studio) -> None:
@@ -117,29 +207,25 @@ def drive(studio: Studio) -> None:
     window = studio.ardour.dialog()
     studio.seen["nothing selected"] = not studio.waiting()
     studio.ardour.press_default(window)
-    studio.remember(repaint={"variants": 2})
-    studio.select(FIRST, LAST)
-    studio.run("Repaint selection")
-    window = studio.ardour.dialog()
-    studio.ardour.screenshot(studio.folder / "form.png")
-    studio.ardour.press_default(window)
-    studio.settle(1)
-    studio.ardour.screenshot(studio.folder / "repainted.png")
-    studio.seen["repainted"] = studio.regions()
-    studio.seen["audio"] = samples(ardour_host.track_audio(studio.session, "Loop", 0, CLIP_AT + 16 * BAR))
-    studio.seen["patches"] = sorted(studio.results())
-    studio.ardour.send("/undo")
-    time.sleep(0.5)
-    studio.seen["undone"] = studio.regions()
-    studio.remember(extract={"track": ["drums", "bass"]}, repaint={"caption": "fake: fail_at=2"})
-    studio.run("Extract stems from selection")
-    studio.ardour.press_default(studio.ardour.dialog())
-    studio.settle(3)
-    studio.seen["extracted"] = studio.regions()
+    repaint_and_choose(studio)
+    watch_and_cancel(studio)
+    ask_for_more(studio)
+    studio.remember(repaint={"caption": "fake: fail_at=2"})
     studio.run("Repaint selection with the last settings")
     window = studio.ardour.dialog()
     studio.seen["failed"] = (studio.regions(), studio.waiting())
     studio.ardour.press_default(window)
+    studio.remember(generate={"caption": "fake: steps=20 delay=0.1"})
+    studio.run("Generate for selection or at cursor")
+    studio.ardour.press_default(studio.ardour.dialog("Generate"))
+    studio.ardour.wait_for(studio.waiting, "the submitted job")
+    studio.seen["results before"] = len(studio.recipes())
+
+
+def come_back(studio: Studio) -> None:
+    """Ardour is there again after it went away in the middle of a job."""
+    studio.settle(studio.seen["results before"] + 1)
+    studio.see("come back")
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +247,14 @@ def studio(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], st
         registry.write_text(register(registry.read_text("utf-8"), probe, "no hooks"), "utf-8")
         slot = slots((config / "ui_scripts").read_text("utf-8"))
         settings = {**FREE_PORTS, "home": home, "backend": "fake", "read_roots": [folder]}
-        with start_daemon(settings), Ardour(session, config) as ardour:
-            time.sleep(1.5)
-            found = Studio(folder, ardour, slot, home)
-            drive(found)
+        with start_daemon(settings):
+            with Ardour(session, config) as ardour:
+                time.sleep(1.5)
+                found = Studio(folder, ardour, slot, home)
+                drive(found)
+            with Ardour(session, config) as again:
+                found.ardour = again
+                come_back(found)
     artefacts = os.environ.get("ACESTEP_TEST_ARTEFACTS")
     if artefacts:
         for picture in folder.glob("*.png"):
@@ -179,6 +269,7 @@ def test_without_a_selection_the_user_is_told(studio: Studio) -> None:
 
 def test_the_takes_land_on_the_exact_sample_and_the_old_region_stays(studio: Studio) -> None:
     """Two variants: two regions above the old one, the first on top, at region start minus the handle."""
+    assert sorted(studio.seen["repainted"]) == sorted(studio.seen["read by Ardour"])
     old, second, first = sorted(studio.seen["repainted"], key=lambda region: region[4])
     info = soundfile.info(studio.seen["patches"][0])
     handle = (info.frames - (LAST - FIRST)) // 2
@@ -200,24 +291,105 @@ def test_outside_is_identical_and_inside_is_our_file(studio: Studio) -> None:
 
 
 def test_one_undo_removes_all_variants(studio: Studio) -> None:
-    """One undo, and the track is as before."""
+    """One undo takes a whole result away; after the last one the track is as before."""
+    assert sorted(studio.seen["restored undone"]) == sorted(studio.seen["keep undone"])
     assert studio.seen["undone"] == [("Loop", "loop", CLIP_AT, 16 * BAR, 0)]
+
+
+def test_a_reroll_lands_on_top_with_other_seeds(studio: Studio) -> None:
+    """The take's recipe is enough: the same place and wish, two more layers, other seeds; what was there stays."""
+    again = sorted(studio.seen["rolled again"], key=lambda region: region[4])
+    assert again[:3] == sorted(studio.seen["repainted"], key=lambda region: region[4])
+    assert [region[2:4] for region in again[3:]] == [region[2:4] for region in again[1:3]]
+    first, second = studio.recipes()[:2]
+    assert first["request"]["conditioning"] == second["request"]["conditioning"]
+    assert first["request"]["stages"][0]["seeds"] != second["request"]["stages"][0]["seeds"]
+
+
+def test_keep_removes_the_alternatives_and_nothing_else(studio: Studio) -> None:
+    """The highest of four takes stays with the old region; one undo brings the others back."""
+    old, kept = sorted(studio.seen["kept"], key=lambda region: region[4])
+    top = max(studio.seen["rolled again"], key=lambda region: region[4])
+    assert old[1] == "loop" and kept[:4] == top[:4]
+    assert sorted(studio.seen["keep undone"]) == sorted(studio.seen["rolled again"])
+
+
+def test_restore_brings_the_form_back_with_the_values_of_the_take(studio: Studio) -> None:
+    """The form held other values by then; what was sent from it is the take's own wish for the take's own place."""
+    made, restored = studio.recipes()[0], studio.recipes()[2]
+    assert restored["request"]["conditioning"]["caption"] == made["request"]["conditioning"]["caption"] == "warm"
+    assert (restored["pending"]["first"], restored["pending"]["last"]) == (FIRST, LAST)
+    assert restored["pending"]["values"] == made["pending"]["values"]
+
+
+def test_progress_stands_on_the_timeline(studio: Studio) -> None:
+    """A running job is a range marker with its percent; when it has ended, the marker is gone."""
+    (marker,) = studio.seen["markers"]
+    assert marker.endswith("% ACE-Step repaint")
+    assert studio.seen["markers after"] == []
+
+
+def test_a_cancelled_job_changes_nothing(studio: Studio) -> None:
+    """Cancelled: nothing lands, nothing waits, no complaint."""
+    assert studio.seen["cancelled"] == studio.seen["undone"]
+
+
+def new_regions(studio: Studio, moment: str, before: str) -> list[Region]:
+    return [region for region in studio.seen[moment] if region[1] not in {old[1] for old in studio.seen[before]}]
+
+
+def test_cover_and_extend_become_layers(studio: Studio) -> None:
+    """Cover: over the selection; extend: from inside the loop past its end, as far as the selection."""
+    (covered,) = new_regions(studio, COVER, "cancelled")
+    assert covered[0] == "Loop" and covered[2] <= FIRST and covered[2] + covered[3] >= LAST
+    (extended,) = new_regions(studio, EXTEND, COVER)
+    assert extended[0] == "Loop" and END - 3 * BAR < extended[2] <= END
+    assert extended[2] + extended[3] == END + 2 * BAR
 
 
 def test_stems_come_in_as_named_tracks(studio: Studio) -> None:
     """Two picked stems: two new tracks with their names, aligned to the selection."""
-    found = {track: (at, length) for track, _, at, length, _ in studio.seen["extracted"] if track != "Loop"}
+    found = {track: (at, length) for track, _, at, length, _ in new_regions(studio, EXTRACT, EXTEND)}
     assert found == {"drums": (FIRST, LAST - FIRST), "bass": (FIRST, LAST - FIRST)}
+
+
+def test_a_new_instrument_hears_the_mix_without_the_selected_track(studio: Studio) -> None:
+    """Lego: a track of its own for the selection; what was sent is the sum of all other tracks."""
+    (region,) = new_regions(studio, INSTRUMENT, EXTRACT)
+    assert (region[0], region[2], region[3]) == ("guitar", FIRST, LAST - FIRST)
+    (made,) = [recipe["pending"] for recipe in studio.recipes() if recipe["pending"]["operation"] == "lego"]
+    sent, _ = soundfile.read(made["context"], dtype="float32")
+    selected = ardour_host.tracks(studio.session)[made["track"]]
+    others = [sound for name, sound in studio.seen["tracks"].items() if name != selected]
+    assert len(others) == 2
+    expected = np.sum(others, axis=0)[made["origin"] : made["origin"] + len(sent)]
+    assert np.allclose(sent, expected, atol=1e-6) and np.abs(expected).max() > 0.01
+
+
+def test_complete_makes_a_track(studio: Studio) -> None:
+    """An arrangement around the selection, on a track of its own for each track that was selected."""
+    completed = new_regions(studio, COMPLETE, INSTRUMENT)
+    assert completed and {region[2:4] for region in completed} == {(FIRST, LAST - FIRST)}
+    assert not {region[0] for region in completed} & {region[0] for region in studio.seen[INSTRUMENT]}
 
 
 def test_a_failed_job_says_why_and_changes_nothing(studio: Studio) -> None:
     """The engine failed: a dialog, no new region, nothing left waiting."""
     regions, waiting = studio.seen["failed"]
-    assert regions == studio.seen["extracted"]
+    assert regions == studio.seen[COMPLETE]
     assert waiting == []
 
 
-def test_the_context_audio_is_removed_when_nobody_needs_it(studio: Studio) -> None:
-    """What was rendered for the daemon does not fill the session folder."""
-    assert list((studio.session / "acestep-bridge" / "context").iterdir()) == []
-    assert list((studio.session / "acestep-bridge").glob("*.wav")) == []
+def test_the_host_quits_and_the_result_lands_at_the_next_start(studio: Studio) -> None:
+    """Ardour was killed in the middle of a job: the next start places the result, once, where it was asked for."""
+    (region,) = new_regions(studio, "come back", COMPLETE)
+    assert region[0].startswith("generate") and region[2:4] == (FIRST, LAST - FIRST)
+    assert studio.waiting() == []
+
+
+def test_only_audio_that_a_reroll_needs_stays(studio: Studio) -> None:
+    """What was sent for a take stays with it; that of failed and cancelled jobs is removed, and so are the copies of results."""
+    folder = studio.session / "acestep-bridge"
+    used = {recipe["pending"].get("context") for recipe in studio.recipes()} - {None}
+    assert {str(path) for path in (folder / "context").iterdir()} == used
+    assert list(folder.glob("*.wav")) == []

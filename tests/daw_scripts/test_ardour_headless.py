@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from bridge.hosts.bundle import bundle, modules, quote, shared_data
+from bridge.launch import DaemonProcess
 
 from . import ardour_host
 from .conftest import RATE, sound
@@ -32,12 +33,13 @@ def session(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], s
     return made
 
 
-def run(session: Path, code: str) -> str:
-    """Run code with `import`, `track(name)` and the session loaded; what it printed."""
-    data = shared_data(SCRIPTS, session.parent, [])
+def run(session: Path, code: str, program: Sequence[str] = ()) -> str:
+    """Run code with `import`, `track(name)`, `out(...)` and the session loaded; what it printed."""
+    data = shared_data(SCRIPTS, session.parent, program)
     chunk = bundle(modules(SCRIPTS, "ardour"), data, f"assert(load({quote('local import = ... ' + code)}))(import)")
     script = (
         "Session = load_session(arg[1], arg[2])\n"
+        "function out(...) print(table.concat({...}, '|')) end\n"
         "function track(name) for route in Session:get_tracks():iter() do\n"
         "if route:name() == name then return route:to_track() end end end\n"
         f"{chunk.replace('return assert(load', 'assert(load')}\nio.stdout:flush() os.exit(0)\n"
@@ -107,3 +109,214 @@ def test_the_extent_of_a_track(session: Path) -> None:
     code = "print(import('audio').extent(track('Two'))) print(import('audio').extent(track('Empty')))"
     words = [line.split() for line in run(session, code).strip().splitlines()[-2:]]
     assert words == [["24000", "216000"], ["nil", "nil"]]
+
+
+# -- actions with the window stood in for: what is selected and what the user is told; everything else is Ardour's own
+
+
+RECORDING = "{ first = 0, last = 48000, tracks = { track('One') }, regions = {} }"
+
+WRONG = {
+    "nothing is selected": ("repaint", "{ tracks = {}, regions = {} }", "Nothing is selected"),
+    "an empty range": ("repaint", "{ first = 9, last = 9, tracks = { track('One') }, regions = {} }", "has no length"),
+    "only MIDI": ("repaint", "{ first = 0, last = 9, tracks = {}, regions = {}, midi_only = true }", "only MIDI"),
+    "eleven minutes": ("repaint", RECORDING.replace("48000", "31680000"), "limit is 600 s"),
+    "no audio track": (
+        "repaint",
+        "{ first = 0, last = 48000, tracks = {}, regions = {} }",
+        "no audio in the selection",
+    ),
+    "re-roll of a recording": ("vary", RECORDING, "not made by acestep-bridge"),
+    "keep of a recording": ("keep", RECORDING, "not made by acestep-bridge"),
+    "restore of a recording": ("restore", RECORDING, "not made by acestep-bridge"),
+}
+"""What is wrong -> action, what `host.selection` gives, and a part of the sentence."""
+
+
+def acts(session: Path, cases: Iterable[tuple[str, str]]) -> list[str]:
+    """What the user is told when actions are run on selections, all in one process."""
+    code = (
+        "local host, action, told = import('host'), import('action'), {} "
+        "function host.tell(sentence) told[#told + 1] = sentence end "
+    )
+    for name, selected in cases:
+        code += (
+            f"function host.selection() return {selected} end action.run({quote(name)}) "
+            "out('told', table.concat(told, ' / ')) told = {} "
+        )
+    return [line.split("|")[1] for line in run(session, code).splitlines() if line.startswith("told")]
+
+
+@pytest.fixture(scope="module")
+def told(session: Path) -> dict[str, str]:
+    return dict(zip(WRONG, acts(session, [case[:2] for case in WRONG.values()]), strict=True))
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_told_in_one_sentence(told: dict[str, str], case: str) -> None:
+    """Before anything is asked of the daemon or written."""
+    assert WRONG[case][2] in told[case] and " / " not in told[case]
+
+
+def test_a_folder_that_takes_no_files_is_told(session: Path) -> None:
+    """The session's folder is read-only (root writes anywhere, so the test says what `files` would find)."""
+    code = (
+        "local host, files = import('host'), import('files') local told = 'nothing' "
+        "function files.writable() return false end function host.tell(sentence) told = sentence end "
+        "function host.selection() return { first = 0, last = 9, tracks = { track('One') }, regions = {} } end "
+        "import('action').run('repaint') print(told)"
+    )
+    assert "media folder cannot be written" in last(run(session, code))
+
+
+def test_a_daemon_that_does_not_run_is_offered_to_start(session: Path) -> None:
+    """Nobody answers: the question names the command; no leaves nothing behind."""
+    code = (
+        "local host = import('host') local asked local now = 0 "
+        "function host.clock() now = now + 1 return now end function host.sleep() end "
+        "function host.ask(sentence) asked = sentence return false end "
+        "function host.selection() return { first = 0, last = 9, tracks = { track('One') }, regions = {} } end "
+        "import('action').run('repaint') print((asked or 'nothing'):gsub('%s+', ' '))"
+    )
+    assert "Start it now?" in last(run(session, code, ["acestep-bridge", "serve"]))
+
+
+def test_a_daemon_of_another_protocol(session: Path) -> None:
+    """An older or newer daemon: told which side to update, and the action ends."""
+    code = (
+        "local host, exchange, daemon = import('host'), import('exchange'), import('daemon') local level "
+        "function exchange.send() return true end "
+        "function exchange.look() return { ended = true, answer = { protocol = level } } end "
+        "function host.tell(sentence) out('told', sentence) end "
+        "level = 0 out('ready', tostring(daemon.ready())) level = 2 out('ready', tostring(daemon.ready()))"
+    )
+    lines = [line.split("|")[1] for line in run(session, code).splitlines() if line.startswith(("told", "ready"))]
+    older, first, newer, second = lines
+    assert "Update acestep-bridge" in older and "install-scripts ardour" in newer and first == second == "false"
+
+
+JOB = "ardour-20260101-1"
+
+
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], str]) -> Path:
+    """A session with the recording and, above it, two of our takes at one place and one of another key press."""
+    foreign("ardour7-lua")
+    folder = tmp_path_factory.mktemp("taken")
+    made = ardour_host.make_session(folder, "song", ["One"], 120.0)
+    store = made / "acestep-bridge"
+    store.mkdir()
+    ardour_host.place_file(made, sound(folder / "one.wav", seconds=4.0), "One", 0)
+    for number, (group, first) in enumerate([("a", 0), ("a", 0), ("b", 0)], 1):
+        file = sound(folder / f"repaint-{JOB}{number}-1.wav", seconds=1.0)
+        ardour_host.place_file(made, file, "One", 24_000 + number)
+        pending = {
+            "id": f"{JOB}{number}",
+            "group": group,
+            "first": first,
+            "last": 9,
+            "title": "Repaint",
+            "place": "take",
+        }
+        pending |= {"context": "/nowhere.wav", "operation": "repaint"}
+        memory = {"format": "acestep-bridge/take", "version": 1, "pending": pending, "request": {"stages": []}}
+        (store / f"{JOB}{number}.recipe.json").write_text(json.dumps(memory))
+    return made
+
+
+def test_a_take_and_its_alternatives_are_known_by_their_files(taken: Path) -> None:
+    """The session remembers how each of our regions was made; keep would remove those of the same key press, nothing else."""
+    code = (
+        "local takes, one = import('takes'), track('One') "
+        "for _, region in ipairs(import('lists').of(one:playlist():region_list())) do "
+        "local memory, names = takes.memory(region), {} "
+        "local chosen = memory and takes.alternatives({ region = region, track = one, memory = memory }) or {} "
+        "for index, other in ipairs(chosen) do names[index] = other:name() end "
+        "out('take', region:name(), memory and memory.pending.group or '-', table.concat(names, ',')) end"
+    )
+    found = [line.split("|")[1:] for line in run(taken, code).splitlines() if line.startswith("take")]
+    first, second, third = (f"repaint-{JOB}{number}-1" for number in (1, 2, 3))
+    assert sorted(found) == sorted([["one", "-", ""], [first, "a", second], [second, "a", first], [third, "b", ""]])
+
+
+def test_a_reroll_without_its_audio_says_so(taken: Path) -> None:
+    """What was sent for the take is gone: nothing is sent, and the user knows what to do."""
+    selected = "{ first = 24000, last = 48000, tracks = { track('One') }, regions = {} }"
+    (sentence,) = acts(taken, [("vary", selected)])
+    assert "no longer there" in sentence
+
+
+def test_markers_follow_the_jobs(session: Path) -> None:
+    """One range marker a job, renamed as it goes on, gone when it has ended; the user's own markers stay."""
+    code = (
+        "local progress, lists = import('progress'), import('lists') "
+        "Session:locations():add_range(Temporal.timepos_t(7), Temporal.timepos_t(9)):set_name('mine') "
+        "local function list() local names = {} for _, l in ipairs(lists.of(Session:locations():list())) do "
+        "if l:name() == 'mine' or l:name():find('ACE') then names[#names + 1] = l:name() .. '@' .. l:start():samples() end end "
+        "out('markers', table.concat(names, ',')) end "
+        "local function job(first, percent) local view = { state = 'running', progress = { fraction = percent / 100 } } "
+        "return { first = first, last = first + 10, text = progress.text({ operation = 'repaint' }, view) } end "
+        "progress.show({ job(10, 1), job(30, 2) }) list() "
+        "progress.show({ job(30, 3) }) list() progress.show({}) list()"
+    )
+    lines = [line.split("|")[1] for line in run(session, code).splitlines() if line.startswith("markers")]
+    assert [sorted(line.split(",")) for line in lines] == [
+        ["1 % ACE-Step repaint@10", "2 % ACE-Step repaint@30", "mine@7"],
+        ["3 % ACE-Step repaint@30", "mine@7"],
+        ["mine@7"],
+    ]
+
+
+def test_missing_audio_is_named(tmp_path: Path, foreign: Callable[[str], str]) -> None:
+    """Ardour plays silence for a file that is gone; that is not sent for the user's audio."""
+    foreign("ardour7-lua")
+    made = ardour_host.make_session(tmp_path, "song", ["One"], 120.0)
+    ardour_host.place_file(made, sound(tmp_path / "one.wav", seconds=1.0), "One", 0)
+    code = (
+        "local function missing(from, to) return tostring(import('audio').missing(track('One'), from, to)) end "
+        "out('missing', missing(0, 9), missing(90000, 99000))"
+    )
+    assert last(run(made, code)) == "missing|nil|nil"
+    (tmp_path / "one.wav").unlink()
+    assert last(run(made, code)) == f"missing|{tmp_path / 'one.wav'}|nil"
+
+
+def test_a_preset_is_asked_for_by_its_own_form(
+    session: Path, running: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other operation: chosen from the real daemon's describe, its fields in the form, its audio and values in the job."""
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(running.paths.home))
+    code = (
+        "local form, host, asked = import('form'), import('host'), {} "
+        "function host.tell(sentence) out('told', sentence) end "
+        "function host.selection() return { first = 24000, last = 72000, tracks = { track('One') }, regions = {} } end "
+        "function form.ask(title, rows) for _, row in ipairs(rows) do asked[#asked + 1] = row.name end "
+        "return #asked == 1 and { operation = 'refine' } or { caption = 'warm' } end "
+        "import('action').run('operation') out('asked', table.unpack(asked)) "
+        "local job = import('exchange').journal(host.folder() .. '/pending.json').read()[1] "
+        "local status repeat host.sleep(0.05) status = import('follow').look("
+        + quote(str(running.paths.home / "spool"))
+        + ", job, {}, 0) "
+        "until status and status.ended "
+        "out('job', status.job.operation, status.job.state, status.job.result.recipe.conditioning.caption)"
+    )
+    lines = [line.split("|") for line in run(session, code).splitlines() if line.startswith(("asked", "job", "told"))]
+    asked, job = lines
+    assert asked[1] == "operation" and {"caption", "variants"} <= set(asked[2:])
+    assert job == ["job", "refine", "done", "warm"]
+
+
+def test_a_chosen_job_is_cancelled(session: Path) -> None:
+    """Show jobs: a numbered line each, then the number of the one to cancel."""
+    code = (
+        "local host, form, daemon, files = import('host'), import('form'), import('daemon'), import('files') host.prepare(files) "
+        "local journal = import('exchange').journal(host.folder() .. '/pending.json') "
+        "journal.write({ { id = 'a', title = 'Repaint' }, { id = 'b', title = 'Cover' } }) "
+        "function host.tell(sentence) out('told', (sentence:gsub('\\n', '/'))) end "
+        "function form.ask(title, rows) return { cancel = rows[1].choices[3] } end "
+        "function daemon.call(method, params) out('call', method, params.id) end "
+        "import('action').run('queue') journal.write({})"
+    )
+    lines = [line for line in run(session, code).splitlines() if line.startswith(("told", "call"))]
+    assert lines[0].startswith("told|1  Repaint: not taken yet/2  Cover: not taken yet")
+    assert lines[1] == "call|job.cancel|b"

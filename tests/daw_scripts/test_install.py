@@ -10,7 +10,7 @@ import pytest
 
 from acestep.api.errors import NotFound, OutputUnwritable, UnknownName
 from bridge.hosts import HOSTS, ardour, install, reaper
-from bridge.hosts.bundle import shared_data
+from bridge.hosts.bundle import offered, shared_data
 
 from . import lua_host
 from .conftest import Desk
@@ -63,7 +63,7 @@ def test_ardour_keeps_scripts_of_others_and_installs_twice_without_doubles() -> 
     twice = ardour.register(once, files, "7")
     found = ardour.slots(twice)
     assert found == ardour.slots(once) and found["Theirs"] == 2
-    assert len(set(found.values())) == len(found) == len(ardour.OFFERED) + 1
+    assert len(set(found.values())) == len(found) == len(offered(DATA["actions"], "ardour")) + 1
     names = [callback.get("name") for callback in ElementTree.fromstring(twice).iter("LuaCallback")]
     assert names == ["Their hook", "ACE-Step: place results"]
 

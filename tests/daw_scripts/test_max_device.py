@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import py2max
 import pytest
 import soundfile
+from py2max.lint import has_errors, lint
 
 from acestep.api.errors import ProtocolError
 from bridge.hosts import amxd, install
@@ -163,13 +165,13 @@ class Set:
         }
         self.clip = clip
         self.song = {"tempo": 120, "signature_numerator": 4, "signature_denominator": 4, "loop": 1, "loop_start": 20}
-        self.song |= {"loop_length": 16, "root_note": 9, "scale_name": "Minor", "current_song_time": 0}
+        self.song |= {"loop_length": 16, "root_note": 9, "scale_name": "Minor", "current_song_time": 0, "file_path": ""}
+        self.tracks: list[dict[str, Any]] = [{"name": "Loop", "clips": [clip]}]
 
     def play(self, *commands: dict[str, Any], **more: Any) -> dict[str, Any]:
         """The set after the commands, and what the device said."""
-        tracks = [{"name": "Loop", "clips": [self.clip]}]
         description = self.folder / "set.json"
-        description.write_text(json.dumps({"song": self.song, "tracks": tracks, "commands": commands, **more}))
+        description.write_text(json.dumps({"song": self.song, "tracks": self.tracks, "commands": commands, **more}))
         done = subprocess.run(
             [self.node, str(STAND_IN), str(self.device), str(description)], capture_output=True, text=True, timeout=60
         )
@@ -197,7 +199,7 @@ def test_repaint_lands_in_a_take_lane(live: Set) -> None:
     info = soundfile.info(clip["file_path"])
     assert clip["start_time"] == pytest.approx(20 - (info.frames - 8 * RATE) / 2 / RATE * 2, abs=1e-9)
     assert clip["warping"] == 0 and Path(clip["file_path"]).parent == live.folder / "Music" / "acestep-bridge"
-    assert any("%" in text for _, text in found["log"])
+    assert any("%" in entry[1] for entry in found["log"] if entry[0] == "status")
 
 
 @pytest.mark.foreign
@@ -208,6 +210,13 @@ def test_stems_become_tracks(live: Set) -> None:
     assert all(
         track["arrangement_clips"][0]["start_time"] == 20 for track in found["tracks"] if track["name"] != "Loop"
     )
+
+
+@pytest.mark.foreign
+def test_a_metre_the_model_does_not_know_is_told(live: Set) -> None:
+    """7/8 is not sent, and the user is told with the result."""
+    live.song.update(signature_numerator=7, signature_denominator=8)
+    live.play({"run": "repaint"}, {"wait": "does not know 7/8"})
 
 
 @pytest.mark.foreign
@@ -226,22 +235,32 @@ def test_cancel_and_errors_are_said(live: Set) -> None:
         {"wait": "%"},
         {"run": "cancel"},
         {"wait": "cancel"},
-        {"param": ["variants", 99]},
+        {"param": ["caption", "x" * 5000]},
         {"run": "repaint"},
-        {"wait": "variants"},
+        {"wait": "caption"},
     )
     assert found["tracks"][0]["take_lanes"] == []
 
 
 @pytest.mark.foreign
 def test_refusals(live: Set) -> None:
-    """Nothing selected, warped to another tempo, no track picked: told before anything is sent."""
+    """Warped to another tempo, no track picked, nothing or too much selected, file gone, MIDI: told before anything is sent."""
     live.clip["clip_tempo"] = 100
     live.play({"run": "repaint"}, {"wait": "warped to another tempo"})
     live.clip["clip_tempo"] = 120
     live.play({"run": "extract"}, {"wait": "No track was picked"})
     live.song["loop"] = 0
     live.play({"run": "repaint"}, {"wait": "Nothing is selected"})
+    live.song.update(loop=1, loop_length=0)
+    live.play({"run": "repaint"}, {"wait": "has no length"})
+    live.song["loop_length"] = 2 * 601
+    live.clip["end_time"] = 2 * 700
+    live.play({"run": "repaint"}, {"wait": "limit is 600 s"})
+    live.song["loop_length"] = 16
+    live.loop.unlink()
+    live.play({"run": "repaint"}, {"wait": "offline or missing"})
+    live.clip["is_audio_clip"] = 0
+    live.play({"run": "repaint"}, {"wait": "only MIDI"})
 
 
 @pytest.mark.foreign
@@ -249,6 +268,157 @@ def test_no_daemon(live: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """No connection file: told how to start it."""
     monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(tmp_path / "nowhere"))
     live.play({"run": "repaint"}, {"wait": "acestep-bridge serve"})
+
+
+def lanes(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The clips in the take lanes of the first track."""
+    return [clip for lane in found["tracks"][0]["take_lanes"] for clip in lane["arrangement_clips"]]
+
+
+REPAINTED = (
+    {"param": ["caption", "warm"]},
+    {"param": ["variants", 2]},
+    {"run": "repaint"},
+    {"wait_clips": 3},
+    {"show": 0},
+)
+"""Two variants have landed; the clip of the first one is in the detail view."""
+
+
+@pytest.mark.foreign
+def test_a_reroll_is_the_same_wish_at_the_same_place(live: Set) -> None:
+    """The clip in the detail view is enough: two more variants, other seeds, the same beat."""
+    found = live.play(*REPAINTED, {"run": "vary"}, {"wait_clips": 5})
+    assert len({clip["start_time"] for clip in lanes(found)}) == 1 and len({clip["name"] for clip in lanes(found)}) == 4
+    first, second = [json.loads(path.read_text())["request"] for path in sorted(live.folder.rglob("*.recipe.json"))]
+    assert first["conditioning"] == second["conditioning"]
+    assert first["stages"][0]["seeds"] != second["stages"][0]["seeds"]
+
+
+@pytest.mark.foreign
+def test_keep_deletes_the_other_variants(live: Set) -> None:
+    """The clip in the detail view and the old clip stay."""
+    found = live.play(*REPAINTED, {"run": "keep"}, {"wait": "1 other variants deleted"})
+    (kept,) = lanes(found)
+    assert kept["name"].startswith("repaint 1") and len(found["tracks"][0]["arrangement_clips"]) == 1
+
+
+@pytest.mark.foreign
+def test_restore_fills_the_form(live: Set) -> None:
+    """The values of the clip come back into the fields."""
+    found = live.play(
+        *REPAINTED, {"param": ["caption", "other"]}, {"run": "restore"}, {"wait": "settings are in the form"}
+    )
+    shown = [entry[1:] for entry in found["log"] if entry[0] == "outlet 4"]
+    assert ["caption", "set", "warm"] in shown and ["variants", "set", "2"] in shown
+
+
+@pytest.mark.foreign
+def test_a_clip_of_somebody_else_has_no_recipe(live: Set) -> None:
+    """Nothing of ours in the detail view: one sentence."""
+    live.play({"run": "vary"}, {"wait": "not made by acestep-bridge"})
+
+
+@pytest.mark.foreign
+def test_a_closed_set_gets_its_result_when_it_is_open_again(live: Set) -> None:
+    """Live is closed while the job runs; the device of the next start places the clip on the track of that name."""
+    live.song["file_path"] = str(live.folder / "Söng Project" / "Söng.als")
+    live.play({"param": ["caption", "fake: steps=5 delay=0.2"]}, {"run": "repaint"}, {"wait": "%"})
+    live.tracks.insert(0, {"name": "New above", "clips": []})
+    found = live.play({"wait": "done"})
+    assert [len(track["take_lanes"]) for track in found["tracks"]] == [0, 1]
+    (clip,) = found["tracks"][1]["take_lanes"][0]["arrangement_clips"]
+    assert Path(clip["file_path"]).parent == live.folder / "Söng Project" / "Samples" / "acestep-bridge"
+    assert live.play()["tracks"][1]["take_lanes"] == []
+
+
+@pytest.mark.foreign
+def test_the_last_values_are_remembered_with_the_set(live: Set) -> None:
+    """An empty form means the values of the last run, also after the set was opened again."""
+    live.song["file_path"] = str(live.folder / "Project" / "Song.als")
+    live.play(
+        {"param": ["caption", "fake: fail=out_of_memory fail_at=1"]}, {"run": "repaint"}, {"wait": "out_of_memory"}
+    )
+    live.play({"run": "repaint"}, {"wait": "out_of_memory"})
+
+
+@pytest.mark.foreign
+def test_a_wrong_value_is_named_before_anything_is_sent(live: Set) -> None:
+    """The daemon's own limits, checked in the device."""
+    live.play({"param": ["variants", "nine"]}, {"run": "repaint"}, {"wait": "Variants: is no number."})
+
+
+@pytest.mark.foreign
+def test_an_operation_without_an_action_appears_by_itself(live: Set) -> None:
+    """Presets and plug-in operations are in the menu, their fields in the next; run makes a track."""
+    found = live.play(
+        {"wait_menu": [2, "refine"]},
+        {"choose": "refine"},
+        {"wait_menu": [3, "caption"]},
+        {"pick": "caption"},
+        {"value": ["warm"]},
+        {"run": "operation"},
+        {"wait_clips": 2},
+    )
+    assert len(found["tracks"]) == 2
+    (memory,) = live.folder.rglob("*.recipe.json")
+    assert json.loads(memory.read_text())["request"]["conditioning"]["caption"] == "warm"
+
+
+@pytest.mark.foreign
+def test_a_session_clip_is_painted_into_the_next_free_slot(live: Set) -> None:
+    """The clip in the detail view lies in a slot: the result has its length and lies in the first empty slot below."""
+    live.song["loop"] = 0
+    live.tracks[0]["slot"] = {**live.clip, "is_arrangement_clip": 0, "looping": 1, "loop_start": 4, "loop_end": 20}
+    found = live.play({"run": "repaint"}, {"wait": "done"}, detail_slot=True)
+    new = found["tracks"][0]["clip_slots"][1]["clip"]
+    assert soundfile.info(new["file_path"]).frames == 8 * RATE and found["tracks"][0]["take_lanes"] == []
+
+
+@pytest.mark.foreign
+def test_a_result_of_the_list_is_placed_again(live: Set) -> None:
+    """The list holds what came in this session; choosing an entry makes another clip of it."""
+    found = live.play({"run": "repaint"}, {"wait_clips": 2}, {"insert": 0}, {"wait_clips": 3})
+    first, second = lanes(found)
+    assert first["file_path"] == second["file_path"] and first["start_time"] == second["start_time"]
+    assert any(entry[0] == "outlet 5" and entry[2] == first["name"] for entry in found["log"])
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize(("level", "word"), [(0, "Update acestep-bridge"), (2, "install-scripts ableton")])
+def test_a_daemon_of_another_protocol(live: Set, level: int, word: str) -> None:
+    """An older or newer daemon: told which side to update, nothing sent. (The script's own level is changed instead.)"""
+    script = live.device / "acestep_node.js"
+    script.write_text(
+        script.read_text("utf-8").replace("const PROTOCOL = 1;", f"const PROTOCOL = {2 - level};"), "utf-8"
+    )
+    live.play({"run": "repaint"}, {"wait": word})
+
+
+def test_the_live_half_is_one_file(device: Path) -> None:
+    """What runs in Max's v8 asks for no other file."""
+    text = (device / "acestep_live.js").read_text("utf-8")
+    assert "require(" not in text and not (device / "selection.js").exists()
+
+
+def test_the_patch_is_sound_to_a_checker_that_knows_max() -> None:
+    """py2max knows the objects of Max with their inlets and outlets: it finds no error, and misses only what is not in its list."""
+    patcher = py2max.Patcher.from_dict(amxd.patcher(ACTIONS)["patcher"])
+    findings = lint(patcher)
+    assert not has_errors(findings)
+    assert {finding.message.split("'")[1] for finding in findings} <= {"node.script"}
+
+
+def test_nothing_on_the_face_of_the_device_overlaps() -> None:
+    """Every field and button has its own place, inside the width and height that Live shows."""
+    boxes = [box["box"] for box in amxd.patcher(ACTIONS)["patcher"]["boxes"] if box["box"].get("presentation")]
+    places = [box["presentation_rect"] for box in boxes]
+    for x, y, width, height in places:
+        assert x >= 0 and x + width <= amxd.WIDTH and y >= 0 and y + height <= 169
+    for index, one in enumerate(places):
+        for two in places[index + 1 :]:
+            apart = one[0] + one[2] <= two[0] or two[0] + two[2] <= one[0]
+            assert apart or one[1] + one[3] <= two[1] or two[1] + two[3] <= one[1], (one, two)
 
 
 def test_node_is_named_in_the_package_list() -> None:

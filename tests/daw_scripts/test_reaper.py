@@ -207,6 +207,28 @@ def test_a_new_instrument_hears_everything_but_its_own_track(desk: Desk, running
     assert (item.values["D_POSITION"], item.values["D_LENGTH"]) == (9.0, 8.0)
 
 
+def test_a_cover_is_a_take_over_the_old_sound(desk: Desk, running: DaemonProcess) -> None:
+    """The selected bars go along as they are and come back as a take; the old one stays."""
+    item = loop_item(desk)
+    desk.run("Cover selection")
+    finish(desk, 2, item)
+    request = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]
+    assert [stage["type"] for stage in request["stages"]] == ["cover"]
+    assert item.active == 1 and soundfile.info(item.takes[1].source.path).frames == 30 * RATE
+    assert desk.project.undo == ["ACE-Step: Cover selection"]
+
+
+def test_a_completed_arrangement_is_a_new_track(desk: Desk, running: DaemonProcess) -> None:
+    """It stands at the selection, as long as it; the track it was made from is untouched."""
+    item = loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "drums, bass||1|-1"]
+    desk.run("Complete the arrangement around selection")
+    desk.until(lambda: len(desk.project.tracks) == 2 and done(desk))
+    (made,) = desk.project.tracks[1].items
+    assert (made.values["D_POSITION"], made.values["D_LENGTH"]) == (9.0, 8.0)
+    assert len(item.takes) == 1
+
+
 def test_a_razor_edit_is_the_selection(desk: Desk, running: DaemonProcess) -> None:
     """Razor edits win over the time selection."""
     item = loop_item(desk)
@@ -237,7 +259,7 @@ def test_the_last_values_are_remembered(desk: Desk, running: DaemonProcess) -> N
     finish(desk, 3, item)
     desk.run(REPAINT)
     finish(desk, 5, item)
-    assert desk.reaper.asked[1][1] == "warm tape|2|9"
+    assert desk.reaper.asked[1][1] == "warm tape|2|9|no"
     desk.run("Repaint selection with the last settings")
     finish(desk, 7, item)
     assert len(desk.reaper.asked) == 2
@@ -250,7 +272,7 @@ def test_progress_is_shown_and_taken_away(desk: Desk, running: DaemonProcess) ->
     desk.run(REPAINT)
     finish(desk, 2, item)
     assert any("repaint: repaint" in line and line.endswith("%") for line in desk.reaper.lines)
-    assert desk.reaper.help_line == ""
+    assert "%" not in desk.reaper.help_line
 
 
 def test_cancel(desk: Desk, running: DaemonProcess) -> None:
@@ -262,6 +284,22 @@ def test_cancel(desk: Desk, running: DaemonProcess) -> None:
     desk.run("Cancel the newest job")
     desk.until(lambda: not desk.waiting())
     assert len(item.takes) == 1 and desk.reaper.messages == []
+
+
+def test_one_of_several_jobs_is_cancelled(desk: Desk, running: DaemonProcess) -> None:
+    """Show jobs: a numbered line each, then the number to cancel; the other job goes on and lands."""
+    item = loop_item(desk)
+    slow = "fake: steps=20 delay=0.1|1|-1"
+    desk.reaper.inputs = [lambda defaults: slow, lambda defaults: slow, lambda defaults: "2"]
+    for count in (1, 2):
+        desk.run(REPAINT)
+        desk.until(lambda count=count: len(desk.waiting()) == count)
+    first, _ = desk.waiting()
+    desk.run("Show jobs")
+    desk.until(lambda: len(desk.reaper.asked) == 3)
+    assert [line.split()[0] for line in desk.reaper.messages[0].splitlines()] == ["1", "2"]
+    finish(desk, 2, item)
+    assert json.loads(item.takes[1].strings["P_EXT:acestep"])["pending"]["id"] == first["id"] and len(item.takes) == 2
 
 
 def test_a_failed_job_says_why(desk: Desk, running: DaemonProcess) -> None:
@@ -426,7 +464,7 @@ def test_a_tempo_change_inside(desk: Desk, running: DaemonProcess, choice: str, 
     """One average, one job per segment, or a sentence: as the user chose."""
     item = loop_item(desk)
     desk.project.tempo.append({"time": 12.0, "bpm": 90.0, "num": 4, "den": 4, "linear": False})
-    desk.reaper.inputs = [lambda defaults: f"warm|1|-1|{choice}"]
+    desk.reaper.inputs = [lambda defaults: f"warm|1|-1|no|{choice}"]
     desk.run(REPAINT)
     if jobs:
         finish(desk, 1 + jobs, item)
@@ -444,6 +482,7 @@ def test_a_metre_the_model_does_not_know(desk: Desk, running: DaemonProcess, num
     finish(desk, 2, item)
     wish = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["conditioning"]
     assert wish["time_signature"] == "" and wish["bpm"] == pytest.approx(100.0)
+    assert f"does not know {num}/{den}" in desk.reaper.help_line
 
 
 def test_a_tempo_ramp_is_averaged(desk: Desk, running: DaemonProcess) -> None:
@@ -501,6 +540,8 @@ def test_an_operation_without_an_action_appears_by_itself(desk: Desk, running: D
     desk.until(lambda: (len(item.takes) > 1 or len(desk.project.tracks) > 1) and done(desk))
     assert "refine" in chosen[0] and "repaint" not in chosen[0].replace("Operation", "")
     assert len(desk.reaper.asked) == 2
+    captions = desk.reaper.asked[1][0].split(",")
+    assert {"Caption", "Variants"} <= set(captions), "the operation's own main fields"
 
 
 IMGUI = """
@@ -592,3 +633,211 @@ def test_without_a_project_rate_the_device_decides(desk: Desk, running: DaemonPr
     desk.run("Generate for selection or at cursor")
     desk.until(lambda: desk.project.tracks and done(desk))
     assert soundfile.info(desk.project.tracks[0].items[0].takes[0].source.path).samplerate == 48_000
+
+
+# -- fixed lanes, listening, restoring
+
+
+def with_lanes(item: Item) -> Item:
+    """A REAPER 7 track with fixed lanes, of which the first one plays."""
+    item.track.values["I_FREEMODE"] = 2.0
+    return item
+
+
+def test_on_a_track_with_fixed_lanes_variants_are_lanes(desk: Desk, running: DaemonProcess) -> None:
+    """Two variants: two new named lanes, each with an item as long as the old one; the first plays, the old item is untouched."""
+    item = with_lanes(loop_item(desk))
+    desk.reaper.inputs = [lambda defaults: "warm|2|7"]
+    desk.run(REPAINT)
+    desk.until(lambda: len(item.track.items) == 3 and done(desk))
+    first, second = item.track.items[1:]
+    assert [new.values["I_FIXEDLANE"] for new in (first, second)] == [1.0, 2.0]
+    for new in (first, second):
+        assert (new.values["D_POSITION"], new.values["D_LENGTH"]) == (1.0, 30.0)
+        assert soundfile.info(new.takes[0].source.path).frames == 30 * RATE
+    assert item.track.strings["P_LANENAME:1"].startswith("repaint 1") and item.track.playing_lanes == {1}
+    assert len(item.takes) == 1 and item.track.values["I_NUMFIXEDLANES"] == 3
+    assert desk.project.undo == ["ACE-Step: Repaint selection"]
+
+
+def test_a_new_lane_does_not_silence_a_neighbour(desk: Desk, running: DaemonProcess) -> None:
+    """Another item sounds in the old lane: it goes on sounding, the new lane waits to be comped."""
+    item = with_lanes(loop_item(desk))
+    desk.project.add_item(item.track, item.takes[0].source, 40.0, 8.0)
+    desk.run(REPAINT)
+    desk.until(lambda: len(item.track.items) == 3 and done(desk))
+    assert item.track.playing_lanes == {0}
+
+
+def test_only_the_lane_that_plays_is_sent(desk: Desk, running: DaemonProcess) -> None:
+    """A selected track with two lanes: the item that is heard is repainted, not the one below."""
+    item = with_lanes(loop_item(desk))
+    hidden = desk.project.add_item(item.track, item.takes[0].source, 1.0, 30.0)
+    hidden.values["I_FIXEDLANE"] = 1.0
+    item.selected = False
+    desk.run(REPAINT)
+    desk.until(lambda: len(item.track.items) == 3 and done(desk))
+    assert item.track.items[2].takes[0].values["D_STARTOFFS"] == 0.0
+    request = json.loads(item.track.items[2].takes[0].strings["P_EXT:acestep"])["request"]
+    assert request["output"]["span_start"] == RATE // 2
+
+
+def test_keep_deletes_the_other_lanes(desk: Desk, running: DaemonProcess) -> None:
+    """The selected variant stays, the other variant's item goes; the old item stays."""
+    item = with_lanes(loop_item(desk))
+    desk.reaper.inputs = [lambda defaults: "warm|3|7"]
+    desk.run(REPAINT)
+    desk.until(lambda: len(item.track.items) == 4 and done(desk))
+    kept = item.track.items[2]
+    item.selected, kept.selected = False, True
+    desk.run("Keep the playing take, delete the other variants")
+    assert item.track.items == [item, kept]
+
+
+def test_keep_also_deletes_what_a_reroll_brought(desk: Desk, running: DaemonProcess) -> None:
+    """A take and its re-rolls are one choice."""
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    desk.run("Re-roll the selected take")
+    finish(desk, 3, item)
+    active = item.takes[item.active]
+    desk.run("Keep the playing take, delete the other variants")
+    assert item.takes[1:] == [active]
+
+
+LISTEN = "Listen to the next variant before placing"
+PLACE = "Place the variant that is heard, drop the others"
+
+
+def held(desk: Desk, item: Item, variants: int) -> None:
+    """A finished job that waits to be listened to."""
+    desk.reaper.inputs = [lambda defaults: f"warm|{variants}|7|yes"]
+    desk.run(REPAINT)
+    desk.until(lambda: "ready" in desk.reaper.help_line)
+    assert len(item.takes) == 1 and len(item.track.items) == 1
+
+
+def test_variants_are_heard_at_their_place_before_they_are_placed(desk: Desk, running: DaemonProcess) -> None:
+    """Each press: the next variant sounds instead of the item, from the region's start; after the last one the item itself."""
+    item = loop_item(desk)
+    held(desk, item, 2)
+    for variant in (1, 2):
+        desk.run(LISTEN)
+        (heard,) = item.track.items[1:]
+        assert (heard.values["D_POSITION"], heard.values["D_LENGTH"]) == (1.0, 30.0)
+        assert heard.takes[0].strings["P_NAME"].startswith(f"repaint {variant}")
+        assert item.values["B_MUTE"] == 1 and desk.project.cursor == 9.0 and desk.project.play_state == 1
+    desk.run(LISTEN)
+    assert item.track.items == [item] and item.values["B_MUTE"] == 0
+    assert desk.project.undo == [] and desk.reaper.refresh == 0
+
+
+def test_what_is_heard_is_as_loud_as_what_it_replaces(desk: Desk, running: DaemonProcess) -> None:
+    """Over the region, gain times level of the variant equals the level of the item."""
+    item = loop_item(desk)
+    held(desk, item, 1)
+    desk.run(LISTEN)
+    heard = item.track.items[1].takes[0]
+    new, _ = soundfile.read(heard.source.path)
+    old, _ = soundfile.read(item.takes[0].source.path)
+    level = float((new[8 * RATE : 16 * RATE] ** 2).mean() ** 0.5) * heard.values["D_VOL"]
+    wanted = float((old[int(8.5 * RATE) : int(16.5 * RATE)] ** 2).mean() ** 0.5)
+    assert level == pytest.approx(wanted, rel=1e-6) and heard.values["D_VOL"] != 1.0
+
+
+def test_the_heard_variant_is_placed_and_the_others_are_dropped(desk: Desk, running: DaemonProcess) -> None:
+    """One new take at its own level, one undo step; the other variant's file is gone, and nothing waits any more."""
+    item = loop_item(desk)
+    held(desk, item, 2)
+    desk.run(LISTEN)
+    desk.run(LISTEN)
+    desk.run(PLACE)
+    assert len(item.track.items) == 1 and item.values["B_MUTE"] == 0
+    assert [take.strings["P_NAME"].split(" (")[0] for take in item.takes[1:]] == ["repaint 2"]
+    assert item.takes[1].values["D_VOL"] == 1.0 and desk.project.undo == ["ACE-Step: Repaint selection"]
+    assert [path.name for path in desk.project.media.glob("repaint-*.wav")] == [item.takes[1].source.path.name]
+    desk.run(PLACE)
+    assert "No variant waits" in desk.reaper.messages[-1]
+
+
+def test_nothing_is_placed_when_the_old_sound_was_chosen(desk: Desk, running: DaemonProcess) -> None:
+    """Place while the item itself sounds: all variants are dropped."""
+    item = loop_item(desk)
+    held(desk, item, 2)
+    desk.run(PLACE)
+    assert len(item.takes) == 1 and desk.project.undo == [] and list(desk.project.media.glob("repaint-*.wav")) == []
+
+
+def test_a_new_part_is_heard_on_a_track_for_the_moment(desk: Desk, running: DaemonProcess) -> None:
+    """Generate: a track that goes when the next one is heard; the chosen one stays."""
+    desk.project.loop = (2.0, 4.0)
+    desk.reaper.inputs = [lambda defaults: "||2|-1|yes"]
+    desk.run("Generate for selection or at cursor")
+    desk.until(lambda: "ready" in desk.reaper.help_line)
+    assert desk.project.tracks == []
+    for _ in range(2):
+        desk.run(LISTEN)
+        assert [track.items[0].values["D_POSITION"] for track in desk.project.tracks] == [2.0]
+    desk.run(PLACE)
+    assert [track.strings["P_NAME"] for track in desk.project.tracks] == ["generate"]
+
+
+def test_restore_brings_back_values_and_selection(desk: Desk, running: DaemonProcess) -> None:
+    """The take's form with the take's values, over the take's stretch of the song."""
+    item = loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "warm tape|1|9", lambda defaults: "other|1|3", lambda defaults: None]
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    desk.project.loop = (20.0, 24.0)
+    desk.run(REPAINT)
+    finish(desk, 3, item)
+    item.active = 1
+    desk.run("Restore settings from the selected take")
+    desk.until(lambda: len(desk.reaper.asked) == 3)
+    assert desk.reaper.asked[2][1] == "warm tape|1|9|no" and desk.project.loop == (9.0, 17.0)
+
+
+def test_a_closed_project_gets_its_result_when_it_is_open_again(desk: Desk, running: DaemonProcess) -> None:
+    """The tab is closed while the job runs and another project is open; opened again, the result is placed, once."""
+    item = loop_item(desk)
+    media = desk.folder / "other" / "Media"
+    media.mkdir(parents=True)
+    other = Project(media.parent / "other.rpp", media)
+    desk.run(REPAINT)
+    desk.until(desk.waiting)
+    desk.reaper.projects = [other]
+    desk.reaper.front = other
+    (job,) = desk.waiting()
+    status = desk.home / "spool" / "status" / f"{job['id']}.json"
+    desk.until(lambda: status.exists() and '"done"' in status.read_text())
+    for _ in range(10):
+        desk.reaper.tick()
+    assert len(item.takes) == 1 and other.tracks == []
+    desk.reaper.projects.append(desk.project)
+    finish(desk, 2, item)
+    path = desk.folder / "state.rpp"
+    write_rpp(desk.project, path)
+    (track,) = read_rpp(path)
+    assert [take["soffs"] for take in track["items"][0]["takes"]] == [0.5, 0.0]
+    assert track["items"][0]["takes"][1] == {
+        "selected": True,
+        "name": item.takes[1].strings["P_NAME"],
+        "soffs": 0.0,
+        "file": str(item.takes[1].source.path),
+    }
+
+
+def test_an_operation_on_audio_needs_a_selection(desk: Desk, running: DaemonProcess) -> None:
+    """A plug-in's operation with nothing selected: the same sentence as everywhere."""
+    desk.reaper.inputs = [lambda defaults: "refine"]
+    desk.run("Other operation, preset or plug-in")
+    assert "Nothing is selected" in message(desk)
+
+
+def test_an_empty_selection(desk: Desk) -> None:
+    """An item without length is no selection to work on."""
+    item = loop_item(desk, length=0.0)
+    item.selected, desk.project.loop = True, (0.0, 0.0)
+    desk.run(REPAINT)
+    assert "has no length" in message(desk)

@@ -21,8 +21,8 @@ CASES = [
     for case in data.get("cases", [])
 ]
 NAMES = [f"{case['module']}: {case['rule']}" for case in CASES]
-LUA_ONLY = {"forms", "operations"}
-"""REAPER and Ardour draw their own forms; in Live the device does."""
+NOT_IN_PYTHON = {"forms", "operations"}
+"""The control surface has no form: what controllers send goes to the daemon as it is."""
 
 
 def plain(value: Any) -> Any:
@@ -63,7 +63,7 @@ def test_lua(case: dict[str, Any], version: str) -> None:
     check(case, answer["value"], answer.get("refusal"))
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c["module"] not in LUA_ONLY], ids=lambda c: c["rule"])
+@pytest.mark.parametrize("case", [c for c in CASES if c["module"] not in NOT_IN_PYTHON], ids=lambda c: c["rule"])
 def test_python(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The Remote Script's core."""
     monkeypatch.syspath_prepend(str(PYTHON_CORE))
@@ -77,16 +77,15 @@ def test_python(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
 def test_javascript(foreign: Callable[[str], str]) -> None:
     """The Max for Live device's core, all vectors in one Node process."""
     node = foreign("node")
-    cases = [case for case in CASES if case["module"] not in LUA_ONLY]
     done = subprocess.run(
         [node, str(Path(__file__).with_name("javascript_host.js"))],
-        input=json.dumps({"folder": str(lua_host.SCRIPTS / "core" / "javascript"), "cases": cases}),
+        input=json.dumps({"folder": str(lua_host.SCRIPTS / "core" / "javascript"), "cases": CASES}),
         capture_output=True,
         text=True,
         timeout=30,
     )
     assert done.returncode == 0, done.stderr
-    for case, answer in zip(cases, json.loads(done.stdout), strict=True):
+    for case, answer in zip(CASES, json.loads(done.stdout), strict=True):
         check(case, answer["value"], answer.get("refusal"))
 
 

@@ -8,15 +8,18 @@ const Max = require("max-api");
 
 const { Rpc } = require("./rpc.js");
 const { Float } = require("./msgpack.js");
+const { Store } = require("./store.js");
+const forms = require("./forms.js");
+const operations = require("./operations.js");
+const recipes = require("./recipes.js");
 const requests = require("./requests.js");
 const results = require("./results.js");
 const settings = require("./settings.js");
 
 const PROTOCOL = 1;
 const RETRY_MS = 2000;
-const FLOATS = new Set(["bpm", "duration", "strength", "noise_strength", "crossfade", "context", "guidance_scale"]);
 
-const state = { rpc: null, jobs: new Map(), count: 0, retry: null };
+const state = { rpc: null, jobs: new Map(), store: new Store(), count: 0, retry: null };
 
 // The daemon's home folder: the same rule as the daemon's own.
 function homeFolder(env, platform, installed) {
@@ -37,8 +40,17 @@ function say(text) {
   Max.outlet("status", text);
 }
 
-function tell(facts) {
-  say(requests.sentence(settings.messages, facts));
+function sentence(facts) {
+  return requests.sentence(settings.messages, facts);
+}
+
+// An error that is a sentence of the shared list.
+function trouble(facts) {
+  return { code: facts.code, message: sentence(facts) };
+}
+
+function explain(failure) {
+  say(failure.message || String(failure));
 }
 
 // Connect, say hello, check the protocol, and ask for what was missed of jobs that are still open.
@@ -48,7 +60,7 @@ async function connect() {
   try {
     facts = connection();
   } catch (failure) {
-    throw { code: "daemon_not_running", message: requests.sentence(settings.messages, { code: "daemon_not_running", command: "acestep-bridge serve" }) };
+    throw trouble({ code: "daemon_not_running", command: "acestep-bridge serve" });
   }
   const rpc = new Rpc(heard, lost);
   await rpc.connect(facts.rpc.host, facts.rpc.port);
@@ -56,8 +68,7 @@ async function connect() {
   const { protocol } = await rpc.call("version", {});
   if (protocol !== PROTOCOL) {
     rpc.close();
-    const code = protocol < PROTOCOL ? "daemon_older" : "daemon_newer";
-    throw { code, message: requests.sentence(settings.messages, { code, daemon: protocol, script: PROTOCOL, host: "ableton" }) };
+    throw trouble({ code: protocol < PROTOCOL ? "daemon_older" : "daemon_newer", daemon: protocol, script: PROTOCOL, host: "ableton" });
   }
   state.rpc = rpc;
   Max.outlet("connected", 1);
@@ -71,39 +82,83 @@ async function connect() {
 
 function lost(reason) {
   Max.outlet("connected", 0);
-  if (!state.jobs.size || state.retry) return;
+  if (!state.jobs.size) return;
   say(reason);
+  keepTrying();
+}
+
+function keepTrying() {
+  if (state.retry) return;
   state.retry = setInterval(() => connect().then(() => { clearInterval(state.retry); state.retry = null; }, () => {}), RETRY_MS);
   state.retry.unref();
 }
 
-function typed(params) {
+// The set was opened (or saved elsewhere): its folder, and the jobs that it still waits for.
+async function open(folder) {
+  state.store.folder = folder || "";
+  for (const job of state.store.pending()) if (!state.jobs.has(job.id)) state.jobs.set(job.id, { ...job, seq: -1 });
+  if (state.jobs.size) await connect().catch((failure) => { keepTrying(); throw failure; });
+}
+
+// MessagePack tells 8.0 from 8, JavaScript does not: the daemon's own list says which parameters are floats.
+function typed(params, fields) {
+  const floats = new Set(fields.filter((field) => field.type === "float").map((field) => field.name));
   const found = {};
-  for (const [name, value] of Object.entries(params)) found[name] = FLOATS.has(name) && typeof value === "number" ? new Float(value) : value;
+  for (const [name, value] of Object.entries(params)) found[name] = floats.has(name) && typeof value === "number" ? new Float(value) : value;
   return found;
 }
 
-// Submit the jobs of an action. `text` is JSON: {action, situation, wishes, values}.
+function newId() {
+  return `live-${Date.now().toString(36)}-${process.pid}-${++state.count}`;
+}
+
+function keepJobs() {
+  state.store.keepPending([...state.jobs.values()]);
+}
+
+async function send(pending, operation, params) {
+  const rpc = await connect();
+  state.jobs.set(pending.id, { ...pending, seq: -1 });
+  keepJobs();
+  await rpc.call("job.submit", { id: pending.id, operation, params }).catch((failure) => { forget(pending); throw failure; });
+  say(`${pending.title}: sent`);
+}
+
+function forget(job) {
+  state.jobs.delete(job.id);
+  keepJobs();
+}
+
+async function described(name) {
+  const rpc = await connect();
+  const { operations: found } = await rpc.call("describe", name ? { operation: name } : {});
+  return found;
+}
+
+// The typed values of the user's texts, by the daemon's own list of fields; where the user typed nothing at all, those of the last run.
+function valuesOf(action, fields, texts) {
+  const rows = forms.rows(fields, action.ask, {}, action.each);
+  const values = forms.values(rows, rows.map((row) => String(texts[row.name] === undefined ? "" : texts[row.name])));
+  if (values.refusal !== undefined) throw { code: "bad_value", message: values.refusal };
+  return Object.keys(values).length ? values : state.store.values(action.operation);
+}
+
+// Submit the jobs of an action. `text` is JSON: {action, operation, situation, wishes, values (texts), extra}.
 async function submit(text) {
-  const { action: name, situation, wishes, values } = JSON.parse(text);
-  const action = requests.action(settings.actions, name);
+  const { action: name, operation, situation, wishes, values: texts, extra } = JSON.parse(text);
+  let action = requests.action(settings.actions, name);
+  const [found] = await described(operation || action.operation);
+  if (operation) action = operations.adapt(action, found);
   const refused = requests.refusal(action, situation);
-  if (refused) return tell(refused);
-  if (action.each && !(values[action.each] && values[action.each].length)) return tell({ code: "no_tracks" });
-  try {
-    const rpc = await connect();
-    const { operations } = await rpc.call("describe", { operation: action.operation });
-    for (const job of requests.jobs(action, situation, wishes, values, operations[0].fields)) {
-      const id = `live-${Date.now().toString(36)}-${process.pid}-${++state.count}`;
-      state.jobs.set(id, { ...requests.pending(id, action, situation, job), seq: -1 });
-      await rpc.call("job.submit", { id, operation: job.operation, params: typed(job.params) }).catch((failure) => {
-        state.jobs.delete(id);
-        throw failure;
-      });
-      say(`${action.title}: sent`);
-    }
-  } catch (failure) {
-    say(failure.message || String(failure));
+  if (refused) throw trouble(refused);
+  if (situation.source && !fs.existsSync(situation.source.path)) throw trouble({ code: "offline_media", path: situation.source.path });
+  const values = valuesOf(action, found.fields, texts);
+  if (action.each && !(values[action.each] && values[action.each].length)) throw trouble({ code: "no_tracks" });
+  state.store.keepValues(action.operation, values);
+  const group = newId();
+  for (const job of requests.jobs(action, situation, wishes, values, found.fields)) {
+    const pending = { ...requests.pending(newId(), action, situation, job), ...extra, group, values };
+    await send(pending, job.operation, typed(job.params, found.fields));
   }
 }
 
@@ -116,9 +171,9 @@ function heard(method, params) {
     Max.outlet("progress", event.data.fraction);
     say(`${job.title}: ${event.data.stage} ${Math.round(100 * event.data.fraction)} %`);
   }
-  if (event.kind === "done") return finish(job).catch((failure) => say(failure.message || String(failure)));
+  if (event.kind === "done") return finish(job).catch(explain);
   if (["failed", "cancelled", "interrupted"].includes(event.kind)) {
-    state.jobs.delete(job.id);
+    forget(job);
     const error = event.data.error || {};
     say(`${job.title}: ${error.message || event.data.reason || event.kind}`);
   }
@@ -127,33 +182,91 @@ function heard(method, params) {
 // Copy the results into the set's media folder and tell the Live half where they belong.
 async function finish(job) {
   const view = await state.rpc.call("job.result", { id: job.id });
-  state.jobs.delete(job.id);
-  const folder = job.folder || path.join(os.homedir(), "Music", "acestep-bridge");
+  forget(job);
   const list = results.placements(job, view);
   try {
-    fs.mkdirSync(folder, { recursive: true });
+    fs.mkdirSync(state.store.media, { recursive: true });
     for (const place of list) {
-      fs.copyFileSync(place.path, path.join(folder, place.copy));
-      place.path = path.join(folder, place.copy);
+      fs.copyFileSync(place.path, state.store.file(place.copy));
+      place.path = state.store.file(place.copy);
     }
+    state.store.remember(recipes.memory(job, view));
   } catch (failure) {
-    return tell({ code: "readonly_media_folder", path: folder });
+    throw trouble({ code: "readonly_media_folder", path: state.store.media });
   }
   Max.outlet("progress", 1);
-  for (const place of list) Max.outlet("place", JSON.stringify({ ...place, rate: job.rate, first: job.first, track: job.track }));
-  say(`${job.title}: done`);
+  const { rate, track, track_index, slot } = job;
+  for (const place of list) Max.outlet("place", JSON.stringify({ ...place, rate, track, track_index, slot }));
+  say(`${job.title}: done. ${results.notes(settings.messages, job, view)}`.trim());
+}
+
+// What the user does with a result: `fileName` is the file of the clip that is meant.
+
+function remembered(fileName) {
+  const memory = state.store.memory(fileName);
+  if (!memory) throw trouble({ code: "no_recipe" });
+  return memory;
+}
+
+async function again(fileName) {
+  const job = recipes.again(remembered(fileName), newId());
+  await send(job.pending, job.operation, job.params);
+}
+
+// `text` is JSON: {file, others: [{id, file}]}; the Live half is told which clips go.
+function keep(text) {
+  const { file, others } = JSON.parse(text);
+  const memory = remembered(file);
+  const unwanted = others.filter((other) => {
+    const known = state.store.memory(other.file);
+    return known && recipes.alternatives(known, memory);
+  });
+  Max.outlet("remove", JSON.stringify(unwanted.map((other) => other.id)));
+  say(`${memory.pending.title}: ${unwanted.length} other variants deleted`);
+}
+
+function restore(fileName) {
+  const { pending } = remembered(fileName);
+  Max.outlet("fill", JSON.stringify(pending.values || {}));
+  say(`${pending.title}: its settings are in the form`);
 }
 
 async function cancel() {
   const id = [...state.jobs.keys()].pop();
-  if (!id) return tell({ code: "no_jobs" });
+  if (!id) throw trouble({ code: "no_jobs" });
   await (await connect()).call("job.cancel", { id });
 }
 
-Max.addHandlers({
-  submit,
-  cancel: () => cancel().catch((failure) => say(failure.message)),
-  connect: () => connect().catch((failure) => say(failure.message)),
-});
+async function queue() {
+  if (!state.jobs.size) throw trouble({ code: "no_jobs" });
+  const rpc = await connect();
+  const views = await Promise.all([...state.jobs.keys()].map((id) => rpc.call("job.status", { id })));
+  say(views.map((view) => `${view.operation}: ${view.state}`).join(" | "));
+}
+
+// Presets and plug-in operations, and the fields of one of them, for the device's menus.
+
+async function menu() {
+  Max.outlet("operations", ...operations.others(await described(), settings.actions));
+}
+
+async function fields(name) {
+  const [found] = await described(name);
+  const hasSource = found.fields.some((field) => field.name === "source");
+  Max.outlet("fields", hasSource ? 1 : 0, ...forms.rows(found.fields, [], {}, "").map((row) => row.name));
+}
+
+const HANDLERS = { open, submit, again, keep, restore, cancel, queue, menu, fields };
+
+for (const [name, handler] of Object.entries(HANDLERS)) {
+  Max.addHandler(name, async (...words) => {
+    try {
+      await handler(...words);
+    } catch (failure) {
+      explain(failure);
+    }
+  });
+}
+Max.outlet("ready");
 
 module.exports = { homeFolder };

@@ -84,18 +84,6 @@ function jobs(action, situation, wishes, values, fields) {
   return found;
 }
 
-// The recipe of a result as a new request: the same wish, new seeds.
-function reroll(recipe) {
-  const copy = JSON.parse(JSON.stringify(recipe));
-  const kept = {};
-  for (const name of ["stages", "conditioning", "source", "output", "format", "version"]) {
-    if (copy[name] !== undefined) kept[name] = copy[name];
-  }
-  for (const stage of kept.stages || []) { stage.seed = -1; stage.seeds = null; }
-  if (kept.source) kept.source.fingerprint = "";
-  return kept;
-}
-
 // What the host must remember of a job to place its result later, even after a restart: plain data.
 function pending(id, action, situation, job) {
   const source = situation.source;
@@ -105,6 +93,7 @@ function pending(id, action, situation, job) {
     rate: situation.rate, origin: source ? source.origin : first, first, last,
     track: situation.track, item: situation.item, lead: source ? source.lead : undefined,
     spans_item: source && source.span_start !== undefined && source.span_start !== null ? true : undefined,
+    notes: job.wish.notes && job.wish.notes.length ? job.wish.notes : undefined,
   };
   for (const name of Object.keys(found)) if (found[name] === undefined || found[name] === null) delete found[name];
   return found;
@@ -120,4 +109,4 @@ function sentence(messages, facts) {
   });
 }
 
-module.exports = { action, refusal, params, jobs, reroll, pending, sentence };
+module.exports = { action, refusal, params, jobs, pending, sentence };

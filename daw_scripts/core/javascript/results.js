@@ -2,6 +2,7 @@
 "use strict";
 
 const { landing } = require("./placement.js");
+const { sentence } = require("./requests.js");
 
 const SHOWN = new Set(["patch", "span", "whole", "part", "stem", "residual"]);
 
@@ -37,8 +38,10 @@ function placements(pending, job) {
   return found;
 }
 
-function notes(job) {
-  return (job.result && job.result.notes) || [];
+// What the user should know of a finished job, as one text: what was changed on the way to the model, then the daemon's own notes.
+function notes(messages, pending, job) {
+  const own = (pending.notes || []).map((facts) => sentence(messages, facts));
+  return [...own, ...((job.result && job.result.notes) || [])].join(" ");
 }
 
 module.exports = { placements, copyName, notes };

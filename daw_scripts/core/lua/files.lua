@@ -31,6 +31,13 @@ function files.write(path, text, draft)
   return true
 end
 
+--- Whether a file is there and can be read.
+function files.exists(path)
+  local handle = io.open(path, "rb")
+  if handle then handle:close() end
+  return handle ~= nil
+end
+
 --- Whether a folder takes new files.
 function files.writable(folder)
   local path = folder .. "/.acestep-bridge-test"

@@ -8,6 +8,10 @@ local forms = {}
 local HOST_FIELDS = { source = true, upload = true, source_latent = true, start = true, ["end"] = true, length = true, returns = true,
                       span_start = true, span_end = true, folder = true, name = true, fingerprint = true }
 
+--- The row that asks what to do where the tempo changes inside a selection (see tempo.plan).
+forms.TEMPO_CHANGES = { name = "tempo_changes", label = "Tempo changes inside", kind = "choice", value = "average", element = "str",
+                        choices = { "average", "split", "refuse" } }
+
 local function present(value)
   if value == json.null then return nil end
   return value
@@ -52,7 +56,8 @@ function forms.rows(fields, ask, last, many)
     return rows
   end
   for _, field in ipairs(fields) do
-    if (field.group == "main" or field.group == "music") and not HOST_FIELDS[field.name] then add(field) end
+    local group = field.group or "main" -- the daemon leaves defaults out
+    if (group == "main" or group == "music") and not HOST_FIELDS[field.name] then add(field) end
   end
   return rows
 end
@@ -85,6 +90,7 @@ end
 
 local function parse_list(row, text)
   local values = json.list()
+  if row.choices then text = text:gsub("%s+", ",") end -- no choice holds a space
   for part in (text .. ","):gmatch("([^,]*),") do
     part = trim(part)
     if part ~= "" then

@@ -33,7 +33,9 @@ function operations.adapt(action, operation)
   own.title = operation.name
   own.ask = json.list()
   own.whole_form = true
-  if not has(operation.fields, "source") then
+  if has(operation.fields, "source") then
+    own.needs = "selection"
+  else
     own.audio, own.needs = "none", "position"
   end
   return own

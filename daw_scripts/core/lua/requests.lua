@@ -111,19 +111,6 @@ function requests.jobs(action, situation, wishes, values, fields)
   return jobs
 end
 
---- The recipe of a result as a new request: the same wish, new seeds.
-function requests.reroll(recipe)
-  local copy = json.decode(json.encode(recipe))
-  for _, stage in ipairs(copy.stages or {}) do
-    stage.seed = -1
-    stage.seeds = json.null
-  end
-  if type(copy.source) == "table" then copy.source.fingerprint = "" end
-  local kept = {}
-  for _, name in ipairs({ "stages", "conditioning", "source", "output", "format", "version" }) do kept[name] = copy[name] end
-  return kept
-end
-
 --- What the host must remember of a job to place its result later, even after a restart: plain data.
 function requests.pending(id, action, situation, job)
   local source = situation.source
@@ -143,6 +130,7 @@ function requests.pending(id, action, situation, job)
     item = situation.item,
     lead = source and source.lead or nil,
     spans_item = source ~= nil and source.span_start ~= nil or nil,
+    notes = job.wish.notes and #job.wish.notes > 0 and job.wish.notes or nil,
   }
 end
 

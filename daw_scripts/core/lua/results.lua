@@ -1,7 +1,7 @@
 -- From a finished job to what the host puts on the timeline: plain data, no host.
 
 local import = ...
-local json, placement = import("json"), import("placement")
+local json, placement, requests = import("json"), import("placement"), import("requests")
 
 local results = {}
 
@@ -46,16 +46,13 @@ function results.placements(pending, job)
   return list
 end
 
---- The recipe of a finished job: the request with every choice filled in, ready to be run again.
-function results.recipe(job)
+--- What the user should know of a finished job, as one text: what was changed on the way to the model, then the daemon's own notes.
+function results.notes(messages, pending, job)
+  local sentences = {}
+  for _, facts in ipairs(pending.notes or {}) do sentences[#sentences + 1] = requests.sentence(messages, facts) end
   local result = present(job.result) or {}
-  return present(result.recipe) or present(job.request) or {}
-end
-
---- The sentences of a finished job for the user.
-function results.notes(job)
-  local result = present(job.result) or {}
-  return present(result.notes) or {}
+  for _, note in ipairs(present(result.notes) or {}) do sentences[#sentences + 1] = note end
+  return table.concat(sentences, " ")
 end
 
 return results

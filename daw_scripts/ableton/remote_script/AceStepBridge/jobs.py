@@ -1,98 +1,150 @@
-"""From an action to jobs, and from the daemon's messages to clips. Knows Live only through `live`."""
+"""The jobs of one Live set: asked for, followed, placed, also after the set was closed in between."""
 
-import os
-import shutil
+import json
 import time
 import uuid
 
 from . import live
-from .acestep_core import requests, results
-from .acestep_core.tempo import plan
+from .acestep_core import recipes, requests
+from .asking import Situation
+from .placing import Placing
+from .recording import Recording
+from .store import Store
 
-RATE = 48_000
-"""Sample rate of new parts: Live does not tell scripts its own."""
+ASK_AGAIN = 5.0
+"""Seconds of silence after which the daemon is asked how a job stands: a packet got lost, or the set was just opened."""
 
 
 class Jobs:
-    """The jobs of one Live set: submitted, followed, placed."""
+    """Runs actions and keeps what is under way. Live's ticks drive it."""
 
-    def __init__(self, song, link, data, tell):
+    def __init__(self, song, link, data, tell, clock=time.monotonic):
         self.song = song
         self.link = link
         self.data = data
         self.tell = tell
+        self.clock = clock
+        self.store = Store(lambda: live.media_folder(song), lambda: live.is_saved(song))
+        self.placing = Placing(song, self.store, data["messages"], tell, self.say)
         self.pending = {}
-        self.last = {}
+        self.recording = None
+        self._heard = {}
+        self._files = {}
+        self._states = {}
+        self._last = {}
         self._count = 0
         self._mark = uuid.uuid4().hex[:6]  # tells this set's jobs from those of any other
+        for job in self.store.pending():
+            self._follow(job)
+            self._heard[job["id"]] = -ASK_AGAIN  # ask at once
 
     def say(self, **facts):
         """Tell the user a sentence from the shared list."""
         self.tell(requests.sentence(self.data["messages"], facts))
 
+    # -- actions
+
     def run(self, name, values=None):
-        """Run an action of the shared table; values that are not given are those of its last run."""
+        """Run an action of the shared table; values that are not given are those of its last run in this set."""
         wanted = requests.action(self.data["actions"], name)
         if wanted is None:
             return self.tell(f"There is no action {name}.")
-        if name == "cancel":
-            return self.cancel_newest()
-        if name == "queue":
-            return self.show()
-        if wanted["kind"] != "submit" or not wanted["operation"]:
-            return self.tell(f"{wanted['title']}: not in Live; use the daemon's command line.")
-        if not self.link.running():
-            return self.say(code="daemon_not_running", command="acestep-bridge serve")
-        if values:
-            self.last[wanted["operation"]] = dict(values)
+        own = {"cancel": self.cancel_newest, "queue": self.show, "keep": self.keep, "restore": self.restore}.get(name)
+        if own is not None:
+            return own()
+        if wanted["kind"] != "submit" or (wanted["hosts"] and "ableton" not in wanted["hosts"]):
+            return self.tell(f"{wanted['title']}: not in Live.")
+        trouble = self.link.trouble()
+        if trouble is not None:
+            return self.say(**trouble)
         try:
-            self._submit(wanted, dict(self.last.get(wanted["operation"], {})))
+            if name == "vary":
+                self._reroll()
+            else:
+                self._ask(wanted, dict(values or {}))
         except live.Refused as refusal:
             self.say(code=str(refusal))
+        except OSError as failure:
+            self.say(code="readonly_media_folder", path=str(failure.filename or live.media_folder(self.song)))
 
-    def _situation(self, wanted):
-        song, track = self.song, self.song.view.selected_track
-        found = live.region(song)
-        situation = {"saved": True, "rate": RATE, "key": live.key_of(song)}
-        if found is None and wanted["needs"] == "position":
-            found = (song.current_song_time, song.current_song_time)
-        if found is None:
-            return situation, track, None
-        situation.update(start=_samples(song, found[0], RATE), end=_samples(song, found[1], RATE))
-        if wanted["audio"] == "none" or found[1] <= found[0]:
-            return situation, track, found
-        if wanted["audio"] != "target":
-            raise live.Refused("mix")
-        clip = live.clip_at(track, *found)
-        if clip is None:
-            raise live.Refused("nothing_there")
-        cut = live.file_region(song, clip, *found)
-        rate = cut["rate"]
-        situation.update(rate=rate, start=_samples(song, cut["first"], rate), end=_samples(song, cut["last"], rate))
-        situation["source"] = {**cut, "origin": situation["start"] - cut["start"]}
-        return situation, track, (cut["first"], cut["last"])
-
-    def _submit(self, wanted, values):
-        situation, track, found = self._situation(wanted)
-        refused = requests.refusal(wanted, situation)
+    def _ask(self, wanted, values):
+        if wanted["name"] == "operation":
+            wanted = {**wanted, "operation": str(values.pop("operation", "")), "needs": "selection"}
+            wanted["title"] = wanted["operation"]
+            if not wanted["operation"]:
+                return self.say(code="no_operation", operation="?")
+        after_effects = bool(values.pop("after_effects", False))
+        values = values or self._last.get(wanted["operation"]) or self.store.values(wanted["operation"])
+        situation = Situation(self.song)
+        situation.choose(wanted)
+        refused = requests.refusal(wanted, situation.facts)
         if refused:
             return self.say(**refused)
         if wanted["each"] and not values.get(wanted["each"]):
             return self.say(code="no_tracks")
-        song = self.song
-        segment = {"start": 0.0, "bpm": song.tempo, "num": song.signature_numerator, "den": song.signature_denominator}
-        rate = situation["rate"]
-        first, last = situation["start"] / rate, max(situation["end"], situation["start"] + 1) / rate
-        wishes, _ = plan([segment], first, last, "refuse")
-        for job in requests.jobs(wanted, situation, wishes, values):
-            name = self._name()
-            pending = requests.pending(name, wanted, situation, job)
-            pending.update(live_track=track, beat=found[0], files=[], failed="", state="sent")
-            self.pending[name] = pending
-            wrong = self.link.send(f"/ace/op/{job['operation']}", name, *_flat(job["params"]))
-            if wrong:
-                del self.pending[name]
-                self.tell(f"{wanted['title']}: {wrong}")
+        self._last[wanted["operation"]] = values
+        self.store.keep_values(wanted["operation"], values)
+        self._with_audio(wanted, situation, after_effects, lambda: self._submit(wanted, situation, values))
+
+    def _with_audio(self, wanted, situation, after_effects, go_on):
+        """Find what is sent: nothing, the clip's own file, or a recording in real time."""
+        if wanted["audio"] == "none" or situation.slot is not None:
+            return go_on()
+        if wanted["audio"] == "target" and not after_effects:
+            situation.find_audio()
+            return go_on()
+        if self.recording is not None:
+            raise live.Refused("stop_first")
+
+        def use(cut):
+            situation.use(cut)
+            go_on()
+
+        only = situation.track if wanted["audio"] == "target" else None
+        silent = situation.track if wanted["audio"] == "others" else None
+        recording = Recording(self.song, situation.stretch, only, silent)
+        self.tell(f"{wanted['title']}: recording what is heard, in real time")
+        if recording.start(use, lambda code: self.say(code=code)):
+            self.recording = recording
+
+    def _submit(self, wanted, situation, values):
+        group = self._name()
+        for job in situation.jobs(wanted, values):
+            pending = {**situation.pending(self._name(), wanted, job, values), "group": group}
+            self._send(pending, job["operation"], job["params"])
+
+    def _send(self, pending, operation, params):
+        self._follow(pending)
+        wrong = self.link.send(f"/ace/op/{operation}", pending["id"], *_flat(params))
+        if wrong:
+            self._forget(pending)
+            return self.tell(f"{pending['title']}: {wrong}")
+        self.store.keep_pending(list(self.pending.values()))
+
+    def _reroll(self):
+        chosen = self.placing.chosen()
+        if chosen is None:
+            raise live.Refused("no_recipe")
+        again = recipes.again(chosen[1], self._name())
+        self._send(again["pending"], again["operation"], again["params"])
+
+    def keep(self):
+        """Delete what the clip in the detail view was to be chosen from."""
+        chosen = self.placing.chosen()
+        if chosen is None:
+            return self.say(code="no_recipe")
+        self.placing.keep(*chosen)
+
+    def restore(self):
+        """Make the values of the clip in the detail view the last values of its action."""
+        chosen = self.placing.chosen()
+        if chosen is None:
+            return self.say(code="no_recipe")
+        pending = chosen[1]["pending"]
+        self._last[pending["operation"]] = pending.get("values", {})
+        self.store.keep_values(pending["operation"], pending.get("values", {}))
+        shown = ", ".join(f"{name} {value}" for name, value in pending.get("values", {}).items())
+        self.tell(f"{pending['title']}: the next one is asked with {shown or 'the defaults'}")
 
     def _name(self):
         self._count += 1
@@ -108,9 +160,29 @@ class Jobs:
         """One line with all jobs."""
         if not self.pending:
             return self.say(code="no_jobs")
-        self.tell(" | ".join(f"{job['title']}: {job['state']}" for job in self.pending.values()))
+        self.tell(" | ".join(f"{job['title']}: {self._states[id]}" for id, job in self.pending.items()))
 
-    # -- what the daemon says
+    # -- what is under way
+
+    def _follow(self, job):
+        self.pending[job["id"]] = job
+        self._heard[job["id"]] = self.clock()
+        self._files[job["id"]] = {}
+        self._states[job["id"]] = "sent"
+
+    def _forget(self, job):
+        for known in (self.pending, self._heard, self._files, self._states):
+            known.pop(job["id"], None)
+        self.store.keep_pending(list(self.pending.values()))
+
+    def tick(self):
+        """Move a recording on; ask for jobs of which nothing was heard for a while."""
+        if self.recording is not None and self.recording.tick():
+            self.recording = None
+        now = self.clock()
+        for id in [id for id, heard in self._heard.items() if now - heard >= ASK_AGAIN]:
+            self._heard[id] = now
+            self.link.send("/ace/job/result", id)
 
     def hear(self, address, values):
         """A message from the daemon; unknown addresses and foreign jobs are left alone."""
@@ -118,77 +190,52 @@ class Jobs:
         handler = getattr(self, f"_on_{words[-1]}", None) if words[:1] == ["ace"] and len(words) == 2 else None
         job = self.pending.get(values[0]) if values else None
         if handler is not None and job is not None:
+            self._heard[job["id"]] = self.clock()
             handler(job, values)
 
     def _on_accepted(self, job, values):
-        job["state"] = "waiting"
+        self._states[job["id"]] = "waiting"
 
     def _on_rejected(self, job, values):
-        del self.pending[job["id"]]
+        self._forget(job)
         self.tell(f"{job['title']}: {values[3] if len(values) > 3 else values[1]}")
 
     def _on_progress(self, job, values):
-        job["state"] = f"{round(100 * values[5])} %"
-        self.tell(f"{job['title']}: {values[2]} {job['state']}")
+        self._states[job["id"]] = f"{round(100 * values[5])} %"
+        self.tell(f"{job['title']}: {values[2]} {self._states[job['id']]}")
 
     def _on_result(self, job, values):
-        role, path, start, length, rate, _, variant, track = values[3:11]
+        index, role, path, start, length, rate, _, variant, track = values[2:11]
         facts = {"role": role, "path": path, "start": start, "length": length, "rate": rate}
-        job["files"].append({**facts, "variant": variant, "track": track})
+        self._files[job["id"]][index] = {**facts, "variant": variant, "track": track}
 
     def _on_done(self, job, values):
-        del self.pending[job["id"]]
-        self._place(job)
+        files = [file for _, file in sorted(self._files[job["id"]].items())]
+        if len(files) < values[3]:
+            return  # one got lost on the way; it is asked for again
+        self._forget(job)
+        self.placing.place(job, files, list(values[4:]))
 
     def _on_failed(self, job, values):
-        del self.pending[job["id"]]
+        self._forget(job)
         self.tell(f"{job['title']}: {values[3] if len(values) > 3 else values[-1]}")
 
     def _on_cancelled(self, job, values):
-        del self.pending[job["id"]]
+        self._forget(job)
         self.tell(f"{job['title']}: cancelled")
 
     _on_interrupted = _on_failed
 
-    def _place(self, job):
-        song = self.song
-        song.begin_undo_step()
-        try:
-            for landing in results.placements(job, {"result": {"files": job["files"]}}):
-                path = _copy(landing["path"], live.media_folder(song), landing["copy"])
-                beat = job["beat"] + (landing["position"] - job["first"]) / job["rate"] * song.tempo / 60.0
-                self._place_one(job, landing, path, max(0.0, beat))
-        except OSError as failure:
-            self.say(code="readonly_media_folder", path=str(failure.filename or live.media_folder(song)))
-        finally:
-            song.end_undo_step()
-
-    def _place_one(self, job, landing, path, beat):
-        track = job["live_track"]
-        alive = track in list(self.song.tracks)
-        lanes = landing["take"] and alive and hasattr(track, "create_take_lane")
-        if not lanes:
-            track = live.new_track(self.song, track if alive else None, landing["track_name"])
-        if live.place(self.song, track, path, beat, landing["name"], lanes) is None:
-            self.tell(f"{job['title']}: this Live is older than 12.0.5; drag the file in: {path}")
-        else:
-            self.tell(f"{job['title']}: done")
-
-
-def _samples(song, beats, rate):
-    return int(live.seconds(song, beats) * rate + 0.5)
-
 
 def _flat(params):
-    """Key and value in turn, as OSC carries them; lists as comma-separated text."""
+    """Key and value in turn, as OSC carries them: lists of words as text with commas, everything nested as JSON."""
     flat = []
     for name, value in params.items():
-        flat += [name, ",".join(map(str, value)) if isinstance(value, list) else value]
+        if value is None:
+            continue
+        if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(part, dict) for part in value)):
+            value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        elif isinstance(value, list):
+            value = ",".join(map(str, value))
+        flat += [name, value]
     return flat
-
-
-def _copy(path, folder, name):
-    os.makedirs(folder, exist_ok=True)
-    target = os.path.join(folder, name)
-    shutil.copyfile(path, target)
-    return target

@@ -8,6 +8,10 @@ import sys
 from . import osc
 
 PORT = 9700
+
+PROTOCOL = 1
+"""Level of the daemon's messages that this script knows."""
+
 LARGEST = 65_535
 PER_TICK = 64
 """Packets read in one tick, so that a flood cannot hold up Live's interface."""
@@ -27,14 +31,20 @@ def home_folder(environment=os.environ, platform=sys.platform, installed=""):
     return os.path.join(environment.get("XDG_DATA_HOME") or os.path.join(user, ".local", "share"), "acestep-bridge")
 
 
-def daemon_address(home):
-    """Where the running daemon listens for OSC: from its connection file, else the default port. ``(host, port, running)``."""
+def connection(home):
+    """What the running daemon wrote about itself; empty when none runs."""
     try:
         with open(os.path.join(home, "runtime", "connection.json"), encoding="utf-8") as file:
-            facts = json.load(file)["osc"]
-        return facts.get("host", "127.0.0.1"), int(facts["udp"]), True
-    except (OSError, ValueError, KeyError, TypeError):
-        return "127.0.0.1", PORT, False
+            facts = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def daemon_address(home):
+    """Where the running daemon listens for OSC: ``(host, port)``, from its connection file, else the default port."""
+    facts = connection(home).get("osc") or {}
+    return facts.get("host") or "127.0.0.1", int(facts.get("udp") or PORT)
 
 
 class Link:
@@ -47,13 +57,20 @@ class Link:
         self._socket.bind(("127.0.0.1", command_port))
         self.port = self._socket.getsockname()[1]
 
-    def running(self):
-        """Whether a daemon left its connection file."""
-        return daemon_address(self.home)[2]
+    def trouble(self):
+        """Why the daemon cannot be asked, as ``{code, ...}``: not running, or of another protocol level. None otherwise."""
+        facts = connection(self.home)
+        if not facts.get("osc"):
+            return {"code": "daemon_not_running", "command": "acestep-bridge serve"}
+        level = facts.get("protocol", PROTOCOL)
+        if level == PROTOCOL:
+            return None
+        code = "daemon_older" if level < PROTOCOL else "daemon_newer"
+        return {"code": code, "daemon": level, "script": PROTOCOL, "host": "ableton"}
 
     def send(self, address, *values):
         """Send a message to the daemon; the reason if it could not be sent."""
-        host, port, _ = daemon_address(self.home)
+        host, port = daemon_address(self.home)
         try:
             self._socket.sendto(osc.encode(address, values), (host, port))
         except OSError as failure:

@@ -7,6 +7,9 @@ STRAIGHT = 0.001
 """Largest deviation of a warped clip's tempo from the song's at which its file still runs straight."""
 
 
+MONITOR_OFF = 2
+
+
 class Refused(Exception):
     """Something the user has to change first; the text is the sentence."""
 
@@ -34,6 +37,37 @@ def region(song):
     return None
 
 
+def session_clip(song):
+    """The clip in the detail view where it lies in a Session slot, else None; only where no loop brace is on."""
+    clip = song.view.detail_clip
+    return clip if clip is not None and not song.loop and not getattr(clip, "is_arrangement_clip", False) else None
+
+
+def session_region(clip):
+    """What a Session clip plays, inside its file: ``{path, rate, start, end}`` in samples. Raises `Refused`."""
+    _check_file(clip)
+    marks = (clip.loop_start, clip.loop_end) if clip.looping else (clip.start_marker, clip.end_marker)
+    rate = int(clip.sample_rate)
+    start, end = (int((clip.beat_to_sample_time(mark) if clip.warping else mark * rate) + 0.5) for mark in marks)
+    return {"path": clip.file_path, "rate": rate, "start": start, "end": end}
+
+
+def slot_of(track, clip):
+    """The number of the slot that holds a clip, or None."""
+    return next((index for index, slot in enumerate(track.clip_slots) if slot.has_clip and slot.clip == clip), None)
+
+
+def free_slot(song, track, after):
+    """The first empty slot of a track below a number; a scene is added where there is none. None in a Live before 12.0.5."""
+    if not hasattr(track.clip_slots[0], "create_audio_clip"):
+        return None
+    below = [slot for slot in list(track.clip_slots)[after + 1 :] if not slot.has_clip]
+    if below:
+        return below[0]
+    song.create_scene(-1)
+    return list(track.clip_slots)[-1]
+
+
 def clip_at(track, start, end):
     """The arrangement audio clip of a track that covers most of a stretch, or None."""
     best, most = None, 0.0
@@ -44,16 +78,25 @@ def clip_at(track, start, end):
     return best
 
 
+def _check_file(clip):
+    if not clip.is_audio_clip:
+        raise Refused("midi_only")
+    if not os.path.isfile(clip.file_path):
+        raise Refused("offline_media")
+
+
+def has_file(clip):
+    """Whether a recorded clip's file is there by now."""
+    return clip is not None and bool(clip.file_path) and os.path.isfile(clip.file_path)
+
+
 def file_region(song, clip, start, end):
     """A stretch of the arrangement inside the clip's file: ``{path, rate, start, end}`` in samples, ``{first, last}`` in beats.
 
     Raises `Refused` where the file does not run straight under the stretch (other tempo, warped, looped).
     """
+    _check_file(clip)
     first, last = max(start, clip.start_time), min(end, clip.end_time)
-    if not clip.is_audio_clip:
-        raise Refused("midi_only")
-    if not os.path.isfile(clip.file_path):
-        raise Refused("offline_media")
     rate = int(clip.sample_rate)
     inside = (first - clip.start_time, last - clip.start_time)
     if clip.warping:
@@ -67,6 +110,11 @@ def file_region(song, clip, start, end):
     else:
         samples = [int((clip.start_marker + seconds(song, beat)) * rate + 0.5) for beat in inside]
     return {"path": clip.file_path, "rate": rate, "start": samples[0], "end": samples[1], "first": first, "last": last}
+
+
+def is_saved(song):
+    """Whether the set has a file."""
+    return bool(getattr(song, "file_path", ""))
 
 
 def media_folder(song):
@@ -86,18 +134,56 @@ def new_track(song, after, name):
     return track
 
 
-def place(song, track, path, beat, name, lane):
-    """A file as a clip at a beat: in a take lane of the track (Live 12.2) when wished, else on the track.
+def find_track(song, name, index):
+    """The track of a job: the one that has its name at its place, else the first of that name, else None."""
+    tracks = list(song.tracks)
+    if index is not None and index < len(tracks) and tracks[index].name == name:
+        return tracks[index]
+    return next((track for track in tracks if track.name == name), None)
 
-    The clip, or None in a Live before 12.0.5.
-    """
-    target = track
-    if lane and hasattr(track, "create_take_lane"):
-        target = track.create_take_lane()
-        target.name = name
+
+def listen_to(track, source):
+    """Route a track's input: to another track after its effects, or (None) to all that is heard. False where Live lacks that."""
+    wanted = "Resampling" if source is None else source.name
+    route = next((kind for kind in track.available_input_routing_types if kind.display_name == wanted), None)
+    if route is None:
+        return False
+    track.input_routing_type = route
+    if source is not None:
+        channels = track.available_input_routing_channels
+        after = next((channel for channel in channels if channel.display_name == "Post FX"), None)
+        if after is None:
+            return False
+        track.input_routing_channel = after
+    track.current_monitoring_state = MONITOR_OFF
+    return True
+
+
+def take_lane(track, name):
+    """A new take lane of a track (Live 12.2), or None."""
+    if not hasattr(track, "create_take_lane"):
+        return None
+    lane = track.create_take_lane()
+    lane.name = name
+    return lane
+
+
+def place(target, path, beat, name):
+    """A file as a clip on a track or take lane at a beat, or (None) in a slot. The clip, or None in a Live before 12.0.5."""
     if not hasattr(target, "create_audio_clip"):
         return None
-    clip = target.create_audio_clip(path, beat)
+    clip = target.create_audio_clip(path) if beat is None else target.create_audio_clip(path, beat)
     clip.warping = False
     clip.name = name
     return clip
+
+
+def delete_clip(track, holder, clip):
+    """Delete an arrangement clip of a track or of one of its take lanes (which may leave that to their track)."""
+    (holder if hasattr(holder, "delete_clip") else track).delete_clip(clip)
+
+
+def our_clips(track):
+    """Every arrangement clip of a track and its take lanes, each as ``(clip, holder)``."""
+    holders = [track, *getattr(track, "take_lanes", ())]
+    return [(clip, holder) for holder in holders for clip in holder.arrangement_clips]

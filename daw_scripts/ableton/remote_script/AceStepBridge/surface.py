@@ -53,6 +53,7 @@ class Surface:
                 self._command(str(values[0]), values[1:])
             else:
                 self.jobs.hear(address, values)
+        self.jobs.tick()
 
     def _command(self, action, rest):
         if len(rest) % 2:

@@ -1,6 +1,5 @@
 """From an action and what the host found to the jobs that are submitted. The action table is shared data (actions.json)."""
 
-import copy
 import math
 import re
 
@@ -96,17 +95,6 @@ def jobs(action, situation, wishes, values, fields=None):
     return found
 
 
-def reroll(recipe):
-    """The recipe of a result as a new request: the same wish, new seeds."""
-    names = ("stages", "conditioning", "source", "output", "format", "version")
-    kept = copy.deepcopy({name: recipe[name] for name in names if name in recipe})
-    for stage in kept.get("stages", []):
-        stage["seed"], stage["seeds"] = -1, None
-    if kept.get("source"):
-        kept["source"]["fingerprint"] = ""
-    return kept
-
-
 def pending(id, action, situation, job):
     """What the host must remember of a job to place its result later, even after a restart: plain data."""
     source = situation.get("source")
@@ -126,6 +114,7 @@ def pending(id, action, situation, job):
         "item": situation.get("item"),
         "lead": source.get("lead") if source else None,
         "spans_item": True if source and source.get("span_start") is not None else None,
+        "notes": job["wish"].get("notes") or None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

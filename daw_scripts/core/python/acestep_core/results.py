@@ -3,6 +3,7 @@
 import re
 
 from .placement import landing
+from .requests import sentence
 
 SHOWN = frozenset({"patch", "span", "whole", "part", "stem", "residual"})
 
@@ -40,6 +41,7 @@ def placements(pending, job):
     return found
 
 
-def notes(job):
-    """The sentences of a finished job for the user."""
-    return (job.get("result") or {}).get("notes") or []
+def notes(messages, pending, job):
+    """What the user should know of a finished job, as one text: what was changed for the model, then the daemon's notes."""
+    own = [sentence(messages, facts) for facts in pending.get("notes", [])]
+    return " ".join([*own, *((job.get("result") or {}).get("notes") or [])])

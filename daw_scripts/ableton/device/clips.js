@@ -1,0 +1,86 @@
+// Results as clips in Live: take lanes (12.2), tracks, Session slots; and which clips are ours (v8).
+
+const { get, exists, systemPath } = require("selection.js");
+
+function newTrack(song, name) {
+  const index = song.getcount("tracks");
+  song.call("create_audio_track", index);
+  const track = new LiveAPI(`live_set tracks ${index}`);
+  track.set("name", name);
+  return track;
+}
+
+// The track of a job: the one that has its name at its place, else the first of that name, else null.
+function findTrack(song, name, index) {
+  const at = (number) => new LiveAPI(`live_set tracks ${number}`);
+  if (index >= 0 && index < song.getcount("tracks") && String(get(at(index), "name")) === name) return at(index);
+  for (let number = 0; number < song.getcount("tracks"); number++) if (String(get(at(number), "name")) === name) return at(number);
+  return null;
+}
+
+function newLane(track, name) {
+  if (!track.info.includes("create_take_lane")) return null;
+  track.call("create_take_lane");
+  const lane = new LiveAPI(`${track.unquotedpath} take_lanes ${track.getcount("take_lanes") - 1}`);
+  lane.set("name", name);
+  return lane;
+}
+
+// The first empty slot below a number; a scene is added where there is none.
+function freeSlot(song, track, after) {
+  for (let index = after + 1; ; index++) {
+    if (index >= track.getcount("clip_slots")) song.call("create_scene", -1);
+    const slot = new LiveAPI(`${track.unquotedpath} clip_slots ${index}`);
+    if (!get(slot, "has_clip")) return slot;
+  }
+}
+
+// Put a result where it belongs; a sentence when Live did not take it.
+function place(landing) {
+  const song = new LiveAPI("live_set");
+  const source = findTrack(song, landing.track, landing.track_index);
+  const inSlot = landing.slot !== undefined && landing.slot >= 0 && source;
+  let target, made;
+  if (inSlot) {
+    const track = landing.take ? source : newTrack(song, landing.track_name);
+    target = freeSlot(song, track, landing.take ? landing.slot : landing.slot - 1);
+    made = target.call("create_audio_clip", landing.path);
+  } else {
+    const beat = Math.max(0, landing.position / landing.rate * get(song, "tempo") / 60);
+    target = (landing.take && source && newLane(source, landing.name)) || newTrack(song, landing.track_name);
+    made = target.call("create_audio_clip", landing.path, beat);
+  }
+  const clip = new LiveAPI(Array.isArray(made) ? `id ${made[1]}` : `${target.unquotedpath} ${inSlot ? "clip" : "arrangement_clips 0"}`);
+  if (!exists(clip)) return `Live did not take the clip; drag it in: ${landing.path}`;
+  clip.set("warping", 0); // exact: warping would resample it
+  clip.set("name", landing.name);
+  return "";
+}
+
+function fileName(clip) {
+  return systemPath(String(get(clip, "file_path") || "")).split(/[/\\]/).pop();
+}
+
+function clipsOf(path) {
+  const holder = new LiveAPI(path);
+  const count = exists(holder) ? holder.getcount("arrangement_clips") : 0;
+  return Array.from({ length: count }, (_, index) => new LiveAPI(`${path} arrangement_clips ${index}`));
+}
+
+// A clip's file, and the other clips of the selected track and its lanes with theirs.
+function alternatives(chosen) {
+  const base = "live_set view selected_track";
+  const track = new LiveAPI(base);
+  const lanes = track.info.includes("create_take_lane") ? track.getcount("take_lanes") : 0;
+  const paths = [base, ...Array.from({ length: lanes }, (_, index) => `${base} take_lanes ${index}`)];
+  const others = paths.flatMap(clipsOf).filter((clip) => clip.id !== chosen.id);
+  return { file: fileName(chosen), others: others.map((clip) => ({ id: clip.id, file: fileName(clip) })) };
+}
+
+// Delete clips of the selected track by their ids.
+function remove(ids) {
+  const track = new LiveAPI("live_set view selected_track");
+  for (const id of ids) track.call("delete_clip", "id", Number(id));
+}
+
+module.exports = { place, fileName, alternatives, remove };

@@ -1,0 +1,73 @@
+"""From an action of the user to what the daemon is asked for. Knows Live only through `live`, and nothing of the network."""
+
+from . import live
+from .acestep_core import requests
+from .acestep_core.tempo import plan
+
+RATE = 48_000
+"""Sample rate of new parts: Live does not tell scripts its own."""
+
+
+class Situation:
+    """What is selected when an action starts, and what is sent for it."""
+
+    def __init__(self, song):
+        self.song = song
+        self.track = song.view.selected_track
+        self.clip = live.session_clip(song)
+        self.stretch = live.region(song)
+        """The selected stretch of the arrangement in beats, or None."""
+        self.facts = {"saved": True, "rate": RATE, "key": live.key_of(song), "track": self.track.name}
+        self.slot = None
+        self.beat = None
+
+    def choose(self, wanted):
+        """Fix the stretch for an action; a Session clip counts where no stretch of the arrangement is selected."""
+        if self.stretch is None and self.clip is not None and wanted["audio"] == "target":
+            return self._take_session_clip()
+        if self.stretch is None and wanted["needs"] == "position":
+            self.stretch = (self.song.current_song_time,) * 2
+        if self.stretch is not None:
+            self._set_stretch(*self.stretch, RATE)
+
+    def _take_session_clip(self):
+        cut = live.session_region(self.clip)
+        self.slot = live.slot_of(self.track, self.clip)
+        self.facts.update(rate=cut["rate"], start=cut["start"], end=cut["end"])
+        self.facts["source"] = {**cut, "span_start": cut["start"], "span_end": cut["end"], "origin": 0}
+
+    def _set_stretch(self, first, last, rate):
+        self.beat = first
+        self.facts.update(rate=rate, start=_samples(self.song, first, rate), end=_samples(self.song, last, rate))
+
+    def find_audio(self):
+        """The file under the stretch. Raises `live.Refused`."""
+        if self.slot is None:
+            clip = live.clip_at(self.track, *self.stretch)
+            if clip is None:
+                raise live.Refused("nothing_there")
+            self.use(live.file_region(self.song, clip, *self.stretch))
+
+    def use(self, cut):
+        """Send a stretch of a file (see `live.file_region`)."""
+        self._set_stretch(cut["first"], cut["last"], cut["rate"])
+        self.facts["source"] = {**cut, "origin": self.facts["start"] - cut["start"]}
+
+    def jobs(self, wanted, values):
+        """The jobs of an action. Live tells scripts one tempo only, so there is one wish."""
+        song, rate = self.song, self.facts["rate"]
+        segment = {"start": 0.0, "bpm": song.tempo, "num": song.signature_numerator, "den": song.signature_denominator}
+        first, last = self.facts["start"] / rate, max(self.facts["end"], self.facts["start"] + 1) / rate
+        wishes, _ = plan([segment], first, last, "refuse")
+        return requests.jobs(wanted, self.facts, wishes, values)
+
+    def pending(self, name, wanted, job, values):
+        """What is kept of a job until its result comes: plain data."""
+        index = list(self.song.tracks).index(self.track) if self.track in list(self.song.tracks) else None
+        place = {"track_index": index, "slot": self.slot, "beat": self.beat}
+        kept = requests.pending(name, wanted, self.facts, job)
+        return {**kept, **{key: value for key, value in place.items() if value is not None}, "values": values}
+
+
+def _samples(song, beats, rate):
+    return int(live.seconds(song, beats) * rate + 0.5)

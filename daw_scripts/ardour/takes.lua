@@ -1,0 +1,69 @@
+-- Which regions of the session are ours, and what the session remembers of their making. Ardour's scripts cannot store data in a
+-- region, but a region knows its file, and our files are named after their job.
+
+local import = ...
+local json, files, recipes = import("json"), import("files"), import("recipes")
+local lists, host = import("lists"), import("host")
+
+local takes = {}
+
+local function memory_path(id)
+  return host.folder() .. "/" .. id .. ".recipe.json"
+end
+
+--- Remember how a result was made.
+function takes.remember(pending, job)
+  return files.write(memory_path(pending.id), json.encode(recipes.memory(pending, job)))
+end
+
+--- The memory of a region, or nil when it is not ours.
+function takes.memory(region)
+  local source = region:source(0)
+  if source:isnil() then return nil end
+  local id = recipes.owner(ARDOUR.LuaAPI.path_get_basename(source:name()))
+  local memory = id and json.decode(files.read(memory_path(id)) or "")
+  return type(memory) == "table" and memory.format == "acestep-bridge/take" and memory or nil
+end
+
+local function overlaps(region, first, last)
+  local from = region:position():samples()
+  return from < last and from + region:length():samples() > first
+end
+
+-- The one that is heard: the highest of ours between two samples of a track.
+local function topmost(track, first, last)
+  local found
+  for _, region in ipairs(lists.of(track:playlist():region_list())) do
+    if overlaps(region, first, last) and (not found or region:layer() > found.region:layer()) then
+      local memory = takes.memory(region)
+      if memory then found = { region = region, track = track, memory = memory } end
+    end
+  end
+  return found
+end
+
+--- The take of ours that the user means, as {region, track, memory}: a selected region, else the one that is heard in the selected range.
+function takes.chosen(selection)
+  for _, entry in ipairs(selection.regions) do
+    local memory = takes.memory(entry.region)
+    if memory then return { region = entry.region, track = entry.track, memory = memory } end
+  end
+  for _, track in ipairs(selection.first and selection.tracks or {}) do
+    local found = topmost(track, selection.first, selection.last)
+    if found then return found end
+  end
+  return nil
+end
+
+--- The other regions on the take's track among which it was to be chosen.
+function takes.alternatives(chosen)
+  local list = {}
+  local own = chosen.region:to_stateful():id():to_s()
+  for _, region in ipairs(lists.of(chosen.track:playlist():region_list())) do
+    local memory = region:to_stateful():id():to_s() ~= own and takes.memory(region)
+    if memory and recipes.alternatives(memory, chosen.memory) then list[#list + 1] = region end
+  end
+  return list
+end
+
+return takes
