@@ -80,6 +80,7 @@ class Daemon:
             midi=wish.midi,
             midi_backend=wish.midi_backend,
             midi_socket=wish.midi_socket or None,
+            midi_clock=wish.midi_clock,
         )
         performance = Performance(self.service, settings)
         await performance.start()

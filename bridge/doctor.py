@@ -251,10 +251,17 @@ MIDI_PROBE = (
 )
 
 
-def probe(script: str) -> tuple[Any, str]:
+POLICY_PROBE = """
+import json, sys
+from acestep.engine.policy import Policy
+print(json.dumps(Policy.of(json.loads(sys.argv[1])).facts()))
+"""
+
+
+def probe(script: str, *arguments: str) -> tuple[Any, str]:
     """Run a script in a Python of its own: the JSON it prints, or none and the last line of its complaint."""
     try:
-        line = [sys.executable, "-c", script]
+        line = [sys.executable, "-c", script, *arguments]
         done = subprocess.run(line, capture_output=True, text=True, timeout=PROBE_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         return None, f"no answer within {PROBE_TIMEOUT:.0f} s"
@@ -276,6 +283,24 @@ def check_devices(patient: Patient) -> list[Finding]:
         advice = "python3 run.py --gpu setup installs the GPU build; if it is installed, update the NVIDIA driver."
         return [Finding(Level.WARNING, "devices", f"{text}; there is an NVIDIA driver, but torch sees no GPU", advice)]
     return [Finding(Level.OK, "devices", text)]
+
+
+def check_worker(patient: Patient) -> list[Finding]:
+    """How the worker will compute: what settings, environment and device come to."""
+    names = ("device", "dtype", "int8", "offload", "attention", "compile")
+    wishes = {name: getattr(patient.settings, name) for name in names}
+    facts, complaint = probe(POLICY_PROBE, json.dumps(wishes))
+    if facts is None:
+        return [Finding(Level.PROBLEM, "worker", complaint, "Correct that setting or environment variable.")]
+    memory = "" if facts["memory_gb"] is None else f" with {facts['memory_gb']:.0f} GB (tier {facts['tier']})"
+    shown = f"offload {facts['offload']}, 8-bit weights {'on' if facts['int8'] else 'off'}"
+    shown += f", attention {facts['attention']}, compile {facts['compile']}"
+    findings = [Finding(Level.OK, "worker", f"{facts['device_name']}{memory} in {facts['dtype']}; {shown}")]
+    findings += [Finding(Level.WARNING, "worker", note) for note in facts["notes"]]
+    if facts["compile"] == "on" and facts["device"] == "cpu" and not any(map(shutil.which, ("c++", "g++", "cl"))):
+        text = "compile is on, but there is no C++ compiler; the model will run as it is"
+        findings.append(Finding(Level.WARNING, "worker", text, "Install one, or set compile to off."))
+    return findings
 
 
 def check_sound(patient: Patient) -> list[Finding]:
@@ -306,6 +331,7 @@ CHECKS: Sequence[Callable[[Patient], list[Finding]]] = (
     check_plugins,
     check_models,
     check_devices,
+    check_worker,
     check_sound,
 )
 """What is looked at, in order: from what everything needs to what only some use."""

@@ -92,7 +92,7 @@ def start_daemon(
     started = DaemonProcess(process, paths, output)
     try:
         _wait_until_ready(started, timeout)
-    except BaseException:
+    except BaseException:  # also Ctrl-C: a daemon that nobody waits for any more must not stay behind
         started.stop()
         raise
     return started

@@ -15,22 +15,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from acestep.api.errors import BadRequest, NotAllowed, NotFound, OutputUnwritable
 from acestep.api.limits import MAX_PATH
-from bridge.settings import Settings
+from bridge.settings import APP, Settings, home_folder
 
-APP = "acestep-bridge"
-HOME_VARIABLE = "ACESTEP_BRIDGE_HOME"
 MAX_SOCKET_PATH = 100
 """Bytes; the kernel's own limit is 104 on macOS and 108 on Linux."""
-
-
-def home_folder(home: str = "") -> Path:
-    """The home: the given folder, else ``ACESTEP_BRIDGE_HOME``, else the platform's data folder."""
-    chosen = home or os.environ.get(HOME_VARIABLE, "")
-    return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_data_path(APP, appauthor=False)
 
 
 class Paths(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+import platformdirs
 
 from acestep.api.errors import BadRequest
 from acestep.api.limits import MAX_PATH
 from acestep.api.schema import FieldInfo, Request, convert, describe, param
 
+APP = "acestep-bridge"
+HOME_VARIABLE = "ACESTEP_BRIDGE_HOME"
 PREFIX = "ACESTEP_BRIDGE_"
 FEATURE_PREFIX = "ACESTEP_FEATURE_"
 CONFIG_NAME = "config.toml"
@@ -80,6 +83,21 @@ class Settings(Request):
     int8: Annotated[
         Literal["auto", "on", "off"], param("8-bit weights; auto: where the device's memory is short.", group="worker")
     ] = "auto"
+    offload: Annotated[
+        Literal["auto", "none", "parts", "all"],
+        param(
+            "Networks that wait in ordinary memory: text encoder and codec, or all; auto: by the device.",
+            group="worker",
+        ),
+    ] = "auto"
+    attention: Annotated[
+        Literal["auto", "flash", "efficient", "cudnn", "math"],
+        param("Attention kernel that torch shall prefer; what it cannot do, another does.", group="worker"),
+    ] = "auto"
+    compile: Annotated[
+        Literal["off", "on"],
+        param("torch.compile for the model: a slow first job, then quicker steps on a GPU.", group="worker"),
+    ] = "off"
     threads: Annotated[
         int, param("CPU threads of the worker; 0 leaves one core to the host.", ge=0, le=1024, group="worker")
     ] = 0
@@ -108,11 +126,20 @@ class Settings(Request):
         float, param("Days that ended jobs are remembered; 0 is for ever.", unit="d", ge=0.0, group="limits")
     ] = 0.0
     library_bytes: Annotated[
-        int, param("Size at which the oldest results are removed; 0 is no limit.", unit="bytes", ge=0, group="limits")
-    ] = 50 * GiB
+        int, param("Size at which the oldest results are removed; 0 keeps all.", unit="bytes", ge=0, group="limits")
+    ] = 0
     library_days: Annotated[
-        float, param("Days that results are kept; 0 is for ever.", unit="d", ge=0.0, group="limits")
+        float, param("Days that results are kept; 0 keeps all.", unit="d", ge=0.0, group="limits")
     ] = 0.0
+    latent_bytes: Annotated[
+        int,
+        param(
+            "Size of all stored latents at which the oldest unpinned ones go; 0 keeps all.",
+            unit="bytes",
+            ge=0,
+            group="limits",
+        ),
+    ] = 4 * GiB
     free_bytes: Annotated[
         int, param("Space that must be free on the library's disk.", unit="bytes", ge=0, group="limits")
     ] = 64 * MiB
@@ -140,6 +167,9 @@ class Settings(Request):
         float, param("How much of the input is kept.", unit="s", ge=1.0, le=600.0, group="performance")
     ] = 120.0
     midi: Annotated[bool, param("Whether MIDI ports are opened.", group="performance")] = True
+    midi_clock: Annotated[
+        bool, param("Send MIDI clock to the feedback port that the mapping names.", group="performance")
+    ] = False
     midi_backend: Annotated[str, param("mido backend; empty: mido's default.", group="performance")] = ""
     midi_socket: Annotated[
         int, param("TCP port that takes MIDI on loopback; 0: none.", ge=0, le=65_535, group="performance")
@@ -207,9 +237,13 @@ def resolve(
     return Resolved(settings=_check(values, origins), origins=origins, config=path)
 
 
-def _config_path(flags: Mapping[str, Any], environment: Mapping[str, Any]) -> Path | None:
-    from bridge.paths import home_folder  # paths takes settings, so the arrow the other way stays local
+def home_folder(home: str = "") -> Path:
+    """The home: the given folder, else ``ACESTEP_BRIDGE_HOME``, else the platform's data folder."""
+    chosen = home or os.environ.get(HOME_VARIABLE, "")
+    return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_data_path(APP, appauthor=False)
 
+
+def _config_path(flags: Mapping[str, Any], environment: Mapping[str, Any]) -> Path | None:
     path = home_folder(str(flags.get("home", environment.get("home", "")))) / CONFIG_NAME
     return path if path.is_file() else None
 

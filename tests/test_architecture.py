@@ -76,6 +76,34 @@ def test_nothing_of_the_bridge_imports_tensor_code() -> None:
     assert [line for line in offenders("acestep", heavy) if line.startswith("acestep/api/")] == []
 
 
+UNPICKLERS = re.compile(r"(pickle|_pickle|dill|cloudpickle|shelve|marshal|joblib)\.(load|loads|open|Unpickler)$")
+
+RISKY = {"allow_pickle": True, "trust_remote_code": True, "weights_only": False}
+"""Keyword arguments with which a library would run code that came with a file."""
+
+
+def could_run_code(call: ast.Call) -> bool:
+    """Whether a call reads a pickle without restrictions, or lets a file bring code along."""
+    name = ast.unparse(call.func)
+    given = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+    unrestricted = name == "torch.load" and given.get("weights_only") is not True
+    return (
+        bool(UNPICKLERS.match(name)) or unrestricted or any(given.get(word) is value for word, value in RISKY.items())
+    )
+
+
+def test_nothing_that_could_run_code_is_unpickled() -> None:
+    """No pickle is read, but the bare tensor of the published layout, by torch's restricted reader; no code comes with weights."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for package in PACKAGES
+        for path in sources(package)
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and could_run_code(node)
+    ]
+    assert found == []
+
+
 def decisive_strings(tree: ast.AST) -> Iterator[ast.Constant]:
     """Strings that code decides or looks up by: in comparisons and match cases, as keys of maps, as positional arguments of calls.
 

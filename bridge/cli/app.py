@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from acestep import __version__
 from acestep.api.errors import AceError
@@ -43,6 +43,7 @@ COMMANDS = {
     "capture": Command("keep the last bars of a live input", "bridge.cli.commands.playing:capture"),
     "tempo": Command("the ruling tempo: get, host, tap, free", "bridge.cli.commands.playing:tempo"),
     "midi": Command("learn a pad or pedal; check a mapping file", "bridge.cli.commands.playing:midi"),
+    "call": Command("any method of the daemon by its name, for scripts", "bridge.cli.commands.call:call"),
     "config": Command("settings, and where each comes from", "bridge.cli.commands.state:config"),
     "doctor": Command("check this machine and say what to do", "bridge.cli.commands.checks:doctor"),
     "demo": Command("run the whole loop once and check it", "bridge.cli.commands.checks:demo"),
@@ -126,19 +127,27 @@ def _configure(name: str) -> Callable[[argparse.ArgumentParser], None]:
     return operation_command(name, COMMANDS)
 
 
-def common_options() -> argparse.ArgumentParser:
-    """The options that every command has."""
+def common_options(*, below: bool = False) -> argparse.ArgumentParser:
+    """The options that every command has; ``below``: for a command of a command, where what is not given stays as it was."""
+
+    def default(value: Any) -> Any:
+        return argparse.SUPPRESS if below else value
+
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     section = parser.add_argument_group("daemon and output")
-    section.add_argument("--json", action="store_true", help="answer as JSON on standard output, errors too")
-    section.add_argument("-q", "--quiet", action="store_true", help="no progress")
-    section.add_argument("--home", default="", metavar="FOLDER", help="home of the daemon (also ACESTEP_BRIDGE_HOME)")
-    section.add_argument("--connect", default="", metavar="HOST:PORT", help="a daemon on another machine")
-    section.add_argument("--token", default="", help="secret of that daemon")
+    section.add_argument(
+        "--json", action="store_true", default=default(False), help="answer as JSON on standard output, errors too"
+    )
+    section.add_argument("-q", "--quiet", action="store_true", default=default(False), help="no progress")
+    section.add_argument(
+        "--home", default=default(""), metavar="FOLDER", help="home of the daemon (also ACESTEP_BRIDGE_HOME)"
+    )
+    section.add_argument("--connect", default=default(""), metavar="HOST:PORT", help="a daemon on another machine")
+    section.add_argument("--token", default=default(""), help="secret of that daemon")
     section.add_argument(
         "--start-daemon",
         action=argparse.BooleanOptionalAction,
-        default=None,
+        default=default(None),
         help="start a daemon in the background when none runs (operations do by themselves)",
     )
     return parser

@@ -166,7 +166,7 @@ class AsyncClient:
         hello = {"token": place.token, "client": self._name, "protocol": PROTOCOL, "events": False, "heartbeat": True}
         try:
             await line.ask("hello", hello, self._timeout)
-        except BaseException:
+        except BaseException:  # also a cancelled caller: nobody else could close it
             await line.close()
             raise
         return line

@@ -75,7 +75,7 @@ def connect(place: Place, timeout: float) -> socket.socket:
             sock.settimeout(timeout)
             try:
                 sock.connect(place.socket)
-            except BaseException:
+            except BaseException:  # also Ctrl-C: nobody else could close it
                 sock.close()
                 raise
             return sock

@@ -106,7 +106,7 @@ class Client:
         hello = {"token": place.token, "client": self._name, "protocol": PROTOCOL, "events": False}
         try:
             self._exchange(sock, "hello", hello, self._timeout)
-        except BaseException:
+        except BaseException:  # also Ctrl-C: nobody else could close it
             sock.close()
             raise
         return sock

@@ -64,7 +64,7 @@ class Book:
         self.active[job.id] = job
         try:
             await self.ledger.accept(job)
-        except BaseException:
+        except BaseException:  # also a stop meanwhile: whatever kept it from being stored, it is no job
             del self.active[job.id]
             raise
         self.hub.open(job.id)

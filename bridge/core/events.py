@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 from acestep.api.errors import Busy
 from bridge.core.records import MAX_EVENTS
-from bridge.core.views import Event, EventKind
+from bridge.core.views import SPARE, Event, EventKind
 
 MAX_UNREAD = 2048
 """Events that one subscriber may leave unread; progress is merged long before."""
@@ -49,21 +49,18 @@ class Subscription(AsyncIterator[Event]):
         elif event.kind in ENDINGS:
             self._unread.pop((event.job, self._progress.pop(event.job, -1)), None)
         if len(self._unread) >= MAX_UNREAD:
-            self._make_room()
-        if self._cut:
-            self._wake.set()
-            return
-        self._unread[event.job, event.seq] = event
+            self._unread = {key: old for key, old in self._unread.items() if old.kind not in SPARE}
+        if len(self._unread) < MAX_UNREAD:
+            self._unread[event.job, event.seq] = event
+        elif event.kind not in SPARE:
+            self._cut_off()
         self._wake.set()
 
-    def _make_room(self) -> None:
-        """Drop what a reader can do without; if that is not enough, cut it off rather than drop an ending."""
-        spare = (EventKind.PROGRESS, EventKind.PREVIEW)
-        kept = {key: event for key, event in self._unread.items() if event.kind not in spare}
-        self._cut = len(kept) >= MAX_UNREAD
-        self._unread = {} if self._cut else kept
-        if self._cut:
-            self._forget(self)
+    def _cut_off(self) -> None:
+        """Part with the reader rather than drop a result or an ending behind its back."""
+        self._cut = True
+        self._unread.clear()
+        self._forget(self)
 
     async def __anext__(self) -> Event:
         while not self._unread:

@@ -18,6 +18,7 @@ from acestep.api.schema import convert, describe
 from acestep.api.variants import ModelInfo
 from acestep.audio import sniff
 from acestep.audio.latent_store import find_latent
+from acestep.checkpoints.adapters import parse_adapters
 from bridge.core.models import Models
 from bridge.core.uploads import Uploads
 from bridge.paths import AllowedRoots
@@ -33,18 +34,29 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class Places(msgspec.Struct, frozen=True):
+    """Folders that requests name things in: results, and the LoRA adapters' own."""
+
+    library: Path
+    adapters: list[Path] = []
+
+
 class Machine:
     """What admission may know of this machine (`acestep.api.admission.World`), and the checks of every path."""
 
-    def __init__(self, roots: AllowedRoots, models: Models, uploads: Uploads, library: Path) -> None:
+    def __init__(self, roots: AllowedRoots, models: Models, uploads: Uploads, places: Places) -> None:
         self.roots = roots
         self._models = models
         self._uploads = uploads
-        self._library = library
+        self._places = places
 
     def model(self, name: str) -> ModelInfo:
         """Facts of a model. Raises `ModelMissing`."""
         return self._models.get(name)
+
+    def require_adapters(self, wishes: list[str]) -> None:
+        """See that every LoRA adapter a stage names is here. Raises `UnknownName` with those there are, `BadRequest`."""
+        parse_adapters(wishes, self._places.adapters)
 
     def probe(self, source: Source) -> AudioFacts:
         """Header facts of a source. Raises `NotFound`, `NotAllowed`, `NotAudio`, `CorruptAudio` ..."""
@@ -56,7 +68,7 @@ class Machine:
             return self.roots.reading(source.path, "source")
         if source.upload:
             return self._uploads.path(source.upload)
-        return find_latent(self._library, source.latent)
+        return find_latent(self._places.library, source.latent)
 
 
 def check(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
@@ -73,6 +85,8 @@ def check(registry: Registry, operation: Operation, params: dict[str, Any], mach
 def _check_render(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
     admitted = admit(registry, operation.name, params, machine)
     render = admitted.render
+    for stage in render.stages:
+        machine.require_adapters(stage.params.lora)
     conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine.roots))
     output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine.roots))
     stages = tuple(

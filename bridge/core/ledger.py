@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -15,6 +15,13 @@ from bridge.core.views import TERMINAL, Event, EventKind, JobState
 
 _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.decode
+
+_PLAIN = ("number", "id", "body", "client", "operation", "caption", "priority", "seq", "position", "attempt")
+_LIGHT = (
+    f"{', '.join(_PLAIN)}, created, started, ended, state, progress, error, "
+    "NULL AS result, x'80' AS request, x'90' AS notes"
+)
+"""The columns of a job without what makes it large; in their place nothing, an empty map and an empty list."""
 
 
 class Ledger:
@@ -78,8 +85,10 @@ class Ledger:
         ).fetchall()
         return [_record(row) for row in rows]
 
-    def search(self, states: frozenset[JobState], text: str, limit: int, before: str) -> list[JobRecord]:
-        """Jobs, newest first; ``text`` in id, operation or caption; only those accepted before job ``before``."""
+    async def search(self, states: frozenset[JobState], text: str, limit: int, before: str) -> list[JobRecord]:
+        """Jobs, newest first, without request and result; ``text`` in id, operation or caption; only those accepted
+        before job ``before``.
+        """
         clauses, values = ["1"], []
         if states:
             clauses.append(f"state IN ({', '.join('?' * len(states))})")
@@ -91,8 +100,20 @@ class Ledger:
         if before:
             clauses.append("number < (SELECT number FROM jobs WHERE id = ?)")
             values.append(before)
-        query = f"SELECT * FROM jobs WHERE {' AND '.join(clauses)} ORDER BY number DESC LIMIT ?"
-        return [_record(row) for row in self._reader.execute(query, (*values, limit)).fetchall()]
+        query = f"SELECT {_LIGHT} FROM jobs WHERE {' AND '.join(clauses)} ORDER BY number DESC LIMIT ?"
+
+        def found(connection: sqlite3.Connection) -> list[JobRecord]:
+            return [_record(row) for row in connection.execute(query, (*values, limit))]
+
+        return await self._store.search(found)
+
+    def done(self, limit: int) -> Iterator[JobRecord]:
+        """The last jobs that ended as done, newest first; one is read when it is asked for."""
+        newest = "SELECT number FROM jobs WHERE state = 'done' ORDER BY number DESC LIMIT ?"
+        for (number,) in self._reader.execute(newest, (limit,)).fetchall():
+            row = self._reader.execute("SELECT * FROM jobs WHERE number = ?", (number,)).fetchone()
+            if row is not None:  # it may be forgotten at this moment
+                yield _record(row)
 
     def counts(self) -> dict[str, int]:
         """Number of remembered jobs by state."""
@@ -172,9 +193,8 @@ def _count_death(connection: sqlite3.Connection, body: str) -> int:
 
 def _record(row: sqlite3.Row) -> JobRecord:
     stored = {name: None if row[name] is None else _unpack(row[name]) for name in ("progress", "error", "result")}
-    same = ("number", "id", "body", "client", "operation", "caption", "priority", "seq", "position", "attempt")
     return JobRecord(
-        **{name: row[name] for name in same},
+        **{name: row[name] for name in _PLAIN},
         **{name: row[name] for name in ("created", "started", "ended")},
         state=JobState(row["state"]),
         progress=stored["progress"] or {},

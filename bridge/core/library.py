@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,21 +133,15 @@ class Library:
         """Remove an attempt that came to nothing."""
         _remove(staged)
 
-    def trim(self, max_bytes: int, max_age: float) -> int:
-        """Remove the oldest results beyond a size (bytes) or an age (s), 0 for no limit. Returns how many."""
-        if not max_bytes and not max_age:
-            return 0
-        folders = sorted(((_changed(path), path) for path in _entries(self.folder)), reverse=True)
-        kept_bytes, removed = 0, 0
-        for changed, path in folders:
-            kept_bytes += _size(path)
-            too_old = bool(max_age) and changed < time.time() - max_age
-            too_much = bool(max_bytes) and kept_bytes > max_bytes
-            if (too_old or too_much) and (path / RECORD).is_file():
-                log.info("removing the old result %s", path.name)
-                _remove(path)
-                removed += 1
-        return removed
+    def remove(self, name: str) -> None:
+        """Remove a result: out of the library in one step, so that a crash on the way leaves no half of it there."""
+        gone = self.staging / f"{name}~gone"
+        with _named_errors(self.folder):
+            self.staging.mkdir(parents=True, exist_ok=True)
+            _remove(gone)
+            os.rename(self.folder / name, gone)
+        _remove(gone)
+        log.info("removed the old result %s", name)
 
 
 @contextlib.contextmanager
@@ -237,14 +230,3 @@ def _entries(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except OSError:
         return []
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _size(path: Path) -> int:
-    return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())

@@ -11,7 +11,9 @@ import msgspec
 
 from acestep.api.errors import ModelMissing
 from acestep.api.variants import VARIANTS, ModelInfo
+from acestep.checkpoints import catalogue
 from acestep.checkpoints import info as checkpoints
+from acestep.checkpoints.installed import AnyModel, find_model, language_models, model_facts
 
 FRESH = 5.0
 """Seconds that a look at the disk is believed; a model that was just copied in is seen after that."""
@@ -28,12 +30,13 @@ class Models:
         self._default = default
         self._lock = threading.Lock()
         self._found: dict[str, ModelInfo] = {}
+        self._language: list[AnyModel] = []
         self._looked = float("-inf")
 
-    def all(self) -> dict[str, ModelInfo]:
-        """Every model by name, from a look at the disk at most `FRESH` seconds old."""
+    def all(self, *, now: bool = False) -> dict[str, ModelInfo]:
+        """Every model by name, from a look at the disk at most `FRESH` seconds old; ``now``: from a new one."""
         with self._lock:
-            if time.monotonic() - self._looked > FRESH:
+            if now or time.monotonic() - self._looked > FRESH:
                 self._found = self._look()
                 self._looked = time.monotonic()
             return self._found
@@ -46,6 +49,7 @@ class Models:
         places = checkpoints.checkpoint_folders(checkpoints.EMBEDDED, *self._folders)
         found = {model.name: model for model in checkpoints.find_checkpoints(places)}
         found.setdefault(SCRATCH, _scratch())
+        self._language = [*language_models(places)]
         return found
 
     def default(self) -> str:
@@ -67,16 +71,33 @@ class Models:
             f"there is no model {wanted!r} on this machine{hint}", field="model", limits={"choices": sorted(found)}
         )
 
+    def find(self, name: str) -> AnyModel:
+        """As `get`, language models (``lm-1.7B``) included. Raises `ModelMissing`."""
+        if not catalogue.language_model(name):
+            return self.get(name)
+        return find_model(name, checkpoints.checkpoint_folders(*self._folders))
+
     def rows(self) -> list[dict[str, Any]]:
-        """Every model for clients: facts, whether it is here, whether it is the default."""
+        """Every model for clients: facts, whether it is here, whether it is the default. Language models come last."""
         known, default = self.known(), self.default()
-        here = [{**msgspec.to_builtins(model), "present": True} for model in known.values()]
-        absent = [
-            {"name": variant.name, "variant": variant.name, "present": False, "repository": variant.repository}
-            for variant in VARIANTS.values()
-            if variant.repository and variant.name not in known
-        ]
-        return [{**row, "default": row["name"] == default} for row in (*here, *absent)]
+        here = [{**msgspec.to_builtins(model), "kind": "checkpoint"} for model in known.values()]
+        here += [{**model_facts(model), "variant": "language"} for model in self._language]
+        names = {row["name"] for row in here}
+        rows = [{**row, "present": True} for row in here]
+        rows += [_absent(name) for name in catalogue.published() if name not in names]
+        return [{**row, "default": row["name"] == default} for row in rows]
+
+
+def _absent(name: str) -> dict[str, Any]:
+    """The row of a model that could be fetched."""
+    language = bool(catalogue.language_model(name))
+    return {
+        "name": name,
+        "variant": "language" if language else name,
+        "kind": "language" if language else "checkpoint",
+        "present": False,
+        "repository": catalogue.packages(name)[0].repository,
+    }
 
 
 def _scratch() -> ModelInfo:

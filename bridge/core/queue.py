@@ -8,6 +8,7 @@ keep another client from its turn for ever.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -66,6 +67,10 @@ class FairQueue:
 
     def __iter__(self) -> Iterator[JobRecord]:
         return iter(list(self._jobs.values()))
+
+    def clients(self) -> Counter[str]:
+        """How many jobs of each client wait; does not look at the jobs, however many there are."""
+        return Counter({client: sum(map(len, line.levels.values())) for client, line in self._lines.items()})
 
     def add(self, job: JobRecord, now: float) -> None:
         """Let a job wait. ``now`` is a monotonic time in seconds."""

@@ -43,12 +43,11 @@ def describe_operation(operation: Operation, registry: Registry, models: Sequenc
 
 def queue(lanes: Sequence[Lane]) -> dict[str, Any]:
     """How many jobs wait and for whom, what runs, whether the queue is paused."""
-    waiting = [job for lane in lanes for job in lane.queue]
     return {
-        "length": len(waiting),
+        "length": sum(len(lane.queue) for lane in lanes),
         "running": [job for lane in lanes for job in lane.running],
         "paused": any(lane.paused for lane in lanes),
-        "clients": dict(Counter(job.client for job in waiting)),
+        "clients": dict(sum((lane.queue.clients() for lane in lanes), Counter())),
     }
 
 

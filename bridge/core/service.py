@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import itertools
 import logging
 import sys
 import time
@@ -24,10 +25,12 @@ from acestep.api.errors import (
 )
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
+from acestep.checkpoints.adapters import adapter_folders
 from bridge.core import intake, reports
 from bridge.core.book import Book
 from bridge.core.events import Subscription
 from bridge.core.executor import Executor
+from bridge.core.housekeeping import Housekeeping
 from bridge.core.ledger import Ledger
 from bridge.core.library import Library
 from bridge.core.models import Models
@@ -58,8 +61,8 @@ ADMISSIONS = 2
 MAX_PENDING = 4096
 """Submits whose answer is still being made."""
 
-TIDY_EVERY = 60.0
-"""Seconds between two looks at retention, expiry and idle models."""
+LOOK_BACK = 64
+"""Jobs among which the newest results are looked for."""
 
 
 class Service:
@@ -80,11 +83,13 @@ class Service:
         self.roots = AllowedRoots.of(settings, paths)
         self.uploads = Uploads(paths.uploads, largest=settings.upload_bytes, quota=settings.upload_quota)
         self.library = Library(paths.library, paths.staging, settings.free_bytes)
-        self._models = Models([paths.checkpoints, *map(_folder, settings.checkpoints)], settings.model)
+        checkpoints = [paths.checkpoints, *map(_folder, settings.checkpoints)]
+        self._models = Models(checkpoints, settings.model)
         self._store = Store(paths.database)
         self._ledger = Ledger(self._store)
         self._book = Book(self._ledger, self.library)
-        self._machine = intake.Machine(self.roots, self._models, self.uploads, paths.library)
+        places = intake.Places(paths.library, adapter_folders(paths.home, checkpoints))
+        self._machine = intake.Machine(self.roots, self._models, self.uploads, places)
         self._executor: Executor = executor or LocalExecutor(
             Supervision(
                 command=self._worker_command,
@@ -105,7 +110,7 @@ class Service:
         self._pending: dict[str, asyncio.Task[Accepted]] = {}
         self._tidying: asyncio.Task[None] | None = None
         self._started = time.monotonic()
-        self._last_job = time.monotonic()
+        self.housekeeping = Housekeeping(settings, self._book, self.uploads, self._models, self._executor.unload)
 
     # Life
 
@@ -118,7 +123,7 @@ class Service:
             self._executor.start()
         for lane in self._lanes.values():
             lane.start()
-        self._tidying = asyncio.create_task(self._tidy(), name="tidy")
+        self._tidying = asyncio.create_task(self.housekeeping.run(), name="tidy")
 
     async def stop(self) -> None:
         """Stop without losing anything: waiting jobs stay stored, running ones wait again."""
@@ -171,7 +176,9 @@ class Service:
         command = [sys.executable, "-m", "acestep.worker", f"--backend={spec.name}", f"--home={self.paths.home}"]
         command += [f"--library={self.paths.library}", f"--uploads={self.paths.uploads}"]
         command += [f"--plugins={self.paths.plugins}", f"--device={wish.device}", f"--dtype={wish.dtype}"]
-        command += [f"--int8={wish.int8}", f"--threads={wish.threads}", f"--model={wish.model}", f"--log-level={wish.log_level}"]
+        command += [f"--int8={wish.int8}", f"--offload={wish.offload}", f"--attention={wish.attention}"]
+        command += [f"--compile={wish.compile}", f"--threads={wish.threads}"]
+        command += [f"--model={wish.model}", f"--log-level={wish.log_level}"]
         command += [f"--checkpoints={_folder(folder)}" for folder in wish.checkpoints]
         command += [f"--disable={name}" for name in wish.plugins_disabled]
         return command + [f"--feature={name}" for name in sorted(self.registry.features)]
@@ -229,7 +236,7 @@ class Service:
         check_bounds(lane.queue, self._active(), record.client, record.size, self._bounds)
         record.position = lane.queue.place_for(record)
         await self._book.accept(record)
-        self._last_job = time.monotonic()
+        self.housekeeping.job_came()
         log.info("accepted %s from %s", record.operation, record.client, extra={"job": record.id})
         await lane.add(record)
 
@@ -265,12 +272,18 @@ class Service:
         """One job. Raises `UnknownJob`."""
         return self._view(self._book.find(job))
 
-    def jobs(
+    async def jobs(
         self, *, states: frozenset[JobState] = frozenset(), search: str = "", limit: int = 100, before: str = ""
     ) -> list[JobView]:
-        """Jobs, newest first; ``search`` looks in id, operation and caption."""
-        found = self._ledger.search(states, search, max(1, min(limit, 1000)), before)
+        """Jobs, newest first; ``search`` looks in id, operation and caption. Ended ones come without request and result."""
+        found = await self._ledger.search(states, search, max(1, min(limit, 1000)), before)
         return [self._view(self._book.active.get(record.id, record)) for record in found]
+
+    def newest(self, endings: frozenset[str], back: int = 0) -> JobView | None:
+        """The newest done job with a file of one of these endings, or the one ``back`` before it."""
+        found = (record for record in self._ledger.done(LOOK_BACK) if _has_file(record, endings))
+        record = next(itertools.islice(found, back, None), None)
+        return None if record is None else self._view(record)
 
     def _view(self, record: JobRecord) -> JobView:
         queue = self._lane(record.operation).queue
@@ -324,12 +337,16 @@ class Service:
         return [{**msgspec.to_builtins(report), "state": report.state.value} for report in self.registry.plugins]
 
     def models(self) -> list[dict[str, Any]]:
-        """Known checkpoints: present or downloadable, default marked."""
+        """Known checkpoints and language models: present or downloadable, default marked."""
         return self._models.rows()
 
     async def unload(self, model: str = "") -> None:
         """Free the memory of a model (empty: of all)."""
         self._executor.unload(model)
+
+    async def look(self) -> None:
+        """See which models are on the disk now, instead of within a minute."""
+        await asyncio.to_thread(self._models.all, now=True)
 
     def set_feature(self, name: str, on: bool) -> frozenset[str]:
         """Show or hide what a feature flag hides, from now on; the worker follows before its next job."""
@@ -348,7 +365,7 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """Version, uptime, queue, worker, doors, limits, warnings."""
-        lanes = list(self._lanes.values())
+        lanes, shelf = list(self._lanes.values()), self.housekeeping.shelf
         return {
             **self.version(),
             "uptime": round(time.monotonic() - self._started, 3),
@@ -363,6 +380,7 @@ class Service:
             "features": sorted(self.registry.features),
             "limits": {**msgspec.to_builtins(self._bounds), "upload_bytes": self.settings.upload_bytes},
             "library": str(self.paths.library),
+            "latents": {"count": shelf.count, "bytes": shelf.bytes, "most": self.settings.latent_bytes},
             "home": str(self.paths.home),
             "warnings": reports.warnings(self.registry, self.paths.library, self.settings.free_bytes),
         }
@@ -379,32 +397,6 @@ class Service:
         answer = await run(msgspec.convert(job.request, operation.schema), daemon)
         return dict(msgspec.to_builtins(answer))
 
-    # Housekeeping
-
-    async def _tidy(self) -> None:
-        while True:
-            try:
-                await self.tidy()
-            except Exception:  # the next round tries again; whatever it is must not end the daemon
-                log.exception("tidying failed")
-            await asyncio.sleep(TIDY_EVERY)
-
-    async def tidy(self) -> None:
-        """Forget what is beyond the bounds of history, library and uploads; look for new models; rest idle ones."""
-        wish = self.settings
-        days = 86_400.0
-        oldest = time.time() - wish.history_days * days if wish.history_days else None
-        if await self._ledger.forget(wish.history_jobs, oldest):
-            self._book.recount()
-        await asyncio.to_thread(self.library.trim, wish.library_bytes, wish.library_days * days)
-        used = frozenset(_upload_of(job.request) for job in self._active())
-        await asyncio.to_thread(self.uploads.expire, wish.upload_hours * 3600.0, used)
-        await asyncio.to_thread(self._models.all)
-        idle = not any(lane.running or lane.queue for lane in self._lanes.values())
-        if wish.idle_unload and idle and time.monotonic() - self._last_job > wish.idle_unload * 60:
-            self._last_job = time.monotonic()
-            self._executor.unload("")
-
 
 def _repeat(known: JobRecord, body: str) -> Accepted:
     """The answer to a submit whose id is known: the same again, or a conflict."""
@@ -419,9 +411,9 @@ def _caption(request: dict[str, Any]) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _upload_of(request: dict[str, Any]) -> str:
-    source = request.get("source")
-    return str(source.get("upload", "") if isinstance(source, dict) else request.get("upload", ""))
+def _has_file(job: JobRecord, endings: frozenset[str]) -> bool:
+    files = (job.result or {}).get("files", [])
+    return any(Path(entry["name"]).suffix.lower() in endings for entry in files)
 
 
 def _folder(text: str) -> Path:

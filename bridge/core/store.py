@@ -1,7 +1,7 @@
 """The job store: SQLite in WAL mode with full synchronisation, written by one thread.
 
 What arrives while a commit is under way is committed together, so durability costs one disk flush for many jobs. The event loop
-reads single rows through a connection of its own, which a writer never blocks.
+reads single rows through a connection of its own, which a writer never blocks; what looks at many rows goes to a second thread.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +40,8 @@ class Store:
             raise _translate(failure, path) from failure
         self._writes: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._searches = ThreadPoolExecutor(1, thread_name_prefix="store-search")
+        self._searcher: sqlite3.Connection | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
@@ -53,7 +56,24 @@ class Store:
             self._writes.put(None)
             await asyncio.to_thread(self._thread.join)
             self._thread = None
+        await asyncio.to_thread(self._searches.shutdown, cancel_futures=True)
+        if self._searcher is not None:
+            self._searcher.close()
         self.reader.close()
+
+    async def search(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a query over many rows and return its answer; nothing else waits for it. Raises `AceError`."""
+        if self._thread is None:
+            raise InternalError("the job store is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._searches, self._search, query)
+
+    def _search(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if self._searcher is None:
+                self._searcher = _connect(self._path)
+            return query(self._searcher)
+        except sqlite3.Error as failure:
+            raise _translate(failure, self._path) from failure
 
     async def write(self, action: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``action`` in a transaction on the store's thread and return its answer after the commit.
@@ -124,7 +144,7 @@ def _transact(connection: sqlite3.Connection, actions: list[Callable[[sqlite3.Co
     try:
         answers = [action(connection) for action in actions]
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # whatever it was, none of it may be half stored
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise

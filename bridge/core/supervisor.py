@@ -182,8 +182,12 @@ class LocalExecutor:
         running = self._running
         if running is None or running.task.job != job or running.cancelled.is_set():
             return
-        patience = max(self._how.cancel_grace, 3.0 * max(self._units, default=0.0))
-        running.cancel(patience)
+        running.cancel(self.patience)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a cancelled task has to stop before its worker is killed."""
+        return max(self._how.cancel_grace, 3.0 * max(self._units, default=0.0))
 
     def unload(self, model: str = "") -> None:
         """Free the memory of a model after the present task."""

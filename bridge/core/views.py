@@ -47,6 +47,10 @@ class EventKind(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+SPARE = frozenset({EventKind.PROGRESS, EventKind.PREVIEW})
+"""What a reader who is too slow can do without. Results and endings never give way to these, at any door."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to a job. ``seq`` grows by job, starting at 0 with ``accepted``.
 
@@ -124,10 +128,15 @@ class Core(Protocol):
     def job(self, job: str) -> JobView:
         """One job. Raises `UnknownJob`."""
 
-    def jobs(
+    async def jobs(
         self, *, states: frozenset[JobState] = frozenset(), search: str = "", limit: int = 100, before: str = ""
     ) -> list[JobView]:
-        """Jobs, newest first; ``search`` looks in id, operation and caption."""
+        """Jobs, newest first; ``search`` looks in id, operation and caption. Ended ones come without request and result."""
+
+    def newest(self, endings: frozenset[str], back: int = 0) -> JobView | None:
+        """The newest done job with a file of one of these endings (``.wav``), or the one ``back`` before it; none when there
+        is no such job among the last few dozen.
+        """
 
     async def wait(self, job: str, after: int = -1, timeout: float = 30.0) -> list[Event]:
         """Events with a larger ``seq`` than ``after``, as soon as there is one or the time (s) is up."""
@@ -157,10 +166,13 @@ class Core(Protocol):
         """Plug-ins with state and reason."""
 
     def models(self) -> list[dict[str, Any]]:
-        """Known checkpoints: present or downloadable, default marked."""
+        """Known checkpoints and language models: present or downloadable, default marked."""
 
     async def unload(self, model: str = "") -> None:
         """Free the memory of a model (empty: of all)."""
+
+    async def look(self) -> None:
+        """See which models are on the disk now, instead of within a minute."""
 
     def set_feature(self, name: str, on: bool) -> frozenset[str]:
         """Show or hide what a feature flag hides, from now on; returns the flags that are on."""

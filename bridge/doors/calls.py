@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from acestep.api.errors import BadRequest
 from bridge.core.views import JobState, JobView
 from bridge.doors import limits, requests
-
-if TYPE_CHECKING:
-    from bridge.doors.dispatch import Caller, Dispatcher
+from bridge.doors.desk import Caller, Desk
+from bridge.doors.verb import describe_verbs
 
 HEAVY = frozenset({"request", "result"})
 """Fields of a job that lists leave out."""
@@ -23,7 +22,7 @@ def plain(view: JobView, *, without: frozenset[str] = frozenset()) -> dict[str, 
     return {key: value for key, value in data.items() if key not in without}
 
 
-async def hello(desk: Dispatcher, caller: Caller, request: requests.Hello) -> dict[str, Any]:
+async def hello(desk: Desk, caller: Caller, request: requests.Hello) -> dict[str, Any]:
     """The version, and what this connection may do."""
     return {
         **desk.core.version(),
@@ -34,71 +33,69 @@ async def hello(desk: Dispatcher, caller: Caller, request: requests.Hello) -> di
     }
 
 
-async def ping(desk: Dispatcher, caller: Caller, request: requests.Ping) -> dict[str, Any]:
+async def ping(desk: Desk, caller: Caller, request: requests.Ping) -> dict[str, Any]:
     """The same number."""
     return {"n": request.n}
 
 
-async def version(desk: Dispatcher, caller: Caller, request: requests.Nothing) -> dict[str, Any]:
+async def version(desk: Desk, caller: Caller, request: requests.Nothing) -> dict[str, Any]:
     """Program, version, protocol level."""
     return {**desk.core.version(), "protocol": limits.PROTOCOL}
 
 
-async def status(desk: Dispatcher, caller: Caller, request: requests.Nothing) -> dict[str, Any]:
+async def status(desk: Desk, caller: Caller, request: requests.Nothing) -> dict[str, Any]:
     """How the daemon is."""
     return desk.core.status()
 
 
-async def describe(desk: Dispatcher, caller: Caller, request: requests.Describe) -> dict[str, Any]:
+async def describe(desk: Desk, caller: Caller, request: requests.Describe) -> dict[str, Any]:
     """Operations with their fields and, without a name, every method and address."""
     operations = desk.core.describe(request.operation)
     if request.operation:
         return {"operations": operations}
-    from bridge.doors import table  # the table names these functions
-
-    return {"operations": operations, "methods": table.describe_verbs()}
+    return {"operations": operations, "methods": describe_verbs(desk.verbs.values())}
 
 
-async def plugins(desk: Dispatcher, caller: Caller, request: requests.Nothing) -> list[dict[str, Any]]:
+async def plugins(desk: Desk, caller: Caller, request: requests.Nothing) -> list[dict[str, Any]]:
     """Plug-ins with state and reason."""
     return desk.core.plugins()
 
 
-async def models(desk: Dispatcher, caller: Caller, request: requests.Nothing) -> list[dict[str, Any]]:
+async def models(desk: Desk, caller: Caller, request: requests.Nothing) -> list[dict[str, Any]]:
     """Known checkpoints."""
     return desk.core.models()
 
 
-async def unload(desk: Dispatcher, caller: Caller, request: requests.Model) -> dict[str, Any]:
+async def unload(desk: Desk, caller: Caller, request: requests.Model) -> dict[str, Any]:
     """Free the memory of a model."""
     await desk.core.unload(request.model)
     return {}
 
 
-async def set_feature(desk: Dispatcher, caller: Caller, request: requests.Feature) -> dict[str, Any]:
+async def set_feature(desk: Desk, caller: Caller, request: requests.Feature) -> dict[str, Any]:
     """Show or hide what a feature flag hides, until the daemon ends."""
     return {"features": sorted(desk.core.set_feature(request.name, request.on))}
 
 
-async def submit(desk: Dispatcher, caller: Caller, request: requests.Submit) -> dict[str, Any]:
+async def submit(desk: Desk, caller: Caller, request: requests.Submit) -> dict[str, Any]:
     """Hand in a job."""
     accepted = await desk.submit(caller, request)
     return msgspec.to_builtins(accepted)
 
 
-async def job_status(desk: Dispatcher, caller: Caller, request: requests.JobId) -> dict[str, Any]:
+async def job_status(desk: Desk, caller: Caller, request: requests.JobId) -> dict[str, Any]:
     """Where a job stands."""
     await desk.stored(request.id)
     return plain(desk.core.job(request.id), without=HEAVY)
 
 
-async def job_result(desk: Dispatcher, caller: Caller, request: requests.JobId) -> dict[str, Any]:
+async def job_result(desk: Desk, caller: Caller, request: requests.JobId) -> dict[str, Any]:
     """A job with its recipe and its files."""
     await desk.stored(request.id)
     return plain(desk.core.job(request.id))
 
 
-async def job_wait(desk: Dispatcher, caller: Caller, request: requests.Wait) -> dict[str, Any]:
+async def job_wait(desk: Desk, caller: Caller, request: requests.Wait) -> dict[str, Any]:
     """Events as soon as there are any, for clients that only make requests."""
     await desk.stored(request.id)
     events = await desk.core.wait(request.id, request.after, request.timeout)
@@ -106,23 +103,23 @@ async def job_wait(desk: Dispatcher, caller: Caller, request: requests.Wait) -> 
     return {"state": str(state), "terminal": state.terminal, "events": [msgspec.to_builtins(event) for event in events]}
 
 
-async def job_cancel(desk: Dispatcher, caller: Caller, request: requests.JobId) -> dict[str, Any]:
+async def job_cancel(desk: Desk, caller: Caller, request: requests.JobId) -> dict[str, Any]:
     """Cancel a job; one that has ended is left as it is."""
     await desk.stored(request.id)
     return plain(await desk.core.cancel(request.id), without=HEAVY)
 
 
-async def job_list(desk: Dispatcher, caller: Caller, request: requests.ListJobs) -> list[dict[str, Any]]:
+async def job_list(desk: Desk, caller: Caller, request: requests.ListJobs) -> list[dict[str, Any]]:
     """Jobs, newest first."""
     try:
         states = frozenset(JobState(state) for state in request.states)
     except ValueError as failure:
         raise BadRequest(f"{failure}", field="states", limits={"choices": [str(state) for state in JobState]}) from None
-    found = desk.core.jobs(states=states, search=request.search, limit=request.limit, before=request.before)
+    found = await desk.core.jobs(states=states, search=request.search, limit=request.limit, before=request.before)
     return [plain(view, without=HEAVY) for view in found]
 
 
-async def subscribe(desk: Dispatcher, caller: Caller, request: requests.Subscribe) -> dict[str, Any]:
+async def subscribe(desk: Desk, caller: Caller, request: requests.Subscribe) -> dict[str, Any]:
     """Send events of some jobs (or all) on this connection from now on."""
     for job in request.ids:
         await desk.stored(job)
@@ -133,24 +130,24 @@ async def subscribe(desk: Dispatcher, caller: Caller, request: requests.Subscrib
     return {"ids": request.ids}
 
 
-async def unsubscribe(desk: Dispatcher, caller: Caller, request: requests.Unsubscribe) -> dict[str, Any]:
+async def unsubscribe(desk: Desk, caller: Caller, request: requests.Unsubscribe) -> dict[str, Any]:
     """Send them no longer."""
     caller.unfollow(request.ids)
     return {}
 
 
-async def pause(desk: Dispatcher, caller: Caller, request: requests.Nothing) -> dict[str, Any]:
+async def pause(desk: Desk, caller: Caller, request: requests.Nothing) -> dict[str, Any]:
     """Start no further job."""
     await desk.core.pause()
     return {}
 
 
-async def resume(desk: Dispatcher, caller: Caller, request: requests.Nothing) -> dict[str, Any]:
+async def resume(desk: Desk, caller: Caller, request: requests.Nothing) -> dict[str, Any]:
     """Go on."""
     await desk.core.resume()
     return {}
 
 
-async def clear(desk: Dispatcher, caller: Caller, request: requests.Nothing) -> dict[str, Any]:
+async def clear(desk: Desk, caller: Caller, request: requests.Nothing) -> dict[str, Any]:
     """Cancel what waits."""
     return {"cancelled": await desk.core.clear()}

@@ -33,7 +33,7 @@ OSC_RECEIVE_BUFFER = 4 * 1024 * 1024
 """SO_RCVBUF in bytes: the default holds about 250 small datagrams, one busy moment of a live set."""
 
 OSC_SEND_BUFFER = 1024 * 1024
-"""Bytes that may wait in a transport before progress to a client that does not read is dropped."""
+"""Bytes that may wait in a transport before progress and previews to a client that does not read are dropped."""
 
 OSC_LEASE_SECONDS = 30.0
 """A listener that does not renew within this time is forgotten, so one that vanished costs nothing for long."""
@@ -62,8 +62,8 @@ DRAFT_SECONDS = 600.0
 DRAFT_REPEAT_SECONDS = 5.0
 """A submitted draft answers its own repeat this long; the retries of a client end after 3.75 s."""
 
-DRAFT_OPERATIONS = 16
-"""Drafts a sender may fill at a time."""
+DRAFT_OPERATIONS = 64
+"""Drafts a sender may fill at a time: a surface that sends all its faders at once reaches every operation and its plug-ins'."""
 
 FRAME_SECONDS = 5.0
 """Time to finish a frame that has begun; a peer that stalls is closed."""

@@ -1,21 +1,21 @@
-"""What the verbs of playing take and do: slots, capture, tempo, MIDI. The table in `bridge.doors.table` names them."""
+"""What the verbs of playing take: slots, capture, tempo, MIDI. `bridge.doors.verbs.playing` says what they do."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-import msgspec
+from typing import Annotated
 
 from acestep.api import limits
-from acestep.api.errors import Unavailable
 from acestep.api.schema import Request, param
-
-if TYPE_CHECKING:
-    from bridge.doors.dispatch import Caller, Dispatcher
-    from bridge.performance.performance import Performance
 
 SlotNumber = Annotated[int, param("Number of the slot.", unit="slot", ge=0, le=63, example=4)]
 Quantise = Annotated[str, param("When: now, beat, bar or 'N bars'.", max_length=16, example="bar")]
+Bars = Annotated[int, param("Whole bars.", unit="bars", ge=1, le=64, example=4)]
+Stem = Annotated[str, param("Stem of the file's name.", max_length=64, example="riff")]
+Tempo = Annotated[
+    float,
+    param("Quarter notes a minute.", unit="bpm", ge=limits.BPM_RANGE[0], le=limits.BPM_RANGE[1], example=96.5),
+]
+Wait = Annotated[float, param("Longest time to wait.", unit="s", ge=0.1, le=600.0, example=30.0)]
 Gain = Annotated[float, param("Linear gain.", unit="ratio", ge=0.0, le=4.0, example=1.0)]
 
 
@@ -49,16 +49,30 @@ class FillSlot(Looping, kw_only=True):
     operation: Annotated[str, param("Operation to run.", max_length=64, example="generate")]
     params: Annotated[dict, param("Its parameters.", example={"caption": "dub techno", "duration": 8.0})] = {}
     id: Annotated[str, param("Id of the job; empty: the daemon makes one.", max_length=64, example="fill-1")] = ""
+    bars: Annotated[
+        int, param("Length of the part in bars; 0: as the parameters say.", unit="bars", ge=0, le=64, example=4)
+    ] = 0
 
 
-class LaunchSlot(Request):
+class InTime(Request):
+    """Something that happens in time. What it does not say of the time is taken from whatever rules."""
+
+    bpm: Tempo | None = None
+    beat: (
+        Annotated[float, param("Where the song stands at this moment, in quarter notes.", unit="beats", example=0.0)]
+        | None
+    ) = None
+    metre: Annotated[str, param("Time signature; empty: the ruling one.", max_length=8, example="3/4")] = ""
+
+
+class LaunchSlot(InTime, kw_only=True):
     """A slot to start."""
 
     slot: SlotNumber
     quantise: Quantise = "bar"
 
 
-class StopSlot(Request):
+class StopSlot(InTime, kw_only=True):
     """A slot to stop."""
 
     slot: Annotated[int, param("Number of the slot; -1: all.", unit="slot", ge=-1, le=63, example=4)] = -1
@@ -79,118 +93,53 @@ class SlotVariant(Request):
     variant: Annotated[int, param("Index of the variant.", unit="variant", ge=0, le=63, example=1)]
 
 
-class TakeBars(Request):
-    """How much of the input to keep."""
+class Onward(InTime, kw_only=True):
+    """What happens with captured audio: with an operation it becomes that operation's source at once."""
 
-    bars: Annotated[int, param("Whole bars, up to the bar line just passed.", unit="bars", ge=1, le=64, example=4)] = 4
-    name: Annotated[str, param("Stem of the file's name.", max_length=64, example="riff")] = ""
+    operation: Annotated[
+        str, param("Operation that takes it as its source; empty: none.", max_length=64, example="complete")
+    ] = ""
+    params: Annotated[dict, param("The operation's other parameters.", example={"tracks": ["drums"]})] = {}
+    slot: Annotated[int, param("Slot in which the results wait; -1: none.", unit="slot", ge=-1, le=63, example=2)] = -1
+
+
+class TakeBars(Onward, kw_only=True):
+    """How much of the input to keep: whole bars, up to the bar line just passed."""
+
+    bars: Bars = 4
+    name: Stem = ""
+
+
+class RecordBars(Onward, kw_only=True):
+    """What to record of the input, from which line of the grid on."""
+
+    bars: Bars = 4
+    quantise: Quantise = "bar"
+    name: Stem = ""
+
+
+class WaitForRecording(Request):
+    """How long to wait for a recording."""
+
+    timeout: Wait = 30.0
 
 
 class HostTempo(Request):
     """The host's tempo and where its song stands at this moment."""
 
-    bpm: Annotated[
-        float,
-        param("Quarter notes a minute.", unit="bpm", ge=limits.BPM_RANGE[0], le=limits.BPM_RANGE[1], example=96.5),
-    ]
+    bpm: Tempo
     beat: Annotated[float, param("Song position in quarter notes.", unit="beats", example=0.0)] = 0.0
     metre: Annotated[str, param("Time signature.", max_length=8, example="4/4")] = "4/4"
     running: Annotated[bool, param("Whether the song runs.", example=True)] = True
+
+
+class SendClock(Request):
+    """Whether MIDI clock is sent."""
+
+    on: Annotated[bool, param("Send it to the feedback port of the mapping.", example=True)] = True
 
 
 class Learn(Request):
     """How long to wait for a hit."""
 
     timeout: Annotated[float, param("Longest time to wait.", unit="s", ge=0.1, le=60.0, example=30.0)] = 30.0
-
-
-def performance(desk: Dispatcher) -> Performance:
-    """The daemon's performance part. Raises `Unavailable` when it is off."""
-    found: Performance | None = getattr(desk.core, "performance", None)
-    if found is None:
-        raise Unavailable("playing is off; start the daemon with --performance or set performance = true")
-    return found
-
-
-def _loop(request: Looping) -> dict[str, Any]:
-    return {
-        "gain": request.gain,
-        "loop": request.loop,
-        "length": request.loop_length,
-        "crossfade": request.crossfade,
-        "choke": request.choke,
-    }
-
-
-async def load_slot(desk: Dispatcher, caller: Caller, request: LoadSlot) -> dict[str, Any]:
-    """Put a file into a slot; it must lie inside the readable roots."""
-    path = desk.core.readable(request.path)
-    return await performance(desk).slots.load(request.slot, str(path), **_loop(request))
-
-
-async def fill_slot(desk: Dispatcher, caller: Caller, request: FillSlot) -> dict[str, Any]:
-    """Ask for a part ahead of time."""
-    accepted = await performance(desk).slots.fill(
-        request.slot, request.operation, request.params, request.id, **_loop(request)
-    )
-    return msgspec.to_builtins(accepted)
-
-
-async def launch_slot(desk: Dispatcher, caller: Caller, request: LaunchSlot) -> dict[str, Any]:
-    """Start a slot on the grid."""
-    return await performance(desk).slots.launch(request.slot, request.quantise)
-
-
-async def stop_slot(desk: Dispatcher, caller: Caller, request: StopSlot) -> dict[str, Any]:
-    """Stop a slot, or all."""
-    return await performance(desk).slots.stop(None if request.slot < 0 else request.slot, request.quantise)
-
-
-async def gain_slot(desk: Dispatcher, caller: Caller, request: SlotGain) -> dict[str, Any]:
-    """Change a slot's gain."""
-    return await performance(desk).slots.gain(request.slot, request.gain)
-
-
-async def choose_variant(desk: Dispatcher, caller: Caller, request: SlotVariant) -> dict[str, Any]:
-    """Choose what the next launch plays."""
-    return await performance(desk).slots.choose_variant(request.slot, request.variant)
-
-
-async def list_slots(desk: Dispatcher, caller: Caller, request: Request) -> list[dict[str, Any]]:
-    """The slots that hold or await something."""
-    return performance(desk).slots.state()
-
-
-async def take_bars(desk: Dispatcher, caller: Caller, request: TakeBars) -> dict[str, Any]:
-    """Keep the last bars of the input."""
-    return await performance(desk).take(request.bars, request.name)
-
-
-async def performance_status(desk: Dispatcher, caller: Caller, request: Request) -> dict[str, Any]:
-    """Sound, capture, MIDI, mapping and tempo."""
-    return performance(desk).state()
-
-
-async def set_tempo(desk: Dispatcher, caller: Caller, request: HostTempo) -> dict[str, Any]:
-    """Follow the host."""
-    return performance(desk).tempo.set_host(request.bpm, request.beat, request.metre, request.running)
-
-
-async def forget_tempo(desk: Dispatcher, caller: Caller, request: Request) -> dict[str, Any]:
-    """Follow the host no longer."""
-    return performance(desk).tempo.forget_host()
-
-
-async def tap_tempo(desk: Dispatcher, caller: Caller, request: Request) -> dict[str, Any]:
-    """A tap on the beat."""
-    return performance(desk).tempo.tap()
-
-
-async def get_tempo(desk: Dispatcher, caller: Caller, request: Request) -> dict[str, Any]:
-    """The ruling tempo."""
-    return performance(desk).tempo.state()
-
-
-async def learn_hit(desk: Dispatcher, caller: Caller, request: Learn) -> dict[str, Any]:
-    """Wait for a hit and say how a mapping names it."""
-    return await performance(desk).learn(request.timeout)

@@ -21,7 +21,8 @@ from acestep.api.registry import Registry
 from acestep.api.schema import FieldInfo, describe
 from bridge.doors import limits
 from bridge.doors.http.oscquery import ANSWERS
-from bridge.doors.table import OPERATION_ADDRESS, VERBS, Verb, operation_example, unit
+from bridge.doors.table import OPERATION_ADDRESS, VERBS, operation_example, unit
+from bridge.doors.verb import Verb
 
 DISTRIBUTION = "acestep-bridge"
 
@@ -204,6 +205,8 @@ def _rpc(operations: list[Operation]) -> str:
         if verb.parameters:
             parts.append(parameters(verb.parameters))
         parts.append(f"Answer: {verb.answer}")
+        if verb.command_line:
+            parts.append(f"Command line: `acestep-bridge {verb.command_line}`")
     parts += ["## Limits", _table(["what", "number"], _RPC_LIMITS)]
     return _page("MessagePack-RPC methods", *parts)
 

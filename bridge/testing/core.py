@@ -134,12 +134,17 @@ class ScriptedCore:
             raise UnknownJob(f"there is no job {job!r}", field="id")
         return self._jobs[job]
 
-    def jobs(
+    async def jobs(
         self, *, states: frozenset[JobState] = frozenset(), search: str = "", limit: int = 100, before: str = ""
     ) -> list[JobView]:
         """Jobs, newest first."""
         found = [job for job in reversed(self._jobs.values()) if not states or job.state in states]
         return [job for job in found if search in job.id][:limit]
+
+    def newest(self, endings: frozenset[str], back: int = 0) -> JobView | None:
+        """The newest done job; every result here is a WAV file."""
+        done = [job for job in reversed(self._jobs.values()) if job.state is JobState.DONE]
+        return done[back] if ".wav" in endings and back < len(done) else None
 
     async def wait(self, job: str, after: int = -1, timeout: float = 30.0) -> list[Event]:
         """Events behind ``after``."""
@@ -205,6 +210,9 @@ class ScriptedCore:
 
     async def unload(self, model: str = "") -> None:
         """Nothing to unload."""
+
+    async def look(self) -> None:
+        """No models."""
 
     async def pause(self) -> None:
         """Remember it."""

@@ -109,3 +109,17 @@ def test_a_foreign_acestep_is_named_before_anything_is_imported_from_it(tmp_path
 def test_our_own_acestep_is_not_in_the_way() -> None:
     """No sentence for the normal case."""
     assert foreign_acestep() == ""
+
+
+def test_how_the_worker_will_compute_is_shown(tmp_path: Path) -> None:
+    """Device, number format, offloading, kernel and compiler as the settings come to, in one line."""
+    asked = patient(tmp_path, device="cpu", dtype="bfloat16", attention="math", int8="on")
+    (found,) = [one for one in doctor.check_worker(asked) if one.level is Level.OK]
+    for words in ("cpu", "bfloat16", "8-bit weights on", "attention math", "compile off"):
+        assert words in found.text
+
+
+def test_a_device_that_is_none_is_a_problem(tmp_path: Path) -> None:
+    """The sentence of the refusal, before a worker dies of it."""
+    found = worst(doctor.check_worker(patient(tmp_path, device="abacus")))
+    assert found.level is Level.PROBLEM and "abacus" in found.text

@@ -16,7 +16,7 @@ from bridge.cli.follow import display_for
 from bridge.cli.show import show_json, show_pairs, show_table, size, tell
 
 if TYPE_CHECKING:
-    from acestep.api.variants import ModelInfo
+    from acestep.checkpoints.installed import AnyModel
     from bridge.core.models import Models
     from bridge.paths import Paths
 
@@ -93,10 +93,9 @@ def _row(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _info(options: argparse.Namespace) -> int:
-    import msgspec
+    from acestep.checkpoints.installed import model_facts
 
-    model = _here(options)[0].get(options.name)
-    facts = {**msgspec.to_builtins(model), "defaults": msgspec.to_builtins(model.defaults)}
+    facts = model_facts(_find(options)[0])
     if options.json:
         show_json(facts)
     else:
@@ -111,9 +110,9 @@ def _download(options: argparse.Namespace) -> int:
     with _meter(options) as progress:
         model = download(options.name, folder, progress, source=options.source)
     if options.json:
-        show_json({"model": model.name, "path": model.path, "size_bytes": model.size_bytes})
+        show_json({"model": options.name, "path": model.path, "size_bytes": model.size_bytes})
     else:
-        tell(f"{model.name} is here ({size(model.size_bytes)} in {model.path})")
+        tell(f"{options.name} is here ({size(model.size_bytes)} in {model.path})")
     return Exit.OK
 
 
@@ -132,30 +131,31 @@ def _meter(options: argparse.Namespace) -> Iterator[Callable[[str, int, int], No
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from acestep.checkpoints.digest import weights_digest
-    from acestep.checkpoints.info import part_paths
-    from acestep.checkpoints.installed import verify
-    from acestep.checkpoints.layout import weight_files
+    from acestep.checkpoints.installed import fingerprint, verify
 
     model = _on_disk(options)[0]
     with _meter(options) as progress:
         problems = verify(model, progress)
-    files = [file for folder in part_paths(model).folders() for file in weight_files(folder)] if not problems else []
-    digest = weights_digest(files) if files else ""
+    digest = "" if problems else fingerprint(model)
     if options.json:
-        show_json({"model": model.name, "problems": problems, "digest": digest})
+        show_json({"model": options.name, "problems": problems, "digest": digest})
     else:
         for problem in problems:
             print(problem)
         if not problems:
-            print(f"{model.name} is whole; fingerprint {digest}")
+            print(f"{options.name} is whole; fingerprint {digest}")
     return Exit.FAILED if problems else Exit.OK
 
 
-def _on_disk(options: argparse.Namespace) -> tuple[ModelInfo, Paths]:
-    """A model that has files. Raises `ModelMissing`, or `BadRequest` for the one that is only made when needed."""
+def _find(options: argparse.Namespace) -> tuple[AnyModel, Paths]:
+    """The named model, language models included, and the folders. Raises `ModelMissing`."""
     found, paths = _here(options)
-    model = found.get(options.name)
+    return found.find(options.name), paths
+
+
+def _on_disk(options: argparse.Namespace) -> tuple[AnyModel, Paths]:
+    """A model that has files. Raises `ModelMissing`, or `BadRequest` for the one that is only made when needed."""
+    model, paths = _find(options)
     if not model.path:
         raise BadRequest(f"{model.name} has no files: the worker makes it when it is needed", field="name")
     return model, paths

@@ -126,8 +126,7 @@ def config(parser: argparse.ArgumentParser) -> None:
 def _config(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from bridge.paths import home_folder
-    from bridge.settings import CONFIG_NAME, resolve
+    from bridge.settings import CONFIG_NAME, home_folder, resolve
 
     if options.action == "path":
         print(home_folder(options.home) / CONFIG_NAME)

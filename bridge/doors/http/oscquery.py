@@ -10,7 +10,8 @@ from typing import Any
 from bridge.core.views import Core
 from bridge.doors import limits
 from bridge.doors.osc.grammar import envelope
-from bridge.doors.table import ADDRESSES, OPERATION_ADDRESS, Verb
+from bridge.doors.table import ADDRESSES, OPERATION_ADDRESS
+from bridge.doors.verb import Verb
 
 READ, WRITE, BOTH = 1, 2, 3
 

@@ -18,9 +18,10 @@ from acestep.api.errors import AceError, BadRequest, BadTime, Busy, NotAllowed, 
 from acestep.api.schema import convert
 from bridge.doors import limits, requests
 from bridge.doors.dispatch import Dispatcher
-from bridge.doors.osc import grammar, messages
+from bridge.doors.osc import grammar, messages, ordinals
 from bridge.doors.osc.allow import AllowList
 from bridge.doors.osc.codec import Bundle, Message, Packet, decode, weight
+from bridge.doors.osc.ordinals import Ordinal
 from bridge.doors.osc.peers import Peer, Peers, Send
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Counters(msgspec.Struct):
     refused: int = 0
     messages: int = 0
     dropped: int = 0
-    """Progress that was not sent because the receiver did not read."""
+    """Progress and previews that were not sent because the receiver did not read."""
 
 
 class OscDoor:
@@ -164,7 +165,7 @@ class OscDoor:
     def _answer(self, question: grammar.Question, peer: Peer, place: Place) -> None:
         if isinstance(question, grammar.DraftValue):
             self._keep(peer, place)
-            peer.drafts.set(question.operation, question.name, question.value)
+            peer.drafts.set(question.operation, question.name, self._value(question))
         elif isinstance(question, grammar.Job):
             params = peer.drafts.take(question.operation, question.params, question.count)
             self._start(self._submit(question.operation, params, peer, place))
@@ -172,6 +173,11 @@ class OscDoor:
             _OWN[question.verb.name](self, question, peer, place)
         else:
             self._start(self._call(question, peer, place))
+
+    def _value(self, question: grammar.DraftValue) -> Any:
+        if isinstance(question.value, Ordinal):
+            return ordinals.resolve(question.value, question.operation, question.field, self._desk.core)
+        return question.value
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         if len(self._tasks) >= limits.OSC_PENDING:

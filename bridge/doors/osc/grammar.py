@@ -16,9 +16,11 @@ from acestep.api.errors import BadRequest, UnknownOperation
 from acestep.api.operation import Operation
 from acestep.api.schema import FieldInfo, describe
 from bridge.doors.dispatch import ENVELOPE
+from bridge.doors.osc import ordinals
 from bridge.doors.osc.codec import Message
 from bridge.doors.requests import Submit
-from bridge.doors.table import ADDRESSES, OPERATION_ADDRESS, Verb
+from bridge.doors.table import ADDRESSES, OPERATION_ADDRESS
+from bridge.doors.verb import Verb
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -30,11 +32,16 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class DraftValue(msgspec.Struct, frozen=True):
-    """``/ace/op/<operation>/<param> value``: one parameter of a draft."""
+    """``/ace/op/<operation>/<param> value``: one parameter of a draft. An `Ordinal` stands for a name or a result."""
 
     operation: str
-    name: str
+    field: FieldInfo
     value: Any
+
+    @property
+    def name(self) -> str:
+        """The parameter."""
+        return self.field.name
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -66,7 +73,7 @@ def _operation(message: Message, find: Callable[[str], Operation]) -> Question:
     name, _, parameter = message.address.removeprefix(OPERATION_ADDRESS).partition("/")
     fields = fields_of(find(name))
     if parameter:
-        return DraftValue(name, parameter, _draft_value(parameter, message.arguments, fields))
+        return _draft(name, parameter, message.arguments, fields)
     return _submit(name, list(message.arguments), fields)
 
 
@@ -95,13 +102,13 @@ def _submit(name: str, arguments: list[Any], fields: Mapping[str, FieldInfo]) ->
     return Job(name, params)
 
 
-def _draft_value(name: str, arguments: tuple[Any, ...], fields: Mapping[str, FieldInfo]) -> Any:
+def _draft(operation: str, name: str, arguments: tuple[Any, ...], fields: Mapping[str, FieldInfo]) -> DraftValue:
     info = _field(name, fields)
     if len(arguments) > 1 and info.type.startswith("list"):
-        return coerce(list(arguments), info)
+        return DraftValue(operation, info, coerce(list(arguments), info))
     if len(arguments) != 1:
         raise BadRequest(f"{name} takes one value, not {len(arguments)}", field=name)
-    return coerce(arguments[0], info)
+    return DraftValue(operation, info, ordinals.read(arguments[0], info) or coerce(arguments[0], info))
 
 
 def _field(name: str, fields: Mapping[str, FieldInfo]) -> FieldInfo:

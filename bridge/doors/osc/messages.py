@@ -13,7 +13,8 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from acestep.api.errors import AceError
 from bridge.core.views import Event, EventKind
-from bridge.doors.table import ADDRESSES, Verb
+from bridge.doors.table import ADDRESSES
+from bridge.doors.verb import Verb
 
 Outgoing = tuple[str, list[Any]]
 """An address and its arguments."""

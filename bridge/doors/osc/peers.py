@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bridge.core.views import Core, Event, EventKind
+from bridge.core.views import SPARE, Core, Event
 from bridge.doors import limits
 from bridge.doors.following import ENDS, Follower
 from bridge.doors.osc import messages
@@ -51,7 +51,7 @@ class Peer:
             self._own.pop(happened.job, None)
         elif happened.job in self._own:
             self._own[happened.job] = happened.seq
-        self.say(messages.event(happened), droppable=happened.kind is EventKind.PROGRESS)
+        self.say(messages.event(happened), droppable=happened.kind in SPARE)
 
     def follow(self, job: str, after: int) -> None:
         """Send a job's events until it ends."""

@@ -13,7 +13,7 @@ import msgspec
 
 from acestep.api.errors import AceError, Busy, InternalError, ProtocolError, Unauthorized
 from acestep.api.schema import convert
-from bridge.core.views import Event, EventKind
+from bridge.core.views import SPARE, Event, EventKind
 from bridge.doors import limits, requests
 from bridge.doors.dispatch import OPERATION_PREFIX, Dispatcher
 from bridge.doors.following import Follower
@@ -223,5 +223,11 @@ class Connection(asyncio.Protocol):
         self._follower.unfollow(jobs)
 
     def _tell(self, event: Event) -> None:
-        merge = f"progress {event.job}" if event.kind is EventKind.PROGRESS else ""
-        self._send(codec.notification("event", msgspec.to_builtins(event)), merge)
+        self._send(codec.notification("event", msgspec.to_builtins(event)), _merge_key(event))
+
+
+def _merge_key(event: Event) -> str:
+    """Under which name an event may be replaced or dropped while the client does not read; empty: never."""
+    if event.kind not in SPARE:
+        return ""
+    return f"progress {event.job}" if event.kind is EventKind.PROGRESS else f"preview {event.job} {event.seq}"

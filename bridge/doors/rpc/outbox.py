@@ -1,4 +1,4 @@
-"""What waits for a client to read: bounded, progress merged, nothing else ever lost without the client being told."""
+"""What waits for a client to read: bounded, progress merged, previews dropped if need be, nothing else ever lost unsaid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bridge.doors import limits
 
 
 class Outbox:
-    """Messages in order. A message with a ``merge`` key replaces a waiting one of the same key and goes to the end."""
+    """Messages in order. One with a ``merge`` key replaces a waiting one of the same key, goes to the end, and may be dropped."""
 
     def __init__(self, messages: int = limits.RPC_QUEUE_MESSAGES, size: int = limits.RPC_QUEUE_BYTES) -> None:
         self._most_messages = messages
@@ -20,7 +20,7 @@ class Outbox:
         return len(self._waiting)
 
     def put(self, data: bytes, merge: str = "") -> bool:
-        """Add a message. False when there is no room for it, not even after dropping all progress."""
+        """Add a message. False when there is no room for it, not even after dropping all that may be dropped."""
         key: object = merge or object()
         self._drop(key)
         if not self._fits(data):
@@ -28,7 +28,7 @@ class Outbox:
                 if droppable:
                     self._drop(waiting)
             if merge and not self._fits(data):
-                return True  # progress is dropped rather than a client closed for it
+                return True  # dropped rather than a client closed for it
             if not self._fits(data):
                 return False
         self._waiting[key] = (data, bool(merge))

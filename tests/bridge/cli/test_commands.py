@@ -178,6 +178,19 @@ def test_the_queue_can_be_paused_cleared_and_resumed(cli: Callable[..., Answer])
     assert cli("cancel", job).out.split() == [job, "cancelled"]
 
 
+def test_any_method_can_be_called_by_its_name(cli: Callable[..., Answer]) -> None:
+    """What has no command of its own, with its answer for people or as JSON; a wrong name is said at once."""
+    assert cli("call", "ping", "--n", "5").out.split() == ["n", "5"]
+    assert cli("call", "features.set", "new-thing", "--json").json["features"] == ["new-thing", "new_thing"]
+    assert cli("call", "features.set", "new-thing", "--no-on", "--json").json == {"features": []}
+    assert (
+        cli("call", "job.submit", "generate", "--params", '{"caption": "fake: steps=1"}', "--field-id", "c").code == 0
+    )
+    assert cli("call", "job.wait", "c", "--json").json["state"] in ("queued", "running", "done")
+    assert cli("call", "job.status", "missing").code == Exit.UNKNOWN_JOB
+    assert cli("call", "hello").code == Exit.REFUSED
+
+
 def test_models_plugins_describe_config_doctor(cli: Callable[..., Answer]) -> None:
     """The commands that only look give their facts as text and as JSON."""
     assert any(row["default"] for row in cli("models", "--json").json)

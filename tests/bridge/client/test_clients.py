@@ -170,7 +170,7 @@ async def test_a_cancelled_run_cancels_its_job(house):
     """The task that waits is cancelled: so is the job."""
     async with AsyncClient(house.home) as client:
         task = asyncio.create_task(client.run("sketch", {"hold": True}))
-        while not house.core.jobs():
+        while not await house.core.jobs():
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         task.cancel()
@@ -266,7 +266,7 @@ def test_a_lost_answer_is_asked_for_again(osc, house, monkeypatch):
     send = osc._socket.send
     monkeypatch.setattr(osc, "_socket", _Losing(osc._socket, lost, send))
     osc.submit("sketch", id="a")
-    assert len(house.core.jobs()) == 1
+    assert len(asyncio.run(house.core.jobs())) == 1
 
 
 class _Losing:

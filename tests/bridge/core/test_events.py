@@ -61,6 +61,20 @@ async def test_previews_give_way_before_endings_do():
     assert (await taken(reader, 1))[0].kind is EventKind.DONE
 
 
+async def test_a_preview_never_costs_a_result(monkeypatch):
+    """With a box full of results a further preview is what is left out; the reader is neither cut off nor robbed."""
+    monkeypatch.setattr("bridge.core.events.MAX_UNREAD", 3)
+    hub = EventHub()
+    reader = hub.subscribe("c", frozenset(), [])
+    for number in range(3):
+        hub.publish(event(number, EventKind.RESULT))
+    for number, kind in ((3, EventKind.PREVIEW), (4, EventKind.PROGRESS)):
+        hub.publish(event(number, kind))
+    assert [entry.seq for entry in await taken(reader, 3)] == [0, 1, 2]
+    hub.publish(event(5, EventKind.DONE))
+    assert [entry.seq for entry in await taken(reader, 1)] == [5]
+
+
 async def test_closing_ends_a_waiting_reader():
     """The loop over a closed subscription ends."""
     hub = EventHub()

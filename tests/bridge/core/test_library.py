@@ -1,7 +1,6 @@
 """The library: a rename commits, nothing half-written, nothing overwritten."""
 
 import json
-import os
 
 import pytest
 from hypothesis import given
@@ -123,17 +122,6 @@ def test_a_place_that_cannot_be_a_folder_is_named(library, tmp_path):
     library.folder.write_text("in the way")
     with pytest.raises(OutputUnwritable, match="library"):
         library.commit(job(), folder, RESULT)
-
-
-def test_trim_keeps_the_newest(library):
-    """The oldest results go until the size fits; what is no result stays."""
-    for age in range(4):
-        library.commit(job(f"j{age}", age), staged(library, job(f"j{age}"), b"x" * 1000), RESULT)
-        os.utime(library.folder / f"j{age}", (1000 - age, 1000 - age))
-    (library.folder / "mine").mkdir()
-    assert library.trim(2600, 0) == 2
-    assert {path.name for path in library.folder.iterdir()} == {"j0", "j1", "mine"}
-    assert library.trim(0, 1.0) == 2 and library.trim(0, 0) == 0
 
 
 @given(st.lists(st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True), min_size=2, max_size=2, unique=True))

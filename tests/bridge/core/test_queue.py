@@ -50,6 +50,15 @@ def test_higher_priority_goes_first():
     assert drain(queue) == ["b1", "a2", "a1", "b2"]
 
 
+def test_it_knows_how_many_of_each_client_wait():
+    """At every level of priority, without those that were taken."""
+    queue = filled(job("a", "a1"), job("a", "a2", 5), job("b", "b1"))
+    assert queue.clients() == {"a": 2, "b": 1}
+    queue.take(0.0)
+    queue.remove("b1")
+    assert queue.clients() == {"a": 1}
+
+
 def test_clients_take_turns():
     """A hundred jobs of one client do not keep another's single job waiting for more than one."""
     queue = filled(*[job("a", f"a{i}") for i in range(100)], job("b", "b"))

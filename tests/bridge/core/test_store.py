@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 
 import pytest
 
@@ -106,5 +107,56 @@ async def test_search_treats_wildcards_as_letters(store):
     ledger = Ledger(store)
     for name in ("a_b", "axb", "a%b"):
         await ledger.accept(job(name))
-    found = {text: {hit.id for hit in ledger.search(frozenset(), text, 10, "")} for text in ("_", "%", "a", "\\")}
+    found = {text: {hit.id for hit in await ledger.search(frozenset(), text, 10, "")} for text in ("_", "%", "a", "\\")}
     assert found == {"_": {"a_b"}, "%": {"a%b"}, "a": {"a_b", "axb", "a%b"}, "\\": set()}
+
+
+async def test_a_search_holds_nothing_up(store):
+    """However long it takes, the event loop and the writes go on: it ends only because they do."""
+    ledger = Ledger(store)
+    go_on = threading.Event()
+
+    def slow(connection):
+        assert go_on.wait(30)
+        return connection.execute("SELECT id FROM jobs").fetchone()["id"]
+
+    searching = asyncio.create_task(store.search(slow))
+    await asyncio.sleep(0)
+    await ledger.accept(job("meanwhile"))
+    assert ledger.find("meanwhile") is not None
+    go_on.set()
+    assert await searching == "meanwhile"
+
+
+async def test_lists_carry_no_requests_and_no_results(store):
+    """A thousand long lyrics are not read to show a thousand lines; the job itself has them."""
+    ledger = Ledger(store)
+    await ledger.accept(job("a", caption="warm"))
+    (found,) = await ledger.search(frozenset(), "warm", 10, "")
+    assert (found.id, found.request, found.result, found.notes) == ("a", {}, None, ())
+    assert ledger.find("a").request == {"a": 1}
+
+
+async def test_a_search_that_fails_is_one_clear_error(store):
+    """Damage found while reading is named with the file, not as an exception of the library."""
+    with pytest.raises(InternalError, match=r"jobs\.sqlite3|no such table"):
+        await store.search(lambda connection: connection.execute("SELECT * FROM nonsense"))
+
+
+async def test_closing_does_not_wait_for_the_searches_in_line(tmp_path):
+    """The one that runs is finished, those behind it are given up, and later ones are told that the store is closed."""
+    store = Store(tmp_path / "jobs.sqlite3")
+    store.start()
+    began, go_on = threading.Event(), threading.Event()
+    running = asyncio.create_task(store.search(lambda connection: (began.set(), go_on.wait(30))[1]))
+    await asyncio.to_thread(began.wait, 30)
+    waiting = asyncio.create_task(store.search(lambda connection: "never"))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(store.close())
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    go_on.set()
+    await closing
+    assert await running is True
+    with pytest.raises(InternalError, match="closed"):
+        await store.search(lambda connection: "late")

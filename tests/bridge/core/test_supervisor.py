@@ -165,12 +165,14 @@ async def test_a_dead_worker_takes_only_its_task(bench):
 
 
 async def test_a_worker_killed_from_outside_is_replaced(bench):
-    """Also when it dies with nothing to do."""
+    """Also when it dies with nothing to do: the next task finds another process, and its result is whole."""
     one = bench()
     await one.run()
-    os.kill(one.pid, signal.SIGKILL)
+    first = one.pid
+    os.kill(first, signal.SIGKILL)
     await one.state("stopped")
-    await one.run("", "k")
+    assert (await one.run("", "k"))["files"]
+    assert one.pid != first and one.executor.facts()["state"] == "idle"
 
 
 async def test_five_deaths_in_a_row_open_the_breaker_and_a_reset_closes_it(bench):
@@ -307,11 +309,14 @@ def test_last_words_hold_no_traceback():
     assert "SIGKILL" in text and "MemoryError: no" in text and "Traceback" not in text and "File" not in text
 
 
-async def test_units_are_forgotten_with_time(bench):
-    """What counts is the longest *recent* unit."""
-    one = bench()
-    one.executor._units.extend([100.0] + [0.01] * supervisor.RECENT_UNITS)
-    assert max(one.executor._units) < 1
+async def test_units_are_forgotten_with_time(bench, monkeypatch):
+    """What counts for the patience is three times the longest *recent* unit."""
+    monkeypatch.setattr(supervisor, "RECENT_UNITS", 3)
+    one = bench(cancel_grace=0.01)
+    await one.run("steps=1 delay=1.0")
+    patience = one.executor.patience
+    await one.run("steps=6", "k")
+    assert patience >= 3.0 and one.executor.patience < patience
 
 
 @pytest.mark.skipif(os.name != "posix", reason="process groups of POSIX")

@@ -38,6 +38,7 @@ VALID = [
     ("int32", message("i", struct.pack(">i", -7)), (-7,)),
     ("int64", message("h", struct.pack(">q", 2**40)), (2**40,)),
     ("float32", message("f", struct.pack(">f", 0.7)), (0.7,)),
+    ("float32 of nine digits", message("f", struct.pack(">f", 0.0110045085)), (0.011004508472979069,)),
     ("float64", message("d", struct.pack(">d", 0.1)), (0.1,)),
     ("string", message("s", text("héllo")), ("héllo",)),
     ("string of four", message("s", text("four")), ("four",)),
@@ -112,9 +113,13 @@ def test_bundles_keep_order_time_and_nesting():
 
 
 def test_the_deepest_and_fullest_packet_passes():
-    """The limits themselves are allowed."""
-    decode(bundle(bundle(bundle(bundle()))))
-    decode(bundle(*[message("")] * (limits.OSC_ELEMENTS - 1)))
+    """The limits themselves are allowed, and nothing of the packet is lost."""
+    packet, depth = decode(bundle(bundle(bundle(bundle())))), 1
+    while packet.elements:
+        (packet,), depth = packet.elements, depth + 1
+    assert depth == limits.OSC_DEPTH
+    full = decode(bundle(*[message("i", struct.pack(">i", n)) for n in range(limits.OSC_ELEMENTS - 1)]))
+    assert [element.arguments for element in full.elements] == [(n,) for n in range(limits.OSC_ELEMENTS - 1)]
 
 
 def test_the_weight_of_a_packet_follows_its_texts_blobs_and_arrays():
@@ -209,7 +214,8 @@ def test_mutated_packets_raise_nothing_but_the_protocol_error():
 
 @settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=400))
-def test_random_bytes_raise_nothing_but_the_protocol_error(data):
-    """No bytes do anything else."""
+def test_random_bytes_are_a_packet_or_the_protocol_error(data):
+    """No bytes do anything else, and what is a message has an address."""
     with contextlib.suppress(ProtocolError):
-        decode(data)
+        packet = decode(data)
+        assert isinstance(packet, Bundle) or packet.address.startswith("/")

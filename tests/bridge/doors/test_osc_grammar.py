@@ -73,9 +73,10 @@ def test_numbers_switches_and_lists_may_come_in_other_types(name, sent, meant):
 
 def test_a_draft_takes_one_value_or_a_list():
     """``/ace/op/<operation>/<param> value``; several values fill a list."""
-    assert ask("/ace/op/sketch/bpm", 96) == DraftValue("sketch", "bpm", 96.0)
-    assert ask("/ace/op/sketch/seeds", 1.0, 2.0) == DraftValue("sketch", "seeds", [1, 2])
-    assert ask("/ace/op/sketch/id", "a") == DraftValue("sketch", "id", "a")
+    for name, sent, meant in (("bpm", (96,), 96.0), ("seeds", (1.0, 2.0), [1, 2]), ("id", ("a",), "a")):
+        value = ask(f"/ace/op/sketch/{name}", *sent)
+        assert isinstance(value, DraftValue)
+        assert (value.operation, value.name, value.value) == ("sketch", name, meant)
 
 
 def test_positions_of_a_verb_are_filled_in_order():

@@ -76,6 +76,39 @@ def test_an_event_stream_survives_a_restart(daemon):
     assert [seq for seq, _ in heard] == sorted({seq for seq, _ in heard})
 
 
+STAGES = ("generate", "refine", "cover", "repaint", "extract", "lego", "complete")
+KNOBS = {
+    "source": 0.0,
+    "track": 1.0,
+    "tracks": 1.0,
+    "start_seconds": 0.0,
+    "end_seconds": 0.25,
+    "sampler": 0.0,
+    "seed": 3.0,
+}
+
+
+def test_a_device_that_sends_only_floats_runs_every_stage(daemon):
+    """Each on the result of the one before: one float a message, the number of knobs as the submit, nothing else."""
+    house = daemon()
+    newest = ""
+    with Client(str(house.paths.home)) as client, OscClient("127.0.0.1", house.connection["osc"]["udp"]) as osc:
+        for operation in STAGES:
+            fields = {field["name"] for field in client.describe(operation)[0]["fields"]}
+            knobs = {name: value for name, value in KNOBS.items() if name in fields}
+            for name, value in knobs.items():
+                osc.send(f"/ace/op/{operation}/{name}", value)
+            osc.send(f"/ace/op/{operation}", float(len(knobs)))
+            while (message := osc.receive(10.0)).address not in ("/ace/accepted", "/ace/rejected", "/ace/error"):
+                pass
+            assert message.address == "/ace/accepted", message
+            view = client.wait(message.arguments[0])
+            assert view["state"] == "done"
+            assert (view["request"].get("source") or {}).get("path", "") == (newest if "source" in knobs else "")
+            newest = view["result"]["files"][0]["path"]
+            assert newest
+
+
 def test_one_job_is_seen_alike_through_every_door(daemon):
     """Submitted over OSC, asked for over RPC and the spool: the same state and the same file."""
     house = daemon()

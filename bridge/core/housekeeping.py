@@ -1,0 +1,109 @@
+"""What the daemon does from time to time: history, results, latents and uploads stay within their bounds, new models are seen,
+idle ones are put to rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from acestep.audio.latent_store import Shelf, trim_latents
+from bridge.core import retention
+from bridge.core.book import Book
+from bridge.core.models import Models
+from bridge.core.uploads import Uploads
+from bridge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TIDY_EVERY = 60.0
+"""Seconds between two rounds."""
+
+LATENTS_EVERY = 600.0
+"""Seconds between two looks for latents while jobs come: each look goes through every folder of the library."""
+
+TRIM_EVERY = 3600.0
+"""Seconds between two looks at the size of the whole library, where it has a bound."""
+
+DAY = 86_400.0
+
+
+class Housekeeping:
+    """Runs beside everything else. ``unload`` frees the memory of a model (empty: of all)."""
+
+    def __init__(
+        self, settings: Settings, book: Book, uploads: Uploads, models: Models, unload: Callable[[str], None]
+    ) -> None:
+        self.shelf = Shelf(count=0, bytes=0)
+        """The stored latents as they were last seen."""
+        self._settings = settings
+        self._book = book
+        self._uploads = uploads
+        self._models = models
+        self._unload = unload
+        self._last_job = time.monotonic()
+        self._trimmed = float("-inf")
+        self._latents_seen = float("-inf")
+
+    def job_came(self) -> None:
+        """Note that the daemon is in use."""
+        self._last_job = time.monotonic()
+
+    async def run(self) -> None:
+        """Tidy, round after round, until cancelled."""
+        while True:
+            try:
+                await self.tidy()
+            except Exception:  # the next round tries again; whatever it is must not end the daemon
+                log.exception("tidying failed")
+            await asyncio.sleep(TIDY_EVERY)
+
+    async def tidy(self) -> None:
+        """One round: forget what is beyond the bounds; look for new models; rest idle ones."""
+        wish, now = self._settings, time.monotonic()
+        oldest = time.time() - wish.history_days * DAY if wish.history_days else None
+        if await self._book.ledger.forget(wish.history_jobs, oldest):
+            self._book.recount()
+        if now - self._trimmed > TRIM_EVERY:
+            await self.trim()
+        if self._last_job > self._latents_seen and now - self._latents_seen > LATENTS_EVERY:
+            await self.trim_latents()
+        used = frozenset(_upload_of(request) for request in self._requests())
+        await asyncio.to_thread(self._uploads.expire, wish.upload_hours * 3600.0, used)
+        await asyncio.to_thread(self._models.all)
+        self._rest()
+
+    async def trim(self) -> list[str]:
+        """Remove the oldest results beyond the bounds of the library, where the settings have any; returns which."""
+        self._trimmed = time.monotonic()
+        bounds = retention.Bounds(size=self._settings.library_bytes, age=self._settings.library_days * DAY)
+        return await asyncio.to_thread(retention.trim, self._book.library, bounds, self._requests())
+
+    async def trim_latents(self) -> Shelf:
+        """Count the stored latents, and remove the oldest beyond their cap that no pin and no job holds."""
+        self._latents_seen = time.monotonic()
+        folder, most = self._book.library.folder, self._settings.latent_bytes
+        needed = {name for request in self._requests() for name in retention.inputs(request, folder)}
+        self.shelf = await asyncio.to_thread(trim_latents, folder, most, needed)
+        if self.shelf.gone:
+            log.info("%d stored latents made room", len(self.shelf.gone))
+        return self.shelf
+
+    def _requests(self) -> list[dict[str, Any]]:
+        """What the waiting and running jobs ask for."""
+        return [job.request for job in self._book.active.values()]
+
+    def _rest(self) -> None:
+        """Unload the models when nothing has waited or run for as long as the settings say."""
+        limit = self._settings.idle_unload * 60
+        if limit and not self._book.active and time.monotonic() - self._last_job > limit:
+            self.job_came()
+            self._unload("")
+
+
+def _upload_of(request: dict[str, Any]) -> str:
+    source = request.get("source")
+    return str(source.get("upload", "") if isinstance(source, dict) else request.get("upload", ""))

@@ -1,0 +1,78 @@
+"""The desk that verbs work at: the core, uploads and downloads, and the order in which jobs are stored.
+
+Knows no verb by name; `bridge.doors.dispatch` finds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from acestep.api.errors import UnknownOperation
+from acestep.api.operation import Operation
+from bridge.core.views import Accepted, Core, Submission
+from bridge.doors import requests
+from bridge.doors.verb import Verb
+
+
+class Caller(Protocol):
+    """Who makes a call, and how it hears of its jobs."""
+
+    door: str
+    """``osc``, ``rpc`` or ``spool``."""
+    name: str
+    """For fairness and limits, such as ``osc:127.0.0.1:9000``."""
+    local: bool
+    """Whether the caller is on this machine."""
+
+    def follow(self, job: str, after: int) -> None:
+        """Send the events of a job from now on."""
+
+    def follow_all(self, after: dict[str, int]) -> None:
+        """Send the events of all jobs from now on."""
+
+    def unfollow(self, jobs: list[str]) -> None:
+        """Send the events of these jobs (empty: of all) no longer."""
+
+
+class Desk:
+    """What a verb's function gets. ``files`` moves uploads and downloads (`bridge.doors.transfer.Transfers`)."""
+
+    def __init__(self, core: Core, files: Any, verbs: Mapping[str, Verb]) -> None:
+        self.core = core
+        self.files = files
+        self.verbs = verbs
+        self._storing: dict[str, asyncio.Future[None]] = {}
+
+    def operation(self, name: str) -> Operation:
+        """A visible operation. Raises `UnknownOperation`, or `FeatureDisabled` where a flag hides it."""
+        found = self.core.operations().get(name)
+        if found is None:
+            self.core.describe(name)  # knows why, and says so
+            raise UnknownOperation(f"there is no operation {name!r}", field="operation")
+        return found
+
+    async def submit(self, caller: Caller, request: requests.Submit) -> Accepted:
+        """Hand a job to the core. Calls about its id that come meanwhile wait until it is stored (see `stored`)."""
+        submission = Submission(
+            client=caller.name,
+            operation=request.operation,
+            params=request.params,
+            id=request.id,
+            priority=request.priority,
+        )
+        if not request.id or request.id in self._storing:
+            return await self.core.submit(submission)
+        mark = self._storing[request.id] = asyncio.get_running_loop().create_future()
+        try:
+            return await self.core.submit(submission)
+        finally:
+            del self._storing[request.id]
+            mark.set_result(None)
+
+    async def stored(self, job: str) -> None:
+        """Wait until a submit of this id that is under way has been stored or refused, so that order is kept."""
+        mark = self._storing.get(job)
+        if mark is not None:
+            await asyncio.shield(mark)

@@ -1,0 +1,181 @@
+"""What is accepted, what is refused, and that a repeat is harmless."""
+
+import asyncio
+
+import pytest
+
+from acestep.api.errors import (
+    AceError,
+    BadRequest,
+    IdConflict,
+    NotAllowed,
+    NotAudio,
+    NotFound,
+    UnknownJob,
+    UnknownName,
+)
+from bridge.core.views import JobState, Submission
+
+
+async def test_the_same_id_and_body_is_the_same_job(desk):
+    """Ten retries at once and one after the end: one job, one result, the same answer."""
+    one = await desk()
+    answers = await asyncio.gather(*(one.submit("steps=2", "x") for _ in range(10)))
+    await one.until("x")
+    answers.append(await one.submit("steps=2", "x"))
+    assert len({(answer.id, answer.seq, answer.position) for answer in answers}) == 1
+    assert len(await one.service.jobs()) == 1 and len(list(one.service.paths.library.iterdir())) == 1
+
+
+async def test_another_body_under_a_known_id_is_refused(desk):
+    """`id_conflict`, while the first is being stored, while it waits and after its end."""
+    one = await desk()
+    answers = await asyncio.gather(one.submit("steps=2", "x"), one.submit("steps=3", "x"), return_exceptions=True)
+    assert sorted(type(answer).__name__ for answer in answers) == ["Accepted", "IdConflict"]
+    await one.until("x")
+    with pytest.raises(IdConflict):
+        await one.submit("steps=4", "x")
+
+
+async def test_the_order_of_keys_makes_no_other_body(desk):
+    """A retry whose encoder sorts differently is still a retry."""
+    one = await desk()
+    params = {"caption": "fake: steps=1", "length": 480, "seed": 1}
+    for order in (list(params), list(reversed(params))):
+        await one.service.submit(
+            Submission(client="c", operation="generate", params={key: params[key] for key in order}, id="x")
+        )
+    assert len(await one.service.jobs()) == 1
+
+
+async def test_a_refused_request_leaves_nothing(desk):
+    """Rejected means: no job, no file, and the id is free."""
+    one = await desk()
+    with pytest.raises(BadRequest):
+        await one.submit("", "x", bpm=-5.0)
+    with pytest.raises(UnknownJob):
+        one.service.job("x")
+    assert (await one.run("steps=1", "x")).state is JobState.DONE
+
+
+@pytest.mark.parametrize("name", ["", "a" * 65, "a/b", "a b", "\u00e9", "a\n"])
+async def test_ids_are_checked(desk, name):
+    """1 to 64 plain characters; the empty one is made here."""
+    one = await desk(worker_start="lazy")
+    await one.service.pause()
+    if name:
+        with pytest.raises(BadRequest) as caught:
+            await one.submit("", name)
+        assert caught.value.field == "id"
+    else:
+        assert (await one.submit("", name)).id
+
+
+async def test_barrier_waits_for_the_submits_before_it(desk):
+    """Afterwards every one of them is stored."""
+    one = await desk()
+    await one.service.pause()
+    submits = [asyncio.create_task(one.submit("", f"j{number}")) for number in range(20)]
+    await asyncio.sleep(0)
+    await one.service.barrier()
+    assert len(await one.service.jobs()) == 20
+    await asyncio.gather(*submits)
+
+
+async def test_a_folder_outside_the_write_roots_is_refused(desk, tmp_path):
+    """At the door, with the field's name."""
+    one = await desk(worker_start="lazy")
+    with pytest.raises(NotAllowed) as caught:
+        await one.submit("", folder=str(tmp_path / "elsewhere"))
+    assert caught.value.field == "folder" and not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [("missing.wav", NotFound), ("text.wav", NotAudio), ("/etc/passwd", NotAllowed), ("../up.wav", NotAllowed)],
+)
+async def test_bad_sources_are_refused_at_the_door(desk, tmp_path, source, error):
+    """Before anything is stored, with the field."""
+    one = await desk(worker_start="lazy")
+    (tmp_path / "text.wav").write_text("words")
+    path = source if source.startswith("/") else f"{tmp_path}/{source}"
+    with pytest.raises(error) as caught:
+        await one.submit(operation="repaint", source=path, start=0, end=10)
+    assert caught.value.field == "source" and await one.service.jobs() == []
+
+
+@pytest.mark.parametrize("field", ["reference", "guide"])
+async def test_every_path_of_a_request_goes_through_the_resolver(desk, field):
+    """Not the source alone."""
+    one = await desk(worker_start="lazy")
+    with pytest.raises(NotAllowed) as caught:
+        await one.submit("", **{field: "/etc/hosts.mid"})
+    assert caught.value.field == field
+
+
+async def test_an_upload_is_a_source_like_a_file(desk, tmp_path, sound_file):
+    """Sent in chunks, named by id, probed by its header."""
+    import hashlib
+
+    one = await desk()
+    data = sound_file(frames=4800).read_bytes()
+    uploads = one.service.uploads
+    upload = uploads.begin(len(data), hashlib.sha256(data).hexdigest()).id
+    uploads.write(upload, 0, data)
+    view = await one.run(
+        operation="repaint", upload=upload, start=100, end=2000, caption="fake:", returns=["patch"], crossfade=0.0
+    )
+    assert view.state is JobState.DONE and view.result["files"][0]["length"] == 1900
+
+
+async def test_a_request_without_bottom_is_refused(desk):
+    """Thousands of levels, before anything recurses into them."""
+    one = await desk(worker_start="lazy")
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(BadRequest, match="levels"):
+        await one.service.submit(Submission(client="c", operation="generate", params={"seeds": deep}))
+
+
+async def test_a_stored_latent_that_is_not_there_is_refused(desk):
+    """At the door; its id is no path."""
+    one = await desk(worker_start="lazy")
+    for name in ("nothing/x.safetensors", "../../etc/passwd", "x"):
+        with pytest.raises(NotFound) as caught:
+            await one.submit(operation="repaint", source_latent=name, start=0, end=10)
+        assert caught.value.field == "source_latent"
+
+
+async def test_errors_of_the_door_are_one_family(desk):
+    """Whatever comes in, what goes out is an `AceError` with a code."""
+    one = await desk(worker_start="lazy")
+    await one.service.pause()
+    for params in ({"caption": 5}, {"nonsense": 1}, {"length": 0}, {"caption": "x" * 10_000}, {"seeds": [[]]}):
+        with pytest.raises(AceError) as caught:
+            await one.service.submit(Submission(client="c", operation="generate", params=params))
+        assert caught.value.code == "bad_request" and caught.value.field
+
+
+@pytest.mark.parametrize(
+    ("lora", "error"),
+    [
+        (["gravel"], UnknownName),
+        (["../velvet"], UnknownName),
+        (["velvet=loud"], BadRequest),
+        (["velvet=99"], BadRequest),
+        (["velvet", "velvet=0.5"], BadRequest),
+    ],
+)
+async def test_bad_adapters_are_refused_at_the_door(desk, lora, error):
+    """Unknown names with those there are, and scales that are none; nothing is stored. A known one is accepted."""
+    one = await desk()
+    (one.service.paths.home / "loras").mkdir()
+    (one.service.paths.home / "loras" / "velvet.safetensors").write_bytes(b"")
+    with pytest.raises(error) as refused:
+        await one.submit(lora=lora)
+    assert refused.value.field == "lora"
+    if error is UnknownName:
+        assert refused.value.limits == {"choices": ["velvet"]}
+    assert await one.service.jobs() == []
+    assert (await one.run(lora=["velvet=0.5"])).state is JobState.DONE
