@@ -60,7 +60,11 @@ class Bench:
 
     def prompt(self) -> dict[str, Any]:
         """A prompt whose condition has about the asked number of tokens (the tiny tokenizer spells bytes)."""
-        return {"prompt": "warm lofi", "lyrics": "la " * max(1, (self.options.tokens - 190) // 3), "vocal_language": "en"}
+        return {
+            "prompt": "warm lofi",
+            "lyrics": "la " * max(1, (self.options.tokens - 190) // 3),
+            "vocal_language": "en",
+        }
 
 
 def build(options: argparse.Namespace) -> Bench:

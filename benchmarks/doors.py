@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
 from acestep.api.errors import ProtocolError
@@ -275,6 +276,41 @@ def loss(daemon: DaemonProcess, scale: float) -> None:
     row("tries until answered", str(tries), "")
 
 
+def history(daemon: DaemonProcess, scale: float) -> None:
+    """Status of one client while another searches a long history without a pause."""
+    count = max(1_000, int(10_000 * scale))
+    _remember(daemon.paths.database, count)
+    searches: list[float] = []
+    done = threading.Event()
+
+    def search() -> None:
+        with Client(str(daemon.paths.home)) as client:
+            while not done.is_set():
+                searches.extend(timed(lambda: client.jobs(search="not there", limit=1000), 1))
+
+    searcher = threading.Thread(target=search)
+    with Client(str(daemon.paths.home)) as client:
+        client.status()
+        searcher.start()
+        status = timed(client.status, max(100, int(1_000 * scale)))
+        done.set()
+        searcher.join()
+    row(f"a search through {count} jobs", milliseconds(searches), "")
+    row("status meanwhile", milliseconds(status), "p99 < 50 ms")
+
+
+def _remember(database: Path, count: int) -> None:
+    """Put jobs that ended long ago into the store of a daemon."""
+    request = msgspec.msgpack.encode({"conditioning": {"lyrics": "la " * 500}})
+    shared = ("b", "c", "generate", "warm rhodes, late at night", 0, "done", 1, 0, 0.0, request, b"\x90")
+    with contextlib.closing(sqlite3.connect(database)) as store, store:
+        store.executemany(
+            "INSERT INTO jobs (id, body, client, operation, caption, priority, state, seq, position, created, request, notes) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ((f"old-{number}", *shared) for number in range(count)),
+        )
+
+
 def _all_jobs(client: Client) -> Iterator[dict[str, Any]]:
     before = ""
     while page := client.jobs(limit=1000, before=before):
@@ -304,7 +340,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full counts")
     scale = parser.parse_args().scale
     print("| what | found | wanted |\n| --- | --- | --- |")
-    for measure in (codecs, osc_in, status_calls, acknowledgement, spool, hostile, loss):
+    for measure in (codecs, osc_in, status_calls, acknowledgement, history, spool, hostile, loss):
         with house() as daemon:
             measure(daemon, scale)
 

@@ -1,0 +1,171 @@
+"""What the embedded model costs a musician's machine: its speed, and its manners beside a program that keeps a core busy.
+
+    python -m benchmarks.nano [--runs N]
+
+Manners: the same generation under three thread policies, alone and beside a process that counts as fast as one core lets it
+(the DAW). A good policy is slowed down little and leaves the counting process its core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from acestep.worker.settings import prepare_environment
+from bridge.client import Client
+from bridge.launch import FREE_PORTS, start_daemon
+
+RATE = 48_000
+SONG = {"caption": "rock with drums, bass and guitar", "duration": 30.0, "bpm": 120.0, "steps": 8}
+TEMPO = 120.0
+BARS = 4
+CORES = os.cpu_count() or 1
+POLICIES = {
+    "ours: a core left over, passive waiting": (max(1, CORES - 1), True),
+    "every core, passive waiting": (CORES, True),
+    "every core, the libraries' own waiting": (CORES, False),
+}
+
+
+def median_seconds(client: Client, operation: str, params: dict[str, Any], runs: int) -> tuple[float, dict[str, float]]:
+    """From submit to the finished job by the client's clock, and the medians of the stages' own times; warmed up first."""
+    clocks, stages = [], []
+    for seed in range(runs + 1):
+        begun = time.perf_counter()
+        result = client.result(client.submit(operation, {**params, "seed": seed}), timeout=600)
+        clocks.append(time.perf_counter() - begun)
+        stages.append(result["stages"][0]["seconds"])
+    return statistics.median(clocks[1:]), {
+        name: statistics.median(stage.get(name, 0.0) for stage in stages[1:]) for name in stages[0]
+    }
+
+
+def speed(runs: int) -> None:
+    """The issue's two figures through a real daemon, both doors and disk included, model warm."""
+    with tempfile.TemporaryDirectory() as home:
+        song = Path(home) / "song.wav"
+        noise = np.random.default_rng(0).uniform(-0.2, 0.2, (40 * RATE, 2))
+        soundfile.write(song, noise, RATE, "PCM_24")
+        bar = round(4 * 60 / TEMPO * RATE)
+        edit = {"source": str(song), "start": 2 * bar, "end": (2 + BARS) * bar, "bpm": TEMPO, "returns": ["patch"]}
+        with start_daemon({**FREE_PORTS, "home": home, "read_roots": [home]}), Client(home) as client:
+            for what, operation, params in (
+                ("30 s in 8 steps", "generate", SONG),
+                ("repaint of 4 bars", "repaint", edit),
+            ):
+                clock, stages = median_seconds(client, operation, params, runs)
+                parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in stages.items())
+                print(f"| {what}, through the daemon | {clock:.2f} s | {parts} |", flush=True)
+
+
+def render_alone(runs: int) -> None:
+    """The child of `manners`: denoising and decoding under this process's own thread settings; prints seconds a run."""
+    import torch
+
+    from acestep.api import Registry
+    from acestep.api.admission import admit
+    from acestep.engine import Engine
+    from acestep.engine.engine import Here
+    from acestep.worker.backend import JobContext
+
+    threads = int(os.environ["OMP_NUM_THREADS"])
+    registry = Registry.load()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        settings = {"home": home, "library": home / "library", "uploads": home, "threads": threads, "model": ""}
+        engine = Engine({**settings, "checkpoints": [home / "checkpoints"], "device": "cpu", "dtype": "auto"})
+        torch.set_num_threads(threads)
+        for seed in range(runs + 1):
+            admitted = admit(registry, "generate", {**SONG, "seed": seed}, Here(engine))
+            target = home / "library" / str(seed)
+            target.mkdir(parents=True)
+            context = JobContext(str(seed), target, registry, lambda *tick: None, backend=engine)
+            begun = time.perf_counter()
+            engine.run("render", admitted.render.to_recipe(), context)
+            if seed:
+                print(time.perf_counter() - begun, flush=True)
+
+
+def child_seconds(threads: int, passive: bool, runs: int) -> float:
+    """Median of a fresh process's runs under a thread policy."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+    environment["OMP_NUM_THREADS"] = str(threads)
+    if passive:
+        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+    line = [sys.executable, "-m", "benchmarks.nano", "--child", "--runs", str(runs)]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
+    return statistics.median(float(word) for word in done.stdout.split())
+
+
+def _count(total: Any) -> None:
+    while True:
+        for _ in range(10_000):
+            pass
+        total.value += 1
+
+
+@contextmanager
+def busy_core() -> Iterator[Any]:
+    """A process that counts without rest; yields its counter."""
+    total = multiprocessing.Value("q", 0, lock=False)
+    process = multiprocessing.Process(target=_count, args=(total,), daemon=True)
+    process.start()
+    try:
+        yield total
+    finally:
+        process.terminate()
+        process.join()
+
+
+def counting_rate(total: Any, action: Any = None) -> tuple[float, Any]:
+    """Counts per second while `action` runs (or for three seconds), and its answer."""
+    begun, before = time.perf_counter(), total.value
+    answer = action() if action else time.sleep(3.0)
+    return (total.value - before) / (time.perf_counter() - begun), answer
+
+
+def manners(runs: int) -> None:
+    """Each policy alone and beside a busy core."""
+    for name, (threads, passive) in POLICIES.items():
+        alone = child_seconds(threads, passive, runs)
+        with busy_core() as total:
+            undisturbed, _ = counting_rate(total)
+            rate, beside = counting_rate(total, lambda: child_seconds(threads, passive, runs))  # noqa: B023 - called at once
+        print(
+            f"| {name} | {alone:.2f} s | {beside:.2f} s | {beside / alone:.2f} | {rate / undisturbed:.0%} |", flush=True
+        )
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        return render_alone(options.runs)
+    prepare_environment(CORES)
+    print("| what | submit to done | stages |\n| --- | --- | --- |")
+    speed(options.runs)
+    print(
+        "\n| 30 s in 8 steps | alone | one core busy | ratio | the busy process keeps |\n| --- | --- | --- | --- | --- |"
+    )
+    manners(options.runs)
+    return None
+
+
+if __name__ == "__main__":
+    main()
