@@ -42,7 +42,7 @@ RESERVED = frozenset(
     "auto none all render job jobs op status version describe notify sync synced dump error hello ping cancel result "
     "results serve stop models plugins doctor demo config help upload download queue metrics health "
     "slot capture tempo performance midi call "
-    "install-scripts".split()
+    "audition install-scripts".split()
 )
 """Words the bridge's own addresses, methods and commands use; no plug-in may take one as an operation."""
 

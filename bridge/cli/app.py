@@ -35,6 +35,9 @@ COMMANDS = {
     "job": Command("one job in full; --wait follows it", "bridge.cli.commands.jobs:job"),
     "cancel": Command("cancel jobs", "bridge.cli.commands.jobs:cancel"),
     "result": Command("files of a finished job; --out copies them", "bridge.cli.commands.jobs:result"),
+    "audition": Command(
+        "hear the newest results in the browser, drag or save them", "bridge.cli.commands.audition:audition"
+    ),
     "queue": Command("pause, resume or clear the queue", "bridge.cli.commands.jobs:queue"),
     "models": Command("list, inspect, download, verify, remove or unload models", "bridge.cli.commands.models:models"),
     "plugins": Command("list plug-ins, and why one did not load", "bridge.cli.commands.state:plugins"),

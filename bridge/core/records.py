@@ -61,6 +61,7 @@ class JobRecord(msgspec.Struct, kw_only=True):
             seq=self.seq,
             position=position,
             client=self.client,
+            caption=self.caption,
             priority=self.priority,
             created=self.created,
             started=self.started,

@@ -76,6 +76,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     position: int = 0
     """Place in the queue; 0 when it is not queued."""
     client: str = ""
+    caption: str = ""
     priority: int = 0
     created: float = 0.0
     started: float | None = None

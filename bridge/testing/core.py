@@ -73,6 +73,7 @@ class ScriptedCore:
             state=JobState.QUEUED,
             seq=0,
             client=submission.client,
+            caption=request.caption,
             priority=submission.priority,
             created=time.time(),
             request=submission.params,

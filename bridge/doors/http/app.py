@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from bridge.core.views import Core
 from bridge.doors import meters
-from bridge.doors.http import metrics, oscquery
+from bridge.doors.http import audition, metrics, oscquery
 
 
 def build(core: Core) -> Starlette:
@@ -41,4 +41,4 @@ def build(core: Core) -> Starlette:
         return JSONResponse({attribute: node[attribute]})
 
     routes = [Route("/health", health), Route("/metrics", numbers), Route("/", osc), Route("/ace{rest:path}", osc)]
-    return Starlette(routes=routes)
+    return Starlette(routes=[*routes, *audition.routes(core)])

@@ -6,6 +6,7 @@ that the request comes from this site itself (Sec-Fetch-Site, else Origin), and 
 
 from __future__ import annotations
 
+import base64
 import hmac
 from collections.abc import Iterable
 from typing import Any
@@ -21,7 +22,7 @@ HEADERS = [
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
 ]
-"""On every answer: nothing is guessed, kept, embedded or told on."""
+"""On every answer that does not say otherwise itself: nothing is guessed, kept, embedded or told on."""
 
 
 class Guard:
@@ -43,7 +44,9 @@ class Guard:
 
         async def hardened(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", []), *HEADERS]}
+                given = message.get("headers", [])
+                said = {name.lower() for name, _ in given}
+                message = {**message, "headers": [*given, *(header for header in HEADERS if header[0] not in said)]}
             await send(message)
 
         await self._app(scope, receive, hardened)
@@ -69,8 +72,18 @@ class Guard:
 
     def _shows_token(self, headers: dict[str, list[str]]) -> bool:
         shown = headers.get("authorization", [])
-        wanted = f"Bearer {self._token}".encode()
-        return len(shown) == 1 and hmac.compare_digest(shown[0].encode("utf-8", "surrogateescape"), wanted)
+        return len(shown) == 1 and hmac.compare_digest(_shown_token(shown[0]), self._token.encode())
+
+
+def _shown_token(credentials: str) -> bytes:
+    """The token in an Authorization header: as bearer, or, as browsers ask people for it, as password of any user."""
+    scheme, _, rest = credentials.partition(" ")
+    if scheme == "Bearer":
+        return rest.encode("utf-8", "surrogateescape")
+    try:
+        return base64.b64decode(rest, validate=True).partition(b":")[2] if scheme == "Basic" else b""
+    except ValueError:
+        return b""
 
 
 def _headers(scope: dict[str, Any]) -> dict[str, list[str]]:
@@ -84,7 +97,7 @@ async def _refuse(send: Any, status: int, reason: str) -> None:
     body = reason.encode() + b"\n"
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode()), *HEADERS]
     if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
+        headers.append((b"www-authenticate", b'Basic realm="acestep-bridge: any name, and the token as password"'))
     if status == 405:
         headers.append((b"allow", b"GET, HEAD"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 import soundfile
 
+from acestep.api.errors import Unavailable
 from acestep.api.registry import RESERVED
 from bridge.cli import main
 from bridge.cli.app import COMMANDS, command_first
+from bridge.cli.commands.audition import page_address
 from bridge.cli.exits import MEANINGS, Exit
 from bridge.cli.operations import load_registry
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
@@ -305,3 +308,24 @@ def test_a_daemon_elsewhere_gets_uploads_and_gives_downloads(
     view = json.loads(capsys.readouterr().out)
     assert view["request"]["source"]["path"] == "" and view["request"]["source"]["upload"]
     assert [Path(path).is_file() for path in view["saved"]] == [True]
+
+
+def test_the_audition_page_is_found_wherever_the_daemon_listens() -> None:
+    """Loopback for a door that listens everywhere, the other machine's name over the network, brackets around IPv6."""
+    assert page_address({"host": "127.0.0.1", "port": 9702}) == "http://127.0.0.1:9702/audition"
+    assert page_address({"host": "0.0.0.0", "port": 1}) == "http://127.0.0.1:1/audition"
+    assert page_address({"host": "0.0.0.0", "port": 1}, "studio.local") == "http://studio.local:1/audition"
+    assert page_address({"host": "::1", "port": 1}) == "http://[::1]:1/audition"
+    with pytest.raises(Unavailable):
+        page_address(None)
+
+
+def test_a_result_can_be_heard_on_the_audition_page(cli: Callable[..., Answer]) -> None:
+    """Of a real daemon: the address that is printed leads to the page, its list to the result's own bytes."""
+    made = cli("generate", "fake: steps=1", "--duration", "1", "--json").json
+    address = cli("audition", "--no-browser").out.strip()
+    assert httpx.get(address).headers["content-type"].startswith("text/html")
+    newest = httpx.get(f"{address}/results").json()["jobs"][0]
+    assert (newest["id"], newest["caption"]) == (made["id"], "fake: steps=1")
+    sound = httpx.get(httpx.URL(address).join(newest["sounds"][0]["address"])).content
+    assert sound == Path(made["result"]["files"][0]["path"]).read_bytes()

@@ -1,0 +1,47 @@
+"""The command that opens the audition page."""
+
+from __future__ import annotations
+
+import argparse
+import webbrowser
+from typing import Any
+
+from acestep.api.errors import Unavailable
+from bridge.cli.contact import open_contact, parse_address
+from bridge.cli.exits import Exit
+from bridge.cli.show import show_json, tell
+
+PLACE = "/audition"
+EVERYWHERE = ("0.0.0.0", "::")
+
+
+def audition(parser: argparse.ArgumentParser) -> None:
+    """Whether to open a browser."""
+    parser.description = (
+        "Open the audition page in the browser: hear the newest results, equally loud, and drag or save them."
+    )
+    parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
+    parser.set_defaults(run=_audition)
+
+
+def _audition(options: argparse.Namespace) -> int:
+    contact = open_contact(options)
+    door = contact.call("status")["doors"].get("http")
+    contact.close()
+    remote = parse_address(options.connect)[0] if options.connect else ""
+    address = page_address(door, remote)
+    if options.json:
+        show_json({"address": address})
+        return Exit.OK
+    print(address)
+    if not options.no_browser and not webbrowser.open(address):
+        tell("no browser could be started here; open the address in one")
+    return Exit.OK
+
+
+def page_address(door: dict[str, Any] | None, remote: str = "") -> str:
+    """Where the page is: at the door's own address, or at the other machine's name. Raises `Unavailable` without an HTTP door."""
+    if not door:
+        raise Unavailable("the daemon's HTTP door is off; set http = true and start it again", field="http")
+    host = remote or ("127.0.0.1" if door["host"] in EVERYWHERE else door["host"])
+    return f"http://{f'[{host}]' if ':' in host else host}:{door['port']}{PLACE}"
