@@ -18,7 +18,7 @@ from acestep.networks.spectra import FRAME, Analysis
 from acestep.training.codec.data import CropPool
 from acestep.training.codec.loss import TRAINING, spectral_distance
 from acestep.training.codec.targets import oscillator_amplitudes
-from acestep.training.parallel import Group
+from acestep.training.parallel import Group, mixed_precision
 from acestep.training.run import Run, decay, plot_history
 from acestep.training.songs.bank import open_bank
 from acestep.training.start import start_codec
@@ -30,7 +30,8 @@ MIN_SCALE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class CodecSettings:
-    """`feature_share` of the time goes to phase one. A process takes `batch` crops of `frames` latent frames a step."""
+    """`feature_share` of the time goes to phase one, half as much in a run that begins from finished weights: the read-out
+    is not shipped and must be learned anew. A process takes `batch` crops of `frames` latent frames a step."""
 
     seconds: float
     feature_share: float = 0.16
@@ -57,11 +58,12 @@ class CodecTrainer(nn.Module):
         codec = self.codec
         with torch.no_grad():
             features = codec.analysis(waveform)
-        mean, log_variance = codec.encode_features(features)
-        raw = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-        hidden = codec.decode_hidden(raw)
-        feature = (self.readout(hidden) - features).abs().mean()
-        subframes = codec.subframe_hidden(hidden)
+        with mixed_precision(waveform.device):
+            mean, log_variance = (part.float() for part in codec.encode_features(features))
+            raw = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+            hidden = codec.decode_hidden(raw)
+            feature = (self.readout(hidden) - features).abs().mean()
+            subframes = codec.subframe_hidden(hidden).float()
         aimed = (
             slice(None) if features_only else slice(len(waveform) // 2 + 1)
         )  # half of the crops keep the aim later on
@@ -98,7 +100,7 @@ def compare_sounds(made: Tensor, wanted: Tensor) -> Tensor:
 def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
     """Train (or go on training) in `folder` for the given time; leaves `vae/` and `loss.png` there.
 
-    A fresh run with `settings.start` begins from that checkpoint's codec, at the second phase.
+    A fresh run with `settings.start` begins from that checkpoint's codec.
     """
     torch.manual_seed(settings.seed)
     trainer = CodecTrainer(NanoCodec()).to(settings.device)
@@ -120,6 +122,7 @@ def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
     def snapshot() -> dict:
         return {"trainer": trainer.state_dict(), "optimizer": optimizer.state_dict(), "next_song": pool.next_song}
 
+    feature_share = settings.feature_share / 2 if settings.start else settings.feature_share
     for step in run.steps(snapshot):
         if step % settings.renew_every == 0:
             pool.renew()
@@ -127,7 +130,7 @@ def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
             parameters["lr"] = settings.learning_rate * decay(run.fraction, step)
         losses = trainer.losses(
             pool.batch(settings.batch, settings.frames * FRAME).to(settings.device),
-            features_only=not settings.start and run.fraction < settings.feature_share,
+            features_only=run.fraction < feature_share,
         )
         optimizer.zero_grad()
         sum(losses.values()).backward()

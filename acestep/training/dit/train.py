@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS
 from acestep.networks.nano_codec import NanoCodec
@@ -15,7 +16,7 @@ from acestep.training.dit.model import CONFIG, TIMBRE_REACH, NanoModel
 from acestep.training.dit.records import Shelf, silence_frame
 from acestep.training.dit.tasks import CROP, Example, draw_example
 from acestep.training.dit.words import open_tokenizer
-from acestep.training.parallel import Group
+from acestep.training.parallel import Group, mixed_precision
 from acestep.training.run import Run, decay, plot_history
 from acestep.training.songs import song_seed
 from acestep.training.songs.bank import open_bank
@@ -24,6 +25,9 @@ from acestep.training.start import start_model
 NULL_SHARE = 0.08  # examples whose whole condition is the null embedding, for classifier-free guidance
 UNIFORM_SHARE = 0.2
 BOTTLENECK_WEIGHT = 0.3
+ATTENTION_KERNELS = {"cpu": [SDPBackend.MATH]}
+"""By kind of device. The fused kernel's backward pass is slower on a CPU at these lengths than plain matrix products."""
+FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +113,13 @@ def example_losses(model: NanoModel, batcher: Batcher, examples: list[Example], 
     mask = torch.stack([example.mask for example in examples]).to(source)[..., None].expand(-1, -1, 64)
     target = torch.stack([example.target for example in examples]).to(source)
     weight = torch.stack([example.weight for example in examples]).to(source)[..., None]
-    hidden, known = batcher.condition(model, examples, rng)
     noise, time = torch.randn_like(target), draw_times(len(examples)).to(source)
     at = time[:, None, None]
-    made = model.velocity(at * noise + (1 - at) * target, time, hidden, known, torch.cat([source, mask], -1))
+    with mixed_precision(model.device), sdpa_kernel(ATTENTION_KERNELS.get(model.device.type, FUSED)):
+        hidden, known = batcher.condition(model, examples, rng)
+        made = model.velocity(
+            at * noise + (1 - at) * target, time, hidden, known, torch.cat([source, mask], -1)
+        ).float()
     error = ((made - (noise - target)).square() * weight).sum((1, 2)) / (weight.sum((1, 2)) * 64)
     return error, coarse_loss
 
