@@ -24,16 +24,14 @@ end
 local function plan_tempo(situation, choice)
   local first, last = situation.start, situation["end"]
   if last <= first then last = first + CURSOR_SECONDS * situation.rate end
-  local segments = host.segments(first, last)
-  if #segments > 16 and choice == "split" then choice = "average" end -- a ramp has no segments to split at
-  return tempo.plan(segments, first / situation.rate, last / situation.rate, choice)
+  return tempo.plan(host.segments(first, last), first / situation.rate, last / situation.rate, choice)
 end
 
 local function fill_in(wanted, operation, situation, store)
   local last = choices.of(store, wanted.operation)
   local rows = {}
   if #wanted.ask > 0 or wanted.whole_form then rows = forms.rows(operation.fields, wanted.ask, last, wanted.each) end
-  if not plan_tempo(situation, "refuse") then rows[#rows + 1] = forms.TEMPO_CHANGES end
+  if not plan_tempo(situation, "refuse") then rows[#rows + 1] = forms.tempo_row(last) end
   if #rows == 0 or (#wanted.ask == 0 and not wanted.whole_form) then return last end
   local values = form.ask("ACE-Step: " .. wanted.title, rows, host.tell)
   if values then choices.keep(store, wanted.operation, values) end

@@ -1,7 +1,7 @@
 -- All that is asked of Ardour: session, selection, tempo, dialogs. Ardour 7 and later.
 
 local import, data = ...
-local lists, requests = import("lists"), import("requests")
+local lists, requests, tempo_map = import("lists"), import("requests"), import("tempo_map")
 
 local host = {}
 
@@ -89,40 +89,8 @@ function host.cursor()
   return Session:transport_sample()
 end
 
-local function tempo_at(map, sample)
-  local position = Temporal.timepos_t(sample)
-  local meter = map:meter_at(position)
-  return { bpm = map:quarters_per_minute_at(position), num = meter:divisions_per_bar(), den = meter:note_value() }
-end
-
-local function same(a, b)
-  return math.abs(a.bpm - b.bpm) < 1e-6 and a.num == b.num and a.den == b.den
-end
-
-local PROBES = 64
-
---- The tempo map between two samples as the core's segments. Ardour 7 does not list its tempo points to scripts, so
--- it is probed, and each change is then found to the sample.
-function host.segments(first, last)
-  local map, rate = Temporal.TempoMap.read(), Session:nominal_sample_rate()
-  local before, before_at = tempo_at(map, first), first
-  local segments = { { start = first / rate, bpm = before.bpm, num = before.num, den = before.den } }
-  for probe = 1, PROBES do
-    local at = first + (last - 1 - first) * probe // PROBES
-    local here = tempo_at(map, at)
-    if not same(here, before) then
-      local low, high = before_at, at
-      while high - low > 1 do
-        local middle = (low + high) // 2
-        if same(tempo_at(map, middle), before) then low = middle else high = middle end
-      end
-      here = tempo_at(map, at)
-      segments[#segments + 1] = { start = high / rate, bpm = here.bpm, num = here.num, den = here.den }
-    end
-    before, before_at = here, at
-  end
-  return segments
-end
+--- The tempo map between two samples as the core's segments.
+host.segments = tempo_map.segments
 
 --- A sentence for the user.
 function host.tell(sentence)

@@ -38,7 +38,7 @@ end
 local function rows_for(wanted, situation, fields, last)
   local rows = forms.rows(fields, wanted.ask, last, wanted.each)
   rows[#rows + 1] = { name = "listen_first", label = "Listen before placing", kind = "switch", value = last.listen_first == true }
-  if not plan_tempo(situation, "refuse") then rows[#rows + 1] = forms.TEMPO_CHANGES end
+  if not plan_tempo(situation, "refuse") then rows[#rows + 1] = forms.tempo_row(last) end
   return rows
 end
 

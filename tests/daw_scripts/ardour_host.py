@@ -40,6 +40,23 @@ Temporal.TempoMap.update(map) map = nil
 Session:save_state("") io.stdout:flush() os.exit(0)
 """
 
+CHANGE_TEMPO = """
+Session = load_session(arg[1], arg[2])
+local map = Temporal.TempoMap.fetch_writable()
+%s
+Temporal.TempoMap.update(map) map = nil
+Session:save_state("") io.stdout:flush() os.exit(0)
+"""
+
+WINDING = """
+map:set_meter(Temporal.Meter(7, 8), Temporal.timepos_t(192000))
+map:set_meter(Temporal.Meter(5, 4), Temporal.timepos_t(528000))
+local ramp = map:set_tempo(Temporal.Tempo(120, 120, 4), Temporal.timepos_t(768000))
+map:set_tempo(Temporal.Tempo(90, 90, 4), Temporal.timepos_t(960000))
+map:set_ramped(ramp, true)
+"""
+"""For `change_tempo`, at 120 bpm: 7/8 from bar 3 on, four bars later 5/4, two bars later a ramp to 90 bpm for eight quarters."""
+
 READ_REGIONS = """
 Session = load_session(arg[1], arg[2])
 local routes = Session:get_tracks() -- held: Ardour's iterators do not hold their list
@@ -94,6 +111,16 @@ def make_session(folder: Path, name: str, tracks: list[str], bpm: float) -> Path
     session = folder / name
     headless(MAKE_SESSION, str(session), name, ",".join(tracks), str(bpm), folder=folder)
     return session
+
+
+def change_tempo(session: Path, code: str) -> None:
+    """Run Lua code on the ``map`` of a saved session, and save it. A ramp moves every later change, so ramps come last."""
+    headless(CHANGE_TEMPO % code, str(session), session.name, folder=session.parent)
+
+
+def tempo_changes(session: Path) -> list[int]:
+    """Where the tempo points of a saved session lie, in samples."""
+    return [round(int(tempo.get("sclock", "0")) * 48_000 / SUPERCLOCK) for tempo in state(session).iter("Tempo")]
 
 
 def place_file(session: Path, audio: Path, track: str, position: int) -> None:

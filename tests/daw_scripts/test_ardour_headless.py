@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,19 +58,66 @@ def test_one_tempo_is_one_segment(session: Path) -> None:
     assert found == [{"start": 0, "bpm": 120, "num": 4, "den": 4}]
 
 
-def test_a_tempo_change_is_found_to_the_sample(session: Path) -> None:
-    """A change on a bar: the second segment begins exactly there, with its own tempo and metre."""
+@pytest.fixture(scope="module")
+def winding(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], str]) -> Path:
+    """120 bpm in 4/4, from bar 3 on in 7/8, then in 5/4, then a ramp down to 90 bpm; a file lies under all of it."""
+    foreign("ardour7-lua")
+    folder = tmp_path_factory.mktemp("winding")
+    made = ardour_host.make_session(folder, "song", ["One"], 120.0)
+    ardour_host.change_tempo(made, ardour_host.WINDING)
+    ardour_host.place_file(made, sound(folder / "one.wav", seconds=24.0), "One", 0)
+    return made
+
+
+def segments(session: Path, first: int, last_sample: int) -> list[dict[str, Any]]:
+    """The tempo map between two samples, as the core gets it."""
+    code = f"print(import('json').encode(import('host').segments({first}, {last_sample})))"
+    found: list[dict[str, Any]] = json.loads(last(run(session, code)))
+    return found
+
+
+def test_a_tempo_change_is_found_to_the_sample(winding: Path) -> None:
+    """A change of metre on a bar: the second segment begins exactly there; a selection that only touches it has one segment."""
+    bar = {"bpm": 120, "num": 4, "den": 4}
+    odd = {"bpm": 120, "num": 7, "den": 8}
+    assert segments(winding, 96_000, 276_000) == [{"start": 2, **bar}, {"start": 4, **odd}]
+    assert segments(winding, 192_000, 276_000) == [{"start": 4, **odd}]
+    assert segments(winding, 96_000, 192_000) == [{"start": 2, **bar}]
+
+
+def quarters(session: Path, sample: int) -> float:
+    """Where Ardour's own map counts a sample, in quarter notes."""
+    code = f"print(Temporal.TempoMap.read():quarters_at(Temporal.timepos_t({sample})):str())"
+    beats, ticks = last(run(session, code)).split(":")
+    return int(beats) + int(ticks) / 1920
+
+
+def test_a_ramp_is_one_segment_with_the_mean_of_ardours_own_beats(winding: Path) -> None:
+    """Ardour's ramps are curves: what the core takes for a line has the curve's quarter notes, begins and ends where it does."""
+    begin, end = ardour_host.tempo_changes(winding)[1:]
+    before, ramp, after = segments(winding, begin - 48_000, end + 96_000)
+    assert (before["bpm"], after["bpm"]) == (120, 90)
+    assert [round(part["start"] * RATE) for part in (ramp, after)] == [begin, pytest.approx(end, abs=1)]
+    counted = quarters(winding, end) - quarters(winding, begin)
+    mean = (ramp["bpm"] + ramp["ramp_to"]) / 2
+    assert mean * (end - begin) / RATE / 60 == pytest.approx(counted, abs=1e-3)
+    assert ramp["bpm"] > ramp["ramp_to"] > 80
+
+
+def test_a_selection_inside_a_ramp_has_nothing_but_the_ramp(winding: Path) -> None:
+    """It begins and ends while the tempo moves: one job, whatever the user chooses."""
+    begin, end = ardour_host.tempo_changes(winding)[1:]
     code = (
-        "local map = Temporal.TempoMap.fetch_writable() "
-        "map:set_tempo(Temporal.Tempo(90, 90, 4), Temporal.timepos_t(192000)) "
-        "map:set_meter(Temporal.Meter(7, 8), Temporal.timepos_t(192000)) "
-        "Temporal.TempoMap.update(map) map = nil "
-        "print(import('json').encode(import('host').segments(96000, 480000)))"
+        f"local plan, host = import('tempo').plan, import('host') local first, last = {begin + 24_000}, {end - 24_000} "
+        "for _, choice in ipairs({ 'average', 'split' }) do "
+        f"local wishes = plan(host.segments(first, last), first / {RATE}, last / {RATE}, choice) "
+        "out('plan', #wishes, wishes[1].start, wishes[1]['end'], wishes[1].notes[1].code) end"
     )
-    first, second = json.loads(last(run(session, code)))
-    assert first == {"start": 2, "bpm": 120, "num": 4, "den": 4}
-    assert (second["bpm"], second["num"], second["den"]) == (90, 7, 8)
-    assert second["start"] * RATE == pytest.approx(192_000, abs=1)
+    lines = [line.split("|") for line in run(winding, code).splitlines() if line.startswith("plan")]
+    assert len(lines) == 2
+    for _, count, first, last_second, note in lines:
+        assert (count, note) == ("1", "tempo_average")
+        assert [round(float(second) * RATE) for second in (first, last_second)] == [begin + 24_000, end - 24_000]
 
 
 def test_the_track_is_written_bit_by_bit(session: Path, tmp_path: Path) -> None:

@@ -38,11 +38,6 @@ function pieces(segments, first, last) {
   return found;
 }
 
-// Quarter notes between two times.
-function quarters(segments, first, last) {
-  return pieces(segments, first, last).reduce((sum, piece) => sum + (piece.end - piece.start) * piece.bpm / 60.0, 0);
-}
-
 // A tempo the model accepts, by octaves.
 function fold(bpm) {
   while (bpm < BPM_RANGE[0]) bpm = bpm * 2;
@@ -65,15 +60,34 @@ function wish(first, last, bpm, num, den) {
   return { start: first, end: last, bpm: given, time_signature: word || "", notes };
 }
 
+// The wish of a piece of its own; a ramp has no tempo but its mean.
+function wishOf(piece) {
+  const made = wish(piece.start, piece.end, piece.bpm, piece.num, piece.den);
+  if (!piece.steady) made.notes.unshift({ code: "tempo_average", bpm: made.bpm });
+  return made;
+}
+
+// One wish for pieces of several tempos or metres: their mean tempo, and the metre that they begin with.
+function wishForAll(found, first, last) {
+  const begin = found[0];
+  const bpm = found.reduce((sum, piece) => sum + (piece.end - piece.start) * piece.bpm, 0) / (last - first);
+  const made = wish(first, last, bpm, begin.num, begin.den);
+  if (found.some((p) => p.num !== begin.num || p.den !== begin.den) && made.time_signature) {
+    made.notes.unshift({ code: "metre_changes", metre: `${begin.num}/${begin.den}` });
+  }
+  if (found.some((p) => !p.steady || Math.abs(p.bpm - begin.bpm) >= SAME_BPM)) {
+    made.notes.unshift({ code: "tempo_average", bpm: made.bpm });
+  }
+  return made;
+}
+
 // What to ask for [first, last): {wishes} or {refusal: code}. choice: "average", "split" or "refuse" where the map changes inside.
 function plan(segments, first, last, choice) {
   const found = pieces(segments, first, last);
   if (found.length === 1 && found[0].steady) return { wishes: [wish(first, last, found[0].bpm, found[0].num, found[0].den)] };
   if (choice === "refuse") return { refusal: "tempo_changes" };
-  if (choice === "split") return { wishes: found.map((p) => wish(p.start, p.end, p.bpm, p.num, p.den)) };
-  const average = wish(first, last, quarters(segments, first, last) * 60.0 / (last - first), found[0].num, found[0].den);
-  average.notes.unshift({ code: "tempo_average", bpm: average.bpm });
-  return { wishes: [average] };
+  if (choice === "split") return { wishes: found.map(wishOf) };
+  return { wishes: [wishForAll(found, first, last)] };
 }
 
-module.exports = { pieces, quarters, fold, metre, plan };
+module.exports = { pieces, fold, metre, plan };

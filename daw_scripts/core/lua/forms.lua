@@ -8,9 +8,11 @@ local forms = {}
 local HOST_FIELDS = { source = true, upload = true, source_latent = true, start = true, ["end"] = true, length = true, returns = true,
                       span_start = true, span_end = true, folder = true, name = true, fingerprint = true }
 
---- The row that asks what to do where the tempo changes inside a selection (see tempo.plan).
-forms.TEMPO_CHANGES = { name = "tempo_changes", label = "Tempo changes inside", kind = "choice", value = "average", element = "str",
-                        choices = { "average", "split", "refuse" } }
+--- The row that asks what to do where tempo or metre change inside a selection (see tempo.plan). `last` as for forms.rows.
+function forms.tempo_row(last)
+  return { name = "tempo_changes", label = "Tempo or metre changes inside", kind = "choice", value = last.tempo_changes or "average",
+           element = "str", choices = { "average", "split", "refuse" } }
+end
 
 local function present(value)
   if value == json.null then return nil end

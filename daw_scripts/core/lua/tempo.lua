@@ -46,15 +46,6 @@ function tempo.pieces(segments, first, last)
   return pieces
 end
 
---- Quarter notes between two times.
-function tempo.quarters(segments, first, last)
-  local sum = 0.0
-  for _, piece in ipairs(tempo.pieces(segments, first, last)) do
-    sum = sum + (piece["end"] - piece.start) * piece.bpm / 60.0
-  end
-  return sum
-end
-
 --- A tempo the model accepts, by octaves.
 function tempo.fold(bpm)
   while bpm < tempo.BPM_RANGE[1] do bpm = bpm * 2 end
@@ -78,6 +69,29 @@ local function wish(first, last, bpm, num, den)
   return { start = first, ["end"] = last, bpm = given, time_signature = metre or "", notes = notes }
 end
 
+-- The wish of a piece of its own; a ramp has no tempo but its mean.
+local function wish_of(piece)
+  local made = wish(piece.start, piece["end"], piece.bpm, piece.num, piece.den)
+  if not piece.steady then table.insert(made.notes, 1, { code = "tempo_average", bpm = made.bpm }) end
+  return made
+end
+
+-- One wish for pieces of several tempos or metres: their mean tempo, and the metre that they begin with.
+local function wish_for_all(pieces, first, last)
+  local begin, sum, tempos, metres = pieces[1], 0.0, false, false
+  for _, piece in ipairs(pieces) do
+    sum = sum + (piece["end"] - piece.start) * piece.bpm
+    tempos = tempos or not piece.steady or math.abs(piece.bpm - begin.bpm) >= SAME_BPM
+    metres = metres or piece.num ~= begin.num or piece.den ~= begin.den
+  end
+  local made = wish(first, last, sum / (last - first), begin.num, begin.den)
+  if metres and made.time_signature ~= "" then
+    table.insert(made.notes, 1, { code = "metre_changes", metre = string.format("%d/%d", begin.num, begin.den) })
+  end
+  if tempos then table.insert(made.notes, 1, { code = "tempo_average", bpm = made.bpm }) end
+  return made
+end
+
 --- What to ask for [first, last): one wish per job, or nil and the code of a refusal.
 -- `choice` is what the user wants where the map changes inside: "average", "split" or "refuse".
 function tempo.plan(segments, first, last, choice)
@@ -86,16 +100,9 @@ function tempo.plan(segments, first, last, choice)
     return { wish(first, last, pieces[1].bpm, pieces[1].num, pieces[1].den) }
   end
   if choice == "refuse" then return nil, "tempo_changes" end
+  if choice ~= "split" then return { wish_for_all(pieces, first, last) } end
   local wishes = {}
-  if choice == "split" then
-    for index, piece in ipairs(pieces) do
-      wishes[index] = wish(piece.start, piece["end"], piece.bpm, piece.num, piece.den)
-    end
-    return wishes
-  end
-  local bpm = tempo.quarters(segments, first, last) * 60.0 / (last - first)
-  wishes[1] = wish(first, last, bpm, pieces[1].num, pieces[1].den)
-  table.insert(wishes[1].notes, 1, { code = "tempo_average", bpm = wishes[1].bpm })
+  for index, piece in ipairs(pieces) do wishes[index] = wish_of(piece) end
   return wishes
 end
 

@@ -52,11 +52,6 @@ def pieces(segments, first, last):
     return found
 
 
-def quarters(segments, first, last):
-    """Quarter notes between two times."""
-    return sum((piece["end"] - piece["start"]) * piece["bpm"] / 60.0 for piece in pieces(segments, first, last))
-
-
 def fold(bpm):
     """A tempo the model accepts, by octaves."""
     while bpm < BPM_RANGE[0]:
@@ -84,6 +79,26 @@ def _wish(first, last, bpm, num, den):
     return {"start": first, "end": last, "bpm": given, "time_signature": word or "", "notes": notes}
 
 
+def _wish_of(piece):
+    """The wish of a piece of its own; a ramp has no tempo but its mean."""
+    made = _wish(piece["start"], piece["end"], piece["bpm"], piece["num"], piece["den"])
+    if not piece["steady"]:
+        made["notes"].insert(0, {"code": "tempo_average", "bpm": made["bpm"]})
+    return made
+
+
+def _wish_for_all(found, first, last):
+    """One wish for pieces of several tempos or metres: their mean tempo, and the metre that they begin with."""
+    begin = found[0]
+    bpm = sum((piece["end"] - piece["start"]) * piece["bpm"] for piece in found) / (last - first)
+    made = _wish(first, last, bpm, begin["num"], begin["den"])
+    if any((p["num"], p["den"]) != (begin["num"], begin["den"]) for p in found) and made["time_signature"]:
+        made["notes"].insert(0, {"code": "metre_changes", "metre": f"{begin['num']}/{begin['den']}"})
+    if any(not p["steady"] or abs(p["bpm"] - begin["bpm"]) >= SAME_BPM for p in found):
+        made["notes"].insert(0, {"code": "tempo_average", "bpm": made["bpm"]})
+    return made
+
+
 def plan(segments, first, last, choice):
     """What to ask for [first, last): ``(wishes, None)``, or ``(None, code)`` of a refusal.
 
@@ -95,8 +110,5 @@ def plan(segments, first, last, choice):
     if choice == "refuse":
         return None, "tempo_changes"
     if choice == "split":
-        return [_wish(p["start"], p["end"], p["bpm"], p["num"], p["den"]) for p in found], None
-    bpm = quarters(segments, first, last) * 60.0 / (last - first)
-    wish = _wish(first, last, bpm, found[0]["num"], found[0]["den"])
-    wish["notes"].insert(0, {"code": "tempo_average", "bpm": wish["bpm"]})
-    return [wish], None
+        return [_wish_of(piece) for piece in found], None
+    return [_wish_for_all(found, first, last)], None
