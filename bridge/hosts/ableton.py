@@ -14,7 +14,7 @@ from bridge.hosts import amxd
 
 SURFACE = "AceStepBridge"
 
-LIVE_HALF = ("acestep_live.js", "selection.js", "clips.js")
+LIVE_HALF = ("acestep_live.js", "selection.js", "clips.js", "recording.js")
 """Scripts of the device that run in Max's ``v8``; installed as one file under the first name."""
 
 

@@ -75,7 +75,7 @@ def _parameter(name: str, kind: int, **more: Any) -> dict[str, Any]:
 FORM = ("caption", "track", "tracks", "variants", "seed", "strength", "duration")
 """Parameters that the device's form shows; the daemon's describe decides which of them an operation takes, and what they may be."""
 
-WIDTH, ROW = 560.0, 20.5
+WIDTH, ROW = 640.0, 20.5
 
 
 def _place(x: float, row: float, width: float) -> dict[str, Any]:
@@ -106,12 +106,16 @@ def _form(drawing: _Drawing, live: str) -> None:
         drawing.cord(prepend, 0, live)
 
 
-def _button(drawing: _Drawing, title: str, word: str, at: tuple[float, float], place: dict[str, Any]) -> str:
-    """A button and the message behind it; gives the message's box."""
+def _button(
+    drawing: _Drawing, title: str, word: str, at: tuple[float, float], place: dict[str, Any], *, toggle: bool = False
+) -> str:
+    """A button and the message behind it; gives the message's box. A toggle puts 1 or 0 behind the word."""
     x, y = at
     parameter = _parameter(word, 2, parameter_enum=["off", "on"], parameter_mmax=1)
-    button = drawing.box("live.text", [x, y, 170, 20], 1, 2, mode=0, text=title, **place, **parameter)
-    message = drawing.box("message", [x + 190, y, 120, 20], 2, 1, text=word)
+    texts = {"text": title, "texton": title}
+    button = drawing.box("live.text", [x, y, 170, 20], 1, 2, mode=int(toggle), **texts, **place, **parameter)
+    text = f"{word} $1" if toggle else word
+    message = drawing.box("message", [x + 190, y, 120, 20], 2, 1, text=text)
     drawing.cord(button, 0, message)
     return message
 
@@ -121,17 +125,19 @@ SHORT = {"vary": "Re-roll", "keep": "Keep", "restore": "Restore", "queue": "Jobs
 
 
 def _buttons(drawing: _Drawing, actions: Sequence[dict[str, Any]], live: str) -> None:
-    """The actions that ask for music one below the other, those on jobs and clips in the last row."""
-    wide = [action for action in actions if action["operation"] and action["audio"] in ("none", "target")]
+    """The actions that ask for music one below the other; on the right what is sent by them, and those on jobs and clips."""
+    wide = [action for action in actions if action["operation"]]
     for row, action in enumerate(wide):
         at = (620.0, 300 + 24.0 * row)
         message = _button(drawing, action["title"], f"run {action['name']}", at, _place(224, row - 1.2, 170))
         drawing.cord(message, 0, live)
+    after = _button(drawing, "After effects", "after_effects", (960.0, 300), _place(560, -1.2, 74), toggle=True)
+    drawing.cord(after, 0, live)
     small = [action for action in actions if action["name"] in SHORT]
-    for column, action in enumerate(small):
-        at = (960.0, 300 + 24.0 * column)
-        place = _place(224 + 66.0 * column, len(wide) - 1.2, 64)
-        drawing.cord(_button(drawing, SHORT[action["name"]], f"run {action['name']}", at, place), 0, live)
+    for row, action in enumerate(small, start=1):
+        at = (960.0, 300 + 24.0 * row)
+        message = _button(drawing, SHORT[action["name"]], f"run {action['name']}", at, _place(560, row - 0.2, 74))
+        drawing.cord(message, 0, live)
 
 
 def _menus(drawing: _Drawing, live: str) -> None:

@@ -117,7 +117,8 @@ function run_submit(wanted, place)
   local refused = requests.refusal(wanted, situation)
   if refused then return host.say(refused) end
   if wanted.audio ~= "none" and #tracks == 0 then return host.say({ code = "nothing_there" }) end
-  if not host.prepare(files) then return host.say({ code = "readonly_media_folder", path = Session:path() }) end
+  local blocked = host.prepare(files)
+  if blocked then return host.say({ code = "readonly_media_folder", path = blocked }) end
   if not daemon.ready() then return end
   local operation = daemon.describe(wanted.operation)
   if not operation then return host.say({ code = "no_operation", operation = wanted.operation }) end

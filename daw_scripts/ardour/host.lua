@@ -12,15 +12,15 @@ function host.folder()
   return Session:path() .. "/acestep-bridge"
 end
 
---- Make the folders of ours; true unless the session folder is read-only.
+--- Make the folders of ours; the first one that takes no files, or nil.
 function host.prepare(files)
-  if not files.writable(Session:path()) then return false end
-  for _, name in ipairs({ "", "/context" }) do
-    if not ARDOUR.LuaAPI.file_test(host.folder() .. name, ARDOUR.LuaAPI.FileTest.IsDir) then
-      os.execute('mkdir "' .. (host.folder() .. name):gsub('(["\\$`])', "\\%1") .. '"')
+  for _, path in ipairs({ host.folder(), host.folder() .. "/context" }) do
+    if not ARDOUR.LuaAPI.file_test(path, ARDOUR.LuaAPI.FileTest.IsDir) then
+      os.execute('mkdir "' .. path:gsub('(["\\$`])', "\\%1") .. '"')
     end
+    if not files.writable(path) then return path end
   end
-  return true
+  return nil
 end
 
 local function audio_tracks(routes)

@@ -10,6 +10,7 @@ local placing = {}
 local MOST_CONTEXTS = 20
 
 local busy = false
+local blocked = false
 local memory = {}
 
 -- The first variant ends on top.
@@ -77,9 +78,16 @@ local function drop_context(path, journal)
   os.remove(path)
 end
 
+-- The session's folder takes no files: said once, and the result waits until it does.
+local function wait_for_folder()
+  if not blocked then host.say({ code = "readonly_media_folder", path = host.folder() }) end
+  blocked = true
+end
+
 local function finish(pending, status)
   local journal = exchange.journal(host.folder() .. "/pending.json")
-  journal.remove(pending.id) -- first, so that a failure is never repeated for ever
+  if not journal.remove(pending.id) then return wait_for_folder() end -- first, so that a failure is never repeated for ever
+  blocked = false
   local problem = status.error and status.error.message
   if not problem and status.job.state == "done" then
     problem = place(pending, status.job)

@@ -31,10 +31,23 @@ function host.media_folder(project)
   return reaper.GetProjectPathEx(project)
 end
 
---- Path of a small file of ours that belongs to one project: beside its media, named after its .rpp.
+local function is_inside(path, folder)
+  return path:sub(1, #folder) == folder and not path:find("^[^/\\]", #folder + 1)
+end
+
+local function checksum(text)
+  local sum = 0
+  for index = 1, #text do sum = (sum * 31 + text:byte(index)) % 0x100000000 end
+  return string.format("%08x", sum)
+end
+
+--- Path of a small file of ours that belongs to one project: beside its media, named after its .rpp. In a media folder outside the
+-- project's own, which another project of that name may use too, the name tells their folders apart.
 function host.beside(project, path, kind)
-  local name = path:match("([^/\\]+)%.[rR][pP][pP]$") or "project"
-  return host.media_folder(project) .. "/" .. name .. ".acestep-" .. kind .. ".json"
+  local media = host.media_folder(project)
+  local folder, name = path:match("^(.*)[/\\]([^/\\]+)%.[rR][pP][pP]$")
+  if folder and not is_inside(media, folder) then name = name .. "-" .. checksum(folder) end
+  return media .. "/" .. (name or "project") .. ".acestep-" .. kind .. ".json"
 end
 
 --- The project's sample rate: its own if it has one, else that of the audio device.

@@ -13,6 +13,7 @@ local SILENCE = 2.0 -- a resident that has not shown itself for so long is gone
 local RECORDING = 4
 
 local memory = {}
+local blocked = {}
 local staying = false
 
 local function somebody_else()
@@ -31,8 +32,16 @@ local function place(entry, pending, job)
   return landing.land(entry.project, memory, list)
 end
 
+-- The media folder takes no files: said once, and the results wait until it does.
+local function wait_for_folder(folder)
+  if not blocked[folder] then host.say({ code = "readonly_media_folder", path = folder }) end
+  blocked[folder] = true
+end
+
 local function finish(entry, journal, pending, status)
-  journal.remove(pending.id) -- first, so that a failure is never repeated for ever
+  local folder = host.media_folder(entry.project)
+  if not journal.remove(pending.id) then return wait_for_folder(folder) end -- first, so that a failure is never repeated for ever
+  blocked[folder] = nil
   host.show("")
   local problem = status.error and status.error.message
   if not problem and status.job.state == "done" then

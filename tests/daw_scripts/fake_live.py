@@ -12,6 +12,22 @@ import numpy as np
 import soundfile
 
 
+class Late:
+    """A switch that Live throws a little after it was asked: read once more, it has its old value still."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"_{name}"
+
+    def __get__(self, song: Any, owner: type | None = None) -> bool:
+        shown, asked = getattr(song, self._name)
+        setattr(song, self._name, (asked, asked))
+        return bool(shown)
+
+    def __set__(self, song: Any, value: bool) -> None:
+        shown, _ = getattr(song, self._name, (value, value))
+        setattr(song, self._name, (shown, value))
+
+
 class Clip:
     """An audio clip of the arrangement, times in beats (in seconds inside an unwarped one)."""
 
@@ -22,6 +38,7 @@ class Clip:
         "file_path",
         "is_arrangement_clip",
         "is_audio_clip",
+        "is_recording",
         "loop_end",
         "loop_start",
         "looping",
@@ -46,6 +63,7 @@ class Clip:
         self.looping = False
         self.warping = True
         self.is_audio_clip = self.is_arrangement_clip = True
+        self.is_recording = False
         self.name = path.stem
 
     def beat_to_sample_time(self, beat: float) -> float:
@@ -157,17 +175,22 @@ class View:
     __slots__ = ("detail_clip", "selected_track")
 
 
+class LimitationError(Exception):
+    """What Live raises when its edition allows no more of something."""
+
+
 class Song:
     """A Live set at 120 bpm."""
 
     __slots__ = (
+        "_is_playing",
+        "_record_mode",
         "current_song_time",
         "file_path",
-        "is_playing",
         "loop",
         "loop_length",
         "loop_start",
-        "record_mode",
+        "most_tracks",
         "recorded",
         "root_note",
         "scale_mode",
@@ -181,6 +204,9 @@ class Song:
         "view",
     )
 
+    is_playing = Late()
+    record_mode = Late()
+
     def __init__(self, file_path: Path) -> None:
         self.file_path = str(file_path)
         self.tempo = 120.0
@@ -192,18 +218,24 @@ class Song:
         self.recorded: list[tuple[str, list[str]]] = []
         """What a recording track heard: its input, and the names of the muted tracks."""
         self.tracks: list[Any] = []
+        self.most_tracks = 100
         self.undo_steps: list[str] = []
         self.track_kind = Track
         self.view = View()
         self.view.detail_clip = None
-        self.view.selected_track = self.create_audio_track(0)
+        self.create_audio_track(0)
 
     def create_audio_track(self, index: int) -> Any:
+        """A new track, which is selected, as in Live."""
+        if len(self.tracks) == self.most_tracks:
+            raise LimitationError
         self.tracks.insert(index, self.track_kind(self, ""))
+        self.view.selected_track = self.tracks[index]
         return self.tracks[index]
 
     def delete_track(self, index: int) -> None:
-        del self.tracks[index]
+        if self.view.selected_track == self.tracks.pop(index):
+            self.view.selected_track = self.tracks[0]
 
     def create_scene(self, index: int) -> None:
         for track in self.tracks:
@@ -214,6 +246,8 @@ class Song:
 
     def stop_playing(self) -> None:
         self.is_playing = False
+        for clip in (clip for track in self.tracks for clip in track.arrangement_clips):
+            clip.is_recording = False
 
     def run(self, beats: float, folder: Path) -> None:
         """Live plays for some beats; an armed track records a file of quiet noise."""
@@ -229,7 +263,9 @@ class Song:
                 -0.1, 0.1, (round(beats * 60 / self.tempo * 48_000), 2)
             )
             soundfile.write(path, noise, 48_000, subtype="PCM_24")
-            track.arrangement_clips.append(Clip(path, start, self.tempo))
+            clip = Clip(path, start, self.tempo)
+            clip.is_recording = True
+            track.arrangement_clips.append(clip)
 
     def begin_undo_step(self) -> None:
         self.undo_steps.append("open")

@@ -1,7 +1,8 @@
 // A stand-in for Max, Node for Max and LiveAPI in one Node process. It is a fake and says so; nothing here ran inside Live.
 // Runs the device's two scripts as the patch connects them, on a set described by the JSON file in argv[3], and follows the commands there:
-// {"run": name}, {"param": [..]} and other messages of the form, {"show": take lane whose clip comes into the detail view}, {"wait": text in a
-// status}, {"wait_menu": [outlet, entry]} or {"wait_clips": n}. Writes the resulting set as JSON.
+// {"run": name}, {"param": [..]} and other messages of the form, {"show": take lane whose clip comes into the detail view}, {"play": {beats,
+// file}} (Live runs on, and what is armed records that file), {"song": {..}} (the user changes the set), {"remove": "device" or a track's name},
+// {"wait": text in a status}, {"wait_menu": [outlet, entry]} or {"wait_clips": n}. Writes the resulting set as JSON.
 "use strict";
 
 const fs = require("fs");
@@ -26,25 +27,52 @@ function thing(kind, fields) {
 
 const PROPERTIES = {
   song: ["tempo", "signature_numerator", "signature_denominator", "loop", "loop_start", "loop_length", "root_note", "scale_name", "current_song_time",
-    "file_path"],
-  track: ["name"],
+    "file_path", "is_playing", "record_mode"],
+  view: [],
+  track: ["name", "mute", "arm", "can_be_armed", "current_monitoring_state", "available_input_routing_types", "available_input_routing_channels",
+    "input_routing_type", "input_routing_channel"],
   lane: ["name"],
   slot: ["has_clip"],
   clip: ["is_audio_clip", "is_arrangement_clip", "start_time", "end_time", "start_marker", "end_marker", "looping", "loop_start", "loop_end",
-    "warping", "sample_rate", "file_path", "name"],
+    "warping", "sample_rate", "file_path", "name", "is_recording"],
 };
-const WRITABLE = { track: ["name"], lane: ["name"], clip: ["name", "warping"], song: [], slot: [] };
+const WRITABLE = {
+  song: ["loop", "current_song_time", "record_mode"], view: ["selected_track"], lane: ["name"], clip: ["name", "warping"], slot: [],
+  track: ["name", "mute", "arm", "current_monitoring_state", "input_routing_type", "input_routing_channel"],
+};
 
-const song = thing("song", { ...input.song, tracks: [], view: {} });
+// A switch that Live throws a little after it was asked: read once more, it has its old value still.
+function late(value) {
+  let shown = value, asked = value;
+  return { get() { const seen = shown; shown = asked; return seen; }, set(next) { asked = Number(next); }, enumerable: true };
+}
+
+const recorded = []; // what each pass heard: its input, and the muted tracks
+const song = thing("song", { is_playing: 0, ...input.song, tracks: [], view: thing("view", {}) });
+for (const name of ["is_playing", "record_mode"]) Object.defineProperty(song, name, late(Number(song[name] || 0)));
 function newSlot(clip) {
   return thing("slot", { clip, get has_clip() { return this.clip ? 1 : 0; } });
 }
+
+const INPUTS = input.inputs || ["Ext. In", "Resampling"];
+const routes = (names) => names.map((display_name, index) => ({ display_name, identifier: index + 1 }));
+const routing = (name, value) => JSON.stringify({ [name]: value });
+
 function newTrack(name) {
   const clip_slots = [newSlot(null), newSlot(null)];
-  return thing("track", { name, arrangement_clips: [], clip_slots, take_lanes: [], has_lanes: input.take_lanes !== false });
+  return thing("track", {
+    name, arrangement_clips: [], clip_slots, take_lanes: [], has_lanes: input.take_lanes !== false, mute: 0, arm: 0, can_be_armed: 1,
+    current_monitoring_state: 1, input_routing_type: routing("input_routing_type", routes(INPUTS)[0]),
+    input_routing_channel: routing("input_routing_channel", { display_name: "1/2", identifier: 1 }),
+    get available_input_routing_types() {
+      const names = song.tracks.filter((track) => track !== this).map((track) => track.name);
+      return routing("available_input_routing_types", routes([...INPUTS, ...names]));
+    },
+    get available_input_routing_channels() { return routing("available_input_routing_channels", routes(["Pre FX", "Post FX", "Post Mixer"])); },
+  });
 }
 for (const track of input.tracks) {
-  const made = newTrack(track.name);
+  const made = Object.assign(newTrack(track.name), { mute: track.mute || 0, arm: track.arm || 0 });
   made.arrangement_clips = track.clips.map((clip) => thing("clip", clip));
   if (track.slot) made.clip_slots[0].clip = thing("clip", track.slot);
   song.tracks.push(made);
@@ -74,7 +102,7 @@ class LiveAPI {
     this.thing = find(where.split(" "));
   }
 
-  get id() { return this.thing ? String(this.thing.id) : "0"; }
+  get id() { return this.thing && byId.has(this.thing.id) ? String(this.thing.id) : "0"; }
 
   get unquotedpath() {
     for (const [index, track] of song.tracks.entries()) {
@@ -92,9 +120,20 @@ class LiveAPI {
     return [this.thing[name]];
   }
 
-  set(name, value) {
+  set(name, value, id) {
     if (!WRITABLE[this.thing.kind].includes(name)) throw new Error(`${this.thing.kind}.${name} cannot be set`);
-    this.thing[name] = value;
+    if (name === "selected_track") {
+      if (value !== "id" || !byId.has(id)) throw new Error("id and the number of a track");
+      this.thing[name] = byId.get(id);
+    } else if (name.includes("routing")) this.route(name, JSON.parse(value)[name]);
+    else this.thing[name] = value;
+  }
+
+  // Live takes no routing but those it offers.
+  route(name, wanted) {
+    const offered = JSON.parse(this.thing[`available_${name}s`])[`available_${name}s`];
+    const found = offered.find((known) => known.identifier === wanted.identifier);
+    if (found) this.thing[name] = routing(name, found);
   }
 
   getcount(name) { return this.thing[name].length; }
@@ -105,7 +144,10 @@ class LiveAPI {
       if (!target.warping) throw new Error("only for warped clips");
       return args[0] * 60 / target.clip_tempo * target.sample_rate;
     }
-    if (name === "create_audio_track") { song.tracks.splice(args[0], 0, newTrack("")); return null; }
+    if (name === "create_audio_track" && target === song) return createTrack(args[0]);
+    if (name === "delete_track" && target === song) return deleteTrack(song.tracks[args[0]]);
+    if (name === "continue_playing" && target === song) { song.is_playing = 1; return null; }
+    if (name === "stop_playing" && target === song) { song.is_playing = 0; return null; }
     if (name === "create_take_lane" && target.has_lanes) { target.take_lanes.push(thing("lane", { name: "", arrangement_clips: [] })); return null; }
     if (name === "create_scene") { for (const track of song.tracks) track.clip_slots.push(newSlot(null)); return null; }
     if (name === "delete_clip" && args[0] === "id") {
@@ -129,6 +171,37 @@ class LiveAPI {
   }
 }
 
+// A new track is selected, as in Live; one too many is not made.
+function createTrack(index) {
+  if (song.tracks.length >= (input.most_tracks || 100)) return null;
+  song.tracks.splice(index, 0, newTrack(""));
+  song.view.selected_track = song.tracks[index];
+  return null;
+}
+
+function deleteTrack(track) {
+  if (!song.tracks.includes(track)) throw new Error("no such track");
+  song.tracks.splice(song.tracks.indexOf(track), 1);
+  byId.delete(track.id);
+  if (song.view.selected_track === track) song.view.selected_track = song.tracks[0];
+  return null;
+}
+
+// Live plays for some beats; an armed track records a file.
+function play({ beats, file }) {
+  const start = song.current_song_time;
+  song.current_song_time += beats;
+  for (const track of song.tracks.filter((known) => song.record_mode && known.arm)) {
+    const channel = JSON.parse(track.input_routing_channel).input_routing_channel.display_name;
+    const heard = JSON.parse(track.input_routing_type).input_routing_type.display_name;
+    recorded.push([heard === "Resampling" ? heard : `${heard} ${channel}`, song.tracks.filter((known) => known.mute).map((known) => known.name)]);
+    track.arrangement_clips.push(thing("clip", {
+      is_audio_clip: 1, is_arrangement_clip: 1, start_time: start, end_time: start + beats, start_marker: 0, looping: 0, loop_end: beats, warping: 1,
+      sample_rate: 48000, file_path: file, name: "recorded", clip_tempo: song.tempo, get is_recording() { return song.record_mode; },
+    }));
+  }
+}
+
 // -- Node for Max
 
 const handlers = {};
@@ -144,8 +217,19 @@ Module._load = (name, ...rest) => (name === "max-api" ? maxApi : load(name, ...r
 
 // -- v8
 
+// Max's Task; its interval is shortened, because nothing here plays in real time.
+class Task {
+  constructor(work) { Object.assign(this, { work, interval: 500 }); }
+
+  repeat() {
+    this.timer = setInterval(() => { try { this.work(); } catch (failure) { log.push(["error", `task: ${failure.message}`]); } }, this.interval / 20);
+  }
+
+  cancel() { clearInterval(this.timer); }
+}
+
 const live = vm.createContext({
-  LiveAPI, JSON, Math, Number, String, Array, Object, autowatch: 1, inlets: 1, outlets: 1,
+  LiveAPI, Task, JSON, Math, Number, String, Array, Object, autowatch: 1, inlets: 1, outlets: 1,
   outlet: (index, ...words) => {
     if (index === 1) { log.push(["status", words.slice(1).join(" ")]); return; }
     if (index > 1) { log.push([`outlet ${index}`, ...words]); return; }
@@ -181,11 +265,18 @@ function until(condition, what) {
 (async () => {
   for (const command of input.commands) {
     if (command.run) live.run(command.run);
-    for (const word of ["param", "choose", "pick", "value", "insert"]) if (command[word] !== undefined) live[word](...[command[word]].flat());
+    for (const word of ["param", "choose", "pick", "value", "insert", "after_effects"]) if (command[word] !== undefined) live[word](...[command[word]].flat());
     if (command.show !== undefined) song.view.detail_clip = song.tracks[0].take_lanes[command.show].arrangement_clips[0];
+    if (command.play) { await until(() => song.is_playing && song.record_mode, "recording"); play(command.play); }
+    if (command.song) Object.assign(song, command.song);
+    if (command.remove === "device") live.notifydeleted();
+    else if (command.remove) deleteTrack(song.tracks.find((track) => track.name === command.remove));
     if (command.wait_menu) await until(() => log.some((entry) => entry[0] === `outlet ${command.wait_menu[0]}` && entry.includes(command.wait_menu[1])), "the menu");
     if (command.wait) await until(() => log.some(([kind, text]) => kind === "status" && text.includes(command.wait)), command.wait);
     if (command.wait_clips) await until(() => clips() >= command.wait_clips, `${command.wait_clips} clips`);
   }
-  process.stdout.write(JSON.stringify({ tracks: song.tracks, log }), () => process.exit(0));
+  const settled = (name) => [song[name], song[name]][1]; // the first look may show the old value
+  const { loop, current_song_time, view } = song;
+  const left = { loop, current_song_time, is_playing: settled("is_playing"), record_mode: settled("record_mode"), selected: view.selected_track.name };
+  process.stdout.write(JSON.stringify({ tracks: song.tracks, log, recorded, song: left }), () => process.exit(0));
 })().catch((failure) => { process.stderr.write(String(failure.message)); process.exit(1); });

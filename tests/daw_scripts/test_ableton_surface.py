@@ -375,26 +375,39 @@ def test_a_session_clip_is_painted_into_the_next_free_slot(stage: Stage, running
 
 def record(stage: Stage, folder: Path, beats: float = 18.0) -> None:
     """Live runs through the selection, and a little further."""
-    stage.until(lambda: stage.song.is_playing)
+    stage.until(lambda: stage.song.is_playing and stage.song.record_mode)
     stage.song.run(beats, folder)
 
 
-def test_a_new_instrument_hears_a_recording_of_the_others(stage: Stage, running: DaemonProcess, tmp_path: Path) -> None:
-    """Lego: what is heard without the selected track is recorded in real time; then everything is as before, plus one new track."""
+def as_before(stage: Stage) -> bool:
+    """Whether nothing of a recording is left: one track, heard and selected, Live stopped where it was, its loop on."""
+    song = stage.song
+    transport = [(song.is_playing, song.record_mode) for _ in range(2)][-1]  # the first look may show the old state
+    assert transport == (False, False) and song.tracks == [stage.track] and song.view.selected_track == stage.track
+    return not stage.track.mute and stage.track.arm and song.loop and song.current_song_time == 3.0
+
+
+@pytest.fixture
+def at_rest(stage: Stage) -> Stage:
+    """Live is stopped at beat 3, the loop brace on, the track armed."""
     stage.loop()
     stage.song.current_song_time = 3.0
-    stage.run("add-instrument", track="guitar")
-    record(stage, tmp_path)
-    stage.said("done")
-    assert stage.song.recorded == [("Resampling", [stage.track.name])]
-    assert stage.song.tracks[1].name == "guitar"
-    assert stage.song.tracks[1].arrangement_clips[0].start_time == FIRST_BEAT
-    assert (stage.track.mute, stage.song.loop, stage.song.record_mode, stage.song.current_song_time) == (
-        False,
-        True,
-        False,
-        3.0,
-    )
+    stage.track.arm = True
+    return stage
+
+
+def test_a_new_instrument_hears_a_recording_of_the_others(
+    at_rest: Stage, running: DaemonProcess, tmp_path: Path
+) -> None:
+    """Lego: what is heard without the selected track is recorded in real time; then everything is as before, plus one new track."""
+    at_rest.run("add-instrument", track="guitar")
+    record(at_rest, tmp_path)
+    at_rest.said("done")
+    assert at_rest.song.recorded == [("Resampling", [at_rest.track.name])]
+    new = at_rest.song.tracks.pop(1)
+    assert new.name == "guitar" and new.arrangement_clips[0].start_time == FIRST_BEAT
+    at_rest.song.view.selected_track = at_rest.track
+    assert as_before(at_rest)
 
 
 def test_the_sound_after_effects_is_recorded_on_request(stage: Stage, running: DaemonProcess, tmp_path: Path) -> None:
@@ -409,23 +422,77 @@ def test_the_sound_after_effects_is_recorded_on_request(stage: Stage, running: D
     assert json.loads(memory.read_text("utf-8"))["request"]["source"]["path"] == str(tmp_path / "recorded 1.wav")
 
 
-def test_a_recording_that_is_stopped_early_sends_nothing(stage: Stage, running: DaemonProcess, tmp_path: Path) -> None:
-    """The user stops Live in the middle: one sentence, the track for the moment is gone."""
-    stage.loop()
-    stage.run("add-instrument", track="guitar")
-    record(stage, tmp_path, 6.0)
-    stage.song.stop_playing()
-    stage.said("stopped before the end")
-    assert len(stage.song.tracks) == 1 and stage.surface.jobs.pending == {} and stage.track.mute is False
+def test_a_recording_that_is_stopped_early_sends_nothing(
+    at_rest: Stage, running: DaemonProcess, tmp_path: Path
+) -> None:
+    """The user stops Live in the middle: one sentence, everything is as before."""
+    at_rest.run("add-instrument", track="guitar")
+    record(at_rest, tmp_path, 6.0)
+    at_rest.song.stop_playing()
+    at_rest.said("stopped before the end")
+    assert as_before(at_rest) and at_rest.surface.jobs.pending == {}
 
 
-def test_nothing_is_recorded_while_live_plays(stage: Stage, running: DaemonProcess) -> None:
+def test_a_recording_can_be_cancelled(at_rest: Stage, running: DaemonProcess, tmp_path: Path) -> None:
+    """Cancel means the recording while one runs."""
+    at_rest.run("add-instrument", track="guitar")
+    record(at_rest, tmp_path, 6.0)
+    at_rest.run("cancel")
+    at_rest.said("stopped before the end")
+    assert as_before(at_rest)
+
+
+def test_closing_live_in_the_middle_leaves_nothing(at_rest: Stage, running: DaemonProcess, tmp_path: Path) -> None:
+    """Live takes the surface away while it records."""
+    at_rest.run("add-instrument", track="guitar")
+    record(at_rest, tmp_path, 6.0)
+    at_rest.surface.disconnect()
+    assert as_before(at_rest)
+
+
+def test_a_recording_whose_track_is_deleted_is_over(at_rest: Stage, running: DaemonProcess, tmp_path: Path) -> None:
+    """The user undoes the track for the moment: one sentence, everything is as before."""
+    at_rest.run("add-instrument", track="guitar")
+    record(at_rest, tmp_path)
+    at_rest.song.delete_track(1)
+    at_rest.said("stopped before the end")
+    assert as_before(at_rest)
+
+
+def test_nothing_is_recorded_while_live_plays(at_rest: Stage, running: DaemonProcess) -> None:
     """Live runs already: told to stop it first."""
-    stage.loop()
-    stage.song.is_playing = True
-    stage.run("add-instrument", track="guitar")
-    stage.said("Stop Live first")
-    assert len(stage.song.tracks) == 1
+    at_rest.song.is_playing = True
+    assert not at_rest.song.is_playing  # Live shows it one look later
+    at_rest.run("add-instrument", track="guitar")
+    at_rest.said("Stop Live first")
+    assert at_rest.song.tracks == [at_rest.track]
+
+
+def test_a_live_that_makes_no_more_tracks_records_nothing(at_rest: Stage, running: DaemonProcess) -> None:
+    """The smaller editions limit the number of tracks."""
+    at_rest.song.most_tracks = 1
+    at_rest.run("add-instrument", track="guitar")
+    at_rest.said("cannot make another track")
+    assert as_before(at_rest)
+
+
+def test_two_tracks_of_one_name_are_not_mixed_up(at_rest: Stage, running: DaemonProcess) -> None:
+    """Inputs are known by name only: with two of the same, nothing is recorded."""
+    at_rest.track.name = "Resampling"
+    at_rest.run("repaint", after_effects=1)
+    at_rest.said("Two inputs of Live have this track's name")
+    assert as_before(at_rest)
+
+
+def test_extend_reaches_past_the_clip(stage: Stage, running: DaemonProcess) -> None:
+    """The selection begins in the clip and ends four seconds behind it: the patch is as long as the selection."""
+    stage.loop(60.0, 76.0)
+    stage.run("extend")
+    stage.said("done")
+    (clip,) = stage.track.take_lanes[0].arrangement_clips
+    handle = (60.0 - clip.start_time) / 2
+    assert 0 <= handle < 0.1
+    assert soundfile.info(clip.file_path).frames >= round((8.0 + handle) * RATE)
 
 
 def test_an_operation_without_an_action_runs_by_its_name(stage: Stage, running: DaemonProcess) -> None:

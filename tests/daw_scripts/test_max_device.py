@@ -70,7 +70,18 @@ def test_every_button_names_an_action() -> None:
         for box in boxes
         if box["maxclass"] == "message" and box["text"].startswith("run ")
     ]
-    assert {"repaint", "extract", "generate", "cancel"} <= set(names) <= {action["name"] for action in ACTIONS}
+    own = {action["name"] for action in ACTIONS if "ableton" in action["hosts"] or not action["hosts"]}
+    assert sorted(names) == sorted(own)
+
+
+def test_the_toggle_sends_whether_it_is_on() -> None:
+    """*After effects* is a toggle; what it puts out becomes the message that the Live half knows."""
+    patch = amxd.patcher(ACTIONS)["patcher"]
+    boxes = {box["box"]["id"]: box["box"] for box in patch["boxes"]}
+    cords = {line["patchline"]["source"][0]: line["patchline"]["destination"][0] for line in patch["lines"]}
+    (toggle,) = [box for box in boxes.values() if box["maxclass"] == "live.text" and box["mode"] == 1]
+    message = boxes[cords[toggle["id"]]]
+    assert message["text"] == "after_effects $1" and boxes[cords[message["id"]]]["text"] == "v8 acestep_live.js"
 
 
 def test_scripts_of_the_device_are_installed(device: Path) -> None:
@@ -385,6 +396,189 @@ def test_a_result_of_the_list_is_placed_again(live: Set) -> None:
 
 
 @pytest.mark.foreign
+def test_extend_reaches_past_the_clip(live: Set) -> None:
+    """The selection begins in the clip and ends four seconds behind it: the patch is as long as the selection."""
+    live.song.update(loop_start=60, loop_length=16)
+    found = live.play({"run": "extend"}, {"wait": "done"})
+    (clip,) = lanes(found)
+    handle = (60 - clip["start_time"]) / 2
+    assert 0 <= handle < 0.1
+    assert soundfile.info(clip["file_path"]).frames >= round((8 + handle) * RATE)
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize(("action", "track"), [("cover", "Loop"), ("complete", "complete")])
+def test_cover_and_complete(live: Set, action: str, track: str) -> None:
+    """Cover: a take over the old audio; complete: a new track at the selection."""
+    found = live.play({"run": action}, {"wait": "done"})
+    (owner,) = [owner for owner in found["tracks"] if owner["name"] == track]
+    clips = lanes(found) if track == "Loop" else owner["arrangement_clips"]
+    assert len(clips) == 1 and clips[0]["start_time"] == pytest.approx(20, abs=0.2)
+
+
+@pytest.mark.foreign
+def test_the_jobs_are_shown(live: Set) -> None:
+    """Without jobs a sentence; with one its state."""
+    live.play(
+        {"run": "queue"},
+        {"wait": "No job is waiting"},
+        {"param": ["caption", "fake: steps=200 delay=0.1"]},
+        {"run": "repaint"},
+        {"wait": "%"},
+        {"run": "queue"},
+        {"wait": "repaint: running"},
+        {"run": "cancel"},
+        {"wait": "cancel"},
+    )
+
+
+AT_REST = {"loop": 1, "current_song_time": 3, "is_playing": 0, "record_mode": 0, "selected": "Loop"}
+"""What a recording finds and leaves."""
+
+
+@pytest.fixture
+def at_rest(live: Set) -> Set:
+    """A set at beat 3 with an armed loop and a second track, and the nine seconds that a recording of it yields."""
+    live.song["current_song_time"] = 3
+    live.tracks[0]["arm"] = 1
+    live.tracks.append({"name": "Bass", "clips": []})
+    sound(live.folder / "heard.wav", 9.0)
+    return live
+
+
+def heard(live: Set, beats: float = 18, name: str = "heard.wav") -> dict[str, Any]:
+    """Live runs on for some beats while a track records."""
+    return {"play": {"beats": beats, "file": str(live.folder / name)}}
+
+
+def as_before(found: dict[str, Any]) -> bool:
+    """Whether nothing of a recording is left in the set."""
+    loop, bass = found["tracks"]
+    arms, mutes = (loop["arm"], bass["arm"]), (loop["mute"], bass["mute"])
+    return found["song"] == AT_REST and arms == (1, 0) and mutes == (0, 0)
+
+
+def request_of(live: Set) -> dict[str, Any]:
+    """What the daemon was asked for, as the set remembers it."""
+    (memory,) = live.folder.rglob("*.recipe.json")
+    request: dict[str, Any] = json.loads(memory.read_text("utf-8"))["request"]
+    return request
+
+
+GUITAR = ({"param": ["track", "guitar"]}, {"run": "add-instrument"})
+
+
+@pytest.mark.foreign
+def test_a_new_instrument_hears_a_recording_of_the_others(at_rest: Set) -> None:
+    """Lego: what is heard without the selected track is recorded in real time; then everything is as before, plus one new track."""
+    found = at_rest.play(*GUITAR, heard(at_rest), {"wait": "done"})
+    assert found["recorded"] == [["Resampling", ["Loop"]]]
+    assert any("recording what is heard, in real time" in entry[1] for entry in found["log"] if entry[0] == "status")
+    guitar = found["tracks"].pop()
+    assert guitar["name"] == "guitar" and guitar["arrangement_clips"][0]["start_time"] == 20
+    assert request_of(at_rest)["source"]["path"] == str(at_rest.folder / "heard.wav")
+    assert as_before({**found, "song": {**found["song"], "selected": "Loop"}})
+
+
+@pytest.mark.foreign
+def test_the_sound_after_effects_is_recorded_on_request(at_rest: Set) -> None:
+    """The toggle is on: the track's own output is recorded, that file is repainted, and the patch is a take as ever."""
+    found = at_rest.play({"after_effects": 1}, {"run": "repaint"}, heard(at_rest), {"wait": "done"})
+    assert found["recorded"] == [["Loop Post FX", []]] and as_before(found)
+    source = request_of(at_rest)["source"]
+    assert (source["path"], source["start"], source["length"]) == (str(at_rest.folder / "heard.wav"), 0, 8 * RATE)
+    (clip,) = lanes(found)
+    assert clip["start_time"] == pytest.approx(20, abs=0.2)
+
+
+@pytest.mark.foreign
+def test_without_the_toggle_the_file_is_sent(at_rest: Set) -> None:
+    """Switched on and off again: before effects, nothing is recorded."""
+    found = at_rest.play({"after_effects": 1}, {"after_effects": 0}, {"run": "repaint"}, {"wait": "done"})
+    assert found["recorded"] == [] and request_of(at_rest)["source"]["path"] == str(at_rest.loop)
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param({"song": {"is_playing": 0}}, id="stopped"),
+        pytest.param({"song": {"record_mode": 0}}, id="record switched off"),
+        pytest.param({"run": "cancel"}, id="cancelled"),
+        pytest.param({"remove": "ACE-Step records"}, id="track deleted"),
+    ],
+)
+def test_a_recording_that_ends_early_sends_nothing(at_rest: Set, end: dict[str, Any]) -> None:
+    """Whoever ends it: one sentence, everything is as before."""
+    found = at_rest.play(*GUITAR, heard(at_rest, 6), end, {"wait": "stopped before the end"})
+    assert as_before(found) and not list(at_rest.folder.rglob("*.recipe.json"))
+
+
+@pytest.mark.foreign
+def test_a_recording_without_a_file_is_given_up(at_rest: Set) -> None:
+    """Live never writes the file: told after a while, everything is as before."""
+    found = at_rest.play(*GUITAR, heard(at_rest, name="never.wav"), {"wait": "stopped before the end"})
+    assert as_before(found)
+
+
+@pytest.mark.foreign
+def test_removing_the_device_in_the_middle_leaves_nothing(at_rest: Set) -> None:
+    """Max frees the script while it records."""
+    assert as_before(at_rest.play(*GUITAR, heard(at_rest, 6), {"remove": "device"}))
+
+
+@pytest.mark.foreign
+def test_nothing_is_recorded_while_live_plays(at_rest: Set) -> None:
+    """Live runs already, or a recording of ours: told to stop it first."""
+    at_rest.song["is_playing"] = 1
+    found = at_rest.play(*GUITAR, {"wait": "Stop Live first"})
+    assert found["recorded"] == [] and len(found["tracks"]) == 2
+    at_rest.song["is_playing"] = 0
+    found = at_rest.play(*GUITAR, heard(at_rest, 6), *GUITAR, {"wait": "Stop Live first"}, {"run": "cancel"})
+    assert as_before(found) and len(found["recorded"]) == 1
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        pytest.param({"most_tracks": 2}, "cannot make another track", id="no track"),
+        pytest.param({"inputs": ["Ext. In"]}, "no track input that carries", id="no resampling"),
+        pytest.param({"inputs": ["Resampling"] * 2}, "Two inputs of Live", id="two of one name"),
+    ],
+)
+def test_a_live_that_cannot_record_it(at_rest: Set, more: dict[str, Any], sentence: str) -> None:
+    """No track can be made, or its input not found: one sentence, everything is as before."""
+    found = at_rest.play(*GUITAR, {"wait": sentence}, **more)
+    assert as_before(found) and found["recorded"] == []
+
+
+@pytest.mark.foreign
+def test_what_is_wrong_is_told_before_anything_is_recorded(at_rest: Set) -> None:
+    """No track picked, a bad value: told at once, not after the pass."""
+    found = at_rest.play(
+        {"run": "add-instrument"},
+        {"wait": "No track was picked"},
+        {"param": ["variants", "nine"]},
+        *GUITAR,
+        {"wait": "Variants: is no number."},
+    )
+    assert as_before(found) and found["recorded"] == []
+
+
+@pytest.mark.foreign
+def test_a_set_closed_after_the_recording_gets_its_instrument_when_it_is_open_again(at_rest: Set) -> None:
+    """The pass is over, the job runs, Live is closed: the device of the next start makes the track, from the recorded file."""
+    at_rest.song["file_path"] = str(at_rest.folder / "Project" / "Song.als")
+    slow = {"param": ["caption", "fake: steps=5 delay=0.2"]}
+    at_rest.play(slow, *GUITAR, heard(at_rest), {"wait": "%"})
+    found = at_rest.play({"wait": "done"})
+    assert [track["name"] for track in found["tracks"]] == ["Loop", "Bass", "guitar"]
+    assert found["tracks"][2]["arrangement_clips"][0]["start_time"] == 20
+    assert request_of(at_rest)["source"]["path"] == str(at_rest.folder / "heard.wav")
+
+
+@pytest.mark.foreign
 @pytest.mark.parametrize(("level", "word"), [(0, "Update acestep-bridge"), (2, "install-scripts ableton")])
 def test_a_daemon_of_another_protocol(live: Set, level: int, word: str) -> None:
     """An older or newer daemon: told which side to update, nothing sent. (The script's own level is changed instead.)"""
@@ -398,7 +592,8 @@ def test_a_daemon_of_another_protocol(live: Set, level: int, word: str) -> None:
 def test_the_live_half_is_one_file(device: Path) -> None:
     """What runs in Max's v8 asks for no other file."""
     text = (device / "acestep_live.js").read_text("utf-8")
-    assert "require(" not in text and not (device / "selection.js").exists()
+    assert "require(" not in text
+    assert not [name for name in ("selection.js", "clips.js", "recording.js") if (device / name).exists()]
 
 
 def test_the_patch_is_sound_to_a_checker_that_knows_max() -> None:

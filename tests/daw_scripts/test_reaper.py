@@ -342,15 +342,50 @@ def test_the_status_file_is_gone_and_the_daemon_is_asked(desk: Desk, running: Da
 def test_another_tab_is_in_front_when_the_result_comes(desk: Desk, running: DaemonProcess) -> None:
     """Two projects of the same name in two folders: the result lands in the one that asked."""
     item = loop_item(desk)
-    media = desk.folder / "other" / "Media"
-    media.mkdir(parents=True)
-    other = Project(media.parent / "Söng.rpp", media)
+    other = twin(desk)
     desk.run(REPAINT)
     desk.until(desk.waiting)
     desk.reaper.projects.append(other)
     desk.reaper.front = other
     finish(desk, 2, item)
-    assert other.tracks == [] and other.undo == [] and list(media.iterdir()) == []
+    assert other.tracks == [] and other.undo == [] and list(other.media.iterdir()) == []
+
+
+def twin(desk: Desk, media: Path | None = None) -> Project:
+    """A project of the same name in another folder, with its own media folder unless one is given."""
+    folder = desk.folder / "other"
+    own = media or folder / "Media"
+    for path in (folder, own):
+        path.mkdir(parents=True, exist_ok=True)
+    return Project(folder / "Söng.rpp", own)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_two_projects_of_one_name_wait_each_for_its_own_job(desk: Desk, running: DaemonProcess, shared: bool) -> None:
+    """Both are closed while their jobs run, also with one media folder for all projects: each result lands where it was asked for."""
+    if shared:
+        desk.project.media = desk.folder / "Recordings"
+        desk.project.media.mkdir()
+    own, other = desk.project, twin(desk, desk.project.media if shared else None)
+    desk.reaper.projects.append(other)
+    items = {}
+    for name, project in (("own", own), ("other", other)):
+        desk.project = desk.reaper.front = project
+        items[name] = loop_item(desk)
+        desk.reaper.inputs = [lambda defaults, name=name: f"{name}|1|7"]
+        desk.run(REPAINT)
+        desk.until(desk.waiting)
+    desk.reaper.quit()
+    for name, project in (("other", other), ("own", own)):
+        desk.project = desk.reaper.front = project
+        desk.reaper.projects = [project]
+        desk.resident()
+        desk.until(lambda item=items[name]: len(item.takes) == 2)
+        desk.reaper.quit()
+    for name, item in items.items():
+        (made,) = item.takes[1:]
+        assert json.loads(made.strings["P_EXT:acestep"])["pending"]["values"]["caption"] == name
+    assert desk.waiting() == []
 
 
 def test_one_resident_at_a_time(desk: Desk, running: DaemonProcess) -> None:
@@ -404,6 +439,22 @@ def test_read_only_media_folder(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     loop_item(desk)
     desk.project.media = desk.folder / "gone"
     assert "media folder cannot be written" in (desk.run(REPAINT) or message(desk))
+
+
+def test_a_media_folder_that_becomes_read_only_delays_the_result(desk: Desk, running: DaemonProcess) -> None:
+    """The job ends while nothing can be written (here: a folder stands in the draft's place): said once, placed afterwards."""
+    item = loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "fake: steps=4 delay=0.2|1|-1"]
+    desk.run(REPAINT)
+    desk.until(desk.waiting)
+    obstacle = desk.project.media / "Söng.acestep-pending.json.tmp"
+    obstacle.mkdir()
+    desk.until(lambda: desk.reaper.messages)
+    for _ in range(20):
+        desk.reaper.tick()
+    assert len(item.takes) == 1 and len(desk.reaper.messages) == 1 and "cannot be written" in desk.reaper.messages[0]
+    obstacle.rmdir()
+    finish(desk, 2, item)
 
 
 def test_offline_media(desk: Desk, running: DaemonProcess) -> None:

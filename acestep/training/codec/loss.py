@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from acestep.networks.spectra import absolute
+
 LOG_FLOOR = 3e-3  # below it only the noise floor would be heard
 ENERGY_FLOOR = 0.3
 
@@ -52,8 +54,8 @@ def _compare(output: Tensor, target: Tensor, resolution: Resolution) -> tuple[Te
     size, hop = resolution.window, resolution.hop
     window = torch.hann_window(size, device=output.device) * size**-0.5
     spectrum = torch.fft.rfft(output.unfold(1, size, hop) * window)
-    made = torch.view_as_real(spectrum).square().sum(-1).add_(1e-9).sqrt_()
-    wanted = torch.fft.rfft(target.unfold(1, size, hop) * window).abs()
+    made = absolute(spectrum, floor=1e-9)  # a slope is divided by it
+    wanted = absolute(torch.fft.rfft(target.unfold(1, size, hop) * window))
     error = made - wanted
     error_norm = error.square().sum((1, 2)).sqrt() + 1e-6
     energy = wanted.square().sum((1, 2)).sqrt() + ENERGY_FLOOR

@@ -37,7 +37,7 @@ class DitSettings:
     seconds: float
     songs: int = 160
     first_songs: int = 40
-    grow_every: int = 5
+    grow_every: int = 8
     batch: int = 8
     learning_rate: float = 1.2e-3
     ema: float = 0.99

@@ -8,10 +8,18 @@ const requests = require("requests.js");
 const settings = require("settings.js");
 const selection = require("selection.js");
 const clips = require("clips.js");
+const { Recording } = require("recording.js");
+
+const TICK_MS = 100;
 
 const texts = {}; // of the form, by parameter
 const landed = []; // what was placed, newest last
 let other = { name: "", source: true, field: "" }; // the operation and field chosen in the menus
+let afterEffects = false; // whether what is sent is recorded after the track's effects
+let recording = null; // the pass that runs
+let seen = ""; // the file that Node saw last
+const clock = new Task(() => recording.tick());
+clock.interval = TICK_MS;
 
 function say(text) {
   outlet(1, "set", text);
@@ -63,6 +71,8 @@ function pick(name) { other.field = name; }
 
 function value(...words) { if (other.field) param(other.field, ...words); }
 
+function after_effects(on) { afterEffects = on === 1; }
+
 function wishesFor(song, situation) {
   const get = (name) => selection.get(song, name);
   const segment = { start: 0, bpm: get("tempo"), num: get("signature_numerator"), den: get("signature_denominator") };
@@ -71,14 +81,55 @@ function wishesFor(song, situation) {
 }
 
 function ask(wanted, operation) {
-  if (wanted.audio === "others" || wanted.audio === "heard") return tell({ code: "mix" });
   const song = new LiveAPI("live_set");
-  const { situation, extra, refusal } = selection.situation(song, wanted);
-  const refused = refusal ? { code: refusal } : requests.refusal(wanted, situation);
+  const found = selection.situation(song, wanted);
+  const refused = found.refusal ? { code: found.refusal } : requests.refusal(wanted, found.situation);
   if (refused) return tell(refused);
-  const asked = { action: wanted.name, operation, situation, extra, wishes: wishesFor(song, situation), values: texts };
   outlet(0, "open", selection.folder(song));
-  outlet(0, "submit", JSON.stringify(asked));
+  const asked = { action: wanted.name, operation, situation: found.situation, extra: found.extra, values: texts };
+  withAudio(song, wanted, found, asked);
+}
+
+// Find what is sent: nothing, the clip's own file, or a recording in real time, which begins once Node has found nothing wrong.
+function withAudio(song, wanted, found, asked) {
+  if (wanted.audio === "none" || !found.stretch) return submit(song, asked);
+  if (wanted.audio === "target" && !afterEffects) {
+    const cut = selection.findAudio(song, found, wanted.outside);
+    return cut.refusal ? tell({ code: cut.refusal }) : submit(song, asked, cut);
+  }
+  const only = wanted.audio === "target" ? found.track.id : 0, silent = wanted.audio === "others" ? found.track.id : 0;
+  outlet(0, "check", JSON.stringify({ ...asked, stretch: found.stretch, only, silent }));
+}
+
+function submit(song, asked, cut) {
+  const situation = cut ? selection.use(asked.situation, song, cut) : asked.situation;
+  outlet(0, "submit", JSON.stringify({ ...asked, situation, wishes: wishesFor(song, situation) }));
+}
+
+// Node has checked what is asked: record it, then ask.
+function record(title, text) {
+  if (recording) return tell({ code: "stop_first" });
+  const { stretch, only, silent, ...asked } = JSON.parse(text);
+  const song = new LiveAPI("live_set");
+  const track = (id) => (id ? new LiveAPI(`id ${id}`) : null);
+  const over = () => { clock.cancel(); recording = null; };
+  say(`${title}: recording what is heard, in real time`);
+  recording = new Recording(song, stretch, track(only), track(silent), isFile);
+  if (recording.start((cut) => { over(); submit(song, asked, cut); }, (code) => { over(); tell({ code }); })) clock.repeat();
+}
+
+// Whether a file is there: Node can look, and has answered when this is asked again.
+function isFile(path) {
+  if (path && path !== seen) outlet(0, "look", path);
+  return path !== "" && path === seen;
+}
+
+function there(path) { seen = path; }
+
+// Max calls this when the device is removed or its set closed: what a recording changed is put back.
+function notifydeleted() {
+  clock.cancel();
+  if (recording) recording.restore();
 }
 
 function askOther(wanted) {
@@ -98,6 +149,7 @@ function withClip(word) {
 function run(name) {
   const wanted = requests.action(settings.actions, name);
   if (!wanted || (wanted.hosts.length && !wanted.hosts.includes("ableton"))) return say(`There is no action ${name}.`);
+  if (name === "cancel" && recording) return recording.cancel();
   if (name === "cancel" || name === "queue") return outlet(0, name);
   if (wanted.needs === "recipe") return withClip(name === "vary" ? "again" : name);
   if (name === "operation") return askOther(wanted);

@@ -143,9 +143,9 @@ function valuesOf(action, fields, texts) {
   return Object.keys(values).length ? values : state.store.values(action.operation);
 }
 
-// Submit the jobs of an action. `text` is JSON: {action, operation, situation, wishes, values (texts), extra}.
-async function submit(text) {
-  const { action: name, operation, situation, wishes, values: texts, extra } = JSON.parse(text);
+// An action as it is asked for, checked against the daemon's own list: {action, fields, values}. Throws the sentence that forbids it.
+// It is {action, operation, situation, extra, wishes, values (texts)}.
+async function checked({ action: name, operation, situation, values: texts }) {
   let action = requests.action(settings.actions, name);
   const [found] = await described(operation || action.operation);
   if (operation) action = operations.adapt(action, found);
@@ -154,11 +154,29 @@ async function submit(text) {
   if (situation.source && !fs.existsSync(situation.source.path)) throw trouble({ code: "offline_media", path: situation.source.path });
   const values = valuesOf(action, found.fields, texts);
   if (action.each && !(values[action.each] && values[action.each].length)) throw trouble({ code: "no_tracks" });
+  return { action, fields: found.fields, values };
+}
+
+// Let the Live half record what is asked for, once nothing else is wrong with it.
+async function check(text) {
+  const { action } = await checked(JSON.parse(text));
+  Max.outlet("record", action.title, text);
+}
+
+// Tell the Live half, which has no files, that one is there.
+function look(file) {
+  if (fs.existsSync(file)) Max.outlet("there", file);
+}
+
+// Submit the jobs of an action.
+async function submit(text) {
+  const asked = JSON.parse(text);
+  const { action, fields, values } = await checked(asked);
   state.store.keepValues(action.operation, values);
   const group = newId();
-  for (const job of requests.jobs(action, situation, wishes, values, found.fields)) {
-    const pending = { ...requests.pending(newId(), action, situation, job), ...extra, group, values };
-    await send(pending, job.operation, typed(job.params, found.fields));
+  for (const job of requests.jobs(action, asked.situation, asked.wishes, values, fields)) {
+    const pending = { ...requests.pending(newId(), action, asked.situation, job), ...asked.extra, group, values };
+    await send(pending, job.operation, typed(job.params, fields));
   }
 }
 
@@ -256,7 +274,7 @@ async function fields(name) {
   Max.outlet("fields", hasSource ? 1 : 0, ...forms.rows(found.fields, [], {}, "").map((row) => row.name));
 }
 
-const HANDLERS = { open, submit, again, keep, restore, cancel, queue, menu, fields };
+const HANDLERS = { open, check, look, submit, again, keep, restore, cancel, queue, menu, fields };
 
 for (const [name, handler] of Object.entries(HANDLERS)) {
   Max.addHandler(name, async (...words) => {

@@ -2,10 +2,12 @@
 
 const { get, exists, systemPath } = require("selection.js");
 
+// A new audio track at the end; null when Live makes no more.
 function newTrack(song, name) {
   const index = song.getcount("tracks");
   song.call("create_audio_track", index);
   const track = new LiveAPI(`live_set tracks ${index}`);
+  if (!exists(track)) return null;
   track.set("name", name);
   return track;
 }
@@ -35,23 +37,30 @@ function freeSlot(song, track, after) {
   }
 }
 
+// The clip of a result where it belongs, which may not exist; null when Live makes no track for it.
+function clipFor(song, landing) {
+  const source = findTrack(song, landing.track, landing.track_index);
+  if (landing.slot !== undefined && landing.slot >= 0 && source) {
+    const track = landing.take ? source : newTrack(song, landing.track_name);
+    if (!track) return null;
+    const slot = freeSlot(song, track, landing.take ? landing.slot : landing.slot - 1);
+    return madeBy(slot.call("create_audio_clip", landing.path), `${slot.unquotedpath} clip`);
+  }
+  const target = (landing.take && source && newLane(source, landing.name)) || newTrack(song, landing.track_name);
+  if (!target) return null;
+  const beat = Math.max(0, landing.position / landing.rate * get(song, "tempo") / 60);
+  return madeBy(target.call("create_audio_clip", landing.path, beat), `${target.unquotedpath} arrangement_clips 0`);
+}
+
+// What a call made, by its answer, or by its place in a Live that gives none.
+function madeBy(answer, path) {
+  return new LiveAPI(Array.isArray(answer) ? `id ${answer[1]}` : path);
+}
+
 // Put a result where it belongs; a sentence when Live did not take it.
 function place(landing) {
-  const song = new LiveAPI("live_set");
-  const source = findTrack(song, landing.track, landing.track_index);
-  const inSlot = landing.slot !== undefined && landing.slot >= 0 && source;
-  let target, made;
-  if (inSlot) {
-    const track = landing.take ? source : newTrack(song, landing.track_name);
-    target = freeSlot(song, track, landing.take ? landing.slot : landing.slot - 1);
-    made = target.call("create_audio_clip", landing.path);
-  } else {
-    const beat = Math.max(0, landing.position / landing.rate * get(song, "tempo") / 60);
-    target = (landing.take && source && newLane(source, landing.name)) || newTrack(song, landing.track_name);
-    made = target.call("create_audio_clip", landing.path, beat);
-  }
-  const clip = new LiveAPI(Array.isArray(made) ? `id ${made[1]}` : `${target.unquotedpath} ${inSlot ? "clip" : "arrangement_clips 0"}`);
-  if (!exists(clip)) return `Live did not take the clip; drag it in: ${landing.path}`;
+  const clip = clipFor(new LiveAPI("live_set"), landing);
+  if (!clip || !exists(clip)) return `Live did not take the clip; drag it in: ${landing.path}`;
   clip.set("warping", 0); // exact: warping would resample it
   clip.set("name", landing.name);
   return "";
@@ -83,4 +92,4 @@ function remove(ids) {
   for (const id of ids) track.call("delete_clip", "id", Number(id));
 }
 
-module.exports = { place, fileName, alternatives, remove };
+module.exports = { newTrack, place, fileName, alternatives, remove };

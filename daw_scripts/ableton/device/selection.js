@@ -45,12 +45,11 @@ function region(song, clip) {
   return exists(clip) && get(clip, "is_arrangement_clip") ? [get(clip, "start_time"), get(clip, "end_time")] : null;
 }
 
-// The arrangement clip of the selected track that covers most of a stretch.
-function clipAt(start, end) {
-  const track = new LiveAPI("live_set view selected_track");
+// The arrangement clip of a track that covers most of a stretch, or null.
+function clipAt(track, start, end) {
   let best = null, most = 0;
   for (let index = 0; index < track.getcount("arrangement_clips"); index++) {
-    const clip = new LiveAPI(`live_set view selected_track arrangement_clips ${index}`);
+    const clip = new LiveAPI(`${track.unquotedpath} arrangement_clips ${index}`);
     const shared = Math.min(end, get(clip, "end_time")) - Math.max(start, get(clip, "start_time"));
     if (shared > most) { best = clip; most = shared; }
   }
@@ -61,8 +60,8 @@ function sampleAt(clip, mark, rate) {
   return Math.floor((get(clip, "warping") ? one(clip.call("beat_to_sample_time", mark)) : mark * rate) + 0.5);
 }
 
-// A stretch of the arrangement inside the clip's own file, or {refusal: code}.
-function fileRegion(song, clip, start, end) {
+// A stretch of the arrangement inside the clip's own file, or {refusal: code}. With `outside` it may reach past the clip's ends.
+function fileRegion(song, clip, start, end, outside) {
   if (!get(clip, "is_audio_clip")) return { refusal: "midi_only" };
   const first = Math.max(start, get(clip, "start_time")), last = Math.min(end, get(clip, "end_time"));
   const rate = get(clip, "sample_rate"), marker = get(clip, "start_marker");
@@ -72,7 +71,14 @@ function fileRegion(song, clip, start, end) {
   const cut = inside.map((beat) => sampleAt(clip, marker + (warping ? beat : secondsOf(song, beat)), rate));
   const straight = secondsOf(song, last - first) * rate;
   if (Math.abs(cut[1] - cut[0] - straight) > Math.max(1, STRAIGHT * straight)) return { refusal: "warped" };
-  return { path: systemPath(String(get(clip, "file_path"))), rate, start: cut[0], end: cut[1], first, last };
+  const found = { path: systemPath(String(get(clip, "file_path"))), rate, start: cut[0], end: cut[1], first, last };
+  return outside ? reachOut(song, found, start, end) : found;
+}
+
+// A cut continued to the whole stretch, before and behind its clip.
+function reachOut(song, cut, start, end) {
+  const before = samplesOf(song, cut.first - start, cut.rate), after = samplesOf(song, end - cut.last, cut.rate);
+  return { ...cut, start: cut.start - before, end: cut.end + after, first: start, last: end };
 }
 
 // What a Session clip plays, inside its file, or {refusal: code}.
@@ -101,33 +107,36 @@ function indexOf(song, track) {
   return -1;
 }
 
-function withCut(situation, song, cut) {
+// A situation with the stretch of a file that is sent for it (see fileRegion).
+function use(situation, song, cut) {
   const start = samplesOf(song, cut.first, cut.rate), end = samplesOf(song, cut.last, cut.rate);
   const source = { path: cut.path, rate: cut.rate, start: cut.start, end: cut.end, origin: start - cut.start };
   return { ...situation, rate: cut.rate, start, end, source };
 }
 
-// What an action needs: {situation, extra} (extra: where the result goes), or {refusal: code}.
+// What is selected for an action: {situation, extra, stretch, track}, or {refusal: code}. `extra`: where the result goes;
+// `stretch`: two beats of the arrangement, absent for a Session clip, which counts where no stretch is selected.
 function situation(song, wanted) {
   const track = new LiveAPI("live_set view selected_track"), clip = new LiveAPI("live_set view detail_clip");
   const extra = { track_index: indexOf(song, track) };
-  let known = { saved: true, rate: RATE, key: keyOf(song), track: String(get(track, "name")) };
-  let found = region(song, clip);
-  if (!found && wanted.audio === "target" && exists(clip)) {
+  const known = { saved: true, rate: RATE, key: keyOf(song), track: String(get(track, "name")) };
+  let stretch = region(song, clip);
+  if (!stretch && wanted.audio === "target" && exists(clip)) {
     const source = sessionRegion(clip);
     if (source.refusal) return source;
-    known = { ...known, rate: source.rate, start: source.start, end: source.end, source };
-    return { situation: known, extra: { ...extra, slot: slotOf(clip) } };
+    const cut = { rate: source.rate, start: source.start, end: source.end, source };
+    return { situation: { ...known, ...cut }, extra: { ...extra, slot: slotOf(clip) } };
   }
-  if (!found && wanted.needs === "position") { const at = get(song, "current_song_time"); found = [at, at]; }
-  if (!found) return { situation: known, extra };
-  known.start = samplesOf(song, found[0], RATE);
-  known.end = samplesOf(song, found[1], RATE);
-  if (wanted.audio === "none" || found[1] <= found[0]) return { situation: known, extra };
-  const under = clipAt(found[0], found[1]);
-  if (!under) return { refusal: "nothing_there" };
-  const cut = fileRegion(song, under, found[0], found[1]);
-  return cut.refusal ? cut : { situation: withCut(known, song, cut), extra };
+  if (!stretch && wanted.needs === "position") stretch = Array(2).fill(get(song, "current_song_time"));
+  if (!stretch) return { situation: known, extra };
+  const [start, end] = stretch.map((beat) => samplesOf(song, beat, RATE));
+  return { situation: { ...known, start, end }, extra, stretch, track };
 }
 
-module.exports = { get, exists, folder, systemPath, situation };
+// The file under what was selected, which may reach `outside` its clip: a cut (see fileRegion), or {refusal: code}.
+function findAudio(song, { track, stretch }, outside) {
+  const clip = clipAt(track, stretch[0], stretch[1]);
+  return clip ? fileRegion(song, clip, stretch[0], stretch[1], outside) : { refusal: "nothing_there" };
+}
+
+module.exports = { get, exists, folder, systemPath, situation, use, findAudio, clipAt, fileRegion, indexOf };

@@ -40,13 +40,13 @@ class Situation:
         self.beat = first
         self.facts.update(rate=rate, start=_samples(self.song, first, rate), end=_samples(self.song, last, rate))
 
-    def find_audio(self):
-        """The file under the stretch. Raises `live.Refused`."""
+    def find_audio(self, outside):
+        """The file under the stretch, which may reach ``outside`` its clip. Raises `live.Refused`."""
         if self.slot is None:
             clip = live.clip_at(self.track, *self.stretch)
             if clip is None:
                 raise live.Refused("nothing_there")
-            self.use(live.file_region(self.song, clip, *self.stretch))
+            self.use(live.file_region(self.song, clip, *self.stretch, outside))
 
     def use(self, cut):
         """Send a stretch of a file (see `live.file_region`)."""

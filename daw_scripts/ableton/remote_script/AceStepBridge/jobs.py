@@ -91,20 +91,25 @@ class Jobs:
         if wanted["audio"] == "none" or situation.slot is not None:
             return go_on()
         if wanted["audio"] == "target" and not after_effects:
-            situation.find_audio()
+            situation.find_audio(wanted["outside"])
             return go_on()
         if self.recording is not None:
             raise live.Refused("stop_first")
 
         def use(cut):
+            self.recording = None
             situation.use(cut)
             go_on()
+
+        def give_up(code):
+            self.recording = None
+            self.say(code=code)
 
         only = situation.track if wanted["audio"] == "target" else None
         silent = situation.track if wanted["audio"] == "others" else None
         recording = Recording(self.song, situation.stretch, only, silent)
         self.tell(f"{wanted['title']}: recording what is heard, in real time")
-        if recording.start(use, lambda code: self.say(code=code)):
+        if recording.start(use, give_up):
             self.recording = recording
 
     def _submit(self, wanted, situation, values):
@@ -151,7 +156,9 @@ class Jobs:
         return f"live-{time.strftime('%Y%m%d-%H%M%S')}-{self._mark}-{self._count}"
 
     def cancel_newest(self):
-        """Cancel the job that was submitted last."""
+        """Break off the recording that runs, else cancel the job that was submitted last."""
+        if self.recording is not None:
+            return self.recording.cancel()
         if not self.pending:
             return self.say(code="no_jobs")
         self.link.send("/ace/job/cancel", list(self.pending)[-1])
@@ -177,12 +184,17 @@ class Jobs:
 
     def tick(self):
         """Move a recording on; ask for jobs of which nothing was heard for a while."""
-        if self.recording is not None and self.recording.tick():
-            self.recording = None
+        if self.recording is not None:
+            self.recording.tick()
         now = self.clock()
         for id in [id for id, heard in self._heard.items() if now - heard >= ASK_AGAIN]:
             self._heard[id] = now
             self.link.send("/ace/job/result", id)
+
+    def close(self):
+        """Live closes the set: what a recording changed is put back; jobs are placed when the set is open again."""
+        if self.recording is not None:
+            self.recording.cancel()
 
     def hear(self, address, values):
         """A message from the daemon; unknown addresses and foreign jobs are left alone."""

@@ -85,15 +85,16 @@ def _check_file(clip):
         raise Refused("offline_media")
 
 
-def has_file(clip):
-    """Whether a recorded clip's file is there by now."""
-    return clip is not None and bool(clip.file_path) and os.path.isfile(clip.file_path)
+def is_written(clip):
+    """Whether Live has finished a recorded clip and its file."""
+    return clip is not None and not clip.is_recording and os.path.isfile(clip.file_path or "")
 
 
-def file_region(song, clip, start, end):
+def file_region(song, clip, start, end, outside=False):
     """A stretch of the arrangement inside the clip's file: ``{path, rate, start, end}`` in samples, ``{first, last}`` in beats.
 
-    Raises `Refused` where the file does not run straight under the stretch (other tempo, warped, looped).
+    With ``outside`` it may reach past the clip's ends. Raises `Refused` where the file does not run straight under the stretch
+    (other tempo, warped, looped).
     """
     _check_file(clip)
     first, last = max(start, clip.start_time), min(end, clip.end_time)
@@ -109,7 +110,16 @@ def file_region(song, clip, start, end):
             raise Refused("warped")
     else:
         samples = [int((clip.start_marker + seconds(song, beat)) * rate + 0.5) for beat in inside]
-    return {"path": clip.file_path, "rate": rate, "start": samples[0], "end": samples[1], "first": first, "last": last}
+    cut = {"path": clip.file_path, "rate": rate, "start": samples[0], "end": samples[1], "first": first, "last": last}
+    return _reach_out(song, cut, start, end) if outside else cut
+
+
+def _reach_out(song, cut, start, end):
+    """A cut continued to the whole stretch, before and behind its clip."""
+    before, after = (
+        int(seconds(song, beats) * cut["rate"] + 0.5) for beats in (cut["first"] - start, end - cut["last"])
+    )
+    return {**cut, "start": cut["start"] - before, "end": cut["end"] + after, "first": start, "last": end}
 
 
 def is_saved(song):
@@ -143,20 +153,19 @@ def find_track(song, name, index):
 
 
 def listen_to(track, source):
-    """Route a track's input: to another track after its effects, or (None) to all that is heard. False where Live lacks that."""
+    """Route a track's input: to another track after its effects, or (None) to all that is heard. Raises `Refused` without a way."""
     wanted = "Resampling" if source is None else source.name
-    route = next((kind for kind in track.available_input_routing_types if kind.display_name == wanted), None)
-    if route is None:
-        return False
-    track.input_routing_type = route
+    track.input_routing_type = _route(track.available_input_routing_types, wanted)
     if source is not None:
-        channels = track.available_input_routing_channels
-        after = next((channel for channel in channels if channel.display_name == "Post FX"), None)
-        if after is None:
-            return False
-        track.input_routing_channel = after
+        track.input_routing_channel = _route(track.available_input_routing_channels, "Post FX")
     track.current_monitoring_state = MONITOR_OFF
-    return True
+
+
+def _route(routes, wanted):
+    found = [route for route in routes if route.display_name == wanted]
+    if len(found) != 1:
+        raise Refused("same_name" if found else "no_resampling")
+    return found[0]
 
 
 def take_lane(track, name):

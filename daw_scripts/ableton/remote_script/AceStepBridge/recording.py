@@ -1,12 +1,18 @@
-"""What Live gives scripts no other way: the sound after effects, or the mix without a track, recorded in one pass in real time."""
+"""What Live gives scripts no other way: the sound after effects, or the mix without a track, recorded in one pass in real time.
+
+The Max device does the same in the same steps: `device/recording.js`.
+"""
 
 from . import live
+
+TRACK = "ACE-Step records"
+"""Name of the track for the moment."""
 
 LATE_BEATS = 0.25
 """Recorded past the end, because ticks come ten times a second."""
 
 PATIENCE_TICKS = 50
-"""Ticks to wait for Live to write the recorded file."""
+"""Ticks to wait for Live to do what it was asked: to arm, to start, to write the recorded file."""
 
 
 class Recording:
@@ -24,67 +30,107 @@ class Recording:
         self.done = self.failed = None
         self.track = None
         self._before = {}
+        self._muted = False
         self._armed = []
-        self._ticks = 0
+        self._selected = None
+        self._steps = None
 
     def start(self, done, failed):
-        """Make the track, arm it and let Live run. False when that is not possible; ``failed`` has said why."""
-        song = self.song
-        if song.is_playing or song.record_mode:
+        """Make the track and arm it. False when that is not possible; ``failed`` has said why."""
+        if self.song.is_playing or self.song.record_mode:
             failed("stop_first")
             return False
         self.done, self.failed = done, failed
-        self._before = {"loop": song.loop, "current_song_time": song.current_song_time}
-        self._armed = [track for track in song.tracks if track.can_be_armed and track.arm]
-        self.track = live.new_track(song, None, "ACE-Step records")
-        if not live.listen_to(self.track, self.source):
-            self._restore()
-            failed("no_resampling")
+        self._remember()
+        try:
+            self._prepare()
+        except live.Refused as refusal:
+            self._end(failed, str(refusal))
             return False
-        for track in self._armed:
-            track.arm = False
-        if self.silent is not None:
-            self._before["mute"] = self.silent.mute
-            self.silent.mute = True
-        self.track.arm = True
-        song.loop, song.current_song_time = False, self.first
-        song.record_mode = True
-        song.continue_playing()
+        self._steps = self._run()
         return True
 
     def tick(self):
-        """Look where Live is; True when the pass is over."""
-        if self._is_running():
-            return False
-        self._ticks += 1
-        clip = live.clip_at(self.track, self.first, self.last)
-        if not live.has_file(clip) and self._ticks < PATIENCE_TICKS:
-            return False
-        if not live.has_file(clip) or clip.start_time > self.first or clip.end_time < self.last:
-            return self._end(self.failed, "nothing_recorded")
-        return self._end(self.done, live.file_region(self.song, clip, self.first, self.last))
+        """Do what is next, once per tick of Live; ``done`` or ``failed`` is told at the end."""
+        try:
+            next(self._steps)
+        except StopIteration as over:
+            self._end(self.done, over.value)
+        except live.Refused as refusal:
+            self._end(self.failed, str(refusal))
+        except Exception:
+            self.cancel()
+            raise
 
-    def _is_running(self):
-        """Whether Live still plays the stretch; stops it behind the end."""
+    def cancel(self):
+        """Break the pass off."""
+        self._end(self.failed, "nothing_recorded")
+
+    def _remember(self):
         song = self.song
-        if self._ticks > 0 or not song.record_mode:
-            return False
-        if song.is_playing and song.current_song_time < self.last + LATE_BEATS:
-            return True
-        song.stop_playing()
-        song.record_mode = False
-        return False
+        self._before = {"loop": song.loop, "current_song_time": song.current_song_time}
+        self._armed = [track for track in song.tracks if track.can_be_armed and track.arm]
+        self._muted = self.silent is not None and self.silent.mute
+        self._selected = song.view.selected_track
+
+    def _prepare(self):
+        song = self.song
+        try:
+            self.track = live.new_track(song, None, TRACK)
+        except Exception as failure:  # Live's own error for a full set has a name only inside Live
+            raise live.Refused("no_track") from failure
+        live.listen_to(self.track, self.source)
+        for track in self._armed:
+            track.arm = False
+        if self.silent is not None:
+            self.silent.mute = True
+        self.track.arm = True
+        song.loop, song.current_song_time = False, self.first
+
+    def _run(self):
+        """The pass, a step per tick; its value is the stretch in the recorded file. Live does what it is asked a little later."""
+        song = self.song
+        song.record_mode = True
+        yield from self._until(lambda: song.record_mode)
+        song.continue_playing()
+        yield from self._until(lambda: song.is_playing)
+        while song.is_playing and song.record_mode and song.current_song_time < self.last + LATE_BEATS:
+            yield
+        self._stop()
+        yield from self._until(lambda: live.is_written(self._clip()))
+        clip = self._clip()
+        if clip.start_time > self.first or clip.end_time < self.last:
+            raise live.Refused("nothing_recorded")
+        return live.file_region(song, clip, self.first, self.last)
+
+    def _until(self, condition):
+        for _ in range(PATIENCE_TICKS):
+            if condition():
+                return
+            yield
+        raise live.Refused("nothing_recorded")
+
+    def _clip(self):
+        return live.clip_at(self.track, self.first, self.last) if self.track in list(self.song.tracks) else None
+
+    def _stop(self):
+        if self.song.is_playing:
+            self.song.stop_playing()
+        self.song.record_mode = False
 
     def _end(self, tell, fact):
         self._restore()
         tell(fact)
-        return True
 
     def _restore(self):
         song = self.song
-        song.delete_track(list(song.tracks).index(self.track))
+        self._stop()
+        tracks = list(song.tracks)
+        if self.track in tracks:
+            song.delete_track(tracks.index(self.track))
         for track in self._armed:
             track.arm = True
-        if "mute" in self._before:
-            self.silent.mute = self._before["mute"]
+        if self.silent is not None:
+            self.silent.mute = self._muted
         song.loop, song.current_song_time = self._before["loop"], self._before["current_song_time"]
+        song.view.selected_track = self._selected

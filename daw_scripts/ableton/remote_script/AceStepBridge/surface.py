@@ -85,6 +85,7 @@ class Surface:
 
     def disconnect(self):
         """Live closes or another surface was chosen."""
+        self.jobs.close()
         self.link.close()
 
     def refresh_state(self):
