@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import soundfile
 
-from bridge.launch import DaemonProcess
+from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
 from .conftest import RATE, Desk, sound
 from .fake_reaper import Item, Project, Source, WrongArguments, read_rpp, write_rpp
@@ -23,7 +23,7 @@ REPAINT = "Repaint selection"
 def loop_item(desk: Desk, position: float = 1.0, length: float = 30.0, offset: float = 0.5, **file: Any) -> Item:
     """A selected item of a 32 s file, trimmed at the front, and a selected stretch of it."""
     track = desk.project.add_track("Loop")
-    source = Source(sound(desk.folder / "Söng" / "loop.wav", **file))
+    source = Source(sound(desk.project.rpp.parent / "loop.wav", **file))
     item = desk.project.add_item(track, source, position, length, offset)
     item.selected = track.selected = True
     desk.project.loop = (9.0, 17.0)
@@ -362,7 +362,7 @@ def twin(desk: Desk, media: Path | None = None) -> Project:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_two_projects_of_one_name_wait_each_for_its_own_job(desk: Desk, running: DaemonProcess, shared: bool) -> None:
-    """Both are closed while their jobs run, also with one media folder for all projects: each result lands where it was asked for."""
+    """Both are closed while their jobs run, also with one media folder for all projects: each result lands in its own."""
     if shared:
         desk.project.media = desk.folder / "Recordings"
         desk.project.media.mkdir()
@@ -374,7 +374,7 @@ def test_two_projects_of_one_name_wait_each_for_its_own_job(desk: Desk, running:
         items[name] = loop_item(desk)
         desk.reaper.inputs = [lambda defaults, name=name: f"{name}|1|7"]
         desk.run(REPAINT)
-        desk.until(desk.waiting)
+        desk.until(lambda name=name: name in [job["values"]["caption"] for job in desk.waiting()])
     desk.reaper.quit()
     for name, project in (("other", other), ("own", own)):
         desk.project = desk.reaper.front = project
@@ -483,12 +483,26 @@ def test_daemon_not_running_and_not_wanted(desk: Desk) -> None:
 
 
 def test_daemon_not_running_and_started(desk: Desk) -> None:
-    """The script offers to start it; the user says yes; the command is run."""
-    loop_item(desk)
+    """The script offers to start it; the user says yes; the command is run, and the action goes on with the new daemon."""
+    item = loop_item(desk)
     desk.reaper.answers = {"not running": 6}
     desk.run(REPAINT)
     desk.until(lambda: desk.reaper.started)
     assert '"-m" "bridge.cli" "serve"' in desk.reaper.started[0]
+    with start_daemon({**FREE_PORTS, "home": desk.home, "backend": "fake", "read_roots": [desk.folder]}):
+        finish(desk, 2, item)
+    assert len(desk.reaper.messages) == 1
+
+
+def test_daemon_not_running_and_not_coming(desk: Desk) -> None:
+    """The user lets the script start it, but nothing comes up: one more sentence, nothing is left in the spool."""
+    loop_item(desk)
+    desk.reaper.answers = {"not running": 6}
+    desk.run(REPAINT)
+    for _ in range(30):
+        desk.reaper.tick(seconds=1.0)
+    assert len(desk.reaper.messages) == 2 and "did not answer within 15 s" in desk.reaper.messages[1]
+    assert desk.waiting() == [] and not list((desk.home / "spool/requests").iterdir())
 
 
 @pytest.mark.parametrize(("level", "word"), [(0, "Update acestep-bridge"), (2, "install-scripts reaper")])
@@ -524,6 +538,20 @@ def test_a_tempo_change_inside(desk: Desk, running: DaemonProcess, choice: str, 
     assert len(item.takes) == 1 + jobs
 
 
+def test_the_choice_for_tempo_changes_is_remembered(desk: Desk, running: DaemonProcess) -> None:
+    """The next form begins with what was chosen; an action without a form does it again."""
+    item = loop_item(desk)
+    desk.project.tempo.append({"time": 12.0, "bpm": 90.0, "num": 4, "den": 4, "linear": False})
+    desk.reaper.inputs = [lambda defaults: "warm|1|-1|no|split", lambda defaults: None]
+    desk.run(REPAINT)
+    finish(desk, 3, item)
+    desk.run(REPAINT)
+    desk.until(lambda: len(desk.reaper.asked) == 2)
+    assert desk.reaper.asked[1][1] == "warm|1|-1|no|split"
+    desk.run("Repaint selection with the last settings")
+    finish(desk, 5, item)
+
+
 @pytest.mark.parametrize(("num", "den"), [(5, 4), (7, 8)])
 def test_a_metre_the_model_does_not_know(desk: Desk, running: DaemonProcess, num: int, den: int) -> None:
     """5/4 and 7/8 are not sent; the tempo is, in quarter notes."""
@@ -536,17 +564,75 @@ def test_a_metre_the_model_does_not_know(desk: Desk, running: DaemonProcess, num
     assert f"does not know {num}/{den}" in desk.reaper.help_line
 
 
+RAMP = [
+    {"time": 0.0, "bpm": 100.0, "num": 4, "den": 4, "linear": False},
+    {"time": 11.0, "bpm": 100.0, "num": 4, "den": 4, "linear": True},
+    {"time": 15.0, "bpm": 132.0, "num": 4, "den": 4, "linear": False},
+]
+"""Two seconds of the selection at 100 bpm, four on the way to 132 bpm, two at 132 bpm."""
+
+
+def wishes(item: Item) -> list[tuple[float, float, float]]:
+    """First and last second and tempo of what was asked for our takes, in the order of the song."""
+    memories = [json.loads(take.strings["P_EXT:acestep"]) for take in item.takes[1:]]
+    asked = [(memory["pending"], memory["request"]["conditioning"]["bpm"]) for memory in memories]
+    return sorted((pending["first"] / RATE, pending["last"] / RATE, bpm) for pending, bpm in asked)
+
+
 def test_a_tempo_ramp_is_averaged(desk: Desk, running: DaemonProcess) -> None:
-    """A linear ramp: the mean over the selection."""
+    """One job: quarter notes over time, and the user is told."""
+    item = loop_item(desk)
+    desk.project.tempo = RAMP
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    assert wishes(item) == [(9.0, 17.0, pytest.approx(116.0))]
+    assert "average of 116 bpm" in desk.reaper.help_line
+
+
+def test_a_tempo_ramp_is_a_segment_of_its_own(desk: Desk, running: DaemonProcess) -> None:
+    """Split: before, ramp and after are a job each, the ramp with its mean."""
+    item = loop_item(desk)
+    desk.project.tempo = RAMP
+    desk.reaper.inputs = [lambda defaults: "warm|1|-1|no|split"]
+    desk.run(REPAINT)
+    finish(desk, 4, item)
+    expected = [(9.0, 11.0, 100.0), (11.0, 15.0, 116.0), (15.0, 17.0, 132.0)]
+    assert wishes(item) == [tuple(pytest.approx(part) for part in wish) for wish in expected]
+
+
+def test_a_tempo_ramp_is_refused(desk: Desk, running: DaemonProcess) -> None:
+    """No job: a sentence, nothing is sent."""
+    item = loop_item(desk)
+    desk.project.tempo = RAMP
+    desk.reaper.inputs = [lambda defaults: "warm|1|-1|no|refuse"]
+    desk.run(REPAINT)
+    assert "tempo or metre changes" in message(desk) and len(item.takes) == 1
+
+
+def test_a_metre_change_inside_is_told(desk: Desk, running: DaemonProcess) -> None:
+    """One job over 3/4 and 5/4 at one tempo: the first metre goes along, and nothing is said of an average."""
     item = loop_item(desk)
     desk.project.tempo = [
-        {"time": 0.0, "bpm": 100.0, "num": 4, "den": 4, "linear": True},
-        {"time": 32.0, "bpm": 132.0, "num": 4, "den": 4, "linear": False},
+        {"time": 0.0, "bpm": 120.0, "num": 3, "den": 4, "linear": False},
+        {"time": 12.0, "bpm": 120.0, "num": 5, "den": 4, "linear": False},
     ]
     desk.run(REPAINT)
     finish(desk, 2, item)
-    wish = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["conditioning"]
-    assert wish["bpm"] == pytest.approx(113.0)
+    assert json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["conditioning"]["time_signature"] == "3"
+    assert "metre changes" in desk.reaper.help_line and "average" not in desk.reaper.help_line
+
+
+def test_names_in_any_script(desk: Desk, running: DaemonProcess) -> None:
+    """Blanks, quotes, accents and other alphabets in the names of project, media and track: nothing is lost on the way."""
+    media = desk.folder / "Ünï 'çødé' & 歌 🎵" / "Аудио"
+    media.mkdir(parents=True)
+    desk.project.rpp, desk.project.media = media.parent / "ρεμίξ ½.rpp", media
+    item = loop_item(desk)
+    item.takes[0].values["D_PLAYRATE"] = 1.25  # so that REAPER renders into that folder, too
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    assert item.takes[1].source.path.parent == media
+    assert json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["source"]["path"].startswith(str(media))
 
 
 def test_wrong_values_come_back_with_a_sentence(desk: Desk, running: DaemonProcess) -> None:
