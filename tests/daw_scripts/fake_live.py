@@ -113,6 +113,9 @@ class Slot:
         self.clip.is_arrangement_clip = False
         return self.clip
 
+    def delete_clip(self) -> None:
+        self.clip = None
+
 
 class Routing:
     """A kind or channel of a track's input."""

@@ -1,8 +1,8 @@
 // A stand-in for Max, Node for Max and LiveAPI in one Node process. It is a fake and says so; nothing here ran inside Live.
 // Runs the device's two scripts as the patch connects them, on a set described by the JSON file in argv[3], and follows the commands there:
-// {"run": name}, {"param": [..]} and other messages of the form, {"show": take lane whose clip comes into the detail view}, {"play": {beats,
-// file}} (Live runs on, and what is armed records that file), {"song": {..}} (the user changes the set), {"remove": "device" or a track's name},
-// {"wait": text in a status}, {"wait_menu": [outlet, entry]} or {"wait_clips": n}. Writes the resulting set as JSON.
+// {"run": name}, {"param": [..]} and other messages of the form, {"show": take lane} or {"show_slot": slot} (its clip comes into the detail view),
+// {"play": {beats, file}} (Live runs on, and what is armed records that file), {"song": {..}} (the user changes the set), {"remove": "device" or
+// a track's name}, {"wait": text in a status}, {"wait_menu": [outlet, entry]} or {"wait_clips": n}. Writes the resulting set as JSON.
 "use strict";
 
 const fs = require("fs");
@@ -37,7 +37,8 @@ const PROPERTIES = {
     "warping", "sample_rate", "file_path", "name", "is_recording"],
 };
 const WRITABLE = {
-  song: ["loop", "current_song_time", "record_mode"], view: ["selected_track"], lane: ["name"], clip: ["name", "warping"], slot: [],
+  song: ["loop", "loop_start", "loop_length", "current_song_time", "record_mode"], view: ["selected_track"], lane: ["name"], slot: [],
+  clip: ["name", "warping"],
   track: ["name", "mute", "arm", "current_monitoring_state", "input_routing_type", "input_routing_channel"],
 };
 
@@ -150,6 +151,7 @@ class LiveAPI {
     if (name === "stop_playing" && target === song) { song.is_playing = 0; return null; }
     if (name === "create_take_lane" && target.has_lanes) { target.take_lanes.push(thing("lane", { name: "", arrangement_clips: [] })); return null; }
     if (name === "create_scene") { for (const track of song.tracks) track.clip_slots.push(newSlot(null)); return null; }
+    if (name === "delete_clip" && target.kind === "slot") { target.clip = null; return null; }
     if (name === "delete_clip" && args[0] === "id") {
       const keep = (clip) => clip.id !== args[1];
       for (const holder of [target, ...target.take_lanes]) holder.arrangement_clips = holder.arrangement_clips.filter(keep);
@@ -262,11 +264,14 @@ function until(condition, what) {
   });
 }
 
+const FORM = ["param", "choose", "pick", "value", "insert", "after_effects"]; // messages of the device's face, sent as they come
+
 (async () => {
   for (const command of input.commands) {
     if (command.run) live.run(command.run);
-    for (const word of ["param", "choose", "pick", "value", "insert", "after_effects"]) if (command[word] !== undefined) live[word](...[command[word]].flat());
+    for (const word of FORM) if (command[word] !== undefined) live[word](...[command[word]].flat());
     if (command.show !== undefined) song.view.detail_clip = song.tracks[0].take_lanes[command.show].arrangement_clips[0];
+    if (command.show_slot !== undefined) song.view.detail_clip = song.tracks[0].clip_slots[command.show_slot].clip;
     if (command.play) { await until(() => song.is_playing && song.record_mode, "recording"); play(command.play); }
     if (command.song) Object.assign(song, command.song);
     if (command.remove === "device") live.notifydeleted();
@@ -276,7 +281,8 @@ function until(condition, what) {
     if (command.wait_clips) await until(() => clips() >= command.wait_clips, `${command.wait_clips} clips`);
   }
   const settled = (name) => [song[name], song[name]][1]; // the first look may show the old value
-  const { loop, current_song_time, view } = song;
-  const left = { loop, current_song_time, is_playing: settled("is_playing"), record_mode: settled("record_mode"), selected: view.selected_track.name };
+  const { loop, loop_start, loop_length, current_song_time } = song;
+  const transport = { is_playing: settled("is_playing"), record_mode: settled("record_mode") };
+  const left = { loop, loop_start, loop_length, current_song_time, ...transport, selected: song.view.selected_track.name };
   process.stdout.write(JSON.stringify({ tracks: song.tracks, log, recorded, song: left }), () => process.exit(0));
 })().catch((failure) => { process.stderr.write(String(failure.message)); process.exit(1); });

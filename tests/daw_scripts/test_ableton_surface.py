@@ -330,11 +330,15 @@ def test_keep_deletes_the_other_variants(stage: Stage, running: DaemonProcess) -
 
 
 def test_restore_makes_the_values_of_a_clip_the_next_ones(stage: Stage, running: DaemonProcess) -> None:
-    """A later repaint without values is asked with those of the clip."""
+    """A later repaint without values is asked with those of the clip, at its place."""
     repainted(stage)
     stage.run("repaint", caption="something else")
     stage.until(lambda: len(stage.track.take_lanes) == 3)
+    stage.song.loop, stage.song.loop_start, stage.song.loop_length = False, 0.0, 4.0
     stage.run("restore")
+    stage.until(lambda: stage.song.loop)
+    assert stage.song.loop_start == FIRST_BEAT
+    assert stage.song.loop_length == pytest.approx(LAST_BEAT - FIRST_BEAT)
     stage.run("repaint")
     stage.until(lambda: len(stage.track.take_lanes) == 5)
     stage.said("warm")
@@ -366,11 +370,14 @@ def test_a_session_clip_is_painted_into_the_next_free_slot(stage: Stage, running
     clip.looping, clip.loop_start, clip.loop_end = True, 4.0, 20.0
     slots[1].create_audio_clip(stage.clip.file_path)
     stage.song.view.detail_clip = clip
-    stage.run("repaint")
+    stage.run("repaint", variants=2)
     stage.said("done")
-    assert len(stage.track.clip_slots) == 3 and stage.track.take_lanes == []
-    new = stage.track.clip_slots[2].clip
+    assert len(stage.track.clip_slots) == 4 and stage.track.take_lanes == []
+    new = stage.song.view.detail_clip = stage.track.clip_slots[2].clip
     assert soundfile.info(new.file_path).frames == 8 * RATE and new.warping is False
+    stage.run("keep")
+    stage.said("1 other variants deleted")
+    assert [slot.clip for slot in slots] == [clip, slots[1].clip, new, None]
 
 
 def record(stage: Stage, folder: Path, beats: float = 18.0) -> None:
@@ -453,7 +460,7 @@ def test_closing_live_in_the_middle_leaves_nothing(at_rest: Stage, running: Daem
 def test_a_recording_whose_track_is_deleted_is_over(at_rest: Stage, running: DaemonProcess, tmp_path: Path) -> None:
     """The user undoes the track for the moment: one sentence, everything is as before."""
     at_rest.run("add-instrument", track="guitar")
-    record(at_rest, tmp_path)
+    record(at_rest, tmp_path, 6.0)
     at_rest.song.delete_track(1)
     at_rest.said("stopped before the end")
     assert as_before(at_rest)
@@ -466,6 +473,15 @@ def test_nothing_is_recorded_while_live_plays(at_rest: Stage, running: DaemonPro
     at_rest.run("add-instrument", track="guitar")
     at_rest.said("Stop Live first")
     assert at_rest.song.tracks == [at_rest.track]
+
+
+def test_nothing_is_asked_for_while_a_recording_runs(at_rest: Stage, running: DaemonProcess, tmp_path: Path) -> None:
+    """A recording moves the place and the loop brace, so what is selected is not known: the second press is refused."""
+    at_rest.run("add-instrument", track="guitar")
+    record(at_rest, tmp_path, 6.0)
+    at_rest.run("repaint")
+    at_rest.said("Stop Live first")
+    assert len(at_rest.song.recorded) == 1
 
 
 def test_a_live_that_makes_no_more_tracks_records_nothing(at_rest: Stage, running: DaemonProcess) -> None:

@@ -315,11 +315,34 @@ def test_keep_deletes_the_other_variants(live: Set) -> None:
 
 
 @pytest.mark.foreign
-def test_restore_fills_the_form(live: Set) -> None:
-    """The values of the clip come back into the fields."""
+def test_keep_deletes_the_variants_in_other_slots(live: Set) -> None:
+    """Of a Session clip too: the old clip and the chosen variant stay."""
+    live.song["loop"] = 0
+    live.tracks[0]["slot"] = {**live.clip, "is_arrangement_clip": 0, "looping": 1, "loop_start": 4, "loop_end": 20}
     found = live.play(
-        *REPAINTED, {"param": ["caption", "other"]}, {"run": "restore"}, {"wait": "settings are in the form"}
+        {"param": ["variants", 2]},
+        {"run": "repaint"},
+        {"wait": "done"},
+        {"show_slot": 2},
+        {"run": "keep"},
+        {"wait": "1 other variants deleted"},
+        detail_slot=True,
     )
+    assert [bool(slot["clip"]) for slot in found["tracks"][0]["clip_slots"]] == [True, False, True]
+
+
+@pytest.mark.foreign
+def test_restore_fills_the_form(live: Set) -> None:
+    """The values of the clip come back into the fields, and its place into the loop brace."""
+    found = live.play(
+        *REPAINTED,
+        {"param": ["caption", "other"]},
+        {"song": {"loop": 0, "loop_start": 0, "loop_length": 4}},
+        {"run": "restore"},
+        {"wait": "settings are in the form"},
+    )
+    song = found["song"]
+    assert (song["loop"], song["loop_start"], song["loop_length"]) == (1, 20, 16)
     shown = [entry[1:] for entry in found["log"] if entry[0] == "outlet 4"]
     assert ["caption", "set", "warm"] in shown and ["variants", "set", "2"] in shown
 
@@ -432,7 +455,8 @@ def test_the_jobs_are_shown(live: Set) -> None:
     )
 
 
-AT_REST = {"loop": 1, "current_song_time": 3, "is_playing": 0, "record_mode": 0, "selected": "Loop"}
+AT_REST = {"loop": 1, "loop_start": 20, "loop_length": 16, "current_song_time": 3, "is_playing": 0, "record_mode": 0}
+AT_REST |= {"selected": "Loop"}
 """What a recording finds and leaves."""
 
 

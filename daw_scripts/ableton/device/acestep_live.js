@@ -41,13 +41,15 @@ function param(name, ...rest) {
   else texts[name] = rest.join(" ");
 }
 
-// Values from a take back into the form.
+// Values from a take back into the form; the place of a take of the arrangement is selected again.
 function fill(text) {
+  const { values, slot, ...place } = JSON.parse(text);
   for (const name of Object.keys(texts)) { delete texts[name]; outlet(4, name, "set", ""); }
-  for (const [name, value] of Object.entries(JSON.parse(text))) {
+  for (const [name, value] of Object.entries(values)) {
     texts[name] = String(value);
     outlet(4, name, "set", texts[name]);
   }
+  if (slot === undefined) selection.select(new LiveAPI("live_set"), place);
 }
 
 // The menus of presets and plug-in operations, and of their fields.
@@ -81,6 +83,7 @@ function wishesFor(song, situation) {
 }
 
 function ask(wanted, operation) {
+  if (recording) return tell({ code: "stop_first" });
   const song = new LiveAPI("live_set");
   const found = selection.situation(song, wanted);
   const refused = found.refusal ? { code: found.refusal } : requests.refusal(wanted, found.situation);

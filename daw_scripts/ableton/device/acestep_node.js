@@ -245,7 +245,8 @@ function keep(text) {
 
 function restore(fileName) {
   const { pending } = remembered(fileName);
-  Max.outlet("fill", JSON.stringify(pending.values || {}));
+  const { values = {}, slot, first, last, rate } = pending;
+  Max.outlet("fill", JSON.stringify({ values, slot, first, last, rate }));
   say(`${pending.title}: its settings are in the form`);
 }
 

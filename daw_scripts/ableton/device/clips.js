@@ -1,6 +1,6 @@
 // Results as clips in Live: take lanes (12.2), tracks, Session slots; and which clips are ours (v8).
 
-const { get, exists, systemPath } = require("selection.js");
+const { get, exists, systemPath, slotOf } = require("selection.js");
 
 // A new audio track at the end; null when Live makes no more.
 function newTrack(song, name) {
@@ -76,20 +76,29 @@ function clipsOf(path) {
   return Array.from({ length: count }, (_, index) => new LiveAPI(`${path} arrangement_clips ${index}`));
 }
 
-// A clip's file, and the other clips of the selected track and its lanes with theirs.
+function clipsInSlots(path) {
+  const count = new LiveAPI(path).getcount("clip_slots");
+  return Array.from({ length: count }, (_, index) => new LiveAPI(`${path} clip_slots ${index} clip`)).filter(exists);
+}
+
+// A clip's file, and the other clips of the selected track, its lanes and its slots with theirs.
 function alternatives(chosen) {
   const base = "live_set view selected_track";
   const track = new LiveAPI(base);
   const lanes = track.info.includes("create_take_lane") ? track.getcount("take_lanes") : 0;
   const paths = [base, ...Array.from({ length: lanes }, (_, index) => `${base} take_lanes ${index}`)];
-  const others = paths.flatMap(clipsOf).filter((clip) => clip.id !== chosen.id);
+  const others = [...paths.flatMap(clipsOf), ...clipsInSlots(base)].filter((clip) => clip.id !== chosen.id);
   return { file: fileName(chosen), others: others.map((clip) => ({ id: clip.id, file: fileName(clip) })) };
 }
 
 // Delete clips of the selected track by their ids.
 function remove(ids) {
   const track = new LiveAPI("live_set view selected_track");
-  for (const id of ids) track.call("delete_clip", "id", Number(id));
+  for (const id of ids) {
+    const slot = slotOf(new LiveAPI(`id ${id}`));
+    if (slot < 0) track.call("delete_clip", "id", Number(id));
+    else new LiveAPI(`live_set view selected_track clip_slots ${slot}`).call("delete_clip");
+  }
 }
 
 module.exports = { newTrack, place, fileName, alternatives, remove };

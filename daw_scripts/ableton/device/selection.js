@@ -139,4 +139,13 @@ function findAudio(song, { track, stretch }, outside) {
   return clip ? fileRegion(song, clip, stretch[0], stretch[1], outside) : { refusal: "nothing_there" };
 }
 
-module.exports = { get, exists, folder, systemPath, situation, use, findAudio, clipAt, fileRegion, indexOf };
+// Make a place of the arrangement (samples) the loop brace, so that it is selected.
+function select(song, { first, last, rate }) {
+  const [start, end] = [first, last].map((sample) => sample / rate * get(song, "tempo") / 60);
+  if (end <= start) return;
+  song.set("loop_start", start);
+  song.set("loop_length", end - start);
+  song.set("loop", 1);
+}
+
+module.exports = { get, exists, folder, systemPath, situation, use, findAudio, clipAt, fileRegion, indexOf, slotOf, select };

@@ -68,6 +68,8 @@ class Jobs:
             self.say(code="readonly_media_folder", path=str(failure.filename or live.media_folder(self.song)))
 
     def _ask(self, wanted, values):
+        if self.recording is not None:
+            raise live.Refused("stop_first")
         if wanted["name"] == "operation":
             wanted = {**wanted, "operation": str(values.pop("operation", "")), "needs": "selection"}
             wanted["title"] = wanted["operation"]
@@ -93,8 +95,6 @@ class Jobs:
         if wanted["audio"] == "target" and not after_effects:
             situation.find_audio(wanted["outside"])
             return go_on()
-        if self.recording is not None:
-            raise live.Refused("stop_first")
 
         def use(cut):
             self.recording = None
@@ -141,13 +141,16 @@ class Jobs:
         self.placing.keep(*chosen)
 
     def restore(self):
-        """Make the values of the clip in the detail view the last values of its action."""
+        """Make the values of the clip in the detail view the last values of its action, and its place the loop brace."""
         chosen = self.placing.chosen()
         if chosen is None:
             return self.say(code="no_recipe")
         pending = chosen[1]["pending"]
         self._last[pending["operation"]] = pending.get("values", {})
         self.store.keep_values(pending["operation"], pending.get("values", {}))
+        if "beat" in pending:
+            beats = (pending["last"] - pending["first"]) / pending["rate"] * self.song.tempo / 60.0
+            live.select(self.song, pending["beat"], pending["beat"] + beats)
         shown = ", ".join(f"{name} {value}" for name, value in pending.get("values", {}).items())
         self.tell(f"{pending['title']}: the next one is asked with {shown or 'the defaults'}")
 

@@ -188,11 +188,20 @@ def place(target, path, beat, name):
 
 
 def delete_clip(track, holder, clip):
-    """Delete an arrangement clip of a track or of one of its take lanes (which may leave that to their track)."""
+    """Delete a clip from its slot, or from the arrangement of a track or of a take lane (which may leave that to its track)."""
+    if hasattr(holder, "has_clip"):
+        return holder.delete_clip()
     (holder if hasattr(holder, "delete_clip") else track).delete_clip(clip)
 
 
 def our_clips(track):
-    """Every arrangement clip of a track and its take lanes, each as ``(clip, holder)``."""
+    """Every clip of a track, its take lanes and its slots, each as ``(clip, holder)``."""
     holders = [track, *getattr(track, "take_lanes", ())]
-    return [(clip, holder) for holder in holders for clip in holder.arrangement_clips]
+    in_slots = [(slot.clip, slot) for slot in getattr(track, "clip_slots", ()) if slot.has_clip]
+    return [(clip, holder) for holder in holders for clip in holder.arrangement_clips] + in_slots
+
+
+def select(song, start, end):
+    """Make a stretch of the arrangement the loop brace, so that it is selected."""
+    if end > start:
+        song.loop_start, song.loop_length, song.loop = start, end - start, True

@@ -94,7 +94,7 @@ class Recording:
         yield from self._until(lambda: song.record_mode)
         song.continue_playing()
         yield from self._until(lambda: song.is_playing)
-        while song.is_playing and song.record_mode and song.current_song_time < self.last + LATE_BEATS:
+        while self._is_running():
             yield
         self._stop()
         yield from self._until(lambda: live.is_written(self._clip()))
@@ -109,6 +109,11 @@ class Recording:
                 return
             yield
         raise live.Refused("nothing_recorded")
+
+    def _is_running(self):
+        song = self.song
+        records = song.is_playing and song.record_mode and self.track in list(song.tracks)
+        return records and song.current_song_time < self.last + LATE_BEATS
 
     def _clip(self):
         return live.clip_at(self.track, self.first, self.last) if self.track in list(self.song.tracks) else None
