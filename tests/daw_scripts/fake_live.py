@@ -178,6 +178,12 @@ class View:
     __slots__ = ("detail_clip", "selected_track")
 
 
+class MasterTrack:
+    """The main track: it has neither clips nor a mute button."""
+
+    name = "Main"
+
+
 class LimitationError(Exception):
     """What Live raises when its edition allows no more of something."""
 
@@ -193,6 +199,7 @@ class Song:
         "loop",
         "loop_length",
         "loop_start",
+        "master_track",
         "most_tracks",
         "recorded",
         "root_note",
@@ -221,6 +228,7 @@ class Song:
         self.recorded: list[tuple[str, list[str]]] = []
         """What a recording track heard: its input, and the names of the muted tracks."""
         self.tracks: list[Any] = []
+        self.master_track = MasterTrack()
         self.most_tracks = 100
         self.undo_steps: list[str] = []
         self.track_kind = Track

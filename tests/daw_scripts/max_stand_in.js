@@ -28,7 +28,7 @@ function thing(kind, fields) {
 const PROPERTIES = {
   song: ["tempo", "signature_numerator", "signature_denominator", "loop", "loop_start", "loop_length", "root_note", "scale_name", "current_song_time",
     "file_path", "is_playing", "record_mode"],
-  view: [],
+  view: [], master: ["name"],
   track: ["name", "mute", "arm", "can_be_armed", "current_monitoring_state", "available_input_routing_types", "available_input_routing_channels",
     "input_routing_type", "input_routing_channel"],
   lane: ["name"],
@@ -37,7 +37,7 @@ const PROPERTIES = {
     "warping", "sample_rate", "file_path", "name", "is_recording"],
 };
 const WRITABLE = {
-  song: ["loop", "loop_start", "loop_length", "current_song_time", "record_mode"], view: ["selected_track"], lane: ["name"], slot: [],
+  song: ["loop", "loop_start", "loop_length", "current_song_time", "record_mode"], view: ["selected_track"], lane: ["name"], slot: [], master: [],
   clip: ["name", "warping"],
   track: ["name", "mute", "arm", "current_monitoring_state", "input_routing_type", "input_routing_channel"],
 };
@@ -49,7 +49,7 @@ function late(value) {
 }
 
 const recorded = []; // what each pass heard: its input, and the muted tracks
-const song = thing("song", { is_playing: 0, ...input.song, tracks: [], view: thing("view", {}) });
+const song = thing("song", { is_playing: 0, ...input.song, tracks: [], view: thing("view", {}), master_track: thing("master", { name: "Main" }) });
 for (const name of ["is_playing", "record_mode"]) Object.defineProperty(song, name, late(Number(song[name] || 0)));
 function newSlot(clip) {
   return thing("slot", { clip, get has_clip() { return this.clip ? 1 : 0; } });
@@ -78,7 +78,7 @@ for (const track of input.tracks) {
   if (track.slot) made.clip_slots[0].clip = thing("clip", track.slot);
   song.tracks.push(made);
 }
-song.view.selected_track = song.tracks[0];
+song.view.selected_track = input.select_master ? song.master_track : song.tracks[0];
 song.view.detail_clip = input.detail_slot ? song.tracks[0].clip_slots[0].clip : null;
 
 function find(words) {

@@ -475,6 +475,15 @@ def test_nothing_is_recorded_while_live_plays(at_rest: Stage, running: DaemonPro
     assert at_rest.song.tracks == [at_rest.track]
 
 
+def test_on_the_main_track_everything_is_heard(at_rest: Stage, running: DaemonProcess, tmp_path: Path) -> None:
+    """It cannot be muted, so nothing is."""
+    at_rest.song.view.selected_track = at_rest.song.master_track
+    at_rest.run("add-instrument", track="guitar")
+    record(at_rest, tmp_path)
+    at_rest.said("done")
+    assert at_rest.song.recorded == [("Resampling", [])]
+
+
 def test_nothing_is_asked_for_while_a_recording_runs(at_rest: Stage, running: DaemonProcess, tmp_path: Path) -> None:
     """A recording moves the place and the loop brace, so what is selected is not known: the second press is refused."""
     at_rest.run("add-instrument", track="guitar")

@@ -505,6 +505,13 @@ def test_a_new_instrument_hears_a_recording_of_the_others(at_rest: Set) -> None:
 
 
 @pytest.mark.foreign
+def test_on_the_main_track_everything_is_heard(at_rest: Set) -> None:
+    """It cannot be muted, so nothing is."""
+    found = at_rest.play(*GUITAR, heard(at_rest), {"wait": "done"}, select_master=True)
+    assert found["recorded"] == [["Resampling", []]] and found["tracks"][2]["name"] == "guitar"
+
+
+@pytest.mark.foreign
 def test_the_sound_after_effects_is_recorded_on_request(at_rest: Set) -> None:
     """The toggle is on: the track's own output is recorded, that file is repainted, and the patch is a take as ever."""
     found = at_rest.play({"after_effects": 1}, {"run": "repaint"}, heard(at_rest), {"wait": "done"})

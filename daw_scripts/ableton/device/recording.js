@@ -83,9 +83,10 @@ class Recording {
   }
 
   remember() {
-    const { song, silent } = this;
+    const { song } = this;
+    if (this.silent && this.silent.id === new LiveAPI("live_set master_track").id) this.silent = null; // it cannot be muted: all the tracks are heard
     this.before = { loop: get(song, "loop"), current_song_time: get(song, "current_song_time") };
-    this.muted = silent ? get(silent, "mute") : 0;
+    this.muted = this.silent ? get(this.silent, "mute") : 0;
     this.selected = new LiveAPI("live_set view selected_track");
     this.armed = [];
     for (let index = 0; index < song.getcount("tracks"); index++) {

@@ -68,6 +68,8 @@ class Recording:
 
     def _remember(self):
         song = self.song
+        if self.silent == song.master_track:
+            self.silent = None  # it cannot be muted: all the tracks are heard
         self._before = {"loop": song.loop, "current_song_time": song.current_song_time}
         self._armed = [track for track in song.tracks if track.can_be_armed and track.arm]
         self._muted = self.silent is not None and self.silent.mute
