@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+from diffusers.models.normalization import RMSNorm
 from diffusers.models.transformers.ace_step_transformer import AceStepAttention
 from torch import Tensor
 from torch.nn import functional
@@ -25,12 +26,18 @@ class Rotary:
     sin: Tensor
 
 
-def rotary(length: int, head_dim: int, theta: float, like: Tensor) -> Rotary:
-    """The embedding of positions 0 to ``length - 1`` in the device and dtype of ``like``; computed in float32."""
-    exponents = torch.arange(0, head_dim, 2, device=like.device, dtype=torch.float32) / head_dim
-    angles = torch.outer(torch.arange(length, device=like.device, dtype=torch.float32), 1.0 / (theta**exponents))
+@lru_cache(maxsize=8)
+def rotary(length: int, head_dim: int, theta: float, device: torch.device, dtype: torch.dtype) -> Rotary:
+    """The embedding of positions 0 to ``length - 1``; computed in float32, the same for every step of a run."""
+    exponents = torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim
+    angles = torch.outer(torch.arange(length, device=device, dtype=torch.float32), 1.0 / (theta**exponents))
     angles = torch.cat([angles, angles], dim=-1)
-    return Rotary(angles.cos().to(like.dtype), angles.sin().to(like.dtype))
+    return Rotary(angles.cos().to(dtype), angles.sin().to(dtype))
+
+
+def normalise(norm: RMSNorm, x: Tensor) -> Tensor:
+    """Root-mean-square norm of the last dimension in one kernel (diffusers takes six)."""
+    return functional.rms_norm(x, norm.weight.shape, norm.weight, norm.eps)
 
 
 def rotate(x: Tensor, rope: Rotary) -> Tensor:
@@ -44,6 +51,16 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
+def query_heads(layer: AceStepAttention, x: Tensor) -> Tensor:
+    """Normalised queries [B, h, N, D] of [B, N, H]."""
+    return normalise(layer.norm_q, split_heads(layer.to_q(x), layer.heads))
+
+
+def key_heads(layer: AceStepAttention, x: Tensor) -> Tensor:
+    """Normalised keys [B, h_kv, L, D] of [B, L, H]."""
+    return normalise(layer.norm_k, split_heads(layer.to_k(x), layer.kv_heads))
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """Scaled dot-product attention with grouped keys; [B, h, N, D] -> [B, h, N, D]."""
     return functional.scaled_dot_product_attention(
@@ -53,8 +70,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
 
 def self_attention(layer: AceStepAttention, x: Tensor, rope: Rotary, window: int | None) -> Tensor:
     """Self-attention of one block; ``window`` keeps ``|i - j| <= window`` patches, None keeps all."""
-    query = rotate(layer.norm_q(split_heads(layer.to_q(x), layer.heads)), rope)
-    key = rotate(layer.norm_k(split_heads(layer.to_k(x), layer.kv_heads)), rope)
+    query = rotate(query_heads(layer, x), rope)
+    key = rotate(key_heads(layer, x), rope)
     value = split_heads(layer.to_v(x), layer.kv_heads)
     length = x.shape[1]
     if window is None or length <= window + 1:
@@ -131,7 +148,7 @@ def cache_layer(layer: AceStepAttention, condition: Tensor) -> LayerCondition:
     if condition.shape[1] == 1:
         spread = value.repeat_interleave(layer.heads // layer.kv_heads, dim=1)
         return LayerCondition(constant=layer.to_out[0](spread.transpose(1, 2).flatten(2)))
-    return LayerCondition(layer.norm_k(split_heads(layer.to_k(condition), layer.kv_heads)), value)
+    return LayerCondition(key_heads(layer, condition), value)
 
 
 def cross_attention(layer: AceStepAttention, x: Tensor, condition: LayerCondition) -> Tensor:
@@ -140,11 +157,6 @@ def cross_attention(layer: AceStepAttention, x: Tensor, condition: LayerConditio
         return condition.constant.expand_as(x)
     out = attend(query_heads(layer, x), *(_spread(part, x.shape[0]) for part in (condition.key, condition.value)))
     return layer.to_out[0](out.transpose(1, 2).flatten(2))
-
-
-def query_heads(layer: AceStepAttention, x: Tensor) -> Tensor:
-    """Normalised queries [B, h, N, D] of a cross-attention."""
-    return layer.norm_q(split_heads(layer.to_q(x), layer.heads))
 
 
 def attention_weights(layer: AceStepAttention, x: Tensor, condition: LayerCondition) -> Tensor:
