@@ -28,11 +28,20 @@ def modules(scripts: Path, host: str) -> dict[str, str]:
     return found
 
 
-def shared_data(scripts: Path, home: Path, program: Sequence[str]) -> dict[str, Any]:
-    """What every script gets besides code: the action table, the sentences, where the daemon is and how to start it."""
+def shared_data(scripts: Path, home: Path, program: Sequence[str], starter: Sequence[str] = ()) -> dict[str, Any]:
+    """What every script gets besides code: the action table, the sentences, where the daemon is and how to start it.
+
+    ``program`` is the daemon itself; ``starter`` starts it in the background, free of what a host leaves open in its children.
+    """
     actions = json.loads((scripts / "core" / "actions.json").read_text("utf-8"))["actions"]
     messages = json.loads((scripts / "core" / "messages.json").read_text("utf-8"))["messages"]
-    return {"actions": actions, "messages": messages, "home": str(home), "program": list(program)}
+    return {
+        "actions": actions,
+        "messages": messages,
+        "home": str(home),
+        "program": list(program),
+        "starter": list(starter),
+    }
 
 
 def offered(actions: Sequence[dict[str, Any]], host: str) -> list[dict[str, Any]]:

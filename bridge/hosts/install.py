@@ -35,7 +35,8 @@ def install(host: str, target: Path | None = None, dry_run: bool = False) -> Ins
     if host not in HOSTS:
         raise UnknownName(f"there are no scripts for {host!r}", field="host", limits={"choices": sorted(HOSTS)})
     scripts = shipped("daw_scripts")
-    data = shared_data(scripts, Paths.of().home, [sys.executable, *SAFE_PATH, "-m", "bridge.cli", "serve"])
+    command = [sys.executable, *SAFE_PATH, "-m", "bridge.cli"]
+    data = shared_data(scripts, Paths.of().home, [*command, "serve"], [*command, "status", "--start-daemon"])
     files, steps = HOSTS[host](scripts, data, target)
     if not dry_run:
         _write(files)

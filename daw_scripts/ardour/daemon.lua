@@ -33,7 +33,7 @@ function daemon.ready()
     local command = table.concat(data.program, " ")
     local sentence = requests.sentence(data.messages, { code = "daemon_not_running", command = command })
     if #data.program == 0 or not host.ask(sentence .. "\n\nStart it now?") then return false end
-    host.start(data.program)
+    host.start(data.starter)
     answer = daemon.call("version", {}, START_PATIENCE)
     if not answer then
       host.say({ code = "no_answer", seconds = math.floor(START_PATIENCE) })

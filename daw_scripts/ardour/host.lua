@@ -108,9 +108,9 @@ function host.ask(sentence)
   return answer == LuaDialog.Response.Yes
 end
 
---- Start a program with its arguments, without waiting.
+--- Start a program with its arguments, without waiting. Ardour's children have no standard error, and nobody reads what they print.
 function host.start(words)
-  os.forkexec(table.unpack(words))
+  os.forkexec("/bin/sh", "-c", 'exec "$@" </dev/null >/dev/null 2>&1', "sh", table.unpack(words))
 end
 
 --- Sleep for some seconds (the window does not redraw meanwhile).

@@ -9,11 +9,16 @@ import socket
 import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from pathlib import Path
 
 import soundfile
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
+
+from bridge.hosts.bundle import bundle, modules, quote, shared_data
+
+from .lua_host import SCRIPTS
 
 SUPERCLOCK = 282_240_000
 """Ardour's own time unit: ticks a second."""
@@ -45,6 +50,14 @@ Session = load_session(arg[1], arg[2])
 local map = Temporal.TempoMap.fetch_writable()
 %s
 Temporal.TempoMap.update(map) map = nil
+Session:save_state("") io.stdout:flush() os.exit(0)
+"""
+
+ADD_MIDI_TRACK = """
+Session = load_session(arg[1], arg[2])
+local function count(kind, number) return ARDOUR.ChanCount(ARDOUR.DataType(kind), number) end
+Session:new_midi_track(count("midi", 1), count("audio", 2), true, ARDOUR.PluginInfo(), nil, nil, 1, arg[3],
+  ARDOUR.PresentationInfo.max_order, ARDOUR.TrackMode.Normal, true)
 Session:save_state("") io.stdout:flush() os.exit(0)
 """
 
@@ -106,6 +119,20 @@ def headless(script: str, *arguments: str, folder: Path) -> str:
     return done.stdout
 
 
+def run(session: Path, code: str, program: Sequence[str] = ()) -> str:
+    """Run code with `import`, `track(name)`, `out(...)` and the session loaded; what it printed."""
+    data = shared_data(SCRIPTS, session.parent, program, program)
+    chunk = bundle(modules(SCRIPTS, "ardour"), data, f"assert(load({quote('local import = ... ' + code)}))(import)")
+    script = (
+        "Session = load_session(arg[1], arg[2])\n"
+        "function out(...) print(table.concat({...}, '|')) end\n"
+        "function track(name) for route in Session:get_tracks():iter() do\n"
+        "if route:name() == name then return route:to_track() end end end\n"
+        f"{chunk.replace('return assert(load', 'assert(load')}\nio.stdout:flush() os.exit(0)\n"
+    )
+    return headless(script, str(session), session.name, folder=session.parent)
+
+
 def make_session(folder: Path, name: str, tracks: list[str], bpm: float) -> Path:
     """A session at 48 kHz with stereo audio tracks and a tempo; its folder."""
     session = folder / name
@@ -116,6 +143,11 @@ def make_session(folder: Path, name: str, tracks: list[str], bpm: float) -> Path
 def change_tempo(session: Path, code: str) -> None:
     """Run Lua code on the ``map`` of a saved session, and save it. A ramp moves every later change, so ramps come last."""
     headless(CHANGE_TEMPO % code, str(session), session.name, folder=session.parent)
+
+
+def add_midi_track(session: Path, name: str) -> None:
+    """A MIDI track below the tracks of a saved session."""
+    headless(ADD_MIDI_TRACK, str(session), session.name, name, folder=session.parent)
 
 
 def tempo_changes(session: Path) -> list[int]:
@@ -246,7 +278,9 @@ class Ardour:
         self._processes.append(
             subprocess.Popen(["ardour", "-a", "-n", str(state)], stdout=log, stderr=log, env=environment)
         )
-        self._wait(self._listening, "Ardour's OSC", 40)
+        self._wait(self.listens, "Ardour's OSC", 40)
+        # Until the session is open, Ardour does not know that it shall answer to the port that asks.
+        self._wait(lambda: self.windows(" - Ardour"), "Ardour's window", 40)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -255,7 +289,8 @@ class Ardour:
             process.wait(10)
         self._socket.close()
 
-    def _listening(self) -> bool:
+    def listens(self) -> bool:
+        """Whether anybody holds the port of Ardour's OSC."""
         port = f"{3819:04X}"
         return any(line.split()[1].endswith(port) for line in Path("/proc/net/udp").read_text().splitlines()[1:])
 
@@ -288,6 +323,10 @@ class Ardour:
             return False
 
         self._wait(there, f"the playhead at {sample}")
+
+    def select_lowest_track(self) -> None:
+        """Select nothing but the last track, where all of them are selected; the selected range stays."""
+        self.send("/access_action", "Editor/select-prev-route")
 
     def run_slot(self, slot: int) -> None:
         """Run the installed Lua action of a slot."""

@@ -5,24 +5,20 @@ One session is driven once by Ardour's own OSC; every test looks at one thing of
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
-from bridge.hosts import install
-from bridge.hosts.ardour import register, slots
 from bridge.launch import FREE_PORTS, start_daemon
 
 from . import ardour_host
 from .ardour_host import Ardour, Region
+from .ardour_studio import Studio, install_actions
 
 RATE = 48_000
 BAR = 96_000
@@ -42,101 +38,6 @@ EXTEND = "Extend audio into selection"
 pytestmark = [pytest.mark.foreign, pytest.mark.timeout(600)]
 
 LOOP = Path(__file__).parents[2] / "examples" / "loop" / "mix.flac"
-
-
-PROBE = "Test: selection"
-
-PROBE_SCRIPT = """ardour { ["type"] = "EditorAction", name = "%s" }
-function factory() return function()
-  local time = Editor:get_selection().time
-  local out = io.open("%s.tmp", "w")
-  if time:empty() then out:write("-1 -1") else out:write(time:start_sample() .. " " .. time:end_sample()) end
-  out:close()
-  os.rename("%s.tmp", "%s")
-end end
-"""
-
-
-def samples(raw: bytes) -> np.ndarray:
-    return np.frombuffer(raw, "<f4").reshape(-1, 2)
-
-
-class Studio:
-    """What was seen while the session was driven."""
-
-    def __init__(self, folder: Path, ardour: Ardour, slot: dict[str, int], home: Path) -> None:
-        self.folder = folder
-        self.ardour = ardour
-        self.slot = slot
-        self.home = home
-        self.session = ardour.session
-        self.probe = folder / "selection"
-        self.seen: dict[str, Any] = {}
-
-    def run(self, title: str) -> None:
-        self.ardour.run_slot(self.slot[f"ACE-Step: {title}"])
-
-    def select(self, first: int, last: int) -> None:
-        """Mark a range as a user does: playhead, range start, playhead, range end."""
-        for index, (at, edge) in enumerate(((first, "start"), (last, "finish"))):
-            self.ardour.locate(at)
-            end = time.monotonic() + 30
-            while self.selection()[index] != at:  # the window follows the engine when it has time
-                assert time.monotonic() < end, f"the range is {self.selection()}"
-                self.ardour.send("/access_action", f"Common/{edge}-range-from-playhead")
-                time.sleep(0.3)
-
-    def selection(self) -> list[int]:
-        """The range that Ardour's editor has selected, by a script of the test's own."""
-        self.probe.unlink(missing_ok=True)
-        self.ardour.run_slot(self.slot[PROBE])
-        self.ardour.wait_for(self.probe.exists, "the selection")
-        return [int(word) for word in self.probe.read_text().split()]
-
-    def remember(self, **actions: dict[str, Any]) -> None:
-        """The last values of the forms, as an earlier run leaves them."""
-        (self.session / "acestep-bridge").mkdir(exist_ok=True)
-        data = {"format": "acestep-bridge/choices", "version": 1, "actions": actions}
-        (self.session / "acestep-bridge" / "choices.json").write_text(json.dumps(data))
-
-    def waiting(self) -> list[Any]:
-        path = self.session / "acestep-bridge" / "pending.json"
-        return json.loads(path.read_text())["jobs"] if path.exists() else []
-
-    def recipes(self) -> list[dict[str, Any]]:
-        """What the session remembers of its results, oldest first."""
-        paths = (self.session / "acestep-bridge").glob("*.recipe.json")
-        return [json.loads(path.read_text("utf-8")) for path in sorted(paths)]
-
-    def settle(self, jobs: int) -> None:
-        """Wait until that many recipes were stored beside the session, and nothing waits."""
-        self.ardour.wait_for(lambda: len(self.recipes()) >= jobs and not self.waiting(), f"result {jobs}")
-
-    def see(self, moment: str) -> None:
-        """Remember the regions as they are now."""
-        self.seen[moment] = self.regions()
-
-    def undo(self, steps: int = 1) -> None:
-        for _ in range(steps):
-            self.ardour.send("/undo")
-            time.sleep(0.5)
-
-    def markers(self) -> list[str]:
-        """The names of our markers in the saved session."""
-        self.ardour.save()
-        names = [location.get("name", "") for location in ardour_host.state(self.session).iter("Location")]
-        return [name for name in names if " ACE-Step " in name]
-
-    def regions(self) -> list[Region]:
-        self.ardour.save()
-        return ardour_host.saved_regions(self.session)
-
-    def sounds(self, count: int) -> dict[str, np.ndarray]:
-        """What the tracks play, from zero on."""
-        return {name: samples(raw) for name, raw in ardour_host.sounds(self.session, 0, count).items()}
-
-    def results(self) -> list[Path]:
-        return sorted(self.home.rglob("library/**/*.wav"), key=lambda path: path.stat().st_mtime_ns)
 
 
 def repaint_and_choose(studio: Studio) -> None:
@@ -241,16 +142,12 @@ def studio(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], st
     home = folder / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACESTEP_BRIDGE_HOME", str(home))
-        install("ardour", config)
-        probe = {"probe.lua": PROBE_SCRIPT % (PROBE, *[folder / "selection"] * 3)}
-        registry = config / "ui_scripts"
-        registry.write_text(register(registry.read_text("utf-8"), probe, "no hooks"), "utf-8")
-        slot = slots((config / "ui_scripts").read_text("utf-8"))
+        slot = install_actions(config, folder)
         settings = {**FREE_PORTS, "home": home, "backend": "fake", "read_roots": [folder]}
         with start_daemon(settings):
             with Ardour(session, config) as ardour:
-                time.sleep(1.5)
                 found = Studio(folder, ardour, slot, home)
+                found.wait_until_ready()
                 drive(found)
             with Ardour(session, config) as again:
                 found.ardour = again

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.hosts.bundle import bundle, modules, quote, shared_data
+from bridge.hosts.bundle import quote
 from bridge.launch import DaemonProcess
 
 from . import ardour_host
+from .ardour_host import run
 from .conftest import RATE, sound
-from .lua_host import SCRIPTS
 
 pytestmark = pytest.mark.foreign
 
@@ -32,20 +32,6 @@ def session(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], s
             made, sound(folder / f"{name}.wav", seconds=4.0, channels=1 if name == "two" else 2), track, position
         )
     return made
-
-
-def run(session: Path, code: str, program: Sequence[str] = ()) -> str:
-    """Run code with `import`, `track(name)`, `out(...)` and the session loaded; what it printed."""
-    data = shared_data(SCRIPTS, session.parent, program)
-    chunk = bundle(modules(SCRIPTS, "ardour"), data, f"assert(load({quote('local import = ... ' + code)}))(import)")
-    script = (
-        "Session = load_session(arg[1], arg[2])\n"
-        "function out(...) print(table.concat({...}, '|')) end\n"
-        "function track(name) for route in Session:get_tracks():iter() do\n"
-        "if route:name() == name then return route:to_track() end end end\n"
-        f"{chunk.replace('return assert(load', 'assert(load')}\nio.stdout:flush() os.exit(0)\n"
-    )
-    return ardour_host.headless(script, str(session), session.name, folder=session.parent)
 
 
 def last(text: str) -> str:
@@ -206,6 +192,27 @@ def test_what_is_wrong_is_told_in_one_sentence(told: dict[str, str], case: str) 
     assert WRONG[case][2] in told[case] and " / " not in told[case]
 
 
+def test_the_form_asks_what_to_do_where_the_tempo_changes(
+    winding: Path, running: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only there, with three choices, and the last one comes first."""
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(running.paths.home))
+    code = (
+        "local host, form = import('host'), import('form') local first, last "
+        "function host.tell(sentence) out('told', sentence) end "
+        "function host.selection() return { first = first, last = last, tracks = { track('One') }, regions = {} } end "
+        "function form.ask(title, rows) local row = rows[#rows] "
+        "out('row', row.name, tostring(row.value), table.concat(row.choices or {}, ' ')) return { tempo_changes = 'refuse' } end "
+        "for _, stretch in ipairs({ { 96000, 276000 }, { 96000, 276000 }, { 192000, 276000 } }) do "
+        "first, last = table.unpack(stretch) import('action').run('repaint') end"
+    )
+    lines = [line.split("|")[1:] for line in run(winding, code).splitlines() if line.startswith(("row", "told"))]
+    change, _, again, _, steady = lines
+    assert steady[0] != "tempo_changes"
+    assert change == ["tempo_changes", "average", "average split refuse"]
+    assert again == ["tempo_changes", "refuse", "average split refuse"]
+
+
 def test_a_folder_that_takes_no_files_is_told(session: Path) -> None:
     """The session's folder is read-only (root writes anywhere, so the test says what `files` would find)."""
     code = (
@@ -227,6 +234,20 @@ def test_a_daemon_that_does_not_run_is_offered_to_start(session: Path) -> None:
         "import('action').run('repaint') print((asked or 'nothing'):gsub('%s+', ' '))"
     )
     assert "Start it now?" in last(run(session, code, ["acestep-bridge", "serve"]))
+
+
+def test_a_daemon_that_does_not_come_up(session: Path) -> None:
+    """Yes, but nothing answers: the command was run, a sentence, no job, nothing left in the spool. (The clock runs ahead.)"""
+    code = (
+        "local host, now = import('host'), 0 "
+        "function host.clock() now = now + 1 return now end function host.sleep() end "
+        "function host.tell(sentence) out('told', sentence) end function host.ask() return true end "
+        "function host.start(words) out('told', table.concat(words, ' ')) end "
+        "function host.selection() return { first = 0, last = 9, tracks = { track('One') }, regions = {} } end "
+        "import('action').run('repaint') out('told', #import('exchange').journal(host.folder() .. '/pending.json').read())"
+    )
+    told = [line.split("|")[1] for line in run(session, code, ["acestep-bridge", "serve"]).splitlines() if "|" in line]
+    assert told == ["acestep-bridge serve", "The daemon did not answer within 15 s.", "0"]
 
 
 def test_a_daemon_of_another_protocol(session: Path) -> None:
