@@ -537,3 +537,95 @@ def test_too_long_and_read_only(stage: Stage, running: DaemonProcess) -> None:
     stage.loop()
     stage.run("repaint")
     stage.said("media folder cannot be written")
+
+
+# -- unusual situations
+
+
+def test_offline_media_are_named(stage: Stage, running: DaemonProcess) -> None:
+    """The sentence holds the path, of a clip in the arrangement and of one in a slot."""
+    stage.loop()
+    path = stage.clip.file_path
+    slot = stage.track.clip_slots[0].create_audio_clip(path)
+    Path(path).unlink()
+    stage.run("repaint")
+    stage.said(f"offline or missing: {path}")
+    stage.live.messages.clear()
+    stage.song.loop, stage.song.view.detail_clip = False, slot
+    stage.run("repaint")
+    stage.said(f"offline or missing: {path}")
+
+
+def test_a_brace_without_length_is_no_selection(stage: Stage, running: DaemonProcess) -> None:
+    """Told as in every host; the clip in the detail view is not taken instead."""
+    stage.loop(FIRST_BEAT, FIRST_BEAT)
+    stage.song.view.detail_clip = stage.clip
+    stage.run("repaint")
+    stage.said("has no length")
+    assert stage.surface.jobs.pending == {}
+
+
+def test_an_unsaved_set_uses_the_music_folder_and_forgets(
+    stage: Stage, running: DaemonProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files go to the user's music; what still runs when the set is closed belongs to no set any more."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home of söng"))
+    stage.song.file_path = ""
+    stage.loop()
+    stage.run("repaint")
+    stage.said("done")
+    (clip,) = stage.track.take_lanes[0].arrangement_clips
+    assert Path(clip.file_path).parent == tmp_path / "home of söng" / "Music" / "acestep-bridge"
+    stage.run("repaint", caption="fake: steps=5 delay=0.1")
+    stage.until(lambda: stage.surface.jobs.pending)
+    stage.reopen()
+    assert stage.surface.jobs.pending == {}
+
+
+def test_two_sets_of_one_name_wait_each_for_its_own_job(stage: Stage, running: DaemonProcess, tmp_path: Path) -> None:
+    """Both are closed while their jobs run; each result is placed in the set that asked for it."""
+    (tmp_path / "other").mkdir()
+    own = stage.song.file_path
+    other = str(tmp_path / "other" / Path(own).name)
+    stage.loop()
+    asked = {}
+    for name, path in (("own", own), ("other", other)):
+        stage.song.file_path = path
+        stage.reopen()
+        stage.run("repaint", caption=name)
+        stage.until(lambda: stage.surface.jobs.pending)
+        (asked[path],) = stage.surface.jobs.pending
+    for path in (own, other):
+        stage.song.file_path = path
+        stage.reopen()
+        assert set(stage.surface.jobs.pending) <= {asked[path]}
+        stage.until(lambda path=path: list(Path(path).parent.rglob(f"{asked[path]}.recipe.json")))
+    made = [Path(clip.file_path) for lane in stage.track.take_lanes for clip in lane.arrangement_clips]
+    assert sorted(path.parent for path in made) == sorted(
+        Path(path).parent / "Samples" / "acestep-bridge" for path in (own, other)
+    )
+
+
+def test_the_tempo_of_the_moment_is_sent(stage: Stage, running: DaemonProcess) -> None:
+    """Live shows scripts no tempo automation: with every job goes the tempo that the set has when the key is pressed."""
+    stage.song.tempo = 97.5
+    stage.clip.clip_tempo = 97.5
+    stage.loop()
+    stage.run("repaint")
+    stage.said("done")
+    (memory,) = Path(stage.song.file_path).parent.rglob("*.recipe.json")
+    assert json.loads(memory.read_text("utf-8"))["request"]["conditioning"]["bpm"] == pytest.approx(97.5)
+
+
+def test_a_media_folder_that_becomes_read_only_delays_the_result(stage: Stage, running: DaemonProcess) -> None:
+    """The job ends while nothing can be written (a folder stands in the draft's place): told, and placed at the next opening."""
+    stage.loop()
+    stage.run("repaint", caption="fake: steps=5 delay=0.1")
+    obstacle = Path(stage.song.file_path).parent / "Samples" / "acestep-bridge" / "pending.json.tmp"
+    obstacle.mkdir()
+    stage.said("media folder cannot be written")
+    assert stage.track.take_lanes == []
+    obstacle.rmdir()
+    stage.reopen()
+    stage.said("done")
+    assert len(stage.track.take_lanes) == 1

@@ -63,9 +63,12 @@ class Jobs:
             else:
                 self._ask(wanted, dict(values or {}))
         except live.Refused as refusal:
-            self.say(code=str(refusal))
+            self.say(**refusal.facts)
         except OSError as failure:
-            self.say(code="readonly_media_folder", path=str(failure.filename or live.media_folder(self.song)))
+            self._say_blocked(failure)
+
+    def _say_blocked(self, failure):
+        self.say(code="readonly_media_folder", path=str(failure.filename or live.media_folder(self.song)))
 
     def _ask(self, wanted, values):
         if self.recording is not None:
@@ -206,7 +209,10 @@ class Jobs:
         job = self.pending.get(values[0]) if values else None
         if handler is not None and job is not None:
             self._heard[job["id"]] = self.clock()
-            handler(job, values)
+            try:
+                handler(job, values)
+            except OSError as failure:  # the job is still written down, so its result comes when the set is opened again
+                self._say_blocked(failure)
 
     def _on_accepted(self, job, values):
         self._states[job["id"]] = "waiting"

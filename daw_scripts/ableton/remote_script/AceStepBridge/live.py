@@ -11,7 +11,11 @@ MONITOR_OFF = 2
 
 
 class Refused(Exception):
-    """Something the user has to change first; the text is the sentence."""
+    """Something the user has to change first; the text is the code of its sentence, ``facts`` what the sentence names."""
+
+    def __init__(self, code, **facts):
+        super().__init__(code)
+        self.facts = {"code": code, **facts}
 
 
 def key_of(song):
@@ -29,7 +33,7 @@ def seconds(song, beats):
 
 def region(song):
     """The selected stretch of the arrangement in beats: the loop brace where it is on, else the clip in the detail view."""
-    if song.loop and song.loop_length > 0:
+    if song.loop:
         return song.loop_start, song.loop_start + song.loop_length
     clip = song.view.detail_clip
     if clip is not None and getattr(clip, "is_arrangement_clip", False):
@@ -82,7 +86,7 @@ def _check_file(clip):
     if not clip.is_audio_clip:
         raise Refused("midi_only")
     if not os.path.isfile(clip.file_path):
-        raise Refused("offline_media")
+        raise Refused("offline_media", path=clip.file_path)
 
 
 def is_written(clip):
