@@ -52,7 +52,8 @@ def build(scripts: Path, data: Mapping[str, Any], version: str) -> dict[str, str
     files |= {f"lib/{name}.lua": source for name, source in modules(scripts, "reaper").items()}
     for name in ("actions", "messages"):
         files[f"lib/{name}.json"] = (scripts / "core" / f"{name}.json").read_text("utf-8")
-    files["lib/settings.json"] = json.dumps({"home": data["home"], "program": data["program"]}, ensure_ascii=False)
+    settings = {name: data[name] for name in ("home", "program", "starter")}
+    files["lib/settings.json"] = json.dumps(settings, ensure_ascii=False)
     return files
 
 

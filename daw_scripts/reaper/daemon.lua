@@ -32,7 +32,7 @@ local function offer_to_start(done)
   local command = table.concat(data.program, " ")
   local sentence = requests.sentence(data.messages, { code = "daemon_not_running", command = command })
   if #data.program == 0 or not host.ask(sentence .. "\n\nStart it now?") then return end
-  host.start(data.program)
+  host.start(data.starter)
   daemon.ready(done, START_PATIENCE)
 end
 

@@ -11,7 +11,8 @@ return function(folder, name)
   local settings = read("settings.json")
   local windows = package.config:sub(1, 1) == "\\"
   local system = windows and "windows" or (reaper.GetOS():find("OSX") or reaper.GetOS():find("mac")) and "macos" or "linux"
-  data = { actions = read("actions.json").actions, messages = read("messages.json").messages, program = settings.program or {} }
+  data = { actions = read("actions.json").actions, messages = read("messages.json").messages, program = settings.program or {},
+           starter = settings.starter or {} }
   data.spool = import("home").folder(os.getenv, system, settings.home) .. "/spool"
   data.folder = folder
   if name == "set up" then return import("set_up").run() end

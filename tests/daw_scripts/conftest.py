@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 
+from acestep.api.errors import DaemonUnreachable
 from bridge.hosts import install
-from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
+from bridge.launch import FREE_PORTS, DaemonProcess, read_connection, start_daemon
+from bridge.paths import Paths
 
 from . import lua_host
 from .fake_reaper import FakeReaper, Project
@@ -26,6 +30,24 @@ def sound(path: Path, seconds: float = 32.0, rate: int = RATE, channels: int = 2
     noise = np.random.default_rng(7).uniform(-0.4, 0.4, (round(seconds * rate), channels))
     soundfile.write(path, noise, rate, subtype="PCM_24")
     return path
+
+
+def set_environment(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Settings for daemons that hosts start: free ports, the fake engine, a folder that may be read."""
+    for name, value in {**FREE_PORTS, "backend": "fake", "read_roots": folder}.items():
+        patch.setenv(f"ACESTEP_BRIDGE_{name.upper()}", str(value))
+
+
+@contextlib.contextmanager
+def no_daemon_left(paths: Paths) -> Iterator[None]:
+    """Whatever daemon runs at the end, of whomever, is stopped."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(DaemonUnreachable):
+            daemon = psutil.Process(read_connection(paths)["pid"])
+            daemon.terminate()
+            daemon.wait(20)
 
 
 class Desk:

@@ -5,22 +5,18 @@ Two sessions are opened once each and driven by Ardour's own OSC; every test loo
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from acestep.api.errors import DaemonUnreachable
-from bridge.launch import FREE_PORTS, DaemonProcess, read_connection, start_daemon
-from bridge.paths import Paths
+from bridge.launch import DaemonProcess, start_daemon
 
 from . import ardour_host
 from .ardour_host import Ardour
 from .ardour_studio import Studio, install_actions
-from .conftest import RATE, sound
+from .conftest import RATE, no_daemon_left, set_environment, sound
 
 NAME = "süß 'song' 歌"
 AGAIN = "Repaint selection with the last settings"
@@ -145,16 +141,6 @@ def drive_one(studio: Studio, daemon: DaemonProcess) -> None:
     studio.see("started")
 
 
-@contextlib.contextmanager
-def no_daemon_left(paths: Paths) -> Iterator[None]:
-    """Whatever daemon runs at the end is stopped."""
-    yield
-    with contextlib.suppress(DaemonUnreachable):
-        daemon = psutil.Process(read_connection(paths)["pid"])
-        daemon.terminate()
-        daemon.wait(20)
-
-
 @pytest.fixture(scope="module")
 def studios(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], str]) -> Iterator[dict[str, Studio]]:
     for program in ("ardour", "ardour7-lua", "Xvfb", "xdotool", "import"):
@@ -167,8 +153,7 @@ def studios(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], s
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACESTEP_BRIDGE_HOME", str(home))
-        for name, value in {**FREE_PORTS, "backend": "fake", "read_roots": folder}.items():
-            patch.setenv(f"ACESTEP_BRIDGE_{name.upper()}", str(value))  # also for the daemon that Ardour starts
+        set_environment(patch, folder)  # also for the daemon that Ardour starts
         slot = install_actions(config, folder)
         with start_daemon({"home": home}) as daemon, no_daemon_left(daemon.paths):
             for session in sessions.values():

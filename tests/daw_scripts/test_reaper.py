@@ -6,15 +6,19 @@ The stand-in checks every call's arguments; nothing here has run inside the real
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
 
-from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
+from bridge.launch import DaemonProcess
+from bridge.paths import Paths
+from bridge.settings import Settings
 
-from .conftest import RATE, Desk, sound
+from .conftest import RATE, Desk, no_daemon_left, set_environment, sound
 from .fake_reaper import Item, Project, Source, WrongArguments, read_rpp, write_rpp
 
 REPAINT = "Repaint selection"
@@ -482,14 +486,16 @@ def test_daemon_not_running_and_not_wanted(desk: Desk) -> None:
     assert desk.reaper.started == [] and not list((desk.home / "spool/requests").iterdir())
 
 
-def test_daemon_not_running_and_started(desk: Desk) -> None:
+def test_daemon_not_running_and_started(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The script offers to start it; the user says yes; the command is run, and the action goes on with the new daemon."""
     item = loop_item(desk)
     desk.reaper.answers = {"not running": 6}
     desk.run(REPAINT)
     desk.until(lambda: desk.reaper.started)
-    assert '"-m" "bridge.cli" "serve"' in desk.reaper.started[0]
-    with start_daemon({**FREE_PORTS, "home": desk.home, "backend": "fake", "read_roots": [desk.folder]}):
+    assert "-m bridge.cli serve" in desk.reaper.messages[0]
+    set_environment(monkeypatch, desk.folder)
+    with no_daemon_left(Paths.of(Settings(home=desk.home))):
+        subprocess.run(shlex.split(desk.reaper.started[0]), capture_output=True, timeout=60, check=True)
         finish(desk, 2, item)
     assert len(desk.reaper.messages) == 1
 
