@@ -125,14 +125,16 @@ SHORT = {"vary": "Re-roll", "keep": "Keep", "restore": "Restore", "queue": "Jobs
 
 
 def _buttons(drawing: _Drawing, actions: Sequence[dict[str, Any]], live: str) -> None:
-    """The actions that ask for music one below the other; on the right what is sent by them, and those on jobs and clips."""
+    """The actions that ask for music one below the other; on the right their switches, and the actions on jobs and clips."""
     wide = [action for action in actions if action["operation"]]
     for row, action in enumerate(wide):
         at = (620.0, 300 + 24.0 * row)
         message = _button(drawing, action["title"], f"run {action['name']}", at, _place(224, row - 1.2, 170))
         drawing.cord(message, 0, live)
-    after = _button(drawing, "After effects", "after_effects", (960.0, 300), _place(560, -1.2, 74), toggle=True)
-    drawing.cord(after, 0, live)
+    for row, (title, word) in enumerate((("After effects", "after_effects"), ("Listen first", "listen_first"))):
+        at = (960.0, 252 + 24.0 * row)
+        switch = _button(drawing, title, word, at, _place(560, row - 1.2, 74), toggle=True)
+        drawing.cord(switch, 0, live)
     small = [action for action in actions if action["name"] in SHORT]
     for row, action in enumerate(small, start=1):
         at = (960.0, 300 + 24.0 * row)
@@ -141,7 +143,7 @@ def _buttons(drawing: _Drawing, actions: Sequence[dict[str, Any]], live: str) ->
 
 
 def _menus(drawing: _Drawing, live: str) -> None:
-    """Presets and plug-in operations with their own fields, and the list of results."""
+    """Presets and plug-in operations with their own fields; the list of results, and what to do before one is chosen."""
     for outlet, row, word, kind in ((2, 0, "choose", 1), (3, 1, "pick", 1), (5, 4, "insert", 0)):
         y = 520 + 24.0 * row
         menu = drawing.box("umenu", [30, y, 160, 20], 1, 3, items=[], **_place(400, row - 1.2, 154))
@@ -155,9 +157,12 @@ def _menus(drawing: _Drawing, live: str) -> None:
     drawing.cord(prepend, 0, live)
     run = _button(drawing, "Run the operation", "run operation", (30, 592), _place(400, 1.8, 154))
     drawing.cord(run, 0, live)
-    drawing.box(
-        "comment", [30, 640, 160, 20], 1, 0, text="results: choose one to place it again", **_place(400, 4.8, 154)
-    )
+    drawing.box("comment", [30, 640, 160, 20], 1, 0, text="results: choose one to place it", **_place(400, 4.8, 154))
+    for column, (title, word) in enumerate((("Listen...", "listen"), ("Drop waiting", "drop"))):
+        button = _button(drawing, title, word, (30, 664 + 24.0 * column), _place(400 + 79 * column, 3.8, 75))
+        drawing.cord(button, 0, live)
+    browser = drawing.box("message", [420, 210, 180, 20], 2, 1, text="; max launchbrowser $1")
+    drawing.cord(live, 6, browser)
 
 
 def patcher(actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -170,7 +175,7 @@ def patcher(actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     device = drawing.new("live.thisdevice", [150, 30, 90, 20], 1, 3)
     start = drawing.box("message", [150, 70, 80, 20], 2, 1, text="script start")
     node = drawing.new("node.script acestep_node.js @watch 0", [150, 110, 220, 20], 1, 2)
-    live = drawing.new("v8 acestep_live.js", [150, 170, 150, 20], 1, 6)
+    live = drawing.new("v8 acestep_live.js", [150, 170, 150, 20], 1, 7)
     status = drawing.box(
         "live.comment",
         [400, 170, 200, 20],

@@ -2,7 +2,7 @@
 // Runs the device's two scripts as the patch connects them, on a set described by the JSON file in argv[3], and follows the commands there:
 // {"run": name}, {"param": [..]} and other messages of the form, {"show": take lane} or {"show_slot": slot} (its clip comes into the detail view),
 // {"play": {beats, file}} (Live runs on, and what is armed records that file), {"song": {..}} (the user changes the set), {"remove": "device" or
-// a track's name}, {"wait": text in a status}, {"wait_menu": [outlet, entry]} or {"wait_clips": n}. Writes the resulting set as JSON.
+// a track's name}, {"wait": text in a status}, {"wait_menu": [outlet, entry]}, {"wait_page": 1} or {"wait_clips": n}. Writes the resulting set as JSON.
 "use strict";
 
 const fs = require("fs");
@@ -264,7 +264,7 @@ function until(condition, what) {
   });
 }
 
-const FORM = ["param", "choose", "pick", "value", "insert", "after_effects"]; // messages of the device's face, sent as they come
+const FORM = ["param", "choose", "pick", "value", "insert", "after_effects", "listen_first", "listen", "drop"]; // messages of the device's face, sent as they come
 
 (async () => {
   for (const command of input.commands) {
@@ -277,6 +277,7 @@ const FORM = ["param", "choose", "pick", "value", "insert", "after_effects"]; //
     if (command.remove === "device") live.notifydeleted();
     else if (command.remove) deleteTrack(song.tracks.find((track) => track.name === command.remove));
     if (command.wait_menu) await until(() => log.some((entry) => entry[0] === `outlet ${command.wait_menu[0]}` && entry.includes(command.wait_menu[1])), "the menu");
+    if (command.wait_page) await until(() => log.some(([kind]) => kind === "outlet 6"), "a page");
     if (command.wait) await until(() => log.some(([kind, text]) => kind === "status" && text.includes(command.wait)), command.wait);
     if (command.wait_clips) await until(() => clips() >= command.wait_clips, `${command.wait_clips} clips`);
   }

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import soundfile
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from bridge.hosts import install
-from bridge.launch import DaemonProcess
+from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
 from .conftest import RATE, sound
 from .fake_live import Clip, Instance, OldTrack, Song
@@ -50,12 +51,15 @@ class Stage:
 
     def run(self, action: str, **values: Any) -> None:
         """What a controller sends: int32, float32 and strings only, as udpsend does."""
-        message = OscMessageBuilder("/ace/live/run")
-        for value in (action, *(part for pair in values.items() for part in pair)):
+        self.send("/ace/live/run", action, *(part for pair in values.items() for part in pair))
+        self.until(lambda: self.live.messages or self.surface.jobs.pending)
+
+    def send(self, address: str, *values: Any) -> None:
+        message = OscMessageBuilder(address)
+        for value in values:
             message.add_arg(value, {int: "i", float: "f", str: "s"}[type(value)])
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(message.build().dgram, ("127.0.0.1", self.surface.link.port))
-        self.until(lambda: self.live.messages or self.surface.jobs.pending)
 
     def until(self, condition: Callable[[], Any], seconds: float = 15.0) -> None:
         end = time.monotonic() + seconds
@@ -327,6 +331,139 @@ def test_keep_deletes_the_other_variants(stage: Stage, running: DaemonProcess) -
     stage.run("keep")
     assert [lane.arrangement_clips for lane in stage.track.take_lanes] == [[clip], []]
     assert stage.track.arrangement_clips == [stage.clip] and stage.song.undo_steps[steps:] == ["closed"]
+
+
+def listened(stage: Stage, count: int = 2, first: float = FIRST_BEAT) -> None:
+    """Two more variants wait to be chosen from."""
+    stage.loop(first, first + 16.0)
+    stage.run("repaint", caption="warm", variants=2, listen=1)
+    stage.said(f"Waiting to be placed: {count}.")
+
+
+def names(stage: Stage) -> list[str]:
+    """What was placed, without the seeds."""
+    return [clip.name.split(" (")[0] for lane in stage.track.take_lanes for clip in lane.arrangement_clips]
+
+
+def test_results_wait_until_one_is_chosen(stage: Stage, running: DaemonProcess) -> None:
+    """`listen 1`: nothing is placed, also after the set was opened again; the chosen variant is, and then no other waits."""
+    listened(stage)
+    stage.reopen()
+    assert names(stage) == [] and stage.surface.jobs.pending == {}
+    stage.send("/ace/live/place", 2)
+    stage.said("done")
+    assert names(stage) == ["repaint 2"] and stage.song.undo_steps == ["closed"]
+    assert stage.track.take_lanes[0].arrangement_clips[0].start_time == pytest.approx(FIRST_BEAT, abs=0.2)
+    stage.send("/ace/live/place")
+    stage.said("Variant 1 does not wait to be placed; 0 do.")
+    stage.reopen()
+    stage.run("queue")
+    stage.said("No job is waiting")
+
+
+def test_the_page_to_hear_results_is_told(stage: Stage, running: DaemonProcess) -> None:
+    """The line leads to the real page, on which the waiting variants are listed; *Show jobs* tells it again."""
+    listened(stage)
+    address = stage.live.messages[-1].rpartition(" ")[2]
+    assert httpx.get(address).headers["content-type"].startswith("text/html")
+    assert len(httpx.get(f"{address}/results").json()["jobs"][0]["sounds"]) == 2
+    stage.reopen()
+    stage.run("queue")
+    stage.said(f"Waiting to be placed: 2. {address}")
+
+
+def test_waiting_variants_are_counted_from_the_newest_job(stage: Stage, running: DaemonProcess) -> None:
+    """As the page shows them; the variants of the other job stay waiting. Numbers may come as floats."""
+    listened(stage)
+    listened(stage, 4, 44.0)
+    stage.send("/ace/live/place", 3.0)
+    stage.until(lambda: names(stage) == ["repaint 1"])
+    stage.send("/ace/live/place", 2)
+    stage.until(lambda: names(stage) == ["repaint 1", "repaint 2"])
+    starts = [lane.arrangement_clips[0].start_time for lane in stage.track.take_lanes]
+    assert starts == pytest.approx([FIRST_BEAT, 44.0], abs=0.2)
+
+
+def test_a_number_that_does_not_wait_places_nothing(stage: Stage, running: DaemonProcess) -> None:
+    """Too high, or no number at all: one sentence, and all keep waiting."""
+    listened(stage)
+    for number in (3, 0, "two"):
+        stage.send("/ace/live/place", number)
+        stage.said(f"Variant {number} does not wait to be placed; 2 do.")
+    assert names(stage) == []
+
+
+def test_a_note_places_the_first_variant(stage: Stage, running: DaemonProcess) -> None:
+    """`place` is a word for notes too."""
+    stage.surface._midi = {"channel": 16, "notes": {"60": "place"}}
+    listened(stage)
+    stage.surface.receive_midi((0x9F, 60, 100))
+    assert names(stage) == ["repaint 1"]
+
+
+def test_what_waits_can_be_dropped(stage: Stage, running: DaemonProcess) -> None:
+    """Nothing is placed, nothing waits, also after the set was opened again; the files stay."""
+    listened(stage)
+    stage.live.messages.clear()
+    stage.send("/ace/live/drop")
+    stage.said("Waiting to be placed: 0.")
+    stage.reopen()
+    stage.send("/ace/live/place")
+    stage.said("Variant 1 does not wait to be placed; 0 do.")
+    assert names(stage) == [] and len(list(Path(stage.song.file_path).parent.rglob("repaint-*.wav"))) == 2
+
+
+def test_a_waiting_file_that_is_gone_is_told(stage: Stage, running: DaemonProcess) -> None:
+    """The user cleaned up: the sentence names the file, the other variant can be chosen."""
+    listened(stage)
+    first, _ = sorted(Path(stage.song.file_path).parent.rglob("repaint-*.wav"))
+    first.unlink()
+    stage.send("/ace/live/place", 1)
+    stage.said(first.name)
+    stage.send("/ace/live/place", 2)
+    stage.until(lambda: names(stage) == ["repaint 2"])
+
+
+def test_a_variant_is_placed_while_nothing_can_be_written(stage: Stage, running: DaemonProcess) -> None:
+    """Its file is there already; that it waits no longer could not be written down, which is told."""
+    listened(stage)
+    (Path(stage.song.file_path).parent / "Samples" / "acestep-bridge" / "pending.json.tmp").mkdir()
+    stage.send("/ace/live/place")
+    stage.said("media folder cannot be written")
+    assert names(stage) == ["repaint 1"]
+
+
+def test_a_reroll_waits_only_when_it_is_asked_to(stage: Stage, running: DaemonProcess) -> None:
+    """Of a variant that was chosen: with `listen 1` the new ones wait, without they are placed."""
+    listened(stage)
+    stage.send("/ace/live/place")
+    stage.until(lambda: names(stage) == ["repaint 1"])
+    stage.song.view.detail_clip = stage.track.take_lanes[0].arrangement_clips[0]
+    stage.live.messages.clear()
+    stage.run("vary", listen=1)
+    stage.said("Waiting to be placed: 2.")
+    assert names(stage) == ["repaint 1"]
+    stage.run("vary")
+    stage.until(lambda: names(stage) == ["repaint 1", "repaint 1", "repaint 2"])
+
+
+def test_without_the_page_results_wait_all_the_same(stage: Stage, tmp_path: Path) -> None:
+    """The daemon's HTTP door is off: the line says so, and a variant can be placed."""
+    home = tmp_path / "home"
+    with start_daemon({**FREE_PORTS, "home": home, "backend": "fake", "read_roots": [tmp_path], "http": False}):
+        listened(stage)
+    assert stage.live.messages[-1].endswith("set http = true for the daemon and start it again.")
+    stage.send("/ace/live/place", 2)
+    stage.until(lambda: names(stage) == ["repaint 2"])
+
+
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "[::1]")])
+def test_the_page_is_found_wherever_the_daemon_listens(stage: Stage, host: str, shown: str) -> None:
+    """Loopback for a door that listens everywhere, brackets around IPv6."""
+    runtime = Path(stage.surface.link.home) / "runtime"
+    runtime.mkdir(parents=True)
+    (runtime / "connection.json").write_text(json.dumps({"http": {"host": host, "port": 9}}))
+    assert stage.surface.link.page() == f"http://{shown}:9/audition"
 
 
 def test_restore_makes_the_values_of_a_clip_the_next_ones(stage: Stage, running: DaemonProcess) -> None:

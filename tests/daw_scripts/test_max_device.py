@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgpack
 import py2max
 import pytest
@@ -17,7 +18,7 @@ from py2max.lint import has_errors, lint
 
 from acestep.api.errors import ProtocolError
 from bridge.hosts import amxd, install
-from bridge.launch import DaemonProcess
+from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
 from .conftest import RATE, sound
 from .lua_host import SCRIPTS
@@ -74,14 +75,24 @@ def test_every_button_names_an_action() -> None:
     assert sorted(names) == sorted(own)
 
 
-def test_the_toggle_sends_whether_it_is_on() -> None:
-    """*After effects* is a toggle; what it puts out becomes the message that the Live half knows."""
+def test_toggles_send_whether_they_are_on() -> None:
+    """*After effects* and *Listen first* are toggles; what they put out becomes the message that the Live half knows."""
     patch = amxd.patcher(ACTIONS)["patcher"]
     boxes = {box["box"]["id"]: box["box"] for box in patch["boxes"]}
     cords = {line["patchline"]["source"][0]: line["patchline"]["destination"][0] for line in patch["lines"]}
-    (toggle,) = [box for box in boxes.values() if box["maxclass"] == "live.text" and box["mode"] == 1]
-    message = boxes[cords[toggle["id"]]]
-    assert message["text"] == "after_effects $1" and boxes[cords[message["id"]]]["text"] == "v8 acestep_live.js"
+    toggles = [box for box in boxes.values() if box["maxclass"] == "live.text" and box["mode"] == 1]
+    messages = [boxes[cords[toggle["id"]]] for toggle in toggles]
+    assert [message["text"] for message in messages] == ["after_effects $1", "listen_first $1"]
+    assert {boxes[cords[message["id"]]]["text"] for message in messages} == {"v8 acestep_live.js"}
+
+
+def test_the_page_goes_to_the_browser() -> None:
+    """The last outlet of the Live half ends in Max's own message to open an address."""
+    patch = amxd.patcher(ACTIONS)["patcher"]
+    boxes = {box["box"]["id"]: box["box"] for box in patch["boxes"]}
+    ends = {tuple(line["patchline"]["source"]): line["patchline"]["destination"][0] for line in patch["lines"]}
+    (live,) = [name for name, box in boxes.items() if box.get("text") == "v8 acestep_live.js"]
+    assert boxes[ends[live, 6]]["text"] == "; max launchbrowser $1"
 
 
 def test_scripts_of_the_device_are_installed(device: Path) -> None:
@@ -416,6 +427,109 @@ def test_a_result_of_the_list_is_placed_again(live: Set) -> None:
     first, second = lanes(found)
     assert first["file_path"] == second["file_path"] and first["start_time"] == second["start_time"]
     assert any(entry[0] == "outlet 5" and entry[2] == first["name"] for entry in found["log"])
+
+
+LISTENED = ({"listen_first": 1}, {"param": ["variants", 2]}, {"run": "repaint"}, {"wait": "Waiting to be placed: 2."})
+"""Two variants wait to be chosen from."""
+
+
+def entries(found: dict[str, Any]) -> list[str]:
+    """The list of results as the device shows it."""
+    shown: list[str] = []
+    for entry in [entry[1:] for entry in found["log"] if entry[0] == "outlet 5"]:
+        if entry[0] == "append":
+            shown.append(entry[1])
+        else:
+            shown[entry[1]] = entry[2]
+    return shown
+
+
+@pytest.mark.foreign
+def test_results_wait_until_one_is_chosen(live: Set) -> None:
+    """*Listen first*: nothing is placed, also after the set was opened again; the chosen variant is, and then no other waits."""
+    live.song["file_path"] = str(live.folder / "Project" / "Song.als")
+    found = live.play(*LISTENED)
+    first, second = entries(found)
+    assert lanes(found) == [] and first.startswith("waiting: repaint 1") and second.startswith("waiting: repaint 2")
+    found = live.play({"wait": "Waiting to be placed: 2."}, {"insert": 1}, {"wait": "Waiting to be placed: 0."})
+    (clip,) = lanes(found)
+    assert [f"waiting: {name}" for name in entries(found)] == [first, second]
+    assert f"waiting: {clip['name']}" == second and clip["start_time"] == pytest.approx(20, abs=0.2)
+    assert entries(live.play()) == []
+
+
+@pytest.mark.foreign
+def test_the_others_can_still_be_placed_from_the_list(live: Set) -> None:
+    """They wait no longer, but choosing them places them too."""
+    found = live.play(*LISTENED, {"insert": 1}, {"insert": 0}, {"wait_clips": 3})
+    assert [clip["name"] for clip in lanes(found)] == entries(found)[::-1]
+
+
+@pytest.mark.foreign
+def test_only_the_results_of_one_job_wait_no_longer(live: Set) -> None:
+    """A choice among the second job's results leaves the first job's waiting."""
+    second = ({"run": "repaint"}, {"wait": "Waiting to be placed: 4."})
+    found = live.play(*LISTENED, *second, {"insert": 3}, {"wait_clips": 2})
+    assert [name.startswith("waiting: ") for name in entries(found)] == [True, True, False, False]
+
+
+@pytest.mark.foreign
+def test_what_waits_can_be_dropped(live: Set) -> None:
+    """Nothing is placed, nothing waits, also after the set was opened again."""
+    live.song["file_path"] = str(live.folder / "Project" / "Song.als")
+    found = live.play(*LISTENED, {"drop": []}, {"wait": "Waiting to be placed: 0."})
+    assert lanes(found) == [] and not any(name.startswith("waiting") for name in entries(found))
+    assert entries(live.play()) == []
+
+
+@pytest.mark.foreign
+def test_a_job_that_ends_while_the_set_is_closed_waits_too(live: Set) -> None:
+    """The wish to listen first is kept with the job."""
+    live.song["file_path"] = str(live.folder / "Project" / "Song.als")
+    live.play({"listen_first": 1}, {"param": ["caption", "fake: steps=5 delay=0.2"]}, {"run": "repaint"}, {"wait": "%"})
+    found = live.play({"wait": "Waiting to be placed: 1."})
+    assert lanes(found) == [] and len(entries(found)) == 1
+
+
+@pytest.mark.foreign
+def test_a_reroll_waits_as_the_switch_says_now(live: Set) -> None:
+    """The first results were placed without the switch; it is on when they are made again, and the new ones wait."""
+    found = live.play(*REPAINTED, {"listen_first": 1}, {"run": "vary"}, {"wait": "Waiting to be placed: 2."})
+    assert len(lanes(found)) == 2 and len(entries(found)) == 4
+
+
+@pytest.mark.foreign
+def test_listen_opens_the_page_of_the_daemon(live: Set) -> None:
+    """The address for the browser leads to the real page, on which the waiting results are listed."""
+    found = live.play(*LISTENED, {"listen": []}, {"wait_page": 1})
+    ((_, address),) = [entry for entry in found["log"] if entry[0] == "outlet 6"]
+    assert httpx.get(address).headers["content-type"].startswith("text/html")
+    assert len(httpx.get(f"{address}/results").json()["jobs"][0]["sounds"]) == 2
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "[::1]")])
+def test_the_page_is_found_wherever_the_daemon_listens(
+    live: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, shown: str
+) -> None:
+    """Loopback for a door that listens everywhere, brackets around IPv6."""
+    file = tmp_path / "elsewhere" / "runtime" / "connection.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"http": {"host": host, "port": 9}}))
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(tmp_path / "elsewhere"))
+    found = live.play({"listen": []}, {"wait_page": 1})
+    assert ["outlet 6", f"http://{shown}:9/audition"] in found["log"]
+
+
+@pytest.mark.foreign
+def test_without_the_page_results_wait_all_the_same(live: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon's HTTP door is off: *Listen...* says so in a sentence, and a variant can be placed."""
+    home = tmp_path / "no page"
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(home))
+    live.play({"listen": []}, {"wait": "acestep-bridge serve"})
+    with start_daemon({**FREE_PORTS, "home": home, "backend": "fake", "read_roots": [tmp_path], "http": False}):
+        found = live.play(*LISTENED, {"listen": []}, {"wait": "set http = true"}, {"insert": 0}, {"wait_clips": 2})
+    assert [clip["name"] for clip in lanes(found)] == entries(found)[:1]
 
 
 @pytest.mark.foreign

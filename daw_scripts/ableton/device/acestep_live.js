@@ -1,7 +1,8 @@
 // The Live half of the device (v8): what is selected goes to Node, what comes back becomes clips. Live 12.0.5 and later.
 autowatch = 0;
 inlets = 1;
-outlets = 6; // 0: to node.script, 1: status text, 2: menu of operations, 3: menu of fields, 4: form, 5: list of results
+// 0: to node.script, 1: status text, 2: menu of operations, 3: menu of fields, 4: form, 5: list of results, 6: to the browser
+outlets = 7;
 
 const tempo = require("tempo.js");
 const requests = require("requests.js");
@@ -13,9 +14,10 @@ const { Recording } = require("recording.js");
 const TICK_MS = 100;
 
 const texts = {}; // of the form, by parameter
-const landed = []; // what was placed, newest last
+const listed = []; // the entries of the list of results, oldest first; one with `waits` is not placed yet
 let other = { name: "", source: true, field: "" }; // the operation and field chosen in the menus
 let afterEffects = false; // whether what is sent is recorded after the track's effects
+let listenFirst = 0; // 1: results wait in the list, to be heard before one is chosen
 let recording = null; // the pass that runs
 let seen = ""; // the file that Node saw last
 const clock = new Task(() => recording.tick());
@@ -75,6 +77,8 @@ function value(...words) { if (other.field) param(other.field, ...words); }
 
 function after_effects(on) { afterEffects = on === 1; }
 
+function listen_first(on) { listenFirst = on; }
+
 function wishesFor(song, situation) {
   const get = (name) => selection.get(song, name);
   const segment = { start: 0, bpm: get("tempo"), num: get("signature_numerator"), den: get("signature_denominator") };
@@ -89,7 +93,8 @@ function ask(wanted, operation) {
   const refused = found.refusal ? { code: found.refusal } : requests.refusal(wanted, found.situation);
   if (refused) return tell(refused);
   outlet(0, "open", selection.folder(song));
-  const asked = { action: wanted.name, operation, situation: found.situation, extra: found.extra, values: texts };
+  const extra = { ...found.extra, listen: listenFirst === 1 };
+  const asked = { action: wanted.name, operation, situation: found.situation, extra, values: texts };
   withAudio(song, wanted, found, asked);
 }
 
@@ -145,7 +150,7 @@ function withClip(word) {
   const clip = new LiveAPI("live_set view detail_clip");
   if (!selection.exists(clip)) return tell({ code: "no_recipe" });
   outlet(0, "open", selection.folder(new LiveAPI("live_set")));
-  outlet(0, word, word === "keep" ? JSON.stringify(clips.alternatives(clip)) : clips.fileName(clip));
+  outlet(0, word, word === "keep" ? JSON.stringify(clips.alternatives(clip)) : clips.fileName(clip), listenFirst);
 }
 
 // Run an action of the shared table.
@@ -164,16 +169,47 @@ function place(text) {
   const landing = JSON.parse(text);
   const wrong = clips.place(landing);
   if (wrong) return say(wrong);
-  landed.push(text);
-  outlet(5, "append", landing.name);
+  enter(landing);
 }
 
-// An entry of the list once more, at the place where it belongs.
-function insert(index) {
-  if (!landed[index]) return;
-  const wrong = clips.place(JSON.parse(landed[index]));
-  if (wrong) say(wrong);
+// A result that is not placed: it waits in the list.
+function offer(text) {
+  enter({ ...JSON.parse(text), waits: true });
 }
+
+function enter(landing) {
+  listed.push(landing);
+  outlet(5, "append", landing.waits ? `waiting: ${landing.name}` : landing.name);
+}
+
+// An entry of the list (once more), at the place where it belongs; the others of its job wait no longer.
+function insert(index) {
+  const landing = listed[index];
+  if (!landing) return;
+  const wrong = clips.place(landing);
+  if (wrong) return say(wrong);
+  if (landing.waits) release([landing.job]);
+}
+
+// Let go of all that waits.
+function drop() {
+  release(listed.filter((landing) => landing.waits).map((landing) => landing.job));
+}
+
+// Results of these jobs wait no longer; they stay in the list.
+function release(jobs) {
+  listed.forEach((landing, index) => {
+    if (!landing.waits || !jobs.includes(landing.job)) return;
+    landing.waits = false;
+    outlet(5, "setitem", index, landing.name);
+  });
+  outlet(0, "release", ...jobs);
+}
+
+// The page on which results are heard and dragged out, in the computer's browser.
+function listen() { outlet(0, "page"); }
+
+function browse(address) { outlet(6, address); }
 
 function remove(text) {
   clips.remove(JSON.parse(text));

@@ -18,8 +18,10 @@ const settings = require("./settings.js");
 
 const PROTOCOL = 1;
 const RETRY_MS = 2000;
+const EVERYWHERE = ["0.0.0.0", "::"];
 
-const state = { rpc: null, jobs: new Map(), store: new Store(), count: 0, retry: null };
+// `jobs` are under way; `held` are done, with results (`landings`) that wait to be chosen from.
+const state = { rpc: null, jobs: new Map(), held: new Map(), store: new Store(), count: 0, retry: null };
 
 // The daemon's home folder: the same rule as the daemon's own.
 function homeFolder(env, platform, installed) {
@@ -31,9 +33,14 @@ function homeFolder(env, platform, installed) {
   return path.join(env.XDG_DATA_HOME || path.join(user, ".local", "share"), "acestep-bridge");
 }
 
+// What the running daemon says of itself.
 function connection() {
   const file = path.join(homeFolder(process.env, process.platform, settings.home), "runtime", "connection.json");
-  return JSON.parse(fs.readFileSync(file, "utf8"));
+  try {
+    return JSON.parse(fs.readFileSync(file, "utf8"));
+  } catch (failure) {
+    throw trouble({ code: "daemon_not_running", command: "acestep-bridge serve" });
+  }
 }
 
 function say(text) {
@@ -56,12 +63,7 @@ function explain(failure) {
 // Connect, say hello, check the protocol, and ask for what was missed of jobs that are still open.
 async function connect() {
   if (state.rpc && state.rpc.socket) return state.rpc;
-  let facts;
-  try {
-    facts = connection();
-  } catch (failure) {
-    throw trouble({ code: "daemon_not_running", command: "acestep-bridge serve" });
-  }
+  const facts = connection();
   const rpc = new Rpc(heard, lost);
   await rpc.connect(facts.rpc.host, facts.rpc.port);
   await rpc.call("hello", facts.token ? { token: facts.token, client: "live" } : { client: "live" });
@@ -93,10 +95,14 @@ function keepTrying() {
   state.retry.unref();
 }
 
-// The set was opened (or saved elsewhere): its folder, and the jobs that it still waits for.
+// The set was opened (or saved elsewhere): its folder, the jobs that it still waits for, and what waits to be chosen from.
 async function open(folder) {
   state.store.folder = folder || "";
-  for (const job of state.store.pending()) if (!state.jobs.has(job.id)) state.jobs.set(job.id, { ...job, seq: -1 });
+  for (const job of state.store.pending()) {
+    if (state.jobs.has(job.id) || state.held.has(job.id)) continue;
+    if (job.landings) hold(job, "");
+    else state.jobs.set(job.id, { ...job, seq: -1 });
+  }
   if (state.jobs.size) await connect().catch((failure) => { keepTrying(); throw failure; });
 }
 
@@ -113,7 +119,7 @@ function newId() {
 }
 
 function keepJobs() {
-  state.store.keepPending([...state.jobs.values()]);
+  state.store.keepPending([...state.jobs.values(), ...state.held.values()]);
 }
 
 async function send(pending, operation, params) {
@@ -197,10 +203,23 @@ function heard(method, params) {
   }
 }
 
-// Copy the results into the set's media folder and tell the Live half where they belong.
+// Place the results of a finished job, or hold them, as the user wished.
 async function finish(job) {
   const view = await state.rpc.call("job.result", { id: job.id });
   forget(job);
+  const landings = fetched(job, view);
+  Max.outlet("progress", 1);
+  const done = `${job.title}: done. ${results.notes(settings.messages, job, view)}`.trim();
+  if (job.listen && landings.length) {
+    hold({ ...job, landings }, done);
+    return keepJobs();
+  }
+  for (const landing of landings) Max.outlet("place", JSON.stringify(landing));
+  say(done);
+}
+
+// The results of a job, copied into the set's media folder, and where they belong.
+function fetched(job, view) {
   const list = results.placements(job, view);
   try {
     fs.mkdirSync(state.store.media, { recursive: true });
@@ -212,10 +231,35 @@ async function finish(job) {
   } catch (failure) {
     throw trouble({ code: "readonly_media_folder", path: state.store.media });
   }
-  Max.outlet("progress", 1);
-  const { rate, track, track_index, slot } = job;
-  for (const place of list) Max.outlet("place", JSON.stringify({ ...place, rate, track, track_index, slot }));
-  say(`${job.title}: done. ${results.notes(settings.messages, job, view)}`.trim());
+  const { id, rate, track, track_index, slot } = job;
+  return list.map((place) => ({ ...place, job: id, rate, track, track_index, slot }));
+}
+
+// Results that wait to be chosen from, after words on how they came.
+function hold(job, done) {
+  state.held.set(job.id, job);
+  for (const landing of job.landings) Max.outlet("offer", JSON.stringify(landing));
+  say(`${done} ${waiting()}`.trim());
+}
+
+function waiting() {
+  const landings = [...state.held.values()].flatMap((job) => job.landings);
+  return sentence({ code: "variants_wait", count: landings.length });
+}
+
+// One of a job's results was chosen, or all were dropped: none of these jobs waits any more.
+function release(...ids) {
+  for (const id of ids) state.held.delete(id);
+  keepJobs();
+  say(waiting());
+}
+
+// Where the daemon's page is on which results are heard and dragged out.
+function page() {
+  const { http } = connection();
+  if (!http) throw trouble({ code: "page_off" });
+  const host = EVERYWHERE.includes(http.host) ? "127.0.0.1" : http.host;
+  Max.outlet("browse", `http://${host.includes(":") ? `[${host}]` : host}:${http.port}/audition`);
 }
 
 // What the user does with a result: `fileName` is the file of the clip that is meant.
@@ -226,9 +270,9 @@ function remembered(fileName) {
   return memory;
 }
 
-async function again(fileName) {
+async function again(fileName, listenFirst) {
   const job = recipes.again(remembered(fileName), newId());
-  await send(job.pending, job.operation, job.params);
+  await send({ ...job.pending, listen: listenFirst === 1 }, job.operation, job.params);
 }
 
 // `text` is JSON: {file, others: [{id, file}]}; the Live half is told which clips go.
@@ -275,7 +319,7 @@ async function fields(name) {
   Max.outlet("fields", hasSource ? 1 : 0, ...forms.rows(found.fields, [], {}, "").map((row) => row.name));
 }
 
-const HANDLERS = { open, check, look, submit, again, keep, restore, cancel, queue, menu, fields };
+const HANDLERS = { open, check, look, submit, again, keep, restore, release, page, cancel, queue, menu, fields };
 
 for (const [name, handler] of Object.entries(HANDLERS)) {
   Max.addHandler(name, async (...words) => {

@@ -1,4 +1,5 @@
-// What outlives Live: the jobs a set waits for, its last values, and how its results were made. Small files beside its new audio.
+// What outlives Live: the jobs a set waits for, the results that wait to be chosen from, its last values, and how its results
+// were made. Small files beside its new audio.
 // A set that was never saved has no folder: it keeps only how results were made, in the user's music.
 "use strict";
 

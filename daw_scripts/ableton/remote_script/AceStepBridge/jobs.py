@@ -1,6 +1,7 @@
 """The jobs of one Live set: asked for, followed, placed, also after the set was closed in between."""
 
 import json
+import os
 import time
 import uuid
 
@@ -27,6 +28,8 @@ class Jobs:
         self.store = Store(lambda: live.media_folder(song), lambda: live.is_saved(song))
         self.placing = Placing(song, self.store, data["messages"], tell, self.say)
         self.pending = {}
+        self.held = []
+        """Finished jobs, oldest first, whose results (`landings`) wait to be chosen from."""
         self.recording = None
         self._heard = {}
         self._files = {}
@@ -35,8 +38,11 @@ class Jobs:
         self._count = 0
         self._mark = uuid.uuid4().hex[:6]  # tells this set's jobs from those of any other
         for job in self.store.pending():
-            self._follow(job)
-            self._heard[job["id"]] = -ASK_AGAIN  # ask at once
+            if "landings" in job:
+                self.held.append(job)
+            else:
+                self._follow(job)
+                self._heard[job["id"]] = -ASK_AGAIN  # ask at once
 
     def say(self, **facts):
         """Tell the user a sentence from the shared list."""
@@ -46,12 +52,13 @@ class Jobs:
 
     def run(self, name, values=None):
         """Run an action of the shared table; values that are not given are those of its last run in this set."""
+        own = {"cancel": self.cancel_newest, "queue": self.show, "keep": self.keep, "restore": self.restore}
+        own.update(place=self.place, drop=self.drop)
+        if name in own:
+            return own[name]()
         wanted = requests.action(self.data["actions"], name)
         if wanted is None:
             return self.tell(f"There is no action {name}.")
-        own = {"cancel": self.cancel_newest, "queue": self.show, "keep": self.keep, "restore": self.restore}.get(name)
-        if own is not None:
-            return own()
         if wanted["kind"] != "submit" or (wanted["hosts"] and "ableton" not in wanted["hosts"]):
             return self.tell(f"{wanted['title']}: not in Live.")
         trouble = self.link.trouble()
@@ -59,7 +66,7 @@ class Jobs:
             return self.say(**trouble)
         try:
             if name == "vary":
-                self._reroll()
+                self._reroll(dict(values or {}))
             else:
                 self._ask(wanted, dict(values or {}))
         except live.Refused as refusal:
@@ -78,7 +85,7 @@ class Jobs:
             wanted["title"] = wanted["operation"]
             if not wanted["operation"]:
                 return self.say(code="no_operation", operation="?")
-        after_effects = bool(values.pop("after_effects", False))
+        after_effects, listen = (bool(values.pop(name, False)) for name in ("after_effects", "listen"))
         values = values or self._last.get(wanted["operation"]) or self.store.values(wanted["operation"])
         situation = Situation(self.song)
         situation.choose(wanted)
@@ -89,7 +96,7 @@ class Jobs:
             return self.say(code="no_tracks")
         self._last[wanted["operation"]] = values
         self.store.keep_values(wanted["operation"], values)
-        self._with_audio(wanted, situation, after_effects, lambda: self._submit(wanted, situation, values))
+        self._with_audio(wanted, situation, after_effects, lambda: self._submit(wanted, situation, values, listen))
 
     def _with_audio(self, wanted, situation, after_effects, go_on):
         """Find what is sent: nothing, the clip's own file, or a recording in real time."""
@@ -115,11 +122,11 @@ class Jobs:
         if recording.start(use, give_up):
             self.recording = recording
 
-    def _submit(self, wanted, situation, values):
+    def _submit(self, wanted, situation, values, listen):
         group = self._name()
         for job in situation.jobs(wanted, values):
-            pending = {**situation.pending(self._name(), wanted, job, values), "group": group}
-            self._send(pending, job["operation"], job["params"])
+            pending = situation.pending(self._name(), wanted, job, values)
+            self._send({**pending, "group": group, "listen": listen}, job["operation"], job["params"])
 
     def _send(self, pending, operation, params):
         self._follow(pending)
@@ -127,14 +134,15 @@ class Jobs:
         if wrong:
             self._forget(pending)
             return self.tell(f"{pending['title']}: {wrong}")
-        self.store.keep_pending(list(self.pending.values()))
+        self._keep()
 
-    def _reroll(self):
+    def _reroll(self, values):
         chosen = self.placing.chosen()
         if chosen is None:
             raise live.Refused("no_recipe")
         again = recipes.again(chosen[1], self._name())
-        self._send(again["pending"], again["operation"], again["params"])
+        pending = {**again["pending"], "listen": bool(values.get("listen"))}
+        self._send(pending, again["operation"], again["params"])
 
     def keep(self):
         """Delete what the clip in the detail view was to be chosen from."""
@@ -171,9 +179,51 @@ class Jobs:
 
     def show(self):
         """One line with all jobs."""
-        if not self.pending:
+        lines = [f"{job['title']}: {self._states[id]}" for id, job in self.pending.items()]
+        lines += [self._waiting()] if self.held else []
+        if not lines:
             return self.say(code="no_jobs")
-        self.tell(" | ".join(f"{job['title']}: {self._states[id]}" for id, job in self.pending.items()))
+        self.tell(" | ".join(lines))
+
+    # -- results that wait to be chosen from
+
+    def _variants(self):
+        """The variants that wait, each as ``(job, landings)``: the newest job first, as the audition page shows them."""
+        found = []
+        for job in reversed(self.held):
+            for variant in sorted({landing["variant"] for landing in job["landings"]}):
+                found.append((job, [landing for landing in job["landings"] if landing["variant"] == variant]))
+        return found
+
+    def _waiting(self):
+        """How many variants wait, and where they can be heard."""
+        count = requests.sentence(self.data["messages"], {"code": "variants_wait", "count": len(self._variants())})
+        missing = self.link.trouble() or {"code": "page_off"}
+        return f"{count} {self.link.page() or requests.sentence(self.data['messages'], missing)}"
+
+    def place(self, number=1):
+        """Place a waiting variant, counted from 1; the others of its job wait no longer."""
+        variants = self._variants()
+        job, landings = dict(enumerate(variants, 1)).get(number, (None, []))
+        if job is None:
+            return self.say(code="none_waits", number=number, count=len(variants))
+        gone = [landing["path"] for landing in landings if not os.path.isfile(landing["path"])]
+        if gone:
+            return self.say(code="result_gone", path=gone[0])
+        self.placing.place(job, landings, self.placing.done(job))
+        self._let_go([job])
+
+    def drop(self):
+        """Let go of all that waits. The files stay."""
+        self._let_go(self.held)
+        self.say(code="variants_wait", count=0)
+
+    def _let_go(self, jobs):
+        self.held = [job for job in self.held if job not in jobs]
+        try:
+            self._keep()
+        except OSError as failure:
+            self._say_blocked(failure)
 
     # -- what is under way
 
@@ -186,7 +236,10 @@ class Jobs:
     def _forget(self, job):
         for known in (self.pending, self._heard, self._files, self._states):
             known.pop(job["id"], None)
-        self.store.keep_pending(list(self.pending.values()))
+        self._keep()
+
+    def _keep(self):
+        self.store.keep_pending([*self.pending.values(), *self.held])
 
     def tick(self):
         """Move a recording on; ask for jobs of which nothing was heard for a while."""
@@ -211,7 +264,7 @@ class Jobs:
             self._heard[job["id"]] = self.clock()
             try:
                 handler(job, values)
-            except OSError as failure:  # the job is still written down, so its result comes when the set is opened again
+            except OSError as failure:  # the job is still written down: its result comes when the set is opened again
                 self._say_blocked(failure)
 
     def _on_accepted(self, job, values):
@@ -235,7 +288,14 @@ class Jobs:
         if len(files) < values[3]:
             return  # one got lost on the way; it is asked for again
         self._forget(job)
-        self.placing.place(job, files, list(values[4:]))
+        landings = self.placing.fetch(job, files)
+        done = self.placing.done(job, list(values[4:]))
+        if not job.get("listen"):
+            self.placing.place(job, landings, done)
+        elif landings:
+            self.held.append({**job, "landings": landings})
+            self._keep()
+            self.tell(f"{done} {self._waiting()}")
 
     def _on_failed(self, job, values):
         self._forget(job)

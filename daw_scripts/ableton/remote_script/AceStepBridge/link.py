@@ -9,6 +9,8 @@ from . import osc
 
 PORT = 9700
 
+EVERYWHERE = ("0.0.0.0", "::")
+
 PROTOCOL = 1
 """Level of the daemon's messages that this script knows."""
 
@@ -67,6 +69,14 @@ class Link:
             return None
         code = "daemon_older" if level < PROTOCOL else "daemon_newer"
         return {"code": code, "daemon": level, "script": PROTOCOL, "host": "ableton"}
+
+    def page(self):
+        """Address of the daemon's page on which results are heard; None where its HTTP door is off."""
+        door = connection(self.home).get("http")
+        if not door:
+            return None
+        host = "127.0.0.1" if door["host"] in EVERYWHERE else door["host"]
+        return f"http://{f'[{host}]' if ':' in host else host}:{door['port']}/audition"
 
     def send(self, address, *values):
         """Send a message to the daemon; the reason if it could not be sent."""

@@ -18,28 +18,41 @@ class Placing:
         self.tell = tell
         self.say = say
 
-    def place(self, job, files, notes):
-        """Place the files of a finished job, as one undo step, and tell what there is to know of it."""
-        song = self.song
-        folder = live.media_folder(song)
-        song.begin_undo_step()
+    def fetch(self, job, files):
+        """Copy the files of a finished job into the set's media folder: where each belongs (see `results.placements`).
+
+        Nothing when the folder cannot be written; the user was told.
+        """
+        folder = live.media_folder(self.song)
+        landings = results.placements(job, {"result": {"files": files}})
         try:
-            for landing in results.placements(job, {"result": {"files": files}}):
-                path = _copy(landing["path"], folder, landing["copy"])
-                self._place_one(job, landing, path, results.notes(self._messages, job, {"result": {"notes": notes}}))
+            fetched = [{**found, "path": _copy(found["path"], folder, found["copy"])} for found in landings]
             if files:
                 self.store.remember(recipes.memory(job, {"request": _recipe_beside(files[0]["path"])}))
         except OSError as failure:
             self.say(code="readonly_media_folder", path=str(failure.filename or folder))
-        finally:
-            song.end_undo_step()
+            return []
+        return fetched
 
-    def _place_one(self, job, landing, path, notes):
+    def done(self, job, notes=()):
+        """What there is to know of a finished job."""
+        return f"{job['title']}: done. {results.notes(self._messages, job, {'result': {'notes': notes}})}".strip()
+
+    def place(self, job, landings, done):
+        """Place results of a job, as one undo step, and tell ``done``."""
+        self.song.begin_undo_step()
+        try:
+            for landing in landings:
+                self._place_one(job, landing, done)
+        finally:
+            self.song.end_undo_step()
+
+    def _place_one(self, job, landing, done):
         target, beat = self._target(job, landing)
-        if live.place(target, path, beat, landing["name"]) is None:
-            self.tell(f"{job['title']}: this Live is older than 12.0.5; drag the file in: {path}")
+        if live.place(target, landing["path"], beat, landing["name"]) is None:
+            self.tell(f"{job['title']}: this Live is older than 12.0.5; drag the file in: {landing['path']}")
         else:
-            self.tell(f"{job['title']}: done. {notes}".strip())
+            self.tell(done)
 
     def _target(self, job, landing):
         """Where a result goes: a take lane or a new track and its beat there, or a slot and None."""

@@ -1,4 +1,4 @@
-"""What outlives Live: a set's waiting jobs, its last values, and how its results were made. Small files beside its new audio."""
+"""What outlives Live, in small files beside a set's new audio: waiting jobs and results, last values, how results were made."""
 
 import json
 import os
@@ -36,11 +36,11 @@ class Store:
         return os.path.join(self._folder(), name)
 
     def pending(self):
-        """The jobs that the set waits for, oldest first."""
+        """The jobs that the set waits for, oldest first, and those (with ``landings``) whose results wait to be chosen from."""
         return _read(self._path("pending.json"), "pending").get("jobs", []) if self._saved() else []
 
     def keep_pending(self, jobs):
-        """Write down the jobs that the set waits for."""
+        """Write these jobs down."""
         if self._saved():
             _write(self._path("pending.json"), "pending", {"jobs": jobs})
 

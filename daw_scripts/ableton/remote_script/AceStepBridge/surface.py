@@ -7,7 +7,7 @@ from .jobs import Jobs
 from .link import Link, home_folder
 
 COMMAND_PORT = 9703
-"""UDP port for `/ace/live/run <action> [key value ...]` from controllers, patches and shells."""
+"""UDP port for `/ace/live/run <action> [key value ...]`, `/ace/live/place [n]` and `/ace/live/drop` from controllers."""
 
 NOTE_ON = 0x90
 
@@ -51,6 +51,10 @@ class Surface:
         for address, values in self.link.receive():
             if address == "/ace/live/run" and values:
                 self._command(str(values[0]), values[1:])
+            elif address == "/ace/live/place":
+                self.jobs.place(*values[:1])
+            elif address == "/ace/live/drop":
+                self.jobs.drop()
             else:
                 self.jobs.hear(address, values)
         self.jobs.tick()
