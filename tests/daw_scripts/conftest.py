@@ -20,7 +20,7 @@ from bridge.launch import FREE_PORTS, DaemonProcess, read_connection, start_daem
 from bridge.paths import Paths
 
 from . import lua_host
-from .fake_reaper import FakeReaper, Project
+from .fake_reaper import FakeReaper, Item, Project, Source
 
 RATE = 48_000
 
@@ -95,6 +95,24 @@ class Desk:
         """Jobs that the project waits for."""
         paths = list(self.project.media.glob("*.acestep-pending.json"))
         return [job for path in paths for job in json.loads(path.read_text("utf-8"))["jobs"]]
+
+
+def loop_item(desk: Desk, position: float = 1.0, length: float = 30.0, offset: float = 0.5, **file: Any) -> Item:
+    """A selected item of a 32 s file, trimmed at the front, and a selected stretch of it."""
+    track = desk.project.add_track("Loop")
+    source = Source(sound(desk.project.rpp.parent / "loop.wav", **file))
+    item = desk.project.add_item(track, source, position, length, offset)
+    item.selected = track.selected = True
+    desk.project.loop = (9.0, 17.0)
+    return item
+
+
+def done(desk: Desk) -> bool:
+    return bool(desk.reaper.deferred) and not desk.waiting() and not list((desk.home / "spool/requests").iterdir())
+
+
+def finish(desk: Desk, takes: int, item: Item) -> None:
+    desk.until(lambda: len(item.takes) >= takes and done(desk))
 
 
 @pytest.fixture(scope="session")
