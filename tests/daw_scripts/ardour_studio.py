@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,13 @@ def install_actions(config: Path, folder: Path) -> dict[str, int]:
     own = {"probe.lua": PROBE_SCRIPT % (PROBE, *[folder / "selection"] * 3), "told.lua": TOLD_SCRIPT % (TOLD, chunk)}
     registry.write_text(register(registry.read_text("utf-8"), own, "no hooks"), "utf-8")
     return slots(registry.read_text("utf-8"))
+
+
+def keep_pictures(folder: Path) -> None:
+    """Copy the screenshots of a folder to where the run wants them, if it does."""
+    artefacts = os.environ.get("ACESTEP_TEST_ARTEFACTS")
+    for picture in folder.glob("*.png") if artefacts else ():
+        shutil.copy(picture, str(artefacts))
 
 
 def samples(raw: bytes) -> np.ndarray:

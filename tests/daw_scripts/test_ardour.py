@@ -5,8 +5,6 @@ One session is driven once by Ardour's own OSC; every test looks at one thing of
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from bridge.launch import FREE_PORTS, start_daemon
 
 from . import ardour_host
 from .ardour_host import Ardour, Region
-from .ardour_studio import Studio, install_actions
+from .ardour_studio import Studio, install_actions, keep_pictures
 
 RATE = 48_000
 BAR = 96_000
@@ -152,10 +150,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], st
             with Ardour(session, config) as again:
                 found.ardour = again
                 come_back(found)
-    artefacts = os.environ.get("ACESTEP_TEST_ARTEFACTS")
-    if artefacts:
-        for picture in folder.glob("*.png"):
-            shutil.copy(picture, artefacts)
+    keep_pictures(folder)
     yield found
 
 

@@ -15,7 +15,7 @@ from bridge.launch import DaemonProcess, start_daemon
 
 from . import ardour_host
 from .ardour_host import Ardour
-from .ardour_studio import Studio, install_actions
+from .ardour_studio import Studio, install_actions, keep_pictures
 from .conftest import RATE, no_daemon_left, set_environment, sound
 
 NAME = "süß 'song' 歌"
@@ -164,6 +164,7 @@ def studios(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], s
                     found[name].wait_until_ready()
                     drive_two(found[name], sessions["one"]) if name == "two" else drive_one(found[name], daemon)
             found["one"].seen["port in use"] = ardour.listens()
+    keep_pictures(folder)
     yield found
 
 
