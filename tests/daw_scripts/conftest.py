@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
+from filelock import FileLock
 
 from acestep.api.errors import DaemonUnreachable
 from bridge.hosts import install
@@ -125,6 +127,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]
     }
     with start_daemon({**FREE_PORTS, **settings}) as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="module")
+def only_ardour() -> Iterator[None]:
+    """No other Ardour runs meanwhile, in whatever process of the tests: all of them answer OSC at the same port."""
+    with FileLock(Path(tempfile.gettempdir()) / "acestep-bridge-tests-ardour.lock"):
+        yield
 
 
 @pytest.fixture(params=["53", "54"])

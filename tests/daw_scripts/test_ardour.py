@@ -33,7 +33,7 @@ EXTRACT, INSTRUMENT = "Extract stems from selection", "Add an instrument to what
 COMPLETE, COVER = "Complete the arrangement around selection", "Cover selection"
 EXTEND = "Extend audio into selection"
 
-pytestmark = [pytest.mark.foreign, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.foreign, pytest.mark.timeout(600), pytest.mark.usefixtures("only_ardour")]
 
 LOOP = Path(__file__).parents[2] / "examples" / "loop" / "mix.flac"
 

@@ -18,7 +18,7 @@ from . import ardour_host
 from .ardour_host import run
 from .conftest import RATE, sound
 
-pytestmark = pytest.mark.foreign
+pytestmark = [pytest.mark.foreign, pytest.mark.timeout(600), pytest.mark.usefixtures("only_ardour")]
 
 
 @pytest.fixture(scope="module")

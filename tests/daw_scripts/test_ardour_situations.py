@@ -27,7 +27,7 @@ SEVEN_EIGHT, FIVE_FOUR = (192_000, 276_000), (528_000, 648_000)
 RAMP = (720_000, 1_100_000)
 """Two quarters before the ramp to some way behind it."""
 
-pytestmark = [pytest.mark.foreign, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.foreign, pytest.mark.timeout(600), pytest.mark.usefixtures("only_ardour")]
 
 
 def make_session(folder: Path) -> Path:
