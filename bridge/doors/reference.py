@@ -231,6 +231,17 @@ _PATHS = [
         "curl http://127.0.0.1:9702/health",
     ],
     ["/metrics", "Numbers in the text format of Prometheus.", "curl http://127.0.0.1:9702/metrics"],
+    ["/audition", "A page for browsers: hear, save and drag out the newest results.", "acestep-bridge audition"],
+    [
+        "/audition/results",
+        "What that page shows, as JSON: jobs, newest first, each with its sounds and their addresses.",
+        "curl http://127.0.0.1:9702/audition/results",
+    ],
+    [
+        "/audition/sounds/JOB/INDEX/NAME",
+        "One sound of a result, whole or by Range; NAME is free.",
+        "curl -O http://127.0.0.1:9702/audition/sounds/take-1/0/part.wav",
+    ],
     ["/?HOST_INFO", "OSCQuery: name, OSC host and port, what is offered.", "curl 'http://127.0.0.1:9702/?HOST_INFO'"],
     ["/", "OSCQuery: the tree of all addresses.", "curl http://127.0.0.1:9702/"],
     [
@@ -246,7 +257,7 @@ def _http() -> str:
         "HTTP",
         "Default port 9702 on loopback. Only GET and HEAD, and nothing changes by them. The Host header must name this machine's "
         "loopback; pages of other sites are refused by Sec-Fetch-Site and Origin. Off loopback every request needs "
-        "`Authorization: Bearer TOKEN`.",
+        "`Authorization: Bearer TOKEN`, or, from a browser, any user name with the token as password.",
         _table(["path", "answer", "example"], [[_code(path), text, _code(example)] for path, text, example in _PATHS]),
         "## OSCQuery",
         "Attributes: FULL_PATH, CONTENTS, TYPE, ACCESS, VALUE, RANGE, DESCRIPTION, UNIT, TAGS, EXTENDED_TYPE. An attribute that "

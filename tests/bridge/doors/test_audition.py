@@ -127,3 +127,11 @@ def test_sounds_are_brought_to_one_loudness_without_clipping(foreign):
     assert said["clock"] == ["0:00", "1:00", "10:01"]
     address = "http://127.0.0.1:9702/audition/sounds/j/0/a%20b.wav"
     assert said["dragged"] == {"DownloadURL": f"audio/wav:a b.wav:{address}", "text/uri-list": address}
+
+
+def test_the_reference_names_every_page_of_the_door(core):
+    """Each route of the application has its row."""
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "http.md").read_text()
+    assets = {audition.PLACE + address for address in audition.ASSETS if address}
+    paths = {route.path.split("{")[0].rstrip("/") for route in build(core).routes} - assets
+    assert [path for path in paths if f"`{path}" not in page] == []
