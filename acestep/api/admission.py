@@ -9,61 +9,20 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from acestep.api import limits, music
-from acestep.api.errors import (
-    AceError,
-    BadPreset,
-    BadRequest,
-    PluginFailed,
-    RegionOutside,
-    TooLarge,
-    UnknownName,
-    UnsupportedChannels,
-)
-from acestep.api.operation import Operation
+from acestep.api.draft import parse
+from acestep.api.errors import AceError, BadPreset, BadRequest, PluginFailed, TooLarge, UnknownName
 from acestep.api.plan import Fill, Length, Plan, SourceFacts
-from acestep.api.preset import fill_preset
-from acestep.api.registry import Registry, RenderRequest
-from acestep.api.request import (
-    CHAIN_FIELDS,
-    FORMAT,
-    VERSION,
-    Conditioning,
-    Output,
-    Render,
-    SelectionFields,
-    Source,
-    Stage,
-    StageParams,
-    samples,
-)
-from acestep.api.schema import convert, describe
+from acestep.api.region import check_region, check_span, resolve_source
+from acestep.api.registry import Registry
+from acestep.api.request import Conditioning, Output, Render, Stage, StageParams, samples
+from acestep.api.schema import describe
 from acestep.api.variants import ModelInfo
-
-
-class AudioFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file's header says."""
-
-    rate: int
-    channels: int
-    frames: int
-    format: str = ""
-    subtype: str = ""
-    fingerprint: str = ""
-
-
-class World(Protocol):
-    """What admission asks of the machine it runs on."""
-
-    def probe(self, source: Source) -> AudioFacts:
-        """Header facts of a source (path, upload or latent). Raises `NotFound`, `NotAllowed`, `NotAudio` ..."""
-
-    def model(self, name: str) -> ModelInfo:
-        """Facts of a model; the default one for the empty name. Raises `ModelMissing`."""
+from acestep.api.world import World
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +40,7 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
     Raises an `AceError` that names the field. The result's `Render` admitted again gives itself.
     """
     found = registry.operation(operation)
-    draft = _parse(registry, found, dict(request))
+    draft = parse(registry, found, dict(request))
     notes: list[str] = []
     if not 1 <= len(draft.stages) <= limits.MAX_STAGES:
         raise BadRequest(
@@ -91,97 +50,13 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
         _resolve_stage(registry, stage, index, draft.output.variants, notes) for index, stage in enumerate(draft.stages)
     )
     conditioning = _resolve_conditioning(registry, draft.conditioning)
-    source, facts = _resolve_source(draft, world)
+    source, facts = resolve_source(draft.source, draft.selection, world)
     length = _requested_length(draft.output, conditioning, facts)
     plans = _plan_chain(registry, stages, world, facts, length)
-    _check_region(plans, facts)
+    check_region(plans, facts)
     output = _resolve_output(draft.output, plans, facts, length)
     render = Render(stages=stages, conditioning=conditioning, source=source, output=output)
     return Admitted(render=render, plans=plans, facts=facts, notes=(*notes, *(n for plan in plans for n in plan.notes)))
-
-
-class _Draft(msgspec.Struct, kw_only=True):
-    """A typed request whose region may still be in seconds."""
-
-    stages: list[Stage]
-    conditioning: Conditioning
-    output: Output
-    source: Source | None
-    selection: SelectionFields | None = None
-
-
-def _parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> _Draft:
-    if operation.stage:
-        return _parse_flat(registry, operation, request)
-    if operation.preset is not None:
-        return _parse_preset(registry, operation, request)
-    if operation.schema is not RenderRequest:
-        raise BadRequest(f"{operation.name} is not a render", field="operation")
-    return _parse_chain(registry, convert(request, RenderRequest))
-
-
-def _parse_flat(registry: Registry, operation: Operation, request: dict[str, Any]) -> _Draft:
-    stage = registry.stage(operation.stage)
-    flat = msgspec.structs.asdict(convert(request, operation.schema))
-    own = {field for field in stage.Params.__struct_fields__ if field not in CHAIN_FIELDS}
-    selection = None
-    if stage.source != "none":
-        selection = _pick(SelectionFields, flat)
-    params = stage.Params(**{name: flat[name] for name in own})
-    return _Draft(
-        stages=[Stage(stage.name, params)],
-        conditioning=_pick(Conditioning, flat),
-        output=_pick(Output, flat),
-        source=None,
-        selection=selection,
-    )
-
-
-def _parse_preset(registry: Registry, operation: Operation, request: dict[str, Any]) -> _Draft:
-    preset = operation.preset
-    assert preset is not None
-    flat = msgspec.structs.asdict(convert(request, operation.schema))
-    try:
-        draft = _parse_chain(registry, RenderRequest(**fill_preset(preset, request, flat)))
-    except UnknownName as failure:
-        raise BadPreset(f"the preset {preset.name} does not fit: {failure.message}", field=failure.field) from failure
-    if preset.source:
-        draft.selection = _pick(SelectionFields, flat)
-    return draft
-
-
-def _pick(schema: type[Any], flat: dict[str, Any]) -> Any:
-    return schema(**{name: flat[name] for name in schema.__struct_fields__ if name in flat})
-
-
-def _parse_chain(registry: Registry, request: RenderRequest) -> _Draft:
-    if request.format != FORMAT or request.version > VERSION:
-        raise BadPreset(
-            f"{request.format} version {request.version} is not a render this version reads", field="format"
-        )
-    stages = []
-    for index, entry in enumerate(request.stages):
-        fields = dict(entry)
-        stage = registry.stage(str(fields.pop("type", "")))
-        stages.append(Stage(stage.name, _inside(f"stages[{index}]", lambda s=stage, f=fields: convert(f, s.Params))))
-    source = None
-    if request.source is not None:
-        source = _inside("source", lambda: convert(request.source, Source))
-    return _Draft(
-        stages=stages,
-        conditioning=_inside("conditioning", lambda: convert(request.conditioning, Conditioning)),
-        output=_inside("output", lambda: convert(request.output, Output)),
-        source=source,
-    )
-
-
-def _inside(place: str, check: Callable[[], Any]) -> Any:
-    """Run a check of a nested part and put its place before the field that it names."""
-    try:
-        return check()
-    except AceError as error:
-        error.field = place if error.field is None else f"{place}.{error.field}"
-        raise
 
 
 _NAMERS: dict[str, Callable[..., str]] = {
@@ -272,67 +147,6 @@ def _seeds(params: StageParams, variants: int) -> list[int]:
     return [seed if seed >= 0 else source.randint(0, limits.MAX_SEED) for seed in filled]
 
 
-def _resolve_source(draft: _Draft, world: World) -> tuple[Source | None, SourceFacts | None]:
-    source, selection = draft.source, draft.selection
-    if selection is not None and (selection.source or selection.upload or selection.source_latent):
-        source = Source(
-            path=selection.source, upload=selection.upload, latent=selection.source_latent, context=selection.context
-        )
-    if source is None:
-        return None, None
-    if sum(bool(place) for place in (source.path, source.upload, source.latent)) != 1:
-        raise BadRequest("name exactly one source: a file, an upload or a stored latent", field="source")
-    facts = world.probe(source)
-    if facts.channels > limits.MAX_CHANNELS:
-        raise UnsupportedChannels(
-            f"the source has {facts.channels} channels; mono and stereo are accepted",
-            field="source",
-            limits={"max": limits.MAX_CHANNELS},
-        )
-    if selection is not None:
-        source = _region_in_samples(source, selection, facts)
-    start = source.start
-    length = source.length if source.length is not None else facts.frames - start
-    if length < 1:
-        raise RegionOutside(
-            "the region is empty or begins at or after the end of the source",
-            field="start",
-            limits={"frames": facts.frames},
-        )
-    source = msgspec.structs.replace(
-        source, start=start, length=length, fingerprint=source.fingerprint or facts.fingerprint
-    )
-    return source, SourceFacts(
-        rate=facts.rate,
-        channels=facts.channels,
-        frames=facts.frames,
-        start=start,
-        length=length,
-        subtype=facts.subtype,
-        format=facts.format,
-    )
-
-
-def _region_in_samples(source: Source, selection: SelectionFields, facts: AudioFacts) -> Source:
-    start = _edge(selection.start, selection.start_seconds, facts.rate, "start")
-    end = _edge(selection.end, selection.end_seconds, facts.rate, "end")
-    first = 0 if start is None else start
-    last = facts.frames if end is None else end
-    if last <= first:
-        raise RegionOutside(
-            f"the region ends at sample {last}, at or before its start {first}",
-            field="end",
-            limits={"frames": facts.frames},
-        )
-    return msgspec.structs.replace(source, start=first, length=last - first)
-
-
-def _edge(in_samples: int | None, in_seconds: float | None, rate: int, name: str) -> int | None:
-    if in_samples is not None and in_seconds is not None:
-        raise BadRequest(f"give {name} in samples or in seconds, not both", field=f"{name}_seconds")
-    return samples(in_seconds, rate) if in_seconds is not None else in_samples
-
-
 def _plan_chain(
     registry: Registry, stages: tuple[Stage, ...], world: World, facts: SourceFacts | None, length: SourceFacts
 ) -> tuple[Plan, ...]:
@@ -360,25 +174,6 @@ def _plan(registry: Registry, stage: Stage, facts: SourceFacts | None, model: Mo
         raise PluginFailed(f"stage type {stage.type} failed to plan: {failure}", field="type") from failure
 
 
-def _check_region(plans: tuple[Plan, ...], facts: SourceFacts | None) -> None:
-    if facts is None:
-        return
-    seconds = facts.length / facts.rate
-    if seconds > limits.MAX_DURATION:
-        raise TooLarge(
-            f"a region of {seconds:.1f} s is over the limit of {limits.MAX_DURATION:.0f} s",
-            field="end",
-            limits={"max": limits.MAX_DURATION, "unit": "s"},
-        )
-    inside = facts.start >= 0 and facts.start + facts.length <= facts.frames
-    if not inside and not any(plan.extend for plan in plans):
-        raise RegionOutside(
-            f"the region {facts.start} to {facts.start + facts.length} is not inside the source's {facts.frames} samples",
-            field="start" if facts.start < 0 or facts.start >= facts.frames else "end",
-            limits={"min": 0, "max": facts.frames, "unit": "samples"},
-        )
-
-
 def _resolve_output(output: Output, plans: tuple[Plan, ...], facts: SourceFacts | None, length: SourceFacts) -> Output:
     last = plans[-1]
     returns = output.returns if output.returns else [last.returns[0]]
@@ -397,7 +192,7 @@ def _resolve_output(output: Output, plans: tuple[Plan, ...], facts: SourceFacts 
             limits={"min_samples": 1, "max": limits.MAX_DURATION, "unit": "s"},
         )
     if "span" in returns:
-        _check_span(output, facts)
+        check_span(output, facts)
     return msgspec.structs.replace(
         output,
         returns=list(returns),
@@ -420,19 +215,3 @@ def _requested_length(output: Output, wish: Conditioning, facts: SourceFacts | N
         seconds = facts.length / facts.rate if facts is not None else DEFAULT_DURATION
     frames = output.length if output.length is not None else samples(seconds, rate)
     return SourceFacts(rate=rate, channels=channels, frames=frames, start=0, length=frames)
-
-
-def _check_span(output: Output, facts: SourceFacts | None) -> None:
-    if facts is None or output.span_start is None or output.span_end is None:
-        raise BadRequest("a span needs span_start and span_end", field="span_start")
-    covered = output.span_start <= facts.start and output.span_end >= facts.start + facts.length
-    if (
-        not covered
-        or output.span_start < min(0, facts.start)
-        or output.span_end > max(facts.frames, facts.start + facts.length)
-    ):
-        raise RegionOutside(
-            "a span covers the region and stays inside the source",
-            field="span_start",
-            limits={"min": 0, "max": facts.frames, "unit": "samples"},
-        )

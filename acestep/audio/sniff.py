@@ -16,8 +16,8 @@ from typing import BinaryIO
 import msgspec
 
 from acestep.api import limits
-from acestep.api.admission import AudioFacts
 from acestep.api.errors import CorruptAudio, NotAllowed, NotAudio, NotFound, TooLarge
+from acestep.api.world import AudioFacts
 from acestep.audio import latent_header
 
 MAX_HEADER_CHUNKS = 1_000

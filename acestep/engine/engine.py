@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 import torch
 
-from acestep.api.admission import Admitted, AudioFacts, admit
+from acestep.api.admission import Admitted, admit
 from acestep.api.errors import BadRequest, InternalError, OutOfMemory
 from acestep.api.request import Source, Stage, samples
 from acestep.api.result import Result
 from acestep.api.variants import ModelInfo
+from acestep.api.world import AudioFacts
 from acestep.audio.latent_header import read_latent_facts
 from acestep.audio.latent_store import find_latent
 from acestep.audio.sniff import probe
@@ -176,7 +177,7 @@ def _planners() -> list[str]:
 
 
 class Here:
-    """The machine as the worker sees it (`acestep.api.admission.World`)."""
+    """The machine as the worker sees it (`acestep.api.world.World`)."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

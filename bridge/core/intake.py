@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from acestep.api import limits
-from acestep.api.admission import AudioFacts, admit
+from acestep.api.admission import admit
 from acestep.api.errors import OutputUnwritable
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import Output, Source
 from acestep.api.schema import convert, describe
 from acestep.api.variants import ModelInfo
+from acestep.api.world import AudioFacts
 from acestep.audio import sniff
 from acestep.audio.latent_store import find_latent
 from acestep.checkpoints.adapters import parse_adapters
@@ -42,7 +43,7 @@ class Places(msgspec.Struct, frozen=True):
 
 
 class Machine:
-    """What admission may know of this machine (`acestep.api.admission.World`), and the checks of every path."""
+    """What admission may know of this machine (`acestep.api.world.World`), and the checks of every path."""
 
     def __init__(self, roots: AllowedRoots, models: Models, uploads: Uploads, places: Places) -> None:
         self.roots = roots

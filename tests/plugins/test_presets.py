@@ -7,10 +7,11 @@ import json
 import pytest
 
 from acestep.api import ModelInfo, Registry
-from acestep.api.admission import AudioFacts, admit
+from acestep.api.admission import admit
 from acestep.api.errors import BadPreset, BadRequest
 from acestep.api.preset import Preset, check_preset
 from acestep.api.variants import VARIANTS
+from acestep.api.world import AudioFacts
 
 BUILT_IN = (
     "base-to-turbo-refine",

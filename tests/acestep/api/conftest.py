@@ -20,8 +20,8 @@ from acestep.api import (
     require_region,
     require_task,
 )
-from acestep.api.admission import AudioFacts
 from acestep.api.errors import ModelMissing, NotFound
+from acestep.api.world import AudioFacts
 
 
 class Edit(StageType):

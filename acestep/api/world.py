@@ -1,0 +1,31 @@
+"""What checking a request asks of the machine: headers of sounds and facts of models."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from acestep.api.request import Source
+from acestep.api.variants import ModelInfo
+
+
+class AudioFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file's header says."""
+
+    rate: int
+    channels: int
+    frames: int
+    format: str = ""
+    subtype: str = ""
+    fingerprint: str = ""
+
+
+class World(Protocol):
+    """What admission asks of the machine it runs on."""
+
+    def probe(self, source: Source) -> AudioFacts:
+        """Header facts of a source (path, upload or latent). Raises `NotFound`, `NotAllowed`, `NotAudio` ..."""
+
+    def model(self, name: str) -> ModelInfo:
+        """Facts of a model; the default one for the empty name. Raises `ModelMissing`."""
