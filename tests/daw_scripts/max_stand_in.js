@@ -2,7 +2,8 @@
 // Runs the device's two scripts as the patch connects them, on a set described by the JSON file in argv[3], and follows the commands there:
 // {"run": name}, {"param": [..]} and other messages of the form, {"show": take lane} or {"show_slot": slot} (its clip comes into the detail view),
 // {"play": {beats, file}} (Live runs on, and what is armed records that file), {"song": {..}} (the user changes the set), {"remove": "device" or
-// a track's name}, {"wait": text in a status}, {"wait_menu": [outlet, entry]}, {"wait_page": 1} or {"wait_clips": n}. Writes the resulting set as JSON.
+// a track's name}, {"read_only": folder} ("": none), {"wait": text in a status}, {"wait_menu": [outlet, entry]}, {"wait_page": 1}, {"wait_clips": n}
+// or {"wait_refused": n} (writes in that folder). Writes the resulting set as JSON.
 "use strict";
 
 const fs = require("fs");
@@ -204,6 +205,19 @@ function play({ beats, file }) {
   }
 }
 
+// -- the disk: a folder that takes no files, for the user who runs the tests may be one who writes anywhere
+
+let readOnly = "";
+let refused = 0;
+for (const [name, position] of [["writeFileSync", 0], ["renameSync", 1], ["copyFileSync", 1]]) {
+  const real = fs[name];
+  fs[name] = (...args) => {
+    if (!readOnly || !path.resolve(args[position]).startsWith(readOnly + path.sep)) return real(...args);
+    refused++;
+    throw Object.assign(new Error(`EROFS: read-only file system, ${name}`), { code: "EROFS" });
+  };
+}
+
 // -- Node for Max
 
 const handlers = {};
@@ -273,12 +287,14 @@ const FORM = ["param", "choose", "pick", "value", "insert", "after_effects", "li
     if (command.show !== undefined) song.view.detail_clip = song.tracks[0].take_lanes[command.show].arrangement_clips[0];
     if (command.show_slot !== undefined) song.view.detail_clip = song.tracks[0].clip_slots[command.show_slot].clip;
     if (command.play) { await until(() => song.is_playing && song.record_mode, "recording"); play(command.play); }
+    if (command.read_only !== undefined) readOnly = command.read_only;
     if (command.song) Object.assign(song, command.song);
     if (command.remove === "device") live.notifydeleted();
     else if (command.remove) deleteTrack(song.tracks.find((track) => track.name === command.remove));
     if (command.wait_menu) await until(() => log.some((entry) => entry[0] === `outlet ${command.wait_menu[0]}` && entry.includes(command.wait_menu[1])), "the menu");
     if (command.wait_page) await until(() => log.some(([kind]) => kind === "outlet 6"), "a page");
     if (command.wait) await until(() => log.some(([kind, text]) => kind === "status" && text.includes(command.wait)), command.wait);
+    if (command.wait_refused) await until(() => refused >= command.wait_refused, `${command.wait_refused} refused writes`);
     if (command.wait_clips) await until(() => clips() >= command.wait_clips, `${command.wait_clips} clips`);
   }
   const settled = (name) => [song[name], song[name]][1]; // the first look may show the old value

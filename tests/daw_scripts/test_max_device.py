@@ -235,10 +235,14 @@ def test_stems_become_tracks(live: Set) -> None:
 
 
 @pytest.mark.foreign
-def test_a_metre_the_model_does_not_know_is_told(live: Set) -> None:
-    """7/8 is not sent, and the user is told with the result."""
-    live.song.update(signature_numerator=7, signature_denominator=8)
-    live.play({"run": "repaint"}, {"wait": "does not know 7/8"})
+@pytest.mark.parametrize(("num", "den", "sent"), [(5, 4, ""), (7, 8, ""), (6, 8, "6")])
+def test_a_metre_the_model_does_not_know_is_not_sent(live: Set, num: int, den: int, sent: str) -> None:
+    """5/4 and 7/8: the job runs without a metre, and the user is told with the result; 6/8 is sent."""
+    live.song.update(signature_numerator=num, signature_denominator=den)
+    found = live.play({"run": "repaint"}, {"wait": "done"})
+    assert request_of(live)["conditioning"]["time_signature"] == sent
+    assert said(found, f"does not know {num}/{den}; no metre is sent") == (0 if sent else 1)
+    assert len(lanes(found)) == 1
 
 
 @pytest.mark.foreign
@@ -266,7 +270,7 @@ def test_cancel_and_errors_are_said(live: Set) -> None:
 
 @pytest.mark.foreign
 def test_refusals(live: Set) -> None:
-    """Warped to another tempo, no track picked, nothing or too much selected, file gone, MIDI: told before anything is sent."""
+    """Warped to another tempo, no track picked, nothing or too much selected, MIDI: told before anything is sent."""
     live.clip["clip_tempo"] = 100
     live.play({"run": "repaint"}, {"wait": "warped to another tempo"})
     live.clip["clip_tempo"] = 120
@@ -277,12 +281,21 @@ def test_refusals(live: Set) -> None:
     live.play({"run": "repaint"}, {"wait": "has no length"})
     live.song["loop_length"] = 2 * 601
     live.clip["end_time"] = 2 * 700
-    live.play({"run": "repaint"}, {"wait": "limit is 600 s"})
+    live.play({"run": "repaint"}, {"wait": "lasts 601 s; the model's limit is 600 s"})
     live.song["loop_length"] = 16
-    live.loop.unlink()
-    live.play({"run": "repaint"}, {"wait": "offline or missing"})
     live.clip["is_audio_clip"] = 0
     live.play({"run": "repaint"}, {"wait": "only MIDI"})
+
+
+@pytest.mark.foreign
+def test_offline_media_are_named(live: Set) -> None:
+    """The sentence holds the path, of a clip in the arrangement and of one in a slot; nothing is sent."""
+    live.loop.unlink()
+    live.tracks[0]["slot"] = {**live.clip, "is_arrangement_clip": 0, "looping": 1, "loop_start": 4, "loop_end": 20}
+    for loop in (1, 0):
+        live.song["loop"] = loop
+        found = live.play({"run": "repaint"}, {"wait": f"offline or missing: {live.loop}"}, detail_slot=True)
+        assert said(found, ": sent") == 0
 
 
 @pytest.mark.foreign
@@ -295,6 +308,11 @@ def test_no_daemon(live: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def lanes(found: dict[str, Any]) -> list[dict[str, Any]]:
     """The clips in the take lanes of the first track."""
     return [clip for lane in found["tracks"][0]["take_lanes"] for clip in lane["arrangement_clips"]]
+
+
+def said(found: dict[str, Any], text: str) -> int:
+    """How often something was said."""
+    return len([entry for entry in found["log"] if entry[0] == "status" and text in entry[1]])
 
 
 REPAINTED = (
@@ -375,6 +393,151 @@ def test_a_closed_set_gets_its_result_when_it_is_open_again(live: Set) -> None:
     (clip,) = found["tracks"][1]["take_lanes"][0]["arrangement_clips"]
     assert Path(clip["file_path"]).parent == live.folder / "Söng Project" / "Samples" / "acestep-bridge"
     assert live.play()["tracks"][1]["take_lanes"] == []
+
+
+SLOW = {"param": ["caption", "fake: steps=20 delay=0.1"]}
+"""A job that lasts until the set is closed, or until its folder is read-only."""
+
+BLOCKED = "media folder cannot be written: "
+
+
+def saved(live: Set, folder: str = "Project") -> Path:
+    """The media folder of the set, saved in a folder."""
+    live.song["file_path"] = str(live.folder / folder / "Song.als")
+    return live.folder / folder / "Samples" / "acestep-bridge"
+
+
+def waiting(media: Path) -> list[dict[str, Any]]:
+    """The jobs that the set of a media folder waits for, and those that wait to be chosen from."""
+    jobs: list[dict[str, Any]] = json.loads((media / "pending-device.json").read_text("utf-8"))["jobs"]
+    return jobs
+
+
+def rewrite(live: Set, old: str, new: str) -> None:
+    """Change the installed script of the network half."""
+    script = live.device / "acestep_node.js"
+    text = script.read_text("utf-8")
+    assert text.count(old) == 1
+    script.write_text(text.replace(old, new), "utf-8")
+
+
+@pytest.mark.foreign
+def test_nothing_is_sent_from_a_set_whose_folder_cannot_be_written(live: Set) -> None:
+    """One sentence with the folder, for a key press and a re-roll; once the folder takes files, the same form is sent."""
+    media = saved(live)
+    found = live.play(*REPAINTED, {"read_only": str(media)}, {"run": "vary"}, {"wait": f"{BLOCKED}{media}"})
+    assert said(found, BLOCKED) == 1 and len(lanes(found)) == 2
+    again = ({"run": "repaint"}, {"wait": f"{BLOCKED}{media}"}, {"run": "queue"}, {"wait": "No job is waiting"})
+    found = live.play({"read_only": str(media)}, *again, {"read_only": ""}, {"run": "repaint"}, {"wait_clips": 3})
+    assert said(found, BLOCKED) == 1 and said(found, ": sent") == 1
+    assert len(list(media.glob("*.recipe.json"))) == 2
+
+
+@pytest.mark.foreign
+def test_nothing_is_recorded_for_a_set_whose_folder_cannot_be_written(at_rest: Set) -> None:
+    """A file stands in the place of the folder: told before the pass in real time."""
+    media = saved(at_rest)
+    media.parent.mkdir(parents=True)
+    media.write_text("no folder")
+    found = at_rest.play(*GUITAR, {"wait": f"{BLOCKED}{media}"})
+    assert as_before(found) and found["recorded"] == []
+
+
+@pytest.mark.foreign
+def test_a_result_waits_for_a_folder_that_takes_files(live: Set) -> None:
+    """The folder turns read-only while the job runs: said once however often it is tried, then the result is placed, once."""
+    media = saved(live)
+    rewrite(live, "const RETRY_MS = 2000;", "const RETRY_MS = 20;")
+    blocked = ({"read_only": str(media)}, {"wait": f"{BLOCKED}{media}"}, {"wait_refused": 4})
+    found = live.play(SLOW, {"run": "repaint"}, {"wait": "%"}, *blocked, {"read_only": ""}, {"wait": "done"})
+    assert said(found, BLOCKED) == 1 and len(lanes(found)) == 1
+    assert lanes(live.play()) == []
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize(
+    ("listen", "script", "end"),
+    [(1, "", "Waiting to be placed: 1."), (0, " fail=out_of_memory fail_at=20", "out_of_memory")],
+)
+def test_other_ends_of_a_job_wait_for_the_folder_too(live: Set, listen: int, script: str, end: str) -> None:
+    """What is to be heard first is offered, and why a job failed is said, once that can be written down."""
+    media = saved(live)
+    rewrite(live, "const RETRY_MS = 2000;", "const RETRY_MS = 20;")
+    form = ({"listen_first": listen}, {"param": ["caption", SLOW["param"][1] + script]})
+    blocked = ({"read_only": str(media)}, {"wait": f"{BLOCKED}{media}"}, {"wait_refused": 4})
+    found = live.play(*form, {"run": "repaint"}, {"wait": "%"}, *blocked, {"read_only": ""}, {"wait": end})
+    assert (said(found, BLOCKED), said(found, end), len(entries(found))) == (1, 1, listen)
+    assert len(waiting(media)) == listen
+
+
+@pytest.fixture
+def blocked(live: Set) -> Path:
+    """What keeps the set's folder from being written: a folder in the place of a draft. A job has ended meanwhile."""
+    obstacle = saved(live) / "pending-device.json.tmp"
+    live.play(SLOW, {"run": "repaint"}, {"wait": "%"})
+    obstacle.mkdir()
+    found = live.play({"wait": f"{BLOCKED}{obstacle.parent}"})
+    assert lanes(found) == [] and said(found, BLOCKED) == 1
+    return obstacle
+
+
+@pytest.mark.foreign
+def test_a_result_waits_for_the_folder_also_while_the_set_is_closed(live: Set, blocked: Path) -> None:
+    """Nothing could be written while the set was open for the second time; placed at the third."""
+    blocked.rmdir()
+    assert len(lanes(live.play({"wait": "done"}))) == 1
+
+
+@pytest.mark.foreign
+def test_a_result_whose_file_is_gone_is_given_up(live: Set, blocked: Path, running: DaemonProcess) -> None:
+    """The daemon's file was deleted before the folder took files: told with its path, and no job waits."""
+    blocked.rmdir()
+    (job,) = waiting(blocked.parent)
+    (made,) = running.paths.library.glob(f"{job['id']}*/*.wav")
+    made.unlink()
+    found = live.play({"wait": f"The file of this result is gone: {made}"}, {"run": "queue"}, {"wait": "No job is"})
+    assert lanes(found) == [] and said(live.play(), "gone") == 0
+
+
+@pytest.mark.foreign
+def test_a_choice_while_the_folder_is_read_only_is_placed(live: Set) -> None:
+    """The clip is made; that nothing waits any more could not be written down, so it waits again when the set is opened again."""
+    media = saved(live)
+    found = live.play(*LISTENED, {"read_only": str(media)}, {"insert": 0}, {"wait": f"{BLOCKED}{media}"})
+    assert len(lanes(found)) == 1
+    found = live.play({"wait": "Waiting to be placed: 2."})
+    assert lanes(found) == []
+
+
+@pytest.mark.foreign
+def test_two_sets_of_one_name_wait_each_for_its_own_job(live: Set) -> None:
+    """Both are closed while their jobs run; each result is placed in the set that asked for it."""
+    asked = {}
+    for folder in ("one", "other"):
+        media = saved(live, folder)
+        live.play(SLOW, {"run": "repaint"}, {"wait": "%"})
+        (job,) = waiting(media)
+        asked[folder] = job["id"]
+    for folder, own in asked.items():
+        media = saved(live, folder)
+        (clip,) = lanes(live.play({"wait": "done"}))
+        assert Path(clip["file_path"]).parent == media and own in Path(clip["file_path"]).name
+        assert [path.name for path in media.glob("*.recipe.json")] == [f"{own}.recipe.json"]
+        assert lanes(live.play()) == []
+
+
+@pytest.mark.foreign
+def test_paths_with_blanks_and_other_alphabets(live: Set) -> None:
+    """Set, clip and result: any name that a folder can have; a re-roll finds the recipe there."""
+    folder = "Mein Lied (2) „Grüße“ 音楽 Ωμέγα & 'demo'"
+    media = saved(live, folder)
+    media.mkdir(parents=True)
+    live.loop = live.loop.rename(live.folder / folder / "Schlag zeug ♪ 鼓.wav")
+    live.clip["file_path"] = str(live.loop)
+    found = live.play({"run": "repaint"}, {"wait_clips": 2}, {"show": 0}, {"run": "vary"}, {"wait_clips": 3})
+    assert {Path(clip["file_path"]).parent for clip in lanes(found)} == {media}
+    sources = [json.loads(path.read_text("utf-8"))["request"]["source"] for path in media.glob("*.recipe.json")]
+    assert [source["path"] for source in sources] == [str(live.loop)] * 2
 
 
 @pytest.mark.foreign
@@ -727,11 +890,10 @@ def test_a_set_closed_after_the_recording_gets_its_instrument_when_it_is_open_ag
 @pytest.mark.parametrize(("level", "word"), [(0, "Update acestep-bridge"), (2, "install-scripts ableton")])
 def test_a_daemon_of_another_protocol(live: Set, level: int, word: str) -> None:
     """An older or newer daemon: told which side to update, nothing sent. (The script's own level is changed instead.)"""
-    script = live.device / "acestep_node.js"
-    script.write_text(
-        script.read_text("utf-8").replace("const PROTOCOL = 1;", f"const PROTOCOL = {2 - level};"), "utf-8"
-    )
+    rewrite(live, "const PROTOCOL = 1;", f"const PROTOCOL = {2 - level};")
+    media = saved(live)
     live.play({"run": "repaint"}, {"wait": word})
+    assert not media.exists()
 
 
 def test_the_live_half_is_one_file(device: Path) -> None:

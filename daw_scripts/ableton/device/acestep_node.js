@@ -18,6 +18,7 @@ const settings = require("./settings.js");
 
 const PROTOCOL = 1;
 const RETRY_MS = 2000;
+const BLOCKED = "readonly_media_folder";
 const EVERYWHERE = ["0.0.0.0", "::"];
 
 // `jobs` are under way; `held` are done, with results (`landings`) that wait to be chosen from.
@@ -100,8 +101,9 @@ async function open(folder) {
   state.store.folder = folder || "";
   for (const job of state.store.pending()) {
     if (state.jobs.has(job.id) || state.held.has(job.id)) continue;
-    if (job.landings) hold(job, "");
-    else state.jobs.set(job.id, { ...job, seq: -1 });
+    if (!job.landings) { state.jobs.set(job.id, { ...job, seq: -1 }); continue; }
+    state.held.set(job.id, job);
+    offer(job, "");
   }
   if (state.jobs.size) await connect().catch((failure) => { keepTrying(); throw failure; });
 }
@@ -118,21 +120,34 @@ function newId() {
   return `live-${Date.now().toString(36)}-${process.pid}-${++state.count}`;
 }
 
-function keepJobs() {
-  state.store.keepPending([...state.jobs.values(), ...state.held.values()]);
+// Write in the set's folder; where that cannot be done, the sentence for it is thrown.
+function writing(work) {
+  try {
+    return work();
+  } catch (failure) {
+    throw trouble({ code: BLOCKED, path: state.store.media });
+  }
+}
+
+// From now on these jobs are under way, and these held. Nothing changes where that cannot be written down.
+function keepJobs(jobs, held) {
+  writing(() => state.store.keepPending([...jobs.values(), ...held.values()]));
+  Object.assign(state, { jobs, held });
+}
+
+function without(jobs, ids) {
+  return new Map([...jobs].filter(([id]) => !ids.includes(id)));
 }
 
 async function send(pending, operation, params) {
   const rpc = await connect();
-  state.jobs.set(pending.id, { ...pending, seq: -1 });
-  keepJobs();
+  keepJobs(new Map(state.jobs).set(pending.id, { ...pending, seq: -1 }), state.held);
   await rpc.call("job.submit", { id: pending.id, operation, params }).catch((failure) => { forget(pending); throw failure; });
   say(`${pending.title}: sent`);
 }
 
 function forget(job) {
-  state.jobs.delete(job.id);
-  keepJobs();
+  keepJobs(without(state.jobs, [job.id]), state.held);
 }
 
 async function described(name) {
@@ -150,7 +165,7 @@ function valuesOf(action, fields, texts) {
 }
 
 // An action as it is asked for, checked against the daemon's own list: {action, fields, values}. Throws the sentence that forbids it.
-// It is {action, operation, situation, extra, wishes, values (texts)}.
+// It is {action, operation, situation, extra, wishes, values (texts)}. The values are kept with the set, as those of the last run.
 async function checked({ action: name, operation, situation, values: texts }) {
   let action = requests.action(settings.actions, name);
   const [found] = await described(operation || action.operation);
@@ -160,6 +175,7 @@ async function checked({ action: name, operation, situation, values: texts }) {
   if (situation.source && !fs.existsSync(situation.source.path)) throw trouble({ code: "offline_media", path: situation.source.path });
   const values = valuesOf(action, found.fields, texts);
   if (action.each && !(values[action.each] && values[action.each].length)) throw trouble({ code: "no_tracks" });
+  writing(() => state.store.keepValues(action.operation, values));
   return { action, fields: found.fields, values };
 }
 
@@ -178,7 +194,6 @@ function look(file) {
 async function submit(text) {
   const asked = JSON.parse(text);
   const { action, fields, values } = await checked(asked);
-  state.store.keepValues(action.operation, values);
   const group = newId();
   for (const job of requests.jobs(action, asked.situation, asked.wishes, values, fields)) {
     const pending = { ...requests.pending(newId(), action, asked.situation, job), ...asked.extra, group, values };
@@ -195,49 +210,58 @@ function heard(method, params) {
     Max.outlet("progress", event.data.fraction);
     say(`${job.title}: ${event.data.stage} ${Math.round(100 * event.data.fraction)} %`);
   }
-  if (event.kind === "done") return finish(job).catch(explain);
+  if (event.kind === "done") state.rpc.call("job.result", { id: job.id }).then((view) => settle(() => finish(job, view)), explain);
   if (["failed", "cancelled", "interrupted"].includes(event.kind)) {
-    forget(job);
     const error = event.data.error || {};
-    say(`${job.title}: ${error.message || event.data.reason || event.kind}`);
+    settle(() => giveUp(job, error.message || event.data.reason || event.kind));
   }
 }
 
-// Place the results of a finished job, or hold them, as the user wished.
-async function finish(job) {
-  const view = await state.rpc.call("job.result", { id: job.id });
+// Do what the end of a job asks for. While the set's folder takes no files the job stays waiting, which is said once (`told`), and this is
+// tried again.
+function settle(work, told = "") {
+  try {
+    work();
+  } catch (failure) {
+    if (failure.code !== told) explain(failure);
+    if (failure.code === BLOCKED) setTimeout(settle, RETRY_MS, work, BLOCKED).unref();
+  }
+}
+
+// There are no results to place.
+function giveUp(job, reason) {
   forget(job);
-  const landings = fetched(job, view);
+  say(`${job.title}: ${reason}`);
+}
+
+// Place the results of a finished job, or hold them, as the user wished.
+function finish(job, view) {
+  const list = results.placements(job, view);
+  const gone = list.find((place) => !fs.existsSync(place.path));
+  if (gone) return giveUp(job, sentence({ code: "result_gone", path: gone.path }));
+  const landings = fetched(job, view, list);
+  const holds = job.listen && landings.length > 0;
+  keepJobs(without(state.jobs, [job.id]), holds ? new Map(state.held).set(job.id, { ...job, landings }) : state.held);
   Max.outlet("progress", 1);
   const done = `${job.title}: done. ${results.notes(settings.messages, job, view)}`.trim();
-  if (job.listen && landings.length) {
-    hold({ ...job, landings }, done);
-    return keepJobs();
-  }
+  if (holds) return offer({ ...job, landings }, done);
   for (const landing of landings) Max.outlet("place", JSON.stringify(landing));
   say(done);
 }
 
 // The results of a job, copied into the set's media folder, and where they belong.
-function fetched(job, view) {
-  const list = results.placements(job, view);
-  try {
+function fetched(job, view, list) {
+  writing(() => {
     fs.mkdirSync(state.store.media, { recursive: true });
-    for (const place of list) {
-      fs.copyFileSync(place.path, state.store.file(place.copy));
-      place.path = state.store.file(place.copy);
-    }
+    for (const place of list) fs.copyFileSync(place.path, state.store.file(place.copy));
     state.store.remember(recipes.memory(job, view));
-  } catch (failure) {
-    throw trouble({ code: "readonly_media_folder", path: state.store.media });
-  }
+  });
   const { id, rate, track, track_index, slot } = job;
-  return list.map((place) => ({ ...place, job: id, rate, track, track_index, slot }));
+  return list.map((place) => ({ ...place, path: state.store.file(place.copy), job: id, rate, track, track_index, slot }));
 }
 
-// Results that wait to be chosen from, after words on how they came.
-function hold(job, done) {
-  state.held.set(job.id, job);
+// Show results that wait to be chosen from, after words on how they came.
+function offer(job, done) {
   for (const landing of job.landings) Max.outlet("offer", JSON.stringify(landing));
   say(`${done} ${waiting()}`.trim());
 }
@@ -249,8 +273,8 @@ function waiting() {
 
 // One of a job's results was chosen, or all were dropped: none of these jobs waits any more.
 function release(...ids) {
-  for (const id of ids) state.held.delete(id);
-  keepJobs();
+  state.held = without(state.held, ids);
+  keepJobs(state.jobs, state.held);
   say(waiting());
 }
 
