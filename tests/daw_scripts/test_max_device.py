@@ -444,9 +444,10 @@ def test_nothing_is_recorded_for_a_set_whose_folder_cannot_be_written(at_rest: S
 
 
 @pytest.mark.foreign
-def test_a_result_waits_for_a_folder_that_takes_files(live: Set) -> None:
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_a_result_waits_for_a_folder_that_takes_files(live: Set, is_saved: bool) -> None:
     """The folder turns read-only while the job runs: said once however often it is tried, then the result is placed, once."""
-    media = saved(live)
+    media = saved(live) if is_saved else live.folder / "Music" / "acestep-bridge"
     rewrite(live, "const RETRY_MS = 2000;", "const RETRY_MS = 20;")
     blocked = ({"read_only": str(media)}, {"wait": f"{BLOCKED}{media}"}, {"wait_refused": 4})
     found = live.play(SLOW, {"run": "repaint"}, {"wait": "%"}, *blocked, {"read_only": ""}, {"wait": "done"})
