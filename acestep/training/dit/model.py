@@ -89,6 +89,10 @@ class NanoModel(nn.Module):
     def device(self) -> torch.device:
         return self.condition_encoder.null_condition_emb.device
 
+    def read(self, text: dict[str, Tensor]) -> Tensor:
+        """Tokenised prompts -> the tokens' states [B, L, H] as cross-attention meets them."""
+        return self.condition_encoder.text_projector(self.text_encoder(input_ids=text["input_ids"]).last_hidden_state)
+
     def condition(self, text: dict[str, Tensor], lyrics: dict[str, Tensor], references: Tensor, rows: Tensor
                   ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Tokenised prompts, reference latents [N, 129, 64] and each item's row -> hidden [B, L, H] and its mask.
@@ -96,7 +100,7 @@ class NanoModel(nn.Module):
         Cross-attention has no positions, so the order of the tokens does not matter and none is packed here.
         """
         encoder = self.condition_encoder
-        text_hidden = encoder.text_projector(self.text_encoder(input_ids=text["input_ids"]).last_hidden_state)
+        text_hidden = self.read(text)
         lyric_hidden = encoder.lyric_encoder(
             self.text_encoder.embed_tokens(lyrics["input_ids"]), lyrics["attention_mask"]
         )

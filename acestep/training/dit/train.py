@@ -13,7 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS
 from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import CONFIG, TIMBRE_REACH, NanoModel
-from acestep.training.dit.records import Shelf, silence_frame
+from acestep.training.dit.reading import Reader, practice
+from acestep.training.dit.records import Record, Shelf, silence_frame
 from acestep.training.dit.tasks import CROP, Example, draw_example
 from acestep.training.dit.words import open_tokenizer
 from acestep.training.parallel import Group, mixed_precision
@@ -25,6 +26,7 @@ from acestep.training.start import start_model
 NULL_SHARE = 0.08  # examples whose whole condition is the null embedding, for classifier-free guidance
 UNIFORM_SHARE = 0.2
 BOTTLENECK_WEIGHT = 0.3
+READING_WEIGHT, READING_BATCH = 0.3, 24
 ATTENTION_KERNELS = {"cpu": [SDPBackend.MATH]}
 """By kind of device. The fused kernel's backward pass is slower on a CPU at these lengths than plain matrix products."""
 FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
@@ -124,23 +126,34 @@ def example_losses(model: NanoModel, batcher: Batcher, examples: list[Example], 
     return error, coarse_loss
 
 
+def reading_loss(
+    model: NanoModel, reader: Reader, batcher: Batcher, records: list[Record], rng: random.Random
+) -> Tensor:
+    """How badly prompts of some of the songs are read."""
+    songs = [record.song for record in rng.choices(records, k=READING_BATCH)]
+    text = batcher.tokens([practice(song, rng) for song in songs], CAPTION_TOKENS, model.device)
+    return reader.loss(model.read(text), text["attention_mask"], songs)
+
+
 def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSettings) -> None:
     """Train (or go on training) in `folder` for the given time; leaves `state.pt` (with EMA) and `loss.png`.
 
     A fresh run with `settings.start` begins from that checkpoint's weights.
     """
     torch.manual_seed(settings.seed)
-    model = NanoModel().to(settings.device)
+    model, reader = NanoModel().to(settings.device), Reader().to(settings.device)
+    learner = nn.ModuleDict({"model": model, "reader": reader})
     torch.manual_seed(settings.seed + group.rank + 1)
     rng = random.Random(settings.seed + group.rank)
     codec = NanoCodec.from_pretrained(codec_folder).eval().to(settings.device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01,
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.01,
                                   foreach=True)  # fmt: skip
     average = Averager(model, settings.ema)
     run = Run(folder, settings.seconds, leads=group.leads)
     state = run.resume()
     if state:
         model.load_state_dict(state["model"])
+        reader.load_state_dict(state["reader"])
         optimizer.load_state_dict(state["optimizer"])
         average.values = state["ema"]
     elif settings.start:
@@ -155,7 +168,12 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
     group.wait()
 
     def snapshot() -> dict:
-        return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "ema": average.values}
+        return {
+            "model": model.state_dict(),
+            "reader": reader.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "ema": average.values,
+        }
 
     for step in run.steps(snapshot):
         if step % settings.grow_every == 0:
@@ -164,14 +182,15 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
             parameters["lr"] = settings.learning_rate * decay(run.fraction, step, warmup=100, hold=0.5)
         drawn = [draw_example(shelf.records, batcher.silence, rng) for _ in range(settings.batch)]
         losses, coarse = example_losses(model, batcher, [example for _, example in drawn], rng)
+        reading = reading_loss(model, reader, batcher, shelf.records, rng)
         optimizer.zero_grad()
-        (losses.mean() + BOTTLENECK_WEIGHT * coarse).backward()
-        run.elapsed = group.average_gradients(model, run.clock())
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        (losses.mean() + BOTTLENECK_WEIGHT * coarse + READING_WEIGHT * reading).backward()
+        run.elapsed = group.average_gradients(learner, run.clock())
+        nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimizer.step()
         average.update(step)
         for (name, _), loss in zip(drawn, losses.tolist(), strict=True):
             run.track(**{name: loss})
-        run.note(bottleneck=coarse.item())
+        run.note(bottleneck=coarse.item(), reading=reading.item())
     if group.leads:
         plot_history(run.history, folder / "loss.png", "diffusion transformer")

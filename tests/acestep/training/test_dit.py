@@ -7,11 +7,14 @@ import random
 import pytest
 import torch
 
-from acestep.training.dit.model import NanoModel
+from acestep.training.dit.model import HIDDEN, NanoModel
+from acestep.training.dit.reading import ANSWERS, SLOWEST, TEMPO_STEP, Reader, facts, practice
 from acestep.training.dit.records import FRAMES, Shelf
 from acestep.training.dit.tasks import CROP, MAKERS, Desk
-from acestep.training.dit.train import Batcher, draw_times, example_losses
+from acestep.training.dit.train import Batcher, draw_times, example_losses, reading_loss
 from acestep.training.dit.words import END, train_tokenizer
+from acestep.training.songs.harmony import scale
+from acestep.training.songs.tracks import TRACKS
 
 
 @pytest.fixture
@@ -104,3 +107,35 @@ def test_padding_changes_nothing_and_every_weight_learns(record, tmp_path):
     (losses.mean() + coarse).backward()
     idle = [name for name, value in model.named_parameters() if value.grad is None]
     assert all("special_token" in name or "null_condition_emb" in name for name in idle), idle
+
+
+def test_reading_asks_for_what_the_prompt_tells(record):
+    """The seven notes of the key, its tonic, every instrument and the tempo; nothing else."""
+    song, wanted = record.song, facts(record.song)
+    assert wanted.shape == (ANSWERS,) and set(wanted.tolist()) == {0, 1}
+    key, tonic, tracks, tempo = wanted.split([12, 12, len(TRACKS), ANSWERS - 24 - len(TRACKS)])
+    assert key.nonzero().flatten().tolist() == sorted(scale(song.tonic, song.minor))
+    assert tonic.nonzero().item() == song.tonic
+    assert [track for track, plays in zip(TRACKS, tracks, strict=True) if plays] == [
+        t for t in TRACKS if t in song.tracks
+    ]
+    assert 0 <= song.bpm - (SLOWEST + TEMPO_STEP * tempo.nonzero().item()) < TEMPO_STEP
+    prompt = practice(song, random.Random(1))
+    assert f"- bpm: {song.bpm}\n" in prompt and song.key.split()[1] in prompt
+
+
+def test_reading_is_free_of_padding_and_teaches_the_text_encoder(record, tmp_path):
+    """Tokens behind the end do not count, a right answer costs little, and the gradient reaches the encoder."""
+    torch.manual_seed(1)
+    reader, hidden, mask = Reader(), torch.randn(1, 5, HIDDEN), torch.tensor([[1, 1, 1, 0, 0]])
+    other = hidden.clone()
+    other[:, 3:] += 1.0
+    assert reader.loss(hidden, mask, [record.song]).item() == reader.loss(other, mask, [record.song]).item()
+    with torch.no_grad():
+        reader.answers.weight.zero_()
+        reader.answers.bias.copy_(20.0 * facts(record.song) - 10.0)
+    assert reader.loss(hidden, mask, [record.song]).item() < 1e-3
+    train_tokenizer(songs=40).save_pretrained(tmp_path / "tokenizer")
+    model = NanoModel()
+    reading_loss(model, Reader(), Batcher(tmp_path, torch.zeros(64)), [record], random.Random(0)).backward()
+    assert all(value.grad.abs().sum() > 0 for value in model.text_encoder.layers.parameters())
