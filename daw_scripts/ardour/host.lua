@@ -108,9 +108,12 @@ function host.ask(sentence)
   return answer == LuaDialog.Response.Yes
 end
 
---- Start a program with its arguments, without waiting. Ardour's children have no standard error, and nobody reads what they print.
+--- Start a program with its arguments, without waiting. A shell leaves it behind, because Ardour ends what `os.forkexec` started when the
+-- action is over (seen in 7.3). Ardour's children have no standard error, and nobody reads what they print.
 function host.start(words)
-  os.forkexec("/bin/sh", "-c", 'exec "$@" </dev/null >/dev/null 2>&1', "sh", table.unpack(words))
+  local quoted = {}
+  for index, word in ipairs(words) do quoted[index] = "'" .. word:gsub("'", "'\\''") .. "'" end
+  os.execute(table.concat(quoted, " ") .. " </dev/null >/dev/null 2>&1 &")
 end
 
 --- Sleep for some seconds (the window does not redraw meanwhile).
