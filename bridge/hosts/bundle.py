@@ -28,10 +28,13 @@ def modules(scripts: Path, host: str) -> dict[str, str]:
     return found
 
 
-def shared_data(scripts: Path, home: Path, program: Sequence[str], starter: Sequence[str] = ()) -> dict[str, Any]:
+def shared_data(
+    scripts: Path, home: Path, program: Sequence[str], starter: Sequence[str] = (), listener: Sequence[str] = ()
+) -> dict[str, Any]:
     """What every script gets besides code: the action table, the sentences, where the daemon is and how to start it.
 
-    ``program`` is the daemon itself; ``starter`` starts it in the background, free of what a host leaves open in its children.
+    ``program`` is the daemon itself; ``starter`` starts it in the background, free of what a host leaves open in its children;
+    ``listener`` opens the audition page.
     """
     actions = json.loads((scripts / "core" / "actions.json").read_text("utf-8"))["actions"]
     messages = json.loads((scripts / "core" / "messages.json").read_text("utf-8"))["messages"]
@@ -41,6 +44,7 @@ def shared_data(scripts: Path, home: Path, program: Sequence[str], starter: Sequ
         "home": str(home),
         "program": list(program),
         "starter": list(starter),
+        "listener": list(listener),
     }
 
 

@@ -36,7 +36,8 @@ def install(host: str, target: Path | None = None, dry_run: bool = False) -> Ins
         raise UnknownName(f"there are no scripts for {host!r}", field="host", limits={"choices": sorted(HOSTS)})
     scripts = shipped("daw_scripts")
     command = [sys.executable, *SAFE_PATH, "-m", "bridge.cli"]
-    data = shared_data(scripts, Paths.of().home, [*command, "serve"], [*command, "status", "--start-daemon"])
+    starter, listener = [*command, "status", "--start-daemon"], [*command, "audition"]
+    data = shared_data(scripts, Paths.of().home, [*command, "serve"], starter, listener)
     files, steps = HOSTS[host](scripts, data, target)
     if not dry_run:
         _write(files)

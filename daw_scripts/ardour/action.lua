@@ -5,6 +5,7 @@ local json, exchange, files, choices = import("json"), import("exchange"), impor
 local requests, tempo, placement, forms = import("requests"), import("tempo"), import("placement"), import("forms")
 local host, audio, form, daemon = import("host"), import("audio"), import("form"), import("daemon")
 local operations, jobs_view, choosing = import("operations"), import("jobs_view"), import("choosing")
+local audition = import("audition")
 
 local action = {}
 
@@ -30,7 +31,10 @@ end
 local function fill_in(wanted, operation, situation, store)
   local last = choices.of(store, wanted.operation)
   local rows = {}
-  if #wanted.ask > 0 or wanted.whole_form then rows = forms.rows(operation.fields, wanted.ask, last, wanted.each) end
+  if #wanted.ask > 0 or wanted.whole_form then
+    rows = forms.rows(operation.fields, wanted.ask, last, wanted.each)
+    rows[#rows + 1] = forms.listen_row(last)
+  end
   if not plan_tempo(situation, "refuse") then rows[#rows + 1] = forms.tempo_row(last) end
   if #rows == 0 or (#wanted.ask == 0 and not wanted.whole_form) then return last end
   local values = form.ask("ACE-Step: " .. wanted.title, rows, host.tell)
@@ -87,7 +91,7 @@ local function submit(wanted, situation, wishes, values, fields, track)
     local name = string.format("%s-%d", id, index)
     local pending = requests.pending(name, wanted, situation, job)
     pending.context = situation.source and situation.source.path or nil
-    pending.group, pending.values = id, values
+    pending.group, pending.values, pending.listen_first = id, values, situation.listen_first
     journal.add(pending)
     exchange.send(data.spool, name, "job.submit", { operation = job.operation, params = job.params })
   end
@@ -126,7 +130,8 @@ function run_submit(wanted, place)
   if not values then return end
   local wishes, changes = plan_tempo(situation, values.tempo_changes or "average")
   if not wishes then return host.say({ code = changes }) end
-  values.tempo_changes = nil
+  situation.listen_first = values.listen_first
+  values.tempo_changes, values.listen_first = nil, nil
   if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return host.say({ code = "no_tracks" }) end
   if wanted.audio == "target" then
     for _, track in ipairs(tracks) do submit(wanted, situation, wishes, values, operation.fields, track) end
@@ -141,6 +146,8 @@ local CONTROLS = {
   vary = choosing.reroll,
   keep = choosing.keep,
   restore = function() choosing.restore(action.run) end,
+  ["listen-page"] = audition.listen,
+  ["place-waiting"] = audition.place,
   operation = function(place) run_other(requests.action(data.actions, "operation"), place) end,
 }
 

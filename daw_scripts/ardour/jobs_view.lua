@@ -1,8 +1,8 @@
 -- The jobs of this session: a list, and cancel.
 
 local import, data = ...
-local exchange, files, queue = import("exchange"), import("files"), import("queue")
-local host, daemon, form = import("host"), import("daemon"), import("form")
+local exchange, files, queue, requests = import("exchange"), import("files"), import("queue"), import("requests")
+local host, daemon, form, audition = import("host"), import("daemon"), import("form"), import("audition")
 
 local jobs_view = {}
 
@@ -14,11 +14,13 @@ local function cancel(pending)
   daemon.call("job.cancel", { id = pending.id })
 end
 
---- Show every waiting or running job of this session with its progress and what there is to know of the last result; then ask which
--- one to cancel.
+--- Show every waiting or running job of this session with its progress, how many results wait to be placed and what there is to know
+-- of the last one; then ask which job to cancel.
 function jobs_view.show()
   local jobs = waiting()
   local lines = queue.lines(jobs, function(id) return exchange.look(data.spool, id) end)
+  local held = audition.count()
+  if held > 0 then lines[#lines + 1] = requests.sentence(data.messages, { code = "variants_wait", count = held }) end
   lines[#lines + 1] = files.read(host.folder() .. "/last.txt")
   if #lines == 0 then return host.say({ code = "no_jobs" }) end
   host.tell(table.concat(lines, "\n"))

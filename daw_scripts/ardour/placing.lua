@@ -2,8 +2,8 @@
 
 local import, data = ...
 local exchange, files, results, json = import("exchange"), import("files"), import("results"), import("json")
-local follow, host, audio = import("follow"), import("host"), import("audio")
-local takes, progress = import("takes"), import("progress")
+local follow, recipes, host = import("follow"), import("recipes"), import("host")
+local landing, audition, progress = import("landing"), import("audition"), import("progress")
 
 local placing = {}
 
@@ -13,47 +13,13 @@ local busy = false
 local blocked = false
 local memory = {}
 
--- The first variant ends on top.
-local function lay(track, list, pending)
-  local layers = {}
-  for index = #list, 1, -1 do
-    local region = audio.import(list[index].imported, track)
-    if region then layers[#layers + 1] = { region = region, position = list[index].position, name = list[index].name } end
-  end
-  audio.lay(track, layers, "ACE-Step: " .. pending.title)
-end
-
-local function place_takes(pending, list)
-  local track = host.track(pending.track)
-  if not track then
-    host.say({ code = "track_gone" })
-    track = audio.new_track(pending.title, 2)
-  end
-  lay(track, list, pending)
-end
-
-local function place_tracks(pending, list)
-  for _, place in ipairs(list) do lay(audio.new_track(place.track_name, 2), { place }, pending) end
-end
-
--- Unique names, so that Ardour's import never asks whether to use an existing source.
-local function fetch(list)
-  for _, place in ipairs(list) do
-    place.imported = host.folder() .. "/" .. place.copy
-    local done, why = files.copy(place.path, place.imported)
-    if not done then return nil, why end
-  end
-  return true
-end
-
 local function place(pending, job)
-  local list = results.placements(pending, job)
-  local fetched, why = fetch(list)
-  if not fetched then return why end
-  if pending.place == "take" then place_takes(pending, list) else place_tracks(pending, list) end
-  for _, landed in ipairs(list) do os.remove(landed.imported) end -- the session has its own copy now
-  takes.remember(pending, job)
+  local list, why = landing.fetch(pending, job)
+  if not list then return why end
   files.write(host.folder() .. "/last.txt", pending.title .. ": done. " .. results.notes(data.messages, pending, job))
+  local made = recipes.memory(pending, job)
+  if pending.listen_first and #list > 0 then return audition.hold(made, list) end
+  landing.land(made, list)
 end
 
 -- A re-roll needs the audio that was sent, so that of the newest jobs stays.
@@ -100,16 +66,16 @@ local function finish(pending, status)
   if problem then host.tell(pending.title .. ": " .. problem) end
 end
 
--- Place what has ended; what is still under way, for the markers.
+-- Place what has ended or was chosen; what waits to be chosen and what is still under way, for the markers.
 local function look()
   local under_way = {}
+  for _, marker in ipairs(audition.tick()) do under_way[#under_way + 1] = marker end -- first: a job at the same place counts more
   for _, pending in ipairs(exchange.journal(host.folder() .. "/pending.json").read()) do
     local status = follow.look(data.spool, pending, memory, host.clock())
     if status and status.ended then
       finish(pending, status)
     else
-      local last = math.max(pending.last, pending.first + pending.rate)
-      under_way[#under_way + 1] = { first = pending.first, last = last, text = progress.text(pending, status and status.job) }
+      under_way[#under_way + 1] = progress.marker(pending, progress.text(pending, status and status.job))
     end
   end
   return under_way

@@ -24,6 +24,16 @@ function progress.text(pending, job)
   return state .. MARK .. pending.operation
 end
 
+--- What stands on a marker where results wait to be chosen from: how many there are, and the action with which they can be heard.
+function progress.waiting(count, title)
+  return string.format("%d wait%s%s", count, MARK, title)
+end
+
+--- A marker over the place of a job, at least a second long.
+function progress.marker(pending, text)
+  return { first = pending.first, last = math.max(pending.last, pending.first + pending.rate), text = text }
+end
+
 local function key(first, last)
   return string.format("%d-%d", first, last)
 end

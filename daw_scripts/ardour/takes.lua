@@ -12,8 +12,8 @@ local function memory_path(id)
 end
 
 --- Remember how a result was made.
-function takes.remember(pending, job)
-  return files.write(memory_path(pending.id), json.encode(recipes.memory(pending, job)))
+function takes.remember(memory)
+  return files.write(memory_path(memory.pending.id), json.encode(memory))
 end
 
 --- The memory of a region, or nil when it is not ours.

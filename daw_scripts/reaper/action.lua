@@ -37,7 +37,7 @@ end
 -- The form of an action: the operation's own fields, then what only concerns this host.
 local function rows_for(wanted, situation, fields, last)
   local rows = forms.rows(fields, wanted.ask, last, wanted.each)
-  rows[#rows + 1] = { name = "listen_first", label = "Listen before placing", kind = "switch", value = last.listen_first == true }
+  rows[#rows + 1] = forms.listen_row(last)
   if not plan_tempo(situation, "refuse") then rows[#rows + 1] = forms.tempo_row(last) end
   return rows
 end

@@ -121,7 +121,7 @@ def headless(script: str, *arguments: str, folder: Path) -> str:
 
 def run(session: Path, code: str, program: Sequence[str] = ()) -> str:
     """Run code with `import`, `track(name)`, `out(...)` and the session loaded; what it printed."""
-    data = shared_data(SCRIPTS, session.parent, program, program)
+    data = shared_data(SCRIPTS, session.parent, program, program, ["listener"])
     chunk = bundle(modules(SCRIPTS, "ardour"), data, f"assert(load({quote('local import = ... ' + code)}))(import)")
     script = (
         "Session = load_session(arg[1], arg[2])\n"
@@ -347,11 +347,23 @@ class Ardour:
         time.sleep(0.3)
         return self.windows(title)[-1]
 
+    def _click(self, window: str, right: int, top: int = 0, bottom: int = 0) -> None:
+        """Click that far from the right and the upper or lower edge of a window."""
+        facts = dict(line.split("=") for line in self._xdotool("getwindowgeometry", "--shell", window).split())
+        x, y = int(facts["WIDTH"]) - right, top or int(facts["HEIGHT"]) - bottom
+        self._xdotool("mousemove", "--window", window, str(x), str(y), "click", "1")
+
     def press_default(self, window: str) -> None:
         """Click the rightmost button of a dialog (OK, Close, Yes)."""
-        facts = dict(line.split("=") for line in self._xdotool("getwindowgeometry", "--shell", window).split())
-        x, y = int(facts["WIDTH"]) - 60, int(facts["HEIGHT"]) - 30
-        self._xdotool("mousemove", "--window", window, str(x), str(y), "click", "1")
+        self._click(window, right=60, bottom=30)
+
+    def choose_next(self, window: str) -> None:
+        """Choose what stands below the chosen entry of the list that a dialog begins with."""
+        before = self.windows(".")
+        self._click(window, right=60, top=20)
+        self._wait(lambda: self.windows(".") != before, "the list")
+        self._xdotool("key", "Down", "Return")
+        self._wait(lambda: self.windows(".") == before, "the end of the list")
 
     def windows(self, title: str) -> list[str]:
         """Ids of visible windows with that title."""

@@ -136,6 +136,11 @@ class Studio:
         path = self.session / "acestep-bridge" / "pending.json"
         return json.loads(path.read_text())["jobs"] if path.exists() else []
 
+    def held(self) -> list[Any]:
+        """The jobs whose results wait to be chosen from."""
+        path = self.session / "acestep-bridge" / "held.json"
+        return json.loads(path.read_text("utf-8"))["jobs"] if path.exists() else []
+
     def recipes(self) -> list[dict[str, Any]]:
         """What the session remembers of its results, oldest first."""
         paths = (self.session / "acestep-bridge").glob("*.recipe.json")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -32,6 +33,7 @@ END = CLIP_AT + 16 * BAR
 EXTRACT, INSTRUMENT = "Extract stems from selection", "Add an instrument to what is heard"
 COMPLETE, COVER = "Complete the arrangement around selection", "Cover selection"
 EXTEND = "Extend audio into selection"
+LISTEN, CHOOSE = "Listen to waiting results", "Place a waiting result"
 
 pytestmark = [pytest.mark.foreign, pytest.mark.timeout(600), pytest.mark.usefixtures("only_ardour")]
 
@@ -100,6 +102,36 @@ def ask_for_more(studio: Studio) -> None:
         studio.see(title)
 
 
+def hold_back(studio: Studio) -> None:
+    """Two variants that are to be heard before they are placed."""
+    studio.remember(repaint={"caption": "heard", "variants": 2, "listen_first": True})
+    studio.run("Repaint selection")
+    studio.ardour.press_default(studio.ardour.dialog("Repaint selection"))
+    studio.ardour.wait_for(studio.held, "results that wait")
+    studio.ardour.wait_for(lambda: any("wait" in name for name in studio.markers()), "a marker where they wait")
+    studio.seen["hint"] = studio.markers()
+    studio.see("held")
+
+
+def listen_and_choose(studio: Studio) -> None:
+    """After the session was closed: the page is opened, then the second variant is placed."""
+    studio.seen["still held"] = studio.held()
+    studio.run(LISTEN)
+    studio.ardour.wait_for((studio.folder / "opened").exists, "the page in the browser")
+    studio.seen["page"] = httpx.get((studio.folder / "opened").read_text("utf-8") + "/results").json()
+    before = len(studio.recipes())
+    studio.run(CHOOSE)
+    window = studio.ardour.dialog(CHOOSE)
+    studio.ardour.choose_next(window)
+    studio.ardour.screenshot(studio.folder / "choose.png")
+    studio.ardour.press_default(window)
+    studio.settle(before + 1)
+    studio.see("chosen")
+    studio.seen["held at the end"] = studio.held()
+    studio.undo()
+    studio.see("choice undone")
+
+
 def drive(studio: Studio) -> None:
     """The whole session, in the order a user would do it."""
     studio.run("Repaint selection")
@@ -114,6 +146,7 @@ def drive(studio: Studio) -> None:
     window = studio.ardour.dialog()
     studio.seen["failed"] = (studio.regions(), studio.waiting())
     studio.ardour.press_default(window)
+    hold_back(studio)
     studio.remember(generate={"caption": "fake: steps=20 delay=0.1"})
     studio.run("Generate for selection or at cursor")
     studio.ardour.press_default(studio.ardour.dialog("Generate"))
@@ -125,6 +158,17 @@ def come_back(studio: Studio) -> None:
     """Ardour is there again after it went away in the middle of a job."""
     studio.settle(studio.seen["results before"] + 1)
     studio.see("come back")
+    listen_and_choose(studio)
+
+
+def browser(folder: Path) -> Path:
+    """A browser that only writes down what it was to open."""
+    program = folder / "browser"
+    program.write_text(
+        f"#!/bin/sh\nprintf '%s' \"$1\" > '{folder}/opening' && mv '{folder}/opening' '{folder}/opened'\n"
+    )
+    program.chmod(0o755)
+    return program
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +184,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], st
     home = folder / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACESTEP_BRIDGE_HOME", str(home))
+        patch.setenv("BROWSER", str(browser(folder)))
         slot = install_actions(config, folder)
         settings = {**FREE_PORTS, "home": home, "backend": "fake", "read_roots": [folder]}
         with start_daemon(settings):
@@ -277,6 +322,33 @@ def test_the_host_quits_and_the_result_lands_at_the_next_start(studio: Studio) -
     (region,) = new_regions(studio, "come back", COMPLETE)
     assert region[0].startswith("generate") and region[2:4] == (FIRST, LAST - FIRST)
     assert studio.waiting() == []
+
+
+def test_results_wait_to_be_heard(studio: Studio) -> None:
+    """The box of the form is ticked: no region, a marker that tells how many wait and what to do, both variants kept."""
+    assert studio.seen["held"] == studio.seen[COMPLETE]
+    assert studio.seen["hint"] == [f"2 wait ACE-Step {LISTEN}"]
+    (job,) = studio.seen["still held"]
+    assert [place["variant"] for place in job["list"]] == [0, 1]
+
+
+def test_waiting_results_are_heard_on_the_page(studio: Studio) -> None:
+    """The action opens this daemon's page, which has both variants of the job that waits."""
+    shown = {job["id"]: job["sounds"] for job in studio.seen["page"]["jobs"]}
+    (job,) = studio.seen["still held"]
+    assert [sound["variant"] for sound in shown[job["id"]]] == [0, 1]
+
+
+def test_the_chosen_variant_is_placed(studio: Studio) -> None:
+    """The second of two: its file bit by bit, over the selection; the other is forgotten; one undo takes it away."""
+    (region,) = new_regions(studio, "chosen", "come back")
+    _, second = studio.seen["still held"][0]["list"]
+    assert region[1].startswith("repaint 2 (seed") and studio.seen["held at the end"] == []
+    sound, _ = soundfile.read(second["path"], dtype="float32")
+    assert region[2] <= FIRST and region[2] + region[3] >= LAST and region[3] == len(sound)
+    sides = sorted((studio.session / "interchange").rglob(f"{Path(second['copy']).stem}*"))
+    assert np.array_equal(np.stack([soundfile.read(side, dtype="float32")[0] for side in sides], axis=1), sound)
+    assert sorted(studio.seen["choice undone"]) == sorted(studio.seen["come back"])
 
 
 def test_only_audio_that_a_reroll_needs_stays(studio: Studio) -> None:

@@ -336,6 +336,70 @@ def test_markers_follow_the_jobs(session: Path) -> None:
     ]
 
 
+def test_one_variant_of_those_that_wait_is_placed(session: Path) -> None:
+    """Two jobs wait, the newer one is offered first; the hook places what is chosen, the rest of its job goes; none drops all."""
+    code = (
+        "local host, form, files, audition = import('host'), import('form'), import('files'), import('audition') "
+        "local landing, answer = import('landing') host.prepare(files) "
+        "local function state(moment) local left = {} for _, name in ipairs({ 'a1', 'a2', 'b1', 'b2' }) do "
+        "if files.exists(landing.path({ copy = name })) then left[#left + 1] = name end end "
+        "out(moment, audition.count(), table.concat(left, ' ')) end "
+        "function landing.land(memory, list) out('landed', memory.pending.id, #list, list[1].copy) end "
+        "function host.tell(sentence) out('told', sentence) end "
+        "function form.ask(title, rows) local choices = rows[1].choices "
+        "out('offered', table.unpack(choices)) return { variant = choices[answer] } end "
+        "for id, caption in string.gmatch('a=,b=new', '(%w)=(%w*)') do "
+        "local list = { { variant = 0, copy = id .. '1' }, { variant = 1, copy = id .. '2' } } "
+        "for _, place in ipairs(list) do files.write(landing.path(place), '') end "
+        "local pending = { id = id, operation = 'cover', first = 0, last = 9, rate = 48000 } "
+        "audition.hold({ request = { conditioning = { caption = caption } }, pending = pending }, list) end "
+        "local function hint() local marks = audition.tick() out('marker', #marks, marks[1] and marks[1].text or '') end "
+        "hint() answer = 2 audition.place() state('chosen') hint() state('placed') hint() "
+        "answer = 3 audition.place() state('none') hint() audition.place()"
+    )
+    found = [line for line in run(session, code).splitlines() if "|" in line]
+    assert found == [
+        "marker|2|4 wait ACE-Step Listen to waiting results",
+        "offered|1  cover: new, variant 1|2  cover: new, variant 2|3  cover, variant 1|4  cover, variant 2|none: forget them all",
+        "chosen|2|a1 a2 b1 b2",
+        "landed|b|1|b2",
+        "marker|1|2 wait ACE-Step Listen to waiting results",
+        "placed|2|a1 a2",
+        "marker|1|2 wait ACE-Step Listen to waiting results",
+        "offered|1  cover, variant 1|2  cover, variant 2|none: forget them all",
+        "none|0|",
+        "marker|0|",
+        "told|No variant waits to be listened to. Switch on 'Listen before placing' in the form of an action.",
+    ]
+
+
+def test_what_keeps_waiting_results_from_being_heard(session: Path) -> None:
+    """Nothing waits, no daemon, no page: a sentence each and nothing is opened; else the page is. A file that is gone is named."""
+    code = (
+        "local host, daemon, form, audition = import('host'), import('daemon'), import('form'), import('audition') "
+        "import('host').prepare(import('files')) local now, doors = 0, nil "
+        "function host.clock() now = now + 1 return now end function host.sleep() end "
+        "function host.tell(sentence) out('told', sentence) end "
+        "function host.ask(sentence) out('asked', (sentence:gsub('%s+', ' '))) return false end "
+        "function host.start(words) out('started', table.concat(words, ' ')) end "
+        "function form.ask(title, rows) return { variant = rows[1].choices[1] } end "
+        "local function listen() import('action').run('listen-page') end "
+        "listen() audition.hold({ request = {}, pending = { id = 'a', operation = 'cover', pick = 'drums' } }, "
+        "{ { variant = 0, copy = 'gone.wav' } }) listen() "
+        "function daemon.ready() return true end function daemon.call() return { doors = doors } end "
+        "doors = {} listen() doors = { http = { port = 1 } } listen() "
+        "import('action').run('place-waiting') out('left', audition.count()) os.remove(host.folder() .. '/held.json')"
+    )
+    nothing, asked, off, started, gone, left = [
+        line for line in run(session, code, ["acestep-bridge", "serve"]).splitlines() if "|" in line
+    ]
+    assert nothing.startswith("told|No variant waits")
+    assert asked.startswith("asked|The acestep-bridge daemon is not running") and asked.endswith("Start it now?")
+    assert off.startswith("told|The page to hear results on is off")
+    assert (started, left) == ("started|listener", "left|1")
+    assert gone == f"told|The file of this result is gone: {session}/acestep-bridge/gone.wav"
+
+
 def test_missing_audio_is_named(tmp_path: Path, foreign: Callable[[str], str]) -> None:
     """Ardour plays silence for a file that is gone; that is not sent for the user's audio."""
     foreign("ardour7-lua")

@@ -17,6 +17,7 @@ from .conftest import Desk
 from .lua_host import SCRIPTS
 
 DATA = shared_data(SCRIPTS, Path("/home/someone/bridge"), ["python", "-m", "bridge.cli", "serve"])
+OFFERED = offered(DATA["actions"], "reaper")
 
 
 @pytest.mark.parametrize("host", sorted(HOSTS))
@@ -88,7 +89,7 @@ def test_the_reapack_index_is_sound() -> None:
     sources = {source.get("file"): source for source in root.iter("source")}
     assert "lib/settings.json" not in sources and len(sources) == len(files) - 1
     actions = [name for name, source in sources.items() if source.get("main")]
-    assert len(actions) == len(DATA["actions"]) + 1
+    assert len(actions) == len(OFFERED) + 1
     assert " " not in (sources["acestep-bridge_Repaint selection.lua"].text or "")
 
 
@@ -117,9 +118,9 @@ def test_set_up_registers_every_action_and_starts_with_reaper(desk: Desk) -> Non
     startup.write_text("-- mine")
     desk.run("Set up")
     desk.run("Set up")
-    assert len(set(desk.reaper.registered)) == len(DATA["actions"])
+    assert len(set(desk.reaper.registered)) == len(OFFERED)
     assert all(Path(path).is_file() for path in desk.reaper.registered)
     lines = startup.read_text().splitlines()
     assert lines[0] == "-- mine" and len(lines) == 2
     desk.lua().execute(lines[1])
-    assert desk.reaper.deferred and desk.reaper.messages[0].startswith(f"{len(DATA['actions'])} actions")
+    assert desk.reaper.deferred and desk.reaper.messages[0].startswith(f"{len(OFFERED)} actions")

@@ -14,6 +14,11 @@ function forms.tempo_row(last)
            element = "str", choices = { "average", "split", "refuse" } }
 end
 
+--- The row that asks whether results are heard before they are placed. `last` as for forms.rows.
+function forms.listen_row(last)
+  return { name = "listen_first", label = "Listen before placing", kind = "switch", value = last.listen_first == true }
+end
+
 local function present(value)
   if value == json.null then return nil end
   return value
