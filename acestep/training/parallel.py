@@ -6,7 +6,9 @@ Two one-thread processes train about 1.5 times as fast as one two-thread process
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -71,6 +73,7 @@ def launch(work: Callable, processes: int, threads: int, *arguments: object) -> 
 
 
 def _enter(rank: int, work: Callable, size: int, threads: int, port: int, arguments: tuple) -> None:
+    _stop_when_told()
     torch.set_num_threads(threads)
     if size > 1:
         distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
@@ -79,3 +82,12 @@ def _enter(rank: int, work: Callable, size: int, threads: int, port: int, argume
     finally:
         if size > 1:
             distributed.destroy_process_group()
+
+
+def _stop_when_told() -> None:
+    """SIGTERM, and the end of the process that started this one, are taken like Ctrl-C: the run is saved and left."""
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs are started with the latter ignored
+        signal.signal(number, signal.default_int_handler)
+    starter = torch.multiprocessing.parent_process()
+    watch = threading.Thread(target=lambda: (starter.join(), os.kill(os.getpid(), signal.SIGTERM)), daemon=True)
+    watch.start()

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 
@@ -40,6 +46,51 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
         again.elapsed += 1.0
         steps.append(step)
     assert steps[0] == 3 and again.elapsed >= 10.0
+
+
+TRAINING = """
+import sys, time
+from pathlib import Path
+from acestep.training.parallel import launch
+from acestep.training.run import Run
+
+def work(group, folder):
+    run = Run(Path(folder), seconds=1e9, leads=group.leads)
+    for step in run.steps(dict):
+        Path(folder, f"steps.{group.rank}").write_text(str(step))
+        time.sleep(0.01)
+
+if __name__ == "__main__":
+    launch(work, 2, 1, sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_process_trains_on_when_the_command_has_ended(tmp_path, number):
+    """However it ended: the leader saves, and nobody is left to write over what the next run makes."""
+    script = tmp_path / "training.py"
+    script.write_text(TRAINING)
+    with subprocess.Popen([sys.executable, str(script), str(tmp_path)]) as command:
+        until(lambda: all((tmp_path / f"steps.{rank}").is_file() for rank in (0, 1)))
+        children = [process.pid for process in psutil.Process(command.pid).children(recursive=True)]
+        os.kill(command.pid, number)
+    until(lambda: not any(alive(child) for child in children))
+    again = Run(tmp_path, seconds=1.0)
+    assert again.resume() is not None
+
+
+def alive(child: int) -> bool:
+    try:
+        return psutil.Process(child).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path):
