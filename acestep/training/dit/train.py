@@ -26,7 +26,7 @@ from acestep.training.start import start_model
 NULL_SHARE = 0.08  # examples whose whole condition is the null embedding, for classifier-free guidance
 UNIFORM_SHARE = 0.2
 BOTTLENECK_WEIGHT = 0.3
-READING_WEIGHT, READING_BATCH = 0.3, 24
+READING_WEIGHT, READING_BATCH = 0.3, 12
 ATTENTION_KERNELS = {"cpu": [SDPBackend.MATH]}
 """By kind of device. The fused kernel's backward pass is slower on a CPU at these lengths than plain matrix products."""
 FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
