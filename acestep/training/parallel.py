@@ -87,7 +87,13 @@ def _enter(rank: int, work: Callable, size: int, threads: int, port: int, argume
 def _stop_when_told() -> None:
     """SIGTERM, and the end of the process that started this one, are taken like Ctrl-C: the run is saved and left."""
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs are started with the latter ignored
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, _stop)
     starter = torch.multiprocessing.parent_process()
     watch = threading.Thread(target=lambda: (starter.join(), os.kill(os.getpid(), signal.SIGTERM)), daemon=True)
     watch.start()
+
+
+def _stop(number: int, frame: object) -> None:
+    for further in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(further, signal.SIG_IGN)  # the save that follows is not to be interrupted
+    raise KeyboardInterrupt
