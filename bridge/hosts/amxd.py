@@ -92,9 +92,9 @@ def _text_field(drawing: _Drawing, name: str, at: tuple[float, float], place: di
     return field, route
 
 
-def _form(drawing: _Drawing, live: str) -> None:
-    """A row a parameter; what Live sends back (the settings of a take) is shown in them."""
-    back = drawing.new("route " + " ".join(FORM), [30, 250, 400, 20], 1, len(FORM) + 1)
+def _form(drawing: _Drawing, live: str) -> tuple[str, int]:
+    """A row a parameter. What Live sends back (the settings of a take, the value of a field of the menu) is shown in them."""
+    back = drawing.new(f"route {' '.join(FORM)} value", [30, 250, 400, 20], 1, len(FORM) + 2)
     drawing.cord(live, 4, back)
     for row, name in enumerate(FORM):
         y = 300 + 24.0 * row
@@ -104,6 +104,7 @@ def _form(drawing: _Drawing, live: str) -> None:
         drawing.cord(back, row, field)
         drawing.cord(route, 0, prepend)
         drawing.cord(prepend, 0, live)
+    return back, len(FORM)
 
 
 def _button(
@@ -142,8 +143,11 @@ def _buttons(drawing: _Drawing, actions: Sequence[dict[str, Any]], live: str) ->
         drawing.cord(message, 0, live)
 
 
-def _menus(drawing: _Drawing, live: str) -> None:
-    """Presets and plug-in operations with their own fields; the list of results, and what to do before one is chosen."""
+def _menus(drawing: _Drawing, live: str, back: tuple[str, int]) -> None:
+    """All operations with their fields; the list of results and running jobs, and what to do before one is chosen.
+
+    ``back`` is where the value of the chosen field comes from.
+    """
     for outlet, row, word, kind in ((2, 0, "choose", 1), (3, 1, "pick", 1), (5, 4, "insert", 0)):
         y = 520 + 24.0 * row
         menu = drawing.box("umenu", [30, y, 160, 20], 1, 3, items=[], **_place(400, row - 1.2, 154))
@@ -151,18 +155,28 @@ def _menus(drawing: _Drawing, live: str) -> None:
         drawing.cord(live, outlet, menu)
         drawing.cord(menu, kind, prepend)
         drawing.cord(prepend, 0, live)
-    _, route = _text_field(drawing, "value", (30, 568), _place(400, 0.8, 154))
+    field, route = _text_field(drawing, "value", (30, 568), _place(400, 0.8, 154))
+    drawing.cord(*back, field)
     prepend = drawing.new("prepend value", [290, 568, 100, 20])
     drawing.cord(route, 0, prepend)
     drawing.cord(prepend, 0, live)
     run = _button(drawing, "Run the operation", "run operation", (30, 592), _place(400, 1.8, 154))
     drawing.cord(run, 0, live)
-    drawing.box("comment", [30, 640, 160, 20], 1, 0, text="results: choose one to place it", **_place(400, 4.8, 154))
+    drawing.box("comment", [30, 640, 160, 20], 1, 0, text="choose: place, or cancel", **_place(400, 4.8, 154))
     for column, (title, word) in enumerate((("Listen...", "listen"), ("Drop waiting", "drop"))):
         button = _button(drawing, title, word, (30, 664 + 24.0 * column), _place(400 + 79 * column, 3.8, 75))
         drawing.cord(button, 0, live)
     browser = drawing.box("message", [420, 210, 180, 20], 2, 1, text="; max launchbrowser $1")
     drawing.cord(live, 6, browser)
+
+
+def _rate(drawing: _Drawing, device: str, live: str) -> None:
+    """The rate at which Live runs, once when the device is there and whenever it changes."""
+    state = drawing.new("dspstate~", [270, 30, 80, 20], 1, 4)
+    prepend = drawing.new("prepend rate", [270, 70, 90, 20])
+    drawing.cord(device, 0, state)
+    drawing.cord(state, 1, prepend)
+    drawing.cord(prepend, 0, live)
 
 
 def patcher(actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -190,9 +204,10 @@ def patcher(actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     drawing.cord(node, 0, live)
     drawing.cord(live, 0, node)
     drawing.cord(live, 1, status)
-    _form(drawing, live)
+    back = _form(drawing, live)
     _buttons(drawing, actions, live)
-    _menus(drawing, live)
+    _menus(drawing, live, back)
+    _rate(drawing, device, live)
     return {
         "patcher": {
             "fileversion": 1,

@@ -2,8 +2,8 @@
 // Runs the device's two scripts as the patch connects them, on a set described by the JSON file in argv[3], and follows the commands there:
 // {"run": name}, {"param": [..]} and other messages of the form, {"show": take lane} or {"show_slot": slot} (its clip comes into the detail view),
 // {"play": {beats, file}} (Live runs on, and what is armed records that file), {"song": {..}} (the user changes the set), {"remove": "device" or
-// a track's name}, {"read_only": folder} ("": none), {"wait": text in a status}, {"wait_menu": [outlet, entry]}, {"wait_page": 1}, {"wait_clips": n}
-// or {"wait_refused": n} (writes in that folder). Writes the resulting set as JSON.
+// a track's name}, {"read_only": folder} ("": none), {"delete": folder}, {"wait": text in a status}, {"wait_menu": [outlet, entry]},
+// {"wait_page": 1}, {"wait_clips": n}, {"wait_empty": folder} or {"wait_refused": n} (writes in that folder). Writes the resulting set as JSON.
 "use strict";
 
 const fs = require("fs");
@@ -209,7 +209,7 @@ function play({ beats, file }) {
 
 let readOnly = "";
 let refused = 0;
-for (const [name, position] of [["writeFileSync", 0], ["renameSync", 1], ["copyFileSync", 1]]) {
+for (const [name, position] of [["writeFileSync", 0], ["renameSync", 1], ["copyFileSync", 1], ["unlinkSync", 0]]) {
   const real = fs[name];
   fs[name] = (...args) => {
     if (!readOnly || !path.resolve(args[position]).startsWith(readOnly + path.sep)) return real(...args);
@@ -278,7 +278,7 @@ function until(condition, what) {
   });
 }
 
-const FORM = ["param", "choose", "pick", "value", "insert", "after_effects", "listen_first", "listen", "drop"]; // messages of the device's face, sent as they come
+const FORM = ["param", "choose", "pick", "value", "insert", "after_effects", "listen_first", "listen", "drop", "rate"]; // messages of the device's face, sent as they come
 
 (async () => {
   for (const command of input.commands) {
@@ -287,6 +287,7 @@ const FORM = ["param", "choose", "pick", "value", "insert", "after_effects", "li
     if (command.show !== undefined) song.view.detail_clip = song.tracks[0].take_lanes[command.show].arrangement_clips[0];
     if (command.show_slot !== undefined) song.view.detail_clip = song.tracks[0].clip_slots[command.show_slot].clip;
     if (command.play) { await until(() => song.is_playing && song.record_mode, "recording"); play(command.play); }
+    if (command.delete) fs.rmSync(command.delete, { recursive: true });
     if (command.read_only !== undefined) readOnly = command.read_only;
     if (command.song) Object.assign(song, command.song);
     if (command.remove === "device") live.notifydeleted();
@@ -295,6 +296,7 @@ const FORM = ["param", "choose", "pick", "value", "insert", "after_effects", "li
     if (command.wait_page) await until(() => log.some(([kind]) => kind === "outlet 6"), "a page");
     if (command.wait) await until(() => log.some(([kind, text]) => kind === "status" && text.includes(command.wait)), command.wait);
     if (command.wait_refused) await until(() => refused >= command.wait_refused, `${command.wait_refused} refused writes`);
+    if (command.wait_empty) await until(() => !fs.readdirSync(command.wait_empty).length, `${command.wait_empty} empty`);
     if (command.wait_clips) await until(() => clips() >= command.wait_clips, `${command.wait_clips} clips`);
   }
   const settled = (name) => [song[name], song[name]][1]; // the first look may show the old value

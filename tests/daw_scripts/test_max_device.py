@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
+import socket
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from py2max.lint import has_errors, lint
 
 from acestep.api.errors import ProtocolError
 from bridge.hosts import amxd, install
-from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
+from bridge.launch import FREE_PORTS, DaemonProcess, read_connection, start_daemon
 
 from .conftest import RATE, sound
 from .lua_host import SCRIPTS
@@ -93,6 +97,22 @@ def test_the_page_goes_to_the_browser() -> None:
     ends = {tuple(line["patchline"]["source"]): line["patchline"]["destination"][0] for line in patch["lines"]}
     (live,) = [name for name, box in boxes.items() if box.get("text") == "v8 acestep_live.js"]
     assert boxes[ends[live, 6]]["text"] == "; max launchbrowser $1"
+
+
+def test_the_form_has_a_row_for_whatever_an_action_asks_for() -> None:
+    """Its rows are the short forms of the actions together; all else is in the menu of fields."""
+    own = [action for action in ACTIONS if "ableton" in action["hosts"] or not action["hosts"]]
+    assert set(amxd.FORM) == {name for action in own for name in action["ask"]} - {"operation"}
+
+
+def test_the_rate_of_live_reaches_the_script() -> None:
+    """From Max's own object, which is asked when the device is there."""
+    patch = amxd.patcher(ACTIONS)["patcher"]
+    texts = {box["box"]["id"]: box["box"].get("text") for box in patch["boxes"]}
+    cords = [(line["patchline"]["source"], line["patchline"]["destination"]) for line in patch["lines"]]
+    named = [(texts[source], outlet, texts[target]) for (source, outlet), (target, _) in cords]
+    assert ("live.thisdevice", 0, "dspstate~") in named and ("dspstate~", 1, "prepend rate") in named
+    assert ("prepend rate", 0, "v8 acestep_live.js") in named
 
 
 def test_scripts_of_the_device_are_installed(device: Path) -> None:
@@ -192,13 +212,22 @@ class Set:
 
     def play(self, *commands: dict[str, Any], **more: Any) -> dict[str, Any]:
         """The set after the commands, and what the device said."""
-        description = self.folder / "set.json"
-        description.write_text(json.dumps({"song": self.song, "tracks": self.tracks, "commands": commands, **more}))
-        done = subprocess.run(
-            [self.node, str(STAND_IN), str(self.device), str(description)], capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
+        return self.play_each(commands, **more)[0]
+
+    def play_each(self, *devices: tuple[dict[str, Any], ...], **more: Any) -> list[dict[str, Any]]:
+        """The same with the commands of several devices of the set, all at once."""
+        started = []
+        for number, commands in enumerate(devices):
+            description = self.folder / f"set {number}.json"
+            description.write_text(json.dumps({"song": self.song, "tracks": self.tracks, "commands": commands, **more}))
+            program = [self.node, str(STAND_IN), str(self.device), str(description)]
+            started.append(subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return [self._end(device) for device in started]
+
+    def _end(self, device: subprocess.Popen[str]) -> dict[str, Any]:
+        text, errors = device.communicate(timeout=60)
+        assert device.returncode == 0, errors
+        found: dict[str, Any] = json.loads(text)
         assert [entry for entry in found["log"] if entry[0] == "error"] == []
         return found
 
@@ -409,8 +438,7 @@ def saved(live: Set, folder: str = "Project") -> Path:
 
 def waiting(media: Path) -> list[dict[str, Any]]:
     """The jobs that the set of a media folder waits for, and those that wait to be chosen from."""
-    jobs: list[dict[str, Any]] = json.loads((media / "pending-device.json").read_text("utf-8"))["jobs"]
-    return jobs
+    return [json.loads(path.read_text("utf-8"))["job"] for path in (media / "pending-device").glob("*.json")]
 
 
 def rewrite(live: Set, old: str, new: str) -> None:
@@ -473,27 +501,25 @@ def test_other_ends_of_a_job_wait_for_the_folder_too(live: Set, listen: int, scr
 
 @pytest.fixture
 def blocked(live: Set) -> Path:
-    """What keeps the set's folder from being written: a folder in the place of a draft. A job has ended meanwhile."""
-    obstacle = saved(live) / "pending-device.json.tmp"
+    """The media folder of a set that took no files while it was open for the second time. A job has ended meanwhile."""
+    media = saved(live)
     live.play(SLOW, {"run": "repaint"}, {"wait": "%"})
-    obstacle.mkdir()
-    found = live.play({"wait": f"{BLOCKED}{obstacle.parent}"})
+    found = live.play({"read_only": str(media)}, {"wait": f"{BLOCKED}{media}"})
     assert lanes(found) == [] and said(found, BLOCKED) == 1
-    return obstacle
+    return media
 
 
 @pytest.mark.foreign
 def test_a_result_waits_for_the_folder_also_while_the_set_is_closed(live: Set, blocked: Path) -> None:
     """Nothing could be written while the set was open for the second time; placed at the third."""
-    blocked.rmdir()
+    assert len(waiting(blocked)) == 1
     assert len(lanes(live.play({"wait": "done"}))) == 1
 
 
 @pytest.mark.foreign
 def test_a_result_whose_file_is_gone_is_given_up(live: Set, blocked: Path, running: DaemonProcess) -> None:
     """The daemon's file was deleted before the folder took files: told with its path, and no job waits."""
-    blocked.rmdir()
-    (job,) = waiting(blocked.parent)
+    (job,) = waiting(blocked)
     (made,) = running.paths.library.glob(f"{job['id']}*/*.wav")
     made.unlink()
     found = live.play({"wait": f"The file of this result is gone: {made}"}, {"run": "queue"}, {"wait": "No job is"})
@@ -525,6 +551,170 @@ def test_two_sets_of_one_name_wait_each_for_its_own_job(live: Set) -> None:
         assert Path(clip["file_path"]).parent == media and own in Path(clip["file_path"]).name
         assert [path.name for path in media.glob("*.recipe.json")] == [f"{own}.recipe.json"]
         assert lanes(live.play()) == []
+
+
+@pytest.mark.foreign
+def test_two_sets_in_one_folder_wait_each_for_its_own_job(live: Set) -> None:
+    """Two versions of a song: both are closed while their jobs run; each result is placed in the set that asked for it."""
+    media = saved(live)
+    asked = {}
+    for name in ("v1.als", "v2.als"):
+        live.song["file_path"] = str(live.folder / "Project" / name)
+        live.play(SLOW, {"run": "repaint"}, {"wait": "%"})
+        (asked[name],) = {job["id"] for job in waiting(media)} - set(asked.values())
+    for name, own in reversed(asked.items()):
+        live.song["file_path"] = str(live.folder / "Project" / name)
+        (clip,) = lanes(live.play({"wait": "done"}))
+        assert own in Path(clip["file_path"]).name
+    assert waiting(media) == []
+
+
+@pytest.mark.foreign
+def test_a_job_goes_with_the_set_that_is_saved_under_another_name(live: Set) -> None:
+    """*Save As* while it runs: from the next key press on, the new set waits for it and the old one no longer."""
+    media = saved(live)
+    new = str(live.folder / "Other" / "v2.als")
+    both = (
+        {"run": "repaint"},
+        {"wait": "%"},
+        {"song": {"file_path": new}},
+        {"run": "cover"},
+        {"wait": "Cover selection: sent"},
+    )
+    live.play(SLOW, *both)
+    assert waiting(media) == [] and len(waiting(live.folder / "Other" / "Samples" / "acestep-bridge")) == 2
+    live.song["file_path"] = new
+    assert len(lanes(live.play({"wait_clips": 3}))) == 2
+
+
+@pytest.mark.foreign
+def test_two_devices_of_a_set_lose_no_job(live: Set) -> None:
+    """Both have sent a job when Live is closed: each is written down, and one device places both when the set is open again."""
+    media = saved(live)
+    press = (SLOW, {"run": "repaint"}, {"wait": ": sent"})
+    live.play_each(press, press)
+    assert len(waiting(media)) == 2
+    assert len(lanes(live.play({"wait_clips": 3}))) == 2
+
+
+@pytest.mark.foreign
+def test_of_two_devices_of_a_set_one_places_a_result(live: Set, running: DaemonProcess) -> None:
+    """Both find the waiting job when the set is opened again, and both hear that it is done."""
+    media = saved(live)
+    live.play(SLOW, {"run": "repaint"}, {"wait": "%"})
+    opened = ({"wait_empty": str(media / "pending-device")},)
+    assert sorted(len(lanes(found)) for found in live.play_each(opened, opened)) == [0, 1]
+
+
+@pytest.mark.foreign
+def test_a_job_belongs_to_the_device_that_took_it(device: Path, tmp_path: Path, foreign: Callable[[str], str]) -> None:
+    """Two devices know of a job: what one has taken or dropped, the other can neither take nor drop."""
+    code = (
+        "const {Store}=require(process.argv[1]+'/store.js');const [a,b]=[new Store(),new Store()];"
+        "for(const s of [a,b])s.open(process.argv[2],'Song.als',[]);a.keep({id:'x'});b.keep({id:'y'});"
+        "for(const s of [a,b])s.pending();"
+        "console.log(JSON.stringify([a.claim('x'),b.claim('x'),a.claim('x'),b.drop('x'),new Store().pending().length,"
+        "b.claim('y'),a.claim('y'),a.drop('x'),b.drop('y'),b.drop('y')]))"
+    )
+    done = subprocess.run(
+        [foreign("node"), "-e", code, str(device), str(tmp_path)], capture_output=True, timeout=30, check=True
+    )
+    assert json.loads(done.stdout) == [True, False, True, False, 0, True, False, True, True, True]
+
+
+@pytest.mark.foreign
+def test_a_result_comes_although_the_folder_of_the_jobs_was_deleted(live: Set) -> None:
+    """The user cleans up while the job runs: the folder is made anew, and the result placed."""
+    media = saved(live)
+    cleaned = ({"run": "repaint"}, {"wait": "%"}, {"delete": str(media / "pending-device")}, {"wait": "done"})
+    assert len(lanes(live.play(SLOW, *cleaned))) == 1
+
+
+@pytest.mark.foreign
+def test_a_job_that_the_daemon_does_not_know_holds_up_no_other(live: Set) -> None:
+    """Live died before one was submitted: told in a sentence and forgotten; the one behind it is placed."""
+    media = saved(live)
+    live.play(SLOW, {"run": "repaint"}, {"wait": "%"})
+    (path,) = (media / "pending-device").glob("*.json")
+    record = json.loads(path.read_text("utf-8"))
+    record["job"] |= {"id": "live-never-sent", "asked": 0}
+    path.with_name("live-never-sent.json").write_text(json.dumps(record))
+    found = live.play({"wait": "done"})
+    assert said(found, "The daemon does not know this job any more") == 1 and len(lanes(found)) == 1
+    assert waiting(media) == []
+
+
+class Line:
+    """A way to the daemon that breaks, once, when the device says a word: before the daemon has heard it, or after."""
+
+    def __init__(self, daemon: DaemonProcess, home: Path, word: bytes, heard: bool) -> None:
+        facts = read_connection(daemon.paths)
+        self._target = (facts["rpc"]["host"], facts["rpc"]["port"])
+        self._word, self._heard = word, heard
+        self._door = socket.create_server(("127.0.0.1", 0))
+        facts["rpc"] |= {"host": "127.0.0.1", "port": self._door.getsockname()[1]}
+        (home / "runtime").mkdir(parents=True)
+        (home / "runtime" / "connection.json").write_text(json.dumps(facts))
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):  # the door was closed
+            while True:
+                near, _ = self._door.accept()
+                far = socket.create_connection(self._target)
+                threading.Thread(target=self._carry, args=(near, far, True), daemon=True).start()
+                threading.Thread(target=self._carry, args=(far, near, False), daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket, from_device: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                breaks = from_device and self._word and self._word in data
+                if not breaks or self._heard:
+                    target.sendall(data)
+                if breaks:
+                    self._word = b""
+                    break
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._door.close()
+
+
+@pytest.fixture
+def broken_line(
+    live: Set, running: DaemonProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[bytes, bool], None]]:
+    """Make the way to the daemon break at a word."""
+    rewrite(live, "const RETRY_MS = 2000;", "const RETRY_MS = 20;")
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(tmp_path / "line"))
+    lines: list[Line] = []
+    yield lambda word, heard: lines.append(Line(running, tmp_path / "line", word, heard))
+    for line in lines:
+        line.close()
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_result_comes_although_the_connection_broke_at_the_last_word(
+    live: Set, broken_line: Callable[[bytes, bool], None], heard: bool
+) -> None:
+    """The job is done, the connection is lost before its files are known: they come with the next connection, once."""
+    broken_line(b"job.result", heard)
+    found = live.play({"run": "repaint"}, {"wait": "the daemon closed the connection"}, {"wait": "done"})
+    assert len(lanes(found)) == 1
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize(("heard", "end", "placed"), [(True, "done", 1), (False, "does not know this job", 0)])
+def test_a_connection_that_breaks_while_a_job_is_sent(
+    live: Set, broken_line: Callable[[bytes, bool], None], heard: bool, end: str, placed: int
+) -> None:
+    """The daemon has it: placed with the next connection. It has not: told, and nothing waits."""
+    broken_line(b"job.submit", heard)
+    found = live.play({"run": "repaint"}, {"wait": "the daemon closed the connection"}, {"wait": end})
+    assert len(lanes(found)) == placed and entries(found)[placed:] == []
 
 
 @pytest.mark.foreign
@@ -574,6 +764,112 @@ def test_an_operation_without_an_action_appears_by_itself(live: Set) -> None:
     assert json.loads(memory.read_text())["request"]["conditioning"]["caption"] == "warm"
 
 
+LYRICS = (
+    {"choose": "repaint"},
+    {"wait_menu": [3, "lyrics"]},
+    {"pick": "lyrics"},
+    {"wait": "Lyrics: "},
+    {"value": ["la", "la"]},
+)
+"""A field that the form has no row for is set in the menu."""
+
+
+@pytest.mark.foreign
+def test_every_field_of_an_action_can_be_set(live: Set) -> None:
+    """The menus hold the actions' own operations with all their fields; what is set there goes with that action, and no other."""
+    found = live.play(*LYRICS, {"run": "repaint"}, {"wait_clips": 2}, {"run": "cover"}, {"wait_clips": 3})
+    requests = [json.loads(path.read_text("utf-8"))["request"] for path in live.folder.rglob("*.recipe.json")]
+    assert {request["stages"][0]["type"]: request["conditioning"]["lyrics"] for request in requests} == {
+        "repaint": "la la",
+        "cover": "",
+    }
+    assert ["outlet 2", "append", "repaint"] in found["log"]
+    shown = [entry[2] for entry in found["log"] if entry[:2] == ["outlet 3", "append"]]
+    assert {"steps", "guidance_scale", "key", "caption"} <= set(shown) and not {"source", "start", "rate"} & set(shown)
+
+
+@pytest.mark.foreign
+def test_a_field_of_the_menu_shows_its_value_and_what_it_takes(live: Set) -> None:
+    """Chosen again it stands below the menu; a field with a row in the form is shown and set there too."""
+    found = live.play(
+        *LYRICS,
+        {"pick": "mode"},
+        {"wait": "conservative, balanced, aggressive"},
+        {"pick": "lyrics"},
+        {"pick": "caption"},
+        {"value": ["warm"]},
+        {"run": "repaint"},
+        {"wait": "done"},
+    )
+    shown = [entry[1:] for entry in found["log"] if entry[0] == "outlet 4"]
+    assert shown == [
+        ["value", "set", ""],
+        ["value", "set", ""],
+        ["value", "set", "la la"],
+        ["value", "set", ""],
+        ["caption", "set", "warm"],
+    ]
+    assert request_of(live)["conditioning"]["caption"] == "warm"
+
+
+@pytest.mark.foreign
+def test_an_operation_of_an_action_runs_as_that_action(live: Set) -> None:
+    """*Run the operation* with one of the actions' own in the menu: a take, as with its button."""
+    found = live.play({"choose": "repaint"}, {"wait_menu": [3, "lyrics"]}, {"run": "operation"}, {"wait": "done"})
+    assert len(lanes(found)) == 1
+
+
+@pytest.mark.foreign
+def test_restore_brings_back_what_was_set_in_the_menu(live: Set) -> None:
+    """Values of a take without a row in the form are sent again with the next repaint."""
+    other = ({"value": ["other"]}, {"run": "restore"}, {"wait": "settings are in the form"})
+    live.play(
+        *LYRICS, {"run": "repaint"}, {"wait_clips": 2}, {"show": 0}, *other, {"run": "repaint"}, {"wait_clips": 3}
+    )
+    requests = [json.loads(path.read_text("utf-8"))["request"] for path in live.folder.rglob("*.recipe.json")]
+    assert [request["conditioning"]["lyrics"] for request in requests] == ["la la"] * 2
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_the_last_settings_are_those_that_were_sent(live: Set, is_saved: bool) -> None:
+    """What is typed in the form meanwhile does not count, and a new seed is drawn."""
+    if is_saved:
+        saved(live)
+    typed = ({"param": ["caption", "cold"]}, {"param": ["variants", 2]}, {"run": "repaint-again"})
+    live.play(
+        {"param": ["caption", "warm"]},
+        {"param": ["seed", 7]},
+        {"run": "repaint"},
+        {"wait_clips": 2},
+        *typed,
+        {"wait_clips": 3},
+    )
+    requests = [json.loads(path.read_text("utf-8"))["request"] for path in sorted(live.folder.rglob("*.recipe.json"))]
+    assert [request["conditioning"]["caption"] for request in requests] == ["warm"] * 2
+    assert [request["stages"][0]["seeds"] == [7] for request in requests] == [True, False]
+
+
+@pytest.mark.foreign
+def test_a_running_job_of_the_list_can_be_cancelled(live: Set) -> None:
+    """Two jobs: choosing the first one cancels it, the second one is placed; then neither stands in the list as running."""
+    long = ({"param": ["caption", "fake: steps=200 delay=0.1"]}, {"run": "repaint"}, {"wait": "%"})
+    second = ({"param": ["caption", "warm"]}, {"run": "cover"}, {"wait": "Cover selection: sent"})
+    found = live.play(*long, *second, {"insert": 0}, {"wait": "done"})
+    (clip,) = lanes(found)
+    assert said(found, "Repaint selection: cancelled") == 1 and entries(found) == [clip["name"]]
+    listed = [entry[2] for entry in found["log"] if entry[:2] == ["outlet 5", "append"]]
+    assert re.fullmatch(r"cancel: Repaint selection, \d\d:\d\d", listed[0])
+
+
+@pytest.mark.foreign
+def test_new_parts_have_the_rate_at_which_live_runs(live: Set) -> None:
+    """Max tells it; the length is that of the selection."""
+    found = live.play({"rate": 44_100}, {"run": "generate"}, {"wait": "done"})
+    info = soundfile.info(found["tracks"][1]["arrangement_clips"][0]["file_path"])
+    assert (info.samplerate, info.frames) == (44_100, 8 * 44_100)
+
+
 @pytest.mark.foreign
 def test_a_session_clip_is_painted_into_the_next_free_slot(live: Set) -> None:
     """The clip in the detail view lies in a slot: the result has its length and lies in the first empty slot below."""
@@ -585,12 +881,22 @@ def test_a_session_clip_is_painted_into_the_next_free_slot(live: Set) -> None:
 
 
 @pytest.mark.foreign
+def test_a_session_clip_is_not_sent_after_effects(live: Set) -> None:
+    """The switch is on: told, and nothing is sent; switched off, its file is."""
+    live.song["loop"] = 0
+    live.tracks[0]["slot"] = {**live.clip, "is_arrangement_clip": 0, "looping": 1, "loop_start": 4, "loop_end": 20}
+    refused = ({"after_effects": 1}, {"run": "repaint"}, {"wait": "can only be sent before effects"})
+    found = live.play(*refused, {"after_effects": 0}, {"run": "repaint"}, {"wait": "done"}, detail_slot=True)
+    assert said(found, ": sent") == 1 and found["recorded"] == []
+
+
+@pytest.mark.foreign
 def test_a_result_of_the_list_is_placed_again(live: Set) -> None:
     """The list holds what came in this session; choosing an entry makes another clip of it."""
     found = live.play({"run": "repaint"}, {"wait_clips": 2}, {"insert": 0}, {"wait_clips": 3})
     first, second = lanes(found)
     assert first["file_path"] == second["file_path"] and first["start_time"] == second["start_time"]
-    assert any(entry[0] == "outlet 5" and entry[2] == first["name"] for entry in found["log"])
+    assert entries(found) == [first["name"]]
 
 
 LISTENED = ({"listen_first": 1}, {"param": ["variants", 2]}, {"run": "repaint"}, {"wait": "Waiting to be placed: 2."})
@@ -601,10 +907,10 @@ def entries(found: dict[str, Any]) -> list[str]:
     """The list of results as the device shows it."""
     shown: list[str] = []
     for entry in [entry[1:] for entry in found["log"] if entry[0] == "outlet 5"]:
-        if entry[0] == "append":
-            shown.append(entry[1])
+        if entry[0] == "clear":
+            shown.clear()
         else:
-            shown[entry[1]] = entry[2]
+            shown.append(entry[1])
     return shown
 
 

@@ -13,10 +13,13 @@ const { Recording } = require("recording.js");
 
 const TICK_MS = 100;
 
-const texts = {}; // of the form, by parameter
+const texts = {}; // of the form's rows, by parameter
+const own = {}; // of the menu of fields, by operation and parameter: what has no row in the form
 const listed = []; // the entries of the list of results, oldest first; one with `waits` is not placed yet
+let running = []; // the jobs under way, {id, name}: entries of the list below the results
 let other = { name: "", source: true, field: "" }; // the operation and field chosen in the menus
 let afterEffects = false; // whether what is sent is recorded after the track's effects
+let newRate = 48000; // of new parts: Live's own, once Max has told it
 let listenFirst = 0; // 1: results wait in the list, to be heard before one is chosen
 let recording = null; // the pass that runs
 let seen = ""; // the file that Node saw last
@@ -33,28 +36,57 @@ function tell(facts) {
 
 // Node has started (again): tell it where the set lives.
 function ready() {
-  outlet(0, "open", selection.folder(new LiveAPI("live_set")));
+  openSet(new LiveAPI("live_set"));
   outlet(0, "menu");
+}
+
+function openSet(song) {
+  outlet(0, "open", selection.folder(song), selection.fileName(song));
+}
+
+// Max tells the rate at which Live runs.
+function rate(samples) {
+  if (samples > 0) newRate = samples;
+}
+
+function put(values, name, words) {
+  if (!words.length || words[0] === "") delete values[name];
+  else values[name] = words.join(" ");
 }
 
 // A parameter of the form: `param caption warm tape`, `param variants 2`.
 function param(name, ...rest) {
-  if (!rest.length || rest[0] === "") delete texts[name];
-  else texts[name] = rest.join(" ");
+  put(texts, name, rest);
+}
+
+// What was set in the menu of fields for an operation.
+function ownOf(operation) {
+  return own[operation] || (own[operation] = {});
+}
+
+// Whether a parameter of an operation stands in a row of the form: what its action asks for; without an action, what any asks for.
+function hasRow(operation, name) {
+  const asking = settings.actions.filter((known) => known.operation === operation);
+  return (asking.length ? asking : settings.actions).some((known) => known.ask.includes(name));
 }
 
 // Values from a take back into the form; the place of a take of the arrangement is selected again.
 function fill(text) {
-  const { values, slot, ...place } = JSON.parse(text);
+  const { operation, values, slot, ...place } = JSON.parse(text);
   for (const name of Object.keys(texts)) { delete texts[name]; outlet(4, name, "set", ""); }
-  for (const [name, value] of Object.entries(values)) {
-    texts[name] = String(value);
-    outlet(4, name, "set", texts[name]);
-  }
+  own[operation] = {};
+  for (const [name, value] of Object.entries(values)) setField(operation, name, [String(value)]);
   if (slot === undefined) selection.select(new LiveAPI("live_set"), place);
 }
 
-// The menus of presets and plug-in operations, and of their fields.
+// A parameter of an operation, into its row where the form has one.
+function setField(operation, name, words) {
+  if (!hasRow(operation, name)) return put(ownOf(operation), name, words);
+  param(name, ...words);
+  outlet(4, name, "set", texts[name] || "");
+}
+
+// The menus of operations, and of the fields of the chosen one.
 function operations(...names) {
   outlet(2, "clear");
   for (const name of names) outlet(2, "append", name);
@@ -71,9 +103,15 @@ function fields(hasSource, ...names) {
   for (const name of names) outlet(3, "append", name);
 }
 
-function pick(name) { other.field = name; }
+// A field was chosen: its value is shown below the menu, and what it takes in the line above.
+function pick(name) {
+  other.field = name;
+  const known = hasRow(other.name, name) ? texts : ownOf(other.name);
+  outlet(4, "value", "set", known[name] || "");
+  outlet(0, "about", other.name, name);
+}
 
-function value(...words) { if (other.field) param(other.field, ...words); }
+function value(...words) { if (other.field) setField(other.name, other.field, words); }
 
 function after_effects(on) { afterEffects = on === 1; }
 
@@ -89,18 +127,20 @@ function wishesFor(song, situation) {
 function ask(wanted, operation) {
   if (recording) return tell({ code: "stop_first" });
   const song = new LiveAPI("live_set");
-  const found = selection.situation(song, wanted);
+  const found = selection.situation(song, wanted, newRate);
   const refused = found.refusal ? { code: found.refusal } : requests.refusal(wanted, found.situation);
   if (refused) return tell(refused);
-  outlet(0, "open", selection.folder(song));
+  openSet(song);
   const extra = { ...found.extra, listen: listenFirst === 1 };
-  const asked = { action: wanted.name, operation, situation: found.situation, extra, values: texts };
+  const more = ownOf(operation || wanted.operation);
+  const asked = { action: wanted.name, operation, situation: found.situation, extra, values: texts, own: more };
   withAudio(song, wanted, found, asked);
 }
 
 // Find what is sent: nothing, the clip's own file, or a recording in real time, which begins once Node has found nothing wrong.
 function withAudio(song, wanted, found, asked) {
-  if (wanted.audio === "none" || !found.stretch) return submit(song, asked);
+  if (wanted.audio === "none") return submit(song, asked);
+  if (!found.stretch) return afterEffects ? tell({ code: "session_effects" }) : submit(song, asked);
   if (wanted.audio === "target" && !afterEffects) {
     const cut = selection.findAudio(song, found, wanted.outside);
     return cut.refusal ? tell({ code: cut.refusal }) : submit(song, asked, cut);
@@ -142,6 +182,8 @@ function notifydeleted() {
 
 function askOther(wanted) {
   if (!other.name) { outlet(0, "menu"); return say("Choose an operation in the menu first."); }
+  const action = settings.actions.find((known) => known.operation === other.name);
+  if (action) return ask(action, "");
   ask({ ...wanted, needs: other.source ? "selection" : "position", audio: other.source ? "target" : "none" }, other.name);
 }
 
@@ -149,7 +191,7 @@ function askOther(wanted) {
 function withClip(word) {
   const clip = new LiveAPI("live_set view detail_clip");
   if (!selection.exists(clip)) return tell({ code: "no_recipe" });
-  outlet(0, "open", selection.folder(new LiveAPI("live_set")));
+  openSet(new LiveAPI("live_set"));
   outlet(0, word, word === "keep" ? JSON.stringify(clips.alternatives(clip)) : clips.fileName(clip), listenFirst);
 }
 
@@ -179,12 +221,25 @@ function offer(text) {
 
 function enter(landing) {
   listed.push(landing);
-  outlet(5, "append", landing.waits ? `waiting: ${landing.name}` : landing.name);
+  showList();
 }
 
-// An entry of the list (once more), at the place where it belongs; the others of its job wait no longer.
+// The jobs under way, from Node.
+function jobs(text) {
+  running = JSON.parse(text);
+  showList();
+}
+
+function showList() {
+  outlet(5, "clear");
+  for (const landing of listed) outlet(5, "append", landing.waits ? `waiting: ${landing.name}` : landing.name);
+  for (const job of running) outlet(5, "append", `cancel: ${job.name}`);
+}
+
+// An entry of the list: a job is cancelled, a result placed (once more) where it belongs; the others of its job wait no longer.
 function insert(index) {
-  const landing = listed[index];
+  const landing = listed[index], job = running[index - listed.length];
+  if (job) outlet(0, "cancel", job.id);
   if (!landing) return;
   const wrong = clips.place(landing);
   if (wrong) return say(wrong);
@@ -198,11 +253,8 @@ function drop() {
 
 // Results of these jobs wait no longer; they stay in the list.
 function release(jobs) {
-  listed.forEach((landing, index) => {
-    if (!landing.waits || !jobs.includes(landing.job)) return;
-    landing.waits = false;
-    outlet(5, "setitem", index, landing.name);
-  });
+  for (const landing of listed) if (jobs.includes(landing.job)) landing.waits = false;
+  showList();
   outlet(0, "release", ...jobs);
 }
 

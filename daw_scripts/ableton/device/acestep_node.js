@@ -19,10 +19,12 @@ const settings = require("./settings.js");
 const PROTOCOL = 1;
 const RETRY_MS = 2000;
 const BLOCKED = "readonly_media_folder";
+const UNREACHABLE = "daemon_unreachable";
+const UNKNOWN = "unknown_job";
 const EVERYWHERE = ["0.0.0.0", "::"];
 
 // `jobs` are under way; `held` are done, with results (`landings`) that wait to be chosen from.
-const state = { rpc: null, jobs: new Map(), held: new Map(), store: new Store(), count: 0, retry: null };
+const state = { rpc: null, dialing: null, jobs: new Map(), held: new Map(), store: new Store(), count: 0, retry: null };
 
 // The daemon's home folder: the same rule as the daemon's own.
 function homeFolder(env, platform, installed) {
@@ -61,9 +63,15 @@ function explain(failure) {
   say(failure.message || String(failure));
 }
 
-// Connect, say hello, check the protocol, and ask for what was missed of jobs that are still open.
+// The connection to the daemon, made where there is none.
 async function connect() {
   if (state.rpc && state.rpc.socket) return state.rpc;
+  if (!state.dialing) state.dialing = dial().finally(() => { state.dialing = null; });
+  return state.dialing;
+}
+
+// Connect, say hello, check the protocol, and ask for what was missed of jobs that are still open.
+async function dial() {
   const facts = connection();
   const rpc = new Rpc(heard, lost);
   await rpc.connect(facts.rpc.host, facts.rpc.port);
@@ -75,12 +83,18 @@ async function connect() {
   }
   state.rpc = rpc;
   Max.outlet("connected", 1);
-  if (state.jobs.size) {
-    const after = {};
-    for (const job of state.jobs.values()) after[job.id] = job.seq;
-    await rpc.call("job.subscribe", { ids: Object.keys(after), after });
-  }
+  await follow(rpc, [...state.jobs.values()]);
   return rpc;
+}
+
+// Hear of jobs from now on, and what was missed. One that the daemon does not know is given up; the others go on.
+async function follow(rpc, jobs) {
+  for (const job of jobs.filter(({ id }) => state.jobs.has(id))) {
+    await rpc.call("job.subscribe", { ids: [job.id], after: { [job.id]: job.seq } }).catch((failure) => {
+      if (failure.code !== UNKNOWN) throw failure;
+      settle(() => giveUp(job, sentence({ code: "job_unknown" })));
+    });
+  }
 }
 
 function lost(reason) {
@@ -96,16 +110,16 @@ function keepTrying() {
   state.retry.unref();
 }
 
-// The set was opened (or saved elsewhere): its folder, the jobs that it still waits for, and what waits to be chosen from.
-async function open(folder) {
-  state.store.folder = folder || "";
-  for (const job of state.store.pending()) {
-    if (state.jobs.has(job.id) || state.held.has(job.id)) continue;
-    if (!job.landings) { state.jobs.set(job.id, { ...job, seq: -1 }); continue; }
-    state.held.set(job.id, job);
-    offer(job, "");
-  }
-  if (state.jobs.size) await connect().catch((failure) => { keepTrying(); throw failure; });
+// The set was opened (or saved elsewhere): its folder and name, the jobs that it still waits for, and what waits to be chosen from.
+async function open(folder, set) {
+  const { store } = state;
+  if (folder === store.folder && set === store.set) return;
+  writing(() => store.open(folder, set, [...state.jobs.values(), ...state.held.values()]));
+  const found = store.pending().filter(({ id }) => !state.jobs.has(id) && !state.held.has(id));
+  const fresh = found.filter((job) => !job.landings).map((job) => ({ ...job, seq: -1 }));
+  fresh.forEach(begin);
+  found.filter((job) => job.landings).forEach((job) => { state.held.set(job.id, job); offer(job, ""); });
+  if (fresh.length) await connect().then((rpc) => follow(rpc, fresh), (failure) => { keepTrying(); throw failure; });
 }
 
 // MessagePack tells 8.0 from 8, JavaScript does not: the daemon's own list says which parameters are floats.
@@ -129,25 +143,42 @@ function writing(work) {
   }
 }
 
-// From now on these jobs are under way, and these held. Nothing changes where that cannot be written down.
-function keepJobs(jobs, held) {
-  writing(() => state.store.keepPending([...jobs.values(), ...held.values()]));
-  Object.assign(state, { jobs, held });
+// A job is under way from now on.
+function begin(job) {
+  state.jobs.set(job.id, job);
+  showJobs();
 }
 
-function without(jobs, ids) {
-  return new Map([...jobs].filter(([id]) => !ids.includes(id)));
+// A job is under way no longer.
+function end(job) {
+  state.jobs.delete(job.id);
+  showJobs();
+}
+
+// The jobs under way, for the device's list.
+function showJobs() {
+  const shown = ({ id, title, pick, asked }) => ({ id, name: [title, pick, new Date(asked).toTimeString().slice(0, 5)].filter(Boolean).join(", ") });
+  Max.outlet("jobs", JSON.stringify([...state.jobs.values()].map(shown)));
 }
 
 async function send(pending, operation, params) {
   const rpc = await connect();
-  keepJobs(new Map(state.jobs).set(pending.id, { ...pending, seq: -1 }), state.held);
-  await rpc.call("job.submit", { id: pending.id, operation, params }).catch((failure) => { forget(pending); throw failure; });
-  say(`${pending.title}: sent`);
+  const job = { ...pending, asked: Date.now(), seq: -1 };
+  writing(() => state.store.keep(job));
+  begin(job);
+  await rpc.call("job.submit", { id: job.id, operation, params }).catch((failure) => {
+    if (failure.code === UNREACHABLE) keepTrying(); // the daemon may have it: asked once it answers again
+    else forget(job);
+    throw failure;
+  });
+  say(`${job.title}: sent`);
 }
 
+// The set waits for a job no longer. Nothing changes where that cannot be written down; false when another device has seen to it.
 function forget(job) {
-  keepJobs(without(state.jobs, [job.id]), state.held);
+  const dropped = writing(() => state.store.drop(job.id));
+  end(job);
+  return dropped;
 }
 
 async function described(name) {
@@ -156,24 +187,33 @@ async function described(name) {
   return found;
 }
 
-// The typed values of the user's texts, by the daemon's own list of fields; where the user typed nothing at all, those of the last run.
-function valuesOf(action, fields, texts) {
+// The rows of an action's form, and those of the fields that were set in the menu (`own`, texts by name).
+function rowsOf(action, fields, own) {
   const rows = forms.rows(fields, action.ask, {}, action.each);
+  const more = Object.keys(own).filter((name) => !rows.some((row) => row.name === name));
+  return more.length ? [...rows, ...forms.rows(fields, more, {}, "")] : rows;
+}
+
+// The typed values of the user's texts, by the daemon's own list of fields; those of the last run for an action without a form, and
+// where the user typed nothing at all.
+function valuesOf(action, fields, form, own) {
+  if (!action.ask.length && !action.whole_form) return state.store.values(action.operation);
+  const rows = rowsOf(action, fields, own), texts = { ...form, ...own };
   const values = forms.values(rows, rows.map((row) => String(texts[row.name] === undefined ? "" : texts[row.name])));
   if (values.refusal !== undefined) throw { code: "bad_value", message: values.refusal };
   return Object.keys(values).length ? values : state.store.values(action.operation);
 }
 
 // An action as it is asked for, checked against the daemon's own list: {action, fields, values}. Throws the sentence that forbids it.
-// It is {action, operation, situation, extra, wishes, values (texts)}. The values are kept with the set, as those of the last run.
-async function checked({ action: name, operation, situation, values: texts }) {
+// It is {action, operation, situation, extra, wishes, values, own (texts: see valuesOf)}. The values are kept with the set, as those of the last run.
+async function checked({ action: name, operation, situation, values: form, own }) {
   let action = requests.action(settings.actions, name);
   const [found] = await described(operation || action.operation);
   if (operation) action = operations.adapt(action, found);
   const refused = requests.refusal(action, situation);
   if (refused) throw trouble(refused);
   if (situation.source && !fs.existsSync(situation.source.path)) throw trouble({ code: "offline_media", path: situation.source.path });
-  const values = valuesOf(action, found.fields, texts);
+  const values = valuesOf(action, found.fields, form, own);
   if (action.each && !(values[action.each] && values[action.each].length)) throw trouble({ code: "no_tracks" });
   writing(() => state.store.keepValues(action.operation, values));
   return { action, fields: found.fields, values };
@@ -210,10 +250,22 @@ function heard(method, params) {
     Max.outlet("progress", event.data.fraction);
     say(`${job.title}: ${event.data.stage} ${Math.round(100 * event.data.fraction)} %`);
   }
-  if (event.kind === "done") state.rpc.call("job.result", { id: job.id }).then((view) => settle(() => finish(job, view)), explain);
+  if (event.kind === "done") arrive(job, event.seq);
   if (["failed", "cancelled", "interrupted"].includes(event.kind)) {
     const error = event.data.error || {};
     settle(() => giveUp(job, error.message || event.data.reason || event.kind));
+  }
+}
+
+// Fetch what a finished job has made. Where the daemon cannot be asked, its last word counts as not heard: it comes again with the next
+// connection.
+async function arrive(job, seq) {
+  try {
+    const view = await state.rpc.call("job.result", { id: job.id });
+    settle(() => finish(job, view));
+  } catch (failure) {
+    job.seq = seq - 1;
+    explain(failure);
   }
 }
 
@@ -234,17 +286,17 @@ function giveUp(job, reason) {
   say(`${job.title}: ${reason}`);
 }
 
-// Place the results of a finished job, or hold them, as the user wished.
+// Place the results of a finished job, or hold them, as the user wished. Another device of the set may be quicker.
 function finish(job, view) {
+  if (!writing(() => state.store.claim(job.id))) return end(job);
   const list = results.placements(job, view);
   const gone = list.find((place) => !fs.existsSync(place.path));
   if (gone) return giveUp(job, sentence({ code: "result_gone", path: gone.path }));
   const landings = fetched(job, view, list);
-  const holds = job.listen && landings.length > 0;
-  keepJobs(without(state.jobs, [job.id]), holds ? new Map(state.held).set(job.id, { ...job, landings }) : state.held);
-  Max.outlet("progress", 1);
   const done = `${job.title}: done. ${results.notes(settings.messages, job, view)}`.trim();
-  if (holds) return offer({ ...job, landings }, done);
+  if (job.listen && landings.length) return hold({ ...job, landings }, done);
+  if (!forget(job)) return;
+  Max.outlet("progress", 1);
   for (const landing of landings) Max.outlet("place", JSON.stringify(landing));
   say(done);
 }
@@ -260,6 +312,15 @@ function fetched(job, view, list) {
   return list.map((place) => ({ ...place, path: state.store.file(place.copy), job: id, rate, track, track_index, slot }));
 }
 
+// Let the results of a finished job wait to be chosen from.
+function hold(job, done) {
+  writing(() => state.store.keep(job));
+  end(job);
+  state.held.set(job.id, job);
+  Max.outlet("progress", 1);
+  offer(job, done);
+}
+
 // Show results that wait to be chosen from, after words on how they came.
 function offer(job, done) {
   for (const landing of job.landings) Max.outlet("offer", JSON.stringify(landing));
@@ -273,8 +334,8 @@ function waiting() {
 
 // One of a job's results was chosen, or all were dropped: none of these jobs waits any more.
 function release(...ids) {
-  state.held = without(state.held, ids);
-  keepJobs(state.jobs, state.held);
+  ids.forEach((id) => state.held.delete(id));
+  writing(() => ids.forEach((id) => state.store.drop(id)));
   say(waiting());
 }
 
@@ -313,14 +374,15 @@ function keep(text) {
 
 function restore(fileName) {
   const { pending } = remembered(fileName);
-  const { values = {}, slot, first, last, rate } = pending;
-  Max.outlet("fill", JSON.stringify({ values, slot, first, last, rate }));
+  const { operation, values = {}, slot, first, last, rate } = pending;
+  Max.outlet("fill", JSON.stringify({ operation, values, slot, first, last, rate }));
   say(`${pending.title}: its settings are in the form`);
 }
 
-async function cancel() {
-  const id = [...state.jobs.keys()].pop();
-  if (!id) throw trouble({ code: "no_jobs" });
+// Cancel a job, without an id the newest.
+async function cancel(chosen) {
+  const id = chosen || [...state.jobs.keys()].pop();
+  if (!state.jobs.has(id)) throw trouble({ code: "no_jobs" });
   await (await connect()).call("job.cancel", { id });
 }
 
@@ -331,19 +393,27 @@ async function queue() {
   say(views.map((view) => `${view.operation}: ${view.state}`).join(" | "));
 }
 
-// Presets and plug-in operations, and the fields of one of them, for the device's menus.
+// For the device's menus: the operations of the actions, presets and plug-in operations; the fields of one of them; what a field takes.
 
 async function menu() {
-  Max.outlet("operations", ...operations.others(await described(), settings.actions));
+  const found = await described();
+  const known = new Set(found.map((operation) => operation.name));
+  const own = new Set(settings.actions.map((action) => action.operation).filter((name) => known.has(name)));
+  Max.outlet("operations", ...own, ...operations.others(found, settings.actions));
 }
 
 async function fields(name) {
   const [found] = await described(name);
   const hasSource = found.fields.some((field) => field.name === "source");
-  Max.outlet("fields", hasSource ? 1 : 0, ...forms.rows(found.fields, [], {}, "").map((row) => row.name));
+  Max.outlet("fields", hasSource ? 1 : 0, ...forms.offered(found.fields));
 }
 
-const HANDLERS = { open, check, look, submit, again, keep, restore, release, page, cancel, queue, menu, fields };
+async function about(name, field) {
+  const [found] = await described(name);
+  say(forms.hint(forms.rows(found.fields, [field], {}, "")[0]));
+}
+
+const HANDLERS = { open, check, look, submit, again, keep, restore, release, page, cancel, queue, menu, fields, about };
 
 for (const [name, handler] of Object.entries(HANDLERS)) {
   Max.addHandler(name, async (...words) => {

@@ -2,7 +2,6 @@
 
 const placement = require("placement.js");
 
-const RATE = 48000; // of new parts: Live does not tell scripts its own
 const STRAIGHT = 0.001;
 const NOTES = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"];
 
@@ -34,6 +33,11 @@ function systemPath(text) {
 function folder(song) {
   const found = /^(.*)[/\\][^/\\]+$/.exec(systemPath(String(get(song, "file_path") || "")));
   return found ? `${found[1]}/Samples/acestep-bridge` : "";
+}
+
+// The name of the set's file, which tells the sets of a folder apart; empty while the set was never saved.
+function fileName(song) {
+  return systemPath(String(get(song, "file_path") || "")).split(/[/\\]/).pop();
 }
 
 // The selected stretch in beats: the loop brace where it is on, else the arrangement clip in the detail view.
@@ -114,12 +118,12 @@ function use(situation, song, cut) {
   return { ...situation, rate: cut.rate, start, end, source };
 }
 
-// What is selected for an action: {situation, extra, stretch, track}, or {refusal: code}. `extra`: where the result goes;
+// What is selected for an action, new parts being made at a `rate`: {situation, extra, stretch, track}, or {refusal: code}. `extra`: where the result goes;
 // `stretch`: two beats of the arrangement, absent for a Session clip, which counts where no stretch is selected.
-function situation(song, wanted) {
+function situation(song, wanted, rate) {
   const track = new LiveAPI("live_set view selected_track"), clip = new LiveAPI("live_set view detail_clip");
   const extra = { track_index: indexOf(song, track) };
-  const known = { saved: true, rate: RATE, key: keyOf(song), track: String(get(track, "name")) };
+  const known = { saved: true, rate, key: keyOf(song), track: String(get(track, "name")) };
   let stretch = region(song, clip);
   if (!stretch && wanted.audio === "target" && exists(clip)) {
     const source = sessionRegion(clip);
@@ -129,7 +133,7 @@ function situation(song, wanted) {
   }
   if (!stretch && wanted.needs === "position") stretch = Array(2).fill(get(song, "current_song_time"));
   if (!stretch) return { situation: known, extra };
-  const [start, end] = stretch.map((beat) => samplesOf(song, beat, RATE));
+  const [start, end] = stretch.map((beat) => samplesOf(song, beat, rate));
   return { situation: { ...known, start, end }, extra, stretch, track };
 }
 
@@ -148,4 +152,4 @@ function select(song, { first, last, rate }) {
   song.set("loop", 1);
 }
 
-module.exports = { get, exists, folder, systemPath, situation, use, findAudio, clipAt, fileRegion, indexOf, slotOf, select };
+module.exports = { get, exists, folder, fileName, systemPath, situation, use, findAudio, clipAt, fileRegion, indexOf, slotOf, select };

@@ -3,6 +3,7 @@
 
 const HOST_FIELDS = new Set(["source", "upload", "source_latent", "start", "end", "length", "returns", "span_start", "span_end", "folder", "name",
   "fingerprint"]);
+const PLACE_FIELDS = new Set(["start_seconds", "end_seconds", "rate"]); // the host says the same in samples
 const YES = new Set(["yes", "true", "on", "1", "y"]), NO = new Set(["no", "false", "off", "0", "n"]);
 
 function kind(field) {
@@ -32,6 +33,17 @@ function rows(fields, ask, last, many) {
   const own = (field) => groups.has(field.group) && !HOST_FIELDS.has(field.name);
   const wanted = ask.length ? ask.map((name) => fields.find((field) => field.name === name)).filter(Boolean) : fields.filter(own);
   return wanted.map((field) => row(field, last, many));
+}
+
+// The names of all fields that a user may set, of every group.
+function offered(fields) {
+  return fields.map((field) => field.name).filter((name) => !HOST_FIELDS.has(name) && !PLACE_FIELDS.has(name));
+}
+
+// What a row takes, in one line.
+function hint(row) {
+  const limits = [row.min, row.max].some((limit) => limit !== undefined) ? `${row.min ?? ""} to ${row.max ?? ""}` : "";
+  return `${row.label}: ${[row.summary, limits, (row.choices || []).join(", ")].filter(Boolean).join(" ")}`;
 }
 
 function oneOf(text, choices) {
@@ -84,4 +96,4 @@ function values(rows, texts) {
   return found;
 }
 
-module.exports = { rows, values };
+module.exports = { rows, offered, hint, values };
