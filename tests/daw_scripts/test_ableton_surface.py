@@ -340,6 +340,17 @@ def listened(stage: Stage, count: int = 2, first: float = FIRST_BEAT) -> None:
     stage.said(f"Waiting to be placed: {count}.")
 
 
+def jobs_of(stage: Stage) -> Path:
+    """The file in which the set's waiting jobs are written down."""
+    song = Path(stage.song.file_path)
+    return song.parent / "Samples" / "acestep-bridge" / "pending-surface" / f"{song.name}.json"
+
+
+def draft_of_jobs(stage: Stage) -> Path:
+    """Its draft: a folder in this place keeps it from being written."""
+    return jobs_of(stage).with_name(jobs_of(stage).name + ".tmp")
+
+
 def names(stage: Stage) -> list[str]:
     """What was placed, without the seeds."""
     return [clip.name.split(" (")[0] for lane in stage.track.take_lanes for clip in lane.arrangement_clips]
@@ -427,7 +438,7 @@ def test_a_waiting_file_that_is_gone_is_told(stage: Stage, running: DaemonProces
 def test_a_variant_is_placed_while_nothing_can_be_written(stage: Stage, running: DaemonProcess) -> None:
     """Its file is there already; that it waits no longer could not be written down, which is told."""
     listened(stage)
-    (Path(stage.song.file_path).parent / "Samples" / "acestep-bridge" / "pending.json.tmp").mkdir()
+    draft_of_jobs(stage).mkdir()
     stage.send("/ace/live/place")
     stage.said("media folder cannot be written")
     assert names(stage) == ["repaint 1"]
@@ -743,6 +754,74 @@ def test_two_sets_of_one_name_wait_each_for_its_own_job(stage: Stage, running: D
     )
 
 
+def test_two_sets_in_one_folder_wait_each_for_its_own_job(stage: Stage, running: DaemonProcess) -> None:
+    """Two versions of a song: each is closed while its job runs, and waits for that one only when it is open again."""
+    asked = {}
+    stage.loop()
+    for name in ("v1.als", "v2.als"):
+        stage.song.file_path = str(Path(stage.song.file_path).with_name(name))
+        stage.reopen()
+        stage.run("repaint", caption="fake: steps=5 delay=0.1")
+        (asked[name],) = stage.surface.jobs.pending
+    for placed, (name, own) in enumerate(asked.items(), start=1):
+        stage.song.file_path = str(Path(stage.song.file_path).with_name(name))
+        stage.reopen()
+        assert list(stage.surface.jobs.pending) == [own]
+        stage.said("done")
+        assert len(names(stage)) == placed
+
+
+def test_a_job_goes_with_the_set_that_is_saved_under_another_name(stage: Stage, running: DaemonProcess) -> None:
+    """*Save As* while one runs: with the next one both are written down with the new set, and the old one waits for none."""
+    stage.loop()
+    old = stage.song.file_path
+    stage.run("repaint", caption="fake: steps=20 delay=0.1")
+    stage.song.file_path = str(Path(old).with_name("v2.als"))
+    stage.send("/ace/live/run", "cover")
+    stage.until(lambda: len(stage.surface.jobs.pending) == 2)
+    stage.song.file_path = old
+    stage.reopen()
+    assert stage.surface.jobs.pending == {}
+    stage.song.file_path = str(Path(old).with_name("v2.als"))
+    stage.reopen()
+    assert len(stage.surface.jobs.pending) == 2
+
+
+def test_a_job_that_the_daemon_does_not_know_is_forgotten(stage: Stage, running: DaemonProcess) -> None:
+    """It was never sent, or the daemon's home was emptied: told in a sentence, once; the other one is placed."""
+    stage.loop()
+    stage.run("repaint", caption="fake: steps=5 delay=0.1")
+    record = json.loads(jobs_of(stage).read_text("utf-8"))
+    record["jobs"].insert(0, {**record["jobs"][0], "id": "live-never-sent"})
+    jobs_of(stage).write_text(json.dumps(record))
+    stage.reopen()
+    assert len(stage.surface.jobs.pending) == 2
+    stage.said("Repaint selection: The daemon does not know this job any more")
+    stage.said("done")
+    assert len(names(stage)) == 1 and stage.surface.jobs.pending == {}
+    assert json.loads(jobs_of(stage).read_text("utf-8"))["jobs"] == []
+
+
+def test_other_refused_questions_end_no_job(stage: Stage, running: DaemonProcess) -> None:
+    """The daemon is busy, or a sentence names another job: ours is asked for again."""
+    stage.loop()
+    stage.run("repaint", caption="fake: steps=5 delay=0.1")
+    (own,) = stage.surface.jobs.pending
+    stage.surface.jobs.hear("/ace/error", ["/ace/job/result", "busy", "", f"there is no room for {own!r}"])
+    stage.surface.jobs.hear("/ace/error", ["/ace/job/result", "unknown_job", "id", f"there is no job '{own}0'"])
+    stage.surface.jobs.hear("/ace/error", [])
+    assert list(stage.surface.jobs.pending) == [own]
+    stage.said("done")
+
+
+def test_a_session_clip_is_not_sent_after_effects(stage: Stage, running: DaemonProcess) -> None:
+    """`after_effects 1` with a clip of a slot: told, and nothing is sent."""
+    stage.song.view.detail_clip = stage.track.clip_slots[0].create_audio_clip(stage.clip.file_path)
+    stage.run("repaint", after_effects=1)
+    stage.said("can only be sent before effects")
+    assert stage.surface.jobs.pending == {} and stage.song.recorded == []
+
+
 def test_the_tempo_of_the_moment_is_sent(stage: Stage, running: DaemonProcess) -> None:
     """Live shows scripts no tempo automation: with every job goes the tempo that the set has when the key is pressed."""
     stage.song.tempo = 97.5
@@ -758,7 +837,7 @@ def test_a_media_folder_that_becomes_read_only_delays_the_result(stage: Stage, r
     """The job ends while nothing can be written (a folder stands in the draft's place): told, and placed at the next opening."""
     stage.loop()
     stage.run("repaint", caption="fake: steps=5 delay=0.1")
-    obstacle = Path(stage.song.file_path).parent / "Samples" / "acestep-bridge" / "pending.json.tmp"
+    obstacle = draft_of_jobs(stage)
     obstacle.mkdir()
     stage.said("media folder cannot be written")
     assert stage.track.take_lanes == []

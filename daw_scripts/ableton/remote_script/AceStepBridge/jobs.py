@@ -25,7 +25,7 @@ class Jobs:
         self.data = data
         self.tell = tell
         self.clock = clock
-        self.store = Store(lambda: live.media_folder(song), lambda: live.is_saved(song))
+        self.store = Store(lambda: live.media_folder(song), lambda: live.file_name(song))
         self.placing = Placing(song, self.store, data["messages"], tell, self.say)
         self.pending = {}
         self.held = []
@@ -99,8 +99,12 @@ class Jobs:
         self._with_audio(wanted, situation, after_effects, lambda: self._submit(wanted, situation, values, listen))
 
     def _with_audio(self, wanted, situation, after_effects, go_on):
-        """Find what is sent: nothing, the clip's own file, or a recording in real time."""
-        if wanted["audio"] == "none" or situation.slot is not None:
+        """Find what is sent: nothing, the clip's own file, or a recording in real time. Raises `live.Refused`."""
+        if wanted["audio"] == "none":
+            return go_on()
+        if situation.slot is not None:
+            if after_effects:
+                raise live.Refused("session_effects")
             return go_on()
         if wanted["audio"] == "target" and not after_effects:
             situation.find_audio(wanted["outside"])
@@ -259,13 +263,24 @@ class Jobs:
         """A message from the daemon; unknown addresses and foreign jobs are left alone."""
         words = address.strip("/").split("/")
         handler = getattr(self, f"_on_{words[-1]}", None) if words[:1] == ["ace"] and len(words) == 2 else None
-        job = self.pending.get(values[0]) if values else None
+        job = self._unknown(values) if words[-1] == "error" else self.pending.get(values[0]) if values else None
         if handler is not None and job is not None:
             self._heard[job["id"]] = self.clock()
             try:
                 handler(job, values)
             except OSError as failure:  # the job is still written down: its result comes when the set is opened again
                 self._say_blocked(failure)
+
+    def _unknown(self, values):
+        """The job that a refused question was about, where the daemon does not know it; its sentence names the job in quotes."""
+        if values[1:2] != ["unknown_job"]:
+            return None
+        return next((job for id, job in self.pending.items() if f"'{id}'" in str(values[-1])), None)
+
+    def _on_error(self, job, values):
+        self._forget(job)
+        sentence = requests.sentence(self.data["messages"], {"code": "job_unknown"})
+        self.tell(f"{job['title']}: {sentence}")
 
     def _on_accepted(self, job, values):
         self._states[job["id"]] = "waiting"

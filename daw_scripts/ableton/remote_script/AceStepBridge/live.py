@@ -126,9 +126,9 @@ def _reach_out(song, cut, start, end):
     return {**cut, "start": cut["start"] - before, "end": cut["end"] + after, "first": start, "last": end}
 
 
-def is_saved(song):
-    """Whether the set has a file."""
-    return bool(getattr(song, "file_path", ""))
+def file_name(song):
+    """The name of the set's file, which tells the sets of a folder apart; empty while the set was never saved."""
+    return os.path.basename(getattr(song, "file_path", "") or "")
 
 
 def media_folder(song):

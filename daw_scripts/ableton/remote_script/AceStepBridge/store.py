@@ -23,36 +23,49 @@ def _write(path, kind, data):
 
 
 class Store:
-    """The files of one set. ``folder`` is asked at every access, because a set gets another one when it is saved elsewhere.
+    """The files of one set. ``folder`` and ``name`` (of the set's file) are asked at every access: a set may be saved elsewhere.
 
-    A set that was never saved keeps nothing: the next unsaved set would take it for its own.
+    A folder may hold several sets: each has a file of its own for the jobs that it waits for. A set that was never saved has no
+    name and keeps nothing: the next unsaved set would take it for its own.
     """
 
-    def __init__(self, folder, saved):
+    def __init__(self, folder, name):
         self._folder = folder
-        self._saved = saved
+        self._name = name
+        self._kept = None
 
     def _path(self, name):
         return os.path.join(self._folder(), name)
 
     def pending(self):
         """The jobs that the set waits for, oldest first, and those (with ``landings``) whose results wait to be chosen from."""
-        return _read(self._path("pending.json"), "pending").get("jobs", []) if self._saved() else []
+        if not self._name():
+            return []
+        self._kept = self._pending_path()
+        return _read(self._kept, "pending").get("jobs", [])
 
     def keep_pending(self, jobs):
-        """Write these jobs down."""
-        if self._saved():
-            _write(self._path("pending.json"), "pending", {"jobs": jobs})
+        """Write these jobs down. They go with a set that was saved under another name."""
+        if not self._name():
+            return
+        path = self._pending_path()
+        _write(path, "pending", {"jobs": jobs})
+        if self._kept not in (None, path) and os.path.exists(self._kept):
+            os.remove(self._kept)
+        self._kept = path
+
+    def _pending_path(self):
+        return self._path(os.path.join("pending-surface", f"{self._name()}.json"))
 
     def values(self, operation):
         """The last values of an operation in this set."""
         return (
-            _read(self._path("choices.json"), "choices").get("actions", {}).get(operation, {}) if self._saved() else {}
+            _read(self._path("choices.json"), "choices").get("actions", {}).get(operation, {}) if self._name() else {}
         )
 
     def keep_values(self, operation, values):
         """Remember the last values of an operation."""
-        if self._saved():
+        if self._name():
             known = _read(self._path("choices.json"), "choices").get("actions", {})
             _write(self._path("choices.json"), "choices", {"actions": {**known, operation: values}})
 
