@@ -156,6 +156,23 @@ def test_progress_and_cancel(stage: Stage, running: DaemonProcess) -> None:
     assert stage.track.take_lanes == [] and stage.surface.jobs.pending == {}
 
 
+def test_any_job_can_be_cancelled_by_its_number(stage: Stage, running: DaemonProcess) -> None:
+    """As *Show jobs* counts them: the first one ends, the second one is placed; a number that there is not ends none."""
+    stage.loop()
+    stage.run("repaint", caption="fake: steps=200 delay=0.1")
+    stage.said("%")
+    stage.send("/ace/live/run", "cover")
+    stage.until(lambda: len(stage.surface.jobs.pending) == 2)
+    stage.run("queue")
+    stage.said("| 2 Cover selection: ")
+    stage.send("/ace/live/cancel", 3)
+    stage.said("There is no job 3; 2 are waiting or running.")
+    stage.send("/ace/live/cancel", 1)
+    stage.said("Repaint selection: cancelled")
+    stage.said("Cover selection: done")
+    assert len(names(stage)) == 1
+
+
 def test_a_failed_job_says_why(stage: Stage, running: DaemonProcess) -> None:
     """The daemon's sentence, nothing placed."""
     stage.loop()

@@ -52,7 +52,7 @@ class Jobs:
 
     def run(self, name, values=None):
         """Run an action of the shared table; values that are not given are those of its last run in this set."""
-        own = {"cancel": self.cancel_newest, "queue": self.show, "keep": self.keep, "restore": self.restore}
+        own = {"cancel": self.cancel, "queue": self.show, "keep": self.keep, "restore": self.restore}
         own.update(place=self.place, drop=self.drop)
         if name in own:
             return own[name]()
@@ -173,17 +173,22 @@ class Jobs:
         self._count += 1
         return f"live-{time.strftime('%Y%m%d-%H%M%S')}-{self._mark}-{self._count}"
 
-    def cancel_newest(self):
-        """Break off the recording that runs, else cancel the job that was submitted last."""
-        if self.recording is not None:
+    def cancel(self, number=None):
+        """Cancel a job, counted from 1 as *Show jobs* does; without a number break off the recording that runs, else the newest."""
+        if self.recording is not None and number is None:
             return self.recording.cancel()
         if not self.pending:
             return self.say(code="no_jobs")
-        self.link.send("/ace/job/cancel", list(self.pending)[-1])
+        jobs = dict(enumerate(self.pending, 1))
+        chosen = jobs.get(len(jobs) if number is None else number)
+        if chosen is None:
+            return self.say(code="no_such_job", number=number, count=len(jobs))
+        self.link.send("/ace/job/cancel", chosen)
 
     def show(self):
         """One line with all jobs."""
-        lines = [f"{job['title']}: {self._states[id]}" for id, job in self.pending.items()]
+        jobs = enumerate(self.pending.items(), 1)
+        lines = [f"{number} {job['title']}: {self._states[id]}" for number, (id, job) in jobs]
         lines += [self._waiting()] if self.held else []
         if not lines:
             return self.say(code="no_jobs")

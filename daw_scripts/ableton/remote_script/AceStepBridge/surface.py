@@ -7,7 +7,7 @@ from .jobs import Jobs
 from .link import Link, home_folder
 
 COMMAND_PORT = 9703
-"""UDP port for `/ace/live/run <action> [key value ...]`, `/ace/live/place [n]` and `/ace/live/drop` from controllers."""
+"""UDP port for what controllers send: `/ace/live/run <action> [key value ...]`, or `place [n]`, `cancel [n]`, `drop` for `run`."""
 
 NOTE_ON = 0x90
 
@@ -53,6 +53,8 @@ class Surface:
                 self._command(str(values[0]), values[1:])
             elif address == "/ace/live/place":
                 self.jobs.place(*values[:1])
+            elif address == "/ace/live/cancel":
+                self.jobs.cancel(*values[:1])
             elif address == "/ace/live/drop":
                 self.jobs.drop()
             else:
