@@ -156,13 +156,12 @@ def test_the_probe_reads_the_attention_of_the_right_heads_and_rows(jobs: Jobs) -
     table, exact = alignment_heads(model)
     assert not exact, "a tiny model has none of the published heads"
 
-    seen: dict[int, list[torch.Tensor]] = {}
+    seen: dict[tuple[int, str], torch.Tensor] = {}
     handles = []
     for block in table:
         layer = model.transformer.layers[block].cross_attn
-        seen[block] = []
-        for part in (layer.norm_q, layer.norm_k):
-            handles.append(part.register_forward_hook(lambda _m, _i, out, kept=seen[block]: kept.append(out)))
+        for name, product in (("query", layer.to_q), ("key", layer.to_k)):
+            handles.append(product.register_forward_hook(lambda _m, _i, out, at=(block, name): seen.update({at: out})))
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(42))
     context = join(silence(model.silence, 20), torch.ones(1, 20, 1))
     condition = model.transformer.condition(encode_condition(model, ConditionRequest(prompt)))
@@ -172,12 +171,11 @@ def test_the_probe_reads_the_attention_of_the_right_heads_and_rows(jobs: Jobs) -
 
     start = len("# Languages\nen\n\n# Lyric\n")
     expected = []
-    for block, parts in seen.items():
-        heads = model.transformer.layers[block].cross_attn.heads
-        key = next(part for part in parts if condition.tokens in part.shape)
-        query = next(part for part in parts if 10 in part.shape and part is not key)
-        key = key if key.shape[2] == condition.tokens else key.transpose(1, 2)
-        query = query if query.shape[1] == heads else query.transpose(1, 2)
+    for block in table:
+        layer = model.transformer.layers[block].cross_attn
+        heads = layer.heads
+        query = layer.norm_q(seen[block, "query"].unflatten(-1, (heads, -1))).transpose(1, 2)
+        key = layer.norm_k(seen[block, "key"].unflatten(-1, (layer.kv_heads, -1))).transpose(1, 2)
         key = key.repeat_interleave(heads // key.shape[1], dim=1)
         weights = torch.softmax(query.double() @ key.double().transpose(-1, -2) / query.shape[-1] ** 0.5, dim=-1)
         expected.append(weights[0, list(table[block]), :, start : start + len("Oh my day")].transpose(1, 2))
