@@ -79,7 +79,7 @@ for (const track of input.tracks) {
   if (track.slot) made.clip_slots[0].clip = thing("clip", track.slot);
   song.tracks.push(made);
 }
-song.view.selected_track = input.select_master ? song.master_track : song.tracks[0];
+song.view.selected_track = input.select_master ? song.master_track : song.tracks[input.selected || 0];
 song.view.detail_clip = input.detail_slot ? song.tracks[0].clip_slots[0].clip : null;
 
 function find(words) {

@@ -831,6 +831,15 @@ def test_other_refused_questions_end_no_job(stage: Stage, running: DaemonProcess
     stage.said("done")
 
 
+def test_a_session_clip_of_another_track_is_not_taken(stage: Stage, running: DaemonProcess) -> None:
+    """It is still in the detail view while another track is selected: nothing is selected there."""
+    stage.song.view.detail_clip = stage.track.clip_slots[0].create_audio_clip(stage.clip.file_path)
+    stage.song.create_audio_track(1)
+    stage.run("repaint")
+    stage.said("Nothing is selected")
+    assert stage.surface.jobs.pending == {}
+
+
 def test_a_session_clip_is_not_sent_after_effects(stage: Stage, running: DaemonProcess) -> None:
     """`after_effects 1` with a clip of a slot: told, and nothing is sent."""
     stage.song.view.detail_clip = stage.track.clip_slots[0].create_audio_clip(stage.clip.file_path)

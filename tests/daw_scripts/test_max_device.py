@@ -881,6 +881,16 @@ def test_a_session_clip_is_painted_into_the_next_free_slot(live: Set) -> None:
 
 
 @pytest.mark.foreign
+def test_a_session_clip_of_another_track_is_not_taken(live: Set) -> None:
+    """It is still in the detail view while another track is selected: nothing is selected there."""
+    live.song["loop"] = 0
+    live.tracks[0]["slot"] = {**live.clip, "is_arrangement_clip": 0, "looping": 1, "loop_start": 4, "loop_end": 20}
+    live.tracks.append({"name": "Bass", "clips": []})
+    found = live.play({"run": "repaint"}, {"wait": "Nothing is selected"}, detail_slot=True, selected=1)
+    assert said(found, ": sent") == 0
+
+
+@pytest.mark.foreign
 def test_a_session_clip_is_not_sent_after_effects(live: Set) -> None:
     """The switch is on: told, and nothing is sent; switched off, its file is."""
     live.song["loop"] = 0

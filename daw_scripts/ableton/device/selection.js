@@ -119,17 +119,18 @@ function use(situation, song, cut) {
 }
 
 // What is selected for an action, new parts being made at a `rate`: {situation, extra, stretch, track}, or {refusal: code}. `extra`: where the result goes;
-// `stretch`: two beats of the arrangement, absent for a Session clip, which counts where no stretch is selected.
+// `stretch`: two beats of the arrangement, absent for a Session clip, which counts on the selected track where no stretch is selected.
 function situation(song, wanted, rate) {
   const track = new LiveAPI("live_set view selected_track"), clip = new LiveAPI("live_set view detail_clip");
   const extra = { track_index: indexOf(song, track) };
   const known = { saved: true, rate, key: keyOf(song), track: String(get(track, "name")) };
   let stretch = region(song, clip);
-  if (!stretch && wanted.audio === "target" && exists(clip)) {
+  const slot = !stretch && wanted.audio === "target" && exists(clip) ? slotOf(clip) : -1;
+  if (slot >= 0) {
     const source = sessionRegion(clip);
     if (source.refusal) return source;
     const cut = { rate: source.rate, start: source.start, end: source.end, source };
-    return { situation: { ...known, ...cut }, extra: { ...extra, slot: slotOf(clip) } };
+    return { situation: { ...known, ...cut }, extra: { ...extra, slot } };
   }
   if (!stretch && wanted.needs === "position") stretch = Array(2).fill(get(song, "current_song_time"));
   if (!stretch) return { situation: known, extra };

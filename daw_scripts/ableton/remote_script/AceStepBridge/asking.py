@@ -22,8 +22,10 @@ class Situation:
         self.beat = None
 
     def choose(self, wanted):
-        """Fix the stretch for an action; a Session clip counts where no stretch of the arrangement is selected."""
+        """Fix the stretch for an action; a Session clip of the track counts where no stretch of the arrangement is selected."""
         if self.stretch is None and self.clip is not None and wanted["audio"] == "target":
+            self.slot = live.slot_of(self.track, self.clip)
+        if self.slot is not None:
             return self._take_session_clip()
         if self.stretch is None and wanted["needs"] == "position":
             self.stretch = (self.song.current_song_time,) * 2
@@ -32,7 +34,6 @@ class Situation:
 
     def _take_session_clip(self):
         cut = live.session_region(self.clip)
-        self.slot = live.slot_of(self.track, self.clip)
         self.facts.update(rate=cut["rate"], start=cut["start"], end=cut["end"])
         self.facts["source"] = {**cut, "span_start": cut["start"], "span_end": cut["end"], "origin": 0}
 
