@@ -24,6 +24,8 @@ from acestep.audio.write import FORMS, Form, Shape, Written, write_audio
 
 EXTENSIONS = {"WAV": ".wav", "RF64": ".wav", "FLAC": ".flac", "AIFF": ".aiff", "AIFC": ".aifc"}
 BLOCK = 1 << 18
+LONGEST_NAME = 180
+"""Bytes: file systems take 255, and what stands before and behind the name counts too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,8 @@ class Delivery:
 
 def file_stem(order: Order, variant: int, role: str) -> str:
     """``<name or stage>[-variant]-<role>``, safe on every file system."""
-    name = re.sub(r"[^\w .+-]+", "_", order.output.name or order.stage).strip(" .") or order.stage
+    safe = re.sub(r"[^\w .+-]+", "_", order.output.name or order.stage)
+    name = safe.encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .") or order.stage
     number = f"-{variant + 1}" if order.output.variants > 1 else ""
     return f"{name}{number}-{role}"
 

@@ -127,12 +127,13 @@ def test_uploads_are_sources(studio, song):
     )
 
 
-@pytest.mark.parametrize("name", ["take 7", "../../etc/x", "a/b\\c:d", "...", "naïve – 日本"])
+@pytest.mark.parametrize("name", ["take 7", "../../etc/x", "a/b\\c:d", "...", "naïve – 日本", "日" * 80])
 def test_file_names_are_safe(studio, name):
     """Whatever a file shall be called, it lies in the result's folder."""
     result, folder = studio.run("generate", length=10, steps=1, name=name)
     assert (folder / result.files[0].name).is_file()
     assert not set(result.files[0].name) & set('/\\:*?"<>|')
+    assert len(result.files[0].name.encode()) < 200
 
 
 def test_whole_song_reference_of_many_channels(studio, song):
