@@ -80,6 +80,7 @@ end
 local function submit(wanted, situation, wishes, values, fields, track)
   local id = exchange.name(host.NAME, host.clock())
   situation.track = track and track:to_stateful():id():to_s() or nil
+  situation.track_name = track and track:name() or nil
   situation.source = nil
   if wanted.audio ~= "none" then
     local source, refused = render(wanted, situation, track, id)
@@ -131,6 +132,7 @@ function run_submit(wanted, place)
   local wishes, changes = plan_tempo(situation, values.tempo_changes or "average")
   if not wishes then return host.say({ code = changes }) end
   situation.listen_first = values.listen_first
+  situation.first_bar, situation.last_bar = host.bars(situation.start, situation["end"])
   values.tempo_changes, values.listen_first = nil, nil
   if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return host.say({ code = "no_tracks" }) end
   if wanted.audio == "target" then

@@ -92,6 +92,9 @@ end
 --- The tempo map between two samples as the core's segments.
 host.segments = tempo_map.segments
 
+--- The first and the last bar between two samples.
+host.bars = tempo_map.bars
+
 --- A sentence for the user.
 function host.tell(sentence)
   LuaDialog.Message("ACE-Step", sentence, LuaDialog.MessageType.Info, LuaDialog.ButtonType.Close):run()

@@ -5,6 +5,7 @@ local tempo_map = {}
 
 local PROBES = 64
 local SAME_BPM = 1e-6
+local EDGE = 0.001 -- seconds: who misses a bar line by less meant it
 local NEAR = 0.1 -- seconds: a slow ramp moves so little at its ends that they cannot be found closer
 
 -- Tempo and metre of a sample. A tempo point's own sample still counts as before it in Ardour 7.3, so the next one is asked for.
@@ -98,6 +99,13 @@ function tempo_map.segments(first, last)
     segments[index] = segment(part, rate)
   end
   return segments
+end
+
+--- The first and the last bar of [first, last), in samples.
+function tempo_map.bars(first, last)
+  local map, edge = Temporal.TempoMap.read(), math.floor(EDGE * Session:nominal_sample_rate())
+  local function bar(sample) return map:bbt_at(Temporal.timepos_t(sample)).bars end
+  return bar(first + edge), bar(math.max(first + edge, last - edge))
 end
 
 return tempo_map

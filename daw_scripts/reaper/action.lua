@@ -53,7 +53,8 @@ local function find_parts(wanted, situation, name)
       wish.name = name .. "-item" .. index
       local source, refused = sources.of_item(wish, item)
       if not source then return nil, refused end
-      parts[index] = { source = source, item = host.item_id(item), track = host.track_id(reaper.GetMediaItem_Track(item)) }
+      local track = reaper.GetMediaItem_Track(item)
+      parts[index] = { source = source, item = host.item_id(item), track = host.track_id(track), track_name = host.track_name(track) }
     end
     if #parts == 0 then return nil, { code = "nothing_there" } end
     return parts
@@ -61,13 +62,13 @@ local function find_parts(wanted, situation, name)
   local source, refused = sources.of_mix(wish, wanted.audio == "others" and situation.selection.tracks or {})
   if not source then return nil, refused end
   local track = situation.selection.tracks[1]
-  return { { source = source, track = track and host.track_id(track) } }
+  return { { source = source, track = track and host.track_id(track), track_name = track and host.track_name(track) } }
 end
 
 -- A part's own situation: its region is what the selection and the item share.
 local function narrow(situation, part)
   local own = { rate = situation.rate, start = situation.start, ["end"] = situation["end"], source = part.source, item = part.item,
-                track = part.track }
+                track = part.track, track_name = part.track_name }
   local source = part.source
   if source then
     source.origin = placement.samples(source.zero, situation.rate)
@@ -76,6 +77,7 @@ local function narrow(situation, part)
       own["end"] = source.origin + placement.convert(source["end"], source.rate, situation.rate)
     end
   end
+  own.first_bar, own.last_bar = host.bars(situation.project, own.start / own.rate, own["end"] / own.rate)
   return own
 end
 

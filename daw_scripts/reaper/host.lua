@@ -73,6 +73,12 @@ function host.take_id(take)
   return id
 end
 
+--- The name of a track; REAPER makes one up ("Track 3") where the user gave none.
+function host.track_name(track)
+  local _, name = reaper.GetTrackName(track)
+  return name
+end
+
 --- The item or track of a GUID, or nil when it is gone.
 function host.find_item(project, id)
   for index = 0, reaper.CountMediaItems(project) - 1 do
@@ -185,6 +191,9 @@ end
 function host.segments(project, first, last)
   return tempo_map.segments(project, first, last)
 end
+
+--- The first and the last bar between two times.
+host.bars = tempo_map.bars
 
 --- A sentence for the user.
 function host.tell(sentence)

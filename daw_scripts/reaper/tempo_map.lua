@@ -3,6 +3,8 @@
 
 local tempo_map = {}
 
+local EDGE = 0.001 -- seconds: who misses a bar line by less meant it
+
 local function piece(project, from, to)
   local start = reaper.TimeMap2_timeToQN(project, from)
   local half = reaper.TimeMap2_timeToQN(project, (from + to) / 2) - start
@@ -32,6 +34,15 @@ function tempo_map.segments(project, first, last)
   local tail = segments[#segments]
   segments[#segments + 1] = { start = last, bpm = tail.ramp_to or tail.bpm, num = tail.num, den = tail.den }
   return segments
+end
+
+--- The first and the last bar of [first, last), in seconds; bars count from 1.
+function tempo_map.bars(project, first, last)
+  local function bar(time)
+    local _, measure = reaper.TimeMap2_timeToBeats(project, time)
+    return math.floor(measure) + 1
+  end
+  return bar(first + EDGE), bar(math.max(first + EDGE, last - EDGE))
 end
 
 return tempo_map

@@ -7,6 +7,7 @@ names them, so a script that passes a string for a number, or a track for an ite
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ GetSetMediaItemInfo_String(item, str, str, bool)
 GetSetMediaItemTakeInfo_String(take, str, str, bool)
 GetSetMediaTrackInfo_String(track, str, str, bool)
 GetTrackGUID(track)
+GetTrackName(track)
 CountMediaItems(proj)
 GetMediaItem(proj, int)
 CountTracks(proj)
@@ -68,6 +70,7 @@ GetTakeNumStretchMarkers(take)
 TakeFX_GetCount(take)
 TakeFX_CopyToTake(take, int, take, int, bool)
 TimeMap2_timeToQN(proj, num)
+TimeMap2_timeToBeats(proj, num)
 TimeMap_GetTimeSigAtTime(proj, num)
 CountTempoTimeSigMarkers(proj)
 GetTempoTimeSigMarker(proj, int)
@@ -352,6 +355,10 @@ class FakeReaper:
     def GetTrackGUID(self, track: Track) -> str:
         return track.guid
 
+    def GetTrackName(self, track: Track) -> tuple[bool, str]:
+        name = track.strings["P_NAME"]
+        return True, name or f"Track {track.project.tracks.index(track) + 1}"
+
     def CountTracks(self, project: Project) -> int:
         return len(project.tracks)
 
@@ -486,6 +493,22 @@ class FakeReaper:
                 slope = (following["bpm"] - marker["bpm"]) / (following["time"] - marker["time"])
             quarters += (marker["bpm"] * span + slope * span * span / 2) / 60
         return quarters
+
+    def TimeMap2_timeToBeats(self, project: Project, time: float) -> tuple[float, int, int, float, int]:
+        """A change of metre begins a bar."""
+        bars, before = 0.0, None
+        for index, marker in enumerate(project.tempo):
+            following = project.tempo[index + 1]["time"] if index + 1 < len(project.tempo) else time
+            if marker["time"] > time:
+                break
+            if before not in (None, (marker["num"], marker["den"])):
+                bars = math.ceil(bars - 1e-9)
+            before = (marker["num"], marker["den"])
+            stop = min(time, following)
+            quarters = self.TimeMap2_timeToQN(project, stop) - self.TimeMap2_timeToQN(project, marker["time"])
+            bars += quarters * marker["den"] / 4 / marker["num"]
+        num, den, _ = self.TimeMap_GetTimeSigAtTime(project, time)
+        return bars % 1 * num, int(bars), num, self.TimeMap2_timeToQN(project, time), den
 
     def TimeMap_GetTimeSigAtTime(self, project: Project, time: float) -> tuple[int, int, float]:
         marker = [found for found in project.tempo if found["time"] <= time][-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import socket
 import sys
 import time
@@ -138,12 +139,17 @@ def test_an_unwarped_clip_counts_in_seconds(stage: Stage, running: DaemonProcess
 
 @pytest.mark.parametrize(("num", "den"), [(5, 4), (7, 8)])
 def test_a_metre_the_model_does_not_know_is_told(stage: Stage, running: DaemonProcess, num: int, den: int) -> None:
-    """5/4 and 7/8 are not sent, and the user is told with the result."""
+    """5/4 and 7/8 are not sent, and the user is told with the result. Bars count in any."""
+    stage.track.name = "Loop"
     stage.song.signature_numerator, stage.song.signature_denominator = num, den
     stage.loop()
     stage.run("repaint")
     stage.said(f"does not know {num}/{den}")
     assert len(stage.track.take_lanes) == 1
+    (memory,) = Path(stage.song.file_path).parent.rglob("*.recipe.json")
+    bar = num * 4 / den
+    bars = f"{int(FIRST_BEAT // bar) + 1}-{math.ceil(LAST_BEAT / bar)}"
+    assert json.loads(memory.read_text("utf-8"))["request"]["output"]["name"] == f"Loop, bars {bars}"
 
 
 def test_progress_and_cancel(stage: Stage, running: DaemonProcess) -> None:

@@ -71,6 +71,19 @@ def test_a_tempo_change_is_found_to_the_sample(winding: Path) -> None:
     assert segments(winding, 96_000, 192_000) == [{"start": 2, **bar}]
 
 
+def test_bars_are_those_of_the_tempo_map(winding: Path) -> None:
+    """A bar line belongs to the bar behind it, also where it is missed by a few samples; a cursor has one bar; 7/8 counts."""
+    places = ((0, 96_000), (95_990, 192_010), (96_100, 96_100), (192_000, 276_000), (276_000, 360_100))
+    calls = ", ".join(f"{{ import('host').bars({first}, {end}) }}" for first, end in places)
+    assert json.loads(last(run(winding, f"print(import('json').encode({{ {calls} }}))"))) == [
+        [1, 1],
+        [2, 2],
+        [2, 2],
+        [3, 3],
+        [4, 5],
+    ]
+
+
 def quarters(session: Path, sample: int) -> float:
     """Where Ardour's own map counts a sample, in quarter notes."""
     code = f"print(Temporal.TempoMap.read():quarters_at(Temporal.timepos_t({sample})):str())"

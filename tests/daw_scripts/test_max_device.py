@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import shutil
 import socket
@@ -266,10 +267,12 @@ def test_stems_become_tracks(live: Set) -> None:
 @pytest.mark.foreign
 @pytest.mark.parametrize(("num", "den", "sent"), [(5, 4, ""), (7, 8, ""), (6, 8, "6")])
 def test_a_metre_the_model_does_not_know_is_not_sent(live: Set, num: int, den: int, sent: str) -> None:
-    """5/4 and 7/8: the job runs without a metre, and the user is told with the result; 6/8 is sent."""
+    """5/4 and 7/8: the job runs without a metre, and the user is told with the result; 6/8 is sent. Bars count in any."""
     live.song.update(signature_numerator=num, signature_denominator=den)
     found = live.play({"run": "repaint"}, {"wait": "done"})
     assert request_of(live)["conditioning"]["time_signature"] == sent
+    bar = num * 4 / den
+    assert request_of(live)["output"]["name"] == f"Loop, bars {int(20 // bar) + 1}-{math.ceil(36 / bar)}"
     assert said(found, f"does not know {num}/{den}; no metre is sent") == (0 if sent else 1)
     assert len(lanes(found)) == 1
 

@@ -36,7 +36,7 @@ def test_repaint_becomes_a_take_that_spans_the_item(desk: Desk, running: DaemonP
 
 
 def test_the_request_is_exact_to_the_sample(desk: Desk, running: DaemonProcess) -> None:
-    """Region and span are the file's own samples; tempo and metre are those at the place."""
+    """Region and span are the file's own samples; tempo, metre and bars are those at the place."""
     item = loop_item(desk)
     desk.project.tempo = [
         {"time": 0.0, "bpm": 100.0, "num": 3, "den": 4, "linear": False},
@@ -49,6 +49,7 @@ def test_the_request_is_exact_to_the_sample(desk: Desk, running: DaemonProcess) 
     assert request["source"]["start"] == 8.5 * RATE and request["source"]["length"] == 8 * RATE
     assert (request["output"]["span_start"], request["output"]["span_end"]) == (RATE // 2, 30.5 * RATE)
     assert request["conditioning"]["bpm"] == pytest.approx(96.5) and request["conditioning"]["time_signature"] == "4"
+    assert request["output"]["name"] == "Loop, bars 6-9"
 
 
 @pytest.mark.parametrize("rate", [44_100, 96_000])

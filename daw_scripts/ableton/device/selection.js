@@ -3,6 +3,7 @@
 const placement = require("placement.js");
 
 const STRAIGHT = 0.001;
+const EDGE = 0.001; // beats by which a stretch may miss the bar line that it means
 const NOTES = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"];
 
 const one = (found) => (Array.isArray(found) ? found[0] : found);
@@ -15,6 +16,13 @@ function secondsOf(song, beats) {
 
 function samplesOf(song, beats, rate) {
   return placement.samples(secondsOf(song, beats), rate);
+}
+
+// The first and the last bar of a stretch of beats, as if the song had no other metre than that of the moment.
+function barsOf(song, first, last) {
+  const length = get(song, "signature_numerator") * 4 / get(song, "signature_denominator");
+  const [first_bar, last_bar] = [first + EDGE, Math.max(first + EDGE, last - EDGE)].map((beat) => Math.floor(beat / length) + 1);
+  return { first_bar, last_bar };
 }
 
 // The key as the model knows keys; empty for other scales.
@@ -115,7 +123,7 @@ function indexOf(song, track) {
 function use(situation, song, cut) {
   const start = samplesOf(song, cut.first, cut.rate), end = samplesOf(song, cut.last, cut.rate);
   const source = { path: cut.path, rate: cut.rate, start: cut.start, end: cut.end, origin: start - cut.start };
-  return { ...situation, rate: cut.rate, start, end, source };
+  return { ...situation, ...barsOf(song, cut.first, cut.last), rate: cut.rate, start, end, source };
 }
 
 // What is selected for an action, new parts being made at a `rate`: {situation, extra, stretch, track}, or {refusal: code}. `extra`: where the result goes;
@@ -123,7 +131,8 @@ function use(situation, song, cut) {
 function situation(song, wanted, rate) {
   const track = new LiveAPI("live_set view selected_track"), clip = new LiveAPI("live_set view detail_clip");
   const extra = { track_index: indexOf(song, track) };
-  const known = { saved: true, rate, key: keyOf(song), track: String(get(track, "name")) };
+  const name = String(get(track, "name"));
+  const known = { saved: true, rate, key: keyOf(song), track: name, track_name: name };
   let stretch = region(song, clip);
   const slot = !stretch && wanted.audio === "target" && exists(clip) ? slotOf(clip) : -1;
   if (slot >= 0) {
@@ -135,7 +144,7 @@ function situation(song, wanted, rate) {
   if (!stretch && wanted.needs === "position") stretch = Array(2).fill(get(song, "current_song_time"));
   if (!stretch) return { situation: known, extra };
   const [start, end] = stretch.map((beat) => samplesOf(song, beat, rate));
-  return { situation: { ...known, start, end }, extra, stretch, track };
+  return { situation: { ...known, ...barsOf(song, ...stretch), start, end }, extra, stretch, track };
 }
 
 // The file under what was selected, which may reach `outside` its clip: a cut (see fileRegion), or {refusal: code}.

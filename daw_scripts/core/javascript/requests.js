@@ -4,6 +4,7 @@
 const { samples, convert } = require("./placement.js");
 
 const MAX_SECONDS = 600;
+const MAX_NAME = 80; // characters
 
 function action(actions, name) {
   return actions.find((found) => found.name === name) || null;
@@ -51,9 +52,19 @@ function cut(situation, wish) {
   return region;
 }
 
+// Where a result belongs, in words; an action that takes no audio belongs to no track. Empty where the host knows neither.
+function placeName(action, situation) {
+  const words = [];
+  if (action.audio !== "none" && situation.track_name) words.push(situation.track_name);
+  const first = situation.first_bar, last = situation.last_bar;
+  if (first !== undefined && first !== null) words.push(first === last ? `bar ${first}` : `bars ${first}-${last}`);
+  return Array.from(words.join(", ")).slice(0, MAX_NAME).join("");
+}
+
 // The parameters of one job; fields is the operation's list from describe (absent: unknown, everything is sent).
 function params(action, situation, wish, values, fields) {
   const found = { ...cut(situation, wish), bpm: wish.bpm, time_signature: wish.time_signature, key: situation.key };
+  found.name = placeName(action, situation);
   let returns = action.returns;
   if (returns === "patch" && found.span_start !== undefined) returns = "span";
   if (returns) found.returns = [returns];

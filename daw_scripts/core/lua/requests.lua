@@ -7,6 +7,8 @@ local requests = {}
 
 requests.MAX_SECONDS = 600
 
+local MAX_NAME = 80 -- characters
+
 --- The action of a name.
 function requests.action(actions, name)
   for _, action in ipairs(actions) do
@@ -76,15 +78,31 @@ local function cut(params, fields, situation, wish)
   end
 end
 
+-- Where a result belongs, in words; an action that takes no audio belongs to no track. Empty where the host knows neither.
+local function place_name(action, situation)
+  local words = {}
+  if action.audio ~= "none" and (situation.track_name or "") ~= "" then words[1] = situation.track_name end
+  local first, last = situation.first_bar, situation.last_bar
+  if first and first == last then
+    words[#words + 1] = string.format("bar %d", first)
+  elseif first then
+    words[#words + 1] = string.format("bars %d-%d", first, last)
+  end
+  local text = table.concat(words, ", ")
+  local stop = utf8.offset(text, MAX_NAME + 1)
+  return stop and text:sub(1, stop - 1) or text
+end
+
 --- The parameters of one job. `fields` is the operation's list from describe (nil: unknown, everything is sent).
--- `situation` has besides the keys of `refusal` key?, track?, source {path, rate?, origin, start, end, span_start?, span_end?}; `wish`
--- comes from tempo.plan.
+-- `situation` has besides the keys of `refusal` key?, track?, track_name?, first_bar? and last_bar? (as the host counts them),
+-- source {path, rate?, origin, start, end, span_start?, span_end?}; `wish` comes from tempo.plan.
 function requests.params(action, situation, wish, values, fields)
   local params = {}
   cut(params, fields, situation, wish)
   set(params, fields, "bpm", wish.bpm)
   set(params, fields, "time_signature", wish.time_signature)
   set(params, fields, "key", situation.key)
+  set(params, fields, "name", place_name(action, situation))
   local returns = action.returns
   if returns == "patch" and situation.source and situation.source.span_start then returns = "span" end
   if returns ~= "" then set(params, fields, "returns", json.list({ returns })) end

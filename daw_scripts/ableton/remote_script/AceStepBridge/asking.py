@@ -18,6 +18,7 @@ class Situation:
         self.stretch = live.region(song)
         """The selected stretch of the arrangement in beats, or None."""
         self.facts = {"saved": True, "rate": RATE, "key": live.key_of(song), "track": self.track.name}
+        self.facts["track_name"] = self.track.name
         self.slot = None
         self.beat = None
 
@@ -40,6 +41,7 @@ class Situation:
     def _set_stretch(self, first, last, rate):
         self.beat = first
         self.facts.update(rate=rate, start=_samples(self.song, first, rate), end=_samples(self.song, last, rate))
+        self.facts["first_bar"], self.facts["last_bar"] = live.bars(self.song, first, last)
 
     def find_audio(self, outside):
         """The file under the stretch, which may reach ``outside`` its clip. Raises `live.Refused`."""

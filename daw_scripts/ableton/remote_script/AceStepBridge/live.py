@@ -8,6 +8,8 @@ STRAIGHT = 0.001
 
 
 MONITOR_OFF = 2
+EDGE = 0.001
+"""Beats by which a stretch may miss the bar line that it means."""
 
 
 class Refused(Exception):
@@ -29,6 +31,12 @@ def key_of(song):
 def seconds(song, beats):
     """Seconds that a number of beats lasts. Live shows scripts only the current tempo, so tempo automation is not seen."""
     return beats * 60.0 / song.tempo
+
+
+def bars(song, first, last):
+    """The first and the last bar of a stretch of beats, as if the song had no other metre than that of the moment."""
+    length = song.signature_numerator * 4.0 / song.signature_denominator
+    return tuple(int(beat / length) + 1 for beat in (first + EDGE, max(first + EDGE, last - EDGE)))
 
 
 def region(song):

@@ -6,6 +6,8 @@ import re
 from .placement import convert, samples
 
 MAX_SECONDS = 600
+MAX_NAME = 80
+"""Characters."""
 
 
 def action(actions, name):
@@ -62,10 +64,22 @@ def _cut(situation, wish):
     return found
 
 
+def _place_name(action, situation):
+    """Where a result belongs, in words; an action that takes no audio belongs to no track. Empty where neither is known."""
+    words = []
+    if action["audio"] != "none" and situation.get("track_name"):
+        words.append(situation["track_name"])
+    first, last = situation.get("first_bar"), situation.get("last_bar")
+    if first is not None:
+        words.append(f"bar {first}" if first == last else f"bars {first}-{last}")
+    return ", ".join(words)[:MAX_NAME]
+
+
 def params(action, situation, wish, values, fields=None):
     """The parameters of one job; ``fields`` is the operation's list from describe (None: unknown, everything is sent)."""
     found = _cut(situation, wish)
     found.update(bpm=wish["bpm"], time_signature=wish["time_signature"], key=situation.get("key"))
+    found["name"] = _place_name(action, situation)
     returns = action["returns"]
     if returns == "patch" and "span_start" in found:
         returns = "span"
