@@ -29,6 +29,7 @@ ENCODE = Tiling(266, 8)
 on 9 latent frames: with one more as margin, tiles give exactly what the whole would. (The original cuts off 64 and 50.)"""
 
 SMALLEST_CHUNK = 32
+CHANNELS = 64
 
 Tick = Callable[[int, int], None]
 """``tick(done, tiles)`` after each tile; may raise to stop."""
@@ -56,7 +57,9 @@ class Codec:
             latents = _mean(self._network.encode(part.to(self._device(), self._dtype())))
             return latents[:, :, tile.core_first - tile.first : tile.core_last - tile.first].float().cpu()
 
-        return self._tiled(one, (0, frames, frames), self._encode_tiling, tick).transpose(1, 2).contiguous()
+        latents = torch.empty(1, CHANNELS, frames)
+        self._fill(latents, one, (0, frames, frames), self._encode_tiling, tick)
+        return latents.transpose(1, 2).contiguous()
 
     def decode(self, latents: Tensor, first: int, last: int, tick: Tick) -> Tensor:
         """Sound of frames [first, last) of latents [1, T, 64], float32 [2, (last - first) * 1920]. Raises `OutOfMemory`.
@@ -70,7 +73,9 @@ class Codec:
             sound = self._sound(part, tile.first)
             return sound[0, :, (tile.core_first - tile.first) * HOP : (tile.core_last - tile.first) * HOP].float().cpu()
 
-        return self._tiled(one, (first, last, total), self._decode_tiling, tick)
+        sound = torch.empty(2, (last - first) * HOP)
+        self._fill(sound, one, (first, last, total), self._decode_tiling, tick)
+        return sound
 
     def _sound(self, part: Tensor, first_frame: int) -> Tensor:
         """[1, 64, t] -> [1, 2, t * 1920]; a codec with oscillators is told where the tile stands."""
@@ -85,17 +90,20 @@ class Codec:
         return next(self._network.parameters()).dtype
 
     @torch.inference_mode()
-    def _tiled(self, one: Callable[[Tile], Tensor], span: tuple[int, int, int], tiling: Tiling, tick: Tick) -> Tensor:
-        """All tiles of [first, last) of total, joined along the last axis; smaller tiles, then the CPU, on a lack of memory."""
+    def _fill(
+        self, whole: Tensor, one: Callable[[Tile], Tensor], span: tuple[int, int, int], tiling: Tiling, tick: Tick
+    ) -> None:
+        """All tiles of [first, last) of total, written side by side along the last axis of ``whole``, which is made before the
+        codec's memory is kept, so that no tile's result lies in its way; smaller tiles, then the CPU, on a lack of memory."""
         first, last, total = span
+        width = whole.shape[-1] // (last - first)
         while True:
             try:
                 with freed_memory_kept() if self._device().type == "cpu" else nullcontext():
-                    parts = []
                     for index, tile in enumerate(tiles(first, last, total, tiling)):
-                        parts.append(one(tile))
+                        whole[..., (tile.core_first - first) * width : (tile.core_last - first) * width] = one(tile)
                         tick(index + 1, tile_count(first, last, tiling))
-                return torch.cat(parts, dim=-1)
+                return
             except (torch.OutOfMemoryError, MemoryError) as failure:
                 smaller = self._retreat(tiling, failure)
             tiling = smaller

@@ -76,7 +76,7 @@ class Delivery:
 
 def file_stem(order: Order, variant: int, role: str) -> str:
     """``<name or stage>[-variant]-<role>``, safe on every file system."""
-    safe = re.sub(r"[^\w .+-]+", "_", order.output.name or order.stage)
+    safe = re.sub(r"[^\w .,+-]+", "_", order.output.name or order.stage)
     name = safe.encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .") or order.stage
     number = f"-{variant + 1}" if order.output.variants > 1 else ""
     return f"{name}{number}-{role}"

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS
 from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import CONFIG, TIMBRE_REACH, NanoModel
-from acestep.training.dit.reading import Reader, practice
+from acestep.training.dit.reading import Reader, draw_lesson
 from acestep.training.dit.records import Record, Shelf, silence_frame
 from acestep.training.dit.tasks import CROP, Example, draw_example
 from acestep.training.dit.words import open_tokenizer
@@ -130,9 +130,9 @@ def reading_loss(
     model: NanoModel, reader: Reader, batcher: Batcher, records: list[Record], rng: random.Random
 ) -> Tensor:
     """How badly prompts of some of the songs are read."""
-    songs = [record.song for record in rng.choices(records, k=READING_BATCH)]
-    text = batcher.tokens([practice(song, rng) for song in songs], CAPTION_TOKENS, model.device)
-    return reader.loss(model.read(text), text["attention_mask"], songs)
+    lessons = [draw_lesson(record.song, rng) for record in rng.choices(records, k=READING_BATCH)]
+    text = batcher.tokens([lesson.prompt(rng) for lesson in lessons], CAPTION_TOKENS, model.device)
+    return reader.loss(model.read(text), text["attention_mask"], lessons)
 
 
 def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSettings) -> None:

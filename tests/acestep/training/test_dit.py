@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from acestep.training.dit.model import HIDDEN, NanoModel
-from acestep.training.dit.reading import ANSWERS, SLOWEST, TEMPO_STEP, Reader, facts, practice
+from acestep.training.dit.reading import ANSWERS, SLOWEST, TEMPI, TEMPO_STEP, Lesson, Reader
 from acestep.training.dit.records import FRAMES, Shelf
-from acestep.training.dit.tasks import CROP, MAKERS, Desk
+from acestep.training.dit.tasks import CROP, MAKERS, TASKS, Desk
 from acestep.training.dit.train import Batcher, draw_times, example_losses, reading_loss
 from acestep.training.dit.words import END, train_tokenizer
 from acestep.training.songs.harmony import scale
@@ -110,31 +110,32 @@ def test_padding_changes_nothing_and_every_weight_learns(record, tmp_path):
 
 
 def test_reading_asks_for_what_the_prompt_tells(record):
-    """The seven notes of the key, its tonic, every instrument and the tempo; nothing else."""
-    song, wanted = record.song, facts(record.song)
-    assert wanted.shape == (ANSWERS,) and set(wanted.tolist()) == {0, 1}
-    key, tonic, tracks, tempo = wanted.split([12, 12, len(TRACKS), ANSWERS - 24 - len(TRACKS)])
-    assert key.nonzero().flatten().tolist() == sorted(scale(song.tonic, song.minor))
-    assert tonic.nonzero().item() == song.tonic
-    assert [track for track, plays in zip(TRACKS, tracks, strict=True) if plays] == [
-        t for t in TRACKS if t in song.tracks
-    ]
-    assert 0 <= song.bpm - (SLOWEST + TEMPO_STEP * tempo.nonzero().item()) < TEMPO_STEP
-    prompt = practice(song, random.Random(1))
-    assert f"- bpm: {song.bpm}\n" in prompt and song.key.split()[1] in prompt
+    """The seven notes of the key, its tonic, every instrument, the tempo, the task and its track; nothing else."""
+    song, lesson = record.song, Lesson(record.song, "extract", "drums")
+    wanted, sizes = lesson.facts(), [12, 12, len(TRACKS), TEMPI, len(TASKS), len(TRACKS)]
+    assert wanted.shape == (ANSWERS,) and set(wanted.tolist()) == {0.0, 1.0}
+    key, tonic, tracks, tempo, task, track = (part.nonzero().flatten().tolist() for part in wanted.split(sizes))
+    assert key == sorted(scale(song.tonic, song.minor)) and tonic == [song.tonic]
+    assert [list(TRACKS)[index] for index in tracks] == [name for name in TRACKS if name in song.tracks]
+    assert 0 <= song.bpm - (SLOWEST + TEMPO_STEP * tempo[0]) < TEMPO_STEP
+    assert (TASKS[task[0]], list(TRACKS)[track[0]]) == ("extract", "drums")
+    assert Lesson(song, "cover", "drums").facts()[-len(TRACKS) :].sum() == 0, "its sentence names no track"
+    prompt = lesson.prompt(random.Random(1))
+    assert f"- bpm: {song.bpm}\n" in prompt and song.key.split()[1] in prompt and "DRUMS" in prompt
 
 
 def test_reading_is_free_of_padding_and_teaches_the_text_encoder(record, tmp_path):
     """Tokens behind the end do not count, a right answer costs little, and the gradient reaches the encoder."""
     torch.manual_seed(1)
+    lesson = Lesson(record.song, "lego", "bass")
     reader, hidden, mask = Reader(), torch.randn(1, 5, HIDDEN), torch.tensor([[1, 1, 1, 0, 0]])
     other = hidden.clone()
     other[:, 3:] += 1.0
-    assert reader.loss(hidden, mask, [record.song]).item() == reader.loss(other, mask, [record.song]).item()
+    assert reader.loss(hidden, mask, [lesson]).item() == reader.loss(other, mask, [lesson]).item()
     with torch.no_grad():
         reader.answers.weight.zero_()
-        reader.answers.bias.copy_(20.0 * facts(record.song) - 10.0)
-    assert reader.loss(hidden, mask, [record.song]).item() < 1e-3
+        reader.answers.bias.copy_(20.0 * lesson.facts() - 10.0)
+    assert reader.loss(hidden, mask, [lesson]).item() < 1e-3
     train_tokenizer(songs=40).save_pretrained(tmp_path / "tokenizer")
     model = NanoModel()
     reading_loss(model, Reader(), Batcher(tmp_path, torch.zeros(64)), [record], random.Random(0)).backward()
