@@ -99,9 +99,10 @@ class Codec:
         width = whole.shape[-1] // (last - first)
         while True:
             try:
-                with freed_memory_kept() if self._device().type == "cpu" else nullcontext():
+                with freed_memory_kept() if self._device().type == "cpu" else nullcontext(_nothing) as give_back:
                     for index, tile in enumerate(tiles(first, last, total, tiling)):
                         whole[..., (tile.core_first - first) * width : (tile.core_last - first) * width] = one(tile)
+                        give_back()
                         tick(index + 1, tile_count(first, last, tiling))
                 return
             except (torch.OutOfMemoryError, MemoryError) as failure:
@@ -122,6 +123,10 @@ class Codec:
             self.notes.append("memory was short: the codec ran on the CPU")
             return tiling
         raise OutOfMemory("there is too little memory to turn this much sound into latents or back") from failure
+
+
+def _nothing() -> None:
+    """A device that is no CPU looks after its memory itself."""
 
 
 def _mean(encoded: Any) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -16,22 +16,22 @@ _USUAL_TRIM, _USUAL_MMAPS = 128 * 1024, 65_536
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[None]:
-    """Inside, freed memory is used again instead of asking the system anew for every large block; afterwards all that is free
-    goes back to the system, since the DAW beside us needs it.
+def freed_memory_kept() -> Iterator[Callable[[], object]]:
+    """Inside, freed memory is used again instead of asking the system anew for every large block; afterwards, and whenever the
+    function that this gives is called, all that is free goes back to the system, since the DAW beside us needs it.
 
     A convolution over ten seconds of sound fills and frees blocks of hundreds of megabytes; getting each of them from the
-    system, page by page, took half of the encoder's time. Only for work on tiles of one size: blocks of many sizes would leave
-    holes that nothing fits into.
+    system, page by page, took half of the encoder's time. Blocks of several sizes leave holes that nothing fits into, a few
+    dozen megabytes a tile; hence give back between tiles.
     """
     libc = _glibc()
     if libc is None:
-        yield
+        yield lambda: None
         return
     libc.mallopt(_MMAP_MAX, 0)
     libc.mallopt(_TRIM_THRESHOLD, _NEVER)
     try:
-        yield
+        yield lambda: libc.malloc_trim(0)
     finally:
         libc.mallopt(_MMAP_MAX, _USUAL_MMAPS)
         libc.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM)

@@ -209,7 +209,7 @@ def test_the_takes_land_on_the_exact_sample_and_the_old_region_stays(studio: Stu
     assert sorted(studio.seen["repainted"]) == sorted(studio.seen["read by Ardour"])
     old, second, first = sorted(studio.seen["repainted"], key=lambda region: region[4])
     info = soundfile.info(studio.seen["patches"][0])
-    assert studio.seen["patches"][0].name == "Loop_ bars 5-9-1-patch.wav"
+    assert studio.seen["patches"][0].name == "Loop, bars 5-9-1-patch.wav"
     handle = (info.frames - (LAST - FIRST)) // 2
     assert old == ("Loop", "loop", CLIP_AT, 16 * BAR, 0)
     assert first[1].startswith("repaint 1 (seed") and second[1].startswith("repaint 2 (seed")
