@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import math
@@ -877,3 +878,23 @@ def test_a_media_folder_that_becomes_read_only_delays_the_result(stage: Stage, r
     stage.reopen()
     stage.said("done")
     assert len(stage.track.take_lanes) == 1
+
+
+def test_audio_that_cannot_be_copied_is_copied_later(stage: Stage, running: DaemonProcess) -> None:
+    """The list of jobs can be written, the audio cannot : nothing is lost, and the result comes
+    without the set being opened again."""
+    stage.loop()
+    stage.run("repaint", caption="fake: steps=5 delay=0.1")
+    (job,) = stage.surface.jobs.pending
+    copies = stage.surface.jobs.placing.fetch
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "take.wav")
+
+    stage.surface.jobs.placing.fetch = full
+    stage.said("cannot be written")
+    assert list(stage.surface.jobs.pending) == [job] and stage.track.take_lanes == []
+    stage.surface.jobs.placing.fetch = copies
+    stage.surface.jobs.clock = lambda: time.monotonic() + 60
+    stage.said("done")
+    assert len(stage.track.take_lanes) == 1 and stage.surface.jobs.pending == {}

@@ -26,7 +26,7 @@ class Jobs:
         self.tell = tell
         self.clock = clock
         self.store = Store(lambda: live.media_folder(song), lambda: live.file_name(song))
-        self.placing = Placing(song, self.store, data["messages"], tell, self.say)
+        self.placing = Placing(song, self.store, data["messages"], tell)
         self.pending = {}
         self.held = []
         """Finished jobs, oldest first, whose results (`landings`) wait to be chosen from."""
@@ -34,6 +34,7 @@ class Jobs:
         self._heard = {}
         self._files = {}
         self._states = {}
+        self._told = {}
         self._last = {}
         self._count = 0
         self._mark = uuid.uuid4().hex[:6]  # tells this set's jobs from those of any other
@@ -242,10 +243,13 @@ class Jobs:
         self._files[job["id"]] = {}
         self._states[job["id"]] = "sent"
 
-    def _forget(self, job):
-        for known in (self.pending, self._heard, self._files, self._states):
+    def _forget(self, job, *held):
+        """Wait for a job no longer, or for its results (`held`) to be chosen from. Nothing changes where that cannot be written."""
+        others = [known for id, known in self.pending.items() if id != job["id"]]
+        self.store.keep_pending([*others, *self.held, *held])
+        self.held.extend(held)
+        for known in (self.pending, self._heard, self._files, self._states, self._told):
             known.pop(job["id"], None)
-        self._keep()
 
     def _keep(self):
         self.store.keep_pending([*self.pending.values(), *self.held])
@@ -273,8 +277,10 @@ class Jobs:
             self._heard[job["id"]] = self.clock()
             try:
                 handler(job, values)
-            except OSError as failure:  # the job is still written down: its result comes when the set is opened again
-                self._say_blocked(failure)
+            except OSError as failure:  # the job stays waiting and is asked for again; once is enough to tell
+                if job["id"] not in self._told:
+                    self._told[job["id"]] = True
+                    self._say_blocked(failure)
 
     def _unknown(self, values):
         """The job that a refused question was about, where the daemon does not know it; its sentence names the job in quotes."""
@@ -307,15 +313,18 @@ class Jobs:
         files = [file for _, file in sorted(self._files[job["id"]].items())]
         if len(files) < values[3]:
             return  # one got lost on the way; it is asked for again
-        self._forget(job)
-        landings = self.placing.fetch(job, files)
+        try:
+            landings = self.placing.fetch(job, files)
+        except live.Refused as refusal:
+            self._forget(job)
+            return self.say(**refusal.facts)
         done = self.placing.done(job, list(values[4:]))
-        if not job.get("listen"):
-            self.placing.place(job, landings, done)
-        elif landings:
-            self.held.append({**job, "landings": landings})
-            self._keep()
+        if job.get("listen") and landings:
+            self._forget(job, {**job, "landings": landings})
             self.tell(f"{done} {self._waiting()}")
+        else:
+            self._forget(job)
+            self.placing.place(job, landings, done)
 
     def _on_failed(self, job, values):
         self._forget(job)

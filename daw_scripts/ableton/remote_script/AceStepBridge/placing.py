@@ -11,27 +11,25 @@ from .acestep_core import recipes, results
 class Placing:
     """Puts finished jobs into a set."""
 
-    def __init__(self, song, store, messages, tell, say):
+    def __init__(self, song, store, messages, tell):
         self.song = song
         self.store = store
         self._messages = messages
         self.tell = tell
-        self.say = say
 
     def fetch(self, job, files):
         """Copy the files of a finished job into the set's media folder: where each belongs (see `results.placements`).
 
-        Nothing when the folder cannot be written; the user was told.
+        Raises `OSError` when the folder cannot be written, `live.Refused` when a file has gone.
         """
         folder = live.media_folder(self.song)
         landings = results.placements(job, {"result": {"files": files}})
-        try:
-            fetched = [{**found, "path": _copy(found["path"], folder, found["copy"])} for found in landings]
-            if files:
-                self.store.remember(recipes.memory(job, {"request": _recipe_beside(files[0]["path"])}))
-        except OSError as failure:
-            self.say(code="readonly_media_folder", path=str(failure.filename or folder))
-            return []
+        for found in landings:
+            if not os.path.isfile(found["path"]):
+                raise live.Refused("result_gone", path=found["path"])
+        fetched = [{**found, "path": _copy(found["path"], folder, found["copy"])} for found in landings]
+        if files:
+            self.store.remember(recipes.memory(job, {"request": _recipe_beside(files[0]["path"])}))
         return fetched
 
     def done(self, job, notes=()):
