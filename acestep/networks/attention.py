@@ -36,7 +36,7 @@ def rotary(length: int, head_dim: int, theta: float, device: torch.device, dtype
 
 
 def normalise(norm: RMSNorm, x: Tensor) -> Tensor:
-    """Root-mean-square norm of the last dimension in one kernel (diffusers takes six)."""
+    """Root-mean-square norm of the last dimension, fused where the device can (diffusers spells it out)."""
     return functional.rms_norm(x, norm.weight.shape, norm.weight, norm.eps)
 
 

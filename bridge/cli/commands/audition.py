@@ -10,8 +10,8 @@ from acestep.api.errors import Unavailable
 from bridge.cli.contact import open_contact, parse_address
 from bridge.cli.exits import Exit
 from bridge.cli.show import show_json, tell
+from bridge.doors.http import AUDITION
 
-PLACE = "/audition"
 EVERYWHERE = ("0.0.0.0", "::")
 
 
@@ -44,4 +44,4 @@ def page_address(door: dict[str, Any] | None, remote: str = "") -> str:
     if not door:
         raise Unavailable("the daemon's HTTP door is off; set http = true and start it again", field="http")
     host = remote or ("127.0.0.1" if door["host"] in EVERYWHERE else door["host"])
-    return f"http://{f'[{host}]' if ':' in host else host}:{door['port']}{PLACE}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{door['port']}{AUDITION}"

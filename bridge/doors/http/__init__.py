@@ -1,8 +1,11 @@
-"""The HTTP door: health, metrics and the OSCQuery tree. Reads only."""
+"""The HTTP door: health, metrics, the OSCQuery tree and the audition page. Reads only."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+AUDITION = "/audition"
+"""Address of the audition page."""
 
 if TYPE_CHECKING:
     from bridge.core.service import Service

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bridge.core.views import Submission
-from bridge.doors.http import audition
+from bridge.doors.http import AUDITION, audition
 from bridge.doors.http.app import build
 from bridge.doors.http.guard import Guard
 
@@ -132,6 +132,6 @@ def test_sounds_are_brought_to_one_loudness_without_clipping(foreign):
 def test_the_reference_names_every_page_of_the_door(core):
     """Each route of the application has its row."""
     page = (Path(__file__).parents[3] / "docs" / "reference" / "http.md").read_text()
-    assets = {audition.PLACE + address for address in audition.ASSETS if address}
+    assets = {AUDITION + address for address in audition.ASSETS if address}
     paths = {route.path.split("{")[0].rstrip("/") for route in build(core).routes} - assets
     assert [path for path in paths if f"`{path}" not in page] == []

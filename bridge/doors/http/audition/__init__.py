@@ -16,10 +16,10 @@ from starlette.routing import Route
 
 from acestep.api.errors import UnknownJob
 from bridge.core.views import Core, JobState
+from bridge.doors.http import AUDITION
 
-PLACE = "/audition"
 ASSETS = {"": "page.html", "/page.css": "page.css", "/page.js": "page.js", "/sounds.js": "sounds.js"}
-"""Address behind `PLACE` -> file beside this module."""
+"""Address behind `AUDITION` -> file beside this module."""
 
 MEDIA_TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".aif": "audio/aiff",
                ".aiff": "audio/aiff"}  # fmt: skip
@@ -54,11 +54,11 @@ def routes(core: Core) -> list[Route]:
 
         return give
 
-    pages = [Route(PLACE + address, asset(name)) for address, name in ASSETS.items()]
+    pages = [Route(AUDITION + address, asset(name)) for address, name in ASSETS.items()]
     return [
         *pages,
-        Route(f"{PLACE}/results", results),
-        Route(f"{PLACE}/sounds/{{job}}/{{index:int}}/{{name}}", sound),
+        Route(f"{AUDITION}/results", results),
+        Route(f"{AUDITION}/sounds/{{job}}/{{index:int}}/{{name}}", sound),
     ]
 
 
@@ -69,18 +69,17 @@ def summary(core: Core, job: str) -> dict[str, Any] | None:
     except UnknownJob:  # dropped since the list was made
         return None
     files = (found.result or {}).get("files", [])
-    sounds = [
-        {
-            "address": f"{PLACE}/sounds/{job}/{index}/{quote(Path(file['path']).name)}",
-            "name": Path(file["path"]).name,
-            "type": MEDIA_TYPES[Path(file["path"]).suffix.lower()],
-            "seconds": file["length"] / file["rate"] if file.get("rate") else 0.0,
-            "variant": file.get("variant", 0),
-            "track": file.get("track", ""),
-        }
-        for index, file in enumerate(files)
-        if Path(file["path"]).suffix.lower() in MEDIA_TYPES
-    ]
+    sounds = []
+    for index, file in enumerate(files):
+        path = Path(file["path"])
+        if path.suffix.lower() in MEDIA_TYPES:
+            facts = {
+                "name": path.name,
+                "type": MEDIA_TYPES[path.suffix.lower()],
+                "seconds": file["length"] / file["rate"],
+            }
+            address = f"{AUDITION}/sounds/{job}/{index}/{quote(path.name)}"
+            sounds.append({"address": address, **facts, "variant": file["variant"], "track": file["track"]})
     facts = {"id": job, "operation": found.operation, "caption": found.caption, "ended": found.ended}
     return {**facts, "notes": (found.result or {}).get("notes", []), "sounds": sounds} if sounds else None
 
