@@ -23,10 +23,11 @@ from acestep.codec.tiles import Tile, Tiling, tile_count, tiles
 
 log = logging.getLogger(__name__)
 
-DECODE = Tiling(270, 10)
+DECODE = Tiling(176, 10)
 ENCODE = Tiling(266, 8)
-"""Frames; each tile keeps ten seconds. A latent frame of the Oobleck VAE depends on 7 frames of sound a side, the sound of a frame
-on 9 latent frames: with one more as margin, tiles give exactly what the whole would. (The original cuts off 64 and 50.)"""
+"""Frames. A latent frame of the Oobleck VAE depends on 7 frames of sound a side, the sound of a frame on 9 latent frames: with one
+more as margin, tiles give exactly what the whole would. (The original cuts off 64 and 50.) A tile of decoding keeps six seconds:
+with ten, a long song's highest memory was its activations, and it came no sooner."""
 
 SMALLEST_CHUNK = 32
 CHANNELS = 64
