@@ -5,8 +5,10 @@ Only documented properties and functions exist; assigning anything else fails.
 
 from __future__ import annotations
 
+from bisect import insort
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -28,10 +30,18 @@ class Late:
         setattr(song, self._name, (shown, value))
 
 
+class WarpMarker(NamedTuple):
+    """A place in the file (s) and in the clip (beats)."""
+
+    sample_time: float
+    beat_time: float
+
+
 class Clip:
     """An audio clip of the arrangement, times in beats (in seconds inside an unwarped one)."""
 
     __slots__ = (
+        "_markers",
         "clip_tempo",
         "end_marker",
         "end_time",
@@ -47,6 +57,7 @@ class Clip:
         "sample_rate",
         "start_marker",
         "start_time",
+        "warp_mode",
         "warping",
     )
 
@@ -62,6 +73,8 @@ class Clip:
         self.loop_end = self.end_marker = self.end_time - start
         self.looping = False
         self.warping = True
+        self.warp_mode = 4
+        self._markers = [WarpMarker(0.0, 0.0)]
         self.is_audio_clip = self.is_arrangement_clip = True
         self.is_recording = False
         self.name = path.stem
@@ -69,7 +82,35 @@ class Clip:
     def beat_to_sample_time(self, beat: float) -> float:
         if not self.warping:
             raise RuntimeError("only for warped clips")
-        return beat * 60 / self.clip_tempo * self.sample_rate
+        first, after = [pair for pair in self._spans() if pair[0].beat_time <= max(beat, self._markers[0].beat_time)][
+            -1
+        ]
+        pace = (after.sample_time - first.sample_time) / (after.beat_time - first.beat_time)
+        return (first.sample_time + (beat - first.beat_time) * pace) * self.sample_rate
+
+    def _spans(self) -> list[tuple[WarpMarker, WarpMarker]]:
+        markers = self.warp_markers
+        return list(pairwise(markers))
+
+    @property
+    def warp_markers(self) -> tuple[WarpMarker, ...]:
+        """Sorted; the last is Live's own and shows the tempo behind the one before it."""
+        last, pace = self._markers[-1], 60 / self.clip_tempo
+        if len(self._markers) > 1:
+            before = self._markers[-2]
+            pace = (last.sample_time - before.sample_time) / (last.beat_time - before.beat_time)
+        return (*self._markers, WarpMarker(last.sample_time + pace / 64, last.beat_time + 1 / 64))
+
+    def add_warp_marker(self, marker: WarpMarker) -> None:
+        if marker.beat_time in [known.beat_time for known in self._markers]:
+            raise RuntimeError("there is one")
+        insort(self._markers, marker)
+
+    def remove_warp_marker(self, beat: float) -> None:
+        found = [known for known in self._markers if known.beat_time == beat]
+        if not found or len(self._markers) == 1:
+            raise RuntimeError("not this one")
+        self._markers.remove(found[0])
 
 
 class TakeLane:
@@ -85,7 +126,7 @@ class TakeLane:
     def create_audio_clip(self, path: str, start: float) -> Clip:
         if not Path(path).is_absolute() or not 0 <= start <= 1_576_800:
             raise RuntimeError("an absolute path and a time inside the song")
-        clip = Clip(Path(path), start, self._song.tempo)
+        clip = Clip(Path(path), start, self._song.tempo, self._song.taken_for)
         self.arrangement_clips.append(clip)
         return clip
 
@@ -109,7 +150,7 @@ class Slot:
     def create_audio_clip(self, path: str) -> Clip:
         if self.clip is not None or not Path(path).is_absolute():
             raise RuntimeError("an empty slot and an absolute path")
-        self.clip = Clip(Path(path), 0.0, self._song.tempo)
+        self.clip = Clip(Path(path), 0.0, self._song.tempo, self._song.taken_for)
         self.clip.is_arrangement_clip = False
         return self.clip
 
@@ -207,6 +248,7 @@ class Song:
         "scale_name",
         "signature_denominator",
         "signature_numerator",
+        "taken_for",
         "tempo",
         "track_kind",
         "tracks",
@@ -220,6 +262,8 @@ class Song:
     def __init__(self, file_path: Path) -> None:
         self.file_path = str(file_path)
         self.tempo = 120.0
+        self.taken_for: float | None = None
+        """The tempo that Live takes new files for; by default the right one."""
         self.signature_numerator = self.signature_denominator = 4
         self.root_note, self.scale_name, self.scale_mode = 9, "Minor", True
         self.loop, self.loop_start, self.loop_length = False, 0.0, 0.0

@@ -35,11 +35,11 @@ const PROPERTIES = {
   lane: ["name"],
   slot: ["has_clip"],
   clip: ["is_audio_clip", "is_arrangement_clip", "start_time", "end_time", "start_marker", "end_marker", "looping", "loop_start", "loop_end",
-    "warping", "sample_rate", "file_path", "name", "is_recording"],
+    "warping", "warp_markers", "sample_rate", "sample_length", "file_path", "name", "is_recording"],
 };
 const WRITABLE = {
   song: ["loop", "loop_start", "loop_length", "current_song_time", "record_mode"], view: ["selected_track"], lane: ["name"], slot: [], master: [],
-  clip: ["name", "warping"],
+  clip: ["name", "warping", "warp_mode", "end_marker", "loop_end"],
   track: ["name", "mute", "arm", "current_monitoring_state", "input_routing_type", "input_routing_channel"],
 };
 
@@ -146,6 +146,16 @@ class LiveAPI {
       if (!target.warping) throw new Error("only for warped clips");
       return args[0] * 60 / target.clip_tempo * target.sample_rate;
     }
+    if (name === "remove_warp_marker") {
+      if (target.markers.length > 1) target.markers = target.markers.filter((marker) => marker.beat_time !== args[0]);
+      return null;
+    }
+    if (name === "add_warp_marker") {
+      const { sample_time, beat_time, ...other } = args[0];
+      if (Object.keys(other).length || !(sample_time >= 0) || !(beat_time >= 0)) throw new Error("seconds of the file, and beats");
+      if (!input.no_markers && target.markers.every((marker) => marker.beat_time !== beat_time)) target.markers.push({ sample_time, beat_time });
+      return null;
+    }
     if (name === "create_audio_track" && target === song) return createTrack(args[0]);
     if (name === "delete_track" && target === song) return deleteTrack(song.tracks[args[0]]);
     if (name === "continue_playing" && target === song) { song.is_playing = 1; return null; }
@@ -160,18 +170,36 @@ class LiveAPI {
     }
     if (name === "create_audio_clip" && target.kind === "slot") {
       if (target.clip || !path.isAbsolute(args[0]) || args.length !== 1) throw new Error("an empty slot and an absolute path");
-      target.clip = thing("clip", { file_path: args[0], warping: 1, name: path.basename(args[0]) });
+      target.clip = newClip(args[0], 0);
       return ["id", target.clip.id];
     }
     if (name === "create_audio_clip") {
       const [file, start] = args;
       if (!path.isAbsolute(file) || !(start >= 0)) throw new Error("an absolute path and a time");
-      const clip = thing("clip", { file_path: file, start_time: start, warping: 1, name: path.basename(file) });
+      const clip = newClip(file, start);
       target.arrangement_clips.push(clip);
       return ["id", clip.id];
     }
     throw new Error(`no function ${name}`);
   }
+}
+
+// A clip of a WAV file, taken for a tempo; from the second marker on, the two last ones say its tempo.
+function newClip(file, start) {
+  const bytes = fs.readFileSync(file), at = (name) => bytes.indexOf(name, 12, "latin1") + 8;
+  const sample_rate = bytes.readUInt32LE(at("fmt ") + 4), sample_length = bytes.readUInt32LE(at("data") - 4) / bytes.readUInt16LE(at("fmt ") + 12);
+  return thing("clip", {
+    file_path: file, start_time: start, warping: 1, warp_mode: 4, name: path.basename(file), sample_rate, sample_length, looping: 0,
+    markers: [{ sample_time: 0, beat_time: 0 }],
+    get clip_tempo() {
+      const [last, before] = [...this.markers].reverse();
+      return before ? (last.beat_time - before.beat_time) / (last.sample_time - before.sample_time) * 60 : input.taken_for || song.tempo;
+    },
+    get warp_markers() {
+      const last = this.markers[this.markers.length - 1], own = { sample_time: last.sample_time + 60 / this.clip_tempo / 64, beat_time: last.beat_time + 1 / 64 };
+      return JSON.stringify({ warp_markers: [...this.markers, own] });
+    },
+  });
 }
 
 // A new track is selected, as in Live; one too many is not made.

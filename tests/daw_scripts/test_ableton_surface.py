@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -23,9 +24,10 @@ from bridge.hosts import install
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
 from .conftest import RATE, sound
-from .fake_live import Clip, Instance, OldTrack, Song
+from .fake_live import Clip, Instance, OldTrack, Song, WarpMarker
 
 FIRST_BEAT, LAST_BEAT = 20.0, 36.0
+BEATS = 0  # a warp mode
 
 
 class Stage:
@@ -84,6 +86,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     settings = tmp_path / "Library" / "Remote Scripts" / "AceStepBridge" / "settings.json"
     settings.write_text(settings.read_text().replace("9703", "0"))
     monkeypatch.syspath_prepend(str(tmp_path / "Library" / "Remote Scripts"))
+    monkeypatch.setitem(sys.modules, "Live", SimpleNamespace(Clip=SimpleNamespace(WarpMarker=WarpMarker)))
     for name in [name for name in sys.modules if name.partition(".")[0] == "AceStepBridge"]:
         monkeypatch.delitem(sys.modules, name)
     found = Stage(tmp_path)
@@ -125,6 +128,33 @@ def test_generate_has_the_length_of_the_loop(stage: Stage, running: DaemonProces
     stage.run("generate", caption="house")
     stage.until(lambda: len(stage.song.tracks) == 2)
     assert soundfile.info(stage.song.tracks[1].arrangement_clips[0].file_path).frames == 4 * 48_000
+
+
+@pytest.mark.parametrize("taken_for", [None, 60.0, 171.3])
+def test_new_tracks_follow_the_tempo(stage: Stage, running: DaemonProcess, taken_for: float | None) -> None:
+    """A clip on a track of its own is warped from the tempo it was made for, whatever Live took it for: it plays untouched, its
+    last beat on its last sample, until the song gets another tempo."""
+    stage.song.tempo, stage.song.taken_for = 97.5, taken_for
+    stage.loop(0.0, 8.0)
+    stage.run("generate", caption="house")
+    stage.until(lambda: len(stage.song.tracks) == 2 and stage.song.tracks[1].arrangement_clips)
+    (clip,) = stage.song.tracks[1].arrangement_clips
+    beats = clip.sample_length / clip.sample_rate * 97.5 / 60
+    assert clip.warping and clip.warp_mode == BEATS and clip.loop_end == pytest.approx(beats)
+    for beat in (0.0, 1.0, 7.5, beats):
+        assert clip.beat_to_sample_time(beat) == pytest.approx(beat * 60 / 97.5 * clip.sample_rate, abs=1)
+
+
+def test_a_clip_that_live_lays_otherwise_stays_unwarped(
+    stage: Stage, running: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Live takes no marker: out of time would be worse than a clip that keeps its own tempo."""
+    stage.song.taken_for = 60.0
+    monkeypatch.setattr(Clip, "add_warp_marker", lambda *_: None)
+    stage.loop(0.0, 8.0)
+    stage.run("generate", caption="house")
+    stage.said("done")
+    assert stage.song.tracks[1].arrangement_clips[0].warping is False
 
 
 def test_an_unwarped_clip_counts_in_seconds(stage: Stage, running: DaemonProcess) -> None:

@@ -28,6 +28,7 @@ from bridge.launch import FREE_PORTS, DaemonProcess, read_connection, start_daem
 from .conftest import RATE, sound
 from .lua_host import SCRIPTS
 
+BEATS = 0  # a warp mode
 STAND_IN = Path(__file__).with_name("max_stand_in.js")
 ACTIONS = json.loads((SCRIPTS / "core" / "actions.json").read_text("utf-8"))["actions"]
 
@@ -262,6 +263,27 @@ def test_stems_become_tracks(live: Set) -> None:
     assert all(
         track["arrangement_clips"][0]["start_time"] == 20 for track in found["tracks"] if track["name"] != "Loop"
     )
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize("taken_for", [None, 60.0])
+def test_new_tracks_follow_the_tempo(live: Set, taken_for: float | None) -> None:
+    """A clip on a track of its own is warped from the tempo it was made for, whatever Live took it for."""
+    live.song["tempo"] = 97.5
+    found = live.play({"run": "generate"}, {"wait_clips": 2}, {"wait": "done"}, taken_for=taken_for)
+    (clip,) = found["tracks"][1]["arrangement_clips"]
+    beats = clip["sample_length"] / RATE * 97.5 / 60
+    assert clip["warping"] == 1 and clip["warp_mode"] == BEATS and clip["loop_end"] == pytest.approx(beats)
+    first, last = clip["markers"]
+    assert (first["sample_time"], first["beat_time"]) == (0, 0)
+    assert (last["sample_time"], last["beat_time"]) == pytest.approx((clip["sample_length"] / RATE, beats))
+
+
+@pytest.mark.foreign
+def test_a_clip_that_live_lays_otherwise_stays_unwarped(live: Set) -> None:
+    """Live takes no marker: out of time would be worse than a clip that keeps its own tempo."""
+    found = live.play({"run": "generate"}, {"wait_clips": 2}, {"wait": "done"}, taken_for=60, no_markers=True)
+    assert found["tracks"][1]["arrangement_clips"][0]["warping"] == 0
 
 
 @pytest.mark.foreign

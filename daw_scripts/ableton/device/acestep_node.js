@@ -308,8 +308,8 @@ function fetched(job, view, list) {
     for (const place of list) fs.copyFileSync(place.path, state.store.file(place.copy));
     state.store.remember(recipes.memory(job, view));
   });
-  const { id, rate, track, track_index, slot } = job;
-  return list.map((place) => ({ ...place, path: state.store.file(place.copy), job: id, rate, track, track_index, slot }));
+  const { id, rate, track, track_index, slot, tempo } = job;
+  return list.map((place) => ({ ...place, path: state.store.file(place.copy), job: id, rate, track, track_index, slot, tempo }));
 }
 
 // Let the results of a finished job wait to be chosen from.

@@ -130,7 +130,7 @@ function use(situation, song, cut) {
 // `stretch`: two beats of the arrangement, absent for a Session clip, which counts on the selected track where no stretch is selected.
 function situation(song, wanted, rate) {
   const track = new LiveAPI("live_set view selected_track"), clip = new LiveAPI("live_set view detail_clip");
-  const extra = { track_index: indexOf(song, track) };
+  const extra = { track_index: indexOf(song, track), tempo: get(song, "tempo") };
   const name = String(get(track, "name"));
   const known = { saved: true, rate, key: keyOf(song), track: name, track_name: name };
   let stretch = region(song, clip);
@@ -162,4 +162,4 @@ function select(song, { first, last, rate }) {
   song.set("loop", 1);
 }
 
-module.exports = { get, exists, folder, fileName, systemPath, situation, use, findAudio, clipAt, fileRegion, indexOf, slotOf, select };
+module.exports = { EDGE, get, one, exists, folder, fileName, systemPath, situation, use, findAudio, clipAt, fileRegion, indexOf, slotOf, select };

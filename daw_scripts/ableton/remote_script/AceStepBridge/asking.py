@@ -67,7 +67,7 @@ class Situation:
     def pending(self, name, wanted, job, values):
         """What is kept of a job until its result comes: plain data."""
         index = list(self.song.tracks).index(self.track) if self.track in list(self.song.tracks) else None
-        place = {"track_index": index, "slot": self.slot, "beat": self.beat}
+        place = {"track_index": index, "slot": self.slot, "beat": self.beat, "tempo": self.song.tempo}
         kept = requests.pending(name, wanted, self.facts, job)
         return {**kept, **{key: value for key, value in place.items() if value is not None}, "values": values}
 

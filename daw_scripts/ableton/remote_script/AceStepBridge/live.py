@@ -1,5 +1,6 @@
 """All that is asked of Live's object model: what is selected, and clips onto tracks. Times in Live are beats."""
 
+import contextlib
 import os
 
 NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -8,6 +9,9 @@ STRAIGHT = 0.001
 
 
 MONITOR_OFF = 2
+BEATS = 0
+"""The warp mode that plays a clip untouched while the song keeps the clip's tempo."""
+
 EDGE = 0.001
 """Beats by which a stretch may miss the bar line that it means."""
 
@@ -189,14 +193,39 @@ def take_lane(track, name):
     return lane
 
 
-def place(target, path, beat, name):
-    """A file as a clip on a track or take lane at a beat, or (None) in a slot. The clip, or None in a Live before 12.0.5."""
+def place(target, path, beat, name, tempo=None):
+    """A file as a clip on a track or take lane at a beat, or (None) in a slot. The clip, or None in a Live before 12.0.5.
+
+    A clip that has a tempo is warped from it; one without plays as it is, whatever the song does.
+    """
     if not hasattr(target, "create_audio_clip"):
         return None
     clip = target.create_audio_clip(path) if beat is None else target.create_audio_clip(path, beat)
     clip.warping = False
+    if tempo and not _follows(clip, tempo):
+        clip.warping = False
     clip.name = name
     return clip
+
+
+def _follows(clip, tempo):
+    """Warp a clip of a steady tempo straight from its first sample to its last, whatever Live took its tempo for, so that it goes
+    with the song from now on. False where Live does not lay it so: it would not be in time."""
+    import Live  # only inside Live
+
+    length = clip.sample_length / clip.sample_rate
+    end = length * tempo / 60.0
+    clip.warping = True
+    clip.warp_mode = BEATS
+    for marker in list(clip.warp_markers):
+        with contextlib.suppress(RuntimeError):  # the last one stays
+            clip.remove_warp_marker(marker.beat_time)
+    for seconds_in, beat in ((0.0, 0.0), (length, end)):
+        with contextlib.suppress(RuntimeError):  # there is one already
+            clip.add_warp_marker(Live.Clip.WarpMarker(seconds_in, beat))
+    clip.end_marker = clip.loop_end = end
+    laid = [clip.beat_to_sample_time(beat) - beat / end * clip.sample_length for beat in (0.0, end / 2, end)]
+    return max(map(abs, laid)) <= 1 and abs(clip.loop_end - end) < EDGE
 
 
 def delete_clip(track, holder, clip):

@@ -47,7 +47,8 @@ class Placing:
 
     def _place_one(self, job, landing, done):
         target, beat = self._target(job, landing)
-        if live.place(target, landing["path"], beat, landing["name"]) is None:
+        tempo = None if landing["take"] else job.get("tempo")
+        if live.place(target, landing["path"], beat, landing["name"], tempo) is None:
             self.tell(f"{job['title']}: this Live is older than 12.0.5; drag the file in: {landing['path']}")
         else:
             self.tell(done)
