@@ -2,12 +2,11 @@
 "use strict";
 
 const fs = require("fs");
-const os = require("os");
-const path = require("path");
 const Max = require("max-api");
 
-const { Rpc } = require("./rpc.js");
+const { Daemon, auditionPage } = require("./daemon.js");
 const { Float } = require("./msgpack.js");
+const { sentence, trouble } = require("./sentences.js");
 const { Store } = require("./store.js");
 const forms = require("./forms.js");
 const operations = require("./operations.js");
@@ -16,76 +15,26 @@ const requests = require("./requests.js");
 const results = require("./results.js");
 const settings = require("./settings.js");
 
-const PROTOCOL = 1;
 const RETRY_MS = 2000;
 const BLOCKED = "readonly_media_folder";
 const UNREACHABLE = "daemon_unreachable";
 const UNKNOWN = "unknown_job";
-const EVERYWHERE = ["0.0.0.0", "::"];
 
 // `jobs` are under way; `held` are done, with results (`landings`) that wait to be chosen from.
-const state = { rpc: null, dialing: null, jobs: new Map(), held: new Map(), store: new Store(), count: 0, retry: null };
-
-// The daemon's home folder: the same rule as the daemon's own.
-function homeFolder(env, platform, installed) {
-  if (env.ACESTEP_BRIDGE_HOME) return env.ACESTEP_BRIDGE_HOME;
-  if (installed) return installed;
-  const user = os.homedir();
-  if (platform === "win32") return path.join(env.LOCALAPPDATA || path.join(user, "AppData", "Local"), "acestep-bridge");
-  if (platform === "darwin") return path.join(user, "Library", "Application Support", "acestep-bridge");
-  return path.join(env.XDG_DATA_HOME || path.join(user, ".local", "share"), "acestep-bridge");
-}
-
-// What the running daemon says of itself.
-function connection() {
-  const file = path.join(homeFolder(process.env, process.platform, settings.home), "runtime", "connection.json");
-  try {
-    return JSON.parse(fs.readFileSync(file, "utf8"));
-  } catch (failure) {
-    throw trouble({ code: "daemon_not_running", command: "acestep-bridge serve" });
-  }
-}
+const state = { jobs: new Map(), held: new Map(), store: new Store(), count: 0 };
 
 function say(text) {
   Max.outlet("status", text);
-}
-
-function sentence(facts) {
-  return requests.sentence(settings.messages, facts);
-}
-
-// An error that is a sentence of the shared list.
-function trouble(facts) {
-  return { code: facts.code, message: sentence(facts) };
 }
 
 function explain(failure) {
   say(failure.message || String(failure));
 }
 
-// The connection to the daemon, made where there is none.
-async function connect() {
-  if (state.rpc && state.rpc.socket) return state.rpc;
-  if (!state.dialing) state.dialing = dial().finally(() => { state.dialing = null; });
-  return state.dialing;
-}
-
-// Connect, say hello, check the protocol, and ask for what was missed of jobs that are still open.
-async function dial() {
-  const facts = connection();
-  const rpc = new Rpc(heard, lost);
-  await rpc.connect(facts.rpc.host, facts.rpc.port);
-  await rpc.call("hello", facts.token ? { token: facts.token, client: "live" } : { client: "live" });
-  const { protocol } = await rpc.call("version", {});
-  if (protocol !== PROTOCOL) {
-    rpc.close();
-    throw trouble({ code: protocol < PROTOCOL ? "daemon_older" : "daemon_newer", daemon: protocol, script: PROTOCOL, host: "ableton" });
-  }
-  state.rpc = rpc;
+const daemon = new Daemon(heard, lost, async (rpc) => {
   Max.outlet("connected", 1);
   await follow(rpc, [...state.jobs.values()]);
-  return rpc;
-}
+});
 
 // Hear of jobs from now on, and what was missed. One that the daemon does not know is given up; the others go on.
 async function follow(rpc, jobs) {
@@ -101,13 +50,7 @@ function lost(reason) {
   Max.outlet("connected", 0);
   if (!state.jobs.size) return;
   say(reason);
-  keepTrying();
-}
-
-function keepTrying() {
-  if (state.retry) return;
-  state.retry = setInterval(() => connect().then(() => { clearInterval(state.retry); state.retry = null; }, () => {}), RETRY_MS);
-  state.retry.unref();
+  daemon.keepTrying();
 }
 
 // The set was opened (or saved elsewhere): its folder and name, the jobs that it still waits for, and what waits to be chosen from.
@@ -119,7 +62,7 @@ async function open(folder, set) {
   const fresh = found.filter((job) => !job.landings).map((job) => ({ ...job, seq: -1 }));
   fresh.forEach(begin);
   found.filter((job) => job.landings).forEach((job) => { state.held.set(job.id, job); offer(job, ""); });
-  if (fresh.length) await connect().then((rpc) => follow(rpc, fresh), (failure) => { keepTrying(); throw failure; });
+  if (fresh.length) await daemon.connect().then((rpc) => follow(rpc, fresh), (failure) => { daemon.keepTrying(); throw failure; });
 }
 
 // MessagePack tells 8.0 from 8, JavaScript does not: the daemon's own list says which parameters are floats.
@@ -162,12 +105,12 @@ function showJobs() {
 }
 
 async function send(pending, operation, params) {
-  const rpc = await connect();
+  const rpc = await daemon.connect();
   const job = { ...pending, asked: Date.now(), seq: -1 };
   writing(() => state.store.keep(job));
   begin(job);
   await rpc.call("job.submit", { id: job.id, operation, params }).catch((failure) => {
-    if (failure.code === UNREACHABLE) keepTrying(); // the daemon may have it: asked once it answers again
+    if (failure.code === UNREACHABLE) daemon.keepTrying(); // the daemon may have it: asked once it answers again
     else forget(job);
     throw failure;
   });
@@ -182,8 +125,7 @@ function forget(job) {
 }
 
 async function described(name) {
-  const rpc = await connect();
-  const { operations: found } = await rpc.call("describe", name ? { operation: name } : {});
+  const { operations: found } = await daemon.call("describe", name ? { operation: name } : {});
   return found;
 }
 
@@ -261,7 +203,7 @@ function heard(method, params) {
 // connection.
 async function arrive(job, seq) {
   try {
-    const view = await state.rpc.call("job.result", { id: job.id });
+    const view = await daemon.call("job.result", { id: job.id });
     settle(() => finish(job, view));
   } catch (failure) {
     job.seq = seq - 1;
@@ -339,12 +281,8 @@ function release(...ids) {
   say(waiting());
 }
 
-// Where the daemon's page is on which results are heard and dragged out.
 function page() {
-  const { http } = connection();
-  if (!http) throw trouble({ code: "page_off" });
-  const host = EVERYWHERE.includes(http.host) ? "127.0.0.1" : http.host;
-  Max.outlet("browse", `http://${host.includes(":") ? `[${host}]` : host}:${http.port}/audition`);
+  Max.outlet("browse", auditionPage());
 }
 
 // What the user does with a result: `fileName` is the file of the clip that is meant.
@@ -383,13 +321,12 @@ function restore(fileName) {
 async function cancel(chosen) {
   const id = chosen || [...state.jobs.keys()].pop();
   if (!state.jobs.has(id)) throw trouble({ code: "no_jobs" });
-  await (await connect()).call("job.cancel", { id });
+  await daemon.call("job.cancel", { id });
 }
 
 async function queue() {
   if (!state.jobs.size) throw trouble({ code: "no_jobs" });
-  const rpc = await connect();
-  const views = await Promise.all([...state.jobs.keys()].map((id) => rpc.call("job.status", { id })));
+  const views = await Promise.all([...state.jobs.keys()].map((id) => daemon.call("job.status", { id })));
   say(views.map((view) => `${view.operation}: ${view.state}`).join(" | "));
 }
 
@@ -425,5 +362,3 @@ for (const [name, handler] of Object.entries(HANDLERS)) {
   });
 }
 Max.outlet("ready");
-
-module.exports = { homeFolder };
