@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     songs.set_defaults(run=_songs)
     codec = commands.add_parser("codec", help="train the codec; the same command resumes")
     _add_training_options(codec, seconds=7200.0)
+    codec.add_argument("--decoder-only", action="store_true", help="keep encoder and latents (needs --start)")
     codec.set_defaults(run=_codec)
     dit = commands.add_parser("dit", help="train text encoder and diffusion transformer on a frozen codec; resumes")
     _add_training_options(dit, seconds=14400.0)
@@ -88,7 +89,9 @@ def _codec(options: argparse.Namespace) -> None:
     from acestep.training.codec.train import CodecSettings, train_codec
     from acestep.training.parallel import launch
 
-    settings = CodecSettings(seconds=options.seconds, device=options.device, start=options.start)
+    settings = CodecSettings(
+        seconds=options.seconds, device=options.device, start=options.start, decoder_only=options.decoder_only
+    )
     launch(train_codec, _processes(options), options.threads, options.folder, settings)
 
 

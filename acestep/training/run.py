@@ -107,9 +107,8 @@ class Run:
         for name, value in losses.items():
             self._means[name] = 0.97 * self._means.get(name, value) + 0.03 * value
 
-    def note(self, **losses: float) -> None:
-        """Track losses; print the means and add a row to the history every `report_every` seconds."""
-        self.track(**losses)
+    def report(self) -> None:
+        """Print the means and add a row to the history every `report_every` seconds."""
         if self.elapsed - self._reported >= self.report_every:
             self._reported = self.elapsed
             if not self.leads:

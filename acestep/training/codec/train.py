@@ -31,7 +31,11 @@ MIN_SCALE = 0.05
 @dataclass(frozen=True, slots=True)
 class CodecSettings:
     """`feature_share` of the time goes to phase one, half as much in a run that begins from finished weights: the read-out
-    is not shipped and must be learned anew. A process takes `batch` crops of `frames` latent frames a step."""
+    is not shipped and must be learned anew. A process takes `batch` crops of `frames` latent frames a step.
+
+    `decoder_only` leaves the encoder and the latents' scale as they are, so that transformers trained on them stay valid;
+    there is no phase one then.
+    """
 
     seconds: float
     feature_share: float = 0.16
@@ -41,6 +45,7 @@ class CodecSettings:
     pool: int = 48
     device: str = "cpu"
     start: Path | None = None
+    decoder_only: bool = False
     renew_every: int = 3
     seed: int = 0
 
@@ -48,9 +53,11 @@ class CodecSettings:
 class CodecTrainer(nn.Module):
     """The codec plus the feature read-out that only training needs."""
 
-    def __init__(self, codec: NanoCodec) -> None:
+    def __init__(self, codec: NanoCodec, decoder_only: bool = False) -> None:
         super().__init__()
-        self.codec = codec
+        self.codec, self.decoder_only = codec, decoder_only
+        for module in (codec.encoder_in, codec.encoder, codec.posterior):
+            module.requires_grad_(not decoder_only)
         self.readout = nn.Linear(codec.config.decoder_width, Analysis.WIDTH)
 
     def losses(self, waveform: Tensor, features_only: bool) -> dict[str, Tensor]:
@@ -73,7 +80,8 @@ class CodecTrainer(nn.Module):
             return {"feature": feature, "kl": kl, "amplitude": amplitude}
         first = random.randrange(256)  # another place in the noise table and another phase each time
         sound = compare_sounds(codec.synthesise(subframes, first), waveform)
-        return {"sound": sound, "feature": FEATURE_WEIGHT * feature, "kl": kl, "amplitude": LATER_SHARE * amplitude}
+        heard = {"sound": sound, "amplitude": LATER_SHARE * amplitude}
+        return heard if self.decoder_only else heard | {"feature": FEATURE_WEIGHT * feature, "kl": kl}
 
     def _amplitude_error(self, waveform: Tensor, subframes: Tensor) -> Tensor:
         with torch.no_grad():
@@ -103,11 +111,15 @@ def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
     A fresh run with `settings.start` begins from that checkpoint's codec.
     """
     torch.manual_seed(settings.seed)
-    trainer = CodecTrainer(NanoCodec()).to(settings.device)
+    trainer = CodecTrainer(NanoCodec(), settings.decoder_only).to(settings.device)
     torch.manual_seed(settings.seed + group.rank)
     random.seed(settings.seed + group.rank)
     optimizer = torch.optim.AdamW(
-        trainer.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, foreach=True
+        [value for value in trainer.parameters() if value.requires_grad],
+        lr=settings.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=1e-3,
+        foreach=True,
     )
     run = Run(folder, settings.seconds, leads=group.leads)
     state = run.resume()
@@ -122,7 +134,7 @@ def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
     def snapshot() -> dict:
         return {"trainer": trainer.state_dict(), "optimizer": optimizer.state_dict(), "next_song": pool.next_song}
 
-    feature_share = settings.feature_share / 2 if settings.start else settings.feature_share
+    feature_share = 0 if settings.decoder_only else settings.feature_share / (2 if settings.start else 1)
     for step in run.steps(snapshot):
         if step % settings.renew_every == 0:
             pool.renew()
@@ -137,16 +149,13 @@ def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
         run.elapsed = group.average_gradients(trainer, run.clock())
         nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
         optimizer.step()
-        run.note(**{name: loss.item() for name, loss in losses.items()})
+        run.track(**{name: loss.item() for name, loss in losses.items()})
+        run.report()
     if group.leads:
-        save_codec(trainer.codec, pool, folder)
+        if not settings.decoder_only:
+            calibrate(trainer.codec.eval(), pool)
+        trainer.codec.save_pretrained(folder / "vae")
         plot_history(run.history, folder / "loss.png", "codec")
-
-
-def save_codec(codec: NanoCodec, pool: CropPool, folder: Path) -> None:
-    """Calibrate and write `vae/` (config.json, safetensors)."""
-    calibrate(codec.eval(), pool)
-    codec.save_pretrained(folder / "vae")
 
 
 @torch.inference_mode()

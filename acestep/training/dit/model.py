@@ -33,7 +33,7 @@ CONFIG: dict[str, Any] = ATTENTION | {
     "layer_types": ["sliding_attention"] * LAYERS, "num_lyric_encoder_hidden_layers": 1,
     "num_timbre_encoder_hidden_layers": 1, "num_attention_pooler_hidden_layers": 1, "num_audio_decoder_hidden_layers": 1,
     "audio_acoustic_hidden_dim": 64, "pool_window_size": 5, "text_hidden_dim": TEXT_HIDDEN, "in_channels": 192,
-    "patch_size": 2, "timbre_hidden_dim": 64, "timbre_fix_frame": 750, "data_proportion": 0.5, "timestep_mu": 0.3,
+    "patch_size": 2, "timbre_hidden_dim": 64, "timbre_fix_frame": 750, "data_proportion": 0.5, "timestep_mu": 0.8,
     "timestep_sigma": 1.0, "model_version": "nano", "is_turbo": False,
 }  # fmt: skip
 

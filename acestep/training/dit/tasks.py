@@ -170,12 +170,12 @@ def cover(desk: Desk) -> Example:
 
 
 MAKERS: dict[str, tuple[Callable[[Desk], Example], float]] = {
-    "generate": (generate, 0.10),
+    "generate": (generate, 0.05),
     "guided": (generate_guided, 0.20),
-    "repaint": (repaint, 0.18),
-    "extract": (extract, 0.24),
+    "repaint": (repaint, 0.16),
+    "extract": (extract, 0.30),
     "lego": (lego, 0.11),
-    "complete": (complete, 0.07),
+    "complete": (complete, 0.08),
     "cover": (cover, 0.10),
 }
 """Name in the loss log -> (maker, share of examples)."""

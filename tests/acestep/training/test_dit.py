@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -120,12 +121,16 @@ def test_reading_asks_for_what_the_prompt_tells(record):
     assert 0 <= song.bpm - (SLOWEST + TEMPO_STEP * tempo[0]) < TEMPO_STEP
     assert (TASKS[task[0]], list(TRACKS)[track[0]]) == ("extract", "drums")
     assert Lesson(song, "cover", "drums").facts()[-len(TRACKS) :].sum() == 0, "its sentence names no track"
+    silent = Lesson(song, "extract", "drums", key=False, tempo=False, instruments=False)
+    unasked = silent.facts().isnan()
+    assert unasked[: -len(TASKS) - len(TRACKS)].all() and not unasked[-len(TASKS) - len(TRACKS) :].any()
+    assert "- bpm: N/A\n" in silent.prompt(random.Random(1)) and song.key not in silent.prompt(random.Random(1))
     prompt = lesson.prompt(random.Random(1))
     assert f"- bpm: {song.bpm}\n" in prompt and song.key.split()[1] in prompt and "DRUMS" in prompt
 
 
 def test_reading_is_free_of_padding_and_teaches_the_text_encoder(record, tmp_path):
-    """Tokens behind the end do not count, a right answer costs little, and the gradient reaches the encoder."""
+    """Tokens behind the end do not count, a right answer costs little, what is untold nothing; the gradient reaches the encoder."""
     torch.manual_seed(1)
     lesson = Lesson(record.song, "lego", "bass")
     reader, hidden, mask = Reader(), torch.randn(1, 5, HIDDEN), torch.tensor([[1, 1, 1, 0, 0]])
@@ -136,6 +141,7 @@ def test_reading_is_free_of_padding_and_teaches_the_text_encoder(record, tmp_pat
         reader.answers.weight.zero_()
         reader.answers.bias.copy_(20.0 * lesson.facts() - 10.0)
     assert reader.loss(hidden, mask, [lesson]).item() < 1e-3
+    assert reader.loss(hidden, mask, [replace(lesson, key=False)]).item() < 1e-3
     train_tokenizer(songs=40).save_pretrained(tmp_path / "tokenizer")
     model = NanoModel()
     reading_loss(model, Reader(), Batcher(tmp_path, torch.zeros(64)), [record], random.Random(0)).backward()

@@ -171,3 +171,19 @@ def test_codec_training_resumes_and_leaves_a_codec(tmp_path, sine_bank, monkeypa
     assert second["next_song"] > first["next_song"]
     codec = NanoCodec.from_pretrained(tmp_path / "vae")
     assert codec.latent_scale.min() >= 0.05 and (tmp_path / "loss.png").stat().st_size > 1000
+
+
+def test_a_decoder_is_trained_for_latents_that_stay(tmp_path, sine_bank, monkeypatch):
+    """From a checkpoint, the decoder alone: the codec encodes as before, to the bit, and decodes otherwise."""
+    monkeypatch.setattr("acestep.training.codec.train.open_bank", lambda: sine_bank)
+    monkeypatch.setattr("acestep.training.codec.train.NanoCodec", lambda: NanoCodec(**TINY))
+    NanoCodec(**TINY).half().save_pretrained(tmp_path / "start" / "vae")
+    before = NanoCodec.from_pretrained(tmp_path / "start" / "vae").float().eval()
+    settings = CodecSettings(seconds=1.5, batch=2, frames=12, pool=2, start=tmp_path / "start", decoder_only=True)
+    train_codec(Group(), tmp_path / "run", settings)
+    after = NanoCodec.from_pretrained(tmp_path / "run" / "vae").eval()
+    sound = torch.rand(1, 2, 12 * 1920) - 0.5
+    with torch.inference_mode():
+        latents = before.encode(sound)
+        assert torch.equal(after.encode(sound), latents)
+        assert not torch.allclose(after.decode(latents), before.decode(latents))
