@@ -467,8 +467,8 @@ def waiting(media: Path) -> list[dict[str, Any]]:
 
 
 def rewrite(live: Set, old: str, new: str) -> None:
-    """Change the installed script of the network half."""
-    script = live.device / "acestep_node.js"
+    """Change the installed script of the network half's connection."""
+    script = live.device / "daemon.js"
     text = script.read_text("utf-8")
     assert text.count(old) == 1
     script.write_text(text.replace(old, new), "utf-8")
