@@ -79,13 +79,22 @@ function params(action, situation, wish, values, fields) {
   return found;
 }
 
-// The jobs of an action: one per tempo wish and picked value, each {operation, params, wish, pick}.
+// The wishes that have anything to ask for: where a selection is split, a piece of it may lie beside the audio.
+function meeting(situation, wishes) {
+  if (!situation.source) return wishes;
+  return wishes.filter((wish) => {
+    const { first, last } = part(situation, wish);
+    return last > first;
+  });
+}
+
+// The jobs of an action: one per tempo wish that meets its audio and picked value, each {operation, params, wish, pick}.
 function jobs(action, situation, wishes, values, fields) {
   let picks = action.each ? values[action.each] : undefined;
   if (!Array.isArray(picks)) picks = [picks];
   if (picks.length === 0) picks = [undefined];
   const found = [];
-  for (const wish of wishes) {
+  for (const wish of meeting(situation, wishes)) {
     for (const pick of picks) {
       const asked = params(action, situation, wish, values, fields);
       if (pick !== undefined && pick !== null) asked[action.each] = pick;

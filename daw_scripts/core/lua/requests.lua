@@ -114,12 +114,23 @@ function requests.params(action, situation, wish, values, fields)
   return params
 end
 
---- The jobs of an action: one per tempo wish and picked value. Each is {operation, params, wish, pick?}.
+-- The wishes that have anything to ask for: where a selection is split, a piece of it may lie beside the audio.
+local function meeting(situation, wishes)
+  if not situation.source then return wishes end
+  local found = {}
+  for _, wish in ipairs(wishes) do
+    local first, last = part(situation, wish)
+    if last > first then found[#found + 1] = wish end
+  end
+  return found
+end
+
+--- The jobs of an action: one per tempo wish that meets its audio and picked value. Each is {operation, params, wish, pick?}.
 function requests.jobs(action, situation, wishes, values, fields)
   local jobs = {}
   local picks = action.each ~= "" and values[action.each] or nil
   if type(picks) ~= "table" then picks = { picks } end
-  for _, wish in ipairs(wishes) do
+  for _, wish in ipairs(meeting(situation, wishes)) do
     for index = 1, math.max(1, #picks) do
       local params = requests.params(action, situation, wish, values, fields)
       if picks[index] then params[action.each] = picks[index] end

@@ -94,13 +94,21 @@ def params(action, situation, wish, values, fields=None):
     return found
 
 
+def _meeting(situation, wishes):
+    """The wishes that have anything to ask for: where a selection is split, a piece of it may lie beside the audio."""
+    if not situation.get("source"):
+        return wishes
+    parts = [(wish, _part(situation, wish)) for wish in wishes]
+    return [wish for wish, (first, last, *_) in parts if last > first]
+
+
 def jobs(action, situation, wishes, values, fields=None):
-    """The jobs of an action: one per tempo wish and picked value, each ``{operation, params, wish, pick}``."""
+    """The jobs of an action: one per tempo wish that meets its audio and picked value, each ``{operation, params, wish, pick}``."""
     picks = values.get(action["each"]) if action["each"] else None
     if not isinstance(picks, list):
         picks = [picks]
     found = []
-    for wish in wishes:
+    for wish in _meeting(situation, wishes):
         for pick in picks or [None]:
             asked = params(action, situation, wish, values, fields)
             if pick is not None:
