@@ -104,8 +104,7 @@ def _resolve_conditioning(registry: Registry, conditioning: Conditioning) -> Con
 
 def _resolve_stage(registry: Registry, stage: Stage, index: int, variants: int, notes: list[str]) -> Stage:
     params: StageParams = _resolve_names(registry, stage.params)
-    if stage.params.sampler != params.sampler:
-        notes.append(f"sampler {stage.params.sampler} runs as {params.sampler}")
+    notes.extend(_renamed(stage.params, params))
     if params.input is not None and params.input >= index:
         raise BadPreset(
             f"stage {index} names stage {params.input}, which is not before it", field=f"stages[{index}].input"
@@ -115,6 +114,17 @@ def _resolve_stage(registry: Registry, stage: Stage, index: int, variants: int, 
     _check_timesteps(params.timesteps)
     seeds = _seeds(params, variants)
     return Stage(stage.type, msgspec.structs.replace(params, seed=seeds[0], seeds=seeds))
+
+
+_TOLD = frozenset({"samplers", "schedules", "guidance"})
+"""Tables whose aliases may only be the nearest to what was asked for, so that results tell which entry was used."""
+
+
+def _renamed(given: StageParams, used: StageParams) -> list[str]:
+    """A sentence per method that was called by an alias."""
+    names = [info.name for info in describe(type(used)) if info.choices_from in _TOLD]
+    pairs = [(name, getattr(given, name), getattr(used, name)) for name in names]
+    return [f"{name} {asked} runs as {runs}" for name, asked, runs in pairs if asked != runs]
 
 
 def _check_timesteps(timesteps: list[float] | None) -> None:

@@ -170,8 +170,9 @@ class WorkerWork:
             await self._book.failed(job, error, killed_worker=isinstance(error, WorkerDied))
 
     def _commit(self, job: JobRecord, staged: Path, result: dict[str, Any]) -> dict[str, Any]:
-        """Into the library, which is the commit, then copies to where the client wants them."""
-        return self.copy_out(job, self._library.commit(job, staged, result))
+        """Into the library, which is the commit, with what was told at the door; then copies to where the client wants them."""
+        notes = list(dict.fromkeys([*job.notes, *result.get("notes", [])]))
+        return self.copy_out(job, self._library.commit(job, staged, {**result, "notes": notes}))
 
     def copy_out(self, job: JobRecord, result: dict[str, Any]) -> dict[str, Any]:
         """Copies in the folder that the request names. A failure there loses nothing: it becomes a note of the result."""

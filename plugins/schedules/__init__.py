@@ -46,13 +46,16 @@ def sgm_uniform(steps: int, shift: float) -> list[float]:
 
 
 SCHEDULES = (
-    ScheduleSpec(name="linear", times=linear, summary="Even grid with any shift.", aliases=("simple", "normal", "uniform")),
+    ScheduleSpec(name="linear", times=linear, summary="Even grid with any shift.",
+                 aliases=("simple", "normal", "uniform", "karras", "exponential", "beta", "linear_quadratic", "kl_optimal")),
     ScheduleSpec(name="discrete", times=discrete, summary="The times turbo models were distilled at.", fixed=True,
                  aliases=("turbo",)),
     ScheduleSpec(name="continuous", times=continuous, summary="Even grid with a shift of 1 to 5."),
     ScheduleSpec(name="sgm_uniform", times=sgm_uniform, summary="Even grid over the training times, then 0.",
                  aliases=("ddim_uniform",)),
 )  # fmt: skip
+"""Aliases are names that users know from ComfyUI. Those that bend the grid in a way of their own (karras to kl_optimal) run as the
+even one, which the models were trained for and which the shift can bend; results say so."""
 
 
 @hookimpl

@@ -129,6 +129,31 @@ def test_aliases_are_unique():
     assert len(names) == len(set(names))
 
 
+COMFYUI_SAMPLERS = """
+euler euler_cfg_pp euler_ancestral euler_ancestral_cfg_pp heun heunpp2 exp_heun_2_x0 exp_heun_2_x0_sde dpm_2 dpm_2_ancestral
+lms dpm_fast dpm_adaptive dpmpp_2s_ancestral dpmpp_2s_ancestral_cfg_pp dpmpp_sde dpmpp_sde_gpu dpmpp_2m dpmpp_2m_cfg_pp
+dpmpp_2m_sde dpmpp_2m_sde_gpu dpmpp_2m_sde_heun dpmpp_2m_sde_heun_gpu dpmpp_3m_sde dpmpp_3m_sde_gpu ddpm lcm ipndm ipndm_v deis
+res_multistep res_multistep_cfg_pp res_multistep_ancestral res_multistep_ancestral_cfg_pp gradient_estimation
+gradient_estimation_cfg_pp er_sde seeds_2 seeds_3 sa_solver sa_solver_pece ddim uni_pc uni_pc_bh2
+""".split()
+COMFYUI_SCHEDULES = "simple sgm_uniform karras exponential ddim_uniform beta normal linear_quadratic kl_optimal".split()
+NOISY = ("ancestral", "sde", "ddpm", "lcm", "seeds", "sa_solver")
+"""What the names of ComfyUI's samplers with fresh noise hold."""
+
+
+@pytest.mark.parametrize("name", COMFYUI_SAMPLERS)
+def test_every_sampler_of_comfyui_has_its_nearest(name):
+    """Each name of its list leads to one of ours, to one with noise exactly when it has noise."""
+    (spec,) = [spec for spec in SAMPLERS if name in (spec.name, *spec.aliases)]
+    assert spec.stochastic == any(word in name for word in NOISY)
+
+
+@pytest.mark.parametrize("name", COMFYUI_SCHEDULES)
+def test_every_scheduler_of_comfyui_has_its_nearest(name):
+    """Each name of its list leads to one of our schedules, and to one only."""
+    assert len([spec for spec in SCHEDULES if name in (spec.name, *spec.aliases)]) == 1
+
+
 TABLE = {
     1: [1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125],
     2: [1.0, 0.933333, 0.857143, 0.769231, 0.666667, 0.545455, 0.4, 0.222222],

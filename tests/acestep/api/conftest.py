@@ -8,11 +8,13 @@ from typing import Annotated
 import pytest
 
 from acestep.api import (
+    GuidanceSpec,
     Length,
     ModelInfo,
     Plan,
     Registry,
     SamplerSpec,
+    ScheduleSpec,
     StageParams,
     StageType,
     hookimpl,
@@ -66,7 +68,15 @@ def _registering(entries):
 def registry() -> Registry:
     registry = Registry()
     euler = SamplerSpec(name="euler", run=lambda *a: iter(()), summary="Euler.", aliases=("ode",))
-    registry.add_plugin(plugin(register_stages=[Edit(), Make()], register_samplers=[euler]), "builtin")
+    linear = ScheduleSpec(name="linear", times=lambda steps, shift: [1.0, 0.0], summary="Even.", aliases=("karras",))
+    zero = GuidanceSpec(name="cfg_zero_star", target="nowhere:Nothing", summary="Guided.", aliases=("cfg_zero",))
+    methods = plugin(
+        register_stages=[Edit(), Make()],
+        register_samplers=[euler],
+        register_schedules=[linear],
+        register_guidance=[zero],
+    )
+    registry.add_plugin(methods, "builtin")
     return registry
 
 

@@ -44,11 +44,19 @@ def test_without_a_region_the_whole_file_is_meant(registry, world):
     assert (got.start, got.length) == (0, world.facts.frames)
 
 
-def test_names_and_aliases_are_resolved_and_mapped_samplers_are_told(registry, world):
-    got = admit(registry, "edit", {**SOURCE, "track": "BV", "sampler": "ode"}, world)
+def test_names_and_aliases_are_resolved_and_mapped_methods_are_told(registry, world):
+    wish = {"track": "BV", "sampler": "ode", "schedule": "karras", "guidance": "cfg_zero"}
+    got = admit(registry, "edit", {**SOURCE, **wish}, world)
     params = got.render.stages[0].params
     assert (params.track, params.sampler) == ("backing_vocals", "euler")
-    assert any("ode runs as euler" in note for note in got.notes)
+    assert (params.schedule, params.guidance) == ("linear", "cfg_zero_star")
+    told = ("sampler ode runs as euler", "schedule karras runs as linear", "guidance cfg_zero runs as cfg_zero_star")
+    assert got.notes == told
+
+
+def test_methods_called_by_their_own_names_are_not_told(registry, world):
+    got = admit(registry, "edit", {**SOURCE, "sampler": "euler", "schedule": "linear"}, world)
+    assert got.notes == ()
 
 
 def test_every_variant_gets_a_seed_of_its_own_and_given_ones_stay(registry, world):

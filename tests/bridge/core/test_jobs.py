@@ -33,6 +33,19 @@ async def test_a_job_goes_from_submit_to_library(desk):
     assert events[-2].data["path"] == file["path"] and Path(file["path"]).parent.parent == one.service.paths.library
 
 
+async def test_a_method_called_by_an_alias_is_told_in_the_result(desk):
+    """What the door resolved is told when the job is accepted, in its end and beside its files, once."""
+    one = await desk()
+    accepted = await one.submit("steps=2", "x", sampler="ipndm_v", schedule="karras")
+    told = ["sampler ipndm_v runs as dpmpp_2m", "schedule karras runs as linear"]
+    assert list(accepted.notes) == told
+    done = (await one.until("x"))[-1].data["notes"]
+    result = one.service.job("x").result
+    stored = json.loads((Path(result["folder"]) / "result.json").read_text())["result"]
+    assert done == result["notes"] == stored["notes"]
+    assert [note for note in done if "runs as" in note] == told
+
+
 async def test_seq_only_grows_and_one_event_ends_it(desk):
     """For a done, a failed and a cancelled job alike; fractions never fall and stay below 1."""
     one = await desk()
