@@ -1,7 +1,8 @@
 """Every setting of the bridge in one table, and where its value came from.
 
 A value is taken from a command-line flag, else from the environment variable ``ACESTEP_BRIDGE_<NAME>``, else from the
-config file (TOML, flat keys), else from the default written here. A key that is not in the table is refused.
+config file (TOML, flat keys), else from a variable of ACE-Step's own that means the same, else from the default written here.
+A key that is not in the table is refused.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ HOME_VARIABLE = "ACESTEP_BRIDGE_HOME"
 PREFIX = "ACESTEP_BRIDGE_"
 FEATURE_PREFIX = "ACESTEP_FEATURE_"
 CONFIG_NAME = "config.toml"
+UPSTREAM = {"model": "ACESTEP_CONFIG_PATH", "queue_length": "ACESTEP_QUEUE_MAXSIZE"}
+"""Settings that ACE-Step's own variables fill in where nobody says anything else."""
 
 MiB = 1024 * 1024
 GiB = 1024 * MiB
@@ -229,8 +232,9 @@ def resolve(
     from_environment = _read_environment(variables)
     path = config or _config_path(given, from_environment)
     from_file = {} if path is None else read_config(path)
-    values: dict[str, Any] = {}
-    origins = {info.name: "default" for info in table()}
+    theirs = _read_upstream(variables)
+    values: dict[str, Any] = dict(theirs)
+    origins = {info.name: UPSTREAM[info.name] if info.name in theirs else "default" for info in table()}
     for origin, source in (("config file", from_file), ("environment", from_environment), ("flag", given)):
         values.update(source)
         origins.update(dict.fromkeys(source, origin))
@@ -267,6 +271,12 @@ def _read_environment(variables: Mapping[str, str]) -> dict[str, Any]:
     found = {key[len(PREFIX) :].lower(): text for key, text in variables.items() if key.startswith(PREFIX)}
     _refuse_unknown(found, "environment")
     return {name: parse_text(name, kinds[name], text) for name, text in found.items()}
+
+
+def _read_upstream(variables: Mapping[str, str]) -> dict[str, Any]:
+    kinds = {info.name: info.type for info in table()}
+    given = {name: variables.get(variable, "").strip() for name, variable in UPSTREAM.items()}
+    return {name: parse_text(UPSTREAM[name], kinds[name], text) for name, text in given.items() if text}
 
 
 def parse_text(name: str, kind: str, text: str) -> Any:

@@ -117,6 +117,11 @@ def _weights(folder: Path) -> list[Path]:
     return [single] if single.is_file() else []
 
 
+def wished_planner(model: str) -> str:
+    """The language model that a request names; for ``auto`` that of ``ACESTEP_LM_MODEL_PATH`` (a folder's name or path)."""
+    return model if model != "auto" else Path(os.environ.get("ACESTEP_LM_MODEL_PATH", "").strip() or "auto").name
+
+
 def choose_planner(wanted: str, found: Iterable[PlannerInfo], memory: int, number_bytes: int) -> PlannerInfo:
     """The language model to run in ``memory`` bytes with numbers of ``number_bytes``.
 

@@ -23,6 +23,7 @@ from acestep.planner.library import (
     longest_plan,
     planner_folders,
     read_planner,
+    wished_planner,
 )
 from acestep.planner.planning import Planner
 
@@ -64,10 +65,11 @@ def planner_for(registry: Registry, settings: PlannerSettings, worker: Mapping[s
     number_bytes = choose_dtype(device, str(worker.get("dtype") or "auto")).itemsize
     found = known_planners(worker)
     running = next((loaded for loaded in _loaded.values() if loaded.backend == name), None)
-    if settings.model == TINY and TINY not in {info.name for info in found}:
+    wanted = wished_planner(settings.model)
+    if wanted == TINY and TINY not in {info.name for info in found}:
         found.append(_build_tiny(worker))
     memory = device_memory(device) + (running.info.size_bytes if running and device.type == "cpu" else 0)
-    info = choose_planner(settings.model, found, memory, number_bytes)
+    info = choose_planner(wanted, found, memory, number_bytes)
     key = (name, info.path)
     if key not in _loaded:
         unload()

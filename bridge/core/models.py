@@ -55,7 +55,7 @@ class Models:
     def default(self) -> str:
         """Name of the model that the empty name means."""
         if self._default:
-            return self._default
+            return self._default.removeprefix(checkpoints.PREFIX)
         embedded = checkpoints.EMBEDDED.name
         return embedded if embedded in self.known() else SCRATCH
 

@@ -22,6 +22,32 @@ def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path)
     assert origins_of("osc_port") == (9700, "default")
 
 
+@pytest.mark.parametrize(
+    ("name", "variable", "text", "value"),
+    [
+        ("model", "ACESTEP_CONFIG_PATH", "acestep-v15-turbo", "acestep-v15-turbo"),
+        ("queue_length", "ACESTEP_QUEUE_MAXSIZE", "12", 12),
+    ],
+)
+def test_a_variable_of_ace_step_stands_in_for_the_default(tmp_path, name, variable, text, value):
+    """It is told as the origin; our own variable and the config file stand above it, an empty one says nothing."""
+    config = tmp_path / "config.toml"
+    config.write_text("queue_length = 3\nmodel = 'base'\n")
+    theirs = {variable: text}
+    assert origins_of(name, environment=theirs) == (value, variable)
+    assert origins_of(name, environment=theirs, config=config)[1] == "config file"
+    assert origins_of(name, environment={**theirs, PREFIX + name.upper(): "5"})[1] == "environment"
+    assert origins_of(name, environment={variable: " "})[1] == "default"
+
+
+@pytest.mark.parametrize("text", ["many", "0"])
+def test_a_variable_of_ace_step_that_does_not_fit_is_named(text):
+    """The error says which variable it was, since nobody set that setting."""
+    with pytest.raises(BadRequest) as caught:
+        resolve({}, {"ACESTEP_QUEUE_MAXSIZE": text})
+    assert "ACESTEP_QUEUE_MAXSIZE" in caught.value.message
+
+
 def test_the_config_file_of_the_home_is_found(tmp_path):
     """``config.toml`` in the home needs no flag."""
     (tmp_path / "config.toml").write_text("queue_length = 7\n")

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from acestep.api.errors import BadCheckpoint, ModelMissing, OutOfMemory
-from acestep.planner.library import PlannerInfo, choose_planner, find_planners, longest_plan, planner_folders
+from acestep.planner.library import (
+    PlannerInfo,
+    choose_planner,
+    find_planners,
+    longest_plan,
+    planner_folders,
+    wished_planner,
+)
 from acestep.planner.model import load_model, load_tokenizer
 
 GiB = 2**30
@@ -62,6 +69,16 @@ def test_random_weights_are_never_taken_by_themselves(tiny_folder: Path) -> None
     with pytest.raises(ModelMissing):
         choose_planner("auto", found, 24 * GiB, 2)
     assert choose_planner("tiny", found, 24 * GiB, 2).name == "tiny"
+
+
+@pytest.mark.parametrize("text", ["acestep-5Hz-lm-1.7B", "/models/acestep-5Hz-lm-1.7B", " 1.7B "])
+def test_auto_means_the_model_that_ace_steps_own_variable_names(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By folder or by path; a request that names one itself is not overruled, and an empty variable says nothing."""
+    monkeypatch.setenv("ACESTEP_LM_MODEL_PATH", text)
+    assert choose_planner(wished_planner("auto"), ALL, 24 * GiB, 2).name == "1.7B"
+    assert wished_planner("0.6B") == "0.6B"
+    monkeypatch.setenv("ACESTEP_LM_MODEL_PATH", "")
+    assert wished_planner("auto") == "auto"
 
 
 def test_published_folders_are_recognised_and_half_ones_are_not(tmp_path: Path, tiny_folder: Path) -> None:

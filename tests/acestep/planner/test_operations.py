@@ -211,6 +211,15 @@ def test_generate_without_thinking_needs_no_planner(jobs: Jobs, monkeypatch: pyt
     assert "works" in caught.value.message
 
 
+def test_auto_is_the_language_model_that_ace_steps_own_variable_names(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that names none is planned by it, and the report says by which."""
+    monkeypatch.setenv("ACESTEP_LM_MODEL_PATH", "tiny")
+    found = jobs.run("plan", caption="x", codes=False, seed=1, caption_tokens=6)
+    assert found.stages[0].model == "tiny"
+
+
 def test_a_foreign_codebook_gets_no_codes(jobs: Jobs, song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a checkpoint with another codec only metadata is planned, and its codes are not read to the language model."""
     monkeypatch.setattr("acestep.planner.library.RANDOM", "no family ends like this")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from acestep.api.errors import UnknownOperation
+from acestep.api.errors import ModelMissing, UnknownOperation
 from bridge.core.views import JobState
 
 
@@ -24,6 +24,14 @@ async def test_exactly_one_model_is_the_default(desk):
     rows = (await desk(worker_start="lazy")).service.models()
     assert sum(row["default"] for row in rows) == 1
     assert len({row["name"] for row in rows}) == len(rows)
+
+
+async def test_the_default_model_may_be_named_by_its_folder(desk):
+    """As ACE-Step's own settings name it; listed, and told how to fetch, by its short name."""
+    one = await desk(worker_start="lazy", model="acestep-v15-turbo")
+    assert [row["name"] for row in one.service.models() if row["default"]] == ["turbo"]
+    with pytest.raises(ModelMissing, match="models download turbo"):
+        await one.submit("steps=1")
 
 
 async def models_of(one, expected):
