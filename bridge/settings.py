@@ -134,6 +134,12 @@ class Settings(Request):
     library_days: Annotated[
         float, param("Days that results are kept; 0 keeps all.", unit="d", ge=0.0, group="limits")
     ] = 0.0
+    keep_latents: Annotated[
+        bool,
+        param(
+            "Store the latent of every result, so that edits of it start there; else only where asked.", group="limits"
+        ),
+    ] = True
     latent_bytes: Annotated[
         int,
         param(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,20 @@ KEY = "acestep-bridge"
 SUFFIX = ".safetensors"
 MAX_HEADER = 16 * 1024 * 1024
 
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What taking a header apart raises when it is not of the shape it should be."""
+
 
 class Companion(msgspec.Struct, frozen=True, kw_only=True):
     """A sound file of the same result, in the same folder; its sample 0 lies ``offset`` samples after the latent's.
 
+    ``bytes`` is its size (0: unknown), by which copies of it elsewhere are noticed.
     ``frames`` (first, last + 1) of the latent are what is heard there; none: all of them.
     """
 
     name: str
     sha256: str
+    bytes: int = 0
     offset: int = 0
     frames: tuple[int, int] | None = None
 
@@ -57,7 +63,7 @@ class LatentFacts(msgspec.Struct, frozen=True, kw_only=True):
     audio: tuple[Companion, ...] = ()
     recipe: dict[str, Any] = {}
     checkpoint: dict[str, Any] | None = None
-    """Of a run that was stored in its middle: step, time and the shape of its state."""
+    """Of a run that was stored in its middle: the step before it (``index``), its time and the shape of its state."""
 
 
 def read_latent_facts(path: Path) -> LatentFacts:
@@ -70,14 +76,15 @@ def read_latent_facts(path: Path) -> LatentFacts:
                 raise BadLatent(f"{path.name} is no stored latent", field="source_latent")
             header = json.loads(file.read(length))
         facts = msgspec.json.decode(header["__metadata__"][KEY].encode(), type=LatentFacts)
-        shape, last = (
-            header["latent"]["shape"],
-            max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, msgspec.DecodeError) as failure:
+        shape = header["latent"]["shape"]
+        last = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+        expected = 8 + length + last
+        if facts.checkpoint is not None:
+            operator.index(facts.checkpoint["index"])
+    except (OSError, *MALFORMED, msgspec.DecodeError) as failure:
         raise BadLatent(f"{path.name} is no stored latent: {failure}", field="source_latent") from None
-    if size != 8 + length + last:
-        raise BadLatent(f"{path.name} is damaged: {size} of {8 + length + last} bytes", field="source_latent")
+    if size != expected:
+        raise BadLatent(f"{path.name} is damaged: {size} of {expected} bytes", field="source_latent")
     if facts.format != FORMAT or facts.version > VERSION:
         raise BadLatent(f"{path.name} is a latent of another kind or a later version", field="source_latent")
     if shape != [1, facts.frames, 64] or facts.samples < 1 or facts.rate < 1:

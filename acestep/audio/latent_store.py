@@ -35,7 +35,7 @@ def job_of(folder: Path) -> str:
     """The job whose results a folder holds: what its record says, else its name."""
     try:
         return str(msgspec.json.decode((folder / RECORD).read_bytes())["job"])
-    except (OSError, KeyError, TypeError, msgspec.DecodeError):
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, RecursionError, msgspec.DecodeError):
         return folder.name
 
 
@@ -74,10 +74,10 @@ def _dated_folders(library: Path) -> Iterator[tuple[float, str]]:
             yield from ((entry.stat().st_mtime, entry.name) for entry in entries if entry.is_dir())
 
 
-def _row(name: str, path: Path, facts: LatentFacts) -> dict[str, Any]:
+def _row(name: str, path: Path, size: int, facts: LatentFacts) -> dict[str, Any]:
     return {
         "id": name,
-        "bytes": path.stat().st_size,
+        "bytes": size,
         "model": facts.model,
         "family": facts.family,
         "frames": facts.frames,
@@ -96,13 +96,17 @@ def list_latents(library: Path, search: str, limit: int) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     total = 0
     for name, path in stored_latents(library):
-        total += path.stat().st_size
+        try:
+            size = path.stat().st_size
+        except OSError:
+            continue  # somebody else tidies at the same time
+        total += size
         if len(rows) == limit:
             continue
         try:
-            row = _row(name, path, read_latent_facts(path))
+            row = _row(name, path, size, read_latent_facts(path))
         except BadLatent as failure:
-            row = {"id": name, "bytes": path.stat().st_size, "error": failure.message}
+            row = {"id": name, "bytes": size, "error": failure.message}
         if search.lower() in f"{row['id']} {row.get('model', '')} {row.get('caption', '')}".lower():
             rows.append(row)
     return {"latents": rows, "bytes": total}

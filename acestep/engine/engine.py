@@ -19,6 +19,7 @@ from acestep.api.result import Result
 from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
 from acestep.audio.latent_header import read_latent_facts
+from acestep.audio.latent_index import LatentIndex
 from acestep.audio.latent_store import find_latent
 from acestep.audio.sniff import probe
 from acestep.checkpoints.tiers import clamp
@@ -40,7 +41,8 @@ PLANNING_SHARE = 0.5
 
 
 class Engine:
-    """Runs jobs on torch. ``settings`` is the worker's map: home, library, uploads, checkpoints, device, dtype, threads, model."""
+    """Runs jobs on torch. ``settings`` is the worker's map: home, library, uploads, checkpoints, device, dtype, threads, model,
+    keep_latents."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = dict(settings)
@@ -50,7 +52,7 @@ class Engine:
         self.models = ModelPool(self.settings, self.policy)
         self._sources = SourceCache()
         self._texts = ConditionCache()
-        studio = SourceStudio(self._sources, self.models.residence)
+        studio = SourceStudio(self._sources, self.models.residence, LatentIndex(Path(settings["library"])))
         self._workshop = Workshop(self.settings, self.models, studio, Conditions(self._texts, studio))
 
     def info(self) -> dict[str, Any]:

@@ -34,8 +34,9 @@ def check_returns(chain: Chain) -> None:
 
 
 def finish(job: Job, index: int, model: Model) -> None:
-    """Decode, trim and write every variant of the last stage."""
+    """Decode, trim and write every variant of the last stage, each with its latent, which is listed only if it was asked for."""
     chain = job.chain
+    asked = "latent" in (chain.render.output.returns or [])
     order, piece = _order(job, index)
     for variant, latents in enumerate(chain.latents[index]):
         sound = _sound(job, index, latents, piece, model)
@@ -43,9 +44,10 @@ def finish(job: Job, index: int, model: Model) -> None:
         with job.clock.measure("write"):
             made = Delivery(order, job.context.check).write(_take(chain, index, variant, sound))
             chain.files += made
-            if "latent" in (chain.render.output.returns or []):
+            if asked or job.workshop.settings.get("keep_latents", True):
                 name = file_stem(order, variant, "latent") + SUFFIX
-                save_stage_latent(job, (index, variant), model, latents, name, made=made)
+                latent = save_stage_latent(job, (index, variant), model, latents, name, made=made)
+                chain.files += [latent] if asked else []
             tick(1, 1)
 
 

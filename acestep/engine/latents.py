@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from acestep.api.errors import BadLatent
 from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts, read_latent_facts
+from acestep.audio.latent_index import LatentIndex
 from acestep.audio.write import digest, storage_errors, sync
 from acestep.denoising.request import Snapshot
 
@@ -57,18 +60,28 @@ class Stored:
     frames: tuple[int, int] | None = None
 
 
-def latent_beside(path: Path, family: str, codec: str) -> Stored | None:
-    """The stored latent of one of our own results, when it lies beside the sound, is of this codec, and the sound is unchanged."""
-    for candidate in sorted(path.parent.glob(f"*{SUFFIX}")):
+def latent_of(path: Path, index: LatentIndex, family: str, codec: str) -> Stored | None:
+    """The stored latent of one of our own results, when it is of this codec and the sound is unchanged.
+
+    Looked for beside the sound, and in the library for a copy that lies elsewhere.
+    """
+    size, content = path.stat().st_size, functools.cache(lambda: digest(path))
+    for candidate in _candidates(path, index):
         try:
             facts = read_latent_facts(candidate)
         except BadLatent:
             continue
-        fits = (facts.family, facts.codec, facts.checkpoint) == (family, codec, None)
-        named = next((companion for companion in facts.audio if companion.name == path.name), None)
-        if fits and named is not None and digest(path) == named.sha256:
-            return Stored(candidate, named.offset, named.frames)
+        if (facts.family, facts.codec, facts.checkpoint) != (family, codec, None):
+            continue
+        for companion in facts.audio:
+            if (companion.name == path.name or companion.bytes == size) and companion.sha256 == content():
+                return Stored(candidate, companion.offset, companion.frames)
     return None
+
+
+def _candidates(path: Path, index: LatentIndex) -> Iterator[Path]:
+    yield from sorted(path.parent.glob(f"*{SUFFIX}"))
+    yield from index.latents_of(path)
 
 
 def pack_snapshot(snapshot: Snapshot) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -18,6 +18,7 @@ from acestep.api.errors import NotFound, SourceChanged
 from acestep.api.request import Source
 from acestep.audio.chunks import Tags
 from acestep.audio.latent_header import SUFFIX, Companion
+from acestep.audio.latent_index import LatentIndex
 from acestep.audio.latent_store import find_latent
 from acestep.audio.read import read_window
 from acestep.audio.resample import resample, to_channels
@@ -27,7 +28,7 @@ from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec, Tick
 from acestep.conditioning.context import silence
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window, frame_samples
-from acestep.engine.latents import Stored, latent_beside, load_latent
+from acestep.engine.latents import Stored, latent_of, load_latent
 from acestep.engine.residence import Residence
 
 CACHE_BYTES = 512 * 1024 * 1024
@@ -60,11 +61,15 @@ def locate_source(source: Source, settings: Mapping[str, Any]) -> tuple[Path, Pa
 
 
 class SourceStudio:
-    """Opens and encodes sources for one model's codec. Latents are float32 [1, T, 64] on the CPU."""
+    """Opens and encodes sources for one model's codec. Latents are float32 [1, T, 64] on the CPU.
 
-    def __init__(self, entries: SourceCache, residence: Residence) -> None:
+    ``stored`` knows the latents of earlier results.
+    """
+
+    def __init__(self, entries: SourceCache, residence: Residence, stored: LatentIndex) -> None:
         self._cache = entries
         self._residence = residence
+        self._stored_latents = stored
 
     def open(self, source: Source, settings: Mapping[str, Any], model: Model, staging: Path, tick: Tick) -> OpenSource:
         """The source's sound file. A stored latent whose sound is gone is decoded into the staging folder first.
@@ -73,7 +78,9 @@ class SourceStudio:
         """
         path, latent = locate_source(source, settings)
         if latent is None:
-            return OpenSource(path, sniff(path), latent_beside(path, model.info.latent_family, model.codec_digest))
+            layout = sniff(path)
+            found = latent_of(path, self._stored_latents, model.info.latent_family, model.codec_digest)
+            return OpenSource(path, layout, found)
         stored, facts, _ = load_latent(latent, model.info.latent_family)
         companion = _companion(latent, facts.audio)
         if companion is None:

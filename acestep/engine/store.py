@@ -9,7 +9,7 @@ from torch import Tensor
 from acestep.api.result import ResultFile
 from acestep.audio.latent_header import Companion, LatentFacts
 from acestep.checkpoints.load import Model
-from acestep.engine.chain import Chain, Job
+from acestep.engine.chain import Job
 from acestep.engine.geometry import Window, frame_samples, region_frames
 from acestep.engine.latents import save_latent
 
@@ -24,34 +24,33 @@ def save_stage_latent(
     made: list[ResultFile] | None = None,
     checkpoint: dict[str, Any] | None = None,
     tensors: dict[str, Tensor] | None = None,
-) -> None:
-    """Write the latent of ``place`` (stage, variant) and add it to the result's files.
+) -> ResultFile:
+    """Write the latent of ``place`` (stage, variant) beside the result's files; returns how it is listed among them.
 
     ``made`` are the sound files decoded from it; ``checkpoint`` and ``tensors`` the state of a run in its middle.
     """
-    chain, window = job.chain, job.chain.windows[place[0]]
-    facts = _facts(chain, place, model, made or [], checkpoint)
+    window = job.chain.windows[place[0]]
+    facts = _facts(job, place, model, made or [], checkpoint)
     digest = save_latent(job.context.staging / name, latents, facts, tensors)
-    chain.files.append(
-        ResultFile(
-            role="latent",
-            name=name,
-            rate=window.rate,
-            channels=facts.channels,
-            start=window.start,
-            length=facts.samples,
-            variant=place[1],
-            seed=facts.seed,
-            lead_in=window.region_start,
-            subtype=facts.family,
-            sha256=digest,
-        )
+    return ResultFile(
+        role="latent",
+        name=name,
+        rate=window.rate,
+        channels=facts.channels,
+        start=window.start,
+        length=facts.samples,
+        variant=place[1],
+        seed=facts.seed,
+        lead_in=window.region_start,
+        subtype=facts.family,
+        sha256=digest,
     )
 
 
 def _facts(
-    chain: Chain, place: tuple[int, int], model: Model, made: list[ResultFile], checkpoint: dict[str, Any] | None
+    job: Job, place: tuple[int, int], model: Model, made: list[ResultFile], checkpoint: dict[str, Any] | None
 ) -> LatentFacts:
+    chain = job.chain
     index, variant = place
     window = chain.windows[index]
     samples = frame_samples(window.frames, window.rate)
@@ -74,7 +73,7 @@ def _facts(
         caption=chain.render.conditioning.caption,
         seed=chain.seed(index, variant),
         trained=model.info.trained,
-        audio=_companions(chain, place, made, window),
+        audio=_companions(job, place, made, window),
         recipe=chain.recipe,
         checkpoint=checkpoint,
     )
@@ -84,16 +83,22 @@ REUSABLE = ("part", "stem", "patch", "span", "whole")
 """Roles of files that hold what the latent says."""
 
 
-def _companions(chain: Chain, place: tuple[int, int], made: list[ResultFile], window: Window) -> tuple[Companion, ...]:
+def _companions(job: Job, place: tuple[int, int], made: list[ResultFile], window: Window) -> tuple[Companion, ...]:
     """The sound files that hold what the latent says, at the same rate and tempo.
 
     Of an edit that is the region's whole frames: what stands around it is the source's own sound.
     """
-    if chain.conform.speed != 1.0:
+    if job.chain.conform.speed != 1.0:
         return ()
-    frames = region_frames(window) if chain.anchored(place[0]) else None
+    frames = region_frames(window) if job.chain.anchored(place[0]) else None
     return tuple(
-        Companion(name=file.name, sha256=file.sha256, offset=file.start - window.start, frames=frames)
+        Companion(
+            name=file.name,
+            sha256=file.sha256,
+            bytes=(job.context.staging / file.name).stat().st_size,
+            offset=file.start - window.start,
+            frames=frames,
+        )
         for file in made
         if file.role in REUSABLE and file.rate == window.rate
     )

@@ -199,4 +199,5 @@ def _keep_step(job: Job, group: Group, model: Model, snapshot: Snapshot) -> None
     tensors, state = pack_snapshot(snapshot)
     variant = group.variants[0]
     name = f"{stage.stage.type}-{variant + 1}-step-{snapshot.index + 1}{SUFFIX}"
-    save_stage_latent(job, (group.index, variant), model, snapshot.x0, name, checkpoint=state, tensors=tensors)
+    place = (group.index, variant)
+    job.chain.files.append(save_stage_latent(job, place, model, snapshot.x0, name, checkpoint=state, tensors=tensors))

@@ -13,6 +13,7 @@ from acestep.api.errors import BadRequest, ModelUnsuited, RegionOutside, TooLarg
 from acestep.api.request import Source, samples
 from acestep.api.result import ResultFile
 from acestep.audio.chunks import Tags
+from acestep.audio.latent_index import LatentIndex
 from acestep.audio.read import read_window
 from acestep.audio.sniff import Layout, sniff
 from acestep.audio.write import FORMS, Shape, write_audio
@@ -39,7 +40,8 @@ def piece_latents(typed: Any, context: JobContext, model: Model) -> tuple[Tensor
 
     Raises `NotFound`, `NotAudio`, `CorruptAudio`, `UnsupportedChannels`, `RegionOutside`, `TooLarge`.
     """
-    path, latent = locate_source(Source(path=typed.source, upload=typed.upload), settings_of(context.backend))
+    settings = settings_of(context.backend)
+    path, latent = locate_source(Source(path=typed.source, upload=typed.upload), settings)
     if latent is not None:
         raise BadRequest("a stored latent cannot be listened to; name the audio file beside it", field="source")
     layout = sniff(Path(path))
@@ -51,7 +53,7 @@ def piece_latents(typed: Any, context: JobContext, model: Model) -> tuple[Tensor
     def tick(done: int, total: int) -> None:
         context.tick("encode", done, total, 0.05 + 0.15 * done / max(total, 1))
 
-    studio = SourceStudio(SourceCache(), context.backend.models.residence)
+    studio = SourceStudio(SourceCache(), context.backend.models.residence, LatentIndex(Path(settings["library"])))
     return studio.encode_audio(audio, layout.rate, length, model, tick), seconds
 
 

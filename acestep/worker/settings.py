@@ -28,6 +28,9 @@ def parse_arguments(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--attention", choices=ATTENTION, default="auto", help="torch's attention kernel to prefer")
     parser.add_argument("--compile", choices=("off", "on"), default="off", help="torch.compile for the DiT")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves one core to the host")
+    parser.add_argument(
+        "--no-latents", dest="keep_latents", action="store_false", help="store latents only where asked"
+    )
     parser.add_argument("--model", default="", help="default model; empty: the embedded one")
     parser.add_argument("--log-level", default="info", help="debug, info, warning, error")
     settings = vars(parser.parse_args(arguments))

@@ -180,6 +180,7 @@ class Service:
         command += [f"--compile={wish.compile}", f"--threads={wish.threads}"]
         command += [f"--model={wish.model}", f"--log-level={wish.log_level}"]
         command += [f"--checkpoints={_folder(folder)}" for folder in wish.checkpoints]
+        command += [] if wish.keep_latents else ["--no-latents"]
         command += [f"--disable={name}" for name in wish.plugins_disabled]
         return command + [f"--feature={name}" for name in sorted(self.registry.features)]
 

@@ -132,8 +132,8 @@ def test_flash_can_be_asked_for_by_the_originals_variable(card, monkeypatch):
 
 async def test_the_daemon_hands_every_one_of_these_to_its_worker(tmp_path):
     """A setting that ends in the daemon would look accepted and do nothing."""
-    wished = Settings(home=str(tmp_path), offload="all", attention="math", compile="on", int8="off")
+    wished = Settings(home=str(tmp_path), offload="all", attention="math", compile="on", int8="off", keep_latents=False)
     service = Service(wished, Paths.of(wished))
     given = worker.parse_arguments(service._worker_command()[3:])
-    for name in ("offload", "attention", "compile", "int8", "device", "dtype"):
+    for name in ("offload", "attention", "compile", "int8", "device", "dtype", "keep_latents"):
         assert given[name] == getattr(wished, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,10 +11,12 @@ import torch
 
 from acestep.api.plan import SourceFacts
 from acestep.api.request import Source
+from acestep.audio.latent_store import list_latents, trim_latents
 from acestep.audio.sniff import sniff
 from acestep.engine.geometry import region_frames, source_window
 from acestep.engine.latents import load_latent
 from acestep.engine.source import OpenSource
+from bridge.core.library import Library
 
 RATE = 44_100
 
@@ -117,3 +121,104 @@ def test_only_frames_wholly_inside_count():
 def window_like(start: float, length: float):
     facts = SourceFacts(rate=RATE, channels=2, frames=20 * RATE, start=round(start * RATE), length=round(length * RATE))
     return source_window(facts, 10.0)
+
+
+WISH = {"start": 480_000, "end": 500_000, "seed": 2, "steps": 1}
+"""A repaint in the middle of a part of twenty seconds."""
+
+
+def part(studio, engine=None, **wish):
+    """A new part as anybody makes it, without a word of latents: its file and its result."""
+    result, folder = studio.run("generate", engine, length=20 * 48_000, seed=1, steps=1, **wish)
+    return folder / result.files[0].name, result
+
+
+def samples_of(studio, source, **wish):
+    """A repaint of ``source`` in a fresh engine: its samples, whether the stored latent was used, and how much was encoded."""
+    engine = studio.fresh_engine()
+    result, folder = studio.run("repaint", engine, source=str(source), **{**WISH, **wish})
+    sound, _ = soundfile.read(folder / result.files[0].name, dtype="float32")
+    return sound, any("stored latent" in note for note in result.notes), engine._sources.misses
+
+
+def test_every_result_keeps_its_latent_unasked(studio):
+    """It lies beside the files and is listed among the latents, not among the files; an edit encodes nothing at all."""
+    path, result = part(studio, caption="kept unasked")
+    assert [file.role for file in result.files] == ["part"]
+    (row,) = list_latents(studio.library, "kept unasked", 10)["latents"]
+    assert row["id"] == f"{path.parent.name}/generate-latent.safetensors"
+    _, used, encoded = samples_of(studio, path)
+    assert used and encoded == 0
+    by_name, folder = studio.run("repaint", source_latent=row["id"], **WISH)
+    expected, _ = soundfile.read(folder / by_name.files[0].name, dtype="float32")
+    assert np.array_equal(samples_of(studio, path)[0], expected)
+
+
+def test_each_variant_keeps_its_own(studio):
+    """An edit of the second take starts from the second take's latent."""
+    result, folder = studio.run("generate", length=20 * 48_000, seeds=[5, 6], variants=2, steps=1)
+    for number, file in enumerate(result.files, 1):
+        source, _ = opened(studio, folder / file.name)
+        assert source.latent.path == folder / f"generate-{number}-latent.safetensors"
+
+
+def test_without_the_setting_only_asked_latents_are_kept(studio):
+    """`keep_latents` off: an edit reads the sound again."""
+    engine = studio.fresh_engine(keep_latents=False)
+    path, _ = part(studio, engine)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    _, used, encoded = samples_of(studio, path)
+    assert not used and encoded == 1
+    asked, folder = studio.run("generate", engine, length=9_000, steps=1, returns=["part", "latent"])
+    assert (folder / asked.files[1].name).is_file()
+
+
+@pytest.mark.parametrize("form", ["wav24", "wav32f", "flac24"])
+def test_a_copy_elsewhere_starts_from_the_same_latent(studio, tmp_path, form):
+    """Under another name, in the folder of a song: known by its content, also to an engine that has run for a while."""
+    opened(studio, part(studio)[0])  # the results so far are known by now
+    path, _ = part(studio, format=form, caption=f"copied as {form}")
+    copy = tmp_path / f"take-2{path.suffix}"
+    shutil.copyfile(path, copy)
+    source, _ = opened(studio, copy)
+    assert source.latent is not None and source.latent.path.parent == path.parent
+    (expected, *_), (found, used, encoded) = samples_of(studio, path), samples_of(studio, copy)
+    assert used and encoded == 0 and np.array_equal(found, expected)
+
+
+def test_a_copy_that_was_changed_is_read_anew(studio, tmp_path):
+    """The size is the same, the samples are not."""
+    path, _ = part(studio)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    copy = tmp_path / "take.wav"
+    copy.write_bytes(data)
+    _, used, encoded = samples_of(studio, copy)
+    assert not used and encoded == 1
+
+
+def test_a_later_edit_of_an_edit_starts_inside_from_its_latent(studio):
+    """Also when nobody asked the edits for latents: the whole file of a repaint knows the repainted region."""
+    path, _ = part(studio)
+    result, folder = studio.run("repaint", source=str(path), **WISH, returns=["whole"])
+    source, _ = opened(studio, folder / result.files[0].name)
+    assert source.latent.path == folder / "repaint-latent.safetensors"
+
+
+def test_the_latent_goes_with_its_job(studio, tmp_path):
+    """Removed from the library, nothing of it is left; a copy of the sound is then read like any other file."""
+    path, _ = part(studio, caption="soon gone")
+    copy = tmp_path / "take.wav"
+    shutil.copyfile(path, copy)
+    assert opened(studio, copy)[0].latent is not None
+    Library(studio.library, tmp_path / "staging").remove(path.parent.name)
+    assert list_latents(studio.library, "soon gone", 10)["latents"] == []
+    assert opened(studio, copy)[0].latent is None
+
+
+def test_the_cap_takes_unasked_latents_too(studio, tmp_path):
+    """And the sound stays, to be read again."""
+    path, _ = part(studio, caption="beyond the cap")
+    shutil.copytree(path.parent, tmp_path / "library" / path.parent.name)
+    assert trim_latents(tmp_path / "library", 1).gone == (f"{path.parent.name}/generate-latent.safetensors",)
+    assert (tmp_path / "library" / path.parent.name / path.name).is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -33,13 +34,48 @@ def test_list_decode_delete(studio):
     assert (folder / made.files[0].name).is_file()
 
 
-def test_damaged_latents_are_listed_as_such(studio):
+def stored(**changes) -> bytes:
+    """A small latent file whose description (or, with ``end``, end of data) was changed."""
+    end = changes.pop("end", 256)
+    facts = {"family": "f", "codec": "c", "model": "m", "weights": "w", "frames": 1, "rate": 48_000, "channels": 2}
+    metadata = {"acestep-bridge": json.dumps({**facts, "samples": 1920, **changes})}
+    entry = {"dtype": "F32", "shape": [1, 1, 64], "data_offsets": [0, end]}
+    header = json.dumps({"__metadata__": metadata, "latent": entry}).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(256)
+
+
+def nested(depth: int = 100_000) -> bytes:
+    """A header of nothing but brackets."""
+    return depth.to_bytes(8, "little") + b"[" * depth
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"nothing", id="no header"),
+        pytest.param(nested(), id="endless nesting"),
+        pytest.param(stored(checkpoint={}), id="a step without its number"),
+        pytest.param(stored(checkpoint={"index": "2"}), id="a step whose number is a word"),
+        pytest.param(stored(end="256"), id="an offset that is a word"),
+        pytest.param(stored(end=float("inf")), id="an infinite offset"),
+        pytest.param(stored(end=512), id="cut short"),
+        pytest.param(stored(frames=2), id="another shape"),
+    ],
+)
+def test_damaged_latents_are_listed_as_such(tmp_path, data):
     """One bad file does not hide the others."""
-    folder = studio.library / "broken"
-    folder.mkdir()
-    (folder / "x.safetensors").write_bytes(b"nothing")
-    rows = list_latents(studio.library, "broken/x", 10)["latents"]
-    assert len(rows) == 1 and "no stored latent" in rows[0]["error"]
+    for name, content in (("broken", data), ("whole", stored(checkpoint={"index": 2}))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.safetensors").write_bytes(content)
+    rows = {row["id"]: row for row in list_latents(tmp_path, "", 10)["latents"]}
+    assert rows["whole/x.safetensors"]["step"] == 3
+    assert "x.safetensors" in rows["broken/x.safetensors"]["error"]
+
+
+def test_a_damaged_record_names_no_job(shelf):
+    """The latents beside it are then listed by their folder's name."""
+    (shelf("old", 1).parent / "result.json").write_bytes(b"[" * 100_000)
+    assert [row["id"] for row in list_latents(shelf.library, "", 10)["latents"]] == ["old/take.safetensors"]
 
 
 @pytest.fixture
