@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import soundfile
 
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
+THIRDPARTY_PLUGIN = Path(__file__).parent / "thirdparty_plugin"
 FOREIGN_PACKAGES = Path(__file__).parent / "foreign-packages.txt"
 REQUIRE_FOREIGN = "CI_REQUIRE_FOREIGN"
 """Set by .ci/run: a missing foreign program is then a failure."""
@@ -54,6 +57,18 @@ def foreign() -> Callable[[str], str]:
         return found
 
     return require
+
+
+@pytest.fixture(scope="session")
+def thirdparty_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plug-in of a third party, installed by pip into a folder of its own, offline; a child process needs it as PYTHONPATH."""
+    target = tmp_path_factory.mktemp("site")
+    # building leaves traces, so it is built from a copy
+    source = shutil.copytree(THIRDPARTY_PLUGIN, tmp_path_factory.mktemp("source") / "plugin")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index",
+               "--disable-pip-version-check", "--target", str(target), str(source)]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    return target
 
 
 @pytest.fixture

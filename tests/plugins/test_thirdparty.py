@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +16,6 @@ from acestep.testing.process import Process
 from bridge import Client
 from bridge.client.osc import OscClient
 
-PLUGIN = Path(__file__).parents[1] / "thirdparty_plugin"
 ASK = """
 import json
 from acestep.api import Registry, describe
@@ -41,21 +38,11 @@ def register_stages(register):
 """
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory) -> Path:
-    """The plug-in, installed by pip into a folder of its own, offline."""
-    target = tmp_path_factory.mktemp("site")
-    source = shutil.copytree(PLUGIN, tmp_path_factory.mktemp("source") / "plugin")  # building leaves traces
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index",
-               "--disable-pip-version-check", "--target", str(target), str(source)]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
-    return target
-
-
 @pytest.fixture
-def environment(installed, monkeypatch) -> None:
+def environment(thirdparty_plugin, monkeypatch) -> None:
     """Child processes find the plug-in."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH", "")])))
+    paths = [str(thirdparty_plugin), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
 
 
 def test_is_found_and_offered(environment):

@@ -1,0 +1,124 @@
+"""A third party's operation in every host: nothing of ours names it, the host offers it, its own field goes with the job."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bridge.hosts.bundle import quote
+from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
+
+from . import ardour_host, test_ableton_surface, test_max_device
+from .conftest import Desk, done, loop_item, sound
+
+stage, device, live = test_ableton_surface.stage, test_max_device.device, test_max_device.live
+
+OPERATION = "wash"
+DEPTH = 0.3
+"""A value of the plug-in's own parameter that is not its default."""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, thirdparty_plugin: Path) -> Iterator[DaemonProcess]:
+    """A daemon beside which the plug-in is installed."""
+    settings = {
+        "home": tmp_path_factory.mktemp("daemon"),
+        "backend": "fake",
+        "read_roots": [tmp_path_factory.getbasetemp()],
+    }
+    environment = {**os.environ, "PYTHONPATH": str(thirdparty_plugin)}
+    with start_daemon({**FREE_PORTS, **settings}, environment=environment) as daemon:
+        yield daemon
+
+
+def asked(memory: str) -> tuple[str, float]:
+    """What a host remembers of a result's making: the stage and how deep it washed."""
+    (made,) = json.loads(memory)["request"]["stages"]
+    return made["type"], made["depth"]
+
+
+def test_reaper(desk: Desk, running: DaemonProcess) -> None:
+    """In the list of other operations; its form has a row for its parameter; the result gets a track."""
+    loop_item(desk)
+    offered: list[str] = []
+
+    def choose(defaults: str) -> str:
+        offered.append(desk.reaper.asked[-1][0])
+        return OPERATION
+
+    def fill(defaults: str) -> str:
+        values = defaults.split("|")
+        values[desk.reaper.asked[-1][0].split(",").index("Depth")] = str(DEPTH)
+        return "|".join(values)
+
+    desk.reaper.inputs = [choose, fill]
+    desk.run("Other operation, preset or plug-in")
+    desk.until(lambda: len(desk.project.tracks) > 1 and done(desk))
+    assert OPERATION in offered[0]
+    (made,) = desk.project.tracks[1].items[0].takes
+    assert asked(made.strings["P_EXT:acestep"]) == (OPERATION, DEPTH)
+
+
+def test_live_control_surface(stage: test_ableton_surface.Stage, running: DaemonProcess) -> None:
+    """A controller sends its name and its parameter; the result gets a track."""
+    stage.loop()
+    stage.run("operation", operation=OPERATION, depth=DEPTH)
+    stage.said("done")
+    assert len(stage.song.tracks) == 2
+    (recipe,) = Path(stage.song.file_path).parent.rglob("*.recipe.json")
+    assert asked(recipe.read_text("utf-8")) == (OPERATION, pytest.approx(DEPTH, abs=1e-6))
+
+
+@pytest.mark.foreign
+def test_live_device(live: test_max_device.Set) -> None:
+    """In the device's menu, its parameter in the next one; the result gets a track."""
+    found = live.play(
+        {"wait_menu": [2, OPERATION]},
+        {"choose": OPERATION},
+        {"wait_menu": [3, "depth"]},
+        {"pick": "depth"},
+        {"value": [str(DEPTH)]},
+        {"run": "operation"},
+        {"wait_clips": 2},
+    )
+    assert len(found["tracks"]) == 2
+    (recipe,) = live.folder.rglob("*.recipe.json")
+    assert asked(recipe.read_text("utf-8")) == (OPERATION, DEPTH)
+
+
+@pytest.mark.foreign
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("only_ardour")
+def test_ardour(
+    tmp_path: Path, running: DaemonProcess, foreign: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In Ardour's own Lua: in the list of other operations, its parameter in the form, and in the job that the daemon does."""
+    foreign("ardour7-lua")
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(running.paths.home))
+    session = ardour_host.make_session(tmp_path, "song", ["One"], 120.0)
+    ardour_host.place_file(session, sound(tmp_path / "one.wav", seconds=4.0), "One", 0)
+    code = (
+        "local form, host = import('form'), import('host') "
+        "function host.tell(sentence) out('told', sentence) end "
+        "function host.selection() return { first = 24000, last = 72000, tracks = { track('One') }, regions = {} } end "
+        "function form.ask(title, rows) "
+        "if rows[1].name == 'operation' then out('offered', table.unpack(rows[1].choices)) "
+        f"return {{ operation = '{OPERATION}' }} end "
+        f"for _, row in ipairs(rows) do out('row', row.name) end return {{ depth = {DEPTH} }} end "
+        "import('action').run('operation') "
+        "local job = import('exchange').journal(host.folder() .. '/pending.json').read()[1] "
+        f"local spool = {quote(str(running.paths.home / 'spool'))} "
+        "local status repeat host.sleep(0.05) status = import('follow').look(spool, job, {}, 0) "
+        "until status and status.ended "
+        "local stage = status.job.result.recipe.stages[1] "
+        "out('job', status.job.state, stage.type, string.format('%g', stage.depth))"
+    )
+    lines = [line.split("|") for line in ardour_host.run(session, code).splitlines()]
+    (offered,) = [line for line in lines if line[0] == "offered"]
+    assert OPERATION in offered
+    assert ["row", "depth"] in lines
+    assert ["job", "done", OPERATION, f"{DEPTH:g}"] in lines, lines
