@@ -7,6 +7,7 @@ again, so they come back bit for bit without a second copy in memory. alpha / r 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -153,14 +154,17 @@ def read_adapter(path: Path, *, name: str = "") -> Adapter:
     if config.get("use_dora"):
         raise BadCheckpoint("DoRA adapters are not supported; export this one as plain LoRA", field="lora")
     found: dict[str, dict[str, Tensor]] = {}
+    alphas: dict[str, float | None] = {}
     try:
         with safe_open(file, framework="pt", device="cpu") as tensors:
             for key in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
                 module, half = parse_key(key)
                 found.setdefault(module, {})[half] = tensors.get_tensor(key)
+                alphas[module] = _configured_alpha(key, config)
     except SafetensorError as failure:
         raise BadCheckpoint(f"{file} is damaged: {failure}", field="lora") from failure
-    factors = {module: _factors(module, halves, config) for module, halves in found.items()}
+    rooted = bool(config.get("use_rslora"))
+    factors = {module: _factors(module, halves, alphas[module], rooted) for module, halves in found.items()}
     if not factors:
         raise BadCheckpoint(f"{file} holds no adapter", field="lora")
     return Adapter(name or path.stem, str(path), weights_digest([file]), factors)
@@ -192,13 +196,33 @@ def parse_key(key: str) -> tuple[str, str]:
     return rename(f"{module}.").removesuffix("."), half
 
 
-def _factors(module: str, halves: dict[str, Tensor], config: dict[str, Any]) -> Factors:
+def _configured_alpha(key: str, config: dict[str, Any]) -> float | None:
+    """The alpha that a config gives the module of a tensor, by PEFT's rule; none: its rank.
+
+    The first of ``alpha_pattern`` (regular expressions) that the end of the module's name matches stands above ``lora_alpha``.
+    ``rank_pattern`` says nothing that the factors' own shapes do not. Raises `BadCheckpoint`.
+    """
+    path, _, _ = key.removeprefix(PREFIXES[0]).removesuffix(".weight").removesuffix(".default").rpartition(".")
+    entry = "alpha_pattern"
+    try:
+        for pattern, alpha in (config.get(entry) or {}).items():
+            if re.match(rf"(.*\.)?({pattern})$", path):
+                return float(alpha)
+        entry = "lora_alpha"
+        return None if config.get(entry) is None else float(config[entry])
+    except (re.error, AttributeError, TypeError, ValueError) as failure:
+        raise BadCheckpoint(f"the adapter's {entry} cannot be read: {failure}", field="lora") from failure
+
+
+def _factors(module: str, halves: dict[str, Tensor], alpha: float | None, rooted: bool) -> Factors:
+    """``alpha`` is the config's; the file's own stands above it. ``rooted``: it is divided by the root of the rank."""
     down, up = halves.get("down"), halves.get("up")
     if down is None or up is None or down.ndim != 2 or up.ndim != 2 or up.shape[1] != down.shape[0]:
         raise BadCheckpoint(f"the adapter's factors for {module} do not fit together", field="lora")
     rank = down.shape[0]
-    alpha = float(halves["alpha"]) if "alpha" in halves else float(config.get("lora_alpha", rank))
-    return Factors(down, up, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
+    if "alpha" in halves:
+        alpha = float(halves["alpha"])
+    return Factors(down, up, (rank if alpha is None else alpha) / (math.sqrt(rank) if rooted else rank))
 
 
 def check_fit(transformer: nn.Module, adapter: Adapter) -> None:

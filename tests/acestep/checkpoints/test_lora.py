@@ -67,10 +67,48 @@ def test_merge_is_the_formula(model, tmp_path, prefix):
     torch.testing.assert_close(weight(model), before + 0.5 * 16 / RANK * delta(folder))
 
 
-def test_peft_agrees(model, tmp_path):
+PATTERNS = [
+    pytest.param({}, 16, id="none"),
+    pytest.param({"alpha_pattern": {"o_proj": 3}}, 3, id="the module's last name"),
+    pytest.param({"alpha_pattern": {"cross_attn.o_proj": 3, "o_proj": 5}}, 3, id="the first that fits"),
+    pytest.param({"alpha_pattern": {"up_proj": 3, "attn.o_proj": 5, "layers": 7}}, 16, id="others only"),
+    pytest.param({"alpha_pattern": {r"^layers\.\d+\.cross_attn\.[oq]_proj": 6}}, 6, id="an expression"),
+    pytest.param({"r": 32, "rank_pattern": {"o_proj": RANK, "up_proj": RANK}}, 16, id="a rank of its own"),
+    pytest.param({"r": 32, "rank_pattern": {".*": RANK}, "alpha_pattern": {"o_proj": 2.5}}, 2.5, id="both"),
+]
+"""Settings of single modules in an adapter's config, and the alpha that the attention output has by them."""
+
+
+@pytest.mark.parametrize(("config", "alpha"), PATTERNS)
+def test_single_modules_have_their_own_scale(model, tmp_path, config, alpha):
+    """PEFT's alpha_pattern and rank_pattern count for the modules whose names they fit, and for no others."""
+    before = weight(model).clone()
+    folder = write_adapter(tmp_path / "a", rename="base_model.model.{}", **config)
+    load_adapter(model, folder)
+    torch.testing.assert_close(weight(model), before + alpha / RANK * delta(folder), atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"alpha_pattern": {"o_proj(": 3}},
+        {"alpha_pattern": {"o_proj": "much"}},
+        {"alpha_pattern": ["o_proj"]},
+        {"lora_alpha": [16]},
+    ],
+)
+def test_alphas_that_are_none_are_named(model, tmp_path, config):
+    """A scale that cannot be read is refused, not guessed."""
+    with pytest.raises(BadCheckpoint, match=next(iter(config))):
+        load_adapter(model, write_adapter(tmp_path / "a", **config))
+
+
+@pytest.mark.parametrize(("config", "alpha"), PATTERNS)
+def test_peft_agrees(model, tmp_path, config, alpha):
     """PEFT itself, on the same layer and files, gives the same output as the merged weights."""
     peft = pytest.importorskip("peft")
-    folder = write_adapter(tmp_path / "a", rename="base_model.model.{}", target_modules=["o_proj", "up_proj"])
+    names = {"rename": "base_model.model.{}", "target_modules": ["o_proj", "up_proj"]}
+    folder = write_adapter(tmp_path / "a", **names, **config)
     plain = torch.nn.Module()
     plain.layers = torch.nn.ModuleList(torch.nn.Module() for _ in range(2))
     plain.layers[1].cross_attn = torch.nn.Module()
