@@ -14,8 +14,8 @@ from acestep.api.errors import AceError, ModelMissing
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.catalogue import LANGUAGE, language_model
 from acestep.checkpoints.digest import weights_digest
-from acestep.checkpoints.info import find_checkpoint, find_checkpoints, read_info
-from acestep.checkpoints.layout import TEXT_ENCODER, VAE, is_transformer, read_json, weight_files
+from acestep.checkpoints.info import find_checkpoint, read_info
+from acestep.checkpoints.layout import TEXT_ENCODER, VAE, is_transformer, locate, read_json, users, weight_files
 from acestep.planner.library import PlannerInfo, find_planners, read_planner
 
 MANIFEST = "acestep-bridge.json"
@@ -127,12 +127,18 @@ def remove(info: AnyModel, root: Path) -> list[Path]:
     own = Path(info.path).resolve()
     if root.resolve() not in own.parents:
         raise ModelMissing(f"{info.name} is not in {root}; delete it where it was put", field="model")
-    doomed = [own]
-    if not [other for other in find_checkpoints([own.parent]) if Path(other.path) != own]:
-        doomed += _shared_folders(own)
+    doomed = [own, *(part for part in _taken_from_outside(own) if users(part) == [own])]
     for folder in doomed:
         shutil.rmtree(folder)
     return doomed
+
+
+def _taken_from_outside(own: Path) -> list[Path]:
+    """Codec and text encoder of a DiT that do not lie inside it: those of its bundle, or of one beside it."""
+    if not is_transformer(own):
+        return []
+    parts = locate(own)
+    return [part for part in (parts.vae, parts.text_encoder) if own not in part.parents]
 
 
 def sha256(path: Path, progress: Callable[[int], None] = lambda read: None) -> str:

@@ -61,7 +61,7 @@ def read_json(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MAX_JSON:
             raise BadCheckpoint(f"{path} is too large for a configuration file")
         data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as failure:
+    except (OSError, ValueError, RecursionError) as failure:
         raise BadCheckpoint(f"{path} cannot be read: {failure}") from failure
     if not isinstance(data, dict):
         raise BadCheckpoint(f"{path} holds no JSON object")
@@ -135,6 +135,20 @@ def _neighbours(dit: Path) -> Iterator[Path]:
     yield dit
     yield dit.parent
     yield from (folder for folder in _folders(dit.parent) if folder != dit)
+
+
+def users(part: Path) -> list[Path]:
+    """The DiT folders that take the shared part ``part`` from where it is: those beside it, and those beside its bundle."""
+    found = []
+    for dit in (*_folders(part.parent), *_folders(part.parent.parent)):
+        if is_transformer(dit):
+            try:
+                parts = locate(dit)
+            except (ModelMissing, BadCheckpoint):
+                continue
+            if part.resolve() in (parts.vae.resolve(), parts.text_encoder.resolve()):
+                found.append(dit.resolve())
+    return found
 
 
 def _folders(path: Path) -> list[Path]:
@@ -218,5 +232,5 @@ def tensor_table(path: Path) -> dict[str, tuple[tuple[int, ...], str, int]]:
             name: (tuple(entry["shape"]), entry["dtype"], int(entry["data_offsets"][1]))
             for name, entry in entries.items()
         }
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as failure:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as failure:
         raise BadCheckpoint(f"{path} has a damaged safetensors header", field="model") from failure

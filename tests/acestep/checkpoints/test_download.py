@@ -15,10 +15,11 @@ import pytest
 
 from acestep.api.errors import BadRequest, Cancelled, DiskFull, DownloadFailed, ModelMissing, UnknownName
 from acestep.checkpoints import download as module
-from acestep.checkpoints.catalogue import packages, published
+from acestep.checkpoints.catalogue import MAIN_BUNDLE, packages, published
 from acestep.checkpoints.download import download
-from acestep.checkpoints.info import find_checkpoints
+from acestep.checkpoints.info import find_checkpoints, read_info
 from acestep.checkpoints.installed import find_model, model_facts, remove, verify
+from acestep.checkpoints.layout import TEXT_ENCODER
 from acestep.checkpoints.load import open_checkpoint
 
 TURBO, BASE = "acestep-v15-turbo", "acestep-v15-base"
@@ -199,6 +200,29 @@ def test_remove_takes_the_shared_parts_last(hub, tmp_path):
         remove(base, tmp_path / "elsewhere")
     remove(base, tmp_path)
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith((".", "hf"))] == []
+
+
+@pytest.fixture
+def borrower(repositories, tmp_path):
+    """A bundle with one DiT, and beside it a DiT that takes codec and text encoder from there."""
+    shutil.copytree(repositories[MAIN_BUNDLE], tmp_path / "bundle")
+    shutil.copytree(repositories["ACE-Step/acestep-v15-base"], tmp_path / BASE)
+    return read_info(tmp_path / BASE)
+
+
+def test_remove_leaves_what_a_model_beside_the_bundle_borrows(borrower, tmp_path):
+    """Without its own DiT the bundle's codec and text encoder stay while another needs them, and go with that one."""
+    assert remove(find_model("turbo", [tmp_path]), tmp_path) == [tmp_path / "bundle" / TURBO]
+    assert open_checkpoint(borrower.path).info == borrower
+    gone = remove(borrower, tmp_path)
+    assert sorted(path.name for path in gone) == [TEXT_ENCODER, BASE, "vae"]
+    assert find_checkpoints([tmp_path]) == []
+
+
+def test_remove_of_a_borrower_leaves_the_bundle(borrower, tmp_path):
+    """The bundle's own DiT still uses what was borrowed."""
+    assert remove(borrower, tmp_path) == [tmp_path / BASE]
+    assert open_checkpoint(find_model("turbo", [tmp_path]).path).info.name == "turbo"
 
 
 def test_a_language_model_is_fetched_alone(hub, tmp_path):

@@ -89,6 +89,28 @@ def test_interrupted_download_is_no_model(bundle):
         read_info(bundle)
 
 
+NESTED = b"[" * 100_000
+"""JSON that no parser follows to its end."""
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_endless_nesting_is_a_damaged_file(bundle, name):
+    """In a config or a header: one model less, and the others are still listed."""
+    data = NESTED if name == "config.json" else len(NESTED).to_bytes(8, "little") + NESTED
+    (bundle / name).write_bytes(data)
+    assert find_checkpoints([bundle.parent]) == []
+    with pytest.raises(BadCheckpoint):
+        read_info(bundle)
+
+
+def test_a_header_with_an_infinite_offset_is_damaged(bundle):
+    """JSON knows no infinity, but its parser does."""
+    header = b'{"a": {"shape": [1], "dtype": "F32", "data_offsets": [0, Infinity]}}'
+    (bundle / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(BadCheckpoint, match="damaged"):
+        weight_files(bundle)
+
+
 def test_every_shard_must_be_there(bundle):
     """A list of shards counts only with all its shards."""
     path = bundle / "model.safetensors"
