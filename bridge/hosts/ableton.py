@@ -14,6 +14,9 @@ from bridge.hosts import amxd
 
 SURFACE = "AceStepBridge"
 
+DAEMON = ("home", "starter")
+"""What a script is told of the daemon: where it lives and the command that starts it."""
+
 LIVE_HALF = ("acestep_live.js", "selection.js", "clips.js", "recording.js")
 """Scripts of the device that run in Max's ``v8``; installed as one file under the first name."""
 
@@ -34,7 +37,8 @@ def remote_script(scripts: Path, data: Mapping[str, Any]) -> dict[str, str]:
     files |= {f"{SURFACE}/acestep_core/{path.name}": path.read_text("utf-8") for path in sorted(core.glob("*.py"))}
     for name in ("actions", "messages"):
         files[f"{SURFACE}/{name}.json"] = (scripts / "core" / f"{name}.json").read_text("utf-8")
-    settings = {"home": data["home"], "command_port": 9703, "midi": {"channel": 16, "notes": {}}}
+    settings = {name: data[name] for name in DAEMON}
+    settings |= {"command_port": 9703, "midi": {"channel": 16, "notes": {}}}
     files[f"{SURFACE}/settings.json"] = json.dumps(settings, indent=1, ensure_ascii=False)
     return files
 
@@ -47,7 +51,7 @@ def device(scripts: Path, data: Mapping[str, Any]) -> dict[str, str | bytes]:
         name: json.loads((scripts / "core" / f"{name}.json").read_text("utf-8"))[name]
         for name in ("actions", "messages")
     }
-    settings = {"home": data["home"], **tables}
+    settings = {**{name: data[name] for name in DAEMON}, **tables}
     sources["settings.js"] = (
         f'"use strict";\n\nmodule.exports = {json.dumps(settings, ensure_ascii=False, indent=1)};\n'
     )

@@ -126,7 +126,7 @@ SHORT = {"vary": "Re-roll", "keep": "Keep", "restore": "Restore", "queue": "Jobs
 
 
 def _buttons(drawing: _Drawing, actions: Sequence[dict[str, Any]], live: str) -> None:
-    """The actions that ask for music one below the other; on the right their switches, and the actions on jobs and clips."""
+    """The actions that ask for music one below the other; on the right their switches, actions on jobs and clips, the daemon."""
     wide = [action for action in actions if action["operation"]]
     for row, action in enumerate(wide):
         at = (620.0, 300 + 24.0 * row)
@@ -136,6 +136,8 @@ def _buttons(drawing: _Drawing, actions: Sequence[dict[str, Any]], live: str) ->
         at = (960.0, 252 + 24.0 * row)
         switch = _button(drawing, title, word, at, _place(560, row - 1.2, 74), toggle=True)
         drawing.cord(switch, 0, live)
+    start = _button(drawing, "Start daemon", "start_daemon", (960.0, 444.0), _place(560, 5.8, 74))
+    drawing.cord(start, 0, live)
     small = [action for action in actions if action["name"] in SHORT]
     for row, action in enumerate(small, start=1):
         at = (960.0, 300 + 24.0 * row)

@@ -27,7 +27,7 @@ function thing(kind, fields) {
 }
 
 const PROPERTIES = {
-  song: ["tempo", "signature_numerator", "signature_denominator", "loop", "loop_start", "loop_length", "root_note", "scale_name", "current_song_time",
+  song: ["tempo", "signature_numerator", "signature_denominator", "loop", "loop_start", "loop_length", "root_note", "scale_mode", "scale_name", "current_song_time",
     "file_path", "is_playing", "record_mode"],
   view: [], master: ["name"],
   track: ["name", "mute", "arm", "can_be_armed", "current_monitoring_state", "available_input_routing_types", "available_input_routing_channels",
@@ -306,7 +306,7 @@ function until(condition, what) {
   });
 }
 
-const FORM = ["param", "choose", "pick", "value", "insert", "after_effects", "listen_first", "listen", "drop", "rate"]; // messages of the device's face, sent as they come
+const FORM = ["param", "choose", "pick", "value", "insert", "after_effects", "listen_first", "listen", "drop", "rate", "start_daemon"]; // messages of the device's face, sent as they come
 
 (async () => {
   for (const command of input.commands) {

@@ -22,8 +22,10 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from bridge.hosts import install
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
+from bridge.paths import Paths
+from bridge.settings import Settings
 
-from .conftest import RATE, sound
+from .conftest import RATE, no_daemon_left, set_environment, sound
 from .fake_live import Clip, Instance, OldTrack, Song, WarpMarker
 
 FIRST_BEAT, LAST_BEAT = 20.0, 36.0
@@ -128,6 +130,36 @@ def test_generate_has_the_length_of_the_loop(stage: Stage, running: DaemonProces
     stage.run("generate", caption="house")
     stage.until(lambda: len(stage.song.tracks) == 2)
     assert soundfile.info(stage.song.tracks[1].arrangement_clips[0].file_path).frames == 4 * 48_000
+
+
+def request_of(stage: Stage) -> dict[str, Any]:
+    """What the daemon was asked for, as the set remembers it."""
+    (memory,) = Path(stage.song.file_path).parent.rglob("*.recipe.json")
+    request: dict[str, Any] = json.loads(memory.read_text("utf-8"))["request"]
+    return request
+
+
+@pytest.mark.parametrize(("first", "last", "beat"), [(FIRST_BEAT, LAST_BEAT, FIRST_BEAT), (0.0, 20.0, 4.0)])
+def test_a_result_lands_on_its_beat_at_any_tempo(
+    stage: Stage, running: DaemonProcess, first: float, last: float, beat: float
+) -> None:
+    """The song becomes half as fast while the job runs; a selection that begins before its clip begins with it."""
+    stage.loop(first, last)
+    stage.run("repaint", caption="fake: steps=5 delay=0.1")
+    stage.song.tempo = 60.0
+    stage.said("done")
+    (clip,) = stage.track.take_lanes[0].arrangement_clips
+    assert clip.start_time == pytest.approx(beat, abs=0.1)
+
+
+@pytest.mark.parametrize(("scale_mode", "key"), [(True, "A minor"), (False, "")])
+def test_the_key_of_the_set_is_sent(stage: Stage, running: DaemonProcess, scale_mode: bool, key: str) -> None:
+    """With scale mode off the set is in no key, whatever scale Live shows."""
+    stage.song.scale_mode = scale_mode
+    stage.loop()
+    stage.run("repaint")
+    stage.said("done")
+    assert request_of(stage)["conditioning"]["key"] == key
 
 
 @pytest.mark.parametrize("taken_for", [None, 60.0, 171.3])
@@ -266,7 +298,67 @@ def test_no_daemon(stage: Stage) -> None:
     """No connection file: told how to start it."""
     stage.loop()
     stage.run("repaint")
-    stage.said("acestep-bridge serve")
+    stage.said(
+        f"Start it with: /ace/live/start to UDP port {stage.surface.link.port} (in a terminal: acestep-bridge serve)"
+    )
+
+
+def test_a_daemon_that_died_is_noticed(stage: Stage) -> None:
+    """Its connection file is still there, but nobody answers: told once, and seen among the jobs."""
+    runtime = Path(stage.surface.link.home) / "runtime"
+    runtime.mkdir(parents=True)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
+        closed.bind(("127.0.0.1", 0))
+        facts = {"protocol": 1, "osc": {"host": "127.0.0.1", "udp": closed.getsockname()[1]}}
+    (runtime / "connection.json").write_text(json.dumps(facts))
+    stage.loop()
+    stage.run("repaint")
+    for minute in (1, 2):
+        stage.surface.jobs.clock = lambda minute=minute: time.monotonic() + 60 * minute
+        stage.surface.update_display()
+    stage.run("queue")
+    stage.said("1 Repaint selection: no answer")
+    assert stage.live.messages == ["The daemon did not answer within 5 s.", "1 Repaint selection: no answer"]
+
+
+@pytest.fixture
+def alone(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """No daemon runs. Only the surface knows the home: Live, started from the desktop, has no such variable."""
+    monkeypatch.delenv("ACESTEP_BRIDGE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    set_environment(monkeypatch, tmp_path)
+    with no_daemon_left(Paths.of(Settings(home=tmp_path / "home"))):
+        yield stage
+
+
+def test_a_daemon_that_is_not_running_is_started(alone: Stage) -> None:
+    """By a message, also sent twice, which nobody waits for; it does what is asked for, and outlives the surface."""
+    for _ in range(2):
+        alone.send("/ace/live/start")
+    alone.until(lambda: alone.live.messages == ["starting the daemon"] * 2 + ["The daemon is running."], 60.0)
+    alone.reopen()
+    alone.loop()
+    alone.run("repaint", caption="warm")
+    alone.said("done")
+
+
+def test_a_note_starts_the_daemon_too(alone: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`start` is a word for notes. Another program has its port: the daemon's own last words are told."""
+    alone.surface._midi = {"channel": 16, "notes": {"60": "start"}}
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setenv("ACESTEP_BRIDGE_RPC_PORT", str(port))
+        alone.surface.receive_midi((0x9F, 60, 100))
+        alone.said(f"the rpc door cannot open on 127.0.0.1 port {port}")
+
+
+def test_a_program_that_is_gone_is_said(alone: Stage, tmp_path: Path) -> None:
+    """The bridge was moved after the installation."""
+    settings = tmp_path / "Library" / "Remote Scripts" / "AceStepBridge" / "settings.json"
+    settings.write_text(settings.read_text("utf-8").replace(json.dumps(sys.executable), '"/gone/python"'))
+    alone.reopen()
+    alone.send("/ace/live/start")
+    alone.said("The daemon did not start: [Errno 2] No such file or directory: '/gone/python'")
 
 
 @pytest.mark.parametrize(("level", "word"), [(0, "Update acestep-bridge"), (2, "install-scripts ableton")])
@@ -546,6 +638,16 @@ def test_restore_makes_the_values_of_a_clip_the_next_ones(stage: Stage, running:
     stage.said("warm")
 
 
+def test_restore_selects_the_bars_of_a_clip_at_any_tempo(stage: Stage, running: DaemonProcess) -> None:
+    """The song is half as fast by now: the same beats are selected."""
+    repainted(stage)
+    stage.song.tempo = 60.0
+    stage.loop(0.0, 4.0)
+    stage.run("restore")
+    stage.said("the next one is asked with")
+    assert (stage.song.loop_start, stage.song.loop_length) == (FIRST_BEAT, LAST_BEAT - FIRST_BEAT)
+
+
 def test_a_clip_of_somebody_else_has_no_recipe(stage: Stage, running: DaemonProcess) -> None:
     """Re-roll, keep and restore on a clip that is not ours: one sentence each."""
     stage.song.view.detail_clip = stage.clip
@@ -627,8 +729,7 @@ def test_the_sound_after_effects_is_recorded_on_request(stage: Stage, running: D
     record(stage, tmp_path)
     stage.said("done")
     assert stage.song.recorded == [("Keys Post FX", [])]
-    (memory,) = Path(stage.song.file_path).parent.rglob("*.recipe.json")
-    assert json.loads(memory.read_text("utf-8"))["request"]["source"]["path"] == str(tmp_path / "recorded 1.wav")
+    assert request_of(stage)["source"]["path"] == str(tmp_path / "recorded 1.wav")
 
 
 def test_a_recording_that_is_stopped_early_sends_nothing(
@@ -892,8 +993,7 @@ def test_the_tempo_of_the_moment_is_sent(stage: Stage, running: DaemonProcess) -
     stage.loop()
     stage.run("repaint")
     stage.said("done")
-    (memory,) = Path(stage.song.file_path).parent.rglob("*.recipe.json")
-    assert json.loads(memory.read_text("utf-8"))["request"]["conditioning"]["bpm"] == pytest.approx(97.5)
+    assert request_of(stage)["conditioning"]["bpm"] == pytest.approx(97.5)
 
 
 def test_a_media_folder_that_becomes_read_only_delays_the_result(stage: Stage, running: DaemonProcess) -> None:

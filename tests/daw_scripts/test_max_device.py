@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,8 +25,10 @@ from py2max.lint import has_errors, lint
 from acestep.api.errors import ProtocolError
 from bridge.hosts import amxd, install
 from bridge.launch import FREE_PORTS, DaemonProcess, read_connection, start_daemon
+from bridge.paths import Paths
+from bridge.settings import Settings
 
-from .conftest import RATE, sound
+from .conftest import RATE, no_daemon_left, set_environment, sound
 from .lua_host import SCRIPTS
 
 BEATS = 0  # a warp mode
@@ -92,6 +95,16 @@ def test_toggles_send_whether_they_are_on() -> None:
     assert {boxes[cords[message["id"]]]["text"] for message in messages} == {"v8 acestep_live.js"}
 
 
+def test_the_daemon_has_a_button() -> None:
+    """*Start daemon* sends the word that the Live half knows."""
+    patch = amxd.patcher(ACTIONS)["patcher"]
+    boxes = {box["box"]["id"]: box["box"] for box in patch["boxes"]}
+    cords = {line["patchline"]["source"][0]: line["patchline"]["destination"][0] for line in patch["lines"]}
+    (button,) = [box for box in boxes.values() if box["maxclass"] == "live.text" and box["text"] == "Start daemon"]
+    message = boxes[cords[button["id"]]]
+    assert message["text"] == "start_daemon" and boxes[cords[message["id"]]]["text"] == "v8 acestep_live.js"
+
+
 def test_the_page_goes_to_the_browser() -> None:
     """The last outlet of the Live half ends in Max's own message to open an address."""
     patch = amxd.patcher(ACTIONS)["patcher"]
@@ -124,7 +137,9 @@ def test_scripts_of_the_device_are_installed(device: Path) -> None:
         for line in path.read_text("utf-8").splitlines():
             if "require(" in line and not line.startswith("//"):
                 name = line.split('require("')[1].split('"')[0]
-                assert name in {"max-api", "net", "fs", "os", "path"} or name.removeprefix("./") in files
+                assert (
+                    name in {"max-api", "child_process", "net", "fs", "os", "path"} or name.removeprefix("./") in files
+                )
 
 
 @pytest.mark.foreign
@@ -209,7 +224,8 @@ class Set:
         }
         self.clip = clip
         self.song = {"tempo": 120, "signature_numerator": 4, "signature_denominator": 4, "loop": 1, "loop_start": 20}
-        self.song |= {"loop_length": 16, "root_note": 9, "scale_name": "Minor", "current_song_time": 0, "file_path": ""}
+        self.song |= {"loop_length": 16, "root_note": 9, "scale_name": "Minor", "scale_mode": 1, "file_path": ""}
+        self.song |= {"current_song_time": 0}
         self.tracks: list[dict[str, Any]] = [{"name": "Loop", "clips": [clip]}]
 
     def play(self, *commands: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -253,6 +269,25 @@ def test_repaint_lands_in_a_take_lane(live: Set) -> None:
     assert clip["start_time"] == pytest.approx(20 - (info.frames - 8 * RATE) / 2 / RATE * 2, abs=1e-9)
     assert clip["warping"] == 0 and Path(clip["file_path"]).parent == live.folder / "Music" / "acestep-bridge"
     assert any("%" in entry[1] for entry in found["log"] if entry[0] == "status")
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize(("start", "length", "beat"), [(20, 16, 20), (0, 20, 4)])
+def test_a_result_lands_on_its_beat_at_any_tempo(live: Set, start: int, length: int, beat: int) -> None:
+    """The song becomes half as fast while the job runs; a selection that begins before its clip begins with it."""
+    live.song.update(loop_start=start, loop_length=length)
+    found = live.play(SLOW, {"run": "repaint"}, {"wait": "%"}, {"song": {"tempo": 60}}, {"wait": "done"})
+    (clip,) = lanes(found)
+    assert clip["start_time"] == pytest.approx(beat, abs=0.1)
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize(("scale_mode", "key"), [(1, "A minor"), (0, "")])
+def test_the_key_of_the_set_is_sent(live: Set, scale_mode: int, key: str) -> None:
+    """With scale mode off the set is in no key, whatever scale Live shows."""
+    live.song["scale_mode"] = scale_mode
+    live.play({"run": "repaint"}, {"wait": "done"})
+    assert request_of(live)["conditioning"]["key"] == key
 
 
 @pytest.mark.foreign
@@ -354,9 +389,59 @@ def test_offline_media_are_named(live: Set) -> None:
 
 @pytest.mark.foreign
 def test_no_daemon(live: Set, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No connection file: told how to start it."""
+    """No connection file, or one that a dead daemon left behind: told how to start it."""
     monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(tmp_path / "nowhere"))
     live.play({"run": "repaint"}, {"wait": "acestep-bridge serve"})
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        facts = {"rpc": {"host": "127.0.0.1", "port": closed.getsockname()[1]}}
+        (tmp_path / "nowhere" / "runtime").mkdir(parents=True)
+        (tmp_path / "nowhere" / "runtime" / "connection.json").write_text(json.dumps(facts))
+        live.play({"run": "repaint"}, {"wait": "acestep-bridge serve"})
+
+
+START = ({"run": "repaint"}, {"wait": "Start it with: the button 'Start daemon'"}, {"start_daemon": []})
+"""No daemon runs: the sentence names the button, which is pressed."""
+
+
+@pytest.fixture
+def alone(
+    device: Path, tmp_path: Path, foreign: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Set]:
+    """A set without a daemon. Only the installed device knows the home: Live, started from the desktop, has no such variable."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(home))
+    install("ableton", tmp_path / "Library")
+    monkeypatch.delenv("ACESTEP_BRIDGE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    set_environment(monkeypatch, tmp_path)
+    with no_daemon_left(Paths.of(Settings(home=home))):
+        yield Set(device, tmp_path, foreign("node"))
+
+
+@pytest.mark.foreign
+def test_a_daemon_that_is_not_running_is_started(alone: Set) -> None:
+    """By the button, also pressed twice; it fills the menus, does what is asked for, and outlives the device."""
+    found = alone.play(*START, {"start_daemon": []}, {"wait": "The daemon is running."}, {"wait_menu": [2, "refine"]})
+    assert said(found, "starting the daemon") == 2 and said(found, "did not start") == 0
+    alone.play({"run": "repaint"}, {"wait": "done"})
+
+
+@pytest.mark.foreign
+def test_a_daemon_that_does_not_come_up_says_why(alone: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program has its port: the daemon's own last words."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setenv("ACESTEP_BRIDGE_RPC_PORT", str(port))
+        alone.play(*START, {"wait": f"the rpc door cannot open on 127.0.0.1 port {port}"})
+
+
+@pytest.mark.foreign
+def test_a_program_that_is_gone_is_said(alone: Set) -> None:
+    """The bridge was moved after the installation."""
+    script = alone.device / "settings.js"
+    script.write_text(script.read_text("utf-8").replace(json.dumps(sys.executable), '"/gone/python"'), "utf-8")
+    alone.play(*START, {"wait": "The daemon did not start: spawn /gone/python ENOENT"})
 
 
 def lanes(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -428,6 +513,14 @@ def test_restore_fills_the_form(live: Set) -> None:
     assert (song["loop"], song["loop_start"], song["loop_length"]) == (1, 20, 16)
     shown = [entry[1:] for entry in found["log"] if entry[0] == "outlet 4"]
     assert ["caption", "set", "warm"] in shown and ["variants", "set", "2"] in shown
+
+
+@pytest.mark.foreign
+def test_restore_selects_the_bars_of_a_clip_at_any_tempo(live: Set) -> None:
+    """The song is half as fast by now: the same beats are selected."""
+    moved = {"song": {"tempo": 60, "loop": 0, "loop_start": 0, "loop_length": 4}}
+    song = live.play(*REPAINTED, moved, {"run": "restore"}, {"wait": "settings are in the form"})["song"]
+    assert (song["loop"], song["loop_start"], song["loop_length"]) == (1, 20, 16)
 
 
 @pytest.mark.foreign

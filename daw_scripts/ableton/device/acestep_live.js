@@ -151,7 +151,8 @@ function withAudio(song, wanted, found, asked) {
 
 function submit(song, asked, cut) {
   const situation = cut ? selection.use(asked.situation, song, cut) : asked.situation;
-  outlet(0, "submit", JSON.stringify({ ...asked, situation, wishes: wishesFor(song, situation) }));
+  const extra = cut ? { ...asked.extra, beat: cut.first } : asked.extra;
+  outlet(0, "submit", JSON.stringify({ ...asked, situation, extra, wishes: wishesFor(song, situation) }));
 }
 
 // Node has checked what is asked: record it, then ask.
@@ -257,6 +258,8 @@ function release(jobs) {
   showList();
   outlet(0, "release", ...jobs);
 }
+
+function start_daemon() { outlet(0, "start_daemon"); }
 
 // The page on which results are heard and dragged out, in the computer's browser.
 function listen() { outlet(0, "page"); }

@@ -4,7 +4,7 @@
 const fs = require("fs");
 const Max = require("max-api");
 
-const { Daemon, auditionPage } = require("./daemon.js");
+const { Daemon, auditionPage, start } = require("./daemon.js");
 const { Float } = require("./msgpack.js");
 const { sentence, trouble } = require("./sentences.js");
 const { Store } = require("./store.js");
@@ -250,8 +250,8 @@ function fetched(job, view, list) {
     for (const place of list) fs.copyFileSync(place.path, state.store.file(place.copy));
     state.store.remember(recipes.memory(job, view));
   });
-  const { id, rate, track, track_index, slot, tempo } = job;
-  return list.map((place) => ({ ...place, path: state.store.file(place.copy), job: id, rate, track, track_index, slot, tempo }));
+  const { id, rate, first, track, track_index, slot, beat, tempo } = job;
+  return list.map((place) => ({ ...place, path: state.store.file(place.copy), job: id, rate, first, track, track_index, slot, beat, tempo }));
 }
 
 // Let the results of a finished job wait to be chosen from.
@@ -285,6 +285,13 @@ function page() {
   Max.outlet("browse", auditionPage());
 }
 
+async function start_daemon() {
+  say("starting the daemon");
+  await start();
+  await menu();
+  say("The daemon is running.");
+}
+
 // What the user does with a result: `fileName` is the file of the clip that is meant.
 
 function remembered(fileName) {
@@ -312,8 +319,8 @@ function keep(text) {
 
 function restore(fileName) {
   const { pending } = remembered(fileName);
-  const { operation, values = {}, slot, first, last, rate } = pending;
-  Max.outlet("fill", JSON.stringify({ operation, values, slot, first, last, rate }));
+  const { operation, values = {}, slot, beat, first, last, rate, tempo } = pending;
+  Max.outlet("fill", JSON.stringify({ operation, values, slot, beat, first, last, rate, tempo }));
   say(`${pending.title}: its settings are in the form`);
 }
 
@@ -350,7 +357,7 @@ async function about(name, field) {
   say(forms.hint(forms.rows(found.fields, [field], {}, "")[0]));
 }
 
-const HANDLERS = { open, check, look, submit, again, keep, restore, release, page, cancel, queue, menu, fields, about };
+const HANDLERS = { open, check, look, submit, again, keep, restore, release, page, start_daemon, cancel, queue, menu, fields, about };
 
 for (const [name, handler] of Object.entries(HANDLERS)) {
   Max.addHandler(name, async (...words) => {

@@ -50,7 +50,8 @@ function clipFor(song, landing) {
   }
   const target = (landing.take && source && newLane(source, landing.name)) || newTrack(song, landing.track_name);
   if (!target) return null;
-  const beat = Math.max(0, landing.position / landing.rate * get(song, "tempo") / 60);
+  const later = (landing.position - landing.first) / landing.rate * get(song, "tempo") / 60;
+  const beat = Math.max(0, (landing.beat || 0) + later);
   return madeBy(target.call("create_audio_clip", landing.path, beat), `${target.unquotedpath} arrangement_clips 0`);
 }
 

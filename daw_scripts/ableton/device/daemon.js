@@ -1,6 +1,8 @@
-// The device's connection to the daemon: found by its connection file, greeted, kept, and made again once it is lost (Node for Max).
+// The device's connection to the daemon: found by its connection file, greeted, kept, and made again once it is lost; and how a daemon
+// is started (Node for Max).
 "use strict";
 
+const { spawn } = require("child_process");
 const fs = require("fs");
 const os = require("os");
 const path = require("path");
@@ -12,6 +14,7 @@ const { trouble } = require("./sentences.js");
 const PROTOCOL = 1;
 const RETRY_MS = 2000;
 const EVERYWHERE = ["0.0.0.0", "::"];
+const WAY_TO_START = "the button 'Start daemon' (in a terminal: acestep-bridge serve)";
 
 // The daemon's home folder: the same rule as the daemon's own.
 function homeFolder(env, platform, installed) {
@@ -23,14 +26,43 @@ function homeFolder(env, platform, installed) {
   return path.join(env.XDG_DATA_HOME || path.join(user, ".local", "share"), "acestep-bridge");
 }
 
+function home() {
+  return homeFolder(process.env, process.platform, settings.home);
+}
+
+function notRunning() {
+  return trouble({ code: "daemon_not_running", command: WAY_TO_START });
+}
+
 // What the running daemon says of itself.
 function facts() {
-  const file = path.join(homeFolder(process.env, process.platform, settings.home), "runtime", "connection.json");
   try {
-    return JSON.parse(fs.readFileSync(file, "utf8"));
+    return JSON.parse(fs.readFileSync(path.join(home(), "runtime", "connection.json"), "utf8"));
   } catch (failure) {
-    throw trouble({ code: "daemon_not_running", command: "acestep-bridge serve" });
+    throw notRunning();
   }
+}
+
+let starting = null; // the start that is under way
+
+// Have a daemon in this home, which outlives Live. Rejects with the reason where it does not come up.
+function start() {
+  if (!starting) starting = started().finally(() => { starting = null; });
+  return starting;
+}
+
+// The installer's command starts a daemon where none runs, and ends once that answers.
+function started() {
+  const [program, ...words] = settings.starter;
+  const env = { ...process.env, ACESTEP_BRIDGE_HOME: home() };
+  return new Promise((resolve, reject) => {
+    const failed = (reason) => reject({ code: "daemon_unreachable", message: `The daemon did not start: ${reason}` });
+    const command = spawn(program, words, { detached: true, windowsHide: true, stdio: ["ignore", "ignore", "pipe"], env });
+    let said = "";
+    command.stderr.setEncoding("utf8").on("data", (text) => { said += text; });
+    command.once("error", (failure) => failed(failure.message));
+    command.once("close", (code) => (code === 0 ? resolve() : failed(said.trim().replace(/\s+/g, " "))));
+  });
 }
 
 // Where the daemon's page is on which results are heard and dragged out.
@@ -62,7 +94,7 @@ class Daemon {
   async dial() {
     const { rpc: { host, port }, token } = facts();
     const rpc = new Rpc(this.heard, this.lost);
-    await rpc.connect(host, port);
+    await rpc.connect(host, port).catch(() => { throw notRunning(); });
     await rpc.call("hello", token ? { token, client: "live" } : { client: "live" });
     const { protocol } = await rpc.call("version", {});
     if (protocol !== PROTOCOL) {
@@ -82,4 +114,4 @@ class Daemon {
   }
 }
 
-module.exports = { Daemon, auditionPage };
+module.exports = { Daemon, auditionPage, start };

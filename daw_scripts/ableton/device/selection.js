@@ -25,8 +25,9 @@ function barsOf(song, first, last) {
   return { first_bar, last_bar };
 }
 
-// The key as the model knows keys; empty for other scales.
+// The key as the model knows keys; empty for other scales, and where the set is in none.
 function keyOf(song) {
+  if (!get(song, "scale_mode")) return "";
   const scale = String(get(song, "scale_name")).toLowerCase();
   return scale === "major" || scale === "minor" ? `${NOTES[get(song, "root_note")]} ${scale}` : "";
 }
@@ -144,7 +145,7 @@ function situation(song, wanted, rate) {
   if (!stretch && wanted.needs === "position") stretch = Array(2).fill(get(song, "current_song_time"));
   if (!stretch) return { situation: known, extra };
   const [start, end] = stretch.map((beat) => samplesOf(song, beat, rate));
-  return { situation: { ...known, ...barsOf(song, ...stretch), start, end }, extra, stretch, track };
+  return { situation: { ...known, ...barsOf(song, ...stretch), start, end }, extra: { ...extra, beat: stretch[0] }, stretch, track };
 }
 
 // The file under what was selected, which may reach `outside` its clip: a cut (see fileRegion), or {refusal: code}.
@@ -153,12 +154,11 @@ function findAudio(song, { track, stretch }, outside) {
   return clip ? fileRegion(song, clip, stretch[0], stretch[1], outside) : { refusal: "nothing_there" };
 }
 
-// Make a place of the arrangement (samples) the loop brace, so that it is selected.
-function select(song, { first, last, rate }) {
-  const [start, end] = [first, last].map((sample) => sample / rate * get(song, "tempo") / 60);
-  if (end <= start) return;
-  song.set("loop_start", start);
-  song.set("loop_length", end - start);
+// Make the stretch that a job was asked for the loop brace, so that it is selected: as many beats as it had at the job's tempo.
+function select(song, { beat, first, last, rate, tempo }) {
+  if (last <= first) return;
+  song.set("loop_start", beat);
+  song.set("loop_length", (last - first) / rate * tempo / 60);
   song.set("loop", 1);
 }
 

@@ -44,6 +44,7 @@ class Jobs:
             else:
                 self._follow(job)
                 self._heard[job["id"]] = -ASK_AGAIN  # ask at once
+                self._states[job["id"]] = "waiting"
 
     def say(self, **facts):
         """Tell the user a sentence from the shared list."""
@@ -54,7 +55,7 @@ class Jobs:
     def run(self, name, values=None):
         """Run an action of the shared table; values that are not given are those of its last run in this set."""
         own = {"cancel": self.cancel, "queue": self.show, "keep": self.keep, "restore": self.restore}
-        own.update(place=self.place, drop=self.drop)
+        own.update(place=self.place, drop=self.drop, start=self.start)
         if name in own:
             return own[name]()
         wanted = requests.action(self.data["actions"], name)
@@ -74,6 +75,14 @@ class Jobs:
             self.say(**refusal.facts)
         except OSError as failure:
             self._say_blocked(failure)
+
+    def start(self):
+        """Start a daemon in the background; what came of it is told some ticks later."""
+        try:
+            self.link.starter.start()
+        except OSError as failure:
+            return self.tell(f"The daemon did not start: {failure}")
+        self.tell("starting the daemon")
 
     def _say_blocked(self, failure):
         self.say(code="readonly_media_folder", path=str(failure.filename or live.media_folder(self.song)))
@@ -165,7 +174,7 @@ class Jobs:
         self._last[pending["operation"]] = pending.get("values", {})
         self.store.keep_values(pending["operation"], pending.get("values", {}))
         if "beat" in pending:
-            beats = (pending["last"] - pending["first"]) / pending["rate"] * self.song.tempo / 60.0
+            beats = (pending["last"] - pending["first"]) / pending["rate"] * pending["tempo"] / 60.0
             live.select(self.song, pending["beat"], pending["beat"] + beats)
         shown = ", ".join(f"{name} {value}" for name, value in pending.get("values", {}).items())
         self.tell(f"{pending['title']}: the next one is asked with {shown or 'the defaults'}")
@@ -255,12 +264,21 @@ class Jobs:
         self.store.keep_pending([*self.pending.values(), *self.held])
 
     def tick(self):
-        """Move a recording on; ask for jobs of which nothing was heard for a while."""
+        """Move a recording on; tell what came of a start; ask for jobs of which nothing was heard for a while.
+
+        A daemon that died without saying so answers to nothing: told once for each job that is sent to it.
+        """
+        started = self.link.starter.outcome()
+        if started is not None:
+            self.tell(started)
         if self.recording is not None:
             self.recording.tick()
         now = self.clock()
         for id in [id for id, heard in self._heard.items() if now - heard >= ASK_AGAIN]:
             self._heard[id] = now
+            if self._states[id] == "sent":
+                self._states[id] = "no answer"
+                self.say(code="no_answer", seconds=ASK_AGAIN)
             self.link.send("/ace/job/result", id)
 
     def close(self):

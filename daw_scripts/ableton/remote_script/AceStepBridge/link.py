@@ -14,6 +14,11 @@ EVERYWHERE = ("0.0.0.0", "::")
 PROTOCOL = 1
 """Level of the daemon's messages that this script knows."""
 
+START = "/ace/live/start"
+"""The message of controllers that starts a daemon."""
+
+IN_A_TERMINAL = "(in a terminal: acestep-bridge serve)"
+
 LARGEST = 65_535
 PER_TICK = 64
 """Packets read in one tick, so that a flood cannot hold up Live's interface."""
@@ -50,10 +55,11 @@ def daemon_address(home):
 
 
 class Link:
-    """A UDP socket to the daemon and back; also where controllers send commands for Live."""
+    """A UDP socket to the daemon and back; also where controllers send commands for Live. ``starter`` starts a daemon."""
 
-    def __init__(self, home, command_port=0):
+    def __init__(self, home, starter, command_port=0):
         self.home = home
+        self.starter = starter
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.bind(("127.0.0.1", command_port))
@@ -63,7 +69,7 @@ class Link:
         """Why the daemon cannot be asked, as ``{code, ...}``: not running, or of another protocol level. None otherwise."""
         facts = connection(self.home)
         if not facts.get("osc"):
-            return {"code": "daemon_not_running", "command": "acestep-bridge serve"}
+            return {"code": "daemon_not_running", "command": f"{START} to UDP port {self.port} {IN_A_TERMINAL}"}
         level = facts.get("protocol", PROTOCOL)
         if level == PROTOCOL:
             return None

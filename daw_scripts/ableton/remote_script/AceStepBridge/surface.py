@@ -4,10 +4,11 @@ import json
 import os
 
 from .jobs import Jobs
-from .link import Link, home_folder
+from .link import START, Link, home_folder
+from .starter import Starter
 
 COMMAND_PORT = 9703
-"""UDP port for what controllers send: `/ace/live/run <action> [key value ...]`, or `place [n]`, `cancel [n]`, `drop` for `run`."""
+"""UDP port for what controllers send: `/ace/live/run <action> [key value ...]`, or `place [n]`, `cancel [n]`, `drop`, `start`."""
 
 NOTE_ON = 0x90
 
@@ -36,9 +37,9 @@ class Surface:
         data = load_data(os.path.dirname(os.path.abspath(__file__)))
         settings = data["settings"]
         self._midi = settings.get("midi", {})
-        self.link = Link(
-            home_folder(installed=settings.get("home", "")), int(settings.get("command_port", COMMAND_PORT))
-        )
+        home = home_folder(installed=settings.get("home", ""))
+        starter = Starter(settings.get("starter", []), home)
+        self.link = Link(home, starter, int(settings.get("command_port", COMMAND_PORT)))
         self.jobs = Jobs(c_instance.song(), self.link, data, self._tell)
         c_instance.log_message(f"acestep-bridge listens on UDP port {self.link.port}")
 
@@ -57,6 +58,8 @@ class Surface:
                 self.jobs.cancel(*values[:1])
             elif address == "/ace/live/drop":
                 self.jobs.drop()
+            elif address == START:
+                self.jobs.start()
             else:
                 self.jobs.hear(address, values)
         self.jobs.tick()

@@ -1,0 +1,41 @@
+"""Starts the daemon in the background, without waiting: the installer's command does it, and ends once the daemon answers."""
+
+import os
+import subprocess
+import tempfile
+
+
+def _own_group():
+    """Options that let a process outlive Live."""
+    if os.name == "nt":
+        return {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+class Starter:
+    """The command that starts a daemon where none runs, and where that daemon's home is."""
+
+    def __init__(self, command, home):
+        self._command = command
+        self._home = home
+        self._process = None
+        self._words = None
+
+    def start(self):
+        """Run the command, unless it still runs. Raises `OSError` where its program is gone."""
+        if self._process is not None:
+            return
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - read once the command has ended
+        environment = {**os.environ, "ACESTEP_BRIDGE_HOME": self._home}
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": self._words}
+        self._process = subprocess.Popen(self._command, env=environment, **quiet, **_own_group())
+
+    def outcome(self):
+        """What came of it, as a sentence, once; None before and afterwards."""
+        if self._process is None or self._process.poll() is None:
+            return None
+        code, self._process = self._process.returncode, None
+        with self._words as words:
+            words.seek(0)
+            reason = " ".join(words.read().decode("utf-8", "replace").split())
+        return "The daemon is running." if code == 0 else f"The daemon did not start: {reason}"
