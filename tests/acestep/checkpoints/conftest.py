@@ -117,11 +117,22 @@ def repositories(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture
 def hub(repositories, monkeypatch, tmp_path):
-    """The hub, and an environment that leads to it."""
+    """The hub, and an environment that leads to it; ModelScope cannot be reached."""
     server = hub_module.Hub(dict(repositories))
     monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.delenv("ACESTEP_DOWNLOAD_SOURCE", raising=False)
     monkeypatch.setattr(download, "PAUSE", 0.0)
     yield server
     server.close()
+
+
+@pytest.fixture
+def modelscope(hub, monkeypatch):
+    """The same server as ModelScope; the hub cannot be reached."""
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_TOKEN", "secret-of-the-hub")
+    monkeypatch.setattr(download, "ATTEMPTS", 2)
+    return hub

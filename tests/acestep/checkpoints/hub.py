@@ -1,4 +1,4 @@
-"""A local stand-in for the Hugging Face hub: the two calls its client makes, over real HTTP, and connections that break."""
+"""A local stand-in for the Hugging Face hub and ModelScope: list and fetch, over real HTTP, and connections that break."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
+from urllib.parse import parse_qs, unquote, urlparse
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -18,13 +18,14 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 class Hub:
     """Serves ``repositories`` (name -> folder). ``breaks`` maps a file's path to how many answers break off half-way,
     ``spoilt`` names files whose bytes arrive changed, ``held`` those whose second half waits for its event (10 s at most).
-    ``sent`` counts body bytes and ``asked`` lists file requests with their ranges."""
+    ``sent`` counts body bytes, ``asked`` lists file requests with their ranges and ``tokens`` what they said of themselves."""
 
     repositories: dict[str, Path]
     breaks: dict[str, int] = field(default_factory=dict)
     spoilt: set[str] = field(default_factory=set)
     held: dict[str, threading.Event] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
     sent: int = 0
 
     def __post_init__(self) -> None:
@@ -58,11 +59,33 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlparse(self.path).path).strip("/")
         if path.startswith("api/models/"):
             self._facts(path.removeprefix("api/models/").split("/revision/")[0])
+        elif path.startswith("api/v1/models/"):
+            self._modelscope(path.removeprefix("api/v1/models/"), parse_qs(urlparse(self.path).query))
         else:
             self._file(path, body=True)
 
     def do_HEAD(self) -> None:
         self._file(unquote(urlparse(self.path).path).strip("/"), body=False)
+
+    def _modelscope(self, path: str, query: dict[str, list[str]]) -> None:
+        """ModelScope's two calls, in the form that its own client 1.40 makes them and reads their answers."""
+        repository, _, verb = path.partition("/repo")
+        folder = self.owner.repositories.get(repository)
+        if folder is None or query["Revision"] != ["master"]:
+            self._answer(404, json.dumps({"Code": 10010205001, "Success": False}).encode(), {})
+        elif verb == "/files":
+            listed = [self._row(folder, entry) for entry in sorted(folder.rglob("*"))]
+            self._answer(200, json.dumps({"Code": 200, "Data": {"Files": listed}, "Success": True}).encode(), {})
+        else:
+            self._file(f"{repository}/resolve/master/{query['FilePath'][0]}", body=True)
+
+    @staticmethod
+    def _row(folder: Path, entry: Path) -> dict[str, Any]:
+        name = {"Path": entry.relative_to(folder).as_posix(), "Name": entry.name, "Revision": REVISION}
+        if entry.is_dir():
+            return {**name, "Type": "tree", "Size": 0, "Sha256": ""}
+        data = entry.read_bytes()
+        return {**name, "Type": "blob", "Size": len(data), "Sha256": hashlib.sha256(data).hexdigest()}
 
     def _facts(self, repository: str) -> None:
         folder = self.owner.repositories.get(repository)
@@ -98,6 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range", "")
         if body:
             self.owner.asked.append((name, wanted))
+            self.owner.tokens.append(self.headers.get("Authorization", ""))
         if wanted.startswith("bytes="):
             first = int(wanted.removeprefix("bytes=").split("-")[0])
             headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"

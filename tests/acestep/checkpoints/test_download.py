@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import threading
 import time
-import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -117,7 +115,7 @@ def test_no_hub_is_one_clear_error(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(module, "PAUSE", 0.0)
     monkeypatch.setattr(module, "ATTEMPTS", 2)
-    monkeypatch.setitem(sys.modules, "modelscope", None)
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(DownloadFailed, match=r"cannot be reached.*ModelScope"):
         download("turbo", tmp_path)
 
@@ -157,24 +155,67 @@ def test_every_published_variant_has_its_packages():
         ]
 
 
-def test_modelscope_is_the_fallback(repositories, monkeypatch, tmp_path):
-    """Without the hub the other source is used, with the same files. (Its client is played by a stand-in here.)"""
+def test_modelscope_is_the_fallback(modelscope, tmp_path):
+    """Without the hub the other source gives the same files, nothing that is not needed, and never sees the hub's token."""
+    info = download("turbo", tmp_path)
+    assert open_checkpoint(info.path).info.variant == "turbo"
+    assert verify(info) == [] and {Path(name).suffix for name, _ in modelscope.asked}.isdisjoint({".py", ".bin"})
+    assert not [value for value in modelscope.tokens if "secret" in value]
 
-    def snapshot_download(repository, local_dir, allow_patterns):
-        source = repositories[repository]
-        for pattern in allow_patterns:
-            for file in source.glob(pattern):
-                (Path(local_dir) / file.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(file, Path(local_dir) / file.relative_to(source))
 
-    for name in ("modelscope", "modelscope.hub", "modelscope.hub.snapshot_download"):
-        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    sys.modules["modelscope.hub.snapshot_download"].snapshot_download = snapshot_download
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(module, "PAUSE", 0.0)
-    monkeypatch.setattr(module, "ATTEMPTS", 1)
-    info = download("base", tmp_path)
-    assert open_checkpoint(info.path).info.variant == "base"
+def test_modelscope_counts_bytes_and_leaves_a_manifest(modelscope, tmp_path):
+    """Progress ends at the size of the files, each of which has its sum in the manifest."""
+    seen = []
+    download("turbo", tmp_path, lambda file, done, total: seen.append((done, total)), source="modelscope")
+    counts = [done for done, _ in seen]
+    assert counts == sorted(counts) and seen[-1][0] == seen[-1][1] and len({total for _, total in seen}) == 1
+    manifests = [json.loads(path.read_text()) for path in tmp_path.glob("*/acestep-bridge.json")]
+    files = [facts for manifest in manifests for facts in manifest["files"].values()]
+    assert seen[-1][1] == sum(facts["size"] for facts in files) and all(facts["sha256"] for facts in files)
+    assert {manifest["revision"] for manifest in manifests} == {"master"}
+
+
+def test_modelscope_can_be_cancelled_and_goes_on(modelscope, tmp_path):
+    """A cancel within a file leaves no model; the next run asks for the rest alone."""
+
+    def stop(file, done, total):
+        if TURBO in file and done > 0.05 * total:
+            raise Cancelled("stop")
+
+    with pytest.raises(Cancelled):
+        download("turbo", tmp_path, stop, source="modelscope")
+    assert find_checkpoints([tmp_path]) == []
+    modelscope.asked.clear()
+    assert verify(download("turbo", tmp_path, source="modelscope")) == []
+    assert int(modelscope.asked[0][1].removeprefix("bytes=").removesuffix("-")) > 0
+
+
+def test_modelscope_goes_on_with_what_the_hub_began(hub, monkeypatch, tmp_path):
+    """The part file is that of the content, whoever sends it."""
+    weights = f"{TURBO}/model.safetensors"
+    hub.breaks[weights] = module.ATTEMPTS
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
+    info = download("turbo", tmp_path)
+    assert (
+        verify(info) == [] and json.loads((Path(info.path) / "acestep-bridge.json").read_text())["revision"] == "master"
+    )
+    starts = [int(wanted.removeprefix("bytes=").removesuffix("-")) for name, wanted in hub.asked if name == weights]
+    assert len(starts) == module.ATTEMPTS + 1 and starts == sorted(starts) and starts[-1] > 0
+
+
+def test_a_damaged_file_of_modelscope_is_discarded(modelscope, tmp_path):
+    """Its sums are looked at as the hub's are."""
+    modelscope.spoilt.add(f"{TURBO}/model.safetensors")
+    with pytest.raises(DownloadFailed, match="damaged"):
+        download("turbo", tmp_path, source="modelscope")
+    assert not (tmp_path / TURBO / "model.safetensors").exists()
+
+
+def test_a_repository_that_modelscope_lacks(modelscope, tmp_path):
+    """One sentence that names it; it is asked for once."""
+    modelscope.repositories.pop(f"ACE-Step/{BASE}")
+    with pytest.raises(DownloadFailed, match=rf"ModelScope does not list ACE-Step/{BASE}"):
+        download("base", tmp_path, source="modelscope")
 
 
 def test_verify_names_what_changed(hub, tmp_path):
