@@ -91,7 +91,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     latent_blend: int = 0
     """Frames of linear ramp outside each region edge when the outside is set back to the source at the end."""
     condition_strength: float = 1.0
-    """Share of the steps that use this condition and context; the rest runs as plain text2music."""
+    """Share of the steps that use this condition and context; the rest runs as plain text2music. The engine takes the stage
+    parameter of this name where that is smaller."""
     retake: float = 0.0
     """Mix of a second noise (variance preserving); 0 keeps the seed's own take."""
     retake_seed: int = 0
@@ -108,7 +109,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     guide: bool = False
     """A rendered guide of the job may take the place of silence in the context: all of it, or the silenced region."""
     corrections: dict[str, float] = {}
-    """Optional wavelet correction settings (``low``, ``high``); empty is off."""
+    """Wavelet correction (``low``, ``high``); empty is off. The engine adds the parameters ``correction_low`` and
+    ``correction_high``."""
     kernel: str = ""
     """``module:attribute`` of tensor code that replaces the standard loop; resolved in the worker only."""
     kernel_options: dict[str, float | int | str] = {}

@@ -220,12 +220,34 @@ class StageParams(Request):
         ),
     ] = 0.0
     variation_seed: Annotated[int, param("Seed of the variation.", ge=0, le=limits.MAX_SEED, group="sampling")] = 0
+    condition_strength: Annotated[
+        float,
+        param(
+            "Share of the steps that follow this task; the later ones run as plain text to music.",
+            ge=0.0,
+            le=1.0,
+            group="advanced",
+        ),
+    ] = 1.0
     velocity_limit: Annotated[
         float,
         param("Limit of the velocity's norm relative to the latent's; 0 is off.", ge=0.0, le=10.0, group="advanced"),
     ] = 0.0
     velocity_average: Annotated[
         float, param("Weight of the previous velocity in a running mean; 0 is off.", ge=0.0, le=0.95, group="advanced")
+    ] = 0.0
+    correction_low: Annotated[
+        float,
+        param(
+            "Wavelet correction of slow movements after each step: 0 is off, 0.05 usual. For turbo only: sft turns to noise.",
+            ge=0.0,
+            le=1.0,
+            group="advanced",
+        ),
+    ] = 0.0
+    correction_high: Annotated[
+        float,
+        param("The same of fast movements: 0 is off, 0.02 usual.", ge=0.0, le=1.0, group="advanced"),
     ] = 0.0
     preview: Annotated[bool, param("Decode this stage too when it is not the last.", group="output")] = False
     checkpoint_step: Annotated[int, param("Step after which the state is stored.", ge=1, group="advanced")] | None = (

@@ -68,6 +68,9 @@ class Conditions:
         main = Branch(self._texts.encode(model, ConditionRequest(prompt, timbre)), context)
         if plan.condition_strength >= 1.0:
             return main, None
+        if plan.instruction == TEXT_TO_MUSIC and plan.fill is Fill.SILENCE and hint is None:
+            wish.notes.append("this stage is plain text to music throughout; condition_strength changes nothing")
+            return main, None
         plain = msgspec.structs.replace(prompt, instruction=TEXT_TO_MUSIC)
         states = self._texts.encode(model, ConditionRequest(plain, timbre))
         return main, Branch(states, plain_context(model, plan, material))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from acestep.api.errors import BadRequest
 from acestep.api.plan import Plan
 from acestep.api.registry import Registry
 from acestep.api.request import Stage, StageParams
@@ -54,6 +55,7 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
     steps = len(times) - 1 if params.timesteps is not None else params.steps or variant.steps
     if plan.start_from_source:
         times = truncate(times, plan.t_start, nearest=schedule.fixed and params.timesteps is None)
+    _check_checkpoint(params, times)
     settled = msgspec.structs.replace(
         params,
         model=model.name,
@@ -66,10 +68,31 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
     )
     return ResolvedStage(
         stage=Stage(stage.type, settled),
-        plan=plan,
+        plan=_with_shared_wishes(plan, params),
         model=model,
         times=times,
         sampler=sampler,
         guidance=registry.guidance_method(method),
         notes=tuple(notes),
+    )
+
+
+def _check_checkpoint(params: StageParams, times: list[float]) -> None:
+    """Raise `BadRequest` for a step that the run never reaches."""
+    last = len(times) - 1
+    if params.checkpoint_step is not None and params.checkpoint_step > last:
+        raise BadRequest(
+            f"step {params.checkpoint_step} is never reached: from t = {times[0]:.2f} this stage runs {last}",
+            field="checkpoint_step",
+            limits={"min": 1, "max": last},
+        )
+
+
+def _with_shared_wishes(plan: Plan, params: StageParams) -> Plan:
+    """The plan with what every stage can be asked for: an earlier end of its condition, and wavelet correction."""
+    bands = {"low": params.correction_low, "high": params.correction_high}
+    return msgspec.structs.replace(
+        plan,
+        condition_strength=min(plan.condition_strength, params.condition_strength),
+        corrections={**plan.corrections, **{band: amount for band, amount in bands.items() if amount}},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageParams, StageType, param, require_region, require_task
+from acestep.api.errors import BadRequest
 from plugins.stages import instructions
 from plugins.stages.retake import retake
 
@@ -32,9 +33,13 @@ class Cover(StageType):
         ] = True
 
     def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
-        """The region keeps its length and place."""
+        """The region keeps its length and place. Raises `BadRequest` when the share is given twice."""
         require_task("cover", model, operation=self.name)
         require_region(source, operation=self.name)
+        if params.strength < 1.0 and params.condition_strength < 1.0:
+            raise BadRequest(
+                "strength and condition_strength are the same for a cover; give one of them", field="condition_strength"
+            )
         return Plan(
             task="cover",
             instruction=instructions.COVER,

@@ -18,6 +18,21 @@ from acestep.api import (
 from acestep.api.errors import BadRequest
 from plugins.stages import instructions
 
+UNUSED = {
+    "sampler": ("auto", "euler"),
+    "guidance_start": (0.0,),
+    "guidance_end": (1.0,),
+    "variation": (0.0,),
+    "condition_strength": (1.0,),
+    "velocity_limit": (0.0,),
+    "velocity_average": (0.0,),
+    "correction_low": (0.0,),
+    "correction_high": (0.0,),
+    "checkpoint_step": (None,),
+    "resume": ("",),
+}
+"""Shared parameters that mean nothing to a run of Euler steps on two flows at once, with the values that say so."""
+
 
 class FlowEdit(StageType):
     """Moves the source along the difference of two flows: one that follows the words it was made with, one the new words.
@@ -38,9 +53,10 @@ class FlowEdit(StageType):
         n_avg: Annotated[int, param("Noise draws averaged per step.", ge=1, le=8)] = 1
 
     def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
-        """Raises `BadRequest` when the phases are the wrong way round."""
+        """Raises `BadRequest` when the phases are the wrong way round, and for parameters that it cannot follow."""
         require_task("text2music", model, operation=self.name)
         require_region(source, operation=self.name)
+        refuse_unused(params)
         if params.n_min > params.n_max:
             raise BadRequest("n_min lies above n_max", field="n_min", limits={"min": 0, "max": params.n_max})
         return Plan(
@@ -58,3 +74,15 @@ class FlowEdit(StageType):
                 "n_avg": params.n_avg,
             },
         )
+
+
+def refuse_unused(params: StageParams) -> None:
+    """Raise `BadRequest` for a shared parameter that this stage would ignore."""
+    for field, idle in UNUSED.items():
+        value = getattr(params, field)
+        if value not in idle:
+            raise BadRequest(
+                f"flow-edit cannot follow {field} {value!r}: it edits in plain Euler steps of its own",
+                field=field,
+                limits={"choices": list(idle)},
+            )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from acestep.api import VARIANTS, Fill, Length, Mask, ModelInfo, SourceFacts
+from acestep.api import VARIANTS, Fill, Length, Mask, ModelInfo, SourceFacts, StageParams
 from acestep.api.errors import BadRequest, ModelUnsuited, RegionOutside
+from acestep.api.schema import describe
 from plugins.stages import STAGES
+from plugins.stages.flow_edit import UNUSED
 
 FACTS = SourceFacts(rate=48_000, channels=2, frames=480_000, start=96_000, length=96_000)
 TYPES = {stage.name: stage for stage in STAGES}
@@ -133,3 +135,53 @@ def test_flow_edit_names_its_kernel_and_refuses_swapped_phases():
     assert plan("flow-edit", source_caption="jazz").kernel_options["source_caption"] == "jazz"
     with pytest.raises(BadRequest):
         plan("flow-edit", n_min=0.9, n_max=0.2)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("sampler", "heun"),
+        ("guidance_start", 0.2),
+        ("guidance_end", 0.8),
+        ("variation", 0.3),
+        ("condition_strength", 0.5),
+        ("velocity_limit", 0.5),
+        ("velocity_average", 0.5),
+        ("correction_low", 0.1),
+        ("correction_high", 0.1),
+        ("checkpoint_step", 2),
+        ("resume", "job/flow-edit-1-step-1.safetensors"),
+    ],
+)
+def test_flow_edit_refuses_what_it_would_ignore(field, value):
+    with pytest.raises(BadRequest, match=field) as caught:
+        plan("flow-edit", **{field: value})
+    assert caught.value.field == field and value not in caught.value.limits["choices"]
+    assert plan("flow-edit", sampler="euler").kernel
+
+
+FOLLOWED = {
+    "steps",
+    "schedule",
+    "shift",
+    "timesteps",
+    "guidance",
+    "guidance_scale",
+    "seed",
+    "seeds",
+    "variation_seed",
+    "batch",
+}
+
+
+def test_flow_edit_follows_or_refuses_every_shared_setting_of_a_run():
+    groups = {"sampling", "guidance", "advanced"}
+    shared = {info.name for info in describe(StageParams) if info.group in groups}
+    assert shared == FOLLOWED | set(UNUSED)
+
+
+def test_a_cover_takes_its_share_once():
+    assert plan("cover", condition_strength=0.5).condition_strength == 1.0
+    with pytest.raises(BadRequest) as caught:
+        plan("cover", strength=0.5, condition_strength=0.4)
+    assert caught.value.field == "condition_strength"

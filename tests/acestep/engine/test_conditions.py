@@ -40,12 +40,63 @@ def take(studio, operation="generate", **params) -> np.ndarray:
         {"shift": 1.0},
         {"timesteps": [1.0, 0.4]},
         {"velocity_limit": 0.5},
+        {"velocity_average": 0.5},
+        {"correction_low": 0.2},
+        {"correction_high": 0.2},
+        {"condition_strength": 0.5, "audio_codes": [1, 2, 3, 63_999]},
     ],
     ids=lambda change: "-".join(change),
 )
 def test_every_wish_matters(studio, change):
     """No parameter is accepted and then ignored."""
-    assert not np.array_equal(take(studio), take(studio, **change))
+    given = {"audio_codes": change["audio_codes"]} if "condition_strength" in change else {}
+    assert not np.array_equal(take(studio, **given), take(studio, **change))
+
+
+CONDITIONED = {
+    "lego": {"track": "bass", "end": 60_000},
+    "repaint": {"start": 10_000, "end": 60_000, "mode": "aggressive", "returns": ["patch"]},
+    "cover": {"end": 60_000},
+}
+
+
+@pytest.mark.parametrize("operation", CONDITIONED)
+def test_condition_strength_is_a_switch_after_a_share_of_the_steps(studio, song, operation):
+    """Of 4 steps, the task's own condition and context hold for ``int(4 * strength)``, whatever the task."""
+    wish = {"source": str(song()), "steps": 4, "format": "wav32f", **CONDITIONED[operation]}
+    shares = (0.0, 0.24, 0.25, 0.49, 0.5, 0.99, 1.0)
+    sounds = {share: take(studio, operation, **wish, condition_strength=share) for share in shares}
+    for one, other in ((0.0, 0.24), (0.25, 0.49)):
+        assert np.array_equal(sounds[one], sounds[other])
+    for one, other in ((0.24, 0.25), (0.49, 0.5), (0.5, 0.99), (0.99, 1.0)):
+        assert not np.array_equal(sounds[one], sounds[other])
+    assert np.array_equal(sounds[1.0], take(studio, operation, **wish))
+
+
+def test_strength_of_a_cover_and_condition_strength_are_one(studio, song):
+    """Either gives the same sound; both at once are refused."""
+    wish = {"source": str(song()), "end": 60_000, "steps": 4, "format": "wav32f"}
+    sounds = [take(studio, "cover", **wish, **{name: 0.5}) for name in ("strength", "condition_strength")]
+    assert np.array_equal(*sounds)
+    with pytest.raises(BadRequest) as caught:
+        take(studio, "cover", **wish, strength=0.5, condition_strength=0.5)
+    assert caught.value.field == "condition_strength"
+
+
+def test_after_the_switch_nothing_of_the_task_is_left(studio, song):
+    """From the first step on, lego is what plain text to music is under the same mask: another track changes nothing."""
+    wish = {"source": str(song()), "end": 60_000, "format": "wav32f"}
+    tracks = [take(studio, "lego", **wish, track=track, condition_strength=0.0) for track in ("bass", "drums")]
+    assert np.array_equal(*tracks)
+    assert not np.array_equal(*(take(studio, "lego", **wish, track=track) for track in ("bass", "drums")))
+
+
+def test_condition_strength_of_plain_text_to_music_is_named_idle(studio):
+    """A part from words alone has nothing to switch off; the result says so."""
+    result, _ = studio.run("generate", **BASE, condition_strength=0.5)
+    assert any("condition_strength" in note for note in result.notes)
+    hinted, _ = studio.run("generate", **BASE, condition_strength=0.5, audio_codes=[1, 2])
+    assert not any("condition_strength" in note for note in hinted.notes)
 
 
 def test_reference_is_read_in_excerpts_and_matters(studio, song):
