@@ -55,7 +55,7 @@ VARIANTS: dict[str, Variant] = {
         _turbo("turbo", "ACE-Step/Ace-Step1.5"),
         _turbo("turbo-shift1", "ACE-Step/acestep-v15-turbo-shift1", shift=1.0),
         _turbo("turbo-shift3", "ACE-Step/acestep-v15-turbo-shift3"),
-        _turbo("turbo-continuous", "ACE-Step/acestep-v15-turbo-continuous", schedule="linear"),
+        _turbo("turbo-continuous", "ACE-Step/acestep-v15-turbo-continuous", schedule="continuous"),
         _guided("base", "ACE-Step/acestep-v15-base"),
         _guided("sft", "ACE-Step/acestep-v15-sft", tasks=TURBO_TASKS),
         _turbo("xl-turbo", "ACE-Step/acestep-v15-xl-turbo"),

@@ -1,0 +1,99 @@
+"""What ``auto`` means for each of the model's nine variants, as its authors recommend (reference, sections 2.4 and 4.1)."""
+
+from __future__ import annotations
+
+import pytest
+
+from acestep.api import Registry
+from acestep.api.errors import ModelUnsuited
+from acestep.api.plan import require_task
+from acestep.api.request import Stage, StageParams
+from acestep.api.variants import VARIANTS, ModelInfo
+from acestep.engine.resolve import resolve_stage
+
+SHARED = {"text2music", "repaint", "cover"}
+EVERY = SHARED | {"extract", "lego", "complete"}
+
+RECOMMENDED = {
+    "turbo": (8, 3.0, "discrete", "none", 1.0, SHARED),
+    "turbo-shift1": (8, 1.0, "discrete", "none", 1.0, SHARED),
+    "turbo-shift3": (8, 3.0, "discrete", "none", 1.0, SHARED),
+    "turbo-continuous": (8, 3.0, "continuous", "none", 1.0, SHARED),
+    "base": (50, 1.0, "linear", "apg", 7.0, EVERY),
+    "sft": (50, 1.0, "linear", "apg", 7.0, SHARED),
+    "xl-turbo": (8, 3.0, "discrete", "none", 1.0, SHARED),
+    "xl-base": (50, 1.0, "linear", "apg", 7.0, EVERY),
+    "xl-sft": (50, 1.0, "linear", "apg", 7.0, SHARED),
+}
+"""Steps, shift, schedule, guidance, its scale, tasks."""
+
+TABLES = {
+    1.0: [1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0],
+    3.0: [1.0, 0.954545, 0.9, 0.833333, 0.75, 0.642857, 0.5, 0.3, 0.0],
+}
+"""The published times of turbo by shift."""
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.load()
+
+
+def model(variant: str) -> ModelInfo:
+    return ModelInfo(name=variant, path="", variant=variant, task_types=VARIANTS[variant].tasks)
+
+
+def resolve(registry: Registry, variant: str, **wish):
+    """A generate stage on a variant."""
+    params = StageParams(**wish)
+    info = model(variant)
+    return resolve_stage(registry, Stage("generate", params), registry.stage("generate").plan(params, None, info), info)
+
+
+def test_the_nine_published_variants_are_known():
+    assert set(VARIANTS) - {"nano", "tiny"} == set(RECOMMENDED)
+
+
+@pytest.mark.parametrize("variant", RECOMMENDED)
+def test_auto_is_what_the_authors_recommend(registry, variant):
+    steps, shift, schedule, guidance, scale, _ = RECOMMENDED[variant]
+    stage = resolve(registry, variant)
+    params = stage.params
+    assert (params.steps, params.shift, params.schedule) == (steps, shift, schedule)
+    assert (params.guidance, params.guidance_scale, params.sampler, params.model) == (guidance, scale, "euler", variant)
+    assert len(stage.times) == steps + 1 and (stage.times[0], stage.times[-1]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("variant", [name for name, row in RECOMMENDED.items() if row[0] == 8])
+def test_turbo_runs_at_its_published_times_without_guidance(registry, variant):
+    """Also when guidance is asked for, which the result says."""
+    stage = resolve(registry, variant, guidance="apg", guidance_scale=7.0)
+    assert stage.times == pytest.approx(TABLES[RECOMMENDED[variant][1]], abs=1e-6)
+    assert (stage.params.guidance, stage.params.guidance_scale) == ("none", 1.0)
+    assert any("distilled" in note for note in stage.notes)
+
+
+@pytest.mark.parametrize("variant", [name for name, row in RECOMMENDED.items() if row[0] == 50])
+def test_guided_models_run_on_an_even_grid(registry, variant):
+    assert resolve(registry, variant).times == pytest.approx([1 - k / 50 for k in range(51)], abs=1e-6)
+
+
+def test_turbo_snaps_its_shift_and_the_continuous_one_holds_it_to_its_range(registry):
+    """A shift of 2.5 is none that turbo knows; the continuous model was trained on 1 to 5."""
+    times = {shift: resolve(registry, "turbo-continuous", shift=shift).times for shift in (0.5, 1.0, 2.5, 5.0, 9.0)}
+    assert times[0.5] == times[1.0] and times[9.0] == times[5.0]
+    assert times[2.5][1] == pytest.approx(2.5 * 0.875 / (1 + 1.5 * 0.875))
+    snapped = resolve(registry, "turbo", shift=2.4).times
+    assert (
+        snapped == resolve(registry, "turbo", shift=2.0).times != resolve(registry, "turbo-continuous", shift=2.4).times
+    )
+
+
+@pytest.mark.parametrize("variant", RECOMMENDED)
+@pytest.mark.parametrize("task", sorted(EVERY))
+def test_tasks_are_those_a_variant_was_trained_for(variant, task):
+    if task in RECOMMENDED[variant][-1]:
+        require_task(task, model(variant), operation=task)
+    else:
+        with pytest.raises(ModelUnsuited, match="base"):
+            require_task(task, model(variant), operation=task)
