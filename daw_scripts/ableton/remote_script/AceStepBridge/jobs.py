@@ -80,7 +80,7 @@ class Jobs:
         """Start a daemon in the background; what came of it is told some ticks later."""
         try:
             self.link.starter.start()
-        except OSError as failure:
+        except (OSError, ImportError) as failure:
             return self.tell(f"The daemon did not start: {failure}")
         self.tell("starting the daemon")
 

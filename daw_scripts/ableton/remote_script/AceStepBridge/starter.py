@@ -1,11 +1,10 @@
 """Starts the daemon in the background, without waiting: the installer's command does it, and ends once the daemon answers."""
 
 import os
-import subprocess
 import tempfile
 
 
-def _own_group():
+def _own_group(subprocess):
     """Options that let a process outlive Live."""
     if os.name == "nt":
         return {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -22,13 +21,16 @@ class Starter:
         self._words = None
 
     def start(self):
-        """Run the command, unless it still runs. Raises `OSError` where its program is gone."""
+        """Run the command, unless it still runs. Raises `OSError` where its program is gone, `ImportError` in a Live without
+        processes."""
         if self._process is not None:
             return
+        import subprocess  # a Live without it still has everything else
+
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - read once the command has ended
         environment = {**os.environ, "ACESTEP_BRIDGE_HOME": self._home}
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": self._words}
-        self._process = subprocess.Popen(self._command, env=environment, **quiet, **_own_group())
+        self._process = subprocess.Popen(self._command, env=environment, **quiet, **_own_group(subprocess))
 
     def outcome(self):
         """What came of it, as a sentence, once; None before and afterwards."""
