@@ -192,6 +192,34 @@ def test_own_caption_of_a_stage(studio):
     assert np.array_equal(sounds[0], sounds[1]) and not np.array_equal(sounds[1], sounds[2])
 
 
+def test_own_lyrics_of_a_stage(studio):
+    """A stage's lyrics stand above the shared ones, and for that stage alone."""
+    shared, own = "[Verse]\nla la la", "[Chorus]\noh oh oh"
+    stages = [{"type": "generate", **SHARED}, {"type": "refine", "t_start": 0.6, **SHARED}]
+
+    def take(lyrics, *lyrics_of_stages):
+        parts = [{**stage, "lyrics": words} for stage, words in zip(stages, lyrics_of_stages, strict=True)]
+        output = {"length": 5_000, "rate": 48_000, "format": "wav32f"}
+        result, folder = chain(studio, parts, conditioning={"caption": "song", "lyrics": lyrics}, output=output)
+        return soundfile.read(folder / result.files[0].name)[0]
+
+    both_shared, second_own = take(shared, None, None), take(shared, None, own)
+    assert np.array_equal(take(own, shared, None), second_own)
+    assert not np.array_equal(both_shared, second_own)
+    assert not np.array_equal(take(shared, own, None), second_own)
+
+
+@pytest.mark.parametrize(("preset", "files"), [("base-to-turbo-refine", 1), ("generate-and-extract-vocals", 2)])
+def test_the_recipe_of_a_preset_makes_the_same_samples(studio, preset, files):
+    """In an engine that knows nothing of it; the preview of a stage on the way included."""
+    wish = {"models": ["tiny", "tiny"], "length": 9_001, "rate": 44_100, "caption": "calm"}
+    first, _ = studio.run(preset, **wish)
+    assert len(first.files) == files
+    again, _ = studio.run_recipe(first.recipe["request"], studio.fresh_engine())
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in first.files]
+    assert again.recipe == first.recipe and len(again.stages) == 2
+
+
 def test_a_preset_runs(studio):
     """A preset's chain on the models that are here."""
     result, folder = studio.run("base-to-turbo-refine", models=["tiny", "tiny"], length=9_001, rate=44_100)
