@@ -32,6 +32,7 @@ from acestep.engine.policy import Policy
 from acestep.engine.render import run_chain
 from acestep.engine.resolve import resolve_stage
 from acestep.engine.source import SourceCache, SourceStudio, locate_source
+from acestep.engine.stored_step import resuming
 from acestep.worker.backend import JobContext, resolve
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,8 @@ class Engine:
             return stage
         if len(stage.params.seeds or [0]) > 1:
             raise BadRequest("a stored step is one take; ask for one variant", field="variants", limits={"max": 1})
-        facts = read_latent_facts(find_latent(Path(self.settings["library"]), stage.params.resume))
+        with resuming():
+            facts = read_latent_facts(find_latent(Path(self.settings["library"]), stage.params.resume))
         seed = stage.params.seed if facts.seed is None else facts.seed
         return Stage(stage.type, msgspec.structs.replace(stage.params, seed=seed, seeds=[seed]))
 

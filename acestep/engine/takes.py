@@ -5,27 +5,22 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from acestep.api.errors import AceError, BadLatent, BadRequest, PluginFailed
-from acestep.audio.latent_header import SUFFIX
-from acestep.audio.latent_store import find_latent
+from acestep.api.errors import AceError, BadRequest, PluginFailed
 from acestep.checkpoints.devices import free_gb
 from acestep.checkpoints.load import Model
 from acestep.checkpoints.tiers import clamp, fitting_items
 from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.loop import denoise
 from acestep.denoising.noise import SeededNoise
-from acestep.denoising.request import Branch, Denoising, Edit, KernelRun, Snapshot
+from acestep.denoising.request import Branch, Denoising, Edit, KernelRun
 from acestep.engine.chain import Job
 from acestep.engine.conditions import StageWish
-from acestep.engine.latents import load_latent, pack_snapshot, unpack_snapshot
 from acestep.engine.progress import Tick
-from acestep.engine.resolve import ResolvedStage
-from acestep.engine.store import save_stage_latent
+from acestep.engine.stored_step import keep_step, load_step
 from acestep.worker.backend import resolve
 
 log = logging.getLogger(__name__)
@@ -148,9 +143,9 @@ def _request(job: Job, group: Group, model: Model, wishes: list[StageWish], tick
         velocity_limit=params.velocity_limit,
         velocity_average=params.velocity_average,
         corrections=plan.corrections,
-        resume=_stored_step(job, stage, model) if params.resume else None,
+        resume=load_step(job, group.index, model) if params.resume else None,
         tick=tick,
-        on_step=lambda snapshot: _keep_step(job, group, model, snapshot),
+        on_step=lambda snapshot: keep_step(job, (group.index, group.variants[0]), model, snapshot),
     )
 
 
@@ -169,35 +164,3 @@ def _encode(job: Job, model: Model, wish: StageWish, words: tuple[str, str]) -> 
     """Encoder states of a kernel's further words."""
     with job.workshop.pool.residence.at_work(model, "words"):
         return job.workshop.conditions.encode_text(model, wish, *words, lambda done, of: job.context.check())
-
-
-def _stored_step(job: Job, stage: ResolvedStage, model: Model) -> Snapshot:
-    """The state that a stage goes on from. Raises `BadLatent` when it is none, of other weights, or of another schedule."""
-    name = stage.params.resume
-    path = find_latent(Path(job.workshop.settings["library"]), name)
-    _, facts, tensors = load_latent(path, model.info.latent_family)
-    if facts.checkpoint is None:
-        raise BadLatent(f"{name} is a finished latent, no stored step; use it as source_latent", field="resume")
-    if facts.weights != model.digest:
-        raise BadLatent(f"{name} was stored by other weights ({facts.model})", field="resume")
-    snapshot = unpack_snapshot(tensors, facts.checkpoint)
-    here = stage.times[snapshot.index + 1] if snapshot.index + 1 < len(stage.times) else None
-    if here != snapshot.t:
-        raise BadLatent(
-            f"{name} was stored at t = {snapshot.t:.4f} after {snapshot.index + 1} steps, and this schedule does not pass there; "
-            "steps, schedule, shift and timesteps must be those of the stored run",
-            field="resume",
-        )
-    return snapshot
-
-
-def _keep_step(job: Job, group: Group, model: Model, snapshot: Snapshot) -> None:
-    """Store the state after the step that the stage names."""
-    stage = job.chain.stages[group.index]
-    if stage.params.checkpoint_step != snapshot.index + 1:
-        return
-    tensors, state = pack_snapshot(snapshot)
-    variant = group.variants[0]
-    name = f"{stage.stage.type}-{variant + 1}-step-{snapshot.index + 1}{SUFFIX}"
-    place = (group.index, variant)
-    job.chain.files.append(save_stage_latent(job, place, model, snapshot.x0, name, checkpoint=state, tensors=tensors))
