@@ -23,6 +23,9 @@ MPS_SHARE = 0.75
 BFLOAT_CAPABILITY = (8, 0)
 """First CUDA generation (Ampere) with bfloat16 arithmetic."""
 
+MEMORY_SENTENCES = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What torch's plain RuntimeErrors say when a CPU's, a Mac's or a library's memory is used up."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -119,6 +122,23 @@ def free_gb(device: torch.device) -> float | None:
     free, total = torch.cuda.mem_get_info(device)
     used = (total - free) / 2**30
     return max(0.0, simulated_memory("cuda", total / 2**30) - used)
+
+
+def hold_to_simulated(device: torch.device) -> None:
+    """Let torch take no more of a CUDA device than ``MAX_CUDA_VRAM`` says: a small card can then be tried on a large one."""
+    if device.type != "cuda":
+        return
+    real = _real_memory(device) / 2**30
+    allowed = simulated_memory("cuda", real)
+    if allowed < real:
+        torch.cuda.set_per_process_memory_fraction(allowed / real, device.index)
+
+
+def is_out_of_memory(failure: BaseException) -> bool:
+    """Whether an exception means that memory was used up; only CUDA and XPU have a class for it, other devices a sentence."""
+    if isinstance(failure, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(failure, RuntimeError) and any(words in str(failure) for words in MEMORY_SENTENCES)
 
 
 def free_cache(device: torch.device) -> None:

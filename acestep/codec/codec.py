@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from acestep.api.errors import OutOfMemory
 from acestep.api.limits import HOP
+from acestep.checkpoints.devices import free_cache, is_out_of_memory
 from acestep.codec.memory import freed_memory_kept
 from acestep.codec.tiles import Tile, Tiling, tile_count, tiles
 
@@ -94,25 +95,35 @@ class Codec:
     def _fill(
         self, whole: Tensor, one: Callable[[Tile], Tensor], span: tuple[int, int, int], tiling: Tiling, tick: Tick
     ) -> None:
-        """All tiles of [first, last) of total, written side by side along the last axis of ``whole``, which is made before the
-        codec's memory is kept, so that no tile's result lies in its way; smaller tiles, then the CPU, on a lack of memory."""
+        """All tiles of [first, last) of total, written side by side along the last axis of ``whole``; smaller tiles, then the CPU,
+        on a lack of memory. Only for this once: others use the network too, and find it in the number formats it had."""
+        with _formats_kept(self._network):
+            while True:
+                try:
+                    self._pass(whole, one, span, tiling, tick)
+                    return
+                except (RuntimeError, MemoryError) as failure:
+                    if not is_out_of_memory(failure):
+                        raise
+                    smaller = self._retreat(tiling, failure)
+                tiling = smaller
+
+    def _pass(
+        self, whole: Tensor, one: Callable[[Tile], Tensor], span: tuple[int, int, int], tiling: Tiling, tick: Tick
+    ) -> None:
+        """One attempt with tiles of one size. ``whole`` was made before the codec's memory is kept, so that no tile's result lies
+        in its way."""
         first, last, total = span
         width = whole.shape[-1] // (last - first)
-        while True:
-            try:
-                with freed_memory_kept() if self._device().type == "cpu" else nullcontext(_nothing) as give_back:
-                    for index, tile in enumerate(tiles(first, last, total, tiling)):
-                        whole[..., (tile.core_first - first) * width : (tile.core_last - first) * width] = one(tile)
-                        give_back()
-                        tick(index + 1, tile_count(first, last, tiling))
-                return
-            except (torch.OutOfMemoryError, MemoryError) as failure:
-                smaller = self._retreat(tiling, failure)
-            tiling = smaller
+        with freed_memory_kept() if self._device().type == "cpu" else nullcontext(_nothing) as give_back:
+            for index, tile in enumerate(tiles(first, last, total, tiling)):
+                whole[..., (tile.core_first - first) * width : (tile.core_last - first) * width] = one(tile)
+                give_back()
+                tick(index + 1, tile_count(first, last, tiling))
 
     def _retreat(self, tiling: Tiling, failure: BaseException) -> Tiling:
         """The next thing to try. Raises `OutOfMemory` when nothing is left."""
-        _free_cache()
+        free_cache(self._device())
         smaller = tiling.halved()
         if smaller is not None:
             log.warning("too little memory for tiles of %d frames; trying %d", tiling.chunk, smaller.chunk)
@@ -124,6 +135,22 @@ class Codec:
             self.notes.append("memory was short: the codec ran on the CPU")
             return tiling
         raise OutOfMemory("there is too little memory to turn this much sound into latents or back") from failure
+
+
+@contextmanager
+def _formats_kept(network: nn.Module) -> Iterator[None]:
+    """Whatever number formats a network is given inside, afterwards each of its tensors has its own again."""
+    before = [tensor.dtype for tensor in _tensors(network)]
+    try:
+        yield
+    finally:
+        for tensor, dtype in zip(_tensors(network), before, strict=True):
+            if tensor.dtype != dtype:
+                tensor.data = tensor.data.to(dtype)
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
 
 
 def _nothing() -> None:
@@ -139,8 +166,3 @@ def _named_chunk() -> int | None:
     """The original's variable for frames per tile; what is no number of at least 32 is not heeded."""
     text = os.environ.get("ACESTEP_VAE_DECODE_CHUNK_SIZE", "").strip()
     return int(text) if text.isdecimal() and int(text) >= SMALLEST_CHUNK else None
-
-
-def _free_cache() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

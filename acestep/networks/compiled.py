@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from acestep.checkpoints.devices import is_out_of_memory
 from acestep.networks.attention import DENSE_LIMIT
 from acestep.networks.dit import Dit, run_block
 
@@ -32,9 +33,9 @@ class CompiledBlock:
             return run_block(block, hidden, *rest)
         try:
             return self._compiled(block, hidden, *rest)
-        except (torch.OutOfMemoryError, MemoryError):
-            raise
         except Exception as failure:  # a stranger's compiler, which needs compilers of its own: anything may be missing
+            if is_out_of_memory(failure):
+                raise
             log.exception("torch.compile failed; the model runs uncompiled")
             self.failure = (str(failure).strip().splitlines() or [type(failure).__name__])[0][:200]
             return run_block(block, hidden, *rest)

@@ -6,9 +6,9 @@ import os
 
 import torch
 
-from acestep.checkpoints.devices import choose_device, choose_dtype
+from acestep.checkpoints.devices import choose_device, choose_dtype, is_out_of_memory
 
-__all__ = ["choose_device", "choose_dtype", "device_memory"]
+__all__ = ["choose_device", "choose_dtype", "device_memory", "is_out_of_memory"]
 
 
 def device_memory(device: torch.device) -> int:

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, Qwen3ForCausalLM
 from acestep.api.errors import BadCheckpoint, OutOfMemory
 from acestep.api.planning import CodesJob, Progress, Sampling, TextJob
 from acestep.planner.decoding import CodesTask, Decoder, Prompt, TextTask
-from acestep.planner.device import choose_device, choose_dtype, device_memory
+from acestep.planner.device import choose_device, choose_dtype, device_memory, is_out_of_memory
 from acestep.planner.grammar import Constraint, TextVocabulary
 from acestep.planner.layout import read_layout
 
@@ -34,7 +34,9 @@ class TransformersPlanner:
         """The decoder over the loaded model, which is on its device when this returns. Raises `OutOfMemory`."""
         try:
             self._model.to(self._device)
-        except torch.OutOfMemoryError as failure:
+        except (RuntimeError, MemoryError) as failure:
+            if not is_out_of_memory(failure):
+                raise
             self.offload()
             raise OutOfMemory(f"the language model does not fit into {self._device}", field="model") from failure
         return self._decoder
@@ -87,7 +89,9 @@ class TransformersPlanner:
     def _run(self, work: Any) -> Any:
         try:
             return work()
-        except torch.OutOfMemoryError as failure:
+        except (RuntimeError, MemoryError) as failure:
+            if not is_out_of_memory(failure):
+                raise
             raise OutOfMemory("the language model ran out of memory; ask for fewer variants or less time") from failure
 
     def offload(self) -> None:

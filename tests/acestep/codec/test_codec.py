@@ -82,26 +82,38 @@ def test_ticks_count_tiles_and_may_stop(network):
         Codec(network).decode(latents, 0, 100, stop)
 
 
+def cuda_full():
+    """What a CUDA device without room does."""
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def cpu_full():
+    """What a CPU without room does: a real allocation, larger than any address space."""
+    torch.empty(2**50)
+
+
 class Hungry(torch.nn.Module):
     """A codec that runs out of memory on tiles longer than ``room`` frames."""
 
     context_frames = 4
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, fail=cuda_full) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(1))
         self.room = room
+        self.fail = fail
 
     def decode(self, latents, first_frame):
         if latents.shape[-1] > self.room:
-            raise torch.OutOfMemoryError("out of memory")
+            self.fail()
         return latents[:, :2].repeat_interleave(1920, dim=-1)
 
 
-def test_lack_of_memory_makes_tiles_smaller():
+@pytest.mark.parametrize("fail", [cuda_full, cpu_full])
+def test_lack_of_memory_makes_tiles_smaller(fail):
     """The result is the same, and the notes say what was done."""
     latents = torch.randn(1, 300, 64)
-    codec = Codec(Hungry(100))
+    codec = Codec(Hungry(100, fail))
     assert torch.equal(codec.decode(latents, 0, 300, quiet), Codec(Hungry(999)).decode(latents, 0, 300, quiet))
     assert any("memory" in note for note in codec.notes)
 
@@ -128,6 +140,36 @@ def test_the_codec_moves_to_the_cpu_when_no_tile_fits_its_device(monkeypatch):
     codec = Codec(network)
     assert torch.equal(codec.decode(latents, 0, 300, quiet), wanted)
     assert codec.notes[-1] == "memory was short: the codec ran on the CPU"
+
+
+def test_afterwards_the_codec_has_the_number_formats_it_had(monkeypatch):
+    """It is shared, and the next use brings it back to its device: no larger than before. (The CPU calls itself meta until the
+    codec has moved.)"""
+    network = Hungry(0).to(torch.bfloat16)
+    network.register_buffer("table", torch.ones(3))
+    move, formats = network.to, []
+
+    def moved(place, dtype):
+        network.room = 999
+        formats.append(move(place, dtype).weight.dtype)
+
+    monkeypatch.setattr(network, "to", moved)
+    monkeypatch.setattr(Codec, "_device", lambda _: torch.device("cpu" if network.room else "meta"))
+    Codec(network).decode(torch.randn(1, 300, 64), 0, 300, quiet)
+    assert formats == [torch.float32]
+    assert (network.weight.dtype, network.table.dtype) == (torch.bfloat16, torch.float32)
+
+
+def test_other_failures_of_the_codec_are_no_lack_of_memory():
+    """They are told as they are, at the first tile."""
+
+    def broken():
+        raise RuntimeError("sizes do not match")
+
+    codec = Codec(Hungry(100, broken))
+    with pytest.raises(RuntimeError, match="sizes"):
+        codec.decode(torch.zeros(1, 300, 64), 0, 300, quiet)
+    assert codec.notes == []
 
 
 def test_no_memory_at_all_is_one_error():
