@@ -292,8 +292,9 @@ def check_worker(patient: Patient) -> list[Finding]:
     facts, complaint = probe(POLICY_PROBE, json.dumps(wishes))
     if facts is None:
         return [Finding(Level.PROBLEM, "worker", complaint, "Correct that setting or environment variable.")]
-    memory = "" if facts["memory_gb"] is None else f" with {facts['memory_gb']:.0f} GB (tier {facts['tier']})"
+    memory = "" if facts["memory_gb"] is None else f" with {facts['memory_gb']:.0f} GB ({_tier_text(facts)})"
     shown = f"offload {facts['offload']}, 8-bit weights {'on' if facts['int8'] else 'off'}"
+    shown += ", codec on the CPU" if facts["codec_on_cpu"] else ""
     shown += f", attention {facts['attention']}, compile {facts['compile']}"
     findings = [Finding(Level.OK, "worker", f"{facts['device_name']}{memory} in {facts['dtype']}; {shown}")]
     findings += [Finding(Level.WARNING, "worker", note) for note in facts["notes"]]
@@ -301,6 +302,10 @@ def check_worker(patient: Patient) -> list[Finding]:
         text = "compile is on, but there is no C++ compiler; the model will run as it is"
         findings.append(Finding(Level.WARNING, "worker", text, "Install one, or set compile to off."))
     return findings
+
+
+def _tier_text(facts: dict[str, Any]) -> str:
+    return f"tier {facts['tier']}: at most {facts['minutes']:g} minutes, variants at once {facts['items']}"
 
 
 def check_sound(patient: Patient) -> list[Finding]:

@@ -24,7 +24,7 @@ class Offload(Enum):
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits and policy up to ``memory`` GB of device memory. Minutes and items without a planner in the same memory."""
+    """Limits and policy up to ``memory`` GB of device memory; some are narrower for a job that a planner thinks about."""
 
     name: str
     memory: float
@@ -65,6 +65,9 @@ PER_ITEM_MINUTE_GB = {False: 0.3, True: 0.6}
 
 RESERVE_GB = 0.5
 
+MPS_BATCH_SECONDS = 180.0
+"""Seconds beyond which a Mac denoises one item at a time."""
+
 SIMULATED = {"cuda": "MAX_CUDA_VRAM", "mps": "MAX_MPS_VRAM", "xpu": "MAX_XPU_VRAM"}
 """Environment variables that make a device look smaller, for tests and shared machines."""
 
@@ -84,6 +87,13 @@ def simulated_memory(kind: str, real_gb: float) -> float:
     except ValueError as failure:
         raise BadRequest(f"{SIMULATED[kind]}={text!r} is no number of gigabytes") from failure
     return min(real_gb, wished) if wished > 0 else real_gb
+
+
+def limits_for(tier: Tier, kind: str, seconds: float, *, planned: bool) -> Tier:
+    """The tier with the limits of one run of so many seconds on a device of that kind, thought about by a planner or not."""
+    if planned:
+        tier = msgspec.structs.replace(tier, minutes=tier.minutes_with_planner, items=tier.items_with_planner)
+    return msgspec.structs.replace(tier, items=1) if kind == "mps" and seconds > MPS_BATCH_SECONDS else tier
 
 
 class Clamped(msgspec.Struct, frozen=True):

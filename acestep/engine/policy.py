@@ -74,6 +74,8 @@ class Policy:
             "dtype": str(self.choice.dtype).removeprefix("torch."),
             "memory_gb": self.choice.memory_gb,
             "tier": self.choice.tier.name,
+            "minutes": None if self.choice.memory_gb is None else self.choice.tier.minutes,
+            "items": None if self.choice.memory_gb is None else self.choice.tier.items,
             "offload": self.offload.value,
             "int8": self.int8,
             "codec_on_cpu": self.codec_on_cpu,
@@ -84,12 +86,14 @@ class Policy:
 
 
 def _offload(wish: str, choice: Choice) -> Offload:
-    """As told, else as the original's variables say, else the tier's. A CPU has nowhere to offload to."""
+    """As told, else as the original's variables say, else the tier's. A CPU has nowhere to offload to, and a Mac's GPU works in
+    the ordinary memory anyway."""
     if choice.device.type == "cpu":
         return Offload.NONE
     if wish == "auto":
         named = {"ACESTEP_OFFLOAD_DIT_TO_CPU": Offload.ALL, "ACESTEP_OFFLOAD_TO_CPU": Offload.PARTS}
-        return next((offload for name, offload in named.items() if _said(name)), choice.tier.offload)
+        otherwise = Offload.NONE if choice.device.type == "mps" else choice.tier.offload
+        return next((offload for name, offload in named.items() if _said(name)), otherwise)
     try:
         return Offload(wish)
     except ValueError:
@@ -98,9 +102,11 @@ def _offload(wish: str, choice: Choice) -> Offload:
 
 
 def _int8(wish: str, choice: Choice) -> bool:
-    """As told, else where the tier needs it and the package is there."""
+    """As told, else where the tier needs it and the package is there; on a Mac only as told."""
     if wish in ("on", "off"):
         return wish == "on"
+    if choice.device.type == "mps":
+        return False
     return choice.memory_gb is not None and choice.tier.int8 and importlib.util.find_spec("torchao") is not None
 
 

@@ -119,6 +119,24 @@ def test_how_the_worker_will_compute_is_shown(tmp_path: Path) -> None:
         assert words in found.text
 
 
+def test_the_limits_of_a_small_card_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a part may be and how many variants run at once, and where the codec is. (The facts are those of a 7 GB card.)"""
+    facts, _ = doctor.probe(doctor.POLICY_PROBE, '{"device": "cpu"}')
+    card = {"device": "cuda", "device_name": "Card", "memory_gb": 7.0, "tier": "3", "minutes": 10.0, "items": 2}
+    monkeypatch.setattr(doctor, "probe", lambda script, *wishes: ({**facts, **card, "codec_on_cpu": True}, ""))
+    (found,) = doctor.check_worker(patient(tmp_path))
+    assert "tier 3: at most 10 minutes, variants at once 2" in found.text and "codec on the CPU" in found.text
+
+
+def test_the_codec_on_the_cpu_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the original's variable says; a CPU has no limits of a tier."""
+    monkeypatch.setenv("ACESTEP_VAE_ON_CPU", "1")
+    found = worst(doctor.check_worker(patient(tmp_path, device="cpu")))
+    assert "codec on the CPU" in found.text and "tier" not in found.text
+    monkeypatch.delenv("ACESTEP_VAE_ON_CPU")
+    assert "codec on the CPU" not in worst(doctor.check_worker(patient(tmp_path, device="cpu"))).text
+
+
 def test_a_device_that_is_none_is_a_problem(tmp_path: Path) -> None:
     """The sentence of the refusal, before a worker dies of it."""
     found = worst(doctor.check_worker(patient(tmp_path, device="abacus")))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from acestep.api.errors import BadRequest, OutOfMemory
-from acestep.checkpoints.devices import choose
-from acestep.checkpoints.tiers import TIERS, Offload, clamp, fitting_items, simulated_memory, tier_of
+from acestep.checkpoints import devices
+from acestep.checkpoints.devices import choose, choose_dtype, hold_to_simulated, is_out_of_memory
+from acestep.checkpoints.tiers import TIERS, Offload, clamp, fitting_items, limits_for, simulated_memory, tier_of
 
 SIZES = [(3.5, "1"), (4, "2"), (7.9, "3"), (11, "4"), (15.4, "5"), (15.5, "6a"), (23, "6b"), (80, "unlimited")]
 
@@ -33,6 +36,43 @@ def test_simulated_memory(monkeypatch):
     monkeypatch.setenv("MAX_CUDA_VRAM", "much")
     with pytest.raises(BadRequest):
         simulated_memory("cuda", 24)
+
+
+@pytest.mark.parametrize(("wished", "share"), [("", None), ("96", None), ("6", 0.25)])
+def test_a_simulated_card_holds_torch_to_its_size(monkeypatch, wished, share):
+    """A quarter of the real card is all that torch may take then; without a wish, or with a larger one, nothing is set."""
+    held = []
+    monkeypatch.setenv("MAX_CUDA_VRAM", wished)
+    card = SimpleNamespace(total_memory=24 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *given: held.append(given))
+    hold_to_simulated(torch.device("cuda:1"))
+    assert held == ([] if share is None else [(share, 1)])
+
+
+def test_devices_that_are_no_cards_are_not_held(monkeypatch):
+    """CUDA's function would fail where there is no CUDA."""
+    monkeypatch.setenv("MAX_CUDA_VRAM", "6")
+    monkeypatch.delattr(torch.cuda, "set_per_process_memory_fraction")
+    for kind in ("cpu", "mps", "xpu"):
+        hold_to_simulated(torch.device(kind))
+
+
+def test_planned_jobs_have_the_narrower_limits_of_their_tier():
+    """Minutes and items with a planner, as the authors' table has them; where they are equal nothing changes."""
+    small, large = tier_of(11), tier_of(80)
+    planned = limits_for(small, "cuda", 60, planned=True)
+    assert (small.minutes, small.items) == (10, 4) and (planned.minutes, planned.items) == (8, 2)
+    assert limits_for(small, "cuda", 60, planned=False) == small
+    assert limits_for(large, "cuda", 600, planned=True) == large
+
+
+def test_a_mac_takes_long_pieces_one_by_one():
+    """Beyond three minutes, and only there."""
+    tier = tier_of(36)
+    items = [limits_for(tier, kind, seconds, planned=False).items for kind, seconds in
+             (("mps", 180), ("mps", 180.1), ("cuda", 600))]  # fmt: skip
+    assert items == [8, 1, 8]
 
 
 def test_limits_are_clamps_with_a_sentence():
@@ -64,6 +104,93 @@ def test_cpu_runs_in_float32(monkeypatch):
         "unlimited",
     )
     assert choose("cpu", "bf16").dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("there", "best"),
+    [
+        (("cuda", "mps", "xpu", "cpu"), "cuda"),
+        (("mps", "xpu", "cpu"), "mps"),
+        (("xpu", "cpu"), "xpu"),
+        (("cpu",), "cpu"),
+    ],
+)
+def test_the_best_device_there_is_comes_first(monkeypatch, there, best):
+    """cuda, mps, xpu, cpu; it also replaces one that is wished and not there."""
+    monkeypatch.delenv("ACESTEP_DEVICE", raising=False)
+    monkeypatch.setattr(devices, "available", lambda kind: kind in there)
+    monkeypatch.setattr(devices, "memory_gb", lambda device: 8.0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    assert choose().device.type == best
+    for missing in {"cuda", "mps", "xpu"} - set(there):
+        found = choose(missing)
+        assert found.device.type == best and best in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "dtype"),
+    [
+        ("cuda", (9, 0), torch.bfloat16),
+        ("cuda", (8, 0), torch.bfloat16),
+        ("cuda", (7, 5), torch.float32),
+        ("cuda", (6, 1), torch.float32),
+        ("mps", None, torch.float32),
+        ("xpu", None, torch.bfloat16),
+        ("cpu", None, torch.float32),
+    ],
+)
+def test_number_format_by_device(monkeypatch, device, capability, dtype):
+    """bfloat16 from Ampere on and on Intel's GPUs; float32 on older cards, Macs and CPUs. float16 only when told."""
+    monkeypatch.delenv("ACESTEP_DTYPE", raising=False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert choose_dtype(torch.device(device)) == dtype
+    assert choose_dtype(torch.device(device), "fp16") == torch.float16
+
+
+def real_allocation():
+    """A CPU's own failure: more than any address space holds."""
+    torch.empty(2**50)
+
+
+def mac_allocation():
+    """The sentence that torch says on a Mac."""
+    raise RuntimeError(
+        "MPS backend out of memory (MPS allocated: 17.95 GB, other allocations: 192.00 KB, max allowed: 18.13 GB). Tried to "
+        "allocate 1.12 GB on private pool."
+    )
+
+
+def card_allocation():
+    """CUDA's and XPU's class."""
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def library_allocation():
+    """What a matrix product says that finds no workspace."""
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+def python_allocation():
+    """Python's own failure."""
+    bytearray(2**62)
+
+
+@pytest.mark.parametrize(
+    "allocate", [real_allocation, mac_allocation, card_allocation, library_allocation, python_allocation]
+)
+def test_a_lack_of_memory_is_known_on_every_device(allocate):
+    """By class or by sentence."""
+    with pytest.raises((RuntimeError, MemoryError)) as caught:
+        allocate()
+    assert is_out_of_memory(caught.value)
+
+
+def test_other_failures_are_no_lack_of_memory():
+    """A sampler's own error must not be called one, whatever it says."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.ones(2) @ torch.ones(3)
+    assert not is_out_of_memory(caught.value)
+    assert not is_out_of_memory(ValueError("out of memory"))
 
 
 def test_environment(monkeypatch):

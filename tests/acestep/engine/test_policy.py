@@ -25,8 +25,8 @@ WISH = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav3
 def card(monkeypatch):
     """A stand-in for a GPU of some size; nothing runs on it."""
 
-    def make(gigabytes: float) -> None:
-        choice = Choice(torch.device("xpu"), torch.bfloat16, gigabytes, tier_of(gigabytes))
+    def make(gigabytes: float, kind: str = "xpu") -> None:
+        choice = Choice(torch.device(kind), torch.bfloat16, gigabytes, tier_of(gigabytes))
         monkeypatch.setattr(policy, "choose", lambda device, dtype: choice)
 
     return make
@@ -120,6 +120,31 @@ def test_a_small_card_offloads_and_quantises_by_itself(card):
     facts = Policy.of({}).facts()
     assert (facts["tier"], facts["offload"], facts["memory_gb"]) == ("3", "all", 6)
     assert Policy.of({"int8": "off"}).int8 is False
+
+
+def test_a_mac_neither_offloads_nor_quantises_by_itself(card, monkeypatch):
+    """Its GPU works in the ordinary memory; who wishes it still gets it."""
+    card(7, "mps")
+    policy = Policy.of({})
+    assert (policy.offload, policy.int8, policy.compiled) == (Offload.NONE, False, False)
+    told = Policy.of({"offload": "parts", "int8": "on"})
+    assert (told.offload, told.int8) == (Offload.PARTS, True)
+    monkeypatch.setenv("ACESTEP_OFFLOAD_TO_CPU", "1")
+    assert Policy.of({}).offload is Offload.PARTS
+
+
+def test_the_facts_name_the_limits_of_the_tier(card):
+    """Minutes and items at once, where there are any: a CPU has none."""
+    card(7)
+    assert (Policy.of({}).facts()["minutes"], Policy.of({}).facts()["items"]) == (10, 2)
+    card(3, "mps")
+    assert (Policy.of({}).facts()["minutes"], Policy.of({}).facts()["items"]) == (6, 1)
+
+
+def test_a_cpu_has_no_limits_of_a_tier():
+    """It swaps rather than fails."""
+    facts = Policy.of({"device": "cpu"}).facts()
+    assert (facts["minutes"], facts["items"]) == (None, None)
 
 
 def test_flash_can_be_asked_for_by_the_originals_variable(card, monkeypatch):
