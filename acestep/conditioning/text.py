@@ -36,13 +36,13 @@ class ConditionCache:
 
     def __init__(self, entries: int = CACHE_ENTRIES) -> None:
         self._entries = entries
-        self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
         self.hits = 0
         self.misses = 0
 
     def encode(self, model: Model, request: ConditionRequest) -> Tensor:
         """The packed condition [1, L, H_enc] of one item, from the cache or freshly encoded."""
-        key = request_key(model, request)
+        key = model.digest, request_key(model, request)
         found = self._kept.get(key)
         if found is not None:
             self.hits += 1
@@ -54,8 +54,13 @@ class ConditionCache:
             self._kept.popitem(last=False)
         return found
 
+    def forget(self, digest: str) -> None:
+        """Forget what the model with weights of this digest made of words (it is unloaded)."""
+        for key in [key for key in self._kept if key[0] == digest]:
+            del self._kept[key]
+
     def clear(self) -> None:
-        """Forget everything (when a model is unloaded)."""
+        """Forget everything."""
         self._kept.clear()
 
 

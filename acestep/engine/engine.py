@@ -22,11 +22,11 @@ from acestep.audio.latent_header import read_latent_facts
 from acestep.audio.latent_index import LatentIndex
 from acestep.audio.latent_store import find_latent
 from acestep.audio.sniff import probe
-from acestep.checkpoints.tiers import clamp
+from acestep.checkpoints.tiers import clamp, limits_for
 from acestep.conditioning.text import ConditionCache
 from acestep.engine.chain import Chain, Workshop, request_conform
 from acestep.engine.conditions import Conditions
-from acestep.engine.device import free_cache
+from acestep.engine.device import free_cache, hold_to_simulated, is_out_of_memory
 from acestep.engine.models import ModelPool
 from acestep.engine.policy import Policy
 from acestep.engine.render import run_chain
@@ -50,9 +50,10 @@ class Engine:
         torch.set_num_threads(int(settings.get("threads") or 1))
         self.policy = Policy.of(self.settings)
         self.device, self.dtype = self.policy.choice.device, self.policy.choice.dtype
-        self.models = ModelPool(self.settings, self.policy)
+        hold_to_simulated(self.device)
         self._sources = SourceCache()
         self._texts = ConditionCache()
+        self.models = ModelPool(self.settings, self.policy, lambda model: self._texts.forget(model.digest))
         studio = SourceStudio(self._sources, self.models.residence, LatentIndex(Path(settings["library"])))
         self._workshop = Workshop(self.settings, self.models, studio, Conditions(self._texts, studio))
 
@@ -71,7 +72,7 @@ class Engine:
         }
 
     def unload(self, model: str) -> None:
-        """Free the memory of a model (empty: of all, with everything that is cached)."""
+        """Free the memory of a model and of its conditions (empty: of all, with everything that is cached)."""
         self.models.unload(model)
         if (planners := sys.modules.get("acestep.planner.session")) is not None:
             planners.unload(model)
@@ -92,7 +93,9 @@ class Engine:
                 return resolve(found.target)(request, context)
             with self.policy.attending():
                 return self._render(request, context)
-        except (torch.OutOfMemoryError, MemoryError) as failure:
+        except (RuntimeError, MemoryError) as failure:
+            if not is_out_of_memory(failure):
+                raise
             free_cache(self.device)
             raise OutOfMemory(
                 f"{self.device} has too little memory for this job; a shorter region, one variant or a smaller model need less"
@@ -129,6 +132,8 @@ class Engine:
 
     def _hold_to_tier(self, chain: Chain) -> None:
         """Shorten a new part that is longer than the device's memory allows; the result says so."""
+        from acestep.planner.integration import wants_planning
+
         output = chain.render.output
         if (
             self.policy.choice.memory_gb is None
@@ -137,7 +142,9 @@ class Engine:
             or chain.anchored(len(chain.stages) - 1)
         ):
             return
-        held = clamp(self.policy.choice.tier, output.length / output.rate, 1)
+        seconds = output.length / output.rate
+        tier = limits_for(self.policy.choice.tier, self.device.type, seconds, planned=wants_planning(chain.render))
+        held = clamp(tier, seconds, 1)
         if held.notes:
             length = samples(held.seconds, output.rate)
             chain.render = msgspec.structs.replace(

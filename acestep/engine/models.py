@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from acestep.api.errors import AceError
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import AdapterWish, adapter_folders, parse_adapters
@@ -14,6 +17,7 @@ from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoi
 from acestep.checkpoints.load import Model, open_checkpoint
 from acestep.checkpoints.lora import load_adapter, use
 from acestep.checkpoints.quantise import is_quantised, quantise_int8
+from acestep.checkpoints.tiers import Offload
 from acestep.engine.device import free_cache
 from acestep.engine.policy import Policy
 from acestep.engine.residence import Residence
@@ -31,13 +35,20 @@ OWN_PARTS = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detok
 class ModelPool:
     """Opened models by path."""
 
-    def __init__(self, settings: Mapping[str, Any], policy: Policy) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], policy: Policy, closed: Callable[[Model], None] = lambda model: None
+    ) -> None:
+        """``closed`` is told of every model that is forgotten."""
         self.device = policy.choice.device
         self.dtype = policy.choice.dtype
         self.tier = policy.choice.tier
+        self.memory_gb = policy.choice.memory_gb
         self.residence = Residence(self.device, policy.offload, free_cache, policy.codec_on_cpu)
         self.int8 = policy.int8
+        waits = policy.int8 or policy.codec_on_cpu or policy.offload is not Offload.NONE
+        self._landing = torch.device("cpu") if waits else self.device
         self._compiled = policy.compiled
+        self._closed = closed
         self._home = Path(settings["home"])
         self._default = str(settings.get("model") or "")
         self._folders = [Path(folder) for folder in settings.get("checkpoints") or ()]
@@ -59,7 +70,8 @@ class ModelPool:
         return path if (path / "config.json").is_file() else build_tiny(folder)
 
     def open(self, name: str, check: Callable[[], None], lora: Sequence[str] = ()) -> Model:
-        """The model, ready for work, with exactly these adapters (``name`` or ``name=scale``) in it.
+        """The model with exactly these adapters (``name`` or ``name=scale``) in it. Where not everything shall be on the device at
+        once, or not as it was read, its networks wait in ordinary memory and `residence` fetches them for their work.
 
         Raises `ModelMissing`, `BadCheckpoint`, `UnknownName`, `ModelUnsuited`, and what ``check`` raises.
         """
@@ -71,8 +83,9 @@ class ModelPool:
         if model is None:
             log.info("opening %s on %s in %s", info.name, self.device, self.dtype)
             model = open_checkpoint(
-                Path(info.path), device=self.device, dtype=self.dtype, check=check, shared=self._shared
+                Path(info.path), device=self._landing, dtype=self.dtype, check=check, shared=self._shared
             )
+            model.device = self.device
             self._open[info.path] = model
         if not _has(model, adapters):
             _merge(model, adapters)
@@ -83,24 +96,39 @@ class ModelPool:
         return model
 
     def put_away(self, name: str, policy: str) -> None:
-        """Do with a model after a stage what its memory policy says: ``keep``, ``offload`` to RAM, ``unload``."""
-        model = self._open.get(self.info(name).path)
+        """Do with a model after a stage what its memory policy says: ``keep``, ``offload`` to RAM, ``unload``. What it shares with
+        others stays: the next stage's model may need it."""
+        path = self.info(name).path
+        model = self._open.get(path)
         if model is None or policy == "keep":
             return
         if policy == "unload":
-            self.unload(model.info.name)
+            self._close(path)
         elif self.device.type != "cpu":
             for part in OWN_PARTS:
                 model.networks()[part].to("cpu")
             free_cache(self.device)
 
     def unload(self, name: str = "") -> None:
-        """Forget a model, or all; shared parts go with the last one."""
+        """Forget a model, or all, and what no other one uses."""
         for path, model in list(self._open.items()):
             if name in ("", model.info.name, path):
-                del self._open[path]
-        if not self._open:
-            self._shared.clear()
+                self._close(path)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Forget the shared parts that no opened model uses."""
+        used = {
+            id(part) for model in self._open.values() for part in (*model.networks().values(), model.text_tokenizer)
+        }
+        unused = [key for key, part in self._shared.items() if id(part) not in used]
+        for key in unused:
+            del self._shared[key]
+        if unused:
+            free_cache(self.device)
+
+    def _close(self, path: str) -> None:
+        self._closed(self._open.pop(path))
         free_cache(self.device)
 
     def names(self) -> list[str]:
@@ -114,7 +142,9 @@ class ModelPool:
 
     def memory(self) -> int:
         """Bytes of all weights in memory, each shared part once."""
-        networks = {id(net): net for model in self._open.values() for net in model.networks().values()}
+        shared = [part for part in self._shared.values() if isinstance(part, nn.Module)]
+        own = [net for model in self._open.values() for net in model.networks().values()]
+        networks = {id(net): net for net in (*shared, *own)}
         return sum(p.numel() * p.element_size() for net in networks.values() for p in net.parameters())
 
 

@@ -28,8 +28,11 @@ def run_chain(workshop: Workshop, chain: Chain, context: JobContext) -> Result:
     """All stages of a render. Raises `AceError`."""
     check_returns(chain)
     job = Job(workshop, chain, context, Meter(context, phases_of(chain)))
-    for index in range(len(chain.stages)):
-        _run_stage(job, index)
+    try:
+        for index in range(len(chain.stages)):
+            _run_stage(job, index)
+    finally:
+        workshop.pool.tidy()
     last = chain.stages[-1].params
     return Result(
         files=tuple(chain.files),

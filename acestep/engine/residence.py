@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from weakref import WeakSet
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from acestep.checkpoints.tiers import Offload
 WORK = {
     "words": ("text_encoder", "condition_encoder", "audio_tokenizer", "audio_detokenizer"),
     "denoise": ("transformer", "condition_encoder"),
+    "listen": ("text_encoder", "condition_encoder", "transformer"),
     "codec": ("codec",),
 }
 """Kinds of work and the networks they need."""
@@ -33,31 +35,34 @@ class Residence:
         self._offload = Offload.NONE if device.type == "cpu" else offload
         self._free = free
         self._work: list[str] = []
+        self._visitors: WeakSet[nn.Module] = WeakSet()
+        """Every network that was brought to the device, of whichever model."""
 
     @contextmanager
     def at_work(self, model: Model, kind: str) -> Iterator[None]:
         """Have what a kind of work in `WORK` needs on the device, and no more than the policy allows."""
         self._work.append(kind)
-        self._settle(model, WORK[kind])
         try:
+            self._settle(model, WORK[kind])
             yield
         finally:
             self._work.pop()
             if self._work:
                 self._settle(model, WORK[self._work[-1]])
             elif self._offload is not Offload.NONE:
-                self._send_away(model, VISITORS)
+                self._send_away(model.networks()[name] for name in VISITORS)
 
     def _settle(self, model: Model, needed: tuple[str, ...]) -> None:
         networks = model.networks()
         if self._offload is Offload.ALL:
-            self._send_away(model, tuple(name for name in networks if name not in needed))
+            staying = {id(networks[name]) for name in needed}
+            self._send_away(network for network in self._visitors if id(network) not in staying)
         for name in needed:
+            self._visitors.add(networks[name])
             networks[name].to("cpu" if name == "codec" and self._codec_on_cpu else self._device)
 
-    def _send_away(self, model: Model, names: tuple[str, ...]) -> None:
-        networks = model.networks()
-        moved = [networks[name] for name in names if _is_on(networks[name], self._device)]
+    def _send_away(self, networks: Iterable[nn.Module]) -> None:
+        moved = [network for network in networks if _is_on(network, self._device)]
         for network in moved:
             network.to("cpu")
         if moved:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from acestep.api.errors import AceError, BadRequest, PluginFailed
-from acestep.checkpoints.devices import free_gb
+from acestep.checkpoints.devices import free_gb, is_out_of_memory
 from acestep.checkpoints.load import Model
-from acestep.checkpoints.tiers import clamp, fitting_items
+from acestep.checkpoints.tiers import clamp, fitting_items, limits_for
 from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.loop import denoise
 from acestep.denoising.noise import SeededNoise
@@ -60,14 +60,18 @@ def _groups(job: Job, index: int) -> list[tuple[int, ...]]:
 def _fitting(job: Job, index: int, count: int) -> int:
     """How many items the device takes at once. Raises `OutOfMemory` before the work when not even one fits."""
     pool, stage = job.workshop.pool, job.chain.stages[index]
+    seconds = job.chain.windows[index].seconds
+    if pool.memory_gb is not None:
+        tier = limits_for(pool.tier, pool.device.type, seconds, planned=job.chain.asked is not None)
+        held = clamp(tier, 0.0, count)
+        count = held.items
+        if stage.params.batch:
+            job.chain.note(*held.notes)
     free = free_gb(pool.device)
     if free is None:
         return count
-    held = clamp(pool.tier, 0.0, count)
-    if stage.params.batch:
-        job.chain.note(*held.notes)
     guided = stage.guidance.needs_uncond and (stage.params.guidance_scale or 1.0) > 1.0
-    return fitting_items(free, job.chain.windows[index].seconds, held.items, guided)
+    return fitting_items(free, seconds, count, guided)
 
 
 def _denoise(job: Job, group: Group, model: Model, tick: Tick) -> Tensor:
@@ -89,9 +93,11 @@ def _denoise(job: Job, group: Group, model: Model, tick: Tick) -> Tensor:
         )
         with residence.at_work(model, "denoise"):
             return resolve(stage.plan.kernel)(run).float().cpu()
-    except (AceError, torch.OutOfMemoryError, MemoryError):
+    except AceError:
         raise
     except Exception as failure:  # samplers, guidance and kernels may be a stranger's code
+        if is_out_of_memory(failure):
+            raise
         log.exception("job %s", job.context.job)
         names = ", ".join(filter(None, (stage.sampler.name, stage.guidance.name, stage.plan.kernel)))
         raise PluginFailed(f"{stage.stage.type} failed in {names}: {type(failure).__name__}: {failure}") from failure

@@ -21,6 +21,7 @@ from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec
 from acestep.conditioning.context import audio_codes as codes_of_latents
 from acestep.conditioning.context import hint_from_codes
+from acestep.engine.residence import Residence
 from acestep.engine.source import SourceCache, SourceStudio, locate_source
 from acestep.planner.library import knows_codes_of, settings_of
 from acestep.worker.backend import JobContext
@@ -33,6 +34,12 @@ def open_model(typed: Any, context: JobContext) -> Model:
         raise Unavailable("this worker's backend has no models that could listen to audio")
     context.tick("load", 0, 1, 0.0)
     return pool.open(typed.checkpoint, context.check)
+
+
+def residence_of(context: JobContext) -> Residence:
+    """What brings the networks of an opened model to the device."""
+    backend: Any = context.backend
+    return backend.models.residence
 
 
 def piece_latents(typed: Any, context: JobContext, model: Model) -> tuple[Tensor, float]:
@@ -53,7 +60,7 @@ def piece_latents(typed: Any, context: JobContext, model: Model) -> tuple[Tensor
     def tick(done: int, total: int) -> None:
         context.tick("encode", done, total, 0.05 + 0.15 * done / max(total, 1))
 
-    studio = SourceStudio(SourceCache(), context.backend.models.residence, LatentIndex(Path(settings["library"])))
+    studio = SourceStudio(SourceCache(), residence_of(context), LatentIndex(Path(settings["library"])))
     return studio.encode_audio(audio, layout.rate, length, model, tick), seconds
 
 
@@ -92,7 +99,8 @@ def audio_codes(typed: Any, context: JobContext) -> list[int]:
     """The semantic codes of a request's audio, five a second."""
     model = open_model(typed, context)
     latents, _ = piece_latents(typed, context, model)
-    return codes_of_latents(model, latents)
+    with residence_of(context).at_work(model, "words"):
+        return codes_of_latents(model, latents)
 
 
 def readable_codes(typed: Any, context: JobContext) -> list[int]:
@@ -112,12 +120,14 @@ def readable_codes(typed: Any, context: JobContext) -> list[int]:
 def render_codes(typed: Any, context: JobContext) -> tuple[ResultFile, Model]:
     """Sound of a request's codes alone, written into the staging folder: a sketch of melody and rhythm, not a mix."""
     model = open_model(typed, context)
-    latents = hint_from_codes(model, typed.audio_codes)
+    with residence_of(context).at_work(model, "words"):
+        latents = hint_from_codes(model, typed.audio_codes)
 
     def tick(done: int, total: int) -> None:
         context.tick("decode", done, total, 0.1 + 0.85 * done / max(total, 1))
 
-    sound = Codec(model.codec).decode(latents, 0, latents.shape[1], tick).numpy()
+    with residence_of(context).at_work(model, "codec"):
+        sound = Codec(model.codec).decode(latents, 0, latents.shape[1], tick).numpy()
     form = FORMS[typed.format]
     path = context.staging / f"codes{form.suffix}"
     shape = Shape(limits.CODEC_RATE, 2, sound.shape[1])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,9 +16,14 @@ import torch
 from safetensors.torch import save_file
 
 from acestep.api.errors import BadRequest, OutOfMemory, UnknownName
+from acestep.api.variants import ModelInfo
+from acestep.checkpoints import quantise
 from acestep.checkpoints.adapters import run_list
-from acestep.checkpoints.tiers import TIERS, Offload
+from acestep.checkpoints.devices import Choice
+from acestep.checkpoints.tiers import TIERS, Offload, tier_of
 from acestep.engine import takes
+from acestep.engine.models import ModelPool
+from acestep.engine.policy import Policy
 from acestep.engine.residence import Residence
 
 WISH = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f"}
@@ -137,12 +144,58 @@ def test_batches_are_split_to_fit(studio, monkeypatch):
     assert sum(tick[0] == "generate" for tick in studio.ticks) == 2 * 2  # two groups of two steps
 
 
+@pytest.mark.parametrize(
+    ("kind", "gigabytes", "seconds", "planned", "expected"),
+    [
+        ("xpu", 7, 60, False, 2),
+        ("xpu", 11, 60, False, 4),
+        ("xpu", 11, 60, True, 2),
+        ("mps", 36, 60, False, 6),
+        ("mps", 36, 200, False, 1),
+        ("cpu", None, 600, False, 6),
+    ],
+)
+def test_batches_are_held_to_the_tier_where_nobody_tells_free_memory(kind, gigabytes, seconds, planned, expected):
+    """Everywhere but on CUDA. A CPU swaps rather than fails, so it has no tier."""
+    tier = tier_of(float("inf") if gigabytes is None else gigabytes)
+    pool = SimpleNamespace(device=torch.device(kind), memory_gb=gigabytes, tier=tier)
+    notes: list[str] = []
+    chain = SimpleNamespace(
+        stages=[SimpleNamespace(params=SimpleNamespace(batch=True))],
+        windows=[SimpleNamespace(seconds=seconds)],
+        asked=object() if planned else None,
+        note=lambda *sentences: notes.extend(sentences),
+    )
+    job = SimpleNamespace(workshop=SimpleNamespace(pool=pool), chain=chain)
+    assert takes._fitting(job, 0, 6) == expected
+    assert notes == (
+        [] if expected == 6 else [f"rendered {expected} at a time instead of 6: the device's memory allows no more"]
+    )
+
+
+def test_planned_parts_are_held_to_the_minutes_with_a_planner(studio, monkeypatch):
+    """The language model needs its share. (Nothing is thought here: only the length counts.)"""
+    engine = studio.fresh_engine()
+    tier = msgspec.structs.replace(TIERS[0], minutes=0.3, minutes_with_planner=0.25)
+    engine.policy = replace(engine.policy, choice=replace(engine.policy.choice, memory_gb=3.0, tier=tier))
+    monkeypatch.setattr(engine, "_think", lambda chain, context: context)
+    for thinking, seconds in ((True, 15), (False, 18)):
+        result, folder = studio.run(
+            "generate", engine, duration=600.0, rate=8_000, channels=1, steps=1, thinking=thinking
+        )
+        assert soundfile.info(folder / result.files[0].name).frames == seconds * 8_000
+
+
 class Net(torch.nn.Module):
     """A network that knows where it is."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def to(self, place):
+        """Moves as a network on a GPU would; the meta device itself gives nothing back."""
+        self.weight = torch.nn.Parameter(torch.zeros(1, device=place))
 
     @property
     def place(self) -> str:
@@ -152,9 +205,11 @@ class Net(torch.nn.Module):
 class Parts:
     """A model of bare networks."""
 
-    def __init__(self) -> None:
+    def __init__(self, info: ModelInfo | None = None) -> None:
         names = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detokenizer", "codec", "text_encoder")
         self.parts = {name: Net() for name in names}
+        self.info = info
+        self.text_tokenizer = None
 
     def networks(self):
         return self.parts
@@ -172,11 +227,8 @@ class Parts:
         (Offload.ALL, {"codec"}, set()),
     ],
 )
-def test_networks_are_where_the_policy_wants_them(monkeypatch, offload, during_codec, afterwards):
+def test_networks_are_where_the_policy_wants_them(offload, during_codec, afterwards):
     """On the device while they work, and as little else as the tier says. (The meta device stands in for a GPU.)"""
-    monkeypatch.setattr(
-        Net, "to", lambda self, place: setattr(self, "weight", torch.nn.Parameter(torch.zeros(1, device=place)))
-    )
     model, residence = Parts(), Residence(torch.device("meta"), offload, lambda device: None)
     with residence.at_work(model, "denoise"):
         assert model.there() >= {"transformer", "condition_encoder"}
@@ -189,12 +241,118 @@ def test_networks_are_where_the_policy_wants_them(monkeypatch, offload, during_c
         assert {"text_encoder", "condition_encoder"} <= model.there()
 
 
-def test_a_codec_told_to_stay_never_leaves_the_cpu(monkeypatch):
+def test_a_codec_told_to_stay_never_leaves_the_cpu():
     """Whatever the rest of the model does."""
-    monkeypatch.setattr(
-        Net, "to", lambda self, place: setattr(self, "weight", torch.nn.Parameter(torch.zeros(1, device=place)))
-    )
     model = Parts()
     residence = Residence(torch.device("meta"), Offload.NONE, lambda device: None, codec_on_cpu=True)
     with residence.at_work(model, "codec"), residence.at_work(model, "denoise"):
         assert model.there() == {"transformer", "condition_encoder"}
+
+
+def test_a_model_that_is_kept_makes_room_for_the_next():
+    """Under `Offload.ALL` only what works is on the device, also when two models of a chain are kept."""
+    first, second = Parts(), Parts()
+    residence = Residence(torch.device("meta"), Offload.ALL, lambda device: None)
+    with residence.at_work(first, "denoise"):
+        assert first.there() == {"transformer", "condition_encoder"}
+    with residence.at_work(second, "words"):
+        assert first.there() == set()
+    with residence.at_work(second, "denoise"):
+        assert first.there() == set() and second.there() == {"transformer", "condition_encoder"}
+
+
+def test_a_move_that_fails_leaves_no_work_behind(monkeypatch):
+    """A device may be full when a network comes; the next job finds the order it would find otherwise."""
+    model, residence = Parts(), Residence(torch.device("meta"), Offload.PARTS, lambda device: None)
+
+    def full(place):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model.parts["audio_detokenizer"], "to", full)
+        with pytest.raises(torch.OutOfMemoryError), residence.at_work(model, "words"):
+            pass
+    assert "text_encoder" not in model.there()
+    with residence.at_work(model, "codec"):
+        assert "codec" in model.there()
+    assert not {"codec", "text_encoder"} & model.there()
+
+
+def test_a_forgotten_model_is_not_held_by_where_it_was():
+    """The residence knows networks only as long as somebody else does."""
+    residence = Residence(torch.device("meta"), Offload.ALL, lambda device: None)
+    model = Parts()
+    with residence.at_work(model, "denoise"):
+        gone = weakref.ref(model.parts["transformer"])
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.fixture
+def pool(studio):
+    """A pool of models on a device that is none (meta stands in for a GPU)."""
+
+    def make(offload: Offload = Offload.NONE, int8: bool = False, codec_on_cpu: bool = False) -> ModelPool:
+        choice = Choice(torch.device("meta"), torch.float32, 8.0, tier_of(8))
+        policy = Policy(choice, offload, int8, attention="auto", compiled=False, codec_on_cpu=codec_on_cpu)
+        return ModelPool({"home": studio.home, "model": "tiny"}, policy)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("policy", "there"),
+    [
+        ("keep", {"transformer", "condition_encoder", "audio_tokenizer", "audio_detokenizer", "codec", "text_encoder"}),
+        ("offload", {"codec", "text_encoder"}),
+    ],
+)
+def test_a_stage_may_send_its_model_to_ordinary_memory(pool, policy, there):
+    """With ``offload`` its own networks leave the device and stay open; what it shares stays where it is."""
+    models = pool()
+    model = Parts(models.info(""))
+    for network in model.parts.values():
+        network.to("meta")
+    models._open[model.info.path] = model
+    models.put_away("", policy)
+    assert model.there() == there and models.names() == ["tiny"]
+
+
+def places(model) -> set[str]:
+    """The kinds of device that the networks of a model are on."""
+    return {tensor.device.type for network in model.networks().values() for tensor in network.parameters()}
+
+
+@pytest.mark.parametrize(
+    ("wish", "landed"),
+    [
+        ({}, "meta"),
+        ({"offload": Offload.PARTS}, "cpu"),
+        ({"offload": Offload.ALL}, "cpu"),
+        ({"codec_on_cpu": True}, "cpu"),
+    ],
+)
+def test_a_model_is_opened_where_it_shall_wait(pool, wish, landed):
+    """A card that is too small for all parts must not hold them all for a moment; work then fetches what it needs."""
+    models = pool(**wish)
+    model = models.open("", lambda: None)
+    assert places(model) == {landed} and model.device.type == "meta"
+    with models.residence.at_work(model, "denoise"):
+        assert {tensor.device.type for tensor in model.transformer.parameters()} == {"meta"}
+
+
+def test_weights_are_quantised_before_they_go_to_the_device(pool, monkeypatch):
+    """Nowhere but in ordinary memory are they ever whole."""
+    pytest.importorskip("torchao")
+    seen = []
+    original = quantise.quantise_int8
+    monkeypatch.setattr(
+        "acestep.engine.models.quantise_int8", lambda model: seen.append(places(model)) or original(model)
+    )
+    models = pool(int8=True)
+    model = models.open("", lambda: None)
+    assert seen == [{"cpu"}] and quantise.is_quantised(model)
+    with models.residence.at_work(model, "denoise"):
+        assert {tensor.device.type for tensor in model.transformer.parameters()} == {"meta"}
+    assert models.open("", lambda: None) is model

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from acestep.api.errors import (
     BadRequest,
@@ -161,14 +162,20 @@ def test_a_sampler_that_raises_is_a_failed_plugin(studio):
         del studio.registry.samplers["broken"]
 
 
-def test_out_of_memory_is_named(studio, monkeypatch):
-    """A device without room is one error and the worker lives on."""
-    import torch
+def card_full(*args, **kwargs):
+    """What a CUDA device without room does."""
+    raise torch.OutOfMemoryError("CUDA out of memory")
 
+
+def cpu_full(*args, **kwargs):
+    """What a CPU without room does: a real allocation, larger than any address space."""
+    torch.empty(2**50)
+
+
+@pytest.mark.parametrize("full", [card_full, cpu_full])
+def test_out_of_memory_is_named(studio, monkeypatch, full):
+    """A device without room is one error, whatever the device, and the worker lives on."""
     from acestep.networks.dit import Dit
-
-    def full(*args, **kwargs):
-        raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
         patch.setattr(Dit, "velocity", full)
@@ -189,10 +196,52 @@ def test_unload_frees_the_memory(studio):
 
 
 def test_memory_policy_unload(studio):
-    """A stage may ask for its model to be forgotten afterwards."""
+    """A stage may ask for its model to be forgotten afterwards, with what it shares when nothing else uses that."""
     engine = studio.fresh_engine()
     studio.run("generate", engine, length=100, steps=1, memory="unload")
-    assert engine.info()["models"] == []
+    assert engine.info()["models"] == [] and engine.info()["memory_bytes"] == 0
+
+
+def test_shared_parts_stay_from_stage_to_stage_and_go_at_the_end(studio, monkeypatch):
+    """A chain that unloads each model after its stage reads codec and text encoder once; a chain that fails lets go of them too."""
+    from acestep.checkpoints import load
+    from acestep.checkpoints.tiny import build_tiny
+
+    build_tiny(studio.home / "cache" / "checkpoints", name="acestep-v15-tiny2", salt="other/")
+    engine = studio.fresh_engine(checkpoints=[studio.home / "cache" / "checkpoints"])
+    read = []
+    for name in ("load_codec", "load_text_encoder", "load_networks"):
+        original = getattr(load, name)
+        monkeypatch.setattr(load, name, lambda *a, name=name, original=original: read.append(name) or original(*a))
+    stages = [
+        {"type": "generate", "steps": 1, "memory": "unload"},
+        {"type": "refine", "model": "tiny2", "steps": 2, "memory": "unload"},
+    ]
+    studio.run("render", engine, stages=stages, output={"length": 1000})
+    assert sorted(read) == ["load_codec", "load_networks", "load_networks", "load_text_encoder"]
+    assert engine.info()["models"] == [] and engine.info()["memory_bytes"] == 0
+    stages[1]["lora"] = ["nowhere"]
+    with pytest.raises(UnknownName):
+        studio.run("render", engine, stages=stages, output={"length": 1000})
+    assert read.count("load_networks") == 3 and engine.info()["memory_bytes"] == 0
+
+
+def test_unloading_a_model_forgets_its_words(studio):
+    """Its conditions lie on the device too; those of another model stay, and what a stage unloads goes likewise."""
+    from acestep.checkpoints.tiny import build_tiny
+
+    build_tiny(studio.home / "cache" / "checkpoints", name="acestep-v15-tiny2", salt="other/")
+    engine = studio.fresh_engine(checkpoints=[studio.home / "cache" / "checkpoints"])
+    words = {"length": 100, "steps": 1, "caption": "warm"}
+    for model in ("tiny", "tiny2"):
+        studio.run("generate", engine, **words, model=model)
+    cache = engine._texts
+    engine.unload("tiny")
+    for model, missed in (("tiny2", 0), ("tiny", 1)):
+        before = cache.misses
+        studio.run("generate", engine, **words, model=model, memory="unload")
+        assert cache.misses - before == missed
+    assert not cache._kept
 
 
 def test_models_of_a_chain_share_their_parts(studio):
