@@ -89,7 +89,7 @@ def read_planner(folder: Path) -> PlannerInfo | None:
     try:
         config = json.loads((folder / "config.json").read_bytes())
         weights = _weights(folder)
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return None
     if not isinstance(config, dict) or config.get("model_type") != "qwen3":
         return None

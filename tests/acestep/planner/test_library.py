@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,16 @@ def test_random_weights_are_never_taken_by_themselves(tiny_folder: Path) -> None
     with pytest.raises(ModelMissing):
         choose_planner("auto", found, 24 * GiB, 2)
     assert choose_planner("tiny", found, 24 * GiB, 2).name == "tiny"
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+@pytest.mark.parametrize("data", [b"[" * 100_000, b"[1]", b"\xff"])
+def test_a_damaged_folder_hides_no_other(tiny_folder: Path, tmp_path: Path, name: str, data: bytes) -> None:
+    """Whatever stands in its files: it is no language model, and the others are still found."""
+    for folder in ("broken", "whole"):
+        shutil.copytree(tiny_folder, tmp_path / folder)
+    (tmp_path / "broken" / name).write_bytes(data)
+    assert [planner.name for planner in find_planners([tmp_path])] == ["whole"]
 
 
 @pytest.mark.parametrize("text", ["acestep-5Hz-lm-1.7B", "/models/acestep-5Hz-lm-1.7B", " 1.7B "])
