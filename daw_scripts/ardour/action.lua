@@ -22,9 +22,13 @@ local function find_situation(wanted, place)
   return situation, selection.tracks
 end
 
-local function plan_tempo(situation, choice)
+-- What the tempo map asks for. A cursor has no segments to split into: one job, with the tempo of what will come after it.
+local function plan_tempo(situation, choice, duration)
   local first, last = situation.start, situation["end"]
-  if last <= first then last = first + CURSOR_SECONDS * situation.rate end
+  if last <= first then
+    last = first + placement.samples((duration or 0) > 0 and duration or CURSOR_SECONDS, situation.rate)
+    choice = "average"
+  end
   return tempo.plan(host.segments(first, last), first / situation.rate, last / situation.rate, choice)
 end
 
@@ -87,14 +91,12 @@ local function submit(wanted, situation, wishes, values, fields, track)
     if not source then return host.say(refused) end
     situation.source = source
   end
-  local journal = exchange.journal(host.folder() .. "/pending.json")
   for index, job in ipairs(requests.jobs(wanted, situation, wishes, values, fields)) do
     local name = string.format("%s-%d", id, index)
     local pending = requests.pending(name, wanted, situation, job)
     pending.context = situation.source and situation.source.path or nil
     pending.group, pending.values, pending.listen_first = id, values, situation.listen_first
-    journal.add(pending)
-    exchange.send(data.spool, name, "job.submit", { operation = job.operation, params = job.params })
+    if not daemon.submit(pending, job.operation, job.params) then return end
   end
 end
 
@@ -129,7 +131,7 @@ function run_submit(wanted, place)
   if not operation then return host.say({ code = "no_operation", operation = wanted.operation }) end
   local values = fill_in(wanted, operation, situation, host.folder() .. "/choices.json")
   if not values then return end
-  local wishes, changes = plan_tempo(situation, values.tempo_changes or "average")
+  local wishes, changes = plan_tempo(situation, values.tempo_changes or "average", values.duration)
   if not wishes then return host.say({ code = changes }) end
   situation.listen_first = values.listen_first
   situation.first_bar, situation.last_bar = host.bars(situation.start, situation["end"])

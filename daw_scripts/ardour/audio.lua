@@ -116,59 +116,95 @@ local function known_regions()
   return ids
 end
 
---- Bring a WAV into the session, on no track yet: its region, or nil. The file is copied into the session; its name must be new to the
--- session, or Ardour asks a question. Not part of the undo history.
-function audio.import(path, track)
+-- The region of a whole file that was imported under that name before, or nil.
+local function imported(path)
+  local stem = ARDOUR.LuaAPI.path_get_basename(path):match("^[^.]+")
+  for _, region in ARDOUR.RegionFactory.regions():iter() do
+    if region:whole_file() and region:source(0):name():match("^[^.%%]+") == stem then return region end
+  end
+  return nil
+end
+
+--- Bring a WAV into the session, on no track yet: its region, or nil where Ardour cannot read it. The file is copied into the
+-- session, once, because Ardour asks a question when a name comes twice. Not part of the undo history.
+function audio.import(path)
+  local before = imported(path)
+  if before then return before end
   local known = known_regions()
   local names = C.StringVector()
   names:push_back(path)
   Editor:do_import(names, Editing.ImportMergeFiles, Editing.ImportAsRegion, ARDOUR.SrcQuality.SrcBest,
     ARDOUR.MidiTrackNameSource.SMFTrackName, ARDOUR.MidiTempoMapDisposition.SMFTempoIgnore, Temporal.timepos_t(0),
-    ARDOUR.PluginInfo(), track, false)
+    ARDOUR.PluginInfo(), ARDOUR.Track(), false)
   for id, region in ARDOUR.RegionFactory.regions():iter() do
     if not known[id:to_s()] then return region end
   end
   return nil
 end
 
--- Change a track's playlist as one undo step. The regions belong to it, because their layers move.
-local function edit(track, title, change)
-  local playlist = track:playlist()
-  local regions = lists.of(playlist:region_list())
-  Session:begin_reversible_command(title)
-  playlist:to_stateful():clear_changes()
-  for _, region in ipairs(regions) do region:to_stateful():clear_changes() end
-  change(playlist)
-  for _, region in ipairs(regions) do Session:add_stateful_diff_command(region:to_statefuldestructible()) end
-  Session:add_stateful_diff_command(playlist:to_statefuldestructible())
-  Session:commit_reversible_command(nil)
-end
-
---- Lay regions on a track above what is there, the last one on top, as one undo step. `list` holds {region, position, name}.
-function audio.lay(track, list, title)
-  edit(track, title, function(playlist)
-    for _, entry in ipairs(list) do
-      local region = ARDOUR.RegionFactory.clone_region(entry.region, true, false)
-      region:set_name(entry.name)
-      region:to_audioregion():set_fade_in_active(false) -- a patch's own ends are its crossfade; a part has none
-      region:to_audioregion():set_fade_out_active(false)
-      playlist:add_region(region, Temporal.timepos_t(entry.position), 1, false)
-      region:raise_to_top()
+-- What an edit of tracks changes: their regions, because their layers move, then their playlists.
+local function find_changing(list)
+  local changing, playlists, known = {}, {}, {}
+  for _, entry in ipairs(list) do
+    local playlist = entry.track:playlist()
+    local id = playlist:to_stateful():id():to_s()
+    if not known[id] then
+      known[id] = true
+      playlists[#playlists + 1] = playlist
+      for _, region in ipairs(lists.of(playlist:region_list())) do changing[#changing + 1] = region end
     end
+  end
+  table.move(playlists, 1, #playlists, #changing + 1, changing)
+  return changing
+end
+
+-- Change the playlists of tracks as one undo step: `change(playlist, entry)` for each of `list`, which holds {track, ...}. An error
+-- leaves no open step behind: as long as one is open, Undo does nothing (seen in 7.3).
+local function edit(list, title, change)
+  local changing = find_changing(list)
+  Session:begin_reversible_command(title)
+  for _, object in ipairs(changing) do object:to_stateful():clear_changes() end
+  local ok, why = pcall(function()
+    for _, entry in ipairs(list) do change(entry.track:playlist(), entry) end
+  end)
+  for _, object in ipairs(changing) do Session:add_stateful_diff_command(object:to_statefuldestructible()) end
+  Session:commit_reversible_command(nil)
+  if not ok then error(why, 0) end
+end
+
+--- Lay regions on tracks above what is there, the last one of a track on top, as one undo step. `list` holds
+-- {track, region, position, name}.
+function audio.lay(list, title)
+  edit(list, title, function(playlist, entry)
+    local region = ARDOUR.RegionFactory.clone_region(entry.region, true, false)
+    region:set_name(entry.name)
+    region:to_audioregion():set_fade_in_active(false) -- a patch's own ends are its crossfade; a part has none
+    region:to_audioregion():set_fade_out_active(false)
+    playlist:add_region(region, Temporal.timepos_t(entry.position), 1, false)
+    region:raise_to_top()
   end)
 end
 
---- Take regions from a track, as one undo step; their files stay.
-function audio.remove(track, regions, title)
-  edit(track, title, function(playlist)
-    for _, region in ipairs(regions) do playlist:remove_region(region) end
-  end)
+--- Take regions from tracks, as one undo step; their files stay. `list` holds {track, region}.
+function audio.remove(list, title)
+  edit(list, title, function(playlist, entry) playlist:remove_region(entry.region) end)
 end
 
 --- A new audio track.
 function audio.new_track(name, channels)
   local made = Session:new_audio_track(channels, 2, nil, 1, name, ARDOUR.PresentationInfo.max_order, ARDOUR.TrackMode.Normal, true)
   return lists.of(made)[1]:to_track()
+end
+
+--- Put a track into the group of that name, as Ardour has no folders. A new group is switched off, so that its tracks are muted and
+-- moved one by one. Not part of the undo history.
+function audio.add_to_group(name, track)
+  for _, group in ipairs(lists.of(Session:route_groups())) do
+    if group:name() == name then return group:add(track) end
+  end
+  local group = Session:new_route_group(name)
+  group:set_active(false, nil)
+  group:add(track)
 end
 
 return audio

@@ -62,6 +62,15 @@ function audition.hold(memory, list)
   return why
 end
 
+--- Place `list` of a job; what cannot be placed waits with all that was fetched. What went wrong, or nil.
+function audition.land(memory, list, fetched)
+  local why = landing.land(memory, list)
+  if not why then return nil end
+  local retry = requests.action(data.actions, "place-waiting").title
+  local lost = audition.hold(memory, fetched)
+  return why .. " " .. (lost or requests.sentence(data.messages, { code = "still_waits", action = retry }))
+end
+
 --- How many variants wait.
 function audition.count()
   return #variants(journal().read())
@@ -75,8 +84,8 @@ local function look(entries)
     if not entry.chosen then
       found[#found + 1] = progress.marker(entry.memory.pending, hint)
     elseif journal().remove(entry.id) then -- first, so that a failure is never repeated for ever
-      landing.land(entry.memory, of_variant(entry, entry.chosen))
-      landing.clear(entry.list)
+      local why = audition.land(entry.memory, of_variant(entry, entry.chosen), entry.list)
+      if why then host.tell(entry.memory.pending.title .. ": " .. why) else landing.clear(entry.list) end
     end
   end
   return found

@@ -1,8 +1,7 @@
 -- Actions on a take of ours: made again with another seed, kept alone, its settings restored.
 
 local import, data = ...
-local exchange, files, choices = import("exchange"), import("files"), import("choices")
-local recipes = import("recipes")
+local exchange, files, choices, recipes = import("exchange"), import("files"), import("choices"), import("recipes")
 local host, audio, daemon, takes = import("host"), import("audio"), import("daemon"), import("takes")
 
 local choosing = {}
@@ -19,25 +18,35 @@ function choosing.reroll()
   if not chosen then return end
   local context = chosen.memory.pending.context
   if context and not files.exists(context) then return host.say({ code = "context_gone", title = chosen.memory.pending.title }) end
+  local blocked = host.prepare(files)
+  if blocked then return host.say({ code = "readonly_media_folder", path = blocked }) end
   if not daemon.ready() then return end
   local job = recipes.again(chosen.memory, exchange.name(host.NAME, host.clock()))
-  exchange.journal(host.folder() .. "/pending.json").add(job.pending)
-  exchange.send(data.spool, job.pending.id, "job.submit", { operation = job.operation, params = job.params })
+  daemon.submit(job.pending, job.operation, job.params)
 end
 
---- Remove the alternatives of the take; one undo step.
+--- Remove the alternatives of the take, also those on tracks of their own; one undo step.
 function choosing.keep()
   local chosen = chosen_take()
-  if chosen then audio.remove(chosen.track, takes.alternatives(chosen), "ACE-Step: keep one take") end
+  if chosen then audio.remove(takes.alternatives(chosen), "ACE-Step: keep one take") end
 end
 
---- Open the take's form with the values it was made with, for the same place. `run(action, place)` shows it.
+-- The action with a form for what an action without one does.
+local function with_form(pending)
+  for _, action in ipairs(data.actions) do
+    if action.operation == pending.operation and #action.ask > 0 then return action.name end
+  end
+  return pending.action
+end
+
+--- Open the take's form with the values it was made with, for the same place and track. `run(action, place)` shows it.
 function choosing.restore(run)
   local chosen = chosen_take()
   if not chosen then return end
   local pending = chosen.memory.pending
   choices.keep(host.folder() .. "/choices.json", pending.operation, pending.values or {})
-  run(pending.action, { first = pending.first, last = pending.last, tracks = { chosen.track }, regions = {} })
+  local track = pending.track and host.track(pending.track) or chosen.track
+  run(with_form(pending), { first = pending.first, last = pending.last, tracks = { track }, regions = {} })
 end
 
 return choosing

@@ -45,6 +45,17 @@ function daemon.ready()
   return mismatch == nil
 end
 
+--- Hand in a job that the session waits for from now on; false when it could not be written down, of which the user was told.
+function daemon.submit(pending, operation, params)
+  local journal = exchange.journal(host.folder() .. "/pending.json")
+  if not journal.add(pending) then -- nobody would place the result
+    host.say({ code = "readonly_media_folder", path = host.folder() })
+    return false
+  end
+  exchange.send(data.spool, pending.id, "job.submit", { operation = operation, params = params })
+  return true
+end
+
 --- What the daemon says about one operation, or nil when it has none of that name.
 function daemon.describe(operation)
   local answer = daemon.call("describe", { operation = operation })

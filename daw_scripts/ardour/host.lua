@@ -23,7 +23,8 @@ function host.prepare(files)
   return nil
 end
 
-local function audio_tracks(routes)
+--- The audio tracks among routes.
+function host.audio_tracks(routes)
   local tracks = {}
   for _, route in ipairs(lists.of(routes)) do
     local track = route:to_track()
@@ -61,7 +62,7 @@ end
 -- A time range counts before selected regions.
 function host.selection()
   local selection = Editor:get_selection()
-  local found = { tracks = audio_tracks(selection.tracks:routelist()), regions = {} }
+  local found = { tracks = host.audio_tracks(selection.tracks:routelist()), regions = {} }
   found.midi_only = #found.tracks == 0 and has_midi(selection.tracks:routelist())
   if not selection.time:empty() then
     found.first, found.last = selection.time:start_sample(), selection.time:end_sample()

@@ -1,7 +1,7 @@
 -- Results onto the timeline: their files beside the session until they are imported, then regions on tracks.
 
-local import = ...
-local files, results = import("files"), import("results")
+local import, data = ...
+local files, results, requests = import("files"), import("results"), import("requests")
 local host, audio, takes = import("host"), import("audio"), import("takes")
 
 local landing = {}
@@ -27,35 +27,45 @@ function landing.clear(list)
   for _, place in ipairs(list) do os.remove(landing.path(place)) end
 end
 
--- The first variant ends on top.
-local function lay(track, list, pending)
-  local layers = {}
-  for index = #list, 1, -1 do
-    local region = audio.import(landing.path(list[index]), track)
-    if region then layers[#layers + 1] = { region = region, position = list[index].position, name = list[index].name } end
-  end
-  audio.lay(track, layers, "ACE-Step: " .. pending.title)
-end
-
-local function place_takes(pending, list)
+-- The track on which all takes of a job lie.
+local function take_track(pending)
   local track = host.track(pending.track)
-  if not track then
-    host.say({ code = "track_gone" })
-    track = audio.new_track(pending.title, 2)
+  if track then return track end
+  host.say({ code = "track_gone" })
+  return audio.new_track(pending.title, 2)
+end
+
+-- A new track for a place; stems of one track stand together.
+local function own_track(pending, place)
+  local track = audio.new_track(place.track_name, 2)
+  if pending.place == "tracks" then
+    local source = host.track(pending.track)
+    audio.add_to_group((source and source:name() .. " " or "") .. "stems", track)
   end
-  lay(track, list, pending)
+  return track
 end
 
-local function place_tracks(pending, list)
-  for _, place in ipairs(list) do lay(audio.new_track(place.track_name, 2), { place }, pending) end
+-- Everything of a job is one undo step. Files are imported before any track is made, so that a bad one changes nothing.
+local function place(pending, list)
+  local layers = {}
+  for index, found in ipairs(list) do
+    local region = audio.import(landing.path(found))
+    if not region then error(requests.sentence(data.messages, { code = "import_failed", path = landing.path(found) }), 0) end
+    layers[index] = { region = region, position = found.position, name = found.name }
+  end
+  local shared = pending.place == "take" and take_track(pending) or nil
+  for index, layer in ipairs(layers) do layer.track = shared or own_track(pending, list[index]) end
+  local reversed = {} -- the first variant ends on top
+  for index = #layers, 1, -1 do reversed[#reversed + 1] = layers[index] end
+  audio.lay(reversed, "ACE-Step: " .. pending.title)
 end
 
---- Place what was fetched, of which the session then has its own copy.
+--- Place what was fetched, of which the session then has its own copy. Nil, or what went wrong: then the copies stay.
 function landing.land(memory, list)
-  local pending = memory.pending
-  if pending.place == "take" then place_takes(pending, list) else place_tracks(pending, list) end
+  local ok, why = pcall(place, memory.pending, list)
+  if not ok then return tostring(why) end
   landing.clear(list)
-  takes.remember(memory)
+  takes.remember(memory, list)
 end
 
 return landing

@@ -2,7 +2,7 @@
 
 local import, data = ...
 local exchange, files, results, json = import("exchange"), import("files"), import("results"), import("json")
-local follow, recipes, host = import("follow"), import("recipes"), import("host")
+local follow, recipes, requests, host = import("follow"), import("recipes"), import("requests"), import("host")
 local landing, audition, progress = import("landing"), import("audition"), import("progress")
 
 local placing = {}
@@ -13,13 +13,25 @@ local busy = false
 local blocked = false
 local memory = {}
 
+-- What Show jobs tells of the job that ended last.
+local function note(text)
+  files.write(host.folder() .. "/last.txt", text)
+end
+
 local function place(pending, job)
   local list, why = landing.fetch(pending, job)
   if not list then return why end
-  files.write(host.folder() .. "/last.txt", pending.title .. ": done. " .. results.notes(data.messages, pending, job))
+  note(pending.title .. ": done. " .. results.notes(data.messages, pending, job))
   local made = recipes.memory(pending, job)
   if pending.listen_first and #list > 0 then return audition.hold(made, list) end
-  landing.land(made, list)
+  return audition.land(made, list, list)
+end
+
+-- The same, with whatever a script of ours may stumble over as a sentence: the job waits no longer, so the user has to know.
+local function try_to_place(pending, job)
+  local ok, why = pcall(place, pending, job)
+  if not ok then return tostring(why) end
+  return why
 end
 
 -- A re-roll needs the audio that was sent, so that of the newest jobs stays.
@@ -56,9 +68,11 @@ local function finish(pending, status)
   blocked = false
   local problem = status.error and status.error.message
   if not problem and status.job.state == "done" then
-    problem = place(pending, status.job)
+    problem = try_to_place(pending, status.job)
     if pending.context then keep_context(pending.context) end
-  elseif not problem and status.job.state ~= "cancelled" then
+  elseif not problem and status.job.state == "cancelled" then
+    note(requests.sentence(data.messages, { code = "cancelled", title = pending.title }))
+  elseif not problem then
     problem = status.job.error and status.job.error ~= json.null and status.job.error.message or status.job.state
   end
   if pending.context then drop_context(pending.context, journal) end

@@ -11,16 +11,29 @@ local function memory_path(id)
   return host.folder() .. "/" .. id .. ".recipe.json"
 end
 
---- Remember how a result was made.
-function takes.remember(memory)
+-- The name of the file that is behind a region, or nil.
+local function file_name(region)
+  local source = region:source(0)
+  if source:isnil() then return nil end
+  return ARDOUR.LuaAPI.path_get_basename(source:name())
+end
+
+-- A file's name as far as Ardour's import keeps it.
+local function stem(name)
+  return name:match("^[^.%%]+")
+end
+
+--- Remember how a result was made, and which variant each of its placed files belongs to.
+function takes.remember(memory, list)
+  memory.variants = {}
+  for _, place in ipairs(list) do memory.variants[stem(place.copy)] = place.variant end
   return files.write(memory_path(memory.pending.id), json.encode(memory))
 end
 
 --- The memory of a region, or nil when it is not ours.
 function takes.memory(region)
-  local source = region:source(0)
-  if source:isnil() then return nil end
-  local id = recipes.owner(ARDOUR.LuaAPI.path_get_basename(source:name()))
+  local name = file_name(region)
+  local id = name and recipes.owner(name)
   local memory = id and json.decode(files.read(memory_path(id)) or "")
   return type(memory) == "table" and memory.format == "acestep-bridge/take" and memory or nil
 end
@@ -55,13 +68,25 @@ function takes.chosen(selection)
   return nil
 end
 
---- The other regions on the take's track among which it was to be chosen.
+-- Whether a region belongs to the chosen variant: it is a piece of it, or another file of the same variant.
+local function belongs(region, memory, chosen)
+  if region:to_stateful():id():to_s() == chosen.region:to_stateful():id():to_s() then return true end
+  if memory.pending.id ~= chosen.memory.pending.id then return false end
+  local variants = memory.variants or {}
+  local variant = variants[stem(file_name(region))]
+  return variant ~= nil and variant == variants[stem(file_name(chosen.region))]
+end
+
+--- The other results among which a take was to be chosen, on whatever tracks they lie: a list of {track, region}.
 function takes.alternatives(chosen)
   local list = {}
-  local own = chosen.region:to_stateful():id():to_s()
-  for _, region in ipairs(lists.of(chosen.track:playlist():region_list())) do
-    local memory = region:to_stateful():id():to_s() ~= own and takes.memory(region)
-    if memory and recipes.alternatives(memory, chosen.memory) then list[#list + 1] = region end
+  for _, track in ipairs(host.audio_tracks(Session:get_tracks())) do
+    for _, region in ipairs(lists.of(track:playlist():region_list())) do
+      local memory = takes.memory(region)
+      if memory and recipes.alternatives(memory, chosen.memory) and not belongs(region, memory, chosen) then
+        list[#list + 1] = { track = track, region = region }
+      end
+    end
   end
   return list
 end

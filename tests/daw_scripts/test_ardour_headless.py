@@ -226,6 +226,27 @@ def test_the_form_asks_what_to_do_where_the_tempo_changes(
     assert again == ["tempo_changes", "refuse", "average split refuse"]
 
 
+def test_at_a_cursor_there_is_one_job_of_the_typed_duration(
+    winding: Path, running: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The metre changes three seconds on, the tempo much later: no question, one job, the tempo of what is asked for alone."""
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(running.paths.home))
+    code = (
+        "local host, form, daemon, files = import('host'), import('form'), import('daemon'), import('files') host.prepare(files) "
+        "import('choices').keep(host.folder() .. '/choices.json', 'generate', { tempo_changes = 'split' }) "
+        "function host.tell(sentence) out('told', sentence) end "
+        "function host.selection() return { tracks = {}, regions = {} } end function host.cursor() return 48000 end "
+        "function form.ask(title, rows) for _, row in ipairs(rows) do out('row', row.name) end "
+        "return { duration = 6.0, tempo_changes = 'split' } end "
+        "function daemon.submit(pending, operation, params) "
+        "out('job', pending.origin, params.bpm, params.duration, params.time_signature, tostring(params.length)) return true end "
+        "import('action').run('generate') os.remove(host.folder() .. '/choices.json')"
+    )
+    lines = [line for line in run(winding, code).splitlines() if line.startswith(("row", "job", "told"))]
+    assert "row|tempo_changes" not in lines
+    assert [line for line in lines if not line.startswith("row")] == ["job|48000|120.0|6.0|4|nil"]
+
+
 def test_a_folder_that_takes_no_files_is_told(session: Path) -> None:
     """The session's folder is read-only (root writes anywhere, so the test says what `files` would find)."""
     code = (
@@ -282,43 +303,79 @@ JOB = "ardour-20260101-1"
 
 @pytest.fixture(scope="module")
 def taken(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], str]) -> Path:
-    """A session with the recording and, above it, two of our takes at one place and one of another key press."""
+    """A session with the recording and, above it, two of our takes at one place and one of another key press.
+
+    Besides these a job of two variants on tracks of their own, the first of which has two files.
+    """
     foreign("ardour7-lua")
     folder = tmp_path_factory.mktemp("taken")
-    made = ardour_host.make_session(folder, "song", ["One"], 120.0)
-    store = made / "acestep-bridge"
-    store.mkdir()
+    made = ardour_host.make_session(folder, "song", ["One", "Two", "Three", "Four"], 120.0)
+    (made / "acestep-bridge").mkdir()
     ardour_host.place_file(made, sound(folder / "one.wav", seconds=4.0), "One", 0)
-    for number, (group, first) in enumerate([("a", 0), ("a", 0), ("b", 0)], 1):
+    for number, group in enumerate("aab", 1):
         file = sound(folder / f"repaint-{JOB}{number}-1.wav", seconds=1.0)
         ardour_host.place_file(made, file, "One", 24_000 + number)
-        pending = {
-            "id": f"{JOB}{number}",
-            "group": group,
-            "first": first,
-            "last": 9,
-            "title": "Repaint",
-            "place": "take",
-        }
-        pending |= {"context": "/nowhere.wav", "operation": "repaint"}
-        memory = {"format": "acestep-bridge/take", "version": 1, "pending": pending, "request": {"stages": []}}
-        (store / f"{JOB}{number}.recipe.json").write_text(json.dumps(memory))
+        pending = {"id": f"{JOB}{number}", "group": group, "title": "Repaint", "action": "repaint-again", "values": {}}
+        remember(made, {**pending, "operation": "repaint", "context": "/nowhere.wav"}, {})
+    variants = {f"lego-{JOB}4-{index}": variant for index, variant in ((1, 0), (2, 0), (3, 1))}
+    for name, track in zip(variants, ("Two", "Three", "Four"), strict=True):
+        ardour_host.place_file(made, sound(folder / f"{name}.wav", seconds=1.0), track, 24_000)
+    (source,) = (key for key, name in ardour_host.tracks(made).items() if name == "One")
+    pending = {"id": f"{JOB}4", "group": "c", "title": "Add", "action": "add-instrument", "track": source}
+    remember(made, {**pending, "operation": "lego", "values": {"caption": "warm"}}, variants)
     return made
+
+
+def remember(session: Path, pending: dict[str, Any], variants: dict[str, int]) -> None:
+    """What the session remembers of a placed result."""
+    pending = {"first": 0, "last": 9, "place": "take", **pending}
+    memory = {"format": "acestep-bridge/take", "version": 1, "pending": pending, "request": {"stages": []}}
+    path = session / "acestep-bridge" / f"{pending['id']}.recipe.json"
+    path.write_text(json.dumps({**memory, "variants": variants}))
 
 
 def test_a_take_and_its_alternatives_are_known_by_their_files(taken: Path) -> None:
     """The session remembers how each of our regions was made; keep would remove those of the same key press, nothing else."""
     code = (
-        "local takes, one = import('takes'), track('One') "
-        "for _, region in ipairs(import('lists').of(one:playlist():region_list())) do "
+        "local takes, lists = import('takes'), import('lists') "
+        "for _, name in ipairs({ 'One', 'Two', 'Three', 'Four' }) do "
+        "for _, region in ipairs(lists.of(track(name):playlist():region_list())) do "
         "local memory, names = takes.memory(region), {} "
-        "local chosen = memory and takes.alternatives({ region = region, track = one, memory = memory }) or {} "
-        "for index, other in ipairs(chosen) do names[index] = other:name() end "
-        "out('take', region:name(), memory and memory.pending.group or '-', table.concat(names, ',')) end"
+        "local found = memory and takes.alternatives({ region = region, track = track(name), memory = memory }) or {} "
+        "for index, other in ipairs(found) do names[index] = other.track:name() .. ' ' .. other.region:name() end "
+        "table.sort(names) "
+        "out('take', region:name(), memory and memory.pending.group or '-', table.concat(names, ',')) end end"
     )
     found = [line.split("|")[1:] for line in run(taken, code).splitlines() if line.startswith("take")]
     first, second, third = (f"repaint-{JOB}{number}-1" for number in (1, 2, 3))
-    assert sorted(found) == sorted([["one", "-", ""], [first, "a", second], [second, "a", first], [third, "b", ""]])
+    part, sibling, other = (f"lego-{JOB}4-{index}" for index in (1, 2, 3))
+    takes = [["one", "-", ""], [first, "a", f"One {second}"], [second, "a", f"One {first}"], [third, "b", ""]]
+    parts = [[part, "c", f"Four {other}"], [sibling, "c", f"Four {other}"]]
+    assert sorted(found) == sorted([*takes, *parts, [other, "c", f"Three {sibling},Two {part}"]])
+
+
+def test_keep_removes_alternatives_on_other_tracks(taken: Path) -> None:
+    """The part on the selected track stays with its second file; the other variant goes from a track that nobody selected."""
+    code = (
+        "local host, lists = import('host'), import('lists') "
+        "local function list(name) return #lists.of(track(name):playlist():region_list()) end "
+        "function host.selection() return { first = 24000, last = 48000, tracks = { track('Two') }, regions = {} } end "
+        "import('action').run('keep') out('left', list('One'), list('Two'), list('Three'), list('Four'))"
+    )
+    assert last(run(taken, code)) == "left|4|1|1|0"
+
+
+def test_restore_opens_the_form_for_the_track_that_was_worked_on(taken: Path) -> None:
+    """An action without a form: that of its operation. A part on a track of its own: the job's own track."""
+    code = (
+        "local host, choosing = import('host'), import('choosing') local selected "
+        "function host.selection() return { first = 24000, last = 48000, tracks = { track(selected) }, regions = {} } end "
+        "local function opened(name, place) out('run', name, place.first, place.last, place.tracks[1]:name()) end "
+        "for _, name in ipairs({ 'One', 'Two' }) do selected = name choosing.restore(opened) end "
+        "out('run', import('choices').of(host.folder() .. '/choices.json', 'lego').caption)"
+    )
+    lines = [line for line in run(taken, code).splitlines() if line.startswith("run")]
+    assert lines == ["run|repaint|0|9|One", "run|add-instrument|0|9|One", "run|warm"]
 
 
 def test_a_reroll_without_its_audio_says_so(taken: Path) -> None:
@@ -326,6 +383,76 @@ def test_a_reroll_without_its_audio_says_so(taken: Path) -> None:
     selected = "{ first = 24000, last = 48000, tracks = { track('One') }, regions = {} }"
     (sentence,) = acts(taken, [("vary", selected)])
     assert "no longer there" in sentence
+
+
+def test_a_reroll_whose_result_nobody_would_place_is_not_sent(taken: Path) -> None:
+    """A session that takes no files, seen before or while the job is written down: the sentence, and nothing is sent."""
+    code = (
+        "local host, files, exchange, daemon = import('host'), import('files'), import('exchange'), import('daemon') "
+        "function files.exists() return true end function daemon.ready() return true end "
+        "function exchange.send() out('sent') end function host.tell(sentence) out('told', sentence) end "
+        "function host.selection() return { first = 24000, last = 48000, tracks = { track('One') }, regions = {} } end "
+        "function files.write() return nil, 'read-only' end import('action').run('vary') "
+        "function files.writable() return false end import('action').run('vary')"
+    )
+    lines = [line for line in run(taken, code).splitlines() if line.startswith(("told", "sent"))]
+    assert len(lines) == 2 and all("media folder cannot be written" in line for line in lines)
+
+
+BROKEN = (
+    "local host, files, follow, placing = import('host'), import('files'), import('follow'), import('placing') "
+    "local landing, audition, audio = import('landing'), import('audition'), import('audio') host.prepare(files) "
+    "function host.tell(sentence) out('told', sentence) end "
+    "files.write(host.folder() .. '/made.wav', 'sound') "
+    "local file = { role = 'part', path = host.folder() .. '/made.wav', start = 0, length = 9, rate = 48000 } "
+    "local pending = { id = 'j-1', title = 'Generate', operation = 'generate', place = 'track', origin = 0, rate = 48000, "
+    "first = 0, last = 9 } "
+    "local ended = { ended = true, job = { state = 'done', result = { files = { file } } } } "
+    "function follow.look() return ended end "
+    "local journal = import('exchange').journal(host.folder() .. '/pending.json') journal.add(pending) "
+)
+"""A job that has ended, and what the user is told."""
+
+
+@pytest.mark.parametrize(
+    ("breaks", "sentence"),
+    [
+        ("function audio.import() end", "could not import"),
+        (
+            "function audio.import() return {} end function audio.new_track() return {} end "
+            "function audio.lay() error('it is broken') end",
+            "it is broken",
+        ),
+    ],
+    ids=["a file Ardour cannot read", "an error of the script"],
+)
+def test_what_cannot_be_placed_is_told_and_waits(session: Path, breaks: str, sentence: str) -> None:
+    """Once, with how to go on; its copy stays, and the user may choose it again."""
+    code = (
+        BROKEN
+        + breaks
+        + (
+            " placing.tick() placing.tick() "
+            "out('left', audition.count(), tostring(files.exists(host.folder() .. '/generate-j-1-1.wav')), #journal.read()) "
+            "os.remove(host.folder() .. '/held.json') os.remove(host.folder() .. '/generate-j-1-1.wav')"
+        )
+    )
+    told, left = [line for line in run(session, code).splitlines() if line.startswith(("told", "left"))]
+    assert told.startswith("told|Generate: ") and sentence in told and told.endswith("Place a waiting result.")
+    assert left == "left|1|true|0"
+
+
+def test_an_error_before_anything_is_there_is_told(session: Path) -> None:
+    """The job waits no longer, so a script that stumbles over its result says so instead of printing it."""
+    code = BROKEN + "function landing.fetch() error('no such field') end placing.tick() out('left', #journal.read())"
+    told, left = [line for line in run(session, code).splitlines() if line.startswith(("told", "left"))]
+    assert told.startswith("told|Generate: ") and "no such field" in told and left == "left|0"
+
+
+def test_a_cancelled_job_is_told_by_show_jobs(session: Path) -> None:
+    """Whoever cancelled it: a dialog would only be in the way."""
+    code = BROKEN + "ended.job.state = 'cancelled' placing.tick() import('action').run('queue')"
+    assert last(run(session, code)) == "told|Generate: cancelled."
 
 
 def test_markers_follow_the_jobs(session: Path) -> None:
