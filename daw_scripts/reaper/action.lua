@@ -4,9 +4,8 @@ local import, data = ...
 local exchange, files, choices, requests = import("exchange"), import("files"), import("choices"), import("requests")
 local tempo, placement, forms = import("tempo"), import("placement"), import("forms")
 local operations, queue = import("operations"), import("queue")
-local host, sources, form, daemon, resident, takes = import("host"), import("sources"), import("form"), import("daemon"),
-  import("resident"), import("takes")
-local choosing = import("choosing")
+local host, sources, form, daemon = import("host"), import("sources"), import("form"), import("daemon")
+local resident, choosing = import("resident"), import("choosing")
 
 local action = {}
 
@@ -14,7 +13,7 @@ local CURSOR_SECONDS = 30
 
 local function find_situation(wanted)
   local project, path = host.project()
-  local rate, selection = host.rate(project), host.selection(project)
+  local rate, selection = host.rate(project), host.selection(project, wanted.needs == "selection")
   local situation = { rate = rate, saved = path ~= "", midi_only = host.midi_only(selection.items), project = project, path = path,
                       selection = selection }
   if wanted.needs == "position" and not selection.first then
@@ -28,9 +27,12 @@ local function find_situation(wanted)
   return situation
 end
 
-local function plan_tempo(situation, choice)
+-- A place without length has one tempo, whatever the map does behind it: the average of what will be filled.
+local function plan_tempo(situation, choice, seconds)
   local first, last = situation.selection.first, situation.selection.last
-  if last <= first then last = first + CURSOR_SECONDS end
+  if last <= first then
+    last, choice = first + (seconds and seconds > 0 and seconds or CURSOR_SECONDS), "average"
+  end
   return tempo.plan(host.segments(situation.project, first, last), first, last, choice)
 end
 
@@ -51,10 +53,13 @@ local function find_parts(wanted, situation, name)
     local parts = {}
     for index, item in ipairs(situation.selection.items) do
       wish.name = name .. "-item" .. index
-      local source, refused = sources.of_item(wish, item)
-      if not source then return nil, refused end
-      local track = reaper.GetMediaItem_Track(item)
-      parts[index] = { source = source, item = host.item_id(item), track = host.track_id(track), track_name = host.track_name(track) }
+      if host.holds_audio(item) then
+        local source, refused = sources.of_item(wish, item)
+        if not source then return nil, refused end
+        local track = reaper.GetMediaItem_Track(item)
+        parts[#parts + 1] = { source = source, item = host.item_id(item), track = host.track_id(track),
+                              track_name = host.track_name(track) }
+      end
     end
     if #parts == 0 then return nil, { code = "nothing_there" } end
     return parts
@@ -82,7 +87,7 @@ local function narrow(situation, part)
 end
 
 local function submit(wanted, situation, values, fields)
-  local wishes, changes = plan_tempo(situation, values.tempo_changes or "average")
+  local wishes, changes = plan_tempo(situation, values.tempo_changes or "average", values.duration)
   if not wishes then return host.say({ code = changes }) end
   local listen_first = values.listen_first
   values.tempo_changes, values.listen_first = nil, nil
@@ -107,7 +112,6 @@ local function submit(wanted, situation, values, fields)
       exchange.send(data.spool, name, "job.submit", { operation = job.operation, params = job.params })
     end
   end
-  resident.stay()
 end
 
 local function ask_values(wanted, situation, fields, done)
@@ -151,52 +155,67 @@ local function go_on(wanted, situation, operation)
   ask_values(wanted, situation, operation.fields, function(values) submit(wanted, situation, values, operation.fields) end)
 end
 
+local function refusal(wanted, situation)
+  if wanted.needs ~= "recipe" and situation.selection.several then return { code = "several_areas" } end
+  return requests.refusal(wanted, situation)
+end
+
 local function run_submit(wanted)
   local situation = find_situation(wanted)
-  local memory = wanted.needs == "recipe" and takes.memory(situation.selection.items[1]) or nil
+  local item, memory
+  if wanted.needs == "recipe" then item, memory = choosing.selected(situation.project) end
   situation.recipe = memory
-  local refused = requests.refusal(wanted, situation)
+  local refused = refusal(wanted, situation)
   if refused then return host.say(refused) end
   if not files.writable(host.media_folder(situation.project)) then
     return host.say({ code = "readonly_media_folder", path = host.media_folder(situation.project) })
   end
+  local again = memory and choosing.again(item, memory)
   daemon.ready(function()
-    if memory then return choosing.reroll(situation.project, situation.path, memory) end
+    if again then return choosing.reroll(situation.project, situation.path, again) end
     if wanted.name ~= "operation" then
       return with_operation(wanted, situation, function(operation) go_on(wanted, situation, operation) end)
     end
     choose_operation(wanted, function(own, operation)
       local known = find_situation(own)
-      local wrong = requests.refusal(own, known)
+      local wrong = refusal(own, known)
       if wrong then return host.say(wrong) end
       go_on(own, known, operation)
     end)
   end)
 end
 
-local function each_pending(act)
+local function waiting()
   local project, path = host.project()
-  local jobs = exchange.journal(host.beside(project, path, "pending")).read()
-  if #jobs == 0 then return host.say({ code = "no_jobs" }) end
-  act(jobs)
+  return exchange.journal(host.beside(project, path, "pending")).read()
 end
 
 local function cancel(pending)
   daemon.ask("job.cancel", { id = pending.id }, function() end)
 end
 
+-- Every waiting or running job and what there is to know of the last one; then which job to cancel.
+local function show_jobs()
+  local jobs = waiting()
+  local lines = queue.lines(jobs, function(id) return exchange.look(data.spool, id) end)
+  lines[#lines + 1] = host.last_note()
+  if #lines == 0 then return host.say({ code = "no_jobs" }) end
+  host.tell(table.concat(lines, "\n"))
+  if #jobs == 0 then return end
+  form.ask("ACE-Step: jobs", { queue.row(#jobs) }, host.tell, function(values)
+    local chosen = queue.chosen(jobs, values)
+    if chosen then cancel(chosen) end
+  end)
+end
+
+local WHILE_RECORDING = { queue = true, cancel = true }
+
 local CONTROLS = {
-  queue = function()
-    each_pending(function(jobs)
-      host.tell(table.concat(queue.lines(jobs, function(id) return exchange.look(data.spool, id) end), "\n"))
-      form.ask("ACE-Step: jobs", { queue.row(#jobs) }, host.tell, function(values)
-        local chosen = queue.chosen(jobs, values)
-        if chosen then cancel(chosen) end
-      end)
-    end)
-  end,
+  queue = show_jobs,
   cancel = function()
-    each_pending(function(jobs) cancel(jobs[#jobs]) end)
+    local jobs = waiting()
+    if #jobs == 0 then return host.say({ code = "no_jobs" }) end
+    cancel(jobs[#jobs])
   end,
   keep = choosing.keep,
   restore = function() choosing.restore(action.run) end,
@@ -206,7 +225,9 @@ local CONTROLS = {
 
 --- Run the action of a name; "resident" only waits for results.
 function action.run(name)
-  if name == "resident" then return resident.stay() end
+  if not CONTROLS[name] then resident.stay() end
+  if name == "resident" then return end
+  if not WHILE_RECORDING[name] and host.is_recording(host.project()) then return host.say({ code = "recording" }) end
   if CONTROLS[name] then return CONTROLS[name]() end
   run_submit(requests.action(data.actions, name))
 end

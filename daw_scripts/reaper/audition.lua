@@ -2,12 +2,13 @@
 -- What sounds is an item for the moment; nothing of it stays.
 
 local import, data = ...
-local exchange, requests, host = import("exchange"), import("requests"), import("host")
-local takes, tracks, landing = import("takes"), import("tracks"), import("landing")
+local json, exchange, requests, host = import("json"), import("exchange"), import("requests"), import("host")
+local takes, tracks, landing, cuts = import("takes"), import("tracks"), import("landing"), import("cuts")
 
 local audition = {}
 
-local MARK, MUTED = "P_EXT:acestep_listen", "P_EXT:acestep_muted"
+local MARK, BEFORE = "P_EXT:acestep_listen", "P_EXT:acestep_before"
+local KEPT = { "B_MUTE", "D_LENGTH", "D_FADEOUTLEN", "D_FADEOUTLEN_AUTO" }
 local LOUDNESS, TARGET = 0, -18.0 -- LUFS, integrated
 
 local function held(project, path)
@@ -31,7 +32,7 @@ end
 local function stretch(pending, item, take)
   local rate, offset = reaper.GetMediaItemTakeInfo_Value(take, "D_PLAYRATE"), reaper.GetMediaItemTakeInfo_Value(take, "D_STARTOFFS")
   local position = reaper.GetMediaItemInfo_Value(item, "D_POSITION")
-  local function at(samples) return math.max(0, offset + (samples / pending.rate - position) * rate) end
+  local function at(samples) return math.max(0, offset + ((samples + (pending.moved or 0)) / pending.rate - position) * rate) end
   return at(pending.first), at(pending.last)
 end
 
@@ -48,25 +49,37 @@ local function match_level(pending, item, model)
   reaper.SetMediaItemTakeInfo_Value(take, "D_VOL", reaper.GetMediaItemTakeInfo_Value(take, "D_VOL") * own / wanted)
 end
 
--- In the place of its item, which is silent meanwhile.
+local function mark(item)
+  reaper.GetSetMediaItemInfo_String(item, MARK, "1", true)
+end
+
+local function item_as(item, place, memory)
+  local heard = reaper.AddMediaItemToTrack(reaper.GetMediaItem_Track(item))
+  for _, key in ipairs({ "D_POSITION", "D_LENGTH", "D_VOL", "I_FIXEDLANE" }) do
+    reaper.SetMediaItemInfo_Value(heard, key, reaper.GetMediaItemInfo_Value(item, key))
+  end
+  takes.fill(reaper.AddTakeToMediaItem(heard), place, takes.fit(item, memory.pending), memory)
+  return heard
+end
+
+-- Mute what the heard item stands for; what that changes is remembered in the item.
+local function mute_under(heard, item)
+  local before = {}
+  for _, key in ipairs(KEPT) do before[key] = reaper.GetMediaItemInfo_Value(item, key) end
+  reaper.GetSetMediaItemInfo_String(item, BEFORE, json.encode(before), true)
+  local first = reaper.GetMediaItemInfo_Value(heard, "D_POSITION")
+  local last = first + reaper.GetMediaItemInfo_Value(heard, "D_LENGTH")
+  for _, piece in ipairs(cuts.mute(item, first, last)) do mark(piece) end
+end
+
+-- In the place of its item, which is silent there meanwhile.
 local function sound_for_item(item, place, memory)
   local pending = memory.pending
-  local heard
-  if pending.spans_item then
-    heard = reaper.AddMediaItemToTrack(reaper.GetMediaItem_Track(item))
-    for _, key in ipairs({ "D_POSITION", "D_LENGTH", "D_VOL", "I_FIXEDLANE" }) do
-      reaper.SetMediaItemInfo_Value(heard, key, reaper.GetMediaItemInfo_Value(item, key))
-    end
-    takes.fill(reaper.AddTakeToMediaItem(heard), place, takes.fit(item, pending), memory)
-  else
-    heard = tracks.add_item(reaper.GetMediaItem_Track(item), place, memory)
-  end
+  local heard = pending.spans_item and item_as(item, place, memory)
+    or tracks.add_item(reaper.GetMediaItem_Track(item), { place }, memory, item)
   match_level(pending, heard, item)
-  reaper.GetSetMediaItemInfo_String(heard, MARK, "1", true)
-  if pending.spans_item then
-    reaper.GetSetMediaItemInfo_String(item, MUTED, string.format("%d", reaper.GetMediaItemInfo_Value(item, "B_MUTE")), true)
-    reaper.SetMediaItemInfo_Value(item, "B_MUTE", 1)
-  end
+  mark(heard)
+  mute_under(heard, item)
 end
 
 local function sound(project, place, memory)
@@ -75,16 +88,16 @@ local function sound(project, place, memory)
   if item then return sound_for_item(item, place, memory) end
   local track = tracks.insert(project, reaper.CountTracks(project), place.name)
   reaper.GetSetMediaTrackInfo_String(track, MARK, "1", true)
-  tracks.add_item(track, place, memory)
+  tracks.add_item(track, { place }, memory)
 end
 
 local function take_back(item)
   local _, mark = reaper.GetSetMediaItemInfo_String(item, MARK, "", false)
   if mark == "1" then return reaper.DeleteTrackMediaItem(reaper.GetMediaItem_Track(item), item) end
-  local _, muted = reaper.GetSetMediaItemInfo_String(item, MUTED, "", false)
-  if muted == "" then return end
-  reaper.SetMediaItemInfo_Value(item, "B_MUTE", tonumber(muted))
-  reaper.GetSetMediaItemInfo_String(item, MUTED, "", true)
+  local _, before = reaper.GetSetMediaItemInfo_String(item, BEFORE, "", false)
+  if before == "" then return end
+  for key, value in pairs(json.decode(before)) do reaper.SetMediaItemInfo_Value(item, key, value) end
+  reaper.GetSetMediaItemInfo_String(item, BEFORE, "", true)
 end
 
 --- Take back what only sounds for the moment; also after REAPER was closed in the middle.
@@ -106,7 +119,7 @@ end
 
 local function play_from(project, entry)
   local pending = entry.memory.pending
-  reaper.SetEditCurPos2(project, pending.first / pending.rate, false, true)
+  reaper.SetEditCurPos2(project, (pending.first + (pending.moved or 0)) / pending.rate, false, true)
   if reaper.GetPlayStateEx(project) & 1 == 0 then reaper.OnPlayButtonEx(project) end
 end
 
@@ -139,7 +152,7 @@ function audition.place(project, path)
     if index ~= entry.heard then os.remove(place.imported) end
   end
   if entry.heard == 0 then return end
-  local wrong = landing.land(project, entry.memory, { entry.list[entry.heard] })
+  local wrong = landing.land(project, entry.memory, { entry.list[entry.heard] }, "")
   if wrong then host.tell(entry.memory.pending.title .. ": " .. wrong) end
 end
 

@@ -1,43 +1,76 @@
 -- Actions on results: made again with another seed, kept alone, their settings restored, listened to before they are placed.
 
 local import, data = ...
-local exchange, choices, recipes = import("exchange"), import("choices"), import("recipes")
-local host, resident, takes, lanes = import("host"), import("resident"), import("takes"), import("lanes")
+local exchange, choices, recipes, requests = import("exchange"), import("choices"), import("recipes"), import("requests")
+local host, takes, lanes, tracks = import("host"), import("takes"), import("lanes"), import("tracks")
 local landing, audition = import("landing"), import("audition")
 
 local choosing = {}
 
---- Ask for a remembered take again, with new seeds.
-function choosing.reroll(project, path, memory)
+--- The item whose playing take is meant, and what that take remembers; nil for a take that is not ours.
+function choosing.selected(project)
+  local item = reaper.GetSelectedMediaItem(project, 0)
+  return item, takes.memory(item)
+end
+
+-- A result that becomes a take goes to this item, which may be a copy of the old one, and sounds like the take that plays.
+local function go_to(pending, item)
+  local take = reaper.GetActiveTake(item)
+  pending.item, pending.track = host.item_id(item), host.track_id(reaper.GetMediaItem_Track(item))
+  pending.take = host.take_id(take)
+  pending.offset = reaper.GetMediaItemTakeInfo_Value(take, "D_STARTOFFS")
+  pending.playrate = reaper.GetMediaItemTakeInfo_Value(take, "D_PLAYRATE")
+  pending.lead = pending.offset
+end
+
+--- The job that makes an item's playing take again, with new seeds, where the item lies now: plain data.
+function choosing.again(item, memory)
   local job = recipes.again(memory, exchange.name(host.NAME, host.clock()))
+  job.pending.moved = takes.moved(item, memory)
+  if job.pending.place == "take" then go_to(job.pending, item) end
+  return job
+end
+
+--- Ask for that job.
+function choosing.reroll(project, path, job)
   exchange.journal(host.beside(project, path, "pending")).add(job.pending)
   exchange.send(data.spool, job.pending.id, "job.submit", { operation = job.operation, params = job.params })
-  resident.stay()
 end
 
 local function keep(project, item)
+  if takes.memory(item).pending.place ~= "take" then tracks.keep(project, item) end
   if host.has_lanes(reaper.GetMediaItem_Track(item)) then return lanes.keep(item) end
   takes.keep_active(project, item)
 end
 
---- Delete what the selected item's playing take was to be chosen from; one undo step.
+--- Delete what the selected item's playing take was to be chosen from, wherever it lies; one undo step.
 function choosing.keep()
   local project = host.project()
-  local item = reaper.GetSelectedMediaItem(project, 0)
-  if not takes.memory(item) then return host.say({ code = "no_recipe" }) end
+  local item, memory = choosing.selected(project)
+  if not memory then return host.say({ code = "no_recipe" }) end
   local wrong = landing.undoable(project, "keep the playing take", keep, project, item)
   if wrong then host.tell(wrong) end
 end
 
---- Select the place of the selected take again and open its form with the values it was made with. `run(action)` shows it.
+-- The action itself if it has a form, else one of the same operation that has.
+local function with_form(pending)
+  if #requests.action(data.actions, pending.action).ask > 0 then return pending.action end
+  for _, action in ipairs(data.actions) do
+    if action.operation == pending.operation and #action.ask > 0 then return action.name end
+  end
+  return pending.action
+end
+
+--- Select the place where the selected take lies now and open its form with the values it was made with. `run(action)` shows it.
 function choosing.restore(run)
   local project, path = host.project()
-  local memory = takes.memory(reaper.GetSelectedMediaItem(project, 0))
+  local item, memory = choosing.selected(project)
   if not memory then return host.say({ code = "no_recipe" }) end
-  local pending = memory.pending
+  local pending, moved = memory.pending, takes.moved(item, memory)
   choices.keep(host.beside(project, path, "choices"), pending.operation, pending.values or {})
-  reaper.GetSet_LoopTimeRange2(project, true, false, pending.first / pending.rate, pending.last / pending.rate, false)
-  run(pending.action)
+  local first, last = (pending.first + moved) / pending.rate, (pending.last + moved) / pending.rate
+  reaper.GetSet_LoopTimeRange2(project, true, false, first, last, false)
+  run(with_form(pending))
 end
 
 --- Listen to the next held variant, or place the one that is heard.

@@ -4,6 +4,8 @@ local import, data = ...
 local tempo_map, requests = import("tempo_map"), import("requests")
 
 local FIXED_LANES = 2
+local RECORDING = 4
+local SECTION, NOTE = "acestep-bridge", "note"
 
 local host = {}
 
@@ -24,6 +26,20 @@ function host.projects()
     list[#list + 1] = { project = project, path = path or "" }
     index = index + 1
   end
+end
+
+--- Do something with a project in front, where REAPER 6 inserts tracks; the one that was there comes back.
+function host.in_front(project, work)
+  local front = reaper.EnumProjects(-1)
+  if front ~= project then reaper.SelectProjectInstance(project) end
+  local result = work()
+  if front ~= project then reaper.SelectProjectInstance(front) end
+  return result
+end
+
+--- Whether the transport records.
+function host.is_recording(project)
+  return reaper.GetPlayStateEx(project) & RECORDING ~= 0
 end
 
 --- Media folder of a project.
@@ -121,26 +137,45 @@ local function items_on(track, first, last)
   return found
 end
 
--- Razor edits: the best selection REAPER has, a range on chosen tracks.
-local function razor(project)
-  local first, last
-  local tracks, items = {}, {}
-  for index = 0, reaper.CountTracks(project) - 1 do
-    local track = reaper.GetTrack(project, index)
-    local _, text = reaper.GetSetMediaTrackInfo_String(track, "P_RAZOREDITS", "", false)
-    for from, to, envelope in text:gmatch('([%d%.]+) ([%d%.]+) "([^"]*)"') do
-      if envelope == "" then
-        first = math.min(first or math.huge, tonumber(from))
-        last = math.max(last or 0, tonumber(to))
-        tracks[#tracks + 1] = track
-      end
-    end
-  end
+local function items_of(tracks, first, last)
+  local items = {}
   for _, track in ipairs(tracks) do
     for _, item in ipairs(items_on(track, first, last)) do items[#items + 1] = item end
   end
-  if first then return { first = first, last = last, tracks = tracks, items = items } end
-  return nil
+  return items
+end
+
+-- The razor areas of a track itself (not of its envelopes), as {first, last} (s).
+local function areas_of(track)
+  local areas = {}
+  local _, text = reaper.GetSetMediaTrackInfo_String(track, "P_RAZOREDITS", "", false)
+  for from, to, envelope in text:gmatch('([%d%.]+) ([%d%.]+) "([^"]*)"') do
+    if envelope == "" then areas[#areas + 1] = { first = tonumber(from), last = tonumber(to) } end
+  end
+  return areas
+end
+
+-- Razor edits: the best selection REAPER has, a range on chosen tracks. `several` where they are not one range.
+local function razor(project)
+  local found
+  for index = 0, reaper.CountTracks(project) - 1 do
+    local track = reaper.GetTrack(project, index)
+    for _, area in ipairs(areas_of(track)) do
+      found = found or { first = area.first, last = area.last, tracks = {} }
+      found.several = found.several or area.first ~= found.first or area.last ~= found.last
+      if found.tracks[#found.tracks] ~= track then found.tracks[#found.tracks + 1] = track end
+    end
+  end
+  if found then found.items = items_of(found.tracks, found.first, found.last) end
+  return found
+end
+
+-- The region around the edit cursor, {first, last (s)}, or nil.
+local function region(project)
+  local _, index = reaper.GetLastMarkerAndCurRegion(project, reaper.GetCursorPositionEx(project))
+  if index < 0 then return nil end
+  local _, _, first, last = reaper.EnumProjectMarkers3(project, index)
+  return { first = first, last = last }
 end
 
 local function selected(project)
@@ -150,9 +185,10 @@ local function selected(project)
   return tracks, items
 end
 
---- What is selected: {first, last (s), tracks, items}. Razor edits win; then the time selection with the selected items (or the items
--- on selected tracks); then selected items as they are. `first` is nil without any selection.
-function host.selection(project)
+--- What is selected: {first, last (s), tracks, items, several?}. Razor edits win; then the time selection with the selected items (or
+-- the items on selected tracks); then selected items as they are; then, if `regions`, the region around the edit cursor with the
+-- items on selected tracks. `first` is nil without any selection.
+function host.selection(project, regions)
   local edits = razor(project)
   if edits then return edits end
   local tracks, items = selected(project)
@@ -164,11 +200,12 @@ function host.selection(project)
       local from, to = bounds(item)
       if from < last and to > first then found.items[#found.items + 1] = item end
     end
-    if #items > 0 then return found end
-    for _, track in ipairs(tracks) do
-      for _, item in ipairs(items_on(track, first, last)) do found.items[#found.items + 1] = item end
-    end
+    if #items == 0 then found.items = items_of(tracks, first, last) end
     return found
+  end
+  local around = regions and #items == 0 and region(project)
+  if around then
+    return { first = around.first, last = around.last, tracks = tracks, items = items_of(tracks, around.first, around.last) }
   end
   found.items = items
   for _, item in ipairs(items) do
@@ -178,11 +215,16 @@ function host.selection(project)
   return found
 end
 
---- Whether there are items and all of them hold only MIDI.
+--- Whether what plays of an item is audio: no MIDI, not empty.
+function host.holds_audio(item)
+  local take = reaper.GetActiveTake(item)
+  return take ~= nil and not reaper.TakeIsMIDI(take)
+end
+
+--- Whether there are items and none of them holds audio.
 function host.midi_only(items)
   for _, item in ipairs(items) do
-    local take = reaper.GetActiveTake(item)
-    if take and not reaper.TakeIsMIDI(take) then return false end
+    if host.holds_audio(item) then return false end
   end
   return #items > 0
 end
@@ -213,6 +255,20 @@ end
 --- A line at the bottom of the window; empty clears it.
 function host.show(line)
   reaper.Help_Set(line, false)
+end
+
+--- A line at the bottom that can be read again later, when another has taken its place. Nothing happens for an empty text.
+function host.note(title, text)
+  if text == "" then return end
+  local line = "ACE-Step " .. (title ~= "" and title .. ": " or "") .. text
+  host.show(line)
+  reaper.SetExtState(SECTION, NOTE, line, false)
+end
+
+--- The last of these lines since REAPER was started, or nil.
+function host.last_note()
+  local line = reaper.GetExtState(SECTION, NOTE)
+  return line ~= "" and line or nil
 end
 
 --- Start a program without waiting.

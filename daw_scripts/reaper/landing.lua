@@ -1,15 +1,18 @@
 -- Results into the project: files copied into its media folder, then takes, lanes, items or tracks, as one undo step.
 
-local import = ...
-local files, results, host = import("files"), import("results"), import("host")
-local takes, lanes, tracks = import("takes"), import("lanes"), import("tracks")
+local import, data = ...
+local files, results, requests, host = import("files"), import("results"), import("requests"), import("host")
+local takes, lanes, tracks, cuts = import("takes"), import("lanes"), import("tracks"), import("cuts")
 
 local landing = {}
 
 --- What there is to place of a finished job, each file copied into the media folder under a name that nothing else has; nil and why not.
 function landing.fetch(project, pending, job)
-  local list = results.placements(pending, job)
+  local moved = pending.moved or 0
+  local where = setmetatable({ origin = pending.origin + moved }, { __index = pending })
+  local list = results.placements(where, job)
   for _, place in ipairs(list) do
+    place.begin = place.position - place.skip - moved
     place.imported = host.media_folder(project) .. "/" .. place.copy
     local done, why = files.copy(place.path, place.imported)
     if not done then return nil, why end
@@ -17,16 +20,49 @@ function landing.fetch(project, pending, job)
   return list
 end
 
-local function insert(project, memory, list)
-  local pending = memory.pending
-  local item = pending.place == "take" and pending.item and host.find_item(project, pending.item)
-  if item and pending.spans_item then
-    local kind = host.has_lanes(reaper.GetMediaItem_Track(item)) and lanes or takes
-    return kind.add(item, memory, list)
+local SAME_PLACE = 1e-3 -- seconds
+
+-- The item of ours that has just this place on a track, or nil.
+local function find_ours(track, first, last)
+  for index = 0, reaper.CountTrackMediaItems(track) - 1 do
+    local item = reaper.GetTrackMediaItem(track, index)
+    local position = reaper.GetMediaItemInfo_Value(item, "D_POSITION")
+    local finish = position + reaper.GetMediaItemInfo_Value(item, "D_LENGTH")
+    local is_there = math.abs(position - first) < SAME_PLACE and math.abs(finish - last) < SAME_PLACE
+    if is_there and takes.memory(item) then return item end
   end
-  local track = pending.place == "take" and host.find_track(project, pending.track or "")
-  if not track then return tracks.add_parts(project, memory, list) end
-  for _, place in ipairs(list) do tracks.add_item(track, place, memory) end
+  return nil
+end
+
+-- Variants with a place of their own: over the item that they continue, or as further takes where another such result lies.
+local function insert_over(item, memory, list)
+  local pending, place, track = memory.pending, list[1], reaper.GetMediaItem_Track(item)
+  local first, last = place.position / pending.rate, (place.position + place.length) / pending.rate
+  local there = find_ours(track, first, last)
+  if there then return takes.add(there, memory, list, takes.fit_own(item, place, pending)) end
+  cuts.mute(item, first, last)
+  tracks.add_item(track, list, memory, item)
+end
+
+local function insert_in(item, memory, list)
+  if not memory.pending.spans_item then return insert_over(item, memory, list) end
+  if host.has_lanes(reaper.GetMediaItem_Track(item)) then return lanes.add(item, memory, list) end
+  takes.add(item, memory, list, takes.fit(item, memory.pending))
+end
+
+-- The item of a result that becomes a take, or its track when the item is gone; nothing where new tracks are needed.
+local function find_target(project, pending)
+  if pending.place ~= "take" then return nil, nil end
+  local item = pending.item and host.find_item(project, pending.item)
+  return item, item and reaper.GetMediaItem_Track(item) or host.find_track(project, pending.track or "")
+end
+
+local function insert(project, memory, list)
+  if #list == 0 then return end
+  local item, track = find_target(project, memory.pending)
+  if item then return insert_in(item, memory, list) end
+  if track then return tracks.add_item(track, list, memory) end
+  tracks.add_parts(project, memory, list)
 end
 
 --- Change a project as one undo step; nil, or what went wrong.
@@ -40,9 +76,20 @@ function landing.undoable(project, title, change, ...)
   return not ok and tostring(wrong) or nil
 end
 
---- Place what was fetched; nil, or what went wrong.
-function landing.land(project, memory, list)
-  return landing.undoable(project, memory.pending.title, insert, project, memory, list)
+--- Place what was fetched and show what there is to know of it; nil, or what went wrong.
+function landing.land(project, memory, list, notes)
+  local pending = memory.pending
+  local _, track = find_target(project, pending)
+  local function change()
+    return landing.undoable(project, pending.title, insert, project, memory, list)
+  end
+  if track then
+    host.note(pending.title, notes)
+    return change()
+  end
+  local gone = pending.place == "take" and requests.sentence(data.messages, { code = "track_gone" }) or ""
+  host.note(pending.title, (notes .. " " .. gone):match("^ *(.-) *$"))
+  return host.in_front(project, change)
 end
 
 return landing

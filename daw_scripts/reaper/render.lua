@@ -1,5 +1,8 @@
 -- Rendering through REAPER's own render settings. Every setting is put back, whatever happens.
 
+local import = ...
+local host = import("host")
+
 local render = {}
 
 local NUMBERS = { "RENDER_SETTINGS", "RENDER_BOUNDSFLAG", "RENDER_STARTPOS", "RENDER_ENDPOS", "RENDER_CHANNELS", "RENDER_SRATE",
@@ -42,6 +45,7 @@ end
 
 -- Do something with settings and states that are all put back, also after an error. The path, or nil and why not.
 local function protected(project, restore, work)
+  if host.is_recording(project) then return nil, "recording" end
   local kept = remember(project)
   reaper.PreventUIRefresh(1)
   local ok, result = pcall(work)

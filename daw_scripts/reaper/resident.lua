@@ -1,7 +1,7 @@
 -- The resident loop: watches the jobs of all open projects and places what is done. The first script that needs it becomes it.
 
 local import, data = ...
-local exchange, follow, spool = import("exchange"), import("follow"), import("spool")
+local exchange, follow, spool, requests = import("exchange"), import("follow"), import("spool"), import("requests")
 local recipes, results, json = import("recipes"), import("results"), import("json")
 local host, landing, audition = import("host"), import("landing"), import("audition")
 
@@ -10,7 +10,6 @@ local resident = {}
 local SECTION, KEY = "acestep-bridge", "resident"
 local PERIOD = 0.1
 local SILENCE = 2.0 -- a resident that has not shown itself for so long is gone
-local RECORDING = 4
 
 local memory = {}
 local blocked = {}
@@ -26,10 +25,10 @@ local function place(entry, pending, job)
   local list, why = landing.fetch(entry.project, pending, job)
   if not list then return why end
   local notes = results.notes(data.messages, pending, job)
-  host.show(notes ~= "" and "ACE-Step " .. pending.title .. ": " .. notes or "")
   local memory = recipes.memory(pending, job)
-  if pending.listen_first and #list > 0 then return audition.hold(entry.project, entry.path, memory, list) end
-  return landing.land(entry.project, memory, list)
+  if not pending.listen_first or #list == 0 then return landing.land(entry.project, memory, list, notes) end
+  host.note(pending.title, notes)
+  audition.hold(entry.project, entry.path, memory, list)
 end
 
 -- The media folder takes no files: said once, and the results wait until it does.
@@ -46,7 +45,9 @@ local function finish(entry, journal, pending, status)
   local problem = status.error and status.error.message
   if not problem and status.job.state == "done" then
     problem = place(entry, pending, status.job)
-  elseif not problem and status.job.state ~= "cancelled" then
+  elseif not problem and status.job.state == "cancelled" then
+    host.note("", requests.sentence(data.messages, { code = "cancelled", title = pending.title }))
+  elseif not problem then
     problem = status.job.error and status.job.error ~= json.null and status.job.error.message or status.job.state
   end
   exchange.forget(data.spool, pending.id)
@@ -54,7 +55,7 @@ local function finish(entry, journal, pending, status)
 end
 
 local function look_after(entry)
-  if entry.path == "" or reaper.GetPlayStateEx(entry.project) & RECORDING ~= 0 then return end
+  if entry.path == "" or host.is_recording(entry.project) then return end
   local journal = exchange.journal(host.beside(entry.project, entry.path, "pending"))
   for _, pending in ipairs(journal.read()) do
     local status = follow.look(data.spool, pending, memory, host.clock())
@@ -71,7 +72,8 @@ function resident.tick()
   for _, entry in ipairs(host.projects()) do look_after(entry) end
 end
 
---- Become the resident, unless there is one already.
+--- Become the resident, unless there is one already. To be asked at the key press: while a form or a render is open no script runs,
+-- and the resident cannot show itself.
 function resident.stay()
   if staying or somebody_else() then return end
   staying = true
@@ -80,7 +82,7 @@ function resident.stay()
     local now = host.clock()
     if now - last >= PERIOD then
       last = now
-      reaper.SetExtState(SECTION, KEY, string.format("%.3f", now), false)
+      reaper.SetExtState(SECTION, KEY, string.format("%.17g", now), false) -- unrounded: a sign never lies ahead
       resident.tick()
     end
     reaper.defer(loop)

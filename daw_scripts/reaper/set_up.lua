@@ -1,7 +1,7 @@
 -- Registers every action of this folder in REAPER's action list and lets results arrive as soon as REAPER starts.
 
 local import, data = ...
-local files, host = import("files"), import("host")
+local files, host, resident = import("files"), import("host"), import("resident")
 
 local set_up = {}
 
@@ -29,6 +29,7 @@ function set_up.run()
   end
   start_with_reaper(data.folder)
   host.tell(string.format("%d actions are registered. Open the action list and search for acestep-bridge.", count))
+  resident.stay()
 end
 
 return set_up

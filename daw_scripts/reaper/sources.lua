@@ -13,7 +13,7 @@ local function untouched(take, source, path)
   local value = function(key) return reaper.GetMediaItemTakeInfo_Value(take, key) end
   local section = reaper.PCM_Source_GetSectionInfo(source)
   return READABLE[(path:match("%.(%w+)$") or ""):lower()] and not section and reaper.GetTakeNumStretchMarkers(take) == 0
-    and value("D_PLAYRATE") == 1 and value("D_PITCH") == 0 and value("I_CHANMODE") == 0
+    and reaper.CountTakeEnvelopes(take) == 0 and value("D_PLAYRATE") == 1 and value("D_PITCH") == 0 and value("I_CHANMODE") == 0
 end
 
 local function file_of(take)
@@ -59,11 +59,10 @@ local function reach_out(found, wish)
   found.span_start, found.span_end, found.lead = nil, nil, nil
 end
 
---- The source of one item: region and span in its samples, and `zero`, the project time of its sample 0. Nil and {code} otherwise.
+--- The source of one audio item: region and span in its samples, and `zero`, the project time of its sample 0. Nil and {code} otherwise.
 -- `wish` is {project, rate, folder, name, first, last (s), outside}.
 function sources.of_item(wish, item)
   local take = reaper.GetActiveTake(item)
-  if not take or reaper.TakeIsMIDI(take) then return nil, { code = "midi_only" } end
   local source, path = file_of(take)
   if path ~= "" and not reaper.file_exists(path) then return nil, { code = "offline_media", path = path } end
   local found, why

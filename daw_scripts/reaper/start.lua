@@ -1,5 +1,7 @@
 -- Loads the modules beside this file and runs one action. Called by the small script of each action.
 
+local TERMINATE_AND_RELAUNCH = 3 -- when the key is pressed while the script still runs; REAPER 7.03 and later, else REAPER asks
+
 return function(folder, name)
   local loaded, data = {}, nil
   local function import(module)
@@ -15,6 +17,7 @@ return function(folder, name)
            starter = settings.starter or {} }
   data.spool = import("home").folder(os.getenv, system, settings.home) .. "/spool"
   data.folder = folder
+  if name ~= "resident" and reaper.set_action_options then reaper.set_action_options(TERMINATE_AND_RELAUNCH) end
   if name == "set up" then return import("set_up").run() end
   import("action").run(name)
 end

@@ -1,12 +1,13 @@
 -- Results as takes of an item, and what a take of ours remembers.
 
 local import = ...
-local json, recipes, host = import("json"), import("recipes"), import("host")
+local json, recipes, placement, host = import("json"), import("recipes"), import("placement"), import("host")
 
 local takes = {}
 
 local STORE = "P_EXT:acestep"
 local DELETE_ACTIVE_TAKE = 40129
+local ROUNDING = 1 -- samples
 
 --- What the item's active take remembers of its making (see recipes.memory), or nil for a take that is not ours.
 function takes.memory(item)
@@ -33,6 +34,11 @@ function takes.fit(item, pending)
   return { offset = (pending.lead or 0) + moved, model = model }
 end
 
+--- How a result with a place of its own lies in a new item there; it sounds like the take of `item` that it was made from.
+function takes.fit_own(item, place, pending)
+  return { offset = place.skip / pending.rate, model = item and take_of(item, pending.take) }
+end
+
 -- A new take sounds through the same volume, pan and effects as the one it was made from.
 local function dress(take, model)
   for _, key in ipairs({ "D_VOL", "D_PAN" }) do
@@ -49,12 +55,22 @@ function takes.fill(take, place, fit, memory)
   reaper.SetMediaItemTakeInfo_Value(take, "D_STARTOFFS", fit.offset)
   if fit.model and not memory.pending.rendered then dress(take, fit.model) end
   reaper.GetSetMediaItemTakeInfo_String(take, "P_NAME", place.name, true)
-  reaper.GetSetMediaItemTakeInfo_String(take, STORE, json.encode(memory), true)
+  local own = { begin = place.begin }
+  for key, value in pairs(memory) do own[key] = value end
+  reaper.GetSetMediaItemTakeInfo_String(take, STORE, json.encode(own), true)
+end
+
+--- How far the item's active take lies from where it was asked for, in the project's samples: the item was moved or is a copy.
+function takes.moved(item, memory)
+  local take, rate = reaper.GetActiveTake(item), memory.pending.rate
+  local position = reaper.GetMediaItemInfo_Value(item, "D_POSITION")
+  local begin = position - reaper.GetMediaItemTakeInfo_Value(take, "D_STARTOFFS")
+  local moved = placement.samples(begin, rate) - (memory.begin or placement.samples(begin, rate))
+  return math.abs(moved) > ROUNDING and moved or 0
 end
 
 --- Variants as new takes of an item; the first becomes the active one.
-function takes.add(item, memory, list)
-  local fit = takes.fit(item, memory.pending)
+function takes.add(item, memory, list, fit)
   local first
   for _, place in ipairs(list) do
     local take = reaper.AddTakeToMediaItem(item)

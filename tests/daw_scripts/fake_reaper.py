@@ -67,6 +67,10 @@ PCM_Source_CreateFromFile(str)
 PCM_Source_BuildPeaks(source, int)
 PCM_Source_GetSectionInfo(source)
 GetTakeNumStretchMarkers(take)
+CountTakeEnvelopes(take)
+GetLastMarkerAndCurRegion(proj, num)
+EnumProjectMarkers3(proj, int)
+set_action_options(int)
 TakeFX_GetCount(take)
 TakeFX_CopyToTake(take, int, take, int, bool)
 TimeMap2_timeToQN(proj, num)
@@ -97,12 +101,16 @@ AddRemoveReaScript(bool, int, str, bool)
 GetResourcePath()
 UpdateTimeline()
 DeleteTrackMediaItem(track, item)
+SplitMediaItem(item, num)
 DeleteTrack(track)
 SetEditCurPos2(proj, num, bool, bool)
 OnPlayButtonEx(proj)
 CalculateNormalization(source, int, num, num, num)
 """
 """The functions that the scripts use, as the REAPER 7 documentation lists their arguments."""
+
+MODAL = 3.0
+"""Seconds for which a box, a form or a render lets no script run."""
 
 _guids = itertools.count(1)
 
@@ -138,6 +146,7 @@ class Take:
         }
         self.strings = {"GUID": guid(), "P_NAME": source.path.stem if source else ""}
         self.stretch_markers = 0
+        self.envelopes = 0
         self.effects: list[str] = []
 
 
@@ -180,7 +189,12 @@ class Project:
         self.play_state = 0
         self.tempo: list[dict[str, Any]] = [{"time": 0.0, "bpm": 120.0, "num": 4, "den": 4, "linear": False}]
         """Tempo markers; ``bpm`` is quarter notes a minute."""
+        self.markers: list[dict[str, Any]] = []
+        """Markers and regions in order of time, ``{start, end}``; a marker's end is none."""
         self.undo: list[str] = []
+        self.before: list[list[Any]] = []
+        """What stood there before each undo step."""
+        self.block: list[Any] | None = None
         keys = "RENDER_SETTINGS RENDER_BOUNDSFLAG RENDER_STARTPOS RENDER_ENDPOS RENDER_CHANNELS RENDER_SRATE RENDER_TAILFLAG "
         keys += "RENDER_TAILMS RENDER_ADDTOPROJ RENDER_DITHER RENDER_NORMALIZE RENDER_FADEIN RENDER_FADEOUT"
         self.numbers = {**{key: 7.0 for key in keys.split()}, "PROJECT_SRATE": float(rate), "PROJECT_SRATE_USE": 1.0}
@@ -226,6 +240,7 @@ class FakeReaper:
         self.at_exit: list[Any] = []
         self.ext_state: dict[tuple[str, str], str] = {}
         self.registered: list[str] = []
+        self.action_options: list[int] = []
         self.refresh = 0
         self.clock = 0.0
         self.help_line = ""
@@ -283,6 +298,8 @@ class FakeReaper:
         return self.projects[index], str(self.projects[index].rpp or "")
 
     def SelectProjectInstance(self, project: Project) -> None:
+        if project.block is not None:
+            raise WrongArguments("the project comes to the front inside its own undo block")
         self.front = project
 
     def GetProjectPathEx(self, project: Project) -> str:
@@ -459,6 +476,9 @@ class FakeReaper:
     def GetTakeNumStretchMarkers(self, take: Take) -> int:
         return take.stretch_markers
 
+    def CountTakeEnvelopes(self, take: Take) -> int:
+        return take.envelopes
+
     def TakeFX_GetCount(self, take: Take) -> int:
         return len(take.effects)
 
@@ -479,6 +499,21 @@ class FakeReaper:
 
     def GetPlayStateEx(self, project: Project) -> int:
         return project.play_state
+
+    def GetLastMarkerAndCurRegion(self, project: Project, time: float) -> tuple[int, int]:
+        """Indices for EnumProjectMarkers3, each -1 where there is none."""
+        found = list(enumerate(project.markers))
+        markers = [index for index, entry in found if entry["end"] is None and entry["start"] <= time]
+        regions = [
+            index for index, entry in found if entry["end"] is not None and entry["start"] <= time < entry["end"]
+        ]
+        return (markers or [-1])[-1], (regions or [-1])[-1]
+
+    def EnumProjectMarkers3(self, project: Project, index: int) -> tuple[int, bool, float, float, str, int, int]:
+        entry = self._at(project.markers, index)
+        if entry is None:
+            return 0, False, 0.0, 0.0, "", 0, 0
+        return index + 1, entry["end"] is not None, entry["start"], entry["end"] or 0.0, "", index + 1, 0
 
     def TimeMap2_timeToQN(self, project: Project, time: float) -> float:
         quarters = 0.0
@@ -525,10 +560,12 @@ class FakeReaper:
 
     def ShowMessageBox(self, text: str, title: str, kind: int) -> int:
         self.messages.append(text)
+        self.clock += MODAL
         return next((answer for part, answer in self.answers.items() if part in text), 1)
 
     def GetUserInputs(self, title: str, count: int, captions: str, defaults: str) -> tuple[bool, str]:
         self.asked.append((captions, defaults))
+        self.clock += MODAL
         answer = self.inputs.pop(0)(defaults) if self.inputs else defaults
         return (False, "") if answer is None else (True, answer)
 
@@ -551,6 +588,9 @@ class FakeReaper:
 
     def GetResourcePath(self) -> str:
         return str(self.front.media)
+
+    def set_action_options(self, flags: int) -> None:
+        self.action_options.append(flags)
 
     def time_precise(self) -> float:
         return self.clock
@@ -577,6 +617,28 @@ class FakeReaper:
         track.items.remove(item)
         return True
 
+    def SplitMediaItem(self, item: Item, position: float) -> Any:
+        """The item keeps what lies left of the position; what lies right is a new item with a copy of everything else."""
+        begin, length = item.values["D_POSITION"], item.values["D_LENGTH"]
+        if not begin < position < begin + length:
+            return None
+        right = Item(item.track)
+        right.values |= item.values | {"D_POSITION": position, "D_LENGTH": begin + length - position}
+        right.strings |= {key: text for key, text in item.strings.items() if key != "GUID"}
+        right.takes = [self._take_from(take, right, position - begin) for take in item.takes]
+        right.active, right.selected = item.active, item.selected
+        item.values["D_LENGTH"] = position - begin
+        item.track.items.insert(item.track.items.index(item) + 1, right)
+        return right
+
+    @staticmethod
+    def _take_from(take: Take, item: Item, seconds: float) -> Take:
+        copy = Take(item, take.source)
+        copy.values |= take.values | {"D_STARTOFFS": take.values["D_STARTOFFS"] + seconds * take.values["D_PLAYRATE"]}
+        copy.strings |= {key: text for key, text in take.strings.items() if key != "GUID"}
+        copy.effects, copy.stretch_markers, copy.envelopes = list(take.effects), take.stretch_markers, take.envelopes
+        return copy
+
     def DeleteTrack(self, track: Track) -> None:
         track.project.tracks.remove(track)
 
@@ -592,10 +654,19 @@ class FakeReaper:
         part = sound[round(start * rate) : round(end * rate)]
         return 10 ** (target / 20) / float(np.sqrt(np.mean(part**2)))
 
-    def Undo_BeginBlock2(self, project: Project) -> None: ...
+    @staticmethod
+    def _state(project: Project) -> list[Any]:
+        items = lambda track: [(item, dict(item.values), list(item.takes), item.active) for item in track.items]  # noqa: E731
+        return [(track, dict(track.values), items(track)) for track in project.tracks]
+
+    def Undo_BeginBlock2(self, project: Project) -> None:
+        project.block = self._state(project)
 
     def Undo_EndBlock2(self, project: Project, name: str, flags: int) -> None:
+        assert project.block is not None
         project.undo.append(name)
+        project.before.append(project.block)
+        project.block = None
 
     def GetExtState(self, section: str, key: str) -> str:
         return self.ext_state.get((section, key), "")
@@ -625,6 +696,7 @@ class FakeReaper:
         self.rendered.append(
             {**project.numbers, "muted": [t.strings["P_NAME"] for t in project.tracks if t.values["B_MUTE"]]}
         )
+        self.clock += MODAL
         if self.break_render:
             return
         rate = int(project.numbers["RENDER_SRATE"])
@@ -644,6 +716,16 @@ class FakeReaper:
         waiting, self.deferred = self.deferred, []
         for function in waiting:
             function()
+
+    def undo(self, project: Project) -> None:
+        """The user takes the newest undo step back."""
+        project.undo.pop()
+        project.tracks = []
+        for track, values, items in project.before.pop():
+            track.values, track.items = values, []
+            project.tracks.append(track)
+            for item, item.values, item.takes, item.active in items:
+                track.items.append(item)
 
     def quit(self) -> None:
         """The program ends: deferred scripts never run again, exit functions do."""

@@ -5,6 +5,7 @@ The stand-in checks every call's arguments; nothing here has run inside the real
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ import soundfile
 from bridge.launch import DaemonProcess
 
 from .conftest import RATE, Desk, done, finish, loop_item
-from .fake_reaper import Item, Project, WrongArguments, read_rpp, write_rpp
+from .fake_reaper import FakeReaper, Item, Project, Track, WrongArguments, read_rpp, write_rpp
 
 REPAINT = "Repaint selection"
+EXTEND = "Extend audio into selection"
+KEEP = "Keep the playing take, delete the other variants"
+LISTEN = "Listen to the next variant before placing"
+PLACE = "Place the variant that is heard, drop the others"
 
 
 def test_repaint_becomes_a_take_that_spans_the_item(desk: Desk, running: DaemonProcess) -> None:
@@ -71,7 +76,7 @@ def test_variants_are_takes_and_the_rest_is_one_command_away(desk: Desk, running
     assert [take.strings["P_NAME"].split(" (")[0] for take in item.takes[1:]] == ["repaint 1", "repaint 2", "repaint 3"]
     assert item.active == 1
     keep = item.takes[1]
-    desk.run("Keep the playing take, delete the other variants")
+    desk.run(KEEP)
     assert item.takes[1:] == [keep] and len(item.takes) == 2 and item.takes[item.active] is keep
 
 
@@ -102,6 +107,7 @@ TOUCHED = {
     "pitch": lambda item: item.takes[0].values.update(D_PITCH=2.0),
     "stretch markers": lambda item: setattr(item.takes[0], "stretch_markers", 2),
     "mono": lambda item: item.takes[0].values.update(I_CHANMODE=2.0),
+    "an envelope": lambda item: setattr(item.takes[0], "envelopes", 1),
     "reversed": lambda item: setattr(item.takes[0].source, "section", True),
     "looped": lambda item: item.values.update(D_LENGTH=60.0),
 }
@@ -212,6 +218,46 @@ def test_a_completed_arrangement_is_a_new_track(desk: Desk, running: DaemonProce
     assert len(item.takes) == 1
 
 
+def test_a_region_is_the_selection(desk: Desk, running: DaemonProcess) -> None:
+    """Without any other selection: the project region around the edit cursor, with the items on the selected tracks."""
+    item = loop_item(desk)
+    item.selected, desk.project.loop, desk.project.cursor = False, (0.0, 0.0), 11.0
+    desk.project.markers = [
+        {"start": 2.0, "end": 8.0},
+        {"start": 10.0, "end": None},
+        {"start": 10.0, "end": 14.0},
+    ]
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    source = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["source"]
+    assert (source["start"], source["length"]) == (9.5 * RATE, 4 * RATE)
+
+
+def test_a_time_selection_and_selected_items_win_over_a_region(desk: Desk, running: DaemonProcess) -> None:
+    """A region is what is left when nothing else is selected."""
+    item = loop_item(desk)
+    desk.project.cursor, desk.project.markers = 11.0, [{"start": 10.0, "end": 14.0}]
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    desk.project.loop = (0.0, 0.0)
+    desk.run(REPAINT)
+    finish(desk, 3, item)
+    sources = [json.loads(take.strings["P_EXT:acestep"])["request"]["source"] for take in item.takes[1:]]
+    assert [source["length"] for source in sources] == [8 * RATE, 30 * RATE]
+
+
+def test_razor_areas_of_one_stretch_take_every_track_once(desk: Desk, running: DaemonProcess) -> None:
+    """Two tracks, one of them with the area twice (two lanes): a job each."""
+    items = [loop_item(desk), loop_item(desk)]
+    area = '4 6 "" '
+    items[0].track.strings["P_RAZOREDITS"], items[1].track.strings["P_RAZOREDITS"] = area + area, area
+    desk.run(REPAINT)
+    desk.until(lambda: all(len(item.takes) == 2 for item in items) and done(desk))
+    for _ in range(10):
+        desk.reaper.tick()
+    assert [len(item.takes) for item in items] == [2, 2]
+
+
 def test_a_razor_edit_is_the_selection(desk: Desk, running: DaemonProcess) -> None:
     """Razor edits win over the time selection."""
     item = loop_item(desk)
@@ -232,6 +278,67 @@ def test_a_reroll_is_the_same_wish_with_another_seed(desk: Desk, running: Daemon
     first, second = (json.loads(take.strings["P_EXT:acestep"])["request"] for take in item.takes[1:])
     assert first["source"] == second["source"] and first["conditioning"] == second["conditioning"]
     assert first["stages"][0]["seeds"] != second["stages"][0]["seeds"]
+
+
+def test_a_reroll_needs_only_the_selected_item(desk: Desk, running: DaemonProcess) -> None:
+    """A time selection and a razor edit elsewhere do not matter."""
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    desk.project.loop = (40.0, 44.0)
+    desk.project.add_track("Other").strings["P_RAZOREDITS"] = '50 51 ""'
+    desk.run("Re-roll the selected take")
+    finish(desk, 3, item)
+    assert desk.reaper.messages == []
+
+
+def copy_of(desk: Desk, item: Item, position: float) -> Item:
+    """A copy of the item further on, as the user makes one; it is selected, and the item no longer."""
+    copy = desk.project.add_item(item.track, item.takes[0].source, position, item.values["D_LENGTH"])
+    copy.takes = [FakeReaper._take_from(take, copy, 0.0) for take in item.takes]
+    copy.active, item.selected, copy.selected = item.active, False, True
+    return copy
+
+
+def test_a_reroll_of_a_copy_lands_on_the_copy(desk: Desk, running: DaemonProcess) -> None:
+    """The copy was trimmed: the new take is cut like its playing one; the original stays as it is, and keep sees one choice."""
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    copy = copy_of(desk, item, 50.0)
+    copy.values.update(D_POSITION=53.0, D_LENGTH=27.0)
+    for take in copy.takes:
+        take.values["D_STARTOFFS"] += 3.0
+    desk.run("Re-roll the selected take")
+    finish(desk, 3, copy)
+    assert len(item.takes) == 2 and copy.takes[2].values["D_STARTOFFS"] == 3.0
+    desk.run(KEEP)
+    assert len(copy.takes) == 2 and len(item.takes) == 2
+
+
+def test_restore_follows_a_moved_item(desk: Desk, running: DaemonProcess) -> None:
+    """The item lies 20 s later: so does what is selected, also for a re-roll of it."""
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    item.values["D_POSITION"] += 20.0
+    desk.run("Re-roll the selected take")
+    finish(desk, 3, item)
+    desk.reaper.inputs = [lambda defaults: None]
+    desk.run("Restore settings from the selected take")
+    assert desk.project.loop == (29.0, 37.0)
+
+
+def test_a_reroll_of_a_moved_part_lands_beside_it(desk: Desk, running: DaemonProcess) -> None:
+    """A generated item was moved: the next one stands at its new place."""
+    desk.project.loop = (2.0, 4.0)
+    desk.run("Generate for selection or at cursor")
+    desk.until(lambda: desk.project.tracks and done(desk))
+    (item,) = desk.project.tracks[0].items
+    item.values["D_POSITION"], item.selected = 12.0, True
+    desk.run("Re-roll the selected take")
+    desk.until(lambda: len(desk.project.tracks) == 2 and done(desk))
+    assert desk.project.tracks[1].items[0].values["D_POSITION"] == 12.0
 
 
 def test_the_last_values_are_remembered(desk: Desk, running: DaemonProcess) -> None:
@@ -299,11 +406,36 @@ def test_one_resident_at_a_time(desk: Desk, running: DaemonProcess) -> None:
     """Two actions in a row: one loop watches both jobs, each result lands once."""
     item = loop_item(desk)
     desk.run(REPAINT)
+    desk.until(lambda: desk.reaper.asked)
+    desk.reaper.tick()
     desk.run(REPAINT)
     finish(desk, 3, item)
     for _ in range(20):
         desk.reaper.tick()
     assert len(item.takes) == 3 and len(desk.reaper.at_exit) == 1
+
+
+def test_a_render_makes_no_second_resident(desk: Desk, running: DaemonProcess) -> None:
+    """While REAPER renders or a form is open no script runs: the resident's sign grows old, and yet it is the only one.
+
+    A script that still runs when its key is pressed again ends and starts anew, without REAPER's question.
+    """
+    desk.resident()
+    item = loop_item(desk)
+    item.takes[0].values["D_PLAYRATE"] = 1.25
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    assert len(desk.reaper.at_exit) == 1 and desk.reaper.action_options == [3]
+
+
+def test_set_up_is_enough_for_results_to_arrive(desk: Desk, running: DaemonProcess) -> None:
+    """The script that registers the actions stays as the resident; REAPER need not be started again."""
+    desk.run("Set up")
+    assert len(desk.reaper.at_exit) == 1, "it stays"
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    assert len(desk.reaper.at_exit) == 1
 
 
 def test_the_stand_in_refuses_wrong_arguments(desk: Desk) -> None:
@@ -388,18 +520,149 @@ def test_without_an_answer_nothing_is_sent(desk: Desk, running: DaemonProcess) -
     assert desk.waiting() == [] and len(item.takes) == 1
 
 
+def test_variants_on_tracks_are_one_undo_step(desk: Desk, running: DaemonProcess) -> None:
+    """Two new tracks go with one undo, also where another project was in front when they came."""
+    item = loop_item(desk)
+    media = desk.folder / "other" / "Media"
+    media.mkdir(parents=True)
+    other = Project(media.parent / "other.rpp", media)
+    for count, front in enumerate((desk.project, other)):
+        desk.project.loop = (2.0 + count, 4.0)
+        desk.reaper.inputs = [lambda defaults: "||2|-1"]
+        desk.run("Generate for selection or at cursor")
+        desk.until(desk.waiting)
+        desk.reaper.projects, desk.reaper.front = [desk.project, other], front
+        desk.until(lambda: len(desk.project.tracks) == 3 and done(desk))
+        assert desk.project.undo == ["ACE-Step: Generate for selection or at cursor"] and desk.reaper.front is front
+        desk.reaper.undo(desk.project)
+        assert desk.project.tracks == [item.track] and item.track.items == [item] and other.tracks == []
+        desk.reaper.front = desk.project
+
+
+def test_keep_deletes_the_variants_on_other_tracks(desk: Desk, running: DaemonProcess) -> None:
+    """Three generated variants: the selected one stays; the others go with the tracks that were made for them, one undo step.
+
+    A variant that the user put elsewhere stays, and so does a track of the user's.
+    """
+    desk.project.loop = (2.0, 4.0)
+    desk.reaper.inputs = [lambda defaults: "||4|-1"]
+    desk.run("Generate for selection or at cursor")
+    desk.until(lambda: len(desk.project.tracks) == 4 and done(desk))
+    first, second, third, fourth = (track.items[0] for track in desk.project.tracks)
+    own = desk.project.add_track("Mine")
+    third.track.items.remove(third)
+    own.items.append(third)
+    third.track = own
+    fourth.values["D_POSITION"] = 20.0
+    second.selected = True
+    empty = desk.project.tracks[2]
+    desk.run(KEEP)
+    assert desk.project.tracks == [second.track, empty, fourth.track, own] and own.items == []
+    assert second.track.items == [second] and fourth.track.items == [fourth]
+    assert first.track not in desk.project.tracks and desk.project.undo[-1] == "ACE-Step: keep the playing take"
+
+
+def test_keep_among_stems_leaves_the_folder_whole(desk: Desk, running: DaemonProcess) -> None:
+    """The first stem of a folder was made again: the old one, last in the folder, goes; the folder still ends there."""
+    loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "drums"]
+    desk.run("Extract stems from selection")
+    desk.until(lambda: len(desk.project.tracks) == 3 and done(desk))
+    (old,) = desk.project.tracks[2].items
+    desk.project.tracks[0].items[0].selected, old.selected = False, True
+    desk.run("Re-roll the selected take")
+    desk.until(lambda: len(desk.project.tracks) == 4 and done(desk))
+    (new,) = desk.project.tracks[2].items
+    old.selected, new.selected = False, True
+    desk.run(KEEP)
+    assert [track.values["I_FOLDERDEPTH"] for track in desk.project.tracks] == [0, 1, -1]
+    assert desk.project.tracks[2].items == [new]
+
+
 def test_extend_reaches_past_the_item(desk: Desk, running: DaemonProcess) -> None:
     """The selection begins in the item and ends beyond its file: a patch of its own on the same track, as long as asked."""
     item = loop_item(desk, position=1.0, length=32.0, offset=0.0)
     desk.project.loop = (29.0, 37.0)
-    desk.run("Extend audio into selection")
-    desk.until(lambda: len(item.track.items) == 2 and done(desk))
-    new = item.track.items[1]
+    desk.run(EXTEND)
+    desk.until(lambda: len(item.track.items) == 3 and done(desk))
+    new = item.track.items[-1]
     source = json.loads(new.takes[0].strings["P_EXT:acestep"])["request"]["source"]
     assert (source["start"], source["length"]) == (28 * RATE, 8 * RATE)
     assert len(item.takes) == 1
     handle = 29.0 - new.values["D_POSITION"]
     assert 0 <= handle < 0.1 and new.values["D_LENGTH"] >= 8.0 + handle
+    assert desk.project.undo == ["ACE-Step: Extend audio into selection"]
+
+
+def sounding(track: Track) -> list[tuple[float, float]]:
+    """Begin and end of every item that is heard, in order."""
+    spans = [(item.values["D_POSITION"], item.values["D_LENGTH"]) for item in track.items if not item.values["B_MUTE"]]
+    return sorted((begin, begin + length) for begin, length in spans)
+
+
+@pytest.mark.parametrize("loop", [(29.0, 37.0), (1.0, 5.0)])
+def test_an_extension_sounds_alone(desk: Desk, running: DaemonProcess, loop: tuple[float, float]) -> None:
+    """Past the end or from before the beginning: the old item is cut and muted there, so that nothing is heard twice."""
+    item = loop_item(desk, position=3.0, length=30.0, offset=0.0)
+    item.values.update(D_VOL=0.5, D_FADEOUTLEN=1.0)
+    desk.project.loop = loop
+    desk.run(EXTEND)
+    desk.until(lambda: any("P_EXT:acestep" in other.takes[0].strings for other in item.track.items) and done(desk))
+    spans = sounding(item.track)
+    assert all(before[1] == pytest.approx(after[0], abs=1e-6) for before, after in itertools.pairwise(spans))
+    assert spans[0][0] <= min(3.0, loop[0]) and spans[-1][1] >= max(33.0, loop[1])
+    muted = [other for other in item.track.items if other.values["B_MUTE"]]
+    assert len(muted) == 1 and muted[0].takes[0].source is item.takes[0].source
+    (new,) = [other for other in item.track.items if "P_EXT:acestep" in other.takes[0].strings]
+    assert new.values["D_VOL"] == 0.5
+
+
+def test_variants_of_an_extension_are_takes_of_one_item(desk: Desk, running: DaemonProcess) -> None:
+    """One of them sounds; a re-roll is a further take of that item, and keep leaves the active one."""
+    item = loop_item(desk, length=32.0, offset=0.0)
+    desk.project.loop = (29.0, 37.0)
+    desk.reaper.inputs = [lambda defaults: "warm|2|7"]
+    desk.run(EXTEND)
+    desk.until(lambda: len(item.track.items) == 3 and done(desk))
+    new = item.track.items[-1]
+    assert len(new.takes) == 2 and new.active == 0
+    item.selected, new.selected, item.track.items[1].selected = False, True, False
+    desk.run("Re-roll the selected take")
+    finish(desk, 3, new)
+    assert len(item.track.items) == 3 and new.takes[2].values["D_STARTOFFS"] == 0.0
+    desk.run(KEEP)
+    assert len(new.takes) == 1
+
+
+def test_the_same_extension_twice_sounds_once(desk: Desk, running: DaemonProcess) -> None:
+    """Two jobs for one place: the second result is a take of the first one's item."""
+    item = loop_item(desk, length=32.0, offset=0.0)
+    desk.project.loop = (29.0, 37.0)
+    desk.run(EXTEND)
+    desk.until(lambda: desk.reaper.asked)
+    desk.reaper.tick()
+    desk.run(EXTEND)
+    desk.until(lambda: len(desk.project.undo) == 2 and done(desk))
+    assert len(item.track.items) == 3 and len(item.track.items[-1].takes) == 2 and len(sounding(item.track)) == 2
+
+
+def test_an_extension_is_heard_alone_before_it_is_placed(desk: Desk, running: DaemonProcess) -> None:
+    """While it sounds the old item ends where it begins; afterwards the item is as it was."""
+    item = loop_item(desk, length=32.0, offset=0.0)
+    item.values.update(D_FADEOUTLEN=0.5)
+    before = dict(item.values)
+    desk.project.loop = (29.0, 37.0)
+    desk.reaper.inputs = [lambda defaults: "warm|1|7|yes"]
+    desk.run(EXTEND)
+    desk.until(lambda: "ready" in desk.reaper.help_line)
+    desk.run(LISTEN)
+    first, second = sounding(item.track)
+    assert first[1] == pytest.approx(second[0], abs=1e-6) and second[1] >= 37.0
+    desk.run(LISTEN)
+    assert item.track.items == [item] and item.values == before
+    desk.run(LISTEN)
+    desk.run(PLACE)
+    assert len(item.track.items) == 3 and len(sounding(item.track)) == 2
 
 
 def test_new_tracks_land_in_the_project_that_asked(desk: Desk, running: DaemonProcess) -> None:
@@ -480,7 +743,7 @@ def test_keep_deletes_the_other_lanes(desk: Desk, running: DaemonProcess) -> Non
     desk.until(lambda: len(item.track.items) == 4 and done(desk))
     kept = item.track.items[2]
     item.selected, kept.selected = False, True
-    desk.run("Keep the playing take, delete the other variants")
+    desk.run(KEEP)
     assert item.track.items == [item, kept]
 
 
@@ -492,12 +755,8 @@ def test_keep_also_deletes_what_a_reroll_brought(desk: Desk, running: DaemonProc
     desk.run("Re-roll the selected take")
     finish(desk, 3, item)
     active = item.takes[item.active]
-    desk.run("Keep the playing take, delete the other variants")
+    desk.run(KEEP)
     assert item.takes[1:] == [active]
-
-
-LISTEN = "Listen to the next variant before placing"
-PLACE = "Place the variant that is heard, drop the others"
 
 
 def held(desk: Desk, item: Item, variants: int) -> None:
@@ -586,3 +845,16 @@ def test_restore_brings_back_values_and_selection(desk: Desk, running: DaemonPro
     desk.run("Restore settings from the selected take")
     desk.until(lambda: len(desk.reaper.asked) == 3)
     assert desk.reaper.asked[2][1] == "warm tape|1|9|no" and desk.project.loop == (9.0, 17.0)
+
+
+def test_restore_of_a_take_made_without_a_form_opens_the_form(desk: Desk, running: DaemonProcess) -> None:
+    """Repaint with the last settings asks nothing; its restored settings are shown, and nothing is sent without an answer."""
+    item = loop_item(desk)
+    desk.run("Repaint selection with the last settings")
+    finish(desk, 2, item)
+    desk.reaper.inputs = [lambda defaults: None]
+    desk.run("Restore settings from the selected take")
+    desk.until(lambda: desk.reaper.asked)
+    for _ in range(20):
+        desk.reaper.tick()
+    assert desk.waiting() == [] and len(item.takes) == 2

@@ -13,7 +13,7 @@ from bridge.launch import DaemonProcess
 from bridge.paths import Paths
 from bridge.settings import Settings
 
-from .conftest import RATE, Desk, finish, loop_item, no_daemon_left, set_environment
+from .conftest import RATE, Desk, done, finish, loop_item, no_daemon_left, set_environment
 from .fake_reaper import Item, Project, read_rpp, write_rpp
 
 REPAINT = "Repaint selection"
@@ -50,6 +50,75 @@ def test_midi_only(desk: Desk) -> None:
     track = desk.project.add_track("Keys")
     desk.project.add_item(track, None, 0.0, 8.0).selected = True
     assert "only MIDI" in (desk.run(REPAINT) or message(desk))
+
+
+def test_midi_among_audio_is_left_out(desk: Desk, running: DaemonProcess) -> None:
+    """An item of MIDI and an empty one are selected beside an audio item: the audio is repainted."""
+    item = loop_item(desk)
+    keys = desk.project.add_item(desk.project.add_track("Keys"), None, 0.0, 30.0)
+    empty = desk.project.add_item(keys.track, None, 0.0, 30.0)
+    empty.takes, empty.selected, keys.selected = [], True, True
+    desk.project.tracks.reverse()  # MIDI comes first
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    assert desk.reaper.messages == [] and len(keys.takes) == 1
+
+
+def test_razor_edits_over_different_stretches(desk: Desk) -> None:
+    """Two areas are two selections: a sentence instead of everything from the first to the last."""
+    item = loop_item(desk)
+    item.track.strings["P_RAZOREDITS"] = '4 6 "" 20 22 ""'
+    assert "different stretches" in (desk.run(REPAINT) or message(desk))
+
+
+@pytest.mark.parametrize(
+    "title", [REPAINT, "Re-roll the selected take", "Keep the playing take, delete the other variants"]
+)
+def test_the_transport_records(desk: Desk, title: str) -> None:
+    """Nothing is rendered or changed then: a sentence."""
+    item = loop_item(desk)
+    item.takes[0].values["D_PLAYRATE"] = 1.25
+    desk.project.play_state = 5
+    assert "Stop recording first" in (desk.run(title) or message(desk))
+    assert desk.reaper.rendered == []
+
+
+def test_recording_begins_while_the_form_is_open(desk: Desk, running: DaemonProcess) -> None:
+    """Nothing is rendered then either."""
+    item = loop_item(desk)
+    item.takes[0].values["D_PLAYRATE"] = 1.25
+
+    def record(defaults: str) -> str:
+        desk.project.play_state = 5
+        return defaults
+
+    desk.reaper.inputs = [record]
+    desk.run(REPAINT)
+    assert "Stop recording first" in message(desk) and desk.reaper.rendered == []
+
+
+def test_a_cancelled_job_says_so(desk: Desk, running: DaemonProcess) -> None:
+    """At the bottom line, and later in the list of jobs."""
+    loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "fake: steps=200 delay=0.1|1|-1"]
+    desk.run(REPAINT)
+    desk.until(desk.waiting)
+    desk.run("Cancel the newest job")
+    desk.until(lambda: not desk.waiting())
+    assert desk.reaper.help_line == "ACE-Step Repaint selection: cancelled." and desk.reaper.messages == []
+    desk.reaper.Help_Set("another line", False)
+    desk.run("Show jobs")
+    assert desk.reaper.messages == ["ACE-Step Repaint selection: cancelled."]
+
+
+def test_the_track_is_gone(desk: Desk, running: DaemonProcess) -> None:
+    """The user deletes the track while the job runs: a new one, and a sentence."""
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    desk.until(desk.waiting)
+    desk.project.tracks.remove(item.track)
+    desk.until(lambda: desk.project.tracks and done(desk))
+    assert "no longer exists" in desk.reaper.help_line and len(desk.project.tracks[0].items) == 1
 
 
 def test_too_long(desk: Desk) -> None:
@@ -165,6 +234,23 @@ def test_a_tempo_change_inside(desk: Desk, running: DaemonProcess, choice: str, 
     assert len(item.takes) == 1 + jobs
 
 
+def test_a_tempo_change_behind_the_cursor(desk: Desk, running: DaemonProcess) -> None:
+    """A place without length is one job as long as typed, whatever was chosen for selections, at the mean tempo of that length."""
+    item = loop_item(desk)
+    desk.project.tempo.append({"time": 12.0, "bpm": 90.0, "num": 4, "den": 4, "linear": False})
+    desk.project.loop = (9.0, 17.0)
+    desk.reaper.inputs = [lambda defaults: "||1|-1|no|split"]
+    desk.run("Generate for selection or at cursor")
+    desk.until(lambda: len(desk.project.tracks) == 3 and done(desk))
+    desk.project.loop, item.selected, desk.project.cursor = (0.0, 0.0), False, 8.0
+    desk.reaper.inputs = [lambda defaults: "|16|1|-1|no|split"]
+    desk.run("Generate for selection or at cursor")
+    desk.until(lambda: len(desk.project.tracks) == 4 and done(desk))
+    request = json.loads(desk.project.tracks[3].items[0].takes[0].strings["P_EXT:acestep"])["request"]
+    assert request["conditioning"]["bpm"] == pytest.approx((4 * 120 + 12 * 90) / 16)
+    assert desk.project.tracks[3].items[0].values["D_LENGTH"] == 16.0
+
+
 def test_the_choice_for_tempo_changes_is_remembered(desk: Desk, running: DaemonProcess) -> None:
     """The next form begins with what was chosen; an action without a form does it again."""
     item = loop_item(desk)
@@ -189,6 +275,9 @@ def test_a_metre_the_model_does_not_know(desk: Desk, running: DaemonProcess, num
     wish = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["conditioning"]
     assert wish["time_signature"] == "" and wish["bpm"] == pytest.approx(100.0)
     assert f"does not know {num}/{den}" in desk.reaper.help_line
+    desk.reaper.Help_Set("the next job's progress", False)
+    desk.run("Show jobs")
+    assert f"does not know {num}/{den}" in desk.reaper.messages[-1]
 
 
 RAMP = [
