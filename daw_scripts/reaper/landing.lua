@@ -34,13 +34,22 @@ local function find_ours(track, first, last)
   return nil
 end
 
+-- Mute what a result lies over. The silent piece is selected no longer, or the next action would send it, too.
+local function make_room(item, first, last)
+  local pieces = cuts.mute(item, first, last)
+  pieces[#pieces + 1] = item
+  for _, piece in ipairs(pieces) do
+    if reaper.GetMediaItemInfo_Value(piece, "B_MUTE") == 1 then reaper.SetMediaItemSelected(piece, false) end
+  end
+end
+
 -- Variants with a place of their own: over the item that they continue, or as further takes where another such result lies.
 local function insert_over(item, memory, list)
   local pending, place, track = memory.pending, list[1], reaper.GetMediaItem_Track(item)
   local first, last = place.position / pending.rate, (place.position + place.length) / pending.rate
   local there = find_ours(track, first, last)
   if there then return takes.add(there, memory, list, takes.fit_own(item, place, pending)) end
-  cuts.mute(item, first, last)
+  make_room(item, first, last)
   tracks.add_item(track, list, memory, item)
 end
 

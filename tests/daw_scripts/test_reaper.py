@@ -613,6 +613,7 @@ def test_an_extension_sounds_alone(desk: Desk, running: DaemonProcess, loop: tup
     assert spans[0][0] <= min(3.0, loop[0]) and spans[-1][1] >= max(33.0, loop[1])
     muted = [other for other in item.track.items if other.values["B_MUTE"]]
     assert len(muted) == 1 and muted[0].takes[0].source is item.takes[0].source
+    assert not muted[0].selected, "the next action does not send it"
     (new,) = [other for other in item.track.items if "P_EXT:acestep" in other.takes[0].strings]
     assert new.values["D_VOL"] == 0.5
 
@@ -638,9 +639,9 @@ def test_the_same_extension_twice_sounds_once(desk: Desk, running: DaemonProcess
     """Two jobs for one place: the second result is a take of the first one's item."""
     item = loop_item(desk, length=32.0, offset=0.0)
     desk.project.loop = (29.0, 37.0)
+    desk.reaper.inputs = [lambda defaults: "fake: steps=20 delay=0.1|1|-1"]
     desk.run(EXTEND)
-    desk.until(lambda: desk.reaper.asked)
-    desk.reaper.tick()
+    desk.until(desk.waiting)
     desk.run(EXTEND)
     desk.until(lambda: len(desk.project.undo) == 2 and done(desk))
     assert len(item.track.items) == 3 and len(item.track.items[-1].takes) == 2 and len(sounding(item.track)) == 2
