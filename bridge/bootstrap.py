@@ -243,6 +243,7 @@ def start(arguments: list[str]) -> int:
     line = [str(venv_python(VENV)), *arguments]
     if arguments[:2] == ["-m", "pytest"]:
         os.chdir(ROOT)
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of side-by-side tests starve each other
     sys.stdout.flush()
     if os.name != "nt":
         os.execv(line[0], line)
