@@ -245,9 +245,18 @@ def sounds(session: Path, first: int, count: int) -> dict[str, bytes]:
     return {name: (session.parent / f"{name}.raw").read_bytes() for name in tracks(session).values()}
 
 
-def free_display() -> int:
-    """A screen number that nobody uses."""
-    return next(number for number in range(90, 200) if not Path(f"/tmp/.X11-unix/X{number}").exists())
+def open_screen() -> tuple[subprocess.Popen[bytes], str]:
+    """A hidden screen and its name; it finds itself a number that nobody uses, and has one once it is ready."""
+    reading, writing = os.pipe()
+    screen = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1600x1000x24", "-nolisten", "tcp"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(writing,),
+    )
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        return screen, f":{answer.readline().strip()}"
 
 
 class Ardour:
@@ -259,18 +268,13 @@ class Ardour:
         config.mkdir(parents=True, exist_ok=True)
         (config / ".a7").touch()
         (config / "config").write_text(CONFIG)
-        self.display = f":{free_display()}"
+        self.display = ""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Ardour:
-        screen = subprocess.Popen(
-            ["Xvfb", self.display, "-screen", "0", "1600x1000x24", "-nolisten", "tcp"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        screen, self.display = open_screen()
         self._processes.append(screen)
-        self._wait(lambda: Path(f"/tmp/.X11-unix/X{self.display[1:]}").exists(), "the hidden screen")
         environment = {**os.environ, "DISPLAY": self.display, "XDG_CONFIG_HOME": str(self.config.parent)}
         environment["ARDOUR_TRY_AUTOSTART_ENGINE"] = "1"
         log = (self.session.parent / "ardour.log").open("wb")
@@ -285,8 +289,12 @@ class Ardour:
 
     def __exit__(self, *_: object) -> None:
         for process in reversed(self._processes):
-            process.kill()
-            process.wait(10)
+            process.terminate()  # a screen that is killed leaves its number taken
+            try:
+                process.wait(2)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
         self._socket.close()
 
     def listens(self) -> bool:
