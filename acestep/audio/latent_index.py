@@ -1,4 +1,4 @@
-"""Finds the stored latent of a sound that lies elsewhere: a copy in a song's folder, an upload. No torch."""
+"""Finds stored latents by the size of their sounds: a copy in a song's folder or an upload is of the same size. No torch."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ from pathlib import Path
 
 from acestep.api.errors import BadLatent
 from acestep.audio.latent_header import SUFFIX, read_latent_facts
-from acestep.audio.write import digest
 
 
 class LatentIndex:
-    """The sounds of a library's stored latents, by size in bytes. The folder of each result is read once, when it is new."""
+    """A library's stored latents by the sizes of their sounds. The folder of each result is read once, when it is new."""
 
     def __init__(self, library: Path) -> None:
         self._library = library
         self._seen: set[tuple[str, int]] = set()
-        self._sounds: dict[int, list[tuple[str, Path]]] = {}
+        self._latents: dict[int, list[Path]] = {}
 
-    def latents_of(self, sound: Path) -> list[Path]:
-        """The latents of results that hold a file of this content; those that are gone are left out."""
+    def with_sound_of(self, size: int) -> list[Path]:
+        """The latents of results that hold a file of so many bytes; those that are gone are left out."""
         self._read_new_results()
-        known = self._sounds.get(sound.stat().st_size, [])
-        content = digest(sound) if known else ""
-        return [latent for sha256, latent in known if sha256 == content and latent.is_file()]
+        return [latent for latent in self._latents.get(size, []) if latent.is_file()]
 
     def _read_new_results(self) -> None:
         if not self._library.is_dir():
@@ -40,5 +37,5 @@ class LatentIndex:
                 facts = read_latent_facts(latent)
             except BadLatent:
                 continue
-            for companion in facts.audio:
-                self._sounds.setdefault(companion.bytes, []).append((companion.sha256, latent))
+            for size in {companion.bytes for companion in facts.audio}:
+                self._latents.setdefault(size, []).append(latent)

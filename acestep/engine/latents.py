@@ -66,7 +66,7 @@ def latent_of(path: Path, index: LatentIndex, family: str, codec: str) -> Stored
     Looked for beside the sound, and in the library for a copy that lies elsewhere.
     """
     size, content = path.stat().st_size, functools.cache(lambda: digest(path))
-    for candidate in _candidates(path, index):
+    for candidate in _candidates(path, size, index):
         try:
             facts = read_latent_facts(candidate)
         except BadLatent:
@@ -79,9 +79,9 @@ def latent_of(path: Path, index: LatentIndex, family: str, codec: str) -> Stored
     return None
 
 
-def _candidates(path: Path, index: LatentIndex) -> Iterator[Path]:
+def _candidates(path: Path, size: int, index: LatentIndex) -> Iterator[Path]:
     yield from sorted(path.parent.glob(f"*{SUFFIX}"))
-    yield from index.latents_of(path)
+    yield from index.with_sound_of(size)
 
 
 def pack_snapshot(snapshot: Snapshot) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -146,6 +147,14 @@ def reading_loss(
     return reader.loss(hidden.float(), text["attention_mask"], lessons)
 
 
+def playing_and_reading(model: NanoModel, reader: Reader) -> list[dict[str, Any]]:
+    """Two groups of parameters, which learn at rates of their own: what makes sound, and what reads."""
+    parts = (model.text_encoder, model.condition_encoder.text_projector, reader)
+    reading = [value for part in parts for value in part.parameters()]
+    ids = {id(value) for value in reading}
+    return [{"params": [value for value in model.parameters() if id(value) not in ids]}, {"params": reading}]
+
+
 def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSettings) -> None:
     """Train (or go on training) in `folder` for the given time; leaves `state.pt` (with EMA) and `loss.png`.
 
@@ -154,15 +163,12 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
     torch.manual_seed(settings.seed)
     model, reader = NanoModel().to(settings.device), Reader().to(settings.device)
     learner = nn.ModuleDict({"model": model, "reader": reader})
-    reading_parts = (model.text_encoder, model.condition_encoder.text_projector, reader)
-    readers = [value for part in reading_parts for value in part.parameters()]
-    ids = {id(value) for value in readers}
-    players = [value for value in learner.parameters() if id(value) not in ids]
     torch.manual_seed(settings.seed + group.rank + 1)
     rng = random.Random(settings.seed + group.rank)
     codec = NanoCodec.from_pretrained(codec_folder).eval().to(settings.device)
-    optimizer = torch.optim.AdamW([{"params": players}, {"params": readers}], betas=(0.9, 0.98), weight_decay=0.01,
-                                  foreach=True)  # fmt: skip
+    optimizer = torch.optim.AdamW(
+        playing_and_reading(model, reader), betas=(0.9, 0.98), weight_decay=0.01, foreach=True
+    )
     average = Averager(model, settings.ema)
     run = Run(folder, settings.seconds, leads=group.leads)
     state = run.resume()
@@ -203,12 +209,14 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
             run.track(reading=reading.item())
             loss = loss + reading
         if not reads_only:
-            drawn = [draw_example(shelf.records, batcher.silence, rng) for _ in range(settings.batch)]
-            losses, coarse = example_losses(model, batcher, [example for _, example in drawn], rng)
+            names, examples = zip(
+                *(draw_example(shelf.records, batcher.silence, rng) for _ in range(settings.batch)), strict=True
+            )
+            losses, coarse = example_losses(model, batcher, list(examples), rng)
             loss = loss + losses.mean() + BOTTLENECK_WEIGHT * coarse
-            for (name, _), value in zip(drawn, losses.tolist(), strict=True):
-                run.track(**{name: value})
             run.track(bottleneck=coarse.item())
+            for name, value in zip(names, losses.tolist(), strict=True):
+                run.track(**{name: value})
         optimizer.zero_grad()
         loss.backward()
         run.elapsed = group.average_gradients(learner, run.clock())
