@@ -54,8 +54,8 @@ class Engine:
         self._sources = SourceCache()
         self._texts = ConditionCache()
         self.models = ModelPool(self.settings, self.policy, lambda model: self._texts.forget(model.digest))
-        studio = SourceStudio(self._sources, self.models.residence, LatentIndex(Path(settings["library"])))
-        self._workshop = Workshop(self.settings, self.models, studio, Conditions(self._texts, studio))
+        self.studio = SourceStudio(self._sources, self.models.residence, LatentIndex(Path(settings["library"])))
+        self._workshop = Workshop(self.settings, self.models, self.studio, Conditions(self._texts, self.studio))
 
     def info(self) -> dict[str, Any]:
         """Device, number type, opened models and their memory, for status."""

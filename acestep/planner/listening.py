@@ -13,7 +13,6 @@ from acestep.api.errors import BadRequest, ModelUnsuited, RegionOutside, TooLarg
 from acestep.api.request import Source, samples
 from acestep.api.result import ResultFile
 from acestep.audio.chunks import Tags
-from acestep.audio.latent_index import LatentIndex
 from acestep.audio.read import read_window
 from acestep.audio.sniff import Layout, sniff
 from acestep.audio.write import FORMS, Shape, write_audio
@@ -22,7 +21,7 @@ from acestep.codec.codec import Codec
 from acestep.conditioning.context import audio_codes as codes_of_latents
 from acestep.conditioning.context import hint_from_codes
 from acestep.engine.residence import Residence
-from acestep.engine.source import SourceCache, SourceStudio, locate_source
+from acestep.engine.source import locate_source
 from acestep.planner.library import knows_codes_of, settings_of
 from acestep.worker.backend import JobContext
 
@@ -60,8 +59,8 @@ def piece_latents(typed: Any, context: JobContext, model: Model) -> tuple[Tensor
     def tick(done: int, total: int) -> None:
         context.tick("encode", done, total, 0.05 + 0.15 * done / max(total, 1))
 
-    studio = SourceStudio(SourceCache(), residence_of(context), LatentIndex(Path(settings["library"])))
-    return studio.encode_audio(audio, layout.rate, length, model, tick), seconds
+    backend: Any = context.backend
+    return backend.studio.encode_audio(audio, layout.rate, length, model, tick), seconds
 
 
 def _region(typed: Any, layout: Layout) -> tuple[int, int]:
