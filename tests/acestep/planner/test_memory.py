@@ -66,8 +66,9 @@ def engine(tmp_path: Path) -> Engine:
 
 def test_listening_brings_what_it_needs_to_the_device(engine: Engine, tmp_path: Path, monkeypatch):
     """A model whose networks wait in ordinary memory cannot be used where it lies: each operation says what it works with."""
-    song = tmp_path / "song.wav"
-    soundfile.write(song, np.random.default_rng(1).uniform(-0.3, 0.3, (2 * 44_100, 2)), 44_100)
+    song, other = tmp_path / "song.wav", tmp_path / "other.wav"
+    for seed, path in enumerate((song, other)):
+        soundfile.write(path, np.random.default_rng(seed).uniform(-0.3, 0.3, (2 * 44_100, 2)), 44_100)
     work, original = [], engine.models.residence.at_work
 
     @contextmanager
@@ -87,4 +88,7 @@ def test_listening_brings_what_it_needs_to_the_device(engine: Engine, tmp_path: 
     result, needed = run("codes", source=str(song))
     assert needed == ["codec", "words"]
     assert run("codes", audio_codes=result.data["audio_codes"])[1] == ["words", "codec"]
-    assert run("lyrics-timing", source=str(song), lyrics="Oh my")[1] == ["codec", "listen"]
+    assert run("lyrics-timing", source=str(other), lyrics="Oh my")[1] == ["codec", "listen"]
+    assert run("lyrics-timing", source=str(song), lyrics="Oh my")[1] == ["listen"], (
+        "what was heard once is not encoded again"
+    )
