@@ -54,7 +54,7 @@ class NanoCodec(ModelMixin, ConfigMixin):
         decoder_width: int = 384,
         decoder_blocks: int = 4,
         subframe_width: int = 256,
-        subframe_blocks: int = 2,
+        subframe_blocks: int = 3,
     ) -> None:
         super().__init__()
         self.analysis = Analysis()

@@ -125,7 +125,7 @@ def test_learning_rate_rises_holds_and_decays():
 def test_the_written_gradient_is_the_true_one():
     """Finite differences of the spectral distance agree with its backward pass."""
     torch.manual_seed(0)
-    resolutions = (Resolution(64, 32, 1.0), Resolution(32, 16, 0.7))
+    resolutions = (Resolution(64, 32, 1.0, 12), Resolution(32, 16, 0.7, 8))
     made, wanted = torch.randn(2, 160, dtype=torch.float64), torch.randn(2, 160, dtype=torch.float64)
     made.requires_grad_()
     spectral_distance(made, wanted, resolutions).backward()
