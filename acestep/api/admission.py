@@ -109,7 +109,7 @@ def _resolve_stage(registry: Registry, stage: Stage, index: int, variants: int, 
         raise BadPreset(
             f"stage {index} names stage {params.input}, which is not before it", field=f"stages[{index}].input"
         )
-    if params.guidance_start > params.guidance_end:
+    if (params.guidance_start or 0.0) > params.guidance_end:
         raise BadRequest("guidance_start lies above guidance_end", field="guidance_start")
     _check_timesteps(params.timesteps)
     seeds = _seeds(params, variants)

@@ -203,9 +203,13 @@ class StageParams(Request):
         Annotated[float, param("Guidance strength; 1 is off; none: the variant's.", ge=1.0, le=30.0, group="guidance")]
         | None
     ) = None
-    guidance_start: Annotated[
-        float, param("Lowest timestep at which guidance acts.", ge=0.0, le=1.0, group="guidance")
-    ] = 0.0
+    guidance_start: (
+        Annotated[
+            float,
+            param("Lowest timestep at which guidance acts; none: the variant's.", ge=0.0, le=1.0, group="guidance"),
+        ]
+        | None
+    ) = None
     guidance_end: Annotated[
         float, param("Highest timestep at which guidance acts.", ge=0.0, le=1.0, group="guidance")
     ] = 1.0

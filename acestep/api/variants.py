@@ -21,6 +21,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     schedule: str = "linear"
     guidance: str = "none"
     guidance_scale: float = 1.0
+    guidance_start: float = 0.0
+    """Lowest timestep at which guidance acts: what is asked for is settled early, and each guided step costs two."""
     tasks: tuple[str, ...] = TURBO_TASKS
     distilled: bool = True
     """Distilled models have no unconditional branch: guidance is forced off."""
@@ -61,7 +63,18 @@ VARIANTS: dict[str, Variant] = {
         _turbo("xl-turbo", "ACE-Step/acestep-v15-xl-turbo"),
         _guided("xl-base", "ACE-Step/acestep-v15-xl-base"),
         _guided("xl-sft", "ACE-Step/acestep-v15-xl-sft", tasks=TURBO_TASKS),
-        Variant(name="nano", steps=8, shift=3.0, tasks=ALL_TASKS, guide_bottleneck=False, guide="auto"),
+        Variant(
+            name="nano",
+            steps=8,
+            shift=3.0,
+            guidance="cfg",
+            guidance_scale=2.0,
+            guidance_start=0.95,
+            tasks=ALL_TASKS,
+            distilled=False,
+            guide_bottleneck=False,
+            guide="auto",
+        ),
         Variant(name="tiny", steps=8, shift=3.0, guidance="apg", guidance_scale=1.0, tasks=ALL_TASKS, distilled=False),
     )
 }

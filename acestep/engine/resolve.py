@@ -47,6 +47,7 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         if params.guidance not in ("auto", "none") or (params.guidance_scale or 1.0) > 1.0:
             notes.append(f"{model.name} is distilled and runs without guidance")
         method, scale = "none", 1.0
+    low = variant.guidance_start if params.guidance_start is None and not plan.kernel else params.guidance_start or 0.0
     shift = variant.shift if params.shift is None else params.shift
     if params.timesteps is not None:
         times = custom_times(params.timesteps)
@@ -65,6 +66,7 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         shift=shift,
         guidance=registry.guidance_method(method).name,
         guidance_scale=scale,
+        guidance_start=min(low, params.guidance_end),
     )
     return ResolvedStage(
         stage=Stage(stage.type, settled),

@@ -142,7 +142,7 @@ def _request(job: Job, group: Group, model: Model, wishes: list[StageWish], tick
         evaluations=stage.sampler.evaluations,
         noise=SeededNoise(seeds, window.frames, plan.retake, plan.retake_seed),
         guidance=guidance_settings(
-            stage.guidance, params.guidance_scale or 1.0, low=params.guidance_start, high=params.guidance_end
+            stage.guidance, params.guidance_scale or 1.0, low=params.guidance_start or 0.0, high=params.guidance_end
         ),
         start=source if begins else None,
         edit=edit,

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from acestep.api.variants import VARIANTS
 from acestep.training.errors import TrainingError
 
 
@@ -49,8 +50,10 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", choices=("validation", "test"), default="validation")
     evaluate.add_argument("--count", type=int, default=24, help="songs (default 24)")
     evaluate.add_argument("--only", nargs="*", metavar="TRIAL", help="names of trials, all by default")
-    evaluate.add_argument("--steps", type=int, default=8)
-    evaluate.add_argument("--shift", type=float, default=3.0)
+    nano = VARIANTS["nano"]
+    evaluate.add_argument("--steps", type=int, default=nano.steps)
+    evaluate.add_argument("--shift", type=float, default=nano.shift)
+    evaluate.add_argument("--guidance", type=float, default=nano.guidance_scale, help="scale; 1 is none")
     evaluate.add_argument("--threads", type=int, default=1)
     evaluate.set_defaults(run=_evaluate)
     export = commands.add_parser("export", help="write a checkpoint folder: half precision, published layout, manifest")
@@ -111,7 +114,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from acestep.training.evaluation.report import write_report
 
     torch.set_num_threads(options.threads)
-    player = Player(options.folder, options.codec, options.steps, options.shift)
+    player = Player(options.folder, options.codec, options.steps, options.shift, options.guidance)
     write_report(player, options.out, options.split, options.count, options.only)
 
 

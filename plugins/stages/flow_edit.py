@@ -20,7 +20,7 @@ from plugins.stages import instructions
 
 UNUSED = {
     "sampler": ("auto", "euler"),
-    "guidance_start": (0.0,),
+    "guidance_start": (None, 0.0),
     "guidance_end": (1.0,),
     "variation": (0.0,),
     "condition_strength": (1.0,),

@@ -22,7 +22,7 @@ FIXED_INSTRUCTIONS = {
 }
 OTHER_NAMES = {"C#": "Db", "Eb": "D#", "F#": "Gb", "Ab": "G#", "Bb": "A#"}
 OUTSIDE_WEIGHT = 0.15  # the engine puts the source back outside a repaint's region
-ABSENT_SHARE = 0.2  # of extract examples that ask for an instrument which does not play
+ABSENT_SHARE = 0.1  # of extract examples that ask for an instrument which does not play
 
 
 def instruction(task: str, track: str = "") -> str:
@@ -170,13 +170,13 @@ def cover(desk: Desk) -> Example:
 
 
 MAKERS: dict[str, tuple[Callable[[Desk], Example], float]] = {
-    "generate": (generate, 0.05),
-    "guided": (generate_guided, 0.20),
-    "repaint": (repaint, 0.16),
-    "extract": (extract, 0.30),
-    "lego": (lego, 0.11),
+    "generate": (generate, 0.04),
+    "guided": (generate_guided, 0.16),
+    "repaint": (repaint, 0.12),
+    "extract": (extract, 0.34),
+    "lego": (lego, 0.13),
     "complete": (complete, 0.08),
-    "cover": (cover, 0.10),
+    "cover": (cover, 0.13),
 }
 """Name in the loss log -> (maker, share of examples)."""
 

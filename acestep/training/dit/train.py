@@ -50,7 +50,7 @@ class DitSettings:
     first_songs: int = 40
     reading: float = 120.0
     grow_every: int = 8
-    batch: int = 8
+    batch: int = 16
     learning_rate: float = 1.2e-3
     ema: float = 0.99
     seed: int = 0

@@ -55,24 +55,28 @@ def mel_error(made: Tensor, wanted: Tensor) -> float:
     return (log_mel(made) - log_mel(wanted)).abs().mean().item()
 
 
-def chroma(sound: Tensor) -> Tensor:
-    """[frames, 12] energy of spectral peaks by pitch class, 50 Hz."""
+def chroma(sound: Tensor, peaks_only: bool = False) -> Tensor:
+    """[frames, 12] energy by pitch class, 120 Hz to 3 kHz, at 50 Hz; of everything there or of clear spectral peaks only."""
     spectrum = magnitudes(_whole(sound).mean(0), 4096, 960)
+    if not peaks_only:
+        return spectrum.square() @ _pitch_classes()
     peak = functional.max_pool1d(spectrum[:, None], 5, 1, 2)[:, 0]
     around = functional.avg_pool1d(spectrum[:, None], 41, 1, 20)[:, 0]
     tonal = torch.where((spectrum >= peak) & (spectrum > 2.5 * around), spectrum, torch.zeros(()))
     return tonal.square() @ _pitch_classes()
 
 
-def chroma_correlation(first: Tensor, second: Tensor, smooth: int = 1) -> float:
-    """Mean correlation over time of the two chromas (each frame centred and scaled), frames with tones in both only.
+def chroma_correlation(first: Tensor, second: Tensor, smooth: int = 1, peaks_only: bool = False) -> float:
+    """Mean correlation over time of the two chromas (each frame centred and scaled), sounding frames of both only.
 
-    `smooth` > 1 averages that many 20 ms frames first, for comparing harmony rather than notes.
+    `smooth` > 1 averages that many 20 ms frames first, for comparing harmony rather than notes. Peaks count by amplitude: a
+    stricter figure, in which a faint partial that appears or goes weighs much.
     """
     parts = []
     for sound in (first, second):
-        energy = chroma(sound)
-        energy = energy[: len(energy) // smooth * smooth].unflatten(0, (-1, smooth)).mean(1).sqrt()
+        energy = chroma(sound, peaks_only)
+        energy = energy[: len(energy) // smooth * smooth].unflatten(0, (-1, smooth)).mean(1)
+        energy = energy.sqrt() if peaks_only else energy
         parts.append(energy - energy.mean(1, keepdim=True))
     norms = [part.norm(dim=1) for part in parts]
     heard = (norms[0] > 1e-2) & (norms[1] > 1e-2)

@@ -1,4 +1,7 @@
-"""A trained nano model as an instrument: conditions in, sound out. A plain Euler loop, as the figures need no more."""
+"""A trained nano model as an instrument: conditions in, sound out. A plain Euler loop, as the figures need no more.
+
+Steps, shift and guidance are those of the variant in `acestep.api.variants`: figures are of what users get.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from acestep.api.variants import VARIANTS
 from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.prompts import lyric_prompt
 from acestep.training.dit.records import silence_frame
 from acestep.training.dit.words import open_tokenizer
 
-STEPS, SHIFT = 8, 3.0
+NANO = VARIANTS["nano"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,14 @@ def shifted_times(steps: int, shift: float) -> Tensor:
 class Player:
     """Codec and model of a training run (its EMA weights)."""
 
-    def __init__(self, run: Path, codec: Path, steps: int = STEPS, shift: float = SHIFT) -> None:
+    def __init__(
+        self,
+        run: Path,
+        codec: Path,
+        steps: int = NANO.steps,
+        shift: float = NANO.shift,
+        guidance_scale: float = NANO.guidance_scale,
+    ) -> None:
         self.run = run
         self.codec = NanoCodec.from_pretrained(codec).eval()
         self.model = NanoModel().eval()
@@ -46,7 +57,7 @@ class Player:
         self.model.load_state_dict(state["model"] | state["ema"])
         self.words = open_tokenizer(run / "tokenizer")
         self.silence = silence_frame(self.codec)
-        self.steps, self.shift = steps, shift
+        self.steps, self.shift, self.guidance_scale = steps, shift, guidance_scale
 
     @torch.inference_mode()
     def encode(self, sound: Tensor) -> Tensor:
@@ -60,7 +71,7 @@ class Player:
 
     @torch.inference_mode()
     def render(self, wish: Wish) -> Tensor:
-        """Latents [T, 64] from seeded noise, in `steps` Euler steps."""
+        """Latents [T, 64] from seeded noise, in `steps` Euler steps, the early ones guided."""
         source = wish.source
         if wish.bottleneck:
             whole = len(source) // 5 * 5
@@ -71,8 +82,13 @@ class Player:
         lyrics = self.words(lyric_prompt("[Instrumental]"), return_tensors="pt", return_token_type_ids=False)
         reference = self.silence.expand(1, TIMBRE_REACH, -1)
         hidden, known = self.model.condition(dict(text), dict(lyrics), reference, torch.zeros(1, dtype=torch.long))
+        null = self.model.condition_encoder.null_condition_emb.expand_as(hidden)
         x = torch.randn(source[None].shape, generator=torch.Generator().manual_seed(wish.seed))
         times = shifted_times(self.steps, self.shift)
         for now, after in pairwise(times):
-            x = x - (now - after) * self.model.velocity(x, now.expand(1), hidden, known, context)
+            velocity = self.model.velocity(x, now.expand(1), hidden, known, context)
+            if self.guidance_scale > 1.0 and now >= NANO.guidance_start:
+                plain = self.model.velocity(x, now.expand(1), null, known, context)
+                velocity = torch.lerp(plain, velocity, self.guidance_scale)
+            x = x - (now - after) * velocity
         return x[0]

@@ -32,6 +32,12 @@ from acestep.training.songs.tracks import TRACKS
 
 SAMPLES = CROP * FRAME  # 10.24 s
 FEATURELESS = ("drums", "percussion")
+KINDS = {
+    "drums": "drums and bass",
+    "bass": "drums and bass",
+    "percussion": "percussion and fx",
+    "fx": "percussion and fx",
+}
 Row = dict[str, float]
 
 
@@ -84,7 +90,8 @@ def held_out(split: str, count: int, bank: NoteBank) -> Iterator[HeldOut]:
 def try_codec(player: Player, item: HeldOut) -> Iterator[Row]:
     made = player.decode(player.encode(item.mix))
     yield {"mel error dB": measures.mel_error(made, item.mix),
-           "chroma correlation": measures.chroma_correlation(made, item.mix)}  # fmt: skip
+           "chroma correlation": measures.chroma_correlation(made, item.mix),
+           "chroma correlation of peaks": measures.chroma_correlation(made, item.mix, peaks_only=True)}  # fmt: skip
 
 
 def try_extract(player: Player, item: HeldOut) -> Iterator[Row]:
@@ -93,7 +100,7 @@ def try_extract(player: Player, item: HeldOut) -> Iterator[Row]:
         made = player.decode(
             player.render(Wish(source, text_prompt(instruction("extract", track), "", None, "", "", 10)))
         )
-        kind = "drums and bass" if track in ("drums", "bass") else "harmonic"
+        kind = KINDS.get(track, "harmonic")
         error, mixed = measures.mel_error(made, stem), measures.mel_error(item.mix, stem)
         floor = measures.mel_error(player.decode(player.encode(stem)), stem)
         yield {f"{kind}: mel error dB": error, f"{kind}: mix instead dB": mixed, f"{kind}: codec alone dB": floor,
@@ -183,5 +190,7 @@ def try_cover(player: Player, item: HeldOut, bank: NoteBank) -> Iterator[Row]:
     made = player.decode(player.render(wish))
     yield {"chroma with the source": measures.chroma_correlation(made, item.mix, smooth=25),
            "real chroma with the source": measures.chroma_correlation(true, item.mix, smooth=25),
+           "chroma of peaks with the source": measures.chroma_correlation(made, item.mix, smooth=25, peaks_only=True),
+           "real chroma of peaks with the source": measures.chroma_correlation(true, item.mix, smooth=25, peaks_only=True),
            "mel change dB": measures.mel_error(made, item.mix),
            "real mel change dB": measures.mel_error(true, item.mix)}  # fmt: skip

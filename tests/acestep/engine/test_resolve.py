@@ -73,6 +73,19 @@ def test_turbo_runs_at_its_published_times_without_guidance(registry, variant):
     assert any("distilled" in note for note in stage.notes)
 
 
+def test_the_embedded_model_is_guided_where_its_own_interval_says(registry):
+    """The recipe names the interval; a wish of one's own, or an end below its start, moves it."""
+
+    def start(**wish):
+        return resolve(registry, "nano", **wish).params.guidance_start
+
+    nano = VARIANTS["nano"]
+    assert resolve(registry, "nano").params.guidance_scale == nano.guidance_scale > 1.0
+    assert start() == nano.guidance_start > 0.0
+    assert start(guidance_start=0.0) == 0.0 and start(guidance_end=0.5) == 0.5
+    assert resolve(registry, "base").params.guidance_start == 0.0
+
+
 @pytest.mark.parametrize("variant", [name for name, row in RECOMMENDED.items() if row[0] == 50])
 def test_guided_models_run_on_an_even_grid(registry, variant):
     assert resolve(registry, variant).times == pytest.approx([1 - k / 50 for k in range(51)], abs=1e-6)
