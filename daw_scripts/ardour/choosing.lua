@@ -1,7 +1,8 @@
 -- Actions on a take of ours: made again with another seed, kept alone, its settings restored.
 
 local import, data = ...
-local exchange, files, choices, recipes = import("exchange"), import("files"), import("choices"), import("recipes")
+local exchange, files, choices = import("exchange"), import("files"), import("choices")
+local recipes, requests = import("recipes"), import("requests")
 local host, audio, daemon, takes = import("host"), import("audio"), import("daemon"), import("takes")
 
 local choosing = {}
@@ -31,14 +32,6 @@ function choosing.keep()
   if chosen then audio.remove(takes.alternatives(chosen), "ACE-Step: keep one take") end
 end
 
--- The action with a form for what an action without one does.
-local function with_form(pending)
-  for _, action in ipairs(data.actions) do
-    if action.operation == pending.operation and #action.ask > 0 then return action.name end
-  end
-  return pending.action
-end
-
 --- Open the take's form with the values it was made with, for the same place and track. `run(action, place)` shows it.
 function choosing.restore(run)
   local chosen = chosen_take()
@@ -46,7 +39,8 @@ function choosing.restore(run)
   local pending = chosen.memory.pending
   choices.keep(host.folder() .. "/choices.json", pending.operation, pending.values or {})
   local track = pending.track and host.track(pending.track) or chosen.track
-  run(with_form(pending), { first = pending.first, last = pending.last, tracks = { track }, regions = {} })
+  local place = { first = pending.first, last = pending.last, tracks = { track }, regions = {} }
+  run(requests.with_form(data.actions, pending), place)
 end
 
 return choosing

@@ -52,15 +52,6 @@ function choosing.keep()
   if wrong then host.tell(wrong) end
 end
 
--- The action itself if it has a form, else one of the same operation that has.
-local function with_form(pending)
-  if #requests.action(data.actions, pending.action).ask > 0 then return pending.action end
-  for _, action in ipairs(data.actions) do
-    if action.operation == pending.operation and #action.ask > 0 then return action.name end
-  end
-  return pending.action
-end
-
 --- Select the place where the selected take lies now and open its form with the values it was made with. `run(action)` shows it.
 function choosing.restore(run)
   local project, path = host.project()
@@ -70,7 +61,7 @@ function choosing.restore(run)
   choices.keep(host.beside(project, path, "choices"), pending.operation, pending.values or {})
   local first, last = (pending.first + moved) / pending.rate, (pending.last + moved) / pending.rate
   reaper.GetSet_LoopTimeRange2(project, true, false, first, last, false)
-  run(with_form(pending))
+  run(requests.with_form(data.actions, pending))
 end
 
 --- Listen to the next held variant, or place the one that is heard.

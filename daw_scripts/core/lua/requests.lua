@@ -17,6 +17,16 @@ function requests.action(actions, name)
   return nil
 end
 
+--- The name of the action that made a job if it has a form, else of one of the same operation that has.
+function requests.with_form(actions, pending)
+  local own = requests.action(actions, pending.action)
+  if own and #own.ask > 0 then return own.name end
+  for _, action in ipairs(actions) do
+    if action.operation == pending.operation and #action.ask > 0 then return action.name end
+  end
+  return pending.action
+end
+
 --- The reason why an action cannot run here, as {code, ...}, or nil.
 -- `situation` is {start, end (project samples), rate, source?, midi_only?, saved?, recipe?}.
 function requests.refusal(action, situation)
