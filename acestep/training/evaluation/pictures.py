@@ -12,7 +12,7 @@ from acestep.networks.spectra import FRAME, magnitudes
 from acestep.training.dit.prompts import text_prompt
 from acestep.training.dit.tasks import CROP, instruction
 from acestep.training.evaluation.player import Player, Wish
-from acestep.training.evaluation.trials import HeldOut
+from acestep.training.evaluation.trials import KINDS, HeldOut
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -36,7 +36,7 @@ def draw(panels: dict[str, Tensor], path: Path, columns: int, region: tuple[int,
 
 
 def draw_tasks(player: Player, item: HeldOut, folder: Path) -> None:
-    """`codec.png`, `extract.png`, `generate.png`, `repaint.png` of one song."""
+    """`codec.png`, `extract.png`, `lego.png`, `generate.png`, `repaint.png` of one song."""
     whole = player.encode(item.mix)
     draw({"song": item.mix, "through the codec": player.decode(whole)}, folder / "codec.png", 2)
     stems = {"mix": item.mix}
@@ -44,6 +44,12 @@ def draw_tasks(player: Player, item: HeldOut, folder: Path) -> None:
         wish = Wish(whole, text_prompt(instruction("extract", track), "", None, "", "", 10))
         stems |= {f"{track}, true": stem, f"{track}, extracted": player.decode(player.render(wish))}
     draw(stems, folder / "extract.png", 3)
+    track = next((name for name in item.stems if name not in KINDS), next(iter(item.stems)))  # a harmonic one
+    stem = item.stems[track]
+    rest = item.mix - stem
+    new = player.decode(player.render(Wish(player.encode(rest), item.prompt(instruction("lego", track)))))
+    draw({f"the song without its {track}": rest, f"new {track}": new, "together": rest + new,
+          f"its own {track}": stem}, folder / "lego.png", 4)  # fmt: skip
     guide = item.guide(chords=True)
     made = player.decode(player.render(Wish(player.encode(guide), item.prompt(instruction("cover")))))
     draw({"guide": guide, "generated": made, "the prompt's own song": item.mix}, folder / "generate.png", 3)
