@@ -23,6 +23,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     guidance_scale: float = 1.0
     guidance_start: float = 0.0
     """Lowest timestep at which guidance acts: what is asked for is settled early, and each guided step costs two."""
+    task_guidance: dict[str, tuple[float, float]] = {}
+    """Tasks that want another scale and lowest timestep. Much guidance pulls from the audio towards the words."""
     tasks: tuple[str, ...] = TURBO_TASKS
     distilled: bool = True
     """Distilled models have no unconditional branch: guidance is forced off."""
@@ -32,6 +34,10 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """The guide of jobs that name none (``none`` turns it off); for models that do not keep a beat by themselves."""
     repository: str = ""
     """Where the weights are published."""
+
+    def guidance_of(self, task: str) -> tuple[float, float]:
+        """Scale and lowest timestep for a task."""
+        return self.task_guidance.get(task, (self.guidance_scale, self.guidance_start))
 
 
 def _turbo(name: str, repository: str, *, shift: float = 3.0, schedule: str = "discrete") -> Variant:
@@ -70,6 +76,7 @@ VARIANTS: dict[str, Variant] = {
             guidance="cfg",
             guidance_scale=2.0,
             guidance_start=0.95,
+            task_guidance={"extract": (2.0, 0.0), "lego": (1.0, 0.0)},
             tasks=ALL_TASKS,
             distilled=False,
             guide_bottleneck=False,

@@ -40,14 +40,15 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
     params, variant = stage.params, model.defaults
     sampler = registry.sampler(DEFAULT_SAMPLER if params.sampler == "auto" else params.sampler)
     schedule = registry.schedule(variant.schedule if params.schedule == "auto" else params.schedule)
-    scale = variant.guidance_scale if params.guidance_scale is None else params.guidance_scale
+    usual_scale, usual_start = variant.guidance_of(plan.task)
+    scale = usual_scale if params.guidance_scale is None else params.guidance_scale
     method = variant.guidance if params.guidance == "auto" else params.guidance
     notes: list[str] = []
     if variant.distilled and (scale > 1.0 or method != "none"):
         if params.guidance not in ("auto", "none") or (params.guidance_scale or 1.0) > 1.0:
             notes.append(f"{model.name} is distilled and runs without guidance")
         method, scale = "none", 1.0
-    low = variant.guidance_start if params.guidance_start is None and not plan.kernel else params.guidance_start or 0.0
+    low = usual_start if params.guidance_start is None and not plan.kernel else params.guidance_start or 0.0
     shift = variant.shift if params.shift is None else params.shift
     if params.timesteps is not None:
         times = custom_times(params.timesteps)

@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     nano = VARIANTS["nano"]
     evaluate.add_argument("--steps", type=int, default=nano.steps)
     evaluate.add_argument("--shift", type=float, default=nano.shift)
-    evaluate.add_argument("--guidance", type=float, default=nano.guidance_scale, help="scale; 1 is none")
+    evaluate.add_argument("--guidance", type=float, help="scale; 1 is none; default: as each task wants it")
     evaluate.add_argument("--threads", type=int, default=1)
     evaluate.set_defaults(run=_evaluate)
     export = commands.add_parser("export", help="write a checkpoint folder: half precision, published layout, manifest")

@@ -41,13 +41,13 @@ def draw_tasks(player: Player, item: HeldOut, folder: Path) -> None:
     draw({"song": item.mix, "through the codec": player.decode(whole)}, folder / "codec.png", 2)
     stems = {"mix": item.mix}
     for track, stem in item.stems.items():
-        wish = Wish(whole, text_prompt(instruction("extract", track), "", None, "", "", 10))
+        wish = Wish(whole, text_prompt(instruction("extract", track), "", None, "", "", 10), task="extract")
         stems |= {f"{track}, true": stem, f"{track}, extracted": player.decode(player.render(wish))}
     draw(stems, folder / "extract.png", 3)
     track = next((name for name in item.stems if name not in KINDS), next(iter(item.stems)))  # a harmonic one
     stem = item.stems[track]
     rest = item.mix - stem
-    new = player.decode(player.render(Wish(player.encode(rest), item.prompt(instruction("lego", track)))))
+    new = player.decode(player.render(Wish(player.encode(rest), item.prompt(instruction("lego", track)), task="lego")))
     draw({f"the song without its {track}": rest, f"new {track}": new, "together": rest + new,
           f"its own {track}": stem}, folder / "lego.png", 4)  # fmt: skip
     guide = item.guide(chords=True)

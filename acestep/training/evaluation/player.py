@@ -31,6 +31,8 @@ class Wish:
     mask: Tensor | None = None
     seed: int = 0
     bottleneck: bool = False
+    task: str = ""
+    """Where the variant guides it in a way of its own."""
 
 
 def shifted_times(steps: int, shift: float) -> Tensor:
@@ -48,7 +50,7 @@ class Player:
         codec: Path,
         steps: int = NANO.steps,
         shift: float = NANO.shift,
-        guidance_scale: float = NANO.guidance_scale,
+        guidance_scale: float | None = None,
     ) -> None:
         self.run = run
         self.codec = NanoCodec.from_pretrained(codec).eval()
@@ -84,11 +86,13 @@ class Player:
         hidden, known = self.model.condition(dict(text), dict(lyrics), reference, torch.zeros(1, dtype=torch.long))
         null = self.model.condition_encoder.null_condition_emb.expand_as(hidden)
         x = torch.randn(source[None].shape, generator=torch.Generator().manual_seed(wish.seed))
+        scale, start = NANO.guidance_of(wish.task)
+        scale = scale if self.guidance_scale is None else self.guidance_scale
         times = shifted_times(self.steps, self.shift)
         for now, after in pairwise(times):
             velocity = self.model.velocity(x, now.expand(1), hidden, known, context)
-            if self.guidance_scale > 1.0 and now >= NANO.guidance_start:
+            if scale > 1.0 and now >= start:
                 plain = self.model.velocity(x, now.expand(1), null, known, context)
-                velocity = torch.lerp(plain, velocity, self.guidance_scale)
+                velocity = torch.lerp(plain, velocity, scale)
             x = x - (now - after) * velocity
         return x[0]

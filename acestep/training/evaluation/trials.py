@@ -98,7 +98,9 @@ def try_extract(player: Player, item: HeldOut) -> Iterator[Row]:
     source = player.encode(item.mix)
     for track, stem in item.stems.items():
         made = player.decode(
-            player.render(Wish(source, text_prompt(instruction("extract", track), "", None, "", "", 10)))
+            player.render(
+                Wish(source, text_prompt(instruction("extract", track), "", None, "", "", 10), task="extract")
+            )
         )
         kind = KINDS.get(track, "harmonic")
         error, mixed = measures.mel_error(made, stem), measures.mel_error(item.mix, stem)
@@ -164,7 +166,9 @@ def try_lego(player: Player, item: HeldOut) -> Iterator[Row]:
         if track == "fx":
             continue
         rest = item.mix - stem
-        made = player.decode(player.render(Wish(player.encode(rest), item.prompt(instruction("lego", track)))))
+        made = player.decode(
+            player.render(Wish(player.encode(rest), item.prompt(instruction("lego", track)), task="lego"))
+        )
         row = {"tempo kept": item.keeps_tempo(made + rest), "real tempo kept": item.keeps_tempo(item.mix)}
         if track not in FEATURELESS:
             row |= {"in key": measures.in_key(made, item.scale), "real in key": measures.in_key(stem, item.scale),

@@ -6,7 +6,7 @@ import pytest
 
 from acestep.api import Registry
 from acestep.api.errors import ModelUnsuited
-from acestep.api.plan import require_task
+from acestep.api.plan import SourceFacts, require_task
 from acestep.api.request import Stage, StageParams
 from acestep.api.variants import VARIANTS, ModelInfo
 from acestep.engine.resolve import resolve_stage
@@ -84,6 +84,15 @@ def test_the_embedded_model_is_guided_where_its_own_interval_says(registry):
     assert start() == nano.guidance_start > 0.0
     assert start(guidance_start=0.0) == 0.0 and start(guidance_end=0.5) == 0.5
     assert resolve(registry, "base").params.guidance_start == 0.0
+
+
+@pytest.mark.parametrize(("task", "scale"), [("extract", 2.0), ("lego", 1.0)])
+def test_the_embedded_model_guides_each_task_as_suits_it(registry, task, scale):
+    """A stem is asked for by its name alone; a new part follows what it hears."""
+    params, info = registry.stage(task).Params(track="drums"), model("nano")
+    source = SourceFacts(rate=48000, channels=2, frames=480_000, start=0, length=480_000)
+    stage = resolve_stage(registry, Stage(task, params), registry.stage(task).plan(params, source, info), info)
+    assert (stage.params.guidance_scale, stage.params.guidance_start) == (scale, 0.0)
 
 
 @pytest.mark.parametrize("variant", [name for name, row in RECOMMENDED.items() if row[0] == 50])
