@@ -48,7 +48,9 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         if params.guidance not in ("auto", "none") or (params.guidance_scale or 1.0) > 1.0:
             notes.append(f"{model.name} is distilled and runs without guidance")
         method, scale = "none", 1.0
-    low = usual_start if params.guidance_start is None and not plan.kernel else params.guidance_start or 0.0
+    start = params.guidance_start
+    if start is None:  # an end below the variant's start asks for an interval of its own; kernels know none
+        start = 0.0 if plan.kernel or usual_start > params.guidance_end else usual_start
     shift = variant.shift if params.shift is None else params.shift
     if params.timesteps is not None:
         times = custom_times(params.timesteps)
@@ -67,7 +69,7 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         shift=shift,
         guidance=registry.guidance_method(method).name,
         guidance_scale=scale,
-        guidance_start=min(low, params.guidance_end),
+        guidance_start=start,
     )
     return ResolvedStage(
         stage=Stage(stage.type, settled),

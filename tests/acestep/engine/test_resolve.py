@@ -74,7 +74,7 @@ def test_turbo_runs_at_its_published_times_without_guidance(registry, variant):
 
 
 def test_the_embedded_model_is_guided_where_its_own_interval_says(registry):
-    """The recipe names the interval; a wish of one's own, or an end below its start, moves it."""
+    """The recipe names the interval; a wish of one's own, or an end below its start, replaces it."""
 
     def start(**wish):
         return resolve(registry, "nano", **wish).params.guidance_start
@@ -82,7 +82,7 @@ def test_the_embedded_model_is_guided_where_its_own_interval_says(registry):
     nano = VARIANTS["nano"]
     assert resolve(registry, "nano").params.guidance_scale == nano.guidance_scale > 1.0
     assert start() == nano.guidance_start > 0.0
-    assert start(guidance_start=0.0) == 0.0 and start(guidance_end=0.5) == 0.5
+    assert start(guidance_start=0.0) == 0.0 and start(guidance_start=0.5) == 0.5 and start(guidance_end=0.5) == 0.0
     assert resolve(registry, "base").params.guidance_start == 0.0
 
 
