@@ -100,6 +100,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The result replaces the region inside the source's own samples (patch, span, whole)."""
     residual: bool = False
     """Source minus result makes sense (extract)."""
+    soft_mask: bool = False
+    """The result is part of what the stage works on: the decoded result only says how much of each band belongs to it."""
     returns: tuple[Role, ...] = ("part",)
     """Roles this stage can return; the first is the default."""
     semantic_codes: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,13 +14,16 @@ from torch import Tensor
 from acestep.api import limits
 from acestep.api.errors import BadRequest
 from acestep.audio.latent_header import SUFFIX
+from acestep.audio.read import read_window
 from acestep.audio.resample import resample, to_channels
 from acestep.audio.splice import Handles, clamp_handles
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec
+from acestep.codec.mask import masked
 from acestep.engine.chain import Chain, Job
 from acestep.engine.deliver import Delivery, Order, Take, file_stem
-from acestep.engine.geometry import Cut, cut
+from acestep.engine.geometry import Cut, cut, frame_samples
+from acestep.engine.progress import Tick
 from acestep.engine.store import save_stage_latent
 
 NEEDS_SOURCE = frozenset({"patch", "span", "whole", "residual"})
@@ -33,42 +37,40 @@ def check_returns(chain: Chain) -> None:
         raise BadRequest(f"there is no source to make {', '.join(sorted(asked))} of", field="returns")
 
 
-def finish(job: Job, index: int, model: Model) -> None:
-    """Decode, trim and write every variant of the last stage, each with its latent, which is listed only if it was asked for."""
+def finish(job: Job, index: int, model: Model, given: list[Tensor]) -> None:
+    """Decode, trim and write every variant of the last stage, each with its latent, which is listed only if it was asked for.
+
+    ``given`` are the latents that the stage worked on.
+    """
     chain = job.chain
     asked = "latent" in (chain.render.output.returns or [])
     order, piece = _order(job, index)
-    for variant, latents in enumerate(chain.latents[index]):
-        sound = _sound(job, index, latents, piece, model)
+    for take in _takes(job, index, model, given, piece):
         tick = job.meter.phase("write")
         with job.clock.measure("write"):
-            made = Delivery(order, job.context.check).write(_take(chain, index, variant, sound))
+            made = Delivery(order, job.context.check).write(take)
             chain.files += made
             if asked or job.workshop.settings.get("keep_latents", True):
-                name = file_stem(order, variant, "latent") + SUFFIX
-                latent = save_stage_latent(job, (index, variant), model, latents, name, made=made)
+                name = file_stem(order, take.variant, "latent") + SUFFIX
+                latents = chain.latents[index][take.variant]
+                latent = save_stage_latent(job, (index, take.variant), model, latents, name, made=made)
                 chain.files += [latent] if asked else []
             tick(1, 1)
 
 
-def preview(job: Job, index: int, model: Model) -> None:
+def preview(job: Job, index: int, model: Model, given: list[Tensor]) -> None:
     """Decode a stage on the way and tell the daemon that its file is there."""
     chain = job.chain
     order, piece = _order(job, index)
     output = msgspec.structs.replace(order.output, returns=["part"], name=f"{index + 1}-{order.stage}-preview")
     order = dataclasses.replace(order, output=output)
-    for variant, latents in enumerate(chain.latents[index]):
-        sound = _sound(job, index, latents, piece, model)
+    for take in _takes(job, index, model, given, piece):
         tick = job.meter.phase("write")
         with job.clock.measure("write"):
-            (file,) = Delivery(order, job.context.check).write(_take(chain, index, variant, sound))
+            (file,) = Delivery(order, job.context.check).write(take)
         chain.files.append(file)
         job.context.preview(msgspec.to_builtins(file))
         tick(1, 1)
-
-
-def _take(chain: Chain, index: int, variant: int, sound: np.ndarray) -> Take:
-    return Take(variant=variant, seed=chain.seed(index, variant), sound=sound)
 
 
 def _order(job: Job, index: int) -> tuple[Order, Cut]:
@@ -96,13 +98,27 @@ def _order(job: Job, index: int) -> tuple[Order, Cut]:
     return Order(path=source.path, layout=source.layout, **place, **shared), cut(window, handles)
 
 
-def _sound(job: Job, index: int, latents: Tensor, piece: Cut, model: Model) -> np.ndarray:
-    """The decoded sound of a take at the timeline's rate: what the cut says, or a new part of its exact length."""
+def _takes(job: Job, index: int, model: Model, given: list[Tensor], piece: Cut) -> Iterator[Take]:
+    """Every variant of a stage as sound. A masked stage's is cut out of what it worked on."""
+    chain = job.chain
+    silent_tick: Tick = lambda done, of: job.context.check()  # noqa: E731
+    masks = chain.stages[index].plan.soft_mask
+    heard = [_sound(job, index, latents, piece, model, silent_tick) for latents in given if masks]
+    for variant, latents in enumerate(chain.latents[index]):
+        sound = _sound(job, index, latents, piece, model, job.meter.phase("decode"))
+        if heard:
+            with job.clock.measure("decode"):
+                sound = _masked(job, index, sound, heard[min(variant, len(heard) - 1)], piece)
+        yield Take(variant=variant, seed=chain.seed(index, variant), sound=sound)
+
+
+def _sound(job: Job, index: int, latents: Tensor, piece: Cut, model: Model, tick: Tick) -> np.ndarray:
+    """Latents of a stage decoded, at the timeline's rate: what the cut says, or a new part of its exact length."""
     chain, window, output = job.chain, job.chain.windows[index], job.chain.render.output
     codec = Codec(model.codec)
     with job.clock.measure("decode"):
         with job.workshop.pool.residence.at_work(model, "codec"):
-            decoded = codec.decode(latents, piece.first, piece.last, job.meter.phase("decode")).numpy()
+            decoded = codec.decode(latents, piece.first, piece.last, tick).numpy()
         chain.note(*codec.notes)
         if not chain.anchored(index):
             length = output.length or window.region_length
@@ -111,3 +127,13 @@ def _sound(job: Job, index: int, latents: Tensor, piece: Cut, model: Model) -> n
         assert chain.facts is not None
         sound = resample(decoded, limits.CODEC_RATE, window.rate, piece.skip + piece.length)[:, piece.skip :]
         return to_channels(sound, chain.facts.channels)
+
+
+def _masked(job: Job, index: int, sound: np.ndarray, heard: np.ndarray, piece: Cut) -> np.ndarray:
+    """A take as part of what the stage worked on: the source's own samples, or the sound of the stage before."""
+    chain, window = job.chain, job.chain.windows[index]
+    mix = heard
+    if chain.input_of(index) is None and chain.source is not None:
+        first = window.start + frame_samples(piece.first, window.rate) + piece.skip
+        mix = read_window(chain.source.path, chain.source.layout, first, piece.length)
+    return masked(sound, mix, heard, window.rate)

@@ -54,9 +54,9 @@ def _run_stage(job: Job, index: int) -> None:
     if failure := job.workshop.pool.compiler_failure():
         chain.note(f"the model could not be compiled and ran as it is: {failure}")
     if index == len(chain.stages) - 1:
-        finish(job, index, model)
+        finish(job, index, model, given)
     elif stage.params.preview:
-        preview(job, index, model)
+        preview(job, index, model, given)
     job.workshop.pool.put_away(stage.params.model, stage.params.memory)
     settings = {**{name: getattr(stage.params, name) for name in REPORTED}, "t_start": stage.times[0]}
     chain.reports.append(

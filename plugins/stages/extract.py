@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageType
+from typing import Annotated
+
+from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageType, param
 from plugins.stages import instructions
 from plugins.stages.retake import retake
 from plugins.stages.tracks import TrackParams, require_track
 
 
 class Extract(StageType):
-    """The whole source is the context; the result is the named stem with exactly the source's length and alignment."""
+    """The whole source is the context; the result is the named stem with exactly the source's length and alignment.
+
+    The stem is the mix's own sound under a soft mask unless ``soft_mask`` is off: then the residual is the mix without it.
+    """
 
     name = "extract"
     summary = "Take one track out of a mix."
 
     class Params(TrackParams):
         """Parameters of extract."""
+
+        soft_mask: Annotated[
+            bool, param("Cut the stem out of the mix's own sound, phase and all; off: as the model renders it.")
+        ] = True
 
     def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """Raises `BadRequest` without a track and `ModelUnsuited` on turbo models."""
@@ -26,6 +35,7 @@ class Extract(StageType):
             fill=Fill.SOURCE,
             context=True,
             residual=True,
+            soft_mask=params.soft_mask,
             returns=("stem", "residual", "latent"),
             **retake(params),
         )
