@@ -1,4 +1,4 @@
-"""Distance between two sounds on their magnitude spectra, with its gradient written out.
+"""Distance between two sounds on their magnitude spectra, with its gradient written out, and on their harmony.
 
 Spectral convergence, log magnitude and log mel energy at several resolutions. The mel term sees down to the noise
 floor: without it a decoder leaves hiss where a stem is silent. The gradient of a magnitude is known in closed form, so one
@@ -13,13 +13,15 @@ from functools import cache
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
-from acestep.networks.spectra import absolute, mel_bands
+from acestep.networks.spectra import RATE, absolute, mel_bands
 
 LOG_FLOOR = 3e-3  # of a single bin: below it only the noise floor would be heard
 MEL_FLOOR = 4e-4  # of a band, where noise averages out
 MEL_WEIGHT = 2.0
 ENERGY_FLOOR = 0.3
+CHROMA_FLOOR = 1e-2  # of a frame's energies by pitch class, centred: below it nothing with pitch sounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,36 @@ def _add_frames(frames: Tensor, hop: int) -> Tensor:
     for part in range(parts):
         line[:, part : part + count] += frames[..., part * hop : (part + 1) * hop]
     return line.flatten(1)
+
+
+@cache
+def _pitch_classes(window: int) -> Tensor:
+    """[window // 2 + 1, 12]: which pitch class a bin belongs to, from 120 Hz to 3 kHz."""
+    hertz = torch.arange(window // 2 + 1) * RATE / window
+    heard = (hertz > 120) & (hertz < 3000)
+    pitch = torch.round(69 + 12 * torch.log2(hertz.clamp(min=1) / 440)).long() % 12
+    return functional.one_hot(pitch, 12).float() * heard[:, None]
+
+
+def harmonic_distance(output: Tensor, target: Tensor, window: int = 4096, hop: int = 1920) -> Tensor:
+    """One minus the correlation of the energies by pitch class, mean over the frames of [B, N] in which notes sound.
+
+    Log spectra care for faint partials as much as for loud ones; the harmony that is heard is in the loud ones.
+    """
+    shape = torch.hann_window(window, device=output.device)
+    table = _pitch_classes(window).to(output)
+
+    def energies(sound: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft(sound.unfold(1, window, hop) * shape)
+        chroma = (spectrum.real.square() + spectrum.imag.square()) @ table
+        return chroma - chroma.mean(-1, keepdim=True)
+
+    made = energies(output)
+    with torch.no_grad():
+        wanted = energies(target)
+    scale = wanted.norm(dim=-1) * made.norm(dim=-1) + CHROMA_FLOOR**2
+    heard = wanted.norm(dim=-1) > CHROMA_FLOOR
+    return ((1 - (made * wanted).sum(-1) / scale) * heard).sum() / heard.sum().clamp(min=1)
 
 
 def spectral_distance(output: Tensor, target: Tensor, resolutions: tuple[Resolution, ...] = TRAINING) -> Tensor:

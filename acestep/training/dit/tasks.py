@@ -15,6 +15,7 @@ from acestep.training.songs.captions import instrument_words
 from acestep.training.songs.tracks import TRACKS
 
 CROP = 256
+CODED_CROP = CROP // 5 * 5  # as much of it as whole 5 Hz codes cover
 FIXED_INSTRUCTIONS = {
     "text2music": "Fill the audio semantic mask based on the given conditions:",
     "cover": "Generate audio semantic tokens based on the given conditions:",
@@ -170,13 +171,13 @@ def cover(desk: Desk) -> Example:
 
 
 MAKERS: dict[str, tuple[Callable[[Desk], Example], float]] = {
-    "generate": (generate, 0.04),
-    "guided": (generate_guided, 0.16),
-    "repaint": (repaint, 0.12),
-    "extract": (extract, 0.34),
-    "lego": (lego, 0.13),
-    "complete": (complete, 0.08),
-    "cover": (cover, 0.13),
+    "generate": (generate, 0.03),
+    "guided": (generate_guided, 0.13),
+    "repaint": (repaint, 0.08),
+    "extract": (extract, 0.36),
+    "lego": (lego, 0.12),
+    "complete": (complete, 0.06),
+    "cover": (cover, 0.22),
 }
 """Name in the loss log -> (maker, share of examples)."""
 

@@ -1,7 +1,8 @@
-"""Reading first, then flow matching on latents: v = noise - data, time logit-normal, all tasks in every batch, one EMA.
+"""Practice first, then flow matching on latents: v = noise - data, time logit-normal, all tasks in every batch, one EMA.
 
 Whoever cannot read sees one task in all of them: before the text encoder tells a `DRUMS` from a `BASS`, the transformer
-learns to do without it, and unlearning that takes longer than the two minutes of reading.
+learns to do without it, and unlearning that takes longer than some minutes of reading. The same holds of codes that do
+not tell the notes.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS
 from acestep.networks.nano_codec import NanoCodec
+from acestep.training.dit.hearing import Listener, hearing_loss
 from acestep.training.dit.model import CONFIG, TIMBRE_REACH, NanoModel
 from acestep.training.dit.reading import Reader, draw_lesson
 from acestep.training.dit.records import Record, Shelf, silence_frame
-from acestep.training.dit.tasks import CROP, Example, draw_example
+from acestep.training.dit.tasks import CODED_CROP, CROP, Example, draw_example
 from acestep.training.dit.words import open_tokenizer
 from acestep.training.parallel import Group, mixed_precision
 from acestep.training.run import Run, decay, plot_history
@@ -30,8 +32,9 @@ from acestep.training.start import start_model
 
 NULL_SHARE = 0.08  # examples whose whole condition is the null embedding, for classifier-free guidance
 UNIFORM_SHARE = 0.2
-BOTTLENECK_WEIGHT = 0.3
-READING_BATCH, READING_EVERY, READING_RATE = 24, 3, 2e-3
+PRACTICE_EVERY = 3  # steps, once the music has begun
+HEARING_BATCH, HEARING_WEIGHT = 32, 0.6
+READING_BATCH, READING_RATE = 24, 2e-3
 LATER_READING = 0.1  # of that rate: sound tells so little about words that at full rate it makes them unreadable again
 ATTENTION_KERNELS = {"cpu": [SDPBackend.MATH]}
 """By kind of device. The fused kernel's backward pass is slower on a CPU at these lengths than plain matrix products."""
@@ -42,13 +45,13 @@ FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.
 class DitSettings:
     """`songs` records per process, `first_songs` of them before the first step, then one every `grow_every` steps.
 
-    The first `reading` seconds, a tenth of the time at most, go to reading alone.
+    The first `practice` seconds, a tenth of the time at most, go to reading and hearing alone.
     """
 
     seconds: float
     songs: int = 160
     first_songs: int = 40
-    reading: float = 120.0
+    practice: float = 300.0
     grow_every: int = 8
     batch: int = 16
     learning_rate: float = 1.2e-3
@@ -97,19 +100,14 @@ class Batcher:
         return torch.where(dropped[:, None, None], null, hidden), mask
 
 
-def sources(model: NanoModel, examples: list[Example]) -> tuple[Tensor, Tensor]:
-    """Context sources [B, T, 64] and the tokenizer pair's own reconstruction loss."""
+def sources(model: NanoModel, examples: list[Example]) -> Tensor:
+    """Context sources [B, T, 64], some of them through the bottleneck."""
     stacked = torch.stack([example.source for example in examples]).to(model.device)
-    chosen = [index for index, example in enumerate(examples) if example.bottleneck] or [0]
-    whole = CROP // 5 * 5
-    coarse = model.through_bottleneck(stacked[chosen, :whole])
-    loss = (coarse - stacked[chosen, :whole]).square().mean()
-    padded = torch.cat([coarse, stacked[chosen, whole:]], 1)
-    result = stacked.clone()
-    for place, index in enumerate(chosen):
-        if examples[index].bottleneck:
-            result[index] = padded[place]
-    return result, loss
+    chosen = [index for index, example in enumerate(examples) if example.bottleneck]
+    if not chosen:
+        return stacked
+    coarse, rest = model.through_bottleneck(stacked[chosen, :CODED_CROP]).float(), stacked[chosen, CODED_CROP:]
+    return stacked.index_copy(0, torch.tensor(chosen, device=model.device), torch.cat([coarse, rest], 1))
 
 
 def draw_times(count: int) -> Tensor:
@@ -118,10 +116,9 @@ def draw_times(count: int) -> Tensor:
     return torch.where(torch.rand(count) < UNIFORM_SHARE, torch.rand(count), normal)
 
 
-def example_losses(model: NanoModel, batcher: Batcher, examples: list[Example], rng: random.Random
-                   ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Weighted squared velocity error per example [B], and the bottleneck's loss."""
-    source, coarse_loss = sources(model, examples)
+def example_losses(model: NanoModel, batcher: Batcher, examples: list[Example], rng: random.Random) -> Tensor:
+    """Weighted squared velocity error per example [B]."""
+    source = sources(model, examples)
     mask = torch.stack([example.mask for example in examples]).to(source)[..., None].expand(-1, -1, 64)
     target = torch.stack([example.target for example in examples]).to(source)
     weight = torch.stack([example.weight for example in examples]).to(source)[..., None]
@@ -132,8 +129,7 @@ def example_losses(model: NanoModel, batcher: Batcher, examples: list[Example], 
         made = model.velocity(
             at * noise + (1 - at) * target, time, hidden, known, torch.cat([source, mask], -1)
         ).float()
-    error = ((made - (noise - target)).square() * weight).sum((1, 2)) / (weight.sum((1, 2)) * 64)
-    return error, coarse_loss
+    return ((made - (noise - target)).square() * weight).sum((1, 2)) / (weight.sum((1, 2)) * 64)
 
 
 def reading_loss(
@@ -147,12 +143,13 @@ def reading_loss(
     return reader.loss(hidden.float(), text["attention_mask"], lessons)
 
 
-def playing_and_reading(model: NanoModel, reader: Reader) -> list[dict[str, Any]]:
+def playing_and_reading(learner: nn.ModuleDict) -> list[dict[str, Any]]:
     """Two groups of parameters, which learn at rates of their own: what makes sound, and what reads."""
-    parts = (model.text_encoder, model.condition_encoder.text_projector, reader)
+    model = learner["model"]
+    parts = (model.text_encoder, model.condition_encoder.text_projector, learner["reader"])
     reading = [value for part in parts for value in part.parameters()]
     ids = {id(value) for value in reading}
-    return [{"params": [value for value in model.parameters() if id(value) not in ids]}, {"params": reading}]
+    return [{"params": [value for value in learner.parameters() if id(value) not in ids]}, {"params": reading}]
 
 
 def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSettings) -> None:
@@ -161,20 +158,18 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
     A fresh run with `settings.start` begins from that checkpoint's weights.
     """
     torch.manual_seed(settings.seed)
-    model, reader = NanoModel().to(settings.device), Reader().to(settings.device)
-    learner = nn.ModuleDict({"model": model, "reader": reader})
+    model, reader, listener = (part.to(settings.device) for part in (NanoModel(), Reader(), Listener()))
+    learner = nn.ModuleDict({"model": model, "reader": reader, "listener": listener})
     torch.manual_seed(settings.seed + group.rank + 1)
     rng = random.Random(settings.seed + group.rank)
     codec = NanoCodec.from_pretrained(codec_folder).eval().to(settings.device)
-    optimizer = torch.optim.AdamW(
-        playing_and_reading(model, reader), betas=(0.9, 0.98), weight_decay=0.01, foreach=True
-    )
+    optimizer = torch.optim.AdamW(playing_and_reading(learner), betas=(0.9, 0.98), weight_decay=0.01, foreach=True)
     average = Averager(model, settings.ema)
     run = Run(folder, settings.seconds, leads=group.leads)
     state = run.resume()
     if state:
-        model.load_state_dict(state["model"])
-        reader.load_state_dict(state["reader"])
+        for name, part in learner.items():
+            part.load_state_dict(state[name])
         optimizer.load_state_dict(state["optimizer"])
         average.values = state["ema"]
     elif settings.start:
@@ -189,32 +184,28 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
     group.wait()
 
     def snapshot() -> dict:
-        return {
-            "model": model.state_dict(),
-            "reader": reader.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "ema": average.values,
-        }
+        parts = {name: part.state_dict() for name, part in learner.items()}
+        return parts | {"optimizer": optimizer.state_dict(), "ema": average.values}
 
     for step in run.steps(snapshot):
         if step % settings.grow_every == 0:
             shelf.grow()
-        reads_only = run.elapsed < min(settings.reading, settings.seconds / 10)
-        rates = (settings.learning_rate, READING_RATE * (1.0 if reads_only else LATER_READING))
+        practises = run.elapsed < min(settings.practice, settings.seconds / 10)
+        rates = (settings.learning_rate, READING_RATE * (1.0 if practises else LATER_READING))
         for parameters, rate in zip(optimizer.param_groups, rates, strict=True):
             parameters["lr"] = rate * decay(run.fraction, step, warmup=100, hold=0.5)
         loss = torch.zeros((), device=model.device)
-        if reads_only or step % READING_EVERY == 0:
+        if practises or step % PRACTICE_EVERY == 0:
             reading = reading_loss(model, reader, batcher, shelf.records, rng)
-            run.track(reading=reading.item())
-            loss = loss + reading
-        if not reads_only:
+            hearing = hearing_loss(model, listener, shelf.records, HEARING_BATCH, rng)
+            run.track(reading=reading.item(), hearing=hearing.item())
+            loss = loss + reading + HEARING_WEIGHT * hearing
+        if not practises:
             names, examples = zip(
                 *(draw_example(shelf.records, batcher.silence, rng) for _ in range(settings.batch)), strict=True
             )
-            losses, coarse = example_losses(model, batcher, list(examples), rng)
-            loss = loss + losses.mean() + BOTTLENECK_WEIGHT * coarse
-            run.track(bottleneck=coarse.item())
+            losses = example_losses(model, batcher, list(examples), rng)
+            loss = loss + losses.mean()
             for name, value in zip(names, losses.tolist(), strict=True):
                 run.track(**{name: value})
         optimizer.zero_grad()

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from acestep.networks.spectra import FRAME, magnitudes
-from acestep.training.dit.prompts import text_prompt
 from acestep.training.dit.tasks import CROP, instruction
 from acestep.training.evaluation.player import Player, Wish
-from acestep.training.evaluation.trials import KINDS, HeldOut
+from acestep.training.evaluation.trials import KINDS, HeldOut, extracted
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -40,9 +39,8 @@ def draw_tasks(player: Player, item: HeldOut, folder: Path) -> None:
     whole = player.encode(item.mix)
     draw({"song": item.mix, "through the codec": player.decode(whole)}, folder / "codec.png", 2)
     stems = {"mix": item.mix}
-    for track, stem in item.stems.items():
-        wish = Wish(whole, text_prompt(instruction("extract", track), "", None, "", "", 10), task="extract")
-        stems |= {f"{track}, true": stem, f"{track}, extracted": player.decode(player.render(wish))}
+    for track, stem in extracted(player, item):
+        stems |= {f"{track}, true": item.stems[track], f"{track}, extracted": stem}
     draw(stems, folder / "extract.png", 3)
     track = next((name for name in item.stems if name not in KINDS), next(iter(item.stems)))  # a harmonic one
     stem = item.stems[track]

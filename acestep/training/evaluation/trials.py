@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acestep.codec.mask import masked
 from acestep.conditioning.guide import render_guide
 from acestep.conditioning.tempo import TempoMap
 from acestep.networks.spectra import FRAME, RATE
@@ -94,18 +95,26 @@ def try_codec(player: Player, item: HeldOut) -> Iterator[Row]:
            "chroma correlation of peaks": measures.chroma_correlation(made, item.mix, peaks_only=True)}  # fmt: skip
 
 
-def try_extract(player: Player, item: HeldOut) -> Iterator[Row]:
+def extracted(player: Player, item: HeldOut) -> Iterator[tuple[str, Tensor]]:
+    """Each stem out of the mix, under the mask that the engine lays on it."""
     source = player.encode(item.mix)
-    for track, stem in item.stems.items():
-        made = player.decode(
-            player.render(
-                Wish(source, text_prompt(instruction("extract", track), "", None, "", "", 10), task="extract")
-            )
-        )
+    heard = player.decode(source).numpy()
+    for track in item.stems:
+        wish = Wish(source, text_prompt(instruction("extract", track), "", None, "", "", 10), task="extract")
+        rendered = player.decode(player.render(wish)).numpy()
+        yield track, torch.from_numpy(masked(rendered, item.mix.numpy(), heard, RATE))
+
+
+def try_extract(player: Player, item: HeldOut) -> Iterator[Row]:
+    """The stems against the true ones, and what is left of the mix without each."""
+    for track, made in extracted(player, item):
+        stem = item.stems[track]
         kind = KINDS.get(track, "harmonic")
         error, mixed = measures.mel_error(made, stem), measures.mel_error(item.mix, stem)
         floor = measures.mel_error(player.decode(player.encode(stem)), stem)
+        rest = measures.mel_error(item.mix - made, item.mix - stem)
         yield {f"{kind}: mel error dB": error, f"{kind}: mix instead dB": mixed, f"{kind}: codec alone dB": floor,
+               f"{kind}: mel error of the residual dB": rest,
                "closer than the mix": float(error < mixed)}  # fmt: skip
 
 

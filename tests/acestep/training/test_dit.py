@@ -8,12 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from acestep.training.dit.hearing import NOTES, Listener, draw_excerpts, hearing_loss, sounding_notes
 from acestep.training.dit.model import HIDDEN, NanoModel
 from acestep.training.dit.reading import ANSWERS, SLOWEST, TEMPI, TEMPO_STEP, Lesson, Reader
 from acestep.training.dit.records import FRAMES, Shelf
 from acestep.training.dit.tasks import CROP, MAKERS, TASKS, Desk
 from acestep.training.dit.train import Batcher, draw_times, example_losses, reading_loss
 from acestep.training.dit.words import END, train_tokenizer
+from acestep.training.songs import Note, Part
 from acestep.training.songs.harmony import scale
 from acestep.training.songs.tracks import TRACKS
 
@@ -104,8 +106,7 @@ def test_padding_changes_nothing_and_every_weight_learns(record, tmp_path):
         hidden, known = model.condition(text, lyric, reference, torch.zeros(rows, dtype=torch.long))
         made.append(model.velocity(x[:rows], torch.full((rows,), 0.5), hidden, known, torch.zeros(rows, CROP, 128)))
     assert torch.allclose(made[0][0], made[1][0], atol=1e-5)
-    losses, coarse = example_losses(model, batcher, examples, random.Random(0))
-    (losses.mean() + coarse).backward()
+    example_losses(model, batcher, examples, random.Random(0)).mean().backward()
     idle = [name for name, value in model.named_parameters() if value.grad is None]
     assert all("special_token" in name or "null_condition_emb" in name for name in idle), idle
 
@@ -146,3 +147,34 @@ def test_reading_is_free_of_padding_and_teaches_the_text_encoder(record, tmp_pat
     model = NanoModel()
     reading_loss(model, Reader(), Batcher(tmp_path, torch.zeros(64)), [record], random.Random(0)).backward()
     assert all(value.grad.abs().sum() > 0 for value in model.text_encoder.layers.parameters())
+
+
+def test_sounding_notes_are_the_score_in_seconds(record):
+    """A note of the score stands in the frames it is held for, by pitch class; drums stand nowhere; bass twice."""
+    song = record.song
+    bass = Part("bass", 33, (Note(0.0, 1.0, 36, 90), Note(2.0, 0.5, 43, 90)), 0.0, 0.0)
+    drums = Part("drums", 0, (Note(1.0, 1.0, 38, 90),), 0.0, 0.0, unpitched=True)
+    lead = Part("synth", 80, (Note(1.0, 1.0, 76, 90),), 0.0, 0.0)
+    found = sounding_notes(replace(song, bpm=60, parts=(bass, drums, lead)), frames=100)
+    held = {(0, 0): (0, 25), (0, 12): (0, 25), (7, 0): (50, 63), (7, 12): (50, 63), (4, 0): (25, 50)}
+    wanted = torch.zeros(100, NOTES)
+    for (pitch_class, offset), (first, last) in held.items():
+        wanted[first:last, pitch_class + offset] = 1.0
+    assert torch.equal(found, wanted)
+
+
+def test_hearing_teaches_the_tokenizer_pair_and_nothing_else(record):
+    """Excerpts are whole codes of the mix; the loss falls with right answers; the gradient reaches tokenizer and detokenizer."""
+    torch.manual_seed(1)
+    rng = random.Random(1)
+    latents, sounding = draw_excerpts([record], 2, rng)
+    assert latents.shape == (2, 255, 64) and sounding.shape == (2, 255, NOTES) and 0 < sounding.mean() < 0.5
+    listener, model = Listener(), NanoModel()
+    honest = listener.loss(latents, latents, sounding)
+    with torch.no_grad():
+        listener.notes[-1].weight.zero_()
+        listener.notes[-1].bias.fill_(20.0)
+    assert listener.loss(latents, latents, torch.ones_like(sounding)).item() < 1e-3 < honest.item()
+    hearing_loss(model, Listener(), [record], 1, rng).backward()
+    taught = {name.partition(".")[0] for name, value in model.named_parameters() if value.grad is not None}
+    assert taught == {"tokenizer", "detokenizer"}

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from acestep.networks.nano_codec import NanoCodec
-from acestep.training.codec.loss import Resolution, spectral_distance
+from acestep.training.codec.loss import Resolution, harmonic_distance, spectral_distance
 from acestep.training.codec.targets import oscillator_amplitudes
 from acestep.training.codec.train import CodecSettings, train_codec
 from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable
@@ -143,6 +143,22 @@ def test_equal_sounds_have_no_distance():
     sound = torch.randn(1, 9000)
     assert spectral_distance(sound, sound).item() < 1e-5
     assert spectral_distance(1.5 * sound, sound).item() > 0.1
+
+
+def test_harmonic_distance_hears_chords_and_neither_level_nor_silence():
+    """The same notes louder are the same harmony; others are not; a rest has none. Its gradient leads to the notes."""
+    time = torch.arange(48000) / 48000
+
+    def chord(*hertz: float) -> torch.Tensor:
+        return sum(torch.sin(2 * torch.pi * tone * time) for tone in hertz)[None] * 0.1
+
+    minor, other = chord(440.0, 523.25, 659.26), chord(392.0, 493.88, 587.33)
+    assert harmonic_distance(0.3 * minor, minor).item() < 1e-3 < 0.5 < harmonic_distance(other, minor).item()
+    assert harmonic_distance(minor, torch.zeros_like(minor)).item() == 0.0
+    mixed = (minor + other).requires_grad_(True)
+    before = harmonic_distance(mixed, minor)
+    before.backward()
+    assert harmonic_distance(mixed.detach() - 0.05 * mixed.grad / mixed.grad.norm() * mixed.norm(), minor) < before
 
 
 def test_oscillator_target_finds_a_sine():
