@@ -102,6 +102,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Source minus result makes sense (extract)."""
     soft_mask: bool = False
     """The result is part of what the stage works on: the decoded result only says how much of each band belongs to it."""
+    takes: int = 0
+    """How many takes a masked result is the mean of; 0 is the variant's number."""
     returns: tuple[Role, ...] = ("part",)
     """Roles this stage can return; the first is the default."""
     semantic_codes: bool = False

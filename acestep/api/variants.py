@@ -12,6 +12,17 @@ TURBO_TASKS = ("text2music", "repaint", "cover")
 ALL_TASKS = (*TURBO_TASKS, "extract", "lego", "complete")
 
 
+class TaskDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """How a variant runs one task when the job leaves it open."""
+
+    steps: int
+    guidance_scale: float
+    guidance_start: float
+    """Lowest timestep at which guidance acts: what is asked for is settled early, and each guided step costs two."""
+    takes: int = 1
+    """Of a masked stem, which is the mean of what each cuts out: one take may miss what the next one hears."""
+
+
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """Defaults and abilities of one family of weights."""
 
@@ -22,9 +33,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     guidance: str = "none"
     guidance_scale: float = 1.0
     guidance_start: float = 0.0
-    """Lowest timestep at which guidance acts: what is asked for is settled early, and each guided step costs two."""
-    task_guidance: dict[str, tuple[float, float]] = {}
-    """Tasks that want another scale and lowest timestep. Much guidance pulls from the audio towards the words."""
+    by_task: dict[str, TaskDefaults] = {}
+    """Tasks that want something else. Much guidance pulls from the audio towards the words."""
     tasks: tuple[str, ...] = TURBO_TASKS
     distilled: bool = True
     """Distilled models have no unconditional branch: guidance is forced off."""
@@ -35,9 +45,10 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     repository: str = ""
     """Where the weights are published."""
 
-    def guidance_of(self, task: str) -> tuple[float, float]:
-        """Scale and lowest timestep for a task."""
-        return self.task_guidance.get(task, (self.guidance_scale, self.guidance_start))
+    def for_task(self, task: str) -> TaskDefaults:
+        """What a task gets."""
+        usual = TaskDefaults(steps=self.steps, guidance_scale=self.guidance_scale, guidance_start=self.guidance_start)
+        return self.by_task.get(task, usual)
 
 
 def _turbo(name: str, repository: str, *, shift: float = 3.0, schedule: str = "discrete") -> Variant:
@@ -76,7 +87,10 @@ VARIANTS: dict[str, Variant] = {
             guidance="cfg",
             guidance_scale=2.0,
             guidance_start=0.96,
-            task_guidance={"extract": (2.0, 0.0), "lego": (1.0, 0.0)},
+            by_task={
+                "extract": TaskDefaults(steps=4, guidance_scale=1.0, guidance_start=0.0, takes=8),
+                "lego": TaskDefaults(steps=8, guidance_scale=1.0, guidance_start=0.0),
+            },
             tasks=ALL_TASKS,
             distilled=False,
             guide_bottleneck=False,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -23,11 +25,19 @@ from acestep.codec.mask import masked
 from acestep.engine.chain import Chain, Job
 from acestep.engine.deliver import Delivery, Order, Take, file_stem
 from acestep.engine.geometry import Cut, cut, frame_samples
-from acestep.engine.progress import Tick
+from acestep.engine.progress import Tick, part_of
 from acestep.engine.store import save_stage_latent
 
 NEEDS_SOURCE = frozenset({"patch", "span", "whole", "residual"})
 """Roles that are made of the source's own samples too."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a stage made, [takes, T, 64] for each variant, and what it worked on, [1, T, 64]: one for all, one each or none."""
+
+    takes: list[Tensor]
+    given: list[Tensor]
 
 
 def check_returns(chain: Chain) -> None:
@@ -37,15 +47,12 @@ def check_returns(chain: Chain) -> None:
         raise BadRequest(f"there is no source to make {', '.join(sorted(asked))} of", field="returns")
 
 
-def finish(job: Job, index: int, model: Model, given: list[Tensor]) -> None:
-    """Decode, trim and write every variant of the last stage, each with its latent, which is listed only if it was asked for.
-
-    ``given`` are the latents that the stage worked on.
-    """
+def finish(job: Job, index: int, model: Model, material: Material) -> None:
+    """Decode, trim and write every variant of the last stage, each with its latent, which is listed only if it was asked for."""
     chain = job.chain
     asked = "latent" in (chain.render.output.returns or [])
     order, piece = _order(job, index)
-    for take in _takes(job, index, model, given, piece):
+    for take in _sounds(job, index, model, material, piece):
         tick = job.meter.phase("write")
         with job.clock.measure("write"):
             made = Delivery(order, job.context.check).write(take)
@@ -58,13 +65,13 @@ def finish(job: Job, index: int, model: Model, given: list[Tensor]) -> None:
             tick(1, 1)
 
 
-def preview(job: Job, index: int, model: Model, given: list[Tensor]) -> None:
+def preview(job: Job, index: int, model: Model, material: Material) -> None:
     """Decode a stage on the way and tell the daemon that its file is there."""
     chain = job.chain
     order, piece = _order(job, index)
     output = msgspec.structs.replace(order.output, returns=["part"], name=f"{index + 1}-{order.stage}-preview")
     order = dataclasses.replace(order, output=output)
-    for take in _takes(job, index, model, given, piece):
+    for take in _sounds(job, index, model, material, piece):
         tick = job.meter.phase("write")
         with job.clock.measure("write"):
             (file,) = Delivery(order, job.context.check).write(take)
@@ -98,17 +105,23 @@ def _order(job: Job, index: int) -> tuple[Order, Cut]:
     return Order(path=source.path, layout=source.layout, **place, **shared), cut(window, handles)
 
 
-def _takes(job: Job, index: int, model: Model, given: list[Tensor], piece: Cut) -> Iterator[Take]:
-    """Every variant of a stage as sound. A masked stage's is cut out of what it worked on."""
+def _sounds(job: Job, index: int, model: Model, material: Material, piece: Cut) -> Iterator[Take]:
+    """Every variant of a stage as sound. A masked stage's is the mean of what its takes cut out of what it worked on."""
     chain = job.chain
     silent_tick: Tick = lambda done, of: job.context.check()  # noqa: E731
     masks = chain.stages[index].plan.soft_mask
-    heard = [_sound(job, index, latents, piece, model, silent_tick) for latents in given if masks]
-    for variant, latents in enumerate(chain.latents[index]):
-        sound = _sound(job, index, latents, piece, model, job.meter.phase("decode"))
-        if heard:
-            with job.clock.measure("decode"):
-                sound = _masked(job, index, sound, heard[min(variant, len(heard) - 1)], piece)
+    heard = [_sound(job, index, latents, piece, model, silent_tick) for latents in material.given if masks]
+    for variant, takes in enumerate(material.takes):
+        tick, count = job.meter.phase("decode"), len(takes)
+        mix_heard = heard[min(variant, len(heard) - 1)] if heard else None
+        sounds = (
+            _sound(job, index, latents, piece, model, part_of(tick, number, count))
+            for number, latents in enumerate(takes.split(1))
+        )
+        if mix_heard is not None:
+            sounds = (_masked(job, index, sound, mix_heard, piece) for sound in sounds)
+        total = functools.reduce(np.add, sounds)
+        sound = total if count == 1 else total / np.float32(count)
         yield Take(variant=variant, seed=chain.seed(index, variant), sound=sound)
 
 

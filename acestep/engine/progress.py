@@ -34,6 +34,11 @@ class Meter:
         return tick
 
 
+def part_of(tick: Tick, part: int, parts: int) -> Tick:
+    """The tick of one of several equal parts that are done one after the other."""
+    return lambda done, of: tick(part * of + done, parts * of)
+
+
 class Clock:
     """Seconds by phase."""
 

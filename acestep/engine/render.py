@@ -11,7 +11,7 @@ from acestep.api.request import Render
 from acestep.api.result import Result, StageReport
 from acestep.checkpoints.load import Model
 from acestep.engine.chain import Chain, Job, Workshop, phases_of
-from acestep.engine.finish import check_returns, finish, preview
+from acestep.engine.finish import Material, check_returns, finish, preview
 from acestep.engine.material import gather
 from acestep.engine.progress import Clock, Meter
 from acestep.engine.recipe import make_recipe
@@ -50,13 +50,14 @@ def _run_stage(job: Job, index: int) -> None:
     model = _open_model(job, stage)
     with job.clock.measure("encode"):
         given = gather(job, index, model, job.meter.phase("encode"))
-    chain.latents.append(make_takes(job, index, model, given))
+    takes = make_takes(job, index, model, given)
+    chain.latents.append([each.mean(0, keepdim=True) for each in takes])
     if failure := job.workshop.pool.compiler_failure():
         chain.note(f"the model could not be compiled and ran as it is: {failure}")
     if index == len(chain.stages) - 1:
-        finish(job, index, model, given)
+        finish(job, index, model, Material(takes, given))
     elif stage.params.preview:
-        preview(job, index, model, given)
+        preview(job, index, model, Material(takes, given))
     job.workshop.pool.put_away(stage.params.model, stage.params.memory)
     settings = {**{name: getattr(stage.params, name) for name in REPORTED}, "t_start": stage.times[0]}
     chain.reports.append(

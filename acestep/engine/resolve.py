@@ -11,7 +11,7 @@ from acestep.api.plan import Plan
 from acestep.api.registry import Registry
 from acestep.api.request import Stage, StageParams
 from acestep.api.sampling import GuidanceSpec, SamplerSpec
-from acestep.api.variants import ModelInfo
+from acestep.api.variants import ModelInfo, TaskDefaults
 from acestep.denoising.times import custom_times, schedule_times, truncate
 
 DEFAULT_SAMPLER = "euler"
@@ -40,8 +40,8 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
     params, variant = stage.params, model.defaults
     sampler = registry.sampler(DEFAULT_SAMPLER if params.sampler == "auto" else params.sampler)
     schedule = registry.schedule(variant.schedule if params.schedule == "auto" else params.schedule)
-    usual_scale, usual_start = variant.guidance_of(plan.task)
-    scale = usual_scale if params.guidance_scale is None else params.guidance_scale
+    usual = variant.for_task(plan.task)
+    scale = usual.guidance_scale if params.guidance_scale is None else params.guidance_scale
     method = variant.guidance if params.guidance == "auto" else params.guidance
     notes: list[str] = []
     if variant.distilled and (scale > 1.0 or method != "none"):
@@ -50,16 +50,17 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         method, scale = "none", 1.0
     start = params.guidance_start
     if start is None:  # an end below the variant's start asks for an interval of its own; kernels know none
-        start = 0.0 if plan.kernel or usual_start > params.guidance_end else usual_start
+        start = 0.0 if plan.kernel or usual.guidance_start > params.guidance_end else usual.guidance_start
     shift = variant.shift if params.shift is None else params.shift
     if params.timesteps is not None:
         times = custom_times(params.timesteps)
     else:
-        times = schedule_times(schedule, params.steps or variant.steps, shift)
-    steps = len(times) - 1 if params.timesteps is not None else params.steps or variant.steps
+        times = schedule_times(schedule, params.steps or usual.steps, shift)
+    steps = len(times) - 1 if params.timesteps is not None else params.steps or usual.steps
     if plan.start_from_source:
         times = truncate(times, plan.t_start, nearest=schedule.fixed and params.timesteps is None)
     _check_checkpoint(params, times)
+    takes = _takes(plan, params, usual)
     settled = msgspec.structs.replace(
         params,
         model=model.name,
@@ -70,16 +71,23 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         guidance=registry.guidance_method(method).name,
         guidance_scale=scale,
         guidance_start=start,
+        **({"takes": takes} if hasattr(params, "takes") else {}),
     )
     return ResolvedStage(
         stage=Stage(stage.type, settled),
-        plan=_with_shared_wishes(plan, params),
+        plan=msgspec.structs.replace(_with_shared_wishes(plan, params), takes=takes),
         model=model,
         times=times,
         sampler=sampler,
         guidance=registry.guidance_method(method),
         notes=tuple(notes),
     )
+
+
+def _takes(plan: Plan, params: StageParams, usual: TaskDefaults) -> int:
+    """How many takes a result is the mean of: one, unless it is masked. A stored step is that of a single take."""
+    single = not plan.soft_mask or params.resume or params.checkpoint_step
+    return 1 if single else plan.takes or usual.takes
 
 
 def _check_checkpoint(params: StageParams, times: list[float]) -> None:

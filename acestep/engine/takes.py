@@ -1,14 +1,16 @@
 """Denoises the variants of one stage: item by item, so that a take never depends on its company, or together where that is
-asked for."""
+asked for. A variant has one take, or several whose mean its sound will be."""
 
 from __future__ import annotations
 
 import logging
+import random
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from acestep.api import limits
 from acestep.api.errors import AceError, BadRequest, PluginFailed
 from acestep.checkpoints.devices import free_gb, is_out_of_memory
 from acestep.checkpoints.load import Model
@@ -17,9 +19,9 @@ from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.loop import denoise
 from acestep.denoising.noise import SeededNoise
 from acestep.denoising.request import Branch, Denoising, Edit, KernelRun
-from acestep.engine.chain import Job
+from acestep.engine.chain import Chain, Job
 from acestep.engine.conditions import StageWish
-from acestep.engine.progress import Tick
+from acestep.engine.progress import Tick, part_of
 from acestep.engine.stored_step import keep_step, load_step
 from acestep.worker.backend import resolve
 
@@ -33,16 +35,29 @@ class Group:
     index: int
     variants: tuple[int, ...]
     sources: tuple[Tensor, ...]
+    take: int = 0
+
+    def seeds(self, chain: Chain) -> list[int]:
+        """One for each variant; further takes have seeds of their own, drawn from it."""
+        own = [chain.seed(self.index, variant) for variant in self.variants]
+        if self.take == 0:
+            return own
+        return [random.Random(f"{seed}/{self.take}").randint(0, limits.MAX_SEED) for seed in own]
 
 
 def make_takes(job: Job, index: int, model: Model, given: list[Tensor]) -> list[Tensor]:
-    """The latents of every variant of a stage, float32 [1, T, 64]. Raises `AceError`."""
+    """The takes of every variant of a stage, float32 [takes, T, 64]. Raises `AceError`."""
     made: list[Tensor] = []
+    stage = job.chain.stages[index]
     for variants in _groups(job, index):
         sources = tuple(given[min(variant, len(given) - 1)] for variant in variants) if given else ()
-        tick = job.meter.phase("denoise", job.chain.stages[index].stage.type, len(variants))
+        tick = job.meter.phase("denoise", stage.stage.type, len(variants))
         with job.clock.measure("denoise"):
-            made += _denoise(job, Group(index, variants, sources), model, tick).split(1)
+            takes = [
+                _denoise(job, Group(index, variants, sources, take), model, part_of(tick, take, stage.plan.takes))
+                for take in range(stage.plan.takes)
+            ]
+        made += torch.stack(takes, 1).unbind()
     return made
 
 
@@ -132,7 +147,6 @@ def _request(job: Job, group: Group, model: Model, wishes: list[StageWish], tick
     begins = bool(plan.start_from_source or plan.kernel)
     if begins and source is None and not params.resume:
         raise BadRequest(f"{stage.stage.type} needs audio to work on", field="source")
-    seeds = [job.chain.seed(group.index, variant) for variant in group.variants]
     return Denoising(
         main=main,
         after=after,
@@ -140,7 +154,7 @@ def _request(job: Job, group: Group, model: Model, wishes: list[StageWish], tick
         times=stage.times,
         sampler=stage.sampler.run,
         evaluations=stage.sampler.evaluations,
-        noise=SeededNoise(seeds, window.frames, plan.retake, plan.retake_seed),
+        noise=SeededNoise(group.seeds(job.chain), window.frames, plan.retake, plan.retake_seed),
         guidance=guidance_settings(
             stage.guidance, params.guidance_scale or 1.0, low=params.guidance_start or 0.0, high=params.guidance_end
         ),

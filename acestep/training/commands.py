@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--count", type=int, default=24, help="songs (default 24)")
     evaluate.add_argument("--only", nargs="*", metavar="TRIAL", help="names of trials, all by default")
     nano = VARIANTS["nano"]
-    evaluate.add_argument("--steps", type=int, default=nano.steps)
+    evaluate.add_argument("--steps", type=int, help="default: as each task wants it")
     evaluate.add_argument("--shift", type=float, default=nano.shift)
     evaluate.add_argument("--guidance", type=float, help="scale; 1 is none; default: as each task wants it")
     evaluate.add_argument("--threads", type=int, default=1)

@@ -25,6 +25,17 @@ class Extract(StageType):
         soft_mask: Annotated[
             bool, param("Cut the stem out of the mix's own sound, phase and all; off: as the model renders it.")
         ] = True
+        takes: (
+            Annotated[
+                int,
+                param(
+                    "Takes whose mean the masked stem is: more miss less and take longer; none: the variant's.",
+                    ge=1,
+                    le=32,
+                ),
+            ]
+            | None
+        ) = None
 
     def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """Raises `BadRequest` without a track and `ModelUnsuited` on turbo models."""
@@ -36,6 +47,7 @@ class Extract(StageType):
             context=True,
             residual=True,
             soft_mask=params.soft_mask,
+            takes=params.takes or 0,
             returns=("stem", "residual", "latent"),
             **retake(params),
         )

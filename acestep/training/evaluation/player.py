@@ -48,7 +48,7 @@ class Player:
         self,
         run: Path,
         codec: Path,
-        steps: int = NANO.steps,
+        steps: int | None = None,
         shift: float = NANO.shift,
         guidance_scale: float | None = None,
     ) -> None:
@@ -73,7 +73,7 @@ class Player:
 
     @torch.inference_mode()
     def render(self, wish: Wish) -> Tensor:
-        """Latents [T, 64] from seeded noise, in `steps` Euler steps, the early ones guided."""
+        """Latents [T, 64] from seeded noise, in as many Euler steps and with the guidance that the variant has for the task."""
         source = wish.source
         if wish.bottleneck:
             whole = len(source) // 5 * 5
@@ -86,12 +86,12 @@ class Player:
         hidden, known = self.model.condition(dict(text), dict(lyrics), reference, torch.zeros(1, dtype=torch.long))
         null = self.model.condition_encoder.null_condition_emb.expand_as(hidden)
         x = torch.randn(source[None].shape, generator=torch.Generator().manual_seed(wish.seed))
-        scale, start = NANO.guidance_of(wish.task)
-        scale = scale if self.guidance_scale is None else self.guidance_scale
-        times = shifted_times(self.steps, self.shift)
+        usual = NANO.for_task(wish.task)
+        scale = usual.guidance_scale if self.guidance_scale is None else self.guidance_scale
+        times = shifted_times(self.steps or usual.steps, self.shift)
         for now, after in pairwise(times):
             velocity = self.model.velocity(x, now.expand(1), hidden, known, context)
-            if scale > 1.0 and now >= start:
+            if scale > 1.0 and now >= usual.guidance_start:
                 plain = self.model.velocity(x, now.expand(1), null, known, context)
                 velocity = torch.lerp(plain, velocity, scale)
             x = x - (now - after) * velocity

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from acestep.api.variants import VARIANTS
 from acestep.codec.mask import masked
 from acestep.conditioning.guide import render_guide
 from acestep.conditioning.tempo import TempoMap
@@ -31,6 +32,7 @@ from acestep.training.songs.harmony import scale
 from acestep.training.songs.render import render_mix, render_stems
 from acestep.training.songs.tracks import TRACKS
 
+TAKES = VARIANTS["nano"].for_task("extract").takes
 SAMPLES = CROP * FRAME  # 10.24 s
 FEATURELESS = ("drums", "percussion")
 KINDS = {
@@ -101,8 +103,8 @@ def extracted(player: Player, item: HeldOut) -> Iterator[tuple[str, Tensor]]:
     heard = player.decode(source).numpy()
     for track in item.stems:
         wish = Wish(source, text_prompt(instruction("extract", track), "", None, "", "", 10), task="extract")
-        rendered = player.decode(player.render(wish)).numpy()
-        yield track, torch.from_numpy(masked(rendered, item.mix.numpy(), heard, RATE))
+        takes = [player.decode(player.render(replace(wish, seed=seed))).numpy() for seed in range(TAKES)]
+        yield track, torch.from_numpy(np.mean([masked(take, item.mix.numpy(), heard, RATE) for take in takes], 0))
 
 
 def try_extract(player: Player, item: HeldOut) -> Iterator[Row]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import soundfile
+
+from acestep.api.limits import MAX_SEED
 
 
 def power(sound: np.ndarray) -> float:
@@ -32,3 +36,22 @@ def test_a_stem_of_something_new_is_a_part_of_it(studio):
     result, folder = studio.run("render", stages=stages, output={"length": 96_000, "rate": 48_000})
     whole, stem = (soundfile.read(folder / file.name, always_2d=True)[0].T for file in result.files)
     assert power(stem) + power(whole - stem) <= 1.001 * power(whole)
+
+
+def test_more_takes_make_one_stem(studio, song):
+    """The stem is the mean of what each take cuts out, repeats exactly, and counts its work as one; its latent is one, too."""
+    path, shared = str(song(rate=48_000)), {"track": "drums", "end": 96_000, "format": "wav32f", "steps": 2}
+
+    def stem(found, folder) -> np.ndarray:
+        return soundfile.read(folder / found.files[0].name)[0]
+
+    several, folder = studio.run("extract", source=path, takes=3, seed=5, returns=["stem", "latent"], **shared)
+    counts = {(done, of) for stage, done, of, _ in studio.ticks if stage == "extract"}
+    assert (1, 6) in counts and (6, 6) in counts
+    assert [file.role for file in several.files] == ["stem", "latent"]
+    recipe = several.recipe["request"]
+    assert recipe["stages"][0]["takes"] == 3 and np.array_equal(stem(*studio.run_recipe(recipe)), stem(several, folder))
+    seeds = [5, *(random.Random(f"5/{take}").randint(0, MAX_SEED) for take in (1, 2))]
+    singles = [stem(*studio.run("extract", source=path, takes=1, seed=seed, **shared)) for seed in seeds]
+    assert np.allclose(stem(several, folder), np.mean(singles, 0), atol=1e-6)
+    assert not np.allclose(singles[0], singles[1], atol=1e-3)

@@ -86,13 +86,28 @@ def test_the_embedded_model_is_guided_where_its_own_interval_says(registry):
     assert resolve(registry, "base").params.guidance_start == 0.0
 
 
-@pytest.mark.parametrize(("task", "scale"), [("extract", 2.0), ("lego", 1.0)])
-def test_the_embedded_model_guides_each_task_as_suits_it(registry, task, scale):
-    """A stem is asked for by its name alone; a new part follows what it hears."""
+@pytest.mark.parametrize(("task", "steps", "takes"), [("extract", 4, 8), ("lego", 8, 1)])
+def test_the_embedded_model_runs_each_task_as_suits_it(registry, task, steps, takes):
+    """A stem is the mean of many quick takes; neither it nor a new part is pulled from what is heard towards the words."""
     params, info = registry.stage(task).Params(track="drums"), model("nano")
     source = SourceFacts(rate=48000, channels=2, frames=480_000, start=0, length=480_000)
     stage = resolve_stage(registry, Stage(task, params), registry.stage(task).plan(params, source, info), info)
-    assert (stage.params.guidance_scale, stage.params.guidance_start) == (scale, 0.0)
+    assert (stage.params.guidance_scale, stage.params.guidance_start) == (1.0, 0.0)
+    assert (stage.params.steps, stage.plan.takes) == (steps, takes)
+
+
+@pytest.mark.parametrize(
+    ("asked", "takes"), [({}, 8), ({"takes": 3}, 3), ({"soft_mask": False}, 1), ({"takes": 3, "checkpoint_step": 2}, 1)]
+)
+def test_only_masked_stems_are_means_of_takes(registry, asked, takes):
+    """What the model renders itself, and what is stored on the way, is a single take; the recipe holds the number."""
+    params, info = registry.stage("extract").Params(track="drums", **asked), model("nano")
+    source = SourceFacts(rate=48000, channels=2, frames=480_000, start=0, length=480_000)
+    stage = resolve_stage(
+        registry, Stage("extract", params), registry.stage("extract").plan(params, source, info), info
+    )
+    assert stage.plan.takes == stage.params.takes == takes
+    assert resolve(registry, "base").plan.takes == 1
 
 
 @pytest.mark.parametrize("variant", [name for name, row in RECOMMENDED.items() if row[0] == 50])
