@@ -54,17 +54,19 @@ def median_seconds(client: Client, operation: str, params: dict[str, Any], runs:
 
 
 def speed(runs: int) -> None:
-    """The issue's two figures through a real daemon, both doors and disk included, model warm."""
+    """What musicians wait for, through a real daemon, doors and disk included, model warm."""
     with tempfile.TemporaryDirectory() as home:
         song = Path(home) / "song.wav"
         noise = np.random.default_rng(0).uniform(-0.2, 0.2, (40 * RATE, 2))
         soundfile.write(song, noise, RATE, "PCM_24")
         bar = round(4 * 60 / TEMPO * RATE)
         edit = {"source": str(song), "start": 2 * bar, "end": (2 + BARS) * bar, "bpm": TEMPO, "returns": ["patch"]}
+        stem = {"source": str(song), "start": 0, "end": 30 * RATE, "track": "drums"}
         with start_daemon({**FREE_PORTS, "home": home, "read_roots": [home]}), Client(home) as client:
             for what, operation, params in (
                 ("30 s in 8 steps", "generate", SONG),
                 ("repaint of 4 bars", "repaint", edit),
+                ("a stem of 30 s", "extract", stem),
             ):
                 clock, stages = median_seconds(client, operation, params, runs)
                 parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in stages.items())

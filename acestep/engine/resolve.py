@@ -71,7 +71,7 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         guidance=registry.guidance_method(method).name,
         guidance_scale=scale,
         guidance_start=start,
-        **({"takes": takes} if hasattr(params, "takes") else {}),
+        **({"takes": takes} if plan.soft_mask and hasattr(params, "takes") else {}),
     )
     return ResolvedStage(
         stage=Stage(stage.type, settled),

@@ -86,9 +86,10 @@ REUSABLE = ("part", "stem", "patch", "span", "whole")
 def _companions(job: Job, place: tuple[int, int], made: list[ResultFile], window: Window) -> tuple[Companion, ...]:
     """The sound files that hold what the latent says, at the same rate and tempo.
 
-    Of an edit that is the region's whole frames: what stands around it is the source's own sound.
+    Of an edit that is the region's whole frames: what stands around it is the source's own sound. A masked stem is not what
+    its latent decodes to.
     """
-    if job.chain.conform.speed != 1.0:
+    if job.chain.conform.speed != 1.0 or job.chain.stages[place[0]].plan.soft_mask:
         return ()
     frames = region_frames(window) if job.chain.anchored(place[0]) else None
     return tuple(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pytest
 import soundfile
 
 from acestep.api.limits import MAX_SEED
@@ -55,3 +56,12 @@ def test_more_takes_make_one_stem(studio, song):
     singles = [stem(*studio.run("extract", source=path, takes=1, seed=seed, **shared)) for seed in seeds]
     assert np.allclose(stem(several, folder), np.mean(singles, 0), atol=1e-6)
     assert not np.allclose(singles[0], singles[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("soft_mask", [True, False])
+def test_only_a_rendered_stem_is_its_latent(studio, song, soft_mask):
+    """An edit of a masked stem encodes what is heard; the stem that the model rendered itself has a stored latent."""
+    asked = {"track": "drums", "end": 96_000, "steps": 1, "soft_mask": soft_mask}
+    stem, folder = studio.run("extract", source=str(song(rate=48_000)), returns=["stem", "latent"], seed=1, **asked)
+    edited, _ = studio.run("repaint", source=str(folder / stem.files[0].name), start=10_000, end=50_000, steps=1)
+    assert any("stored latent" in note for note in edited.notes) != soft_mask
