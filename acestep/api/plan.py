@@ -7,6 +7,7 @@ a Plan; the engine carries any Plan out without knowing the stage type.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -102,8 +103,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Source minus result makes sense (extract)."""
     soft_mask: bool = False
     """The result is part of what the stage works on: the decoded result only says how much of each band belongs to it."""
-    takes: int = 0
-    """How many takes a masked result is the mean of; 0 is the variant's number."""
+    takes: int = 1
+    """How many takes a masked result is the mean of."""
     returns: tuple[Role, ...] = ("part",)
     """Roles this stage can return; the first is the default."""
     semantic_codes: bool = False
@@ -118,6 +119,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str = ""
     """``module:attribute`` of tensor code that replaces the standard loop; resolved in the worker only."""
     kernel_options: dict[str, float | int | str] = {}
+    settled: dict[str, Any] = {}
+    """What the stage chose for parameters that were left open, by name; the recipe holds it."""
     notes: tuple[str, ...] = ()
     """Sentences for the result: what was rounded, mapped or chosen."""
 

@@ -21,6 +21,8 @@ class TaskDefaults(msgspec.Struct, frozen=True, kw_only=True):
     """Lowest timestep at which guidance acts: what is asked for is settled early, and each guided step costs two."""
     takes: int = 1
     """Of a masked stem, which is the mean of what each cuts out: one take may miss what the next one hears."""
+    noise_strength: float = 0.0
+    """How far a cover begins from the source's own latents: a share of it tells a small model the harmony that codes lose."""
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,7 @@ VARIANTS: dict[str, Variant] = {
             guidance_scale=2.0,
             guidance_start=0.96,
             by_task={
+                "cover": TaskDefaults(steps=8, guidance_scale=2.0, guidance_start=0.94, noise_strength=0.05),
                 "extract": TaskDefaults(steps=4, guidance_scale=1.0, guidance_start=0.0, takes=8),
                 "lego": TaskDefaults(steps=8, guidance_scale=1.0, guidance_start=0.0),
             },

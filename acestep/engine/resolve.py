@@ -11,7 +11,7 @@ from acestep.api.plan import Plan
 from acestep.api.registry import Registry
 from acestep.api.request import Stage, StageParams
 from acestep.api.sampling import GuidanceSpec, SamplerSpec
-from acestep.api.variants import ModelInfo, TaskDefaults
+from acestep.api.variants import ModelInfo
 from acestep.denoising.times import custom_times, schedule_times, truncate
 
 DEFAULT_SAMPLER = "euler"
@@ -60,7 +60,6 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
     if plan.start_from_source:
         times = truncate(times, plan.t_start, nearest=schedule.fixed and params.timesteps is None)
     _check_checkpoint(params, times)
-    takes = _takes(plan, params, usual)
     settled = msgspec.structs.replace(
         params,
         model=model.name,
@@ -71,23 +70,17 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         guidance=registry.guidance_method(method).name,
         guidance_scale=scale,
         guidance_start=start,
-        **({"takes": takes} if plan.soft_mask and hasattr(params, "takes") else {}),
+        **plan.settled,
     )
     return ResolvedStage(
         stage=Stage(stage.type, settled),
-        plan=msgspec.structs.replace(_with_shared_wishes(plan, params), takes=takes),
+        plan=_with_shared_wishes(plan, params),
         model=model,
         times=times,
         sampler=sampler,
         guidance=registry.guidance_method(method),
         notes=tuple(notes),
     )
-
-
-def _takes(plan: Plan, params: StageParams, usual: TaskDefaults) -> int:
-    """How many takes a result is the mean of: one, unless it is masked. A stored step is that of a single take."""
-    single = not plan.soft_mask or params.resume or params.checkpoint_step
-    return 1 if single else plan.takes or usual.takes
 
 
 def _check_checkpoint(params: StageParams, times: list[float]) -> None:

@@ -25,9 +25,17 @@ class Cover(StageType):
         strength: Annotated[
             float, param("Share of the steps that follow the source; 0.2 keeps only its outline.", ge=0.0, le=1.0)
         ] = 1.0
-        noise_strength: Annotated[
-            float, param("Start from the source itself instead of noise; 0 is off, 1 changes nothing.", ge=0.0, le=0.99)
-        ] = 0.0
+        noise_strength: (
+            Annotated[
+                float,
+                param(
+                    "Start from the source itself instead of noise; 0 is off, 1 changes nothing; none: the variant's.",
+                    ge=0.0,
+                    le=0.99,
+                ),
+            ]
+            | None
+        ) = None
         bottleneck: Annotated[
             bool, param("Send the source through the semantic bottleneck; off keeps its sound too.")
         ] = True
@@ -40,15 +48,19 @@ class Cover(StageType):
             raise BadRequest(
                 "strength and condition_strength are the same for a cover; give one of them", field="condition_strength"
             )
+        noise_strength = params.noise_strength
+        if noise_strength is None:
+            noise_strength = model.defaults.for_task("cover").noise_strength
         return Plan(
             task="cover",
             instruction=instructions.COVER,
             fill=Fill.BOTTLENECK if params.bottleneck else Fill.SOURCE,
             context=True,
             condition_strength=params.strength,
-            start_from_source=params.noise_strength > 0,
-            t_start=1.0 - params.noise_strength,
+            start_from_source=noise_strength > 0,
+            t_start=1.0 - noise_strength,
             splice=True,
             returns=("part", "patch", "span", "whole", "latent"),
+            settled={"noise_strength": noise_strength},
             **retake(params),
         )

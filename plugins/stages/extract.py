@@ -40,6 +40,9 @@ class Extract(StageType):
     def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """Raises `BadRequest` without a track and `ModelUnsuited` on turbo models."""
         require_track(params, source, model, operation=self.name)
+        takes = params.takes or model.defaults.for_task("extract").takes
+        if not params.soft_mask or params.resume or params.checkpoint_step:
+            takes = 1  # what the model renders itself, and a run that stops on the way, is one take
         return Plan(
             task="extract",
             instruction=instructions.extract(params.track),
@@ -47,7 +50,8 @@ class Extract(StageType):
             context=True,
             residual=True,
             soft_mask=params.soft_mask,
-            takes=params.takes or 0,
+            takes=takes,
+            settled={"takes": takes},
             returns=("stem", "residual", "latent"),
             **retake(params),
         )

@@ -85,10 +85,14 @@ class Player:
         reference = self.silence.expand(1, TIMBRE_REACH, -1)
         hidden, known = self.model.condition(dict(text), dict(lyrics), reference, torch.zeros(1, dtype=torch.long))
         null = self.model.condition_encoder.null_condition_emb.expand_as(hidden)
-        x = torch.randn(source[None].shape, generator=torch.Generator().manual_seed(wish.seed))
         usual = NANO.for_task(wish.task)
         scale = usual.guidance_scale if self.guidance_scale is None else self.guidance_scale
         times = shifted_times(self.steps or usual.steps, self.shift)
+        if usual.noise_strength:
+            begin = torch.tensor([1 - usual.noise_strength])
+            times = torch.cat([begin, times[times < begin]])
+        noise = torch.randn(source[None].shape, generator=torch.Generator().manual_seed(wish.seed))
+        x = torch.lerp(wish.source, noise, times[0])
         for now, after in pairwise(times):
             velocity = self.model.velocity(x, now.expand(1), hidden, known, context)
             if scale > 1.0 and now >= usual.guidance_start:

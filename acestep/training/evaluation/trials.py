@@ -201,7 +201,8 @@ def try_cover(player: Player, item: HeldOut, bank: NoteBank) -> Iterator[Row]:
     """The same music asked for with another band; `real` is that band's true rendering of the notes."""
     other = recast(item.song, random.Random(item.song.seed))
     true = torch.from_numpy(render_mix(render_stems(other, bank, SAMPLES)))
-    wish = Wish(player.encode(item.mix), item.prompt(instruction("cover"), other.caption), bottleneck=True)
+    wish = Wish(player.encode(item.mix), item.prompt(instruction("cover"), other.caption), bottleneck=True,
+                task="cover")  # fmt: skip
     made = player.decode(player.render(wish))
     yield {"chroma with the source": measures.chroma_correlation(made, item.mix, smooth=25),
            "real chroma with the source": measures.chroma_correlation(true, item.mix, smooth=25),

@@ -96,18 +96,39 @@ def test_the_embedded_model_runs_each_task_as_suits_it(registry, task, steps, ta
     assert (stage.params.steps, stage.plan.takes) == (steps, takes)
 
 
+def settled(registry, stage: str, variant: str, **asked):
+    """A stage on ten seconds of sound, with what it leaves open filled in."""
+    params, info = registry.stage(stage).Params(**asked), model(variant)
+    source = SourceFacts(rate=48000, channels=2, frames=480_000, start=0, length=480_000)
+    return resolve_stage(registry, Stage(stage, params), registry.stage(stage).plan(params, source, info), info)
+
+
 @pytest.mark.parametrize(
     ("asked", "takes"), [({}, 8), ({"takes": 3}, 3), ({"soft_mask": False}, 1), ({"takes": 3, "checkpoint_step": 2}, 1)]
 )
 def test_only_masked_stems_are_means_of_takes(registry, asked, takes):
     """What the model renders itself, and what is stored on the way, is a single take; the recipe holds the number."""
-    params, info = registry.stage("extract").Params(track="drums", **asked), model("nano")
-    source = SourceFacts(rate=48000, channels=2, frames=480_000, start=0, length=480_000)
-    stage = resolve_stage(
-        registry, Stage("extract", params), registry.stage("extract").plan(params, source, info), info
-    )
-    assert stage.plan.takes == takes and (stage.params.takes == takes) == stage.plan.soft_mask
-    assert resolve(registry, "base").plan.takes == 1
+    stage = settled(registry, "extract", "nano", track="drums", **asked)
+    assert stage.plan.takes == stage.params.takes == takes
+    assert settled(registry, "extract", "base", track="drums").plan.takes == 1
+
+
+@pytest.mark.parametrize(
+    ("variant", "asked", "strength"),
+    [
+        ("nano", {}, 0.05),
+        ("nano", {"noise_strength": 0.0}, 0.0),
+        ("turbo", {}, 0.0),
+        ("turbo", {"noise_strength": 0.3}, 0.3),
+    ],
+)
+def test_the_embedded_model_begins_a_cover_near_its_source(registry, variant, asked, strength):
+    """Unless told otherwise; it is guided in the first step all the same, and the recipe holds the share."""
+    stage = settled(registry, "cover", variant, **asked)
+    assert stage.params.noise_strength == strength and stage.plan.start_from_source == (strength > 0)
+    assert stage.times[0] == pytest.approx(1.0 - strength, abs=0.06 if variant == "turbo" else 1e-6)
+    if variant == "nano" and strength:
+        assert stage.times[1] < stage.params.guidance_start <= stage.times[0] and stage.params.guidance_scale > 1.0
 
 
 @pytest.mark.parametrize("variant", [name for name, row in RECOMMENDED.items() if row[0] == 50])
