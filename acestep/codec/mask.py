@@ -7,10 +7,14 @@ mistakes stand on both sides and cancel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from acestep.networks.spectra import absolute
 
 WINDOW_SECONDS = 0.043  # resolves the notes of a chord from middle C on, and still the beats
 BLOCK_SECONDS = 20
@@ -18,27 +22,30 @@ FLOOR = 1e-4  # of a bin: far below the step of 24 bits, it only keeps silence f
 
 
 def masked(
-    stem: NDArray[np.float32], mix: NDArray[np.float32], heard: NDArray[np.float32], rate: int
+    takes: Sequence[NDArray[np.float32]], mix: NDArray[np.float32], heard: NDArray[np.float32], rate: int
 ) -> NDArray[np.float32]:
-    """The part of ``mix`` that is ``stem``, where ``heard`` is the mix as the codec gives it back; all float32 [C, n].
+    """The part of ``mix`` that ``takes`` of a stem say it is, the mean of their masks; all float32 [C, n].
 
-    In blocks that overlap by more than a window, so that the result does not depend on them.
+    ``heard`` is the mix as the codec gives it back. In blocks that overlap by more than a window, so that the result does not
+    depend on them.
     """
     size = 1 << round(np.log2(WINDOW_SECONDS * rate))
     block, margin, length = int(BLOCK_SECONDS * rate) // size * size, 2 * size, mix.shape[1]
     made = np.empty_like(mix)
     for first in range(0, length, block):
         low, high = max(0, first - margin), min(length, first + block + margin)
-        cut = _mask_block(*(torch.from_numpy(sound[:, low:high].copy()) for sound in (stem, mix, heard)), size)
+        whole, back, *stems = (torch.from_numpy(sound[:, low:high].copy()) for sound in (mix, heard, *takes))
+        cut = _mask_block(stems, whole, back, size)
         made[:, first : first + block] = cut[:, first - low : first - low + block].numpy()
     return made
 
 
-def _mask_block(stem: Tensor, mix: Tensor, heard: Tensor, size: int) -> Tensor:
+def _mask_block(stems: list[Tensor], mix: Tensor, heard: Tensor, size: int) -> Tensor:
     window = torch.hann_window(size)
 
     def spectrum(sound: Tensor) -> Tensor:
         return torch.stft(sound, size, size // 4, window=window, pad_mode="constant", return_complex=True)
 
-    mask = (spectrum(stem).abs() / (spectrum(heard).abs() + FLOOR)).clamp(max=1)
+    whole = absolute(spectrum(heard)) + FLOOR
+    mask = sum((absolute(spectrum(stem)) / whole).clamp_(max=1) for stem in stems) / len(stems)
     return torch.istft(mask * spectrum(mix), size, size // 4, window=window, length=mix.shape[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -114,14 +113,14 @@ def _sounds(job: Job, index: int, model: Model, material: Material, piece: Cut) 
     for variant, takes in enumerate(material.takes):
         tick, count = job.meter.phase("decode"), len(takes)
         mix_heard = heard[min(variant, len(heard) - 1)] if heard else None
-        sounds = (
+        sounds = [
             _sound(job, index, latents, piece, model, part_of(tick, number, count))
             for number, latents in enumerate(takes.split(1))
-        )
+        ]
+        sound = sounds[0]
         if mix_heard is not None:
-            sounds = (_masked(job, index, sound, mix_heard, piece) for sound in sounds)
-        total = functools.reduce(np.add, sounds)
-        sound = total if count == 1 else total / np.float32(count)
+            with job.clock.measure("decode"):
+                sound = _masked(job, index, sounds, mix_heard, piece)
         yield Take(variant=variant, seed=chain.seed(index, variant), sound=sound)
 
 
@@ -142,11 +141,11 @@ def _sound(job: Job, index: int, latents: Tensor, piece: Cut, model: Model, tick
         return to_channels(sound, chain.facts.channels)
 
 
-def _masked(job: Job, index: int, sound: np.ndarray, heard: np.ndarray, piece: Cut) -> np.ndarray:
-    """A take as part of what the stage worked on: the source's own samples, or the sound of the stage before."""
+def _masked(job: Job, index: int, takes: list[np.ndarray], heard: np.ndarray, piece: Cut) -> np.ndarray:
+    """The takes of a stem as part of what the stage worked on: the source's own samples, or the sound of the stage before."""
     chain, window = job.chain, job.chain.windows[index]
     mix = heard
     if chain.input_of(index) is None and chain.source is not None:
         first = window.start + frame_samples(piece.first, window.rate) + piece.skip
         mix = read_window(chain.source.path, chain.source.layout, first, piece.length)
-    return masked(sound, mix, heard, window.rate)
+    return masked(takes, mix, heard, window.rate)

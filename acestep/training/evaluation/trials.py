@@ -104,7 +104,7 @@ def extracted(player: Player, item: HeldOut) -> Iterator[tuple[str, Tensor]]:
     for track in item.stems:
         wish = Wish(source, text_prompt(instruction("extract", track), "", None, "", "", 10), task="extract")
         takes = [player.decode(player.render(replace(wish, seed=seed))).numpy() for seed in range(TAKES)]
-        yield track, torch.from_numpy(np.mean([masked(take, item.mix.numpy(), heard, RATE) for take in takes], 0))
+        yield track, torch.from_numpy(masked(takes, item.mix.numpy(), heard, RATE))
 
 
 def try_extract(player: Player, item: HeldOut) -> Iterator[Row]:

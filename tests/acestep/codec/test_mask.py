@@ -25,7 +25,7 @@ def test_the_stem_has_the_phase_of_the_mix():
     stem, rest = tone(440), tone(1500)
     made, heard = tone(440, phase=2.0), tone(440, phase=1.0) + tone(1500, phase=0.5)
     mix = stem + rest
-    found = masked(made, mix, heard, RATE)
+    found = masked([made], mix, heard, RATE)
     inner = slice(4096, -4096)
     assert power((found - stem)[:, inner]) < 1e-4 * power(stem)
     assert power((mix - found - rest)[:, inner]) < 1e-4 * power(rest)
@@ -35,9 +35,9 @@ def test_the_stem_has_the_phase_of_the_mix():
 def test_all_nothing_and_the_codecs_own_faults():
     """A stem that is all the codec hears is the mix itself, even where the codec hears it too softly; silence is silence."""
     mix = tone(300) + np.random.default_rng(1).normal(0, 0.1, (2, len(TIME))).astype(np.float32)
-    assert np.allclose(masked(0.7 * mix, mix, 0.7 * mix, RATE), mix, atol=2e-3)
-    assert not masked(np.zeros_like(mix), mix, mix, RATE).any()
-    assert masked(mix[:, :100], mix[:, :100], mix[:, :100], RATE).shape == (2, 100)
+    assert np.allclose(masked([0.7 * mix], mix, 0.7 * mix, RATE), mix, atol=2e-3)
+    assert not masked([np.zeros_like(mix)], mix, mix, RATE).any()
+    assert masked([mix[:, :100]], mix[:, :100], mix[:, :100], RATE).shape == (2, 100)
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000, 96_000])
@@ -45,6 +45,6 @@ def test_blocks_leave_no_trace(monkeypatch, rate):
     """However long the blocks, every sample is the same to rounding."""
     dice = np.random.default_rng(2)
     stem, mix, heard = (dice.normal(0, 0.2, (2, 60_001)).astype(np.float32) for _ in range(3))
-    whole = masked(stem, mix, heard, rate)
+    whole = masked([stem], mix, heard, rate)
     monkeypatch.setattr(mask, "BLOCK_SECONDS", 0.2)
-    assert np.allclose(masked(stem, mix, heard, rate), whole, atol=1e-6)
+    assert np.allclose(masked([stem], mix, heard, rate), whole, atol=1e-6)
