@@ -102,6 +102,10 @@ class Mixer:
             raise BadRequest(f"slots are 0 to {self.size - 1}", field="slot", limits={"min": 0, "max": self.size - 1})
         self._slots[number] = slot
 
+    def holds(self, number: int) -> bool:
+        """Whether there is a part in the slot."""
+        return number in self._slots
+
     def launch(self, number: int, frame: int) -> None:
         """Start a slot at an output frame; what the slot or its choke group played ends there."""
         slot = self._slots.get(number)

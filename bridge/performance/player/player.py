@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from acestep.api.errors import AceError, BadRequest, CorruptAudio, OutputUnwritable, Unavailable
@@ -69,6 +70,8 @@ class Player:
         self._peak = 0.0
         self._feedback = FeedbackOut()
         self._newest: dict[int, Load] = {}
+        self._awaited: dict[int, list[Launch | Gain | Stop]] = {}
+        self._order = threading.Lock()
         self._called = 0.0
         self._retry_at = 0.0
         self._opening = threading.Lock()
@@ -76,12 +79,41 @@ class Player:
 
     def do(self, command: Command) -> None:
         """Carry out one command; what cannot be done is reported, never raised."""
-        if isinstance(command, Load):
-            self._newest[command.slot] = command
+        if self._put_off(command):
+            return
         if isinstance(command, BESIDE):
-            threading.Thread(target=self._try, args=(command,), name="beside", daemon=True).start()
+            threading.Thread(target=self._do_beside, args=(command,), name="beside", daemon=True).start()
         else:
             self._try(command)
+
+    def _put_off(self, command: Command) -> bool:
+        """Whether the command has to wait for the first file of its slot, which is still being read.
+
+        A player that was started again has all its slots to read; what is launched meanwhile shall sound, not be refused.
+        """
+        with self._order:
+            if isinstance(command, Load):
+                self._newest[command.slot] = command
+                if not self._mixer.holds(command.slot):
+                    self._awaited.setdefault(command.slot, [])
+            elif isinstance(command, Launch | Gain | Stop):
+                if command.slot in self._awaited:
+                    self._awaited[command.slot].append(command)
+                    return True
+                if command.slot is None:
+                    for slot, waiting in self._awaited.items():
+                        waiting.append(msgspec.structs.replace(command, slot=slot))
+        return False
+
+    def _do_beside(self, command: Load | Take) -> None:
+        self._try(command)
+        if not isinstance(command, Load):
+            return
+        with self._order:
+            newest = self._newest[command.slot] is command
+            waiting = self._awaited.pop(command.slot, []) if newest else []
+        for late in waiting:
+            self._try(late)
 
     def _try(self, command: Command) -> None:
         try:

@@ -80,3 +80,27 @@ def test_a_file_that_is_read_later_but_asked_for_earlier_does_not_win(player, cl
     player.send(Take(start=at, frames=100, path=str(tmp_path / "take.wav")))
     player.expect(Taken)
     assert soundfile.read(tmp_path / "take.wav")[0][0, 0] == 1.0
+
+
+def test_a_launch_waits_for_the_first_file_of_its_slot(player, tmp_path):
+    """As after a restart of the player, when all slots are read anew; a slot that cannot be read is then empty."""
+    player.open(**LOOPBACK)
+    soundfile.write(tmp_path / "long.wav", np.full((48_000 * 60, 2), 0.5, np.float32), 44_100, subtype="FLOAT")
+    player.send(Load(slot=0, path=str(tmp_path / "long.wav")))
+    player.send(Launch(slot=0, at=time.monotonic()))
+    player.expect(Loaded)
+    player.expect(Launched)
+    player.until(lambda levels: levels.playing == (0,))
+    player.send(Load(slot=1, path=str(tmp_path / "none.wav"), request="load"))
+    player.send(Launch(slot=1, at=time.monotonic(), request="launch"))
+    assert [player.expect(Refused).request for _ in range(2)] == ["load", "launch"]
+
+
+def test_what_waits_for_its_file_can_be_stopped(player, tmp_path):
+    player.open(**LOOPBACK)
+    soundfile.write(tmp_path / "long.wav", np.full((48_000 * 60, 2), 0.5, np.float32), 44_100, subtype="FLOAT")
+    player.send(Load(slot=0, path=str(tmp_path / "long.wav")))
+    player.send(Launch(slot=0, at=time.monotonic()))
+    player.send(Stop())
+    player.expect(Launched)
+    player.until(lambda levels: not levels.playing)
