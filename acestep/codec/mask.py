@@ -7,7 +7,7 @@ mistakes stand on both sides and cancel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,17 +22,22 @@ FLOOR = 1e-4  # of a bin: far below the step of 24 bits, it only keeps silence f
 
 
 def masked(
-    takes: Sequence[NDArray[np.float32]], mix: NDArray[np.float32], heard: NDArray[np.float32], rate: int
+    takes: Sequence[NDArray[np.float32]],
+    mix: NDArray[np.float32],
+    heard: NDArray[np.float32],
+    rate: int,
+    check: Callable[[], None] = lambda: None,
 ) -> NDArray[np.float32]:
     """The part of ``mix`` that ``takes`` of a stem say it is, the mean of their masks; all float32 [C, n].
 
     ``heard`` is the mix as the codec gives it back. In blocks that overlap by more than a window, so that the result does not
-    depend on them.
+    depend on them; ``check`` is called before each and may raise.
     """
     size = 1 << round(np.log2(WINDOW_SECONDS * rate))
     block, margin, length = int(BLOCK_SECONDS * rate) // size * size, 2 * size, mix.shape[1]
     made = np.empty_like(mix)
     for first in range(0, length, block):
+        check()
         low, high = max(0, first - margin), min(length, first + block + margin)
         whole, back, *stems = (torch.from_numpy(sound[:, low:high].copy()) for sound in (mix, heard, *takes))
         cut = _mask_block(stems, whole, back, size)

@@ -148,4 +148,4 @@ def _masked(job: Job, index: int, takes: list[np.ndarray], heard: np.ndarray, pi
     if chain.input_of(index) is None and chain.source is not None:
         first = window.start + frame_samples(piece.first, window.rate) + piece.skip
         mix = read_window(chain.source.path, chain.source.layout, first, piece.length)
-    return masked(takes, mix, heard, window.rate)
+    return masked(takes, mix, heard, window.rate, job.context.check)

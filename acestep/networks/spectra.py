@@ -34,6 +34,14 @@ def mel_bands(bins: int, bands: int, low: float, high: float, peak: bool = False
     return (weights / scale).float()
 
 
+def pitch_class_bands(bins: int, low: float, high: float) -> Tensor:
+    """Which of the twelve pitch classes (0 = C, A = 440 Hz) a bin of an rfft belongs to: [bins, 12] zeros and ones."""
+    hertz = torch.linspace(0, RATE / 2, bins)
+    heard = (hertz > low) & (hertz < high)
+    pitch = torch.round(69 + 12 * torch.log2(hertz.clamp(min=1) / 440)).long() % 12
+    return functional.one_hot(pitch, 12).float() * heard[:, None]
+
+
 def absolute(spectrum: Tensor, floor: float = 0.0) -> Tensor:
     """sqrt(|z|^2 + floor) of a complex tensor: four times as fast on a CPU as `Tensor.abs`, which guards against overflows
     that no spectrum has.

@@ -41,8 +41,11 @@ class Extract(StageType):
         """Raises `BadRequest` without a track and `ModelUnsuited` on turbo models."""
         require_track(params, source, model, operation=self.name)
         takes = params.takes or model.defaults.for_task("extract").takes
+        notes: tuple[str, ...] = ()
         if not params.soft_mask or params.resume or params.checkpoint_step:
-            takes = 1  # what the model renders itself, and a run that stops on the way, is one take
+            if (params.takes or 1) > 1:
+                notes = ("only a masked stem of a whole run is the mean of several takes; this one is a single take",)
+            takes = 1
         return Plan(
             task="extract",
             instruction=instructions.extract(params.track),
@@ -52,6 +55,7 @@ class Extract(StageType):
             soft_mask=params.soft_mask,
             takes=takes,
             settled={"takes": takes},
+            notes=notes,
             returns=("stem", "residual", "latent"),
             **retake(params),
         )

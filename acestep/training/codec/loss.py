@@ -13,14 +13,14 @@ from functools import cache
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
-from acestep.networks.spectra import RATE, absolute, mel_bands
+from acestep.networks.spectra import absolute, mel_bands, pitch_class_bands
 
 LOG_FLOOR = 3e-3  # of a single bin: below it only the noise floor would be heard
 MEL_FLOOR = 4e-4  # of a band, where noise averages out
 MEL_WEIGHT = 2.0
 ENERGY_FLOOR = 0.3
+NOTES_HEARD = (120.0, 3000.0)  # Hz
 CHROMA_FLOOR = 1e-2  # of a frame's energies by pitch class, centred: below it nothing with pitch sounds
 
 
@@ -94,22 +94,13 @@ def _add_frames(frames: Tensor, hop: int) -> Tensor:
     return line.flatten(1)
 
 
-@cache
-def _pitch_classes(window: int) -> Tensor:
-    """[window // 2 + 1, 12]: which pitch class a bin belongs to, from 120 Hz to 3 kHz."""
-    hertz = torch.arange(window // 2 + 1) * RATE / window
-    heard = (hertz > 120) & (hertz < 3000)
-    pitch = torch.round(69 + 12 * torch.log2(hertz.clamp(min=1) / 440)).long() % 12
-    return functional.one_hot(pitch, 12).float() * heard[:, None]
-
-
 def harmonic_distance(output: Tensor, target: Tensor, window: int = 4096, hop: int = 1920) -> Tensor:
     """One minus the correlation of the energies by pitch class, mean over the frames of [B, N] in which notes sound.
 
     Log spectra care for faint partials as much as for loud ones; the harmony that is heard is in the loud ones.
     """
     shape = torch.hann_window(window, device=output.device)
-    table = _pitch_classes(window).to(output)
+    table = pitch_class_bands(window // 2 + 1, *NOTES_HEARD).to(output)
 
     def energies(sound: Tensor) -> Tensor:
         spectrum = torch.fft.rfft(sound.unfold(1, window, hop) * shape)

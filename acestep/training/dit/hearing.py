@@ -1,6 +1,6 @@
-"""Hearing practice: the 5 Hz codes of a mix have to tell which notes sound, or a cover keeps the loudness and forgets the tune.
+"""Hearing practice: the 5 Hz codes of a mix have to tell which notes sound, besides coming near its latents.
 
-The detokenizer's distance from the latents alone spends sixteen bits on what latents vary most in: level, drums, sound. Only
+A cover knows its source through these codes alone, and latents vary most in what a cover may change: level and sound. Only
 training has the head that names the notes; nothing is exported.
 """
 
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from acestep.networks.spectra import FRAME, RATE
 from acestep.training.dit.model import NanoModel
 from acestep.training.dit.records import FRAMES, Record
 from acestep.training.dit.tasks import CODED_CROP
 from acestep.training.parallel import mixed_precision
 from acestep.training.songs import Song
 
-FRAME_RATE = 25
 NOTES = 24
 """Pitch classes of everything that has pitch, and of the bass alone: each a yes or no."""
 NOTES_WEIGHT = 3.0  # of their cross-entropy against the latents' squared distance
@@ -28,7 +28,7 @@ NOTES_WEIGHT = 3.0  # of their cross-entropy against the latents' squared distan
 def sounding_notes(song: Song, frames: int = FRAMES) -> Tensor:
     """Which notes are held in each frame of 40 ms: [frames, NOTES] zeros and ones."""
     rolls = torch.zeros(frames, NOTES)
-    frames_per_quarter = FRAME_RATE * 60.0 / song.bpm
+    frames_per_quarter = RATE / FRAME * 60.0 / song.bpm
     for part in song.parts:
         if part.unpitched:
             continue

@@ -1,8 +1,7 @@
 """Practice first, then flow matching on latents: v = noise - data, time logit-normal, all tasks in every batch, one EMA.
 
 Whoever cannot read sees one task in all of them: before the text encoder tells a `DRUMS` from a `BASS`, the transformer
-learns to do without it, and unlearning that takes longer than some minutes of reading. The same holds of codes that do
-not tell the notes.
+learns to do without it, and unlearning that takes longer than some minutes of reading.
 """
 
 from __future__ import annotations

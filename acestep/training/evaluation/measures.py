@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from acestep.networks.spectra import RATE, magnitudes, mel_bands
+from acestep.networks.spectra import RATE, magnitudes, mel_bands, pitch_class_bands
 
 HOP = 480
 FRAME_RATE = RATE / HOP
@@ -36,13 +36,7 @@ def _mel(bins: int, bands: int) -> Tensor:
 
 @cache
 def _pitch_classes() -> Tensor:
-    """[2049, 12]: which pitch class a bin of the 4096 window belongs to, from 120 Hz to 3 kHz."""
-    hertz = torch.arange(2049) * RATE / 4096
-    heard = (hertz > 120) & (hertz < 3000)
-    pitch = torch.round(69 + 12 * torch.log2(hertz.clamp(min=1) / 440)).long() % 12
-    table = torch.zeros(2049, 12)
-    table[heard.nonzero()[:, 0], pitch[heard]] = 1.0
-    return table
+    return pitch_class_bands(2049, 120, 3000)
 
 
 def log_mel(sound: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from acestep.api.variants import VARIANTS
+from acestep.denoising.times import truncate
 from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.prompts import lyric_prompt
@@ -88,9 +89,7 @@ class Player:
         usual = NANO.for_task(wish.task)
         scale = usual.guidance_scale if self.guidance_scale is None else self.guidance_scale
         times = shifted_times(self.steps or usual.steps, self.shift)
-        if usual.noise_strength:
-            begin = torch.tensor([1 - usual.noise_strength])
-            times = torch.cat([begin, times[times < begin]])
+        times = torch.tensor(truncate(times.tolist(), 1 - usual.noise_strength))
         noise = torch.randn(source[None].shape, generator=torch.Generator().manual_seed(wish.seed))
         x = torch.lerp(wish.source, noise, times[0])
         for now, after in pairwise(times):

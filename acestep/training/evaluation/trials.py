@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acestep.api.variants import VARIANTS
 from acestep.codec.mask import masked
 from acestep.conditioning.guide import render_guide
 from acestep.conditioning.tempo import TempoMap
@@ -24,7 +23,7 @@ from acestep.training.dit.prompts import text_prompt
 from acestep.training.dit.records import recast, song_guide
 from acestep.training.dit.tasks import CROP, instruction
 from acestep.training.evaluation import measures
-from acestep.training.evaluation.player import Player, Wish
+from acestep.training.evaluation.player import NANO, Player, Wish
 from acestep.training.evaluation.presence import Presence
 from acestep.training.songs import Song, compose, song_seed
 from acestep.training.songs.bank import NoteBank
@@ -32,7 +31,7 @@ from acestep.training.songs.harmony import scale
 from acestep.training.songs.render import render_mix, render_stems
 from acestep.training.songs.tracks import TRACKS
 
-TAKES = VARIANTS["nano"].for_task("extract").takes
+TAKES = NANO.for_task("extract").takes
 SAMPLES = CROP * FRAME  # 10.24 s
 FEATURELESS = ("drums", "percussion")
 KINDS = {

@@ -48,3 +48,17 @@ def test_blocks_leave_no_trace(monkeypatch, rate):
     whole = masked([stem], mix, heard, rate)
     monkeypatch.setattr(mask, "BLOCK_SECONDS", 0.2)
     assert np.allclose(masked([stem], mix, heard, rate), whole, atol=1e-6)
+
+
+def test_a_cancelled_job_stops_between_blocks(monkeypatch):
+    """Long files are masked in seconds, not in one breath."""
+    monkeypatch.setattr(mask, "BLOCK_SECONDS", 0.2)
+    sound, asked = tone(300), []
+
+    def check() -> None:
+        asked.append(True)
+        if len(asked) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        masked([sound], sound, sound, RATE, check)

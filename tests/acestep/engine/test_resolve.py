@@ -110,6 +110,7 @@ def test_only_masked_stems_are_means_of_takes(registry, asked, takes):
     """What the model renders itself, and what is stored on the way, is a single take; the recipe holds the number."""
     stage = settled(registry, "extract", "nano", track="drums", **asked)
     assert stage.plan.takes == stage.params.takes == takes
+    assert bool(stage.plan.notes) == (asked.get("takes", takes) != takes), "a wish that is not followed is said"
     assert settled(registry, "extract", "base", track="drums").plan.takes == 1
 
 
