@@ -104,7 +104,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     soft_mask: bool = False
     """The result is part of what the stage works on: the decoded result only says how much of each band belongs to it."""
     takes: int = 1
-    """How many takes a masked result is the mean of."""
+    """How many takes a masked result is made of: one may miss what the next one hears."""
     returns: tuple[Role, ...] = ("part",)
     """Roles this stage can return; the first is the default."""
     semantic_codes: bool = False

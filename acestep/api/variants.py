@@ -20,7 +20,7 @@ class TaskDefaults(msgspec.Struct, frozen=True, kw_only=True):
     guidance_start: float
     """Lowest timestep at which guidance acts: what is asked for is settled early, and each guided step costs two."""
     takes: int = 1
-    """Of a masked stem, which is the mean of what each cuts out: one take may miss what the next one hears."""
+    """Of a masked stem, which is made of what each cuts out: one take may miss what the next one hears."""
     noise_strength: float = 0.0
     """How far a cover begins from the source's own latents: a share of it tells a small model the harmony that codes lose."""
 

@@ -105,7 +105,7 @@ def _order(job: Job, index: int) -> tuple[Order, Cut]:
 
 
 def _sounds(job: Job, index: int, model: Model, material: Material, piece: Cut) -> Iterator[Take]:
-    """Every variant of a stage as sound. A masked stage's is the mean of what its takes cut out of what it worked on."""
+    """Every variant of a stage as sound. A masked stage's is what its takes cut out of what it worked on."""
     chain = job.chain
     silent_tick: Tick = lambda done, of: job.context.check()  # noqa: E731
     masks = chain.stages[index].plan.soft_mask

@@ -29,7 +29,7 @@ class Extract(StageType):
             Annotated[
                 int,
                 param(
-                    "Takes whose mean the masked stem is: more miss less and take longer; none: the variant's.",
+                    "Takes that the masked stem is made of: more miss less and take longer; none: the variant's.",
                     ge=1,
                     le=32,
                 ),
@@ -44,7 +44,7 @@ class Extract(StageType):
         notes: tuple[str, ...] = ()
         if not params.soft_mask or params.resume or params.checkpoint_step:
             if (params.takes or 1) > 1:
-                notes = ("only a masked stem of a whole run is the mean of several takes; this one is a single take",)
+                notes = ("only a masked stem of a whole run is made of several takes; this one is a single take",)
             takes = 1
         return Plan(
             task="extract",
