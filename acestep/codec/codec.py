@@ -44,7 +44,7 @@ class Codec:
         self._network = network
         reach = getattr(network, "context_frames", None)
         self._encode_tiling = ENCODE if reach is None else Tiling(ENCODE.chunk, reach)
-        self._decode_tiling = DECODE if reach is None else Tiling(DECODE.chunk, reach)
+        self._decode_tiling = DECODE if reach is None else Tiling(network.tile_frames, reach)
         if decode_chunk := decode_chunk or _named_chunk():
             self._decode_tiling = Tiling(decode_chunk, min(self._decode_tiling.margin, decode_chunk // 4))
         self.notes: list[str] = []

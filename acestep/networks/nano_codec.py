@@ -44,6 +44,7 @@ class NanoCodec(ModelMixin, ConfigMixin):
 
     hop = FRAME
     sample_rate = RATE
+    tile_frames = 800  # decoded at once, 32 s; shorter tiles are slower: margins, small matrices
 
     @register_to_config
     def __init__(

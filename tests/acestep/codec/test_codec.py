@@ -95,7 +95,7 @@ def cpu_full():
 class Hungry(torch.nn.Module):
     """A codec that runs out of memory on tiles longer than ``room`` frames."""
 
-    context_frames = 4
+    context_frames, tile_frames = 4, 176
 
     def __init__(self, room: int, fail=cuda_full) -> None:
         super().__init__()
