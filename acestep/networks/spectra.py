@@ -34,10 +34,12 @@ def mel_bands(bins: int, bands: int, low: float, high: float, peak: bool = False
     return (weights / scale).float()
 
 
-def pitch_class_bands(bins: int, low: float, high: float) -> Tensor:
-    """Which of the twelve pitch classes (0 = C, A = 440 Hz) a bin of an rfft belongs to: [bins, 12] zeros and ones."""
+def pitch_class_bands(bins: int) -> Tensor:
+    """Which of the twelve pitch classes (0 = C, A = 440 Hz) a bin of an rfft belongs to, from 120 Hz to 3 kHz, where notes
+    can be told apart: [bins, 12] zeros and ones.
+    """
     hertz = torch.linspace(0, RATE / 2, bins)
-    heard = (hertz > low) & (hertz < high)
+    heard = (hertz > 120) & (hertz < 3000)
     pitch = torch.round(69 + 12 * torch.log2(hertz.clamp(min=1) / 440)).long() % 12
     return functional.one_hot(pitch, 12).float() * heard[:, None]
 
@@ -58,17 +60,19 @@ def magnitudes(waveform: Tensor, window: int, hop: int) -> Tensor:
 
 
 class Analysis(nn.Module):
-    """What the encoder sees of each 40 ms: log magnitudes at three resolutions (mid; mel of side as well).
+    """What the encoder sees of each 40 ms: log magnitudes at three resolutions (mid; mel of side as well) and by pitch class.
 
-    Long windows resolve bass notes, short ones place attacks. Phase is left out: it would only cost latent capacity.
+    Long windows resolve bass notes, short ones place attacks. Phase is left out: it would only cost latent capacity. Pitch
+    classes sum energies, which small layers can hardly read off logarithms.
     """
 
     BANDS = 80
     LONG, MEDIUM = 420, 480  # bins kept of the 8192 and 4096 windows: up to 2.4 and 5.6 kHz
-    WIDTH = 2 * BANDS * 4 + LONG + 2 * MEDIUM
+    WIDTH = 2 * BANDS * 4 + LONG + 2 * MEDIUM + 2 * 12
 
     def __init__(self) -> None:
         super().__init__()
+        self.register_buffer("pitch_classes", pitch_class_bands(2049)[: self.MEDIUM], persistent=False)
         self.register_buffer("mel", mel_bands(513, self.BANDS, 30, 20000).T.contiguous(), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -79,9 +83,11 @@ class Analysis(nn.Module):
         side = (waveform[:, 0] - waveform[:, 1]) / 2
         short = torch.log(magnitudes(torch.stack([mid, side], 1), 1024, SUBFRAME) @ self.mel + 0.02) + 2.0
         short = short.permute(0, 2, 1, 3).reshape(batch, frames, -1)
-        medium = torch.log(magnitudes(mid, 4096, FRAME // 2)[..., : self.MEDIUM] + 0.1).reshape(batch, frames, -1)
+        spectrum = magnitudes(mid, 4096, FRAME // 2)[..., : self.MEDIUM]
+        medium = torch.log(spectrum + 0.1).reshape(batch, frames, -1)
+        classes = torch.log((spectrum.square() @ self.pitch_classes).sqrt() + 0.1).reshape(batch, frames, -1)
         long = torch.log(magnitudes(mid, 8192, FRAME)[..., : self.LONG] + 0.15)
-        return torch.cat([short, long, medium], -1) * 0.5
+        return torch.cat([short, long, medium, classes], -1) * 0.5
 
 
 def oscillator_frequencies() -> Tensor:

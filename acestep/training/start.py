@@ -15,6 +15,9 @@ from acestep.training.dit.model import NanoModel
 from acestep.training.errors import StartUnsuited
 from acestep.training.layout import CODEC_FOLDER, DIT_FOLDER, MODULES, TEXT_FOLDER
 
+START_SHARE = 0.5
+"""Of the learning rate of a run from nothing: at all of it finished weights get worse for many minutes."""
+
 
 def start_model(model: NanoModel, checkpoint: Path, run: Path) -> None:
     """Load a bundle's weights into `model` and give the run its tokenizer. Raises `StartUnsuited`."""

@@ -35,11 +35,12 @@ class CropPool:
         self.songs.append(np.stack(list(stems.values())).astype(np.float16))
         del self.songs[: -self.size]
 
-    def batch(self, count: int, samples: int) -> Tensor:
-        """float32 [count, 2, samples]."""
-        return torch.from_numpy(np.stack([self._crop(samples) for _ in range(count)]))
+    def batch(self, count: int, samples: int) -> tuple[Tensor, Tensor]:
+        """float32 [count, 2, samples], and which of them are of several stems [count]."""
+        crops, mixed = zip(*(self._crop(samples) for _ in range(count)), strict=True)
+        return torch.from_numpy(np.stack(crops)), torch.tensor(mixed)
 
-    def _crop(self, samples: int) -> np.ndarray:
+    def _crop(self, samples: int) -> tuple[np.ndarray, bool]:
         """40 % mixes, 25 % single stems, 35 % random subsets; -8..+2 dB; sides swapped half of the time."""
         rng = self._rng
         song = rng.choice(self.songs)
@@ -52,4 +53,4 @@ class CropPool:
             chosen = [stem for stem in range(len(song)) if rng.random() < 0.6] or [0]
         gain = np.float32(10 ** (rng.uniform(-8, 2) / 20))
         crop = song[chosen, :, start : start + samples].astype(np.float32).sum(0) * gain
-        return crop[::-1].copy() if rng.random() < 0.5 else crop
+        return crop[::-1].copy() if rng.random() < 0.5 else crop, len(chosen) > 1

@@ -20,7 +20,6 @@ LOG_FLOOR = 3e-3  # of a single bin: below it only the noise floor would be hear
 MEL_FLOOR = 4e-4  # of a band, where noise averages out
 MEL_WEIGHT = 2.0
 ENERGY_FLOOR = 0.3
-NOTES_HEARD = (120.0, 3000.0)  # Hz
 CHROMA_FLOOR = 1e-2  # of a frame's energies by pitch class, centred: below it nothing with pitch sounds
 
 
@@ -100,7 +99,7 @@ def harmonic_distance(output: Tensor, target: Tensor, window: int = 4096, hop: i
     Log spectra care for faint partials as much as for loud ones; the harmony that is heard is in the loud ones.
     """
     shape = torch.hann_window(window, device=output.device)
-    table = pitch_class_bands(window // 2 + 1, *NOTES_HEARD).to(output)
+    table = pitch_class_bands(window // 2 + 1).to(output)
 
     def energies(sound: Tensor) -> Tensor:
         spectrum = torch.fft.rfft(sound.unfold(1, window, hop) * shape)

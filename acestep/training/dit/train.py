@@ -27,7 +27,7 @@ from acestep.training.parallel import Group, mixed_precision
 from acestep.training.run import Run, decay, plot_history
 from acestep.training.songs import song_seed
 from acestep.training.songs.bank import open_bank
-from acestep.training.start import start_model
+from acestep.training.start import START_SHARE, start_model
 
 NULL_SHARE = 0.08  # examples whose whole condition is the null embedding, for classifier-free guidance
 UNIFORM_SHARE = 0.2
@@ -175,6 +175,7 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
         start_model(model, settings.start, folder)
         average = Averager(model, settings.ema)
     batcher = Batcher(folder, silence_frame(codec))
+    learning_rate = settings.learning_rate * (START_SHARE if settings.start else 1.0)
     first = song_seed("train", 0)
     seeds = range(first + group.rank, first + settings.songs * group.size, group.size)
     shelf = Shelf(folder / "latents", seeds, open_bank(), codec)
@@ -190,7 +191,7 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
         if step % settings.grow_every == 0:
             shelf.grow()
         practises = run.elapsed < min(settings.practice, settings.seconds / 10)
-        rates = (settings.learning_rate, READING_RATE * (1.0 if practises else LATER_READING))
+        rates = (learning_rate, READING_RATE * (1.0 if practises else LATER_READING))
         for parameters, rate in zip(optimizer.param_groups, rates, strict=True):
             parameters["lr"] = rate * decay(run.fraction, step, warmup=100, hold=0.5)
         loss = torch.zeros((), device=model.device)

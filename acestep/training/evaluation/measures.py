@@ -36,7 +36,7 @@ def _mel(bins: int, bands: int) -> Tensor:
 
 @cache
 def _pitch_classes() -> Tensor:
-    return pitch_class_bands(2049, 120, 3000)
+    return pitch_class_bands(2049)
 
 
 def log_mel(sound: Tensor) -> Tensor:
