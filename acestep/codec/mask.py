@@ -1,8 +1,9 @@
 """A stem as the mix's own sound under a soft mask, so that stem and residual fit together to the phase.
 
 What a model decodes has the right spectrum and a phase of its own: taken from the mix, it leaves the stem behind a second time.
-The mask says, bin by bin, how much of what the codec makes of the whole mix the model gave to the stem; the codec's own
-mistakes stand on both sides and cancel.
+The mask says, bin by bin, how much of what the codec makes of the whole mix the model gave to the stem. Where that is nearly
+all, the codec's own mistakes stand on both sides and cancel; where it is little, they do not, and the stem's own level against
+the mix itself is the better measure: between the two the mask goes over by the square of what belongs to others.
 
 A model may miss in one take what it hears in the next, so a stem has several: their masks' mean of a high order is near the
 largest where takes disagree (half of them deaf cost 1.5 dB, not 6) and what they agree on where they do.
@@ -55,7 +56,8 @@ def _mask_block(stems: list[Tensor], mix: Tensor, heard: Tensor, size: int) -> T
     def spectrum(sound: Tensor) -> Tensor:
         return torch.stft(sound, size, size // 4, window=window, pad_mode="constant", return_complex=True)
 
-    whole = absolute(spectrum(heard)) + FLOOR
+    sounding, whole = spectrum(mix), absolute(spectrum(heard)) + FLOOR
     shares = ((absolute(spectrum(stem)) / whole).clamp_(max=1) for stem in stems)
-    mask = (sum(share**ORDER for share in shares) / len(stems)) ** (1 / ORDER)
-    return torch.istft(mask * spectrum(mix), size, size // 4, window=window, length=mix.shape[1])
+    share = (sum(share**ORDER for share in shares) / len(stems)) ** (1 / ORDER)
+    mask = share * (whole / (absolute(sounding) + FLOOR)) ** (1 - share).square()
+    return torch.istft(mask.clamp_(max=1) * sounding, size, size // 4, window=window, length=mix.shape[1])

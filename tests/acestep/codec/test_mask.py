@@ -40,6 +40,13 @@ def test_all_nothing_and_the_codecs_own_faults():
     assert masked([mix[:, :100]], mix[:, :100], mix[:, :100], RATE).shape == (2, 100)
 
 
+def test_little_of_a_mix_is_measured_by_its_own_level():
+    """The codec hears noise at half its level; a stem a tenth as loud as the noise is not doubled for it."""
+    mix = np.random.default_rng(1).normal(0, 0.1, (2, len(TIME))).astype(np.float32)
+    found = masked([0.1 * mix], mix, 0.5 * mix, RATE)
+    assert 0.01 < power(found) / power(mix) < 0.017, "0.04 by the codec's level alone"
+
+
 @pytest.mark.parametrize("rate", [44_100, 48_000, 96_000])
 def test_blocks_leave_no_trace(monkeypatch, rate):
     """However long the blocks, every sample is the same to rounding."""
