@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from acestep.api.limits import MAX_SEED
+from acestep.codec.mask import masked
 
 
 def power(sound: np.ndarray) -> float:
@@ -39,8 +40,15 @@ def test_a_stem_of_something_new_is_a_part_of_it(studio):
     assert power(stem) + power(whole - stem) <= 1.001 * power(whole)
 
 
-def test_more_takes_make_one_stem(studio, song):
-    """The stem is the mean of what each take cuts out, repeats exactly, and counts its work as one; its latent is one, too."""
+def test_more_takes_make_one_stem(studio, song, monkeypatch):
+    """The stem is made of the takes of its seeds, repeats exactly, and counts its work as one; its latent is one, too."""
+    given = []
+
+    def listen(takes, *rest):
+        given.append(takes)
+        return masked(takes, *rest)
+
+    monkeypatch.setattr("acestep.engine.finish.masked", listen)
     path, shared = str(song(rate=48_000)), {"track": "drums", "end": 96_000, "format": "wav32f", "steps": 2}
 
     def stem(found, folder) -> np.ndarray:
@@ -52,9 +60,12 @@ def test_more_takes_make_one_stem(studio, song):
     assert [file.role for file in several.files] == ["stem", "latent"]
     recipe = several.recipe["request"]
     assert recipe["stages"][0]["takes"] == 3 and np.array_equal(stem(*studio.run_recipe(recipe)), stem(several, folder))
+    together = given[0]
     seeds = [5, *(random.Random(f"5/{take}").randint(0, MAX_SEED) for take in (1, 2))]
     singles = [stem(*studio.run("extract", source=path, takes=1, seed=seed, **shared)) for seed in seeds]
-    assert np.allclose(stem(several, folder), np.mean(singles, 0), atol=1e-6)
+    alone = [takes[0] for takes in given[-3:]]
+    assert len(together) == 3 and np.allclose(together, alone, atol=1e-6)
+    assert power(stem(several, folder)) > power(np.mean(singles, 0)), "near the loudest, where takes disagree"
     assert not np.allclose(singles[0], singles[1], atol=1e-3)
 
 
