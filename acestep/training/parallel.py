@@ -39,13 +39,14 @@ class Group:
             distributed.barrier()
 
     def average_gradients(self, module: nn.Module, clock: float) -> float:
-        """Replace every gradient by its mean over the group; returns the leader's clock, the same everywhere."""
+        """Replace every gradient of what is trained by its mean over the group; returns the leader's clock, the same everywhere."""
         if self.size == 1:
             return clock
-        for parameter in module.parameters():
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        for parameter in trained:
             if parameter.grad is None:  # unused in this step here, perhaps not elsewhere
                 parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in module.parameters()]
+        gradients = [parameter.grad for parameter in trained]
         line = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(line)
         line /= self.size

@@ -106,7 +106,7 @@ def settled(registry, stage: str, variant: str, **asked):
 @pytest.mark.parametrize(
     ("asked", "takes"), [({}, 8), ({"takes": 3}, 3), ({"soft_mask": False}, 1), ({"takes": 3, "checkpoint_step": 2}, 1)]
 )
-def test_only_masked_stems_are_means_of_takes(registry, asked, takes):
+def test_only_masked_stems_are_made_of_several_takes(registry, asked, takes):
     """What the model renders itself, and what is stored on the way, is a single take; the recipe holds the number."""
     stage = settled(registry, "extract", "nano", track="drums", **asked)
     assert stage.plan.takes == stage.params.takes == takes
