@@ -172,12 +172,12 @@ def cover(desk: Desk) -> Example:
 
 MAKERS: dict[str, tuple[Callable[[Desk], Example], float]] = {
     "generate": (generate, 0.03),
-    "guided": (generate_guided, 0.13),
-    "repaint": (repaint, 0.08),
-    "extract": (extract, 0.36),
-    "lego": (lego, 0.12),
-    "complete": (complete, 0.06),
-    "cover": (cover, 0.22),
+    "guided": (generate_guided, 0.10),
+    "repaint": (repaint, 0.05),
+    "extract": (extract, 0.52),
+    "lego": (lego, 0.10),
+    "complete": (complete, 0.04),
+    "cover": (cover, 0.16),
 }
 """Name in the loss log -> (maker, share of examples)."""
 

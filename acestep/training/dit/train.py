@@ -15,13 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from acestep.api.variants import VARIANTS
 from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS
 from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.hearing import Listener, hearing_loss
-from acestep.training.dit.model import CONFIG, TIMBRE_REACH, NanoModel
+from acestep.training.dit.model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.reading import Reader, draw_lesson
 from acestep.training.dit.records import Record, Shelf, silence_frame
 from acestep.training.dit.tasks import CODED_CROP, CROP, Example, draw_example
+from acestep.training.dit.times import draw_times
 from acestep.training.dit.words import open_tokenizer
 from acestep.training.parallel import Group, mixed_precision
 from acestep.training.run import Run, decay, plot_history
@@ -30,8 +32,7 @@ from acestep.training.songs.bank import open_bank
 from acestep.training.start import START_SHARE, start_model
 
 NULL_SHARE = 0.08  # examples whose whole condition is the null embedding, for classifier-free guidance
-UNIFORM_SHARE = 0.2
-PRACTICE_EVERY = 3  # steps, once the music has begun
+PRACTICE_EVERY = 6  # steps, once the music has begun
 HEARING_BATCH, HEARING_WEIGHT = 32, 0.6
 READING_BATCH, READING_RATE = 24, 2e-3
 LATER_READING = 0.1  # of that rate: sound tells so little about words that at full rate it makes them unreadable again
@@ -109,19 +110,14 @@ def sources(model: NanoModel, examples: list[Example]) -> Tensor:
     return stacked.index_copy(0, torch.tensor(chosen, device=model.device), torch.cat([coarse, rest], 1))
 
 
-def draw_times(count: int) -> Tensor:
-    """Logit-normal, with a share of uniform times so that both ends are learned."""
-    normal = torch.sigmoid(torch.randn(count) * CONFIG["timestep_sigma"] + CONFIG["timestep_mu"])
-    return torch.where(torch.rand(count) < UNIFORM_SHARE, torch.rand(count), normal)
-
-
 def example_losses(model: NanoModel, batcher: Batcher, examples: list[Example], rng: random.Random) -> Tensor:
     """Weighted squared velocity error per example [B]."""
     source = sources(model, examples)
     mask = torch.stack([example.mask for example in examples]).to(source)[..., None].expand(-1, -1, 64)
     target = torch.stack([example.target for example in examples]).to(source)
     weight = torch.stack([example.weight for example in examples]).to(source)[..., None]
-    noise, time = torch.randn_like(target), draw_times(len(examples)).to(source)
+    extracts = torch.tensor([example.task == "extract" for example in examples])
+    noise, time = torch.randn_like(target), draw_times(extracts, VARIANTS["nano"].shift).to(source)
     at = time[:, None, None]
     with mixed_precision(model.device), sdpa_kernel(ATTENTION_KERNELS.get(model.device.type, FUSED)):
         hidden, known = batcher.condition(model, examples, rng)

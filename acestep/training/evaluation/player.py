@@ -18,6 +18,7 @@ from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.prompts import lyric_prompt
 from acestep.training.dit.records import silence_frame
+from acestep.training.dit.times import shifted
 from acestep.training.dit.words import open_tokenizer
 
 NANO = VARIANTS["nano"]
@@ -38,8 +39,7 @@ class Wish:
 
 def shifted_times(steps: int, shift: float) -> Tensor:
     """Times from 1 to 0, `steps + 1` of them."""
-    even = torch.linspace(1, 0, steps + 1)
-    return shift * even / (1 + (shift - 1) * even)
+    return shifted(torch.linspace(1, 0, steps + 1), shift)
 
 
 class Player:

@@ -13,8 +13,10 @@ from acestep.training.dit.model import HIDDEN, NanoModel
 from acestep.training.dit.reading import ANSWERS, SLOWEST, TEMPI, TEMPO_STEP, Lesson, Reader
 from acestep.training.dit.records import FRAMES, Shelf
 from acestep.training.dit.tasks import CROP, MAKERS, TASKS, Desk
-from acestep.training.dit.train import Batcher, draw_times, example_losses, reading_loss
+from acestep.training.dit.times import draw_times
+from acestep.training.dit.train import Batcher, example_losses, reading_loss
 from acestep.training.dit.words import END, train_tokenizer
+from acestep.training.evaluation.player import shifted_times
 from acestep.training.songs import Note, Part
 from acestep.training.songs.harmony import scale
 from acestep.training.songs.tracks import TRACKS
@@ -64,10 +66,16 @@ def test_an_absent_instrument_gives_silence(desk):
 
 
 def test_shares_add_up_and_times_lie_between_noise_and_data():
-    """The task mix is a distribution; times are inside (0, 1) and reach both ends."""
+    """The task mix is a distribution; times are inside (0, 1), reach both ends, and a stem's lie as its steps do."""
     assert sum(share for _, share in MAKERS.values()) == pytest.approx(1.0)
-    times = draw_times(4000)
-    assert 0 < times.min() < 0.05 and 0.95 < times.max() < 1
+    extracts = torch.arange(8000) % 2 == 0
+    times = draw_times(extracts, shift=3.0)
+    stems, others = times[extracts], times[~extracts]
+    for drawn in (stems, others):
+        assert 0 < drawn.min() < 0.05 and 0.95 < drawn.max() < 1
+    steps = shifted_times(8, 3.0).flip(0)
+    assert stems.quantile(torch.linspace(0, 1, 9)).sub(steps).abs().max() < 0.05
+    assert (stems > 0.9).float().mean() > 2 * (others > 0.9).float().mean()
 
 
 def test_a_shelf_is_reread_without_encoding_again(tmp_path, codec, sine_bank, monkeypatch):
