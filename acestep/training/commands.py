@@ -56,6 +56,12 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--guidance", type=float, help="scale; 1 is none; default: as each task wants it")
     evaluate.add_argument("--threads", type=int, default=1)
     evaluate.set_defaults(run=_evaluate)
+    blend = commands.add_parser("blend", help="lean a dit run back towards the checkpoint that it was started from")
+    blend.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the dit run")
+    blend.add_argument("--start", type=Path, required=True, help="the checkpoint folder it began from")
+    blend.add_argument("--share", type=_share, default=0.7, help="how much of the run, 0 to 1 (default 0.7)")
+    blend.add_argument("--out", type=Path, required=True, help="folder of the blended run, for evaluate and export")
+    blend.set_defaults(run=_blend)
     export = commands.add_parser("export", help="write a checkpoint folder: half precision, published layout, manifest")
     _add_model_options(export)
     export.add_argument("--out", type=Path, required=True)
@@ -75,6 +81,12 @@ def _add_training_options(parser: argparse.ArgumentParser, seconds: float) -> No
     parser.add_argument("--start", type=Path, help="checkpoint folder whose weights a fresh run begins from")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process (default 1)")
+
+
+def _share(text: str) -> float:
+    if not 0.0 <= (share := float(text)) <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is outside 0 to 1")
+    return share
 
 
 def _songs(options: argparse.Namespace) -> None:
@@ -116,6 +128,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     player = Player(options.folder, options.codec, options.steps, options.shift, options.guidance)
     write_report(player, options.out, options.split, options.count, options.only)
+
+
+def _blend(options: argparse.Namespace) -> None:
+    from acestep.training.blend import blend_run
+
+    blend_run(options.folder, options.start, options.share, options.out)
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -13,9 +13,11 @@ from acestep.checkpoints.info import find_checkpoints
 from acestep.checkpoints.load import open_checkpoint
 from acestep.checkpoints.mapping import to_diffusers
 from acestep.networks.nano_codec import NanoCodec
+from acestep.training.blend import blend_run
+from acestep.training.commands import main
 from acestep.training.dit.model import NanoModel
 from acestep.training.dit.words import train_tokenizer
-from acestep.training.errors import StartUnsuited
+from acestep.training.errors import CheckpointUnreadable, StartUnsuited
 from acestep.training.export import export_checkpoint
 from acestep.training.start import start_codec, start_model
 
@@ -106,3 +108,25 @@ def test_training_goes_on_from_the_shipped_weights(bundle, tmp_path):
         start_codec(codec, tmp_path)
     with pytest.raises(StartUnsuited):
         start_codec(NanoCodec(decoder_width=16), bundle[0])
+
+
+def test_a_run_leans_back_towards_its_start(bundle, tmp_path, capsys):
+    """Every weight lies on the line between the two, and the blend exports like a run; a share outside it is refused."""
+    checkpoint, model = bundle
+    after = {name: value + 1.0 if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    history = {"elapsed": 1.0, "step": 1, "history": []}
+    (tmp_path / "run").mkdir()
+    torch.save({"model": model.state_dict(), "ema": after, **history}, tmp_path / "run" / "state.pt")
+    given = ["blend", "--run", str(tmp_path / "run"), "--start", str(checkpoint), "--out", str(tmp_path / "out")]
+    assert main([*given, "--share", "0.25"]) == 0
+    state = torch.load(tmp_path / "out" / "state.pt", weights_only=True)
+    blended = state["model"] | state["ema"]
+    for name, value in model.state_dict().items():
+        step = 0.25 if value.is_floating_point() else 0
+        assert torch.allclose(blended[name].float(), value.float() + step, atol=2e-3, rtol=1e-3)
+    export_checkpoint(tmp_path / "out", checkpoint / "vae", tmp_path / "again")
+    with pytest.raises(SystemExit):
+        main([*given, "--share", "1.5"])
+    assert "1.5 is outside 0 to 1" in capsys.readouterr().err
+    with pytest.raises(CheckpointUnreadable, match="no such file"):
+        blend_run(tmp_path / "nowhere", checkpoint, 0.5, tmp_path / "other")

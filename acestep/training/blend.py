@@ -1,0 +1,34 @@
+"""A run that leans back towards the weights it began from: it keeps more of what it was not taught this time.
+
+A sitting that looks mostly at one task moves away from the others. On the straight line between the weights before and after,
+what was learned comes sooner than what was forgotten goes (Wortsman et al., "Robust fine-tuning of zero-shot models", 2021).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from acestep.training.dit.model import NanoModel
+from acestep.training.errors import CheckpointUnreadable
+from acestep.training.run import Run, save_atomically
+from acestep.training.start import start_model
+
+
+def blend_run(folder: Path, checkpoint: Path, share: float, out: Path) -> None:
+    """Write into `out` what `evaluate` and `export` need of a run: `share` (0 to 1) of the DiT run in `folder`, the rest of
+    the checkpoint that it began from. Raises `StartUnsuited`, `CheckpointUnreadable` or `CheckpointUnwritable`.
+    """
+    before = NanoModel()
+    start_model(before, checkpoint, out)
+    run = Run(folder, seconds=1.0)
+    state = run.resume()
+    if state is None:
+        raise CheckpointUnreadable(run.checkpoint, FileNotFoundError("there is no such file"))
+    after = state["model"] | state["ema"]
+    blended = {
+        name: torch.lerp(value, after[name], share) if value.is_floating_point() else value
+        for name, value in before.state_dict().items()
+    }
+    save_atomically(out / "state.pt", lambda path: torch.save({"model": blended, "ema": {}}, path))
