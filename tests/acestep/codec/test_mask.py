@@ -44,7 +44,7 @@ def test_little_of_a_mix_is_measured_by_its_own_level():
     """The codec hears noise at half its level; a stem a tenth as loud as the noise is not doubled for it."""
     mix = np.random.default_rng(1).normal(0, 0.1, (2, len(TIME))).astype(np.float32)
     found = masked([0.1 * mix], mix, 0.5 * mix, RATE)
-    assert 0.01 < power(found) / power(mix) < 0.017, "0.04 by the codec's level alone"
+    assert 0.01 < power(found) / power(mix) < 0.03, "0.05 by the codec's level alone"
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000, 96_000])
@@ -77,6 +77,14 @@ def test_takes_that_miss_a_stem_hardly_make_it_softer():
     mix, deaf = stem + rest, np.zeros_like(stem)
     inner = slice(4096, -4096)
     heard = power(masked([stem, deaf], mix, mix, RATE)[:, inner])
-    assert -2.0 < 10 * np.log10(heard / power(stem[:, inner])) < -1.0
+    assert -1.0 < 10 * np.log10(heard / power(stem[:, inner])) < -0.1
     assert np.allclose(masked([0.5 * stem] * 3, mix, mix, RATE), masked([0.5 * stem], mix, mix, RATE), atol=1e-5)
     assert not masked([deaf, deaf], mix, mix, RATE).any()
+
+
+def test_a_stem_that_is_nearly_all_of_a_mix_keeps_its_level():
+    """Shares scatter about one and are cut off there; their mean falls short by chance, not because something else sounds."""
+    mix = np.random.default_rng(3).normal(0, 0.1, (2, len(TIME))).astype(np.float32)
+    inner = slice(4096, -4096)
+    assert np.allclose(masked([0.9 * mix], mix, mix, RATE)[:, inner], mix[:, inner], atol=2e-3)
+    assert power(masked([0.5 * mix], mix, mix, RATE)) < 0.4 * power(mix)
