@@ -22,7 +22,8 @@ class TaskDefaults(msgspec.Struct, frozen=True, kw_only=True):
     takes: int = 1
     """Of a masked stem, which is made of what each cuts out: one take may miss what the next one hears."""
     noise_strength: float = 0.0
-    """How far a cover begins from the source's own latents: a share of it tells a small model the harmony that codes lose."""
+    """How much of the source's own latents a run begins with. A share tells a small model the harmony that codes lose (cover),
+    keeps a new part to the chords it hears (lego) and makes it listen for faint instruments (extract)."""
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +92,8 @@ VARIANTS: dict[str, Variant] = {
             guidance_start=0.96,
             by_task={
                 "cover": TaskDefaults(steps=8, guidance_scale=2.0, guidance_start=0.94, noise_strength=0.05),
-                "extract": TaskDefaults(steps=4, guidance_scale=1.0, guidance_start=0.0, takes=8),
-                "lego": TaskDefaults(steps=8, guidance_scale=1.0, guidance_start=0.0),
+                "extract": TaskDefaults(steps=4, guidance_scale=1.0, guidance_start=0.0, noise_strength=0.01, takes=8),
+                "lego": TaskDefaults(steps=8, guidance_scale=1.0, guidance_start=0.0, noise_strength=0.01),
             },
             tasks=ALL_TASKS,
             distilled=False,

@@ -7,6 +7,7 @@ from typing import Annotated
 from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageParams, StageType, param, require_region, require_task
 from acestep.api.errors import BadRequest
 from plugins.stages import instructions
+from plugins.stages.near_source import NoiseStrength, near_source
 from plugins.stages.retake import retake
 
 
@@ -25,17 +26,7 @@ class Cover(StageType):
         strength: Annotated[
             float, param("Share of the steps that follow the source; 0.2 keeps only its outline.", ge=0.0, le=1.0)
         ] = 1.0
-        noise_strength: (
-            Annotated[
-                float,
-                param(
-                    "Start from the source itself instead of noise; 0 is off, 1 changes nothing; none: the variant's.",
-                    ge=0.0,
-                    le=0.99,
-                ),
-            ]
-            | None
-        ) = None
+        noise_strength: NoiseStrength = None
         bottleneck: Annotated[
             bool, param("Send the source through the semantic bottleneck; off keeps its sound too.")
         ] = True
@@ -48,19 +39,16 @@ class Cover(StageType):
             raise BadRequest(
                 "strength and condition_strength are the same for a cover; give one of them", field="condition_strength"
             )
-        noise_strength = params.noise_strength
-        if noise_strength is None:
-            noise_strength = model.defaults.for_task("cover").noise_strength
+        noise_strength, begin = near_source(params.noise_strength, model, task="cover")
         return Plan(
             task="cover",
             instruction=instructions.COVER,
             fill=Fill.BOTTLENECK if params.bottleneck else Fill.SOURCE,
             context=True,
             condition_strength=params.strength,
-            start_from_source=noise_strength > 0,
-            t_start=1.0 - noise_strength,
             splice=True,
             returns=("part", "patch", "span", "whole", "latent"),
             settled={"noise_strength": noise_strength},
+            **begin,
             **retake(params),
         )

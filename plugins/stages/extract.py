@@ -6,6 +6,7 @@ from typing import Annotated
 
 from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageType, param
 from plugins.stages import instructions
+from plugins.stages.near_source import near_source
 from plugins.stages.retake import retake
 from plugins.stages.tracks import TrackParams, require_track
 
@@ -41,6 +42,7 @@ class Extract(StageType):
         """Raises `BadRequest` without a track and `ModelUnsuited` on turbo models."""
         require_track(params, source, model, operation=self.name)
         takes = params.takes or model.defaults.for_task("extract").takes
+        noise_strength, begin = near_source(params.noise_strength, model, task="extract")
         notes: tuple[str, ...] = ()
         if not params.soft_mask or params.resume or params.checkpoint_step:
             if (params.takes or 1) > 1:
@@ -54,8 +56,9 @@ class Extract(StageType):
             residual=True,
             soft_mask=params.soft_mask,
             takes=takes,
-            settled={"takes": takes},
+            settled={"takes": takes, "noise_strength": noise_strength},
             notes=notes,
             returns=("stem", "residual", "latent"),
+            **begin,
             **retake(params),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from acestep.api import Fill, Mask, ModelInfo, Plan, SourceFacts, StageType
 from plugins.stages import instructions
+from plugins.stages.near_source import near_source
 from plugins.stages.retake import retake
 from plugins.stages.tracks import TrackParams, require_track
 
@@ -20,6 +21,7 @@ class Lego(StageType):
     def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """Raises `BadRequest` without a track and `ModelUnsuited` on turbo models."""
         require_track(params, source, model, operation=self.name)
+        noise_strength, begin = near_source(params.noise_strength, model, task="lego")
         return Plan(
             task="lego",
             instruction=instructions.lego(params.track),
@@ -27,5 +29,7 @@ class Lego(StageType):
             mask=Mask.REGION,
             context=True,
             returns=("part", "latent"),
+            settled={"noise_strength": noise_strength},
+            **begin,
             **retake(params),
         )

@@ -7,12 +7,14 @@ from typing import Annotated
 from acestep.api import ModelInfo, SourceFacts, StageParams, param, require_region, require_task
 from acestep.api.errors import BadRequest
 from acestep.api.music import TRACKS
+from plugins.stages.near_source import NoiseStrength
 
 
 class TrackParams(StageParams):
     """Parameters of a stage for one track."""
 
     track: Annotated[str, param("Track to take out or to add.", choices="tracks", example="drums")] = ""
+    noise_strength: NoiseStrength = None
 
 
 def require_track(params: TrackParams, source: SourceFacts | None, model: ModelInfo, *, operation: str) -> None:

@@ -64,6 +64,18 @@ def test_auto_is_what_the_authors_recommend(registry, variant):
     assert len(stage.times) == steps + 1 and (stage.times[0], stage.times[-1]) == (1.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("variant", "asked", "share"),
+    [("nano", {}, 0.01), ("nano", {"noise_strength": 0.0}, 0.0), ("base", {}, 0.0)],
+)
+@pytest.mark.parametrize("task", ["extract", "lego"])
+def test_the_embedded_model_begins_a_stem_with_a_hint_of_the_mix(registry, task, variant, asked, share):
+    """Unless told otherwise; the number of steps is as asked, and the recipe holds the share."""
+    stage = settled(registry, task, variant, track="drums", **asked)
+    assert stage.params.noise_strength == share and stage.plan.start_from_source == (share > 0)
+    assert stage.times[0] == pytest.approx(1.0 - share) and len(stage.times) - 1 == stage.params.steps
+
+
 @pytest.mark.parametrize("variant", [name for name, row in RECOMMENDED.items() if row[0] == 8])
 def test_turbo_runs_at_its_published_times_without_guidance(registry, variant):
     """Also when guidance is asked for, which the result says."""
