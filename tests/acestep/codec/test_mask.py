@@ -44,7 +44,7 @@ def test_little_of_a_mix_is_measured_by_its_own_level():
     """The codec hears noise at half its level; a stem a tenth as loud as the noise is not doubled for it."""
     mix = np.random.default_rng(1).normal(0, 0.1, (2, len(TIME))).astype(np.float32)
     found = masked([0.1 * mix], mix, 0.5 * mix, RATE)
-    assert 0.01 < power(found) / power(mix) < 0.03, "0.05 by the codec's level alone"
+    assert 0.02 < power(found) / power(mix) < 0.026, "0.05 by the codec's level alone"
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000, 96_000])

@@ -17,7 +17,7 @@ from acestep.training.blend import blend_run
 from acestep.training.commands import main
 from acestep.training.dit.model import NanoModel
 from acestep.training.dit.words import train_tokenizer
-from acestep.training.errors import CheckpointUnreadable, StartUnsuited
+from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable, StartUnsuited
 from acestep.training.export import export_checkpoint
 from acestep.training.start import start_codec, start_model
 
@@ -130,3 +130,6 @@ def test_a_run_leans_back_towards_its_start(bundle, tmp_path, capsys):
     assert "1.5 is outside 0 to 1" in capsys.readouterr().err
     with pytest.raises(CheckpointUnreadable, match="no such file"):
         blend_run(tmp_path / "nowhere", checkpoint, 0.5, tmp_path / "other")
+    assert not (tmp_path / "other").exists(), "a refused blend leaves nothing"
+    with pytest.raises(CheckpointUnwritable, match="the run itself"):
+        blend_run(tmp_path / "run", checkpoint, 0.5, tmp_path / "run")
