@@ -2,7 +2,7 @@
 
     python -m benchmarks.nano [--runs N]
 
-Manners: the same generation under three thread policies, alone and beside a process that counts as fast as one core lets it
+Manners: the same generation under several thread policies, alone and beside a process that counts as fast as one core lets it
 (the DAW). A good policy is slowed down little and leaves the counting process its core.
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from acestep.worker.settings import prepare_environment
+from acestep.worker.settings import SHORT_SPIN, prepare_environment, usual_threads
 from bridge.client import Client
 from bridge.launch import FREE_PORTS, start_daemon
 
@@ -34,10 +34,12 @@ TEMPO = 120.0
 BARS = 4
 CORES = os.cpu_count() or 1
 POLICIES = {
-    "ours: a core left over, passive waiting": (max(1, CORES - 1), True),
-    "every core, passive waiting": (CORES, True),
-    "every core, the libraries' own waiting": (CORES, False),
+    "ours: all cores but one, at least two; a short spin, then sleep": (usual_threads(CORES), SHORT_SPIN),
+    "the same, sleep at once": (usual_threads(CORES), "0"),
+    "all cores but one; sleep at once": (max(1, CORES - 1), "0"),
+    "every core, the libraries' own waiting": (CORES, ""),
 }
+"""Threads, and turns of a waiting thread before it sleeps (empty: what the libraries do)."""
 
 
 def median_seconds(client: Client, operation: str, params: dict[str, Any], runs: int) -> tuple[float, dict[str, float]]:
@@ -101,12 +103,12 @@ def render_alone(runs: int) -> None:
                 print(time.perf_counter() - begun, flush=True)
 
 
-def child_seconds(threads: int, passive: bool, runs: int) -> float:
+def child_seconds(threads: int, spin: str, runs: int) -> float:
     """Median of a fresh process's runs under a thread policy."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
     environment["OMP_NUM_THREADS"] = str(threads)
-    if passive:
-        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+    if spin:
+        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": spin, "KMP_BLOCKTIME": "0"}
     line = [sys.executable, "-m", "benchmarks.nano", "--child", "--runs", str(runs)]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
     return statistics.median(float(word) for word in done.stdout.split())
@@ -141,11 +143,11 @@ def counting_rate(total: Any, action: Any = None) -> tuple[float, Any]:
 
 def manners(runs: int) -> None:
     """Each policy alone and beside a busy core."""
-    for name, (threads, passive) in POLICIES.items():
-        alone = child_seconds(threads, passive, runs)
+    for name, (threads, spin) in POLICIES.items():
+        alone = child_seconds(threads, spin, runs)
         with busy_core() as total:
             undisturbed, _ = counting_rate(total)
-            rate, beside = counting_rate(total, lambda: child_seconds(threads, passive, runs))  # noqa: B023 - called at once
+            rate, beside = counting_rate(total, lambda: child_seconds(threads, spin, runs))  # noqa: B023 - called at once
         print(
             f"| {name} | {alone:.2f} s | {beside:.2f} s | {beside / alone:.2f} | {rate / undisturbed:.0%} |", flush=True
         )

@@ -102,7 +102,7 @@ class Settings(Request):
         param("torch.compile for the model: a slow first job, then quicker steps on a GPU.", group="worker"),
     ] = "off"
     threads: Annotated[
-        int, param("CPU threads of the worker; 0 leaves one core to the host.", ge=0, le=1024, group="worker")
+        int, param("CPU threads of the worker; 0 takes all cores but one, at least two.", ge=0, le=1024, group="worker")
     ] = 0
     model: Annotated[str, param("Default model; empty: the embedded one.", max_length=128, group="worker")] = ""
     worker_start: Annotated[

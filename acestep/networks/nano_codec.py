@@ -17,6 +17,9 @@ from acestep.networks.spectra import FRAME, RATE, Analysis, BandSynthesis, Oscil
 
 KERNEL, SUBFRAME_KERNEL = 7, 5
 SUBFRAMES = 4  # per latent frame
+SYNTHESIS_BLOCK = (
+    512  # subframes turned into sound at once; of all 3000 of half a minute, no cache would hold the spectra
+)
 
 
 class ConvBlock(nn.Module):
@@ -116,7 +119,9 @@ class NanoCodec(ModelMixin, ConfigMixin):
 
     def synthesise(self, subframes: Tensor, first_frame: int = 0) -> Tensor:
         """[B, 4 T, subframe_width] -> float32 [B, 2, T * 1920]."""
-        first = first_frame * SUBFRAMES
-        amplitudes = torch.exp(self.log_amplitudes(subframes).clamp(-14, 1))
-        frames = self.oscillators(amplitudes, first) + self.bands(self.band_out(subframes).float(), first)
-        return overlap_add(frames)
+        first, frames = first_frame * SUBFRAMES, []
+        for block in subframes.split(SYNTHESIS_BLOCK, 1):
+            amplitudes = torch.exp(self.log_amplitudes(block).clamp(-14, 1))
+            frames.append(self.oscillators(amplitudes, first) + self.bands(self.band_out(block).float(), first))
+            first += block.shape[1]
+        return overlap_add(torch.cat(frames, 2))

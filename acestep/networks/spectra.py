@@ -113,22 +113,27 @@ class OscillatorBank(nn.Module):
         self.frequencies = oscillator_frequencies()
         generator = torch.Generator().manual_seed(3)
         self.start_phase = torch.rand(len(self.frequencies), generator=generator, dtype=torch.float64) * 2 * math.pi
-        time = torch.arange(-SUBFRAME, SUBFRAME, dtype=torch.float64)
+        time = torch.arange(SUBFRAME, dtype=torch.float64)
         window = 0.5 + 0.5 * torch.cos(math.pi * time / SUBFRAME)
         angle = 2 * math.pi * self.frequencies[:, None] * time / RATE
-        waves = torch.cat([torch.cos(angle) * window, -torch.sin(angle) * window])
-        self.register_buffer("waves", waves.float(), persistent=False)  # [2K, 960]
+        self.register_buffer("even_waves", (torch.cos(angle) * window).float(), persistent=False)  # [K, 480]
+        self.register_buffer("odd_waves", (-torch.sin(angle) * window).float(), persistent=False)
 
     def __len__(self) -> int:
         return len(self.frequencies)
 
     def forward(self, amplitudes: Tensor, first_subframe: int = 0) -> Tensor:
-        """[B, 2, S, K] -> frames [B, 2, S, 960], each centred on its subframe; see `overlap_add`."""
+        """[B, 2, S, K] -> frames [B, 2, S, 960], each centred on its subframe; see `overlap_add`.
+
+        Seen from its centre a windowed wave is an even part and an odd one: half of either is computed, the rest is its mirror
+        image. A frame's first sample has no partner; the window is zero there.
+        """
         count = amplitudes.shape[2]
         centre = (torch.arange(first_subframe, first_subframe + count, dtype=torch.float64) + 0.5) * SUBFRAME / RATE
         phase = (2 * math.pi * centre[:, None] * self.frequencies + self.start_phase) % (2 * math.pi)
         phase = phase.to(amplitudes.device, torch.float32)
-        return torch.cat([amplitudes * phase.cos(), amplitudes * phase.sin()], -1) @ self.waves
+        even, odd = (amplitudes * phase.cos()) @ self.even_waves, (amplitudes * phase.sin()) @ self.odd_waves
+        return torch.cat([functional.pad((even - odd)[..., 1:].flip(-1), (1, 0)), even + odd], -1)
 
 
 class BandSynthesis(nn.Module):

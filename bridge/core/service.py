@@ -93,7 +93,6 @@ class Service:
         self._executor: Executor = executor or LocalExecutor(
             Supervision(
                 command=self._worker_command,
-                threads=settings.threads,
                 cancel_grace=settings.cancel_grace,
                 degraded_retry=settings.degraded_retry,
             )

@@ -34,7 +34,6 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
     """What the supervisor needs to know. ``command`` is asked before every start, so changed settings take effect."""
 
     command: Callable[[], list[str]]
-    threads: int = 0
     cancel_grace: float = 10.0
     degraded_retry: float = 60.0
 
@@ -138,7 +137,7 @@ class LocalExecutor:
     async def _spawn(self, command: list[str]) -> WorkerProcess | None:
         """One start. None when the worker ended before it was ready; the caller decides whether to try again."""
         self._command = command
-        worker = await WorkerProcess.start(command, self._how.threads, self._heard)
+        worker = await WorkerProcess.start(command, self._heard)
         self._worker = worker
         ready = asyncio.create_task(worker.ready.wait())
         try:

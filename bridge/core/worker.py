@@ -34,18 +34,6 @@ STOP_GRACE = 3.0
 """Seconds a worker gets to leave after its input was closed."""
 
 
-def passive_environment(threads: int) -> dict[str, str]:
-    """The child's environment: OpenMP threads sleep while they wait, because a DAW shares this machine.
-
-    The worker sets the same before it imports torch; here it also holds for libraries that read it at process start.
-    """
-    environment = dict(os.environ, OMP_WAIT_POLICY="PASSIVE", KMP_BLOCKTIME="0", GOMP_SPINCOUNT="0")
-    if threads > 0:
-        environment.update({name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")})
-    environment["PYTHONUNBUFFERED"] = "1"
-    return environment
-
-
 class WorkerProcess:
     """A running worker. Messages arrive at ``heard``; ``ended`` completes with the reason once it is gone."""
 
@@ -60,18 +48,16 @@ class WorkerProcess:
         self.ended: asyncio.Task[WorkerDied] = asyncio.create_task(self._live(), name=f"worker {process.pid}")
 
     @classmethod
-    async def start(cls, command: Sequence[str], threads: int, heard: Callable[[Any], None]) -> WorkerProcess:
+    async def start(cls, command: Sequence[str], heard: Callable[[Any], None]) -> WorkerProcess:
         """Start the command. Raises `WorkerDied` when the system cannot start it."""
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"env": {**os.environ, "PYTHONUNBUFFERED": "1"}}
         if sys.platform == "win32":
             options["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         else:
             options["start_new_session"] = True  # a Ctrl-C in the terminal is for the daemon alone
         pipe = asyncio.subprocess.PIPE
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=pipe, stdout=pipe, stderr=pipe, env=passive_environment(threads), **options
-            )
+            process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, **options)
         except OSError as failure:
             raise WorkerDied(f"the worker cannot be started: {failure}") from failure
         log.info("worker %d started", process.pid)

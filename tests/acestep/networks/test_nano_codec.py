@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from acestep.networks import nano_codec
 from acestep.networks.nano_codec import NanoCodec
 from acestep.networks.spectra import FRAME, RATE, OscillatorBank, magnitudes, mel_bands, overlap_add
 
@@ -35,6 +36,15 @@ def test_a_tile_at_the_wrong_place_is_another_sound(codec):
     """The place matters: without it oscillators and noise start afresh."""
     latents = torch.randn(1, 64, 20)
     assert not torch.allclose(codec.decode(latents), codec.decode(latents, first_frame=7), atol=1e-3)
+
+
+@torch.inference_mode()
+def test_sound_does_not_depend_on_how_much_is_made_at_once(codec, monkeypatch):
+    """Blocks of the synthesis follow one another without a trace, a short last one included."""
+    latents = torch.randn(1, 64, 20)
+    whole = codec.decode(latents, first_frame=3)
+    monkeypatch.setattr(nano_codec, "SYNTHESIS_BLOCK", 33)
+    assert torch.allclose(codec.decode(latents, first_frame=3), whole, atol=2e-6)
 
 
 @torch.inference_mode()

@@ -226,7 +226,7 @@ async def test_a_worker_that_cannot_start_is_given_up(tmp_path):
 async def test_a_worker_that_speaks_nonsense_is_ended(tmp_path):
     """Bytes that are no frame end that process, not the daemon."""
     command = [sys.executable, "-c", "import os, time; os.write(1, b'x' * 100); time.sleep(60)"]
-    worker = await WorkerProcess.start(command, 0, print)
+    worker = await WorkerProcess.start(command, print)
     assert isinstance(await asyncio.wait_for(worker.ended, 30), WorkerDied)
     assert not psutil.pid_exists(worker.pid)
 
@@ -323,7 +323,7 @@ async def test_units_are_forgotten_with_time(bench, monkeypatch):
 async def test_a_killed_worker_takes_its_own_children_with_it(tmp_path):
     """A helper that a library started does not live on, nor keep the pipes open."""
     code = "import subprocess, sys; subprocess.Popen(['sleep', '60']); print('x', file=sys.stderr, flush=True); sys.stdin.read()"
-    worker = await WorkerProcess.start([sys.executable, "-c", code], 0, print)
+    worker = await WorkerProcess.start([sys.executable, "-c", code], print)
     while not (helpers := psutil.Process(worker.pid).children()):
         await asyncio.sleep(0.01)
     worker.kill()
