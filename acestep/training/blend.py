@@ -11,25 +11,23 @@ from pathlib import Path
 import torch
 
 from acestep.training.dit.model import NanoModel
-from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable
-from acestep.training.run import Run, save_atomically
+from acestep.training.errors import CheckpointUnwritable
+from acestep.training.run import state_file
 from acestep.training.start import start_model
+from acestep.training.weights import averaged_weights, save_weights
 
 
 def blend_run(folder: Path, checkpoint: Path, share: float, out: Path) -> None:
     """Write into `out` what `evaluate` and `export` need of a run: `share` (0 to 1) of the DiT run in `folder`, the rest of
-    the checkpoint that it began from. Raises `StartUnsuited`, `CheckpointUnreadable` or `CheckpointUnwritable`.
+    the checkpoint that it began from. Raises `StartUnsuited`, `RunMissing`, `CheckpointUnreadable` or `CheckpointUnwritable`.
     """
-    run = Run(folder, seconds=1.0)
-    state = run.resume()
-    if state is None:
-        raise CheckpointUnreadable(run.checkpoint, FileNotFoundError("there is no such file"))
+    after = averaged_weights(folder)
     if out.resolve() == folder.resolve():
-        raise CheckpointUnwritable(out / "state.pt", FileExistsError("it is the run itself; blend into another folder"))
-    before, after = NanoModel(), state["model"] | state["ema"]
+        raise CheckpointUnwritable(state_file(out), FileExistsError("it is the run itself; blend into another folder"))
+    before = NanoModel()
     start_model(before, checkpoint, out)
     blended = {
         name: torch.lerp(value, after[name], share) if value.is_floating_point() else value
         for name, value in before.state_dict().items()
     }
-    save_atomically(out / "state.pt", lambda path: torch.save({"model": blended, "ema": {}}, path))
+    save_weights(out, blended)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from acestep.api.variants import VARIANTS
 from acestep.training.errors import TrainingError
+
+RESUMES = "goes on from the last checkpoint"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,13 +23,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{error.code}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print(f"interrupted; the same command {options.again}", file=sys.stderr)
         return 130
     return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m acestep.training", description="Train the nano checkpoint.")
+    parser.set_defaults(again="begins anew")
     commands = parser.add_subparsers(required=True, metavar="command")
     songs = commands.add_parser("songs", help="write synthetic songs: mix, stems, MIDI, caption")
     songs.add_argument("--out", type=Path, required=True)
@@ -38,14 +42,15 @@ def build_parser() -> argparse.ArgumentParser:
     codec = commands.add_parser("codec", help="train the codec; the same command resumes")
     _add_training_options(codec, seconds=7200.0)
     codec.add_argument("--decoder-only", action="store_true", help="keep encoder and latents (needs --start)")
-    codec.set_defaults(run=_codec)
+    codec.set_defaults(run=_codec, again=RESUMES)
     dit = commands.add_parser("dit", help="train text encoder and diffusion transformer on a frozen codec; resumes")
     _add_training_options(dit, seconds=14400.0)
     dit.add_argument("--codec", type=Path, required=True, help="folder of the finished codec (vae/)")
     dit.add_argument("--songs", type=int, default=160, help="songs per process (default 160)")
-    dit.set_defaults(run=_dit)
+    dit.set_defaults(run=_dit, again=RESUMES)
     evaluate = commands.add_parser("evaluate", help="measure a trained model on songs it never saw")
     _add_model_options(evaluate)
+    evaluate.add_argument("--start", type=Path, help="checkpoint folder whose weights a run without any is given")
     evaluate.add_argument("--out", type=Path, required=True, help="folder for figures.json, figures.md and pictures")
     evaluate.add_argument("--split", choices=("validation", "test"), default="validation")
     evaluate.add_argument("--count", type=int, default=24, help="songs (default 24)")
@@ -54,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--steps", type=int, help="default: as each task wants it")
     evaluate.add_argument("--shift", type=float, default=nano.shift)
     evaluate.add_argument("--guidance", type=float, help="scale; 1 is none; default: as each task wants it")
-    evaluate.add_argument("--threads", type=int, default=1)
+    _add_processes(evaluate)
     evaluate.set_defaults(run=_evaluate)
     blend = commands.add_parser("blend", help="lean a dit run back towards the checkpoint that it was started from")
     blend.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the dit run")
@@ -77,9 +82,13 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 def _add_training_options(parser: argparse.ArgumentParser, seconds: float) -> None:
     parser.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the run")
     parser.add_argument("--seconds", type=float, default=seconds, help=f"wall-clock time (default {seconds:.0f})")
-    parser.add_argument("--processes", type=int, help="default: one per core on a CPU, one on a GPU")
+    _add_processes(parser)
     parser.add_argument("--start", type=Path, help="checkpoint folder whose weights a fresh run begins from")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+
+
+def _add_processes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--processes", type=int, help="default: one per core on a CPU, one on a GPU")
     parser.add_argument("--threads", type=int, default=1, help="threads of each process (default 1)")
 
 
@@ -96,38 +105,43 @@ def _songs(options: argparse.Namespace) -> None:
         print(write_song(options.out, options.split, index, options.seconds))
 
 
-def _processes(options: argparse.Namespace) -> int:
-    return options.processes or (os.cpu_count() or 1 if options.device == "cpu" else 1)
+def _processes(options: argparse.Namespace, device: str = "cpu") -> int:
+    return options.processes or (os.cpu_count() or 1 if device == "cpu" else 1)
 
 
 def _codec(options: argparse.Namespace) -> None:
     from acestep.training.codec.train import CodecSettings, train_codec
     from acestep.training.parallel import launch
+    from acestep.training.songs.bank import open_bank
 
+    open_bank()  # rendered once, before every process wants it
     settings = CodecSettings(
         seconds=options.seconds, device=options.device, start=options.start, decoder_only=options.decoder_only
     )
-    launch(train_codec, _processes(options), options.threads, options.folder, settings)
+    launch(train_codec, _processes(options, options.device), options.threads, options.folder, settings)
 
 
 def _dit(options: argparse.Namespace) -> None:
     from acestep.training.dit.train import DitSettings, train_dit
     from acestep.training.parallel import launch
+    from acestep.training.songs.bank import open_bank
 
+    open_bank()
     settings = DitSettings(seconds=options.seconds, songs=options.songs, device=options.device,
                            start=options.start)  # fmt: skip
-    launch(train_dit, _processes(options), options.threads, options.folder, options.codec, settings)
+    launch(train_dit, _processes(options, options.device), options.threads, options.folder, options.codec, settings)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    import torch
-
     from acestep.training.evaluation.player import Player
-    from acestep.training.evaluation.report import write_report
+    from acestep.training.evaluation.report import Examination, write_report
+    from acestep.training.start import start_run
 
-    torch.set_num_threads(options.threads)
-    player = Player(options.folder, options.codec, options.steps, options.shift, options.guidance)
-    write_report(player, options.out, options.split, options.count, options.only)
+    player = partial(Player, options.folder, options.codec, options.steps, options.shift, options.guidance)
+    examination = Examination(player, options.split, options.count, tuple(options.only or ()))
+    if options.start is not None:
+        start_run(options.folder, options.start)
+    write_report(examination, options.out, _processes(options), options.threads)
 
 
 def _blend(options: argparse.Namespace) -> None:

@@ -47,6 +47,32 @@ class CheckpointUnreadable(TrainingError):
         super().__init__(f"{path} is not a training checkpoint of this version ({cause}); remove it to start afresh")
 
 
+class CodecUnreadable(TrainingError):
+    code = "codec_unreadable"
+
+    def __init__(self, path: Path, cause: Exception) -> None:
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        super().__init__(
+            f"{path} holds no codec of this version ({reason}); name the folder that `codec` or `export` wrote, vae/"
+        )
+
+
+class NoSuchTrial(TrainingError):
+    code = "no_such_trial"
+
+    def __init__(self, unknown: list[str], known: list[str]) -> None:
+        super().__init__(f"there is no trial {', '.join(map(repr, unknown))}; there are {', '.join(map(repr, known))}")
+
+
+class RunMissing(TrainingError):
+    code = "run_missing"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"there is no {path}: `dit` trains a run; `evaluate --start` makes one of a checkpoint's weights"
+        )
+
+
 class StartUnsuited(TrainingError):
     """The checkpoint that training should go on from cannot be used."""
 

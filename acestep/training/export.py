@@ -19,11 +19,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from acestep.checkpoints.mapping import to_original
-from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import CONFIG, NanoModel
 from acestep.training.dit.records import silence_frame
 from acestep.training.dit.words import open_tokenizer
 from acestep.training.layout import CODEC_FOLDER, DIT_FOLDER, MODULES, TEXT_FOLDER
+from acestep.training.weights import averaged_weights, open_codec
 
 SILENCE_FRAMES = 15000
 MODEL_CARD = Path(__file__).with_name("model_card.md")
@@ -40,11 +40,11 @@ def original_names(model: NanoModel) -> dict[str, Tensor]:
 
 
 def export_checkpoint(run: Path, codec_folder: Path, out: Path) -> None:
-    """Write the bundle of a DiT run (its EMA) and its codec into `out`, replacing what is there."""
+    """Write the bundle of a DiT run (its EMA) and its codec into `out`, replacing what is there. Raises `RunMissing`,
+    `CheckpointUnreadable` or `CodecUnreadable`."""
     model = NanoModel()
-    state = torch.load(run / "state.pt", weights_only=True)
-    model.load_state_dict(state["model"] | state["ema"])
-    codec = NanoCodec.from_pretrained(codec_folder).eval()
+    model.load_state_dict(averaged_weights(run))
+    codec = open_codec(codec_folder)
     silence = silence_frame(codec)
     if out.exists():
         shutil.rmtree(out)

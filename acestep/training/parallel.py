@@ -8,12 +8,20 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing.queues import SimpleQueue
+from typing import Any
 
 import torch
 from torch import distributed, nn
+
+from acestep.training.errors import TrainingError
 
 WORKER_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve whoever shares the cores, and themselves
@@ -65,24 +73,75 @@ def mixed_precision(device: torch.device | str) -> torch.autocast:
 
 
 def launch(work: Callable, processes: int, threads: int, *arguments: object) -> None:
-    """Run `work(group, *arguments)` in `processes` processes of `threads` threads; `work` must be importable."""
+    """Run `work(group, *arguments)` in `processes` processes of `threads` threads; `work` must be importable.
+
+    A `TrainingError` of one of them ends all, which save what they have, and is raised here.
+    """
     os.environ.update({name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ})
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    torch.multiprocessing.spawn(_enter, (work, processes, threads, port, arguments), nprocs=processes)
+    failures = torch.multiprocessing.get_context("spawn").SimpleQueue()
+    try:
+        torch.multiprocessing.spawn(_enter, (work, processes, threads, port, failures, arguments), nprocs=processes)
+    except torch.multiprocessing.ProcessExitedException:
+        if failures.empty():
+            raise
+        code, sentence = failures.get()
+        failure = TrainingError(sentence)
+        failure.code = code
+        raise failure from None
 
 
-def _enter(rank: int, work: Callable, size: int, threads: int, port: int, arguments: tuple) -> None:
+def _enter(
+    rank: int, work: Callable, size: int, threads: int, port: int, failures: SimpleQueue, arguments: tuple
+) -> None:
     _stop_when_told()
     torch.set_num_threads(threads)
     if size > 1:
         distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
     try:
         work(Group(rank, size), *arguments)
+    except TrainingError as failure:
+        failures.put((failure.code, str(failure)))
+        sys.exit(2)
     finally:
         if size > 1:
             distributed.destroy_process_group()
+
+
+@contextmanager
+def side_by_side(
+    prepare: Callable[[], Callable[[Any], Any]], processes: int, threads: int
+) -> Iterator[Callable[[Iterable[Any]], Iterator[Any]]]:
+    """A `map` in processes of `threads` threads; each calls `prepare` once and does its share with what that returns.
+
+    What comes out is in order. Work, arguments and answers are pickled; one process works right here.
+    """
+    if processes == 1:
+        torch.set_num_threads(threads)
+        yield partial(map, prepare())
+        return
+    os.environ.update({name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ})
+    spawn = torch.multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, spawn, _prepare, (prepare, threads))
+    try:
+        yield partial(pool.map, _work)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prepare(prepare: Callable[[], Callable], threads: int) -> None:
+    torch.set_num_threads(threads)
+    _prepared.append(prepare())
+
+
+def _work(given: object) -> object:
+    return _prepared[0](given)
+
+
+_prepared: list[Callable] = []
+"""Of this process, where it is one of a pool."""
 
 
 def _stop_when_told() -> None:

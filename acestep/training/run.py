@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -31,6 +32,19 @@ def save_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         partial.unlink(missing_ok=True)
         raise CheckpointUnwritable(path, error) from error
+
+
+def state_file(folder: Path) -> Path:
+    """Where the run in a folder keeps what it needs to go on."""
+    return folder / "state.pt"
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """A saved state. Raises `CheckpointUnreadable`."""
+    try:
+        return torch.load(path, weights_only=True)
+    except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
+        raise CheckpointUnreadable(path, error) from error
 
 
 def decay(fraction: float, step: int, warmup: int = 60, hold: float = 0.4) -> float:
@@ -61,7 +75,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / "state.pt"
+        return state_file(self.folder)
 
     @property
     def fraction(self) -> float:
@@ -71,10 +85,10 @@ class Run:
         """The saved state, or None for a fresh run; the clock goes on where it stopped."""
         if not self.checkpoint.is_file():
             return None
+        state = read_state(self.checkpoint)
         try:
-            state = torch.load(self.checkpoint, weights_only=True)
             self.elapsed, self.step, self.history = state["elapsed"], state["step"], state["history"]
-        except (RuntimeError, KeyError, EOFError, OSError) as error:
+        except KeyError as error:
             raise CheckpointUnreadable(self.checkpoint, error) from error
         return state
 

@@ -14,6 +14,8 @@ from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import NanoModel
 from acestep.training.errors import StartUnsuited
 from acestep.training.layout import CODEC_FOLDER, DIT_FOLDER, MODULES, TEXT_FOLDER
+from acestep.training.run import state_file
+from acestep.training.weights import save_weights
 
 START_SHARE = 0.5
 """Of the learning rate of a run from nothing: at all of it finished weights get worse for many minutes."""
@@ -32,6 +34,16 @@ def start_model(model: NanoModel, checkpoint: Path, run: Path) -> None:
     for source in (checkpoint / TEXT_FOLDER).glob("tokenizer*"):
         (run / "tokenizer").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, run / "tokenizer" / source.name)
+
+
+def start_run(folder: Path, checkpoint: Path) -> None:
+    """Make `folder` a run that `evaluate` can play: a bundle's weights, no training. A run that has weights keeps them.
+    Raises `StartUnsuited` or `CheckpointUnwritable`.
+    """
+    if not state_file(folder).is_file():
+        model = NanoModel()
+        start_model(model, checkpoint, folder)
+        save_weights(folder, model.state_dict())
 
 
 def start_codec(codec: NanoCodec, checkpoint: Path) -> None:

@@ -17,7 +17,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from acestep.api.variants import VARIANTS
 from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS
-from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.hearing import Listener, hearing_loss
 from acestep.training.dit.model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.reading import Reader, draw_lesson
@@ -30,6 +29,7 @@ from acestep.training.run import Run, decay, plot_history
 from acestep.training.songs import song_seed
 from acestep.training.songs.bank import open_bank
 from acestep.training.start import START_SHARE, start_model
+from acestep.training.weights import open_codec
 
 NULL_SHARE = 0.08  # examples whose whole condition is the null embedding, for classifier-free guidance
 PRACTICE_EVERY = 6  # steps, once the music has begun
@@ -157,7 +157,7 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
     learner = nn.ModuleDict({"model": model, "reader": reader, "listener": listener})
     torch.manual_seed(settings.seed + group.rank + 1)
     rng = random.Random(settings.seed + group.rank)
-    codec = NanoCodec.from_pretrained(codec_folder).eval().to(settings.device)
+    codec = open_codec(codec_folder).to(settings.device)
     optimizer = torch.optim.AdamW(playing_and_reading(learner), betas=(0.9, 0.98), weight_decay=0.01, foreach=True)
     average = Averager(model, settings.ema)
     run = Run(folder, settings.seconds, leads=group.leads)

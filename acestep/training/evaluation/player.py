@@ -14,12 +14,12 @@ from torch import Tensor
 
 from acestep.api.variants import VARIANTS
 from acestep.denoising.times import truncate
-from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.prompts import lyric_prompt
 from acestep.training.dit.records import silence_frame
 from acestep.training.dit.times import shifted
 from acestep.training.dit.words import open_tokenizer
+from acestep.training.weights import averaged_weights, open_codec
 
 NANO = VARIANTS["nano"]
 
@@ -43,7 +43,7 @@ def shifted_times(steps: int, shift: float) -> Tensor:
 
 
 class Player:
-    """Codec and model of a training run (its EMA weights)."""
+    """Codec and model of a training run (its EMA weights). Raises `RunMissing`, `CheckpointUnreadable` or `CodecUnreadable`."""
 
     def __init__(
         self,
@@ -54,10 +54,9 @@ class Player:
         guidance_scale: float | None = None,
     ) -> None:
         self.run = run
-        self.codec = NanoCodec.from_pretrained(codec).eval()
+        self.codec = open_codec(codec)
         self.model = NanoModel().eval()
-        state = torch.load(run / "state.pt", weights_only=True)
-        self.model.load_state_dict(state["model"] | state["ema"])
+        self.model.load_state_dict(averaged_weights(run))
         self.words = open_tokenizer(run / "tokenizer")
         self.silence = silence_frame(self.codec)
         self.steps, self.shift, self.guidance_scale = steps, shift, guidance_scale

@@ -21,6 +21,7 @@ from acestep.training.songs.tracks import TRACKS
 WIDTH = 192
 DILATIONS = (1, 2, 4)
 CLASSES = list(TRACKS)
+SONGS = 400  # to learn from, at least; a run without as many is given them
 BLUR = 0.3  # noise on the training latents: what models make is less clean than what is encoded
 
 
@@ -47,14 +48,17 @@ class Presence(nn.Module):
 
 
 def open_judge(player: Player, bank: NoteBank) -> Presence:
-    """The judge kept in the player's run, trained there first if it is missing."""
+    """The judge kept in the player's run, trained there first if it is missing (some minutes, most of them for songs)."""
     judge, path = Presence(), player.run / "judge.pt"
     if path.is_file():
         judge.load_state_dict(torch.load(path, weights_only=True))
     else:
-        count = len(list((player.run / "latents").glob("*.safetensors")))
-        first = song_seed("train", 0)
-        train_judge(judge, Shelf(player.run / "latents", range(first, first + count), bank, player.codec).records)
+        first, folder = song_seed("train", 0), player.run / "latents"
+        count = max(SONGS, len(list(folder.glob("*.safetensors"))))
+        shelf = Shelf(folder, range(first, first + count), bank, player.codec)
+        while not shelf.full:
+            shelf.grow()
+        train_judge(judge, shelf.records)
         save_atomically(path, lambda partial: torch.save(judge.state_dict(), partial))
     return judge.eval()
 

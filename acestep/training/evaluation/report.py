@@ -5,16 +5,32 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from functools import cache, partial
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from acestep.training.errors import NoSuchTrial
 from acestep.training.evaluation import trials
 from acestep.training.evaluation.pictures import draw_tasks
 from acestep.training.evaluation.player import Player
-from acestep.training.evaluation.presence import Presence, open_judge
+from acestep.training.evaluation.presence import open_judge
 from acestep.training.evaluation.trials import HeldOut, Row, held_out
-from acestep.training.songs.bank import open_bank
+from acestep.training.parallel import side_by_side
+from acestep.training.songs import Song
+from acestep.training.songs.bank import NoteBank, open_bank
+
+SUITE: dict[str, Callable[[Player, HeldOut, NoteBank], Iterable[Row]]] = {
+    "codec": lambda player, item, bank: trials.try_codec(player, item),
+    "extract": lambda player, item, bank: trials.try_extract(player, item),
+    "generate, beat guide": lambda player, item, bank: trials.try_generate(player, item, guided=True),
+    "generate, chord guide": lambda player, item, bank: trials.try_generate(player, item, guided=True, chords=True),
+    "generate, no guide": lambda player, item, bank: trials.try_generate(player, item, guided=False),
+    "instruments": lambda player, item, bank: trials.try_instruments(player, item, open_judge(player, bank)),
+    "repaint": lambda player, item, bank: trials.try_repaint(player, item),
+    "lego": lambda player, item, bank: trials.try_lego(player, item),
+    "complete": lambda player, item, bank: trials.try_complete(player, item),
+    "cover": lambda player, item, bank: trials.try_cover(player, item, bank),
+}
 
 LIMITS: dict[str, dict[str, tuple[str, float]]] = {
     # what issue and documentation promise: trial -> figure -> (comparison, bound)
@@ -31,36 +47,53 @@ LIMITS: dict[str, dict[str, tuple[str, float]]] = {
 }  # fmt: skip
 
 
-def evaluate(player: Player, split: str, songs: int, only: list[str] | None = None) -> dict[str, dict[str, float]]:
-    """Run every trial (or those named) on the first `songs` songs; figures and their count by trial."""
-    bank = open_bank()
+Measured = dict[str, tuple[list[Row], float]]
+"""Rows and seconds of one song, by trial."""
 
-    @cache
-    def judge() -> Presence:
-        return open_judge(player, bank)
 
-    suite: dict[str, Callable[[Player, HeldOut], Iterator[Row]]] = {
-        "codec": trials.try_codec,
-        "extract": trials.try_extract,
-        "generate, beat guide": partial(trials.try_generate, guided=True),
-        "generate, chord guide": partial(trials.try_generate, guided=True, chords=True),
-        "generate, no guide": partial(trials.try_generate, guided=False),
-        "instruments": lambda player, item: trials.try_instruments(player, item, judge()),
-        "repaint": trials.try_repaint,
-        "lego": trials.try_lego,
-        "complete": trials.try_complete,
-        "cover": partial(trials.try_cover, bank=bank),
-    }
-    items = list(held_out(split, songs, bank))
-    figures = {}
-    for name, trial in suite.items():
-        if only and name not in only:
-            continue
-        started = time.monotonic()
-        rows = [row for item in items for row in trial(player, item)]
-        figures[name] = _average(rows) | {"count": len(rows), "seconds": round(time.monotonic() - started, 1)}
-        print(json.dumps({name: figures[name]}), flush=True)
-    return figures
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Whom to measure, by which trials (none named: all), on the first `songs` songs of a split. Raises `NoSuchTrial`."""
+
+    open_player: Callable[[], Player]
+    split: str
+    songs: int
+    trials: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.trials) - set(SUITE):
+            raise NoSuchTrial(sorted(unknown), list(SUITE))
+
+    def evaluate(self, processes: int = 1, threads: int = 1) -> dict[str, dict[str, float]]:
+        """Figures by trial, and of how many rows and seconds. Prints a line per song. Raises `TrainingError`."""
+        started, bank = time.monotonic(), open_bank()
+        if not self.trials or "instruments" in self.trials:
+            open_judge(self.open_player(), bank)  # made here once, read by every process
+        rows: dict[str, list[Row]] = defaultdict(list)
+        seconds: dict[str, float] = defaultdict(float)
+        with side_by_side(self._examiner, processes, threads) as examine:
+            for count, measured in enumerate(examine(held_out(self.split, self.songs)), 1):
+                for name, (found, took) in measured.items():
+                    rows[name] += found
+                    seconds[name] += took
+                clock = round(time.monotonic() - started, 1)
+                print(json.dumps({"song": count, "of": self.songs, "seconds": clock}), flush=True)
+        return {
+            name: _average(found) | {"count": len(found), "seconds": round(seconds[name], 1)}
+            for name, found in rows.items()
+        }
+
+    def _examiner(self) -> Callable[[Song], Measured]:
+        player, bank = self.open_player(), open_bank()
+
+        def examine(song: Song) -> Measured:
+            item, measured = HeldOut.of(song, bank), {}
+            for name in self.trials or SUITE:
+                begun = time.monotonic()
+                measured[name] = list(SUITE[name](player, item, bank)), time.monotonic() - begun
+            return measured
+
+        return examine
 
 
 def _average(rows: list[Row]) -> dict[str, float]:
@@ -92,11 +125,12 @@ def as_markdown(figures: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_report(player: Player, folder: Path, split: str, songs: int, only: list[str] | None = None) -> None:
-    """`figures.json`, `figures.md` and the pictures in `folder`."""
+def write_report(examination: Examination, folder: Path, processes: int = 1, threads: int = 1) -> None:
+    """`figures.json`, `figures.md` and, where no trial is named, the pictures in `folder`. Raises `TrainingError`."""
     folder.mkdir(parents=True, exist_ok=True)
-    figures = evaluate(player, split, songs, only)
+    figures = examination.evaluate(processes, threads)
     (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     (folder / "figures.md").write_text(as_markdown(figures))
-    if not only:
-        draw_tasks(player, next(held_out(split, 1, open_bank())), folder)
+    if not examination.trials:
+        (song,) = held_out(examination.split, 1)
+        draw_tasks(examination.open_player(), HeldOut.of(song, open_bank()), folder)

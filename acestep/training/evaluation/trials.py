@@ -6,6 +6,7 @@ measure on the song itself: no figure of the model means more than that one allo
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -50,6 +51,10 @@ class HeldOut:
     song: Song
     stems: dict[str, Tensor]
 
+    @classmethod
+    def of(cls, song: Song, bank: NoteBank) -> HeldOut:
+        return cls(song, {track: torch.from_numpy(stem) for track, stem in render_stems(song, bank, SAMPLES).items()})
+
     @cached_property
     def mix(self) -> Tensor:
         return sum(self.stems.values(), torch.zeros(2, SAMPLES))
@@ -76,17 +81,10 @@ class HeldOut:
         return float(measures.same_tempo(measures.detect_tempo(sound), self.song.bpm, self.song.metre))
 
 
-def held_out(split: str, count: int, bank: NoteBank) -> Iterator[HeldOut]:
+def held_out(split: str, count: int) -> list[Song]:
     """The first `count` songs of the split that have at least two parts."""
-    index = found = 0
-    while found < count:
-        song = compose(song_seed(split, index), SAMPLES / RATE + 1)
-        index += 1
-        if len(song.tracks) < 2:
-            continue
-        found += 1
-        stems = render_stems(song, bank, SAMPLES)
-        yield HeldOut(song, {track: torch.from_numpy(stem) for track, stem in stems.items()})
+    songs = (compose(song_seed(split, index), SAMPLES / RATE + 1) for index in itertools.count())
+    return list(itertools.islice((song for song in songs if len(song.tracks) > 1), count))
 
 
 def try_codec(player: Player, item: HeldOut) -> Iterator[Row]:

@@ -35,7 +35,8 @@ class Echo:
 
 @pytest.fixture(scope="module")
 def item(sine_bank) -> HeldOut:
-    return next(held_out("validation", 1, sine_bank))
+    (song,) = held_out("validation", 1)
+    return HeldOut.of(song, sine_bank)
 
 
 class Deaf:
@@ -45,12 +46,11 @@ class Deaf:
         return set()
 
 
-def test_every_bound_is_measured(tmp_path, sine_bank, item, monkeypatch):
+def test_every_bound_is_measured(tmp_path, sine_bank, monkeypatch):
     """The trials give a figure for every line of the table of bounds; a codec that loses nothing is perfect in both its own."""
     monkeypatch.setattr(report, "open_bank", lambda: sine_bank)
-    monkeypatch.setattr(report, "held_out", lambda split, count, bank: [item])
     monkeypatch.setattr(report, "open_judge", lambda player, bank: Deaf())
-    figures = report.evaluate(Echo(tmp_path), "validation", 1)
+    figures = report.Examination(lambda: Echo(tmp_path), "validation", 1).evaluate()
     for trial, bounds in report.LIMITS.items():
         assert set(bounds) <= set(figures[trial]), trial
     assert figures["codec"]["mel error dB"] == 0
@@ -78,12 +78,13 @@ def test_the_judge_learns_who_plays(record):
 
 
 def test_the_judge_is_trained_once_and_kept(tmp_path, codec, sine_bank, monkeypatch):
-    """The first call trains on the run's own songs and saves, the second reads the same judge."""
+    """The first call trains on the run's own song and one more, and saves; the second reads the same judge."""
     seeds = range(song_seed("train", 0), song_seed("train", 0) + 1)
     Shelf(tmp_path / "latents", seeds, sine_bank, codec).grow()
     counts = []
+    monkeypatch.setattr(presence, "SONGS", 2)
     monkeypatch.setattr(presence, "train_judge", lambda judge, records: counts.append(len(records)))
     first, second = (presence.open_judge(Echo(tmp_path, codec), sine_bank) for _ in range(2))
-    assert counts == [1]
+    assert counts == [2]
     latents = torch.randn(1, 50, 64)
     assert torch.equal(first(latents), second(latents))

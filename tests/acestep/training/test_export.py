@@ -17,7 +17,8 @@ from acestep.training.blend import blend_run
 from acestep.training.commands import main
 from acestep.training.dit.model import NanoModel
 from acestep.training.dit.words import train_tokenizer
-from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable, StartUnsuited
+from acestep.training.errors import CheckpointUnwritable, RunMissing, StartUnsuited
+from acestep.training.evaluation import report
 from acestep.training.export import export_checkpoint
 from acestep.training.start import start_codec, start_model
 
@@ -110,6 +111,22 @@ def test_training_goes_on_from_the_shipped_weights(bundle, tmp_path):
         start_codec(NanoCodec(decoder_width=16), bundle[0])
 
 
+def test_a_checkpoint_is_measured_without_a_run(bundle, tmp_path, sine_bank, capsys, monkeypatch):
+    """`evaluate --start` makes the run it needs, once; a trial that there is none of is refused before anything is written."""
+    monkeypatch.setattr(report, "open_bank", lambda: sine_bank)
+    run, out = tmp_path / "run", tmp_path / "out"
+    given = ["evaluate", "--run", str(run), "--codec", str(bundle[0] / "vae"), "--start", str(bundle[0]), "--count", "1",
+             "--processes", "1", "--out", str(out), "--only"]  # fmt: skip
+    assert main([*given, "codec", "lullaby"]) == 2
+    assert "no_such_trial: there is no trial 'lullaby'; there are 'codec', " in capsys.readouterr().err
+    assert not run.exists() and not out.exists()
+    assert main([*given, "codec"]) == 0
+    figures = json.loads((out / "figures.json").read_text())
+    assert set(figures) == {"codec"} and figures["codec"]["count"] == 1 and figures["codec"]["mel error dB"] > 0
+    written = (run / "state.pt").stat().st_mtime_ns
+    assert main([*given, "codec"]) == 0 and (run / "state.pt").stat().st_mtime_ns == written
+
+
 def test_a_run_leans_back_towards_its_start(bundle, tmp_path, capsys):
     """Every weight lies on the line between the two, and the blend exports like a run; a share outside it is refused."""
     checkpoint, model = bundle
@@ -128,7 +145,7 @@ def test_a_run_leans_back_towards_its_start(bundle, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([*given, "--share", "1.5"])
     assert "1.5 is outside 0 to 1" in capsys.readouterr().err
-    with pytest.raises(CheckpointUnreadable, match="no such file"):
+    with pytest.raises(RunMissing, match="nowhere"):
         blend_run(tmp_path / "nowhere", checkpoint, 0.5, tmp_path / "other")
     assert not (tmp_path / "other").exists(), "a refused blend leaves nothing"
     with pytest.raises(CheckpointUnwritable, match="the run itself"):

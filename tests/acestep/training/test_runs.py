@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import psutil
 import pytest
@@ -19,7 +20,7 @@ from acestep.training.codec.loss import Resolution, harmonic_distance, spectral_
 from acestep.training.codec.targets import oscillator_amplitudes
 from acestep.training.codec.train import CodecSettings, compare_sounds, train_codec
 from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable
-from acestep.training.parallel import Group
+from acestep.training.parallel import Group, side_by_side
 from acestep.training.run import Run, decay, save_atomically
 
 TINY = {"encoder_width": 16, "encoder_blocks": 1, "decoder_width": 16, "decoder_blocks": 1, "subframe_width": 16,
@@ -28,6 +29,15 @@ TINY = {"encoder_width": 16, "encoder_blocks": 1, "decoder_width": 16, "decoder_
 
 class Interrupted(Exception):
     pass
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_work_side_by_side_comes_out_in_order(processes):
+    """As from `map`, however many processes share it; what fails in one of them fails here."""
+    with side_by_side(partial(partial, pow, 2), processes, threads=1) as powers:
+        assert list(powers(range(9))) == [2**exponent for exponent in range(9)]
+        with pytest.raises(TypeError):
+            list(powers(["two"]))
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
@@ -77,6 +87,32 @@ def test_no_process_trains_on_when_the_command_has_ended(tmp_path, number):
     until(lambda: not any(alive(child) for child in children))
     again = Run(tmp_path, seconds=1.0)
     assert again.resume() is not None
+
+
+FAILING = """
+import time
+from acestep.training.errors import RunMissing, TrainingError
+from acestep.training.parallel import launch
+
+def work(group):
+    if group.rank == 1:
+        raise RunMissing("elsewhere")
+    time.sleep(600)
+
+if __name__ == "__main__":
+    try:
+        launch(work, 2, 1)
+    except TrainingError as failure:
+        print(failure.code, failure)
+"""
+
+
+def test_what_one_process_finds_wrong_ends_all_with_its_sentence(tmp_path):
+    """A known error is no traceback from somewhere below, and nobody waits for a process that is gone."""
+    script = tmp_path / "training.py"
+    script.write_text(FAILING)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.startswith("run_missing there is no elsewhere:") and "Traceback" not in done.stderr
 
 
 def alive(child: int) -> bool:
