@@ -2,8 +2,9 @@
 
     python -m benchmarks.nano [--runs N]
 
-Manners: the same generation under several thread policies, alone and beside a process that counts as fast as one core lets it
-(the DAW). A good policy is slowed down little and leaves the counting process its core.
+Manners: the same generation under several thread policies, alone, beside a process that counts as fast as one core lets it
+(the DAW), and beside audio callbacks. A good policy is slowed down little, leaves the counting process its core and the
+callbacks their time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ RATE = 48_000
 SONG = {"caption": "rock with drums, bass and guitar", "duration": 30.0, "bpm": 120.0, "steps": 8}
 TEMPO = 120.0
 BARS = 4
+PERIOD = 128 / RATE
+"""Seconds between audio callbacks."""
 CORES = os.cpu_count() or 1
 POLICIES = {
     "ours: all cores but one, at least two; a short spin, then sleep": (usual_threads(CORES), SHORT_SPIN),
@@ -76,7 +79,8 @@ def speed(runs: int) -> None:
 
 
 def render_alone(runs: int) -> None:
-    """The child of `manners`: denoising and decoding under this process's own thread settings; prints seconds a run."""
+    """The child of `manners`: denoising and decoding under this process's own thread settings; prints seconds a run, of one
+    to warm up first."""
     import torch
 
     from acestep.api import Registry
@@ -99,58 +103,78 @@ def render_alone(runs: int) -> None:
             context = JobContext(str(seed), target, registry, lambda *tick: None, backend=engine)
             begun = time.perf_counter()
             engine.run("render", admitted.render.to_recipe(), context)
-            if seed:
-                print(time.perf_counter() - begun, flush=True)
+            print(time.perf_counter() - begun, flush=True)
 
 
-def child_seconds(threads: int, spin: str, runs: int) -> float:
-    """Median of a fresh process's runs under a thread policy."""
+def child_seconds(threads: int, spin: str, runs: int, tally: Any = (0,)) -> tuple[float, list[float]]:
+    """Median of a fresh process's runs under a thread policy, and what each place of `tally` gained per second of them."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
     environment["OMP_NUM_THREADS"] = str(threads)
     if spin:
         environment |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": spin, "KMP_BLOCKTIME": "0"}
     line = [sys.executable, "-m", "benchmarks.nano", "--child", "--runs", str(runs)]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
-    return statistics.median(float(word) for word in done.stdout.split())
+    with subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        child.stdout.readline()  # what came before is loading and warming up
+        begun, before, seconds = time.perf_counter(), list(tally), []
+        for word in child.stdout:
+            seconds.append(float(word))
+            ended, after = time.perf_counter(), list(tally)
+    return statistics.median(seconds), [(y - x) / (ended - begun) for x, y in zip(before, after, strict=True)]
 
 
-def _count(total: Any) -> None:
+def count_on(tally: Any) -> None:
+    """A program that counts without rest."""
     while True:
         for _ in range(10_000):
             pass
-        total.value += 1
+        tally[0] += 1
+
+
+def call_back(tally: Any, real_time: bool) -> None:
+    """An audio callback that works for a third of its period: how many there were, and how many were not done in time."""
+    if real_time:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
+    due = time.perf_counter()
+    while True:
+        due += PERIOD
+        time.sleep(max(0.0, due - time.perf_counter()))
+        done = time.perf_counter() + PERIOD / 3
+        while time.perf_counter() < done:
+            pass
+        tally[0] += 1
+        if time.perf_counter() > due + PERIOD:
+            tally[1] += 1
+            due = time.perf_counter()
 
 
 @contextmanager
-def busy_core() -> Iterator[Any]:
-    """A process that counts without rest; yields its counter."""
-    total = multiprocessing.Value("q", 0, lock=False)
-    process = multiprocessing.Process(target=_count, args=(total,), daemon=True)
+def beside(work: Callable[..., None], *rest: Any) -> Iterator[Any]:
+    """Another program on the same cores; yields its tally."""
+    tally = multiprocessing.Array("q", 2, lock=False)
+    process = multiprocessing.Process(target=work, args=(tally, *rest), daemon=True)
     process.start()
     try:
-        yield total
+        yield tally
     finally:
         process.terminate()
         process.join()
 
 
-def counting_rate(total: Any, action: Any = None) -> tuple[float, Any]:
-    """Counts per second while `action` runs (or for three seconds), and its answer."""
-    begun, before = time.perf_counter(), total.value
-    answer = action() if action else time.sleep(3.0)
-    return (total.value - before) / (time.perf_counter() - begun), answer
-
-
 def manners(runs: int) -> None:
-    """Each policy alone and beside a busy core."""
+    """Each policy alone, beside a busy core, and beside audio callbacks of a plain and (where it is granted) a real-time thread."""
     for name, (threads, spin) in POLICIES.items():
-        alone = child_seconds(threads, spin, runs)
-        with busy_core() as total:
-            undisturbed, _ = counting_rate(total)
-            rate, beside = counting_rate(total, lambda: child_seconds(threads, spin, runs))  # noqa: B023 - called at once
-        print(
-            f"| {name} | {alone:.2f} s | {beside:.2f} s | {beside / alone:.2f} | {rate / undisturbed:.0%} |", flush=True
-        )
+        alone, _ = child_seconds(threads, spin, runs)
+        with beside(count_on) as tally:
+            begun, before = time.perf_counter(), tally[0]
+            time.sleep(3.0)
+            undisturbed = (tally[0] - before) / (time.perf_counter() - begun)
+            busy, (counted, _) = child_seconds(threads, spin, runs, tally)
+        cells = [f"{alone:.2f} s", f"{busy:.2f} s", f"{busy / alone:.2f}", f"{counted / undisturbed:.0%}"]
+        for real_time in (False, True):
+            with beside(call_back, real_time) as tally:
+                _, (calls, missed) = child_seconds(threads, spin, runs, tally)
+            cells.append(f"{missed / calls:.2%}" if calls else "not granted")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
@@ -165,8 +189,9 @@ def main() -> None:
     print("| what | submit to done | stages |\n| --- | --- | --- |")
     speed(options.runs)
     print(
-        "\n| 30 s in 8 steps | alone | one core busy | ratio | the busy process keeps |\n| --- | --- | --- | --- | --- |"
+        "\n| 30 s in 8 steps | alone | one core busy | ratio | the busy process keeps | callbacks missed, plain | real-time |"
     )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     manners(options.runs)
     return None
 
