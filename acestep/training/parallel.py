@@ -72,18 +72,30 @@ def mixed_precision(device: torch.device | str) -> torch.autocast:
     return torch.autocast(kind, torch.bfloat16, enabled=native)
 
 
+@contextmanager
+def _worker_environment() -> Iterator[None]:
+    """What is started inside finds `WORKER_ENVIRONMENT`, where the user has not set otherwise; what is started later does not."""
+    added = {name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
 def launch(work: Callable, processes: int, threads: int, *arguments: object) -> None:
     """Run `work(group, *arguments)` in `processes` processes of `threads` threads; `work` must be importable.
 
     A `TrainingError` of one of them ends all, which save what they have, and is raised here.
     """
-    os.environ.update({name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ})
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     failures = torch.multiprocessing.get_context("spawn").SimpleQueue()
     try:
-        torch.multiprocessing.spawn(_enter, (work, processes, threads, port, failures, arguments), nprocs=processes)
+        with _worker_environment():
+            torch.multiprocessing.spawn(_enter, (work, processes, threads, port, failures, arguments), nprocs=processes)
     except torch.multiprocessing.ProcessExitedException:
         if failures.empty():
             raise
@@ -122,13 +134,13 @@ def side_by_side(
         torch.set_num_threads(threads)
         yield partial(map, prepare())
         return
-    os.environ.update({name: value for name, value in WORKER_ENVIRONMENT.items() if name not in os.environ})
     spawn = torch.multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, spawn, _prepare, (prepare, threads))
-    try:
-        yield partial(pool.map, _work)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with _worker_environment():
+        pool = ProcessPoolExecutor(processes, spawn, _prepare, (prepare, threads))
+        try:
+            yield partial(pool.map, _work)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _prepare(prepare: Callable[[], Callable], threads: int) -> None:

@@ -33,11 +33,13 @@ class Interrupted(Exception):
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_work_side_by_side_comes_out_in_order(processes):
-    """As from `map`, however many processes share it; what fails in one of them fails here."""
+    """As from `map`, however many processes share it; what fails in one of them fails here, and nothing of it is left here."""
+    environment = dict(os.environ)
     with side_by_side(partial(partial, pow, 2), processes, threads=1) as powers:
         assert list(powers(range(9))) == [2**exponent for exponent in range(9)]
         with pytest.raises(TypeError):
             list(powers(["two"]))
+    assert os.environ == environment
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
