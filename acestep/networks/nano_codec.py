@@ -17,9 +17,8 @@ from acestep.networks.spectra import FRAME, RATE, Analysis, BandSynthesis, Oscil
 
 KERNEL, SUBFRAME_KERNEL = 7, 5
 SUBFRAMES = 4  # per latent frame
-SYNTHESIS_BLOCK = (
-    512  # subframes turned into sound at once; of all 3000 of half a minute, no cache would hold the spectra
-)
+SYNTHESIS_BLOCK = 512
+"""Subframes turned into sound at once: no cache would hold the spectra of all 3000 of half a minute."""
 
 
 class ConvBlock(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from acestep.networks.nano_codec import NanoCodec
-from acestep.training.errors import CodecUnreadable, RunMissing
+from acestep.training.errors import CheckpointUnreadable, CodecUnreadable, RunMissing
 from acestep.training.run import read_state, save_atomically, state_file
 
 
@@ -18,7 +18,10 @@ def averaged_weights(run: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise RunMissing(path)
     state = read_state(path)
-    return state["model"] | state["ema"]
+    try:
+        return state["model"] | state["ema"]
+    except KeyError as missing:  # a run of the codec, say
+        raise CheckpointUnreadable(path, missing) from missing
 
 
 def save_weights(run: Path, weights: dict[str, Tensor]) -> None:

@@ -46,7 +46,7 @@ def parse_arguments(arguments: list[str]) -> dict[str, Any]:
 
 def usual_threads(cores: int) -> int:
     """One core stays with the DAW, where that leaves more than one. Of two cores both are taken: threads that sleep while they
-    wait leave a busy program its core, and without such a program the second one halves the time."""
+    wait leave a busy program its core, and without such a program the second one saves a third of the time."""
     return min(cores, max(2, cores - 1))
 
 
@@ -58,8 +58,8 @@ def _cores() -> int:
 def prepare_environment(threads: int) -> None:
     """Make OpenMP wait passively and bound its threads; must run before torch or numpy are imported.
 
-    With default spinning one busy core (a DAW's audio thread) made denoising steps 25 times slower. Sleeping at once costs a third
-    with two threads, because a step waits for them some hundred times and waking takes longer than most of these waits.
+    With default spinning one busy core (a DAW's audio thread) made denoising steps 25 times slower. Sleeping at once costs a fifth
+    and more with two threads, because a step waits for them some hundred times and waking takes longer than most of these waits.
     """
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads)

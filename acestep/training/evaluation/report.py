@@ -67,8 +67,9 @@ class Examination:
     def evaluate(self, processes: int = 1, threads: int = 1) -> dict[str, dict[str, float]]:
         """Figures by trial, and of how many rows and seconds. Prints a line per song. Raises `TrainingError`."""
         started, bank = time.monotonic(), open_bank()
+        player = self.open_player()  # what is wrong with it is said here, not by every process
         if not self.trials or "instruments" in self.trials:
-            open_judge(self.open_player(), bank)  # made here once, read by every process
+            open_judge(player, bank)  # made here once, read by every process
         rows: dict[str, list[Row]] = defaultdict(list)
         seconds: dict[str, float] = defaultdict(float)
         with side_by_side(self._examiner, processes, threads) as examine:

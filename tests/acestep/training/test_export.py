@@ -17,10 +17,11 @@ from acestep.training.blend import blend_run
 from acestep.training.commands import main
 from acestep.training.dit.model import NanoModel
 from acestep.training.dit.words import train_tokenizer
-from acestep.training.errors import CheckpointUnwritable, RunMissing, StartUnsuited
+from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable, RunMissing, StartUnsuited
 from acestep.training.evaluation import report
 from acestep.training.export import export_checkpoint
 from acestep.training.start import start_codec, start_model
+from acestep.training.weights import averaged_weights
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,12 @@ def test_a_checkpoint_is_measured_without_a_run(bundle, tmp_path, sine_bank, cap
     assert main([*given, "codec"]) == 0
     figures = json.loads((out / "figures.json").read_text())
     assert set(figures) == {"codec"} and figures["codec"]["count"] == 1 and figures["codec"]["mel error dB"] > 0
+    assert main(["evaluate", "--run", str(tmp_path / "none"), *given[3:5], *given[7:9], "--processes", "2",
+                 "--out", str(out), "--only", "codec"]) == 2  # fmt: skip
+    assert "run_missing: there is no " in capsys.readouterr().err
+    torch.save({"trainer": {}}, tmp_path / "state.pt")
+    with pytest.raises(CheckpointUnreadable, match="'model'"):
+        averaged_weights(tmp_path)
     written = (run / "state.pt").stat().st_mtime_ns
     assert main([*given, "codec"]) == 0 and (run / "state.pt").stat().st_mtime_ns == written
 
