@@ -21,6 +21,7 @@ from acestep.api.region import check_region, check_span, resolve_source
 from acestep.api.registry import Registry
 from acestep.api.request import Conditioning, Output, Render, Stage, StageParams, samples
 from acestep.api.schema import describe
+from acestep.api.sentences import quoted
 from acestep.api.variants import ModelInfo
 from acestep.api.world import World
 
@@ -91,7 +92,7 @@ def _resolve_name(registry: Registry, table: str, given: str, field: str) -> str
         return _NAMERS[table](given, field=field)
     allowed = registry.choices(table)
     if allowed and given not in allowed:
-        raise UnknownName(f"there is no {field} {given!r}", field=field, limits={"choices": allowed})
+        raise UnknownName(f"there is no {field} {quoted(given)}", field=field, limits={"choices": allowed})
     return given
 
 

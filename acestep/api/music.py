@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from acestep.api.errors import BadRequest, UnknownName
+from acestep.api.sentences import quoted
 
 TRACKS = (
     "woodwinds",
@@ -103,7 +104,7 @@ def track_name(name: str, *, field: str = "track") -> str:
         return found
     close = difflib.get_close_matches(plain, [*TRACKS, *TRACK_ALIASES], n=3)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
-    raise UnknownName(f"there is no track class {name!r}{hint}", field=field, limits={"choices": list(TRACKS)})
+    raise UnknownName(f"there is no track class {quoted(name)}{hint}", field=field, limits={"choices": list(TRACKS)})
 
 
 def key_name(text: str, *, field: str = "key") -> str:
@@ -124,7 +125,7 @@ def key_name(text: str, *, field: str = "key") -> str:
     if candidate in KEYS:
         return candidate
     raise BadRequest(
-        f"{text!r} is no key the model knows, like 'F# minor'", field=field, limits={"choices": list(KEYS)}
+        f"{quoted(text)} is no key the model knows, like 'F# minor'", field=field, limits={"choices": list(KEYS)}
     )
 
 
@@ -139,5 +140,5 @@ def metre_name(text: str, *, field: str = "time_signature") -> str:
     if numerator in METRES and denominator in ("", "8" if numerator == "6" else "4"):
         return numerator
     raise BadRequest(
-        f"the model knows 2/4, 3/4, 4/4 and 6/8, not {text!r}", field=field, limits={"choices": list(METRES)}
+        f"the model knows 2/4, 3/4, 4/4 and 6/8, not {quoted(text)}", field=field, limits={"choices": list(METRES)}
     )

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import msgspec
 
 from acestep.api import limits
-from acestep.api.errors import BadPreset
+from acestep.api.errors import BadPreset, BadRequest
 from acestep.api.request import Conditioning, Output, SelectionFields
-from acestep.api.schema import Request, merge_schemas, param
+from acestep.api.schema import Request, convert, merge_schemas, param
 
 FORMAT = "acestep-bridge/preset"
 VERSION = 1
@@ -51,10 +51,15 @@ def read_preset(path: Path) -> Preset:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise BadPreset(f"{path.name} is too large for a preset", limits={"max": MAX_BYTES})
-        preset = msgspec.json.decode(path.read_bytes(), type=Preset)
-    except (OSError, UnicodeDecodeError, RecursionError, msgspec.MsgspecError) as failure:
-        raise BadPreset(f"{path.name} is no preset: {failure}") from None
-    return check_preset(preset)
+        data = msgspec.json.decode(path.read_bytes())
+    except OSError as failure:
+        raise BadPreset(f"{path.name} cannot be read: {failure.strerror}") from None
+    except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError):
+        raise BadPreset(f"{path.name} is no preset: it is not valid JSON") from None
+    try:
+        return check_preset(convert(data, Preset))
+    except BadRequest as failure:
+        raise BadPreset(f"{path.name} is no preset: {failure.message}", field=failure.field) from None
 
 
 def check_preset(preset: Preset) -> Preset:

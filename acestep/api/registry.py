@@ -32,6 +32,7 @@ from acestep.api.preset import Preset, read_preset
 from acestep.api.request import CHAIN_FIELDS, RUNTIME_CHOICES, Conditioning, Output, SelectionFields
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec
 from acestep.api.schema import Request, convert, merge_schemas, param
+from acestep.api.sentences import quoted
 
 log = logging.getLogger(__name__)
 
@@ -246,7 +247,7 @@ def _find(table: dict[str, Any], name: str, kind: str, field: str) -> Any:
     for entry in table.values():
         if name in getattr(entry, "aliases", ()):
             return entry
-    raise UnknownName(f"there is no {kind} {name!r}", field=field, limits={"choices": sorted(table)})
+    raise UnknownName(f"there is no {kind} {quoted(name)}", field=field, limits={"choices": sorted(table)})
 
 
 def flat_schema(stage: StageType) -> type[Request]:

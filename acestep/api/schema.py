@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 import types
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from acestep.api.errors import BadRequest
+from acestep.api.sentences import explain
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -97,8 +97,8 @@ def _type_name(annotation: Any) -> tuple[str, list[Any] | None]:
         choices = list(get_args(annotation))
         return type(choices[0]).__name__, choices
     if origin in (list, tuple):
-        inner, _ = _unwrap(get_args(annotation)[0])
-        return "list[" + _type_name(inner)[0] + "]", None
+        inner, choices = _type_name(_unwrap(get_args(annotation)[0])[0])
+        return f"list[{inner}]", choices
     if origin is dict or annotation is dict:
         return "map", None
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
@@ -154,11 +154,6 @@ def _describe_field(field: msgspec.structs.FieldInfo, hint: Any) -> FieldInfo:
     )
 
 
-_AT = re.compile(r" - at `\$((?:\.\w+|\[[^\]]*\])*)`$")
-_UNKNOWN = re.compile(r"unknown field `(.+?)`")
-_MISSING = re.compile(r"missing required field `(.+?)`")
-
-
 def convert(data: Any, schema: type[T]) -> T:
     """Check a plain map (as decoded from the wire) against a schema and return the typed request.
 
@@ -169,7 +164,7 @@ def convert(data: Any, schema: type[T]) -> T:
     try:
         return msgspec.convert(data, schema)
     except msgspec.ValidationError as failure:
-        raise _bad_request(str(failure), schema) from None
+        raise explain(str(failure), data, {info.name: info for info in describe(schema)}) from None
 
 
 def _refuse_non_finite(value: Any, path: str) -> None:
@@ -181,31 +176,6 @@ def _refuse_non_finite(value: Any, path: str) -> None:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             _refuse_non_finite(inner, path)
-
-
-def _bad_request(text: str, schema: type[msgspec.Struct]) -> BadRequest:
-    sentence = _AT.sub("", text)
-    where = _AT.search(text)
-    path = where.group(1).lstrip(".") if where else ""
-    named = _UNKNOWN.search(sentence) or _MISSING.search(sentence)
-    if named:
-        path = f"{path}.{named.group(1)}" if path else named.group(1)
-    known = {info.name: info for info in describe(schema)}
-    info = known.get(re.split(r"[.\[]", path)[0]) if path else None
-    limits: dict[str, Any] = {}
-    if info is not None:
-        found = {
-            "type": info.type,
-            "min": info.min,
-            "max": info.max,
-            "max_length": info.max_length,
-            "choices": info.choices,
-            "unit": info.unit,
-        }
-        limits = {key: value for key, value in found.items() if value is not None}
-    elif _UNKNOWN.search(sentence):
-        limits = {"fields": list(known)}
-    return BadRequest(f"{path}: {sentence}" if path else sentence, field=path or None, limits=limits)
 
 
 def merge_schemas(name: str, parts: list[type[msgspec.Struct]], *, drop: frozenset[str] = frozenset()) -> type[Request]:

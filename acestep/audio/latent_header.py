@@ -81,8 +81,12 @@ def read_latent_facts(path: Path) -> LatentFacts:
         expected = 8 + length + last
         if facts.checkpoint is not None:
             operator.index(facts.checkpoint["index"])
-    except (OSError, *MALFORMED, msgspec.DecodeError) as failure:
-        raise BadLatent(f"{path.name} is no stored latent: {failure}", field="source_latent") from None
+    except OSError as failure:
+        raise BadLatent(f"{path.name} cannot be read: {failure.strerror}", field="source_latent") from None
+    except (*MALFORMED, msgspec.DecodeError):
+        raise BadLatent(
+            f"{path.name} is no stored latent: its description is not one of ours", field="source_latent"
+        ) from None
     if size != expected:
         raise BadLatent(f"{path.name} is damaged: {size} of {expected} bytes", field="source_latent")
     if facts.format != FORMAT or facts.version > VERSION:

@@ -54,8 +54,9 @@ def parse_script(text: str) -> Script:
         values[name] = _TRUTH.get(value, value) if name == "preview" else value
     try:
         script = msgspec.convert(values, Script, strict=False)
-    except msgspec.ValidationError as failure:
-        raise BadRequest(f"the script of a fake job: {failure}", field="caption") from None
+    except msgspec.ValidationError:
+        given = ", ".join(f"{name}={value}" for name, value in values.items())
+        raise BadRequest(f"the script of a fake job takes numbers, not all of {given}", field="caption") from None
     if script.fail not in ERRORS:
         raise BadRequest(f"there is no error code {script.fail!r}", field="caption", limits={"choices": list(ERRORS)})
     return script

@@ -113,15 +113,29 @@ def _list_reader(kind: str) -> Callable[[str], Any]:
             return _json(text)
         return [inner(part.strip()) for part in text.split(",") if part.strip()]
 
-    items.__name__ = "list"  # argparse names the reader when it refuses a value
     return items
 
 
-def _json(text: str) -> Any:
-    return json.loads(text)
+def _reading(read: Callable[[str], Any], wanted: str) -> Callable[[str], Any]:
+    """A reader whose refusal is a sentence of ours; argparse would name the type."""
+
+    def reader(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}") from None
+
+    return reader
 
 
-_READERS: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "map": _json}
+_json = _reading(json.loads, "valid JSON")
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "int": _reading(int, "a whole number"),
+    "float": _reading(float, "a number"),
+    "str": str,
+    "map": _json,
+}
 
 
 def help_text(info: FieldInfo, choices: Choices) -> str:

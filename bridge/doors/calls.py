@@ -111,10 +111,10 @@ async def job_cancel(desk: Desk, caller: Caller, request: requests.JobId) -> dic
 
 async def job_list(desk: Desk, caller: Caller, request: requests.ListJobs) -> list[dict[str, Any]]:
     """Jobs, newest first."""
-    try:
-        states = frozenset(JobState(state) for state in request.states)
-    except ValueError as failure:
-        raise BadRequest(f"{failure}", field="states", limits={"choices": [str(state) for state in JobState]}) from None
+    known = [str(state) for state in JobState]
+    if unknown := next((state for state in request.states if state not in known), None):
+        raise BadRequest(f"there is no job state {unknown!r}", field="states", limits={"choices": known})
+    states = frozenset(JobState(state) for state in request.states)
     found = await desk.core.jobs(states=states, search=request.search, limit=request.limit, before=request.before)
     return [plain(view, without=HEAVY) for view in found]
 

@@ -11,6 +11,7 @@ from acestep.api.errors import BadRequest, UnknownName
 from acestep.api.planning import PlannerSettings, check_codes, refuse_control_text
 from acestep.api.request import Conditioning, SelectionFields
 from acestep.api.schema import Request, merge_schemas, param
+from acestep.api.sentences import quoted
 
 
 class SeedFields(Request):
@@ -69,7 +70,9 @@ def _check_music(request: Any) -> None:
     _set(request, key=music.key_name(request.key), time_signature=music.metre_name(request.time_signature))
     if request.language not in music.LANGUAGES:
         raise UnknownName(
-            f"there is no language {request.language!r}", field="language", limits={"choices": list(music.LANGUAGES)}
+            f"there is no language {quoted(request.language)}",
+            field="language",
+            limits={"choices": list(music.LANGUAGES)},
         )
     for name in ("caption", "lyrics", "query", "negative_prompt"):
         refuse_control_text(getattr(request, name, ""), name)

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 import pytest
 
-from acestep.api.errors import BadRequest
+from acestep.api import Registry
+from acestep.api.errors import AceError, BadRequest
 from acestep.api.schema import Request, convert, describe, merge_schemas, param
 
 
@@ -64,3 +65,40 @@ def test_merged_schemas_keep_order_checks_and_defaults():
     assert convert({"name": "x"}, merged).extra == 3
     with pytest.raises(BadRequest):
         convert({"name": "x", "extra": 0}, merged)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"name": "x", "bpm": 301.0}, "bpm is 301.0; it takes a number from 30 to 300 bpm"),
+        ({"name": "x", "bpm": "fast"}, "bpm is 'fast'; it takes a number from 30 to 300 bpm"),
+        ({"name": "abcde"}, "name is 'abcde'; it takes a text of at most 4 characters"),
+        ({"name": 5}, "name is 5; it takes a text of at most 4 characters"),
+        ({"name": "x", "mode": "c"}, "mode is 'c'; it takes one of a, b"),
+        ({"name": "x", "seeds": [1, "2"]}, "seeds[1] is '2'; it takes a whole number"),
+        ({"name": "x", "seeds": 4}, "seeds is 4; it takes a list of whole numbers"),
+        ({"name": "x", "naem": 1}, "there is no field 'naem' here; did you mean 'name'?"),
+        ({}, "name is missing; it takes a text of at most 4 characters"),
+        ({"name": None}, "name is null; it takes a text of at most 4 characters"),
+        (["name"], "a request is a map of field names to values, not a list of 1"),
+    ],
+)
+def test_a_refusal_is_a_sentence_of_ours(data, sentence):
+    """Field, given value, and what the field takes with its limits and unit, in words."""
+    with pytest.raises(BadRequest) as caught:
+        convert(data, Wish)
+    assert caught.value.message == sentence
+
+
+def test_no_field_of_any_operation_answers_in_a_librarys_words():
+    """Every field of every operation, given values of every wrong kind and beyond its limits."""
+    for operation in Registry.load().operations.values():
+        for info in describe(operation.schema):
+            for wrong in (None, True, -(10**30), 1e300, "x" * 100_000, ["x", None, {}], {"a": 1}, b"\0"):
+                try:
+                    convert({info.name: wrong}, operation.schema)
+                    continue
+                except AceError as refused:
+                    said = refused.message
+                assert "`" not in said and "Expected" not in said and "Object" not in said and "$" not in said, said
+                assert len(said) < 600

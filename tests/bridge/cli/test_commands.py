@@ -144,7 +144,7 @@ def test_result_copies_the_files_of_an_old_job(cli: Callable[..., Answer], sourc
         (["job", "no-such-job"], Exit.UNKNOWN_JOB, ["unknown_job"]),
         (["cancel", "no-such-job"], Exit.UNKNOWN_JOB, ["unknown_job"]),
         (["generate", "fake: crash_at=2 steps=4"], Exit.FAILED, ["worker_died"]),
-        (["generate", "x", "--variants", "two"], Exit.REFUSED, ["--variants", "invalid int"]),
+        (["generate", "x", "--variants", "two"], Exit.REFUSED, ["--variants", "is not a whole number"]),
         (["render", "--request", "nowhere.json"], Exit.REFUSED, ["holds no request"]),
         (["models", "info"], Exit.REFUSED, ["needs the name of a model"]),
     ],
