@@ -70,7 +70,11 @@ class Settings(Request):
     osc: Annotated[bool, param("Whether the OSC door is open.", group="doors")] = True
     osc_port: Annotated[Port, param("UDP and TCP port of OSC; 0 takes a free one.", group="doors")] = 9700
     osc_allow: Annotated[
-        list[str], param("Addresses or networks that may send OSC when not on loopback.", group="doors")
+        list[str],
+        param(
+            "Addresses or networks that may send OSC when not on loopback; ADDRESS=owner marks one of your own.",
+            group="doors",
+        ),
     ] = []
     rpc: Annotated[bool, param("Whether the MessagePack-RPC door is open.", group="doors")] = True
     rpc_port: Annotated[Port, param("TCP port of MessagePack-RPC; 0 takes a free one.", group="doors")] = 9701

@@ -7,6 +7,7 @@ from acestep.api.plan import Fill, Length, Mask, Plan, SourceFacts, StageType, r
 from acestep.api.registry import Registry
 from acestep.api.request import Conditioning, Output, Render, Source, Stage, StageParams, samples
 from acestep.api.result import Result, ResultFile, StageReport
+from acestep.api.rights import Right
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec, Step
 from acestep.api.schema import Request, convert, describe, param
 from acestep.api.variants import VARIANTS, ModelInfo, Variant
@@ -29,6 +30,7 @@ __all__ = [
     "Request",
     "Result",
     "ResultFile",
+    "Right",
     "SamplerSpec",
     "ScheduleSpec",
     "Source",

@@ -8,6 +8,7 @@ import msgspec
 
 from acestep.api.preset import Preset, preset_schema
 from acestep.api.result import Result
+from acestep.api.rights import Right
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     group: str = "render"
     since: int = 1
     feature: str = ""
+    right: Right = Right.OWNER
+    """Who may submit it. `Right.ANYBODY` is for what touches nothing but the caller's own jobs, such as every render."""
     stage: str = ""
     """Name of the stage type that a one-stage render runs; empty for everything else."""
     preset: Preset | None = None
@@ -39,4 +42,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 def preset_operation(preset: Preset) -> Operation:
     """The operation that a preset becomes."""
     summary = preset.summary or preset.title or f"Run the preset {preset.name}."
-    return Operation(name=preset.name, summary=summary, schema=preset_schema(preset), group="preset", preset=preset)
+    return Operation(
+        name=preset.name,
+        summary=summary,
+        schema=preset_schema(preset),
+        group="preset",
+        right=Right.ANYBODY,
+        preset=preset,
+    )

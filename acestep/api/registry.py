@@ -30,6 +30,7 @@ from acestep.api.planning import PlannerSpec
 from acestep.api.preset import SUFFIX as PRESET_SUFFIX
 from acestep.api.preset import Preset, read_preset
 from acestep.api.request import CHAIN_FIELDS, RUNTIME_CHOICES, Conditioning, Output, SelectionFields
+from acestep.api.rights import Right
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec
 from acestep.api.schema import Request, convert, merge_schemas, param
 from acestep.api.sentences import quoted
@@ -88,6 +89,9 @@ class RenderRequest(Request):
     version: Annotated[int, param("Version of that format.", unit="level", group="internal")] = 1
 
 
+_RENDER = Operation(name="render", summary="Run a chain of stages.", schema=RenderRequest, right=Right.ANYBODY)
+
+
 class Registry:
     """Everything that plug-ins offer, by kind and name.
 
@@ -105,7 +109,7 @@ class Registry:
         self.operations: dict[str, Operation] = {}
         self.plugins: list[PluginReport] = []
         self._owners: dict[tuple[str, str], str] = {}
-        self._add_operation(Operation(name="render", summary="Run a chain of stages.", schema=RenderRequest), "acestep")
+        self._add_operation(_RENDER, "acestep")
 
     @classmethod
     def load(
@@ -324,6 +328,7 @@ class _Draft:
             schema=flat_schema(stage),
             since=stage.since,
             feature=stage.feature,
+            right=Right.ANYBODY,
             stage=stage.name,
         )
         self._pending.append(("operations", self._registry.operations, operation))

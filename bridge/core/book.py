@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import AceError, UnknownJob
+from bridge.core.access import Access
 from bridge.core.events import ENDINGS, EventHub, Subscription
 from bridge.core.ledger import Ledger
 from bridge.core.library import Library
@@ -67,7 +68,7 @@ class Book:
         except BaseException:  # also a stop meanwhile: whatever kept it from being stored, it is no job
             del self.active[job.id]
             raise
-        self.hub.open(job.id)
+        self.hub.open(job.id, client=job.client)
         self.hub.publish(
             Event(job=job.id, seq=0, kind=EventKind.ACCEPTED, data={"position": job.position}, time=job.created)
         )
@@ -75,7 +76,7 @@ class Book:
     def restore(self, job: JobRecord) -> None:
         """Take up a job of an earlier life."""
         self.active[job.id] = job
-        self.hub.open(job.id, self.ledger.events(job, -1))
+        self.hub.open(job.id, self.ledger.events(job, -1), job.client)
 
     async def begin(self, job: JobRecord) -> None:
         """Store that an attempt at a job starts."""
@@ -181,11 +182,11 @@ class Book:
         live = self.hub.live(job)
         return live is None or (bool(live) and live[-1].kind in ENDINGS)
 
-    def subscribe(self, client: str, jobs: frozenset[str], after: dict[str, int]) -> Subscription:
+    def subscribe(self, client: str, jobs: frozenset[str], after: dict[str, int], access: Access) -> Subscription:
         """A reader of events: those after the given seqs (named jobs: from the first), then what happens."""
         starts = {**dict.fromkeys(jobs, -1), **after}
         past = [event for job, seq in starts.items() if self.known(job) for event in self.events(job, seq)]
-        return self.hub.subscribe(client, jobs, past)
+        return self.hub.subscribe(client, jobs, past, access)
 
 
 def _file_event(index: int, entry: dict[str, Any]) -> dict[str, Any]:

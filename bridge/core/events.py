@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from acestep.api.errors import Busy
+from bridge.core.access import OWNER, Access
 from bridge.core.records import MAX_EVENTS
 from bridge.core.views import SPARE, Event, EventKind
 
@@ -25,9 +26,12 @@ class Subscription(AsyncIterator[Event]):
     Iterating raises `Busy` after a cut; the reader may subscribe again from the last ``seq`` it saw.
     """
 
-    def __init__(self, client: str, jobs: frozenset[str], forget: Callable[[Subscription], None]) -> None:
+    def __init__(
+        self, client: str, jobs: frozenset[str], forget: Callable[[Subscription], None], access: Access = OWNER
+    ) -> None:
         self.client = client
         self.jobs = jobs
+        self._access = access
         self._forget = forget
         self._unread: dict[tuple[str, int], Event] = {}
         self._progress: dict[str, int] = {}
@@ -35,9 +39,9 @@ class Subscription(AsyncIterator[Event]):
         self._cut = False
         self._closed = False
 
-    def wants(self, job: str) -> bool:
-        """Whether events of this job go to this reader."""
-        return not self.jobs or job in self.jobs
+    def wants(self, job: str, client: str) -> bool:
+        """Whether events of this job, which a client handed in, go to this reader."""
+        return (not self.jobs or job in self.jobs) and self._access.owns(client)
 
     def push(self, event: Event) -> None:
         """Add an event for the reader, in place of an unread progress of the same job."""
@@ -90,14 +94,17 @@ class EventHub:
         self._subscriptions: list[Subscription] = []
         self._waiters: dict[str, list[asyncio.Event]] = {}
         self._live: dict[str, list[Event]] = {}
+        self._clients: dict[str, str] = {}
 
-    def open(self, job: str, events: Iterable[Event] = ()) -> None:
-        """Begin to remember a job's events; these have happened before."""
+    def open(self, job: str, events: Iterable[Event] = (), client: str = "") -> None:
+        """Begin to remember the events of a client's job; these have happened before."""
         self._live[job] = list(events)
+        self._clients[job] = client
 
     def drop(self, job: str) -> None:
         """Forget a job that has ended and is stored."""
         self._live.pop(job, None)
+        self._clients.pop(job, None)
 
     def live(self, job: str) -> list[Event] | None:
         """The remembered events of a job in order, progress merged; None when it is not remembered."""
@@ -108,15 +115,18 @@ class EventHub:
         remembered = self._live.get(event.job)
         if remembered is not None:
             _remember(remembered, event)
+        client = self._clients.get(event.job, "")
         for subscription in list(self._subscriptions):
-            if subscription.wants(event.job):
+            if subscription.wants(event.job, client):
                 subscription.push(event)
         for waiter in self._waiters.pop(event.job, []):
             waiter.set()
 
-    def subscribe(self, client: str, jobs: frozenset[str], past: Iterable[Event]) -> Subscription:
+    def subscribe(
+        self, client: str, jobs: frozenset[str], past: Iterable[Event], access: Access = OWNER
+    ) -> Subscription:
         """A new reader, who first gets the events that have happened already."""
-        subscription = Subscription(client, jobs, self._forget)
+        subscription = Subscription(client, jobs, self._forget, access)
         for event in past:
             subscription.push(event)
         self._subscriptions.append(subscription)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 
 from acestep.api import limits
 from acestep.api.admission import admit
-from acestep.api.errors import OutputUnwritable
+from acestep.api.errors import NotAllowed, NotFound, OutputUnwritable
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import Output, Source
@@ -18,8 +19,9 @@ from acestep.api.schema import convert, describe
 from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
 from acestep.audio import sniff
-from acestep.audio.latent_store import find_latent
+from acestep.audio.latent_store import find_latent, job_of
 from acestep.checkpoints.adapters import parse_adapters
+from bridge.core.access import Access
 from bridge.core.models import Models
 from bridge.core.uploads import Uploads
 from bridge.paths import AllowedRoots
@@ -51,6 +53,15 @@ class Machine:
         self._uploads = uploads
         self._places = places
 
+    def for_caller(self, access: Access, client_of: Callable[[str], str]) -> Machine:
+        """This machine as a caller may use it. ``client_of`` tells who handed a job in.
+
+        A stranger names no file of this machine but the results of its own jobs: neither to read nor to find out what is there.
+        """
+        if not access.stranger:
+            return self
+        return _StrangersMachine(self, lambda job: access.owns(client_of(job)))
+
     def model(self, name: str) -> ModelInfo:
         """Facts of a model. Raises `ModelMissing`."""
         return self._models.get(name)
@@ -70,6 +81,48 @@ class Machine:
         if source.upload:
             return self._uploads.path(source.upload)
         return find_latent(self._places.library, source.latent)
+
+
+class _StrangersMachine(Machine):
+    """What a caller without rights sees: its own results."""
+
+    def __init__(self, whole: Machine, owns: Callable[[str], bool]) -> None:
+        super().__init__(OwnResults(whole._places.library, owns), whole._models, whole._uploads, whole._places)
+        self._owns = owns
+
+    def place(self, source: Source) -> Path:
+        if source.upload:
+            raise NotAllowed("uploads are for the owner of this machine only", field="upload")
+        if not source.path and not self._owns(source.latent.partition("/")[0]):
+            raise NotFound(f"there is no stored latent {source.latent!r}", field="source_latent")
+        return super().place(source)
+
+
+class OwnResults(AllowedRoots):
+    """The files of one caller's jobs in the library, and nothing else of this machine."""
+
+    def __init__(self, library: Path, owns: Callable[[str], bool]) -> None:
+        super().__init__([library], [])
+        self._owns = owns
+
+    def reading(self, text: str, field: str = "source") -> Path:
+        """The real path of a file of an own result. Raises `NotAllowed` for every other, whether it exists or not."""
+        try:
+            real = super().reading(text, field)
+        except (NotAllowed, NotFound):
+            real = None
+        (library,) = self.read
+        if (
+            real is None
+            or real.parent == library
+            or not self._owns(job_of(library / real.relative_to(library).parts[0]))
+        ):
+            raise NotAllowed("from another machine only results of your own jobs can be named", field=field)
+        return real
+
+    def writing(self, text: str, field: str = "folder") -> Path:
+        """Nothing. Raises `NotAllowed`."""
+        raise NotAllowed("copies of results are for the owner of this machine only", field=field)
 
 
 def check(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:

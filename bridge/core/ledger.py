@@ -23,6 +23,9 @@ _LIGHT = (
 )
 """The columns of a job without what makes it large; in their place nothing, an empty map and an empty list."""
 
+_OF_ORIGIN = "substr(client, 1, length(?) + 1) = ? || ':' AND instr(substr(client, length(?) + 2), ':') = 0"
+"""Jobs of a client's machine (``osc:192.168.1.20``), from whatever port they came."""
+
 
 class Ledger:
     """Jobs, their events, and the deaths they caused, in a `Store`."""
@@ -85,9 +88,15 @@ class Ledger:
         ).fetchall()
         return [_record(row) for row in rows]
 
-    async def search(self, states: frozenset[JobState], text: str, limit: int, before: str) -> list[JobRecord]:
+    def client_of(self, job: str) -> str:
+        """Who handed a job in; empty for an unknown one. From any thread."""
+        return self._store.once(_client_of, job)
+
+    async def search(
+        self, states: frozenset[JobState], text: str, limit: int, before: str, origin: str = ""
+    ) -> list[JobRecord]:
         """Jobs, newest first, without request and result; ``text`` in id, operation or caption; only those accepted
-        before job ``before``.
+        before job ``before``; ``origin``: only those of that machine.
         """
         clauses, values = ["1"], []
         if states:
@@ -97,6 +106,9 @@ class Ledger:
             pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
             clauses.append("(id LIKE ? ESCAPE '\\' OR operation LIKE ? ESCAPE '\\' OR caption LIKE ? ESCAPE '\\')")
             values += [pattern] * 3
+        if origin:
+            clauses.append(_OF_ORIGIN)
+            values += [origin] * 3
         if before:
             clauses.append("number < (SELECT number FROM jobs WHERE id = ?)")
             values.append(before)
@@ -107,10 +119,11 @@ class Ledger:
 
         return await self._store.search(found)
 
-    def done(self, limit: int) -> Iterator[JobRecord]:
-        """The last jobs that ended as done, newest first; one is read when it is asked for."""
-        newest = "SELECT number FROM jobs WHERE state = 'done' ORDER BY number DESC LIMIT ?"
-        for (number,) in self._reader.execute(newest, (limit,)).fetchall():
+    def done(self, limit: int, origin: str = "") -> Iterator[JobRecord]:
+        """The last jobs that ended as done, newest first; one is read when it is asked for. ``origin``: of that machine."""
+        of_origin = f" AND {_OF_ORIGIN}" if origin else ""
+        newest = f"SELECT number FROM jobs WHERE state = 'done'{of_origin} ORDER BY number DESC LIMIT ?"
+        for (number,) in self._reader.execute(newest, (*([origin] * 3 if origin else []), limit)).fetchall():
             row = self._reader.execute("SELECT * FROM jobs WHERE number = ?", (number,)).fetchone()
             if row is not None:  # it may be forgotten at this moment
                 yield _record(row)
@@ -155,6 +168,11 @@ class Ledger:
             return [row["id"] for row in rows]
 
         return await self._store.write(action)
+
+
+def _client_of(connection: sqlite3.Connection, job: str) -> str:
+    row = connection.execute("SELECT client FROM jobs WHERE id = ?", (job,)).fetchone()
+    return "" if row is None else str(row["client"])
 
 
 def _blob(value: Any) -> bytes | None:

@@ -34,6 +34,7 @@ def describe_operation(operation: Operation, registry: Registry, models: Sequenc
         "summary": operation.summary,
         "group": operation.group,
         "runs": operation.runs,
+        "right": operation.right.label,
         "since": operation.since,
         "feature": operation.feature,
         "fields": fields,

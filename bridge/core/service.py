@@ -25,8 +25,10 @@ from acestep.api.errors import (
 )
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
+from acestep.api.rights import Right
 from acestep.checkpoints.adapters import adapter_folders
 from bridge.core import intake, reports
+from bridge.core.access import OWNER, Access
 from bridge.core.book import Book
 from bridge.core.events import Subscription
 from bridge.core.executor import Executor
@@ -189,6 +191,8 @@ class Service:
         """Admit a job and store it durably before answering."""
         if not -10 <= submission.priority <= 10:
             raise BadRequest("a priority is -10 to 10", field="priority", limits={"min": -10, "max": 10})
+        if submission.priority > 0:
+            submission.access.require(Right.OWNER, "a priority above 0", "priority")
         job = check_id(submission.id)
         body = body_of(submission.operation, submission.params)
         pending = self._pending.get(job)
@@ -197,7 +201,7 @@ class Service:
             await asyncio.sleep(0)  # its callback takes it out of the table
         known = self._book.known(job)
         if known is not None:
-            return _repeat(known, body)
+            return _repeat(known, body, submission.access)
         if job in self._pending:  # another repeat was quicker; it is the one to wait for
             return await self.submit(msgspec.structs.replace(submission, id=job))
         if len(self._pending) >= MAX_PENDING:
@@ -211,9 +215,10 @@ class Service:
         operation = self.registry.operation(submission.operation)
         self._refuse_the_hopeless(operation, body)
         check_bounds(self._lane(operation.name).queue, self._active(), submission.client, 0, self._bounds)
+        machine = self._machine.for_caller(submission.access, self._ledger.client_of)
         loop = asyncio.get_running_loop()
         checked = await loop.run_in_executor(
-            self._threads, intake.check, self.registry, operation, submission.params, self._machine
+            self._threads, intake.check, self.registry, operation, submission.params, machine
         )
         record = JobRecord(
             id=job,
@@ -273,15 +278,23 @@ class Service:
         return self._view(self._book.find(job))
 
     async def jobs(
-        self, *, states: frozenset[JobState] = frozenset(), search: str = "", limit: int = 100, before: str = ""
+        self,
+        *,
+        states: frozenset[JobState] = frozenset(),
+        search: str = "",
+        limit: int = 100,
+        before: str = "",
+        origin: str = "",
     ) -> list[JobView]:
-        """Jobs, newest first; ``search`` looks in id, operation and caption. Ended ones come without request and result."""
-        found = await self._ledger.search(states, search, max(1, min(limit, 1000)), before)
+        """Jobs, newest first; ``search`` looks in id, operation and caption; ``origin`` keeps those of one machine. Ended ones
+        come without request and result.
+        """
+        found = await self._ledger.search(states, search, max(1, min(limit, 1000)), before, origin)
         return [self._view(self._book.active.get(record.id, record)) for record in found]
 
-    def newest(self, endings: frozenset[str], back: int = 0) -> JobView | None:
-        """The newest done job with a file of one of these endings, or the one ``back`` before it."""
-        found = (record for record in self._ledger.done(LOOK_BACK) if _has_file(record, endings))
+    def newest(self, endings: frozenset[str], back: int = 0, origin: str = "") -> JobView | None:
+        """The newest done job with a file of one of these endings, or the one ``back`` before it; ``origin``: of that machine."""
+        found = (record for record in self._ledger.done(LOOK_BACK, origin) if _has_file(record, endings))
         record = next(itertools.islice(found, back, None), None)
         return None if record is None else self._view(record)
 
@@ -295,10 +308,14 @@ class Service:
         return await self._book.wait(job, after, timeout)
 
     def subscribe(
-        self, client: str, jobs: frozenset[str] = frozenset(), after: dict[str, int] | None = None
+        self,
+        client: str,
+        jobs: frozenset[str] = frozenset(),
+        after: dict[str, int] | None = None,
+        access: Access = OWNER,
     ) -> Subscription:
-        """Events of some jobs (empty: all jobs), beginning after the given seqs."""
-        return self._book.subscribe(client, jobs, after or {})
+        """Events of some jobs (empty: all jobs that ``access`` may see), beginning after the given seqs."""
+        return self._book.subscribe(client, jobs, after or {}, access)
 
     # The queue
 
@@ -398,9 +415,9 @@ class Service:
         return dict(msgspec.to_builtins(answer))
 
 
-def _repeat(known: JobRecord, body: str) -> Accepted:
+def _repeat(known: JobRecord, body: str, access: Access) -> Accepted:
     """The answer to a submit whose id is known: the same again, or a conflict."""
-    if known.body != body:
+    if known.body != body or not access.owns(known.client):
         raise IdConflict(f"the job id {known.id!r} is known, with another request", field="id")
     return Accepted(id=known.id, seq=0, position=known.position, notes=known.notes)
 

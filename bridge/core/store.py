@@ -7,6 +7,7 @@ reads single rows through a connection of its own, which a writer never blocks; 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.resources
 import logging
 import queue
@@ -72,6 +73,14 @@ class Store:
             if self._searcher is None:
                 self._searcher = _connect(self._path)
             return query(self._searcher)
+        except sqlite3.Error as failure:
+            raise _translate(failure, self._path) from failure
+
+    def once(self, query: Callable[..., T], *arguments: Any) -> T:
+        """Run a query over a connection of its own, from any thread. Raises `AceError`."""
+        try:
+            with contextlib.closing(_connect(self._path)) as connection:
+                return query(connection, *arguments)
         except sqlite3.Error as failure:
             raise _translate(failure, self._path) from failure
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from acestep.api.operation import Operation
+from bridge.core.access import OWNER, Access
 
 
 class JobState(StrEnum):
@@ -109,6 +110,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
     priority: int = 0
     """-10 to 10; higher runs earlier."""
+    access: Access = OWNER
+    """What the client may do: which files it may name, whose jobs it may see."""
 
 
 class Core(Protocol):
@@ -130,23 +133,35 @@ class Core(Protocol):
         """One job. Raises `UnknownJob`."""
 
     async def jobs(
-        self, *, states: frozenset[JobState] = frozenset(), search: str = "", limit: int = 100, before: str = ""
+        self,
+        *,
+        states: frozenset[JobState] = frozenset(),
+        search: str = "",
+        limit: int = 100,
+        before: str = "",
+        origin: str = "",
     ) -> list[JobView]:
-        """Jobs, newest first; ``search`` looks in id, operation and caption. Ended ones come without request and result."""
+        """Jobs, newest first; ``search`` looks in id, operation and caption; ``origin`` keeps those of one machine
+        (`bridge.core.access.Access`). Ended ones come without request and result.
+        """
 
-    def newest(self, endings: frozenset[str], back: int = 0) -> JobView | None:
+    def newest(self, endings: frozenset[str], back: int = 0, origin: str = "") -> JobView | None:
         """The newest done job with a file of one of these endings (``.wav``), or the one ``back`` before it; none when there
-        is no such job among the last few dozen.
+        is no such job among the last few dozen. ``origin``: of that machine only.
         """
 
     async def wait(self, job: str, after: int = -1, timeout: float = 30.0) -> list[Event]:
         """Events with a larger ``seq`` than ``after``, as soon as there is one or the time (s) is up."""
 
     def subscribe(
-        self, client: str, jobs: frozenset[str] = frozenset(), after: dict[str, int] | None = None
+        self,
+        client: str,
+        jobs: frozenset[str] = frozenset(),
+        after: dict[str, int] | None = None,
+        access: Access = OWNER,
     ) -> AsyncIterator[Event]:
-        """Events of some jobs (empty: all jobs), beginning after the given seqs. Progress a slow reader has not taken is
-        merged; terminal events are never dropped."""
+        """Events of some jobs (empty: all jobs that ``access`` may see), beginning after the given seqs. Progress a slow
+        reader has not taken is merged; terminal events are never dropped."""
 
     async def barrier(self) -> None:
         """Return when every submit made before this call is stored."""

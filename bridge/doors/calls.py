@@ -15,6 +15,9 @@ from bridge.doors.verb import describe_verbs
 HEAVY = frozenset({"request", "result"})
 """Fields of a job that lists leave out."""
 
+TO_STRANGERS = ("program", "version", "protocol", "state", "uptime", "model")
+"""What of the status concerns everybody."""
+
 
 def plain(view: JobView, *, without: frozenset[str] = frozenset()) -> dict[str, Any]:
     """A job as a map."""
@@ -44,8 +47,9 @@ async def version(desk: Desk, caller: Caller, request: requests.Nothing) -> dict
 
 
 async def status(desk: Desk, caller: Caller, request: requests.Nothing) -> dict[str, Any]:
-    """How the daemon is."""
-    return desk.core.status()
+    """How the daemon is; to strangers without its folders, its doors and other people's names."""
+    facts = desk.core.status()
+    return {name: facts[name] for name in TO_STRANGERS if name in facts} if caller.access.stranger else facts
 
 
 async def describe(desk: Desk, caller: Caller, request: requests.Describe) -> dict[str, Any]:
@@ -85,19 +89,17 @@ async def submit(desk: Desk, caller: Caller, request: requests.Submit) -> dict[s
 
 async def job_status(desk: Desk, caller: Caller, request: requests.JobId) -> dict[str, Any]:
     """Where a job stands."""
-    await desk.stored(request.id)
-    return plain(desk.core.job(request.id), without=HEAVY)
+    return plain(await desk.job(caller, request.id), without=HEAVY)
 
 
 async def job_result(desk: Desk, caller: Caller, request: requests.JobId) -> dict[str, Any]:
     """A job with its recipe and its files."""
-    await desk.stored(request.id)
-    return plain(desk.core.job(request.id))
+    return plain(await desk.job(caller, request.id))
 
 
 async def job_wait(desk: Desk, caller: Caller, request: requests.Wait) -> dict[str, Any]:
     """Events as soon as there are any, for clients that only make requests."""
-    await desk.stored(request.id)
+    await desk.job(caller, request.id)
     events = await desk.core.wait(request.id, request.after, request.timeout)
     state = desk.core.job(request.id).state
     return {"state": str(state), "terminal": state.terminal, "events": [msgspec.to_builtins(event) for event in events]}
@@ -105,7 +107,7 @@ async def job_wait(desk: Desk, caller: Caller, request: requests.Wait) -> dict[s
 
 async def job_cancel(desk: Desk, caller: Caller, request: requests.JobId) -> dict[str, Any]:
     """Cancel a job; one that has ended is left as it is."""
-    await desk.stored(request.id)
+    await desk.job(caller, request.id)
     return plain(await desk.core.cancel(request.id), without=HEAVY)
 
 
@@ -115,15 +117,17 @@ async def job_list(desk: Desk, caller: Caller, request: requests.ListJobs) -> li
     if unknown := next((state for state in request.states if state not in known), None):
         raise BadRequest(f"there is no job state {unknown!r}", field="states", limits={"choices": known})
     states = frozenset(JobState(state) for state in request.states)
-    found = await desk.core.jobs(states=states, search=request.search, limit=request.limit, before=request.before)
+    origin = caller.access.origin if caller.access.stranger else ""
+    found = await desk.core.jobs(
+        states=states, search=request.search, limit=request.limit, before=request.before, origin=origin
+    )
     return [plain(view, without=HEAVY) for view in found]
 
 
 async def subscribe(desk: Desk, caller: Caller, request: requests.Subscribe) -> dict[str, Any]:
     """Send events of some jobs (or all) on this connection from now on."""
     for job in request.ids:
-        await desk.stored(job)
-        desk.core.job(job)
+        await desk.job(caller, job)
         caller.follow(job, request.after.get(job, -1))
     if not request.ids:
         caller.follow_all(request.after)

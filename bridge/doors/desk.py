@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from acestep.api.errors import UnknownOperation
 from acestep.api.operation import Operation
-from bridge.core.views import Accepted, Core, Submission
+from bridge.core.access import Access
+from bridge.core.views import Accepted, Core, JobView, Submission
 from bridge.doors import requests
 from bridge.doors.verb import Verb
 
@@ -23,8 +24,8 @@ class Caller(Protocol):
     """``osc``, ``rpc`` or ``spool``."""
     name: str
     """For fairness and limits, such as ``osc:127.0.0.1:9000``."""
-    local: bool
-    """Whether the caller is on this machine."""
+    access: Access
+    """What the caller may do."""
 
     def follow(self, job: str, after: int) -> None:
         """Send the events of a job from now on."""
@@ -55,8 +56,12 @@ class Desk:
 
     async def submit(self, caller: Caller, request: requests.Submit) -> Accepted:
         """Hand a job to the core. Calls about its id that come meanwhile wait until it is stored (see `stored`)."""
+        caller.access.require(
+            self.operation(request.operation).right, f"the operation {request.operation}", "operation"
+        )
         submission = Submission(
             client=caller.name,
+            access=caller.access,
             operation=request.operation,
             params=request.params,
             id=request.id,
@@ -70,6 +75,11 @@ class Desk:
         finally:
             del self._storing[request.id]
             mark.set_result(None)
+
+    async def job(self, caller: Caller, job: str) -> JobView:
+        """A job that the caller may see, once a submit of it that is under way is stored. Raises `UnknownJob`."""
+        await self.stored(job)
+        return caller.access.require_own(self.core.job(job))
 
     async def stored(self, job: str) -> None:
         """Wait until a submit of this id that is under way has been stored or refused, so that order is kept."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.errors import NotAllowed, UnknownOperation
+from acestep.api.errors import UnknownOperation
 from acestep.api.schema import convert
 from bridge.core.views import Core
 from bridge.doors import requests
@@ -37,8 +37,7 @@ class Dispatcher(Desk):
         if verb is None or verb.call is None or caller.door not in verb.doors:
             choices = sorted(name for name, verb in self.verbs.items() if caller.door in verb.doors)
             raise UnknownOperation(f"there is no method {method!r}", field="method", limits={"choices": choices})
-        if verb.local and not caller.local:
-            raise NotAllowed(f"{method} is not open to other machines", field="method")
+        caller.access.require(verb.right, method)
         return await verb.call(self, caller, convert(params, verb.request))
 
     async def _submit_flat(self, operation: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from acestep.api.errors import AceError
+from bridge.core.access import OWNER, Access
 from bridge.core.views import TERMINAL, Core, Event, EventKind
 
 log = logging.getLogger(__name__)
@@ -22,9 +23,10 @@ EVERYTHING = ""
 class Follower:
     """The subscriptions of one client. ``deliver`` is called with each event, in the order of its job's seq."""
 
-    def __init__(self, core: Core, client: str, deliver: Callable[[Event], None]) -> None:
+    def __init__(self, core: Core, client: str, deliver: Callable[[Event], None], access: Access = OWNER) -> None:
         self._core = core
         self._client = client
+        self._access = access
         self._deliver = deliver
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._seen: dict[str, int] = {}
@@ -79,7 +81,7 @@ class Follower:
 
     async def _read(self, key: str, jobs: frozenset[str], after: dict[str, int]) -> bool:
         """Hand over until the end. True when the core cut the stream off (too much was unread) and it is worth going on."""
-        stream: Any = self._core.subscribe(self._client, jobs, after)
+        stream: Any = self._core.subscribe(self._client, jobs, after, self._access)
         delivered = False
         try:
             async for event in stream:

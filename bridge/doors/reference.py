@@ -18,6 +18,7 @@ from acestep.api.errors import ERRORS
 from acestep.api.hooks import ENTRY_POINT_GROUP
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
+from acestep.api.rights import Right
 from acestep.api.schema import FieldInfo, describe
 from bridge.doors import limits
 from bridge.doors.http.oscquery import ANSWERS
@@ -25,6 +26,10 @@ from bridge.doors.table import OPERATION_ADDRESS, VERBS, operation_example, unit
 from bridge.doors.verb import Verb
 
 DISTRIBUTION = "acestep-bridge"
+
+OWNER_ONLY = (
+    "For the owner only: from this machine, with the token, or from an address that `osc_allow` marks `=owner`."
+)
 
 NOTE = "*This page is made by `python -m bridge.doors.reference`; change the table or the schema, not the page.*"
 
@@ -144,8 +149,8 @@ def _osc(operations: list[Operation]) -> str:
             fields = {info.name: info for info in verb.parameters}
             parts.append(parameters(fields[name] for name in verb.positional))
         parts.append(f"Answer: {_osc_answer(verb)}")
-        if verb.local:
-            parts.append("Only from this machine.")
+        if verb.right > Right.ANYBODY:
+            parts.append(OWNER_ONLY)
     parts += [
         "## What the daemon sends",
         "To the sender's address and port, or to the port it registered. Datagrams stay under "

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from acestep.api.rights import Right
 from acestep.api.schema import FieldInfo, describe
 
 ALL, WIRED = frozenset({"rpc", "osc", "spool"}), frozenset({"rpc", "spool"})
@@ -32,8 +33,8 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """What comes back, in a sentence."""
     speed: Literal["fast", "job"] = "fast"
     """Fast verbs are answered by the daemon at once, whatever the worker does."""
-    local: bool = False
-    """Refused from another machine over OSC."""
+    right: Right
+    """Who may call it. `Right.ANYBODY` is for what concerns nothing but the caller's own jobs."""
     command: str | None = ""
     """The words of the command line for it; empty: ``call NAME``; None: it is about a connection or a piece of a file, which
     the command line looks after by itself."""
@@ -63,6 +64,7 @@ def describe_verbs(verbs: Iterable[Verb]) -> list[dict[str, Any]]:
             "summary": verb.summary,
             "osc": verb.osc,
             "doors": sorted(verb.doors),
+            "right": verb.right.label,
             "fields": [msgspec.to_builtins(info) for info in verb.parameters],
             "example": msgspec.to_builtins(verb.example),
             "answer": verb.answer,

@@ -16,7 +16,9 @@ import msgspec
 
 from acestep.api.errors import FeatureDisabled, IdConflict, UnknownJob, UnknownOperation
 from acestep.api.operation import Operation
+from acestep.api.rights import Right
 from acestep.api.schema import Request, convert, describe, param
+from bridge.core.access import OWNER, Access
 from bridge.core.events import EventHub
 from bridge.core.views import Accepted, Event, EventKind, JobState, JobView, Submission
 
@@ -37,7 +39,14 @@ class Sketch(Request):
     fail: Annotated[str, param("Code to fail with.")] = ""
 
 
-SKETCH = Operation(name="sketch", summary="Does what it is told.", schema=Sketch, runs="daemon", target="none:none")
+SKETCH = Operation(
+    name="sketch",
+    summary="Does what it is told.",
+    schema=Sketch,
+    runs="daemon",
+    target="none:none",
+    right=Right.ANYBODY,
+)
 SECRET = Operation(name="secret", summary="Hidden.", schema=Sketch, runs="daemon", target="none:none", feature="secret")
 
 
@@ -61,7 +70,7 @@ class ScriptedCore:
         body = (submission.operation, submission.params)
         known = self._jobs.get(submission.id)
         if known is not None:
-            if self._bodies[known.id] != body:
+            if self._bodies[known.id] != body or not submission.access.owns(known.client):
                 raise IdConflict(f"the job id {known.id!r} is known, with another request", field="id")
             return Accepted(id=known.id, seq=0, position=0)
         if submission.operation not in self.operations():
@@ -79,6 +88,7 @@ class ScriptedCore:
             request=submission.params,
         )
         self._jobs[job.id], self._bodies[job.id], self._events[job.id] = job, body, []
+        self.hub.open(job.id, client=job.client)
         self._publish(job.id, EventKind.ACCEPTED, {"position": 0})
         self._tasks[job.id] = asyncio.get_running_loop().create_task(self._run(job.id, request))
         return Accepted(id=job.id, seq=0, position=0)
@@ -136,15 +146,25 @@ class ScriptedCore:
         return self._jobs[job]
 
     async def jobs(
-        self, *, states: frozenset[JobState] = frozenset(), search: str = "", limit: int = 100, before: str = ""
+        self,
+        *,
+        states: frozenset[JobState] = frozenset(),
+        search: str = "",
+        limit: int = 100,
+        before: str = "",
+        origin: str = "",
     ) -> list[JobView]:
         """Jobs, newest first."""
-        found = [job for job in reversed(self._jobs.values()) if not states or job.state in states]
+        found = [job for job in self._of(origin) if not states or job.state in states]
         return [job for job in found if search in job.id][:limit]
 
-    def newest(self, endings: frozenset[str], back: int = 0) -> JobView | None:
+    def _of(self, origin: str) -> list[JobView]:
+        """The jobs of a machine (empty: all), newest first."""
+        return [job for job in reversed(self._jobs.values()) if origin in ("", job.client.rpartition(":")[0])]
+
+    def newest(self, endings: frozenset[str], back: int = 0, origin: str = "") -> JobView | None:
         """The newest done job; every result here is a WAV file."""
-        done = [job for job in reversed(self._jobs.values()) if job.state is JobState.DONE]
+        done = [job for job in self._of(origin) if job.state is JobState.DONE]
         return done[back] if ".wav" in endings and back < len(done) else None
 
     async def wait(self, job: str, after: int = -1, timeout: float = 30.0) -> list[Event]:
@@ -157,12 +177,16 @@ class ScriptedCore:
         return found
 
     def subscribe(
-        self, client: str, jobs: frozenset[str] = frozenset(), after: dict[str, int] | None = None
+        self,
+        client: str,
+        jobs: frozenset[str] = frozenset(),
+        after: dict[str, int] | None = None,
+        access: Access = OWNER,
     ) -> AsyncIterator[Event]:
         """Events from the given seqs on."""
         since = after or {}
         past = [event for job, seq in since.items() for event in self._events.get(job, ()) if event.seq > seq]
-        return self.hub.subscribe(client, jobs, past)
+        return self.hub.subscribe(client, jobs, past, access)
 
     async def barrier(self) -> None:
         """Every submit is stored at once here."""

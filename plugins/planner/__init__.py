@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from acestep.api import Operation, hookimpl
+from acestep.api import Operation, Right, hookimpl
 from acestep.api.planning import PlannerSpec
 from plugins.planner import requests
 from plugins.planner.guide import GUIDE
@@ -93,4 +93,4 @@ OPERATIONS = (
 def register_operations(register: Callable[[Operation], None]) -> None:
     """Planning and analysis, for every door."""
     for operation in OPERATIONS:
-        register(msgspec.structs.replace(operation, group="planner"))
+        register(msgspec.structs.replace(operation, group="planner", right=Right.ANYBODY))

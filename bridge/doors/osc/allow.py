@@ -1,4 +1,4 @@
-"""Who may speak: loopback always, other addresses only when they are listed."""
+"""Who may speak: loopback always, other addresses only when they are listed; and as whom."""
 
 from __future__ import annotations
 
@@ -7,29 +7,52 @@ import ipaddress
 from collections.abc import Iterable
 
 from acestep.api.errors import BadRequest
+from acestep.api.rights import Right
+from bridge.core.access import OWNER, Access
+
+MARK = "owner"
+"""What stands behind an address (``192.168.1.20=owner``) that is the owner's own, such as a tablet."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class AllowList:
-    """Addresses and networks (``192.168.1.7``, ``10.0.0.0/8``, ``fe80::/10``) that may send. Raises `BadRequest` on others."""
+    """Addresses and networks (``192.168.1.7``, ``10.0.0.0/8``, ``fe80::/10``) that may send; those with ``=owner`` behind them
+    may do what this machine may. Raises `BadRequest` on others.
+    """
 
     def __init__(self, entries: Iterable[str] = ()) -> None:
-        try:
-            self._networks = [ipaddress.ip_network(entry, strict=False) for entry in entries]
-        except ValueError as failure:
-            raise BadRequest(f"osc_allow: {failure}", field="osc_allow") from None
+        self._networks: list[Network] = []
+        self._owners: list[Network] = []
+        for entry in entries:
+            network, owner = _parse(entry)
+            (self._owners if owner else self._networks).append(network)
         self.admits = functools.lru_cache(maxsize=1024)(self._admits)
+        self.access = functools.lru_cache(maxsize=1024)(self._access)
 
     def _admits(self, host: str) -> bool:
         address = _address(host)
         if address is None:
             return False
-        return address.is_loopback or any(address in network for network in self._networks)
+        return address.is_loopback or any(address in network for network in (*self._networks, *self._owners))
 
-    @staticmethod
-    def is_local(host: str) -> bool:
-        """Whether a host is this machine's loopback."""
+    def _access(self, host: str) -> Access:
+        """What a host may do that may speak."""
         address = _address(host)
-        return address is not None and address.is_loopback
+        if address is not None and (address.is_loopback or any(address in network for network in self._owners)):
+            return OWNER
+        return Access(Right.ANYBODY, f"osc:{host}")
+
+
+def _parse(entry: str) -> tuple[Network, bool]:
+    """``ADDRESS[/BITS][=owner]`` -> the network, and whether it is the owner's."""
+    text, marked, mark = entry.partition("=")
+    if marked and mark.strip() != MARK:
+        raise BadRequest(f"osc_allow: {entry!r} may end in ={MARK} and in nothing else", field="osc_allow")
+    try:
+        return ipaddress.ip_network(text.strip(), strict=False), bool(marked)
+    except ValueError as failure:
+        raise BadRequest(f"osc_allow: {failure}", field="osc_allow") from None
 
 
 @functools.lru_cache(maxsize=1024)

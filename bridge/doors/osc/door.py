@@ -148,8 +148,8 @@ class OscDoor:
             return known
         host, port, transport = place
         most = limits.OSC_OUT if transport == "udp" else None
-        local = self._allow.is_local(host)
-        return Peer(self._desk.core, f"osc:{host}:{port}", send, local=local, most=most)
+        access = self._allow.access(host)
+        return Peer(self._desk.core, f"osc:{host}:{port}", send, access=access, most=most)
 
     def _keep(self, peer: Peer, place: Place) -> None:
         if self.peers.get(place) is None and not self.peers.add(place, peer):
@@ -165,18 +165,20 @@ class OscDoor:
     def _answer(self, question: grammar.Question, peer: Peer, place: Place) -> None:
         if isinstance(question, grammar.DraftValue):
             self._keep(peer, place)
-            peer.drafts.set(question.operation, question.name, self._value(question))
+            peer.drafts.set(question.operation, question.name, self._value(question, peer))
         elif isinstance(question, grammar.Job):
             params = peer.drafts.take(question.operation, question.params, question.count)
             self._start(self._submit(question.operation, params, peer, place))
         elif question.verb.call is None:
+            peer.access.require(question.verb.right, question.verb.osc)
             _OWN[question.verb.name](self, question, peer, place)
         else:
             self._start(self._call(question, peer, place))
 
-    def _value(self, question: grammar.DraftValue) -> Any:
+    def _value(self, question: grammar.DraftValue, peer: Peer) -> Any:
         if isinstance(question.value, Ordinal):
-            return ordinals.resolve(question.value, question.operation, question.field, self._desk.core)
+            origin = peer.access.origin if peer.access.stranger else ""
+            return ordinals.resolve(question.value, question.operation, question.field, self._desk.core, origin)
         return question.value
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -242,8 +244,6 @@ class OscDoor:
         self._say(("/ace/synced", [n]), peer, place)
 
     def _dump(self, question: grammar.Call, peer: Peer, place: Place) -> None:
-        if not peer.local:
-            raise NotAllowed("/ace/dump is not open to other machines")
         if convert(question.params, requests.Dump).on:
             self._keep(peer, place)
             self._dumps[place] = time.monotonic() + limits.OSC_DUMP_SECONDS

@@ -49,9 +49,14 @@ def _endings(info: FieldInfo) -> frozenset[str]:
     return SOUND if info.max_length == MAX_PATH and info.group in SOUND_GROUPS else frozenset()
 
 
-def resolve(ordinal: Ordinal, operation: str, info: FieldInfo, core: Core) -> Any:
-    """What an ordinal stands for now. Raises `BadRequest` or `NotFound` with what there is."""
-    found = _name(ordinal.number, operation, info, core) if _listed(info) else _result(ordinal.number, info, core)
+def resolve(ordinal: Ordinal, operation: str, info: FieldInfo, core: Core, origin: str = "") -> Any:
+    """What an ordinal stands for now; results are those of ``origin`` (empty: all).
+
+    Raises `BadRequest` or `NotFound` with what there is.
+    """
+    found = (
+        _name(ordinal.number, operation, info, core) if _listed(info) else _result(ordinal.number, info, core, origin)
+    )
     return [found] if info.type.startswith("list") else found
 
 
@@ -65,9 +70,9 @@ def _name(number: int, operation: str, info: FieldInfo, core: Core) -> str:
     return str(names[number])
 
 
-def _result(number: int, info: FieldInfo, core: Core) -> str:
+def _result(number: int, info: FieldInfo, core: Core, origin: str) -> str:
     endings = _endings(info)
-    job = core.newest(endings, number)
+    job = core.newest(endings, number, origin)
     if job is None:
         raise NotFound(f"there are no {number + 1} results that {info.name} could be", field=info.name)
     files = [Path(file["path"]) for file in (job.result or {}).get("files", [])]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bridge.core.access import Access
 from bridge.core.views import SPARE, Core, Event
 from bridge.doors import limits
 from bridge.doors.following import ENDS, Follower
@@ -24,14 +25,14 @@ class Peer:
 
     door = "osc"
 
-    def __init__(self, core: Core, name: str, send: Send, *, local: bool, most: int | None) -> None:
+    def __init__(self, core: Core, name: str, send: Send, *, access: Access, most: int | None) -> None:
         self.name = name
-        self.local = local
+        self.access = access
         self.drafts = Drafts()
         self.lease_ends = 0.0
         self._send = send
         self._most = most
-        self._follower = Follower(core, name, self._tell)
+        self._follower = Follower(core, name, self._tell, access)
         self._own: dict[str, int] = {}  # jobs it asked for, with the last seq it heard
 
     def say(self, outgoing: messages.Outgoing, *, droppable: bool = False) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from acestep.api.errors import AceError, Busy, InternalError, ProtocolError, Unauthorized
 from acestep.api.schema import convert
+from bridge.core.access import OWNER, Access
 from bridge.core.views import SPARE, Event, EventKind
 from bridge.doors import limits, requests
 from bridge.doors.dispatch import OPERATION_PREFIX, Dispatcher
@@ -28,19 +29,20 @@ GOODBYE_SECONDS = 2.0
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What a listener demands of its connections. ``token`` empty: none is asked for."""
+    """What a listener demands of its connections, and what it lets them do. ``token`` empty: none is asked for."""
 
     token: str = ""
+    access: Access = OWNER
 
 
 class Connection(asyncio.Protocol):
     """The `Caller` of everything that comes over one connection."""
 
     door = "rpc"
-    local = True  # whoever shows the token may do what the owner of this machine may
 
     def __init__(self, desk: Dispatcher, terms: Terms, number: int, ended: Callable[[Connection], None]) -> None:
         self.name = f"rpc:{number}"
+        self.access = terms.access
         self._desk = desk
         self._terms = terms
         self._ended = ended

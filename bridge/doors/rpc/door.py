@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from acestep.api.errors import NotAllowed
+from acestep.api.rights import Right
+from bridge.core.access import Access
 from bridge.doors import limits
 from bridge.doors.dispatch import Dispatcher
 from bridge.doors.rpc.connection import Connection, Terms
@@ -51,10 +53,11 @@ class RpcDoor:
         """Listen on a Unix socket that only its owner can open, in a folder that only its owner can enter."""
         if stat.S_IMODE(path.parent.stat().st_mode) & 0o077:
             raise NotAllowed(f"the folder {path.parent} is open to other users", field="home")
+        terms = Terms(access=Access(Right.USER))
         path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
-            server = await asyncio.get_running_loop().create_unix_server(lambda: self._connect(Terms()), str(path))
+            server = await asyncio.get_running_loop().create_unix_server(lambda: self._connect(terms), str(path))
         finally:
             os.umask(before)
         self._servers.append(server)

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import AceError, Busy, InternalError
+from acestep.api.rights import Right
+from bridge.core.access import Access
 from bridge.core.views import Event, JobState
 from bridge.doors import limits
 from bridge.doors.calls import HEAVY, plain
@@ -147,7 +149,7 @@ class _Entry:
     """One request under way, its `Caller`, and the keeper of its status file."""
 
     door = "spool"
-    local = True
+    access = Access(Right.USER)  # the folder is open to its owner alone
 
     def __init__(self, door: SpoolDoor, file: str) -> None:
         self.name = f"spool:{file.partition('-')[0]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from acestep.api.rights import Right
 from bridge.doors import calls, requests
 from bridge.doors.verb import ALL, RPC, Verb
 
@@ -10,6 +11,7 @@ VERBS = (
         name="hello",
         summary="Say who you are; first of all where a token is set.",
         request=requests.Hello,
+        right=Right.ANYBODY,
         call=calls.hello,
         doors=RPC,
         answer="Program, version, protocol, the name you go by, limits.",
@@ -19,6 +21,7 @@ VERBS = (
         name="ping",
         summary="See whether the daemon is there.",
         request=requests.Ping,
+        right=Right.ANYBODY,
         call=calls.ping,
         doors=ALL,
         osc="/ace/ping",
@@ -30,6 +33,7 @@ VERBS = (
         name="version",
         summary="Program, version and protocol level.",
         request=requests.Nothing,
+        right=Right.ANYBODY,
         call=calls.version,
         doors=ALL,
         osc="/ace/version",
@@ -39,6 +43,7 @@ VERBS = (
         name="status",
         summary="How the daemon, its queue and its worker are.",
         request=requests.Nothing,
+        right=Right.ANYBODY,
         call=calls.status,
         doors=ALL,
         osc="/ace/status",
@@ -49,6 +54,7 @@ VERBS = (
         name="describe",
         summary="Operations with every field: type, unit, range, choices, default.",
         request=requests.Describe,
+        right=Right.ANYBODY,
         call=calls.describe,
         doors=ALL,
         osc="/ace/describe",
@@ -60,6 +66,7 @@ VERBS = (
         name="plugins.list",
         summary="Plug-ins with their state and, if one did not load, the reason.",
         request=requests.Nothing,
+        right=Right.OWNER,
         call=calls.plugins,
         doors=ALL,
         osc="/ace/plugins",
@@ -76,7 +83,7 @@ VERBS = (
         osc="/ace/features/set",
         positional=("name", "on"),
         columns=("features",),
-        local=True,
+        right=Right.OWNER,
         answer="The flags that are on.",
     ),
 )

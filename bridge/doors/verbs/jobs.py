@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from acestep.api.rights import Right
 from bridge.doors import calls, requests
 from bridge.doors.verb import ALL, RPC, Verb
 
@@ -12,6 +13,7 @@ VERBS = (
         name="job.submit",
         summary="Hand in a job.",
         request=requests.Submit,
+        right=Right.ANYBODY,
         call=calls.submit,
         speed="job",
         answer="Id, seq and place in the queue; then events until the job ends.",
@@ -20,6 +22,7 @@ VERBS = (
         name="job.status",
         summary="Where a job stands.",
         request=requests.JobId,
+        right=Right.ANYBODY,
         call=calls.job_status,
         doors=ALL,
         osc="/ace/job/status",
@@ -31,6 +34,7 @@ VERBS = (
         name="job.wait",
         summary="Wait for the next events of a job.",
         request=requests.Wait,
+        right=Right.ANYBODY,
         call=calls.job_wait,
         doors=RPC,
         answer="State, whether it is final, and the events since.",
@@ -39,6 +43,7 @@ VERBS = (
         name="job.cancel",
         summary="Cancel a queued or running job.",
         request=requests.JobId,
+        right=Right.ANYBODY,
         call=calls.job_cancel,
         doors=ALL,
         osc="/ace/job/cancel",
@@ -51,6 +56,7 @@ VERBS = (
         name="job.list",
         summary="Jobs, newest first.",
         request=requests.ListJobs,
+        right=Right.ANYBODY,
         call=calls.job_list,
         doors=ALL,
         osc="/ace/job/list",
@@ -63,6 +69,7 @@ VERBS = (
         name="job.result",
         summary="A job with its recipe and its files.",
         request=requests.JobId,
+        right=Right.ANYBODY,
         call=calls.job_result,
         doors=ALL,
         osc="/ace/job/result",
@@ -75,6 +82,7 @@ VERBS = (
         name="job.subscribe",
         summary="Send the events of some jobs, or of all, from a seq on.",
         request=requests.Subscribe,
+        right=Right.ANYBODY,
         call=calls.subscribe,
         doors=RPC,
         answer="The ids; then notifications named event.",
@@ -84,6 +92,7 @@ VERBS = (
         name="job.unsubscribe",
         summary="Send them no longer.",
         request=requests.Unsubscribe,
+        right=Right.ANYBODY,
         call=calls.unsubscribe,
         doors=RPC,
         answer="Nothing.",
@@ -96,7 +105,7 @@ VERBS = (
         call=calls.pause,
         doors=ALL,
         osc="/ace/queue/pause",
-        local=True,
+        right=Right.OWNER,
         answer="Nothing.",
         command="queue pause",
     ),
@@ -107,7 +116,7 @@ VERBS = (
         call=calls.resume,
         doors=ALL,
         osc="/ace/queue/resume",
-        local=True,
+        right=Right.OWNER,
         answer="Nothing.",
         command="queue resume",
     ),
@@ -119,7 +128,7 @@ VERBS = (
         doors=ALL,
         osc="/ace/queue/clear",
         columns=("cancelled",),
-        local=True,
+        right=Right.OWNER,
         answer="How many were cancelled.",
         command="queue clear",
     ),

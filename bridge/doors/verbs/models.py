@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from acestep.api.rights import Right
 from bridge.doors import calls, requests
 from bridge.doors.verb import ALL, Verb
 
@@ -10,6 +11,7 @@ VERBS = (
         name="models.list",
         summary="Checkpoints that are here or can be downloaded.",
         request=requests.Nothing,
+        right=Right.ANYBODY,
         call=calls.models,
         doors=ALL,
         osc="/ace/models",
@@ -25,7 +27,7 @@ VERBS = (
         doors=ALL,
         osc="/ace/models/unload",
         positional=("model",),
-        local=True,
+        right=Right.OWNER,
         answer="Nothing.",
         command="models unload",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from acestep.api.rights import Right
 from bridge.doors import requests
 from bridge.doors.verb import OSC, Verb
 
@@ -10,6 +11,7 @@ VERBS = (
         name="notify",
         summary="Register for the events of all jobs and the answers to this machine, for the time of a lease.",
         request=requests.Notify,
+        right=Right.ANYBODY,
         doors=OSC,
         osc="/ace/notify",
         positional=("on", "port", "lease"),
@@ -20,6 +22,7 @@ VERBS = (
         name="sync",
         summary="Hear when every earlier request is stored.",
         request=requests.Sync,
+        right=Right.ANYBODY,
         doors=OSC,
         osc="/ace/sync",
         positional=("n",),
@@ -33,7 +36,7 @@ VERBS = (
         doors=OSC,
         osc="/ace/dump",
         positional=("on",),
-        local=True,
+        right=Right.OWNER,
         answer="/ace/dump from text, for 30 s.",
         command=None,
     ),

@@ -466,17 +466,6 @@ async def test_a_sender_that_is_not_allowed_is_not_heard(udp, osc_door):
     assert osc_door.door.counters.refused == 1
 
 
-async def test_another_machine_may_not_stop_the_queue(udp, osc_door):
-    """Allowed senders on the network submit and cancel; what touches everybody is for this machine alone."""
-    osc_door.door._allow.is_local = lambda host: False
-    peer = await udp()
-    for address in ("/ace/queue/pause", "/ace/queue/clear", "/ace/models/unload", "/ace/dump"):
-        peer.send(address)
-        assert (await peer.next("/ace/error")).arguments[:2] == (address, "not_allowed")
-    peer.send("/ace/op/sketch", "a")
-    await peer.until_end("a")
-
-
 async def test_nobody_is_remembered_for_a_mere_question(udp, osc_door):
     """Only drafts, jobs and leases hold a sender in memory."""
     for _ in range(5):

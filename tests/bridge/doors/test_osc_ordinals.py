@@ -35,7 +35,7 @@ class Core:
         names = {"metre": ["", "2", "3", "4", "6"], "tracks": ["vocals", "drums"]}
         return [{"fields": [{"name": name, "choices": choices} for name, choices in names.items()]}]
 
-    def newest(self, endings, back=0):
+    def newest(self, endings, back=0, origin=""):
         found = [view for view in self.done if any(Path(f["path"]).suffix in endings for f in view.result["files"])]
         return found[back] if back < len(found) else None
 
