@@ -17,7 +17,14 @@ MAIN_BUNDLE = "ACE-Step/Ace-Step1.5"
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 CONFIGS = ("config.json", SILENCE)
-TOKENIZER = ("tokenizer*.json", "vocab.json", "merges.txt", "special_tokens_map.json", "added_tokens.json")
+TOKENIZER = (
+    "tokenizer*.json",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
 """What is fetched of a folder; never Python files or pickles, which are not needed."""
 
 

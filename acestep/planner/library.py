@@ -18,6 +18,9 @@ from acestep.planner.layout import FIRST_SPECIAL, QWEN_TOKENS
 PREFIX = "acestep-5Hz-lm-"
 """How the published folders begin: ``acestep-5Hz-lm-1.7B``."""
 
+TEMPLATE = "chat_template.jinja"
+"""The published folders have their chat template in a file of its own, and nowhere else."""
+
 TINY = "tiny"
 """Name of the random model that is made on first use; it is never chosen by itself."""
 
@@ -75,36 +78,80 @@ def find_planners(folders: Iterable[Path]) -> list[PlannerInfo]:
     """Every complete language model below the folders (two levels deep), each name once, the first place wins."""
     found: dict[str, PlannerInfo] = {}
     for folder in folders:
-        for config in sorted(
-            [*folder.glob("config.json"), *folder.glob("*/config.json"), *folder.glob("*/*/config.json")]
-        ):
+        for config in _configs(folder):
             info = read_planner(config.parent)
             if info is not None:
                 found.setdefault(info.name, info)
     return list(found.values())
 
 
+def planner_problems(folders: Iterable[Path]) -> dict[str, str]:
+    """Path -> sentence for every folder that is a language model by its config and cannot be used, and how to mend it."""
+    found = {str(config.parent): planner_problem(config.parent) for folder in folders for config in _configs(folder)}
+    return {path: sentence for path, sentence in found.items() if sentence}
+
+
+def planner_problem(folder: Path) -> str:
+    """What the language model in a folder lacks, with the way to mend it; empty where nothing is missing or none is there."""
+    if _config(folder) is None:
+        return ""
+    lacks = _lacks(folder)
+    size = size_of(folder.name)
+    mend = f"`acestep-bridge models download lm-{size}` brings it" if size else "download it again"
+    return f"{folder.name} lacks {lacks}; {mend}" if lacks else ""
+
+
 def read_planner(folder: Path) -> PlannerInfo | None:
     """Facts of the language model in a folder; None if there is none, or not all of it."""
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-        weights = _weights(folder)
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
-        return None
-    if not isinstance(config, dict) or config.get("model_type") != "qwen3":
-        return None
-    if int(config.get("vocab_size", 0)) < FIRST_SPECIAL + len(QWEN_TOKENS) + CODES or not weights:
-        return None
-    if not (folder / "tokenizer.json").is_file():
+    config = _config(folder)
+    if config is None or _lacks(folder):
         return None
     heads = int(config.get("num_key_value_heads", 8)) * int(config.get("head_dim", 128))
     return PlannerInfo(
         name=folder.name.removeprefix(PREFIX),
         path=str(folder),
-        size_bytes=sum(file.stat().st_size for file in weights),
+        size_bytes=sum(file.stat().st_size for file in _weights(folder)),
         cache_bytes=2 * 2 * int(config.get("num_hidden_layers", 28)) * heads,
         trained=config.get("model_version") != TINY,
     )
+
+
+def _configs(folder: Path) -> list[Path]:
+    """The config files in a folder, its folders and theirs."""
+    return sorted([*folder.glob("config.json"), *folder.glob("*/config.json"), *folder.glob("*/*/config.json")])
+
+
+def _config(folder: Path) -> dict[str, Any] | None:
+    """The config of a 5 Hz language model: a Qwen3 with a token for every code; None for anything else."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        if config["model_type"] != "qwen3" or int(config["vocab_size"]) < FIRST_SPECIAL + len(QWEN_TOKENS) + CODES:
+            return None
+    except (OSError, ValueError, AttributeError, TypeError, LookupError, RecursionError):
+        return None
+    return dict(config)
+
+
+def _lacks(folder: Path) -> str:
+    """Which part of a language model is not there."""
+    if not (folder / "tokenizer.json").is_file():
+        return "tokenizer.json"
+    if not _has_template(folder):
+        return TEMPLATE
+    try:
+        return "" if _weights(folder) else "its weights"
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+        return "a readable list of its shards"
+
+
+def _has_template(folder: Path) -> bool:
+    """Whether a chat template is there: as a file, or (in older folders) as an entry of the tokenizer's config."""
+    if (folder / TEMPLATE).is_file():
+        return True
+    try:
+        return b'"chat_template"' in (folder / "tokenizer_config.json").read_bytes()
+    except OSError:
+        return False
 
 
 def _weights(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, Qwen3ForCausalLM
+from transformers import Qwen3ForCausalLM
 
 from acestep.api.errors import BadCheckpoint, OutOfMemory
 from acestep.api.planning import CodesJob, Progress, Sampling, TextJob
@@ -15,6 +15,7 @@ from acestep.planner.decoding import CodesTask, Decoder, Prompt, TextTask
 from acestep.planner.device import choose_device, choose_dtype, device_memory, is_out_of_memory
 from acestep.planner.grammar import Constraint, TextVocabulary
 from acestep.planner.layout import read_layout
+from acestep.planner.tokenizer import load_tokenizer
 
 
 class TransformersPlanner:
@@ -100,17 +101,6 @@ class TransformersPlanner:
             self._model.to("cpu")
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
-
-
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a folder, without remote code. Raises `BadCheckpoint`."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as failure:
-        raise BadCheckpoint(f"{folder} holds no readable tokenizer: {failure}", field="model") from failure
-    if not tokenizer.is_fast or not tokenizer.chat_template:
-        raise BadCheckpoint(f"the tokenizer of {folder} has no tokenizer.json or no chat template", field="model")
-    return tokenizer
 
 
 def load_model(folder: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:

@@ -27,6 +27,9 @@ from acestep.planner.timing import token_texts
 HEADS = {2: (6,), 3: (10, 11), 4: (3,), 5: (8, 9), 6: (8,)}
 """Blocks and query heads of the 2B checkpoints that follow the lyrics."""
 
+XL_HEADS = {3: (18, 27), 4: (22,), 5: (5, 6, 7), 6: (2, 12, 13), 7: (20, 21)}
+"""The same of the XL checkpoints, which are another network: the 2B table would fit in and point at heads that do not listen."""
+
 CONFIG_KEY = "lyric_alignment_layers_config"
 """Where a checkpoint names its own."""
 
@@ -46,13 +49,12 @@ class LyricAttention(msgspec.Struct, frozen=True):
 def alignment_heads(model: Model) -> tuple[dict[int, tuple[int, ...]], bool]:
     """Blocks and heads to look at, and whether they are known to follow lyrics.
 
-    A checkpoint's own config stands first, then the published table; where a smaller network has none of these, all heads of
-    its first half.
+    A checkpoint's own config stands first, then the published table of its size; where a smaller network has none of these,
+    all heads of its first half.
     """
-    config = Path(model.info.path) / "config.json"
-    own = read_json(config).get(CONFIG_KEY) if config.is_file() else None
+    own = own_heads(model)
     blocks, heads = len(model.transformer.layers), model.transformer.layers[0].cross_attn.heads
-    table = _own_heads(own) or HEADS
+    table = _own_heads(own) or (XL_HEADS if model.info.xl else HEADS)
     there = {
         block: tuple(head for head in chosen if head < heads)
         for block, chosen in table.items()
@@ -61,6 +63,15 @@ def alignment_heads(model: Model) -> tuple[dict[int, tuple[int, ...]], bool]:
     if there == table:
         return there, True
     return {block: tuple(range(heads)) for block in range(max(1, blocks // 2))}, False
+
+
+def own_heads(model: Model) -> Any:
+    """What the checkpoint's config says of them; None in the layouts whose config does not."""
+    root = Path(model.info.path)
+    config = next(
+        (path for path in (root / "config.json", root / "transformer" / "config.json") if path.is_file()), None
+    )
+    return None if config is None else read_json(config).get(CONFIG_KEY)
 
 
 def _own_heads(own: Any) -> dict[int, tuple[int, ...]]:

@@ -7,6 +7,7 @@ size, so masks and heads cost what they cost with the real tokenizer. What it wr
 from __future__ import annotations
 
 import itertools
+import json
 import string
 from pathlib import Path
 from typing import Any
@@ -35,15 +36,69 @@ WORDS = (
 )
 """How Qwen's tokenizer cuts text before merging: digits stand alone, a word takes its space along."""
 
+AUDIO = [f"<|audio_code_{code}|>" for code in range(AUDIO_TOKENS)]
+
 SPACE, NEWLINE = "\u0120", "\u010a"
 """Byte-level spellings of a space and a line feed."""
 
 
 def build_tiny(folder: Path, *, hidden: int = 32, layers: int = 2, seed: int = 0) -> Path:
     """Write a random planner (model and tokenizer) to ``folder`` as a published one would lie there."""
-    tiny_tokenizer().save_pretrained(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(folder)
     tiny_model(hidden=hidden, layers=layers, seed=seed).save_pretrained(folder)
     return folder
+
+
+def write_tokenizer(folder: Path) -> None:
+    """The tokenizer's files as the published folders have them: every audio token listed four times over, the template apart."""
+    vocabulary, merges = _vocabulary()
+    words = tiny_words(vocabulary, merges)
+    words.save(str(folder / "tokenizer.json"))
+    added = [_added(name) for name in (*QWEN_TOKENS, *AUDIO)]
+    ids = {token.content: FIRST_SPECIAL + index for index, token in enumerate(added)}
+    spelled = {str(ids[token.content]): _spelled(token) for token in added}
+    roles = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    config = {
+        "add_bos_token": False,
+        "add_prefix_space": False,
+        "added_tokens_decoder": spelled,
+        "additional_special_tokens": AUDIO,
+        "bos_token": None,
+        "clean_up_tokenization_spaces": False,
+        "errors": "replace",
+        "extra_special_tokens": {},
+        "model_max_length": 131_072,
+        "split_special_tokens": False,
+        "tokenizer_class": "Qwen2Tokenizer",
+        "unk_token": None,
+        **roles,
+    }
+    marks = {role: spelled[str(ids[token])] for role, token in roles.items()}
+    marks = {role: {key: value for key, value in mark.items() if key != "special"} for role, mark in marks.items()}
+    _write_json(folder / "tokenizer_config.json", config)
+    _write_json(folder / "special_tokens_map.json", {"additional_special_tokens": AUDIO, **marks})
+    _write_json(folder / "added_tokens.json", ids)
+    _write_json(folder / "vocab.json", vocabulary)
+    lines = "\n".join(f"{left} {right}" for left, right in merges)
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{lines}\n", "utf-8")
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, "utf-8")
+
+
+def _write_json(path: Path, data: Any) -> None:
+    path.write_text(json.dumps(data, ensure_ascii=False, indent=2), "utf-8")
+
+
+def _spelled(token: AddedToken) -> dict[str, Any]:
+    """An added token as the published files write it out."""
+    return {
+        "content": token.content,
+        "lstrip": False,
+        "normalized": False,
+        "rstrip": False,
+        "single_word": False,
+        "special": token.special,
+    }
 
 
 def tiny_model(*, hidden: int = 32, layers: int = 2, seed: int = 0) -> Qwen3ForCausalLM:
@@ -71,8 +126,18 @@ def tiny_model(*, hidden: int = 32, layers: int = 2, seed: int = 0) -> Qwen3ForC
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """The tokenizer in memory, as it is read from its files."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tiny_words(*_vocabulary()),
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        clean_up_tokenization_spaces=False,
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def tiny_words(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
     """A byte-level tokenizer with Qwen3's special tokens and the audio tokens at their real ids."""
-    vocabulary, merges = _vocabulary()
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -82,21 +147,16 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_tokens([_added(name) for name in QWEN_TOKENS])
-    tokenizer.add_tokens([_added(f"<|audio_code_{code}|>") for code in range(AUDIO_TOKENS)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        bos_token=None,
-        unk_token=None,
-        clean_up_tokenization_spaces=False,
-        chat_template=CHAT_TEMPLATE,
-    )
+    tokenizer.add_tokens([_added(name) for name in (*QWEN_TOKENS, *AUDIO)])
+    return tokenizer
+
+
+PLAIN = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>")
+"""Added tokens that the published tokenizer does not call special, beside those without bars."""
 
 
 def _added(name: str) -> AddedToken:
-    return AddedToken(name, normalized=False, special=name.startswith("<|"))
+    return AddedToken(name, normalized=False, special=name.startswith("<|") and name not in PLAIN)
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:

@@ -2,20 +2,37 @@
 
 Grammars go to its guidance back end, which is the same compiler; codes are drawn from the audio tokens alone. It has no
 classifier-free guidance, so requests with a cfg_scale above 1 are refused rather than quietly done without.
+
+vLLM needs a GPU: here it is tested against a stand-in, by the arguments that it is given.
 """
 
 from __future__ import annotations
 
 import importlib
 import itertools
-from collections.abc import Mapping, Sequence
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from acestep.api.errors import BadRequest, TooLarge, Unavailable
 from acestep.api.planning import CODES, CodesJob, Progress, Sampling, TextJob
+from acestep.checkpoints.layout import tensor_table, weight_files
 from acestep.planner.layout import read_layout
-from acestep.planner.model import load_tokenizer
+from acestep.planner.tokenizer import load_tokenizer
+
+log = logging.getLogger(__name__)
+
+ARCHITECTURE = "Qwen3ForCausalLM"
+"""What the language model is to vLLM, whatever its config says: the published 1.7B calls itself ``Qwen3Model``, which vLLM takes
+for a model that embeds texts and writes none."""
+
+PREFIX = "model."
+"""How the names of its tensors begin, all but the head's; the published 1.7B leaves it out."""
+
+IN_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"
 
 CONTEXT = 8192
 """Tokens: 600 s of codes after the longest lyrics, with room to spare; more would only hold memory back."""
@@ -31,10 +48,21 @@ class VllmPlanner:
         vllm = _import("vllm")
         self._sampling_params = vllm.SamplingParams
         self._structured = _import("vllm.sampling_params").StructuredOutputsParams
+        if folder.is_file():
+            raise Unavailable(
+                f"vLLM opens language models in their published form only, not {folder.name}; take the transformers backend",
+                field="backend",
+            )
         self.tokenizer = load_tokenizer(folder)
         self._layout = read_layout(self.tokenizer)
+        self._words = tempfile.TemporaryDirectory(prefix="acestep-tokenizer-")
+        self.tokenizer.save_pretrained(self._words.name)  # without the lists that take its library minutes
+        if lacks_prefix(folder):
+            _accept_bare_names()
         self._engine = vllm.LLM(
             model=str(folder),
+            tokenizer=self._words.name,
+            hf_overrides={"architectures": [ARCHITECTURE]},
             dtype="bfloat16",
             max_model_len=CONTEXT,
             gpu_memory_utilization=_utilization(folder.name),
@@ -116,6 +144,37 @@ class VllmPlanner:
 
     def offload(self) -> None:
         """vLLM cannot move its memory; unloading the planner frees it."""
+
+
+def lacks_prefix(folder: Path) -> bool:
+    """Whether the tensors are named as in a model without a head (``layers.0...`` instead of ``model.layers.0...``)."""
+    return not any(name.startswith(PREFIX) for file in weight_files(folder) for name in tensor_table(file))
+
+
+def with_prefix(weights: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Tensors under the names that vLLM's model looks for."""
+    for name, tensor in weights:
+        yield name if name.startswith((PREFIX, "lm_head.")) else PREFIX + name, tensor
+
+
+def _accept_bare_names() -> None:
+    """Let vLLM's Qwen3 read names without their prefix. The change holds in this process only, so the engine has to run in it."""
+    os.environ[IN_PROCESS] = "0"
+    try:
+        registry = importlib.import_module("vllm").ModelRegistry
+        plain = getattr(importlib.import_module("vllm.model_executor.models.qwen3"), ARCHITECTURE)
+    except (ImportError, AttributeError) as failure:
+        log.warning("this vLLM keeps its models elsewhere (%s); names without %r may not load", failure, PREFIX)
+        return
+
+    class Planner(plain):  # type: ignore[misc, valid-type]
+        """Qwen3 whose tensors may come without the prefix."""
+
+        def load_weights(self, weights: Iterable[tuple[str, Any]]) -> set[str]:
+            found: set[str] = super().load_weights(with_prefix(weights))
+            return found
+
+    registry.register_model(ARCHITECTURE, Planner)
 
 
 def _import(name: str) -> Any:

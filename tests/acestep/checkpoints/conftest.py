@@ -99,6 +99,7 @@ def write_language_model(folder: Path) -> None:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen3", "vocab_size": 217_204}))
     (folder / "tokenizer.json").write_text("{}")
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
     save_file({"model.embed_tokens.weight": torch.zeros(8, 8)}, folder / "model.safetensors")
 
 

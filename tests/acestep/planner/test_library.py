@@ -15,9 +15,11 @@ from acestep.planner.library import (
     find_planners,
     longest_plan,
     planner_folders,
+    planner_problems,
     wished_planner,
 )
-from acestep.planner.model import load_model, load_tokenizer
+from acestep.planner.model import load_model
+from acestep.planner.tokenizer import load_tokenizer
 
 GiB = 2**30
 
@@ -103,6 +105,7 @@ def test_published_folders_are_recognised_and_half_ones_are_not(tmp_path: Path, 
         changed = config if "5Hz" in name else {**config, "vocab_size": 151_669}
         (folder / "config.json").write_text(json.dumps(changed))
         (folder / "tokenizer.json").write_text("{}")
+        (folder / "chat_template.jinja").write_text("x")
         (folder / "model.safetensors").write_bytes(b"x" * 10)
     (bundle / "acestep-5Hz-lm-4B" / "model.safetensors").unlink()
     (bundle / "acestep-5Hz-lm-4B" / "model.safetensors.index.json").write_text(
@@ -110,6 +113,21 @@ def test_published_folders_are_recognised_and_half_ones_are_not(tmp_path: Path, 
     )
     (bundle / "acestep-5Hz-lm-0.6B" / "tokenizer.json").unlink()
     assert [planner.name for planner in find_planners([tmp_path])] == ["1.7B"]
+
+
+def test_a_folder_without_its_chat_template_is_told_with_the_way_to_mend_it(tmp_path: Path, tiny_folder: Path) -> None:
+    """The published template is a file of its own: without it nothing can be planned, and one command brings it."""
+    folder = shutil.copytree(tiny_folder, tmp_path / "acestep-5Hz-lm-0.6B")
+    assert planner_problems([tmp_path]) == {} and [one.name for one in find_planners([tmp_path])] == ["0.6B"]
+    (folder / "chat_template.jinja").unlink()
+    assert find_planners([tmp_path]) == []
+    sentence = planner_problems([tmp_path])[str(folder)]
+    assert "chat_template.jinja" in sentence and "models download lm-0.6B" in sentence
+    with pytest.raises(BadCheckpoint, match=r"models download lm-0\.6B"):
+        load_tokenizer(folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": "{{ messages }}"}))
+    assert load_tokenizer(folder).chat_template == "{{ messages }}", "older folders have it in the config"
 
 
 def test_folders_are_searched_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import sys
 import types
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from acestep.api.errors import BadRequest, Cancelled, Unavailable
 from acestep.api.planning import CodesJob, Sampling, TextJob
@@ -53,6 +57,59 @@ def planner(monkeypatch: pytest.MonkeyPatch, tiny_folder: Path) -> VllmPlanner:
     monkeypatch.setitem(sys.modules, "vllm.sampling_params", params)
     monkeypatch.setattr("acestep.planner.vllm._utilization", lambda name: 0.5)
     return VllmPlanner(tiny_folder, {})
+
+
+def test_vllm_is_told_what_the_model_is(planner: VllmPlanner, tiny_folder: Path) -> None:
+    """Always a model that writes, whatever its config calls it, with a tokenizer that is read in seconds and has the same ids.
+
+    vLLM needs a GPU; what it makes of these arguments is not shown here.
+    """
+    options = planner._engine.options
+    assert options["model"] == str(tiny_folder)
+    assert options["hf_overrides"] == {"architectures": ["Qwen3ForCausalLM"]}
+    from transformers import AutoTokenizer
+
+    light = AutoTokenizer.from_pretrained(options["tokenizer"], local_files_only=True)
+    assert light.convert_tokens_to_ids("<|audio_code_0|>") == 151_669 and light.chat_template
+    assert not light.special_tokens_map.get("additional_special_tokens")
+
+
+def test_names_without_their_prefix_are_read_as_the_others(
+    monkeypatch: pytest.MonkeyPatch, tiny_folder: Path, tmp_path: Path
+) -> None:
+    """The published 1.7B names its tensors as a model without a head; vLLM's Qwen3 gets the names it looks for, in this process."""
+
+    class Qwen3ForCausalLM:
+        def load_weights(self, weights):
+            return {name for name, _ in weights}
+
+    known = {}
+    for name, contents in {
+        "vllm": {"LLM": StandIn, "SamplingParams": dict,
+                 "ModelRegistry": types.SimpleNamespace(register_model=known.__setitem__)},
+        "vllm.sampling_params": {"StructuredOutputsParams": dict},
+        "vllm.model_executor": {},
+        "vllm.model_executor.models": {},
+        "vllm.model_executor.models.qwen3": {"Qwen3ForCausalLM": Qwen3ForCausalLM},
+    }.items():  # fmt: skip
+        module = types.ModuleType(name)
+        vars(module).update(contents)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr("acestep.planner.vllm._utilization", lambda name: 0.5)
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    VllmPlanner(tiny_folder, {})
+    assert known == {}, "names with their prefix need nothing"
+
+    bare = shutil.copytree(tiny_folder, tmp_path / "acestep-5Hz-lm-1.7B")
+    tensors = load_file(bare / "model.safetensors")
+    save_file({name.removeprefix("model."): tensor for name, tensor in tensors.items()}, bare / "model.safetensors")
+    config = json.loads((bare / "config.json").read_text())
+    (bare / "config.json").write_text(json.dumps({**config, "architectures": ["Qwen3Model"]}))
+    planner = VllmPlanner(bare, {})
+    assert planner._engine.options["hf_overrides"] == {"architectures": ["Qwen3ForCausalLM"]}
+    assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    named = known["Qwen3ForCausalLM"]().load_weights([("layers.0.mlp.up_proj.weight", 1), ("lm_head.weight", 2)])
+    assert named == {"model.layers.0.mlp.up_proj.weight", "lm_head.weight"}
 
 
 def test_codes_are_drawn_from_the_audio_tokens_alone(planner: VllmPlanner) -> None:
