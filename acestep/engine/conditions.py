@@ -14,7 +14,8 @@ from acestep.api.request import Conditioning, StageParams
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Tick
 from acestep.conditioning.context import Material, bottleneck, build_context, fit, hint_from_codes, plain_context
-from acestep.conditioning.guide import parse_guide, render_guide
+from acestep.conditioning.guide import render_guide
+from acestep.conditioning.guide_text import NO_GUIDE, parse_guide
 from acestep.conditioning.prompts import TEXT_TO_MUSIC, Prompt
 from acestep.conditioning.tempo import TempoMap
 from acestep.conditioning.text import ConditionCache, ConditionRequest
@@ -24,9 +25,6 @@ from acestep.engine.source import SourceStudio, reference_latents, require_file
 
 DEFAULT_BPM = 120.0
 """Tempo of a guide when none is given."""
-
-NO_GUIDE = "none"
-"""Asks for no guide, also of a model that has one of its own."""
 
 
 @dataclass
@@ -111,9 +109,11 @@ class Conditions:
         conditioning, window = wish.conditioning, wish.window
         if conditioning.bpm is None:
             wish.notes.append(f"no tempo is given; the guide runs at {DEFAULT_BPM:.0f} bpm")
-        guide = parse_guide(text, conditioning.time_signature or "4", conditioning.key)
+        bpm = conditioning.bpm or DEFAULT_BPM
+        guide = parse_guide(text, conditioning.time_signature or "4", conditioning.key, bpm)
+        wish.notes.extend(guide.remarks)
         downbeat = -round(window.start * limits.CODEC_RATE / window.rate)
-        tempo = TempoMap.steady((conditioning.bpm or DEFAULT_BPM) / wish.speed, limits.CODEC_RATE, downbeat)
+        tempo = TempoMap.steady(bpm / wish.speed, limits.CODEC_RATE, downbeat)
         length = window.frames * limits.HOP
         audio = render_guide(guide, tempo, length)
         return self._studio.encode_audio(audio, limits.CODEC_RATE, length, model, tick)

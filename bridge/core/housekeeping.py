@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from acestep.audio.latent_store import Shelf, trim_latents
 from bridge.core import retention
@@ -29,6 +32,8 @@ TRIM_EVERY = 3600.0
 """Seconds between two looks at the size of the whole library, where it has a bound."""
 
 DAY = 86_400.0
+
+_UPLOAD = re.compile(rb"up-[0-9a-f]{16}")
 
 
 class Housekeeping:
@@ -71,7 +76,7 @@ class Housekeeping:
             await self.trim()
         if self._last_job > self._latents_seen and now - self._latents_seen > LATENTS_EVERY:
             await self.trim_latents()
-        used = frozenset(_upload_of(request) for request in self._requests())
+        used = frozenset(name for request in self._requests() for name in uploads_in(request))
         await asyncio.to_thread(self._uploads.expire, wish.upload_hours * 3600.0, used)
         await asyncio.to_thread(self._models.all)
         self._rest()
@@ -104,6 +109,6 @@ class Housekeeping:
             self._unload("")
 
 
-def _upload_of(request: dict[str, Any]) -> str:
-    source = request.get("source")
-    return str(source.get("upload", "") if isinstance(source, dict) else request.get("upload", ""))
+def uploads_in(request: dict[str, Any]) -> set[str]:
+    """Ids of all uploads that a request names, as its source or as a file in any other field."""
+    return {name.decode() for name in _UPLOAD.findall(msgspec.json.encode(request))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,26 @@ import msgspec
 
 from acestep.api import limits
 from acestep.api.admission import admit
-from acestep.api.errors import NotAllowed, NotFound, OutputUnwritable
+from acestep.api.errors import AceError, NotAllowed, NotFound, OutputUnwritable
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry, RenderRequest
-from acestep.api.request import Output, Source
+from acestep.api.request import Conditioning, Output, Source
 from acestep.api.schema import convert, describe
 from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
 from acestep.audio import sniff
 from acestep.audio.latent_store import find_latent, job_of
 from acestep.checkpoints.adapters import parse_adapters
+from acestep.conditioning.guide_text import NO_GUIDE, names_file, parse_guide
 from bridge.core.access import Access
 from bridge.core.models import Models
 from bridge.core.uploads import Uploads
 from bridge.paths import AllowedRoots
 
-GUIDE_FILES = (".mid", ".midi")
-"""A guide with such an ending, or with a path separator in it, is a file and not a chord line."""
+UPLOADED = "upload:"
+"""Before the id of an upload, in a field that takes a path."""
+
+STORED_UPLOAD = re.compile(r"up-[0-9a-f]{16}\.audio")
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +77,19 @@ class Machine:
     def probe(self, source: Source) -> AudioFacts:
         """Header facts of a source. Raises `NotFound`, `NotAllowed`, `NotAudio`, `CorruptAudio` ..."""
         return sniff.probe(self.place(source))
+
+    def file(self, text: str, field: str) -> Path:
+        """The file that a path field names: a path of this machine, or ``upload:<id>``."""
+        if text.startswith(UPLOADED):
+            return self.place(Source(upload=text.removeprefix(UPLOADED)))
+        return self.roots.reading(text, field)
+
+    def name_of_upload(self, stored: str) -> str:
+        """What a stored upload (``<id>.audio``) was called where it came from."""
+        try:
+            return self._uploads.find(stored.removesuffix(".audio")).name or stored
+        except AceError:
+            return stored
 
     def place(self, source: Source) -> Path:
         """The file that a source means."""
@@ -127,10 +144,19 @@ class OwnResults(AllowedRoots):
 
 def check(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
     """Check a request of any operation. Blocks on the disk; call it in a thread. Raises `AceError` that names the field."""
+    try:
+        return _check(registry, operation, params, machine)
+    except AceError as error:
+        error.message = STORED_UPLOAD.sub(lambda found: machine.name_of_upload(found[0]), error.message)
+        error.args = (error.message,)
+        raise
+
+
+def _check(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
     if operation.stage or operation.preset or operation.schema is RenderRequest:
         return _check_render(registry, operation, params, machine)
     typed = convert(params, operation.schema)
-    changes = _check_paths(typed, machine.roots)
+    changes = _check_paths(typed, machine)
     if upload := getattr(typed, "upload", ""):
         machine.place(Source(upload=upload))
     return Checked(request=msgspec.to_builtins(msgspec.structs.replace(typed, **changes)))
@@ -141,11 +167,12 @@ def _check_render(registry: Registry, operation: Operation, params: dict[str, An
     render = admitted.render
     for stage in render.stages:
         machine.require_adapters(stage.params.lora)
-    conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine.roots))
-    output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine.roots))
+    conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine))
+    remarks = check_guide(conditioning)
+    output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine))
     stages = tuple(
         msgspec.structs.replace(
-            stage, params=msgspec.structs.replace(stage.params, **_check_paths(stage.params, machine.roots))
+            stage, params=msgspec.structs.replace(stage.params, **_check_paths(stage.params, machine))
         )
         for stage in render.stages
     )
@@ -153,10 +180,21 @@ def _check_render(registry: Registry, operation: Operation, params: dict[str, An
     if render.source is not None and render.source.path:
         source = msgspec.structs.replace(render.source, path=str(machine.place(render.source)))
         render = msgspec.structs.replace(render, source=source)
-    return Checked(request=render.to_recipe(), notes=admitted.notes)
+    return Checked(request=render.to_recipe(), notes=(*admitted.notes, *remarks))
 
 
-def _check_paths(value: msgspec.Struct, roots: AllowedRoots) -> dict[str, str]:
+def check_guide(conditioning: Conditioning) -> tuple[str, ...]:
+    """See that the guide can be read, so that no worker stumbles over it; what was read otherwise than it was written.
+
+    Raises `BadRequest`.
+    """
+    if conditioning.guide.strip() in ("", NO_GUIDE):
+        return ()
+    metre = conditioning.time_signature or "4"
+    return parse_guide(conditioning.guide, metre, conditioning.key, conditioning.bpm or 120.0).remarks
+
+
+def _check_paths(value: msgspec.Struct, machine: Machine) -> dict[str, str]:
     """The real paths of a struct's path fields: strings whose limit is that of a path. Raises `AceError`."""
     found: dict[str, str] = {}
     for info in describe(type(value)):
@@ -164,14 +202,22 @@ def _check_paths(value: msgspec.Struct, roots: AllowedRoots) -> dict[str, str]:
         if info.type != "str" or info.max_length != limits.MAX_PATH or not text:
             continue
         if isinstance(value, Output):
-            found[info.name] = str(check_folder(text, roots, info.name))
-        elif info.name != "guide" or _is_file(text):
-            found[info.name] = str(roots.reading(text, info.name))
+            found[info.name] = str(check_folder(text, machine.roots, info.name))
+        elif info.name != "guide" or names_file(text) or text.startswith(UPLOADED):
+            path = machine.file(text.strip(), info.name)
+            if info.group == "audio":
+                _check_sound(path, info.name)
+            found[info.name] = str(path)
     return found
 
 
-def _is_file(guide: str) -> bool:
-    return guide.lower().endswith(GUIDE_FILES) or os.sep in guide
+def _check_sound(path: Path, field: str) -> None:
+    """See that a file that is listened to besides the source can be read. Raises as `sniff` does, about its own field."""
+    try:
+        sniff.sniff(path)
+    except AceError as error:
+        error.field = field
+        raise
 
 
 def check_folder(text: str, roots: AllowedRoots, field: str = "folder") -> Path:

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from acestep.conditioning.chords import GuideChord
-from acestep.conditioning.guide import Guide, render_guide
+from acestep.conditioning.guide import render_guide
+from acestep.conditioning.guide_text import Guide
 from acestep.conditioning.tempo import TempoMap
 from acestep.networks.nano_codec import NanoCodec
 from acestep.networks.spectra import FRAME

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from acestep.conditioning.chords import parse_chord_line
-from acestep.conditioning.guide import Guide, render_guide
+from acestep.conditioning.guide import render_guide
+from acestep.conditioning.guide_text import Guide
 from acestep.conditioning.tempo import TempoMap
 from acestep.training.evaluation import measures
 from acestep.training.evaluation.player import shifted_times

@@ -1,0 +1,102 @@
+"""The files a request names besides its source: guides and reference audio, of this machine or uploaded, checked at the door."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+import pytest
+
+from acestep.api.errors import AceError, BadRequest, CorruptAudio, NotAudio, NotFound
+from bridge.core.housekeeping import uploads_in
+
+NOTE = b"\0\x90\x3c\x64\x83\x60\x80\x3c\0\0\xff\x2f\0"
+
+
+def midi(division: int = 480) -> bytes:
+    """A clip of one note."""
+    return b"MThd" + struct.pack(">IHHH", 6, 0, 1, division) + b"MTrk" + struct.pack(">I", len(NOTE)) + NOTE
+
+
+def upload(service, data: bytes, name: str) -> str:
+    """A file as another machine sends it."""
+    sent = service.uploads.begin(len(data), hashlib.sha256(data).hexdigest(), name=name)
+    service.uploads.write(sent.id, 0, data)
+    return sent.id
+
+
+@pytest.mark.parametrize("guide", ["Am F C G/B", "beat", "four: am f", "auto", "none", "C/G | % | F/A"])
+async def test_a_chord_line_with_a_slash_is_no_file(desk, guide):
+    """The text is kept as it was given."""
+    one = await desk()
+    view = await one.run("steps=1", "x", guide=guide)
+    assert view.request["conditioning"]["guide"] == guide
+
+
+@pytest.mark.parametrize("guide", ["I V vi IV", "disco: Am", "Am ? F"])
+async def test_a_guide_that_cannot_be_read_is_refused_at_the_door(desk, guide):
+    """One sentence about the field; no worker sees it."""
+    one = await desk()
+    with pytest.raises(BadRequest) as caught:
+        await one.submit("", "x", guide=guide)
+    assert caught.value.field == "guide"
+
+
+@pytest.mark.parametrize(
+    ("content", "word"), [(midi(0), "0 ticks"), (b"RIFF", "no MIDI file"), (midi()[:20], "no tracks")]
+)
+@pytest.mark.parametrize("how", ["path", "upload"])
+async def test_a_midi_file_that_cannot_be_played_is_refused_at_the_door(desk, tmp_path, content, word, how):
+    """The reason, with the user's own name of the file, whether it lies here or was sent."""
+    one = await desk()
+    path = tmp_path / "my clip.mid"
+    path.write_bytes(content)
+    guide = str(path) if how == "path" else f"upload:{upload(one.service, content, path.name)}"
+    with pytest.raises(BadRequest) as caught:
+        await one.submit("", "x", guide=guide)
+    assert word in caught.value.message and "my clip.mid" in caught.value.message and caught.value.field == "guide"
+
+
+async def test_what_was_read_otherwise_is_a_note(desk):
+    """On acceptance already, and once in the result."""
+    one = await desk()
+    accepted = await one.submit("steps=1", "x", guide="am hm")
+    await one.until("x")
+    assert accepted.notes == ("the chords were read as Am | Bm",)
+    assert one.service.job("x").result["notes"].count(accepted.notes[0]) == 1
+
+
+async def test_any_path_field_takes_an_upload(desk, sound_file):
+    """Guide and reference are files that were sent; they stay while a job needs them."""
+    one = await desk()
+    clip = upload(one.service, midi(), "clip.mid")
+    song = upload(one.service, sound_file(frames=4800).read_bytes(), "song.wav")
+    view = await one.run("steps=1", "x", guide=f"upload:{clip}", reference=f"upload:{song}")
+    wish = view.request["conditioning"]
+    assert wish["guide"] == str(one.service.uploads.path(clip)) and wish["reference"] == str(
+        one.service.uploads.path(song)
+    )
+    assert uploads_in(view.request) == {clip, song}
+
+
+@pytest.mark.parametrize(
+    ("content", "error"), [(b"not a sound", NotAudio), (b"RIFF\x04\0\0\0WAVE", CorruptAudio), (None, NotFound)]
+)
+async def test_reference_audio_is_checked_at_the_door(desk, tmp_path, content, error):
+    """About its own field, not about the source."""
+    one = await desk()
+    path = tmp_path / "voice.wav"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(error) as caught:
+        await one.submit("", "x", reference=str(path))
+    assert caught.value.field == "reference" and "voice.wav" in caught.value.message
+
+
+async def test_an_upload_that_is_not_there_is_refused(desk):
+    """Unknown and unfinished ones."""
+    one = await desk()
+    half = one.service.uploads.begin(100, "0" * 64, name="half.mid")
+    for name in ("up-0123456789abcdef", "../../etc/passwd", half.id):
+        with pytest.raises(AceError):
+            await one.submit("", "x", guide=f"upload:{name}")
