@@ -1,20 +1,28 @@
-"""LoRA adapters by name: where they lie, and how a request's list becomes the model's. No torch."""
+"""Adapters by name: where they lie, what each is, and how a request's list becomes the model's. No torch."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from acestep.api.errors import BadRequest, UnknownName
+from acestep.api.errors import AceError, BadRequest, UnknownName
+from acestep.checkpoints.adapter_file import ADAPTER_PICKLES, INNER_FOLDER, fit, read_adapter_file
+from acestep.checkpoints.adapter_strength import ADAPTER_CONFIG, ADAPTER_FILES
+from acestep.checkpoints.layers import layer_shapes
 
 FOLDER = "loras"
-"""Beside the checkpoints and in the home: one folder (PEFT) or one safetensors file per adapter."""
+"""Beside the checkpoints and in the home: one folder or one safetensors file per adapter."""
+
+SIGNS = (ADAPTER_CONFIG, *ADAPTER_FILES, *ADAPTER_PICKLES)
+"""Files by which a folder is known as an adapter, also as one that cannot be used."""
+
+PICKLE_ENDINGS = (".pt", ".pth", ".ckpt", ".bin")
 
 MAX_SCALE = 4.0
 """Beyond this an adapter only destroys; the original allows 2."""
@@ -43,23 +51,73 @@ def adapter_folders(home: Path, checkpoints: Iterable[Path]) -> list[Path]:
 
 
 def known_adapters(folders: Iterable[Path]) -> dict[str, Path]:
-    """Name -> place of every adapter, the first place wins."""
+    """Name -> place of every adapter, those that cannot be used among them; the first place wins."""
     found: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.is_dir() and any(path.rglob("adapter_config.json")):
+            if path.is_dir() and _is_adapter_folder(path):
                 found.setdefault(path.name, path)
-            elif path.suffix == ".safetensors":
+            elif path.is_file() and path.suffix in (".safetensors", *PICKLE_ENDINGS):
                 found.setdefault(path.stem, path)
     return found
 
 
+def _is_adapter_folder(path: Path) -> bool:
+    places = (path, path / INNER_FOLDER)
+    return any((place / name).is_file() for place in places for name in SIGNS) or any(path.glob("*.safetensors"))
+
+
 async def run_list(request: Any, daemon: Any) -> dict[str, Any]:
-    """Operation ``loras``: name and place of every adapter. ``daemon`` offers ``core.paths`` and ``core.settings``."""
+    """Operation ``loras``: every adapter, and how it fits the named model (the default one for the empty name).
+
+    ``daemon`` offers ``core.paths``, ``core.settings`` and ``core.model(name)``. Raises `ModelMissing`.
+    """
     paths, settings = daemon.core.paths, daemon.core.settings
     folders = [paths.checkpoints, *(Path(folder).expanduser() for folder in settings.checkpoints)]
-    found = await asyncio.to_thread(known_adapters, adapter_folders(paths.home, folders))
-    return {"loras": [{"name": name, "path": str(path)} for name, path in found.items()]}
+
+    def look() -> dict[str, Any]:
+        model = daemon.core.model(request.model)
+        found = known_adapters(adapter_folders(paths.home, folders))
+        layers = layer_shapes(Path(model.path)) if model.path else {}
+        return {"model": model.name, "loras": [adapter_row(name, path, layers) for name, path in found.items()]}
+
+    return await asyncio.to_thread(look)
+
+
+def adapter_row(name: str, path: Path, layers: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """An adapter for clients: its facts, or as ``problem`` why it cannot be used with a model of these layers (none: any model)."""
+    row: dict[str, Any] = {"name": name, "path": str(path)}
+    try:
+        adapter = read_adapter_file(path)
+        return {**row, **(fit(adapter, layers) if layers else adapter).facts(), "problem": ""}
+    except AceError as failure:
+        return {**row, "problem": failure.message}
+
+
+def check_adapters(wishes: Iterable[AdapterWish], checkpoint: str) -> None:
+    """See at the door that adapters can be opened, and fit the checkpoint at this path (empty: one that is only built when needed).
+
+    Reads headers only. Raises `BadCheckpoint`, `ModelMissing`, `ModelUnsuited`.
+    """
+    adapters = [read_adapter_file(wish.path) for wish in wishes]
+    if adapters and checkpoint:
+        layers = layer_shapes(Path(checkpoint))
+        for adapter in adapters:
+            fit(adapter, layers)
+
+
+def describe_adapter(name: str, scale: float, facts: Mapping[str, Any]) -> str:
+    """One sentence for a result that an adapter had a part in."""
+    rank = f" of rank {facts['rank']}" if facts["rank"] else ""
+    factor = f"alpha / rank {facts['scaling']:g}" + ("" if facts["uniform"] else " in most layers")
+    used = f"{facts['matched']} of {facts['tensors']} tensors used"
+    text = f"{name}: {facts['kind']}{rank} at scale {scale:g} ({factor}); {used}"
+    if facts["matched"] < facts["tensors"]:
+        text += f", no place for {', '.join(facts['unmatched'])}"
+        text += " ..." if facts["tensors"] - facts["matched"] > len(facts["unmatched"]) else ""
+    if not facts["alpha_from"] and facts["rank"]:
+        text += "; the file names no alpha, so the rank was taken for it"
+    return text
 
 
 def parse_adapters(wishes: Iterable[str], folders: Iterable[Path]) -> tuple[AdapterWish, ...]:

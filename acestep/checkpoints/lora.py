@@ -1,14 +1,13 @@
-"""LoRA adapters of the DiT: read from PEFT folders (and the flat files of other tools), merged into the weights with a scale each.
+"""Adapters of a model: read from the files of many tools, merged into the weights with a scale each.
 
 Merging costs nothing at run time and works before quantisation; unloading takes the touched weights from the checkpoint's files
-again, so they come back bit for bit without a second copy in memory. alpha / r comes from the adapter's own config.
+again, so they come back bit for bit without a second copy in memory. Which files are understood, and how strong each is, stands in
+`acestep.checkpoints.adapter_file`; the formulas in `acestep.checkpoints.updates`.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,46 +16,36 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from acestep.api.errors import BadCheckpoint, BadRequest, ModelMissing, ModelUnsuited, UnknownName
+from acestep.api.errors import BadCheckpoint, BadRequest, ModelUnsuited, UnknownName
+from acestep.checkpoints.adapter_file import Change, Fitted, fit, read_adapter_file
 from acestep.checkpoints.adapters import MAX_ADAPTERS, checked_scale
 from acestep.checkpoints.digest import weights_digest
-from acestep.checkpoints.layout import PICKLES, expected_size, locate, read_json, tensor_table, weight_files
-from acestep.checkpoints.load import SHOWN, Model
-from acestep.checkpoints.mapping import rename, to_original
-
-ADAPTER_FILE = "adapter_model.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
-INNER_FOLDER = "adapter"
-"""Where a training checkpoint keeps its adapter."""
-
-PREFIXES = ("base_model.model.", "diffusion_model.", "transformer.", "decoder.")
-"""What tools put in front of a module's path, outermost first."""
-
-HALVES = {"lora_A": "down", "lora_B": "up", "lora_down": "down", "lora_up": "up"}
-"""Names of the two low-rank factors."""
+from acestep.checkpoints.layers import WEIGHT, BaseWeights
+from acestep.checkpoints.load import Model
+from acestep.checkpoints.updates import difference
 
 
 @dataclass(frozen=True)
 class Factors:
-    """One module's update ``scaling * up @ down``: down [r, in], up [out, r]."""
+    """One layer's update: its tensors by part, and alpha / rank."""
 
-    down: Tensor
-    up: Tensor
+    tensors: Mapping[str, Tensor]
     scaling: float
 
-    def delta(self) -> Tensor:
-        """The full update, float32 [out, in]."""
-        return self.scaling * (self.up.float() @ self.down.float())
+    def delta(self, base: Tensor) -> Tensor:
+        """What is added to the weight ``base`` at scale 1, float32."""
+        return difference(self.tensors, self.scaling, base)
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A loaded adapter: its factors by diffusers' module path, and how it is used."""
+    """A loaded adapter: its factors by layer (``component/module``), how it is used, and what is known of it."""
 
     name: str
     path: str
     digest: str
     factors: dict[str, Factors] = field(repr=False)
+    facts: dict[str, Any] = field(default_factory=dict)
     scale: float = 1.0
     enabled: bool = True
 
@@ -67,8 +56,7 @@ def load_adapter(model: Model, path: Path | str, *, name: str = "", scale: float
     Raises `ModelMissing`, `BadCheckpoint`, `BadRequest` (scale, number) or `ModelUnsuited` when it was made for another size of
     model or the model is quantised; the model is then as it was.
     """
-    adapter = read_adapter(Path(path), name=name)
-    check_fit(model.transformer, adapter)
+    adapter = read_adapter(model, Path(path), name=name)
     others = [known for known in model.adapters if known.name != adapter.name]
     if len(others) >= MAX_ADAPTERS:
         raise BadRequest(
@@ -107,138 +95,69 @@ def find_adapter(model: Model, name: str) -> Adapter:
 
 
 def use(model: Model, adapters: list[Adapter]) -> None:
-    """Make the DiT's weights those of the checkpoint plus these adapters, and remember them on the model."""
-    touched = _modules(model.adapters) | _modules(adapters)
-    quantised = [path for path in touched if type(model.transformer.get_submodule(path).weight.data) is not Tensor]
-    if quantised:
+    """Make the model's weights those of the checkpoint plus these adapters, and remember them on the model.
+
+    Raises `ModelUnsuited` for a quantised model: its weights cannot be added to.
+    """
+    touched = {layer: _module(model, layer) for adapter in (*model.adapters, *adapters) for layer in adapter.factors}
+    if any(type(module.weight.data) is not Tensor for module in touched.values()):
         raise ModelUnsuited(
-            "the model is quantised; unload it, and load the adapter before it is quantised again", field="lora"
+            "the model is quantised, and an adapter has to be merged before that; open the model again with it",
+            field="lora",
         )
-    merged = {path: _merged(base, path, adapters) for path, base in base_weights(model, touched)}
-    for path, weight in merged.items():
-        layer = model.transformer.get_submodule(path)
-        layer.weight = nn.Parameter(weight.to(layer.weight.device, layer.weight.dtype), requires_grad=False)
+    base = BaseWeights(Path(model.info.path)) if touched else None
+    merged = {layer: _merged(base.read(layer), layer, adapters) for layer in sorted(touched)} if base else {}
+    for layer, weight in merged.items():
+        module = touched[layer]
+        module.weight = nn.Parameter(weight.to(module.weight.device, module.weight.dtype), requires_grad=False)
     model.adapters[:] = adapters
 
 
-def _modules(adapters: Iterable[Adapter]) -> set[str]:
-    return {path for adapter in adapters for path in adapter.factors}
+def _module(model: Model, layer: str) -> nn.Module:
+    component, _, path = layer.partition("/")
+    return model.networks()[component].get_submodule(path)
 
 
-def _merged(base: Tensor, path: str, adapters: list[Adapter]) -> Tensor:
+def _merged(base: Tensor, layer: str, adapters: list[Adapter]) -> Tensor:
     """The base weight itself where no adapter acts, so that it comes back unrounded."""
-    deltas = [known.scale * known.factors[path].delta() for known in adapters
-              if known.enabled and known.scale and path in known.factors]  # fmt: skip
+    deltas = [known.scale * known.factors[layer].delta(base) for known in adapters
+              if known.enabled and known.scale and layer in known.factors]  # fmt: skip
     return base if not deltas else base.float() + torch.stack(deltas).sum(0)
 
 
-def base_weights(model: Model, modules: Iterable[str]) -> Iterable[tuple[str, Tensor]]:
-    """Module path and weight as the checkpoint's files have it."""
-    parts = locate(Path(model.info.path))
-    files = {name: path for path in weight_files(parts.transformer) for name in tensor_table(path)}
-    for module in sorted(modules):
-        own = f"{module}.weight"
-        name = own if parts.diffusers else to_original("transformer", own)
-        with safe_open(files[name], framework="pt", device="cpu") as file:
-            yield module, file.get_tensor(name)
+def model_layers(model: Model) -> dict[str, tuple[int, ...]]:
+    """Every layer of the model that an adapter may change -> shape of its weight."""
+    own = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detokenizer")
+    return {
+        f"{component}/{name.removesuffix(WEIGHT)}": tuple(weight.shape)
+        for component in own
+        if (network := model.networks()[component]) is not None
+        for name, weight in network.named_parameters()
+        if name.endswith(WEIGHT) and weight.ndim >= 2
+    }
 
 
-def read_adapter(path: Path, *, name: str = "") -> Adapter:
-    """An adapter from a PEFT folder, a training checkpoint that contains one, or a flat safetensors file.
+def read_adapter(model: Model, path: Path, *, name: str = "") -> Adapter:
+    """The adapter at ``path`` for this model, not merged yet. Raises `ModelMissing`, `BadCheckpoint`, `ModelUnsuited`."""
+    fitted = fit(read_adapter_file(path), model_layers(model))
+    factors = _read_factors(fitted)
+    digest = weights_digest([fitted.source.file])
+    return Adapter(name or path.stem, str(path), digest, factors, fitted.facts())
 
-    Raises `ModelMissing`, `BadCheckpoint`.
-    """
-    file, config = _adapter_files(path)
-    if file.stat().st_size != expected_size(file):
-        raise BadCheckpoint(f"{file} is cut short or damaged", field="lora")
-    if config.get("use_dora"):
-        raise BadCheckpoint("DoRA adapters are not supported; export this one as plain LoRA", field="lora")
-    found: dict[str, dict[str, Tensor]] = {}
-    alphas: dict[str, float | None] = {}
+
+def _read_factors(fitted: Fitted) -> dict[str, Factors]:
+    file = fitted.source.file
     try:
         with safe_open(file, framework="pt", device="cpu") as tensors:
-            for key in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
-                module, half = parse_key(key)
-                found.setdefault(module, {})[half] = tensors.get_tensor(key)
-                alphas[module] = _configured_alpha(key, config)
+            return {layer: _checked(change, {part: tensors.get_tensor(key) for part, key in change.parts.items()
+                                             if part != "alpha"})
+                    for layer, change in fitted.changes.items()}  # fmt: skip
     except SafetensorError as failure:
         raise BadCheckpoint(f"{file} is damaged: {failure}", field="lora") from failure
-    rooted = bool(config.get("use_rslora"))
-    factors = {module: _factors(module, halves, alphas[module], rooted) for module, halves in found.items()}
-    if not factors:
-        raise BadCheckpoint(f"{file} holds no adapter", field="lora")
-    return Adapter(name or path.stem, str(path), weights_digest([file]), factors)
 
 
-def _adapter_files(path: Path) -> tuple[Path, dict[str, Any]]:
-    if path.is_file() and path.suffix == ".safetensors":
-        return path, {}
-    for folder in (path, path / INNER_FOLDER):
-        if (folder / ADAPTER_FILE).is_file():
-            config = folder / ADAPTER_CONFIG
-            return folder / ADAPTER_FILE, read_json(config) if config.is_file() else {}
-    if any((path / name).is_file() for name in (*PICKLES, "adapter_model.bin")):
-        raise BadCheckpoint(
-            f"{path} holds a pickled adapter, which can run code; only safetensors are opened", field="lora"
-        )
-    raise ModelMissing(f"{path} holds no {ADAPTER_FILE}", field="lora")
-
-
-def parse_key(key: str) -> tuple[str, str]:
-    """Module path in diffusers' names and which half (``down``, ``up``, ``alpha``) a tensor is. Raises `BadCheckpoint`."""
-    path = key.removesuffix(".weight").removesuffix(".default")
-    for prefix in PREFIXES:
-        path = path.removeprefix(prefix)
-    module, _, leaf = path.rpartition(".")
-    half = "alpha" if leaf == "alpha" else HALVES.get(leaf)
-    if half is None or not module:
-        raise BadCheckpoint(f"{key!r} is no tensor of a LoRA that can be merged", field="lora")
-    return rename(f"{module}.").removesuffix("."), half
-
-
-def _configured_alpha(key: str, config: dict[str, Any]) -> float | None:
-    """The alpha that a config gives the module of a tensor, by PEFT's rule; none: its rank.
-
-    The first of ``alpha_pattern`` (regular expressions) that the end of the module's name matches stands above ``lora_alpha``.
-    ``rank_pattern`` says nothing that the factors' own shapes do not. Raises `BadCheckpoint`.
-    """
-    path, _, _ = key.removeprefix(PREFIXES[0]).removesuffix(".weight").removesuffix(".default").rpartition(".")
-    entry = "alpha_pattern"
-    try:
-        for pattern, alpha in (config.get(entry) or {}).items():
-            if re.match(rf"(.*\.)?({pattern})$", path):
-                return float(alpha)
-        entry = "lora_alpha"
-        return None if config.get(entry) is None else float(config[entry])
-    except (re.error, AttributeError, TypeError, ValueError) as failure:
-        raise BadCheckpoint(f"the adapter's {entry} cannot be read: {failure}", field="lora") from failure
-
-
-def _factors(module: str, halves: dict[str, Tensor], alpha: float | None, rooted: bool) -> Factors:
-    """``alpha`` is the config's; the file's own stands above it. ``rooted``: it is divided by the root of the rank."""
-    down, up = halves.get("down"), halves.get("up")
-    if down is None or up is None or down.ndim != 2 or up.ndim != 2 or up.shape[1] != down.shape[0]:
-        raise BadCheckpoint(f"the adapter's factors for {module} do not fit together", field="lora")
-    rank = down.shape[0]
-    if "alpha" in halves:
-        alpha = float(halves["alpha"])
-    return Factors(down, up, (rank if alpha is None else alpha) / (math.sqrt(rank) if rooted else rank))
-
-
-def check_fit(transformer: nn.Module, adapter: Adapter) -> None:
-    """Refuse an adapter for another network. Raises `ModelUnsuited` naming the first modules that do not fit."""
-    wrong = []
-    for path, factors in adapter.factors.items():
-        shape = (factors.up.shape[0], factors.down.shape[1])
-        try:
-            layer = transformer.get_submodule(path)
-        except AttributeError:
-            wrong.append(f"{path} does not exist")
-            continue
-        if not isinstance(layer, nn.Linear) or tuple(layer.weight.shape) != shape:
-            wrong.append(f"{path} is {list(getattr(layer, 'weight', torch.empty(0)).shape)}, not {list(shape)}")
-    if wrong:
-        shown = "; ".join(wrong[:SHOWN]) + (" ..." if len(wrong) > SHOWN else "")
-        raise ModelUnsuited(
-            f"the adapter was made for another model size (2B and XL do not mix): {shown}", field="lora"
-        )
+def _checked(change: Change, tensors: dict[str, Tensor]) -> Factors:
+    for part, tensor in tensors.items():
+        if not tensor.is_floating_point() or not torch.isfinite(tensor.float()).all():
+            raise BadCheckpoint(f"the adapter's tensor {change.parts[part]} holds no finite numbers", field="lora")
+    return Factors(tensors, change.scaling)

@@ -71,6 +71,7 @@ def request_key(model: Model, request: ConditionRequest) -> str:
         model.digest,
         str(model.dtype),
         str(model.device),
+        *encoder_adapters(model),
         caption_text(request.prompt),
         lyric_text(request.prompt),
     ):
@@ -78,6 +79,15 @@ def request_key(model: Model, request: ConditionRequest) -> str:
     if request.timbre is not None:
         digest.update(request.timbre.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def encoder_adapters(model: Model) -> list[str]:
+    """The adapters in the condition encoder with their scales: they change what it makes of the same words."""
+    return [
+        f"{adapter.digest}={adapter.scale}"
+        for adapter in model.adapters
+        if adapter.enabled and any(layer.startswith("condition_encoder/") for layer in adapter.factors)
+    ]
 
 
 @torch.inference_mode()

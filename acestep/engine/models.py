@@ -79,7 +79,8 @@ class ModelPool:
         adapters = parse_adapters(lora, adapter_folders(self._home, self._folders))
         model = self._open.get(info.path)
         if model is not None and is_quantised(model) and not _has(model, adapters):
-            model = None  # quantised weights cannot be merged with; they are read again
+            self._close(info.path)  # quantised weights cannot be merged with; they are read again
+            model = None
         if model is None:
             log.info("opening %s on %s in %s", info.name, self.device, self.dtype)
             model = open_checkpoint(

@@ -9,6 +9,7 @@ from typing import Any
 
 from acestep.api.request import Render
 from acestep.api.result import Result, StageReport
+from acestep.checkpoints.adapters import describe_adapter
 from acestep.checkpoints.load import Model
 from acestep.engine.chain import Chain, Job, Workshop, phases_of
 from acestep.engine.finish import Material, check_returns, finish, preview
@@ -60,6 +61,10 @@ def _run_stage(job: Job, index: int) -> None:
         preview(job, index, model, Material(takes, given))
     job.workshop.pool.put_away(stage.params.model, stage.params.memory)
     settings = {**{name: getattr(stage.params, name) for name in REPORTED}, "t_start": stage.times[0]}
+    if model.adapters:
+        settings["adapters"] = [
+            {"name": adapter.name, "scale": adapter.scale, **adapter.facts} for adapter in model.adapters
+        ]
     chain.reports.append(
         StageReport(type=stage.stage.type, model=model.info.name, settings=settings, seconds=job.clock.seconds)
     )
@@ -77,6 +82,7 @@ def _open_model(job: Job, stage: ResolvedStage) -> Model:
     chain.note(*stage.plan.notes, *stage.notes)
     chain.weights[model.info.name] = model.digest
     chain.weights.update({f"lora/{adapter.name}": adapter.digest for adapter in model.adapters})
+    chain.note(*(describe_adapter(adapter.name, adapter.scale, adapter.facts) for adapter in model.adapters))
     if job.workshop.pool.int8:
         chain.note("the weights were quantised to 8 bits to fit into memory")
     chain.recipe = _recipe(chain, model)

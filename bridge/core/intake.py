@@ -21,7 +21,7 @@ from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
 from acestep.audio import sniff
 from acestep.audio.latent_store import find_latent, job_of
-from acestep.checkpoints.adapters import parse_adapters
+from acestep.checkpoints.adapters import check_adapters, parse_adapters
 from acestep.conditioning.guide_text import NO_GUIDE, names_file, parse_guide
 from bridge.core.access import Access
 from bridge.core.models import Models
@@ -70,9 +70,13 @@ class Machine:
         """Facts of a model. Raises `ModelMissing`."""
         return self._models.get(name)
 
-    def require_adapters(self, wishes: list[str]) -> None:
-        """See that every LoRA adapter a stage names is here. Raises `UnknownName` with those there are, `BadRequest`."""
-        parse_adapters(wishes, self._places.adapters)
+    def require_adapters(self, wishes: list[str], model: str) -> None:
+        """See that every adapter a stage names is here and fits its model.
+
+        Raises `UnknownName` with those there are, `BadRequest`, `BadCheckpoint`, `ModelUnsuited`.
+        """
+        if wishes:
+            check_adapters(parse_adapters(wishes, self._places.adapters), self.model(model).path)
 
     def probe(self, source: Source) -> AudioFacts:
         """Header facts of a source. Raises `NotFound`, `NotAllowed`, `NotAudio`, `CorruptAudio` ..."""
@@ -166,7 +170,7 @@ def _check_render(registry: Registry, operation: Operation, params: dict[str, An
     admitted = admit(registry, operation.name, params, machine)
     render = admitted.render
     for stage in render.stages:
-        machine.require_adapters(stage.params.lora)
+        machine.require_adapters(stage.params.lora, stage.params.model)
     conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine))
     remarks = check_guide(conditioning)
     output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine))

@@ -26,6 +26,7 @@ from acestep.api.errors import (
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.rights import Right
+from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import adapter_folders
 from bridge.core import intake, reports
 from bridge.core.access import OWNER, Access
@@ -356,6 +357,10 @@ class Service:
     def models(self) -> list[dict[str, Any]]:
         """Known checkpoints and language models: present or downloadable, default marked."""
         return self._models.rows()
+
+    def model(self, name: str = "") -> ModelInfo:
+        """Facts of a model; the default one for the empty name. Looks at the disk. Raises `ModelMissing`."""
+        return self._models.get(name)
 
     async def unload(self, model: str = "") -> None:
         """Free the memory of a model (empty: of all)."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
-from acestep.api import Operation, Request, hookimpl
+from acestep.api import Operation, Request, hookimpl, param
 
 
 class ListLoras(Request):
-    """Request of ``loras``: nothing to say."""
+    """Request of ``loras``: the model they are held against."""
+
+    model: Annotated[str, param("The model they are held against; empty: the default one.", choices="models")] = ""
 
 
 @hookimpl
@@ -17,7 +20,7 @@ def register_operations(register: Callable[[Operation], None]) -> None:
     register(
         Operation(
             name="loras",
-            summary="List the LoRA adapters that stages may name.",
+            summary="List the adapters (LoRA, DoRA, LoKr ...) that stages may name, and how each fits a model.",
             schema=ListLoras,
             result=dict,
             runs="daemon",

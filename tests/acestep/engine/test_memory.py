@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from acestep.api.errors import BadRequest, OutOfMemory, UnknownName
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints import quantise
 from acestep.checkpoints.adapters import run_list
 from acestep.checkpoints.devices import Choice
+from acestep.checkpoints.quantise import is_quantised
 from acestep.checkpoints.tiers import TIERS, Offload, tier_of
 from acestep.engine import takes
 from acestep.engine.models import ModelPool
@@ -46,6 +47,10 @@ def adapter(studio):
         (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
 
     return write
+
+
+def no_check() -> None:
+    return None
 
 
 def sound(result_and_folder) -> np.ndarray:
@@ -95,12 +100,40 @@ def test_bad_adapter_wishes(studio, adapter, wish, error):
 
 
 async def test_adapters_are_listed_by_the_daemon(studio, adapter):
-    """Name and place of what stages may name, without torch."""
+    """Without torch: kind, rank, strength, how many tensors fit; one that cannot be used says why, and the rest is listed."""
     adapter("velvet")
+    loras = studio.home / "loras"
+    (loras / "broken.safetensors").write_bytes(b"nothing")
+    (loras / "old.ckpt").write_bytes(b"pickle")
+    (loras / "wide").mkdir()
+    wide = {
+        "layers.0.mlp.up_proj.lora_A.weight": torch.ones(4, 96),
+        "layers.0.mlp.up_proj.lora_B.weight": torch.ones(160, 4),
+    }
+    save_file(wide, loras / "wide" / "adapter_model.safetensors")
     paths = SimpleNamespace(home=studio.home, checkpoints=studio.home / "checkpoints")
-    core = SimpleNamespace(paths=paths, settings=SimpleNamespace(checkpoints=[]))
-    found = await run_list(None, SimpleNamespace(core=core))
-    assert {"name": "velvet", "path": str(studio.home / "loras" / "velvet")} in found["loras"]
+    core = SimpleNamespace(paths=paths, settings=SimpleNamespace(checkpoints=[]), model=studio.engine.models.info)
+    found = await run_list(SimpleNamespace(model=""), SimpleNamespace(core=core))
+    rows = {row["name"]: row for row in found["loras"]}
+    velvet = rows["velvet"]
+    assert (velvet["path"], velvet["problem"]) == (str(loras / "velvet"), "")
+    assert {name: velvet[name] for name in ("kind", "rank", "scaling", "matched", "tensors")} == {
+        "kind": "LoRA", "rank": 4, "scaling": 2.0, "matched": 2, "tensors": 2}  # fmt: skip
+    reasons = {"broken": "safetensors", "old": "pickled", "wide": "2B and XL"}
+    assert all(word in rows[name]["problem"] for name, word in reasons.items())
+
+
+def test_a_result_tells_of_its_adapters(studio, adapter):
+    """Matched tensors, kind, rank and scale stand in the stage's report and in a note; what found no place is named there."""
+    adapter("velvet")
+    file = studio.home / "loras" / "velvet" / "adapter_model.safetensors"
+    save_file({**load_file(file), "layers.9.stray.bias": torch.ones(4)}, file)
+    result, _ = studio.run("generate", **WISH, lora=["velvet=0.5"])
+    (facts,) = result.stages[0].settings["adapters"]
+    assert {name: facts[name] for name in ("name", "kind", "rank", "scale", "scaling", "matched", "tensors")} == {
+        "name": "velvet", "kind": "LoRA", "rank": 4, "scale": 0.5, "scaling": 2.0, "matched": 2, "tensors": 3}  # fmt: skip
+    (note,) = [note for note in result.notes if "velvet" in note]
+    assert "2 of 3 tensors" in note and "layers.9.stray.bias" in note and "scale 0.5" in note
 
 
 def test_eight_bit_weights(studio, adapter):
@@ -114,6 +147,16 @@ def test_eight_bit_weights(studio, adapter):
     with_adapter = studio.run("generate", engine, **WISH, lora=["velvet"])
     assert not np.array_equal(sound(rounded), exact)
     assert not np.array_equal(sound(rounded), sound(with_adapter))
+    plain, merged = studio.engine.models.open("", no_check), engine.models.open("", no_check, ["velvet"])
+    layer = "layers.1.cross_attn.to_out.0"
+    factors = load_file(studio.home / "loras" / "velvet" / "adapter_model.safetensors")
+    delta = (
+        2.0 * factors["layers.1.cross_attn.o_proj.lora_B.weight"] @ factors["layers.1.cross_attn.o_proj.lora_A.weight"]
+    )
+    wanted = plain.transformer.get_submodule(layer).weight + delta
+    assert is_quantised(merged)
+    found = merged.transformer.get_submodule(layer).weight.dequantize()
+    assert (found - wanted).abs().max() < 0.02 * wanted.abs().max()
 
 
 def test_long_parts_are_shortened_on_small_devices(studio):

@@ -2,10 +2,13 @@
 
 import asyncio
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from acestep.api.errors import (
     AceError,
+    BadCheckpoint,
     BadRequest,
     IdConflict,
     NotAllowed,
@@ -165,17 +168,24 @@ async def test_errors_of_the_door_are_one_family(desk):
         (["velvet=loud"], BadRequest),
         (["velvet=99"], BadRequest),
         (["velvet", "velvet=0.5"], BadRequest),
+        (["velvet", "cut"], BadCheckpoint),
+        (["foreign"], BadCheckpoint),
     ],
 )
 async def test_bad_adapters_are_refused_at_the_door(desk, lora, error):
-    """Unknown names with those there are, and scales that are none; nothing is stored. A known one is accepted."""
+    """Unknown names with those there are, bad scales, files that are no adapters; nothing is stored. A good one is taken."""
     one = await desk()
-    (one.service.paths.home / "loras").mkdir()
-    (one.service.paths.home / "loras" / "velvet.safetensors").write_bytes(b"")
+    loras = one.service.paths.home / "loras"
+    loras.mkdir()
+    key = "layers.0.self_attn.q_proj"
+    factors = {f"{key}.lora_A.weight": np.ones((2, 256), "f4"), f"{key}.lora_B.weight": np.ones((256, 2), "f4")}
+    save_file(factors, loras / "velvet.safetensors")
+    save_file({"unet.weight": np.ones((2, 2), "f4")}, loras / "foreign.safetensors")
+    (loras / "cut.safetensors").write_bytes((loras / "velvet.safetensors").read_bytes()[:-4])
     with pytest.raises(error) as refused:
         await one.submit(lora=lora)
     assert refused.value.field == "lora"
     if error is UnknownName:
-        assert refused.value.limits == {"choices": ["velvet"]}
+        assert refused.value.limits == {"choices": ["cut", "foreign", "velvet"]}
     assert await one.service.jobs() == []
     assert (await one.run(lora=["velvet=0.5"])).state is JobState.DONE
