@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from acestep.api import limits, music
+from acestep.api.formats import FORMAT_SUMMARY, FormatName
 from acestep.api.schema import Request, param
 
 FORMAT = "acestep-bridge/render"
@@ -131,6 +132,9 @@ Role = Literal["patch", "span", "whole", "part", "stem", "residual", "latent"]
 """What a result file is: a *patch* is the region with its crossfade handles, a *span* any asked bounds around it, *whole* the
 complete source with the edit in it, *part* newly made audio, *stem* an extracted track, *residual* source minus stem."""
 
+FileRole = Literal[Role, "copy"]
+"""A result may also hold a *copy*: one of the others in a lossy format, beside the exact file."""
+
 
 class Output(Request):
     """Which files to return, and how they are written."""
@@ -159,9 +163,7 @@ class Output(Request):
     channels: (
         Annotated[Literal[1, 2], param("Channels of new parts; none: the source's, else 2.", group="output")] | None
     ) = None
-    format: Annotated[
-        Literal["wav24", "wav32f", "flac24", "flac16"], param("File format of new parts.", group="output")
-    ] = "wav24"
+    format: Annotated[FormatName, param(FORMAT_SUMMARY, group="output")] = "wav24"
     folder: Annotated[
         str,
         param(

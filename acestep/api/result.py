@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.request import Role
+from acestep.api.request import FileRole
 
 RECIPE_FORMAT = "acestep-bridge/recipe"
 RECIPE_VERSION = 1
@@ -19,7 +19,7 @@ class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
     outside the region (crossfade handles of a patch, untouched audio of a span), so a host can set fades there.
     """
 
-    role: Role
+    role: FileRole
     name: str
     """File name inside the result's folder."""
     rate: int
@@ -36,6 +36,10 @@ class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
     subtype: str = ""
     track: str = ""
     sha256: str = ""
+    copy_of: str = ""
+    """For a lossy copy (role ``copy``): the name of the exact file it was made of."""
+    delay: int = 0
+    """For a copy: samples at its rate by which the sound comes late in players that ignore what the file says of its priming."""
 
 
 class StageReport(msgspec.Struct, frozen=True, kw_only=True):

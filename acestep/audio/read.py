@@ -16,6 +16,13 @@ from acestep.audio.sniff import Layout
 BLOCK = 1 << 18
 """Samples per block when a file is copied: 2 MiB of 32-bit stereo."""
 
+SEEK_LIMIT = 30
+"""Seconds before the end of a lossy file behind which nothing is searched for, only decoded: libvorbisfile lands some samples away
+in a file's last page."""
+
+LOSSY_SLACK = 3 * 1152
+"""Samples at the end that decoders of MP3 may count differently: their own delay, and a last frame without its neighbour."""
+
 
 def read_native(path: Path, layout: Layout, start: int, length: int) -> pcm.Samples:
     """Samples [start, start + length) in the file's own form, [channels, length]; the window lies inside the file.
@@ -25,6 +32,8 @@ def read_native(path: Path, layout: Layout, start: int, length: int) -> pcm.Samp
     try:
         if layout.container == "FLAC":
             found = _read_flac(path, layout, start, length)
+        elif layout.lossy:
+            found = _read_lossy(path, layout, start, length)
         else:
             with path.open("rb") as file:
                 file.seek(layout.data + start * layout.frame_bytes)
@@ -47,6 +56,22 @@ def _read_flac(path: Path, layout: Layout, start: int, length: int) -> pcm.Sampl
         file.seek(start)
         data = file.read(length, dtype="int32", always_2d=True)
     return np.ascontiguousarray(data.T >> (32 - layout.bits))
+
+
+def _read_lossy(path: Path, layout: Layout, start: int, length: int) -> pcm.Samples:
+    """Decoded sound as 32-bit floats. What a decoder leaves out at the very end of an untagged file is silence."""
+    with soundfile.SoundFile(path) as file:
+        if (file.samplerate, file.channels) != (layout.rate, layout.channels):
+            raise CorruptAudio(f"{path.name} contradicts its own header", field="source")
+        first = min(start, file.frames)
+        file.seek(max(0, min(first, file.frames - SEEK_LIMIT * layout.rate)))
+        while file.tell() < first:
+            file.read(min(first - file.tell(), BLOCK), dtype="float32")
+        data = file.read(max(min(length, file.frames - first), 0), dtype="float32", always_2d=True).T
+    missing = length - data.shape[1]
+    if missing > 0 and layout.frames - start - data.shape[1] <= LOSSY_SLACK:
+        data = np.pad(data, ((0, 0), (0, missing)))
+    return np.ascontiguousarray(data)
 
 
 def read_window(path: Path, layout: Layout, start: int, length: int) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """What a sound file is, read from its header by our own code before any decoder sees the file.
 
-Accepted: WAV and RF64 (format tags 1, 3 and 0xFFFE with PCM or float), FLAC, AIFF and AIFC with PCM or float. Everything a header
-claims is checked against the file's size. Knows nothing of the samples themselves.
+Accepted: WAV and RF64 (format tags 1, 3 and 0xFFFE with PCM or float), FLAC, AIFF and AIFC with PCM or float, MP3, Ogg Vorbis and
+Opus. Everything a header claims is checked against the file's size. Knows nothing of the samples themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from acestep.api import limits
 from acestep.api.errors import CorruptAudio, NotAllowed, NotAudio, NotFound, TooLarge
 from acestep.api.world import AudioFacts
-from acestep.audio import latent_header
+from acestep.audio import coded, foreign, latent_header
 
 MAX_HEADER_CHUNKS = 1_000
 """Chunks that are walked over before the sound must have come; real files have a dozen."""
@@ -35,17 +35,29 @@ GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 """What follows the format tag in the sub-format of WAVE_FORMAT_EXTENSIBLE for the standard tags."""
 
 
+READABLE = ("WAV", "FLAC", "AIFF", "MP3", "Ogg Vorbis", "Opus")
+"""Kinds of files that can be a source or a reference."""
+
+
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a file keeps its samples and in which form. ``data`` is the offset of the first sample; 0 for FLAC."""
+    """Where a file keeps its samples and in which form. ``data`` is the offset of the first sample; 0 where a decoder finds it."""
 
     container: str
-    """``WAV``, ``RF64``, ``FLAC``, ``AIFF`` or ``AIFC``."""
+    """``WAV``, ``RF64``, ``FLAC``, ``AIFF``, ``AIFC``, ``MP3`` or ``OGG``."""
     subtype: str
+    """Form of a sample; of a lossy file the form in which its decoder gives it, ``FLOAT``."""
     rate: int
     channels: int
     frames: int
     data: int = 0
     big_endian: bool = False
+    coding: str = ""
+    """How a lossy file codes its sound: ``MPEG_LAYER_III``, ``VORBIS`` or ``OPUS``; empty for all others."""
+
+    @property
+    def lossy(self) -> bool:
+        """Whether the sound changes each time it is written in this form."""
+        return bool(self.coding)
 
     @property
     def floating(self) -> bool:
@@ -73,7 +85,7 @@ def probe(path: Path) -> AudioFacts:
         channels=layout.channels,
         frames=layout.frames,
         format=layout.container,
-        subtype=layout.subtype,
+        subtype=layout.coding or layout.subtype,
         fingerprint=fingerprint(path),
     )
 
@@ -130,14 +142,40 @@ def _parse(file: BinaryIO, magic: bytes, size: int, name: str) -> Layout:
         return _parse_wav(file, size, name, wide=magic[:4] != b"RIFF")
     if magic[:4] == b"FORM" and magic[8:12] in (b"AIFF", b"AIFC"):
         return _parse_aiff(file, size, name, compressed=magic[8:12] == b"AIFC")
-    if magic[:3] == b"ID3":
-        file.seek(10 + _synchsafe(magic[6:10]))
-        magic = file.read(4)
+    if magic[:4] == b"OggS":
+        return _lossy_layout(coded.parse_ogg(file, size, name))
+    start = 0
+    while magic[:3] == b"ID3" and start < size:
+        start += 10 + _synchsafe(magic[6:10])
+        file.seek(start)
+        magic = file.read(12)
     if magic[:4] == b"fLaC":
-        file.seek(file.tell() - len(magic) + 4)
+        file.seek(start + 4)
         return _parse_flac(file, name)
-    kind = "is empty" if size == 0 else "is no WAV, FLAC or AIFF file"
-    raise NotAudio(f"{name} {kind}", field="source", limits={"choices": ["WAV", "FLAC", "AIFF"]})
+    kind = foreign.name_of(magic)
+    found = None if kind else coded.parse_mp3(file, start, size, name)
+    if found is not None:
+        return _lossy_layout(found)
+    bounds = {"choices": list(READABLE)}
+    if kind:
+        raise NotAudio(foreign.advice(name, kind), field="source", limits=bounds)
+    text = (
+        "is empty"
+        if size == 0
+        else "is no sound file that is known here: WAV, FLAC, AIFF, MP3, Ogg Vorbis and Opus are"
+    )
+    raise NotAudio(f"{name} {text}", field="source", limits=bounds)
+
+
+def _lossy_layout(found: coded.Coded) -> Layout:
+    return Layout(
+        container=found.container,
+        subtype="FLOAT",
+        rate=found.rate,
+        channels=found.channels,
+        frames=found.frames,
+        coding=found.coding,
+    )
 
 
 def _synchsafe(data: bytes) -> int:
@@ -288,7 +326,7 @@ def _check(layout: Layout, size: int, name: str) -> None:
     if layout.frames < 1:
         raise CorruptAudio(f"{name} holds no samples", field="source")
     holds = (size - layout.data) // layout.frame_bytes if layout.data else size * FLAC_FRAMES_PER_BYTE
-    if layout.frames > holds:
+    if layout.frames > holds and not layout.lossy:
         raise CorruptAudio(
             f"{name} claims {layout.frames} samples and holds at most {max(holds, 0)}: it is truncated", field="source"
         )

@@ -1,7 +1,8 @@
 """The whole source with the edit in it: same container, same depth, same header; only region and crossfade differ.
 
 An uncompressed file that keeps its length is copied byte by byte and only the bytes of the edit are replaced, so every header
-chunk survives. FLAC, and files that grow, are written anew from the source's own integer samples.
+chunk survives. FLAC, and files that grow, are written anew from the source's own integer samples. A lossy source would change
+everywhere if it were coded a second time, so its whole is a 32-bit float WAV of what its decoder gives.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from acestep.api.errors import NumericFailure
 from acestep.audio import pcm
 from acestep.audio.read import native_blocks
 from acestep.audio.splice import Splice
-from acestep.audio.write import Written, digest, storage_errors, sync
+from acestep.audio.write import MAX_RIFF, Written, digest, storage_errors, sync
 
 STRINGS = ("title", "artist", "album", "comment", "copyright", "date", "genre", "license", "software", "tracknumber")
 
@@ -33,7 +34,7 @@ def write_whole(path: Path, splice: Splice) -> Written:
     native, clipped = pcm.quantise(mixed, splice.layout.subtype)
     inside = splice.first >= 0 and splice.last <= splice.layout.frames
     with storage_errors(path):
-        if inside and splice.layout.container != "FLAC":
+        if inside and splice.layout.data:
             _patch_copy(path, splice, native)
         else:
             _write_anew(path, splice, native)
@@ -53,6 +54,8 @@ def _patch_copy(path: Path, splice: Splice, native: pcm.Samples) -> None:
 def _write_anew(path: Path, splice: Splice, native: pcm.Samples) -> None:
     layout = splice.layout
     container, endian = layout.container, "FILE"
+    if layout.lossy:
+        container = "WAV" if layout.frames * layout.frame_bytes < MAX_RIFF else "RF64"
     if container == "AIFC":
         container, endian = "AIFF", "FILE" if layout.big_endian else "LITTLE"
     with soundfile.SoundFile(

@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 
 from acestep.api.errors import DiskFull, NumericFailure, OutputUnwritable
+from acestep.api.formats import exact_format
 from acestep.audio import chunks, pcm
 from acestep.audio.chunks import Tags
 
@@ -31,7 +32,7 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Form(msgspec.Struct, frozen=True):
-    """How a new file is written."""
+    """How a new exact file is written."""
 
     container: str
     """``WAV`` or ``FLAC``."""
@@ -43,13 +44,10 @@ class Form(msgspec.Struct, frozen=True):
         return "." + self.container.lower()
 
 
-FORMS = {
-    "wav24": Form("WAV", "PCM_24"),
-    "wav32f": Form("WAV", "FLOAT"),
-    "flac24": Form("FLAC", "PCM_24"),
-    "flac16": Form("FLAC", "PCM_16"),
-}
-"""The formats of `acestep.api.request.Output`."""
+def form_of(name: str) -> Form:
+    """How the exact file of a format that a request names is written; a lossy format's is the one its copies stand beside."""
+    exact = exact_format(name)
+    return Form(exact.container, exact.subtype)
 
 
 class Shape(msgspec.Struct, frozen=True):

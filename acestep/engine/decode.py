@@ -12,9 +12,10 @@ from acestep.api import limits
 from acestep.api.result import Result, ResultFile, StageReport
 from acestep.api.schema import convert
 from acestep.audio.chunks import Tags
+from acestep.audio.copies import copy_notes, with_copies
 from acestep.audio.latent_store import find_latent
 from acestep.audio.resample import resample, to_channels
-from acestep.audio.write import FORMS, Shape, write_audio
+from acestep.audio.write import Shape, form_of, write_audio
 from acestep.codec.codec import Codec
 from acestep.engine.geometry import FRAMES_PER_SECOND
 from acestep.engine.latents import load_latent
@@ -43,7 +44,7 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
     with engine.models.residence.at_work(model, "codec"):
         decoded = codec.decode(latent, 0, last, tick).numpy()
     sound = resample(decoded, limits.CODEC_RATE, rate, length)
-    sound, form = to_channels(sound, facts.channels), FORMS[wish.format]
+    sound, form = to_channels(sound, facts.channels), form_of(wish.format)
     target = context.staging / f"{path.stem}-decoded{form.suffix}"
     start = facts.start * rate // facts.rate
     tags = Tags(position=start, description="decoded by acestep-bridge", recipe=facts.recipe)
@@ -66,4 +67,6 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
     seconds = round(time.monotonic() - begun, 3)
     report = StageReport(type="decode", model=model.info.name, seconds={"decode": seconds})
     recipe = {"operation": "decode", "request": msgspec.to_builtins(wish)}
-    return Result(files=(file,), notes=tuple(notes), stages=(report,), recipe=recipe, seconds=seconds)
+    files = with_copies([file], context.staging, wish.format)
+    notes += copy_notes(files)
+    return Result(files=tuple(files), notes=tuple(notes), stages=(report,), recipe=recipe, seconds=seconds)

@@ -15,14 +15,23 @@ from acestep.api.request import Conditioning, Output, Role
 from acestep.api.result import ResultFile
 from acestep.audio import pcm
 from acestep.audio.chunks import Tags
+from acestep.audio.copies import with_copies
 from acestep.audio.read import native_blocks, read_native
 from acestep.audio.resample import resample, to_channels
 from acestep.audio.sniff import Layout
 from acestep.audio.splice import Handles, Splice
 from acestep.audio.whole import write_whole
-from acestep.audio.write import FORMS, Form, Shape, Written, write_audio
+from acestep.audio.write import Form, Shape, Written, form_of, write_audio
 
-EXTENSIONS = {"WAV": ".wav", "RF64": ".wav", "FLAC": ".flac", "AIFF": ".aiff", "AIFC": ".aifc"}
+EXTENSIONS = {
+    "WAV": ".wav",
+    "RF64": ".wav",
+    "FLAC": ".flac",
+    "AIFF": ".aiff",
+    "AIFC": ".aifc",
+    "MP3": ".wav",
+    "OGG": ".wav",
+}
 BLOCK = 1 << 18
 LONGEST_NAME = 180
 """Bytes: file systems take 255, and what stands before and behind the name counts too."""
@@ -64,14 +73,17 @@ class Delivery:
     written: Callable[[], None]
 
     def write(self, take: Take) -> list[ResultFile]:
-        """All audio files of a take; the latent is not ours. Raises `DiskFull`, `OutputUnwritable`, `NumericFailure`."""
+        """All audio files of a take, and copies where the format is a lossy one; the latent is not ours.
+
+        Raises `DiskFull`, `OutputUnwritable`, `NumericFailure`.
+        """
         made = []
         for role in self.order.output.returns or []:
             if role == "latent":
                 continue
             made.append(_WRITERS[role](self.order, take, role))
             self.written()
-        return made
+        return with_copies(made, self.order.folder, self.order.output.format)
 
 
 def file_stem(order: Order, variant: int, role: str) -> str:
@@ -198,7 +210,7 @@ def _write_new(order: Order, take: Take, role: Role, sound: NDArray[np.floating]
         length, start = _moved(length, order.rate, rate), _moved(start, order.rate, rate)
         sound = resample(sound.astype(np.float32), order.rate, rate, length)
     sound = to_channels(sound, channels)
-    form = FORMS[order.output.format]
+    form = form_of(order.output.format)
     path = order.folder / (file_stem(order, take.variant, role) + form.suffix)
     shape = Shape(rate, channels, length)
     written = write_audio(path, _blocks(sound), shape, form, _tags(order, start, role))

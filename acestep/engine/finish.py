@@ -14,6 +14,8 @@ from torch import Tensor
 
 from acestep.api import limits
 from acestep.api.errors import BadRequest
+from acestep.api.formats import exact_format
+from acestep.audio.copies import copy_notes
 from acestep.audio.latent_header import SUFFIX
 from acestep.audio.read import read_window
 from acestep.audio.resample import resample, to_channels
@@ -56,6 +58,7 @@ def finish(job: Job, index: int, model: Model, material: Material) -> None:
         with job.clock.measure("write"):
             made = Delivery(order, job.context.check).write(take)
             chain.files += made
+            chain.note(*copy_notes(made))
             if asked or job.workshop.settings.get("keep_latents", True):
                 name = file_stem(order, take.variant, "latent") + SUFFIX
                 latents = chain.latents[index][take.variant]
@@ -68,7 +71,8 @@ def preview(job: Job, index: int, model: Model, material: Material) -> None:
     """Decode a stage on the way and tell the daemon that its file is there."""
     chain = job.chain
     order, piece = _order(job, index)
-    output = msgspec.structs.replace(order.output, returns=["part"], name=f"{index + 1}-{order.stage}-preview")
+    form, name = exact_format(order.output.format).name, f"{index + 1}-{order.stage}-preview"
+    output = msgspec.structs.replace(order.output, returns=["part"], format=form, name=name)
     order = dataclasses.replace(order, output=output)
     for take in _sounds(job, index, model, material, piece):
         tick = job.meter.phase("write")

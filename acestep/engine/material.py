@@ -13,6 +13,9 @@ from acestep.engine.geometry import Window, new_window, source_window
 from acestep.engine.progress import Tick
 from acestep.engine.source import OpenSource
 
+KINDS = {"MPEG_LAYER_III": "MP3", "VORBIS": "Ogg Vorbis", "OPUS": "Opus"}
+"""Lossy codings as people call them."""
+
 
 def gather(job: Job, index: int, model: Model, tick: Tick) -> list[Tensor]:
     """The latents stage ``index`` works on: one for all variants, one each, or none. Sets the stage's window."""
@@ -57,6 +60,11 @@ def open_source(job: Job, model: Model, tick: Tick) -> OpenSource:
         chain.source = studio.open(chain.render.source, settings, model, job.context.staging, tick)
         if chain.source.latent is not None:
             chain.note("the source is one of our own results: where it was made, its stored latent was used")
+        if chain.source.layout.lossy and "whole" in (chain.render.output.returns or []):
+            chain.note(
+                f"the source is {KINDS[chain.source.layout.coding]}, which would change everywhere if it were written in that "
+                "form again; the whole file is a 32-bit float WAV of it"
+            )
     return chain.source
 
 

@@ -13,9 +13,10 @@ from acestep.api.errors import BadRequest, ModelUnsuited, RegionOutside, TooLarg
 from acestep.api.request import Source, samples
 from acestep.api.result import ResultFile
 from acestep.audio.chunks import Tags
+from acestep.audio.copies import with_copies
 from acestep.audio.read import read_window
 from acestep.audio.sniff import Layout, sniff
-from acestep.audio.write import FORMS, Shape, write_audio
+from acestep.audio.write import Shape, form_of, write_audio
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec
 from acestep.conditioning.context import audio_codes as codes_of_latents
@@ -116,7 +117,7 @@ def readable_codes(typed: Any, context: JobContext) -> list[int]:
     return audio_codes(typed, context)
 
 
-def render_codes(typed: Any, context: JobContext) -> tuple[ResultFile, Model]:
+def render_codes(typed: Any, context: JobContext) -> tuple[list[ResultFile], Model]:
     """Sound of a request's codes alone, written into the staging folder: a sketch of melody and rhythm, not a mix."""
     model = open_model(typed, context)
     with residence_of(context).at_work(model, "words"):
@@ -127,7 +128,7 @@ def render_codes(typed: Any, context: JobContext) -> tuple[ResultFile, Model]:
 
     with residence_of(context).at_work(model, "codec"):
         sound = Codec(model.codec).decode(latents, 0, latents.shape[1], tick).numpy()
-    form = FORMS[typed.format]
+    form = form_of(typed.format)
     path = context.staging / f"codes{form.suffix}"
     shape = Shape(limits.CODEC_RATE, 2, sound.shape[1])
     written = write_audio(path, [np.clip(sound, -1.0, 1.0)], shape, form, Tags())
@@ -142,4 +143,4 @@ def render_codes(typed: Any, context: JobContext) -> tuple[ResultFile, Model]:
         clipped=written.clipped,
         sha256=written.sha256,
     )
-    return file, model
+    return with_copies([file], context.staging, typed.format), model

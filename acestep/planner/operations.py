@@ -59,16 +59,18 @@ def understand(request: Mapping[str, Any], context: JobContext) -> Result:
 
 def codes(request: Mapping[str, Any], context: JobContext) -> Result:
     """Audio becomes codes, or codes become audio."""
+    from acestep.audio import copies
     from acestep.planner import listening
 
     job = _Job("codes", request, context)
     if job.typed.audio_codes is None:
         found = listening.audio_codes(job.typed, context)
         return job.result({"audio_codes": found, "duration": codes_seconds(found)})
-    file, model = listening.render_codes(job.typed, context)
-    notes = ("the sound of codes alone is a sketch of melody and rhythm, not a mix", *untrained(model))
+    files, model = listening.render_codes(job.typed, context)
+    sketch = "the sound of codes alone is a sketch of melody and rhythm, not a mix"
+    notes = (sketch, *untrained(model), *copies.copy_notes(files))
     result = job.result({"duration": codes_seconds(job.typed.audio_codes)}, notes=notes)
-    return msgspec.structs.replace(result, files=(file,))
+    return msgspec.structs.replace(result, files=tuple(files))
 
 
 def score(request: Mapping[str, Any], context: JobContext) -> Result:

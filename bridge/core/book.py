@@ -26,6 +26,9 @@ RETRY = 5.0
 TOLD = ("role", "path", "start", "length", "rate", "channels", "variant", "seed", "lead_in", "lead_out", "track")
 """What an event says of a file."""
 
+TOLD_OF_COPIES = ("copy_of", "delay")
+"""What it says of a lossy copy besides."""
+
 
 class Book:
     """Jobs that have not ended, in memory, and all others, in the store."""
@@ -190,4 +193,5 @@ class Book:
 
 
 def _file_event(index: int, entry: dict[str, Any]) -> dict[str, Any]:
-    return {"index": index, **{name: entry.get(name) for name in TOLD}}
+    names = (*TOLD, *TOLD_OF_COPIES) if entry.get("role") == "copy" else TOLD
+    return {"index": index, **{name: entry.get(name) for name in names}}

@@ -172,6 +172,7 @@ def _check_render(registry: Registry, operation: Operation, params: dict[str, An
     for stage in render.stages:
         machine.require_adapters(stage.params.lora, stage.params.model)
     conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine))
+    _check_reference(conditioning.reference)
     remarks = check_guide(conditioning)
     output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine))
     stages = tuple(
@@ -196,6 +197,17 @@ def check_guide(conditioning: Conditioning) -> tuple[str, ...]:
         return ()
     metre = conditioning.time_signature or "4"
     return parse_guide(conditioning.guide, metre, conditioning.key, conditioning.bpm or 120.0).remarks
+
+
+def _check_reference(path: str) -> None:
+    """See that a reference is sound that can be read. Raises as `sniff.sniff` does, about the field ``reference``."""
+    if not path:
+        return
+    try:
+        sniff.sniff(Path(path))
+    except AceError as failure:
+        failure.field = "reference"
+        raise
 
 
 def _check_paths(value: msgspec.Struct, machine: Machine) -> dict[str, str]:

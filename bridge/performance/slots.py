@@ -155,7 +155,7 @@ class Slots:
 
     async def _take_in(self, state: SlotState, event: Event) -> None:
         """The first result is loaded at once, so that it can be launched before the rest is there."""
-        if event.kind is EventKind.RESULT and event.data.get("role") != "latent":
+        if event.kind is EventKind.RESULT and event.data.get("role") not in ("latent", "copy"):
             first = state.state != "ready"
             state.variants = [event.data["path"]] if first else [*state.variants, event.data["path"]]
             if first:

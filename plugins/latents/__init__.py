@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated
 
 from acestep.api import Operation, Request, hookimpl, limits, param
+from acestep.api.formats import FORMAT_SUMMARY, FormatName
 
 
 class ListLatents(Request):
@@ -46,7 +47,7 @@ class DecodeLatent(NameLatent):
         ]
         | None
     ) = None
-    format: Annotated[Literal["wav24", "wav32f", "flac24", "flac16"], param("File format.", group="output")] = "wav24"
+    format: Annotated[FormatName, param(FORMAT_SUMMARY, group="output")] = "wav24"
 
 
 def _of_the_store(name: str, summary: str, schema: type[Request], code: str) -> Operation:

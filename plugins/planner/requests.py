@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
 from acestep.api import limits, music
 from acestep.api.errors import BadRequest, UnknownName
+from acestep.api.formats import FORMAT_SUMMARY, FormatName
 from acestep.api.planning import PlannerSettings, check_codes, refuse_control_text
 from acestep.api.request import Conditioning, SelectionFields
 from acestep.api.schema import Request, merge_schemas, param
@@ -162,9 +163,7 @@ class UnderstandRequest(
 class CodesRequest(merge_schemas("CodesFields", [AudioFields, CodesField, ModelField])):  # type: ignore[misc]
     """Audio to turn into codes, or codes to turn into audio."""
 
-    format: Annotated[
-        Literal["wav24", "wav32f", "flac24", "flac16"], param("File format of the audio.", group="output")
-    ] = "wav24"
+    format: Annotated[FormatName, param(FORMAT_SUMMARY, group="output")] = "wav24"
 
     def __post_init__(self) -> None:
         """Check what types and ranges cannot say. Raises `BadRequest`."""

@@ -91,7 +91,9 @@ def test_missing_file_and_folder(tmp_path):
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    magic=st.sampled_from([b"RIFF\0\0\0\0WAVE", b"RF64\0\0\0\0WAVE", b"FORM\0\0\0\0AIFC", b"fLaC", b"ID3"]),
+    magic=st.sampled_from(
+        [b"RIFF\0\0\0\0WAVE", b"RF64\0\0\0\0WAVE", b"FORM\0\0\0\0AIFC", b"fLaC", b"ID3", b"OggS", b"\xff\xfb\x90D"]
+    ),
     kinds=st.lists(
         st.tuples(st.sampled_from([b"fmt ", b"data", b"ds64", b"COMM", b"SSND"]), st.binary(max_size=60)), max_size=5
     ),

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from acestep.api.errors import CorruptAudio, DiskFull, NumericFailure, OutputUnwritable
+from acestep.api.formats import FORMATS
 from acestep.audio import pcm
 from acestep.audio.chunks import Tags
 from acestep.audio.read import read_native, read_window
@@ -18,7 +19,7 @@ from acestep.audio.resample import resample, to_channels
 from acestep.audio.sniff import sniff
 from acestep.audio.splice import Splice, clamp_handles
 from acestep.audio.whole import write_whole
-from acestep.audio.write import FORMS, Form, Shape, storage_errors, write_audio
+from acestep.audio.write import Form, Shape, form_of, storage_errors, write_audio
 
 KINDS = [
     ("WAV", "PCM_16"),
@@ -117,7 +118,7 @@ def test_not_finite_sound_is_refused(make, tmp_path):
     with pytest.raises(NumericFailure):
         write_whole(tmp_path / "whole", edit(make(), 100, 300, 0, float("nan")))
     with pytest.raises(NumericFailure):
-        write_audio(tmp_path / "part.wav", [np.full((2, 4), np.inf)], Shape(48_000, 2, 4), FORMS["wav24"], Tags())
+        write_audio(tmp_path / "part.wav", [np.full((2, 4), np.inf)], Shape(48_000, 2, 4), form_of("wav24"), Tags())
 
 
 def test_window_reaches_over_both_ends(make):
@@ -139,12 +140,12 @@ def test_truncated_flac_is_found_when_read(make):
         read_native(path, layout, 40_000, 10_000)
 
 
-@pytest.mark.parametrize("name", sorted(FORMS))
+@pytest.mark.parametrize("name", sorted(FORMATS))
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("length", [1, 1_001])
 def test_parts_have_exact_length_and_depth(tmp_path, name, channels, length):
     """A new part holds exactly its samples in the asked form, readable by the reference decoder."""
-    form: Form = FORMS[name]
+    form: Form = form_of(name)
     path = tmp_path / ("part" + form.suffix)
     audio = np.random.default_rng(1).uniform(-1, 0.99, (channels, length))
     tags = Tags(position=12_345, bpm=120.5, description="a part", recipe={"caption": "a < b & ü"})
@@ -159,7 +160,7 @@ def test_wav_says_where_it_belongs(tmp_path):
     """The broadcast chunk carries the position, the tempo chunk the tempo, iXML the recipe."""
     path = tmp_path / "part.wav"
     tags = Tags(position=2**33 + 5, bpm=98.5, description="a part", recipe={"caption": "a < b"})
-    write_audio(path, [np.zeros((1, 48_000))], Shape(48_000, 1, 48_000), FORMS["wav24"], tags)
+    write_audio(path, [np.zeros((1, 48_000))], Shape(48_000, 1, 48_000), form_of("wav24"), tags)
     data = path.read_bytes()
     bext, acid = data.index(b"bext") + 8, data.index(b"acid") + 8
     assert int.from_bytes(data[bext + 338 : bext + 346], "little") == 2**33 + 5
@@ -195,4 +196,4 @@ def test_storage_errors_are_ours(tmp_path):
     with pytest.raises(DiskFull), storage_errors(tmp_path / "a"):
         raise OSError(28, "No space left on device")
     with pytest.raises(OutputUnwritable):
-        write_audio(tmp_path / "none" / "a.wav", [], Shape(48_000, 1, 0), FORMS["wav24"], Tags())
+        write_audio(tmp_path / "none" / "a.wav", [], Shape(48_000, 1, 0), form_of("wav24"), Tags())
