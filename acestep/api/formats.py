@@ -87,7 +87,7 @@ _TABLE = (
 FORMATS: dict[str, Format] = {entry.name: entry for entry in _TABLE}
 """Every format by its name."""
 
-FORMAT_SUMMARY = "File format: wav and flac are 24 bit; mp3, ogg and opus are written as a copy beside the exact WAV, which stays the result."
+FORMAT_SUMMARY = "File format: wav and flac are 24 bit; mp3, ogg and opus are lossy copies beside the exact WAV."
 """What a request's field says about it."""
 
 
