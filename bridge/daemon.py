@@ -225,7 +225,11 @@ def _say_ready(facts: dict[str, Any]) -> None:
 def _stop_signals(stop: Callable[[], object]) -> Iterator[None]:
     """Call ``stop`` on the event loop for SIGTERM, Ctrl-C and, on Windows, Ctrl-Break; a second one ends at once."""
     loop = asyncio.get_running_loop()
-    kinds = [signal.SIGINT, signal.SIGTERM, *([signal.SIGBREAK] if sys.platform == "win32" else [signal.SIGHUP])]
+    kinds = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        kinds.append(signal.SIGBREAK)
+    else:
+        kinds.append(signal.SIGHUP)
     seen: list[int] = []
 
     def heard(number: int, _frame: object) -> None:

@@ -33,6 +33,12 @@ FREE_PORTS = {"osc_port": 0, "rpc_port": 0, "http_port": 0}
 """Settings of a daemon that shall not meet another one."""
 
 
+if sys.platform == "win32":
+    STOP_SIGNAL = signal.CTRL_BREAK_EVENT
+else:
+    STOP_SIGNAL = signal.SIGTERM
+
+
 class DaemonProcess:
     """One running daemon that we started. As a context manager it stops the daemon at the end."""
 
@@ -51,7 +57,7 @@ class DaemonProcess:
         """Ask it to stop, wait, and kill it if it does not; the exit code. A second call changes nothing."""
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGTERM)
+                self.process.send_signal(STOP_SIGNAL)
             try:
                 self.process.wait(STOP_TIMEOUT)
             except subprocess.TimeoutExpired:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -89,7 +90,8 @@ def _parse_chain(registry: Registry, request: RenderRequest) -> Draft:
     for index, entry in enumerate(request.stages):
         fields = dict(entry)
         stage = registry.stage(str(fields.pop("type", "")))
-        stages.append(Stage(stage.name, _inside(f"stages[{index}]", lambda s=stage, f=fields: convert(f, s.Params))))
+        check = functools.partial(convert, fields, stage.Params)
+        stages.append(Stage(stage.name, _inside(f"stages[{index}]", check)))
     source = None
     if request.source is not None:
         source = _inside("source", lambda: convert(request.source, Source))

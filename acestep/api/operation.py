@@ -23,7 +23,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     summary: str
     schema: type[msgspec.Struct]
-    result: type[msgspec.Struct] = Result
+    result: type[msgspec.Struct] | type[dict] = Result
     runs: Literal["worker", "daemon"] = "worker"
     target: str = ""
     group: str = "render"

@@ -7,7 +7,7 @@ a Plan; the engine carries any Plan out without knowing the stage type.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -125,10 +125,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Sentences for the result: what was rounded, mapped or chosen."""
 
 
-class StageType:
+P = TypeVar("P", bound=StageParams)
+
+
+class StageType(Generic[P]):
     """Base class of stage types; a plug-in derives, sets the class attributes and writes `plan`.
 
-    ``Params`` is the parameter schema (a subclass of `StageParams`). ``source`` says whether audio is needed:
+    ``Params`` is the parameter schema (a subclass of `StageParams`), which also stands in brackets behind the base class, so
+    that type checkers know what `plan` gets: ``class Repaint(StageType[RepaintParams])``. ``source`` says whether audio is needed:
     ``required``, ``optional`` or ``none``.
     """
 
@@ -140,7 +144,7 @@ class StageType:
     feature: str = ""
     """Name of the feature flag that must be on; empty: always there."""
 
-    def plan(self, params: StageParams, source: SourceFacts | None, model: ModelInfo) -> Plan:
+    def plan(self, params: P, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """What the engine shall do. Raises `AceError` subclasses for what cannot be done; never touches a tensor."""
         raise TypeError(f"stage type {self.name!r} has no plan()")
 

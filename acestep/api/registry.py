@@ -130,7 +130,7 @@ class Registry:
         return registry
 
     def _load_candidate(self, candidate: _Candidate, disabled: frozenset[str]) -> None:
-        facts = {"name": candidate.name, "origin": candidate.origin, "version": candidate.version}
+        facts: dict[str, Any] = {"name": candidate.name, "origin": candidate.origin, "version": candidate.version}
         if candidate.name in disabled:
             self.plugins.append(PluginReport(**facts, state=PluginState.DISABLED, reason="disabled in the settings"))
             return
@@ -146,7 +146,7 @@ class Registry:
     def _load_preset(self, path: Path, disabled: frozenset[str]) -> None:
         """A user's preset file; loaded last, so that every stage type it may name is there."""
         name = path.name.removesuffix(PRESET_SUFFIX)
-        facts = {"name": name, "origin": str(path), "version": ""}
+        facts: dict[str, Any] = {"name": name, "origin": str(path), "version": ""}
         if name in disabled:
             self.plugins.append(PluginReport(**facts, state=PluginState.DISABLED, reason="disabled in the settings"))
             return
@@ -165,7 +165,7 @@ class Registry:
             fields = dict(stage)
             convert(fields, self.stage(str(fields.pop("type"))).Params)
 
-    def _report_failure(self, facts: dict[str, str], reason: str) -> None:
+    def _report_failure(self, facts: dict[str, Any], reason: str) -> None:
         log.warning("plug-in %s did not load: %s", facts["name"], reason)
         self.plugins.append(PluginReport(**facts, state=PluginState.LOAD_ERROR, reason=reason))
 

@@ -10,7 +10,19 @@ from __future__ import annotations
 import functools
 import math
 import types
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -20,7 +32,24 @@ from acestep.api.sentences import explain
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+if TYPE_CHECKING:
+
+    @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+    class _RequestMeta(msgspec.StructMeta):
+        """Tells type checkers what every request inherits from `Request` at run time: frozen, keywords only."""
+
+else:
+    _RequestMeta = msgspec.StructMeta
+
+
+class Request(
+    msgspec.Struct,
+    metaclass=_RequestMeta,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=False,
+):
     """Base of everything a client sends: keyword fields with defaults, unknown keys refused."""
 
 
@@ -43,14 +72,12 @@ def param(
     registry table (``samplers``, ``models`` ...) whose entries are the allowed values at run time.
     """
     extra = {"unit": unit, "group": group, "since": since, "choices": choices}
+    limits: dict[str, Any] = {"ge": ge, "le": le, "max_length": max_length, "pattern": pattern}
     return msgspec.Meta(
         description=description,
-        ge=ge,
-        le=le,
-        max_length=max_length,
-        pattern=pattern,
         examples=None if example is None else [example],
         extra={key: value for key, value in extra.items() if value is not None},
+        **limits,
     )
 
 
@@ -79,9 +106,10 @@ def _unwrap(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:
     metas: list[msgspec.Meta] = []
     while True:
         origin = get_origin(annotation)
+        rest: list[Any]
         if origin is Annotated:
-            annotation, *found = get_args(annotation)
-            metas += [meta for meta in found if isinstance(meta, msgspec.Meta)]
+            annotation, *rest = get_args(annotation)
+            metas += [meta for meta in rest if isinstance(meta, msgspec.Meta)]
         elif origin in (Union, types.UnionType):
             rest = [option for option in get_args(annotation) if option is not type(None)]
             if len(rest) != 1:
@@ -93,6 +121,7 @@ def _unwrap(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:
 
 def _type_name(annotation: Any) -> tuple[str, list[Any] | None]:
     origin = get_origin(annotation)
+    choices: list[Any] | None
     if origin is Literal:
         choices = list(get_args(annotation))
         return type(choices[0]).__name__, choices
@@ -191,6 +220,7 @@ def merge_schemas(name: str, parts: list[type[msgspec.Struct]], *, drop: frozens
                 default = field.default
             entry = (field.name, hint) if field.required else (field.name, hint, default)
             fields[field.name] = entry  # type: ignore[assignment]
-    return msgspec.defstruct(
+    made = msgspec.defstruct(
         name, list(fields.values()), bases=(Request,), kw_only=True, frozen=True, forbid_unknown_fields=True
     )
+    return cast(type[Request], made)

@@ -35,13 +35,20 @@ KINDS = {
 class Declared(Protocol):
     """What a sentence needs to know of a field (`acestep.api.schema.FieldInfo`)."""
 
-    name: str
-    type: str
-    unit: str | None
-    min: float | None
-    max: float | None
-    max_length: int | None
-    choices: list[Any] | None
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def unit(self) -> str | None: ...
+    @property
+    def min(self) -> float | None: ...
+    @property
+    def max(self) -> float | None: ...
+    @property
+    def max_length(self) -> int | None: ...
+    @property
+    def choices(self) -> list[Any] | None: ...
 
 
 def explain(complaint: str, data: Any, known: Mapping[str, Declared]) -> BadRequest:

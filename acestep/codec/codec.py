@@ -38,9 +38,12 @@ Tick = Callable[[int, int], None]
 
 
 class Codec:
-    """A codec network with its tiling. ``notes`` collects what had to be done to fit into memory."""
+    """A codec network with its tiling. ``notes`` collects what had to be done to fit into memory.
 
-    def __init__(self, network: nn.Module, decode_chunk: int | None = None) -> None:
+    ``network`` is a module with one of the two interfaces named above; torch gives their methods no types.
+    """
+
+    def __init__(self, network: Any, decode_chunk: int | None = None) -> None:
         self._network = network
         reach = getattr(network, "context_frames", None)
         self._encode_tiling = ENCODE if reach is None else Tiling(ENCODE.chunk, reach)

@@ -116,4 +116,6 @@ def encode_text(model: Model, prompt: Prompt) -> Tensor:
 @torch.inference_mode()
 def embed_lyrics(model: Model, prompt: Prompt) -> Tensor:
     """Embeddings [1, L <= 2048, D] of the lyric branch: only the embedding table; the lyric encoder does the rest."""
-    return model.text_encoder.get_input_embeddings()(token_ids(model, lyric_text(prompt), LYRIC_TOKENS))
+    embed = model.text_encoder.get_input_embeddings()
+    assert isinstance(embed, torch.nn.Module)
+    return embed(token_ids(model, lyric_text(prompt), LYRIC_TOKENS))

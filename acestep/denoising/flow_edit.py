@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,7 +75,7 @@ class Side:
 @torch.inference_mode()
 def flow_edit(run: KernelRun) -> Tensor:
     """The kernel: ``run.denoising.main`` describes the target, the options ``source_caption`` and ``source_lyrics`` the source."""
-    numbers = {name: run.options[name] for name in ("n_min", "n_max", "n_avg") if name in run.options}
+    numbers: dict[str, Any] = {name: run.options[name] for name in ("n_min", "n_max", "n_avg") if name in run.options}
     states = run.encode(str(run.options.get("source_caption", "")), str(run.options.get("source_lyrics", "")))
     source = Branch(states, run.denoising.main.context)
     return edit_flow(run.dit, run.null_condition, run.denoising, source, FlowEditOptions(**numbers))

@@ -7,6 +7,8 @@ own dtype.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -45,7 +47,7 @@ def _begin(request: Denoising, velocity: GuidedVelocity, initial: Tensor) -> tup
     return initial, None
 
 
-def _moved(value: object, device: torch.device) -> object:
+def _moved(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, Tensor) else value
 
 
@@ -64,7 +66,7 @@ def _run(
         x = step.x
         if request.corrections and velocity.clean is not None:
             x = correct(x, velocity.clean, request.times[step.index], request.corrections)
-        if request.edit is not None and _injects(request, step.index):
+        if request.edit is not None and _injects(request, request.edit, step.index):
             x = inject(x, initial, step.t, request.edit)
         guidance, average = velocity.state()
         request.on_step(Snapshot(step.index, step.t, x, step.x0, step.state, guidance, average))
@@ -76,10 +78,10 @@ def _run(
     return x
 
 
-def _injects(request: Denoising, index: int) -> bool:
+def _injects(request: Denoising, edit: Edit, index: int) -> bool:
     """Python rounds halves to even, as the original does."""
     last = index == request.steps - 1
-    return index < round(request.edit.injection * request.steps) and not (last and request.quirks.no_last_injection)
+    return index < round(edit.injection * request.steps) and not (last and request.quirks.no_last_injection)
 
 
 def noised(clean: Tensor, noise: Tensor, t: float) -> Tensor:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from acestep.denoising.request import Branch, Denoising, Guidance
-from acestep.networks.dit import Condition, Dit
+from acestep.networks.dit import Dit
 
 
 class GuidedVelocity:
     """`velocity(x, t, corrector)` for one run. The loop tells it where the run is with `begin_step`.
 
-    Cross-attention keys and values are computed at the first step of each branch and kept for the run.
+    Cross-attention keys and values are computed once for each branch and kept for the run.
     """
 
     def __init__(self, dit: Dit, null_condition: Tensor, request: Denoising, batch: int) -> None:
@@ -24,8 +24,8 @@ class GuidedVelocity:
         make = request.guidance.make
         self._methods: list[Guidance] = [] if make is None else [make() for _ in range(batch)]
         self._null = dit.condition(null_condition) if self._methods else None
-        self._branch: Branch | None = None
-        self._condition: Condition | None = None
+        self._branch: Branch = request.main
+        self._condition = dit.condition(request.main.states)
         self._average: Tensor | None = None
         self._first: Tensor | None = None
         self._calls = 0
@@ -38,8 +38,8 @@ class GuidedVelocity:
         request = self._request
         self._step, self._first = index, None
         counted = request.quirks.switch_steps or request.steps
-        switched = request.after is not None and index >= int(counted * request.strength)
-        branch = request.after if switched else request.main
+        switched = index >= int(counted * request.strength)
+        branch = request.after if request.after is not None and switched else request.main
         if branch is not self._branch:
             self._branch = branch
             self._condition = self._dit.condition(branch.states)
@@ -61,7 +61,7 @@ class GuidedVelocity:
 
     def _guide(self, x: Tensor, t: float, corrector: bool) -> Tensor:
         settings, context = self._request.guidance, self._branch.context
-        if not self._methods or not settings.low <= t <= settings.high:
+        if self._null is None or not settings.low <= t <= settings.high:
             return self._dit.velocity(x, t, context, [self._condition])[0]
         cond, uncond = self._dit.velocity(x, t, context, [self._condition, self._null])
         return combine(self._methods, cond, uncond, x, t, corrector)

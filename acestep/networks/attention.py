@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 import torch
 from diffusers.models.normalization import RMSNorm
@@ -37,7 +38,8 @@ def rotary(length: int, head_dim: int, theta: float, device: torch.device, dtype
 
 def normalise(norm: RMSNorm, x: Tensor) -> Tensor:
     """Root-mean-square norm of the last dimension, fused where the device can (diffusers spells it out)."""
-    return functional.rms_norm(x, norm.weight.shape, norm.weight, norm.eps)
+    weight = cast(Tensor, norm.weight)  # all of this model's norms have one
+    return functional.rms_norm(x, weight.shape, weight, norm.eps)
 
 
 def rotate(x: Tensor, rope: Rotary) -> Tensor:
@@ -102,12 +104,11 @@ def banded_attention(query: Tensor, key: Tensor, value: Tensor, window: int) -> 
     queries = functional.pad(query, (0, 0, 0, tail)).unflatten(2, (count, block))
     keys, values = (_windows(x, window, tail, block) for x in (key, value))
     mask = block_mask(length, window, query.device)
-    out = (
-        [attend(queries[:, :, i], keys[:, :, i], values[:, :, i], mask[i]) for i in range(count)] if batch > 1 else None
-    )
-    if out is None:  # one item: the blocks themselves are the batch
-        blocks = attend(*(x[0].transpose(0, 1) for x in (queries, keys, values)), mask[:, None])
+    if batch == 1:  # the blocks themselves are the batch
+        first = [x[0].transpose(0, 1) for x in (queries, keys, values)]
+        blocks = attend(first[0], first[1], first[2], mask[:, None])
         return blocks.transpose(0, 1).flatten(1, 2)[None, :, :length]
+    out = [attend(queries[:, :, i], keys[:, :, i], values[:, :, i], mask[i]) for i in range(count)]
     return torch.cat(out, dim=2)[:, :, :length]
 
 
@@ -130,13 +131,21 @@ def block_mask(length: int, window: int, device: torch.device) -> Tensor:
 
 
 @dataclass(frozen=True)
-class LayerCondition:
-    """What one layer's cross-attention needs of the condition: keys and values [B, h, L, D], or, for a condition that is the
-    same at every position, the constant output [1, 1, H] that attention over it gives whatever the query."""
+class KeyValues:
+    """What one layer's cross-attention needs of the condition: keys and values [B, h, L, D]."""
 
-    key: Tensor | None = None
-    value: Tensor | None = None
-    constant: Tensor | None = None
+    key: Tensor
+    value: Tensor
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The output [1, 1, H] of cross-attention over a condition that is the same at every position, whatever the query."""
+
+    output: Tensor
+
+
+LayerCondition = KeyValues | Constant
 
 
 def cache_layer(layer: AceStepAttention, condition: Tensor) -> LayerCondition:
@@ -147,20 +156,22 @@ def cache_layer(layer: AceStepAttention, condition: Tensor) -> LayerCondition:
     value = split_heads(layer.to_v(condition), layer.kv_heads)
     if condition.shape[1] == 1:
         spread = value.repeat_interleave(layer.heads // layer.kv_heads, dim=1)
-        return LayerCondition(constant=layer.to_out[0](spread.transpose(1, 2).flatten(2)))
-    return LayerCondition(key_heads(layer, condition), value)
+        return Constant(layer.to_out[0](spread.transpose(1, 2).flatten(2)))
+    return KeyValues(key_heads(layer, condition), value)
 
 
 def cross_attention(layer: AceStepAttention, x: Tensor, condition: LayerCondition) -> Tensor:
     """Cross-attention of ``x`` [B, N, H] over a cached condition; no rotation, no mask, as the model was trained."""
-    if condition.constant is not None:
-        return condition.constant.expand_as(x)
-    out = attend(query_heads(layer, x), *(_spread(part, x.shape[0]) for part in (condition.key, condition.value)))
+    if isinstance(condition, Constant):
+        return condition.output.expand_as(x)
+    out = attend(query_heads(layer, x), _spread(condition.key, x.shape[0]), _spread(condition.value, x.shape[0]))
     return layer.to_out[0](out.transpose(1, 2).flatten(2))
 
 
 def attention_weights(layer: AceStepAttention, x: Tensor, condition: LayerCondition) -> Tensor:
     """Probabilities [B, h, N, L] of a cross-attention over its condition tokens, in float32 (lyric alignment reads them)."""
+    if isinstance(condition, Constant):
+        raise ValueError("a constant condition has one position; there is nothing to weigh")
     query = query_heads(layer, x).float()
     key = condition.key.repeat_interleave(layer.heads // layer.kv_heads, dim=1).float()
     return torch.softmax(query @ key.transpose(-1, -2) * layer.head_dim**-0.5, dim=-1)

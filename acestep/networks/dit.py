@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
-from diffusers import AceStepTransformer1DModel
-from diffusers.models.transformers.ace_step_transformer import AceStepTransformerBlock
+from diffusers.models.transformers.ace_step_transformer import (
+    AceStepTimestepEmbedding,
+    AceStepTransformer1DModel,
+    AceStepTransformerBlock,
+)
 from torch import Tensor
 from torch.nn import functional
 
@@ -52,6 +56,11 @@ class Dit(AceStepTransformer1DModel):
     `condition` turns encoder states into a `Condition` once; `velocity` is one evaluation of the flow.
     """
 
+    time_embed: AceStepTimestepEmbedding
+    time_embed_r: AceStepTimestepEmbedding
+    proj_in_conv: torch.nn.Conv1d
+    proj_out_conv: torch.nn.ConvTranspose1d
+
     quicker_block: Callable[..., Tensor] | None = None
     """Runs a block instead of `run_block` where set (`acestep.networks.compiled`)."""
 
@@ -60,11 +69,16 @@ class Dit(AceStepTransformer1DModel):
         """A weight whose device and dtype are everybody's; ``device`` and ``dtype`` look through all of them, in every step."""
         return self.proj_in_conv.weight
 
+    @property
+    def blocks(self) -> list[AceStepTransformerBlock]:
+        """The transformer blocks in order."""
+        return [cast(AceStepTransformerBlock, block) for block in self.layers]
+
     @torch.inference_mode()
     def condition(self, states: Tensor) -> Condition:
         """Keys and values for encoder states [B, L, H_enc]; L = 1 stands for a constant condition of any length."""
         embedded = self.condition_embedder(states.to(self.like))
-        layers = tuple(cache_layer(block.cross_attn, embedded) for block in self.layers)
+        layers = tuple(cache_layer(block.cross_attn, embedded) for block in self.blocks)
         return Condition(layers, states.shape[1], _embed(self.time_embed_r, torch.zeros(1, device=self.like.device)))
 
     @torch.inference_mode()
@@ -89,7 +103,7 @@ class Dit(AceStepTransformer1DModel):
         hidden = self._patchify(x, context).repeat(copies, 1, 1)
         run = run_block if probe is not None else self.quicker_block or run_block
         rope = rotary(hidden.shape[1], self.head_dim, self.rope_theta, hidden.device, hidden.dtype)
-        for index, block in enumerate(self.layers):
+        for index, block in enumerate(self.blocks):
             cached = [condition.layers[index] for condition in conditions]
             hidden = run(block, hidden, rope, modulation, cached, None if probe is None else (probe, index))
         out = self._unpatchify(hidden, embedding, x.shape[1])
@@ -121,7 +135,7 @@ class Dit(AceStepTransformer1DModel):
         return (patches + self.proj_out_conv.bias).flatten(1, 2)[:, :frames]
 
 
-def _embed(module: torch.nn.Module, times: Tensor) -> tuple[Tensor, Tensor]:
+def _embed(module: AceStepTimestepEmbedding, times: Tensor) -> tuple[Tensor, Tensor]:
     """One time embedding: the sinusoid in float32, the rest in the weights' dtype."""
     waves = module.time_sinusoid(times * module.scale).to(module.linear_1.weight.dtype)
     embedding = module.linear_2(module.act1(module.linear_1(waves)))

@@ -41,7 +41,7 @@ def conv_stack(width: int, blocks: int, kernel: int) -> nn.Sequential:
     return nn.Sequential(*(ConvBlock(width, kernel) for _ in range(blocks)), nn.LayerNorm(width))
 
 
-class NanoCodec(ModelMixin, ConfigMixin):
+class NanoCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers' two bases disagree on config_name
     """`encode` to normalised latents, `decode` back; both can be tiled exactly with `context_frames` on each side."""
 
     hop = FRAME
@@ -60,6 +60,7 @@ class NanoCodec(ModelMixin, ConfigMixin):
         subframe_blocks: int = 3,
     ) -> None:
         super().__init__()
+        self.blocks = (encoder_blocks, decoder_blocks, subframe_blocks)
         self.analysis = Analysis()
         self.encoder_in = nn.Linear(Analysis.WIDTH, encoder_width)
         self.encoder = conv_stack(encoder_width, encoder_blocks, KERNEL)
@@ -81,9 +82,10 @@ class NanoCodec(ModelMixin, ConfigMixin):
     @property
     def context_frames(self) -> int:
         """Latent frames of context per side beyond which nothing changes: the larger of encoder's and decoder's reach."""
-        encoder = self.config.encoder_blocks * (KERNEL // 2) + 2  # the 8192 window hangs over by 3136 samples
-        subframes = self.config.subframe_blocks * (SUBFRAME_KERNEL // 2) + 1
-        decoder = self.config.decoder_blocks * (KERNEL // 2) + -(-subframes // SUBFRAMES)
+        encoder_blocks, decoder_blocks, subframe_blocks = self.blocks
+        encoder = encoder_blocks * (KERNEL // 2) + 2  # the 8192 window hangs over by 3136 samples
+        subframes = subframe_blocks * (SUBFRAME_KERNEL // 2) + 1
+        decoder = decoder_blocks * (KERNEL // 2) + -(-subframes // SUBFRAMES)
         return max(encoder, decoder)
 
     def encode(self, waveform: Tensor) -> Tensor:

@@ -70,6 +70,9 @@ class Analysis(nn.Module):
     LONG, MEDIUM = 420, 480  # bins kept of the 8192 and 4096 windows: up to 2.4 and 5.6 kHz
     WIDTH = 2 * BANDS * 4 + LONG + 2 * MEDIUM + 2 * 12
 
+    pitch_classes: Tensor  # [MEDIUM, 12]
+    mel: Tensor  # [513, BANDS]
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("pitch_classes", pitch_class_bands(2049)[: self.MEDIUM], persistent=False)
@@ -108,6 +111,9 @@ class OscillatorBank(nn.Module):
     A tone needs only amplitudes: phase follows from the absolute time, which is why a tile must know where it starts.
     """
 
+    even_waves: Tensor  # [K, 480]
+    odd_waves: Tensor  # [K, 480]
+
     def __init__(self) -> None:
         super().__init__()
         self.frequencies = oscillator_frequencies()
@@ -144,6 +150,10 @@ class BandSynthesis(nn.Module):
     BANDS = 40
     WIDTH = 4 * BINS + 2 * BANDS
     TABLE = 1024  # subframes of noise before it repeats: 10.24 s
+
+    bands: Tensor  # [BANDS, BINS]
+    window: Tensor  # [WINDOW]
+    noise: Tensor  # [TABLE, 2, BINS]
 
     def __init__(self) -> None:
         super().__init__()

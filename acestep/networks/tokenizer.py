@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from diffusers import AceStepAudioTokenDetokenizer, AceStepAudioTokenizer
+from diffusers.pipelines.ace_step.modeling_ace_step import AceStepAudioTokenDetokenizer, AceStepAudioTokenizer
 from torch import Tensor
 
 CODES = 64_000

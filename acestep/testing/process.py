@@ -16,17 +16,19 @@ class Process:
     def __init__(self, home: Path, *, backend: str = "fake", model: str = "") -> None:
         command = [sys.executable, "-m", "acestep.worker", "--backend", backend, "--home", str(home), "--model", model]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._input, self._output = self.process.stdin, self.process.stdout
         self._reader = frames.FrameReader()
         self._waiting: list[Any] = []
 
     def send(self, message: Any) -> None:
         """Send one frame."""
-        self.process.stdin.write(frames.encode(message))
+        self._input.write(frames.encode(message))
 
     def receive(self) -> Any:
         """The next message; None when the worker has closed its output."""
         while not self._waiting:
-            data = self.process.stdout.read(1 << 16)
+            data = self._output.read(1 << 16)
             if not data:
                 return None
             self._waiting += self._reader.feed(data)

@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
@@ -54,7 +55,7 @@ class Group:
         for parameter in trained:
             if parameter.grad is None:  # unused in this step here, perhaps not elsewhere
                 parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in trained]
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
         line = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(line)
         line /= self.size
@@ -160,9 +161,13 @@ def _stop_when_told() -> None:
     """SIGTERM, and the end of the process that started this one, are taken like Ctrl-C: the run is saved and left."""
     for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs are started with the latter ignored
         signal.signal(number, _stop)
-    starter = torch.multiprocessing.parent_process()
-    watch = threading.Thread(target=lambda: (starter.join(), os.kill(os.getpid(), signal.SIGTERM)), daemon=True)
-    watch.start()
+    if (starter := torch.multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_with, args=(starter,), daemon=True).start()
+
+
+def _end_with(starter: BaseProcess) -> None:
+    starter.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stop(number: int, frame: object) -> None:

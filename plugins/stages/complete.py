@@ -9,20 +9,23 @@ from plugins.stages import instructions
 from plugins.stages.retake import retake
 
 
-class Complete(StageType):
+class CompleteParams(StageParams):
+    """Parameters of complete."""
+
+    tracks: Annotated[
+        list[str], param("Tracks to add; none: the model decides.", choices="tracks", example=["drums", "bass"])
+    ] = []
+
+
+class Complete(StageType[CompleteParams]):
     """The source is the context; the result is a mix that contains it, filled up with the named tracks."""
 
     name = "complete"
     summary = "Fill a track up to a whole arrangement."
 
-    class Params(StageParams):
-        """Parameters of complete."""
+    Params = CompleteParams
 
-        tracks: Annotated[
-            list[str], param("Tracks to add; none: the model decides.", choices="tracks", example=["drums", "bass"])
-        ] = []
-
-    def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
+    def plan(self, params: CompleteParams, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """Raises `ModelUnsuited` on turbo models."""
         require_task("complete", model, operation=self.name)
         require_region(source, operation=self.name)

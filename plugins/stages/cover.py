@@ -11,7 +11,19 @@ from plugins.stages.near_source import NoiseStrength, near_source
 from plugins.stages.retake import retake
 
 
-class Cover(StageType):
+class CoverParams(StageParams):
+    """Parameters of cover."""
+
+    strength: Annotated[
+        float, param("Share of the steps that follow the source; 0.2 keeps only its outline.", ge=0.0, le=1.0)
+    ] = 1.0
+    noise_strength: NoiseStrength = None
+    bottleneck: Annotated[bool, param("Send the source through the semantic bottleneck; off keeps its sound too.")] = (
+        True
+    )
+
+
+class Cover(StageType[CoverParams]):
     """The source goes through the 5 Hz bottleneck, which keeps melody and rhythm and forgets the sound.
 
     ``strength`` is the share of the steps that see the source at all; the later ones run as plain text to music.
@@ -20,18 +32,9 @@ class Cover(StageType):
     name = "cover"
     summary = "Play the same music with another sound."
 
-    class Params(StageParams):
-        """Parameters of cover."""
+    Params = CoverParams
 
-        strength: Annotated[
-            float, param("Share of the steps that follow the source; 0.2 keeps only its outline.", ge=0.0, le=1.0)
-        ] = 1.0
-        noise_strength: NoiseStrength = None
-        bottleneck: Annotated[
-            bool, param("Send the source through the semantic bottleneck; off keeps its sound too.")
-        ] = True
-
-    def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
+    def plan(self, params: CoverParams, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """The region keeps its length and place. Raises `BadRequest` when the share is given twice."""
         require_task("cover", model, operation=self.name)
         require_region(source, operation=self.name)

@@ -7,7 +7,7 @@ from acestep.api.errors import RegionOutside
 from plugins.stages.repaint import RepaintParams, repaint_plan
 
 
-class Extend(StageType):
+class Extend(StageType[RepaintParams]):
     """A repaint whose region reaches outside the file; the part inside the file, if any, is the overlap that is repainted."""
 
     name = "extend"

@@ -11,7 +11,26 @@ from plugins.stages.retake import retake
 from plugins.stages.tracks import TrackParams, require_track
 
 
-class Extract(StageType):
+class ExtractParams(TrackParams):
+    """Parameters of extract."""
+
+    soft_mask: Annotated[
+        bool, param("Cut the stem out of the mix's own sound, phase and all; off: as the model renders it.")
+    ] = True
+    takes: (
+        Annotated[
+            int,
+            param(
+                "Takes that the masked stem is made of: more miss less and take longer; none: the variant's.",
+                ge=1,
+                le=32,
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Extract(StageType[ExtractParams]):
     """The whole source is the context; the result is the named stem with exactly the source's length and alignment.
 
     The stem is the mix's own sound under a soft mask unless ``soft_mask`` is off: then the residual is the mix without it.
@@ -20,25 +39,9 @@ class Extract(StageType):
     name = "extract"
     summary = "Take one track out of a mix."
 
-    class Params(TrackParams):
-        """Parameters of extract."""
+    Params = ExtractParams
 
-        soft_mask: Annotated[
-            bool, param("Cut the stem out of the mix's own sound, phase and all; off: as the model renders it.")
-        ] = True
-        takes: (
-            Annotated[
-                int,
-                param(
-                    "Takes that the masked stem is made of: more miss less and take longer; none: the variant's.",
-                    ge=1,
-                    le=32,
-                ),
-            ]
-            | None
-        ) = None
-
-    def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
+    def plan(self, params: ExtractParams, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """Raises `BadRequest` without a track and `ModelUnsuited` on turbo models."""
         require_track(params, source, model, operation=self.name)
         takes = params.takes or model.defaults.for_task("extract").takes

@@ -34,7 +34,17 @@ UNUSED = {
 """Shared parameters that mean nothing to a run of Euler steps on two flows at once, with the values that say so."""
 
 
-class FlowEdit(StageType):
+class FlowEditParams(StageParams):
+    """Parameters of flow-edit."""
+
+    source_caption: Annotated[str, param("What the clip is now.", max_length=limits.MAX_CAPTION)] = ""
+    source_lyrics: Annotated[str, param("Lyrics of the clip now.", max_length=limits.MAX_LYRICS)] = ""
+    n_min: Annotated[float, param("Share of the schedule that is skipped: less edits more.", ge=0.0, le=1.0)] = 0.3
+    n_max: Annotated[float, param("Share after which the new words rule alone.", ge=0.0, le=1.0)] = 1.0
+    n_avg: Annotated[int, param("Noise draws averaged per step.", ge=1, le=8)] = 1
+
+
+class FlowEdit(StageType[FlowEditParams]):
     """Moves the source along the difference of two flows: one that follows the words it was made with, one the new words.
 
     The shared caption and lyrics say what it shall become; ``source_caption`` and ``source_lyrics`` what it is.
@@ -43,16 +53,9 @@ class FlowEdit(StageType):
     name = "flow-edit"
     summary = "Edit a clip from one description to another."
 
-    class Params(StageParams):
-        """Parameters of flow-edit."""
+    Params = FlowEditParams
 
-        source_caption: Annotated[str, param("What the clip is now.", max_length=limits.MAX_CAPTION)] = ""
-        source_lyrics: Annotated[str, param("Lyrics of the clip now.", max_length=limits.MAX_LYRICS)] = ""
-        n_min: Annotated[float, param("Share of the schedule that is skipped: less edits more.", ge=0.0, le=1.0)] = 0.3
-        n_max: Annotated[float, param("Share after which the new words rule alone.", ge=0.0, le=1.0)] = 1.0
-        n_avg: Annotated[int, param("Noise draws averaged per step.", ge=1, le=8)] = 1
-
-    def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
+    def plan(self, params: FlowEditParams, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """Raises `BadRequest` when the phases are the wrong way round, and for parameters that it cannot follow."""
         require_task("text2music", model, operation=self.name)
         require_region(source, operation=self.name)

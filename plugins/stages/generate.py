@@ -7,7 +7,7 @@ from plugins.stages import instructions
 from plugins.stages.retake import retake
 
 
-class Generate(StageType):
+class Generate(StageType[StageParams]):
     """Text to music. The context is the silence latent, never zeros; codes or a guide take its place when given."""
 
     name = "generate"

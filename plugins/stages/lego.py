@@ -9,16 +9,19 @@ from plugins.stages.retake import retake
 from plugins.stages.tracks import TrackParams, require_track
 
 
-class Lego(StageType):
+class LegoParams(TrackParams):
+    """Parameters of lego."""
+
+
+class Lego(StageType[LegoParams]):
     """The source stays in the context, also inside the region: silencing it would take away what the new track shall fit."""
 
     name = "lego"
     summary = "Add one instrument to what is heard."
 
-    class Params(TrackParams):
-        """Parameters of lego."""
+    Params = LegoParams
 
-    def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
+    def plan(self, params: LegoParams, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """Raises `BadRequest` without a track and `ModelUnsuited` on turbo models."""
         require_track(params, source, model, operation=self.name)
         noise_strength, begin = near_source(params.noise_strength, model, task="lego")

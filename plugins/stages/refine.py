@@ -9,24 +9,25 @@ from plugins.stages import instructions
 from plugins.stages.retake import retake
 
 
-class Refine(StageType):
+class RefineParams(StageParams):
+    """Parameters of refine."""
+
+    t_start: Annotated[
+        float,
+        param("How much of the take is given up: 0.1 a touch, 0.9 nearly everything.", ge=0.01, le=1.0, example=0.4),
+    ] = 0.4
+
+
+class Refine(StageType[RefineParams]):
     """Starts at ``t_start`` from the noised source, on the rest of the schedule: the polish after another stage, or of a file."""
 
     name = "refine"
     summary = "Polish a take: re-noise it to t_start and finish it again."
     source = "optional"
 
-    class Params(StageParams):
-        """Parameters of refine."""
+    Params = RefineParams
 
-        t_start: Annotated[
-            float,
-            param(
-                "How much of the take is given up: 0.1 a touch, 0.9 nearly everything.", ge=0.01, le=1.0, example=0.4
-            ),
-        ] = 0.4
-
-    def plan(self, params: Params, source: SourceFacts | None, model: ModelInfo) -> Plan:
+    def plan(self, params: RefineParams, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """Works on the selected region, or on the latent of an earlier stage."""
         require_task("text2music", model, operation=self.name)
         return Plan(

@@ -60,7 +60,7 @@ def repaint_plan(params: RepaintParams, *, extend: bool) -> Plan:
     )
 
 
-class Repaint(StageType):
+class Repaint(StageType[RepaintParams]):
     """The region's context is silenced, its surroundings are read and set back while denoising, and the source's own samples
     are spliced back outside."""
 

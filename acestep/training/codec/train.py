@@ -62,7 +62,7 @@ class CodecTrainer(nn.Module):
         for module in (codec.encoder_in, codec.encoder, codec.posterior):
             module.requires_grad_(not decoder_only)
         self.origin = None if origin is None else origin.requires_grad_(False)
-        self.readout = nn.Linear(codec.config.decoder_width, Analysis.WIDTH) if origin is None else None
+        self.readout = nn.Linear(codec.decoder_in.out_features, Analysis.WIDTH) if origin is None else None
 
     def losses(self, waveform: Tensor, mixed: Tensor, features_only: bool) -> dict[str, Tensor]:
         """[B, 2, T * 1920], and which are of several stems [B] -> weighted terms; their sum is the loss."""
@@ -167,7 +167,7 @@ def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
         waveform, mixed = (part.to(settings.device) for part in pool.batch(settings.batch, settings.frames * FRAME))
         losses = trainer.losses(waveform, mixed, features_only=run.fraction < feature_share)
         optimizer.zero_grad()
-        sum(losses.values()).backward()
+        torch.stack(list(losses.values())).sum().backward()
         run.elapsed = group.average_gradients(trainer, run.clock())
         nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
         optimizer.step()

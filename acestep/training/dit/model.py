@@ -8,7 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers.models.transformers.ace_step_transformer import AceStepAttnProcessor2_0, AceStepTransformer1DModel
+from diffusers.models.transformers.ace_step_transformer import (
+    AceStepAttention,
+    AceStepAttnProcessor2_0,
+    AceStepTransformer1DModel,
+)
 from diffusers.pipelines.ace_step.modeling_ace_step import (
     AceStepAudioTokenDetokenizer,
     AceStepAudioTokenizer,
@@ -45,7 +49,7 @@ class MaskedCrossAttention(AceStepAttnProcessor2_0):
 
     def __call__(
         self,
-        attn: nn.Module,
+        attn: AceStepAttention,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,

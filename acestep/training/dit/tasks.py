@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,9 +87,9 @@ class Desk:
         return text_prompt(sentence, caption, song.bpm if told[0] else None, song.metre if told[1] else "",
                            spell_key(song.key, rng) if told[2] else "", rng.randint(8, 60))  # fmt: skip
 
-    def example(self, task: str, source: Tensor, target: Tensor, prompt: str, **more: object) -> Example:
+    def example(self, task: str, source: Tensor, target: Tensor, prompt: str, **more: Any) -> Example:
         ones = torch.ones(CROP)
-        values = {"mask": ones, "weight": ones} | more
+        values: dict[str, Any] = {"mask": ones, "weight": ones} | more
         return Example(task=task, source=source, target=target, prompt=prompt,
                        lyrics=lyric_prompt(self.record.song.lyrics), **values)  # fmt: skip
 

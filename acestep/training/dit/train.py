@@ -138,10 +138,18 @@ def reading_loss(
     return reader.loss(hidden.float(), text["attention_mask"], lessons)
 
 
-def playing_and_reading(learner: nn.ModuleDict) -> list[dict[str, Any]]:
+class Learner(nn.Module):
+    """All that is trained: the model, and the two heads that only training needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model, self.reader, self.listener = NanoModel(), Reader(), Listener()
+
+
+def playing_and_reading(learner: Learner) -> list[dict[str, Any]]:
     """Two groups of parameters, which learn at rates of their own: what makes sound, and what reads."""
-    model = learner["model"]
-    parts = (model.text_encoder, model.condition_encoder.text_projector, learner["reader"])
+    model = learner.model
+    parts = (model.text_encoder, model.condition_encoder.text_projector, learner.reader)
     reading = [value for part in parts for value in part.parameters()]
     ids = {id(value) for value in reading}
     return [{"params": [value for value in learner.parameters() if id(value) not in ids]}, {"params": reading}]
@@ -153,8 +161,8 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
     A fresh run with `settings.start` begins from that checkpoint's weights.
     """
     torch.manual_seed(settings.seed)
-    model, reader, listener = (part.to(settings.device) for part in (NanoModel(), Reader(), Listener()))
-    learner = nn.ModuleDict({"model": model, "reader": reader, "listener": listener})
+    learner = Learner().to(settings.device)
+    model, reader, listener = learner.model, learner.reader, learner.listener
     torch.manual_seed(settings.seed + group.rank + 1)
     rng = random.Random(settings.seed + group.rank)
     codec = open_codec(codec_folder).to(settings.device)
@@ -163,7 +171,7 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
     run = Run(folder, settings.seconds, leads=group.leads)
     state = run.resume()
     if state:
-        for name, part in learner.items():
+        for name, part in learner.named_children():
             part.load_state_dict(state[name])
         optimizer.load_state_dict(state["optimizer"])
         average.values = state["ema"]
@@ -180,7 +188,7 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
     group.wait()
 
     def snapshot() -> dict:
-        parts = {name: part.state_dict() for name, part in learner.items()}
+        parts = {name: part.state_dict() for name, part in learner.named_children()}
         return parts | {"optimizer": optimizer.state_dict(), "ema": average.values}
 
     for step in run.steps(snapshot):

@@ -41,7 +41,7 @@ def render_stems(song: Song, bank: NoteBank, samples: int | None = None) -> dict
 
 def render_mix(stems: dict[str, np.ndarray]) -> np.ndarray:
     """float32 [2, samples]: the sum in a fixed order."""
-    return np.sum(list(stems.values()), axis=0, dtype=np.float32)
+    return np.asarray(np.sum(list(stems.values()), axis=0, dtype=np.float32))
 
 
 def render_part(part: Part, bpm: float, bank: NoteBank, length: int) -> np.ndarray:

@@ -7,6 +7,7 @@ does delays them.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import threading
@@ -114,7 +115,11 @@ class FeedbackOut:
             if outputs is not None:
                 self._look(wish, outputs, open_now)
             with self._changed:
-                self._changed.wait_for(lambda wish=wish: self._ended or self._wish is not wish, RESCAN)
+                self._changed.wait_for(functools.partial(self._is_over, wish), RESCAN)
+
+    def _is_over(self, wish: Feedback) -> bool:
+        """Whether there is nothing more to keep open for this request."""
+        return self._ended or self._wish is not wish
 
     def _look(self, wish: Feedback, outputs: Outputs, port: Any) -> None:
         """One look at the output, without the lock: sound and MIDI systems can take their time."""
@@ -141,7 +146,7 @@ class FeedbackOut:
             with self._changed:
                 due = self._clock.due() if self._port is not None else None
                 left = None if due is None else due - time.monotonic()
-                if left is None or left > NEAR:
+                if due is None or left is None or left > NEAR:
                     self._changed.wait(None if left is None else left - NEAR / 2)
                     continue
             if left > 0:

@@ -121,8 +121,8 @@ class Player:
         except AceError as error:
             self._report(Refused(error=error.to_wire(), request=getattr(command, "request", "")))
         except OSError as failure:
-            error = OutputUnwritable(f"the capture cannot be written: {failure.strerror}", field="path")
-            self._report(Refused(error=error.to_wire(), request=getattr(command, "request", "")))
+            unwritable = OutputUnwritable(f"the capture cannot be written: {failure.strerror}", field="path")
+            self._report(Refused(error=unwritable.to_wire(), request=getattr(command, "request", "")))
 
     @property
     def lost(self) -> bool:
@@ -132,8 +132,8 @@ class Player:
 
     def watch(self) -> None:
         """Report levels; look for a sound card that was not there. Call it a few times a second."""
-        away = self._wish is not None and self._stream is None and not self._opening.locked()
-        if away and time.monotonic() >= self._retry_at:
+        away = self._stream is None and not self._opening.locked()
+        if self._wish is not None and away and time.monotonic() >= self._retry_at:
             self.do(self._wish)
         self._report(
             Levels(
