@@ -22,6 +22,7 @@ from acestep.api.registry import Registry
 from acestep.api.request import Conditioning, Output, Render, Stage, StageParams, samples
 from acestep.api.schema import describe
 from acestep.api.sentences import quoted
+from acestep.api.song_time import SongTime, metre_notes
 from acestep.api.variants import ModelInfo
 from acestep.api.world import World
 
@@ -40,8 +41,7 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
 
     Raises an `AceError` that names the field. The result's `Render` admitted again gives itself.
     """
-    found = registry.operation(operation)
-    draft = parse(registry, found, dict(request))
+    draft = parse(registry, registry.operation(operation), dict(request))
     notes: list[str] = []
     if not 1 <= len(draft.stages) <= limits.MAX_STAGES:
         raise BadRequest(
@@ -50,14 +50,22 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
     stages = tuple(
         _resolve_stage(registry, stage, index, draft.output.variants, notes) for index, stage in enumerate(draft.stages)
     )
-    conditioning = _resolve_conditioning(registry, draft.conditioning)
-    source, facts = resolve_source(draft.source, draft.selection, world)
-    length = _requested_length(draft.output, conditioning, facts)
+    time = SongTime(_resolve_conditioning(registry, draft.conditioning))
+    source, facts = resolve_source(draft.source, draft.selection, world, time)
+    rate = facts.rate if facts is not None else draft.output.rate or limits.CODEC_RATE
+    output = time.delivered(draft.output, rate)
+    conditioning = time.settled(rate, *((facts.start, facts.length) if facts is not None else (0, output.length)))
+    length = _requested_length(output, conditioning, facts)
     plans = _plan_chain(registry, stages, world, facts, length)
+    if time.wish.duration is not None and any(plan.length is Length.REQUEST for plan in plans):
+        region = SongTime(msgspec.structs.replace(time.wish, duration=None))  # the duration is the new part's
+        source, facts = resolve_source(draft.source, draft.selection, world, region)
+        plans = _plan_chain(registry, stages, world, facts, length)
     check_region(plans, facts)
-    output = _resolve_output(draft.output, plans, facts, length)
+    output = _resolve_output(output, plans, facts, length)
     render = Render(stages=stages, conditioning=conditioning, source=source, output=output)
-    return Admitted(render=render, plans=plans, facts=facts, notes=(*notes, *(n for plan in plans for n in plan.notes)))
+    notes += [*time.notes, *metre_notes(conditioning.time_signature), *(note for plan in plans for note in plan.notes)]
+    return Admitted(render=render, plans=plans, facts=facts, notes=tuple(notes))
 
 
 _NAMERS: dict[str, Callable[..., str]] = {

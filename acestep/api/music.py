@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from acestep.api.errors import BadRequest, UnknownName
+from acestep.api.metre import MODEL_METRES, model_metre, parse_metre
 from acestep.api.sentences import quoted
 
 TRACKS = (
@@ -83,8 +84,8 @@ MODES = ("major", "minor")
 KEYS = tuple(f"{note} {mode}" for note in NOTES for mode in MODES)
 """The 70 key strings the model knows, written like ``F# minor``."""
 
-METRES = ("2", "3", "4", "6")
-"""Time signatures the model knows, by their numerator (2/4, 3/4, 4/4, 6/8)."""
+METRES = (*MODEL_METRES, "5/4", "7/8", "9/8", "12/8")
+"""Time signatures that forms offer: the four the model knows, by their numerator, and the usual others. Any other may be typed."""
 
 LANGUAGES = tuple(
     "ar az bg bn ca cs da de el en es fa fi fr he hi hr ht hu id is it ja ko la lt ms ne nl no pa pl pt ro ru "
@@ -130,15 +131,10 @@ def key_name(text: str, *, field: str = "key") -> str:
 
 
 def metre_name(text: str, *, field: str = "time_signature") -> str:
-    """The numerator the model expects for ``4/4``, ``3``, ``6/8``; empty stays empty.
+    """A metre as requests write it: ``4/4`` and ``4`` are ``4``, ``12/8`` stays; empty stays empty. Raises `BadRequest`."""
+    return parse_metre(text, field=field).name if text.strip() else ""
 
-    Raises `BadRequest` for a metre outside the model's four.
-    """
-    numerator, _, denominator = text.strip().partition("/")
-    if not numerator:
-        return ""
-    if numerator in METRES and denominator in ("", "8" if numerator == "6" else "4"):
-        return numerator
-    raise BadRequest(
-        f"the model knows 2/4, 3/4, 4/4 and 6/8, not {quoted(text)}", field=field, limits={"choices": list(METRES)}
-    )
+
+def model_metre_name(text: str) -> str:
+    """The model's nearest word for a metre (one of `MODEL_METRES`); empty stays empty. Raises `BadRequest`."""
+    return model_metre(parse_metre(text, field="time_signature")) if text.strip() else ""

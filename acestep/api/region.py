@@ -7,12 +7,13 @@ import msgspec
 from acestep.api import limits
 from acestep.api.errors import BadRequest, RegionOutside, TooLarge, UnsupportedChannels
 from acestep.api.plan import Plan, SourceFacts
-from acestep.api.request import Output, SelectionFields, Source, samples
+from acestep.api.request import Output, SelectionFields, Source
+from acestep.api.song_time import SongTime
 from acestep.api.world import AudioFacts, World
 
 
 def resolve_source(
-    source: Source | None, selection: SelectionFields | None, world: World
+    source: Source | None, selection: SelectionFields | None, world: World, time: SongTime
 ) -> tuple[Source | None, SourceFacts | None]:
     """The one source that is named, its region in samples, and what its header says; none for a job without a source."""
     if selection is not None and (selection.source or selection.upload or selection.source_latent):
@@ -31,7 +32,7 @@ def resolve_source(
             limits={"max": limits.MAX_CHANNELS},
         )
     if selection is not None:
-        source = _region_in_samples(source, selection, facts)
+        source = _region_in_samples(source, selection, facts, time)
     start = source.start
     length = source.length if source.length is not None else facts.frames - start
     if length < 1:
@@ -54,11 +55,10 @@ def resolve_source(
     )
 
 
-def _region_in_samples(source: Source, selection: SelectionFields, facts: AudioFacts) -> Source:
-    start = _edge(selection.start, selection.start_seconds, facts.rate, "start")
-    end = _edge(selection.end, selection.end_seconds, facts.rate, "end")
-    first = 0 if start is None else start
-    last = facts.frames if end is None else end
+def _region_in_samples(source: Source, selection: SelectionFields, facts: AudioFacts, time: SongTime) -> Source:
+    start = time.edge(selection.start, selection.start_seconds, facts.rate, "start")
+    end = time.edge(selection.end, selection.end_seconds, facts.rate, "end")
+    first, last = time.region((start, end), facts.frames, facts.rate)
     if last <= first:
         raise RegionOutside(
             f"the region ends at sample {last}, at or before its start {first}",
@@ -66,12 +66,6 @@ def _region_in_samples(source: Source, selection: SelectionFields, facts: AudioF
             limits={"frames": facts.frames},
         )
     return msgspec.structs.replace(source, start=first, length=last - first)
-
-
-def _edge(in_samples: int | None, in_seconds: float | None, rate: int, name: str) -> int | None:
-    if in_samples is not None and in_seconds is not None:
-        raise BadRequest(f"give {name} in samples or in seconds, not both", field=f"{name}_seconds")
-    return samples(in_seconds, rate) if in_seconds is not None else in_samples
 
 
 def check_region(plans: tuple[Plan, ...], facts: SourceFacts | None) -> None:

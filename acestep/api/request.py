@@ -13,9 +13,15 @@ import msgspec
 from acestep.api import limits, music
 from acestep.api.formats import FORMAT_SUMMARY, FormatName
 from acestep.api.schema import Request, param
+from acestep.api.tempo_map import TempoPoint
 
 FORMAT = "acestep-bridge/render"
 VERSION = 1
+
+
+Written = Annotated[str, msgspec.Meta(max_length=40)]
+"""A position or a length as musicians write it (`acestep.api.positions`), in a field of samples or seconds. Admission makes it a
+number, so canonical requests hold none."""
 
 
 class Conditioning(Request):
@@ -56,16 +62,48 @@ class Conditioning(Request):
         | None
     ) = None
     key: Annotated[str, param("Key such as 'F# minor'.", choices="keys", group="music", example="A minor")] = ""
-    time_signature: Annotated[str, param("Metre: 2, 3, 4 or 6 (or 4/4 ...).", choices="metres", group="music")] = ""
+    time_signature: Annotated[
+        str,
+        param(
+            "Metre such as 4/4, 6/8 or 12/8 (4 and 6 mean 4/4 and 6/8). The model sees the nearest of 2/4, 3/4, 4/4 and 6/8.",
+            choices="metres",
+            group="music",
+        ),
+    ] = ""
     duration: (
         Annotated[
             float,
             param(
-                "Length in seconds where nothing else fixes it; a length in samples wins.",
+                "Length of the part, or of the region from `start` on, in seconds or as '8bars'; a length in samples wins.",
                 unit="s",
                 ge=0.0,
                 le=limits.MAX_DURATION,
                 group="music",
+            ),
+        ]
+        | Written
+        | None
+    ) = None
+    bar_offset: (
+        Annotated[
+            int,
+            param(
+                "Where bar 1 begins on the source's timeline: the length of a pick-up, negative for a piece cut out of a song.",
+                unit="samples",
+                group="music",
+                example=14400,
+            ),
+        ]
+        | Written
+        | None
+    ) = None
+    tempo_map: (
+        Annotated[
+            list[TempoPoint],
+            param(
+                "Tempo map of the song, instead of bar_offset: points of sample, bpm (quarters), metre and bar.",
+                group="music",
+                example=[{"sample": 0, "bpm": 96.5, "metre": "4/4", "bar": 1}],
             ),
         ]
         | None
@@ -87,6 +125,13 @@ class Conditioning(Request):
             example="Am F C G",
         ),
     ] = ""
+    guide_from: Annotated[
+        Literal["song", "region"],
+        param(
+            "Where a guide's chords or clip begin: with bar 1 of the song, or with the region's first bar.",
+            group="music",
+        ),
+    ] = "song"
     thinking: Annotated[bool, param("Let the planner fill in what is not given (generate only).", group="planner")] = (
         False
     )
@@ -145,7 +190,9 @@ class Output(Request):
     ) = None
     variants: Annotated[int, param("Number of results with different seeds.", ge=1, le=limits.MAX_VARIANTS)] = 1
     length: (
-        Annotated[int, param("Exact length of a new part, at `rate`.", unit="samples", ge=1, group="output")] | None
+        Annotated[int, param("Exact length of a new part, at `rate`.", unit="samples", ge=1, group="output")]
+        | Written
+        | None
     ) = None
     rate: (
         Annotated[
@@ -173,8 +220,10 @@ class Output(Request):
         ),
     ] = ""
     name: Annotated[str, param("Stem of the file names.", max_length=80, group="output")] = ""
-    span_start: Annotated[int, param("First sample of a span.", unit="samples", group="output")] | None = None
-    span_end: Annotated[int, param("Sample after the last of a span.", unit="samples", group="output")] | None = None
+    span_start: Annotated[int, param("First sample of a span.", unit="samples", group="output")] | Written | None = None
+    span_end: (
+        Annotated[int, param("Sample after the last of a span.", unit="samples", group="output")] | Written | None
+    ) = None
     crossfade: Annotated[
         float,
         param(
@@ -306,10 +355,13 @@ class SelectionFields(Request):
         ""
     )
     start: (
-        Annotated[int, param("First sample of the region.", unit="samples", group="source", example=384000)] | None
+        Annotated[int, param("First sample of the region.", unit="samples", group="source", example=384000)]
+        | Written
+        | None
     ) = None
     end: (
         Annotated[int, param("Sample after the last of the region.", unit="samples", group="source", example=768000)]
+        | Written
         | None
     ) = None
     start_seconds: (

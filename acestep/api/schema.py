@@ -112,11 +112,17 @@ def _unwrap(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:
             metas += [meta for meta in rest if isinstance(meta, msgspec.Meta)]
         elif origin in (Union, types.UnionType):
             rest = [option for option in get_args(annotation) if option is not type(None)]
+            if len(rest) == 2 and _is_text(rest[1]):
+                rest.pop()  # a number that may be written as text too
             if len(rest) != 1:
                 return annotation, metas
             annotation = rest[0]
         else:
             return annotation, metas
+
+
+def _is_text(annotation: Any) -> bool:
+    return annotation is str or (get_origin(annotation) is Annotated and get_args(annotation)[0] is str)
 
 
 def _type_name(annotation: Any) -> tuple[str, list[Any] | None]:

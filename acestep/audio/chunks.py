@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
+from acestep.api.metre import Metre
+
 
 class Tags(msgspec.Struct, frozen=True, kw_only=True):
     """What a written file says about itself."""
@@ -16,7 +18,7 @@ class Tags(msgspec.Struct, frozen=True, kw_only=True):
     position: int = 0
     """Samples from the start of the source's timeline; a negative one cannot be written and becomes 0."""
     bpm: float | None = None
-    metre: int = 4
+    metre: Metre = Metre()
     description: str = ""
     recipe: dict[str, Any] | None = None
 
@@ -46,8 +48,8 @@ def acid(tags: Tags, seconds: float) -> bytes:
     if tags.bpm is None:
         return b""
     beats = max(1, round(seconds * tags.bpm / 60))
-    denominator = 8 if tags.metre == 6 else 4
-    return chunk(b"acid", struct.pack("<IHHfIHHf", 0, 60, 0x8000, 0.0, beats, denominator, tags.metre, tags.bpm))
+    metre = tags.metre.denominator, tags.metre.numerator
+    return chunk(b"acid", struct.pack("<IHHfIHHf", 0, 60, 0x8000, 0.0, beats, *metre, tags.bpm))
 
 
 def ixml(tags: Tags, rate: int) -> bytes:

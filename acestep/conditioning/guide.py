@@ -5,41 +5,81 @@ A model that follows time structure well but does not invent a pulse gets its pu
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from acestep.api.metre import Metre
+from acestep.api.tempo_map import TempoMap
 from acestep.conditioning.chords import GuideChord
-from acestep.conditioning.guide_text import QUARTERS_PER_BAR, RHYTHMS, Guide
+from acestep.conditioning.guide_text import RHYTHMS, Guide
 from acestep.conditioning.midi_file import ClipNote
-from acestep.conditioning.tempo import TempoMap
 
 
-def render_guide(guide: Guide, tempo: TempoMap, length: int) -> np.ndarray:
-    """Exactly `length` samples, float32 [2, length] at the tempo map's rate; a longer guide is cut, a shorter repeats."""
+def render_guide(guide: Guide, tempo: TempoMap, length: int, origin: int = 1) -> np.ndarray:
+    """Exactly `length` samples, float32 [2, length] at the tempo map's rate; a longer guide is cut, a shorter repeats.
+
+    The map says where bars are and what metre they have. Chords and notes begin with bar `origin` and repeat both ways from it.
+    """
     line = np.zeros(length, dtype=np.float32)
-    bar = QUARTERS_PER_BAR[guide.metre]
-    first, last = tempo.quarter(0.0), tempo.quarter(length)
-    for index in range(int(np.floor(first / bar)) - 1, int(np.ceil(last / bar)) + 1):
-        start = index * bar
+    for bar in range(math.floor(tempo.bar(0.0)) - 1, math.ceil(tempo.bar(length)) + 1):
+        start = tempo.quarter(tempo.bar_sample(bar))
         if guide.rhythm:
-            _add_rhythm_bar(line, guide, tempo, start)
+            _add_rhythm_bar(line, rhythm_of(guide.rhythm, tempo.metre(bar)), tempo, start)
         if guide.bars:
-            _add_chord_bar(line, guide.bars[index % len(guide.bars)], tempo, start, bar)
+            chords = guide.bars[(bar - origin) % len(guide.bars)]
+            _add_chord_bar(line, chords, tempo, start, tempo.metre(bar).bar)
     if guide.notes:
-        for turn in range(int(np.floor(first / guide.clip_quarters)), int(np.ceil(last / guide.clip_quarters)) + 1):
+        begin, turn = tempo.quarter(tempo.bar_sample(origin)), guide.clip_quarters
+        first, last = (tempo.quarter(place) - begin for place in (0.0, length))
+        for repeat in range(math.floor(first / turn), math.ceil(last / turn) + 1):
             for note in guide.notes:
-                _add_clip_note(line, replace(note, start=note.start + turn * guide.clip_quarters), tempo)
+                _add_clip_note(line, replace(note, start=begin + note.start + repeat * turn), tempo)
     return np.stack([line, line])
 
 
-def _add_rhythm_bar(line: np.ndarray, guide: Guide, tempo: TempoMap, start: float) -> None:
-    rows = RHYTHMS[guide.rhythm]
-    late = 1.0 / 6.0 if guide.rhythm == "swing" else 0.0
-    for sound, pattern in rows.get(guide.metre, RHYTHMS["beat"][guide.metre]).items():
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """One bar of a rhythm: a row of sixteenths for each sound; every third of four comes ``late`` by so many quarters."""
+
+    rows: dict[str, str]
+    late: float = 0.0
+
+
+def rhythm_of(style: str, metre: Metre) -> Rhythm:
+    """A style's bar in a metre; a plain beat of its own groups where the style has none."""
+    rows = RHYTHMS[style].get(metre.name) or RHYTHMS["beat"].get(metre.name) or _plain_beat(metre)
+    return Rhythm(rows, 1.0 / 6.0 if style == "swing" else 0.0)
+
+
+def _plain_beat(metre: Metre) -> dict[str, str]:
+    """Kick and snare in turn on the groups of a bar: threes in 9/8 and 12/8, a three and twos in odd eighths, else beats."""
+    steps = max(1, round(metre.bar * 4))
+    if metre.compound:
+        groups = [6 if metre.denominator == 8 else 3] * (metre.numerator // 3)
+    elif metre.denominator == 8 and metre.numerator % 2 and metre.numerator > 3:
+        groups = [6, *[4] * ((metre.numerator - 3) // 2)]
+    else:
+        groups = [max(1, round(metre.beat * 4))] * metre.numerator
+    rows = {
+        "kick": ["."] * steps,
+        "snare": ["."] * steps,
+        "hat": ["x" if step % 2 == 0 else "." for step in range(steps)],
+    }
+    place = 0
+    for index, group in enumerate(groups):
+        if place < steps:
+            rows["snare" if index % 2 else "kick"][place] = "x"
+        place += group
+    return {sound: "".join(row) for sound, row in rows.items()}
+
+
+def _add_rhythm_bar(line: np.ndarray, rhythm: Rhythm, tempo: TempoMap, start: float) -> None:
+    for sound, pattern in rhythm.rows.items():
         for step, mark in enumerate(pattern):
             if mark != ".":
-                quarter = start + step * 0.25 + (late if step % 4 == 2 else 0.0)
+                quarter = start + step * 0.25 + (rhythm.late if step % 4 == 2 else 0.0)
                 _add(line, _drum(sound, tempo.rate), round(tempo.sample(quarter)))
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acestep.api.errors import BadRequest
+from acestep.api.metre import parse_metre
 from acestep.conditioning.chords import GuideChord, chord_steps, parse_chord, read_chord_line
 from acestep.conditioning.midi_file import MAX_BYTES, ClipNote, read_midi
 
-QUARTERS_PER_BAR = {"2": 2.0, "3": 3.0, "4": 4.0, "6": 3.0}
 MIDI_SUFFIXES = (".mid", ".midi", ".rmi", ".kar", ".smf")
 NO_GUIDE = "none"
 """Asks for no guide, also of a model that has one of its own."""
@@ -48,9 +48,7 @@ class Guide:
     def __post_init__(self) -> None:
         if self.rhythm and self.rhythm not in RHYTHMS:
             raise BadRequest(f"there is no rhythm {self.rhythm!r}", field="guide", limits={"choices": list(STYLES)})
-        if self.metre not in QUARTERS_PER_BAR:
-            raise BadRequest(f"there is no metre {self.metre!r}", field="time_signature",
-                             limits={"choices": list(QUARTERS_PER_BAR)})  # fmt: skip
+        parse_metre(self.metre, field="time_signature")
 
 
 def names_file(text: str) -> bool:
@@ -107,5 +105,5 @@ def read_clip(path: Path, metre: str = "4", bpm: float = 120.0) -> Guide:
         raise BadRequest(
             f"{path.name} is too large for a MIDI clip", field="guide", limits={"max": MAX_BYTES, "unit": "bytes"}
         )
-    clip = read_midi(data, path.name, bar=QUARTERS_PER_BAR.get(metre, 4.0), bpm=bpm)
+    clip = read_midi(data, path.name, bar=parse_metre(metre, field="time_signature").bar, bpm=bpm)
     return Guide(rhythm="", metre=metre, notes=clip.notes, clip_quarters=clip.quarters, remarks=clip.remarks)

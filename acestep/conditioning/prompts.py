@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from acestep.api.music import metre_name
+from acestep.api.music import model_metre_name
 
 TEXT_TO_MUSIC = "Fill the audio semantic mask based on the given conditions:"
 """Instruction of plain generation; also what the second part of a run uses when its condition is switched."""
@@ -43,7 +43,7 @@ def metas(prompt: Prompt) -> str:
     seconds = int(prompt.seconds) if prompt.seconds > 0 else DEFAULT_SECONDS
     return (
         f"- bpm: {bpm}\n"
-        f"- timesignature: {metre_name(prompt.time_signature) or 'N/A'}\n"
+        f"- timesignature: {model_metre_name(prompt.time_signature) or 'N/A'}\n"
         f"- keyscale: {prompt.key.strip() or 'N/A'}\n"
         f"- duration: {seconds} seconds\n"
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 from acestep.api.plan import Length, SourceFacts
 from acestep.api.request import Conditioning, Render
 from acestep.api.result import ResultFile, StageReport
+from acestep.api.tempo_map import TempoMap
 from acestep.engine.conditions import Conditions
 from acestep.engine.conform import Conform, conform_tempo
 from acestep.engine.geometry import Window
@@ -44,6 +45,10 @@ class Chain:
     asked: Conditioning | None = None
     """The wish before planning. The recipe holds it, and plans again: same wish and seeds, same codes for every variant."""
     conform: Conform = field(default_factory=Conform)
+    tempo: TempoMap | None = None
+    """The time of the song that a guide follows, on the timeline of the first window; none before `acestep.engine.pulse`."""
+    first_bar: int = 1
+    """Where the chords of a guide begin."""
     windows: list[Window] = field(default_factory=list)
     latents: list[list[Tensor]] = field(default_factory=list)
     """Per stage and variant, float32 [1, T, 64] on the CPU."""

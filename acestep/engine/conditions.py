@@ -11,16 +11,18 @@ from torch import Tensor
 from acestep.api import limits
 from acestep.api.plan import Fill, Plan
 from acestep.api.request import Conditioning, StageParams
+from acestep.api.tempo_map import TempoMap
+from acestep.api.variants import ModelInfo
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Tick
 from acestep.conditioning.context import Material, bottleneck, build_context, fit, hint_from_codes, plain_context
 from acestep.conditioning.guide import render_guide
 from acestep.conditioning.guide_text import NO_GUIDE, parse_guide
 from acestep.conditioning.prompts import TEXT_TO_MUSIC, Prompt
-from acestep.conditioning.tempo import TempoMap
 from acestep.conditioning.text import ConditionCache, ConditionRequest
 from acestep.denoising.request import Branch
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window
+from acestep.engine.resolve import ResolvedStage
 from acestep.engine.source import SourceStudio, reference_latents, require_file
 
 DEFAULT_BPM = 120.0
@@ -38,6 +40,10 @@ class StageWish:
     source: Tensor | None = None
     codes: tuple[int, ...] | None = None
     """Semantic codes of this item, instead of the conditioning's own."""
+    tempo: TempoMap = field(default_factory=lambda: TempoMap.steady(DEFAULT_BPM))
+    """Time on the source's timeline, for the guide."""
+    first_bar: int = 1
+    """Where the chords of a guide begin."""
     speed: float = 1.0
     """How much faster the result will be played than it is rendered (`acestep.engine.conform`)."""
     notes: list[str] = field(default_factory=list)
@@ -94,8 +100,8 @@ class Conditions:
         codes = wish.codes if wish.codes is not None else conditioning.audio_codes
         if codes and plan.semantic_codes:
             return _hinted(plan), hint_from_codes(model, list(codes))
-        text = conditioning.guide or _own_guide(model, wish)
-        if not plan.guide or text in ("", NO_GUIDE):
+        text = guide_text(plan, conditioning, model.info)
+        if not text:
             if conditioning.guide not in ("", NO_GUIDE):
                 wish.notes.append("this operation follows its audio; the guide was left out")
             return plan, None
@@ -105,24 +111,33 @@ class Conditions:
         return (_hinted(plan) if plan.fill is Fill.SILENCE else plan), latents
 
     def _guide(self, text: str, model: Model, wish: StageWish, tick: Tick) -> Tensor:
-        """The guide as latents of the window, its bar lines counted from the start of the timeline."""
+        """The guide as latents of the window, its bar lines where the song's time has them."""
         conditioning, window = wish.conditioning, wish.window
-        if conditioning.bpm is None:
-            wish.notes.append(f"no tempo is given; the guide runs at {DEFAULT_BPM:.0f} bpm")
-        bpm = conditioning.bpm or DEFAULT_BPM
+        bpm = wish.tempo.bpm(window.start, window.start + 1)
         guide = parse_guide(text, conditioning.time_signature or "4", conditioning.key, bpm)
         wish.notes.extend(guide.remarks)
-        downbeat = -round(window.start * limits.CODEC_RATE / window.rate)
-        tempo = TempoMap.steady(bpm / wish.speed, limits.CODEC_RATE, downbeat)
+        tempo = wish.tempo.moved(window.start, limits.CODEC_RATE).faster(1 / wish.speed)
         length = window.frames * limits.HOP
-        audio = render_guide(guide, tempo, length)
+        audio = render_guide(guide, tempo, length, wish.first_bar)
         return self._studio.encode_audio(audio, limits.CODEC_RATE, length, model, tick)
 
 
-def _own_guide(model: Model, wish: StageWish) -> str:
-    """The guide that the model wants where the job names none; over given audio only at a known tempo."""
-    knows_time = wish.conditioning.bpm is not None or wish.plan.fill is Fill.SILENCE
-    return model.info.defaults.guide if knows_time else ""
+def guide_of(stage: ResolvedStage, conditioning: Conditioning) -> str:
+    """The guide that a stage follows; empty when it follows none. Codes, where it takes them, go before it."""
+    if stage.plan.semantic_codes and (
+        conditioning.audio_codes or (conditioning.thinking and conditioning.planner_codes)
+    ):
+        return ""
+    return guide_text(stage.plan, conditioning, stage.model)
+
+
+def guide_text(plan: Plan, conditioning: Conditioning, model: ModelInfo) -> str:
+    """The wish's guide, else the one that the model wants: over given audio only at a known tempo. Empty for none."""
+    text = conditioning.guide
+    if not text:
+        knows_time = conditioning.bpm is not None or plan.fill is Fill.SILENCE
+        text = model.defaults.guide if knows_time else ""
+    return text if plan.guide and text != NO_GUIDE else ""
 
 
 def _hinted(plan: Plan) -> Plan:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acestep.api.metre import parse_metre
 from acestep.api.request import Conditioning, Output, Role
 from acestep.api.result import ResultFile
 from acestep.audio import pcm
@@ -107,7 +108,7 @@ def _splice(order: Order, take: Take) -> Splice:
 
 
 def _tags(order: Order, position: int, what: str) -> Tags:
-    metre = int(order.conditioning.time_signature or 4)
+    metre = parse_metre(order.conditioning.time_signature or "4")
     return Tags(
         position=position,
         bpm=order.conditioning.bpm,

@@ -15,6 +15,7 @@ from acestep.engine.chain import Chain, Job, Workshop, phases_of
 from acestep.engine.finish import Material, check_returns, finish, preview
 from acestep.engine.material import gather
 from acestep.engine.progress import Clock, Meter
+from acestep.engine.pulse import settle_pulse
 from acestep.engine.recipe import make_recipe
 from acestep.engine.resolve import ResolvedStage
 from acestep.engine.takes import make_takes
@@ -51,6 +52,7 @@ def _run_stage(job: Job, index: int) -> None:
     model = _open_model(job, stage)
     with job.clock.measure("encode"):
         given = gather(job, index, model, job.meter.phase("encode"))
+    settle_pulse(job, index)
     takes = make_takes(job, index, model, given)
     chain.latents.append([each.mean(0, keepdim=True) for each in takes])
     if failure := job.workshop.pool.compiler_failure():

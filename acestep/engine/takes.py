@@ -132,6 +132,7 @@ def _wish(job: Job, group: Group, place: int) -> StageWish:
         source=group.sources[place] if group.sources else None,
         codes=chain.codes[variant] if chain.codes else None,
         speed=chain.conform.speed,
+        **({} if chain.tempo is None else {"tempo": chain.tempo, "first_bar": chain.first_bar}),
     )
 
 

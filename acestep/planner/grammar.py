@@ -72,7 +72,7 @@ def allowed_values(field: str, max_duration: int = int(limits.MAX_DURATION)) -> 
         "duration": tuple(str(seconds) for seconds in range(int(limits.MIN_DURATION), max_duration + 1)),
         "keyscale": music.KEYS,
         "language": music.LANGUAGES,
-        "timesignature": music.METRES,
+        "timesignature": music.MODEL_METRES,
     }
     return tables.get(field, ())
 

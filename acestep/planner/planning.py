@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from acestep.api import limits
+from acestep.api import limits, music
 from acestep.api.errors import BadCheckpoint, BadRequest
 from acestep.api.planning import (
     CODE_RATE,
@@ -82,7 +82,7 @@ def given_metadata(
         bpm=None if bpm is None else int(bpm + 0.5),
         duration=seconds,
         keyscale=key,
-        timesignature=time_signature,
+        timesignature=music.model_metre_name(time_signature),
         language="" if language == "unknown" else language,
     )
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from acestep.api.errors import BadRequest
 from acestep.api.limits import MAX_PATH
+from acestep.api.positions import LENGTH_FIELDS, POSITION_FIELDS, read_field, read_length
 from acestep.api.schema import FieldInfo
-from bridge.cli.times import Tempo, parse_length, parse_position
 
 PREFIX = "field_"
 """Before a field's name among the parsed arguments, so that no field meets an option of the command line itself."""
@@ -60,18 +61,16 @@ def add_fields(parser: argparse.ArgumentParser, fields: Sequence[FieldInfo], cho
     shown = [info for info in fields if info.group not in HIDDEN_GROUPS]
     order = list(TITLES)
     groups = sorted({info.group for info in shown}, key=lambda name: order.index(name) if name in TITLES else 99)
-    pairs = paired(shown)
     for group in groups:
         section = parser.add_argument_group(TITLES.get(group, group))
         for info in shown:
             if info.group == group:
-                _add_field(section, info, choices, positions=info.name in pairs)
+                _add_field(section, info, choices, positions=takes_text(info))
 
 
-def paired(fields: Iterable[FieldInfo]) -> set[str]:
-    """Names of fields in samples that have a sister in seconds."""
-    names = {info.name for info in fields}
-    return {info.name for info in fields if info.unit == "samples" and f"{info.name}_seconds" in names}
+def takes_text(info: FieldInfo) -> bool:
+    """Whether the daemon reads positions or lengths in this field as people write them (`acestep.api.positions`)."""
+    return info.name in POSITION_FIELDS | LENGTH_FIELDS and info.unit in ("samples", "s")
 
 
 def option_name(name: str) -> str:
@@ -85,7 +84,7 @@ def _add_field(section: Any, info: FieldInfo, choices: Choices, *, positions: bo
     if info.type == "bool":
         section.add_argument(option_name(info.name), action=argparse.BooleanOptionalAction, **common)
         return
-    metavar = "POSITION" if positions else _metavar(info)
+    metavar = ("LENGTH" if info.name in LENGTH_FIELDS else "POSITION") if positions else _metavar(info)
     section.add_argument(option_name(info.name), type=_reader(info, positions), metavar=metavar, **common)
 
 
@@ -101,7 +100,7 @@ def _metavar(info: FieldInfo) -> str:
 
 def _reader(info: FieldInfo, positions: bool) -> Callable[[str], Any]:
     if positions or info.unit == "s":
-        return str  # read later, when the tempo is known
+        return str
     return _READERS.get(info.type, str) if not info.type.startswith("list") else _list_reader(info.type)
 
 
@@ -159,36 +158,46 @@ def _bound(value: float | None) -> str:
     return "..." if value is None else f"{value:g}"
 
 
-def read_fields(given: dict[str, Any], fields: Sequence[FieldInfo]) -> dict[str, Any]:
-    """The request from the parsed arguments (``vars`` of argparse's namespace).
+def read_fields(
+    given: dict[str, Any], fields: Sequence[FieldInfo], base: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The request from the parsed arguments (``vars`` of argparse's namespace), which win over those of ``base``.
 
-    Paths become absolute and times become numbers. Raises `ValueError` with a sentence that names the option.
+    Paths become absolute. Positions are checked here and turned into samples by the daemon, which knows the file. Raises
+    `ValueError` with a sentence that names the option.
     """
     known = {info.name: info for info in fields}
     values = {name[len(PREFIX) :]: value for name, value in given.items() if name.startswith(PREFIX)}
-    pairs = paired(fields)
-    tempo = tempo_of(values)
-    request: dict[str, Any] = {}
+    request = {name: value for name, value in (base or {}).items() if name.removesuffix("_seconds") not in values}
     for name, value in values.items():
-        info = known[name]
         try:
-            if name in pairs:
-                position = parse_position(value, tempo)
-                request[name if isinstance(position, int) else f"{name}_seconds"] = position
-            elif info.unit == "s":
-                request[name] = parse_length(value, tempo)
-            else:
-                request[name] = absolute(info, value) if info.type == "str" else value
-        except ValueError as failure:
-            raise ValueError(f"{option_name(name)}: {failure}") from None
+            request[name] = _read(known[name], value)
+        except BadRequest as failure:
+            raise ValueError(f"{option_name(name)}: {failure.message}") from None
+    for name in values:
+        if _musical(known[name], request[name]) and not {"bpm", "tempo_map"} & set(request):
+            raise ValueError(f"{option_name(name)}: bars and beats need --bpm or --tempo-map")
     return request
 
 
-def tempo_of(values: dict[str, Any]) -> Tempo:
-    """Tempo and metre among the values, for positions in bars. A bar of 6/8 lasts three quarter notes."""
-    metre = str(values.get("time_signature", "") or "4").split("/")[0].strip()
-    beats = int(metre) if metre.isdigit() and int(metre) > 0 else 4
-    return Tempo(values.get("bpm"), 3 if beats == 6 else beats)
+def _read(info: FieldInfo, value: Any) -> Any:
+    """A value as it is sent. Raises `BadRequest` for a time that is none."""
+    if takes_text(info):
+        position = read_field(info.name, value)
+        if position.samples is not None:
+            return position.samples
+        return position.seconds if info.unit == "s" and position.seconds is not None else value
+    if info.unit == "s":
+        length = read_length(value, field=info.name)
+        if length.seconds is None:
+            raise BadRequest(f"{value!r} is not taken here; write seconds, such as 12.5s")
+        return length.seconds
+    return absolute(info, value) if info.type == "str" else value
+
+
+def _musical(info: FieldInfo, value: Any) -> bool:
+    """Whether a value is a position or length in bars or beats."""
+    return isinstance(value, str) and takes_text(info) and read_field(info.name, value).musical
 
 
 def absolute(info: FieldInfo, text: str) -> str:

@@ -97,7 +97,7 @@ def _request(options: argparse.Namespace, fields: list[FieldInfo]) -> dict[str, 
         given[PREFIX + first.name] = given["first"]
     base = read_request(options.request) if options.request else {}
     try:
-        return {**base, **read_fields(given, fields)}
+        return read_fields(given, fields, base)
     except ValueError as failure:
         raise BadRequest(str(failure)) from None
 

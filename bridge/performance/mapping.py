@@ -33,9 +33,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from acestep.api.errors import BadRequest
+from acestep.api.metre import parse_metre
 from acestep.api.schema import Request, convert, param
 from bridge.performance.parameters import check_params
-from bridge.performance.timeline import parse_grid, parse_metre
+from bridge.performance.timeline import parse_grid
 
 _LINE = re.compile(r"at line (\d+)")
 

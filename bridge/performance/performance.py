@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import AceError, Unavailable
+from acestep.api.metre import parse_metre
 from bridge.core.views import Accepted, Core
 from bridge.performance.capture import Capture, Then, place_in_bars
 from bridge.performance.feedback import Feedback
@@ -30,7 +31,7 @@ from bridge.performance.player.messages import Levels, Open
 from bridge.performance.ports import MidiInputs
 from bridge.performance.slots import Slots
 from bridge.performance.tempo import Tempo
-from bridge.performance.timeline import Timeline, parse_metre
+from bridge.performance.timeline import Timeline
 from bridge.performance.triggers import Action, TriggerMachine
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from acestep.api.limits import BPM_RANGE
+from acestep.api.metre import Metre, parse_metre
 from bridge.performance.midi_clock import MidiClock
-from bridge.performance.timeline import Metre, TapTempo, TempoSource, Timeline, choose, parse_grid, parse_metre
+from bridge.performance.timeline import TapTempo, TempoSource, Timeline, choose, parse_grid
 
 LEAD = 0.03
 """Seconds a launch needs to reach the sound card; a boundary closer than this is taken as the next one."""

@@ -13,6 +13,7 @@ from enum import IntEnum
 import msgspec
 
 from acestep.api.errors import BadRequest
+from acestep.api.metre import Metre
 
 
 class TempoSource(IntEnum):
@@ -23,29 +24,6 @@ class TempoSource(IntEnum):
     MIDI_CLOCK = 2
     TAP = 3
     DEFAULT = 4
-
-
-class Metre(msgspec.Struct, frozen=True):
-    """A time signature, such as 6/8."""
-
-    numerator: int = 4
-    denominator: int = 4
-
-    @property
-    def bar(self) -> float:
-        """Quarter-note beats in a bar."""
-        return self.numerator * 4 / self.denominator
-
-    def __str__(self) -> str:
-        return f"{self.numerator}/{self.denominator}"
-
-
-def parse_metre(text: str, *, field: str = "metre") -> Metre:
-    """A metre such as ``6/8``. Raises `BadRequest`."""
-    numerator, _, denominator = text.partition("/")
-    if not (numerator.isdecimal() and denominator in ("1", "2", "4", "8", "16")) or not 1 <= int(numerator) <= 64:
-        raise BadRequest(f"{text!r} is no metre", field=field)
-    return Metre(int(numerator), int(denominator))
 
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):

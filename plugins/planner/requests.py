@@ -68,7 +68,7 @@ def _set(request: Request, **values: Any) -> None:
 
 def _check_music(request: Any) -> None:
     """Key, metre and language as the model spells them; control tokens in texts are refused."""
-    _set(request, key=music.key_name(request.key), time_signature=music.metre_name(request.time_signature))
+    _set(request, key=music.key_name(request.key), time_signature=music.model_metre_name(request.time_signature))
     if request.language not in music.LANGUAGES:
         raise UnknownName(
             f"there is no language {quoted(request.language)}",

@@ -13,10 +13,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from acestep.api.metre import parse_metre
+from acestep.api.tempo_map import TempoMap
 from acestep.conditioning.chords import GuideChord
 from acestep.conditioning.guide import render_guide
 from acestep.conditioning.guide_text import Guide
-from acestep.conditioning.tempo import TempoMap
 from acestep.networks.nano_codec import NanoCodec
 from acestep.networks.spectra import FRAME
 from acestep.training.songs import Part, Song, compose
@@ -88,7 +89,7 @@ def make_record(seed: int, bank: NoteBank, codec: NanoCodec) -> Record:
     sounds = {"mix": mix} | {f"stem/{track}": stem for track, stem in stems.items()}
     for track in rng.sample(sorted(stems), min(2, len(stems))):
         sounds[f"without/{track}"] = mix - stems[track]
-    tempo = TempoMap.steady(song.bpm)
+    tempo = TempoMap.steady(song.bpm, metre=parse_metre(song.metre))
     sounds["guide/beat"] = render_guide(song_guide(song, rng, chords=False), tempo, length)
     sounds["guide/chords"] = render_guide(song_guide(song, rng, chords=True), tempo, length)
     other = recast(song, rng)

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acestep.api.metre import parse_metre
+from acestep.api.tempo_map import TempoMap
 from acestep.codec.mask import masked
 from acestep.conditioning.guide import render_guide
-from acestep.conditioning.tempo import TempoMap
 from acestep.networks.spectra import FRAME, RATE
 from acestep.training.dit.prompts import text_prompt
 from acestep.training.dit.records import recast, song_guide
@@ -70,7 +71,8 @@ class HeldOut:
 
     def guide(self, chords: bool) -> Tensor:
         guide = song_guide(self.song, random.Random(self.song.seed), chords)
-        return torch.from_numpy(render_guide(guide, TempoMap.steady(self.song.bpm), SAMPLES))
+        tempo = TempoMap.steady(self.song.bpm, metre=parse_metre(self.song.metre))
+        return torch.from_numpy(render_guide(guide, tempo, SAMPLES))
 
     @property
     def bar(self) -> float:

@@ -65,8 +65,14 @@ def test_metres_are_numerators(given, expected):
     assert music.metre_name(given) == expected
 
 
-@pytest.mark.parametrize("given", ["5/4", "7/8", "4/8", "6/4", "x"])
-def test_a_metre_outside_the_four_is_refused_with_the_choices(given):
+@pytest.mark.parametrize(("given", "expected"), [("5/4", "5/4"), (" 12/8 ", "12/8"), ("4/8", "4/8"), ("6/4", "6/4")])
+def test_other_metres_are_kept_and_the_model_reads_the_nearest(given, expected):
+    assert music.metre_name(given) == expected
+    assert music.model_metre_name(given) in music.MODEL_METRES
+
+
+@pytest.mark.parametrize("given", ["x", "4/5", "0/4", "5"])
+def test_what_is_no_metre_is_refused(given):
     with pytest.raises(BadRequest) as caught:
         music.metre_name(given)
-    assert caught.value.limits["choices"] == ["2", "3", "4", "6"]
+    assert caught.value.field == "time_signature"

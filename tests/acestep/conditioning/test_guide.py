@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from acestep.api.errors import BadRequest
+from acestep.api.metre import parse_metre
+from acestep.api.tempo_map import TempoMap, TempoPoint
 from acestep.conditioning.chords import parse_chord, parse_chord_line
-from acestep.conditioning.guide import render_guide
+from acestep.conditioning.guide import render_guide, rhythm_of
 from acestep.conditioning.guide_text import RHYTHMS, Guide, parse_guide
 from acestep.conditioning.midi_file import ClipNote
-from acestep.conditioning.tempo import TempoMap
 
 RATE = 48000
 
@@ -36,7 +37,7 @@ def test_length_is_exact(length):
 
 def test_clicks_fall_on_the_tempo_maps_samples():
     """A quarter-note clip at 60 bpm that doubles at sample 96 000: clicks at 0, 1, 2, 2.5, 3 ... s."""
-    tempo = TempoMap(((0, 60.0), (96_000, 120.0)), 0, RATE)
+    tempo = TempoMap.of([TempoPoint(sample=0, bpm=60.0), TempoPoint(sample=96_000, bpm=120.0)], RATE)
     clip = Guide(rhythm="", notes=(ClipNote(0.0, 0.0, 36, 1.0, drum=True),), clip_quarters=1.0)
     found = _onsets(render_guide(clip, tempo, 4 * RATE))
     expected = [0, 48_000, 96_000, 120_000, 144_000, 168_000]
@@ -50,21 +51,6 @@ def test_the_downbeat_moves_the_whole_guide():
     moved = render_guide(parse_guide("beat"), TempoMap.steady(120, downbeat=5000), 4 * RATE)
     assert np.allclose(moved[:, 5000 + RATE :], plain[:, RATE:-5000], atol=1e-6)
     assert np.abs(moved[:, :5000]).max() > 0
-
-
-def test_sample_and_quarter_are_inverse():
-    """Round trip over two tempo changes, also before the first change."""
-    tempo = TempoMap(((0, 90.0), (70_000, 133.3), (200_000, 61.0)), 30_000, RATE)
-    for quarter in (-3.0, 0.0, 0.5, 2.25, 7.0, 19.0):
-        assert tempo.quarter(tempo.sample(quarter)) == pytest.approx(quarter, abs=1e-9)
-    assert tempo.sample(0.0) == pytest.approx(30_000)
-
-
-@pytest.mark.parametrize("changes", [(), ((10, 120.0), (5, 100.0)), ((0, 0.0),), ((0, 120.0), (0, 90.0))])
-def test_a_senseless_tempo_map_is_refused(changes):
-    """Empty, unordered, repeated or impossible tempi."""
-    with pytest.raises(BadRequest):
-        TempoMap(changes)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +109,36 @@ def test_every_rhythm_fills_its_bar():
     for metres in RHYTHMS.values():
         for metre, sounds in metres.items():
             assert all(len(pattern) == 4 * quarters[metre] for pattern in sounds.values())
+
+
+@pytest.mark.parametrize("metre", ["12/8", "9/8", "5/8", "7/8", "5/4", "6/4", "3/8", "2/2", "3/16", "1/4"])
+def test_any_metre_has_a_beat_of_its_own_length(metre):
+    """Where a style has no pattern, kick and snare take turns on the groups, and the kick is on one."""
+    bar = parse_metre(metre)
+    rows = rhythm_of("beat", bar).rows
+    assert {len(row) for row in rows.values()} == {round(bar.bar * 4)}
+    assert rows["kick"][0] == "x"
+
+
+def _loudest_bass(sound: np.ndarray, start: float, end: float) -> int:
+    """Pitch class of the strongest tone below 130 Hz between two times (s)."""
+    piece = sound[0][round(start * RATE) : round(end * RATE)]
+    spectrum = np.abs(np.fft.rfft(piece * np.hanning(len(piece)), 8 * RATE))
+    hertz = np.fft.rfftfreq(8 * RATE, 1 / RATE)
+    low = (hertz > 60) & (hertz < 130)
+    return round(69 + 12 * np.log2(hertz[low][spectrum[low].argmax()] / 440)) % 12
+
+
+def test_chords_begin_with_their_first_bar_and_follow_metre_and_map():
+    """From bar 1 of the song, or from a region's first bar; across a change to 6/8 at 60 each chord lasts its own bar."""
+    guide = Guide(rhythm="", bars=parse_chord_line("C G A"))
+    plain = TempoMap.steady(120)
+    for origin, roots in ((1, [0, 7, 9, 0]), (3, [7, 9, 0, 7])):
+        sound = render_guide(guide, plain, 8 * RATE, origin)
+        assert [_loudest_bass(sound, 2 * bar, 2 * bar + 2) for bar in range(4)] == roots
+    points = [TempoPoint(sample=0, bpm=120.0), TempoPoint(sample=2 * RATE, bpm=60.0, metre="6/8")]
+    sound = render_guide(guide, TempoMap.of(points, RATE), 8 * RATE)
+    assert [_loudest_bass(sound, *times) for times in ((0, 2), (2, 5), (5, 8))] == [0, 7, 9]
 
 
 def test_midi_clip_is_read_and_repeats(tmp_path):

@@ -112,7 +112,7 @@ fixed_values = st.fixed_dictionaries(
         "duration": st.integers(10, 600),
         "keyscale": st.sampled_from(music.KEYS),
         "language": st.sampled_from(music.LANGUAGES),
-        "timesignature": st.sampled_from(music.METRES),
+        "timesignature": st.sampled_from(music.MODEL_METRES),
         "caption": st.sampled_from(["slow", 'a "quoted" wish: yes', "many words " * 20, "日本の歌"]).map(str.strip),
     },
 )

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from acestep.api.metre import parse_metre
+from acestep.api.tempo_map import TempoMap
 from acestep.conditioning.chords import parse_chord_line
 from acestep.conditioning.guide import render_guide
 from acestep.conditioning.guide_text import Guide
-from acestep.conditioning.tempo import TempoMap
 from acestep.training.evaluation import measures
 from acestep.training.evaluation.player import shifted_times
 from acestep.training.evaluation.report import as_markdown
@@ -19,7 +20,7 @@ RATE = 48000
 
 def _guide(bpm: float, chords: str = "", rhythm: str = "beat", metre: str = "4") -> torch.Tensor:
     guide = Guide(rhythm=rhythm, metre=metre, bars=parse_chord_line(chords) if chords else ())
-    return torch.from_numpy(render_guide(guide, TempoMap.steady(bpm), 10 * RATE))
+    return torch.from_numpy(render_guide(guide, TempoMap.steady(bpm, metre=parse_metre(metre)), 10 * RATE))
 
 
 @pytest.mark.parametrize("bpm", [63, 88, 120, 141, 176])

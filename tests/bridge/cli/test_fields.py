@@ -59,19 +59,19 @@ def test_a_field_of_an_own_options_name_stays_reachable() -> None:
     ("arguments", "expected"),
     [
         (["--start", "48000"], {"start": 48_000}),
-        (["--start", "1.5s"], {"start_seconds": 1.5}),
-        (["--start=-1.5s"], {"start_seconds": -1.5}),
-        (["--start=bar5", "--end=bar9", "--bpm=120"], {"start_seconds": 8.0, "end_seconds": 16.0, "bpm": 120.0}),
+        (["--start", "1.5s"], {"start": "1.5s"}),
+        (["--start=-1.5s"], {"start": "-1.5s"}),
+        (["--start=bar5", "--end=bar9", "--bpm=120"], {"start": "bar5", "end": "bar9", "bpm": 120.0}),
         (
             ["--start=bar2", "--bpm=90", "--time-signature=3/4"],
-            {"start_seconds": 2.0, "bpm": 90.0, "time_signature": "3/4"},
+            {"start": "bar2", "bpm": 90.0, "time_signature": "3/4"},
         ),
-        (["--duration", "8bars", "--bpm", "120"], {"duration": 16.0, "bpm": 120.0}),
+        (["--duration", "8bars", "--bpm", "120"], {"duration": "8bars", "bpm": 120.0}),
         (["--duration", "1:30"], {"duration": 90.0}),
     ],
 )
 def test_positions_and_lengths(arguments: list[str], expected: dict[str, Any]) -> None:
-    """A position in samples fills the field in samples, every other the one in seconds; bars follow tempo and metre."""
+    """What is samples or seconds is sent as a number; the rest as it was written, because only the daemon knows the file."""
     assert request(*arguments) == expected
 
 
@@ -79,6 +79,18 @@ def test_a_bad_position_names_its_option() -> None:
     """The sentence says which option, and what is missing."""
     with pytest.raises(ValueError, match=r"--start: bars and beats need --bpm"):
         request("--start", "bar5")
+    with pytest.raises(ValueError, match=r"--end: 'bar' is no time; write 384000"):
+        request("--end", "bar")
+    with pytest.raises(ValueError, match=r"--context: '2bars' is not taken here; write seconds"):
+        request("--context", "2bars")
+
+
+def test_options_win_over_a_request_file_whichever_way_a_position_was_written_there() -> None:
+    """A region in seconds from the file does not stand beside one from the command line."""
+    parser = argparse.ArgumentParser()
+    add_fields(parser, FIELDS, lambda table: [])
+    given = vars(parser.parse_args(["--start", "bar2"]))
+    assert read_fields(given, FIELDS, {"start_seconds": 4.0, "bpm": 90.0}) == {"start": "bar2", "bpm": 90.0}
 
 
 def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,112 @@
+"""The time of a request at the door: text becomes samples with the right value, and what was assumed is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from acestep.api.admission import admit
+from acestep.api.errors import BadRequest, RegionOutside, TooLarge
+
+SOURCE = {"source": "/song.wav"}
+RATE = 44_100
+
+
+def region(registry, world, **wish) -> tuple[float, float]:
+    """Start and length, in seconds, of an edit."""
+    source = admit(registry, "edit", {**SOURCE, **wish}, world).render.source
+    return source.start / RATE, source.length / RATE
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [
+        ({"start": 44_100, "duration": 2.0}, (1, 2)),
+        ({"start_seconds": 4.0, "duration": 2.5}, (4, 2.5)),
+        ({"start": "bar3", "duration": "2bars", "bpm": 120.0}, (4, 4)),
+        ({"start": "bar2.1.1", "end": "bar2.3", "bpm": 120.0}, (2, 1)),
+        ({"start": "bar2.2.3", "duration": "1 beat", "bpm": 120.0}, (2.75, 0.5)),
+        ({"start": "bar2", "duration": "1bar", "bpm": 120.0, "time_signature": "6/8"}, (1.5, 1.5)),
+        ({"start": "bar2.4", "end": "bar3", "bpm": 120.0, "time_signature": "12/8"}, (3.75, 2.25)),
+        ({"start": "bar2.5", "end": "bar3", "bpm": 120.0, "time_signature": "5/8"}, (2.25, 0.25)),
+        ({"end": "0:30", "duration": "10s"}, (20, 10)),
+        ({"duration": "800ms"}, (0, 0.8)),
+        ({"start": "bar2", "end": "bar4", "duration": 4.0, "bpm": 120.0}, (2, 4)),
+        ({"start": "bar1", "duration": "1bar", "bpm": 120.0, "bar_offset": "300ms"}, (0.3, 2)),
+        ({"start": "bar2", "duration": "1bar", "bpm": 120.0, "bar_offset": -RATE}, (1, 2)),
+    ],
+)
+def test_a_region_is_what_a_musician_means(registry, world, wish, expected):
+    """Start with duration, beats and sixteenths, eighths where the metre says so, behind a pick-up."""
+    assert region(registry, world, **wish) == expected
+
+
+MAP = [
+    {"sample": 13_230, "bpm": 120.0, "metre": "4/4", "bar": 1},
+    {"sample": 13_230 + 4 * RATE, "bpm": 60.0, "metre": "6/8"},
+]
+
+
+def test_a_tempo_map_places_a_region_and_gives_its_tempo_and_metre(registry, world):
+    """A pick-up of 0.3 s and a change at bar 3: the region lies on the map, and the model hears what holds there."""
+    got = admit(registry, "edit", {**SOURCE, "start": "bar3", "duration": "2bars", "tempo_map": MAP}, world)
+    assert (got.render.source.start, got.render.source.length) == (13_230 + 4 * RATE, 6 * RATE)
+    assert (got.render.conditioning.bpm, got.render.conditioning.time_signature) == (60.0, "6")
+    assert any("the tempo map gives 60 bpm" in note for note in got.notes)
+    assert admit(registry, "render", got.render.to_recipe(), world).render == got.render
+
+
+def test_the_canonical_request_holds_numbers_only(registry, world):
+    """A recipe can be read by whoever knows no positions."""
+    wish = {"start": "bar2", "end": "bar3", "bpm": 120.0, "bar_offset": "0.5s", "returns": ["span"]}
+    got = admit(registry, "edit", {**SOURCE, **wish, "span_start": "bar1", "span_end": "bar4.2"}, world).render
+    assert got.conditioning.bar_offset == RATE // 2
+    assert (got.output.span_start, got.output.span_end) == (RATE // 2, RATE // 2 + int(6.5 * RATE))
+    part = admit(registry, "make", {"duration": "2bars", "bpm": 90.0, "time_signature": "3/4"}, world).render
+    assert (part.conditioning.duration, part.output.length) == (4.0, 192_000)
+    part = admit(registry, "make", {"length": "2bars", "bpm": 90.0, "rate": 44_100}, world).render
+    assert part.output.length == round(RATE * 8 * 60 / 90)
+    nested = {"stages": [{"type": "edit"}], "source": {"path": "/song.wav", "start": 10, "length": 20}}
+    assert admit(registry, "render", {**nested, "conditioning": {"duration": "3s"}}, world).render.source.length == 20
+
+
+@pytest.mark.parametrize(
+    ("wish", "error", "field"),
+    [
+        ({"start": "bar2"}, BadRequest, "start"),
+        ({"start": "soon"}, BadRequest, "start"),
+        ({"start": "bar2.5", "bpm": 120.0}, BadRequest, "start"),
+        ({"start": "bar2.7", "bpm": 120.0, "time_signature": "6/8"}, BadRequest, "start"),
+        ({"duration": "bar2", "bpm": 120.0}, BadRequest, "duration"),
+        ({"duration": "600bars", "bpm": 120.0, "end": "bar3"}, TooLarge, "duration"),
+        ({"start": 0, "end": RATE, "duration": 2.0}, BadRequest, "duration"),
+        ({"start": "bar2", "start_seconds": 2.0, "bpm": 120.0}, BadRequest, "start_seconds"),
+        ({"start": "bar3", "end": "bar2", "bpm": 120.0}, RegionOutside, "end"),
+        ({"start": "bar31", "duration": "1bar", "bpm": 120.0}, RegionOutside, "start"),
+        ({"bar_offset": 100}, BadRequest, "bpm"),
+        ({"bar_offset": "2bars", "bpm": 120.0}, BadRequest, "bar_offset"),
+        ({"bar_offset": 100, "bpm": 120.0, "tempo_map": MAP}, BadRequest, "bar_offset"),
+        ({"tempo_map": []}, BadRequest, "tempo_map"),
+        ({"tempo_map": [MAP[1], MAP[0]]}, BadRequest, "tempo_map[1].sample"),
+        ({"tempo_map": [{"sample": 0, "bpm": 5.0}]}, BadRequest, "tempo_map[0].bpm"),
+        ({"tempo_map": [{"sample": 0, "bpm": 120.0, "metre": "4/0"}]}, BadRequest, "tempo_map[0].metre"),
+        ({"start": "bar1" * 200, "bpm": 120.0}, BadRequest, "start"),
+    ],
+)
+def test_a_bad_time_is_one_error_that_names_its_field(registry, world, wish, error, field):
+    with pytest.raises(error) as caught:
+        admit(registry, "edit", {**SOURCE, **wish}, world)
+    assert caught.value.field == field
+
+
+def test_text_for_a_field_that_an_operation_does_not_have_is_refused(registry, world):
+    with pytest.raises(BadRequest):
+        admit(registry, "make", {"start": "bar2", "bpm": 120.0}, world)
+
+
+def test_what_is_assumed_is_told(registry, world):
+    """Bar 1 with the file, and a metre that the model does not know; nothing where nothing was assumed."""
+    got = admit(registry, "edit", {**SOURCE, "start": "bar2", "bpm": 120.0, "time_signature": "5/4"}, world)
+    assert got.render.conditioning.time_signature == "5/4"
+    assert [note for note in got.notes if "bar 1 is taken to begin with the file" in note]
+    assert [note for note in got.notes if "does not know 5/4 and reads 4/4" in note]
+    assert admit(registry, "edit", {**SOURCE, "start": 9, "bpm": 120.0}, world).notes == ()
