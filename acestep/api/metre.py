@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from acestep.api.errors import BadRequest
+from acestep.api.sentences import quoted
 
 MODEL_METRES = ("2", "3", "4", "6")
 """Time signatures the model knows, by their numerator (2/4, 3/4, 4/4, 6/8)."""
@@ -56,10 +57,10 @@ def parse_metre(text: str, *, field: str = "metre") -> Metre:
     if found and found[2] is None:
         if found[1] in BARE:
             return Metre(*BARE[found[1]])
-        raise BadRequest(f"{text!r} could be {text}/4 or {text}/8; write it with its lower number", field=field)
+        raise BadRequest(f"{quoted(text)} could be {text.strip()}/4 or {text.strip()}/8; write it with its lower number", field=field)
     if not found or int(found[2]) not in DENOMINATORS or not 1 <= int(found[1]) <= MAX_NUMERATOR:
         raise BadRequest(
-            f"{text!r} is no time signature such as 4/4, 3/4, 6/8 or 12/8",
+            f"{quoted(text)} is no time signature such as 4/4, 3/4, 6/8 or 12/8",
             field=field,
             limits={"min": 1, "max": MAX_NUMERATOR, "denominators": list(DENOMINATORS)},
         )

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from acestep.api.errors import BadRequest
 from acestep.api.metre import Metre
 from acestep.api.request import samples
+from acestep.api.sentences import quoted
 from acestep.api.tempo_map import TempoMap
 
 POSITION_FIELDS = frozenset({"start", "end", "span_start", "span_end", "bar_offset"})
@@ -82,7 +83,7 @@ def read_length(text: str, *, field: str = "duration") -> Position:
         if field in LENGTH_FIELDS
         else "write 384000 (samples), 12.5s, 1:03.25, bar5, bar5.3 or bar5.3.2"
     )
-    raise BadRequest(f"{text!r} is no time; {wanted}", field=field)
+    raise BadRequest(f"{quoted(text)} is no time; {wanted}", field=field)
 
 
 def read_field(name: str, text: str) -> Position:
@@ -109,7 +110,7 @@ class Ruler(NamedTuple):
         bar, beat, sixteenth = position.bar
         first = min(1, int(tempo.stretches[0].bar))
         if bar < first:
-            raise BadRequest(f"{position.text!r}: bars count from {first}", field=field, limits={"min": first})
+            raise BadRequest(f"{quoted(position.text)}: bars count from {first}", field=field, limits={"min": first})
         metre = tempo.metre(bar)
         _check_beat(position.text, metre, beat, sixteenth, field)
         passed = (beat - 1) * metre.beat + (sixteenth - 1) * 0.25
@@ -120,12 +121,12 @@ class Ruler(NamedTuple):
         if position.count is not None:
             return whole(self._after(self._tempo(position, field), start, position.count)) - start
         if position.bar is not None:
-            raise BadRequest(f"{position.text!r} is a position, not a length; write 8bars or 12.5s", field=field)
+            raise BadRequest(f"{quoted(position.text)} is a position, not a length; write 8bars or 12.5s", field=field)
         return self.sample(position, field=field)
 
     def _tempo(self, position: Position, field: str) -> TempoMap:
         if self.tempo is None:
-            raise BadRequest(f"{position.text!r}: bars and beats need bpm or a tempo map", field=field)
+            raise BadRequest(f"{quoted(position.text)}: bars and beats need bpm or a tempo map", field=field)
         return self.tempo
 
     @staticmethod
@@ -145,14 +146,14 @@ def whole(place: float) -> int:
 def _check_beat(text: str, metre: Metre, beat: int, sixteenth: int, field: str) -> None:
     if beat > metre.numerator:
         raise BadRequest(
-            f"{text!r}: a bar of {metre} has {metre.numerator} beats, so there is no beat {beat}",
+            f"{quoted(text)}: a bar of {metre} has {metre.numerator} beats, so there is no beat {beat}",
             field=field,
             limits={"min": 1, "max": metre.numerator, "unit": "beats"},
         )
     most = max(1, int(metre.beat * 4))
     if sixteenth > most:
         raise BadRequest(
-            f"{text!r}: a beat of {metre} has {most} sixteenth{'s' if most > 1 else ''}, so there is no {sixteenth}",
+            f"{quoted(text)}: a beat of {metre} has {most} sixteenth{'s' if most > 1 else ''}, so there is no {sixteenth}",
             field=field,
             limits={"min": 1, "max": most, "unit": "sixteenths"},
         )
