@@ -68,8 +68,27 @@ DRAFT_OPERATIONS = 64
 FRAME_SECONDS = 5.0
 """Time to finish a frame that has begun; a peer that stalls is closed."""
 
+FRAME_BYTES = 16 * 1024
+"""A longer message gets `FRAME_SECONDS` for each piece of this size: a slow network is let, a byte a second is not."""
+
 CONNECTIONS = 64
-"""Connections of one TCP door."""
+"""Connections of one TCP door; the local socket has as many of its own."""
+
+HEADER_SECONDS = 10.0
+"""Time an HTTP client has to send the header of its first request."""
+
+TURN_SECONDS = 0.004
+"""Time (s) that all streams of a door together get in one round of the loop."""
+
+TURN_PIECES = 32
+"""Pieces (messages, or parts of one) that are taken in such a round; each may start a request that costs a fraction of a
+millisecond."""
+
+TURN_VALUES = 256
+"""Values of a MessagePack message that are scanned as one piece."""
+
+TURN_BYTES = 4 * 1024
+"""Bytes of an OSC stream that are looked at as one piece."""
 
 RPC_MESSAGE = 1024 * 1024
 """Bytes of one MessagePack message: four upload chunks."""
@@ -80,8 +99,8 @@ RPC_DEPTH = 16
 RPC_LENGTH = 65_536
 """Entries of one array or map."""
 
-RPC_VALUES = 200_000
-"""Values of one message, all containers together."""
+RPC_VALUES = 100_000
+"""Values of one message, all containers together: an hour's semantic codes five times."""
 
 RPC_METHOD = 128
 """Characters of a method name."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 import socketserver
 import threading
 import time
@@ -15,11 +17,18 @@ from bridge.performance.ports import Deliver
 
 log = logging.getLogger(__name__)
 
+FIRST_STATUS = 0x80
+"""The smallest byte that begins a MIDI message."""
+
+CONNECTIONS = 16
+"""Programs that may be connected; each costs a thread."""
+
 
 class MidiSocket:
     """MIDI over TCP on the loopback interface, as `mido.sockets.connect` sends it: for programs without MIDI ports.
 
-    Each connection has a parser of its own, so nonsense from one client cannot reach another.
+    Each connection has a parser of its own, so nonsense from one client cannot reach another. A stream begins with a status byte:
+    whatever else begins one, such as a web page's request, is closed. The connection that was idle longest makes room.
     """
 
     def __init__(self, deliver: Deliver, port: int, host: str = "127.0.0.1") -> None:
@@ -27,6 +36,8 @@ class MidiSocket:
             def handle(self) -> None:
                 parser = mido.Parser()
                 while data := self.request.recv(1024):
+                    if self.server.heard(self.request) and data[0] < FIRST_STATUS:
+                        return
                     parser.feed(data)
                     for message in parser:
                         deliver(message, time.monotonic(), "socket")
@@ -55,6 +66,36 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
+
+    def __init__(self, *arguments: Any) -> None:
+        self._open: dict[socket.socket, float] = {}  # by when each was heard last; 0: never
+        self._lock = threading.Lock()
+        super().__init__(*arguments)
+
+    def heard(self, connection: socket.socket) -> bool:
+        """Note that bytes have come; whether they are its first."""
+        with self._lock:
+            before = self._open.get(connection, 0.0)
+            self._open[connection] = time.monotonic()
+        return not before
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Let a connection in, in place of the one that was idle longest where there are too many."""
+        with self._lock:
+            self._open[request] = 0.0
+            idle = min(self._open, key=lambda one: self._open[one]) if len(self._open) > CONNECTIONS else None
+            if idle is not None:
+                del self._open[idle]
+        if idle is not None:
+            with contextlib.suppress(OSError):
+                idle.shutdown(socket.SHUT_RDWR)
+        return True
+
+    def shutdown_request(self, request: Any) -> None:
+        """A connection has ended."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         log.debug("MIDI socket client %s went away", client_address, exc_info=True)

@@ -15,11 +15,10 @@ from acestep.api.errors import NotAllowed
 from bridge.core.views import Core
 from bridge.doors.http.app import build
 from bridge.doors.http.guard import Guard
+from bridge.doors.http.protocol import protocol
+from bridge.doors.streams import Crowd
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-CONNECTIONS = 64
-"""Requests at a time; beyond it the answer is 503."""
 
 
 class _Server(uvicorn.Server):
@@ -55,10 +54,9 @@ class HttpDoor:
             access_log=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=protocol(Crowd()),
             server_header=False,
             date_header=False,
-            limit_concurrency=CONNECTIONS,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=16 * 1024,

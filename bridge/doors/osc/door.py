@@ -79,16 +79,17 @@ class OscDoor:
         self.counters.refused += 1
         return False
 
-    def take(self, data: bytes, place: Place, send: Send) -> None:
-        """A packet has come from a place. Malformed ones are counted and answered with one short error."""
+    def take(self, data: bytes, place: Place, send: Send) -> bool:
+        """A packet has come from a place. Malformed ones are counted and answered with one short error; False for those."""
         self.counters.packets += 1
         try:
             packet = decode(data)
         except ProtocolError as failure:
             self.counters.malformed += 1
             self._complain(failure, place, send)
-            return
+            return False
         self._take_packet(packet, place, send)
+        return True
 
     def _complain(self, failure: ProtocolError, place: Place, send: Send) -> None:
         """Tell a sender that its packet is malformed; a flood of them is not answered by another flood."""

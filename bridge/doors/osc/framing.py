@@ -1,7 +1,7 @@
 """OSC packets in a byte stream: length-prefixed (OSC 1.0) or SLIP (OSC 1.1), told apart by the first byte.
 
 Pure: bytes in, packets out. A length below 16 MiB begins with a zero byte and an OSC packet never does, so the first
-byte decides for the life of a connection.
+byte decides for the life of a connection; a byte that begins none of them ends it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from typing import Literal
 
 from acestep.api.errors import ProtocolError
 from bridge.doors import limits
+from bridge.doors.streams import Opening
 
 Mode = Literal["length", "slip"]
 
 END, ESC, ESC_END, ESC_ESC = b"\xc0", b"\xdb", b"\xdc", b"\xdd"
+
+OPENING = Opening(b"\0" + END + b"/#")
+"""A length, the END of SLIP, or (where a sender leaves the leading END out) an address or a bundle."""
 
 _LENGTH = struct.Struct(">I")
 _BAD_ESCAPE = re.compile(rb"\xdb(?![\xdc\xdd])")
@@ -31,13 +35,12 @@ def frame(packet: bytes, mode: Mode) -> bytes:
 class Framer:
     """Feed it whatever arrived; it returns the packets that are complete and keeps the rest.
 
-    ``mode`` is None until the first byte has come. ``dropped`` counts SLIP frames with a bad escape: such a frame is
-    lost, the stream goes on at the next END.
+    ``mode`` is None until the first byte has come. A stream that begins otherwise, an oversized frame and a bad escape raise
+    `ProtocolError`: nothing after it can be trusted, and it may never have been OSC (a web page can send bytes here).
     """
 
     def __init__(self, most: int = limits.OSC_TCP_IN) -> None:
         self.mode: Mode | None = None
-        self.dropped = 0
         self._most = most
         self._buffer = bytearray()
         self._searched = 0
@@ -48,10 +51,11 @@ class Framer:
         return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The packets completed by ``data``. Raises `ProtocolError` on an oversized one; the stream is lost after that."""
+        """The packets completed by ``data``. Raises `ProtocolError`; the stream is lost after that."""
         if not data:
             return []
         if self.mode is None:
+            OPENING.check(data)
             self.mode = "length" if data[0] == 0 else "slip"
         self._buffer += data
         return self._prefixed() if self.mode == "length" else self._slip()
@@ -77,8 +81,8 @@ class Framer:
             raw = bytes(self._buffer[at:end])
             at = end + 1
             if _BAD_ESCAPE.search(raw):
-                self.dropped += 1
-            elif raw:  # END END is an idle line, no packet
+                raise ProtocolError("a SLIP frame holds a bad escape")
+            if raw:  # END END is an idle line, no packet
                 self._check(len(raw) // 2)
                 packets.append(raw.replace(ESC + ESC_END, END).replace(ESC + ESC_ESC, ESC))
         del self._buffer[:at]

@@ -7,6 +7,8 @@ import contextlib
 import errno
 import logging
 import socket
+import time
+from collections import deque
 from typing import Any
 
 from acestep.api.errors import ProtocolError
@@ -15,6 +17,7 @@ from bridge.doors.keepalive import keep_alive
 from bridge.doors.osc.door import OscDoor, Place
 from bridge.doors.osc.framing import Framer, frame
 from bridge.doors.osc.peers import Send
+from bridge.doors.streams import Crowd, Turns
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +31,8 @@ class OscSockets:
         self._port = port
         self._datagrams: dict[int, asyncio.DatagramTransport] = {}
         self._servers: list[asyncio.Server] = []
-        self.streams: set[asyncio.Transport] = set()
+        self.crowd = Crowd()
+        self.turns = Turns()
 
     async def open(self) -> dict[str, Any]:
         """Listen. Returns host and ports as they stand in the connection file."""
@@ -78,8 +82,9 @@ class OscSockets:
         self.door.close()
         for server in self._servers:
             server.close()
-        for stream in list(self.streams):
-            stream.abort()
+        for stream in self.crowd:
+            stream.dismiss()
+        self.turns.close()
         for transport in self._datagrams.values():
             transport.close()
 
@@ -117,44 +122,84 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 class _Stream(asyncio.Protocol):
-    """One TCP connection."""
+    """One TCP connection. The first packet that is none closes it."""
 
     def __init__(self, sockets: OscSockets) -> None:
+        self.spoke = False
         self._sockets = sockets
         self._door = sockets.door
         self._framer = Framer()
+        self._arrived = bytearray()
+        self._packets: deque[bytes] = deque()
+        self._reading = False
+        self._heard = time.monotonic()
         self._transport: asyncio.Transport | None = None
         self._place: Place = ("", 0, "tcp")
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._sockets.streams.add(transport)
         keep_alive(transport)
         peer = transport.get_extra_info("peername")
         self._place = (peer[0], peer[1], "tcp") if peer else self._place
-        if len(self._sockets.streams) > limits.CONNECTIONS or not self._door.allowed(self._place[0]):
+        if not self._door.allowed(self._place[0]) or not self._sockets.crowd.enter(self):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        self._heard = time.monotonic()
+        self._arrived += data
+        if not self._reading:
+            self._reading = True
+            self._sockets.turns.ask(self._read)
+        elif self._transport is not None:
+            self._transport.pause_reading()  # more than one turn has come; the rest may wait in the network
+
+    def _read(self) -> bool:
+        """Take a packet, or look at some more bytes. Returns whether there is more to do."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
         try:
-            packets = self._framer.feed(data)
+            self._step(transport)
         except ProtocolError as failure:
             log.info("OSC connection from %s:%s closed: %s", *self._place[:2], failure.message)
             self._door.counters.malformed += 1
             self._abort()
-            return
-        for packet in packets:
-            self._door.take(packet, self._place, self._send)
-        self._watch(progress=bool(packets))
+            return False
+        self._reading = bool(self._packets or self._arrived) and not transport.is_closing()
+        if not self._reading and not transport.is_closing():
+            transport.resume_reading()
+            self._watch()
+        return self._reading
 
-    def _watch(self, progress: bool) -> None:
+    def _step(self, transport: asyncio.Transport) -> None:
+        if not self._packets:
+            piece = bytes(self._arrived[: limits.TURN_BYTES])
+            del self._arrived[: len(piece)]
+            self._packets.extend(self._framer.feed(piece))
+            return
+        if self._door.take(self._packets.popleft(), self._place, self._send):
+            self.spoke = True
+            self._watch(progress=True)
+        else:
+            transport.close()  # what is no OSC may be anything; its answer still goes out
+
+    def _watch(self, progress: bool = False) -> None:
         """Give a frame that has begun its time, and no more."""
         if self._deadline is not None and (progress or not self._framer.unfinished):
             self._deadline.cancel()
             self._deadline = None
         if self._framer.unfinished and self._deadline is None:
             self._deadline = asyncio.get_running_loop().call_later(limits.FRAME_SECONDS, self._abort)
+
+    @property
+    def idle_since(self) -> float | None:
+        """When it was heard last, if nothing of it is under way."""
+        return None if self._door.peers.get(self._place) is not None else self._heard
+
+    def dismiss(self) -> None:
+        """Make room for another connection."""
+        self._abort()
 
     def _send(self, packet: bytes, droppable: bool) -> None:
         transport = self._transport
@@ -174,8 +219,7 @@ class _Stream(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._transport is not None:
-            self._sockets.streams.discard(self._transport)
+        self._sockets.crowd.leave(self)
         if self._deadline is not None:
             self._deadline.cancel()
         self._door.gone(self._place)

@@ -7,6 +7,7 @@ decoder made for it alone. Everything wrong raises `ProtocolError`, and the stre
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import msgspec
@@ -80,57 +81,66 @@ class Splitter:
         self._at = 0  # the next value to scan
         self._open: list[int] = []  # values that are missing in each open container
         self._values = 0
+        self.starved = True
+        """Whether everything that is here has been looked at."""
 
     @property
-    def unfinished(self) -> bool:
-        """Whether a message has begun and not ended."""
-        return bool(self._buffer)
+    def unfinished(self) -> int:
+        """Bytes of a message that has begun and not ended."""
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes]:
         """The messages completed by ``data``, each as its bytes."""
-        self._buffer += data
+        self.add(data)
         found: list[bytes] = []
-        start = 0
-        while self._scan(start):
-            found.append(bytes(self._buffer[start : self._at]))
-            start = self._at
-            self._values = 0
-        del self._buffer[:start]
-        self._at -= start
+        while (body := self.next()) is not None:
+            found.append(body)
         return found
 
-    def _scan(self, start: int) -> bool:
-        """Scan on; True when the message that begins at ``start`` is complete."""
-        while self._at < len(self._buffer):
-            children, end = self._header(start)
+    def add(self, data: bytes) -> None:
+        """Take bytes that arrived; `next` looks at them."""
+        self._buffer += data
+        self.starved = False
+
+    def next(self, most: int = sys.maxsize) -> bytes | None:
+        """The next complete message; None when there is none yet, or when ``most`` values were scanned and more can be."""
+        for _ in range(most):
+            if self._at >= len(self._buffer):
+                self.starved = True
+                return None
+            children, end = self._header()
             if end > len(self._buffer):
-                return False
+                self.starved = True
+                return None
             self._at = end
             if self._count(children):
-                return True
-        return False
+                body = bytes(self._buffer[:end])
+                del self._buffer[:end]
+                self._at = self._values = 0
+                return body
+        return None
 
-    def _header(self, start: int) -> tuple[int, int]:
+    def _header(self) -> tuple[int, int]:
         """How many values stand inside the value here, and where it (or its header) ends."""
         form, size = _TABLE[self._buffer[self._at]]
-        if self._at == start and "array" not in form:
+        if self._at == 0 and "array" not in form:
             raise ProtocolError("a message is an array")
         if form in ("extension", "unused"):
             raise ProtocolError(f"{form} types are not accepted")
         body = self._at + 1
         if form == "fixed":
-            return 0, self._within(start, body + size)
+            return 0, self._within(body + size)
         if form in ("map", "array"):
             return self._children(form, size), body
         if body + size > len(self._buffer):
             return 0, body + size
         length = int.from_bytes(self._buffer[body : body + size], "big")
         if form == "bytes":
-            return 0, self._within(start, body + size + length)
+            return 0, self._within(body + size + length)
         return self._children(form, length), body + size
 
-    def _within(self, start: int, end: int) -> int:
-        if end - start > self._most:
+    def _within(self, end: int) -> int:
+        if end > self._most:
             raise ProtocolError(f"a message has at most {self._most} bytes", limits={"max": self._most})
         return end
 

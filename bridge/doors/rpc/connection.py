@@ -21,6 +21,7 @@ from bridge.doors.following import Follower
 from bridge.doors.keepalive import keep_alive
 from bridge.doors.rpc import codec
 from bridge.doors.rpc.outbox import Outbox
+from bridge.doors.streams import Crowd, Turns
 
 log = logging.getLogger(__name__)
 
@@ -35,17 +36,27 @@ class Terms(msgspec.Struct, frozen=True):
     access: Access = OWNER
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a listener's connections are together."""
+
+    crowd: Crowd
+    turns: Turns
+
+
 class Connection(asyncio.Protocol):
     """The `Caller` of everything that comes over one connection."""
 
     door = "rpc"
 
-    def __init__(self, desk: Dispatcher, terms: Terms, number: int, ended: Callable[[Connection], None]) -> None:
+    def __init__(self, desk: Dispatcher, terms: Terms, number: int, place: Place) -> None:
         self.name = f"rpc:{number}"
+        self.spoke = False
         self.access = terms.access
         self._desk = desk
         self._terms = terms
-        self._ended = ended
+        self._place = place
+        self._reading = False
+        self._begun = 0
         self._splitter = codec.Splitter()
         self._outbox = Outbox()
         self._follower = Follower(desk.core, self.name, self._tell)
@@ -63,6 +74,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        if not self._place.crowd.enter(self):
+            transport.abort()
+            return
         transport.set_write_buffer_limits(high=limits.CHUNK)
         keep_alive(transport)
         if not self._known:
@@ -78,22 +92,51 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = time.monotonic()
+        self._splitter.add(data)
+        if not self._reading:
+            self._reading = True
+            self._place.turns.ask(self._read)
+        elif self._transport is not None:
+            self._transport.pause_reading()  # more than one turn has come; the rest may wait in the network
+
+    def _read(self) -> bool:
+        """Take a message, or look at a part of one. Returns whether there is more to do."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
         try:
-            for body in self._splitter.feed(data):
+            body = self._splitter.next(limits.TURN_VALUES)
+            if body is not None:
+                self.spoke = True
+                self._begun = 0
                 self._take(codec.decode(body))
         except ProtocolError as failure:
             self.close("bad_packet", failure.message)
-            return
-        self._watch()
+            return False
+        self._reading = not self._splitter.starved
+        if not self._reading:
+            transport.resume_reading()
+            self._watch()
+        return self._reading
 
     def _watch(self) -> None:
-        """Give a message that has begun its time to arrive, anew with every piece of it."""
-        if self._deadline is not None:
+        """Give a message that has begun its time to arrive; a long one gets it for each `limits.FRAME_BYTES` of it."""
+        begun = self._splitter.unfinished // limits.FRAME_BYTES + 1 if self._splitter.unfinished else 0
+        if self._deadline is not None and begun != self._begun:
             self._deadline.cancel()
             self._deadline = None
-        if self._splitter.unfinished:
-            late = asyncio.get_running_loop().call_later(limits.FRAME_SECONDS, self._stalled)
-            self._deadline = late
+        if begun and self._deadline is None:
+            self._deadline = asyncio.get_running_loop().call_later(limits.FRAME_SECONDS, self._stalled)
+        self._begun = begun
+
+    @property
+    def idle_since(self) -> float | None:
+        """When it was heard last, if nothing of it is under way."""
+        return None if self._known and (self._tasks or self._follower.busy) else self._heard
+
+    def dismiss(self) -> None:
+        """Make room for another connection."""
+        self.close("idle", "too many connections; this one was idle longest")
 
     def _stalled(self) -> None:
         self.close("bad_packet", f"a message was not finished within {limits.FRAME_SECONDS:g} s")
@@ -135,7 +178,7 @@ class Connection(asyncio.Protocol):
         for task in self._tasks:
             task.cancel()
         self._follower.close()
-        self._ended(self)
+        self._place.crowd.leave(self)
 
     # Requests
 

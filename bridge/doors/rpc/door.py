@@ -14,9 +14,9 @@ from typing import Any
 from acestep.api.errors import NotAllowed
 from acestep.api.rights import Right
 from bridge.core.access import Access
-from bridge.doors import limits
 from bridge.doors.dispatch import Dispatcher
-from bridge.doors.rpc.connection import Connection, Terms
+from bridge.doors.rpc.connection import Connection, Place, Terms
+from bridge.doors.streams import Crowd, Turns
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -26,13 +26,13 @@ class RpcDoor:
 
     def __init__(self, desk: Dispatcher, *, token: str = "") -> None:
         self.address: dict[str, Any] = {"host": "", "port": 0, "socket": ""}
-        self.refused = 0
         self._desk = desk
         self._token = token
         self._numbers = itertools.count(1)
         self._servers: list[asyncio.Server] = []
         self._socket: Path | None = None
-        self._connections: set[Connection] = set()
+        turns = Turns()
+        self._network, self._local = Place(Crowd(), turns), Place(Crowd(), turns)
 
     async def listen(self, host: str, port: int) -> int:
         """Listen on TCP; returns the port. Raises `NotAllowed` beyond loopback without a token."""
@@ -40,13 +40,15 @@ class RpcDoor:
             raise NotAllowed(f"listening on {host} needs a token", field="token")
         terms = Terms(token=self._token)
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: self._connect(terms), host, port)
+        server = await loop.create_server(lambda: self._connect(terms, self._network), host, port)
         self._servers.append(server)
         found: int = server.sockets[0].getsockname()[1]
         self.address |= {"host": host, "port": found}
         if host == "127.0.0.1" and socket.has_ipv6:  # programs that look up "localhost" may come this way
             with contextlib.suppress(OSError):
-                self._servers.append(await loop.create_server(lambda: self._connect(terms), "::1", found))
+                self._servers.append(
+                    await loop.create_server(lambda: self._connect(terms, self._network), "::1", found)
+                )
         return found
 
     async def listen_unix(self, path: Path) -> None:
@@ -57,39 +59,35 @@ class RpcDoor:
         path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
-            server = await asyncio.get_running_loop().create_unix_server(lambda: self._connect(terms), str(path))
+            server = await asyncio.get_running_loop().create_unix_server(
+                lambda: self._connect(terms, self._local), str(path)
+            )
         finally:
             os.umask(before)
         self._servers.append(server)
         self._socket = path
         self.address |= {"socket": str(path)}
 
-    def _connect(self, terms: Terms) -> asyncio.Protocol:
-        if len(self._connections) >= limits.CONNECTIONS:
-            self.refused += 1
-            return _Full()
-        connection = Connection(self._desk, terms, next(self._numbers), self._connections.discard)
-        self._connections.add(connection)
-        return connection
+    def _connect(self, terms: Terms, place: Place) -> Connection:
+        return Connection(self._desk, terms, next(self._numbers), place)
 
     @property
     def connections(self) -> int:
         """How many clients are connected."""
-        return len(self._connections)
+        return len(self._network.crowd) + len(self._local.crowd)
+
+    @property
+    def refused(self) -> int:
+        """How many found no place, or lost theirs to another because they were idle."""
+        crowds = (self._network.crowd, self._local.crowd)
+        return sum(crowd.refused + crowd.dismissed for crowd in crowds)
 
     async def close(self) -> None:
         """Let nobody in any more and part with those who are."""
         for server in self._servers:
             server.close()
-        for connection in list(self._connections):
+        for connection in [*self._network.crowd, *self._local.crowd]:
             connection.close("stopping", "the daemon stops")
         if self._socket is not None:
             self._socket.unlink(missing_ok=True)
         await asyncio.sleep(0)  # lets the goodbyes out
-
-
-class _Full(asyncio.Protocol):
-    """What a connection beyond the limit meets."""
-
-    def connection_made(self, transport: Any) -> None:
-        transport.abort()

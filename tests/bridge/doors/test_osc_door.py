@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import struct
 import time
@@ -415,20 +414,6 @@ async def test_a_frame_that_is_never_finished_ends_the_connection(osc_door, monk
     other.write(frame(encode("/ace/ping", [2]), "length"))
     assert (await read_until(quiet, "/ace/ping"))[0].arguments == (2,)
     other.close()
-
-
-async def test_connections_are_bounded(osc_door, monkeypatch):
-    """One more than may be is closed at once, and the one that was there goes on."""
-    monkeypatch.setattr(osc_sockets.limits, "CONNECTIONS", 1)
-    reader, first = await connect(osc_door)
-    first.write(frame(encode("/ace/ping", [1]), "length"))
-    await read_until(reader, "/ace/ping")
-    late, _ = await connect(osc_door)
-    with contextlib.suppress(ConnectionError):
-        assert await late.read() == b""
-    first.write(frame(encode("/ace/ping", [2]), "length"))
-    assert (await read_until(reader, "/ace/ping"))[0].arguments == (2,)
-    first.close()
 
 
 async def test_a_closed_connection_follows_nothing(osc_door, core):

@@ -32,18 +32,45 @@ CUTS = [
     ("END behind only", PACKETS[0] + END + PACKETS[2] + END, 2),
     ("one END between", END + PACKETS[0] + END + PACKETS[2] + END, 2),
     ("idle ENDs", END * 3 + PACKETS[0] + END, 1),
-    ("garbage is a packet of its own", b"hello" + END + END + PACKETS[0] + END, 2),
-    ("a bad escape loses its frame only", END + b"/x" + ESC + b"?" + END + PACKETS[0] + END, 1),
-    ("an escape at the end of a frame", END + b"/x" + ESC + END + PACKETS[0] + END, 1),
 ]
 
 
 @pytest.mark.parametrize(("stream", "count"), [cut[1:] for cut in CUTS], ids=[cut[0] for cut in CUTS])
 def test_slip_as_real_clients_send_it(stream, count):
-    """Ends may be single, double, shared or idle; a damaged frame does not take its neighbours with it."""
+    """Ends may be single, double, shared or idle."""
     framer = Framer()
     found = framer.feed(stream)
     assert len(found) == count
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [END + b"/x" + ESC + b"?" + END, END + b"/x" + ESC + END, END + PACKETS[0] + END + b"/x" + ESC + b"?" + END],
+)
+def test_a_bad_escape_ends_the_stream(stream):
+    """What is no SLIP may be anything; nothing behind it is looked at."""
+    with pytest.raises(ProtocolError):
+        Framer().feed(stream + PACKETS[0] + END)
+
+
+@pytest.mark.parametrize(
+    "first", [b"POST / HTTP/1.1\r\n", b"GET /", b"hello", b"\x16\x03\x01", b"\r\n", b"\x01", b" /ace", b"{"]
+)
+def test_a_stream_that_begins_otherwise_is_no_osc(first):
+    """Whatever follows, such as a SLIP frame in the body of a web page's request, is not looked at."""
+    with pytest.raises(ProtocolError):
+        Framer().feed(first + END + PACKETS[0] + END)
+
+
+@pytest.mark.parametrize("first", range(256))
+def test_only_what_may_begin_a_stream_begins_one(first):
+    """A length below 16 MiB, an END, an address, a bundle: 4 of 256 bytes, none of them a letter."""
+    framer = Framer()
+    if first in (0x00, 0xC0, 0x23, 0x2F):
+        assert framer.feed(bytes([first])) == []
+    else:
+        with pytest.raises(ProtocolError):
+            framer.feed(bytes([first]))
 
 
 def test_nothing_decides_nothing():

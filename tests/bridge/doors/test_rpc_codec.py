@@ -183,3 +183,17 @@ def test_random_bytes_raise_nothing_but_the_protocol_error(data):
         with contextlib.suppress(ProtocolError):
             for body in Splitter().feed(stream):
                 decode(body)
+
+
+def test_a_long_message_is_scanned_piece_by_piece():
+    """A bounded number of values at a time: between two pieces others have their turn."""
+    body = msgspec.msgpack.encode([0, 1, "m", [list(range(1000))]])
+    splitter = Splitter()
+    splitter.add(body[:-1])
+    pieces = 0
+    while not splitter.starved:
+        assert splitter.next(100) is None
+        pieces += 1
+    splitter.add(body[-1:] + body)
+    assert pieces >= 10
+    assert [splitter.next(), splitter.next(2000), splitter.next()] == [body, body, None]

@@ -276,22 +276,11 @@ async def test_heartbeats_close_a_silent_client_that_asked_for_them(rpc, monkeyp
     assert message.params[0]["reason"] == "silent"
 
 
-async def test_connections_are_bounded(rpc, monkeypatch):
-    """One more than may be is closed at once."""
-    monkeypatch.setattr(rpc_connection.limits, "CONNECTIONS", 1)
-    first = await rpc()
-    await first.ask("ping")
-    late = await rpc()
-    with contextlib.suppress(ConnectionError):
-        assert await late.next() is None
-    assert (await first.ask("ping", n=1)).result == {"n": 1}
-
-
 async def test_vanished_peers_are_probed(rpc, rpc_door):
     """The system finds out about a peer that went without a word, so its place is free again."""
     client = await rpc()
     await client.ask("ping")
-    served = next(iter(rpc_door._connections))._transport.get_extra_info("socket")
+    served = next(iter(rpc_door._network.crowd))._transport.get_extra_info("socket")
     assert served.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import random
 import socket
@@ -12,7 +13,7 @@ import pytest
 from mido.sockets import connect
 
 from acestep.api.errors import Unavailable
-from bridge.performance.midi_socket import MidiSocket
+from bridge.performance.midi_socket import CONNECTIONS, MidiSocket
 from bridge.performance.ports import MidiInputs, Outputs
 
 
@@ -113,7 +114,7 @@ def test_midi_over_a_socket_arrives_and_nonsense_does_no_harm(listener):
     rng = random.Random(3)
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", server.port)) as raw:
-            raw.sendall(rng.randbytes(2_000))
+            raw.sendall(b"\xf6" + rng.randbytes(2_000))
     port = connect("127.0.0.1", server.port)
     port.send(mido.Message("program_change", program=77, channel=15))
     assert expect(heard, type="program_change", program=77, channel=15)
@@ -125,10 +126,40 @@ def test_every_byte_after_every_byte_leaves_the_socket_usable(listener):
     and the note behind them is heard."""
     server, heard = listener
     with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.sendall(bytes([0xF6]))  # a stream begins with a status byte
         for first in range(256):
             raw.sendall(b"".join(bytes([first, second]) for second in range(256)))
         raw.sendall(bytes([0xF7, 0x9F, 61, 99]))
         assert expect(heard, type="note_on", channel=15, note=61, velocity=99)
+
+
+@pytest.mark.parametrize("first", [b"POST / HTTP/1.1\r\n\r\n", b"GET / ", b"\x16\x03\x01", b"\0", b"\x7f"])
+def test_a_stream_that_begins_with_no_status_byte_is_closed(listener, first):
+    """A web page's request, with MIDI in its body, plays nothing."""
+    server, heard = listener
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.settimeout(20)
+        with contextlib.suppress(ConnectionError):
+            raw.sendall(first + bytes([0x90, 60, 100] * 100))
+            assert raw.recv(1) == b""
+    with connect("127.0.0.1", server.port) as port:
+        port.send(mido.Message("note_on", note=61))
+        assert heard.get(timeout=20).note == 61
+
+
+def test_silent_programs_lock_nobody_out(listener):
+    """Twice as many as may be connect and say nothing; one that has played keeps its place, and the next one is heard."""
+    server, heard = listener
+    with connect("127.0.0.1", server.port) as player, contextlib.ExitStack() as silent:
+        player.send(mido.Message("note_on", note=60))
+        assert expect(heard, note=60)
+        for _ in range(2 * CONNECTIONS):
+            silent.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        with connect("127.0.0.1", server.port) as late:
+            late.send(mido.Message("note_on", note=62))
+            assert expect(heard, note=62)
+        player.send(mido.Message("note_on", note=61))
+        assert expect(heard, note=61)
 
 
 def test_a_taken_socket_is_named():

@@ -1,0 +1,63 @@
+"""uvicorn's HTTP protocol with a bounded crowd and a time for headers: silent and slow clients lock nobody out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from bridge.doors import limits
+from bridge.doors.streams import Crowd
+
+
+def protocol(crowd: Crowd) -> type[H11Protocol]:
+    """The protocol of a server whose connections are ``crowd``."""
+
+    class Protocol(H11Protocol):
+        """One connection: what has sent no whole header in time is closed, and the one idle longest makes room."""
+
+        spoke = False
+        _heard = 0.0
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._heard = time.monotonic()
+            if not crowd.enter(self):
+                transport.abort()
+                return
+            self._deadline = self.loop.call_later(limits.HEADER_SECONDS, self.dismiss)
+
+        def data_received(self, data: bytes) -> None:
+            self._heard = time.monotonic()
+            super().data_received(data)
+            if self.cycle is not None and self._deadline is not None:
+                self.spoke = True
+                self._deadline.cancel()
+                self._deadline = None
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self._deadline is None and not self.transport.is_closing():  # the next header has its time, too
+                self._deadline = self.loop.call_later(self.timeout_keep_alive + limits.HEADER_SECONDS, self.dismiss)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            crowd.leave(self)
+            if self._deadline is not None:
+                self._deadline.cancel()
+            super().connection_lost(exc)
+
+        @property
+        def idle_since(self) -> float | None:
+            """When it was heard last, if no request of it is being answered."""
+            busy = self.cycle is not None and not self.cycle.response_complete
+            return None if busy else self._heard
+
+        def dismiss(self) -> None:
+            """Close it, unless it is at work."""
+            if self.idle_since is not None:
+                self.transport.abort()
+
+    return Protocol
