@@ -169,31 +169,56 @@ class AllowedRoots:
 
         Raises `BadRequest`, `NotAllowed` or `NotFound`; a path outside gives the same answer whether it exists or not.
         """
-        real = self._inside(text, self.read, field)
-        if not real.is_file():
-            raise NotFound(f"there is no file {text}", field=field)
-        return real
+        return _file(self._inside(text, self.read, "read_roots", field), text, field)
 
     def writing(self, text: str, field: str = "folder") -> Path:
         """The real path of a folder (which need not exist yet) below a write root.
 
         Raises `BadRequest` or `NotAllowed`, and `OutputUnwritable` when something else stands at that place.
         """
-        real = self._inside(text, self.write, field)
+        real = self._inside(text, self.write, "write_roots", field)
         if real.exists() and not real.is_dir():
             raise OutputUnwritable(f"{text} is no folder", field=field)
         return real
 
-    def _inside(self, text: str, roots: tuple[Path, ...], field: str) -> Path:
-        path = check_spelling(text, field)
-        try:
-            real = Path(os.path.realpath(path))
-        except (OSError, ValueError):
-            raise NotAllowed("the path cannot be followed", field=field) from None
+    def _inside(self, text: str, roots: tuple[Path, ...], setting: str, field: str) -> Path:
+        real = _followed(text, field)
         if not any(real.is_relative_to(root) for root in roots):
             names = [str(root) for root in roots]
-            raise NotAllowed(f"{text} is outside the allowed folders", field=field, limits={"roots": names})
+            option = f"--{setting.replace('_', '-')}"
+            raise NotAllowed(
+                f"{text} is outside the allowed folders; `serve {option} FOLDER` (setting {setting}) allows another",
+                field=field,
+                limits={"roots": names},
+            )
         return real
+
+
+class UserRoots(AllowedRoots):
+    """For the user of this machine, who could copy any file to where it may be read: every file that the user can read."""
+
+    def reading(self, text: str, field: str = "source") -> Path:
+        """The real path of an existing regular file. Raises `BadRequest`, `NotAllowed` or `NotFound`."""
+        return _file(_followed(text, field), text, field)
+
+
+def _followed(text: str, field: str) -> Path:
+    """The place that would really be opened."""
+    path = check_spelling(text, field)
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        raise NotAllowed("the path cannot be followed", field=field) from None
+
+
+def _file(real: Path, text: str, field: str) -> Path:
+    try:
+        found = real.is_file()
+    except OSError as failure:  # a name that is too long, a folder that may not be entered
+        raise NotFound(f"{text} cannot be opened: {failure.strerror}", field=field) from None
+    if not found:
+        raise NotFound(f"there is no file {text}", field=field)
+    return real
 
 
 def _real(root: Path) -> Path:

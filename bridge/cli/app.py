@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
 from acestep import __version__
-from acestep.api.errors import AceError
+from acestep.api.errors import AceError, BadRequest
 from bridge.cli.exits import MEANINGS, Exit, exit_for
 from bridge.cli.show import show_error, tell
 
@@ -73,6 +73,7 @@ def run(arguments: Sequence[str] | None) -> int:
     given = command_first(list(sys.argv[1:] if arguments is None else arguments))
     as_json = "--json" in given
     try:
+        check_text(given)
         return int(_dispatch(given))
     except AceError as error:
         show_error(error, as_json=as_json)
@@ -83,6 +84,19 @@ def run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:  # the reader of our output (head, less) has seen enough
         sys.stderr.close()
         return int(Exit.OK)
+
+
+def check_text(arguments: Sequence[str]) -> None:
+    """Refuse a word that is no text, such as the name of a file from a system with another encoding. Raises `BadRequest`."""
+    for word in arguments:
+        try:
+            word.encode("utf-8")
+        except UnicodeEncodeError:
+            shown = word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            raise BadRequest(
+                f"the name {shown} is not in UTF-8, the only encoding that all doors can carry; rename the file, or make a "
+                "link to it with another name"
+            ) from None
 
 
 def command_first(arguments: list[str]) -> list[str]:

@@ -16,12 +16,13 @@ from acestep.api.errors import BadRequest
 from acestep.api.limits import MAX_PATH
 from acestep.api.positions import LENGTH_FIELDS, POSITION_FIELDS, read_field, read_length
 from acestep.api.schema import FieldInfo
+from acestep.conditioning.guide_text import names_file
 
 PREFIX = "field_"
 """Before a field's name among the parsed arguments, so that no field meets an option of the command line itself."""
 
 OWN_OPTIONS = frozenset(
-    "help json quiet home connect token start-daemon no-start-daemon id priority detach out request".split()
+    "help json quiet home connect token start-daemon no-start-daemon id priority detach out force request".split()
 )
 """Options that every operation's command has; a field of such a name is written ``--field-NAME``."""
 
@@ -205,4 +206,5 @@ def absolute(info: FieldInfo, text: str) -> str:
     if info.max_length != MAX_PATH or not text:
         return text
     path = Path(text).expanduser()
-    return str(path.absolute()) if info.group in PATH_GROUPS or path.is_file() else text
+    file = info.group in PATH_GROUPS or path.is_file() or (info.name == "guide" and names_file(text))
+    return str(path.absolute()) if file else text

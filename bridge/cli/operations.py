@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
-import sys
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Any
 
-from acestep.api.errors import BadRequest, UnknownOperation
+from acestep.api.errors import AceError, BadRequest, UnknownOperation, error_from_wire
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.schema import FieldInfo, describe
@@ -18,8 +15,10 @@ from bridge.cli.contact import Contact, open_contact
 from bridge.cli.exits import JOB_EXITS, Exit
 from bridge.cli.fields import PREFIX, add_fields, positional_field, read_fields
 from bridge.cli.follow import display_for, follow
+from bridge.cli.requests import Sent, check_request, read_request, unwrap_recipe
 from bridge.cli.results import save_files, show_result
-from bridge.cli.show import show_error, show_json, tell
+from bridge.cli.show import show_error, show_json
+from bridge.cli.targets import Target, check_returns, check_target, inputs_of, read_target, with_format
 
 
 def load_registry() -> Registry:
@@ -67,15 +66,24 @@ def _configure(parser: argparse.ArgumentParser, operation: Operation, registry: 
     section.add_argument(
         "--out", metavar="PATH", help="copy the files there: a folder, or a file name for a single file"
     )
-    parser.set_defaults(run=lambda options: _run(options, operation, fields))
+    section.add_argument("--force", action="store_true", help="replace a file that --out names")
+    parser.set_defaults(run=lambda options: _run(options, operation, fields, registry))
 
 
-def _run(options: argparse.Namespace, operation: Operation, fields: list[FieldInfo]) -> int:
-    params = _request(options, fields)
+def _run(options: argparse.Namespace, operation: Operation, fields: list[FieldInfo], registry: Registry) -> int:
+    target = read_target(options.out, force=options.force) if options.out else None
+    if target is not None and options.detach:
+        raise BadRequest("--detach does not wait, so nothing can be copied; use `result ID --out`", field="out")
+    operation, params = _request(options, operation, fields, registry)
+    if target is not None:
+        check_target(target, inputs_of(params))
+        params = with_format(params, target, [info.name for info in describe(operation.schema)])
+    check_request(registry, operation, params, remote=bool(options.connect))
     contact = open_contact(options, starts=True)
+    sent = Sent(contact)
     try:
         if contact.remote:
-            params = upload_sources(contact, params)
+            params = sent.request(params)
         extra = {"id": options.id} if options.id else {}
         accepted = contact.call(
             "job.submit", operation=operation.name, params=params, priority=options.priority, **extra
@@ -83,57 +91,61 @@ def _run(options: argparse.Namespace, operation: Operation, fields: list[FieldIn
         if options.detach:
             show_json(accepted) if options.json else print(accepted["id"])
             return Exit.OK
-        return finish(contact, accepted["id"], options)
+        if target is not None:
+            _check_accepted(contact, accepted["id"], target)
+        return finish(contact, accepted["id"], options, sent)
+    except AceError as error:
+        raise sent.named(error) from None
     finally:
         contact.close()
 
 
-def _request(options: argparse.Namespace, fields: list[FieldInfo]) -> dict[str, Any]:
+def _check_accepted(contact: Contact, job: str, target: Target) -> None:
+    """Take a job back whose files would not fit the name that they are to get."""
+    try:
+        check_returns(target, contact.call("job.result", id=job).get("request") or {})
+    except BadRequest:
+        contact.call("job.cancel", id=job)
+        raise
+
+
+def _request(
+    options: argparse.Namespace, operation: Operation, fields: list[FieldInfo], registry: Registry
+) -> tuple[Operation, dict[str, Any]]:
+    """The operation and its parameters: those of the request file, and above them the options."""
     given = dict(vars(options))
     first = positional_field(fields)
     if first is not None and given.get("first") is not None:
         if PREFIX + first.name in given:
             raise BadRequest(f"{first.name} is given twice", field=first.name)
         given[PREFIX + first.name] = given["first"]
-    base = read_request(options.request) if options.request else {}
+    asked, base = operation, None
+    if options.request:
+        asked, base = unwrap_recipe(read_request(options.request), operation.name, registry)
     try:
-        return read_fields(given, fields, base)
+        if asked is operation:
+            return asked, read_fields(given, fields, base)
+        own = read_fields(given, fields)
     except ValueError as failure:
         raise BadRequest(str(failure)) from None
+    if own:
+        raise BadRequest(
+            f"{options.request} is a complete {asked.name}: `{operation.name}` runs it as it is and takes no options besides",
+            field=next(iter(own)),
+        )
+    return asked, base or {}
 
 
-def read_request(place: str) -> dict[str, Any]:
-    """A request from a JSON file or standard input. Raises `BadRequest`."""
-    try:
-        text = sys.stdin.read() if place == "-" else Path(place).read_text("utf-8")
-        data = json.loads(text)
-    except (OSError, ValueError) as failure:
-        raise BadRequest(f"{place} holds no request: {failure}", field="request") from None
-    if not isinstance(data, dict):
-        raise BadRequest(f"{place} holds no JSON object", field="request")
-    return data
-
-
-def upload_sources(contact: Contact, params: dict[str, Any]) -> dict[str, Any]:
-    """The request for a daemon on another machine: its source is uploaded and named by the upload's id."""
-    source = params.get("source")
-    if not isinstance(source, str) or not source:
-        return params
-    tell(f"uploading {source} ...")
-    sent = contact.client.upload(source)
-    return {**{name: value for name, value in params.items() if name != "source"}, "upload": sent}
-
-
-def finish(contact: Contact, job: str, options: argparse.Namespace) -> int:
+def finish(contact: Contact, job: str, options: argparse.Namespace, sent: Sent | None = None) -> int:
     """Follow a job to its end, show what came of it, copy its files; the exit code."""
     display = display_for(job, quiet=options.quiet or options.json)
     view, stopped = follow(contact, job, display)
-    saved = save_files(contact, view, options.out) if options.out and view["state"] == "done" else []
+    if view["error"] and sent is not None:
+        view["error"] = sent.named(error_from_wire(view["error"])).to_wire()
+    saved = save_files(contact, view, options) if view["state"] == "done" else []
     if options.json:
         show_json({**view, "saved": [str(path) for path in saved]})
     elif view["error"]:
-        from acestep.api.errors import error_from_wire
-
         show_error(error_from_wire(view["error"]))
     else:
         show_result(view, saved)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
+import argparse
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from acestep.api.errors import BadRequest, OutputUnwritable
 from bridge.cli.contact import Contact
 from bridge.cli.show import clock, show_table, tell
+from bridge.cli.targets import Target, check_target, inputs_of, place_file, read_target
 
 
 def show_result(view: dict[str, Any], saved: list[Path]) -> None:
@@ -20,7 +22,11 @@ def show_result(view: dict[str, Any], saved: list[Path]) -> None:
         tell(f"  note: {note}")
     files = result.get("files", ())
     if files:
-        places = [str(path) for path in saved] or [entry.get("path", entry.get("name", "")) for entry in files]
+        places = [entry.get("path", entry.get("name", "")) for entry in files]
+        if len(saved) == len(files):
+            places = [str(path) for path in saved]
+        elif saved:
+            tell(f"  saved: {saved[0]}")
         rows = [_row(entry, place) for entry, place in zip(files, places, strict=True)]
         show_table(rows, ("role", "start", "length", "rate", "seed", "file"))
     elif result.get("data"):
@@ -38,39 +44,37 @@ def _row(entry: dict[str, Any], place: str) -> tuple[Any, ...]:
     return role, entry.get("start"), entry.get("length"), entry.get("rate"), entry.get("seed"), place
 
 
-def save_files(contact: Contact, view: dict[str, Any], out: str) -> list[Path]:
-    """Copy all files of a result to a folder, or its only file to a file name.
+def save_files(contact: Contact, view: dict[str, Any], options: argparse.Namespace) -> list[Path]:
+    """Copy the files of a result to where ``--out`` says, if it says so: all to a folder, the fitting one to a file name.
 
-    A file named by the person is replaced, in one step; in a folder a name that is taken gets a number.
-
-    Raises `BadRequest` when several files are to get one name, `OutputUnwritable` when the place cannot be written.
+    Raises `BadRequest` when several files are to get one name, or none fits it, or the name is taken; `OutputUnwritable` when
+    the place cannot be written.
     """
-    files = (view.get("result") or {}).get("files", ())
-    target = Path(out).expanduser()
-    single = bool(target.suffix) and not target.is_dir()
-    if single and len(files) != 1:
-        raise BadRequest(f"there are {len(files)} files; --out {out} names one, name a folder", field="out")
+    if not options.out:
+        return []
+    files = list(enumerate((view.get("result") or {}).get("files", ())))
+    target = read_target(options.out, force=options.force)
+    check_target(target, inputs_of(view.get("request")))
+    if target.single:
+        files = _fitting(files, target)
     saved = []
     try:
-        (target.parent if single else target).mkdir(parents=True, exist_ok=True)
-        for index, entry in enumerate(files):
-            place = target if single else unused(target / Path(entry["path"]).name)
-            draft = place.with_name(place.name + ".part")
-            _fetch(contact, view["id"], index, entry, draft)
-            draft.replace(place)
-            saved.append(place)
+        for index, entry in files:
+            name = Path(entry.get("path") or entry["name"]).name
+            saved.append(place_file(target, name, partial(_fetch, contact, view["id"], index, entry)))
     except OSError as failure:
-        raise OutputUnwritable(f"{failure.filename or target}: {failure.strerror}", field="out") from failure
+        raise OutputUnwritable(f"{failure.filename or target.path}: {failure.strerror}", field="out") from failure
     return saved
 
 
-def unused(path: Path) -> Path:
-    """The path, or the first of ``name-2``, ``name-3`` ... that does not exist yet."""
-    for number in itertools.count(2):
-        if not path.exists():
-            break
-        path = path.with_stem(f"{path.stem.removesuffix(f'-{number - 1}')}-{number}")
-    return path
+def _fitting(files: list[tuple[int, dict[str, Any]]], target: Target) -> list[tuple[int, dict[str, Any]]]:
+    found = [(index, entry) for index, entry in files if target.fits(str(entry["name"]))]
+    if len(found) == 1:
+        return found
+    names = ", ".join(str(entry["name"]) for _, entry in files)
+    if not found:
+        raise BadRequest(f"--out {target.path.name}: no file is of that kind; there are {names or 'none'}", field="out")
+    raise BadRequest(f"there are {len(found)} files; --out {target.path.name} names one, name a folder", field="out")
 
 
 def _fetch(contact: Contact, job: str, index: int, entry: dict[str, Any], draft: Path) -> None:

@@ -16,6 +16,7 @@ from acestep.api.errors import AceError, NotAllowed, NotFound, OutputUnwritable
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import Conditioning, Output, Source
+from acestep.api.rights import Right
 from acestep.api.schema import convert, describe
 from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
@@ -26,7 +27,7 @@ from acestep.conditioning.guide_text import NO_GUIDE, names_file, parse_guide
 from bridge.core.access import Access
 from bridge.core.models import Models
 from bridge.core.uploads import Uploads
-from bridge.paths import AllowedRoots
+from bridge.paths import AllowedRoots, UserRoots
 
 UPLOADED = "upload:"
 """Before the id of an upload, in a field that takes a path."""
@@ -61,7 +62,11 @@ class Machine:
         """This machine as a caller may use it. ``client_of`` tells who handed a job in.
 
         A stranger names no file of this machine but the results of its own jobs: neither to read nor to find out what is there.
+        The machine's own user names any file.
         """
+        if access.right >= Right.USER:
+            roots = UserRoots(self.roots.read, self.roots.write)
+            return Machine(roots, self._models, self._uploads, self._places)
         if not access.stranger:
             return self
         return _StrangersMachine(self, lambda job: access.owns(client_of(job)))
@@ -172,7 +177,6 @@ def _check_render(registry: Registry, operation: Operation, params: dict[str, An
     for stage in render.stages:
         machine.require_adapters(stage.params.lora, stage.params.model)
     conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine))
-    _check_reference(conditioning.reference)
     remarks = check_guide(conditioning)
     output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine))
     stages = tuple(
@@ -197,17 +201,6 @@ def check_guide(conditioning: Conditioning) -> tuple[str, ...]:
         return ()
     metre = conditioning.time_signature or "4"
     return parse_guide(conditioning.guide, metre, conditioning.key, conditioning.bpm or 120.0).remarks
-
-
-def _check_reference(path: str) -> None:
-    """See that a reference is sound that can be read. Raises as `sniff.sniff` does, about the field ``reference``."""
-    if not path:
-        return
-    try:
-        sniff.sniff(Path(path))
-    except AceError as failure:
-        failure.field = "reference"
-        raise
 
 
 def _check_paths(value: msgspec.Struct, machine: Machine) -> dict[str, str]:

@@ -377,9 +377,9 @@ class Service:
         self.registry.features = present | spellings if on else present - spellings
         return self.registry.features
 
-    def readable(self, path: str, field: str = "path") -> Path:
+    def readable(self, path: str, access: Access, field: str = "path") -> Path:
         """A file that a client named, if it may be read. Raises `BadRequest`, `NotAllowed` or `NotFound`."""
-        return self.roots.reading(path, field)
+        return self._machine.for_caller(access, self._ledger.client_of).roots.reading(path, field)
 
     def version(self) -> dict[str, Any]:
         """Program version, protocol level."""

@@ -120,8 +120,8 @@ class Core(Protocol):
     performance: Any
     """The part that plays (`bridge.performance.performance.Performance`); None when it is off."""
 
-    def readable(self, path: str, field: str = "path") -> Path:
-        """A file that a client named, if it may be read. Raises `BadRequest`, `NotAllowed` or `NotFound`."""
+    def readable(self, path: str, access: Access, field: str = "path") -> Path:
+        """A file that a client named, if this caller may have it read. Raises `BadRequest`, `NotAllowed` or `NotFound`."""
 
     async def submit(self, submission: Submission) -> Accepted:
         """Admit a job and store it durably before answering."""

@@ -65,6 +65,7 @@ def job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", action="store_true", help="follow the job to its end")
     parser.add_argument("--recipe", action="store_true", help="print only its request, which can be run again")
     parser.add_argument("--out", metavar="PATH", help="with --wait: copy the files there")
+    parser.add_argument("--force", action="store_true", help="replace a file that --out names")
     parser.set_defaults(run=_job)
 
 
@@ -118,6 +119,7 @@ def result(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="PATH", help="copy the files there: a folder, or a file name for a single file"
     )
+    parser.add_argument("--force", action="store_true", help="replace a file that --out names")
     parser.set_defaults(run=_result)
 
 
@@ -125,7 +127,7 @@ def _result(options: argparse.Namespace) -> int:
     contact = open_contact(options)
     try:
         view = contact.call("job.result", id=options.id)
-        saved = save_files(contact, view, options.out) if options.out else []
+        saved = save_files(contact, view, options)
     finally:
         contact.close()
     if options.json:

@@ -167,6 +167,8 @@ class OscDoor:
         if isinstance(question, grammar.DraftValue):
             self._keep(peer, place)
             peer.drafts.set(question.operation, question.name, self._value(question, peer))
+        elif isinstance(question, grammar.Release):
+            return
         elif isinstance(question, grammar.Job):
             params = peer.drafts.take(question.operation, question.params, question.count)
             self._start(self._submit(question.operation, params, peer, place))

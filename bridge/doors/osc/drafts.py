@@ -41,7 +41,7 @@ class Drafts:
         self.expire()
         draft = self._drafts.get(operation)
         if draft is None:
-            if len(self._drafts) >= limits.DRAFT_OPERATIONS:
+            if len(self._drafts) >= limits.DRAFT_OPERATIONS and not self._forget_spent():
                 raise Busy(f"{limits.DRAFT_OPERATIONS} drafts are open", limits={"drafts": limits.DRAFT_OPERATIONS})
             draft = self._drafts[operation] = _Draft()
         draft.params[name] = value
@@ -51,13 +51,19 @@ class Drafts:
         """The whole request: what the draft holds and what the submit itself gives; the draft is empty afterwards.
 
         ``count`` is how many parameters the sender has set. If one was lost the draft stays, so that it can be sent
-        again, and `IncompleteRequest` is raised. A submit that is repeated within a few seconds gives the same request.
+        again, and `IncompleteRequest` is raised. A submit that is repeated within a few seconds gives the same request, and one
+        without anything set since the last, from a second button or the same one later, is incomplete too.
         """
         self.expire()
         draft = self._drafts.get(operation) or _Draft()
+        spent = not draft.params and not given and draft.sent_count > 0
+        if spent and draft.sent is not None and count in (None, draft.sent_count):
+            return dict(draft.sent)
+        if spent and count is None:
+            raise IncompleteRequest(
+                f"no parameter of {operation} was set since it was submitted last", field="count", limits={"arrived": []}
+            )
         if count is not None and count != len(draft.params):
-            if not draft.params and draft.sent is not None and draft.sent_count == count:
-                return dict(draft.sent)
             raise IncompleteRequest(
                 f"{len(draft.params)} parameters of {operation} have arrived, not {count}",
                 field="count",
@@ -67,8 +73,15 @@ class Drafts:
         if draft.params:
             request.setdefault("id", self._new_id())  # so that a repeat is known to be one
             draft.sent, draft.sent_count, draft.sent_at = request, len(draft.params), self._clock()
-            draft.params = {}
+            draft.touched, draft.params = draft.sent_at, {}
         return dict(request)
+
+    def _forget_spent(self) -> bool:
+        """Make room by the draft that was handed in longest ago."""
+        spent = [(draft.sent_at, name) for name, draft in self._drafts.items() if not draft.params and draft.sent is None]
+        if spent:
+            del self._drafts[min(spent)[1]]
+        return bool(spent)
 
     def expire(self) -> None:
         """Forget what nobody has touched for long."""
@@ -76,5 +89,5 @@ class Drafts:
         for operation, draft in list(self._drafts.items()):
             if draft.sent is not None and now - draft.sent_at > limits.DRAFT_REPEAT_SECONDS:
                 draft.sent = None
-            if draft.sent is None and (not draft.params or now - draft.touched > limits.DRAFT_SECONDS):
+            if draft.sent is None and now - draft.touched > limits.DRAFT_SECONDS:
                 del self._drafts[operation]

@@ -44,6 +44,10 @@ class DraftValue(msgspec.Struct, frozen=True):
         return self.field.name
 
 
+class Release(msgspec.Struct, frozen=True):
+    """``/ace/op/<operation> 0``: a button of a controller was let go. It asks for nothing."""
+
+
 class Call(msgspec.Struct, frozen=True):
     """Any other address: a verb and its parameters."""
 
@@ -51,7 +55,7 @@ class Call(msgspec.Struct, frozen=True):
     params: dict[str, Any]
 
 
-Question = Job | DraftValue | Call
+Question = Job | DraftValue | Release | Call
 
 _ENVELOPE_FIELDS = {info.name: info for info in describe(Submit) if info.name in ENVELOPE}
 
@@ -87,9 +91,11 @@ def fields_of(operation: Operation) -> dict[str, FieldInfo]:
     return {**{info.name: info for info in describe(operation.schema)}, **_ENVELOPE_FIELDS}
 
 
-def _submit(name: str, arguments: list[Any], fields: Mapping[str, FieldInfo]) -> Job:
-    if len(arguments) == 1 and isinstance(arguments[0], (int, float)) and not isinstance(arguments[0], bool):
-        return Job(name, {}, _whole(arguments[0], "count"))
+def _submit(name: str, arguments: list[Any], fields: Mapping[str, FieldInfo]) -> Job | Release:
+    if len(arguments) == 1 and isinstance(arguments[0], (int, float)):
+        if not arguments[0]:
+            return Release()
+        return Job(name, {}, None if arguments[0] is True else _whole(arguments[0], "count"))
     params: dict[str, Any] = {}
     if len(arguments) % 2:
         params["id"] = coerce(arguments.pop(0), _ENVELOPE_FIELDS["id"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import hashlib
 import os
 import re
 import stat
@@ -12,7 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from acestep.api.errors import BadRequest, ProtocolError, TooLarge
+from acestep.api.errors import AceError, BadRequest, ProtocolError, TooLarge
 from acestep.api.schema import Request, convert, param
 from bridge.core.views import TERMINAL, JobState
 from bridge.doors import limits
@@ -73,31 +75,30 @@ class Folder:
 
     def _take_one(self, path: Path) -> Taken | None:
         name = path.stem
-        named = NAME.fullmatch(name) is not None
+        request: SpoolRequest | None = None
+        error: AceError | None = None
         try:
-            data = _read(path)
-            request = _parse(data)
+            request = _parse(_read(path))
+            check_name(name)
         except FileNotFoundError:
             return None
-        except (ProtocolError, BadRequest, TooLarge) as failure:
-            _remove(path)
-            return Taken(name, None, failure.to_wire()) if named else None
+        except AceError as failure:
+            error = failure
         except OSError as failure:
-            _remove(path)
             error = ProtocolError(f"the request cannot be read: {failure.strerror}")
-            return Taken(name, None, error.to_wire()) if named else None
         _remove(path)
-        return Taken(name, request) if named else None
+        return Taken(name, None, error.to_wire()) if error is not None else Taken(name, request)
 
     def write(self, name: str, data: dict[str, Any]) -> None:
-        """Write a status file, whole or not at all. The name has been checked."""
+        """Write a status file, whole or not at all. Its name is that of the request's file, also where that is no job's name."""
         target = self.status / f"{name}.json"
-        draft = self.status / f".{name}.{os.getpid()}.tmp"
+        draft = self.status / f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.{os.getpid()}.tmp"
+        shown = os.fsencode(name).decode("utf-8", "replace")
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode({"format": STATUS_FORMAT, "version": VERSION, "name": name, **data}))
+            file.write(msgspec.json.encode({"format": STATUS_FORMAT, "version": VERSION, "name": shown, **data}))
         try:
             os.replace(draft, target)
         except PermissionError:  # Windows: the host is reading it this moment
@@ -147,13 +148,23 @@ def _read(path: Path) -> bytes:
 
 def _parse(data: bytes) -> SpoolRequest:
     try:
-        found = msgspec.json.decode(data)
+        found = msgspec.json.decode(data.removeprefix(codecs.BOM_UTF8))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
         raise ProtocolError(f"the request is no JSON: {failure}") from None
     request = convert(found, SpoolRequest)
     if request.format != REQUEST_FORMAT or request.version != VERSION:
         raise BadRequest(f"a request has format {REQUEST_FORMAT!r} and version {VERSION}", field="format")
     return request
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no job can have. Raises `BadRequest`."""
+    if not NAME.fullmatch(name):
+        raise BadRequest(
+            "the name of a request is the id of its job: 1 to 64 letters, digits, points, underscores and dashes, no point first",
+            field="id",
+            limits={"max_length": 64},
+        )
 
 
 def _remove(path: Path) -> bool:

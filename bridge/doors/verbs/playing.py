@@ -57,8 +57,8 @@ def _number(slot: int) -> int | None:
 
 
 async def _load(desk: Desk, caller: Caller, request: playing.LoadSlot) -> dict[str, Any]:
-    """The file must lie inside the readable roots."""
-    path = desk.core.readable(request.path)
+    """The file must be one that the caller may have read."""
+    path = desk.core.readable(request.path, caller.access)
     return await stage(desk).slots.load(request.slot, str(path), **_loop(request))
 
 

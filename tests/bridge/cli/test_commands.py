@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
@@ -22,57 +22,13 @@ from bridge.cli.app import COMMANDS, command_first
 from bridge.cli.commands.audition import page_address
 from bridge.cli.exits import MEANINGS, Exit
 from bridge.cli.operations import load_registry
-from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
+from bridge.launch import FREE_PORTS, DaemonProcess
 
 SLOW = "fake: steps=200 delay=0.05"
 """A job that takes ten seconds, so that there is time to stop it."""
 
 
-class Answer(NamedTuple):
-    """What a command line gave."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Standard output as JSON."""
-        return json.loads(self.out)
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
-    """One daemon for all tests of this file."""
-    home = tmp_path_factory.mktemp("cli")
-    roots = [tmp_path_factory.getbasetemp()]
-    with start_daemon({**FREE_PORTS, "home": home, "backend": "fake", "read_roots": roots}) as daemon:
-        yield daemon
-
-
-@pytest.fixture
-def cli(running: DaemonProcess, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """``cli("status")``: run a command line against that daemon, in this process."""
-
-    def run(*arguments: str) -> Answer:
-        capsys.readouterr()
-        try:
-            code = main([*arguments, "--home", str(running.paths.home)])
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        taken = capsys.readouterr()
-        return Answer(code, taken.out, taken.err)
-
-    return run
-
-
-@pytest.fixture
-def source(sound_file: Callable[..., Path]) -> str:
-    """A file of two seconds."""
-    return str(sound_file(frames=96_000))
-
-
-def test_an_operation_runs_and_its_file_is_where_it_was_asked_for(cli: Callable[..., Answer], tmp_path: Path) -> None:
+def test_an_operation_runs_and_its_file_is_where_it_was_asked_for(cli: Callable[..., Any], tmp_path: Path) -> None:
     """Generate at a tempo: the file has exactly eight bars and lies where --out says."""
     target = tmp_path / "new.wav"
     answer = cli("generate", "fake: steps=3", "--duration", "8bars", "--bpm", "120", "--out", str(target))
@@ -81,14 +37,14 @@ def test_an_operation_runs_and_its_file_is_where_it_was_asked_for(cli: Callable[
     assert soundfile.info(target).frames == 8 * 96_000
 
 
-def test_progress_goes_to_standard_error_in_plain_lines(cli: Callable[..., Answer]) -> None:
+def test_progress_goes_to_standard_error_in_plain_lines(cli: Callable[..., Any]) -> None:
     """Without a terminal: lines with percent and stage, and standard output holds nothing but the table."""
     answer = cli("generate", "fake: steps=10 delay=0.02", "--duration", "1")
     assert "%" in answer.err and "generate" in answer.err
     assert answer.out.splitlines()[0].split() == ["role", "start", "length", "rate", "seed", "file"]
 
 
-def test_json_is_all_that_scripts_get(cli: Callable[..., Answer], source: str) -> None:
+def test_json_is_all_that_scripts_get(cli: Callable[..., Any], source: str) -> None:
     """--json: one JSON value on standard output, no progress."""
     answer = cli("repaint", source, "--start", "24000", "--end", "1s", "--json")
     assert answer.json["state"] == "done" and answer.err == ""
@@ -96,7 +52,7 @@ def test_json_is_all_that_scripts_get(cli: Callable[..., Answer], source: str) -
     assert answer.json["request"]["source"]["length"] == 24_000
 
 
-def test_detach_prints_the_id_and_job_waits(cli: Callable[..., Answer]) -> None:
+def test_detach_prints_the_id_and_job_waits(cli: Callable[..., Any]) -> None:
     """The id is all that --detach prints; `job --wait` takes it up; a repeat of the same submit does no harm."""
     line = ("generate", "fake: steps=5 delay=0.05", "--duration", "1", "--seed", "1", "--id", "take-1", "--detach")
     assert cli(*line).out.strip() == "take-1"
@@ -106,7 +62,7 @@ def test_detach_prints_the_id_and_job_waits(cli: Callable[..., Answer]) -> None:
     assert sum(view["id"] == "take-1" for view in cli("jobs", "--json", "--limit", "100").json) == 1
 
 
-def test_a_recipe_runs_again_to_the_same_samples(cli: Callable[..., Answer], tmp_path: Path) -> None:
+def test_a_recipe_runs_again_to_the_same_samples(cli: Callable[..., Any], tmp_path: Path) -> None:
     """`job --recipe` gives a request that `render --request` takes."""
     first, second = tmp_path / "a.wav", tmp_path / "b.wav"
     made = cli("generate", "fake: steps=1", "--duration", "1", "--out", str(first), "--json")
@@ -116,14 +72,14 @@ def test_a_recipe_runs_again_to_the_same_samples(cli: Callable[..., Answer], tmp
     assert first.read_bytes()[-4000:] == second.read_bytes()[-4000:]
 
 
-def test_results_in_a_folder_never_replace_each_other(cli: Callable[..., Answer], tmp_path: Path) -> None:
+def test_results_in_a_folder_never_replace_each_other(cli: Callable[..., Any], tmp_path: Path) -> None:
     """The second take of one name gets a number."""
     for _ in range(3):
         assert cli("generate", "fake: steps=1", "--duration", "1", "--out", str(tmp_path / "takes")).code == Exit.OK
     assert len(list((tmp_path / "takes").iterdir())) == 3
 
 
-def test_result_copies_the_files_of_an_old_job(cli: Callable[..., Answer], source: str, tmp_path: Path) -> None:
+def test_result_copies_the_files_of_an_old_job(cli: Callable[..., Any], source: str, tmp_path: Path) -> None:
     """Stem and residual come into one folder."""
     made = cli("extract", source, "--track", "drums", "--returns", "stem,residual", "--json").json["id"]
     answer = cli("result", made, "--out", str(tmp_path / "stems"), "--json")
@@ -150,7 +106,7 @@ def test_result_copies_the_files_of_an_old_job(cli: Callable[..., Answer], sourc
     ],
 )
 def test_what_is_wrong_is_said_once(
-    cli: Callable[..., Answer],
+    cli: Callable[..., Any],
     arguments: list[str],
     code: Exit,
     words: list[str],
@@ -164,13 +120,13 @@ def test_what_is_wrong_is_said_once(
     assert all(word in answer.err for word in words) and "Traceback" not in answer.err
 
 
-def test_errors_as_json(cli: Callable[..., Answer]) -> None:
+def test_errors_as_json(cli: Callable[..., Any]) -> None:
     """For scripts the error is the map of the wire, on standard output."""
     answer = cli("generate", "x", "--bpm", "900", "--json")
     assert answer.json["error"]["code"] == "bad_request" and answer.json["error"]["limits"]["max"] == 300
 
 
-def test_the_queue_can_be_paused_cleared_and_resumed(cli: Callable[..., Answer]) -> None:
+def test_the_queue_can_be_paused_cleared_and_resumed(cli: Callable[..., Any]) -> None:
     """What waits while paused is cancelled by clear, and cancel of an ended job changes nothing."""
     assert cli("queue", "pause").code == Exit.OK
     job = cli("generate", "x", "--duration", "1", "--detach").out.strip()
@@ -181,7 +137,7 @@ def test_the_queue_can_be_paused_cleared_and_resumed(cli: Callable[..., Answer])
     assert cli("cancel", job).out.split() == [job, "cancelled"]
 
 
-def test_any_method_can_be_called_by_its_name(cli: Callable[..., Answer]) -> None:
+def test_any_method_can_be_called_by_its_name(cli: Callable[..., Any]) -> None:
     """What has no command of its own, with its answer for people or as JSON; a wrong name is said at once."""
     assert cli("call", "ping", "--n", "5").out.split() == ["n", "5"]
     assert cli("call", "features.set", "new-thing", "--json").json["features"] == ["new-thing", "new_thing"]
@@ -194,7 +150,7 @@ def test_any_method_can_be_called_by_its_name(cli: Callable[..., Answer]) -> Non
     assert cli("call", "hello").code == Exit.REFUSED
 
 
-def test_models_plugins_describe_config_doctor(cli: Callable[..., Answer]) -> None:
+def test_models_plugins_describe_config_doctor(cli: Callable[..., Any]) -> None:
     """The commands that only look give their facts as text and as JSON."""
     assert any(row["default"] for row in cli("models", "--json").json)
     assert "default" in cli("models").out
@@ -247,7 +203,7 @@ def program(home: Path, *arguments: str) -> list[str]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_ctrl_c_cancels_the_job(running: DaemonProcess, cli: Callable[..., Answer]) -> None:
+def test_ctrl_c_cancels_the_job(running: DaemonProcess, cli: Callable[..., Any]) -> None:
     """The daemon is asked to cancel, the command waits for the end and says so by its exit code."""
     line = program(running.paths.home, "generate", SLOW, "--duration", "1", "--id", "stopped")
     process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
@@ -320,7 +276,7 @@ def test_the_audition_page_is_found_wherever_the_daemon_listens() -> None:
         page_address(None)
 
 
-def test_a_result_can_be_heard_on_the_audition_page(cli: Callable[..., Answer]) -> None:
+def test_a_result_can_be_heard_on_the_audition_page(cli: Callable[..., Any]) -> None:
     """Of a real daemon: the address that is printed leads to the page, its list to the result's own bytes."""
     made = cli("generate", "fake: steps=1", "--duration", "1", "--json").json
     address = cli("audition", "--no-browser").out.strip()
@@ -329,3 +285,26 @@ def test_a_result_can_be_heard_on_the_audition_page(cli: Callable[..., Answer]) 
     assert (newest["id"], newest["caption"]) == (made["id"], "fake: steps=1")
     sound = httpx.get(httpx.URL(address).join(newest["sounds"][0]["address"])).content
     assert sound == Path(made["result"]["files"][0]["path"]).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["repaint"], ["source", "needs audio"]),
+        (["repaint", "gone.wav"], ["there is no file"]),
+        (["extract", "--track", "drums"], ["source"]),
+        (["generate", "x", "--bpm", "9000"], ["bpm"]),
+        (["generate", "x", "--out", "x.txt"], [".txt"]),
+        (["render", "--request", "nowhere.json"], ["holds no request"]),
+        (["generate", "x", "--reference", "a\udcff.wav"], ["UTF-8"]),
+    ],
+)
+def test_what_can_be_refused_here_starts_no_daemon(
+    line: list[str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`nothing was started` is true: the home is not even made."""
+    monkeypatch.chdir(tmp_path)
+    home = tmp_path / "home"
+    assert main([*line, "--home", str(home)]) == Exit.REFUSED
+    err = capsys.readouterr().err
+    assert all(word in err for word in words) and not home.exists()

@@ -7,8 +7,11 @@ import struct
 
 import pytest
 
-from acestep.api.errors import AceError, BadRequest, CorruptAudio, NotAudio, NotFound
+from acestep.api.errors import AceError, BadRequest, CorruptAudio, NotAllowed, NotAudio, NotFound
+from acestep.api.rights import Right
+from bridge.core.access import Access
 from bridge.core.housekeeping import uploads_in
+from bridge.core.views import JobState, Submission
 
 NOTE = b"\0\x90\x3c\x64\x83\x60\x80\x3c\0\0\xff\x2f\0"
 
@@ -100,3 +103,41 @@ async def test_an_upload_that_is_not_there_is_refused(desk):
     for name in ("up-0123456789abcdef", "../../etc/passwd", half.id):
         with pytest.raises(AceError):
             await one.submit("", "x", guide=f"upload:{name}")
+
+
+@pytest.mark.parametrize("field", ["source", "reference", "guide"])
+async def test_the_user_of_this_machine_names_any_file(desk, tmp_path, sound_file, field):
+    """Over the local socket; a caller over the network is told which setting allows the folder."""
+    allowed = tmp_path / "allowed"
+    allowed.mkdir()
+    one = await desk(read_roots=[str(allowed)])
+    path = sound_file(frames=4800)
+    if field == "guide":
+        path = tmp_path / "clip.mid"
+        path.write_bytes(midi())
+    params = {"caption": "fake: steps=1", field: str(path)}
+    params |= {"start": 0, "end": 480} if field == "source" else {"length": 480}
+    operation = "repaint" if field == "source" else "generate"
+
+    async def submit(access: Access):
+        return await one.service.submit(
+            Submission(client="me", operation=operation, params=params, id=f"as-{access.right}", access=access)
+        )
+
+    with pytest.raises(NotAllowed) as caught:
+        await submit(Access(Right.OWNER))
+    assert "--read-roots" in caught.value.message and caught.value.field == field
+    accepted = await submit(Access(Right.USER))
+    await one.until(accepted.id)
+    assert one.service.job(accepted.id).state is JobState.DONE
+
+
+@pytest.mark.parametrize(
+    "path", ["relative.wav", "/dev/null", "/proc/self/environ/../x", "/nowhere/x.wav", "/tmp", "/" + "x" * 300, "~"]
+)
+async def test_what_is_no_file_stays_refused_for_the_user_too(desk, path):
+    """Devices, folders, other spellings: with a sentence."""
+    one = await desk(worker_start="lazy")
+    request = Submission(client="me", operation="repaint", params={"source": path}, id="x", access=Access(Right.USER))
+    with pytest.raises((NotAllowed, NotFound)):
+        await one.service.submit(request)

@@ -122,6 +122,22 @@ async def test_a_draft_of_single_floats_runs(udp, core):
     assert core.job(job).request == {"steps": 2, "bpm": 96.0, "instrumental": True}
 
 
+@pytest.mark.parametrize("release", [0.0, 0, False])
+async def test_a_released_button_never_submits(udp, core, release):
+    """Neither with a draft nor without one, nor between two presses; the draft stays as it is."""
+    peer = await udp()
+    peer.send("/ace/op/sketch", release)
+    peer.send("/ace/op/sketch/steps", 5)
+    peer.send("/ace/op/sketch", release)
+    peer.send("/ace/op/sketch", 1.0)
+    peer.send("/ace/op/sketch", release)
+    peer.send("/ace/op/sketch", 1.0)
+    peer.send("/ace/op/sketch", release)
+    peer.send("/ace/sync", 1)
+    await peer.next("/ace/synced")
+    assert [job.request for job in await core.jobs()] == [{"steps": 5}]
+
+
 async def test_drafts_belong_to_their_sender(udp, core):
     """What one sender drafts is nothing to another."""
     one, two = await udp(), await udp()

@@ -71,3 +71,37 @@ def test_drafts_are_bounded_and_forgotten(drafts, clock):
     clock.now = limits.DRAFT_SECONDS + 1
     drafts.set("one-more", "a", 1)
     assert len(drafts) == 1
+
+
+@pytest.mark.parametrize("count", [None, 2])
+def test_a_second_button_on_a_draft_makes_no_second_job(drafts, clock, count):
+    """At once it is the same request, later incomplete, and only a parameter that is set makes a request again."""
+    drafts.set("op", "a", 1)
+    drafts.set("op", "b", 2)
+    first = drafts.take("op", {}, count)
+    assert drafts.take("op", {}, None) == drafts.take("op", {}, 2) == first
+    for later in (limits.DRAFT_REPEAT_SECONDS + 1, limits.DRAFT_SECONDS - 1):
+        clock.now = later
+        for again in (None, 1, 2):
+            with pytest.raises(IncompleteRequest):
+                drafts.take("op", {}, again)
+    drafts.set("op", "a", 5)
+    assert drafts.take("op", {}, count and 1)["a"] == 5
+
+
+def test_a_sender_without_a_draft_may_submit_nothing(drafts):
+    """An operation that needs no parameter is started by its address alone; one with its own pairs as well."""
+    assert drafts.take("op", {}, None) == {}
+    drafts.set("op", "a", 1)
+    drafts.take("op", {}, 1)
+    assert drafts.take("op", {"b": 2}, None) == {"b": 2}
+
+
+def test_spent_drafts_make_room(drafts, clock):
+    """What was handed in long ago does not hold up new drafts."""
+    for number in range(limits.DRAFT_OPERATIONS):
+        drafts.set(f"op{number}", "a", 1)
+        drafts.take(f"op{number}", {}, 1)
+    clock.now = limits.DRAFT_REPEAT_SECONDS + 1
+    drafts.set("one-more", "a", 1)
+    assert drafts.take("one-more", {}, 1)["a"] == 1

@@ -155,14 +155,27 @@ async def test_links_pipes_and_folders_are_not_opened(spool, tmp_path):
     assert secret.exists()
 
 
-@pytest.mark.parametrize("name", ["..", ".hidden", "a b", "ä", "x" * 65, "a;b"])
-async def test_a_strange_name_is_dropped(spool, name):
-    """Names are plain; others are removed, and nothing is written for them."""
-    (spool.folder.requests / f"{name}.json").write_text("{}")
-    async with asyncio.timeout(5):
-        while list(spool.folder.requests.iterdir()):
-            await asyncio.sleep(0.01)
-    assert list(spool.folder.status.iterdir()) == []
+@pytest.mark.parametrize(
+    "name", ["..", ".hidden", "a b", "ä", "x" * 65, "x" * 250, "a;b", "50%", "-" + "\t", "bad\udcff"]
+)
+@pytest.mark.parametrize("content", ["request", "nothing"])
+async def test_a_strange_name_is_answered_with_the_reason(spool, core, name, content):
+    """Under the name that the host chose, so that it finds the answer; no job comes of it."""
+    if content == "request":
+        drop(spool, name, params={"operation": "sketch", "params": {"steps": 2}}) if len(name) < 250 else None
+    if content == "nothing" or len(name) >= 250:
+        (spool.folder.requests / f"{name}.json").write_text("{}")
+    answer = await status(spool, name)
+    assert answer["error"]["code"] == "bad_request" and answer["job"] is None
+    assert content == "nothing" or len(name) >= 250 or "1 to 64 letters" in answer["error"]["message"]
+    assert list(spool.folder.requests.iterdir()) == [] and await core.jobs() == []
+
+
+async def test_a_byte_order_mark_is_read_over(spool):
+    """As editors and scripts of Windows write it."""
+    text = json.dumps({"format": "acestep-bridge/spool", "version": 1, "method": "ping", "params": {"n": 4}})
+    (spool.folder.requests / "bom.json").write_text(text, "utf-8-sig")
+    assert (await status(spool, "bom"))["answer"] == {"n": 4}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes")

@@ -1,0 +1,104 @@
+"""The request that a command sends: read from a file, checked before a daemon is started, its files sent where they are needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from acestep.api import draft
+from acestep.api.errors import AceError, BadRequest, NotFound
+from acestep.api.operation import Operation
+from acestep.api.registry import Registry, RenderRequest
+from acestep.api.result import RECIPE_FORMAT
+from acestep.api.schema import convert
+from bridge.cli.contact import Contact
+from bridge.cli.show import tell
+
+
+def read_request(place: str) -> dict[str, Any]:
+    """A request from a JSON file or standard input, in any Unicode encoding, with a byte order mark or without.
+
+    Raises `BadRequest`.
+    """
+    name = "standard input" if place == "-" else place
+    try:
+        data = sys.stdin.buffer.read() if place == "-" else Path(place).expanduser().read_bytes()
+        found = json.loads(data)
+    except OSError as failure:
+        raise BadRequest(f"{name} holds no request: {failure.strerror}", field="request") from None
+    except (ValueError, RecursionError) as failure:
+        raise BadRequest(f"{name} holds no request: it is no JSON ({failure})", field="request") from None
+    if not isinstance(found, dict):
+        raise BadRequest(f"{name} holds no request: it is no JSON object", field="request")
+    return found
+
+
+def unwrap_recipe(request: dict[str, Any], operation: str, registry: Registry) -> tuple[Operation, dict[str, Any]]:
+    """What a request file asks of a command: itself, or, if it is a recipe or a whole chain, the operation it was made by.
+
+    A recipe is complete, so it is run as it is, by whichever command it is given to.
+    """
+    if request.get("format") == RECIPE_FORMAT and isinstance(request.get("request"), dict):
+        return registry.operation(str(request.get("operation") or "render")), request["request"]
+    if "stages" in request and registry.operation(operation).schema is not RenderRequest:
+        return registry.operation("render"), request
+    return registry.operation(operation), request
+
+
+def check_request(registry: Registry, operation: Operation, params: dict[str, Any], *, remote: bool) -> None:
+    """See what can be seen without a daemon: fields, types and ranges, that a source is named and there. Raises `AceError`."""
+    if not (operation.stage or operation.preset or operation.schema is RenderRequest):
+        convert(params, operation.schema)
+        return
+    wish = draft.parse(registry, operation, dict(params))
+    selection = wish.selection
+    named = wish.source or (selection and (selection.source or selection.upload or selection.source_latent))
+    if operation.stage and registry.stage(operation.stage).source == "required" and not named:
+        raise BadRequest(f"{operation.name} needs audio to work on", field="source")
+    path = selection.source if selection else ""
+    if os.path.isabs(path) and not Path(path).is_file():
+        raise NotFound(f"there is no file {path}", field="source")
+
+
+class Sent:
+    """The files that were sent to a daemon on another machine, and their own names for what it says of them."""
+
+    def __init__(self, contact: Contact) -> None:
+        self._contact = contact
+        self._files: dict[str, str] = {}
+
+    def request(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The request with every file of this machine sent and named by its upload. Raises `NotFound` about its field."""
+        return {key: value for name, given in params.items() for key, value in self._sent(name, given).items()}
+
+    def _sent(self, name: str, value: Any) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return {name: self.request(value)}
+        if isinstance(value, list):
+            return {name: [self.request(item) if isinstance(item, dict) else item for item in value]}
+        if name == "folder" or not isinstance(value, str) or not os.path.isabs(value):
+            return {name: value}
+        upload = self._upload(value, name)
+        return {"upload": upload} if name in ("source", "path") else {name: f"upload:{upload}"}
+
+    def _upload(self, path: str, field: str) -> str:
+        tell(f"uploading {path} ...")
+        try:
+            upload = self._contact.client.upload(path)
+        except NotFound as error:
+            error.field = "source" if field == "path" else field
+            raise
+        self._files[upload] = path
+        return upload
+
+    def named(self, error: AceError) -> AceError:
+        """An error in the words of this machine: its files, its fields."""
+        for upload, path in self._files.items():
+            for stored in (f"{upload}.audio", f"upload:{upload}", upload):
+                error.message = error.message.replace(stored, Path(path).name)
+        error.args = (error.message,)
+        error.field = "source" if error.field == "upload" else error.field
+        return error
