@@ -14,13 +14,15 @@ from typing import Any
 import msgspec
 
 from acestep.api import limits, music
-from acestep.api.draft import parse
-from acestep.api.errors import AceError, BadPreset, BadRequest, PluginFailed, TooLarge, UnknownName
-from acestep.api.plan import Fill, Length, Plan, SourceFacts
-from acestep.api.region import check_region, check_span, resolve_source
+from acestep.api.draft import Draft, StageWish, of_stage, parse
+from acestep.api.errors import AceError, BadRequest, PluginFailed, UnknownName
+from acestep.api.inputs import Inputs, StageInput, Surroundings, check_apart, spread
+from acestep.api.plan import Plan, SourceFacts
+from acestep.api.region import open_source, place
 from acestep.api.registry import Registry
-from acestep.api.request import Conditioning, Output, Render, Stage, StageParams, samples
-from acestep.api.schema import describe
+from acestep.api.request import Conditioning, Output, Render, Source, SourceWish, Stage, StageParams, samples
+from acestep.api.returns import resolve_output, resolve_returns
+from acestep.api.schema import R, describe, inside
 from acestep.api.sentences import quoted
 from acestep.api.song_time import SongTime, metre_notes
 from acestep.api.variants import ModelInfo
@@ -28,11 +30,11 @@ from acestep.api.world import World
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that can be run: its canonical form and a Plan per stage."""
+    """A request that can be run: its canonical form, and for each stage a Plan and what it works on."""
 
     render: Render
     plans: tuple[Plan, ...]
-    facts: SourceFacts | None
+    inputs: tuple[StageInput, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -43,29 +45,87 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
     """
     draft = parse(registry, registry.operation(operation), dict(request))
     notes: list[str] = []
+    time = SongTime(_resolve_conditioning(registry, draft.conditioning))
+    shared = _shared_source(registry, draft, world, time)
+    if draft.regions:
+        draft = _with_regions(registry, draft, world, shared, time)
     if not 1 <= len(draft.stages) <= limits.MAX_STAGES:
         raise BadRequest(
             f"a job has 1 to {limits.MAX_STAGES} stages", field="stages", limits={"max": limits.MAX_STAGES}
         )
+    draft.stages = [
+        _counted(draft, index, lambda s=stage: _resolve_stage(registry, s, draft.output.variants, notes))
+        for index, stage in enumerate(draft.stages)
+    ]
+    rate = shared[1].rate if shared is not None else draft.output.rate or limits.CODEC_RATE
+    draft.output = time.delivered(draft.output, rate)
+    where = (0, draft.output.length) if shared is None else (shared[1].start, shared[1].length)
+    conditioning = time.settled(rate, *where)
+    part = _requested_length(draft.output, conditioning, shared)
+    inputs = Inputs(draft, world, part, Surroundings(time=_without_duration(time), shared=shared))
+    plans = _plan_chain(registry, draft, world, inputs)
+    inputs.check_regions()
+    if inputs.unused():
+        notes.append("no stage works on the source; it only says rate and length")
+    output = resolve_output(draft, plans, inputs.found, part)
     stages = tuple(
-        _resolve_stage(registry, stage, index, draft.output.variants, notes) for index, stage in enumerate(draft.stages)
+        Stage(stage.type, stage.params, source=_canonical(stage, given), returns=returns)
+        for stage, given, returns in zip(
+            draft.stages, inputs.found, resolve_returns(draft, plans, inputs, output), strict=True
+        )
     )
-    time = SongTime(_resolve_conditioning(registry, draft.conditioning))
-    source, facts = resolve_source(draft.source, draft.selection, world, time)
-    rate = facts.rate if facts is not None else draft.output.rate or limits.CODEC_RATE
-    output = time.delivered(draft.output, rate)
-    conditioning = time.settled(rate, *((facts.start, facts.length) if facts is not None else (0, output.length)))
-    length = _requested_length(output, conditioning, facts)
-    plans = _plan_chain(registry, stages, world, facts, length)
-    if time.wish.duration is not None and any(plan.length is Length.REQUEST for plan in plans):
-        region = SongTime(msgspec.structs.replace(time.wish, duration=None))  # the duration is the new part's
-        source, facts = resolve_source(draft.source, draft.selection, world, region)
-        plans = _plan_chain(registry, stages, world, facts, length)
-    check_region(plans, facts)
-    output = _resolve_output(output, plans, facts, length)
-    render = Render(stages=stages, conditioning=conditioning, source=source, output=output)
-    notes += [*time.notes, *metre_notes(conditioning.time_signature), *(note for plan in plans for note in plan.notes)]
-    return Admitted(render=render, plans=plans, facts=facts, notes=tuple(notes))
+    source = None if shared is None else shared[0]
+    render = Render(stages=stages, conditioning=conditioning, source=source, output=output, weights=draft.weights)
+    notes += [*time.notes, *inputs.time.notes, *metre_notes(conditioning.time_signature)]
+    told = (*notes, *(note for plan in plans for note in plan.notes))
+    return Admitted(render=render, plans=plans, inputs=tuple(inputs.found), notes=tuple(dict.fromkeys(told)))
+
+
+def _shared_source(registry: Registry, draft: Draft, world: World, time: SongTime) -> tuple[Source, SourceFacts] | None:
+    """The job's own source, which stages work on that name no other. The duration is its region's, unless something new is made."""
+    if draft.source is None:
+        return None
+    if draft.source.stage is not None:
+        raise BadRequest("the job's source is audio; only a stage's source names another stage", field="source.stage")
+    new = any(registry.stage(stage.type).source == "none" for stage in draft.stages)
+    return open_source(draft.source, world, _without_duration(time) if new or not draft.selected else time)
+
+
+def _without_duration(time: SongTime) -> SongTime:
+    """The time of sources whose region is not the job's duration."""
+    return SongTime(msgspec.structs.replace(time.wish, duration=None))
+
+
+def _canonical(stage: StageWish, given: StageInput) -> Source | None:
+    """The source that a stage names, in whole samples; none where it names none."""
+    if stage.source is None:
+        return None
+    return Source(stage=stage.source.stage) if given.latent is not None else given.source
+
+
+def _with_regions(
+    registry: Registry, draft: Draft, world: World, shared: tuple[Source, SourceFacts] | None, time: SongTime
+) -> Draft:
+    """A flat request for several regions as a chain of the same stage."""
+    assert shared is not None
+    whole = shared[1]
+    regions = [SourceWish(**msgspec.structs.asdict(region)) for region in draft.regions]
+    placed = [
+        inside(f"regions[{index}]", lambda r=region: place(r, whole, time)) for index, region in enumerate(regions)
+    ]
+    stage = draft.stages[0]
+    plan = _plan(registry, stage, placed[0], world.model(stage.params.model))
+    if plan.splice:
+        if plan.extend:
+            raise BadRequest(f"{stage.type} works on one region", field="regions")
+        check_apart(placed)
+    draft.stages = spread(stage, regions, in_place=plan.splice)
+    return draft
+
+
+def _counted(draft: Draft, index: int, check: Callable[[], R]) -> R:
+    """A check of one stage, whose error says which one where there are several."""
+    return of_stage(index, check) if draft.chained else check()
 
 
 _NAMERS: dict[str, Callable[..., str]] = {
@@ -111,18 +171,14 @@ def _resolve_conditioning(registry: Registry, conditioning: Conditioning) -> Con
     return _resolve_names(registry, conditioning)
 
 
-def _resolve_stage(registry: Registry, stage: Stage, index: int, variants: int, notes: list[str]) -> Stage:
+def _resolve_stage(registry: Registry, stage: StageWish, variants: int, notes: list[str]) -> StageWish:
     params: StageParams = _resolve_names(registry, stage.params)
     notes.extend(_renamed(stage.params, params))
-    if params.input is not None and params.input >= index:
-        raise BadPreset(
-            f"stage {index} names stage {params.input}, which is not before it", field=f"stages[{index}].input"
-        )
     if (params.guidance_start or 0.0) > params.guidance_end:
         raise BadRequest("guidance_start lies above guidance_end", field="guidance_start")
     _check_timesteps(params.timesteps)
     seeds = _seeds(params, variants)
-    return Stage(stage.type, msgspec.structs.replace(params, seed=seeds[0], seeds=seeds))
+    return msgspec.structs.replace(stage, params=msgspec.structs.replace(params, seed=seeds[0], seeds=seeds))
 
 
 _TOLD = frozenset({"samplers", "schedules", "guidance"})
@@ -166,25 +222,21 @@ def _seeds(params: StageParams, variants: int) -> list[int]:
     return [seed if seed >= 0 else source.randint(0, limits.MAX_SEED) for seed in filled]
 
 
-def _plan_chain(
-    registry: Registry, stages: tuple[Stage, ...], world: World, facts: SourceFacts | None, length: SourceFacts
-) -> tuple[Plan, ...]:
-    """A Plan per stage. A stage that continues an earlier one sees that stage's result as its source."""
-    plans: list[Plan] = []
-    results: list[SourceFacts | None] = []
-    for index, stage in enumerate(stages):
-        before = index - 1 if stage.params.input is None else stage.params.input
-        given = facts if before < 0 else results[before]
-        plan = _plan(registry, stage, given, world.model(stage.params.model))
-        needs_audio = plan.start_from_source or plan.fill in (Fill.SOURCE, Fill.BOTTLENECK)
-        if needs_audio and given is None:
-            raise BadRequest(f"{stage.type} needs audio to work on", field="source")
-        plans.append(plan)
-        results.append(length if plan.length is Length.REQUEST else given)
-    return tuple(plans)
+def _plan_chain(registry: Registry, draft: Draft, world: World, inputs: Inputs) -> tuple[Plan, ...]:
+    """A Plan per stage, with what it works on settled in ``inputs``."""
+
+    def settle(index: int, stage: StageWish) -> Plan:
+        given, model = inputs.find(index, stage), world.model(stage.params.model)
+        plan = _plan(registry, stage, inputs.seen(given), model)
+        inputs.settle(index, given, plan, model)
+        return plan
+
+    return tuple(
+        _counted(draft, index, lambda i=index, s=stage: settle(i, s)) for index, stage in enumerate(draft.stages)
+    )
 
 
-def _plan(registry: Registry, stage: Stage, facts: SourceFacts | None, model: ModelInfo) -> Plan:
+def _plan(registry: Registry, stage: StageWish, facts: SourceFacts | None, model: ModelInfo) -> Plan:
     try:
         return registry.stage(stage.type).plan(stage.params, facts, model)
     except AceError:
@@ -193,40 +245,13 @@ def _plan(registry: Registry, stage: Stage, facts: SourceFacts | None, model: Mo
         raise PluginFailed(f"stage type {stage.type} failed to plan: {failure}", field="type") from failure
 
 
-def _resolve_output(output: Output, plans: tuple[Plan, ...], facts: SourceFacts | None, length: SourceFacts) -> Output:
-    last = plans[-1]
-    returns = output.returns if output.returns else [last.returns[0]]
-    for role in returns:
-        if role not in last.returns:
-            raise BadRequest(
-                f"this operation returns {', '.join(last.returns)}, not {role}",
-                field="returns",
-                limits={"choices": list(last.returns)},
-            )
-    makes_new = any(plan.length is Length.REQUEST for plan in plans)
-    if makes_new and not 1 <= length.frames <= samples(limits.MAX_DURATION, length.rate):
-        raise TooLarge(
-            f"a part has 1 sample to {limits.MAX_DURATION:.0f} s",
-            field="duration",
-            limits={"min_samples": 1, "max": limits.MAX_DURATION, "unit": "s"},
-        )
-    if "span" in returns:
-        check_span(output, facts)
-    return msgspec.structs.replace(
-        output,
-        returns=list(returns),
-        rate=length.rate,
-        channels=length.channels,
-        length=length.frames if makes_new else output.length,
-    )
-
-
 DEFAULT_DURATION = 30.0
 """Seconds of a new part when nothing says how long: the model's own default in its metadata prompt."""
 
 
-def _requested_length(output: Output, wish: Conditioning, facts: SourceFacts | None) -> SourceFacts:
+def _requested_length(output: Output, wish: Conditioning, shared: tuple[Source, SourceFacts] | None) -> SourceFacts:
     """Rate, channels and length that a new part would have: asked for, else the duration, else the source's, else 30 s."""
+    facts = None if shared is None else shared[1]
     rate = output.rate or (facts.rate if facts is not None else limits.CODEC_RATE)
     channels = output.channels or (facts.channels if facts is not None else 2)
     seconds = wish.duration

@@ -1,9 +1,12 @@
-"""The three forms of a render request, read into one typed draft: flat for one stage, flat for a preset, nested for a chain."""
+"""The three forms of a render request, read into one typed draft: flat for one stage, flat for a preset, nested for a chain.
+
+Sentences count stages from 1, as the files of a result do; fields keep the places of the JSON (`stages[0]`).
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +14,7 @@ import msgspec
 from acestep.api.errors import AceError, BadPreset, BadRequest, UnknownName
 from acestep.api.operation import Operation
 from acestep.api.preset import fill_preset
+from acestep.api.region import wish_of
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import (
     CHAIN_FIELDS,
@@ -18,21 +22,46 @@ from acestep.api.request import (
     VERSION,
     Conditioning,
     Output,
+    Region,
+    Role,
     SelectionFields,
-    Source,
-    Stage,
+    SourceWish,
+    StageParams,
 )
-from acestep.api.schema import convert
+from acestep.api.result import RECIPE_FORMAT
+from acestep.api.schema import R, Request, convert, inside
+
+
+class StageWish(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage as a client names it."""
+
+    type: str
+    params: StageParams
+    source: SourceWish | None = None
+    returns: tuple[Role, ...] | None = None
 
 
 class Draft(msgspec.Struct, kw_only=True):
-    """A typed request whose region may still be in seconds."""
+    """A typed request whose regions may still be in seconds."""
 
-    stages: list[Stage]
+    stages: list[StageWish]
     conditioning: Conditioning
     output: Output
-    source: Source | None
-    selection: SelectionFields | None = None
+    source: SourceWish | None
+    regions: list[Region] = []
+    """Of a flat request: the one stage is run on each of them."""
+    selected: bool = False
+    """Whether the source was named in flat fields, where a duration is the length of the region."""
+    weights: dict[str, str] = {}
+    chained: bool = True
+    """Whether there is a chain whose stages errors have to count."""
+
+
+class ChainFields(Request):
+    """What a stage of a chain may say besides its type and parameters."""
+
+    source: SourceWish | None = None
+    returns: list[Role] | None = None
 
 
 def parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> Draft:
@@ -44,36 +73,62 @@ def parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> 
         return _parse_preset(registry, operation, request)
     if operation.schema is not RenderRequest:
         raise BadRequest(f"{operation.name} is not a render", field="operation")
-    return _parse_chain(registry, convert(request, RenderRequest))
+    return _parse_chain(registry, convert(unwrapped(request), RenderRequest))
+
+
+def unwrapped(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request inside a recipe file; any other map as it is. Raises `BadPreset` for the recipe of another operation."""
+    if request.get("format") != RECIPE_FORMAT:
+        return dict(request)
+    inner, operation = request.get("request"), request.get("operation")
+    if operation != "render" or not isinstance(inner, dict):
+        raise BadPreset(f"this recipe is one of the operation {operation}; run it by that name", field="operation")
+    return {"weights": request.get("weights") or {}, **inner}
 
 
 def _parse_flat(registry: Registry, operation: Operation, request: dict[str, Any]) -> Draft:
     stage = registry.stage(operation.stage)
-    flat = msgspec.structs.asdict(convert(request, operation.schema))
+    typed = convert(request, operation.schema)
+    flat = {name: getattr(typed, name) for name in typed.__struct_fields__}
     own = {field for field in stage.Params.__struct_fields__ if field not in CHAIN_FIELDS}
-    selection = None
-    if stage.source != "none":
-        selection = _pick(SelectionFields, flat)
     params = stage.Params(**{name: flat[name] for name in own})
-    return Draft(
-        stages=[Stage(stage.name, params)],
+    draft = Draft(
+        stages=[StageWish(type=stage.name, params=params)],
         conditioning=_pick(Conditioning, flat),
         output=_pick(Output, flat),
         source=None,
-        selection=selection,
+        chained=False,
     )
+    if stage.source != "none":
+        _select(draft, _pick(SelectionFields, flat))
+    return draft
+
+
+def _select(draft: Draft, selection: SelectionFields) -> None:
+    """Fill in the source of a flat request. Raises `BadRequest` for a region beside a list of them."""
+    draft.source, draft.selected = wish_of(selection), True
+    draft.regions = selection.regions
+    beside = [name for name in Region.__struct_fields__ if getattr(selection, name) is not None]
+    if selection.regions and beside:
+        raise BadRequest(f"give {beside[0]} or regions, not both", field="regions")
+    if selection.regions and draft.source is None:
+        raise BadRequest("regions need a source", field="source")
 
 
 def _parse_preset(registry: Registry, operation: Operation, request: dict[str, Any]) -> Draft:
     preset = operation.preset
     assert preset is not None
-    flat = msgspec.structs.asdict(convert(request, operation.schema))
+    typed = convert(request, operation.schema)
+    flat = {name: getattr(typed, name) for name in typed.__struct_fields__}
     try:
         draft = _parse_chain(registry, RenderRequest(**fill_preset(preset, request, flat)))
     except UnknownName as failure:
         raise BadPreset(f"the preset {preset.name} does not fit: {failure.message}", field=failure.field) from failure
     if preset.source:
-        draft.selection = _pick(SelectionFields, flat)
+        selection = _pick(SelectionFields, flat)
+        if selection.regions:
+            raise BadRequest("a preset works on one region; submit it for each", field="regions")
+        _select(draft, selection)
     return draft
 
 
@@ -84,29 +139,59 @@ def _pick(schema: type[Any], flat: dict[str, Any]) -> Any:
 def _parse_chain(registry: Registry, request: RenderRequest) -> Draft:
     if request.format != FORMAT or request.version > VERSION:
         raise BadPreset(
-            f"{request.format} version {request.version} is not a render this version reads", field="format"
+            f"this version reads {FORMAT} up to version {VERSION}, not {request.format} version {request.version}",
+            field="format",
         )
-    stages = []
-    for index, entry in enumerate(request.stages):
-        fields = dict(entry)
-        stage = registry.stage(str(fields.pop("type", "")))
-        check = functools.partial(convert, fields, stage.Params)
-        stages.append(Stage(stage.name, _inside(f"stages[{index}]", check)))
-    source = None
-    if request.source is not None:
-        source = _inside("source", lambda: convert(request.source, Source))
+    stages = [
+        of_stage(index, functools.partial(_parse_stage, registry, entry, index))
+        for index, entry in enumerate(request.stages)
+    ]
     return Draft(
-        stages=stages,
-        conditioning=_inside("conditioning", lambda: convert(request.conditioning, Conditioning)),
-        output=_inside("output", lambda: convert(request.output, Output)),
-        source=source,
+        stages=_as_version_1(stages) if request.version == 1 else stages,
+        conditioning=inside("conditioning", lambda: convert(request.conditioning, Conditioning)),
+        output=inside("output", lambda: convert(request.output, Output)),
+        source=None if request.source is None else inside("source", lambda: convert(request.source, SourceWish)),
+        weights=request.weights,
     )
 
 
-def _inside(place: str, check: Callable[[], Any]) -> Any:
-    """Run a check of a nested part and put its place before the field that it names."""
+def of_stage(index: int, check: Callable[[], R]) -> R:
+    """Run a check of one stage of a chain. Its error says which one, counted from 1, and names the field in the JSON."""
     try:
-        return check()
+        return inside(f"stages[{index}]", check)
     except AceError as error:
-        error.field = place if error.field is None else f"{place}.{error.field}"
+        error.message = f"stage {index + 1}: {error.message}"
         raise
+
+
+def _parse_stage(registry: Registry, entry: dict[str, Any], index: int) -> StageWish:
+    fields = dict(entry)
+    stage = registry.stage(str(fields.pop("type", "")))
+    before = fields.pop("input", None)
+    chain = convert({name: fields.pop(name) for name in ChainFields.__struct_fields__ if name in fields}, ChainFields)
+    source = chain.source
+    if before is not None:
+        if source is not None:
+            raise BadRequest("give source or input, not both", field="input")
+        source = _numbered(before, index)
+    return StageWish(
+        type=stage.name,
+        params=convert(fields, stage.Params),
+        source=source,
+        returns=None if chain.returns is None else tuple(chain.returns),
+    )
+
+
+def _numbered(before: Any, index: int) -> SourceWish:
+    """The source that version 1 called ``input`` and counted from 0."""
+    if isinstance(before, bool) or not isinstance(before, int) or not 0 <= before < index:
+        raise BadPreset("input names a stage before it, counted from 0", field="input", limits={"max": index - 1})
+    return SourceWish(stage=before + 1)
+
+
+def _as_version_1(stages: list[StageWish]) -> list[StageWish]:
+    """In version 1 only the last stage returned files, also where no other one went on from a stage."""
+    return [
+        stage if stage.returns is not None or index == len(stages) - 1 else msgspec.structs.replace(stage, returns=())
+        for index, stage in enumerate(stages)
+    ]

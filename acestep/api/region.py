@@ -1,4 +1,4 @@
-"""The source of a request and its region: where it lies, in whole samples, and whether it may."""
+"""A source and its region: where it lies, in whole samples, and whether it may."""
 
 from __future__ import annotations
 
@@ -7,23 +7,48 @@ import msgspec
 from acestep.api import limits
 from acestep.api.errors import BadRequest, RegionOutside, TooLarge, UnsupportedChannels
 from acestep.api.plan import Plan, SourceFacts
-from acestep.api.request import Output, SelectionFields, Source
+from acestep.api.request import Output, Region, SelectionFields, Source, SourceWish
 from acestep.api.song_time import SongTime
-from acestep.api.world import AudioFacts, World
+from acestep.api.world import World
+
+PLACES = ("path", "upload", "latent", "stage")
 
 
-def resolve_source(
-    source: Source | None, selection: SelectionFields | None, world: World, time: SongTime
-) -> tuple[Source | None, SourceFacts | None]:
-    """The one source that is named, its region in samples, and what its header says; none for a job without a source."""
-    if selection is not None and (selection.source or selection.upload or selection.source_latent):
-        source = Source(
-            path=selection.source, upload=selection.upload, latent=selection.source_latent, context=selection.context
-        )
-    if source is None:
-        return None, None
-    if sum(bool(place) for place in (source.path, source.upload, source.latent)) != 1:
+def wish_of(selection: SelectionFields) -> SourceWish | None:
+    """The source that a flat request names; none when it names none."""
+    if not (selection.source or selection.upload or selection.source_latent):
+        return None
+    region = {name: getattr(selection, name) for name in Region.__struct_fields__}
+    return SourceWish(
+        path=selection.source,
+        upload=selection.upload,
+        latent=selection.source_latent,
+        context=selection.context,
+        **region,
+    )
+
+
+def names_a_place(wish: SourceWish) -> bool:
+    """Whether a source says where it lies; one that does not is the job's own. Raises `BadRequest` for two places."""
+    named = [name for name in PLACES if getattr(wish, name)]
+    if len(named) > 1:
+        raise BadRequest(f"name one source, not {' and '.join(named)}", field="source")
+    return bool(named)
+
+
+def names_a_region(wish: SourceWish) -> bool:
+    """Whether a source says which part of it is meant."""
+    return wish.length is not None or any(getattr(wish, name) is not None for name in Region.__struct_fields__)
+
+
+def open_source(wish: SourceWish, world: World, time: SongTime) -> tuple[Source, SourceFacts]:
+    """The file that a wish names with its region in samples, and what its header says. Raises as `World.probe` does."""
+    if not names_a_place(wish):
         raise BadRequest("name exactly one source: a file, an upload or a stored latent", field="source")
+    context = limits.CONTEXT_SECONDS if wish.context is None else wish.context
+    source = Source(
+        path=wish.path, upload=wish.upload, latent=wish.latent, context=context, fingerprint=wish.fingerprint
+    )
     facts = world.probe(source)
     if facts.channels > limits.MAX_CHANNELS:
         raise UnsupportedChannels(
@@ -31,47 +56,50 @@ def resolve_source(
             field="source",
             limits={"max": limits.MAX_CHANNELS},
         )
-    if selection is not None:
-        source = _region_in_samples(source, selection, facts, time)
-    start = source.start
-    length = source.length if source.length is not None else facts.frames - start
-    if length < 1:
-        raise RegionOutside(
-            "the region is empty or begins at or after the end of the source",
-            field="start",
-            limits={"frames": facts.frames},
-        )
-    source = msgspec.structs.replace(
-        source, start=start, length=length, fingerprint=source.fingerprint or facts.fingerprint
-    )
-    return source, SourceFacts(
+    whole = SourceFacts(
         rate=facts.rate,
         channels=facts.channels,
         frames=facts.frames,
-        start=start,
-        length=length,
+        start=0,
+        length=facts.frames,
         subtype=facts.subtype,
         format=facts.format,
     )
+    placed = place(wish, whole, time)
+    source = msgspec.structs.replace(
+        source, start=placed.start, length=placed.length, fingerprint=source.fingerprint or facts.fingerprint
+    )
+    return source, placed
 
 
-def _region_in_samples(source: Source, selection: SelectionFields, facts: AudioFacts, time: SongTime) -> Source:
-    start = time.edge(selection.start, selection.start_seconds, facts.rate, "start")
-    end = time.edge(selection.end, selection.end_seconds, facts.rate, "end")
-    first, last = time.region((start, end), facts.frames, facts.rate)
-    if last <= first:
+def place(wish: SourceWish, whole: SourceFacts, time: SongTime) -> SourceFacts:
+    """The facts of a sound with the region that a wish names. Raises `RegionOutside`, and `BadRequest` for a side given twice."""
+    start = time.edge(wish.start, wish.start_seconds, whole.rate, "start")
+    end = time.edge(wish.end, wish.end_seconds, whole.rate, "end")
+    if wish.length is not None:
+        if end is not None:
+            raise BadRequest("give the region's end or its length, not both", field="length")
+        length = time.length(wish.length, whole.rate, start or 0, "length") or 0
+        first, last = start or 0, (start or 0) + length
+    else:
+        first, last = time.region((start, end), whole.frames, whole.rate)
+    if last <= first and (end is not None or wish.length is not None):
         raise RegionOutside(
             f"the region ends at sample {last}, at or before its start {first}",
             field="end",
-            limits={"frames": facts.frames},
+            limits={"frames": whole.frames},
         )
-    return msgspec.structs.replace(source, start=first, length=last - first)
+    if last <= first:
+        raise RegionOutside(
+            "the region is empty or begins at or after the end of the source",
+            field="start",
+            limits={"frames": whole.frames},
+        )
+    return msgspec.structs.replace(whole, start=first, length=last - first)
 
 
-def check_region(plans: tuple[Plan, ...], facts: SourceFacts | None) -> None:
+def check_region(facts: SourceFacts, *, extends: bool) -> None:
     """Refuse a region that is too long, or outside the source where no stage extends it."""
-    if facts is None:
-        return
     seconds = facts.length / facts.rate
     if seconds > limits.MAX_DURATION:
         raise TooLarge(
@@ -80,7 +108,7 @@ def check_region(plans: tuple[Plan, ...], facts: SourceFacts | None) -> None:
             limits={"max": limits.MAX_DURATION, "unit": "s"},
         )
     inside = facts.start >= 0 and facts.start + facts.length <= facts.frames
-    if not inside and not any(plan.extend for plan in plans):
+    if not inside and not extends:
         raise RegionOutside(
             f"the region {facts.start} to {facts.start + facts.length} is not inside the source's {facts.frames} samples",
             field="start" if facts.start < 0 or facts.start >= facts.frames else "end",
@@ -103,3 +131,12 @@ def check_span(output: Output, facts: SourceFacts | None) -> None:
             field="span_start",
             limits={"min": 0, "max": facts.frames, "unit": "samples"},
         )
+
+
+def result_facts(plan: Plan, given: SourceFacts, part: SourceFacts) -> SourceFacts:
+    """The file that a stage on the timeline of ``given`` returns: the whole source with the edit in it, or a part of its own."""
+    if plan.splice:
+        first, last = min(0, given.start), max(given.frames, given.start + given.length)
+        return msgspec.structs.replace(given, frames=last - first, start=0, length=last - first, format="")
+    frames = max(1, (2 * given.length * part.rate + given.rate) // (2 * given.rate))
+    return msgspec.structs.replace(part, frames=frames, start=0, length=frames)

@@ -29,7 +29,7 @@ from acestep.api.plan import StageType
 from acestep.api.planning import PlannerSpec
 from acestep.api.preset import SUFFIX as PRESET_SUFFIX
 from acestep.api.preset import Preset, read_preset
-from acestep.api.request import CHAIN_FIELDS, RUNTIME_CHOICES, Conditioning, Output, SelectionFields
+from acestep.api.request import CHAIN_FIELDS, RUNTIME_CHOICES, VERSION, Conditioning, Output, SelectionFields
 from acestep.api.rights import Right
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec
 from acestep.api.schema import Request, convert, merge_schemas, param
@@ -76,7 +76,11 @@ class RenderRequest(Request):
     stages: Annotated[
         list[dict[str, Any]],
         param(
-            "The chain: each a map of `type` and that stage's parameters.", example=[{"type": "generate", "steps": 8}]
+            "The chain: each a map of `type`, that stage's parameters, `source` (a place and a region) and `returns`.",
+            example=[
+                {"type": "generate", "steps": 8},
+                {"type": "repaint", "source": {"stage": 1, "start_seconds": 8.0}},
+            ],
         ),
     ]
     conditioning: Annotated[
@@ -86,7 +90,11 @@ class RenderRequest(Request):
     source: Annotated[dict[str, Any], param("Audio to work on: path, start, length ...")] | None = None
     output: Annotated[dict[str, Any], param("What to return, and in which form.")] = {}
     format: Annotated[str, param("Format name of a stored request.", group="internal")] = "acestep-bridge/render"
-    version: Annotated[int, param("Version of that format.", unit="level", group="internal")] = 1
+    version: Annotated[int, param("Version of that format.", unit="level", ge=1, group="internal")] = VERSION
+    weights: Annotated[
+        dict[str, str],
+        param("Digests of the weights that a recipe was made with; others are refused.", group="internal"),
+    ] = {}
 
 
 _RENDER = Operation(name="render", summary="Run a chain of stages.", schema=RenderRequest, right=Right.ANYBODY)

@@ -16,7 +16,8 @@ from acestep.api.schema import Request, param
 from acestep.api.tempo_map import TempoPoint
 
 FORMAT = "acestep-bridge/render"
-VERSION = 1
+VERSION = 2
+"""2: stages name their sources. 1, whose stages counted their inputs from 0, is still read."""
 
 
 Written = Annotated[str, msgspec.Meta(max_length=40)]
@@ -150,24 +151,74 @@ class Conditioning(Request):
     ] = 2.0
 
 
+class Region(Request):
+    """Where on a sound; one of each pair is enough. Everything that takes a region takes these words."""
+
+    start: (
+        Annotated[int, param("First sample of the region.", unit="samples", group="source", example=384000)]
+        | Written
+        | None
+    ) = None
+    end: (
+        Annotated[int, param("Sample after the last of the region.", unit="samples", group="source", example=768000)]
+        | Written
+        | None
+    ) = None
+    start_seconds: (
+        Annotated[float, param("Start of the region, instead of samples.", unit="s", group="source")] | None
+    ) = None
+    end_seconds: Annotated[float, param("End of the region, instead of samples.", unit="s", group="source")] | None = (
+        None
+    )
+
+
+StageNumber = (
+    Annotated[int, param("An earlier stage, counted from 1, instead of audio.", ge=1, le=limits.MAX_STAGES)] | None
+)
+
+Context = Annotated[
+    float,
+    param(
+        "Audio a side that is read besides the region.",
+        unit="s",
+        ge=0.0,
+        le=limits.MAX_CONTEXT_SECONDS,
+        group="advanced",
+    ),
+]
+
+
 class Source(Request):
-    """The audio that is edited, and the region of it, in samples at the source's own rate."""
+    """Audio that is worked on, and the region of it, in samples at its own rate."""
 
     path: Annotated[str, param("Local audio file.", max_length=limits.MAX_PATH)] = ""
     upload: Annotated[str, param("Id of an uploaded file, instead of a path.", max_length=64)] = ""
     latent: Annotated[str, param("Id of a stored latent, instead of audio.", max_length=128)] = ""
+    stage: StageNumber = None
     start: Annotated[int, param("First sample of the region; negative reaches before the file.", unit="samples")] = 0
     length: Annotated[int, param("Length of the region; none: to the end.", unit="samples", ge=1)] | None = None
-    context: Annotated[
-        float,
-        param(
-            "Audio a side that is read besides the region.",
-            unit="s",
-            ge=0.0,
-            le=limits.MAX_CONTEXT_SECONDS,
-            group="advanced",
-        ),
-    ] = limits.CONTEXT_SECONDS
+    context: Context = limits.CONTEXT_SECONDS
+    fingerprint: Annotated[
+        str, param("Size, time and hash of the read window; set by the daemon.", group="internal")
+    ] = ""
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Which file is meant: path, upload, latent; one of them, or none for a stage's result."""
+        return self.path, self.upload, self.latent
+
+
+class SourceWish(Region):
+    """A source as a client names it: at most one place, and a region. Without a place it is the job's own source."""
+
+    path: Annotated[str, param("Local audio file.", max_length=limits.MAX_PATH)] = ""
+    upload: Annotated[str, param("Id of an uploaded file, instead of a path.", max_length=64)] = ""
+    latent: Annotated[str, param("Id of a stored latent, instead of audio.", max_length=128)] = ""
+    stage: StageNumber = None
+    length: (
+        Annotated[int, param("Length of the region, instead of its end.", unit="samples", ge=1)] | Written | None
+    ) = None
+    context: Context | None = None
     fingerprint: Annotated[
         str, param("Size, time and hash of the read window; set by the daemon.", group="internal")
     ] = ""
@@ -329,9 +380,6 @@ class StageParams(Request):
     memory: Annotated[
         Literal["keep", "offload", "unload"], param("What happens to the model after the stage.", group="model")
     ] = "keep"
-    input: (
-        Annotated[int, param("Index of the stage it continues; none: the one before.", ge=0, group="chain")] | None
-    ) = None
     caption: (
         Annotated[str, param("Caption of this stage alone.", max_length=limits.MAX_CAPTION, group="chain")] | None
     ) = None
@@ -340,12 +388,12 @@ class StageParams(Request):
     )
 
 
-CHAIN_FIELDS = frozenset({"input", "caption", "lyrics"})
+CHAIN_FIELDS = frozenset({"caption", "lyrics"})
 """Stage parameters that only make sense in a job of several stages; the flat form of one stage leaves them out."""
 
 
-class SelectionFields(Request):
-    """How the flat form of an operation names its source and region; one of each pair is enough."""
+class SelectionFields(Region):
+    """How the flat form of an operation names its source and region, or several regions."""
 
     source: Annotated[
         str, param("Audio file to work on.", max_length=limits.MAX_PATH, group="source", example="/home/me/song.wav")
@@ -354,39 +402,34 @@ class SelectionFields(Request):
     source_latent: Annotated[str, param("Id of a stored latent, instead of audio.", max_length=128, group="source")] = (
         ""
     )
-    start: (
-        Annotated[int, param("First sample of the region.", unit="samples", group="source", example=384000)]
-        | Written
-        | None
-    ) = None
-    end: (
-        Annotated[int, param("Sample after the last of the region.", unit="samples", group="source", example=768000)]
-        | Written
-        | None
-    ) = None
-    start_seconds: (
-        Annotated[float, param("Start of the region, instead of samples.", unit="s", group="source")] | None
-    ) = None
-    end_seconds: Annotated[float, param("End of the region, instead of samples.", unit="s", group="source")] | None = (
-        None
-    )
-    context: Annotated[
-        float,
+    regions: Annotated[
+        list[Region],
         param(
-            "Audio a side that is read besides the region.",
-            unit="s",
-            ge=0.0,
-            le=limits.MAX_CONTEXT_SECONDS,
-            group="advanced",
+            "Several regions instead of one, each with start and end as above: edited one after another in one job.",
+            max_length=limits.MAX_STAGES,
+            group="source",
+            example=[{"start_seconds": 8.0, "end_seconds": 12.0}],
         ),
-    ] = limits.CONTEXT_SECONDS
+    ] = []
+    context: Context = limits.CONTEXT_SECONDS
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """One link of the chain: a stage type's name and its typed parameters."""
+    """One link of the chain: a stage type's name, its typed parameters, and what makes it part of a chain."""
 
     type: str
     params: StageParams
+    source: Source | None = None
+    """What it works on; none: the stage before it, and for the first the job's source."""
+    returns: tuple[Role, ...] | None = None
+    """Files it returns besides those of the last stage."""
+
+    def to_data(self) -> dict[str, Any]:
+        """The stage as the plain map of a request."""
+        data = {"type": self.type, **msgspec.to_builtins(self.params)}
+        if self.source is not None:
+            data["source"] = msgspec.to_builtins(self.source)
+        return data if self.returns is None else {**data, "returns": list(self.returns)}
 
 
 class Render(msgspec.Struct, frozen=True, kw_only=True):
@@ -400,6 +443,8 @@ class Render(msgspec.Struct, frozen=True, kw_only=True):
     conditioning: Conditioning = Conditioning()
     source: Source | None = None
     output: Output = Output()
+    weights: dict[str, str] = {}
+    """Digests of what the result was made with, by name of the model or ``lora/name``; empty in a request that is none's recipe."""
 
     def to_recipe(self) -> dict[str, Any]:
         """The request as the plain map that is stored beside the result."""
@@ -407,9 +452,10 @@ class Render(msgspec.Struct, frozen=True, kw_only=True):
             "format": FORMAT,
             "version": VERSION,
             "conditioning": msgspec.to_builtins(self.conditioning),
-            "stages": [{"type": stage.type, **msgspec.to_builtins(stage.params)} for stage in self.stages],
+            "stages": [stage.to_data() for stage in self.stages],
             "source": None if self.source is None else msgspec.to_builtins(self.source),
             "output": msgspec.to_builtins(self.output),
+            **({"weights": dict(self.weights)} if self.weights else {}),
         }
 
 

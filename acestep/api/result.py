@@ -9,7 +9,7 @@ import msgspec
 from acestep.api.request import FileRole
 
 RECIPE_FORMAT = "acestep-bridge/recipe"
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 
 class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +27,8 @@ class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
     start: int
     length: int
     variant: int = 0
+    stage: int = 1
+    """The stage of the job that made it, counted from 1."""
     seed: int | None = None
     lead_in: int = 0
     lead_out: int = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import types
+from collections.abc import Callable
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -26,10 +27,11 @@ from typing import (
 
 import msgspec
 
-from acestep.api.errors import BadRequest
+from acestep.api.errors import AceError, BadRequest
 from acestep.api.sentences import explain
 
 T = TypeVar("T", bound=msgspec.Struct)
+R = TypeVar("R")
 
 
 if TYPE_CHECKING:
@@ -199,7 +201,35 @@ def convert(data: Any, schema: type[T]) -> T:
     try:
         return msgspec.convert(data, schema)
     except msgspec.ValidationError as failure:
+        _check_inside(data, schema)
         raise explain(str(failure), data, {info.name: info for info in describe(schema)}) from None
+
+
+def inside(place: str, check: Callable[[], R]) -> R:
+    """Run a check of a nested part and put its place before the field that it names."""
+    try:
+        return check()
+    except AceError as error:
+        error.field = place if error.field is None else f"{place}.{error.field}"
+        raise
+
+
+def _check_inside(data: Any, schema: type[msgspec.Struct]) -> None:
+    """Raise the error of a map inside a request, if that is where it does not fit: its own schema knows the words for it."""
+    for field, hint in _annotated(schema):
+        annotation, _ = _unwrap(hint)
+        value = data.get(field.encode_name) if isinstance(data, dict) else None
+        if get_origin(annotation) is list:
+            annotation, _ = _unwrap(get_args(annotation)[0])
+            parts = [
+                (f"{field.name}[{index}]", part) for index, part in enumerate(value if isinstance(value, list) else [])
+            ]
+        else:
+            parts = [(field.name, value)]
+        if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+            for place, part in parts:
+                if isinstance(part, dict):
+                    inside(place, lambda part=part, kind=annotation: convert(part, kind))
 
 
 def _refuse_non_finite(value: Any, path: str) -> None:

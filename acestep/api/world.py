@@ -18,6 +18,7 @@ class AudioFacts(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     format: str = ""
     subtype: str = ""
+    """Of a stored latent (format ``latent``): the family of codecs that it belongs to."""
     fingerprint: str = ""
 
 

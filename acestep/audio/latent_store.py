@@ -44,14 +44,14 @@ def find_latent(library: Path, name: str) -> Path:
     job, _, file = name.partition("/")
     plain = all(part and Path(part).name == part and part not in (".", "..") for part in (job, file))
     if plain and file.endswith(SUFFIX):
-        for folder in _folders_of(library, job):
+        for folder in folders_of(library, job):
             path = folder / file
             if path.is_file() and not path.is_symlink() and job_of(folder) == job:
                 return path
     raise NotFound(f"there is no stored latent {name!r}", field="source_latent")
 
 
-def _folders_of(library: Path, job: str) -> Iterator[Path]:
+def folders_of(library: Path, job: str) -> Iterator[Path]:
     """Where a job's results may lie: the folder of its name, or one that had to be named otherwise."""
     yield library / job
     beginning = job.strip(".").lower().replace(".", "_")

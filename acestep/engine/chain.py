@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from acestep.api.inputs import StageInput
 from acestep.api.plan import Length, SourceFacts
-from acestep.api.request import Conditioning, Render
+from acestep.api.request import Conditioning, Render, Role
 from acestep.api.result import ResultFile, StageReport
 from acestep.api.tempo_map import TempoMap
 from acestep.engine.conditions import Conditions
-from acestep.engine.conform import Conform, conform_tempo
+from acestep.engine.conform import Conform, conform_tempo, unconformed
 from acestep.engine.geometry import Window
 from acestep.engine.models import ModelPool
 from acestep.engine.progress import Clock, Meter
@@ -38,7 +40,7 @@ class Chain:
 
     render: Render
     stages: list[ResolvedStage]
-    facts: SourceFacts | None
+    inputs: tuple[StageInput, ...]
     codes: tuple[tuple[int, ...], ...] = ()
     thought: dict[str, Any] = field(default_factory=dict)
     """What the planner thought, for the result; empty where nothing was planned."""
@@ -55,7 +57,10 @@ class Chain:
     reports: list[StageReport] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
     files: list[ResultFile] = field(default_factory=list)
-    source: OpenSource | None = None
+    opened: dict[int, list[OpenSource]] = field(default_factory=dict)
+    """By stage: the sound it works on, one for all variants or one each; stages that continue a latent have none of their own."""
+    made: dict[int, list[Path]] = field(default_factory=dict)
+    """By stage: the files that later stages work on, one for each variant."""
     weights: dict[str, str] = field(default_factory=dict)
     """Digest of every model used so far."""
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -65,20 +70,32 @@ class Chain:
         self.notes.update(dict.fromkeys(sentences))
 
     def input_of(self, index: int) -> int | None:
-        """The stage that stage ``index`` continues; None when it works on the source, or makes something new."""
-        if self.stages[index].plan.length is Length.REQUEST:
-            return None
-        named = self.stages[index].params.input
-        if named is not None:
-            return named
-        return index - 1 if index > 0 else None
+        """The stage whose latent stage ``index`` continues; None when it works on a sound, or makes something new."""
+        return self.inputs[index].latent
 
-    def anchored(self, index: int) -> bool:
-        """Whether a stage lies on the source's timeline; otherwise its timeline begins with a new part."""
-        before = self.input_of(index)
-        if before is not None:
-            return self.anchored(before)
-        return self.facts is not None and self.stages[index].plan.length is not Length.REQUEST
+    def facts(self, index: int) -> SourceFacts | None:
+        """Of the sound on whose timeline a stage lies; None when its timeline begins with a new part."""
+        return self.inputs[index].facts
+
+    def sound_of(self, index: int, variant: int) -> OpenSource | None:
+        """The sound on whose timeline a variant of a stage lies."""
+        while (before := self.input_of(index)) is not None:
+            index = before
+        sounds = self.opened.get(index, [])
+        return sounds[min(variant, len(sounds) - 1)] if sounds else None
+
+    def roles(self, index: int) -> tuple[Role, ...]:
+        """The files that a stage returns."""
+        last = index == len(self.stages) - 1
+        return tuple((self.render.output.returns if last else self.stages[index].stage.returns) or ())
+
+    def feeds(self, index: int) -> bool:
+        """Whether a later stage works on this one's file."""
+        return any(given.stage == index for given in self.inputs)
+
+    def sounds(self, index: int) -> bool:
+        """Whether a stage is heard at all: returned, previewed, or worked on as a file."""
+        return bool(self.roles(index)) or self.stages[index].params.preview or self.feeds(index)
 
     def seed(self, index: int, variant: int) -> int:
         """The seed of a variant in a stage."""
@@ -100,17 +117,19 @@ class Job:
 def phases_of(chain: Chain) -> list[str]:
     """The phases of a chain in order, as its progress counts them."""
     variants, phases = chain.render.output.variants, []
-    for index, stage in enumerate(chain.stages):
+    for index in range(len(chain.stages)):
         phases += ["load", "encode", *["denoise"] * variants]
-        last = index == len(chain.stages) - 1
-        phases += ["decode", "write"] * variants if last or stage.params.preview else []
+        phases += ["decode", "write"] * variants if chain.sounds(index) else []
     return phases
 
 
 def request_conform(render: Render, stages: list[ResolvedStage]) -> Conform:
     """The tempo correction of a render: only what is made new throughout may be stretched."""
-    if render.source is not None or any(
-        stage.plan.length is not Length.REQUEST and not stage.plan.start_from_source for stage in stages
+    wished = conform_tempo(render.conditioning.bpm)
+    if render.source is None and not any(
+        stage.stage.source is not None or (stage.plan.length is not Length.REQUEST and not stage.plan.start_from_source)
+        for stage in stages
     ):
-        return Conform()
-    return conform_tempo(render.conditioning.bpm)
+        return wished
+    makes_new = any(stage.plan.length is Length.REQUEST for stage in stages)
+    return Conform(note=unconformed(render.conditioning.bpm) if makes_new and wished.speed != 1.0 else "")

@@ -21,6 +21,12 @@ class Conform:
         return math.ceil(length * self.speed)
 
 
+def unconformed(bpm: float | None) -> str:
+    """The sentence about a fractional tempo that later stages keep from being conformed."""
+    seen = int((bpm or 0) + 0.5)
+    return f"the model works in whole beats per minute: {seen} instead of {bpm:g}, as later stages work on the part"
+
+
 def conform_tempo(bpm: float | None) -> Conform:
     """The correction for a wished tempo: none for whole numbers, and none beyond half a percent, which says so."""
     if bpm is None or bpm == round(bpm):

@@ -53,6 +53,8 @@ class Order:
 
     folder: Path
     stage: str
+    number: int = 1
+    """The stage's place in the chain, counted from 1."""
     output: Output
     conditioning: Conditioning
     rate: int
@@ -122,6 +124,7 @@ def _file(order: Order, take: Take, path: Path, written: Written, **facts: Any) 
     return ResultFile(
         name=path.name,
         variant=take.variant,
+        stage=order.number,
         seed=take.seed,
         clipped=written.clipped,
         sha256=written.sha256,

@@ -111,7 +111,7 @@ class Engine:
         chain = Chain(
             render=admitted.render,
             stages=stages,
-            facts=admitted.facts,
+            inputs=admitted.inputs,
             conform=request_conform(admitted.render, stages),
         )
         chain.note(*self.policy.choice.notes, *admitted.notes, *filter(None, [chain.conform.note]))
@@ -128,7 +128,7 @@ class Engine:
         with resuming():
             facts = read_latent_facts(find_latent(Path(self.settings["library"]), stage.params.resume))
         seed = stage.params.seed if facts.seed is None else facts.seed
-        return Stage(stage.type, msgspec.structs.replace(stage.params, seed=seed, seeds=[seed]))
+        return msgspec.structs.replace(stage, params=msgspec.structs.replace(stage.params, seed=seed, seeds=[seed]))
 
     def _hold_to_tier(self, chain: Chain) -> None:
         """Shorten a new part that is longer than the device's memory allows; the result says so."""
@@ -139,7 +139,7 @@ class Engine:
             self.policy.choice.memory_gb is None
             or not output.length
             or not output.rate
-            or chain.anchored(len(chain.stages) - 1)
+            or chain.facts(len(chain.stages) - 1) is not None
         ):
             return
         seconds = output.length / output.rate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 from torch import Tensor
 
 from acestep.api import limits
-from acestep.api.errors import BadRequest
 from acestep.api.formats import exact_format
+from acestep.api.request import Role
+from acestep.api.result import ResultFile
 from acestep.audio.copies import copy_notes
 from acestep.audio.latent_header import SUFFIX
 from acestep.audio.read import read_window
@@ -29,8 +30,11 @@ from acestep.engine.geometry import Cut, cut, frame_samples
 from acestep.engine.progress import Tick, part_of
 from acestep.engine.store import save_stage_latent
 
-NEEDS_SOURCE = frozenset({"patch", "span", "whole", "residual"})
-"""Roles that are made of the source's own samples too."""
+FOR_STAGES = ".stages"
+"""Folder of the files that later stages work on; gone when the job ends."""
+
+SPLICED = frozenset({"patch", "span", "whole"})
+"""Roles that hold the edit inside the source's own samples."""
 
 
 @dataclass(frozen=True)
@@ -41,71 +45,108 @@ class Material:
     given: list[Tensor]
 
 
-def check_returns(chain: Chain) -> None:
-    """Raise `BadRequest` for files that need a source when the chain makes something new."""
-    asked = NEEDS_SOURCE & set(chain.render.output.returns or [])
-    if asked and not chain.anchored(len(chain.stages) - 1):
-        raise BadRequest(f"there is no source to make {', '.join(sorted(asked))} of", field="returns")
-
-
 def finish(job: Job, index: int, model: Model, material: Material) -> None:
-    """Decode, trim and write every variant of the last stage, each with its latent, which is listed only if it was asked for."""
-    chain = job.chain
-    asked = "latent" in (chain.render.output.returns or [])
-    order, piece = _order(job, index)
+    """Decode every variant of a stage and write what is wanted of it: what it returns, a preview, a file for later stages."""
+    roles = job.chain.roles(index)
+    piece = cut(job.chain.windows[index], _handles(job.chain, index))
     for take in _sounds(job, index, model, material, piece):
         tick = job.meter.phase("write")
         with job.clock.measure("write"):
-            made = Delivery(order, job.context.check).write(take)
-            chain.files += made
-            chain.note(*copy_notes(made))
-            if asked or job.workshop.settings.get("keep_latents", True):
-                name = file_stem(order, take.variant, "latent") + SUFFIX
-                latents = chain.latents[index][take.variant]
-                latent = save_stage_latent(job, (index, take.variant), model, latents, name, made=made)
-                chain.files += [latent] if asked else []
+            if roles:
+                _return(job, index, model, take)
+            elif job.chain.stages[index].params.preview:
+                _preview(job, index, take)
+            if job.chain.feeds(index):
+                _keep_for_stages(job, index, model, take)
             tick(1, 1)
 
 
-def preview(job: Job, index: int, model: Model, material: Material) -> None:
-    """Decode a stage on the way and tell the daemon that its file is there."""
+def _return(job: Job, index: int, model: Model, take: Take) -> None:
+    """The files that a stage returns, and its latent, which is listed only if it was asked for."""
+    chain, roles = job.chain, job.chain.roles(index)
+    order = _order(job, index, take.variant, roles, _name(chain, index))
+    made = Delivery(order, job.context.check).write(take)
+    if "latent" in roles or job.workshop.settings.get("keep_latents", True):
+        latent = _save_latent(job, index, model, order, take.variant, made)
+        made += [latent] if "latent" in roles else []
+    chain.files += made
+    chain.note(*copy_notes(made))
+    if chain.stages[index].params.preview and index < len(chain.stages) - 1:
+        for file in made:
+            job.context.preview(msgspec.to_builtins(file))
+
+
+def _preview(job: Job, index: int, take: Take) -> None:
+    """A stage on the way as a sound of its own; the daemon is told that it is there."""
+    stage = job.chain.stages[index].stage.type
+    order = _exact(_order(job, index, take.variant, ("part",), f"{index + 1}-{stage}-preview"))
+    (file,) = Delivery(order, job.context.check).write(take)
+    job.chain.files.append(file)
+    job.context.preview(msgspec.to_builtins(file))
+
+
+def _keep_for_stages(job: Job, index: int, model: Model, take: Take) -> None:
+    """What the stage would return as a job of its own, with its latent beside it, where a later stage finds both."""
     chain = job.chain
-    order, piece = _order(job, index)
-    form, name = exact_format(order.output.format).name, f"{index + 1}-{order.stage}-preview"
-    output = msgspec.structs.replace(order.output, returns=["part"], format=form, name=name)
-    order = dataclasses.replace(order, output=output)
-    for take in _sounds(job, index, model, material, piece):
-        tick = job.meter.phase("write")
-        with job.clock.measure("write"):
-            (file,) = Delivery(order, job.context.check).write(take)
-        chain.files.append(file)
-        job.context.preview(msgspec.to_builtins(file))
-        tick(1, 1)
+    inner = dataclasses.replace(job, context=job.context.within(job.context.staging / FOR_STAGES))
+    inner.context.staging.mkdir(exist_ok=True)
+    role: Role = "whole" if chain.stages[index].plan.splice and chain.facts(index) is not None else "part"
+    order = _exact(_order(inner, index, take.variant, (role,), str(index + 1)))
+    made = Delivery(order, job.context.check).write(take)
+    _save_latent(inner, index, model, order, take.variant, made)
+    chain.made.setdefault(index, []).append(inner.context.staging / made[0].name)
 
 
-def _order(job: Job, index: int) -> tuple[Order, Cut]:
-    """What is written for a stage, and what is decoded for it."""
+def _exact(order: Order) -> Order:
+    """The order without lossy copies."""
+    form = exact_format(order.output.format).name
+    return dataclasses.replace(order, output=msgspec.structs.replace(order.output, format=form))
+
+
+def _save_latent(job: Job, index: int, model: Model, order: Order, variant: int, made: list[ResultFile]) -> ResultFile:
+    name = file_stem(order, variant, "latent") + SUFFIX
+    latents = job.chain.latents[index][variant]
+    return save_stage_latent(job, (index, variant), model, latents, name, made=made)
+
+
+def _name(chain: Chain, index: int) -> str:
+    """What a stage's files are called: as the job says, and numbered where several stages return files."""
+    name, stage = chain.render.output.name, chain.stages[index]
+    if sum(bool(chain.roles(number)) for number in range(len(chain.stages))) == 1:
+        return name
+    track = str(getattr(stage.params, "track", ""))
+    return "-".join(filter(None, [str(index + 1), name or stage.stage.type, track]))
+
+
+def _handles(chain: Chain, index: int) -> Handles:
+    """How far a stage's sound reaches into the source for its crossfades; nothing where it is not put into one."""
+    facts, plan = chain.facts(index), chain.stages[index].plan
+    if facts is None or not (SPLICED & set(chain.roles(index)) or (plan.splice and chain.feeds(index))):
+        return Handles(0, 0)
+    crossfade = math.floor(chain.render.output.crossfade * facts.rate / 1000 + 0.5)
+    return clamp_handles(facts.start, facts.length, facts.frames, crossfade)
+
+
+def _order(job: Job, index: int, variant: int, roles: Sequence[Role], name: str) -> Order:
+    """What is written for a variant of a stage, and where it lies."""
     chain, stage, window = job.chain, job.chain.stages[index], job.chain.windows[index]
-    output, handles = chain.render.output, Handles(0, 0)
+    output = msgspec.structs.replace(chain.render.output, returns=list(roles), name=name)
     shared: dict[str, Any] = {
         "folder": job.context.staging,
         "stage": stage.stage.type,
+        "number": index + 1,
         "output": output,
         "conditioning": chain.render.conditioning,
         "track": str(getattr(stage.params, "track", "")),
         "recipe": chain.recipe,
+        "handles": _handles(chain, index),
     }
-    if not chain.anchored(index):
+    facts, sound = chain.facts(index), chain.sound_of(index, variant)
+    if facts is None or sound is None:
         length = output.length or window.region_length
-        rate = output.rate or limits.CODEC_RATE
-        return Order(rate=rate, start=0, length=length, handles=handles, **shared), cut(window, handles)
-    source, facts = chain.source, chain.facts
-    assert source is not None and facts is not None
-    if {"patch", "span", "whole"} & set(output.returns or []):
-        crossfade = math.floor(output.crossfade * facts.rate / 1000 + 0.5)
-        handles = clamp_handles(facts.start, facts.length, facts.frames, crossfade)
-    place = {"rate": facts.rate, "start": facts.start, "length": facts.length, "handles": handles}
-    return Order(path=source.path, layout=source.layout, **place, **shared), cut(window, handles)
+        return Order(rate=output.rate or limits.CODEC_RATE, start=0, length=length, **shared)
+    place = {"rate": facts.rate, "start": facts.start, "length": facts.length}
+    return Order(path=sound.path, layout=sound.layout, **place, **shared)
 
 
 def _sounds(job: Job, index: int, model: Model, material: Material, piece: Cut) -> Iterator[Take]:
@@ -124,7 +165,7 @@ def _sounds(job: Job, index: int, model: Model, material: Material, piece: Cut) 
         sound = sounds[0]
         if mix_heard is not None:
             with job.clock.measure("decode"):
-                sound = _masked(job, index, sounds, mix_heard, piece)
+                sound = _masked(job, (index, variant), sounds, mix_heard, piece)
         yield Take(variant=variant, seed=chain.seed(index, variant), sound=sound)
 
 
@@ -136,20 +177,22 @@ def _sound(job: Job, index: int, latents: Tensor, piece: Cut, model: Model, tick
         with job.workshop.pool.residence.at_work(model, "codec"):
             decoded = codec.decode(latents, piece.first, piece.last, tick).numpy()
         chain.note(*codec.notes)
-        if not chain.anchored(index):
+        facts = chain.facts(index)
+        if facts is None:
             length = output.length or window.region_length
             sound = resample(decoded, limits.CODEC_RATE * chain.conform.speed, window.rate, length)
             return to_channels(sound, output.channels or 2)
-        assert chain.facts is not None
         sound = resample(decoded, limits.CODEC_RATE, window.rate, piece.skip + piece.length)[:, piece.skip :]
-        return to_channels(sound, chain.facts.channels)
+        return to_channels(sound, facts.channels)
 
 
-def _masked(job: Job, index: int, takes: list[np.ndarray], heard: np.ndarray, piece: Cut) -> np.ndarray:
-    """The takes of a stem as part of what the stage worked on: the source's own samples, or the sound of the stage before."""
-    chain, window = job.chain, job.chain.windows[index]
-    mix = heard
-    if chain.input_of(index) is None and chain.source is not None:
+def _masked(job: Job, place: tuple[int, int], takes: list[np.ndarray], heard: np.ndarray, piece: Cut) -> np.ndarray:
+    """The takes of ``place`` (stage, variant) as part of what the stage worked on: the source's own samples, or the sound of the
+    stage before."""
+    index, variant = place
+    window, mix = job.chain.windows[index], heard
+    sound = job.chain.sound_of(index, variant) if job.chain.input_of(index) is None else None
+    if sound is not None:
         first = window.start + frame_samples(piece.first, window.rate) + piece.skip
-        mix = read_window(chain.source.path, chain.source.layout, first, piece.length)
+        mix = read_window(sound.path, sound.layout, first, piece.length)
     return masked(takes, mix, heard, window.rate, job.context.check)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from acestep.api import limits
-from acestep.api.errors import BadLatent
-from acestep.api.variants import ModelInfo
+from acestep.api.request import Source
 from acestep.checkpoints.load import Model
 from acestep.engine.chain import Chain, Job
 from acestep.engine.geometry import Window, new_window, source_window
@@ -22,17 +21,16 @@ def gather(job: Job, index: int, model: Model, tick: Tick) -> list[Tensor]:
     chain = job.chain
     before = chain.input_of(index)
     if before is not None:
-        _require_family(chain.stages[before].model, model.info)
         chain.windows.append(chain.windows[before])
         return chain.latents[before]
-    if not chain.anchored(index):
+    if chain.facts(index) is None:
         chain.windows.append(_new_window(chain))
         return []
     window = _source_window(chain, index)
     chain.windows.append(window)
-    latents = job.workshop.studio.encode(open_source(job, model, tick), window, model, tick)
+    latents = [job.workshop.studio.encode(sound, window, model, tick) for sound in open_sounds(job, index, model, tick)]
     tick(1, 1)
-    return [latents]
+    return latents
 
 
 def _new_window(chain: Chain) -> Window:
@@ -42,7 +40,7 @@ def _new_window(chain: Chain) -> Window:
 
 
 def _source_window(chain: Chain, index: int) -> Window:
-    source, facts = chain.render.source, chain.facts
+    source, facts = chain.inputs[index].source, chain.facts(index)
     assert source is not None and facts is not None
     context = max(source.context, chain.render.output.crossfade / 1000 + 0.1)
     window = source_window(facts, context, around=chain.stages[index].plan.context)
@@ -51,27 +49,37 @@ def _source_window(chain: Chain, index: int) -> Window:
     return window
 
 
-def open_source(job: Job, model: Model, tick: Tick) -> OpenSource:
-    """The source's sound file, opened once per job."""
-    chain = job.chain
-    assert chain.render.source is not None
-    if chain.source is None:
-        studio, settings = job.workshop.studio, job.workshop.settings
-        chain.source = studio.open(chain.render.source, settings, model, job.context.staging, tick)
-        if chain.source.latent is not None:
+def open_sounds(job: Job, index: int, model: Model, tick: Tick) -> list[OpenSource]:
+    """The sound that a stage works on: one for all variants, or what an earlier stage made of each."""
+    chain, given = job.chain, job.chain.inputs[index]
+    studio, settings = job.workshop.studio, job.workshop.settings
+    assert given.source is not None
+    if given.stage is not None:
+        sources = [Source(path=str(path)) for path in chain.made[given.stage]]
+        sounds = [studio.open(source, settings, model, job.context.staging, tick) for source in sources]
+    elif (known := _opened_before(chain, index, model)) is not None:
+        sounds = known
+    else:
+        sounds = [studio.open(given.source, settings, model, job.context.staging, tick)]
+        if sounds[0].latent is not None:
             chain.note("the source is one of our own results: where it was made, its stored latent was used")
-        if chain.source.layout.lossy and "whole" in (chain.render.output.returns or []):
-            chain.note(
-                f"the source is {KINDS[chain.source.layout.coding]}, which would change everywhere if it were written in that "
-                "form again; the whole file is a 32-bit float WAV of it"
-            )
-    return chain.source
-
-
-def _require_family(before: ModelInfo, after: ModelInfo) -> None:
-    if before.latent_family != after.latent_family:
-        raise BadLatent(
-            f"{after.name} cannot go on with a latent of {before.name}: their codecs differ",
-            field="model",
-            limits={"family": after.latent_family},
+    layout = sounds[0].layout
+    if layout.lossy and "whole" in chain.roles(index):
+        chain.note(
+            f"the source is {KINDS[layout.coding]}, which would change everywhere if it were written in that form again; "
+            "the whole file is a 32-bit float WAV of it"
         )
+    chain.opened[index] = sounds
+    return sounds
+
+
+def _opened_before(chain: Chain, index: int, model: Model) -> list[OpenSource] | None:
+    """The sound as an earlier stage of the same model opened it, perhaps for another region."""
+    source = chain.inputs[index].source
+    assert source is not None
+    for before, sounds in chain.opened.items():
+        other = chain.inputs[before].source
+        same = other is not None and other.stage is None and other.place == source.place
+        if same and chain.stages[before].model == model.info:
+            return sounds
+    return None

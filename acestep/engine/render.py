@@ -5,6 +5,7 @@ Every stage runs for all variants before the next begins, so each model is loade
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from acestep.api.request import Render
@@ -12,7 +13,7 @@ from acestep.api.result import Result, StageReport
 from acestep.checkpoints.adapters import describe_adapter
 from acestep.checkpoints.load import Model
 from acestep.engine.chain import Chain, Job, Workshop, phases_of
-from acestep.engine.finish import Material, check_returns, finish, preview
+from acestep.engine.finish import FOR_STAGES, Material, finish
 from acestep.engine.material import gather
 from acestep.engine.progress import Clock, Meter
 from acestep.engine.pulse import settle_pulse
@@ -28,13 +29,13 @@ REPORTED = ("steps", "sampler", "schedule", "shift", "guidance", "guidance_scale
 
 def run_chain(workshop: Workshop, chain: Chain, context: JobContext) -> Result:
     """All stages of a render. Raises `AceError`."""
-    check_returns(chain)
     job = Job(workshop, chain, context, Meter(context, phases_of(chain)))
     try:
         for index in range(len(chain.stages)):
             _run_stage(job, index)
     finally:
         workshop.pool.tidy()
+        shutil.rmtree(context.staging / FOR_STAGES, ignore_errors=True)
     last = chain.stages[-1].params
     return Result(
         files=tuple(chain.files),
@@ -57,10 +58,8 @@ def _run_stage(job: Job, index: int) -> None:
     chain.latents.append([each.mean(0, keepdim=True) for each in takes])
     if failure := job.workshop.pool.compiler_failure():
         chain.note(f"the model could not be compiled and ran as it is: {failure}")
-    if index == len(chain.stages) - 1:
+    if chain.sounds(index):
         finish(job, index, model, Material(takes, given))
-    elif stage.params.preview:
-        preview(job, index, model, Material(takes, given))
     job.workshop.pool.put_away(stage.params.model, stage.params.memory)
     settings = {**{name: getattr(stage.params, name) for name in REPORTED}, "t_start": stage.times[0]}
     if model.adapters:

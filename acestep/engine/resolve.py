@@ -73,7 +73,7 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         **plan.settled,
     )
     return ResolvedStage(
-        stage=Stage(stage.type, settled),
+        stage=msgspec.structs.replace(stage, params=settled),
         plan=_with_shared_wishes(plan, params),
         model=model,
         times=times,

@@ -40,6 +40,7 @@ def save_stage_latent(
         start=window.start,
         length=facts.samples,
         variant=place[1],
+        stage=place[0] + 1,
         seed=facts.seed,
         lead_in=window.region_start,
         subtype=facts.family,
@@ -55,10 +56,11 @@ def _facts(
     window = chain.windows[index]
     samples = frame_samples(window.frames, window.rate)
     channels = chain.render.output.channels or 2
-    if not chain.anchored(index):
+    facts = chain.facts(index)
+    if facts is None:
         samples = min(samples, window.region_length)
-    elif chain.facts is not None:
-        channels = chain.facts.channels
+    else:
+        channels = facts.channels
     return LatentFacts(
         family=model.info.latent_family,
         codec=model.codec_digest,
@@ -91,7 +93,7 @@ def _companions(job: Job, place: tuple[int, int], made: list[ResultFile], window
     """
     if job.chain.conform.speed != 1.0 or job.chain.stages[place[0]].plan.soft_mask:
         return ()
-    frames = region_frames(window) if job.chain.anchored(place[0]) else None
+    frames = region_frames(window) if job.chain.facts(place[0]) is not None else None
     return tuple(
         Companion(
             name=file.name,

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from acestep.api.errors import ERRORS
@@ -67,7 +68,7 @@ class FakeBackend:
         self._play(script, stages, models, context)
         if "stages" not in request:
             return Result(data=request, notes=(NOTE,), seconds=time.monotonic() - started)
-        files = tuple(_write_files(request, stages[-1], self._settings, context))
+        files = tuple(_write_stages(request, stages, self._settings, context))
         seconds = time.monotonic() - started
         return Result(
             files=files,
@@ -114,6 +115,32 @@ def _seeds(request: dict[str, Any]) -> list[int]:
     variants = int(request["output"].get("variants") or 1)
     given = list(stage.get("seeds") or [stage.get("seed", 0)])
     return [given[index] if index < len(given) else index for index in range(variants)]
+
+
+def _write_stages(
+    request: dict[str, Any], stages: list[str], settings: dict[str, Any], context: JobContext
+) -> list[ResultFile]:
+    """The files of every stage that returns some, each from the source it names; the last returns what the output says."""
+    files: list[ResultFile] = []
+    returning = [bool(stage.get("returns")) for stage in request["stages"][:-1]]
+    for index, stage in enumerate(request["stages"]):
+        last = index == len(stages) - 1
+        if not last and not returning[index]:
+            continue
+        roles = request["output"].get("returns") if last else stage["returns"]
+        source = stage.get("source") or request.get("source") or {}
+        before = next((file.name for file in reversed(files) if file.stage == source.get("stage")), None)
+        if before is not None:
+            source = {**source, "path": str(context.staging / before)}
+        name = request["output"].get("name", "")
+        name = f"{index + 1}-{name or stages[index]}" if any(returning) else name
+        output = {**request["output"], "returns": roles, "name": name}
+        if source.get("path") or source.get("upload"):
+            output["length"] = None if "stage" in source or "source" in stage else output.get("length")
+        asked = {**request, "stages": [stage], "source": source, "output": output}
+        made = _write_files(asked, stages[index], settings, context)
+        files += [msgspec.structs.replace(file, stage=index + 1) for file in made]
+    return files
 
 
 def _write_files(

@@ -52,6 +52,12 @@ class JobContext:
         self._report(stage, step, steps, fraction)
         self.check()
 
+    def within(self, folder: Path) -> JobContext:
+        """The same job with another folder for its files."""
+        inner = JobContext(self.job, folder, self.registry, self._report, self.preview, self.backend)
+        inner._cancel = self._cancel
+        return inner
+
     def part(self, begin: float) -> JobContext:
         """The same job for code that does its rest and counts its own fractions from 0: they become ``begin`` to 1."""
         rest = JobContext(

@@ -17,6 +17,7 @@ from acestep.api.limits import MAX_PATH
 from acestep.api.positions import LENGTH_FIELDS, POSITION_FIELDS, read_field, read_length
 from acestep.api.schema import FieldInfo
 from acestep.conditioning.guide_text import names_file
+from bridge.core.naming import names_job
 
 PREFIX = "field_"
 """Before a field's name among the parsed arguments, so that no field meets an option of the command line itself."""
@@ -201,10 +202,19 @@ def _musical(info: FieldInfo, value: Any) -> bool:
     return isinstance(value, str) and takes_text(info) and read_field(info.name, value).musical
 
 
+def _may_name_job(text: str, path: Path) -> bool:
+    """Whether a text means a finished job (``take-1``) or one of its files (``take-1/x.wav``), and no file of this folder."""
+    if path.exists() or not names_job(text):
+        return False
+    return not path.parent.is_dir() if "/" in text else "." not in text
+
+
 def absolute(info: FieldInfo, text: str) -> str:
     """A path field's value as an absolute path: the daemon has another working folder. Other values stay as they are."""
     if info.max_length != MAX_PATH or not text:
         return text
     path = Path(text).expanduser()
+    if info.group != "output" and _may_name_job(text, path):
+        return text
     file = info.group in PATH_GROUPS or path.is_file() or (info.name == "guide" and names_file(text))
     return str(path.absolute()) if file else text

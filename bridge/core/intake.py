@@ -26,6 +26,7 @@ from acestep.checkpoints.adapters import check_adapters, parse_adapters
 from acestep.conditioning.guide_text import NO_GUIDE, names_file, parse_guide
 from bridge.core.access import Access
 from bridge.core.models import Models
+from bridge.core.naming import names_job, sound_of_job
 from bridge.core.uploads import Uploads
 from bridge.paths import AllowedRoots, UserRoots
 
@@ -88,9 +89,11 @@ class Machine:
         return sniff.probe(self.place(source))
 
     def file(self, text: str, field: str) -> Path:
-        """The file that a path field names: a path of this machine, or ``upload:<id>``."""
+        """The file that a path field names: a path of this machine, ``upload:<id>``, or a finished job (and its file)."""
         if text.startswith(UPLOADED):
             return self.place(Source(upload=text.removeprefix(UPLOADED)))
+        if names_job(text):
+            text = str(sound_of_job(self._places.library, text, field))
         return self.roots.reading(text, field)
 
     def name_of_upload(self, stored: str) -> str:
@@ -103,7 +106,7 @@ class Machine:
     def place(self, source: Source) -> Path:
         """The file that a source means."""
         if source.path:
-            return self.roots.reading(source.path, "source")
+            return self.file(source.path, "source")
         if source.upload:
             return self._uploads.path(source.upload)
         return find_latent(self._places.library, source.latent)
@@ -181,15 +184,23 @@ def _check_render(registry: Registry, operation: Operation, params: dict[str, An
     output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine))
     stages = tuple(
         msgspec.structs.replace(
-            stage, params=msgspec.structs.replace(stage.params, **_check_paths(stage.params, machine))
+            stage,
+            params=msgspec.structs.replace(stage.params, **_check_paths(stage.params, machine)),
+            source=_placed(stage.source, machine),
         )
         for stage in render.stages
     )
-    render = msgspec.structs.replace(render, stages=stages, conditioning=conditioning, output=output)
-    if render.source is not None and render.source.path:
-        source = msgspec.structs.replace(render.source, path=str(machine.place(render.source)))
-        render = msgspec.structs.replace(render, source=source)
+    render = msgspec.structs.replace(
+        render, stages=stages, conditioning=conditioning, output=output, source=_placed(render.source, machine)
+    )
     return Checked(request=render.to_recipe(), notes=(*admitted.notes, *remarks))
+
+
+def _placed(source: Source | None, machine: Machine) -> Source | None:
+    """A source whose path is the real one of its file."""
+    if source is None or not source.path:
+        return source
+    return msgspec.structs.replace(source, path=str(machine.place(source)))
 
 
 def check_guide(conditioning: Conditioning) -> tuple[str, ...]:

@@ -102,7 +102,7 @@ def _check_piece(request: Any, *, needed: bool = True) -> None:
         raise BadRequest("name an audio file, an upload or audio_codes", field="source")
 
 
-AudioFields = merge_schemas("AudioFields", [SelectionFields], drop=frozenset({"source_latent", "context"}))
+AudioFields = merge_schemas("AudioFields", [SelectionFields], drop=frozenset({"source_latent", "context", "regions"}))
 
 
 class PlanRequest(merge_schemas("PlanFields", [WishFields, SeedFields, PlannerSettings])):  # type: ignore[misc]

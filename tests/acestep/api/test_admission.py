@@ -132,7 +132,7 @@ def test_a_part_beyond_the_limits_is_too_large(registry, world, wish):
     [
         ([], BadRequest, "stages"),
         ([{"type": "make"}] * 17, BadRequest, "stages"),
-        ([{"type": "nope"}], UnknownName, "type"),
+        ([{"type": "nope"}], UnknownName, "stages[0].type"),
         ([{"type": "make", "input": 0}], BadPreset, "stages[0].input"),
         ([{"type": "make"}, {"type": "make", "steps": "many"}], BadRequest, "stages[1].steps"),
     ],

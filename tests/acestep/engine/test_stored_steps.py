@@ -65,7 +65,7 @@ def test_another_stage_type_is_refused(studio, stored, song):
 def test_a_step_of_a_later_stage_is_known_by_its_own_stage(studio):
     """What is compared are the settings of the stage that stored the step, not those of the chain's first."""
     stages = [
-        {"type": "generate", "steps": 2, "seed": 1},
+        {"type": "generate", "steps": 2, "seed": 1, "returns": []},
         {"type": "generate", "steps": 4, "seed": 3, "sampler": "heun", "checkpoint_step": 2},
     ]
     result, folder = studio.run("render", stages=stages, output={"length": 48_000, "rate": 48_000})

@@ -97,6 +97,10 @@ def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """The daemon works in another folder. What may be a path but is no file here stays as it was written."""
     monkeypatch.chdir(tmp_path)
     assert request("--source", "take.wav") == {"source": str(tmp_path / "take.wav")}
+    assert request("--source", "take-1") == {"source": "take-1"}, "a finished job"
+    assert request("--source", "take-1/part.wav") == {"source": "take-1/part.wav"}, "a file of it"
+    (tmp_path / "take-1").touch()
+    assert request("--source", "take-1") == {"source": str(tmp_path / "take-1")}, "a file of this folder comes first"
     assert request("--guide", "Am F C G") == {"guide": "Am F C G"}
     (tmp_path / "clip.mid").touch()
     assert request("--guide", "clip.mid") == {"guide": str(tmp_path / "clip.mid")}

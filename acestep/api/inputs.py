@@ -1,0 +1,210 @@
+"""What every stage of a chain works on: nothing, a sound, or what an earlier stage made.
+
+A stage that goes on from another one without a region of its own continues its latent, on the same stretch of time. One with a
+region works on the other's *file*, as a job of its own would: the whole source with the edit in it, or the part that was made.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from acestep.api import limits
+from acestep.api.draft import Draft, StageWish, of_stage
+from acestep.api.errors import AceError, BadLatent, BadPreset, BadRequest, RegionOutside
+from acestep.api.plan import Fill, Length, Plan, SourceFacts
+from acestep.api.region import check_region, names_a_place, names_a_region, open_source, place, result_facts
+from acestep.api.request import Source, SourceWish
+from acestep.api.schema import R
+from acestep.api.song_time import SongTime
+from acestep.api.variants import ModelInfo
+from acestep.api.world import World
+
+
+class StageInput(msgspec.Struct, frozen=True, kw_only=True):
+    """What one stage works on. All empty: nothing; it makes something new."""
+
+    latent: int | None = None
+    """Index of the earlier stage whose latent it continues."""
+    stage: int | None = None
+    """Index of the earlier stage whose file it works on."""
+    source: Source | None = None
+    """The sound it works on, with its region; for an earlier stage's file only the region counts."""
+    facts: SourceFacts | None = None
+    """Of the sound that it, or the stage whose latent it continues, works on."""
+
+    @property
+    def consumes(self) -> int | None:
+        """The earlier stage that it goes on from in one way or the other."""
+        return self.latent if self.latent is not None else self.stage
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the stages of a job share: the time of the song, and the job's own source."""
+
+    time: SongTime
+    shared: tuple[Source, SourceFacts] | None
+
+
+class Inputs:
+    """The inputs of a chain, found stage by stage: a later one may need what an earlier one will make."""
+
+    def __init__(self, draft: Draft, world: World, part: SourceFacts, around: Surroundings) -> None:
+        """``part`` says what a new part will be."""
+        self._draft = draft
+        self._world = world
+        self._part = part
+        self._shared = around.shared
+        self.time = around.time
+        self._plans: list[Plan] = []
+        self._models: list[ModelInfo] = []
+        self.found: list[StageInput] = []
+
+    def find(self, index: int, stage: StageWish) -> StageInput:
+        """What a stage names, or works on by itself. Raises an `AceError` for a place that is none."""
+        wish = stage.source
+        return self._usual(index) if wish is None else _in_source(lambda: self._named(index, wish))
+
+    def _named(self, index: int, wish: SourceWish) -> StageInput:
+        if not names_a_place(wish):
+            return self._of_job(wish)
+        if wish.stage is not None:
+            return self._of_stage(index, wish)
+        source, facts = open_source(wish, self._world, self.time)
+        return StageInput(source=source, facts=facts)
+
+    def _usual(self, index: int) -> StageInput:
+        if index > 0:
+            return StageInput(latent=index - 1, facts=self._timeline(index - 1))
+        if self._shared is None:
+            return StageInput()
+        return StageInput(source=self._shared[0], facts=self._shared[1])
+
+    def _of_job(self, wish: SourceWish) -> StageInput:
+        if self._shared is None:
+            raise BadRequest("the job has no source of its own; name one, or a stage", field="source")
+        source, facts = self._shared
+        if names_a_region(wish):
+            facts = place(wish, msgspec.structs.replace(facts, start=0, length=facts.frames), self.time)
+        context = source.context if wish.context is None else wish.context
+        return StageInput(
+            source=msgspec.structs.replace(source, start=facts.start, length=facts.length, context=context), facts=facts
+        )
+
+    def _of_stage(self, index: int, wish: SourceWish) -> StageInput:
+        before = (wish.stage or 0) - 1
+        if before >= index:
+            raise BadPreset(
+                f"its source is stage {wish.stage}, which does not come before it",
+                field="stage",
+                limits={"min": 1, "max": index},
+            )
+        if not names_a_region(wish):
+            return StageInput(latent=before, facts=self._timeline(before))
+        given = self._timeline(before)
+        whole = self._part if given is None else result_facts(self._plans[before], given, self._part)
+        facts = place(wish, whole, self.time)
+        context = limits.CONTEXT_SECONDS if wish.context is None else wish.context
+        source = Source(stage=wish.stage, start=facts.start, length=facts.length, context=context)
+        return StageInput(stage=before, source=source, facts=facts)
+
+    def _timeline(self, index: int) -> SourceFacts | None:
+        """Facts of the sound that a stage's latent lies on; none for something new."""
+        return self.found[index].facts
+
+    def seen(self, given: StageInput) -> SourceFacts | None:
+        """The sound that a stage is told about when it plans: where it continues something new, that."""
+        return self._part if given.facts is None and given.latent is not None else given.facts
+
+    def settle(self, index: int, given: StageInput, plan: Plan, model: ModelInfo) -> None:
+        """Check a stage's input against what it plans, and keep it. Raises an `AceError` that names the field."""
+        stage = self._draft.stages[index]
+        if plan.length is Length.REQUEST:
+            if stage.source is not None:
+                raise BadRequest(f"{stage.type} makes something new and works on no source", field="source")
+            given = StageInput()
+        elif given == StageInput() and _needs_audio(plan):
+            raise BadRequest(f"{stage.type} needs audio to work on", field="source")
+        self._check_family(given, model)
+        self._plans.append(plan)
+        self._models.append(model)
+        self.found.append(given)
+
+    def _check_family(self, given: StageInput, model: ModelInfo) -> None:
+        """Latents pass between models of one family only, in a chain as from the store."""
+        if given.latent is not None:
+            before = self._models[given.latent]
+            if before.latent_family != model.latent_family:
+                raise BadLatent(
+                    f"{model.name} cannot go on with a latent of {before.name}: their codecs differ. Give the source a region "
+                    "(start 0 is enough) and it goes on from the sound",
+                    field="model",
+                    limits={"family": before.latent_family},
+                )
+        elif given.facts is not None and given.facts.format == "latent" and given.facts.subtype != model.latent_family:
+            raise BadLatent(
+                f"the stored latent is one of the family {given.facts.subtype}, and {model.name} works with "
+                f"{model.latent_family}",
+                field="source_latent",
+                limits={"family": model.latent_family},
+            )
+
+    def check_regions(self) -> None:
+        """Refuse regions outside their source, unless a stage extends it."""
+        extends = any(plan.extend for plan in self._plans)
+        for index, given in enumerate(self.found):
+            if given.source is None or given.facts is None or given.latent is not None:
+                continue
+            facts = given.facts
+            if self._draft.stages[index].source is None:
+                check_region(facts, extends=extends)
+            else:
+                of_stage(index, lambda f=facts: _in_source(lambda: check_region(f, extends=extends)))
+
+    def consumed(self) -> set[int]:
+        """Indices of the stages that another one goes on from."""
+        return {given.consumes for given in self.found if given.consumes is not None}
+
+    def unused(self) -> bool:
+        """Whether the job has a source that no stage works on."""
+        if self._shared is None:
+            return False
+        return all(given.source is None or given.source.place != self._shared[0].place for given in self.found)
+
+
+def _in_source(check: Callable[[], R]) -> R:
+    """Run a check of a stage's source; its error names the field inside it."""
+    try:
+        return check()
+    except AceError as error:
+        error.field = "source" if error.field in (None, "source") else f"source.{error.field}"
+        raise
+
+
+def _needs_audio(plan: Plan) -> bool:
+    return plan.start_from_source or plan.fill in (Fill.SOURCE, Fill.BOTTLENECK)
+
+
+def spread(stage: StageWish, regions: Sequence[SourceWish], *, in_place: bool) -> list[StageWish]:
+    """The stage once for each region: edits in place follow one another on the same file, other stages work side by side.
+
+    Raises `RegionOutside` for edits in place that overlap.
+    """
+    if not in_place:
+        return [msgspec.structs.replace(stage, source=region) for region in regions]
+    return [
+        msgspec.structs.replace(
+            stage, source=region if index == 0 else msgspec.structs.replace(region, stage=index), returns=None
+        )
+        for index, region in enumerate(regions)
+    ]
+
+
+def check_apart(regions: Sequence[SourceFacts]) -> None:
+    """Raise `RegionOutside` for two regions that overlap: the later edit would undo part of the earlier one."""
+    placed = sorted((facts.start, facts.start + facts.length, number) for number, facts in enumerate(regions, 1))
+    for (_, end, first), (start, _, second) in itertools.pairwise(placed):
+        if start < end:
+            raise RegionOutside(f"the regions {first} and {second} overlap", field="regions")
