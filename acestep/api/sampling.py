@@ -23,21 +23,23 @@ class Velocity(Protocol):
     def __call__(self, x: Tensor, t: float, corrector: bool = False) -> Tensor: ...
 
 
-class Step(msgspec.Struct):
-    """What a sampler yields after step ``index`` (0-based): the time it has reached, the new x, the estimate of the
-    clean latent from this step, the step's velocity, and what the sampler needs to go on from here."""
+class Step(msgspec.Struct, kw_only=True):
+    """What a sampler yields after each step. The engine counts the steps and knows their times."""
 
-    index: int
-    t: float
     x: Tensor
+    """The latent after the step."""
     x0: Tensor
-    state: dict[str, Any]
+    """This step's estimate of the clean latent."""
+    state: dict[str, Any] = {}
+    """What the sampler itself remembers for the next step, tensors among it; a resumed run hands it back."""
+    t: float | None = None
+    """The noise level that ``x`` has; None: the next of the times, as nearly always."""
 
 
 Sampler = Callable[..., Generator[Step, Tensor, None]]
-"""``sampler(velocity, x, times, noise, state=None)``: ``times`` falls from the start time to 0 (n + 1 values for n steps),
-``noise(i)`` is seeded unit noise keyed by item seed and step, ``state`` resumes after a stored step. ``state["index"]``
-is the last finished step."""
+"""``sampler(velocity, x, times, noise, state=None)`` steps from ``times[0]``, the noise level of ``x``, down to 0: n + 1
+values for n steps. ``noise(i)`` is seeded unit noise for the i-th of these steps. A run that is resumed after a stored step
+gets the remaining times only, and the `Step.state` of that step."""
 
 
 class SamplerSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ Nothing here is used by default; docs/engine.md lists each difference with its r
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from acestep.api.sampling import Step, Tensor, Velocity
@@ -33,11 +34,10 @@ def heun_to_zero(
     state: dict[str, Any] | None = None,
 ) -> Generator[Step, Tensor, None]:
     """Heun as base and sft run it: the last step, too, takes a second evaluation, at t = 0."""
-    for i in range(0 if state is None else state["index"] + 1, len(times) - 1):
-        t, following = times[i], times[i + 1]
+    for t, t_next in pairwise(times):
         v = velocity(x, t)
-        v = (v + velocity(x + (following - t) * v, following, corrector=True)) / 2
-        x = yield Step(i, following, x + (following - t) * v, x - t * v, {"index": i})
+        v = (v + velocity(x + (t_next - t) * v, t_next, corrector=True)) / 2
+        x = yield Step(x=x + (t_next - t) * v, x0=x - t * v)
 
 
 def sde_unshifted(
@@ -48,8 +48,9 @@ def sde_unshifted(
     state: dict[str, Any] | None = None,
 ) -> Generator[Step, Tensor, None]:
     """SDE as base and sft run it: noised to ``1 - (i + 1) / n`` whatever the schedule says (so the level may even rise)."""
-    steps = len(times) - 1
-    for i in range(0 if state is None else state["index"] + 1, steps):
-        x0 = x - times[i] * velocity(x, times[i])
-        level = 1 - (i + 1) / steps
-        x = yield Step(i, level, level * noise(i) + (1 - level) * x0, x0, {"index": i})
+    done = 0 if state is None else state["done"]
+    steps = done + len(times) - 1
+    for i, t in enumerate(times[:-1]):
+        x0 = x - t * velocity(x, t)
+        level = 1 - (done + i + 1) / steps
+        x = yield Step(x=level * noise(i) + (1 - level) * x0, x0=x0, t=level, state={"done": done + i + 1})

@@ -111,7 +111,7 @@ def _follow(request: Denoising, options: FlowEditOptions, clip: Tensor, target: 
     fresh = _Draws(request, clip)
     edited, x = clip, None
     for index in range(first, steps):
-        t, following = request.times[index], request.times[index + 1]
+        t, t_next = request.times[index], request.times[index + 1]
         target.begin_step()
         source.begin_step()
         if index < last:
@@ -123,10 +123,10 @@ def _follow(request: Denoising, options: FlowEditOptions, clip: Tensor, target: 
                 change = change + forward - source.velocity(noisy, t)
                 evaluations()
             source.end_step(t)
-            edited = edited + (following - t) * change / options.n_avg
+            edited = edited + (t_next - t) * change / options.n_avg
         else:
             x = edited + fresh(t) - clip if x is None else x
-            x = x + (following - t) * target.velocity(x, t)
+            x = x + (t_next - t) * target.velocity(x, t)
             evaluations()
         target.end_step(t)
     return edited if x is None else x

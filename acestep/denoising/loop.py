@@ -27,9 +27,8 @@ def denoise(dit: Dit, null_condition: Tensor, request: Denoising) -> Tensor:
     initial = request.noise.initial().to(device)
     velocity = GuidedVelocity(dit, null_condition, request, initial.shape[0])
     x, state = _begin(request, velocity, initial)
-    first = 0 if state is None else state["index"] + 1
-    if first < request.steps:
-        x = _run(request, velocity, (x, state, first), initial)
+    if request.first_step < request.steps:
+        x = _run(request, velocity, (x, state), initial)
     check_finite(x)
     if request.edit is not None:
         x = blend(x, request.edit)
@@ -41,7 +40,8 @@ def _begin(request: Denoising, velocity: GuidedVelocity, initial: Tensor) -> tup
     if request.resume is not None:
         velocity.restore(request.resume.guidance, _moved(request.resume.velocity, initial.device))
         state = {key: _moved(value, initial.device) for key, value in request.resume.sampler.items()}
-        return request.resume.x.to(initial.device), {**state, "index": request.resume.index}
+        state.setdefault("t", request.times[request.resume.index])  # version 0.1 stored steps without their time
+        return request.resume.x.to(initial.device), state
     if request.start is not None:
         return noised(request.start.to(initial), initial, request.times[0]), None
     return initial, None
@@ -51,26 +51,27 @@ def _moved(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, Tensor) else value
 
 
-def _run(
-    request: Denoising, velocity: GuidedVelocity, begin: tuple[Tensor, dict | None, int], initial: Tensor
-) -> Tensor:
-    """Drive the sampler to the end; returns the last x."""
-    x, state, first = begin
-    device = initial.device
-    solver = request.sampler(
-        velocity, x, list(request.times), lambda index: request.noise.step(index).to(device), state
-    )
-    velocity.begin_step(first)
+def _run(request: Denoising, velocity: GuidedVelocity, begin: tuple[Tensor, dict | None], initial: Tensor) -> Tensor:
+    """Drive the sampler from the first step that is left to the end; returns the last x."""
+    x, state = begin
+    index = request.first_step
+
+    def noise(i: int) -> Tensor:
+        return request.noise.step(request.first_step + i).to(initial.device)
+
+    solver = request.sampler(velocity, x, list(request.times[index:]), noise, state)
+    velocity.begin_step(index)
     step = next(solver, None)
     while step is not None:
-        x = step.x
+        x, t_next = step.x, request.times[index + 1] if step.t is None else step.t
         if request.corrections and velocity.clean is not None:
-            x = correct(x, velocity.clean, request.times[step.index], request.corrections)
-        if request.edit is not None and _injects(request, request.edit, step.index):
-            x = inject(x, initial, step.t, request.edit)
+            x = correct(x, velocity.clean, request.times[index], request.corrections)
+        if request.edit is not None and _injects(request, request.edit, index):
+            x = inject(x, initial, t_next, request.edit)
         guidance, average = velocity.state()
-        request.on_step(Snapshot(step.index, step.t, x, step.x0, step.state, guidance, average))
-        velocity.begin_step(step.index + 1)
+        request.on_step(Snapshot(index, t_next, x, step.x0, step.state, guidance, average))
+        index += 1
+        velocity.begin_step(index)
         try:
             step = solver.send(x)
         except StopIteration:

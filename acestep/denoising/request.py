@@ -114,6 +114,11 @@ class Denoising:
         """Number of steps of the whole run, also when it is resumed in the middle."""
         return len(self.times) - 1
 
+    @property
+    def first_step(self) -> int:
+        """Index of the first step that is left to do."""
+        return 0 if self.resume is None else self.resume.index + 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class KernelRun:

@@ -52,12 +52,9 @@ class GuidedVelocity:
             self._first = velocity
             self.clean = x - velocity * t
         self._calls += 1
-        expected = (self._request.steps - self._start()) * self._request.evaluations
+        expected = (self._request.steps - self._request.first_step) * self._request.evaluations
         self._request.tick(self._calls, max(expected, self._calls))
         return velocity
-
-    def _start(self) -> int:
-        return 0 if self._request.resume is None else self._request.resume.index + 1
 
     def _guide(self, x: Tensor, t: float, corrector: bool) -> Tensor:
         settings, context = self._request.guidance, self._branch.context

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from acestep.api.sampling import Step, Tensor, Velocity
@@ -16,28 +17,21 @@ Noise = Callable[[int], Tensor]
 State = dict[str, Any]
 
 
-def first_step(state: State | None) -> int:
-    """Index of the step to begin with."""
-    return 0 if state is None else state["index"] + 1
-
-
 def euler(velocity: Velocity, x: Tensor, times: Sequence[float], noise: Noise, state: State | None = None) -> Samples:
-    """First order: ``x <- x + (t' - t) v``."""
-    for i in range(first_step(state), len(times) - 1):
-        t, following = times[i], times[i + 1]
+    """First order: ``x <- x + (t_next - t) v``."""
+    for t, t_next in pairwise(times):
         v = velocity(x, t)
-        x = yield Step(i, following, x + (following - t) * v, x - t * v, {"index": i})
+        x = yield Step(x=x + (t_next - t) * v, x0=x - t * v)
 
 
 def heun(velocity: Velocity, x: Tensor, times: Sequence[float], noise: Noise, state: State | None = None) -> Samples:
     """Second order: the mean of the velocities at both ends of the step; the step to 0 is plain, where the model was hardly
     trained (as turbo does it; local error of one step keeps the order)."""
-    for i in range(first_step(state), len(times) - 1):
-        t, following = times[i], times[i + 1]
+    for t, t_next in pairwise(times):
         v = velocity(x, t)
-        if following > 0:
-            v = (v + velocity(x + (following - t) * v, following, corrector=True)) / 2
-        x = yield Step(i, following, x + (following - t) * v, x - t * v, {"index": i})
+        if t_next > 0:
+            v = (v + velocity(x + (t_next - t) * v, t_next, corrector=True)) / 2
+        x = yield Step(x=x + (t_next - t) * v, x0=x - t * v)
 
 
 def dpmpp_2m(
@@ -48,23 +42,22 @@ def dpmpp_2m(
     The clean estimate is extrapolated linearly in half log-SNR from this step's and the last one's; the first step and the one to
     0 are first order, since the log-SNR has no end there.
     """
-    past = None if state is None else state["x0"]
-    for i in range(first_step(state), len(times) - 1):
-        t, following = times[i], times[i + 1]
+    t_prev, x0_prev = (None, None) if state is None else (state["t"], state["x0"])
+    for t, t_next in pairwise(times):
         x0 = x - t * velocity(x, t)
-        clean = x0 if past is None else extrapolate(x0, past, times, i)
-        share = following / t
-        x = yield Step(i, following, share * x + (1 - following - (1 - t) * share) * clean, x0, {"index": i, "x0": x0})
-        past = x0
+        denoised = x0 if t_prev is None else extrapolate(x0, x0_prev, (t_prev, t, t_next))
+        ratio = t_next / t
+        x = yield Step(x=ratio * x + (1 - t_next - (1 - t) * ratio) * denoised, x0=x0, state={"t": t, "x0": x0})
+        t_prev, x0_prev = t, x0
 
 
-def extrapolate(x0: Tensor, past: Tensor, times: Sequence[float], i: int) -> Tensor:
-    """The clean estimate at the middle of step ``i`` in log-SNR, from this one and the last; unchanged where a step has no
-    finite length in log-SNR."""
-    before, now, after = (log_snr(times[k]) for k in (i - 1, i, i + 1))
+def extrapolate(x0: Tensor, x0_prev: Tensor, times: tuple[float, float, float]) -> Tensor:
+    """The clean estimate at the middle of a step in log-SNR, from this step's and the last one's; ``times`` are t of the last
+    step, of this one and of the next. Unchanged where a step has no finite length in log-SNR."""
+    before, now, after = map(log_snr, times)
     if not (math.isfinite(before) and math.isfinite(after)):
         return x0
-    return x0 + (after - now) / (2 * (now - before)) * (x0 - past)
+    return x0 + (after - now) / (2 * (now - before)) * (x0 - x0_prev)
 
 
 def log_snr(t: float) -> float:

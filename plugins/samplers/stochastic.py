@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from acestep.api.sampling import Step, Tensor, Velocity
-from plugins.samplers.ode import Noise, Samples, State, extrapolate, first_step
+from plugins.samplers.ode import Noise, Samples, State, extrapolate
 
 
 def sde(velocity: Velocity, x: Tensor, times: Sequence[float], noise: Noise, state: State | None = None) -> Samples:
-    """``x0 = x - t v``, then ``x <- t' eps + (1 - t') x0``; the last step ends at x0 and draws nothing."""
-    for i in range(first_step(state), len(times) - 1):
-        t, following = times[i], times[i + 1]
+    """``x0 = x - t v``, then ``x <- t_next eps + (1 - t_next) x0``; the last step ends at x0 and draws nothing."""
+    for i, (t, t_next) in enumerate(pairwise(times)):
         x0 = x - t * velocity(x, t)
-        renoised = (1 - following) * x0 + following * noise(i) if following > 0 else x0
-        x = yield Step(i, following, renoised, x0, {"index": i})
+        x = yield Step(x=(1 - t_next) * x0 + t_next * noise(i) if t_next > 0 else x0, x0=x0)
 
 
 def dpmpp_2m_sde(
@@ -25,14 +24,13 @@ def dpmpp_2m_sde(
 
     ``q = e^-h`` is the ratio of noise-to-signal after and before the step; from pure noise it is 0 and the step is that of `sde`.
     """
-    past = None if state is None else state["x0"]
-    for i in range(first_step(state), len(times) - 1):
-        t, following = times[i], times[i + 1]
+    t_prev, x0_prev = (None, None) if state is None else (state["t"], state["x0"])
+    for i, (t, t_next) in enumerate(pairwise(times)):
         x0 = x - t * velocity(x, t)
-        clean = x0 if past is None else extrapolate(x0, past, times, i)
-        q = (1 - t) * following / (t * (1 - following))
-        moved = following / t * q * x + (1 - following) * (1 - q * q) * clean
-        if following > 0:
-            moved = moved + following * math.sqrt(1 - q * q) * noise(i)
-        x = yield Step(i, following, moved, x0, {"index": i, "x0": x0})
-        past = x0
+        denoised = x0 if t_prev is None else extrapolate(x0, x0_prev, (t_prev, t, t_next))
+        q = (1 - t) * t_next / (t * (1 - t_next))
+        x = t_next / t * q * x + (1 - t_next) * (1 - q * q) * denoised
+        if t_next > 0:
+            x = x + t_next * math.sqrt(1 - q * q) * noise(i)
+        x = yield Step(x=x, x0=x0, state={"t": t, "x0": x0})
+        t_prev, x0_prev = t, x0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated
 
 from acestep.api import (
@@ -49,13 +50,11 @@ class Wash(StageType):
 
 def midpoint(velocity, x, times, noise, state=None):
     """The midpoint rule: one evaluation half-way through each step (order 2)."""
-    first = 0 if state is None else state["index"] + 1
-    for index in range(first, len(times) - 1):
-        t, following = times[index], times[index + 1]
-        half = (t + following) / 2
+    for t, t_next in pairwise(times):
+        half = (t + t_next) / 2
         now = velocity(x, t)
         middle = velocity(x + (half - t) * now, half, corrector=True)
-        x = yield Step(index, following, x + (following - t) * middle, x - t * now, {"index": index})
+        x = yield Step(x=x + (t_next - t) * middle, x0=x - t * now)
 
 
 @hookimpl
