@@ -6,14 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from acestep.api.errors import UnknownName
+from acestep.api.errors import BadRequest, UnknownName
 from acestep.api.variants import VARIANTS
 from acestep.checkpoints.info import PREFIX
 from acestep.checkpoints.layout import SILENCE, TEXT_ENCODER, VAE
+from acestep.checkpoints.published import KNOWN, MAIN_BUNDLE, REVISIONS, STORED_FLOAT32, bytes_of, license_of
 from acestep.planner import library
-
-MAIN_BUNDLE = "ACE-Step/Ace-Step1.5"
-"""The only repository with codec and text encoder; every installation needs those two from it."""
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 CONFIGS = ("config.json", SILENCE)
@@ -36,6 +34,18 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     inner: str
     target: str
     patterns: tuple[str, ...]
+    revision: str = ""
+    """Commit, tag or branch; empty: the newest."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files, as far as they are known before the hub is asked; 0: unknown."""
+        return bytes_of(self.target)
+
+    @property
+    def license(self) -> str:
+        """Licence of what it holds."""
+        return license_of(self.target)
 
 
 SHARED = (
@@ -89,3 +99,35 @@ def published() -> list[str]:
 def target_folder(root: Path, package: Package) -> Path:
     """Where a package's files go."""
     return root / package.target
+
+
+def pinned(wanted: list[Package], revision: str) -> list[Package]:
+    """The packages at a revision of the model's own repository; what comes from elsewhere stays the newest.
+
+    ``known`` stands for the revisions that are known to work, of every repository. Raises `BadRequest` where none is known.
+    """
+    if not revision:
+        return wanted
+    own = wanted[0].repository
+    if revision == KNOWN:
+        if own not in REVISIONS:
+            limits = {"choices": sorted(REVISIONS)}
+            raise BadRequest(f"no revision of {own} is known; name one of its commits", field="revision", limits=limits)
+        return [msgspec.structs.replace(part, revision=REVISIONS.get(part.repository, "")) for part in wanted]
+    return [msgspec.structs.replace(part, revision=revision if part.repository == own else "") for part in wanted]
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model costs before it is there, in bytes: to fetch, and on disk as published or as bfloat16."""
+
+    fetch: int
+    disk: int
+    disk_bfloat16: int
+
+
+def cost_of(name: str, root: Path) -> Cost:
+    """What is still to be fetched of a published model into ``root``, and what it will take there. Raises `UnknownName`."""
+    missing = [part for part in packages(name) if not (root / part.target / "config.json").is_file()]
+    size = sum(part.size for part in missing)
+    halved = sum(part.size // 2 for part in missing if part.target in STORED_FLOAT32)
+    return Cost(fetch=size, disk=size, disk_bfloat16=size - halved)

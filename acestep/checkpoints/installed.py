@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.errors import AceError, ModelMissing
+from acestep.api.errors import AceError, BadCheckpoint, ModelMissing
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.catalogue import LANGUAGE, language_model
 from acestep.checkpoints.digest import weights_digest
 from acestep.checkpoints.info import find_checkpoint, read_info
 from acestep.checkpoints.layout import TEXT_ENCODER, VAE, is_transformer, locate, read_json, users, weight_files
+from acestep.checkpoints.published import FILES
 from acestep.planner.library import PlannerInfo, find_planners, read_planner
 
 MANIFEST = "acestep-bridge.json"
@@ -65,6 +66,19 @@ class Downloaded(msgspec.Struct, frozen=True):
     files: dict[str, dict[str, Any]]
     format: str = "acestep-bridge/download"
     version: int = 1
+    complete: bool = True
+    """False while the rest of the folder is still on its way."""
+
+
+def read_manifest(folder: Path) -> Downloaded | None:
+    """The manifest of a folder; None where there is none. Raises `BadCheckpoint`."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.convert(read_json(path), Downloaded)
+    except msgspec.ValidationError as failure:
+        raise BadCheckpoint(f"{path} is no manifest of a download; delete it", field="model") from failure
 
 
 def write_manifest(folder: Path, manifest: Downloaded) -> None:
@@ -77,10 +91,11 @@ def write_manifest(folder: Path, manifest: Downloaded) -> None:
 def verify(info: AnyModel, progress: Callable[[str, int, int], None] = lambda file, done, total: None) -> list[str]:
     """Read every file of a model again; one sentence per file that is not as published, none when all is well.
 
-    Files without a published sum are checked for completeness only. Raises what ``progress`` raises.
+    Of a converted file the sum of what lies here counts. Files that were put here by other means are held against the sums that
+    are known of them; those without a sum are checked for completeness only. Raises what ``progress`` raises.
     """
     folders = [Path(info.path), *_shared_folders(Path(info.path))]
-    listed = [(folder, name, facts) for folder in folders for name, facts in _manifest(folder).items()]
+    listed = [(folder, name, facts) for folder in folders for name, facts in _expected(folder).items()]
     total, done, problems = sum(facts["size"] for _, _, facts in listed), 0, []
     for folder, name, facts in listed:
         path = folder / name
@@ -95,6 +110,32 @@ def verify(info: AnyModel, progress: Callable[[str, int, int], None] = lambda fi
         except AceError as failure:
             problems.append(failure.message)
     return list(dict.fromkeys(problems))
+
+
+def _expected(folder: Path) -> dict[str, dict[str, Any]]:
+    return {**_known(folder), **_manifest(folder)}
+
+
+def remarks(info: AnyModel) -> list[str]:
+    """What should be known of a model's files besides that they are whole: which are conversions of what was published."""
+    found = []
+    for folder in [Path(info.path), *_shared_folders(Path(info.path))]:
+        for name, facts in _manifest(folder).items():
+            if source := facts.get("source"):
+                found.append(
+                    f"{folder.name}/{name} is a conversion to {facts.get('dtype', 'bfloat16')}: published were "
+                    f"{source['size']} bytes of {source.get('dtype', 'float32')} with the sum {source['sha256'] or 'unknown'}"
+                )
+    return found
+
+
+def _known(folder: Path) -> dict[str, dict[str, Any]]:
+    """Files of a folder that have the name and the length of published ones, as a manifest would list them."""
+    return {
+        name: {"size": known.size, "sha256": known.sha256}
+        for name, known in FILES.get(folder.name, {}).items()
+        if (folder / name).is_file() and (folder / name).stat().st_size == known.size
+    }
 
 
 def _counted(progress: Callable[[str, int, int], None], name: str, done: int, total: int) -> Callable[[int], None]:
@@ -115,8 +156,8 @@ def _shared_folders(path: Path) -> list[Path]:
 
 
 def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    path = folder / MANIFEST
-    return read_json(path).get("files", {}) if path.is_file() else {}
+    manifest = read_manifest(folder)
+    return manifest.files if manifest else {}
 
 
 def remove(info: AnyModel, root: Path) -> list[Path]:

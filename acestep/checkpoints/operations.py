@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from acestep.api.errors import Cancelled
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders
-from acestep.checkpoints.installed import find_model, fingerprint, model_facts, remove, verify
+from acestep.checkpoints.installed import find_model, fingerprint, model_facts, remarks, remove, verify
 
 Outcome = TypeVar("Outcome")
 Progress = Callable[[str, int, int], None]
@@ -31,9 +31,10 @@ async def run_download(request: Any, daemon: Any) -> dict[str, Any]:
     """Operation ``model-download``; progress counts bytes."""
 
     def fetch(progress: Progress) -> dict[str, Any]:
-        from acestep.checkpoints.download import download  # the hub's client takes a second to import
+        from acestep.checkpoints.download import Wish, download  # the hub's client takes a second to import
 
-        return model_facts(download(request.model, daemon.core.paths.checkpoints, progress, source=request.hub))
+        wish = Wish(source=request.hub, revision=request.revision, store=request.store)
+        return model_facts(download(request.model, daemon.core.paths.checkpoints, progress, wish))
 
     try:
         return await _in_a_thread(daemon, fetch)
@@ -47,7 +48,8 @@ async def run_verify(request: Any, daemon: Any) -> dict[str, Any]:
     def read(progress: Progress) -> dict[str, Any]:
         model = find_model(request.model, _folders(daemon))
         problems = verify(model, progress)
-        return {"model": request.model, "problems": problems, "digest": "" if problems else fingerprint(model)}
+        digest = "" if problems else fingerprint(model)
+        return {"model": request.model, "problems": problems, "remarks": remarks(model), "digest": digest}
 
     return await _in_a_thread(daemon, read)
 

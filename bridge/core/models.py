@@ -84,19 +84,24 @@ class Models:
         here += [{**model_facts(model), "variant": "language"} for model in self._language]
         names = {row["name"] for row in here}
         rows = [{**row, "present": True} for row in here]
-        rows += [_absent(name) for name in catalogue.published() if name not in names]
+        rows += [_absent(name, self._folders[0]) for name in catalogue.published() if name not in names]
         return [{**row, "default": row["name"] == default} for row in rows]
 
 
-def _absent(name: str) -> dict[str, Any]:
-    """The row of a model that could be fetched."""
+def _absent(name: str, folder: Path) -> dict[str, Any]:
+    """The row of a model that could be fetched into ``folder``, with what that would cost in bytes."""
     language = bool(catalogue.language_model(name))
+    cost = catalogue.cost_of(name, folder)
     return {
         "name": name,
         "variant": "language" if language else name,
         "kind": "language" if language else "checkpoint",
         "present": False,
         "repository": catalogue.packages(name)[0].repository,
+        "fetch_bytes": cost.fetch,
+        "disk_bytes": cost.disk,
+        "disk_bytes_bfloat16": cost.disk_bfloat16,
+        "license": catalogue.packages(name)[0].license,
     }
 
 

@@ -26,6 +26,18 @@ class DownloadModel(NameModel):
         Literal["auto", "huggingface", "modelscope"],
         param("Where from; auto: Hugging Face, then ModelScope.", group="store"),
     ] = "auto"
+    revision: Annotated[
+        str,
+        param(
+            "Commit, tag or branch of the model's repository, or 'known' for one that is known to work; empty: the newest.",
+            max_length=100,
+            group="store",
+        ),
+    ] = ""
+    store: Annotated[
+        Literal["published", "bfloat16"],
+        param("How float32 weights (XL) are kept: as published, or converted to half the size.", group="store"),
+    ] = "published"
 
 
 SUMMARIES: dict[str, tuple[str, type[Request]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,16 @@ def models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", choices=("auto", "huggingface", "modelscope"), default="auto", help="where to download from"
     )
+    parser.add_argument(
+        "--revision",
+        default="",
+        metavar="REVISION",
+        help="commit, tag or branch to download; 'known': one known to work",
+    )
+    parser.add_argument(
+        "--store", choices=("published", "bfloat16"), default="published",
+        help="keep float32 weights (XL) as published, or converted to half the size",
+    )  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="remove without asking")
     parser.set_defaults(run=_models)
 
@@ -86,7 +97,7 @@ def _row(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
         row["name"],
         ", ".join(words),
-        size(row.get("size_bytes")),
+        size(row.get("size_bytes")) if row["present"] else f"{size(row.get('fetch_bytes'))} to fetch",
         tasks,
         row.get("path") or row.get("repository", ""),
     )
@@ -104,16 +115,33 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _download(options: argparse.Namespace) -> int:
-    from acestep.checkpoints.download import download
+    from acestep.checkpoints.download import Wish, download
 
     folder = _here(options)[1].checkpoints
+    wish = Wish(source=options.source, revision=options.revision, store=options.store)
+    if not (options.quiet or options.json):
+        tell(_announcement(options.name, folder, options.store))
     with _meter(options) as progress:
-        model = download(options.name, folder, progress, source=options.source)
+        model = download(options.name, folder, progress, wish)
     if options.json:
         show_json({"model": options.name, "path": model.path, "size_bytes": model.size_bytes})
     else:
         tell(f"{options.name} is here ({size(model.size_bytes)} in {model.path})")
     return Exit.OK
+
+
+def _announcement(name: str, folder: Path, store: str) -> str:
+    """What a download will cost, before its first byte. Raises `UnknownName`."""
+    from acestep.checkpoints.catalogue import cost_of
+
+    cost, nearest = cost_of(name, folder), next(path for path in (folder, *folder.parents) if path.is_dir())
+    disk = cost.disk_bfloat16 if store == "bfloat16" else cost.disk
+    text = (
+        f"{name}: about {size(cost.fetch)} to fetch, {size(disk)} on disk; {size(shutil.disk_usage(nearest).free)} free"
+    )
+    if store == "published" and cost.disk_bfloat16 < cost.disk:
+        text += f" (--store bfloat16 keeps {size(cost.disk_bfloat16)})"
+    return text if cost.fetch else f"{name}: looking for what is missing"
 
 
 @contextmanager
@@ -131,17 +159,17 @@ def _meter(options: argparse.Namespace) -> Iterator[Callable[[str, int, int], No
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from acestep.checkpoints.installed import fingerprint, verify
+    from acestep.checkpoints.installed import fingerprint, remarks, verify
 
     model = _on_disk(options)[0]
     with _meter(options) as progress:
         problems = verify(model, progress)
-    digest = "" if problems else fingerprint(model)
+    digest, notes = "" if problems else fingerprint(model), remarks(model)
     if options.json:
-        show_json({"model": options.name, "problems": problems, "digest": digest})
+        show_json({"model": options.name, "problems": problems, "remarks": notes, "digest": digest})
     else:
-        for problem in problems:
-            print(problem)
+        for sentence in (*problems, *notes):
+            print(sentence)
         if not problems:
             print(f"{options.name} is whole; fingerprint {digest}")
     return Exit.FAILED if problems else Exit.OK

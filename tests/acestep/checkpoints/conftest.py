@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from acestep.checkpoints import download
-from acestep.checkpoints.catalogue import MAIN_BUNDLE
+from acestep.checkpoints import fetching
 from acestep.checkpoints.layout import SILENCE, TEXT_ENCODER
 from acestep.checkpoints.mapping import to_diffusers
+from acestep.checkpoints.published import MAIN_BUNDLE
 from acestep.checkpoints.tiny import XL_SIZES, build_tiny
 
 FOLDERS = {"condition_encoder": "condition_encoder", "transformer": "transformer", "audio_tokenizer": "audio_tokenizer",
@@ -94,6 +94,18 @@ sys.modules[_spec.name] = hub_module
 _spec.loader.exec_module(hub_module)
 
 
+_files = importlib.util.spec_from_file_location("published_files", Path(__file__).with_name("published_files.py"))
+_files_module = importlib.util.module_from_spec(_files)
+sys.modules[_files.name] = _files_module
+_files.loader.exec_module(_files_module)
+
+
+@pytest.fixture(scope="session")
+def hub_files():
+    """The published file lists (`published_files`)."""
+    return _files_module
+
+
 def write_language_model(folder: Path) -> None:
     """What makes a folder a planner: its config, a tokenizer and one whole weight file."""
     folder.mkdir()
@@ -124,7 +136,7 @@ def hub(repositories, monkeypatch, tmp_path):
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.delenv("ACESTEP_DOWNLOAD_SOURCE", raising=False)
-    monkeypatch.setattr(download, "PAUSE", 0.0)
+    monkeypatch.setattr(fetching, "PAUSE", 0.0)
     yield server
     server.close()
 
@@ -135,5 +147,5 @@ def modelscope(hub, monkeypatch):
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_TOKEN", "secret-of-the-hub")
-    monkeypatch.setattr(download, "ATTEMPTS", 2)
+    monkeypatch.setattr(fetching, "ATTEMPTS", 2)
     return hub

@@ -26,6 +26,8 @@ class Hub:
     held: dict[str, threading.Event] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    revisions: dict[str, str] = field(default_factory=dict)
+    """The newest commit of repositories that have another one than `REVISION`."""
     sent: int = 0
 
     def __post_init__(self) -> None:
@@ -58,7 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = unquote(urlparse(self.path).path).strip("/")
         if path.startswith("api/models/"):
-            self._facts(path.removeprefix("api/models/").split("/revision/")[0])
+            repository, _, revision = path.removeprefix("api/models/").partition("/revision/")
+            self._facts(repository, revision)
         elif path.startswith("api/v1/models/"):
             self._modelscope(path.removeprefix("api/v1/models/"), parse_qs(urlparse(self.path).query))
         else:
@@ -87,13 +90,17 @@ class _Handler(BaseHTTPRequestHandler):
         data = entry.read_bytes()
         return {**name, "Type": "blob", "Size": len(data), "Sha256": hashlib.sha256(data).hexdigest()}
 
-    def _facts(self, repository: str) -> None:
+    def _facts(self, repository: str, revision: str) -> None:
         folder = self.owner.repositories.get(repository)
         if folder is None:
             self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
             return
+        commit = self.owner.revisions.get(repository, REVISION)
+        if revision not in ("", "main", commit):
+            self._answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+            return
         siblings = [self._sibling(folder, file) for file in sorted(folder.rglob("*")) if file.is_file()]
-        self._answer(200, json.dumps({"id": repository, "sha": REVISION, "siblings": siblings}).encode(), {})
+        self._answer(200, json.dumps({"id": repository, "sha": commit, "siblings": siblings}).encode(), {})
 
     @staticmethod
     def _sibling(folder: Path, file: Path) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from acestep.api.errors import BadRequest, Cancelled, DiskFull, DownloadFailed, ModelMissing, UnknownName
-from acestep.checkpoints import download as module
-from acestep.checkpoints.catalogue import MAIN_BUNDLE, packages, published
-from acestep.checkpoints.download import download
+from acestep.checkpoints import fetching as module
+from acestep.checkpoints.catalogue import packages, published
+from acestep.checkpoints.download import Wish, download
 from acestep.checkpoints.info import find_checkpoints, read_info
 from acestep.checkpoints.installed import find_model, model_facts, remove, verify
 from acestep.checkpoints.layout import TEXT_ENCODER
 from acestep.checkpoints.load import open_checkpoint
+from acestep.checkpoints.published import MAIN_BUNDLE
 
 TURBO, BASE = "acestep-v15-turbo", "acestep-v15-base"
 
@@ -96,7 +97,7 @@ def test_damaged_file_is_discarded(hub, tmp_path):
     """Bytes that do not have the published sum are not kept, and the error says what to do."""
     hub.spoilt.add(f"{TURBO}/model.safetensors")
     with pytest.raises(DownloadFailed, match="damaged"):
-        download("turbo", tmp_path, source="huggingface")
+        download("turbo", tmp_path, wish=Wish(source="huggingface"))
     assert not (tmp_path / TURBO / "model.safetensors").exists()
     hub.spoilt.clear()
     assert verify(download("turbo", tmp_path)) == []
@@ -106,7 +107,7 @@ def test_hopeless_connection_is_one_clear_error(hub, tmp_path):
     """When every try breaks off, the error says that the download can be continued."""
     hub.breaks[f"{TURBO}/model.safetensors"] = 10**6
     with pytest.raises(DownloadFailed, match="go on"):
-        download("turbo", tmp_path, source="huggingface")
+        download("turbo", tmp_path, wish=Wish(source="huggingface"))
     assert find_checkpoints([tmp_path]) == []
 
 
@@ -124,7 +125,7 @@ def test_missing_repository(hub, tmp_path):
     """A repository the hub does not know is not asked for again and again."""
     hub.repositories.pop(f"ACE-Step/{BASE}")
     with pytest.raises(DownloadFailed, match="does not exist"):
-        download("base", tmp_path, source="huggingface")
+        download("base", tmp_path, wish=Wish(source="huggingface"))
 
 
 def test_full_disk_is_found_before_the_first_byte(hub, tmp_path, monkeypatch):
@@ -166,7 +167,7 @@ def test_modelscope_is_the_fallback(modelscope, tmp_path):
 def test_modelscope_counts_bytes_and_leaves_a_manifest(modelscope, tmp_path):
     """Progress ends at the size of the files, each of which has its sum in the manifest."""
     seen = []
-    download("turbo", tmp_path, lambda file, done, total: seen.append((done, total)), source="modelscope")
+    download("turbo", tmp_path, lambda file, done, total: seen.append((done, total)), wish=Wish(source="modelscope"))
     counts = [done for done, _ in seen]
     assert counts == sorted(counts) and seen[-1][0] == seen[-1][1] and len({total for _, total in seen}) == 1
     manifests = [json.loads(path.read_text()) for path in tmp_path.glob("*/acestep-bridge.json")]
@@ -183,10 +184,10 @@ def test_modelscope_can_be_cancelled_and_goes_on(modelscope, tmp_path):
             raise Cancelled("stop")
 
     with pytest.raises(Cancelled):
-        download("turbo", tmp_path, stop, source="modelscope")
+        download("turbo", tmp_path, stop, wish=Wish(source="modelscope"))
     assert find_checkpoints([tmp_path]) == []
     modelscope.asked.clear()
-    assert verify(download("turbo", tmp_path, source="modelscope")) == []
+    assert verify(download("turbo", tmp_path, wish=Wish(source="modelscope"))) == []
     assert int(modelscope.asked[0][1].removeprefix("bytes=").removesuffix("-")) > 0
 
 
@@ -207,7 +208,7 @@ def test_a_damaged_file_of_modelscope_is_discarded(modelscope, tmp_path):
     """Its sums are looked at as the hub's are."""
     modelscope.spoilt.add(f"{TURBO}/model.safetensors")
     with pytest.raises(DownloadFailed, match="damaged"):
-        download("turbo", tmp_path, source="modelscope")
+        download("turbo", tmp_path, wish=Wish(source="modelscope"))
     assert not (tmp_path / TURBO / "model.safetensors").exists()
 
 
@@ -215,7 +216,7 @@ def test_a_repository_that_modelscope_lacks(modelscope, tmp_path):
     """One sentence that names it; it is asked for once."""
     modelscope.repositories.pop(f"ACE-Step/{BASE}")
     with pytest.raises(DownloadFailed, match=rf"ModelScope does not list ACE-Step/{BASE}"):
-        download("base", tmp_path, source="modelscope")
+        download("base", tmp_path, wish=Wish(source="modelscope"))
 
 
 def test_verify_names_what_changed(hub, tmp_path):

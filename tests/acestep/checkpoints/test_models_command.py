@@ -55,7 +55,12 @@ def test_scripts_get_json(cli, hub):
     assert (code, err) == (Exit.OK, "")
     assert Path(made["path"]) == cli.checkpoints / TURBO and made["size_bytes"] > 0
     whole = json.loads(cli("verify", "turbo", "--json")[1])
-    assert whole == {"model": "turbo", "problems": [], "digest": fingerprint(read_info(Path(made["path"])))}
+    assert whole == {
+        "model": "turbo",
+        "problems": [],
+        "remarks": [],
+        "digest": fingerprint(read_info(Path(made["path"]))),
+    }
     removed = json.loads(cli("remove", "turbo", "--yes", "--json")[1])["removed"]
     assert {Path(folder).name for folder in removed} == {TURBO, "vae", "Qwen3-Embedding-0.6B"}
 
