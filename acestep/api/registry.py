@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import pluggy
 
-from acestep.api import hooks
+from acestep.api import hooks, limits
 from acestep.api.errors import (
     AceError,
     FeatureDisabled,
@@ -77,6 +77,7 @@ class RenderRequest(Request):
         list[dict[str, Any]],
         param(
             "The chain: each a map of `type`, that stage's parameters, `source` (a place and a region) and `returns`.",
+            max_length=limits.MAX_STAGES,
             example=[
                 {"type": "generate", "steps": 8},
                 {"type": "repaint", "source": {"stage": 1, "start_seconds": 8.0}},

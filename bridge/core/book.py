@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections import Counter
@@ -188,8 +189,15 @@ class Book:
     def subscribe(self, client: str, jobs: frozenset[str], after: dict[str, int], access: Access) -> Subscription:
         """A reader of events: those after the given seqs (named jobs: from the first), then what happens."""
         starts = {**dict.fromkeys(jobs, -1), **after}
-        past = [event for job, seq in starts.items() if self.known(job) for event in self.events(job, seq)]
-        return self.hub.subscribe(client, jobs, past, access)
+        past, ended = [], {}
+        for job, seq in starts.items():
+            live = self.hub.live(job)
+            if live is None:
+                ended[job] = seq
+            elif access.owns(self.hub.client(job)):
+                past += [event for event in live if event.seq > seq]
+        stored = functools.partial(self.ledger.stored_events, ended, access) if ended else None
+        return self.hub.subscribe(client, jobs, past, access, stored)
 
 
 def _file_event(index: int, entry: dict[str, Any]) -> dict[str, Any]:

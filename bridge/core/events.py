@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from acestep.api.errors import Busy
 from bridge.core.access import OWNER, Access
@@ -20,6 +20,10 @@ PROGRESS_INTERVAL = 0.1
 ENDINGS = frozenset({EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED, EventKind.INTERRUPTED})
 
 
+Stored = Callable[[], Awaitable[list[Event]]]
+"""Reads the events of ended jobs from the disk."""
+
+
 class Subscription(AsyncIterator[Event]):
     """One reader's events. Progress it has not taken is merged; when it stops reading altogether it is cut off.
 
@@ -32,6 +36,7 @@ class Subscription(AsyncIterator[Event]):
         self.client = client
         self.jobs = jobs
         self._access = access
+        self.stored: Stored | None = None
         self._forget = forget
         self._unread: dict[tuple[str, int], Event] = {}
         self._progress: dict[str, int] = {}
@@ -67,6 +72,9 @@ class Subscription(AsyncIterator[Event]):
         self._forget(self)
 
     async def __anext__(self) -> Event:
+        if self.stored is not None:
+            stored, self.stored = self.stored, None
+            self._unread = {(event.job, event.seq): event for event in await stored()} | self._unread
         while not self._unread:
             if self._cut:
                 raise Busy(f"more than {MAX_UNREAD} events were left unread", limits={"unread": MAX_UNREAD})
@@ -110,12 +118,16 @@ class EventHub:
         """The remembered events of a job in order, progress merged; None when it is not remembered."""
         return self._live.get(job)
 
+    def client(self, job: str) -> str:
+        """Who handed in a remembered job; empty for others."""
+        return self._clients.get(job, "")
+
     def publish(self, event: Event) -> None:
         """Tell everybody who listens."""
         remembered = self._live.get(event.job)
         if remembered is not None:
             _remember(remembered, event)
-        client = self._clients.get(event.job, "")
+        client = self.client(event.job)
         for subscription in list(self._subscriptions):
             if subscription.wants(event.job, client):
                 subscription.push(event)
@@ -123,10 +135,16 @@ class EventHub:
             waiter.set()
 
     def subscribe(
-        self, client: str, jobs: frozenset[str], past: Iterable[Event], access: Access = OWNER
+        self,
+        client: str,
+        jobs: frozenset[str],
+        past: Iterable[Event],
+        access: Access = OWNER,
+        stored: Stored | None = None,
     ) -> Subscription:
-        """A new reader, who first gets the events that have happened already."""
+        """A new reader, who first gets the events that have happened already; ``stored`` reads those that only the disk has."""
         subscription = Subscription(client, jobs, self._forget, access)
+        subscription.stored = stored
         for event in past:
             subscription.push(event)
         self._subscriptions.append(subscription)

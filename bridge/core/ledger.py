@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from bridge.core.access import Access
 from bridge.core.records import JobRecord
 from bridge.core.store import Store
 from bridge.core.views import TERMINAL, Event, EventKind, JobState
@@ -134,13 +135,20 @@ class Ledger:
 
     def events(self, job: JobRecord, after: int) -> list[Event]:
         """The stored events of a job with a larger ``seq``."""
-        rows = self._reader.execute(
-            "SELECT * FROM events WHERE job = ? AND seq > ? ORDER BY seq", (job.number, after)
-        ).fetchall()
-        return [
-            Event(job=job.id, seq=row["seq"], kind=EventKind(row["kind"]), time=row["time"], data=_unpack(row["data"]))
-            for row in rows
-        ]
+        return _events(self._reader, job.id, job.number, after)
+
+    async def stored_events(self, after: dict[str, int], access: Access) -> list[Event]:
+        """The stored events of jobs that a caller may see, each from a seq on. Unknown jobs have none."""
+
+        def found(connection: sqlite3.Connection) -> list[Event]:
+            events: list[Event] = []
+            for job, seq in after.items():
+                row = connection.execute("SELECT number, client FROM jobs WHERE id = ?", (job,)).fetchone()
+                if row is not None and access.owns(row["client"]):
+                    events += _events(connection, job, row["number"], seq)
+            return events
+
+        return await self._store.search(found)
 
     def deaths(self, body: str) -> int:
         """How often a request with this body has ended the worker."""
@@ -173,6 +181,14 @@ class Ledger:
 def _client_of(connection: sqlite3.Connection, job: str) -> str:
     row = connection.execute("SELECT client FROM jobs WHERE id = ?", (job,)).fetchone()
     return "" if row is None else str(row["client"])
+
+
+def _events(connection: sqlite3.Connection, job: str, number: int, after: int) -> list[Event]:
+    rows = connection.execute("SELECT * FROM events WHERE job = ? AND seq > ? ORDER BY seq", (number, after)).fetchall()
+    return [
+        Event(job=job, seq=row["seq"], kind=EventKind(row["kind"]), time=row["time"], data=_unpack(row["data"]))
+        for row in rows
+    ]
 
 
 def _blob(value: Any) -> bytes | None:

@@ -24,6 +24,12 @@ MAX_EVENTS = 256
 MAX_DEPTH = 32
 """Containers within containers in a request; the deepest real one has six."""
 
+MAX_ENTRIES = 8_192
+"""Entries of one list or map in a request; the longest real one is ten minutes of semantic codes, 3,000."""
+
+MAX_VALUES = 32_768
+"""Values in a request, all containers together."""
+
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*")
 
 
@@ -94,7 +100,7 @@ def check_id(name: str) -> str:
 
 def body_of(operation: str, params: dict[str, Any]) -> str:
     """Digest of a request as the client sent it, the same for every order of its keys. Raises `BadRequest`."""
-    _check_depth(params)
+    _check_size(params)
     try:
         encoded = msgspec.msgpack.encode([operation, params], order="deterministic")
     except (TypeError, ValueError, OverflowError, RecursionError) as failure:
@@ -102,16 +108,22 @@ def body_of(operation: str, params: dict[str, Any]) -> str:
     return hashlib.sha256(encoded).hexdigest()
 
 
-def _check_depth(params: dict[str, Any]) -> None:
-    level: list[Any] = [params]
+def _check_size(params: dict[str, Any]) -> None:
+    """Bound what one request can cost, level by level. Raises `BadRequest`."""
+    containers: list[Any] = [params]
+    count = 0
     for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for value in level
-            if isinstance(value, (dict, list, tuple))
-            for inner in (value.values() if isinstance(value, dict) else value)
-        ]
-        if not level:
+        level: list[Any] = []
+        for container in containers:
+            if len(container) > MAX_ENTRIES:
+                most = {"max_length": MAX_ENTRIES}
+                raise BadRequest(f"a list in a request has at most {MAX_ENTRIES} entries", limits=most)
+            level.extend(container.values() if isinstance(container, dict) else container)
+            if count + len(level) > MAX_VALUES:
+                raise BadRequest(f"a request has at most {MAX_VALUES} values", limits={"max": MAX_VALUES})
+        count += len(level)
+        containers = [value for value in level if isinstance(value, (dict, list, tuple))]
+        if not containers:
             return
     raise BadRequest(f"a request has at most {MAX_DEPTH} levels", limits={"max": MAX_DEPTH})
 

@@ -10,7 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -68,6 +68,14 @@ LOOK_BACK = 64
 """Jobs among which the newest results are looked for."""
 
 
+class _Pending(NamedTuple):
+    """A submit that is being checked."""
+
+    answer: asyncio.Task[Accepted]
+    body: str
+    client: str
+
+
 class Service:
     """Jobs, events, library, uploads and the worker of one daemon. Make it on the event loop, then `start` it."""
 
@@ -109,8 +117,10 @@ class Service:
             bytes_per_client=settings.bytes_per_client,
         )
         self._threads = ThreadPoolExecutor(ADMISSIONS, thread_name_prefix="admission")
-        self._pending: dict[str, asyncio.Task[Accepted]] = {}
+        self._pending: dict[str, _Pending] = {}
         self._tidying: asyncio.Task[None] | None = None
+        self._described: dict[str, dict[str, Any]] = {}
+        self._described_with: tuple[str, ...] = ()
         self._started = time.monotonic()
         self.housekeeping = Housekeeping(settings, self._book, self.uploads, self._models, self._executor.unload)
 
@@ -135,7 +145,7 @@ class Service:
         self._daemon_work.stop()
         for lane in self._lanes.values():
             lane.paused = True
-        await asyncio.gather(*self._pending.values(), return_exceptions=True)
+        await asyncio.gather(*(one.answer for one in self._pending.values()), return_exceptions=True)
         await self._executor.close()
         for lane in self._lanes.values():
             await lane.stop()
@@ -197,18 +207,17 @@ class Service:
         job = check_id(submission.id)
         body = body_of(submission.operation, submission.params)
         pending = self._pending.get(job)
-        if pending is not None:
-            await asyncio.wait([pending])
-            await asyncio.sleep(0)  # its callback takes it out of the table
+        if pending is not None:  # however many repeats there are, one answer is for them all
+            _refuse_another(job, pending, body, submission.access)
+            return await asyncio.shield(pending.answer)
         known = self._book.known(job)
         if known is not None:
-            return _repeat(known, body, submission.access)
-        if job in self._pending:  # another repeat was quicker; it is the one to wait for
-            return await self.submit(msgspec.structs.replace(submission, id=job))
+            _refuse_another(job, known, body, submission.access)
+            return Accepted(id=known.id, seq=0, position=known.position, notes=known.notes)
         if len(self._pending) >= MAX_PENDING:
             raise Busy(f"{MAX_PENDING} requests are being checked", limits={"pending": MAX_PENDING})
         task = asyncio.create_task(self._admit(job, body, submission), name=f"admit {job}")
-        self._pending[job] = task
+        self._pending[job] = _Pending(task, body, submission.client)
         task.add_done_callback(lambda _: self._pending.pop(job, None))
         return await asyncio.shield(task)
 
@@ -261,14 +270,14 @@ class Service:
     async def barrier(self) -> None:
         """Return when every submit made before this call is stored."""
         if self._pending:
-            await asyncio.wait(list(self._pending.values()))
+            await asyncio.wait([one.answer for one in self._pending.values()])
 
     # Jobs and events
 
     async def cancel(self, job: str) -> JobView:
         """Cancel a queued or running job; a job that has ended is left as it is."""
         if job in self._pending:
-            await asyncio.wait([self._pending[job]])
+            await asyncio.wait([self._pending[job].answer])
         record = self._book.find(job)
         if not record.state.terminal:
             await self._lane(record.operation).cancel(record, "cancelled on request")
@@ -348,7 +357,13 @@ class Service:
     def describe(self, operation: str = "") -> list[dict[str, Any]]:
         """Visible operations with their fields, choices filled in. Raises `UnknownOperation` or `FeatureDisabled`."""
         chosen = [self.registry.operation(operation)] if operation else list(self.operations().values())
-        return [reports.describe_operation(found, self.registry, list(self._models.known())) for found in chosen]
+        models = tuple(self._models.known())
+        if models != self._described_with:
+            self._described, self._described_with = {}, models
+        for found in chosen:
+            if found.name not in self._described:
+                self._described[found.name] = reports.describe_operation(found, self.registry, list(models))
+        return [self._described[found.name] for found in chosen]
 
     def plugins(self) -> list[dict[str, Any]]:
         """Plug-ins with state and reason."""
@@ -373,6 +388,7 @@ class Service:
     def set_feature(self, name: str, on: bool) -> frozenset[str]:
         """Show or hide what a feature flag hides, from now on; the worker follows before its next job."""
         spellings = {name.replace("-", "_"), name.replace("_", "-")}
+        self._described = {}
         present = self.registry.features
         self.registry.features = present | spellings if on else present - spellings
         return self.registry.features
@@ -420,11 +436,10 @@ class Service:
         return dict(msgspec.to_builtins(answer))
 
 
-def _repeat(known: JobRecord, body: str, access: Access) -> Accepted:
-    """The answer to a submit whose id is known: the same again, or a conflict."""
+def _refuse_another(job: str, known: JobRecord | _Pending, body: str, access: Access) -> None:
+    """Raises `IdConflict` when an id that is known is used for another request, or by somebody else."""
     if known.body != body or not access.owns(known.client):
-        raise IdConflict(f"the job id {known.id!r} is known, with another request", field="id")
-    return Accepted(id=known.id, seq=0, position=known.position, notes=known.notes)
+        raise IdConflict(f"the job id {job!r} is known, with another request", field="id")
 
 
 def _caption(request: dict[str, Any]) -> str:

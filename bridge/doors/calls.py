@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from acestep.api.errors import BadRequest
 from bridge.core.views import JobState, JobView
 from bridge.doors import limits, requests
 from bridge.doors.desk import Caller, Desk
-from bridge.doors.verb import describe_verbs
+from bridge.doors.verb import Verb, describe_verbs
 
 HEAVY = frozenset({"request", "result"})
 """Fields of a job that lists leave out."""
@@ -57,7 +58,12 @@ async def describe(desk: Desk, caller: Caller, request: requests.Describe) -> di
     operations = desk.core.describe(request.operation)
     if request.operation:
         return {"operations": operations}
-    return {"operations": operations, "methods": describe_verbs(desk.verbs.values())}
+    return {"operations": operations, "methods": _methods(tuple(desk.verbs.values()))}
+
+
+@functools.lru_cache(maxsize=4)
+def _methods(verbs: tuple[Verb, ...]) -> list[dict[str, Any]]:
+    return describe_verbs(verbs)
 
 
 async def plugins(desk: Desk, caller: Caller, request: requests.Nothing) -> list[dict[str, Any]]:
@@ -126,12 +132,18 @@ async def job_list(desk: Desk, caller: Caller, request: requests.ListJobs) -> li
 
 async def subscribe(desk: Desk, caller: Caller, request: requests.Subscribe) -> dict[str, Any]:
     """Send events of some jobs (or all) on this connection from now on."""
-    for job in request.ids:
-        await desk.job(caller, job)
+    ids = list(dict.fromkeys(request.ids))
+    for job in ids:
+        await desk.stored(job)
+    for at in range(0, len(ids), limits.LOOKUPS):
+        async with desk.slowly:
+            for job in ids[at : at + limits.LOOKUPS]:
+                caller.access.require_own(desk.core.job(job))
+    for job in ids:
         caller.follow(job, request.after.get(job, -1))
-    if not request.ids:
+    if not ids:
         caller.follow_all(request.after)
-    return {"ids": request.ids}
+    return {"ids": ids}
 
 
 async def unsubscribe(desk: Desk, caller: Caller, request: requests.Unsubscribe) -> dict[str, Any]:

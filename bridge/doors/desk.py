@@ -44,6 +44,8 @@ class Desk:
         self.core = core
         self.files = files
         self.verbs = verbs
+        self.slowly = asyncio.Lock()
+        """Held while the loop is kept busy for more than a moment; whoever waits for it gets a round of the loop of its own."""
         self._storing: dict[str, asyncio.Future[None]] = {}
 
     def operation(self, name: str) -> Operation:

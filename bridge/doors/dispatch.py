@@ -38,7 +38,10 @@ class Dispatcher(Desk):
             choices = sorted(name for name, verb in self.verbs.items() if caller.door in verb.doors)
             raise UnknownOperation(f"there is no method {method!r}", field="method", limits={"choices": choices})
         caller.access.require(verb.right, method)
-        return await verb.call(self, caller, convert(params, verb.request))
+        if not verb.slow:
+            return await verb.call(self, caller, convert(params, verb.request))
+        async with self.slowly:
+            return await verb.call(self, caller, convert(params, verb.request))
 
     async def _submit_flat(self, operation: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         envelope = {key: params[key] for key in ENVELOPE if key in params}

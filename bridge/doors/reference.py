@@ -101,7 +101,8 @@ def _range(info: FieldInfo) -> str:
     if info.min is not None or info.max is not None:
         low, high = ("" if bound is None else f"{bound:g}" for bound in (info.min, info.max))
         return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
-    return f"at most {info.max_length} characters" if info.max_length else ""
+    counted = "characters" if info.type == "str" else "bytes" if info.type == "bytes" else "entries"
+    return f"at most {info.max_length} {counted}" if info.max_length else ""
 
 
 def osc_example(verb: Verb) -> str:

@@ -96,7 +96,8 @@ class ListJobs(Request):
     """Which jobs, newest first."""
 
     states: Annotated[
-        list[str], param("States to show (queued, running, done ...); empty: all.", example=["done"])
+        list[str],
+        param("States to show (queued, running, done ...); empty: all.", max_length=16, example=["done"]),
     ] = []
     search: Annotated[str, param("Text in id, operation or caption.", max_length=256, example="")] = ""
     limit: Annotated[int, param("Most jobs to return.", unit="jobs", ge=1, le=limits.LIST_JOBS, example=20)] = 100
@@ -106,16 +107,21 @@ class ListJobs(Request):
 class Subscribe(Request):
     """Whose events to send, and from where on."""
 
-    ids: Annotated[list[str], param("Jobs; empty: all.", example=["take-1"])] = []
+    ids: Annotated[list[str], param("Jobs; empty: all.", max_length=limits.SUBSCRIPTIONS, example=["take-1"])] = []
     after: Annotated[
-        dict[str, int], param("Last seq seen, by job: what came since is sent again.", example={"take-1": 3})
+        dict[str, int],
+        param(
+            "Last seq seen, by job: what came since is sent again.",
+            max_length=limits.SUBSCRIPTIONS,
+            example={"take-1": 3},
+        ),
     ] = {}
 
 
 class Unsubscribe(Request):
     """Whose events are no longer wanted."""
 
-    ids: Annotated[list[str], param("Jobs; empty: all.", example=["take-1"])] = []
+    ids: Annotated[list[str], param("Jobs; empty: all.", max_length=limits.SUBSCRIPTIONS, example=["take-1"])] = []
 
 
 class UploadBegin(Request):

@@ -33,6 +33,9 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """What comes back, in a sentence."""
     speed: Literal["fast", "job"] = "fast"
     """Fast verbs are answered by the daemon at once, whatever the worker does."""
+    slow: bool = False
+    """Whether it costs the daemon milliseconds of its own. Such calls are answered one after the other (`Desk.slowly`), so that
+    a flood of them holds up nothing else."""
     right: Right
     """Who may call it. `Right.ANYBODY` is for what concerns nothing but the caller's own jobs."""
     command: str | None = ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -11,9 +14,40 @@ from bridge.core.views import Core
 from bridge.doors import meters
 from bridge.doors.http import audition, metrics, oscquery
 
+KEPT = 64
+"""Answers of the OSCQuery tree that are kept as bytes."""
+
+
+class _Tree:
+    """The OSCQuery tree as bytes, made again only when it has changed."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._made_of: tuple[Any, ...] = ()
+        self._root: dict[str, Any] = {}
+        self._answers: dict[tuple[str, str], Response] = {}
+
+    def answer(self, path: str, attribute: str) -> Response:
+        """The node of an address, or one attribute of it."""
+        made_of = (self._core.status().get("state"), *map(id, self._core.describe()))
+        if made_of != self._made_of:
+            self._made_of, self._root, self._answers = made_of, oscquery.tree(self._core), {}
+        node = oscquery.node_at(self._root, path)
+        if node is None:
+            return JSONResponse({"error": "there is no such address"}, status_code=404)
+        if attribute and attribute not in node:
+            return Response(status_code=204)
+        if (path, attribute) not in self._answers:
+            if len(self._answers) >= KEPT:
+                self._answers.clear()
+            self._answers[path, attribute] = JSONResponse({attribute: node[attribute]} if attribute else node)
+        return self._answers[path, attribute]
+
 
 def build(core: Core) -> Starlette:
     """The application over a core."""
+
+    tree, slowly = _Tree(core), asyncio.Lock()
 
     async def health(request: Request) -> Response:
         status = core.status()
@@ -31,14 +65,8 @@ def build(core: Core) -> Starlette:
             return JSONResponse(oscquery.host_info(core.status()))
         if attribute and attribute not in oscquery.ATTRIBUTES:
             return JSONResponse({"error": f"there is no attribute {attribute[:64]!r}"}, status_code=400)
-        node = oscquery.node_at(oscquery.tree(core), request.url.path)
-        if node is None:
-            return JSONResponse({"error": "there is no such address"}, status_code=404)
-        if not attribute:
-            return JSONResponse(node)
-        if attribute not in node:
-            return Response(status_code=204)
-        return JSONResponse({attribute: node[attribute]})
+        async with slowly:  # the tree is large; whoever asks for it again and again holds up nobody else
+            return tree.answer(request.url.path, attribute)
 
     routes = [Route("/health", health), Route("/metrics", numbers), Route("/", osc), Route("/ace{rest:path}", osc)]
     return Starlette(routes=[*routes, *audition.routes(core)])

@@ -53,6 +53,7 @@ VERBS = (
     Verb(
         name="describe",
         summary="Operations with every field: type, unit, range, choices, default.",
+        slow=True,
         request=requests.Describe,
         right=Right.ANYBODY,
         call=calls.describe,
@@ -65,6 +66,7 @@ VERBS = (
     Verb(
         name="plugins.list",
         summary="Plug-ins with their state and, if one did not load, the reason.",
+        slow=True,
         request=requests.Nothing,
         right=Right.OWNER,
         call=calls.plugins,

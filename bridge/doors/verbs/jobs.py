@@ -55,6 +55,7 @@ VERBS = (
     Verb(
         name="job.list",
         summary="Jobs, newest first.",
+        slow=True,
         request=requests.ListJobs,
         right=Right.ANYBODY,
         call=calls.job_list,
@@ -68,6 +69,7 @@ VERBS = (
     Verb(
         name="job.result",
         summary="A job with its recipe and its files.",
+        slow=True,
         request=requests.JobId,
         right=Right.ANYBODY,
         call=calls.job_result,

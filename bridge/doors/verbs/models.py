@@ -10,6 +10,7 @@ VERBS = (
     Verb(
         name="models.list",
         summary="Checkpoints that are here or can be downloaded.",
+        slow=True,
         request=requests.Nothing,
         right=Right.ANYBODY,
         call=calls.models,

@@ -131,7 +131,9 @@ def test_guide_runs_at_the_tempo_that_is_rendered(studio, monkeypatch):
     """A fractional tempo is rendered at the whole one, and so is its guide; both are conformed together."""
     seen = []
     monkeypatch.setattr(
-        conditions, "render_guide", lambda guide, tempo, length, origin: seen.append(tempo) or np.zeros((2, length), np.float32)
+        conditions,
+        "render_guide",
+        lambda guide, tempo, length, origin: seen.append(tempo) or np.zeros((2, length), np.float32),
     )
     take(studio, guide="beat", bpm=121.5)
     assert seen[0].bpm(0, 48_000) == pytest.approx(122.0)

@@ -1,6 +1,7 @@
 """What is accepted, what is refused, and that a repeat is harmless."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from acestep.api.errors import (
     UnknownJob,
     UnknownName,
 )
+from bridge.core import intake
 from bridge.core.views import JobState, Submission
 
 
@@ -189,3 +191,44 @@ async def test_bad_adapters_are_refused_at_the_door(desk, lora, error):
         assert refused.value.limits == {"choices": ["cut", "foreign", "velvet"]}
     assert await one.service.jobs() == []
     assert (await one.run(lora=["velvet=0.5"])).state is JobState.DONE
+
+
+async def test_all_repeats_of_a_pending_submit_share_one_answer(desk, monkeypatch):
+    """A refused request that comes thousands of times while it is checked is checked once, and every copy gets its answer."""
+    one = await desk()
+    gate, checks = threading.Event(), []
+    check = intake.check
+
+    def slow(*arguments):
+        checks.append(1)
+        gate.wait(30)
+        return check(*arguments)
+
+    monkeypatch.setattr(intake, "check", slow)
+    copies = [asyncio.ensure_future(one.submit("", "bad", seeds=["no number"])) for _ in range(4000)]
+    other = asyncio.ensure_future(one.submit("", "bad", seeds=[1]))
+    await asyncio.sleep(0.1)
+    gate.set()
+    answers = await asyncio.gather(*copies, other, return_exceptions=True)
+    assert len(checks) == 1
+    assert {(answer.code, answer.field) for answer in answers[:-1]} == {("bad_request", answers[0].field)}
+    assert answers[-1].code == "id_conflict"
+    monkeypatch.setattr(intake, "check", check)
+    assert (await one.submit("", "bad", seeds=[1])).id == "bad"
+    assert not one.service._pending
+
+
+async def test_the_events_of_ended_jobs_come_from_the_disk(desk):
+    """Subscribing to many jobs at once gives each one's stored events, from the seq that was asked for on."""
+    one = await desk()
+    for number in range(20):
+        await one.run(job=f"j{number}")
+    jobs = frozenset(f"j{number}" for number in range(20))
+    reader = one.service.subscribe("me", jobs | {"nobody"}, {"j3": 0})
+    seen = {}
+    async with asyncio.timeout(30):
+        while sum(event[-1] == "done" for event in seen.values()) < 20:
+            event = await anext(reader)
+            seen.setdefault(event.job, []).append(event.kind.value)
+    assert {job: kinds[0] for job, kinds in seen.items()} == {**dict.fromkeys(jobs, "accepted"), "j3": "result"}
+    await reader.aclose()
