@@ -14,9 +14,11 @@ from acestep.api.errors import AceError, BadCheckpoint, ModelMissing
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.catalogue import LANGUAGE, language_model
 from acestep.checkpoints.digest import weights_digest
-from acestep.checkpoints.info import find_checkpoint, read_info
+from acestep.checkpoints.info import find_checkpoint, part_paths, read_info
 from acestep.checkpoints.layout import TEXT_ENCODER, VAE, is_transformer, locate, read_json, users, weight_files
-from acestep.checkpoints.published import FILES
+from acestep.checkpoints.memory import stored_numbers, whole_bytes
+from acestep.checkpoints.published import FILES, license_of
+from acestep.planner.library import PREFIX as PLANNER_PREFIX
 from acestep.planner.library import PlannerInfo, find_planners, read_planner
 
 MANIFEST = "acestep-bridge.json"
@@ -54,8 +56,18 @@ def model_facts(model: AnyModel) -> dict[str, Any]:
     """A model for clients: what is known of it, its defaults and its short name."""
     facts = msgspec.to_builtins(model)
     if isinstance(model, PlannerInfo):
-        return {**facts, "name": f"{LANGUAGE}{model.name}", "kind": "language"}
-    return {**facts, "kind": "checkpoint", "defaults": msgspec.to_builtins(model.defaults)}
+        license = license_of(f"{PLANNER_PREFIX}{model.name}") if model.trained else ""
+        return {**facts, "name": f"{LANGUAGE}{model.name}", "kind": "language", "license": license}
+    facts |= {"kind": "checkpoint", "defaults": msgspec.to_builtins(model.defaults)}
+    if model.defaults.repository:
+        facts["text_encoder_license"] = license_of(TEXT_ENCODER)
+    return {**facts, "memory_bytes": _memory(model)} if model.path else facts
+
+
+def _memory(model: ModelInfo) -> dict[str, int]:
+    """Bytes that the whole model takes in memory, by number format."""
+    numbers = stored_numbers(part_paths(model))
+    return {dtype: whole_bytes(numbers, dtype) for dtype in ("float32", "bfloat16")}
 
 
 class Downloaded(msgspec.Struct, frozen=True):

@@ -63,6 +63,8 @@ class Chain:
     """By stage: the files that later stages work on, one for each variant."""
     weights: dict[str, str] = field(default_factory=dict)
     """Digest of every model used so far."""
+    licenses: dict[str, str] = field(default_factory=dict)
+    """Licence of every model used so far."""
     recipe: dict[str, Any] = field(default_factory=dict)
 
     def note(self, *sentences: str) -> None:

@@ -13,9 +13,13 @@ from torch import nn
 from acestep.api.errors import AceError
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import AdapterWish, adapter_folders, parse_adapters
-from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, read_info
+from acestep.checkpoints.devices import free_gb
+from acestep.checkpoints.digest import weights_digest
+from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, part_paths, read_info
+from acestep.checkpoints.layout import weight_files
 from acestep.checkpoints.load import Model, open_checkpoint
 from acestep.checkpoints.lora import load_adapter, use
+from acestep.checkpoints.memory import Room, check_room, free_ram, stored_numbers
 from acestep.checkpoints.quantise import is_quantised, quantise_int8
 from acestep.checkpoints.tiers import Offload
 from acestep.engine.device import free_cache
@@ -43,6 +47,7 @@ class ModelPool:
         self.dtype = policy.choice.dtype
         self.tier = policy.choice.tier
         self.memory_gb = policy.choice.memory_gb
+        self._offload = policy.offload
         self.residence = Residence(self.device, policy.offload, free_cache, policy.codec_on_cpu)
         self.int8 = policy.int8
         waits = policy.int8 or policy.codec_on_cpu or policy.offload is not Offload.NONE
@@ -83,6 +88,7 @@ class ModelPool:
             model = None
         if model is None:
             log.info("opening %s on %s in %s", info.name, self.device, self.dtype)
+            self._check_room(info)
             model = open_checkpoint(
                 Path(info.path), device=self._landing, dtype=self.dtype, check=check, shared=self._shared
             )
@@ -95,6 +101,26 @@ class ModelPool:
         if self._compiled:
             compile_blocks(model.transformer)
         return model
+
+    def _check_room(self, info: ModelInfo) -> None:
+        """See that a model fits before gigabytes are read, codec and text encoder left out where they are in use already.
+
+        Raises `OutOfMemory` with the figures.
+        """
+        parts = part_paths(info)
+        numbers = stored_numbers(parts)
+        opened = {key[0] for key in self._shared}
+        for part, place in (("codec", parts.vae), ("text_encoder", parts.text_encoder)):
+            if weights_digest(weight_files(place)) in opened:
+                del numbers[part]
+        free_cache(self.device)
+        on_device = None
+        if self.device.type != "cpu" and (gigabytes := free_gb(self.device) or self.memory_gb) is not None:
+            on_device = int(gigabytes * 2**30)
+        dtype = str(self.dtype).removeprefix("torch.")
+        ram = free_ram() if self._landing.type == "cpu" else None
+        room = Room(dtype=dtype, ram=ram, device=on_device, offload=self._offload, int8=self.int8)
+        check_room(info.name, numbers, room)
 
     def put_away(self, name: str, policy: str) -> None:
         """Do with a model after a stage what its memory policy says: ``keep``, ``offload`` to RAM, ``unload``. What it shares with

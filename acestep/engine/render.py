@@ -82,6 +82,7 @@ def _open_model(job: Job, stage: ResolvedStage) -> Model:
         chain.note(NOISE_NOTE.format(model.info.name))
     chain.note(*stage.plan.notes, *stage.notes)
     chain.weights[model.info.name] = model.digest
+    chain.licenses[model.info.name] = model.info.license
     chain.weights.update({f"lora/{adapter.name}": adapter.digest for adapter in model.adapters})
     chain.note(*(describe_adapter(adapter.name, adapter.scale, adapter.facts) for adapter in model.adapters))
     if job.workshop.pool.int8:
@@ -97,4 +98,4 @@ def _recipe(chain: Chain, model: Model) -> dict[str, Any]:
         source=chain.render.source,
         output=chain.render.output,
     )
-    return make_recipe(render, dict(chain.weights), model)
+    return {**make_recipe(render, dict(chain.weights), model), "licenses": dict(chain.licenses)}

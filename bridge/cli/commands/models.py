@@ -106,12 +106,21 @@ def _row(row: dict[str, Any]) -> tuple[Any, ...]:
 def _info(options: argparse.Namespace) -> int:
     from acestep.checkpoints.installed import model_facts
 
-    facts = model_facts(_find(options)[0])
+    found, _ = _here(options)
+    rows = {row["name"]: row for row in found.rows() if not row["present"]}
+    facts = rows.get(options.name) or model_facts(found.find(options.name))
     if options.json:
         show_json(facts)
     else:
-        show_pairs((name, size(value) if name == "size_bytes" else value) for name, value in facts.items())
+        show_pairs((name, _readable(name, value)) for name, value in facts.items())
     return Exit.OK
+
+
+def _readable(name: str, value: Any) -> Any:
+    """A fact for people: bytes as sizes."""
+    if isinstance(value, dict) and name.endswith("_bytes"):
+        return ", ".join(f"{size(count)} as {form}" for form, count in value.items())
+    return size(value) if "_bytes" in name else value
 
 
 def _download(options: argparse.Namespace) -> int:

@@ -169,6 +169,24 @@ def test_long_parts_are_shortened_on_small_devices(studio):
     assert soundfile.info(folder / result.files[0].name).frames == 15 * 8_000
 
 
+def test_a_model_that_does_not_fit_is_refused_before_it_is_read(studio, monkeypatch):
+    """With the figures; what is open already stays usable."""
+    from acestep.engine import models
+
+    engine = studio.fresh_engine()
+    monkeypatch.setattr(models, "free_ram", lambda: 1000)
+    monkeypatch.setattr(models, "open_checkpoint", lambda *_, **__: pytest.fail("read"))
+    engine.models.dtype = torch.bfloat16  # the tiny checkpoint is stored as float32, so it would have to be converted
+    with pytest.raises(OutOfMemory, match="GB are free"):
+        studio.run("generate", engine, **WISH)
+
+
+def test_a_result_names_licences(studio):
+    """Of every model that had a part in it, in the recipe."""
+    result, _ = studio.run("generate", **WISH)
+    assert result.recipe["licenses"] == {"tiny": "MIT"}
+
+
 def test_no_room_is_said_before_the_work(studio, monkeypatch):
     """A device without free memory refuses before the first step and names what would help."""
     monkeypatch.setattr(takes, "free_gb", lambda device: 0.1)

@@ -1,0 +1,190 @@
+"""What opening a model needs in memory, from the headers of its files, and how much there is. No torch.
+
+A tensor that is stored as it is computed with stays mapped to its file and needs no memory of its own on a CPU; converted ones do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from acestep.api.errors import OutOfMemory
+from acestep.checkpoints.layout import Parts, tensor_table, weight_files
+from acestep.checkpoints.mapping import to_diffusers
+from acestep.checkpoints.tiers import PART_GB, RESERVE_GB, Offload
+
+GB = 1e9
+
+NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+STORED_AS = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+
+OWN = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detokenizer")
+
+WORKSPACE = 0.1
+"""Share of a model's weights that is added for what it computes with, up to `RESERVE_GB`."""
+
+SKIP = "ACESTEP_SKIP_VRAM_PREFLIGHT"
+"""Environment variable that turns the checks off."""
+
+Numbers = Mapping[str, Mapping[str, int]]
+"""Part -> stored type -> how many numbers."""
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model meets: the number format it is opened in, and bytes that are free in ordinary memory and on a device (None:
+    nobody can tell, or there is none)."""
+
+    dtype: str
+    ram: int | None
+    device: int | None = None
+    offload: Offload = Offload.NONE
+    int8: bool = False
+
+
+def stored_numbers(parts: Parts) -> dict[str, dict[str, int]]:
+    """How many numbers of which type each network of a checkpoint has. Reads headers. Raises `ModelMissing`, `BadCheckpoint`."""
+    found: dict[str, dict[str, int]] = {}
+    places = {name: getattr(parts, name) for name in OWN} | {"codec": parts.vae, "text_encoder": parts.text_encoder}
+    for part, place in places.items():
+        counts = found.setdefault(part, {})
+        for file in weight_files(place):
+            for name, (shape, dtype, _) in tensor_table(file).items():
+                if part not in OWN or parts.diffusers or (to_diffusers(name) or ("",))[0] == part:
+                    counts[dtype] = counts.get(dtype, 0) + math.prod(shape)
+    return found
+
+
+def resident_bytes(numbers: Numbers, dtype: str) -> int:
+    """Bytes of ordinary memory that opened weights take: those that are converted; the others stay in their files."""
+    return sum(
+        count * NUMBER_BYTES[dtype]
+        for part in numbers.values()
+        for stored, count in part.items()
+        if STORED_AS.get(stored) != dtype
+    )
+
+
+def whole_bytes(numbers: Numbers, dtype: str) -> int:
+    """Bytes of all weights in one number format."""
+    return sum(count * NUMBER_BYTES[dtype] for part in numbers.values() for count in part.values())
+
+
+def device_bytes(numbers: Numbers, room: Room) -> int:
+    """The most that lies on a device at once, by the offload policy, without what is computed there."""
+    size = {part: sum(counts.values()) * NUMBER_BYTES[room.dtype] for part, counts in numbers.items()}
+    if room.int8 and "transformer" in size:
+        size["transformer"] //= NUMBER_BYTES[room.dtype]
+    own, text, codec = sum(size.get(part, 0) for part in OWN), size.get("text_encoder", 0), size.get("codec", 0)
+    if room.offload is Offload.NONE:
+        return own + text + codec
+    if room.offload is Offload.PARTS:
+        return own + max(text, codec)
+    denoise = size.get("transformer", 0) + size.get("condition_encoder", 0)
+    return max(denoise, own - size.get("transformer", 0) + text, codec)
+
+
+def check_room(name: str, numbers: Numbers, room: Room) -> None:
+    """Refuse what will not fit before it is read, with the figures. Raises `OutOfMemory`."""
+    if os.environ.get(SKIP, "").strip().lower() in ("1", "true", "yes"):
+        return
+    need = resident_bytes(numbers, room.dtype)
+    need += int(min(RESERVE_GB * GB, WORKSPACE * need))
+    if room.ram is not None and need > room.ram:
+        raise _refusal(name, (need, room.ram), f"memory as {room.dtype}", _smaller(numbers, room))
+    if room.device is None:
+        return
+    weights = device_bytes(numbers, room)
+    most = weights + int(min((PART_GB["context"] + RESERVE_GB) * GB, WORKSPACE * weights))
+    if most > room.device:
+        raise _refusal(name, (most, room.device), f"device memory as {room.dtype}", _lighter(numbers, room))
+
+
+def _refusal(name: str, bytes_: tuple[int, int], where: str, way_out: str) -> OutOfMemory:
+    need, free = bytes_
+    return OutOfMemory(
+        f"{name} needs about {need / GB:.1f} GB of {where} and {free / GB:.1f} GB are free; {way_out}",
+        field="model",
+        limits={"need_bytes": need, "free_bytes": free},
+    )
+
+
+def _smaller(numbers: Numbers, room: Room) -> str:
+    whole = whole_bytes(numbers, "bfloat16")
+    if room.dtype == "float32" and resident_bytes(numbers, "bfloat16") < resident_bytes(numbers, "float32"):
+        return f"close other programs, or set dtype to bfloat16 ({whole / GB:.1f} GB, most of it mapped from the files)"
+    return "close other programs, or take a smaller model"
+
+
+def _lighter(numbers: Numbers, room: Room) -> str:
+    ways = []
+    if room.offload is not Offload.ALL:
+        least = device_bytes(numbers, msgspec.structs.replace(room, offload=Offload.ALL))
+        ways.append(f"set offload to all ({least / GB:.1f} GB)")
+    if not room.int8:
+        least = device_bytes(numbers, msgspec.structs.replace(room, offload=Offload.ALL, int8=True))
+        ways.append(f"set int8 to on and offload to all ({least / GB:.1f} GB)")
+    return ", ".join([*ways, "unload other models, or take a smaller model"])
+
+
+def free_ram() -> int | None:
+    """Bytes that the system can still give this process, within its container's bounds; None where nobody can tell."""
+    found = [free for free in (_system_free(), *_container_free()) if free is not None]
+    return min(found, default=None)
+
+
+def _system_free() -> int | None:
+    if sys.platform == "win32":
+        return _windows_free()
+    try:
+        with open("/proc/meminfo", encoding="ascii") as table:
+            for line in table:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _windows_free() -> int | None:
+    class Status(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong), ("total", ctypes.c_ulonglong),
+                    ("available", ctypes.c_ulonglong), *((f"other{i}", ctypes.c_ulonglong) for i in range(5))]  # fmt: skip
+
+    status = Status(length=ctypes.sizeof(Status))
+    try:
+        known = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined]
+    except (AttributeError, OSError):
+        return None
+    return int(status.available) if known else None
+
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def _container_free(root: Path = CGROUPS, table: Path = Path("/proc/self/cgroup")) -> Iterator[int]:
+    """What is left of each memory bound (cgroup v2) that holds for this process; file cache counts as free."""
+    try:
+        own = next(line.partition("::")[2].strip() for line in table.read_text().splitlines() if line.startswith("0::"))
+    except (OSError, StopIteration):
+        return
+    place = root / own.lstrip("/")
+    for folder in (place, *place.parents):
+        if not folder.is_relative_to(root):
+            return
+        try:
+            bound = int((folder / "memory.max").read_text())
+            used = int((folder / "memory.current").read_text())
+            rows = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):
+            continue  # no bound here ("max"), or no such controller
+        yield max(0, bound - used + int(rows.get("inactive_file", 0)))
