@@ -2,6 +2,7 @@
 
 from acestep.api.errors import AceError
 from acestep.api.hooks import hookimpl
+from acestep.api.instructions import instruction
 from acestep.api.operation import Operation
 from acestep.api.plan import Fill, Length, Mask, Plan, SourceFacts, StageType, require_region, require_task
 from acestep.api.registry import Registry
@@ -44,6 +45,7 @@ __all__ = [
     "convert",
     "describe",
     "hookimpl",
+    "instruction",
     "param",
     "require_region",
     "require_task",

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from acestep.api.instructions import TEXT_TO_MUSIC
 from acestep.api.music import model_metre_name
-
-TEXT_TO_MUSIC = "Fill the audio semantic mask based on the given conditions:"
-"""Instruction of plain generation; also what the second part of a run uses when its condition is switched."""
 
 CAPTION_TOKENS = 256
 LYRIC_TOKENS = 2048

@@ -9,6 +9,7 @@ import msgspec
 from torch import Tensor
 
 from acestep.api import limits
+from acestep.api.instructions import TEXT_TO_MUSIC
 from acestep.api.plan import Fill, Plan
 from acestep.api.request import Conditioning, StageParams
 from acestep.api.tempo_map import TempoMap
@@ -18,7 +19,7 @@ from acestep.codec.codec import Tick
 from acestep.conditioning.context import Material, bottleneck, build_context, fit, hint_from_codes, plain_context
 from acestep.conditioning.guide import render_guide
 from acestep.conditioning.guide_text import NO_GUIDE, parse_guide
-from acestep.conditioning.prompts import TEXT_TO_MUSIC, Prompt
+from acestep.conditioning.prompts import Prompt
 from acestep.conditioning.text import ConditionCache, ConditionRequest
 from acestep.denoising.request import Branch
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageParams, StageType, param, require_region, require_task
-from plugins.stages import instructions
+from acestep.api import (
+    Fill,
+    ModelInfo,
+    Plan,
+    SourceFacts,
+    StageParams,
+    StageType,
+    instruction,
+    param,
+    require_region,
+    require_task,
+)
 from plugins.stages.retake import retake
 
 
@@ -31,7 +41,7 @@ class Complete(StageType[CompleteParams]):
         require_region(source, operation=self.name)
         return Plan(
             task="complete",
-            instruction=instructions.complete(params.tracks),
+            instruction=instruction("complete", *params.tracks),
             fill=Fill.SOURCE,
             context=True,
             returns=("part", "latent"),

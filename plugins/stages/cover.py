@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageParams, StageType, param, require_region, require_task
+from acestep.api import (
+    Fill,
+    ModelInfo,
+    Plan,
+    SourceFacts,
+    StageParams,
+    StageType,
+    instruction,
+    param,
+    require_region,
+    require_task,
+)
 from acestep.api.errors import BadRequest
-from plugins.stages import instructions
 from plugins.stages.near_source import NoiseStrength, near_source
 from plugins.stages.retake import retake
 
@@ -45,7 +55,7 @@ class Cover(StageType[CoverParams]):
         noise_strength, begin = near_source(params.noise_strength, model, task="cover")
         return Plan(
             task="cover",
-            instruction=instructions.COVER,
+            instruction=instruction("cover"),
             fill=Fill.BOTTLENECK if params.bottleneck else Fill.SOURCE,
             context=True,
             condition_strength=params.strength,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageType, param
-from plugins.stages import instructions
+from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageType, instruction, param
 from plugins.stages.near_source import near_source
 from plugins.stages.retake import retake
 from plugins.stages.tracks import TrackParams, require_track
@@ -53,7 +52,7 @@ class Extract(StageType[ExtractParams]):
             takes = 1
         return Plan(
             task="extract",
-            instruction=instructions.extract(params.track),
+            instruction=instruction("extract", params.track),
             fill=Fill.SOURCE,
             context=True,
             residual=True,

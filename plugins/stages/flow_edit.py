@@ -10,13 +10,13 @@ from acestep.api import (
     SourceFacts,
     StageParams,
     StageType,
+    instruction,
     limits,
     param,
     require_region,
     require_task,
 )
 from acestep.api.errors import BadRequest
-from plugins.stages import instructions
 
 UNUSED = {
     "sampler": ("auto", "euler"),
@@ -64,7 +64,7 @@ class FlowEdit(StageType[FlowEditParams]):
             raise BadRequest("n_min lies above n_max", field="n_min", limits={"min": 0, "max": params.n_max})
         return Plan(
             task="text2music",
-            instruction=instructions.TEXT2MUSIC,
+            instruction=instruction("text2music"),
             context=True,
             splice=True,
             returns=("part", "patch", "span", "whole", "latent"),

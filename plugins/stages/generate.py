@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from acestep.api import Length, ModelInfo, Plan, SourceFacts, StageParams, StageType, require_task
-from plugins.stages import instructions
+from acestep.api import Length, ModelInfo, Plan, SourceFacts, StageParams, StageType, instruction, require_task
 from plugins.stages.retake import retake
 
 
@@ -19,8 +18,8 @@ class Generate(StageType[StageParams]):
         require_task("text2music", model, operation=self.name)
         return Plan(
             task="text2music",
-            instruction=instructions.TEXT2MUSIC,
-            hint_instruction=instructions.COVER,
+            instruction=instruction("text2music"),
+            hint_instruction=instruction("cover"),
             length=Length.REQUEST,
             semantic_codes=True,
             guide=True,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from acestep.api import Fill, Mask, ModelInfo, Plan, SourceFacts, StageType
-from plugins.stages import instructions
+from acestep.api import Fill, Mask, ModelInfo, Plan, SourceFacts, StageType, instruction
 from plugins.stages.near_source import near_source
 from plugins.stages.retake import retake
 from plugins.stages.tracks import TrackParams, require_track
@@ -27,7 +26,7 @@ class Lego(StageType[LegoParams]):
         noise_strength, begin = near_source(params.noise_strength, model, task="lego")
         return Plan(
             task="lego",
-            instruction=instructions.lego(params.track),
+            instruction=instruction("lego", params.track),
             fill=Fill.SOURCE,
             mask=Mask.REGION,
             context=True,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from acestep.api import ModelInfo, Plan, SourceFacts, StageParams, StageType, param, require_task
-from plugins.stages import instructions
+from acestep.api import ModelInfo, Plan, SourceFacts, StageParams, StageType, instruction, param, require_task
 from plugins.stages.retake import retake
 
 
@@ -32,7 +31,7 @@ class Refine(StageType[RefineParams]):
         require_task("text2music", model, operation=self.name)
         return Plan(
             task="text2music",
-            instruction=instructions.TEXT2MUSIC,
+            instruction=instruction("text2music"),
             context=True,
             start_from_source=True,
             t_start=params.t_start,

@@ -12,11 +12,11 @@ from acestep.api import (
     SourceFacts,
     StageParams,
     StageType,
+    instruction,
     param,
     require_region,
     require_task,
 )
-from plugins.stages import instructions
 from plugins.stages.retake import retake
 
 FULL_BLEND = 25
@@ -45,7 +45,7 @@ def repaint_plan(params: RepaintParams, *, extend: bool) -> Plan:
     hold = 1.0 - looseness(params)
     return Plan(
         task="repaint",
-        instruction=instructions.REPAINT,
+        instruction=instruction("repaint"),
         fill=Fill.SOURCE,
         mask=Mask.REGION,
         silence_region=True,

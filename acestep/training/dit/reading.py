@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from acestep.api.instructions import instruction
 from acestep.training.dit.model import HIDDEN
 from acestep.training.dit.prompts import text_prompt
-from acestep.training.dit.tasks import TASKS, instruction, spell_key
+from acestep.training.dit.tasks import TASKS, spell_key
 from acestep.training.songs import Song
 from acestep.training.songs.captions import instrument_words
 from acestep.training.songs.harmony import scale

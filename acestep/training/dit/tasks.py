@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from acestep.api.instructions import instruction
 from acestep.training.dit.prompts import lyric_prompt, text_prompt
 from acestep.training.dit.records import FRAMES, Record
 from acestep.training.songs.captions import instrument_words
@@ -17,26 +18,9 @@ from acestep.training.songs.tracks import TRACKS
 
 CROP = 256
 CODED_CROP = CROP // 5 * 5  # as much of it as whole 5 Hz codes cover
-FIXED_INSTRUCTIONS = {
-    "text2music": "Fill the audio semantic mask based on the given conditions:",
-    "cover": "Generate audio semantic tokens based on the given conditions:",
-    "repaint": "Repaint the mask area based on the given conditions:",
-}
 OTHER_NAMES = {"C#": "Db", "Eb": "D#", "F#": "Gb", "Ab": "G#", "Bb": "A#"}
 OUTSIDE_WEIGHT = 0.15  # the engine puts the source back outside a repaint's region
 ABSENT_SHARE = 0.1  # of extract examples that ask for an instrument which does not play
-
-
-def instruction(task: str, track: str = "") -> str:
-    """The published sentence of a task; `track` may be several names joined with ` | ` (complete)."""
-    name = track.upper()
-    if task == "extract":
-        return f"Extract the {name} track from the audio:"
-    if task == "lego":
-        return f"Generate the {name} track based on the audio context:"
-    if task == "complete":
-        return f"Complete the input track with {name}:" if name else "Complete the input track:"
-    return FIXED_INSTRUCTIONS[task]
 
 
 def spell_key(key: str, rng: random.Random) -> str:
@@ -156,9 +140,9 @@ def complete(desk: Desk) -> Example:
     name = rng.choice(given)
     kind, _, track = name.partition("/")
     missing = [track] if kind == "without" else [stem for stem in desk.stems() if stem != track]
-    named = " | ".join(stem.upper() for stem in missing) if rng.random() < 0.8 else ""
+    named = missing if rng.random() < 0.8 else []
     return desk.example("complete", desk.crop(name, start), desk.crop("mix", start),
-                        desk.prompt(instruction("complete", named)))  # fmt: skip
+                        desk.prompt(instruction("complete", *named)))  # fmt: skip
 
 
 def cover(desk: Desk) -> Example:

@@ -12,8 +12,9 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from acestep.api.instructions import instruction
 from acestep.training.dit.prompts import lyric_prompt, text_prompt
-from acestep.training.dit.tasks import TASKS, instruction, spell_key
+from acestep.training.dit.tasks import TASKS, spell_key
 from acestep.training.songs import compose, song_seed
 from acestep.training.songs.tracks import TRACKS
 

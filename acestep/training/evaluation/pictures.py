@@ -8,8 +8,9 @@ import matplotlib
 import torch
 from torch import Tensor
 
+from acestep.api.instructions import instruction
 from acestep.networks.spectra import FRAME, magnitudes
-from acestep.training.dit.tasks import CROP, instruction
+from acestep.training.dit.tasks import CROP
 from acestep.training.evaluation.player import Player, Wish
 from acestep.training.evaluation.trials import KINDS, HeldOut, extracted
 

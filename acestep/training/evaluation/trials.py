@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from acestep.api.instructions import instruction
 from acestep.api.metre import parse_metre
 from acestep.api.tempo_map import TempoMap
 from acestep.codec.mask import masked
@@ -23,7 +24,7 @@ from acestep.conditioning.guide import render_guide
 from acestep.networks.spectra import FRAME, RATE
 from acestep.training.dit.prompts import text_prompt
 from acestep.training.dit.records import recast, song_guide
-from acestep.training.dit.tasks import CROP, instruction
+from acestep.training.dit.tasks import CROP
 from acestep.training.evaluation import measures
 from acestep.training.evaluation.player import NANO, Player, Wish
 from acestep.training.evaluation.presence import Presence
@@ -189,9 +190,9 @@ def try_lego(player: Player, item: HeldOut) -> Iterator[Row]:
 
 def try_complete(player: Player, item: HeldOut) -> Iterator[Row]:
     track = next(iter(item.stems))
-    others = " | ".join(name.upper() for name in item.stems if name != track)
+    others = [name for name in item.stems if name != track]
     made = player.decode(player.render(Wish(player.encode(item.stems[track]),
-                                            item.prompt(instruction("complete", others)))))  # fmt: skip
+                                            item.prompt(instruction("complete", *others)))))  # fmt: skip
     yield {"tempo kept": item.keeps_tempo(made), "real tempo kept": item.keeps_tempo(item.mix),
            "in key": measures.in_key(made, item.scale), "real in key": measures.in_key(item.mix, item.scale)}  # fmt: skip
 
