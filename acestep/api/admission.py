@@ -25,6 +25,7 @@ from acestep.api.returns import resolve_output, resolve_returns
 from acestep.api.schema import R, describe, inside
 from acestep.api.sentences import quoted
 from acestep.api.song_time import SongTime, metre_notes
+from acestep.api.thinking import check_thinking, leaves_length_open
 from acestep.api.variants import ModelInfo
 from acestep.api.world import World
 
@@ -74,9 +75,12 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
             draft.stages, inputs.found, resolve_returns(draft, plans, inputs, output), strict=True
         )
     )
+    if shared is None and leaves_length_open(conditioning, plans, draft.output):
+        output = msgspec.structs.replace(output, length=None)
     source = None if shared is None else shared[0]
     render = Render(stages=stages, conditioning=conditioning, source=source, output=output, weights=draft.weights)
     notes += [*time.notes, *inputs.time.notes, *metre_notes(conditioning.time_signature)]
+    notes += check_thinking(conditioning, plans, output.variants)
     told = (*notes, *(note for plan in plans for note in plan.notes))
     return Admitted(render=render, plans=plans, inputs=tuple(inputs.found), notes=tuple(dict.fromkeys(told)))
 
@@ -165,9 +169,6 @@ def _resolve_name(registry: Registry, table: str, given: str, field: str) -> str
 
 
 def _resolve_conditioning(registry: Registry, conditioning: Conditioning) -> Conditioning:
-    codes = conditioning.audio_codes
-    if codes is not None and any(not 0 <= code < 64_000 for code in codes):
-        raise BadRequest("audio codes are 0 to 63999", field="audio_codes", limits={"min": 0, "max": 63_999})
     return _resolve_names(registry, conditioning)
 
 

@@ -30,53 +30,99 @@ PLANNER_SIZES = ("0.6B", "1.7B", "4B")
 _CONTROL = re.compile(r"<\|[^<>|\s]+\|>|</?think>|</?tool_(?:call|response)>")
 
 
+PlannerName = Annotated[
+    str,
+    param("Language model: a size (0.6B, 1.7B, 4B), a folder's name, or auto for this machine.", group="planner"),
+]
+BackendName = Annotated[
+    str, param("What runs the language model; auto takes transformers.", choices="planners", group="planner")
+]
+WithCodes = Annotated[bool, param("Plan the music itself too, as semantic codes.", group="planner")]
+WithMetas = Annotated[
+    bool,
+    param(
+        "Plan tempo, key, metre and length where they are not given; off: only caption, words and codes.",
+        group="planner",
+    ),
+]
+WithCaption = Annotated[bool, param("Let the planner's caption replace the given one.", group="planner")]
+WithLanguage = Annotated[
+    bool, param("Let the planner find the language of the lyrics where none is given.", group="planner")
+]
+Temperature = Annotated[
+    float,
+    param("Sampling temperature of the language model; 0 always takes the likeliest.", ge=0.0, le=2.0, group="planner"),
+]
+MetadataTemperature = Annotated[
+    float, param("Temperature of caption and metadata alone.", ge=0.0, le=2.0, group="planner")
+]
+CodesTemperature = Annotated[float, param("Temperature of the codes alone.", ge=0.0, le=2.0, group="planner")]
+CfgScale = Annotated[
+    float, param("Guidance of the language model; 1 is off and twice as fast.", ge=1.0, le=10.0, group="planner")
+]
+NegativePrompt = Annotated[
+    str, param("What the language model's guidance leads away from.", max_length=limits.MAX_CAPTION, group="planner")
+]
+TopK = Annotated[int, param("Sample from this many likeliest tokens; 0 is off.", ge=0, le=1000, group="planner")]
+TopP = Annotated[
+    float,
+    param("Sample from the likeliest tokens that make up this share; 1 is off.", ge=0.01, le=1.0, group="planner"),
+]
+RepetitionPenalty = Annotated[
+    float, param("Above 1 makes tokens that were used before less likely.", ge=1.0, le=2.0, group="planner")
+]
+Parallel = Annotated[
+    bool,
+    param(
+        "Write all variants together; off: one after the other, with less memory and the same results.", group="planner"
+    ),
+]
+BatchChunk = Annotated[
+    int,
+    param(
+        "Most variants written together; none: as memory allows.",
+        ge=1,
+        le=limits.MAX_VARIANTS,
+        group="planner",
+    ),
+]
+DebugLog = Annotated[
+    bool,
+    param("Log every token of the metadata: what was allowed, what was taken and how likely it was.", group="planner"),
+]
+
+
 class PlannerSettings(Request):
     """How the planner thinks: which model, how it samples, and which of its ideas are used."""
 
-    model: Annotated[
-        str,
-        param("Language model: a size (0.6B, 1.7B, 4B), a folder's name, or auto for this machine.", group="planner"),
-    ] = "auto"
-    backend: Annotated[
-        str, param("What runs the language model; auto takes transformers.", choices="planners", group="planner")
-    ] = "auto"
-    codes: Annotated[bool, param("Also plan the music itself as semantic codes.", group="planner")] = True
-    use_caption: Annotated[bool, param("Let the planner's caption replace the given one.", group="planner")] = True
-    use_language: Annotated[
-        bool, param("Let the planner find the language of the lyrics where none is given.", group="planner")
-    ] = True
-    temperature: Annotated[
-        float, param("Sampling temperature; 0 always takes the likeliest.", ge=0.0, le=2.0, group="planner")
-    ] = 0.85
-    metadata_temperature: (
-        Annotated[float, param("Temperature of caption and metadata alone.", ge=0.0, le=2.0, group="planner")] | None
-    ) = None
-    codes_temperature: (
-        Annotated[float, param("Temperature of the codes alone.", ge=0.0, le=2.0, group="planner")] | None
-    ) = None
-    cfg_scale: Annotated[
-        float, param("Guidance of the language model; 1 is off and twice as fast.", ge=1.0, le=10.0, group="planner")
-    ] = 2.0
-    negative_prompt: Annotated[
-        str,
-        param("What the guidance leads away from.", max_length=limits.MAX_CAPTION, group="planner"),
-    ] = ""
-    top_k: Annotated[
-        int, param("Sample from this many likeliest tokens; 0 is off.", ge=0, le=1000, group="planner")
-    ] = 0
-    top_p: Annotated[
-        float,
-        param("Sample from the likeliest tokens that make up this share; 1 is off.", ge=0.01, le=1.0, group="planner"),
-    ] = 0.9
+    model: PlannerName = "auto"
+    backend: BackendName = "auto"
+    codes: WithCodes = True
+    use_metas: WithMetas = True
+    use_caption: WithCaption = True
+    use_language: WithLanguage = True
+    temperature: Temperature = 0.85
+    metadata_temperature: MetadataTemperature | None = None
+    codes_temperature: CodesTemperature | None = None
+    cfg_scale: CfgScale = 2.0
+    negative_prompt: NegativePrompt = ""
+    top_k: TopK = 0
+    top_p: TopP = 0.9
     caption_tokens: Annotated[
         int, param("Longest caption that is written, in tokens.", ge=1, le=512, group="planner")
     ] = 512
     lyrics_tokens: Annotated[
         int, param("Longest lyrics that are written, in tokens.", ge=1, le=2048, group="planner")
     ] = 2048
-    repetition_penalty: Annotated[
-        float, param("Above 1 makes tokens that were used before less likely.", ge=1.0, le=2.0, group="planner")
-    ] = 1.0
+    repetition_penalty: RepetitionPenalty = 1.0
+    parallel: Parallel = True
+    batch_chunk: BatchChunk | None = None
+    debug: DebugLog = False
+
+    @property
+    def together(self) -> int:
+        """Most sequences that are written at once; 0 for as many as the memory holds."""
+        return 1 if not self.parallel else self.batch_chunk or 0
 
 
 def refuse_control_text(text: str, field: str) -> str:
@@ -122,6 +168,8 @@ class TextJob(msgspec.Struct, frozen=True, kw_only=True):
     grammar: str
     seed: int
     limit: int
+    trace: Callable[[str], None] | None = None
+    """Called with a line per token where somebody wants to see what the grammar allowed and what was taken."""
 
 
 class CodesJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +180,8 @@ class CodesJob(msgspec.Struct, frozen=True, kw_only=True):
     seeds: tuple[int, ...]
     count: int | None = None
     limit: int = MAX_CODES
+    together: int = 0
+    """Most sequences at once; 0 for as many as the memory holds."""
 
 
 Progress = Callable[[int, int], None]
@@ -163,3 +213,5 @@ class PlannerSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     target: str
     summary: str
+    packages: tuple[str, ...] = ()
+    """Modules that it needs and that may be missing; a request for it is then refused before anything is loaded."""

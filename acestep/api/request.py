@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from acestep.api import limits, music
+from acestep.api import limits, music, planning
 from acestep.api.formats import FORMAT_SUMMARY, FormatName
 from acestep.api.schema import Request, param
 from acestep.api.tempo_map import TempoPoint
@@ -117,6 +117,22 @@ class Conditioning(Request):
         Annotated[list[int], param("Semantic codes at 5 Hz (0 to 63999), as the planner makes them.", group="audio")]
         | None
     ) = None
+    codes: (
+        Annotated[
+            list[list[int]],
+            param("Semantic codes per variant, as `plan` gives them; one sequence serves all variants.", group="audio"),
+        ]
+        | None
+    ) = None
+    codes_strength: Annotated[
+        float,
+        param(
+            "Share of the steps that follow the codes; the later ones run on words alone.",
+            ge=0.0,
+            le=1.0,
+            group="audio",
+        ),
+    ] = 1.0
     guide: Annotated[
         str,
         param(
@@ -136,19 +152,47 @@ class Conditioning(Request):
     thinking: Annotated[bool, param("Let the planner fill in what is not given (generate only).", group="planner")] = (
         False
     )
-    planner_model: Annotated[
-        str, param("Language model that thinks: a size (0.6B, 1.7B, 4B), a folder's name, or auto.", group="planner")
-    ] = "auto"
-    planner_codes: Annotated[bool, param("Let the planner sketch the music itself as codes too.", group="planner")] = (
-        True
-    )
-    planner_caption: Annotated[bool, param("Let the planner's caption replace the given one.", group="planner")] = True
-    planner_temperature: Annotated[
-        float, param("Temperature of the planner; 0 always takes the likeliest.", ge=0.0, le=2.0, group="planner")
-    ] = 0.85
-    planner_cfg_scale: Annotated[
-        float, param("Guidance of the planner; 1 is off and twice as fast.", ge=1.0, le=10.0, group="planner")
-    ] = 2.0
+    planner_model: planning.PlannerName = "auto"
+    planner_backend: planning.BackendName = "auto"
+    planner_codes: planning.WithCodes = True
+    planner_metas: planning.WithMetas = True
+    planner_caption: planning.WithCaption = True
+    planner_language: planning.WithLanguage = True
+    planner_temperature: planning.Temperature = 0.85
+    planner_metadata_temperature: planning.MetadataTemperature | None = None
+    planner_codes_temperature: planning.CodesTemperature | None = None
+    planner_cfg_scale: planning.CfgScale = 2.0
+    planner_negative_prompt: planning.NegativePrompt = ""
+    planner_top_k: planning.TopK = 0
+    planner_top_p: planning.TopP = 0.9
+    planner_repetition_penalty: planning.RepetitionPenalty = 1.0
+    planner_parallel: planning.Parallel = True
+    planner_batch_chunk: planning.BatchChunk | None = None
+    planner_debug: planning.DebugLog = False
+    cot_text: Annotated[
+        str,
+        param(
+            "A thought of the planner, as `plan` gives it: taken up instead of thinking again.",
+            max_length=limits.MAX_LYRICS,
+            group="planner",
+        ),
+    ] = ""
+    genres: Annotated[
+        str,
+        param(
+            "Genres, separated by commas; the planner alone reads them.", max_length=limits.MAX_CAPTION, group="planner"
+        ),
+    ] = ""
+    samples: (
+        Annotated[
+            list[dict[str, Any]],
+            param(
+                "All samples of an answer of `compose`, `format` or `understand`; its first one is used.",
+                group="internal",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Region(Request):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from acestep.api.inputs import StageInput
 from acestep.api.plan import Length, SourceFacts
-from acestep.api.request import Conditioning, Render, Role
+from acestep.api.request import Render, Role
 from acestep.api.result import ResultFile, StageReport
 from acestep.api.tempo_map import TempoMap
 from acestep.engine.conditions import Conditions
@@ -41,11 +41,10 @@ class Chain:
     render: Render
     stages: list[ResolvedStage]
     inputs: tuple[StageInput, ...]
-    codes: tuple[tuple[int, ...], ...] = ()
+    planning: bool = False
+    """Whether the planner has its part in this render."""
     thought: dict[str, Any] = field(default_factory=dict)
     """What the planner thought, for the result; empty where nothing was planned."""
-    asked: Conditioning | None = None
-    """The wish before planning. The recipe holds it, and plans again: same wish and seeds, same codes for every variant."""
     conform: Conform = field(default_factory=Conform)
     tempo: TempoMap | None = None
     """The time of the song that a guide follows, on the timeline of the first window; none before `acestep.engine.pulse`."""

@@ -39,8 +39,8 @@ class StageWish:
     conditioning: Conditioning
     window: Window
     source: Tensor | None = None
-    codes: tuple[int, ...] | None = None
-    """Semantic codes of this item, instead of the conditioning's own."""
+    codes: tuple[int, ...] = ()
+    """Semantic codes of this item; empty where it has none."""
     tempo: TempoMap = field(default_factory=lambda: TempoMap.steady(DEFAULT_BPM))
     """Time on the source's timeline, for the guide."""
     first_bar: int = 1
@@ -98,9 +98,8 @@ class Conditions:
     def _hint(self, model: Model, wish: StageWish, tick: Tick) -> tuple[Plan, Tensor | None]:
         """The plan as it is with a hint, and the hint: codes where the plan takes them, else a guide, else none."""
         plan, conditioning = wish.plan, wish.conditioning
-        codes = wish.codes if wish.codes is not None else conditioning.audio_codes
-        if codes and plan.semantic_codes:
-            return _hinted(plan), hint_from_codes(model, list(codes))
+        if wish.codes:
+            return _hinted(plan), hint_from_codes(model, list(wish.codes))
         text = guide_text(plan, conditioning, model.info)
         if not text:
             if conditioning.guide not in ("", NO_GUIDE):

@@ -7,15 +7,16 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
 
 from acestep.api.admission import Admitted, admit
-from acestep.api.errors import BadRequest, InternalError, OutOfMemory
+from acestep.api.errors import BadRequest, OutOfMemory
 from acestep.api.request import Source, Stage, samples
 from acestep.api.result import Result
+from acestep.api.thinking import wants_planning
 from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
 from acestep.audio.latent_header import read_latent_facts
@@ -34,6 +35,9 @@ from acestep.engine.resolve import resolve_stage
 from acestep.engine.source import SourceCache, SourceStudio, locate_source
 from acestep.engine.stored_step import resuming
 from acestep.worker.backend import JobContext, resolve
+
+if TYPE_CHECKING:
+    from acestep.planner.integration import PlannedConditioning
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +107,19 @@ class Engine:
 
     def _render(self, request: dict[str, Any], context: JobContext) -> Result:
         begun = time.monotonic()
-        admitted = self.admit(request, context)
+        chain = self._chain(self.admit(request, context), context)
+        if chain.planning:
+            planned = self._think(chain, context)
+            context = context.part(PLANNING_SHARE)
+            notes = chain.notes
+            chain = self._chain(self.admit(planned.settle(chain.render).to_recipe(), context), context)
+            chain.notes = {**notes, **dict.fromkeys(planned.notes), **chain.notes}
+            chain.thought = planned.to_data()
+        result = run_chain(self._workshop, chain, context)
+        return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
+
+    def _chain(self, admitted: Admitted, context: JobContext) -> Chain:
+        """An admitted render with nothing left open but what the planner shall decide, held to what the device can do."""
         stages = [
             resolve_stage(context.registry, self._with_stored_seed(stage), plan, self.models.info(stage.params.model))
             for stage, plan in zip(admitted.render.stages, admitted.plans, strict=True)
@@ -113,11 +129,11 @@ class Engine:
             stages=stages,
             inputs=admitted.inputs,
             conform=request_conform(admitted.render, stages),
+            planning=wants_planning(admitted.render.conditioning, admitted.plans),
         )
         chain.note(*self.policy.choice.notes, *admitted.notes, *filter(None, [chain.conform.note]))
         self._hold_to_tier(chain)
-        result = run_chain(self._workshop, chain, self._think(chain, context))
-        return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
+        return chain
 
     def _with_stored_seed(self, stage: Stage) -> Stage:
         """A stage that goes on from a stored step has that run's seed. Raises `NotFound`, `BadLatent`, `BadRequest`."""
@@ -132,8 +148,6 @@ class Engine:
 
     def _hold_to_tier(self, chain: Chain) -> None:
         """Shorten a new part that is longer than the device's memory allows; the result says so."""
-        from acestep.planner.integration import wants_planning
-
         output = chain.render.output
         if (
             self.policy.choice.memory_gb is None
@@ -143,7 +157,7 @@ class Engine:
         ):
             return
         seconds = output.length / output.rate
-        tier = limits_for(self.policy.choice.tier, self.device.type, seconds, planned=wants_planning(chain.render))
+        tier = limits_for(self.policy.choice.tier, self.device.type, seconds, planned=chain.planning)
         held = clamp(tier, seconds, 1)
         if held.notes:
             length = samples(held.seconds, output.rate)
@@ -156,29 +170,20 @@ class Engine:
         """The canonical request checked once more, with its plans, as this worker's models and files make them."""
         return admit(context.registry, "render", request, Here(self))
 
-    def _think(self, chain: Chain, context: JobContext) -> JobContext:
-        """Let the planner fill the gaps of a render that asks for it; returns the context for the rest of the job."""
-        from acestep.planner.integration import plan_request, wants_planning
+    def _think(self, chain: Chain, context: JobContext) -> PlannedConditioning:
+        """Let the planner fill the gaps of a render."""
+        from acestep.planner.integration import plan_request
 
-        if not wants_planning(chain.render):
-            return context
         output, params = chain.render.output, chain.stages[0].params
-        if not output.length or not output.rate:
-            raise InternalError("a render without a length cannot be planned")
-        planned = plan_request(
+        length = output.length / output.rate if output.length and output.rate else None
+        return plan_request(
             chain.render.conditioning,
             params.seeds or [params.seed],
             context,
-            duration=output.length / output.rate,
+            duration=length,
             share=PLANNING_SHARE,
             family=self.models.info(params.model).latent_family,
         )
-        chain.note(*planned.notes)
-        chain.codes = planned.codes
-        chain.thought = planned.to_data()
-        chain.asked = msgspec.structs.replace(chain.render.conditioning, planner_model=planned.model)
-        chain.render = msgspec.structs.replace(chain.render, conditioning=planned.conditioning)
-        return context.part(PLANNING_SHARE)
 
 
 def _planners() -> list[str]:

@@ -94,7 +94,7 @@ def _open_model(job: Job, stage: ResolvedStage) -> Model:
 def _recipe(chain: Chain, model: Model) -> dict[str, Any]:
     render = Render(
         stages=tuple(stage.stage for stage in chain.stages),
-        conditioning=chain.asked or chain.render.conditioning,
+        conditioning=chain.render.conditioning,
         source=chain.render.source,
         output=chain.render.output,
     )

@@ -7,11 +7,13 @@ import logging
 import random
 from dataclasses import dataclass
 
+import msgspec
 import torch
 from torch import Tensor
 
 from acestep.api import limits
 from acestep.api.errors import AceError, BadRequest, PluginFailed
+from acestep.api.thinking import codes_of
 from acestep.checkpoints.devices import free_gb, is_out_of_memory
 from acestep.checkpoints.load import Model
 from acestep.checkpoints.tiers import clamp, fitting_items, limits_for
@@ -77,7 +79,7 @@ def _fitting(job: Job, index: int, count: int) -> int:
     pool, stage = job.workshop.pool, job.chain.stages[index]
     seconds = job.chain.windows[index].seconds
     if pool.memory_gb is not None:
-        tier = limits_for(pool.tier, pool.device.type, seconds, planned=job.chain.asked is not None)
+        tier = limits_for(pool.tier, pool.device.type, seconds, planned=bool(job.chain.planning or job.chain.thought))
         held = clamp(tier, 0.0, count)
         count = held.items
         if stage.params.batch:
@@ -123,14 +125,18 @@ def _denoise(job: Job, group: Group, model: Model, tick: Tick) -> Tensor:
 
 def _wish(job: Job, group: Group, place: int) -> StageWish:
     chain, stage = job.chain, job.chain.stages[group.index]
-    variant = group.variants[place]
+    plan, conditioning, variant = stage.plan, chain.render.conditioning, group.variants[place]
+    codes = codes_of(conditioning, variant) if plan.semantic_codes else []
+    if codes:
+        strength = min(plan.condition_strength, conditioning.codes_strength)
+        plan = msgspec.structs.replace(plan, condition_strength=strength)
     return StageWish(
-        plan=stage.plan,
+        plan=plan,
         params=stage.params,
-        conditioning=chain.render.conditioning,
+        conditioning=conditioning,
         window=chain.windows[group.index],
         source=group.sources[place] if group.sources else None,
-        codes=chain.codes[variant] if chain.codes else None,
+        codes=tuple(codes),
         speed=chain.conform.speed,
         **({} if chain.tempo is None else {"tempo": chain.tempo, "first_bar": chain.first_bar}),
     )
@@ -151,7 +157,7 @@ def _request(job: Job, group: Group, model: Model, wishes: list[StageWish], tick
     return Denoising(
         main=main,
         after=after,
-        strength=plan.condition_strength,
+        strength=wishes[0].plan.condition_strength,
         times=stage.times,
         sampler=stage.sampler.run,
         evaluations=stage.sampler.evaluations,

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from acestep.planner.integration import PlannedConditioning, plan_request, wants_planning
+    from acestep.planner.integration import PlannedConditioning, plan_request
 
-__all__ = ["PlannedConditioning", "plan_request", "wants_planning"]
+__all__ = ["PlannedConditioning", "plan_request"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ drawn from the text rows of the head alone, codes from the 64,000 audio rows alo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ from acestep.api.planning import CODES, Progress, Sampling
 from acestep.planner.cache import allocate
 from acestep.planner.grammar import Constraint
 from acestep.planner.layout import TokenLayout
-from acestep.planner.sampling import guide, penalize, pick
+from acestep.planner.sampling import guide, penalize, pick, share_of
 
 
 class Prompt(msgspec.Struct, frozen=True):
@@ -31,6 +31,25 @@ class Prompt(msgspec.Struct, frozen=True):
     negative: list[int] | None = None
 
 
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """One token of a text and how it came about."""
+
+    place: int
+    token: int
+    allowed: int
+    """How many tokens the grammar allowed; 1 where it left no choice."""
+    probability: float
+    """Share of this token among the allowed ones, before temperature, top-k and top-p."""
+    how: str
+    """``forced``, ``likeliest`` or ``drawn``."""
+
+    def line(self, text: str) -> str:
+        """The line of a log."""
+        if self.how == "forced":
+            return f"{self.place} {text!r} forced"
+        return f"{self.place} {text!r} {self.how} from {self.allowed} allowed, p {self.probability:.3f}"
+
+
 class TextTask(msgspec.Struct, frozen=True, kw_only=True):
     """Write a text under a constraint, from a seed, at most ``limit`` tokens long."""
 
@@ -38,6 +57,8 @@ class TextTask(msgspec.Struct, frozen=True, kw_only=True):
     constraint: Constraint
     seed: int
     limit: int
+    trace: Callable[[Taken], None] | None = None
+    """Told of every token as it is taken."""
 
 
 class CodesTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,6 +270,7 @@ class _TextWriter:
         self._sampling = sampling
         self._draws = _Draws(task.seed)
         self._limit = task.limit
+        self._trace = task.trace
         self._end = end
         self._forced = list(task.constraint.forced())
         self._ended = False
@@ -261,7 +283,7 @@ class _TextWriter:
         """The next token from logits [text ids]; a text that is done repeats the end of turn for its neighbours' sake."""
         if self.done:
             return self._end
-        token = self._forced.pop(0) if self._forced else self._choose(logits)
+        token = self._force() if self._forced else self._choose(logits)
         self._constraint.accept(token)
         if token == self._end:
             self._ended = True
@@ -272,13 +294,26 @@ class _TextWriter:
             self._ended = self._constraint.done
         return token
 
+    def _force(self) -> int:
+        token = self._forced.pop(0)
+        if self._trace is not None:
+            self._trace(Taken(place=len(self.ids), token=token, allowed=1, probability=1.0, how="forced"))
+        return token
+
     def _choose(self, logits: np.ndarray) -> int:
         masked = np.where(self._constraint.mask(), logits, -np.inf)
         if self._sampling.repetition_penalty != 1.0:
             used = np.array(self._prompt + self.ids)
             masked = penalize(masked, used[used < len(masked)], self._sampling.repetition_penalty)
         uniform = next(self._draws)
-        return int(masked.argmax()) if self._constraint.greedy else pick(masked, self._sampling, uniform)
+        likeliest = self._constraint.greedy
+        token = int(masked.argmax()) if likeliest else pick(masked, self._sampling, uniform)
+        if self._trace is not None:
+            how = "likeliest" if likeliest or self._sampling.temperature == 0 else "drawn"
+            allowed, probability = int(np.isfinite(masked).sum()), share_of(masked, token)
+            place = len(self.ids)
+            self._trace(Taken(place=place, token=token, allowed=allowed, probability=probability, how=how))
+        return token
 
 
 class _CodeWriter:

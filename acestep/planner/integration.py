@@ -8,49 +8,47 @@ from typing import Any
 import msgspec
 
 from acestep.api.planning import PlannerSettings
-from acestep.api.request import Conditioning, Render
+from acestep.api.request import Conditioning, Render, samples
 from acestep.planner.library import CODE_FAMILY, knows_codes_of, settings_of
 from acestep.planner.metadata import Metadata
-from acestep.planner.planning import Wish, given_metadata
+from acestep.planner.planning import Wish, given_metadata, read_thought
 from acestep.planner.session import planner_for, put_away
 from acestep.worker.backend import JobContext
-
-PLANNED_STAGE = "generate"
-"""The only stage type that is planned: with every other one, codes would replace the audio that is being edited."""
 
 
 class PlannedConditioning(msgspec.Struct, frozen=True, kw_only=True):
     """What came of thinking."""
 
     conditioning: Conditioning
-    """The request's own, gaps filled; its caption and language replaced where the request allows it."""
-    codes: tuple[tuple[int, ...], ...] = ()
-    """Semantic codes per variant, five a second; empty when only metadata was planned."""
-    cot_text: str
-    """What the model wrote."""
+    """The request's own with its gaps filled, its codes, and nothing left to think about: rendered again it gives the same."""
     model: str
     """Name of the language model that was used."""
+    decoding: tuple[str, ...] = ()
+    """A line per token of the metadata, where the request wants to see them."""
     notes: tuple[str, ...] = ()
+
+    def settle(self, render: Render) -> Render:
+        """The render with the plan in it; a length that was left open is the plan's."""
+        output = render.output
+        if output.length is None and self.conditioning.duration is not None and output.rate is not None:
+            output = msgspec.structs.replace(output, length=samples(self.conditioning.duration, output.rate))
+        return msgspec.structs.replace(render, conditioning=self.conditioning, output=output)
 
     def to_data(self) -> dict[str, Any]:
         """What a result shows of it: the thought, the metadata that came of it, and the codes per variant."""
         wish = self.conditioning
-        return {
-            "cot_text": self.cot_text,
+        shown = {
+            "cot_text": wish.cot_text,
             "model": self.model,
             "caption": wish.caption,
             "language": wish.language,
             "bpm": wish.bpm,
             "key": wish.key,
             "time_signature": wish.time_signature,
-            "codes": [list(sequence) for sequence in self.codes],
+            "duration": wish.duration,
+            "codes": wish.codes or [],
         }
-
-
-def wants_planning(render: Render) -> bool:
-    """Whether a render asks for the planner, and may have it: it begins with a generation and brings no codes of its own."""
-    wish = render.conditioning
-    return wish.thinking and wish.audio_codes is None and render.stages[0].type == PLANNED_STAGE
+        return {**shown, "decoding": list(self.decoding)} if self.decoding else shown
 
 
 def plan_request(
@@ -69,24 +67,20 @@ def plan_request(
     planner knows. Raises `ModelMissing` or `OutOfMemory` when no language model can run here, `BadRequest` for texts that
     it cannot read.
     """
-    settings = PlannerSettings(
-        model=conditioning.planner_model,
-        codes=conditioning.planner_codes and knows_codes_of(family),
-        use_caption=conditioning.planner_caption,
-        temperature=conditioning.planner_temperature,
-        cfg_scale=conditioning.planner_cfg_scale,
-    )
-    context.tick("load", 0, 1, 0.0)
-    loaded = planner_for(context.registry, settings, settings_of(context.backend))
+    settings = settings_for(conditioning, family)
     wish = _wish(conditioning, duration)
+    thought = read_thought(conditioning.cot_text, wish) if conditioning.cot_text else None
+    context.tick("load", 0, 1, 0.0)
+    loaded = planner_for(context.registry, settings, settings_of(context.backend), "planner_model")
     middle = share * (0.3 if settings.codes else 1.0)
 
     def report(stage: str, start: float, end: float, done: int, total: int) -> None:
         context.tick(stage, done, total, start + (end - start) * done / max(total, 1))
 
-    thought = loaded.planner.think(
-        wish, settings, seeds[0], lambda done, total: report("thinking", 0.0, middle, done, total)
-    )
+    if thought is None:
+        thought = loaded.planner.think(
+            wish, settings, seeds[0], lambda done, total: report("thinking", 0.0, middle, done, total)
+        )
     codes: list[list[int]] = []
     if settings.codes:
         codes = loaded.planner.sketch(
@@ -96,13 +90,20 @@ def plan_request(
     notes = []
     if conditioning.planner_codes and not settings.codes:
         notes.append("the planner does not know this model's codes, so it planned words and metadata only")
+    planned = merge(conditioning, thought.metadata)
     return PlannedConditioning(
-        conditioning=merge(conditioning, thought.metadata),
-        codes=tuple(tuple(sequence) for sequence in codes),
-        cot_text=thought.text,
+        conditioning=msgspec.structs.replace(planned, codes=codes or None, cot_text=thought.text, thinking=False),
         model=loaded.info.name,
+        decoding=thought.decoding,
         notes=(*loaded.notes, *notes),
     )
+
+
+def settings_for(conditioning: Conditioning, family: str) -> PlannerSettings:
+    """How a render wants to be planned; codes only for latents whose codebook the planner knows."""
+    named = {name: f"planner_{name.removeprefix('use_')}" for name in PlannerSettings.__struct_fields__}
+    given = {name: getattr(conditioning, field) for name, field in named.items() if hasattr(conditioning, field)}
+    return PlannerSettings(**{**given, "codes": conditioning.planner_codes and knows_codes_of(family)})
 
 
 def _wish(conditioning: Conditioning, duration: float | None) -> Wish:
@@ -116,6 +117,7 @@ def _wish(conditioning: Conditioning, duration: float | None) -> Wish:
             key=conditioning.key,
             time_signature=conditioning.time_signature,
             language=conditioning.language,
+            genres=conditioning.genres,
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from transformers import Qwen3ForCausalLM
 
 from acestep.api.errors import BadCheckpoint, OutOfMemory
 from acestep.api.planning import CodesJob, Progress, Sampling, TextJob
-from acestep.planner.decoding import CodesTask, Decoder, Prompt, TextTask
+from acestep.planner.decoding import CodesTask, Decoder, Prompt, Taken, TextTask
 from acestep.planner.device import choose_device, choose_dtype, device_memory, is_out_of_memory
 from acestep.planner.grammar import Constraint, TextVocabulary
 from acestep.planner.layout import read_layout
@@ -58,15 +58,24 @@ class TransformersPlanner:
                 constraint=Constraint(self._vocabulary, job.grammar),
                 seed=job.seed,
                 limit=job.limit,
+                trace=self._trace(job),
             )
             for job in jobs
         ]
         return [self._vocabulary.text(ids) for ids in self._run(lambda: self.decoder.write(tasks, sampling, progress))]
 
+    def _trace(self, job: TextJob) -> Callable[[Taken], None] | None:
+        """What turns a token that was taken into a line for the job's log."""
+        if job.trace is None:
+            return None
+        tell = job.trace
+        return lambda taken: tell(taken.line(self._vocabulary.text([taken.token])))
+
     def write_codes(self, job: CodesJob, sampling: Sampling, progress: Progress) -> list[list[int]]:
         """See `PlannerBackend.write_codes`. As many sequences at once as the memory for their keys and values allows."""
         prompt = self._prompt(job.prompt, job.negative if sampling.cfg_scale != 1.0 else "")
         group = self._rows(len(prompt.ids) + (job.limit if job.count is None else job.count), prompt)
+        group = min(group, job.together or group)
         groups = [job.seeds[start : start + group] for start in range(0, len(job.seeds), group)]
         codes: list[list[int]] = []
         for index, seeds in enumerate(groups):

@@ -16,7 +16,7 @@ from acestep.api.result import Result, StageReport
 from acestep.api.schema import convert
 from acestep.planner.library import settings_of
 from acestep.planner.metadata import Metadata
-from acestep.planner.planning import Planner, Sample, Wish, given_metadata
+from acestep.planner.planning import Planner, Sample, Wish, given_metadata, read_thought
 from acestep.planner.session import Loaded, planner_for
 from acestep.worker.backend import JobContext
 
@@ -26,14 +26,21 @@ def plan(request: Mapping[str, Any], context: JobContext) -> Result:
     job = _Job("plan", request, context)
     seeds = job.seeds()
     settings = job.settings()
-    thought = job.planner.think(
+    given = read_thought(job.typed.cot_text, job.wish()) if job.typed.cot_text else None
+    thought = given or job.planner.think(
         job.wish(), settings, seeds[0], job.progress("thinking", 0.05, 0.3 if settings.codes else 1)
     )
     codes: list[list[int]] = []
     if settings.codes:
         codes = job.planner.sketch(job.wish(), thought.metadata, settings, seeds, job.progress("codes", 0.3, 1))
-    data = {**_described(thought.metadata, job.wish().sung), "cot_text": thought.text, "codes": codes}
-    return job.result(data, seeds)
+    data = {
+        **_described(thought.metadata, job.wish().sung),
+        "caption": thought.metadata.caption or job.typed.caption,
+        "cot_text": thought.text,
+        "codes": codes,
+        "variants": len(seeds),
+    }
+    return job.result(data, seeds, decoding=thought.decoding)
 
 
 def compose(request: Mapping[str, Any], context: JobContext) -> Result:
@@ -144,6 +151,7 @@ class _Job:
                 key=typed.key,
                 time_signature=typed.time_signature,
                 language=typed.language,
+                genres=getattr(typed, "genres", ""),
             ),
         )
 
@@ -171,7 +179,7 @@ class _Job:
         return readable_codes(self.typed, self.context)
 
     def samples(self, write: Any) -> Result:
-        """One written sample per seed; the first one's fields stand at the top."""
+        """One written sample per seed: the first one's fields at the top, several all under ``samples`` too."""
         seeds = self.seeds()
         self.loaded  # noqa: B018 - load before the first phase begins
         samples: list[Sample] = []
@@ -179,18 +187,26 @@ class _Job:
             share = 0.95 / len(seeds)
             samples.append(write(seed, self.progress("writing", 0.05 + index * share, 0.05 + (index + 1) * share)))
         data = [{**_described(sample.metadata, sample.lyrics), "cot_text": sample.text} for sample in samples]
-        return self.result({**data[0], "variants": data}, seeds)
+        decoding = tuple(line for sample in samples for line in sample.decoding)
+        return self.result({**data[0], **({"samples": data} if len(data) > 1 else {})}, seeds, decoding=decoding)
 
-    def result(self, data: dict[str, Any], seeds: tuple[int, ...] = (), notes: tuple[str, ...] = ()) -> Result:
-        """The finished job."""
+    def result(
+        self,
+        data: dict[str, Any],
+        seeds: tuple[int, ...] = (),
+        notes: tuple[str, ...] = (),
+        decoding: tuple[str, ...] = (),
+    ) -> Result:
+        """The finished job; ``decoding`` is the log of its tokens, where it was asked for."""
         used = self._loaded
         seconds = time.monotonic() - self._began
         model = "" if used is None else used.info.name
+        settings = {"decoding": list(decoding)} if decoding else {}
         return Result(
             data=data,
             seeds=seeds,
             notes=(*(() if used is None else used.notes), *notes),
-            stages=(StageReport(type=self.operation, model=model, seconds={"total": seconds}),),
+            stages=(StageReport(type=self.operation, model=model, settings=settings, seconds={"total": seconds}),),
             seconds=seconds,
         )
 

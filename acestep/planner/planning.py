@@ -53,6 +53,8 @@ class Thought(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Metadata
     text: str
     """What the model wrote, from ``<think>`` to ``</think>``."""
+    decoding: tuple[str, ...] = ()
+    """A line per token, where the settings ask for them."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Metadata
     lyrics: str
     text: str
+    decoding: tuple[str, ...] = ()
 
 
 def given_metadata(
@@ -70,6 +73,7 @@ def given_metadata(
     key: str = "",
     time_signature: str = "",
     language: str = "",
+    genres: str = "",
 ) -> Metadata:
     """A user's values as the model's vocabulary has them: whole beats, whole seconds of 10 to 600.
 
@@ -84,7 +88,34 @@ def given_metadata(
         keyscale=key,
         timesignature=music.model_metre_name(time_signature),
         language="" if language == "unknown" else language,
+        genres=genres,
     )
+
+
+METAS = frozenset({"bpm", "duration", "keyscale", "timesignature"})
+"""What a thought says of a piece besides its words."""
+
+
+def read_thought(text: str, wish: Wish) -> Thought:
+    """A thought that somebody brings along, with what the wish gives set above it. Raises `BadRequest` for one that is none."""
+    metadata = parse_block(split_answer(text)[0])
+    if metadata == Metadata():
+        raise BadRequest(
+            "cot_text holds no thought: lines such as 'bpm: 120' between <think> and </think>", field="cot_text"
+        )
+    for value in (metadata.caption, metadata.genres, metadata.keyscale, metadata.language, metadata.timesignature):
+        refuse_control_text(value, "cot_text")
+    for name, least, most in (("bpm", *limits.BPM_RANGE), ("duration", limits.MIN_DURATION, limits.MAX_DURATION)):
+        value = getattr(metadata, name)
+        if value is not None and not least <= value <= most:
+            raise BadRequest(
+                f"the {name} in cot_text is {value}; it may be {least:.0f} to {most:.0f}",
+                field="cot_text",
+                limits={"min": least, "max": most},
+            )
+    given = {name: value for name, value in msgspec.structs.asdict(wish.given).items() if value not in ("", None)}
+    metadata = msgspec.structs.replace(metadata, **given)
+    return Thought(metadata=metadata, text=f"<think>\n{write_block(metadata)}\n</think>")
 
 
 class Planner:
@@ -107,6 +138,8 @@ class Planner:
         if wish.sung == prompts.INSTRUMENTAL and not given.language:
             given = msgspec.structs.replace(given, language="unknown")
         skip = {"genres"} | ({"caption"} if not settings.use_caption else set())
+        skip |= METAS if not settings.use_metas else set()
+        decoding: list[str] = []
         if not settings.use_language and not given.language:
             skip.add("language")
         job = TextJob(
@@ -122,10 +155,11 @@ class Planner:
             ),
             seed=seed,
             limit=BLOCK_TOKENS,
+            trace=decoding.append if settings.debug else None,
         )
         sampling = _sampling(settings, settings.metadata_temperature, settings.cfg_scale)
         text = self._backend.write([job], sampling, progress)[0]
-        return Thought(metadata=_metadata(text), text=text.strip())
+        return Thought(metadata=_metadata(text), text=text.strip(), decoding=tuple(decoding))
 
     def sketch(
         self, wish: Wish, metadata: Metadata, settings: PlannerSettings, seeds: Sequence[int], progress: Progress
@@ -141,6 +175,7 @@ class Planner:
             negative=prompts.codes_negative(tokenizer, settings.negative_prompt),
             seeds=tuple(seeds),
             count=metadata.duration * CODE_RATE,
+            together=settings.together,
         )
         return self._backend.write_codes(
             job, _sampling(settings, settings.codes_temperature, settings.cfg_scale), progress
@@ -185,9 +220,12 @@ class Planner:
             )
         )
         limit = BLOCK_TOKENS + (settings.lyrics_tokens if tail else 0)
-        job = TextJob(prompt=prompt, grammar=grammar, seed=seed, limit=limit)
+        decoding: list[str] = []
+        trace = decoding.append if settings.debug else None
+        job = TextJob(prompt=prompt, grammar=grammar, seed=seed, limit=limit, trace=trace)
         text = self._backend.write([job], _sampling(settings, settings.metadata_temperature, 1.0), progress)[0]
-        return Sample(metadata=_metadata(text), lyrics=parse_lyrics(split_answer(text)[1]), text=text.strip())
+        lyrics = parse_lyrics(split_answer(text)[1])
+        return Sample(metadata=_metadata(text), lyrics=lyrics, text=text.strip(), decoding=tuple(decoding))
 
     def _check_duration(self, duration: int | None) -> None:
         if duration is not None and duration > self._max_duration:

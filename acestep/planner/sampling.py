@@ -40,6 +40,12 @@ def pick(logits: np.ndarray, sampling: Sampling, uniform: float) -> int:
     return int(ids[min(place, len(ids) - 1)])
 
 
+def share_of(logits: np.ndarray, token: int) -> float:
+    """The share of a token among all that logits [V] (-inf: forbidden) allow."""
+    values = logits.astype(np.float64)
+    return float(np.exp(values[token] - values.max()) / np.exp(values - values.max()).sum())
+
+
 def candidates(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
     """Ids that top-k, then top-p leave of logits [V], in rising order. Tokens as likely as the last one kept stay too."""
     ids = np.flatnonzero(logits > -np.inf)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import torch
 
-from acestep.api.errors import PluginFailed
+from acestep.api.errors import AceError, PluginFailed
 from acestep.api.planning import PlannerBackend, PlannerSettings
 from acestep.api.registry import Registry
 from acestep.planner.device import choose_device, choose_dtype, device_memory
@@ -54,11 +54,13 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 _loaded: dict[tuple[str, str], Loaded] = {}
 
 
-def planner_for(registry: Registry, settings: PlannerSettings, worker: Mapping[str, Any]) -> Loaded:
+def planner_for(
+    registry: Registry, settings: PlannerSettings, worker: Mapping[str, Any], field: str = "model"
+) -> Loaded:
     """The planner that the settings ask for, loaded if it is not yet. One at a time: another one takes its place.
 
-    ``worker`` is the worker's settings map (home, checkpoints, device, dtype). Raises `ModelMissing`, `OutOfMemory`,
-    `BadCheckpoint`, `UnknownName`.
+    ``worker`` is the worker's settings map (home, checkpoints, device, dtype), ``field`` the request's name for the model.
+    Raises `ModelMissing`, `OutOfMemory`, `BadCheckpoint`, `UnknownName`.
     """
     name = DEFAULT_BACKEND if settings.backend == "auto" else registry.planner(settings.backend).name
     device = choose_device(str(worker.get("device") or "auto"))
@@ -69,7 +71,11 @@ def planner_for(registry: Registry, settings: PlannerSettings, worker: Mapping[s
     if wanted == TINY and TINY not in {info.name for info in found}:
         found.append(_build_tiny(worker))
     memory = device_memory(device) + (running.info.size_bytes if running and device.type == "cpu" else 0)
-    info = choose_planner(wanted, found, memory, number_bytes)
+    try:
+        info = choose_planner(wanted, found, memory, number_bytes)
+    except AceError as failure:
+        failure.field = field
+        raise
     key = (name, info.path)
     if key not in _loaded:
         unload()

@@ -74,6 +74,9 @@ class VllmPlanner:
     def write(self, jobs: Sequence[TextJob], sampling: Sampling, progress: Progress) -> list[str]:
         """See `PlannerBackend.write`."""
         _refuse_guidance(sampling)
+        for job in jobs:
+            if job.trace is not None:
+                job.trace("vLLM draws the tokens itself and keeps no record of them")
         requests = [
             (
                 job.prompt,
@@ -107,7 +110,15 @@ class VllmPlanner:
             )
             for seed in job.seeds
         ]
-        written = self._run([(job.prompt, one) for one in params], longest, progress)
+        group = job.together or len(params)
+        written = []
+        for start in range(0, len(params), group):
+            chunk = [(job.prompt, one) for one in params[start : start + group]]
+
+            def step(done: int, total: int, start: int = start, count: int = len(chunk)) -> None:
+                progress(start * total + done * count, len(params) * total)
+
+            written += self._run(chunk, longest, step)
         return [[token - first for token in ids if first <= token < first + CODES] for ids in written]
 
     def _params(self, sampling: Sampling, **more: Any) -> Any:

@@ -46,17 +46,19 @@ class ModelField(Request):
     ] = ""
 
 
-NOT_PLANNED = frozenset(
-    "reference audio_codes guide thinking planner_model planner_codes planner_caption planner_temperature "
-    "planner_cfg_scale".split()
+NOT_WISHED = frozenset(
+    {"reference", "audio_codes", "codes", "codes_strength", "guide", "thinking", "samples", "cot_text"}
+    | {name for name in Conditioning.__struct_fields__ if name.startswith("planner_")}
 )
 """Fields of a render's conditioning that a planner's own request does not have, or names differently."""
 
-TEXT_SETTINGS = frozenset({"codes", "codes_temperature", "cfg_scale", "negative_prompt", "use_caption", "use_language"})
+TEXT_SETTINGS = frozenset(
+    "codes codes_temperature cfg_scale negative_prompt use_metas use_caption use_language parallel batch_chunk".split()
+)
 """Settings of codes and guidance, which uses that only write text do not have."""
 
-WishFields = merge_schemas("WishFields", [Conditioning], drop=NOT_PLANNED)
-MetaFields = merge_schemas("MetaFields", [Conditioning], drop=NOT_PLANNED | {"caption", "lyrics"})
+WishFields = merge_schemas("WishFields", [Conditioning], drop=NOT_WISHED)
+MetaFields = merge_schemas("MetaFields", [Conditioning], drop=NOT_WISHED | {"caption", "lyrics"})
 TextSettings = merge_schemas("TextSettings", [PlannerSettings], drop=TEXT_SETTINGS)
 
 
@@ -75,7 +77,7 @@ def _check_music(request: Any) -> None:
             field="language",
             limits={"choices": list(music.LANGUAGES)},
         )
-    for name in ("caption", "lyrics", "query", "negative_prompt"):
+    for name in ("caption", "lyrics", "genres", "query", "negative_prompt"):
         refuse_control_text(getattr(request, name, ""), name)
     if request.duration is not None and request.duration <= 0:
         raise BadRequest(
@@ -108,10 +110,21 @@ AudioFields = merge_schemas("AudioFields", [SelectionFields], drop=frozenset({"s
 class PlanRequest(merge_schemas("PlanFields", [WishFields, SeedFields, PlannerSettings])):  # type: ignore[misc]
     """A wish to think about."""
 
+    cot_text: Annotated[
+        str,
+        param(
+            "A finished thought, as `plan` gives it: only the codes are written then.",
+            max_length=limits.MAX_LYRICS,
+            group="planner",
+        ),
+    ] = ""
+
     def __post_init__(self) -> None:
         """Check what types and ranges cannot say. Raises `BadRequest` or `UnknownName`."""
         _check_music(self)
         _check_seeds(self)
+        if self.codes and not self.use_metas and self.duration is None and not self.cot_text:
+            raise BadRequest("codes need a length: give a duration, or leave use_metas on", field="duration")
 
 
 class Query(Request):

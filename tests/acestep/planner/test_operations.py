@@ -184,7 +184,7 @@ def test_the_probe_reads_the_attention_of_the_right_heads_and_rows(jobs: Jobs) -
 
 
 def test_generate_thinks_when_asked_and_shows_it(jobs: Jobs) -> None:
-    """The thought is in the result, given values win, the recipe holds the wish as it was and renders the same again."""
+    """The thought is in the result, given values win, the recipe holds plan and codes and renders the same without thinking."""
     wish = {
         "caption": "warm",
         "bpm": 97.5,
@@ -197,7 +197,8 @@ def test_generate_thinks_when_asked_and_shows_it(jobs: Jobs) -> None:
     assert found.data["cot_text"].startswith("<think>") and "bpm: 98" in found.data["cot_text"]
     assert found.data["bpm"] == 97.5 and found.data["key"] and len(found.data["codes"][0]) == 50
     kept = found.recipe["request"]["conditioning"]
-    assert (kept["caption"], kept["key"], kept["thinking"], kept["planner_model"]) == ("warm", "", True, "tiny")
+    assert (kept["caption"], kept["thinking"], kept["planner_model"]) == ("warm", False, "tiny")
+    assert (kept["key"], kept["codes"]) == (found.data["key"], found.data["codes"])
     again = jobs.engine.run("render", found.recipe["request"], jobs.context())
     assert [file.sha256 for file in again.files] == [file.sha256 for file in found.files]
 
@@ -208,7 +209,7 @@ def test_generate_without_thinking_needs_no_planner(jobs: Jobs, monkeypatch: pyt
     assert jobs.render("generate", caption="x", duration=10.0, steps=1, seed=4).files
     with pytest.raises(ModelMissing) as caught:
         jobs.render("generate", caption="x", duration=10.0, steps=1, seed=4, thinking=True)
-    assert "works" in caught.value.message
+    assert "works" in caught.value.message and caught.value.field == "planner_model"
 
 
 def test_auto_is_the_language_model_that_ace_steps_own_variable_names(
@@ -239,6 +240,7 @@ def test_edits_are_never_planned(jobs: Jobs, song: Path, monkeypatch: pytest.Mon
         "repaint", source=str(song), start=22_050, end=44_100, caption="x", steps=1, seed=1, thinking=True
     )
     assert found.files and found.data == {}
+    assert any("so the planner was not asked" in note for note in found.notes)
 
 
 def test_cancel_stops_within_one_token(jobs: Jobs) -> None:

@@ -1,0 +1,110 @@
+"""Whether a render thinks before it generates, and what of its planner fields holds. No torch, no language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from acestep.api.errors import BadRequest
+from acestep.api.plan import Length, Plan
+from acestep.api.planning import check_codes, refuse_control_text
+from acestep.api.request import Conditioning, Output
+from acestep.api.schema import describe
+
+PREFIX = "planner_"
+"""How the planner's own fields of a conditioning begin."""
+
+
+def given_codes(wish: Conditioning) -> list[list[int]]:
+    """The codes that a request brings: one sequence for all variants, one each, or none."""
+    if wish.codes:
+        return wish.codes
+    return [wish.audio_codes] if wish.audio_codes else []
+
+
+def codes_of(wish: Conditioning, variant: int) -> list[int]:
+    """The codes of one variant; empty where there are none."""
+    given = given_codes(wish)
+    return given[min(variant, len(given) - 1)] if given else []
+
+
+def wants_planning(wish: Conditioning, plans: Sequence[Plan]) -> bool:
+    """Whether a render asks for the planner and may have it: its first stage makes something new, and no codes are given."""
+    return wish.thinking and not given_codes(wish) and _takes_codes(plans)
+
+
+def leaves_length_open(wish: Conditioning, plans: Sequence[Plan], output: Output) -> bool:
+    """Whether the plan decides how long the new part is, because the request does not."""
+    return wants_planning(wish, plans) and wish.planner_metas and output.length is None and wish.duration is None
+
+
+def _takes_codes(plans: Sequence[Plan]) -> bool:
+    return plans[0].length is Length.REQUEST and plans[0].semantic_codes
+
+
+def check_thinking(wish: Conditioning, plans: Sequence[Plan], variants: int) -> list[str]:
+    """A sentence for everything about the planner that a request says and that changes nothing in it.
+
+    Raises `BadRequest` for codes that are none, that are given twice, or that are as many as the variants are not, and for texts
+    that would forge a turn of the language model.
+    """
+    _check_codes(wish, variants)
+    if wants_planning(wish, plans):
+        for field in ("caption", "lyrics", "genres", "planner_negative_prompt"):
+            refuse_control_text(getattr(wish, field), field)
+        return _left_out(wish)
+    return [*_unthought(wish, plans), *_left_out(wish)]
+
+
+def _check_codes(wish: Conditioning, variants: int) -> None:
+    if wish.codes and wish.audio_codes:
+        raise BadRequest("give codes or audio_codes, not both", field="codes")
+    for sequence in wish.codes or []:
+        check_codes(sequence, "codes")
+    if wish.audio_codes is not None:
+        check_codes(wish.audio_codes)
+    if len(wish.codes or []) not in (0, 1, variants):
+        raise BadRequest(
+            f"codes holds {len(wish.codes or [])} sequences and {variants} variants are asked for; give one, or one for each",
+            field="codes",
+            limits={"min": 1, "max": variants},
+        )
+
+
+def _unthought(wish: Conditioning, plans: Sequence[Plan]) -> list[str]:
+    """What a job without a plan leaves aside."""
+    notes = []
+    takes_codes = any(plan.semantic_codes for plan in plans)
+    if wish.thinking and given_codes(wish) and takes_codes:
+        notes.append("the codes are given, so the planner was not asked; thinking changes nothing")
+    elif wish.thinking:
+        notes.append(
+            "this operation works on audio, and a plan's codes would take that audio's place, so the planner was not asked"
+        )
+    if given_codes(wish) and not takes_codes:
+        notes.append("this operation follows its audio; the codes were left out")
+    if wish.codes_strength != 1.0 and not (given_codes(wish) and takes_codes):
+        notes.append("there are no codes to follow; codes_strength changes nothing")
+    if wish.cot_text:  # what was planned already says what it was planned with
+        return notes
+    if wish.genres:
+        notes.append("genres are read by the planner alone, and nothing is planned here; put them into the caption")
+    if not wish.thinking and (changed := _changed(wish)):
+        notes.append(f"nothing is planned without thinking; {', '.join(changed)} changes nothing")
+    return notes
+
+
+def _left_out(wish: Conditioning) -> list[str]:
+    count = len(wish.samples or [])
+    if count < 2:
+        return []
+    return [f"of the {count} samples the fields beside them are used; send another one by itself to use it"]
+
+
+def _changed(wish: Conditioning) -> list[str]:
+    """The planner's fields that are set to something else than their default."""
+    defaults: dict[str, Any] = {info.name: info.default for info in describe(Conditioning)}
+    values = msgspec.to_builtins(wish)
+    return [name for name in values if name.startswith(PREFIX) and values[name] != defaults[name]]
