@@ -54,11 +54,9 @@ def check_request(registry: Registry, operation: Operation, params: dict[str, An
         convert(params, operation.schema)
         return
     wish = draft.parse(registry, operation, dict(params))
-    selection = wish.selection
-    named = wish.source or (selection and (selection.source or selection.upload or selection.source_latent))
-    if operation.stage and registry.stage(operation.stage).source == "required" and not named:
+    if operation.stage and registry.stage(operation.stage).source == "required" and wish.source is None:
         raise BadRequest(f"{operation.name} needs audio to work on", field="source")
-    path = selection.source if selection else ""
+    path = wish.source.path if wish.source is not None else ""
     if os.path.isabs(path) and not Path(path).is_file():
         raise NotFound(f"there is no file {path}", field="source")
 
