@@ -72,7 +72,7 @@ def write_full_size(root: Path, *, xl: bool = False) -> Path:
         (folder / "config.json").write_text(json.dumps(config))
         module = build_codec(folder) if name == "vae" else build_text_encoder(folder)
         shapes = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
-        write_sparse(folder / f"{weights}.safetensors", shapes, "BF16")
+        write_sparse(folder / f"{weights}.safetensors", dict(sorted(shapes.items())), "BF16")
     write_tokenizer(root / "Qwen3-Embedding-0.6B")
     return dit
 
