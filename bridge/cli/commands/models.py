@@ -26,6 +26,7 @@ ACTIONS = {
     "info": "facts of one model",
     "download": "fetch a published model from Hugging Face (or ModelScope); goes on where it broke off",
     "verify": "read every file of a model again and compare it with what was published",
+    "try": "ten seconds of music with a fixed seed, checked and timed; what to send with a report",
     "remove": "delete a downloaded model",
     "unload": "free the memory a model takes in the running daemon (no name: all)",
 }
@@ -49,6 +50,7 @@ def models(parser: argparse.ArgumentParser) -> None:
         "--store", choices=("published", "bfloat16"), default="published",
         help="keep float32 weights (XL) as published, or converted to half the size",
     )  # fmt: skip
+    parser.add_argument("--out", default="", metavar="FOLDER", help="where `try` puts the sound [default: try-MODEL]")
     parser.add_argument("--yes", action="store_true", help="remove without asking")
     parser.set_defaults(run=_models)
 
@@ -184,6 +186,12 @@ def _verify(options: argparse.Namespace) -> int:
     return Exit.FAILED if problems else Exit.OK
 
 
+def _try(options: argparse.Namespace) -> int:
+    from bridge.cli.commands.models_try import try_model
+
+    return try_model(options)
+
+
 def _find(options: argparse.Namespace) -> tuple[AnyModel, Paths]:
     """The named model, language models included, and the folders. Raises `ModelMissing`."""
     found, paths = _here(options)
@@ -226,6 +234,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "info": _info,
     "download": _download,
     "verify": _verify,
+    "try": _try,
     "remove": _remove,
     "unload": _unload,
 }
