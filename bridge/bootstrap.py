@@ -171,7 +171,7 @@ def make_venv() -> None:
     if _works(venv_python(VENV)):
         return
     print(f"setting up {VENV} (once; a few minutes) ...", flush=True)
-    made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=False)
+    made = subprocess.run([sys.executable, "-P", "-m", "venv", "--clear", str(VENV)], check=False)
     if made.returncode != 0 or not _works(venv_python(VENV)):
         raise SetupFailed(
             f"Python could not make the virtual environment {VENV}; on Debian and Ubuntu: sudo apt install python3-venv"
@@ -180,7 +180,7 @@ def make_venv() -> None:
 
 def _works(python: Path) -> bool:
     try:
-        return subprocess.run([str(python), "-c", "import pip"], capture_output=True, check=False).returncode == 0
+        return subprocess.run([str(python), "-P", "-c", "import pip"], capture_output=True, check=False).returncode == 0
     except OSError:
         return False
 
@@ -221,13 +221,13 @@ def torch_index(build: Build, system: str) -> str | None:
 def _torch_version() -> str:
     """The version of the environment's torch, its build after the plus; empty when there is none."""
     ask = "import importlib.metadata as m; print(m.version('torch'))"
-    line = [str(venv_python(VENV)), "-c", ask]
+    line = [str(venv_python(VENV)), "-P", "-c", ask]
     return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _pip(arguments: list[str]) -> int:
     quiet = [] if sys.stdout.isatty() or "--quiet" in arguments else ["--quiet"]
-    line = [str(venv_python(VENV)), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments, *quiet]
+    line = [str(venv_python(VENV)), "-P", "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments, *quiet]
     return subprocess.run(line, check=False).returncode
 
 

@@ -23,6 +23,7 @@ from acestep.api.errors import AceError, NotAllowed, OutputUnwritable, Unavailab
 from bridge import logs
 from bridge.core.service import PROTOCOL, Service
 from bridge.paths import Paths
+from bridge.plain import plain
 from bridge.settings import Resolved, Settings
 
 log = logging.getLogger(__name__)
@@ -196,7 +197,7 @@ def main(resolved: Resolved) -> int:
             logs.set_up(settings, paths.logs)
             asyncio.run(_serve(settings, paths))
     except AceError as error:
-        print(f"acestep-bridge: {error.message}", file=sys.stderr)
+        print(plain(f"acestep-bridge: {error.message}"), file=sys.stderr)
         return 1
     return 0
 

@@ -22,6 +22,7 @@ import msgspec
 
 from acestep.api.errors import AceError
 from acestep.api.registry import PluginState, Registry
+from bridge import children
 from bridge.launch import read_connection
 from bridge.names import foreign_distributions
 from bridge.paths import AllowedRoots, Paths
@@ -261,8 +262,10 @@ print(json.dumps(Policy.of(json.loads(sys.argv[1])).facts()))
 def probe(script: str, *arguments: str) -> tuple[Any, str]:
     """Run a script in a Python of its own: the JSON it prints, or none and the last line of its complaint."""
     try:
-        line = [sys.executable, "-c", script, *arguments]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=PROBE_TIMEOUT, check=False)
+        line = children.python("-c", script, *arguments)
+        done = subprocess.run(
+            line, capture_output=True, text=True, timeout=PROBE_TIMEOUT, check=False, env=children.environment()
+        )
     except subprocess.TimeoutExpired:
         return None, f"no answer within {PROBE_TIMEOUT:.0f} s"
     lines = done.stdout.strip().splitlines()

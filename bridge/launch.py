@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from acestep.api.errors import DaemonUnreachable
+from bridge import children
 from bridge.paths import Paths
 from bridge.settings import Settings
 
@@ -25,9 +26,6 @@ READY_TIMEOUT = 20.0
 
 STOP_TIMEOUT = 20.0
 """Seconds that a daemon gets to store its queue and stop its worker."""
-
-SAFE_PATH = ("-P",)
-"""Keeps the current folder out of the module search: in a checkout of the original ACE-Step it holds another ``acestep``."""
 
 FREE_PORTS = {"osc_port": 0, "rpc_port": 0, "http_port": 0}
 """Settings of a daemon that shall not meet another one."""
@@ -90,10 +88,15 @@ def start_daemon(
     paths.create()
     paths.connection.unlink(missing_ok=True)
     output = paths.logs / "daemon-output.log"
-    line = [sys.executable, *SAFE_PATH, "-m", "bridge.cli", "serve", *_flags(given)]
+    variables = children.environment(environment)
+    if token := given.pop("token", ""):  # a command line can be read by every user of the machine
+        variables["ACESTEP_BRIDGE_TOKEN"] = token
+    elif inherited := (os.environ if environment is None else environment).get("ACESTEP_BRIDGE_TOKEN"):
+        variables["ACESTEP_BRIDGE_TOKEN"] = inherited
+    line = children.python("-m", "bridge.cli", "serve", *_flags(given))
     with output.open("wb") as sink:
         process = subprocess.Popen(
-            line, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=environment, **_own_group(detached)
+            line, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=variables, **_own_group(detached)
         )
     started = DaemonProcess(process, paths, output)
     try:
@@ -140,7 +143,10 @@ def read_connection(paths: Paths) -> dict[str, Any]:
         data: dict[str, Any] = json.loads(paths.connection.read_text("utf-8"))
     except (OSError, ValueError):
         raise DaemonUnreachable(f"no daemon is running (there is no {paths.connection})") from None
-    if not process_alive(int(data.get("pid", 0))):
+    pid = data.get("pid") if isinstance(data, dict) else None
+    if not isinstance(pid, int) or isinstance(pid, bool):
+        raise DaemonUnreachable(f"{paths.connection} is damaged; stop the daemon and start it again")
+    if not process_alive(pid):
         raise DaemonUnreachable(f"the daemon of {paths.connection} has ended without saying so")
     return data
 
@@ -153,7 +159,7 @@ def process_alive(pid: int) -> bool:
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from bridge.plain import escaped, plain, plain_lines
 from bridge.settings import Settings
 
 FILE = "daemon.log"
@@ -25,8 +26,8 @@ class TextFormat(logging.Formatter):
         job = getattr(record, "job", "")
         mark = f" [{job}]" if job else ""
         name = record.name.removeprefix("bridge.")
-        line = f"{stamp}.{int(record.msecs):03d} {record.levelname.lower()} {name}{mark} {_plain(record.getMessage())}"
-        return line if record.exc_info is None else f"{line}\n{self.formatException(record.exc_info)}"
+        line = f"{stamp}.{int(record.msecs):03d} {record.levelname.lower()} {name}{mark} {plain(record.getMessage())}"
+        return line if record.exc_info is None else f"{line}\n{plain_lines(self.formatException(record.exc_info))}"
 
 
 class JsonFormat(logging.Formatter):
@@ -45,12 +46,7 @@ class JsonFormat(logging.Formatter):
                 row[name] = getattr(record, name)
         if record.exc_info is not None:
             row["error"] = self.formatException(record.exc_info)
-        return json.dumps(row, ensure_ascii=False)
-
-
-def _plain(message: str) -> str:
-    """Without line breaks and control characters: what a client sent must not forge lines of the log."""
-    return "".join(character if character.isprintable() else " " for character in message)
+        return escaped(json.dumps(row, ensure_ascii=False))
 
 
 def set_up(settings: Settings, folder: Path) -> None:

@@ -323,10 +323,17 @@ def _check(values: dict[str, Any], origins: Mapping[str, str]) -> Settings:
         if kinds[name] == "float" and type(value) is int:
             values[name] = float(value)  # TOML writes 10 where a person means 10.0
     try:
-        return convert(values, Settings)
+        return _check_token(convert(values, Settings))
     except BadRequest as error:
         error.message = f"{error.message} ({origins.get(error.field or '', 'settings')})"
         raise
+
+
+def _check_token(settings: Settings) -> Settings:
+    """Refuse a token that protects nothing because it is blank, or that no client can type. Raises `BadRequest`."""
+    if any(not character.isprintable() or character.isspace() for character in settings.token):
+        raise BadRequest("a token holds no blanks; `openssl rand -hex 32` makes a good one", field="token")
+    return settings
 
 
 def features(settings: Settings, environment: Mapping[str, str] | None = None) -> frozenset[str]:

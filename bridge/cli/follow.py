@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from acestep.api.errors import AceError
 from bridge.cli.contact import Contact
 from bridge.cli.show import clock, tell
+from bridge.plain import plain
 
 POLL = 20.0
 """Seconds that one question for further events may take; the answer comes as soon as there is one."""
@@ -68,7 +69,7 @@ class Bar:
             TextColumn("{task.fields[left]}"),
         )
         self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._progress.add_task(title, total=1.0, stage="waiting", left="")
+        self._task = self._progress.add_task(plain(title), total=1.0, stage="waiting", left="")
         self._progress.start()
 
     def progress(self, data: dict[str, Any]) -> None:
@@ -87,7 +88,7 @@ def describe_stage(data: dict[str, Any]) -> str:
     """Stage and step in words."""
     steps = int(data.get("steps", 0) or 0)
     count = f" {int(data.get('step', 0))}/{steps}" if steps > 1 else ""
-    return f"{data.get('stage', '')}{count}"
+    return plain(f"{data.get('stage', '')}{count}")
 
 
 def display_for(title: str, *, quiet: bool) -> Display:

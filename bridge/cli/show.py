@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from acestep.api.errors import AceError
+from bridge.plain import escaped, plain, plain_lines
 
 
 def show_json(value: Any) -> None:
     """One JSON value on standard output, on one line per top-level list item kept readable by indentation."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    print(escaped(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
 
 
 def show_table(rows: Sequence[Sequence[Any]], headings: Sequence[str]) -> None:
@@ -42,13 +43,13 @@ def _cell(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_cell, value))
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_cell(inner)}" for key, inner in value.items())
-    return str(value)
+        return ", ".join(f"{plain(str(key))} {_cell(inner)}" for key, inner in value.items())
+    return plain(str(value))
 
 
 def tell(text: str) -> None:
     """A sentence for the person at the terminal."""
-    print(text, file=sys.stderr, flush=True)
+    print(plain_lines(text), file=sys.stderr, flush=True)
 
 
 def show_error(error: AceError, *, as_json: bool = False) -> None:

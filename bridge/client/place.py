@@ -41,12 +41,21 @@ def find(home: str = "", *, host: str = "", port: int = 0, token: str = "") -> P
     door = facts.get("rpc") or {}
     if not door:
         raise DaemonUnreachable(f"the daemon of {path} has its RPC door closed")
+    _check_door(door, facts.get("token") or "", path)
     return Place(
         host=reachable(door.get("host") or ""),
         port=door.get("port") or 0,
         socket=(door.get("socket") or "") if hasattr(socket, "AF_UNIX") else "",
         token=token or facts.get("token") or "",
     )
+
+
+def _check_door(door: Any, token: Any, path: Path) -> None:
+    """See that a connection file says what it must. Raises `DaemonUnreachable`."""
+    kinds = {"host": str, "port": int, "socket": str}
+    whole = isinstance(door, dict) and all(isinstance(door.get(key) or kind(), kind) for key, kind in kinds.items())
+    if not whole or not isinstance(token, str) or not 0 <= int(door.get("port") or 0) < 65_536:
+        raise DaemonUnreachable(f"{path} is damaged; stop the daemon and start it again to have it written anew")
 
 
 def reachable(host: str) -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from acestep.api import limits
 from acestep.api.admission import admit
-from acestep.api.errors import AceError, NotAllowed, NotFound, OutputUnwritable
+from acestep.api.errors import AceError, BadRequest, NotAllowed, NotFound, OutputUnwritable
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import Conditioning, Output, Source
@@ -112,12 +112,20 @@ class Machine:
         return find_latent(self._places.library, source.latent)
 
 
+OWN_ONLY = "from another machine only results of your own jobs can be named"
+
+
 class _StrangersMachine(Machine):
     """What a caller without rights sees: its own results."""
 
     def __init__(self, whole: Machine, owns: Callable[[str], bool]) -> None:
         super().__init__(OwnResults(whole._places.library, owns), whole._models, whole._uploads, whole._places)
         self._owns = owns
+
+    def file(self, text: str, field: str) -> Path:
+        if names_job(text) and not self._owns(text.partition("/")[0]):
+            raise NotAllowed(OWN_ONLY, field=field)
+        return super().file(text, field)
 
     def place(self, source: Source) -> Path:
         if source.upload:
@@ -146,7 +154,7 @@ class OwnResults(AllowedRoots):
             or real.parent == library
             or not self._owns(job_of(library / real.relative_to(library).parts[0]))
         ):
-            raise NotAllowed("from another machine only results of your own jobs can be named", field=field)
+            raise NotAllowed(OWN_ONLY, field=field)
         return real
 
     def writing(self, text: str, field: str = "folder") -> Path:
@@ -162,6 +170,10 @@ def check(registry: Registry, operation: Operation, params: dict[str, Any], mach
         error.message = STORED_UPLOAD.sub(lambda found: machine.name_of_upload(found[0]), error.message)
         error.args = (error.message,)
         raise
+    except OSError as failure:  # what the system says to a name
+        raise BadRequest(f"a file or folder of the request cannot be opened: {failure.strerror}") from None
+    except (OverflowError, RecursionError):
+        raise BadRequest("a number in the request is too large, or its maps nest too deep") from None
 
 
 def _check(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:

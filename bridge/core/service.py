@@ -6,7 +6,6 @@ import asyncio
 import importlib
 import itertools
 import logging
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +27,7 @@ from acestep.api.registry import Registry
 from acestep.api.rights import Right
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import adapter_folders
+from bridge.children import python
 from bridge.core import intake, reports
 from bridge.core.access import OWNER, Access
 from bridge.core.book import Book
@@ -185,7 +185,7 @@ class Service:
         backend = self.settings.backend or next(iter(self.registry.backends), "")
         spec = self.registry.backend(backend)
         wish = self.settings
-        command = [sys.executable, "-m", "acestep.worker", f"--backend={spec.name}", f"--home={self.paths.home}"]
+        command = python("-m", "acestep.worker", f"--backend={spec.name}", f"--home={self.paths.home}")
         command += [f"--library={self.paths.library}", f"--uploads={self.paths.uploads}"]
         command += [f"--plugins={self.paths.plugins}", f"--device={wish.device}", f"--dtype={wish.dtype}"]
         command += [f"--int8={wish.int8}", f"--offload={wish.offload}", f"--attention={wish.attention}"]

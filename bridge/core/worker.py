@@ -21,6 +21,7 @@ import msgspec
 
 from acestep.api import frames
 from acestep.api.errors import ProtocolError, WorkerDied
+from bridge.children import environment
 
 log = logging.getLogger(__name__)
 worker_log = logging.getLogger("acestep.worker.stderr")
@@ -50,7 +51,7 @@ class WorkerProcess:
     @classmethod
     async def start(cls, command: Sequence[str], heard: Callable[[Any], None]) -> WorkerProcess:
         """Start the command. Raises `WorkerDied` when the system cannot start it."""
-        options: dict[str, Any] = {"env": {**os.environ, "PYTHONUNBUFFERED": "1"}}
+        options: dict[str, Any] = {"env": environment(PYTHONUNBUFFERED="1")}
         if sys.platform == "win32":
             options["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         else:

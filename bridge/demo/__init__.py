@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from acestep.api.errors import OutputUnwritable, Unavailable
+from bridge.children import python
 from bridge.demo.report import show_report, table_of_times
 from bridge.demo.verify import verify
-from bridge.launch import FREE_PORTS, SAFE_PATH, DaemonProcess, start_daemon
+from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 from bridge.paths import Paths
 from bridge.shipped import shipped
 
@@ -84,7 +85,7 @@ def drive(daemon: DaemonProcess, loop: Path, out: Path, model: str) -> dict[str,
     """
     osc = daemon.connection["osc"]
     plan = json.dumps({"host": osc["host"], "port": osc["udp"], "loop": str(loop), "model": model})
-    line = [sys.executable, *SAFE_PATH, "-m", "bridge.demo.session", plan]
+    line = python("-m", "bridge.demo.session", plan)
     try:
         done = subprocess.run(
             line, stdout=subprocess.PIPE, text=True, timeout=SESSION_TIMEOUT, check=False, encoding="utf-8"

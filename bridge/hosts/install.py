@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ import msgspec
 
 from acestep import __version__
 from acestep.api.errors import NotFound, OutputUnwritable, UnknownName
+from bridge.children import python
 from bridge.hosts import ableton, ardour, reaper
 from bridge.hosts.bundle import shared_data
-from bridge.launch import SAFE_PATH
 from bridge.paths import Paths
 from bridge.shipped import shipped
 
@@ -35,7 +34,7 @@ def install(host: str, target: Path | None = None, dry_run: bool = False) -> Ins
     if host not in HOSTS:
         raise UnknownName(f"there are no scripts for {host!r}", field="host", limits={"choices": sorted(HOSTS)})
     scripts = shipped("daw_scripts")
-    command = [sys.executable, *SAFE_PATH, "-m", "bridge.cli"]
+    command = python("-m", "bridge.cli")
     starter, listener = [*command, "status", "--start-daemon"], [*command, "audition"]
     data = shared_data(scripts, Paths.of().home, [*command, "serve"], starter, listener)
     files, steps = HOSTS[host](scripts, data, target)

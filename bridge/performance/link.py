@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import msgspec
 
 from acestep.api.errors import AceError, BadRequest, Unavailable, error_from_wire
 from acestep.api.frames import FrameReader, encode
+from bridge import children
 from bridge.performance.player.messages import (
     CARD_LOST,
     Beat,
@@ -178,11 +178,10 @@ class PlayerLink:
     async def _supervise(self) -> None:
         while True:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "bridge.performance.player",
+                *children.python("-m", "bridge.performance.player"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                env=children.environment(),
             )
             try:
                 await self._restore()

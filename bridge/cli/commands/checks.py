@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bridge.cli.exits import Exit
 from bridge.cli.show import show_json, tell
+from bridge.plain import plain
 
 MARKS = {"ok": "ok      ", "note": "note    ", "warning": "WARNING ", "problem": "PROBLEM "}
 
@@ -27,9 +28,9 @@ def _doctor(options: argparse.Namespace) -> int:
         show_json(msgspec.to_builtins(findings))
     else:
         for one in findings:
-            print(f"{MARKS[one.level]} {one.subject}: {one.text}")
+            print(plain(f"{MARKS[one.level]} {one.subject}: {one.text}"))
             if one.advice:
-                print(f"{' ' * 9} -> {one.advice}")
+                print(plain(f"{' ' * 9} -> {one.advice}"))
         bad = sum(one.level in (Level.WARNING, Level.PROBLEM) for one in findings)
         tell("everything is fine" if not bad else f"{bad} thing{'s' if bad > 1 else ''} to look at")
     return Exit.FAILED if any(one.level is Level.PROBLEM for one in findings) else Exit.OK

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.errors import AceError, BadRequest, BadTime, Busy, NotAllowed, ProtocolError
+from acestep.api.errors import AceError, BadRequest, BadTime, Busy, InternalError, NotAllowed, ProtocolError
 from acestep.api.schema import convert
 from bridge.doors import limits, requests
 from bridge.doors.dispatch import Dispatcher
@@ -142,6 +142,9 @@ class OscDoor:
             self._answer(question, peer, place)
         except AceError as failure:
             self._say(_refusal(message, failure), peer, place)
+        except Exception:  # a request must always get its answer, and the others their door
+            log.exception("%s from %s failed", message.address, peer.name)
+            self._say(_refusal(message, InternalError(f"{message.address} failed; the log says why")), peer, place)
 
     def _peer(self, place: Place, send: Send) -> Peer:
         known = self.peers.get(place)
@@ -200,6 +203,10 @@ class OscDoor:
         except AceError as failure:
             self._say(messages.rejected(job, failure), peer, place)
             return
+        except Exception:  # as above
+            log.exception("a submit of %s from %s failed", operation, peer.name)
+            self._say(messages.rejected(job, InternalError("the submit failed; the log says why")), peer, place)
+            return
         outgoing = messages.accepted(answer["id"], answer["seq"], answer["position"], answer["notes"])
         peer.say(outgoing)  # listeners hear it as an event
         peer.follow(answer["id"], answer["seq"])
@@ -209,6 +216,11 @@ class OscDoor:
             answer = await self._desk.call(question.verb.name, question.params, peer)
         except AceError as failure:
             self._say(messages.refused(question.verb.osc, failure), peer, place)
+            return
+        except Exception:  # as above
+            log.exception("%s from %s failed", question.verb.osc, peer.name)
+            failed = InternalError(f"{question.verb.osc} failed; the log says why")
+            self._say(messages.refused(question.verb.osc, failed), peer, place)
             return
         for outgoing in _answers(question, answer):
             self._say(outgoing, peer, place)

@@ -61,7 +61,9 @@ class Drafts:
             return dict(draft.sent)
         if spent and count is None:
             raise IncompleteRequest(
-                f"no parameter of {operation} was set since it was submitted last", field="count", limits={"arrived": []}
+                f"no parameter of {operation} was set since it was submitted last",
+                field="count",
+                limits={"arrived": []},
             )
         if count is not None and count != len(draft.params):
             raise IncompleteRequest(
@@ -78,7 +80,9 @@ class Drafts:
 
     def _forget_spent(self) -> bool:
         """Make room by the draft that was handed in longest ago."""
-        spent = [(draft.sent_at, name) for name, draft in self._drafts.items() if not draft.params and draft.sent is None]
+        spent = [
+            (draft.sent_at, name) for name, draft in self._drafts.items() if not draft.params and draft.sent is None
+        ]
         if spent:
             del self._drafts[min(spent)[1]]
         return bool(spent)

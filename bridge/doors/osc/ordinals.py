@@ -23,6 +23,10 @@ SOUND_GROUPS = frozenset({"source", "audio"})
 """Groups of fields whose paths are sounds to read; elsewhere a path is a folder or a mapping."""
 
 
+FARTHEST = 1_000
+"""Results are counted back no further; a device that sends more has sent nonsense."""
+
+
 class Ordinal(msgspec.Struct, frozen=True):
     """The number of something: of a name in its list, or of a result, counted back from the newest."""
 
@@ -72,7 +76,7 @@ def _name(number: int, operation: str, info: FieldInfo, core: Core) -> str:
 
 def _result(number: int, info: FieldInfo, core: Core, origin: str) -> str:
     endings = _endings(info)
-    job = core.newest(endings, number, origin)
+    job = core.newest(endings, number, origin) if number < FARTHEST else None
     if job is None:
         raise NotFound(f"there are no {number + 1} results that {info.name} could be", field=info.name)
     files = [Path(file["path"]) for file in (job.result or {}).get("files", [])]

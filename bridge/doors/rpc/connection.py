@@ -22,6 +22,7 @@ from bridge.doors.keepalive import keep_alive
 from bridge.doors.rpc import codec
 from bridge.doors.rpc.outbox import Outbox
 from bridge.doors.streams import Crowd, Turns
+from bridge.plain import plain
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +234,7 @@ class Connection(asyncio.Protocol):
         self._known = True
         self._events = hello.events
         if hello.client:
-            self.name = f"rpc:{hello.client}"
+            self.name = f"rpc:{plain(hello.client)}"
         if hello.heartbeat:
             self._beat()
 

@@ -300,7 +300,11 @@ def test_a_result_can_be_heard_on_the_audition_page(cli: Callable[..., Any]) -> 
     ],
 )
 def test_what_can_be_refused_here_starts_no_daemon(
-    line: list[str], words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    line: list[str],
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`nothing was started` is true: the home is not even made."""
     monkeypatch.chdir(tmp_path)

@@ -6,6 +6,7 @@ never by a path, so that nothing but results can be had here.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +26,8 @@ MEDIA_TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg",
                ".aiff": "audio/aiff"}  # fmt: skip
 """What is a sound, and how browsers call it."""
 
+SOUND_INDEX = re.compile("[0-9]{1,4}")
+
 NEWEST = 24
 """Jobs on the page."""
 
@@ -43,7 +46,8 @@ def routes(core: Core) -> list[Route]:
         return JSONResponse({"jobs": rows}, headers=POLICY)
 
     async def sound(request: Request) -> Response:
-        path = _sound(core, request.path_params["job"], request.path_params["index"])
+        index = request.path_params["index"]
+        path = _sound(core, request.path_params["job"], int(index)) if SOUND_INDEX.fullmatch(index) else None
         if path is None:
             return JSONResponse({"error": "there is no such sound"}, status_code=404)
         return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=POLICY)
@@ -58,7 +62,7 @@ def routes(core: Core) -> list[Route]:
     return [
         *pages,
         Route(f"{AUDITION}/results", results),
-        Route(f"{AUDITION}/sounds/{{job}}/{{index:int}}/{{name}}", sound),
+        Route(f"{AUDITION}/sounds/{{job}}/{{index}}/{{name}}", sound),
     ]
 
 
