@@ -18,7 +18,8 @@ NUMBERS = [1e20, -1e20, 1e300, float("inf"), float("-inf"), float("nan"), 2**31 
 
 TEXTS = [
     "", " ", "x" * 300, "/" + "x" * 300 + ".wav", "/" + "/".join(["x" * 250] * 16), "/home/" + "é" * 200 + ".wav", "~", "~nobody/x",
-    "/dev/zero", "/proc/self/mem", "/proc/self/fd/0", "..", "/..", "\x1b[2J", "a\nb", "upload:", "upload:../../etc/passwd", "job/../x",
+    "/dev/zero", "/proc/self/mem", "/proc/self/fd/0", "..", "/..", "\x1b[2J", "a\nb", "upload:", "upload:../../etc/passwd",
+    "job/../x",
     "[]", "{", '{"a": ' * 2000, "[" * 5000, "1e400", "٣", "\ud7ff", "\uffff", "%s%s%n", "{0}", "-1", "nan", "bar0", "take/take.wav",
 ]  # fmt: skip
 
