@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from torch import Tensor
 
 from acestep.api.inputs import StageInput
@@ -14,7 +15,7 @@ from acestep.api.plan import Length, SourceFacts
 from acestep.api.request import Render, Role
 from acestep.api.result import ResultFile, StageReport
 from acestep.api.tempo_map import TempoMap
-from acestep.engine.conditions import Conditions
+from acestep.engine.conditions import Conditions, guide_of
 from acestep.engine.conform import Conform, conform_tempo, unconformed
 from acestep.engine.geometry import Window
 from acestep.engine.models import ModelPool
@@ -47,7 +48,7 @@ class Chain:
     """What the planner thought, for the result; empty where nothing was planned."""
     conform: Conform = field(default_factory=Conform)
     tempo: TempoMap | None = None
-    """The time of the song that a guide follows, on the timeline of the first window; none before `acestep.engine.pulse`."""
+    """The time of the song that a guide follows, on the timeline of the stage that runs (`acestep.engine.pulse`)."""
     first_bar: int = 1
     """Where the chords of a guide begin."""
     windows: list[Window] = field(default_factory=list)
@@ -70,6 +71,11 @@ class Chain:
         """Remember sentences for the result, each once."""
         self.notes.update(dict.fromkeys(sentences))
 
+    def settle(self, **values: Any) -> None:
+        """Write what was found out into the request, so that the recipe holds it."""
+        self.render = msgspec.structs.replace(
+            self.render, conditioning=msgspec.structs.replace(self.render.conditioning, **values)
+        )
     def input_of(self, index: int) -> int | None:
         """The stage whose latent stage ``index`` continues; None when it works on a sound, or makes something new."""
         return self.inputs[index].latent
@@ -131,6 +137,8 @@ def request_conform(render: Render, stages: list[ResolvedStage]) -> Conform:
         stage.stage.source is not None or (stage.plan.length is not Length.REQUEST and not stage.plan.start_from_source)
         for stage in stages
     ):
+        if wished.speed == 1.0 and any(guide_of(stage, render.conditioning) for stage in stages):
+            return Conform()  # the guide gives the exact tempo, so the model's whole beats make no difference
         return wished
     makes_new = any(stage.plan.length is Length.REQUEST for stage in stages)
     return Conform(note=unconformed(render.conditioning.bpm) if makes_new and wished.speed != 1.0 else "")

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 MOST = 0.005
 """Largest change of speed; it moves the pitch by at most 9 cents."""
 
+SAME = 1e-6
+"""Share of a tempo below which a fraction is rounding in a host: under a millisecond in ten minutes."""
+
 
 @dataclass(frozen=True)
 class Conform:
@@ -29,7 +32,7 @@ def unconformed(bpm: float | None) -> str:
 
 def conform_tempo(bpm: float | None) -> Conform:
     """The correction for a wished tempo: none for whole numbers, and none beyond half a percent, which says so."""
-    if bpm is None or bpm == round(bpm):
+    if bpm is None or abs(bpm - round(bpm)) < SAME * bpm:
         return Conform()
     seen = int(bpm + 0.5)
     speed = bpm / seen

@@ -54,6 +54,7 @@ def _run_stage(job: Job, index: int) -> None:
     with job.clock.measure("encode"):
         given = gather(job, index, model, job.meter.phase("encode"))
     settle_pulse(job, index)
+    chain.recipe = _recipe(chain, model)
     takes = make_takes(job, index, model, given)
     chain.latents.append([each.mean(0, keepdim=True) for each in takes])
     if failure := job.workshop.pool.compiler_failure():
