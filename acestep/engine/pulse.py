@@ -14,7 +14,7 @@ from acestep.api.tempo_map import TempoMap
 from acestep.audio.read import read_window
 from acestep.conditioning.guide_text import parse_guide
 from acestep.engine.chain import Chain, Job
-from acestep.engine.conditions import DEFAULT_BPM, guide_of
+from acestep.engine.conditions import DEFAULT_BPM, guide_text
 from acestep.engine.geometry import Window
 from acestep.engine.source import OpenSource
 
@@ -38,7 +38,8 @@ def settle_pulse(job: Job, index: int) -> None:
     """Give the chain its time on the timeline of a stage that follows a guide. What was assumed is noted and, as numbers, written
     into the request, so that the recipe holds it and later stages share it."""
     chain = job.chain
-    text = guide_of(chain.stages[index], chain.render.conditioning)
+    stage = chain.stages[index]
+    text = guide_text(stage.plan, chain.render.conditioning, stage.model)
     if not text:
         return
     window, wish = chain.windows[index], chain.render.conditioning
