@@ -55,7 +55,9 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
             f"a job has 1 to {limits.MAX_STAGES} stages", field="stages", limits={"max": limits.MAX_STAGES}
         )
     draft.stages = [
-        _counted(draft, index, lambda s=stage: _resolve_stage(registry, s, draft.output.variants, notes))
+        _counted(
+            draft, index, lambda s=stage: _with_model(_resolve_stage(registry, s, draft.output.variants, notes), world)
+        )
         for index, stage in enumerate(draft.stages)
     ]
     rate = shared[1].rate if shared is not None else draft.output.rate or limits.CODEC_RATE
@@ -78,7 +80,14 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
     if shared is None and leaves_length_open(conditioning, plans, draft.output):
         output = msgspec.structs.replace(output, length=None)
     source = None if shared is None else shared[0]
-    render = Render(stages=stages, conditioning=conditioning, source=source, output=output, weights=draft.weights)
+    render = Render(
+        stages=stages,
+        conditioning=conditioning,
+        source=source,
+        output=output,
+        weights=draft.weights,
+        made_on=draft.made_on,
+    )
     notes += [*time.notes, *inputs.time.notes, *metre_notes(conditioning.time_signature)]
     notes += check_thinking(conditioning, plans, output.variants)
     told = (*notes, *(note for plan in plans for note in plan.notes))
@@ -180,6 +189,12 @@ def _resolve_stage(registry: Registry, stage: StageWish, variants: int, notes: l
     _check_timesteps(params.timesteps)
     seeds = _seeds(params, variants)
     return msgspec.structs.replace(stage, params=msgspec.structs.replace(params, seed=seeds[0], seeds=seeds))
+
+
+def _with_model(stage: StageWish, world: World) -> StageWish:
+    """The stage with the model that it means by name, so that another default later changes nothing."""
+    name = world.model(stage.params.model).name
+    return msgspec.structs.replace(stage, params=msgspec.structs.replace(stage.params, model=name))
 
 
 _TOLD = frozenset({"samplers", "schedules", "guidance"})

@@ -53,6 +53,7 @@ class Draft(msgspec.Struct, kw_only=True):
     selected: bool = False
     """Whether the source was named in flat fields, where a duration is the length of the region."""
     weights: dict[str, str] = {}
+    made_on: str = ""
     chained: bool = True
     """Whether there is a chain whose stages errors have to count."""
 
@@ -73,17 +74,22 @@ def parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> 
         return _parse_preset(registry, operation, request)
     if operation.schema is not RenderRequest:
         raise BadRequest(f"{operation.name} is not a render", field="operation")
+    if request.get("format") == RECIPE_FORMAT and request.get("operation", "render") != "render":
+        raise BadPreset(f"this is a recipe of {request['operation']}; run it by that name", field="operation")
     return _parse_chain(registry, convert(unwrapped(request), RenderRequest))
 
 
 def unwrapped(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The request inside a recipe file; any other map as it is. Raises `BadPreset` for the recipe of another operation."""
+    """The request inside a recipe file, with the weights that the result was made with; any other map as it is.
+
+    Raises `BadPreset` for a recipe without a request.
+    """
     if request.get("format") != RECIPE_FORMAT:
         return dict(request)
-    inner, operation = request.get("request"), request.get("operation")
-    if operation != "render" or not isinstance(inner, dict):
-        raise BadPreset(f"this recipe is one of the operation {operation}; run it by that name", field="operation")
-    return {"weights": request.get("weights") or {}, **inner}
+    inner, weights = request.get("request"), request.get("weights")
+    if not isinstance(inner, dict):
+        raise BadPreset("this recipe holds no request", field="request")
+    return {"weights": weights, **inner} if weights and "stages" in inner else dict(inner)
 
 
 def _parse_flat(registry: Registry, operation: Operation, request: dict[str, Any]) -> Draft:
@@ -152,6 +158,7 @@ def _parse_chain(registry: Registry, request: RenderRequest) -> Draft:
         output=inside("output", lambda: convert(request.output, Output)),
         source=None if request.source is None else inside("source", lambda: convert(request.source, SourceWish)),
         weights=request.weights,
+        made_on=request.made_on,
     )
 
 

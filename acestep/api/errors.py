@@ -210,6 +210,12 @@ class BadLatent(AceError):
     code = "bad_latent"
 
 
+class WeightsChanged(AceError):
+    """A recipe names weights that are not those of the model of that name here, so its samples cannot come back."""
+
+    code = "weights_changed"
+
+
 class BadPreset(AceError):
     """A preset that is no valid chain of stages."""
 

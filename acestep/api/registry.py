@@ -42,7 +42,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 RESERVED = frozenset(
     "auto none all render job jobs op status version describe notify sync synced dump error hello ping cancel result "
-    "results serve stop models plugins doctor demo config help upload download queue metrics health "
+    "rerun results serve stop models plugins doctor demo config help upload download queue metrics health "
     "slot capture tempo performance midi call "
     "audition install-scripts".split()
 )
@@ -96,6 +96,10 @@ class RenderRequest(Request):
         dict[str, str],
         param("Digests of the weights that a recipe was made with; others are refused.", group="internal"),
     ] = {}
+    made_on: Annotated[
+        str,
+        param("Device and number type that a recipe was made on; others are told.", max_length=80, group="internal"),
+    ] = ""
 
 
 _RENDER = Operation(name="render", summary="Run a chain of stages.", schema=RenderRequest, right=Right.ANYBODY)

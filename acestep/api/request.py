@@ -424,6 +424,7 @@ class StageParams(Request):
     memory: Annotated[
         Literal["keep", "offload", "unload"], param("What happens to the model after the stage.", group="model")
     ] = "keep"
+    guide: Annotated[str, param("Guide of this stage alone.", max_length=limits.MAX_PATH, group="chain")] | None = None
     caption: (
         Annotated[str, param("Caption of this stage alone.", max_length=limits.MAX_CAPTION, group="chain")] | None
     ) = None
@@ -432,7 +433,7 @@ class StageParams(Request):
     )
 
 
-CHAIN_FIELDS = frozenset({"caption", "lyrics"})
+CHAIN_FIELDS = frozenset({"caption", "lyrics", "guide"})
 """Stage parameters that only make sense in a job of several stages; the flat form of one stage leaves them out."""
 
 
@@ -489,6 +490,8 @@ class Render(msgspec.Struct, frozen=True, kw_only=True):
     output: Output = Output()
     weights: dict[str, str] = {}
     """Digests of what the result was made with, by name of the model or ``lora/name``; empty in a request that is none's recipe."""
+    made_on: str = ""
+    """Device and number type that the result was made on; empty likewise."""
 
     def to_recipe(self) -> dict[str, Any]:
         """The request as the plain map that is stored beside the result."""
@@ -500,6 +503,7 @@ class Render(msgspec.Struct, frozen=True, kw_only=True):
             "source": None if self.source is None else msgspec.to_builtins(self.source),
             "output": msgspec.to_builtins(self.output),
             **({"weights": dict(self.weights)} if self.weights else {}),
+            **({"made_on": self.made_on} if self.made_on else {}),
         }
 
 

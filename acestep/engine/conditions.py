@@ -100,9 +100,9 @@ class Conditions:
         plan, conditioning = wish.plan, wish.conditioning
         if wish.codes:
             return _hinted(plan), hint_from_codes(model, list(wish.codes))
-        text = guide_text(plan, conditioning, model.info)
+        text = guide_text(plan, wish.params, conditioning, model.info)
         if not text:
-            if conditioning.guide not in ("", NO_GUIDE):
+            if asked_guide(wish.params, conditioning) not in ("", NO_GUIDE):
                 wish.notes.append("this operation follows its audio; the guide was left out")
             return plan, None
         latents = self._guide(text, model, wish, tick)
@@ -128,12 +128,17 @@ def guide_of(stage: ResolvedStage, conditioning: Conditioning) -> str:
         conditioning.audio_codes or (conditioning.thinking and conditioning.planner_codes)
     ):
         return ""
-    return guide_text(stage.plan, conditioning, stage.model)
+    return guide_text(stage.plan, stage.params, conditioning, stage.model)
 
 
-def guide_text(plan: Plan, conditioning: Conditioning, model: ModelInfo) -> str:
+def asked_guide(params: StageParams, conditioning: Conditioning) -> str:
+    """The guide that a request names: the stage's own stands above the shared one."""
+    return conditioning.guide if params.guide is None else params.guide
+
+
+def guide_text(plan: Plan, params: StageParams, conditioning: Conditioning, model: ModelInfo) -> str:
     """The wish's guide, else the one that the model wants: over given audio only at a known tempo. Empty for none."""
-    text = conditioning.guide
+    text = asked_guide(params, conditioning)
     if not text:
         knows_time = conditioning.bpm is not None or plan.fill is Fill.SILENCE
         text = model.defaults.guide if knows_time else ""

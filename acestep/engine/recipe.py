@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
+from acestep.api.errors import WeightsChanged
 from acestep.api.request import Render
 from acestep.api.result import RECIPE_FORMAT, RECIPE_VERSION
 from acestep.checkpoints.load import Model
@@ -13,14 +15,39 @@ from acestep.checkpoints.load import Model
 PACKAGES = ("acestep-bridge", "torch", "diffusers", "transformers", "soxr", "numpy")
 
 
-def make_recipe(render: Render, weights: dict[str, str], model: Model) -> dict[str, Any]:
-    """``request`` run again on the same ``weights``, device and dtype gives the same samples."""
+def made_on(model: Model) -> str:
+    """Device and number type of a run, which decide the last bits of its samples."""
+    return f"{model.device.type} {str(model.dtype).removeprefix('torch.')}"
+
+
+def place_notes(recipe: str, model: Model) -> list[str]:
+    """That a recipe was made elsewhere, where it was."""
+    here = made_on(model)
+    if not recipe or recipe == here:
+        return []
+    return [f"the recipe was made on {recipe} and ran on {here}: its samples come back to rounding only"]
+
+
+def require_weights(named: Mapping[str, str], used: Mapping[str, str]) -> None:
+    """Raise `WeightsChanged` where a recipe names other weights than those that are here under the name."""
+    for name, digest in used.items():
+        if named.get(name, digest) != digest:
+            raise WeightsChanged(
+                f"the recipe was made with other weights of {name} ({named[name][:8]}) than those here ({digest[:8]}), so its "
+                "samples cannot come back; leave out its weights to render it all the same",
+                field="weights",
+                limits={name: digest},
+            )
+
+
+def make_recipe(render: Render, model: Model) -> dict[str, Any]:
+    """``request`` run again on the same weights, device and dtype gives the same samples."""
     return {
         "format": RECIPE_FORMAT,
         "version": RECIPE_VERSION,
         "operation": "render",
         "request": render.to_recipe(),
-        "weights": weights,
+        "weights": dict(render.weights),
         "codec": model.codec_digest,
         "text_encoder": model.text_digest,
         "device": model.device.type,

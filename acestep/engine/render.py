@@ -8,16 +8,18 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from acestep.api.request import Render
+from acestep.api.request import Conditioning, Render
 from acestep.api.result import Result, StageReport
 from acestep.checkpoints.adapters import describe_adapter
 from acestep.checkpoints.load import Model
+from acestep.conditioning.guide_text import NO_GUIDE
 from acestep.engine.chain import Chain, Job, Workshop, phases_of
+from acestep.engine.conditions import asked_guide, guide_text
 from acestep.engine.finish import FOR_STAGES, Material, finish
 from acestep.engine.material import gather
 from acestep.engine.progress import Clock, Meter
 from acestep.engine.pulse import settle_pulse
-from acestep.engine.recipe import make_recipe
+from acestep.engine.recipe import made_on, make_recipe, place_notes, require_weights
 from acestep.engine.resolve import ResolvedStage
 from acestep.engine.takes import make_takes
 from acestep.worker.backend import JobContext
@@ -29,6 +31,7 @@ REPORTED = ("steps", "sampler", "schedule", "shift", "guidance", "guidance_scale
 
 def run_chain(workshop: Workshop, chain: Chain, context: JobContext) -> Result:
     """All stages of a render. Raises `AceError`."""
+    chain.stages = [_with_guide(stage, chain.render.conditioning) for stage in chain.stages]
     job = Job(workshop, chain, context, Meter(context, phases_of(chain)))
     try:
         for index in range(len(chain.stages)):
@@ -72,6 +75,14 @@ def _run_stage(job: Job, index: int) -> None:
     )
 
 
+def _with_guide(stage: ResolvedStage, conditioning: Conditioning) -> ResolvedStage:
+    """The stage with the guide that its model chose where the request left it open, so that the recipe holds it."""
+    if not stage.plan.guide or asked_guide(stage.params, conditioning):
+        return stage
+    text = guide_text(stage.plan, stage.params, conditioning, stage.model)
+    return stage.with_params(guide=text or NO_GUIDE)
+
+
 def _open_model(job: Job, stage: ResolvedStage) -> Model:
     """The stage's model, ready; what it is goes into notes and recipe."""
     chain = job.chain
@@ -82,12 +93,14 @@ def _open_model(job: Job, stage: ResolvedStage) -> Model:
     if not model.info.trained:
         chain.note(NOISE_NOTE.format(model.info.name))
     chain.note(*stage.plan.notes, *stage.notes)
-    chain.weights[model.info.name] = model.digest
+    used = {model.info.name: model.digest, **{f"lora/{adapter.name}": adapter.digest for adapter in model.adapters}}
+    require_weights(chain.render.weights, used)
+    chain.weights.update(used)
     chain.licenses[model.info.name] = model.info.license
-    chain.weights.update({f"lora/{adapter.name}": adapter.digest for adapter in model.adapters})
     chain.note(*(describe_adapter(adapter.name, adapter.scale, adapter.facts) for adapter in model.adapters))
     if job.workshop.pool.int8:
         chain.note("the weights were quantised to 8 bits to fit into memory")
+    chain.note(*place_notes(chain.render.made_on, model))
     chain.recipe = _recipe(chain, model)
     return model
 
@@ -98,5 +111,7 @@ def _recipe(chain: Chain, model: Model) -> dict[str, Any]:
         conditioning=chain.render.conditioning,
         source=chain.render.source,
         output=chain.render.output,
+        weights=dict(chain.weights),
+        made_on=made_on(model),
     )
-    return {**make_recipe(render, dict(chain.weights), model), "licenses": dict(chain.licenses)}
+    return {**make_recipe(render, model), "licenses": dict(chain.licenses)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -33,6 +33,11 @@ class ResolvedStage:
     def params(self) -> StageParams:
         """The parameters, all set."""
         return self.stage.params
+
+    def with_params(self, **changes: object) -> ResolvedStage:
+        """The stage with some parameters changed."""
+        params = msgspec.structs.replace(self.params, **changes)
+        return replace(self, stage=msgspec.structs.replace(self.stage, params=params))
 
 
 def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo) -> ResolvedStage:

@@ -33,6 +33,7 @@ COMMANDS = {
     "status": Command("what the daemon is doing", "bridge.cli.commands.state:status"),
     "jobs": Command("list jobs, newest first", "bridge.cli.commands.jobs:jobs"),
     "job": Command("one job in full; --wait follows it", "bridge.cli.commands.jobs:job"),
+    "rerun": Command("run a job once more; --vary: another take of it", "bridge.cli.commands.jobs:rerun"),
     "cancel": Command("cancel jobs", "bridge.cli.commands.jobs:cancel"),
     "result": Command("files of a finished job; --out copies them", "bridge.cli.commands.jobs:result"),
     "audition": Command(

@@ -58,6 +58,12 @@ def _configure(parser: argparse.ArgumentParser, operation: Operation, registry: 
     section.add_argument(
         "--request", metavar="FILE", help="take the fields from a JSON file (-: standard input); options win over it"
     )
+    add_job_options(section)
+    parser.set_defaults(run=lambda options: _run(options, operation, fields, registry))
+
+
+def add_job_options(section: Any) -> None:
+    """The options of every command that hands in a job."""
     section.add_argument("--id", default="", help="id of the job, chosen by you: sending it again does no harm")
     section.add_argument(
         "--priority", type=int, default=0, metavar="N", help="-10 to 10; higher runs earlier [default 0]"
@@ -67,13 +73,18 @@ def _configure(parser: argparse.ArgumentParser, operation: Operation, registry: 
         "--out", metavar="PATH", help="copy the files there: a folder, or a file name for a single file"
     )
     section.add_argument("--force", action="store_true", help="replace a file that --out names")
-    parser.set_defaults(run=lambda options: _run(options, operation, fields, registry))
 
 
-def _run(options: argparse.Namespace, operation: Operation, fields: list[FieldInfo], registry: Registry) -> int:
+def target_of(options: argparse.Namespace) -> Target | None:
+    """Where the files are to be copied; none for nowhere. Raises `BadRequest` for a copy that nobody waits for."""
     target = read_target(options.out, force=options.force) if options.out else None
     if target is not None and options.detach:
         raise BadRequest("--detach does not wait, so nothing can be copied; use `result ID --out`", field="out")
+    return target
+
+
+def _run(options: argparse.Namespace, operation: Operation, fields: list[FieldInfo], registry: Registry) -> int:
+    target = target_of(options)
     operation, params = _request(options, operation, fields, registry)
     if target is not None:
         check_target(target, inputs_of(params))

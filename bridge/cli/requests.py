@@ -42,7 +42,7 @@ def unwrap_recipe(request: dict[str, Any], operation: str, registry: Registry) -
     A recipe is complete, so it is run as it is, by whichever command it is given to.
     """
     if request.get("format") == RECIPE_FORMAT and isinstance(request.get("request"), dict):
-        return registry.operation(str(request.get("operation") or "render")), request["request"]
+        return registry.operation(str(request.get("operation") or "render")), draft.unwrapped(request)
     if "stages" in request and registry.operation(operation).schema is not RenderRequest:
         return registry.operation("render"), request
     return registry.operation(operation), request

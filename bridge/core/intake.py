@@ -193,6 +193,9 @@ def _check_render(registry: Registry, operation: Operation, params: dict[str, An
         machine.require_adapters(stage.params.lora, stage.params.model)
     conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine))
     remarks = check_guide(conditioning)
+    for stage in render.stages:
+        if stage.params.guide is not None:
+            remarks += check_guide(msgspec.structs.replace(conditioning, guide=stage.params.guide))
     output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine))
     stages = tuple(
         msgspec.structs.replace(

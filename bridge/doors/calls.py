@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import BadRequest
+from bridge.core.reruns import again
 from bridge.core.views import JobState, JobView
 from bridge.doors import limits, requests
 from bridge.doors.desk import Caller, Desk
@@ -91,6 +92,13 @@ async def submit(desk: Desk, caller: Caller, request: requests.Submit) -> dict[s
     """Hand in a job."""
     accepted = await desk.submit(caller, request)
     return msgspec.to_builtins(accepted)
+
+
+async def job_rerun(desk: Desk, caller: Caller, request: requests.Rerun) -> dict[str, Any]:
+    """Hand a job in once more."""
+    operation, params = again(await desk.job(caller, request.job), vary=request.vary)
+    submit = requests.Submit(operation=operation, params=params, id=request.id, priority=request.priority)
+    return msgspec.to_builtins(await desk.submit(caller, submit))
 
 
 async def job_status(desk: Desk, caller: Caller, request: requests.JobId) -> dict[str, Any]:

@@ -23,6 +23,15 @@ ENVELOPE = ("id", "priority")
 """Keys of a submit that stand beside the operation's own parameters."""
 
 
+SUBMITTING = frozenset({"job.submit", "job.rerun"})
+"""Methods whose answer is a new job; whoever calls them hears of it."""
+
+
+def submits(method: str) -> bool:
+    """Whether a method hands in a job."""
+    return method in SUBMITTING or method.startswith(OPERATION_PREFIX)
+
+
 class Dispatcher(Desk):
     """Runs verbs for all doors."""
 

@@ -82,6 +82,15 @@ class JobId(Request):
     id: JobName
 
 
+class Rerun(Request):
+    """Which job to run once more, and whether as another take."""
+
+    job: JobName
+    vary: Annotated[bool, param("Whether with new seeds; else the same samples come back.", example=False)] = False
+    id: Annotated[str, param("Id of the new job; empty: the daemon makes one.", example="take-2")] = ""
+    priority: Annotated[int, param("Higher runs earlier.", unit="level", ge=-10, le=10, example=0)] = 0
+
+
 class Wait(Request):
     """Which job, and the last event already seen."""
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from bridge.cli.contact import open_contact
 from bridge.cli.exits import Exit
-from bridge.cli.operations import finish
+from bridge.cli.operations import add_job_options, finish, target_of
 from bridge.cli.results import save_files, show_result
 from bridge.cli.show import clock, show_json, show_pairs, show_table, tell
+from bridge.cli.targets import check_target
+from bridge.core.reruns import closed_request
 
 STATES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
 
@@ -63,7 +65,11 @@ def job(parser: argparse.ArgumentParser) -> None:
     parser.description = "One job in full. With --wait, follow it to its end; the exit code is then the job's."
     parser.add_argument("id", metavar="ID")
     parser.add_argument("--wait", action="store_true", help="follow the job to its end")
-    parser.add_argument("--recipe", action="store_true", help="print only its request, which can be run again")
+    parser.add_argument(
+        "--recipe",
+        action="store_true",
+        help="print only its request with every value that decided the result; `render --request FILE` runs it again",
+    )
     parser.add_argument("--out", metavar="PATH", help="with --wait: copy the files there")
     parser.add_argument("--force", action="store_true", help="replace a file that --out names")
     parser.set_defaults(run=_job)
@@ -74,7 +80,7 @@ def _job(options: argparse.Namespace) -> int:
     try:
         view = contact.call("job.result", id=options.id)
         if options.recipe:
-            show_json(view["request"])
+            show_json(closed_request(view["request"], view["result"]))
             return Exit.OK
         if options.wait:
             return finish(contact, options.id, options)
@@ -89,6 +95,34 @@ def _job(options: argparse.Namespace) -> int:
     if view["result"]:
         show_result(view, [])
     return Exit.OK
+
+
+def rerun(parser: argparse.ArgumentParser) -> None:
+    """Which job, and whether as another take."""
+    parser.description = (
+        "Run a job once more. Its recipe holds every value that decided the result, so the same samples come back; with --vary "
+        "the seeds are new. Weights that are no longer the same are said, never passed over."
+    )
+    parser.add_argument("job", metavar="JOB")
+    parser.add_argument("--vary", action="store_true", help="another take: new seeds, everything else the same")
+    add_job_options(parser)
+    parser.set_defaults(run=_rerun)
+
+
+def _rerun(options: argparse.Namespace) -> int:
+    target = target_of(options)
+    if target is not None:
+        check_target(target, [])
+    contact = open_contact(options, starts=True)
+    try:
+        wish = {"job": options.job, "vary": options.vary, "priority": options.priority}
+        accepted = contact.call("job.rerun", **wish, **({"id": options.id} if options.id else {}))
+        if options.detach:
+            show_json(accepted) if options.json else print(accepted["id"])
+            return Exit.OK
+        return finish(contact, accepted["id"], options)
+    finally:
+        contact.close()
 
 
 def cancel(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from acestep.api.errors import AceError, BadRequest, BadTime, Busy, InternalError, NotAllowed, ProtocolError
 from acestep.api.schema import convert
 from bridge.doors import limits, requests
-from bridge.doors.dispatch import Dispatcher
+from bridge.doors.dispatch import Dispatcher, submits
 from bridge.doors.osc import grammar, messages, ordinals
 from bridge.doors.osc.allow import AllowList
 from bridge.doors.osc.codec import Bundle, Message, Packet, decode, weight
@@ -221,6 +221,11 @@ class OscDoor:
             log.exception("%s from %s failed", question.verb.osc, peer.name)
             failed = InternalError(f"{question.verb.osc} failed; the log says why")
             self._say(messages.refused(question.verb.osc, failed), peer, place)
+            return
+        if submits(question.verb.name):
+            self._keep(peer, place)
+            peer.say(messages.accepted(answer["id"], answer["seq"], answer["position"], answer["notes"]))
+            peer.follow(answer["id"], answer["seq"])
             return
         for outgoing in _answers(question, answer):
             self._say(outgoing, peer, place)

@@ -16,7 +16,7 @@ from acestep.api.schema import convert
 from bridge.core.access import OWNER, Access
 from bridge.core.views import SPARE, Event, EventKind
 from bridge.doors import limits, requests
-from bridge.doors.dispatch import OPERATION_PREFIX, Dispatcher
+from bridge.doors.dispatch import Dispatcher, submits
 from bridge.doors.following import Follower
 from bridge.doors.keepalive import keep_alive
 from bridge.doors.rpc import codec
@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
             self._answer(id, InternalError(f"{method} failed; the log says why"), None)
             return
         self._answer(id, None, result)
-        if method == "job.submit" or method.startswith(OPERATION_PREFIX):
+        if submits(method):
             self._after_submit(result)
 
     def _answer(self, id: int | None, error: AceError | None, result: Any) -> None:

@@ -17,7 +17,7 @@ from bridge.core.access import Access
 from bridge.core.views import Event, JobState
 from bridge.doors import limits
 from bridge.doors.calls import HEAVY, plain
-from bridge.doors.dispatch import OPERATION_PREFIX, Dispatcher
+from bridge.doors.dispatch import Dispatcher, submits
 from bridge.doors.following import ENDS, Follower
 from bridge.doors.spool.files import Folder, Taken
 
@@ -98,7 +98,7 @@ class SpoolDoor:
             log.exception("spool request %s failed", taken.name)
             await entry.write(error=InternalError(f"{taken.request.method} failed; the log says why").to_wire())
             return
-        if not _submits(taken.request.method):
+        if not submits(taken.request.method):
             await entry.write(answer=answer)
             return
         old = self._entries.pop(taken.name, None)
@@ -137,12 +137,8 @@ class SpoolDoor:
         self._threads.shutdown(wait=True)
 
 
-def _submits(method: str) -> bool:
-    return method == "job.submit" or method.startswith(OPERATION_PREFIX)
-
-
 def _with_id(method: str, params: dict[str, Any], name: str) -> dict[str, Any]:
-    return {"id": name, **params} if _submits(method) else params
+    return {"id": name, **params} if submits(method) else params
 
 
 class _Entry:

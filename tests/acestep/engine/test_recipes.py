@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.api.errors import BadRequest
+from acestep.api.admission import admit
+from acestep.api.errors import BadRequest, WeightsChanged
+from acestep.engine.engine import Here
 
 OPERATIONS = {
     "generate": {"length": 50_000, "rate": 44_100, "caption": "calm", "bpm": 100.0},
@@ -93,3 +95,69 @@ def test_a_source_is_needed_for_its_patch(studio):
         studio.run(
             "render", stages=[{"type": "generate"}, {"type": "refine"}], output={"length": 99, "returns": ["whole"]}
         )
+
+
+def test_a_recipe_is_closed_against_another_default_model(studio):
+    """The model, its steps and its guide stand in it: an engine whose default is another one gives the same samples."""
+    first, _ = studio.run("generate", length=20_000, rate=48_000, steps=2, seed=5, bpm=120.0)
+    request = first.recipe["request"]
+    assert request["stages"][0]["model"] == "tiny" and request["stages"][0]["guide"] == "none"
+    assert request["weights"] == first.recipe["weights"] and request["made_on"] == "cpu float32"
+    again, _ = studio.run_recipe(request, studio.fresh_engine(model="nano"))
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in first.files]
+    assert again.recipe == first.recipe
+
+
+def test_the_guide_of_a_model_stands_in_the_recipe(studio):
+    """The small model's own beat, chosen where the request named none, is written out."""
+    result, _ = studio.run("generate", model="nano", length=20_000, rate=48_000, steps=1, seed=5, bpm=120.0)
+    assert result.recipe["request"]["stages"][0]["guide"] == "auto"
+    again, _ = studio.run_recipe(result.recipe["request"], studio.fresh_engine())
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in result.files]
+
+
+def test_a_recipe_file_runs_as_it_is(studio):
+    """The sidecar itself, wrapper and all, is a request of render."""
+    first, _ = studio.run("generate", length=9_000, rate=48_000, steps=1)
+    admitted = admit(studio.registry, "render", first.recipe, Here(studio.engine))
+    again, _ = studio.run_recipe(admitted.render.to_recipe())
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in first.files]
+
+
+def test_other_weights_under_the_same_name_are_said(studio):
+    """The samples could not come back, and the sentence says whose fault it is and what can be done."""
+    first, _ = studio.run("generate", length=9_000, rate=48_000, steps=1)
+    changed = {**first.recipe["request"], "weights": {"tiny": "0" * 32}}
+    with pytest.raises(WeightsChanged, match="other weights of tiny") as caught:
+        studio.run_recipe(changed)
+    assert caught.value.field == "weights"
+    del changed["weights"]
+    studio.run_recipe(changed)
+
+
+def test_another_device_or_number_type_is_told(studio):
+    """Samples come back to rounding only, and the result says so."""
+    first, _ = studio.run("generate", length=9_000, rate=48_000, steps=1)
+    again, _ = studio.run_recipe({**first.recipe["request"], "made_on": "cuda bfloat16"})
+    assert (
+        "the recipe was made on cuda bfloat16 and ran on cpu float32: its samples come back to rounding only"
+        in again.notes
+    )
+    assert not any("was made on" in note for note in first.notes)
+
+
+def test_version_1_of_a_recipe_is_still_read(studio):
+    """As it was written: inputs counted from 0, and files of the last stage alone."""
+    shared = {"steps": 2, "seeds": [3]}
+    new, folder = studio.run(
+        "render",
+        stages=[{"type": "generate", **shared}, {"type": "refine", **shared, "source": {"stage": 1}}],
+        output={"length": 9_000, "rate": 48_000},
+    )
+    old = {**new.recipe["request"], "version": 1}
+    old["stages"] = [{name: value for name, value in stage.items() if name != "source"} for stage in old["stages"]]
+    old["stages"][1]["input"] = 0
+    again, place = studio.run_recipe({**new.recipe, "version": 1, "request": old})
+    assert len(again.files) == len(new.files) == 1
+    sounds = [soundfile.read(where / found.files[0].name)[0] for found, where in ((new, folder), (again, place))]
+    assert np.array_equal(*sounds)

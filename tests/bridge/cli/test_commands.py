@@ -72,6 +72,28 @@ def test_a_recipe_runs_again_to_the_same_samples(cli: Callable[..., Any], tmp_pa
     assert first.read_bytes()[-4000:] == second.read_bytes()[-4000:]
 
 
+def test_a_job_is_run_once_more(cli: Callable[..., Any], tmp_path: Path) -> None:
+    """The same samples without further words; with --vary another seed, everything else the same."""
+    made = cli("generate", "fake: steps=1", "--duration", "1", "--seed", "5", "--json").json
+    again = cli("rerun", made["id"], "--json").json
+    other = cli("rerun", made["id"], "--vary", "--id", "another", "--json").json
+    assert again["state"] == other["state"] == "done" and other["id"] == "another"
+    sums = [view["result"]["files"][0]["sha256"] for view in (made, again)]
+    assert sums[0] == sums[1]
+    stages = [view["request"]["stages"][0] for view in (made, other)]
+    assert stages[0]["seed"] == 5 and stages[1]["seed"] != 5
+    assert {**stages[0], "seed": 0, "seeds": []} == {**stages[1], "seed": 0, "seeds": []}
+    assert cli("rerun", "no-such-job").code == Exit.UNKNOWN_JOB
+
+
+def test_a_job_is_named_where_a_file_is_wanted(cli: Callable[..., Any], tmp_path: Path, monkeypatch) -> None:
+    """By its id alone, from any folder."""
+    monkeypatch.chdir(tmp_path)
+    made = cli("generate", "fake: steps=1", "--duration", "1", "--id", "basis", "--json").json
+    edit = cli("repaint", "basis", "--start", "1000", "--end", "9000", "--json").json
+    assert edit["state"] == "done" and edit["request"]["source"]["path"] == made["result"]["files"][0]["path"]
+
+
 def test_results_in_a_folder_never_replace_each_other(cli: Callable[..., Any], tmp_path: Path) -> None:
     """The second take of one name gets a number."""
     for _ in range(3):

@@ -126,3 +126,26 @@ def test_one_job_is_seen_alike_through_every_door(daemon):
     assert view["state"] == answer["state"] == "done"
     assert view["result"]["files"][0]["path"] == answer["result"]["files"][0]["path"] == path
     assert view["client"].startswith("osc:127.0.0.1:")
+
+
+def test_every_door_runs_a_job_once_more(daemon):
+    """The id of a job is enough, and whoever asks hears of the new one to its end."""
+    house = daemon()
+    wish = {"caption": "fake: steps=1", "duration": 0.1, "seed": 3}
+    with Client(str(house.paths.home)) as client:
+        first = client.result(client.submit("generate", wish, id="take-1"))
+        accepted = client.call("job.rerun", {"job": "take-1", "id": "take-2"})
+        again = client.result(accepted["id"])
+    with OscClient("127.0.0.1", house.connection["osc"]["udp"]) as osc:
+        accepted = osc.ask("/ace/job/rerun", "take-1", 0, "take-3", answers=("/ace/accepted",), key="take-3")
+        assert accepted.arguments[0] == "take-3"
+        while (message := osc.receive(30.0)).address != "/ace/done":
+            assert message.arguments[0] == "take-3"
+    spool = Path(house.connection["spool"])
+    request = {"format": "acestep-bridge/spool", "version": 1, "method": "job.rerun", "params": {"job": "take-1"}}
+    draft = spool / "requests" / "take-4.tmp"
+    draft.write_text(json.dumps(request))
+    draft.rename(draft.with_suffix(".json"))
+    status = wait_for(spool / "status" / "take-4.json", lambda data: (data.get("job") or {}).get("state") == "done")
+    third = status["job"]["result"]
+    assert len({result["files"][0]["sha256"] for result in (first, again, third)}) == 1
