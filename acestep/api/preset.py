@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,7 +43,11 @@ class PresetFields(Request):
         int, param("Seed of the first result; -1: random.", ge=-1, le=limits.MAX_SEED, group="sampling")
     ] = -1
     models: Annotated[
-        list[str], param("Checkpoints in the order of the stages, instead of the preset's own.", group="model")
+        list[str],
+        param(
+            "Checkpoints in the order of the stages, instead of the preset's own; where it names none, one is for all.",
+            group="model",
+        ),
     ] = []
 
 
@@ -72,14 +77,23 @@ def check_preset(preset: Preset) -> Preset:
         )
     for index, stage in enumerate(preset.stages):
         if not isinstance(stage.get("type"), str):
-            raise BadPreset(f"stage {index} of {preset.name} has no type", field=f"stages[{index}].type")
-        before = stage.get("input")
-        if before is not None and (not isinstance(before, int) or not 0 <= before < index):
-            raise BadPreset(
-                f"stage {index} of {preset.name} names stage {before}, which is not before it",
-                field=f"stages[{index}].input",
-            )
+            raise BadPreset(f"stage {index + 1} of {preset.name} has no type", field=f"stages[{index}].type")
+        for field, before in _inputs(stage):
+            if not isinstance(before, int) or not 1 <= before <= index:
+                raise BadPreset(
+                    f"stage {index + 1} of {preset.name} names stage {before}, which is not before it",
+                    field=f"stages[{index}].{field}",
+                )
     return preset
+
+
+def _inputs(stage: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The earlier stages that a stage names, counted from 1, each with its field; ``input`` counts from 0."""
+    source = stage.get("source")
+    if isinstance(source, dict) and source.get("stage") is not None:
+        yield "source.stage", source["stage"]
+    if (before := stage.get("input")) is not None:
+        yield "input", before + 1 if isinstance(before, int) else before
 
 
 def preset_schema(preset: Preset) -> type[Request]:
@@ -97,6 +111,8 @@ def fill_preset(preset: Preset, given: dict[str, Any], typed: dict[str, Any]) ->
     ``typed`` is the checked flat request with all defaults. Raises `BadPreset` for more models than stages.
     """
     models = typed["models"]
+    if len(models) == 1 and not any("model" in stage for stage in preset.stages):
+        models = models * len(preset.stages)
     if len(models) > len(preset.stages):
         raise BadPreset(f"{preset.name} has {len(preset.stages)} stages", field="models")
     stages = []

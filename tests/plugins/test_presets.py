@@ -19,6 +19,7 @@ BUILT_IN = (
     "three-stage-quality",
     "cover-and-polish",
     "generate-and-extract-vocals",
+    "split-into-stems",
 )
 
 
@@ -44,6 +45,8 @@ def test_built_in_presets_can_be_run(registry, name):
     operation = registry.operation(name)
     assert operation.summary and operation.group == "preset"
     params = {"source": "/a.wav"} if operation.preset.source else {"duration": 12.0}
+    if not any("model" in stage for stage in operation.preset.stages):
+        params["models"] = ["base"]
     admitted = admit(registry, name, {**params, "caption": "calm", "seed": 5}, World())
     assert [stage.type for stage in admitted.render.stages] == [stage["type"] for stage in operation.preset.stages]
     assert admitted.render.conditioning.caption == "calm"

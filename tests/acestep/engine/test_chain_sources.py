@@ -8,6 +8,7 @@ import soundfile
 
 from acestep.api.admission import admit
 from acestep.api.errors import BadLatent, BadPreset, BadRequest, RegionOutside
+from acestep.api.music import TRACKS
 from acestep.engine.engine import Here
 
 SHARED = {"seeds": [4], "steps": 2}
@@ -221,3 +222,14 @@ def test_an_unused_source_is_told(studio, song):
     """Nobody works on it, and the result says so."""
     result, _ = chain(studio, [{"type": "generate"}], source={"path": str(song())})
     assert any("no stage works on the source" in note for note in result.notes)
+
+
+def test_all_stems_in_one_submit(studio, song):
+    """Twelve tracks, each out of the mix itself, announced as soon as they are there."""
+    path = str(song())
+    result, folder = studio.run("split-into-stems", source=path, start=0, end=20_000, seed=4, models=["tiny"], **EXACT)
+    assert sorted(file.track for file in result.files) == sorted(TRACKS)
+    assert [file["stage"] for file in studio.previews] == list(range(1, 12))
+    bass = next(file for file in result.files if file.track == "bass")
+    alone, place = studio.run("extract", source=path, start=0, end=20_000, seed=4, track="bass", **EXACT)
+    assert np.array_equal(soundfile.read(folder / bass.name)[0], soundfile.read(place / alone.files[0].name)[0])
