@@ -20,6 +20,10 @@ class AudioFacts(msgspec.Struct, frozen=True, kw_only=True):
     subtype: str = ""
     """Of a stored latent (format ``latent``): the family of codecs that it belongs to."""
     fingerprint: str = ""
+    position: int = 0
+    """Where the file says that it begins on its own timeline, in samples."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user about the file."""
 
 
 class World(Protocol):

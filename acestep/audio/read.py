@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from acestep.api.errors import CorruptAudio, NotFound
 from acestep.audio import pcm
-from acestep.audio.sniff import Layout
+from acestep.audio.layout import Layout
 
 BLOCK = 1 << 18
 """Samples per block when a file is copied: 2 MiB of 32-bit stereo."""
@@ -51,7 +51,8 @@ def read_native(path: Path, layout: Layout, start: int, length: int) -> pcm.Samp
 
 def _read_flac(path: Path, layout: Layout, start: int, length: int) -> pcm.Samples:
     with soundfile.SoundFile(path) as file:
-        if (file.samplerate, file.channels, file.frames) != (layout.rate, layout.channels, layout.frames):
+        frames = layout.frames if layout.open_ended else file.frames
+        if (file.samplerate, file.channels, frames) != (layout.rate, layout.channels, layout.frames):
             raise CorruptAudio(f"{path.name} contradicts its own header", field="source")
         file.seek(start)
         data = file.read(length, dtype="int32", always_2d=True)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acestep.audio import pcm
+from acestep.audio.layout import Layout
 from acestep.audio.read import read_native
-from acestep.audio.sniff import Layout
 
 
 class Handles(msgspec.Struct, frozen=True):

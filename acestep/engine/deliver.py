@@ -17,9 +17,9 @@ from acestep.api.result import ResultFile
 from acestep.audio import pcm
 from acestep.audio.chunks import Tags
 from acestep.audio.copies import with_copies
+from acestep.audio.layout import Layout
 from acestep.audio.read import native_blocks, read_native
 from acestep.audio.resample import resample, to_channels
-from acestep.audio.sniff import Layout
 from acestep.audio.splice import Handles, Splice
 from acestep.audio.whole import write_whole
 from acestep.audio.write import Form, Shape, Written, form_of, write_audio

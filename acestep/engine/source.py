@@ -20,9 +20,10 @@ from acestep.audio.chunks import Tags
 from acestep.audio.latent_header import SUFFIX, Companion
 from acestep.audio.latent_index import LatentIndex
 from acestep.audio.latent_store import find_latent
+from acestep.audio.layout import Layout
 from acestep.audio.read import read_window
 from acestep.audio.resample import resample, to_channels
-from acestep.audio.sniff import Layout, fingerprint, sniff
+from acestep.audio.sniff import fingerprint, sniff
 from acestep.audio.write import Form, Shape, digest, write_audio
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec, Tick

@@ -14,8 +14,9 @@ from acestep.api.request import Source, samples
 from acestep.api.result import ResultFile
 from acestep.audio.chunks import Tags
 from acestep.audio.copies import with_copies
+from acestep.audio.layout import Layout
 from acestep.audio.read import read_window
-from acestep.audio.sniff import Layout, sniff
+from acestep.audio.sniff import sniff
 from acestep.audio.write import Shape, form_of, write_audio
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec

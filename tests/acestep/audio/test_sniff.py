@@ -58,7 +58,6 @@ PCM16 = struct.pack("<HHIIHH", 1, 2, 44_100, 176_400, 4, 16)
         (b"RIFF\0\0\0\0WAVE", CorruptAudio),
         (wav(PCM16, b""), CorruptAudio),
         (wav(PCM16, b"\0" * 400, claimed=4_000), CorruptAudio),
-        (wav(PCM16, b"\0" * 400, claimed=0xFFFFFFFF), CorruptAudio),
         (wav(struct.pack("<HHIIHH", 17, 2, 44_100, 176_400, 4, 4), b"\0" * 400), NotAudio),
         (wav(struct.pack("<HHIIHH", 2, 2, 44_100, 176_400, 4, 16), b"\0" * 400), NotAudio),
         (wav(struct.pack("<HHIIHH", 1, 0, 44_100, 0, 0, 16), b"\0" * 400), CorruptAudio),
@@ -66,12 +65,12 @@ PCM16 = struct.pack("<HHIIHH", 1, 2, 44_100, 176_400, 4, 16)
         (wav(struct.pack("<HHIIHH", 1, 2, 4, 16, 4, 16), b"\0" * 400), NotAudio),
         (wav(struct.pack("<HHIIHH", 1, 2, 2**31, 16, 4, 16), b"\0" * 400), NotAudio),
         (b"fLaC" + bytes(3), CorruptAudio),
-        (b"fLaC\x00\x00\x00\x22" + bytes(34), NotAudio),
+        (b"fLaC\x80\x00\x00\x22" + bytes(34), NotAudio),
         (b"FORM\0\0\0\x04AIFF", CorruptAudio),
         (b"OggS" + bytes(100), NotAudio),
         (b"ID3\x04\0\0\x7f\x7f\x7f\x7f" + bytes(100), NotAudio),
     ],
-    ids=range(17),
+    ids=range(16),
 )
 def test_bad_files_are_named(tmp_path, content, error):
     """Empty, foreign, truncated and lying files give their own error about the field source."""
