@@ -90,6 +90,9 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
     )
     notes += [*time.notes, *inputs.time.notes, *metre_notes(conditioning.time_signature)]
     notes += check_thinking(conditioning, plans, output.variants)
+    files = [shared[1]] if shared is not None else []
+    files += [given.facts for given in inputs.found if given.facts is not None]
+    notes += [note for facts in files for note in facts.notes]
     told = (*notes, *(note for plan in plans for note in plan.notes))
     return Admitted(render=render, plans=plans, inputs=tuple(inputs.found), notes=tuple(dict.fromkeys(told)))
 

@@ -64,6 +64,8 @@ class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The region, in samples; it may reach outside the file for stages that extend."""
     subtype: str = ""
     format: str = ""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user about the file."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

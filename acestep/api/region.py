@@ -64,6 +64,7 @@ def open_source(wish: SourceWish, world: World, time: SongTime) -> tuple[Source,
         length=facts.frames,
         subtype=facts.subtype,
         format=facts.format,
+        notes=facts.notes,
     )
     placed = place(wish, whole, time)
     source = msgspec.structs.replace(

@@ -5,9 +5,11 @@ Facts of the format: RFC 9639. A stream from a pipe has no length in its header;
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -53,6 +55,43 @@ def read_blocks(file: BinaryIO, name: str) -> list[Block]:
         if head[0] & 0x80:
             return blocks
     raise CorruptAudio(f"{name} has too many blocks before its sound", field="source")
+
+
+def skip_to_stream(file: BinaryIO) -> bytes:
+    """What stands before the stream (an ID3 tag, mostly nothing); the file is left behind the mark ``fLaC``."""
+    head = file.read(10)
+    size = 0
+    if head[:3] == b"ID3":
+        for byte in head[6:10]:
+            size = size << 7 | byte & 0x7F
+        size += 10
+    file.seek(0)
+    prefix = file.read(size)
+    file.read(4)
+    return prefix
+
+
+class WithLength(io.FileIO):
+    """A FLAC file whose header tells its length to a decoder, though it was left open when it was written."""
+
+    def __init__(self, path: Path, frames: int) -> None:
+        super().__init__(path, "rb")
+        with path.open("rb") as file:
+            skip_to_stream(file)
+            self._place = file.tell() + 4 + 10
+            file.seek(self._place)
+            facts = int.from_bytes(file.read(8), "big")
+        self._facts = (facts | frames).to_bytes(8, "big")
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read as the file does, the length filled in."""
+        begin = self.tell()
+        count = super().readinto(buffer)
+        view = memoryview(buffer).cast("B")
+        for offset, byte in enumerate(self._facts, self._place - begin):
+            if 0 <= offset < (count or 0):
+                view[offset] = byte
+        return count
 
 
 def parse_flac(file: BinaryIO, size: int, name: str) -> Layout:

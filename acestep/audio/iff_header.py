@@ -28,7 +28,7 @@ PLACEHOLDER = 0x7FFFF000
 GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 """What follows the format tag in the sub-format of WAVE_FORMAT_EXTENSIBLE for the standard tags."""
 
-AMBISONIC_TAIL = bytes.fromhex("00002107d3118644c8c1ca000000")
+AMBISONIC = bytes.fromhex("00002107d3118644")
 
 WAV_CODINGS = {
     **dict.fromkeys((0x0160, 0x0161, 0x0162, 0x0163), "Windows Media Audio"),
@@ -180,7 +180,7 @@ def _wav_layout(form: bytes, file: BinaryIO, length: int, container: str, name: 
         if len(form) < 40:
             raise CorruptAudio(f"{name} has a damaged format chunk", field="source")
         (tag,) = struct.unpack("<H", form[24:26])
-        if form[26:40] == AMBISONIC_TAIL:
+        if form[26:34] == AMBISONIC:
             raise _not_read(name, "Ambisonic B-format")
         if form[26:40] != GUID_TAIL:
             raise _not_read(name, f"the private format {form[24:40].hex()}")

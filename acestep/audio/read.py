@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from acestep.api.errors import CorruptAudio, NotFound
 from acestep.audio import pcm
+from acestep.audio.flac_header import WithLength
 from acestep.audio.layout import Layout
 
 BLOCK = 1 << 18
@@ -50,13 +52,15 @@ def read_native(path: Path, layout: Layout, start: int, length: int) -> pcm.Samp
 
 
 def _read_flac(path: Path, layout: Layout, start: int, length: int) -> pcm.Samples:
-    with soundfile.SoundFile(path) as file:
-        frames = layout.frames if layout.open_ended else file.frames
-        if (file.samplerate, file.channels, frames) != (layout.rate, layout.channels, layout.frames):
+    with (
+        WithLength(path, layout.frames) if layout.open_ended else nullcontext(path) as data,
+        soundfile.SoundFile(data) as file,
+    ):
+        if (file.samplerate, file.channels, file.frames) != (layout.rate, layout.channels, layout.frames):
             raise CorruptAudio(f"{path.name} contradicts its own header", field="source")
         file.seek(start)
-        data = file.read(length, dtype="int32", always_2d=True)
-    return np.ascontiguousarray(data.T >> (32 - layout.bits))
+        native = file.read(length, dtype="int32", always_2d=True)
+    return np.ascontiguousarray(native.T >> (32 - layout.bits))
 
 
 def _read_lossy(path: Path, layout: Layout, start: int, length: int) -> pcm.Samples:
@@ -75,13 +79,36 @@ def _read_lossy(path: Path, layout: Layout, start: int, length: int) -> pcm.Samp
     return np.ascontiguousarray(data)
 
 
+def read_float(path: Path, layout: Layout, start: int, length: int) -> NDArray[np.float64]:
+    """Samples [start, start + length) as numbers from -1 to 1 (float files: beyond), [channels, length]; inside the file.
+
+    Raises `CorruptAudio` also for a value that is no number, and says where it stands.
+    """
+    values = pcm.to_float(read_native(path, layout, start, length), layout.subtype)
+    if layout.floating:
+        require_finite(values, path.name, start, layout.rate)
+    return values
+
+
+def require_finite(values: NDArray[np.floating], name: str, start: int, rate: int) -> None:
+    """Refuse a source's NaN or infinite samples, [channels, n], the first of which is sample ``start``. Raises `CorruptAudio`."""
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        place = int(np.argmax(wrong.any(axis=0)))
+        kind = "no number (NaN)" if np.isnan(values[:, place]).any() else "infinite"
+        raise CorruptAudio(
+            f"{name} is damaged: sample {start + place:,} (at {(start + place) / rate:.3f} s) is {kind}; repair it there, or "
+            "choose a region farther away",
+            field="source",
+        )
+
+
 def read_window(path: Path, layout: Layout, start: int, length: int) -> NDArray[np.float32]:
     """Any window as float32 [channels, length]; zeros where it reaches outside the file."""
     window = np.zeros((layout.channels, length), np.float32)
     first, last = max(start, 0), min(start + length, layout.frames)
     if first < last:
-        native = read_native(path, layout, first, last - first)
-        window[:, first - start : last - start] = pcm.to_float(native, layout.subtype)
+        window[:, first - start : last - start] = read_float(path, layout, first, last - first)
     return window
 
 

@@ -9,9 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from acestep.audio import pcm
 from acestep.audio.layout import Layout
-from acestep.audio.read import read_native
+from acestep.audio.read import read_float
 
 
 class Handles(msgspec.Struct, frozen=True):
@@ -74,7 +73,7 @@ class Splice(msgspec.Struct, frozen=True, kw_only=True):
         mixed = np.asarray(self.new, np.float64).copy()
         for place, size in ((self.first, self.handles.before), (self.start + self.length, self.handles.after)):
             if size:
-                source = pcm.to_float(read_native(self.path, self.layout, place, size), self.layout.subtype)
+                source = read_float(self.path, self.layout, place, size)
                 part = slice(place - self.first, place - self.first + size)
                 mixed[:, part] = source * (1 - weights[part]) + mixed[:, part] * weights[part]
         return mixed.astype(np.float32).astype(np.float64) if self.single else mixed

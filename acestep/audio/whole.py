@@ -1,8 +1,9 @@
 """The whole source with the edit in it: same container, same depth, same header; only region and crossfade differ.
 
 An uncompressed file that keeps its length is copied byte by byte and only the bytes of the edit are replaced, so every header
-chunk survives. FLAC, and files that grow, are written anew from the source's own integer samples. A lossy source would change
-everywhere if it were coded a second time, so its whole is a 32-bit float WAV of what its decoder gives.
+chunk survives. FLAC, files that grow and files whose header was never completed are written again from the source's own samples,
+with all their tags, pictures and markers. A lossy source would change everywhere if it were coded a second time, so its whole is a
+32-bit float WAV of what its decoder gives.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import soundfile
 
 from acestep.api.errors import NumericFailure
 from acestep.audio import pcm
+from acestep.audio.flac_tags import carry_tags
+from acestep.audio.iff_rewrite import MAX_RIFF, Change, rewrite
 from acestep.audio.read import native_blocks
 from acestep.audio.splice import Splice
-from acestep.audio.write import MAX_RIFF, Written, digest, storage_errors, sync
+from acestep.audio.write import Written, digest, storage_errors, sync
 
 STRINGS = ("title", "artist", "album", "comment", "copyright", "date", "genre", "license", "software", "tracknumber")
 
@@ -34,7 +37,7 @@ def write_whole(path: Path, splice: Splice) -> Written:
     native, clipped = pcm.quantise(mixed, splice.layout.subtype)
     inside = splice.first >= 0 and splice.last <= splice.layout.frames
     with storage_errors(path):
-        if inside and splice.layout.data:
+        if inside and splice.layout.data and not splice.layout.open_ended:
             _patch_copy(path, splice, native)
         else:
             _write_anew(path, splice, native)
@@ -53,17 +56,20 @@ def _patch_copy(path: Path, splice: Splice, native: pcm.Samples) -> None:
 
 def _write_anew(path: Path, splice: Splice, native: pcm.Samples) -> None:
     layout = splice.layout
-    container, endian = layout.container, "FILE"
+    change = Change(max(layout.frames, splice.last) - min(splice.first, 0), max(-splice.first, 0))
+    if layout.data:
+        rewrite(path, (splice.path, layout), change, _pieces(splice, native))
+        return
+    container = layout.container
     if layout.lossy:
         container = "WAV" if layout.frames * layout.frame_bytes < MAX_RIFF else "RF64"
-    if container == "AIFC":
-        container, endian = "AIFF", "FILE" if layout.big_endian else "LITTLE"
-    with soundfile.SoundFile(
-        path, "w", layout.rate, layout.channels, layout.subtype, endian=endian, format=container
-    ) as file:
-        _copy_strings(splice.path, file)
+    with soundfile.SoundFile(path, "w", layout.rate, layout.channels, layout.subtype, format=container) as file:
+        if layout.lossy:
+            _copy_strings(splice.path, file)
         for block in _pieces(splice, native):
             _write_block(file, block, layout.bits if not layout.floating else 0)
+    if container == "FLAC":
+        carry_tags(splice.path, path, change)
 
 
 def _copy_strings(source: Path, target: soundfile.SoundFile) -> None:

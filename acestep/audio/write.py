@@ -19,9 +19,8 @@ from acestep.api.errors import DiskFull, NumericFailure, OutputUnwritable
 from acestep.api.formats import exact_format
 from acestep.audio import chunks, pcm
 from acestep.audio.chunks import Tags
-
-MAX_RIFF = 0xFFFFFFFF - 1024
-"""Bytes above which a WAV becomes an RF64."""
+from acestep.audio.flac_tags import add_comment
+from acestep.audio.iff_rewrite import MAX_RIFF
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -147,3 +146,5 @@ def _write_flac(path: Path, blocks: Iterable[pcm.Samples], shape: Shape, form: F
             file.comment = tags.description
         for block in blocks:
             file.write(np.ascontiguousarray(block.T) << shift)
+    if tags.position > 0:
+        add_comment(path, "TIME_REFERENCE", str(tags.position))

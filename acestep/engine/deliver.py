@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from acestep.api.metre import parse_metre
 from acestep.api.request import Conditioning, Output, Role
 from acestep.api.result import ResultFile
-from acestep.audio import pcm
 from acestep.audio.chunks import Tags
 from acestep.audio.copies import with_copies
 from acestep.audio.layout import Layout
-from acestep.audio.read import native_blocks, read_native
+from acestep.audio.pcm import FLOATS
+from acestep.audio.read import read_float
 from acestep.audio.resample import resample, to_channels
 from acestep.audio.splice import Handles, Splice
 from acestep.audio.whole import write_whole
@@ -34,6 +34,9 @@ EXTENSIONS = {
     "OGG": ".wav",
 }
 BLOCK = 1 << 18
+SUMMED = frozenset(("stem", "residual"))
+"""Roles whose files add up to the source."""
+
 LONGEST_NAME = 180
 """Bytes: file systems take 255, and what stands before and behind the name counts too."""
 
@@ -66,6 +69,11 @@ class Order:
     layout: Layout | None = None
     track: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> int:
+        """The source's own time reference: where its first sample stands on the timeline of the studio, in samples."""
+        return self.layout.position if self.layout is not None else 0
 
 
 @dataclass
@@ -110,6 +118,7 @@ def _splice(order: Order, take: Take) -> Splice:
 
 
 def _tags(order: Order, position: int, what: str) -> Tags:
+    """``position`` counts from the beginning of the world that the source's own time reference counts from."""
     metre = parse_metre(order.conditioning.time_signature or "4")
     return Tags(
         position=position,
@@ -151,7 +160,7 @@ def _write_cut(order: Order, take: Take, role: Role, splice: Splice, bounds: tup
     shape = Shape(order.rate, splice.layout.channels, last - first)
     path = order.folder / f"{file_stem(order, take.variant, role)}.wav"
     form = _exact_form(splice)
-    written = write_audio(path, _span_blocks(splice, first, last), shape, form, _tags(order, first, role))
+    written = write_audio(path, _span_blocks(splice, first, last), shape, form, _tags(order, order.origin + first, role))
     facts = {"role": role, "channels": shape.channels, "subtype": form.subtype}
     return _file(order, take, path, written, **facts, **_edges(order, first, last))
 
@@ -175,13 +184,16 @@ def _exact_form(splice: Splice) -> Form:
 
 def _span_blocks(splice: Splice, first: int, last: int) -> Iterator[NDArray[np.float64]]:
     """Source before, the mixed region (cut where the bounds cut its handles), source after."""
-    subtype = splice.layout.subtype
-    for block in native_blocks(splice.path, splice.layout, first, splice.first):
-        yield pcm.to_float(block, subtype)
+    yield from _float_blocks(splice, first, splice.first)
     begin, end = max(first - splice.first, 0), min(last, splice.last) - splice.first
     yield splice.mixed()[:, begin:end]
-    for block in native_blocks(splice.path, splice.layout, splice.last, last):
-        yield pcm.to_float(block, subtype)
+    yield from _float_blocks(splice, splice.last, last)
+
+
+def _float_blocks(splice: Splice, first: int, last: int) -> Iterator[NDArray[np.float64]]:
+    """The source's samples [first, last) in blocks; none for an empty or reversed range."""
+    for place in range(first, last, BLOCK):
+        yield read_float(splice.path, splice.layout, place, min(BLOCK, last - place))
 
 
 def _write_whole(order: Order, take: Take, role: Role) -> ResultFile:
@@ -201,7 +213,7 @@ def _write_part(order: Order, take: Take, role: Role) -> ResultFile:
 def _write_residual(order: Order, take: Take, role: Role) -> ResultFile:
     """Source minus result, sample by sample at the source's rate."""
     assert order.path is not None and order.layout is not None
-    source = pcm.to_float(read_native(order.path, order.layout, order.start, order.length), order.layout.subtype)
+    source = read_float(order.path, order.layout, order.start, order.length)
     sound = take.sound[:, order.handles.before : order.handles.before + order.length]
     return _write_new(order, take, role, source - sound)
 
@@ -209,15 +221,15 @@ def _write_residual(order: Order, take: Take, role: Role) -> ResultFile:
 def _write_new(order: Order, take: Take, role: Role, sound: NDArray[np.floating]) -> ResultFile:
     """Sound without its surroundings, in the wished rate, channels and form."""
     rate, channels = order.output.rate or order.rate, order.output.channels or sound.shape[0]
-    length, start = order.length, order.start
+    length, start, place = order.length, order.start, order.origin + order.start
     if rate != order.rate:
-        length, start = _moved(length, order.rate, rate), _moved(start, order.rate, rate)
+        length, start, place = (_moved(samples, order.rate, rate) for samples in (length, start, place))
         sound = resample(sound.astype(np.float32), order.rate, rate, length)
     sound = to_channels(sound, channels)
-    form = form_of(order.output.format)
+    form = _holding(form_of(order.output.format), sound, role)
     path = order.folder / (file_stem(order, take.variant, role) + form.suffix)
     shape = Shape(rate, channels, length)
-    written = write_audio(path, _blocks(sound), shape, form, _tags(order, start, role))
+    written = write_audio(path, _blocks(sound), shape, form, _tags(order, place, role))
     return _file(
         order,
         take,
@@ -230,6 +242,22 @@ def _write_new(order: Order, take: Take, role: Role, sound: NDArray[np.floating]
         length=length,
         subtype=form.subtype,
     )
+
+
+def _holding(form: Form, sound: NDArray[np.floating], role: Role) -> Form:
+    """The form, or a float WAV for a stem or residual that it would clip: together they are the source again, at any level."""
+    beyond = role in SUMMED and form.subtype not in FLOATS and bool(np.abs(sound).max(initial=0.0) > 1.0)
+    return Form("WAV", "FLOAT") if beyond else form
+
+
+def level_notes(files: Iterable[ResultFile], wished: str) -> list[str]:
+    """A sentence per stem or residual that was written as floats because the wished format would have clipped it."""
+    return [
+        f"the {file.role} {file.name} is a 32-bit float WAV: it goes beyond 0 dBFS, where {wished} would clip it and stem and "
+        "residual would no longer add up to the source"
+        for file in files
+        if file.role in SUMMED and file.subtype in FLOATS and form_of(wished).subtype not in FLOATS
+    ]
 
 
 def _moved(samples: int, rate: int, target: int) -> int:

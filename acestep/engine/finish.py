@@ -25,7 +25,7 @@ from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec
 from acestep.codec.mask import masked
 from acestep.engine.chain import Chain, Job
-from acestep.engine.deliver import Delivery, Order, Take, file_stem
+from acestep.engine.deliver import Delivery, Order, Take, file_stem, level_notes
 from acestep.engine.geometry import Cut, cut, frame_samples
 from acestep.engine.progress import Tick, part_of
 from acestep.engine.store import save_stage_latent
@@ -70,7 +70,7 @@ def _return(job: Job, index: int, model: Model, take: Take) -> None:
         latent = _save_latent(job, index, model, order, take.variant, made)
         made += [latent] if "latent" in roles else []
     chain.files += made
-    chain.note(*copy_notes(made))
+    chain.note(*copy_notes(made), *level_notes(made, order.output.format))
     if chain.stages[index].params.preview and index < len(chain.stages) - 1:
         for file in made:
             job.context.preview(msgspec.to_builtins(file))

@@ -164,10 +164,16 @@ class OwnResults(AllowedRoots):
 
 def check(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
     """Check a request of any operation. Blocks on the disk; call it in a thread. Raises `AceError` that names the field."""
+
+
+    def named(text: str) -> str:
+        return STORED_UPLOAD.sub(lambda found: machine.name_of_upload(found[0]), text)
+
     try:
-        return _check(registry, operation, params, machine)
+        checked = _check(registry, operation, params, machine)
+        return msgspec.structs.replace(checked, notes=tuple(map(named, checked.notes)))
     except AceError as error:
-        error.message = STORED_UPLOAD.sub(lambda found: machine.name_of_upload(found[0]), error.message)
+        error.message = named(error.message)
         error.args = (error.message,)
         raise
     except OSError as failure:  # what the system says to a name
