@@ -39,7 +39,7 @@ def settle_pulse(job: Job, index: int) -> None:
     into the request, so that the recipe holds it and later stages share it."""
     chain = job.chain
     stage = chain.stages[index]
-    text = guide_text(stage.plan, chain.render.conditioning, stage.model)
+    text = guide_text(stage.plan, stage.params, chain.render.conditioning, stage.model)
     if not text:
         return
     window, wish = chain.windows[index], chain.render.conditioning
