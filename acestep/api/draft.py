@@ -30,6 +30,7 @@ from acestep.api.request import (
 )
 from acestep.api.result import RECIPE_FORMAT
 from acestep.api.schema import R, Request, convert, inside
+from acestep.api.upstream import in_our_words
 
 
 class StageWish(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +69,7 @@ class ChainFields(Request):
 def parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> Draft:
     """A client's map in one of its forms: the flat fields of an operation or a preset, or a whole chain. Raises an `AceError` that
     names the field."""
+    request = in_our_words(request)
     if operation.stage:
         return _parse_flat(registry, operation, request)
     if operation.preset is not None:
@@ -76,7 +78,7 @@ def parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> 
         raise BadRequest(f"{operation.name} is not a render", field="operation")
     if request.get("format") == RECIPE_FORMAT and request.get("operation", "render") != "render":
         raise BadPreset(f"this is a recipe of {request['operation']}; run it by that name", field="operation")
-    return _parse_chain(registry, convert(unwrapped(request), RenderRequest))
+    return _parse_chain(registry, convert(in_our_words(unwrapped(request)), RenderRequest))
 
 
 def unwrapped(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,14 @@ class Conditioning(Request):
             example="warm lofi house, rhodes, brushed drums",
         ),
     ] = ""
+    global_caption: Annotated[
+        str,
+        param(
+            "The whole song, where `caption` describes one part of it. Only read by models that were tuned on stems.",
+            max_length=limits.MAX_CAPTION,
+            group="advanced",
+        ),
+    ] = ""
     lyrics: Annotated[
         str,
         param(
@@ -386,6 +394,13 @@ class StageParams(Request):
     velocity_average: Annotated[
         float, param("Weight of the previous velocity in a running mean; 0 is off.", ge=0.0, le=0.95, group="advanced")
     ] = 0.0
+    latent_shift: Annotated[
+        float,
+        param("Added to the finished latents, after `latent_rescale`; 0 is off.", ge=-2.0, le=2.0, group="advanced"),
+    ] = 0.0
+    latent_rescale: Annotated[
+        float, param("Factor of the finished latents; 1 is off.", ge=0.0, le=4.0, group="advanced")
+    ] = 1.0
     correction_low: Annotated[
         float,
         param(

@@ -118,6 +118,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     xl: bool = False
     trained: bool = True
     """False for random weights: whatever they render is noise, and every result says so."""
+    stem_captions: bool = False
+    """Whether captions have the form of models that were tuned on stems (`is_lego_sft`): the whole song, the part, the mask."""
     codec: str = "AutoencoderOobleck"
     latent_family: str = "acestep-1.5"
     """Latents can be passed between models of one family only (same codec)."""

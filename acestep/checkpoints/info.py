@@ -112,6 +112,7 @@ def read_info(path: Path) -> ModelInfo:
         layers=int(config.get("num_hidden_layers", 0)),
         xl=is_xl(config),
         trained=bool(config.get(TRAINED, True)),
+        stem_captions=bool(config.get("is_lego_sft", False)),
         codec=codec,
         latent_family=_latent_family(codec, config),
         size_bytes=sum(file.stat().st_size for file in files),

@@ -17,6 +17,9 @@ LYRIC_TOKENS = 2048
 END_OF_TEXT = "<|endoftext|>"
 INSTRUMENTAL = "[Instrumental]"
 INSTRUMENTAL_FORMS = frozenset({"", "[inst]", "[instrumental]", "inst", "instrumental"})
+SEGMENT = "a segment"
+"""In an instruction: only a part of the song is in front of the model."""
+
 DEFAULT_SECONDS = 30
 """Length that the prompt states when nobody gave one."""
 
@@ -26,6 +29,9 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
     instruction: str = TEXT_TO_MUSIC
     caption: str = ""
+    global_caption: str = ""
+    stem_captions: bool = False
+    """Whether the caption is written as models tuned on stems read it; only they read ``global_caption``."""
     lyrics: str = ""
     language: str = "unknown"
     instrumental: bool = False
@@ -50,7 +56,19 @@ def metas(prompt: Prompt) -> str:
 def caption_text(prompt: Prompt) -> str:
     """What the text encoder reads: instruction, caption, metadata."""
     instruction = prompt.instruction if prompt.instruction.endswith(":") else f"{prompt.instruction}:"
-    return f"# Instruction\n{instruction}\n\n# Caption\n{prompt.caption}\n\n# Metas\n{metas(prompt)}{END_OF_TEXT}\n"
+    caption = _stem_caption(prompt, instruction) if prompt.stem_captions else prompt.caption
+    return f"# Instruction\n{instruction}\n\n# Caption\n{caption}\n\n# Metas\n{metas(prompt)}{END_OF_TEXT}\n"
+
+
+def _stem_caption(prompt: Prompt, instruction: str) -> str:
+    """The caption of models tuned on stems: the whole song (left out where the instruction is about a segment), the part, the mask.
+
+    The mask is always given here, never left to the model.
+    """
+    lines = [f"Local: {prompt.caption}", "Mask Control: true"]
+    if SEGMENT not in instruction.lower():
+        lines.insert(0, f"Global: {prompt.global_caption}")
+    return "\n".join(lines)
 
 
 def lyric_text(prompt: Prompt) -> str:

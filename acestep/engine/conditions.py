@@ -69,7 +69,7 @@ class Conditions:
             context[:, first:last, : limits.LATENT_CHANNELS] = fit(hint, model.silence, wish.window.frames)[
                 :, first:last
             ]
-        prompt = make_prompt(wish, plan.instruction)
+        prompt = make_prompt(model, wish, plan.instruction)
         main = Branch(self._texts.encode(model, ConditionRequest(prompt, timbre)), context)
         if plan.condition_strength >= 1.0:
             return main, None
@@ -82,7 +82,9 @@ class Conditions:
 
     def encode_text(self, model: Model, wish: StageWish, caption: str, lyrics: str, tick: Tick) -> Tensor:
         """Encoder states of other words, everything else of the prompt as it is."""
-        prompt = msgspec.structs.replace(make_prompt(wish, wish.plan.instruction), caption=caption, lyrics=lyrics)
+        prompt = msgspec.structs.replace(
+            make_prompt(model, wish, wish.plan.instruction), caption=caption, lyrics=lyrics
+        )
         return self._texts.encode(model, ConditionRequest(prompt, self._timbre(model, wish, tick)))
 
     def _timbre(self, model: Model, wish: StageWish, tick: Tick) -> Tensor | None:
@@ -151,10 +153,14 @@ def _hinted(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, fill=Fill.HINT, instruction=instruction)
 
 
-def make_prompt(wish: StageWish, instruction: str) -> Prompt:
-    """The words of a stage; its own caption and lyrics stand above the shared ones."""
+def make_prompt(model: Model, wish: StageWish, instruction: str) -> Prompt:
+    """The words of a stage in the form that the model reads; its own caption and lyrics stand above the shared ones."""
     conditioning, params = wish.conditioning, wish.params
+    if conditioning.global_caption and not model.info.stem_captions:
+        wish.notes.append(f"{model.info.name} does not read a global_caption; it was left out")
     return Prompt(
+        global_caption=conditioning.global_caption,
+        stem_captions=model.info.stem_captions,
         instruction=instruction,
         caption=conditioning.caption if params.caption is None else params.caption,
         lyrics=conditioning.lyrics if params.lyrics is None else params.lyrics,

@@ -59,8 +59,18 @@ def make_takes(job: Job, index: int, model: Model, given: list[Tensor]) -> list[
                 _denoise(job, Group(index, variants, sources, take), model, part_of(tick, take, stage.plan.takes))
                 for take in range(stage.plan.takes)
             ]
-        made += torch.stack(takes, 1).unbind()
+        made += [_touched_up(job, index, latents) for latents in torch.stack(takes, 1).unbind()]
     return made
+
+
+def _touched_up(job: Job, index: int, latents: Tensor) -> Tensor:
+    """The takes with the stage's rescaling and shift, within what it makes: sound, stored latent and later stages agree."""
+    params, (first, last) = job.chain.stages[index].params, job.chain.windows[index].region
+    if params.latent_rescale == 1.0 and params.latent_shift == 0.0:
+        return latents
+    latents = latents.clone()
+    latents[:, first:last] = latents[:, first:last] * params.latent_rescale + params.latent_shift
+    return latents
 
 
 def _groups(job: Job, index: int) -> list[tuple[int, ...]]:

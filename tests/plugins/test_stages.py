@@ -161,6 +161,8 @@ def test_flow_edit_refuses_what_it_would_ignore(field, value):
 
 
 FOLLOWED = {
+    "latent_shift",
+    "latent_rescale",
     "steps",
     "schedule",
     "shift",

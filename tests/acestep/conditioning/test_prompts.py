@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from acestep.conditioning.prompts import Prompt, caption_text, lyric_text, metas
@@ -15,6 +16,22 @@ def test_caption_template():
         "# Instruction\nExtract the DRUMS track from the audio:\n\n# Caption\nwarm lofi\n\n# Metas\n"
         "- bpm: 92\n- timesignature: 4\n- keyscale: A minor\n- duration: 31 seconds\n<|endoftext|>\n"
     )
+
+
+def test_captions_of_models_tuned_on_stems():
+    """The whole song, the part and the mask, each in its line; no other model ever sees the song's caption."""
+    prompt = Prompt(
+        instruction="Generate the BASS track", caption="slap bass", global_caption="funk", stem_captions=True
+    )
+    block = caption_text(prompt).split("# Caption\n")[1].split("\n\n# Metas")[0]
+    assert block == "Global: funk\nLocal: slap bass\nMask Control: true"
+    assert "funk" not in caption_text(msgspec.structs.replace(prompt, stem_captions=False))
+
+
+def test_about_a_segment_the_whole_song_is_not_told():
+    """The line is left out where the instruction says so, whatever its case."""
+    prompt = Prompt(instruction="Generate A Segment of bass", caption="slap", global_caption="funk", stem_captions=True)
+    assert "# Caption\nLocal: slap\nMask Control: true\n\n" in caption_text(prompt)
 
 
 def test_metas_without_facts():

@@ -41,6 +41,8 @@ def take(studio, operation="generate", **params) -> np.ndarray:
         {"timesteps": [1.0, 0.4]},
         {"velocity_limit": 0.5},
         {"velocity_average": 0.5},
+        {"latent_shift": 0.3},
+        {"latent_rescale": 0.5},
         {"correction_low": 0.2},
         {"correction_high": 0.2},
         {"condition_strength": 0.5, "audio_codes": [1, 2, 3, 63_999]},
