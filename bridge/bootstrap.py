@@ -6,6 +6,7 @@ run starts at once and a change of the declared dependencies installs again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,12 +14,16 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+LOCK = ROOT / ".venv.lock"
+"""Held while the environment is set up; the system frees it however that ends."""
+
 STAMP = VENV / "acestep-bridge.json"
 
 TORCH = "torch==2.13.0"
@@ -76,7 +81,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     word = wish.command[0] if wish.command else "setup"
     try:
-        prepare(wish.build, word)
+        with one_at_a_time():
+            prepare(wish.build, word)
     except SetupFailed as failure:
         print(f"run.py: {failure}", file=sys.stderr)
         return 1
@@ -146,6 +152,35 @@ def prepare(build: Build | None, command: str) -> None:
     kept = present.extras if present else frozenset()
     install(chosen, sorted(needed), [extra for extra in sorted(kept | frozenset(optional)) if extra not in needed])
     STAMP.write_text(json.dumps({"build": chosen, "extras": sorted(kept | wished), "digest": digest}))
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let no two of us set up the same environment; the second waits, and then finds it made."""
+    with LOCK.open("a+b") as file:
+        try:
+            _lock(file.fileno(), wait=False)
+        except OSError:
+            print(f"another run.py is setting up {VENV}; waiting for it ...", flush=True)
+            _lock(file.fileno(), wait=True)
+        yield
+
+
+def _lock(descriptor: int, *, wait: bool) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        while True:
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+                return
+            except OSError:
+                if not wait:
+                    raise
+                time.sleep(0.5)
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def read_stamp() -> Stamp | None:

@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 DOORS = {name: f"bridge.doors.{name}" for name in ("osc", "rpc", "spool", "http")}
 """Setting that opens a door -> its module, which offers ``async start(service, settings)``."""
+
+STOP_SECONDS = 18.0
+"""Time for an orderly stop: a job's grace of ten seconds, its worker's three, and some for the disk."""
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -222,6 +226,23 @@ def _say_ready(facts: dict[str, Any]) -> None:
     log.info("ready: %s", json.dumps({name: told[name] for name in DOORS if name in told}))
 
 
+def _end_for_sure() -> None:
+    """End the process when an orderly stop does not: a disk or network share that hangs keeps it waiting for ever otherwise.
+
+    Nothing is lost by it: what was accepted is stored, and the job that ran is taken up again at the next start.
+    """
+
+    def tell() -> None:
+        log.error(
+            "the daemon does not stop within %.0f s and is ended; does a disk or network share hang?", STOP_SECONDS
+        )
+
+    for seconds, work in ((STOP_SECONDS, tell), (STOP_SECONDS + 0.5, lambda: os._exit(1))):
+        timer = threading.Timer(seconds, work)  # not on the loop, which may be what hangs
+        timer.daemon = True
+        timer.start()
+
+
 @contextlib.contextmanager
 def _stop_signals(stop: Callable[[], object]) -> Iterator[None]:
     """Call ``stop`` on the event loop for SIGTERM, Ctrl-C and, on Windows, Ctrl-Break; a second one ends at once."""
@@ -234,6 +255,8 @@ def _stop_signals(stop: Callable[[], object]) -> Iterator[None]:
     seen: list[int] = []
 
     def heard(number: int, _frame: object) -> None:
+        if not seen:
+            _end_for_sure()
         if seen and number != signal.SIGTERM:
             os._exit(130)
         seen.append(number)

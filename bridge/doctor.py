@@ -23,6 +23,7 @@ import msgspec
 from acestep.api.errors import AceError
 from acestep.api.registry import PluginState, Registry
 from bridge import children
+from bridge.core.store import set_aside
 from bridge.launch import read_connection
 from bridge.names import foreign_distributions
 from bridge.paths import AllowedRoots, Paths
@@ -135,6 +136,19 @@ def check_folders(patient: Patient) -> list[Finding]:
     findings += [Finding(Level.WARNING, "folders", f"the allowed folder {root} does not exist") for root in gone]
     findings.append(Finding(Level.OK, "folders", f"sources may be read below {', '.join(map(str, roots.read[:6]))}"))
     return findings
+
+
+def check_store(patient: Patient) -> list[Finding]:
+    """Job stores that were damaged and set aside."""
+    return [
+        Finding(
+            Level.WARNING,
+            "job store",
+            f"a damaged job store was set aside as {path}: its history and waiting jobs are gone, the results are not",
+            "Look at the disk; `sqlite3 FILE .recover` may read it. Remove the file when you no longer need it.",
+        )
+        for path in set_aside(patient.paths.database)
+    ]
 
 
 def _nearest(folder: Path) -> Path:
@@ -335,6 +349,7 @@ CHECKS: Sequence[Callable[[Patient], list[Finding]]] = (
     check_program,
     check_names,
     check_folders,
+    check_store,
     check_daemon,
     check_plugins,
     check_models,

@@ -94,7 +94,7 @@ def start_daemon(
     elif inherited := (os.environ if environment is None else environment).get("ACESTEP_BRIDGE_TOKEN"):
         variables["ACESTEP_BRIDGE_TOKEN"] = inherited
     line = children.python("-m", "bridge.cli", "serve", *_flags(given))
-    with output.open("wb") as sink:
+    with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as sink:
         process = subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=variables, **_own_group(detached)
         )

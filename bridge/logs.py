@@ -62,7 +62,7 @@ def set_up(settings: Settings, folder: Path) -> None:
     terminal.setFormatter(JsonFormat() if settings.log_format == "json" else TextFormat())
     if _is_plain_file(terminal.stream):
         terminal.setLevel(logging.WARNING)
-    file = logging.handlers.RotatingFileHandler(
+    file = _OwnFile(
         folder / FILE, maxBytes=settings.log_bytes, backupCount=settings.log_files, encoding="utf-8", delay=True
     )
     file.setFormatter(JsonFormat())
@@ -70,6 +70,16 @@ def set_up(settings: Settings, folder: Path) -> None:
     for handler in (terminal, file):
         root.addHandler(handler)
     logging.raiseExceptions = False  # a full disk must not turn every line into a traceback
+
+
+class _OwnFile(logging.handlers.RotatingFileHandler):
+    """A rotated file that only its owner can read: captions and paths are nobody else's business."""
+
+    def _open(self) -> TextIO:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        if os.name == "posix":
+            os.fchmod(descriptor, 0o600)  # one that an older version left
+        return os.fdopen(descriptor, self.mode, encoding=self.encoding)
 
 
 def _is_plain_file(stream: TextIO) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -96,6 +97,7 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
 
     def create(self) -> None:
         """Make all folders. Raises `OutputUnwritable` that names the one that cannot be made."""
+        _check_owner(self.runtime)
         ours = (self.home, self.runtime)
         for folder in (*ours, self.library, self.staging, self.uploads, self.checkpoints, self.spool, self.logs):
             try:
@@ -104,6 +106,21 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
                     folder.chmod(0o700)
             except OSError as failure:
                 raise OutputUnwritable(f"the folder {folder} cannot be made: {failure.strerror}") from failure
+
+
+def _check_owner(folder: Path) -> None:
+    """Refuse a folder that another user made, or a link, where ours should be. Raises `NotAllowed`."""
+    if os.name != "posix":
+        return
+    try:
+        facts = folder.lstat()
+    except OSError:
+        return  # not there yet
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
+        raise NotAllowed(
+            f"the runtime folder {folder} belongs to another user or is no folder; remove it, or use another home",
+            field="home",
+        )
 
 
 def _runtime_folder(home: Path) -> Path:

@@ -119,10 +119,24 @@ class Settings(Request):
         float,
         param("Least time a cancelled job gets to stop before its worker is killed.", unit="s", ge=0.1, group="worker"),
     ] = 10.0
+    worker_silence: Annotated[
+        float,
+        param("Time without an answer of the worker after which it is restarted.", unit="s", ge=1.0, group="worker"),
+    ] = 45.0
     degraded_retry: Annotated[
         float, param("Pause after five deaths of the worker in a row.", unit="s", ge=0.1, group="worker")
     ] = 60.0
 
+    admission_seconds: Annotated[
+        float,
+        param(
+            "Longest check of a request; a disk or share that hangs is then given up.",
+            unit="s",
+            ge=0.5,
+            le=600.0,
+            group="limits",
+        ),
+    ] = 10.0
     queue_length: Annotated[int, param("Jobs that may wait.", ge=1, le=1_000_000, group="limits")] = 1000
     jobs_per_client: Annotated[int, param("Jobs of one client that may wait or run.", ge=1, group="limits")] = 250
     bytes_per_client: Annotated[

@@ -40,6 +40,14 @@ class Unload(msgspec.Struct, tag=True, frozen=True):
     model: str = ""
 
 
+class Ping(msgspec.Struct, tag=True, frozen=True):
+    """Daemon -> worker: are you there? Answered at once, whatever the worker does."""
+
+
+class Pong(msgspec.Struct, tag=True, frozen=True):
+    """Worker -> daemon: yes."""
+
+
 class Ready(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """Worker -> daemon: up, with what it runs on."""
 
@@ -88,7 +96,7 @@ class Info(msgspec.Struct, tag=True, frozen=True):
     info: dict[str, Any]
 
 
-Message = Run | Cancel | Unload | Ready | Tick | Preview | Done | Failed | Info
+Message = Run | Cancel | Unload | Ping | Pong | Ready | Tick | Preview | Done | Failed | Info
 
 _encoder = msgspec.msgpack.Encoder()
 

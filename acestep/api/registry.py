@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator
 from enum import Enum
@@ -287,6 +288,7 @@ class _Candidate(msgspec.Struct, frozen=True):
 
     def load(self) -> object:
         if isinstance(self.source, Path):
+            _check_trust(self.source)
             return _import_file(self.source, self.name)
         return self.source.load()
 
@@ -303,6 +305,18 @@ def _candidates(folder: Path | None, entry_points: bool) -> Iterator[_Candidate]
     if folder is not None and folder.is_dir():
         for path in sorted(folder.glob("*.py")):
             yield _Candidate(path.stem, str(path), "", path)
+
+
+def _check_trust(path: Path) -> None:
+    """Run no file that another user could have written: neither it nor its folder. Raises `PluginFailed`."""
+    if os.name != "posix":
+        return
+    for place in (path, path.parent, path.resolve().parent):
+        facts = place.stat()
+        if facts.st_mode & 0o002:
+            raise PluginFailed(f"{place} can be written by every user, so it is not run; `chmod o-w {place}` protects it")
+        if facts.st_uid not in (os.getuid(), 0):
+            raise PluginFailed(f"{place} belongs to another user, so it is not run")
 
 
 def _import_file(path: Path, name: str) -> object:

@@ -119,6 +119,8 @@ class Worker:
                     self._current.cancel()
                 else:
                     self._cancelled.add(message.job)
+        elif isinstance(message, frames.Ping):
+            self._outlet.send(frames.Pong())
         elif isinstance(message, (frames.Run, frames.Unload)):
             self._inbox.put(message)
         else:

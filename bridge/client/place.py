@@ -50,6 +50,12 @@ def find(home: str = "", *, host: str = "", port: int = 0, token: str = "") -> P
     )
 
 
+def _check_owner(path: Path) -> None:
+    """Believe no connection file of another user: it would be told the token. Raises `DaemonUnreachable` or `OSError`."""
+    if os.name == "posix" and os.getuid() and path.stat().st_uid not in (os.getuid(), 0):
+        raise DaemonUnreachable(f"{path} belongs to another user and is not believed")
+
+
 def _check_door(door: Any, token: Any, path: Path) -> None:
     """See that a connection file says what it must. Raises `DaemonUnreachable`."""
     kinds = {"host": str, "port": int, "socket": str}
@@ -66,6 +72,7 @@ def reachable(host: str) -> str:
 def read_connection(path: Path) -> dict[str, Any]:
     """What a connection file says. Raises `DaemonUnreachable`."""
     try:
+        _check_owner(path)
         facts = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise DaemonUnreachable(f"no daemon runs here (there is no {path})") from None

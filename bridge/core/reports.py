@@ -52,17 +52,19 @@ def queue(lanes: Sequence[Lane]) -> dict[str, Any]:
     }
 
 
-def warnings(registry: Registry, library: Path, least_free: int) -> list[str]:
-    """Sentences about what is not as it should be."""
-    found = [
+def plugin_warnings(registry: Registry) -> list[str]:
+    """Sentences about plug-ins that did not load."""
+    return [
         f"the plug-in {report.name} did not load: {report.reason}"
         for report in registry.plugins
         if report.state is PluginState.LOAD_ERROR
     ]
+
+
+def space_warning(library: Path, least_free: int) -> str:
+    """A sentence when the library's disk is full or cannot be reached, else nothing. Blocks on the disk."""
     try:
         free = shutil.disk_usage(library).free
     except OSError as failure:
-        return [*found, f"the library {library} cannot be reached: {failure.strerror}"]
-    if free < max(LOW_SPACE, least_free):
-        found.append(f"only {free >> 20} MiB are free for results")
-    return found
+        return f"the library {library} cannot be reached: {failure.strerror}"
+    return f"only {free >> 20} MiB are free for results" if free < max(LOW_SPACE, least_free) else ""

@@ -7,7 +7,6 @@ import importlib
 import itertools
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +35,7 @@ from bridge.core.executor import Executor
 from bridge.core.housekeeping import Housekeeping
 from bridge.core.ledger import Ledger
 from bridge.core.library import Library
+from bridge.core.limited import Admissions, in_thread
 from bridge.core.models import Models
 from bridge.core.queue import Bounds, check_bounds
 from bridge.core.records import SEQ_GAP, JobRecord, body_of, check_id
@@ -58,8 +58,11 @@ MAX_ATTEMPTS = 2
 MAX_DEATHS = 2
 """Requests that ended the worker this often are refused."""
 
-ADMISSIONS = 2
-"""Threads that check requests: header reads and hashing, mostly waiting for the disk."""
+STOP_SECONDS = 2.0
+"""Time that requests still being checked get when the daemon stops; whoever sent them is gone by then."""
+
+WATCH_SPACE = 10.0
+"""Seconds between two looks at the library's disk, and how long one may take."""
 
 MAX_PENDING = 4096
 """Submits whose answer is still being made."""
@@ -106,6 +109,7 @@ class Service:
                 command=self._worker_command,
                 cancel_grace=settings.cancel_grace,
                 degraded_retry=settings.degraded_retry,
+                silence=settings.worker_silence,
             )
         )
         self._work = WorkerWork(self._book, self._executor, self.library, lambda text: self.roots.writing(text))
@@ -116,9 +120,11 @@ class Service:
             jobs_per_client=settings.jobs_per_client,
             bytes_per_client=settings.bytes_per_client,
         )
-        self._threads = ThreadPoolExecutor(ADMISSIONS, thread_name_prefix="admission")
+        self._admissions = Admissions(settings.admission_seconds)
+        self._space = ""
         self._pending: dict[str, _Pending] = {}
         self._tidying: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._described: dict[str, dict[str, Any]] = {}
         self._described_with: tuple[str, ...] = ()
         self._started = time.monotonic()
@@ -136,22 +142,26 @@ class Service:
         for lane in self._lanes.values():
             lane.start()
         self._tidying = asyncio.create_task(self.housekeeping.run(), name="tidy")
+        self._watching = asyncio.create_task(self._watch_space(), name="space")
 
     async def stop(self) -> None:
         """Stop without losing anything: waiting jobs stay stored, running ones wait again."""
-        if self._tidying is not None:
-            self._tidying.cancel()
+        for task in (self._tidying, self._watching):
+            if task is not None:
+                task.cancel()
         self._work.stopping = True
         self._daemon_work.stop()
         for lane in self._lanes.values():
             lane.paused = True
-        await asyncio.gather(*(one.answer for one in self._pending.values()), return_exceptions=True)
+        if self._pending:
+            await asyncio.wait([one.answer for one in self._pending.values()], timeout=STOP_SECONDS)
+            for one in self._pending.values():
+                one.answer.cancel()
         await self._executor.close()
         for lane in self._lanes.values():
             await lane.stop()
         self._book.hub.close()
         await self._store.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _recover(self) -> None:
         """Reconcile store and library: what was committed is done, what ran goes on once, what waited waits."""
@@ -226,9 +236,8 @@ class Service:
         self._refuse_the_hopeless(operation, body)
         check_bounds(self._lane(operation.name).queue, self._active(), submission.client, 0, self._bounds)
         machine = self._machine.for_caller(submission.access, self._ledger.client_of)
-        loop = asyncio.get_running_loop()
-        checked = await loop.run_in_executor(
-            self._threads, intake.check, self.registry, operation, submission.params, machine
+        checked = await self._admissions.run(
+            submission.client, intake.check, self.registry, operation, submission.params, machine
         )
         record = JobRecord(
             id=job,
@@ -420,8 +429,24 @@ class Service:
             "library": str(self.paths.library),
             "latents": {"count": shelf.count, "bytes": shelf.bytes, "most": self.settings.latent_bytes},
             "home": str(self.paths.home),
-            "warnings": reports.warnings(self.registry, self.paths.library, self.settings.free_bytes),
+            "warnings": self._warnings(),
         }
+
+    def _warnings(self) -> list[str]:
+        """Sentences about what is not as it should be."""
+        found = [self._admissions.warning, str(self._executor.facts().get("warning", "")), self._space]
+        found += [f"a damaged job store was set aside as {path}" for path in self._store.set_aside]
+        return [*reports.plugin_warnings(self.registry), *filter(None, found)]
+
+    async def _watch_space(self) -> None:
+        """Look at the library's disk now and then, off the loop: a share that hangs must not hold up a status."""
+        library, least = self.paths.library, self.settings.free_bytes
+        while True:
+            try:
+                self._space = await in_thread(reports.space_warning, library, least, seconds=WATCH_SPACE)
+            except TimeoutError:
+                self._space = f"the library {library} does not answer"
+            await asyncio.sleep(WATCH_SPACE)
 
     # Operations of the daemon itself
 

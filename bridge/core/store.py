@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.resources
+import itertools
 import logging
+import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +26,9 @@ from acestep.api.errors import AceError, DiskFull, InternalError, OutputUnwritab
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Write = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
+
+DAMAGED = ".damaged-"
+"""What a damaged file is called when it is set aside: its name, this, and when."""
 
 MAX_BATCH = 256
 """Writes per commit; bounds how long the first of them waits for the last."""
@@ -35,10 +41,11 @@ class Store:
         """Open the file and bring its tables up to date. Raises `AceError`."""
         self._path = path
         try:
-            self.reader = _connect(path)
-            migrate(self.reader)
+            self.reader = _open(path)
         except sqlite3.Error as failure:
             raise _translate(failure, path) from failure
+        self.set_aside = set_aside(path)
+        """Damaged stores that stand beside this one."""
         self._writes: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._searches = ThreadPoolExecutor(1, thread_name_prefix="store-search")
@@ -138,6 +145,58 @@ class Store:
             log.warning("the event loop ended before a write was answered")
 
 
+def _open(path: Path) -> sqlite3.Connection:
+    """A connection to a whole database, brought up to date; a damaged file is set aside, and a new one made in its place."""
+    if not path.exists():
+        path.touch(mode=0o600)
+    elif os.name == "posix":
+        path.chmod(0o600)  # requests and captions are nobody else's business
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = _connect(path)
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        migrate(connection)
+        return connection
+    except sqlite3.DatabaseError as failure:
+        if connection is not None:
+            connection.close()
+        if not _is_damage(failure):
+            raise
+        aside = _set_aside(path)
+        log.error(
+            "the job store was damaged; it was set aside as %s and a new one begun: the results are all there", aside
+        )
+    return _open(path)
+
+
+def _is_damage(failure: sqlite3.DatabaseError) -> bool:
+    code = getattr(failure, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    foreign = code == sqlite3.SQLITE_ERROR  # whole as a file, but its tables are not ours
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or foreign
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a database and what belongs to it; where to."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    aside = next(
+        name
+        for count in itertools.count()
+        if not (name := path.with_name(f"{path.name}{DAMAGED}{stamp}{f'-{count}' if count else ''}")).exists()
+    )
+    for end in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(f"{path}{end}", f"{aside}{end}")
+    return aside
+
+
+def set_aside(path: Path) -> list[Path]:
+    """The damaged stores that were set aside beside this one, newest first."""
+    found = path.parent.glob(f"{path.name}{DAMAGED}*")
+    return sorted((one for one in found if not one.name.endswith(("-wal", "-shm"))), reverse=True)
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
     connection.row_factory = sqlite3.Row
@@ -168,6 +227,8 @@ def _translate(failure: Exception, path: Path) -> AceError:
         return DiskFull(f"no space left for the job store {path}")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM):
         return OutputUnwritable(f"the job store {path} cannot be written: {failure}")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return InternalError(f"the job store {path} is damaged; restart the daemon, which sets it aside")
     log.error("a write to the job store failed", exc_info=failure)
     return InternalError(f"the job store failed: {failure}")
 

@@ -16,6 +16,7 @@ import msgspec
 from acestep.api import frames
 from acestep.api.errors import AceError, Cancelled, Degraded, WorkerDied, error_from_wire
 from bridge.core.executor import Listener, Task
+from bridge.core.watchdog import Watchdog
 from bridge.core.worker import WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
     command: Callable[[], list[str]]
     cancel_grace: float = 10.0
     degraded_retry: float = 60.0
+    silence: float = 45.0
+    """Seconds without any sign of a worker after which it is restarted."""
 
 
 class LocalExecutor:
@@ -55,6 +58,7 @@ class LocalExecutor:
         self._not_before = 0.0
         self._units: deque[float] = deque(maxlen=RECENT_UNITS)
         self._closed = False
+        self.watchdog = Watchdog(lambda: self._worker, self.start, supervision.silence)
 
     def start(self) -> None:
         """Start the worker in the background, so that the first job finds it ready."""
@@ -137,6 +141,7 @@ class LocalExecutor:
     async def _spawn(self, command: list[str]) -> WorkerProcess | None:
         """One start. None when the worker ended before it was ready; the caller decides whether to try again."""
         self._command = command
+        self.watchdog.start()
         worker = await WorkerProcess.start(command, self._heard)
         self._worker = worker
         ready = asyncio.create_task(worker.ready.wait())
@@ -215,6 +220,8 @@ class LocalExecutor:
         facts: dict[str, Any] = {"state": self._state(), "deaths": self._total_deaths}
         if worker is not None and worker.alive:
             facts.update(pid=worker.pid, info=worker.info)
+        if warning := self.watchdog.warning:
+            facts["warning"] = warning
         if self._last_death:
             facts["last_death"] = self._last_death
         return facts
@@ -226,11 +233,14 @@ class LocalExecutor:
             return "stopped"
         if not self._worker.ready.is_set():
             return "starting"
+        if self.watchdog.warning:
+            return "silent"
         return "busy" if self._running is not None else "idle"
 
     async def close(self) -> None:
         """Stop the worker; a task that still runs ends with an error, also one that waits for a start."""
         self._closed = True
+        self.watchdog.stop()
         if self._running is not None:
             self._running.cancelled.set()
         if self._background is not None:

@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,7 +43,10 @@ class WorkerProcess:
         self._process = process
         self._heard = heard
         self._lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._killed_because = ""
         self.ready = asyncio.Event()
+        self.heard_at = time.monotonic()
+        """When a frame came last (monotonic s)."""
         self.noted = False
         """Whether its death has been counted."""
         self.info: dict[str, Any] = {}
@@ -79,8 +83,9 @@ class WorkerProcess:
         if self.alive and self._process.stdin is not None and not self._process.stdin.is_closing():
             self._process.stdin.write(frames.encode(message))
 
-    def kill(self) -> None:
-        """End the process at once, and what it has started: on POSIX it leads a group of its own."""
+    def kill(self, reason: str = "") -> None:
+        """End the process at once, and what it has started: on POSIX it leads a group of its own. ``reason``: why, for people."""
+        self._killed_because = reason
         with contextlib.suppress(ProcessLookupError):
             if sys.platform != "win32" and self._process.returncode is None:
                 os.killpg(self.pid, signal.SIGKILL)
@@ -114,13 +119,16 @@ class WorkerProcess:
         if transport is not None:
             transport.close()  # frees the pipes even when a grandchild still holds their other ends
         log.info("worker %d ended with %s", self.pid, describe_exit(code))
-        return WorkerDied(explain_death(code, list(self._lines)))
+        return WorkerDied(self._killed_because or explain_death(code, list(self._lines)))
 
     async def _read_frames(self) -> None:
         assert self._process.stdout is not None
         reader = frames.FrameReader()
         while data := await self._process.stdout.read(READ_SIZE):
+            self.heard_at = time.monotonic()
             for message in reader.feed(data):
+                if isinstance(message, frames.Pong):
+                    continue
                 if isinstance(message, frames.Ready):
                     self.info = message.info
                     self.ready.set()

@@ -26,6 +26,9 @@ OSC_SCHEDULE_SECONDS = 60.0
 OSC_SCHEDULED = 1_024
 """Bundles that may wait for their time."""
 
+OSC_SENDER_SCHEDULED = 128
+"""Bundles of one sender that may wait for their time."""
+
 OSC_SCHEDULED_BYTES = 8 * 1024 * 1024
 """Size of all bundles that wait for their time."""
 
@@ -46,6 +49,9 @@ OSC_LISTENERS = 32
 
 OSC_PEERS = 512
 """Senders with drafts or running jobs that are remembered at a time."""
+
+OSC_HOST_PEERS = 128
+"""Such senders of one other machine; this machine's are bounded by `OSC_PEERS` alone."""
 
 OSC_PENDING = 4_096
 """Requests whose answer is still being made; beyond it the answer is `busy`."""

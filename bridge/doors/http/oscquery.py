@@ -9,6 +9,7 @@ from typing import Any
 
 from bridge.core.views import Core
 from bridge.doors import limits
+from bridge.doors.osc.answers import ANSWERS
 from bridge.doors.osc.grammar import envelope
 from bridge.doors.table import ADDRESSES, OPERATION_ADDRESS
 from bridge.doors.verb import Verb
@@ -18,27 +19,6 @@ READ, WRITE, BOTH = 1, 2, 3
 ATTRIBUTES = frozenset(
     "FULL_PATH CONTENTS TYPE ACCESS VALUE RANGE DESCRIPTION UNIT TAGS CRITICAL EXTENDED_TYPE HOST_INFO".split()
 )
-
-ANSWERS = {
-    "/ace/accepted": ("sii", "A job was accepted: id, seq, place in the queue, notes."),
-    "/ace/rejected": ("ssss", "A job was rejected: id, code, field, sentence."),
-    "/ace/progress": (
-        "sisiiff",
-        "How far a job is: id, seq, stage, step, steps, fraction, seconds left (-1: unknown).",
-    ),
-    "/ace/preview": ("siissiiiiis", "A preview of a job: the same arguments as a result."),
-    "/ace/result": (
-        "siissiiiiis",
-        "A file of a job: id, seq, index, role, path, start and length in samples, rate, channels, variant, track.",
-    ),
-    "/ace/done": ("sifi", "A job is done: id, seq, seconds, files, notes."),
-    "/ace/failed": ("sisss", "A job failed: id, seq, code, sentence, field."),
-    "/ace/cancelled": ("sis", "A job was cancelled: id, seq, reason."),
-    "/ace/interrupted": ("sis", "A job was interrupted: id, seq, reason."),
-    "/ace/synced": ("i", "Every request before /ace/sync with this number is stored."),
-    "/ace/error": ("ssss", "Something else was refused: address, code, field, sentence."),
-}
-"""What the daemon sends: address -> type tags and meaning."""
 
 _TAGS = {"int": "i", "float": "f", "bool": "T"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import socket
 from collections.abc import Iterable
 
 from acestep.api.errors import BadRequest
@@ -53,6 +54,20 @@ def _parse(entry: str) -> tuple[Network, bool]:
         return ipaddress.ip_network(text.strip(), strict=False), bool(marked)
     except ValueError as failure:
         raise BadRequest(f"osc_allow: {failure}", field="osc_allow") from None
+
+
+@functools.lru_cache(maxsize=1024)
+def is_of_this_machine(host: str) -> bool:
+    """Whether an address is one of this machine's own: only those can be bound."""
+    address = _address(host)
+    if address is None:
+        return False
+    try:
+        with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return address.is_loopback
+    return True
 
 
 @functools.lru_cache(maxsize=1024)

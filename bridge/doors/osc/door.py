@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -19,7 +20,8 @@ from acestep.api.schema import convert
 from bridge.doors import limits, requests
 from bridge.doors.dispatch import Dispatcher, submits
 from bridge.doors.osc import grammar, messages, ordinals
-from bridge.doors.osc.allow import AllowList
+from bridge.doors.osc.allow import AllowList, is_of_this_machine
+from bridge.doors.osc.answers import ANSWERS
 from bridge.doors.osc.codec import Bundle, Message, Packet, decode, weight
 from bridge.doors.osc.ordinals import Ordinal
 from bridge.doors.osc.peers import Peer, Peers, Send
@@ -37,6 +39,8 @@ class Counters(msgspec.Struct):
     malformed: int = 0
     refused: int = 0
     messages: int = 0
+    echoes: int = 0
+    """Messages that only a daemon sends; they are not answered."""
     dropped: int = 0
     """Progress and previews that were not sent because the receiver did not read."""
 
@@ -47,11 +51,14 @@ class OscDoor:
     def __init__(self, desk: Dispatcher, allow: AllowList) -> None:
         self.counters = Counters()
         self.peers = Peers()
+        self.own_ports: frozenset[int] = frozenset()
+        """UDP ports of this door; nothing that comes from them or goes to them can be a client's."""
         self._desk = desk
         self._allow = allow
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled: set[asyncio.TimerHandle] = set()
         self._scheduled_bytes = 0
+        self._scheduled_of: Counter[Place] = Counter()
         self._dumps: dict[Place, float] = {}
         self._udp: Callable[[Place], Send] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -119,21 +126,30 @@ class OscDoor:
                 f"a bundle may be dated {most:g} s ahead, not {wait:.0f} s", limits={"max": most, "unit": "s"}
             )
         size = weight(bundle)
+        if self._scheduled_of[place] >= limits.OSC_SENDER_SCHEDULED:
+            most = {"bundles": limits.OSC_SENDER_SCHEDULED}
+            raise Busy(f"{limits.OSC_SENDER_SCHEDULED} bundles of this sender wait for their time", limits=most)
         if len(self._scheduled) >= limits.OSC_SCHEDULED or self._scheduled_bytes + size > limits.OSC_SCHEDULED_BYTES:
             raise Busy("too many bundles are waiting for their time", limits={"bundles": limits.OSC_SCHEDULED})
 
         def due() -> None:
             self._scheduled.discard(timer)
             self._scheduled_bytes -= size
+            self._scheduled_of[place] -= 1
+            self._scheduled_of += Counter()  # forgets whoever has none
             for element in bundle.elements:
                 self._take_packet(element, place, send)
 
         timer = asyncio.get_running_loop().call_later(wait, due)
         self._scheduled.add(timer)
+        self._scheduled_of[place] += 1
         self._scheduled_bytes += size
 
     def _take_message(self, message: Message, place: Place, send: Send) -> None:
         self.counters.messages += 1
+        if message.address in ANSWERS:
+            self.counters.echoes += 1  # what a daemon says is no question; an answer could go back and forth for ever
+            return
         if self._dumps:
             self._show(message, place)
         peer = self._peer(place, send)
@@ -239,6 +255,8 @@ class OscDoor:
         if wish.port and place[2] != "udp":
             raise BadRequest("only a UDP sender can name another port", field="port")
         target = (place[0], wish.port, "udp") if wish.port else place
+        if wish.port in self.own_ports and is_of_this_machine(place[0]):
+            raise BadRequest(f"{wish.port} is the daemon's own port", field="port")
         listener = self._listener(target, peer, place)
         if not listener.registered and self.peers.registered() >= limits.OSC_LISTENERS:
             raise Busy(f"{limits.OSC_LISTENERS} listeners are registered", limits={"listeners": limits.OSC_LISTENERS})

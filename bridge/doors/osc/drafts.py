@@ -36,6 +36,11 @@ class Drafts:
     def __len__(self) -> int:
         return len(self._drafts)
 
+    @property
+    def touched(self) -> float:
+        """When one of them was filled last."""
+        return max((draft.touched for draft in self._drafts.values()), default=0.0)
+
     def set(self, operation: str, name: str, value: Any) -> None:
         """Set one parameter; setting it again replaces it. Raises `Busy` when too many drafts are open."""
         self.expire()

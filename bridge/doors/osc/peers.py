@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bridge.core.access import Access
@@ -87,6 +87,11 @@ class Peer:
         return not (self.lease_ends or self._follower.busy or len(self.drafts))
 
     @property
+    def busy(self) -> bool:
+        """Whether it is owed events: of its jobs, or for a lease."""
+        return bool(self.lease_ends) or self._follower.busy
+
+    @property
     def registered(self) -> bool:
         """Whether it holds a lease."""
         return bool(self.lease_ends)
@@ -110,13 +115,36 @@ class Peers:
 
     def add(self, place: Any, peer: Peer) -> bool:
         """Remember a peer. False when there are too many."""
-        if place not in self._peers and len(self._peers) >= limits.OSC_PEERS:
-            self.sweep()
-            if len(self._peers) >= limits.OSC_PEERS:
-                self.refused += 1
-                return False
+        if place not in self._peers and not self._room(peer):
+            self.refused += 1
+            return False
         self._peers[place] = peer
         return True
+
+    def _room(self, newcomer: Peer) -> bool:
+        """Whether there is room for one more; the sender whose draft lay untouched longest makes some."""
+        for most, known in self._bounds(newcomer):
+            if len(known) < most:
+                continue
+            self.sweep()
+            idle = [(self._peers[place].drafts.touched, place) for place in known if self._idle(place)]
+            if len([place for place in known if place in self._peers]) < most:
+                continue
+            if not idle:
+                return False
+            self.remove(min(idle, key=lambda row: row[0])[1])
+        return True
+
+    def _bounds(self, newcomer: Peer) -> Iterator[tuple[int, list[Any]]]:
+        yield limits.OSC_PEERS, list(self._peers)
+        if newcomer.access.stranger:
+            origin = newcomer.access.origin
+            yield limits.OSC_HOST_PEERS, [at for at, peer in self._peers.items() if peer.access.origin == origin]
+
+    def _idle(self, place: Any) -> bool:
+        """Whether nothing but drafts holds a peer here."""
+        peer = self._peers.get(place)
+        return peer is not None and not peer.busy
 
     def answer_at(self, sender: Any, place: Any) -> None:
         """Answers to ``sender`` go to ``place`` as long as that is registered; the oldest of too many senders is forgotten."""

@@ -14,6 +14,7 @@ from typing import Any
 from acestep.api.errors import ProtocolError
 from bridge.doors import limits
 from bridge.doors.keepalive import keep_alive
+from bridge.doors.osc.allow import is_of_this_machine
 from bridge.doors.osc.door import OscDoor, Place
 from bridge.doors.osc.framing import Framer, frame
 from bridge.doors.osc.peers import Send
@@ -42,6 +43,7 @@ class OscSockets:
             with contextlib.suppress(OSError):
                 await self._open_udp("::1", udp)
                 await self._open_tcp("::1", tcp, spare=False)
+        self.door.own_ports = frozenset({udp})
         self.door.open(self._sender)
         return {"host": self._host, "udp": udp, "tcp": tcp}
 
@@ -114,6 +116,9 @@ class _Datagrams(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         host, port = addr[0], addr[1]
         if not self._door.allowed(host) or self._transport is None:
+            return
+        if port in self._door.own_ports and is_of_this_machine(host):
+            self._door.counters.echoes += 1
             return
         self._door.take(data, (host, port, "udp"), _datagram_sender(self._door, self._transport, addr))
 

@@ -10,6 +10,7 @@ import msgspec
 
 from acestep.api.errors import Unavailable
 from acestep.api.rights import Right
+from bridge.core.limited import in_thread
 from bridge.doors import playing, requests
 from bridge.doors.desk import Caller, Desk
 from bridge.doors.verb import ALL, RPC, Verb
@@ -58,7 +59,7 @@ def _number(slot: int) -> int | None:
 
 async def _load(desk: Desk, caller: Caller, request: playing.LoadSlot) -> dict[str, Any]:
     """The file must be one that the caller may have read."""
-    path = desk.core.readable(request.path, caller.access)
+    path = await in_thread(desk.core.readable, request.path, caller.access)
     return await stage(desk).slots.load(request.slot, str(path), **_loop(request))
 
 
