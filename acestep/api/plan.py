@@ -155,11 +155,21 @@ def require_task(task: str, model: ModelInfo, *, operation: str) -> None:
     """Refuse a model that was not trained for the task, and name those that were."""
     if task in model.task_types:
         return
+    if model.lacks and task in VARIANTS[model.variant].tasks:
+        raise ModelUnsuited(missing_parts(model, operation), field="model")
     able = [name for name, variant in VARIANTS.items() if task in variant.tasks and name != "tiny"]
     raise ModelUnsuited(
         f"{operation} needs a model trained for it and {model.name} ({model.variant}) is not; load one of: {', '.join(able)}",
         field="model",
         limits={"variants": able},
+    )
+
+
+def missing_parts(model: ModelInfo, operation: str) -> str:
+    """The sentence for what needs a part that a checkpoint's files do not hold."""
+    return (
+        f"{operation} needs the parts {' and '.join(model.lacks)}, which the files of {model.name} do not hold; "
+        "a model of the same size in its original form lends them"
     )
 
 

@@ -12,6 +12,10 @@ TURBO_TASKS = ("text2music", "repaint", "cover")
 ALL_TASKS = (*TURBO_TASKS, "extract", "lego", "complete")
 
 
+CODE_TASKS = ("cover",)
+"""Tasks whose source passes the networks for semantic codes, which some checkpoints do not have."""
+
+
 class TaskDefaults(msgspec.Struct, frozen=True, kw_only=True):
     """How a variant runs one task when the job leaves it open."""
 
@@ -125,6 +129,14 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Latents can be passed between models of one family only (same codec)."""
     size_bytes: int = 0
     license: str = ""
+    origin: str = ""
+    """In which form its files lie here (original, diffusers, ComfyUI, GGUF), and of which repository a cached one is."""
+    lacks: tuple[str, ...] = ()
+    """Parts that its files do not hold and nobody lends; what needs them is refused by name."""
+    borrowed: dict[str, str] = {}
+    """Part -> where it lies, of those that belong to another model here."""
+    near: tuple[str, ...] = ()
+    """Folders from which missing parts are borrowed."""
 
     @property
     def defaults(self) -> Variant:

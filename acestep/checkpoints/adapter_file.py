@@ -19,7 +19,7 @@ import msgspec
 from acestep.api.errors import BadCheckpoint, ModelMissing, ModelUnsuited
 from acestep.checkpoints.adapter_names import find_layer, is_text_encoder, parse_key, spellings, unsupported_method
 from acestep.checkpoints.adapter_strength import ADAPTER_FILES, StrengthSettings
-from acestep.checkpoints.layout import PICKLES, expected_size, read_header, tensor_table
+from acestep.checkpoints.files import PICKLES, expected_size, read_header, tensor_table
 
 ADAPTER_FILE = ADAPTER_FILES[0]
 INNER_FOLDER = "adapter"

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import BadCheckpoint
-from acestep.checkpoints.layout import read_header, read_json
+from acestep.checkpoints.files import read_header, read_json
 
 ADAPTER_FILES = ("adapter_model.safetensors", "lokr_weights.safetensors", "pytorch_lora_weights.safetensors")
 """Names of adapters inside a folder: PEFT's, the LoKr trainer's, diffusers'."""

@@ -15,8 +15,10 @@ from torch import nn
 from transformers import Qwen3Config, Qwen3Model
 
 from acestep.api.errors import BadCheckpoint
+from acestep.checkpoints.inferred import read_config
 from acestep.checkpoints.info import is_xl
-from acestep.checkpoints.layout import Parts, read_json
+from acestep.checkpoints.layout import Parts
+from acestep.checkpoints.weights import CODEC, TEXT, is_published
 from acestep.networks.condition import ConditionEncoder
 from acestep.networks.dit import Dit
 from acestep.networks.nano_codec import NanoCodec
@@ -65,14 +67,13 @@ _turn = threading.RLock()
 
 def build_component(name: str, parts: Parts) -> nn.Module:
     """One of the four ACE-Step networks, weightless, in evaluation mode. Raises `BadCheckpoint` for sizes that make no sense."""
-    if parts.diffusers:
-        sizes = read_json(getattr(parts, name) / "config.json")
-        encoder = read_json(parts.transformer / "config.json")
-    else:
-        encoder = read_json(parts.transformer / "config.json")
-        sizes = dict(encoder) if name == "transformer" else _encoder_sizes(encoder)
+    place = getattr(parts, name)
+    encoder, sizes = read_config(parts.transformer, "transformer"), read_config(place, name)
+    published = not parts.diffusers or is_published(place)
+    if published and name != "transformer":
+        sizes = _encoder_sizes(sizes)
     kind = COMPONENT_CLASSES[name]
-    if name in ("audio_tokenizer", "audio_detokenizer") and not parts.diffusers:
+    if name in ("audio_tokenizer", "audio_detokenizer") and published:
         sizes["layer_types"] = (sizes.get("layer_types") or [])[
             : sizes.get("num_attention_pooler_hidden_layers", 2)
         ] or None
@@ -104,18 +105,18 @@ def _build(kind: type[nn.Module], config: dict[str, Any], **more: Any) -> nn.Mod
         raise BadCheckpoint(f"the config of {kind.__name__} makes no network: {failure}", field="model") from failure
 
 
-def build_codec(folder: Path) -> nn.Module:
-    """The codec that ``config.json`` names, weightless. Raises `BadCheckpoint` for a class that is not in the table."""
-    config = read_json(folder / "config.json")
+def build_codec(place: Path) -> nn.Module:
+    """The codec that its config names, weightless. Raises `BadCheckpoint` for a class that is not in the table."""
+    config = read_config(place, CODEC)
     name = str(config.get("_class_name", "AutoencoderOobleck"))
     if name not in CODECS:
         raise BadCheckpoint(f"the codec {name!r} is unknown", field="model", limits={"choices": sorted(CODECS)})
     return _build(CODECS[name], config)
 
 
-def build_text_encoder(folder: Path) -> Qwen3Model:
+def build_text_encoder(place: Path) -> Qwen3Model:
     """The text encoder, weightless; only the Qwen3 architecture, and no code from the checkpoint."""
-    config = read_json(folder / "config.json")
+    config = read_config(place, TEXT)
     if config.get("model_type") != "qwen3":
         raise BadCheckpoint(f"the text encoder is {config.get('model_type')!r}, not qwen3", field="model")
     try:

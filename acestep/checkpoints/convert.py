@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from acestep.api.errors import BadCheckpoint, DiskFull
-from acestep.checkpoints.layout import read_header
+from acestep.checkpoints.files import read_header
 
 BLOCK = 4 * 2**20
 """Numbers per block."""

@@ -6,20 +6,21 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from acestep.checkpoints.layout import read_header
+from acestep.checkpoints.files import SAFETENSORS, read_header
 
 SAMPLES = 64
 BLOCK = 64 * 1024
 
 
 def weights_digest(files: Iterable[Path]) -> str:
-    """Hex digest over each file's tensor table, length and 64 evenly spaced 64 KiB blocks.
+    """Hex digest over each file's tensor table (safetensors), length and 64 evenly spaced 64 KiB blocks.
 
     It tells checkpoints apart and notices a retrained or merged one without reading gigabytes; it is no proof against a forger.
     """
     digest = hashlib.sha256()
     for path in files:
-        header, size = read_header(path), path.stat().st_size
+        header = read_header(path) if path.suffix.lower() == SAFETENSORS else b""
+        size = path.stat().st_size
         digest.update(len(header).to_bytes(8, "little") + header + size.to_bytes(8, "little"))
         with path.open("rb") as file:
             for index in range(SAMPLES):

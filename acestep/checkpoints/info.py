@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from acestep.api.errors import AceError, ModelMissing
-from acestep.api.variants import VARIANTS, ModelInfo
-from acestep.checkpoints.layout import INDEX, Parts, is_transformer, locate, read_json, weight_files
+from acestep.api.variants import CODE_TASKS, VARIANTS, ModelInfo
+from acestep.checkpoints.files import GGUF, weight_files
+from acestep.checkpoints.hub_cache import is_snapshot, repository_name
+from acestep.checkpoints.inferred import read_config
+from acestep.checkpoints.layout import INDEX, Parts, is_transformer, locate, settled
+from acestep.checkpoints.places import loose_files, places
+from acestep.checkpoints.strangers import strangers
+from acestep.checkpoints.weights import CODEC, read_contents
+from acestep.planner.library import planner_problems
 
 PREFIX = "acestep-v15-"
 TRAINED = "trained"
@@ -39,26 +46,32 @@ def checkpoint_folders(*extra: Path) -> list[Path]:
 
 
 def find_checkpoints(folders: Iterable[Path]) -> list[ModelInfo]:
-    """Every complete checkpoint below the folders (two levels deep), each name once, the first place wins."""
+    """Every complete checkpoint below the folders, each name once, the first place wins. What one lacks, another may lend."""
+    near = list(folders)
     found: dict[str, ModelInfo] = {}
-    for path in _candidates(folders):
+    for path in candidates(near):
         try:
-            info = read_info(path)
+            info = read_info(path, near)
         except AceError:
-            continue  # incomplete or damaged: `checkpoint_problem` says why when somebody asks for it
+            continue  # incomplete or damaged: `checkpoint_problems` says why when somebody asks for it
         found.setdefault(info.name, info)
     return list(found.values())
 
 
 def checkpoint_problems(folders: Iterable[Path]) -> dict[str, str]:
-    """Path -> sentence for every folder that looks like a checkpoint and cannot be opened."""
+    """Path -> sentence for everything that lies below the folders like a model and cannot be used."""
+    near = list(folders)
     problems: dict[str, str] = {}
-    for path in _candidates(folders):
+    used: set[str] = set()
+    for path in candidates(near):
         try:
-            read_info(path)
+            info = read_info(path, near)
         except AceError as failure:
             problems[str(path)] = failure.message
-    return problems
+            used.add(str(path))
+        else:
+            used.update(map(str, part_paths(info).folders()))
+    return {**strangers(places(near), used), **planner_problems(near), **problems}
 
 
 def find_checkpoint(name: str, folders: Iterable[Path]) -> ModelInfo:
@@ -74,40 +87,47 @@ def find_checkpoint(name: str, folders: Iterable[Path]) -> ModelInfo:
     )
 
 
-def _candidates(folders: Iterable[Path]) -> list[Path]:
-    """Folders that hold a DiT or a diffusers index: the given ones, their children and grandchildren."""
+def candidates(folders: Iterable[Path]) -> list[Path]:
+    """Places that hold a DiT or a diffusers index, and loose files with a DiT in them."""
     seen: dict[Path, None] = {}
-    for folder in folders:
-        for path in (folder, *_children(folder), *(deep for child in _children(folder) for deep in _children(child))):
-            if (path / INDEX).is_file() or is_transformer(path):
-                seen.setdefault(path.resolve())
+    looked = places(folders)
+    for path in looked:
+        if (path / INDEX).is_file() or is_transformer(path):
+            seen.setdefault(path.resolve())
+    for file in loose_files(looked):
+        if "transformer" in parts_of(file):
+            seen.setdefault(settled(file))
     inside = {path for path in seen if path.parent in seen and (path.parent / INDEX).is_file()}
     return [path for path in seen if path not in inside]
 
 
-def _children(folder: Path) -> list[Path]:
+def parts_of(file: Path) -> dict[str, Any]:
+    """The parts in a weight file; none where it cannot be read."""
     try:
-        return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    except OSError:
-        return []
+        return read_contents(file).parts
+    except AceError:
+        return {}
 
 
-def read_info(path: Path) -> ModelInfo:
-    """Facts of the checkpoint at ``path``, once all its weight files are known to be there.
+def read_info(path: Path, near: Iterable[Path] = ()) -> ModelInfo:
+    """Facts of the checkpoint at ``path``, once all its weight files are known to be there; ``near``: folders to borrow from.
 
     Raises `ModelMissing` for what is incomplete, `BadCheckpoint` for what is no checkpoint.
     """
-    parts = locate(path)
-    files = [file for folder in parts.folders() for file in weight_files(folder)]
-    config = read_json(parts.transformer / "config.json")
+    folders = list(near)
+    parts = locate(path, folders)
+    files = dict.fromkeys(file for folder in parts.folders() for file in weight_files(folder))
+    config = read_config(parts.transformer, "transformer")
     root = parts.transformer.parent if parts.diffusers else parts.transformer
-    codec = str(read_json(parts.vae / "config.json").get("_class_name", "AutoencoderOobleck"))
-    variant = recognise_variant(root.name, config)
+    codec = str(read_config(parts.vae, CODEC).get("_class_name", "AutoencoderOobleck"))
+    name = short_name(root)
+    variant = recognise_variant(name, config)
+    lacks = () if parts.audio_tokenizer else NO_CODES
     return ModelInfo(
-        name=root.name.removeprefix(PREFIX),
+        name=name,
         path=str(root),
         variant=variant,
-        task_types=VARIANTS[variant].tasks,
+        task_types=tuple(task for task in VARIANTS[variant].tasks if not lacks or task not in CODE_TASKS),
         hidden_size=int(config.get("hidden_size", 0)),
         layers=int(config.get("num_hidden_layers", 0)),
         xl=is_xl(config),
@@ -117,7 +137,43 @@ def read_info(path: Path) -> ModelInfo:
         latent_family=_latent_family(codec, config),
         size_bytes=sum(file.stat().st_size for file in files),
         license=str(config.get("license", LICENSE)),
+        origin=_origin(root, parts),
+        lacks=lacks,
+        borrowed=_borrowed(root, parts),
+        near=tuple(str(folder) for folder in folders),
     )
+
+
+NO_CODES = ("audio_tokenizer", "audio_token_detokenizer")
+"""The parts that official diffusers repositories may do without: those for semantic codes."""
+
+
+def short_name(root: Path) -> str:
+    """What a checkpoint is called: its folder or file without what all have in common; a cached one by its repository."""
+    named = repository_name(root).rpartition("/")[2] if is_snapshot(root) else root.name
+    return (Path(named).stem if root.is_file() else named).removeprefix(PREFIX)
+
+
+def _origin(root: Path, parts: Parts) -> str:
+    """In which form a checkpoint lies here, and of which repository it is where a hub's cache says so."""
+    form = "diffusers" if parts.diffusers else "original"
+    if root.is_file():
+        form = "GGUF" if root.suffix.lower() == GGUF else "ComfyUI"
+    cached = repository_name(root)
+    return f"{form}, {cached}" if cached else form
+
+
+def _borrowed(root: Path, parts: Parts) -> dict[str, str]:
+    """Part -> where it lies, of the parts that are not the checkpoint's own."""
+    named = {
+        "codec": parts.vae,
+        "text_encoder": parts.text_encoder,
+        "text_tokenizer": parts.text_tokenizer,
+        "audio_tokenizer": parts.audio_tokenizer,
+        "silence_latent": parts.silence,
+    }
+    home = root if parts.diffusers else root.parent
+    return {name: str(place) for name, place in named.items() if place is not None and not place.is_relative_to(home)}
 
 
 def _latent_family(codec: str, config: dict[str, Any]) -> str:
@@ -151,5 +207,5 @@ def recognise_variant(folder: str, config: dict[str, Any]) -> str:
 
 
 def part_paths(info: ModelInfo) -> Parts:
-    """Where the parts of a known checkpoint lie."""
-    return locate(Path(info.path))
+    """Where the parts of a known checkpoint lie, borrowed ones included. Raises as `locate` does."""
+    return locate(Path(info.path), map(Path, info.near))

@@ -14,8 +14,9 @@ from acestep.api.errors import AceError, BadCheckpoint, ModelMissing
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.catalogue import LANGUAGE, language_model
 from acestep.checkpoints.digest import weights_digest
+from acestep.checkpoints.files import read_json, weight_files
 from acestep.checkpoints.info import find_checkpoint, part_paths, read_info
-from acestep.checkpoints.layout import TEXT_ENCODER, VAE, is_transformer, locate, read_json, users, weight_files
+from acestep.checkpoints.layout import TEXT_ENCODER, VAE, is_transformer, locate, users
 from acestep.checkpoints.memory import stored_numbers, whole_bytes
 from acestep.checkpoints.published import FILES, license_of
 from acestep.planner.library import PREFIX as PLANNER_PREFIX
@@ -106,7 +107,7 @@ def verify(info: AnyModel, progress: Callable[[str, int, int], None] = lambda fi
     Of a converted file the sum of what lies here counts. Files that were put here by other means are held against the sums that
     are known of them; those without a sum are checked for completeness only. Raises what ``progress`` raises.
     """
-    folders = [Path(info.path), *_shared_folders(Path(info.path))]
+    folders = _places(info)
     listed = [(folder, name, facts) for folder in folders for name, facts in _expected(folder).items()]
     total, done, problems = sum(facts["size"] for _, _, facts in listed), 0, []
     for folder, name, facts in listed:
@@ -156,15 +157,19 @@ def _counted(progress: Callable[[str, int, int], None], name: str, done: int, to
 
 def fingerprint(info: AnyModel) -> str:
     """One digest of all weight files of a model, as recipes carry it."""
-    folders = [Path(info.path), *_shared_folders(Path(info.path))]
+    folders = _places(info)
     return weights_digest([file for folder in folders for file in weight_files(folder)])
 
 
-def _shared_folders(path: Path) -> list[Path]:
-    """Codec and text encoder beside a DiT; a language model shares nothing."""
-    if not is_transformer(path):
-        return []
-    return [path.parent / name for name in (VAE, TEXT_ENCODER) if (path.parent / name).is_dir()]
+def _places(info: AnyModel) -> list[Path]:
+    """Every folder or file with weights of a model, shared and borrowed ones included; a language model shares nothing."""
+    own = Path(info.path)
+    if isinstance(info, PlannerInfo):
+        return [own]
+    try:
+        return part_paths(info).folders()
+    except AceError:  # a part is gone: what is left can still be looked at
+        return [own, *(own.parent / name for name in (VAE, TEXT_ENCODER) if (own.parent / name).is_dir())]
 
 
 def _manifest(folder: Path) -> dict[str, dict[str, Any]]:

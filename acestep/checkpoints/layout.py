@@ -1,75 +1,65 @@
 """Where the parts of a checkpoint lie on disk, and whether they are all there. No torch.
 
-Two layouts exist. *Published*: a bundle folder with one or more DiT folders (``acestep-v15-turbo/`` ...) beside ``vae/`` and
-``Qwen3-Embedding-0.6B/``; further DiT folders are single repositories that borrow those two from a bundle nearby.
-*Diffusers*: one folder per component under a root with ``model_index.json``.
+Four layouts are opened as they lie. *Published*: a bundle folder with one or more DiT folders (``acestep-v15-turbo/`` ...) beside
+``vae/`` and ``Qwen3-Embedding-0.6B/``; further DiT folders are single repositories that borrow those two from a bundle nearby.
+*Diffusers*: one folder per component under a root with ``model_index.json``. *ComfyUI*: one file with everything, or one for each
+part. *GGUF*: one file for each part. What a place lacks is borrowed from those beside it and from the folders of the settings.
 """
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from acestep.api.errors import BadCheckpoint, ModelMissing
+from acestep.checkpoints.borrowing import DIFFUSERS_FOLDERS, Fits, Lender, width_of_latents
+from acestep.checkpoints.files import WEIGHT_NAMES, read_json
+from acestep.checkpoints.inferred import read_config
+from acestep.checkpoints.places import subfolders
+from acestep.checkpoints.weights import CODEC, TEXT, read_contents
 
 TEXT_ENCODER = "Qwen3-Embedding-0.6B"
 VAE = "vae"
 SILENCE = "silence_latent.pt"
 INDEX = "model_index.json"
 
-WEIGHT_NAMES = ("model.safetensors", "diffusion_pytorch_model.safetensors")
-"""Names of a component's weights; with ``.index.json`` appended, of the list of its shards."""
-
-PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "diffusion_pytorch_model.bin", "model.pt", "model.ckpt")
-"""Formats that can run code when they are read: recognised only to be refused by name."""
-
-MAX_HEADER = 100 * 2**20
-"""Bytes. The safetensors format's own limit for its header."""
-
-MAX_JSON = 64 * 2**20
-"""Bytes of a configuration or shard list; the published ones are far below 1 MB."""
+FETCH_SHARED = "`acestep-bridge models download shared` fetches it (1.5 GB)"
+FETCH_COMPANIONS = "`acestep-bridge models download companions` fetches it (70 MB)"
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """The folders and files of one checkpoint. In the published layout ``transformer`` holds all four networks."""
+    """The folders or files of one checkpoint's parts. In the published layout and in ComfyUI's and GGUF files ``transformer``
+    holds all four networks."""
 
     diffusers: bool
     transformer: Path
     condition_encoder: Path
-    audio_tokenizer: Path
-    audio_detokenizer: Path
+    audio_tokenizer: Path | None
+    audio_detokenizer: Path | None
+    """None where a diffusers repository has no such part and none could be borrowed: no covers, no codes."""
     vae: Path
     text_encoder: Path
     text_tokenizer: Path
     silence: Path | None
-    """None where the condition encoder's own buffer holds it (diffusers layout)."""
+    """A ``silence_latent.pt``, or a file or folder that holds the tensor; None where it is the condition encoder's own buffer."""
 
     def folders(self) -> list[Path]:
-        """Every folder with weights, each once."""
-        return list(dict.fromkeys((self.transformer, self.condition_encoder, self.audio_tokenizer, self.audio_detokenizer,
-                                   self.vae, self.text_encoder)))  # fmt: skip
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises `BadCheckpoint`, also for a file of absurd size."""
-    try:
-        if path.stat().st_size > MAX_JSON:
-            raise BadCheckpoint(f"{path} is too large for a configuration file")
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as failure:
-        raise BadCheckpoint(f"{path} cannot be read: {failure}") from failure
-    if not isinstance(data, dict):
-        raise BadCheckpoint(f"{path} holds no JSON object")
-    return data
+        """Every folder or file with weights, each once."""
+        networks = (self.transformer, self.condition_encoder, self.audio_tokenizer, self.audio_detokenizer)
+        found = (*networks, self.vae, self.text_encoder)
+        return list(dict.fromkeys(place for place in found if place is not None))
 
 
 def is_transformer(folder: Path) -> bool:
-    """Whether a folder's config describes the DiT in the published layout."""
+    """Whether a folder is a DiT in the published layout, by its config; a bundle that repeats the config of one of its models
+    is none."""
+    return _describes_transformer(folder) and not _is_bundle(folder)
+
+
+def _describes_transformer(folder: Path) -> bool:
     try:
         config = read_json(folder / "config.json")
     except BadCheckpoint:
@@ -77,33 +67,53 @@ def is_transformer(folder: Path) -> bool:
     return "num_audio_decoder_hidden_layers" in config or ("fsq_input_levels" in config and "in_channels" in config)
 
 
-def locate(path: Path) -> Parts:
-    """The parts of the checkpoint at ``path``: a DiT folder, a bundle with exactly one, or a diffusers root.
+def _is_bundle(folder: Path) -> bool:
+    """Whether a folder has models in it and no weights of its own."""
+    own = any((folder / f"{name}{end}").exists() for name in WEIGHT_NAMES for end in ("", ".index.json"))
+    return not own and any(_describes_transformer(inner) for inner in subfolders(folder))
 
-    Raises `ModelMissing` when a part is not there, `BadCheckpoint` when the folder is no checkpoint.
+
+def locate(path: Path, near: Iterable[Path] = ()) -> Parts:
+    """The parts of the checkpoint at ``path``: a DiT folder, a bundle with exactly one, a diffusers root, or a weight file with a
+    DiT in it. What it lacks is looked for beside it, then in the folders ``near``.
+
+    Raises `ModelMissing` when a part is not there, `BadCheckpoint` when the place is no checkpoint.
     """
-    path = path.resolve()
+    path = settled(path)
+    if path.is_file():
+        return _locate_file(path, near)
     if (path / INDEX).is_file():
-        return _locate_diffusers(path)
+        return _locate_diffusers(path, near)
     if is_transformer(path):
-        return _locate_published(path)
-    inner = [folder for folder in _folders(path) if is_transformer(folder)]
+        return _locate_published(path, near)
+    inner = [folder for folder in subfolders(path) if is_transformer(folder)]
     if len(inner) == 1:
-        return _locate_published(inner[0])
+        return _locate_published(inner[0], near)
     if inner:
         names = [folder.name for folder in inner]
         raise BadCheckpoint(f"{path} holds several models; name one of them", field="model", limits={"choices": names})
     raise BadCheckpoint(f"{path} holds no ACE-Step checkpoint", field="model")
 
 
-def _locate_diffusers(root: Path) -> Parts:
+def settled(path: Path) -> Path:
+    """A path without links on the way; the last piece of a file stays, for its name says what the file is."""
+    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+
+
+def _locate_diffusers(root: Path, near: Iterable[Path]) -> Parts:
     silence = root / SILENCE
+    index = read_json(root / INDEX).get("_class_name", "")
+    if not (root / "transformer").is_dir():
+        raise BadCheckpoint(f"{root} is a pipeline of another model family ({index or 'unnamed'})", field="model")
+    tokenizer, detokenizer = root / "audio_tokenizer", root / "audio_token_detokenizer"
+    own = tokenizer.is_dir() and detokenizer.is_dir()
+    borrowed = (tokenizer, detokenizer) if own else _borrow_tokenizers(root, near)
     return Parts(
         diffusers=True,
         transformer=root / "transformer",
         condition_encoder=root / "condition_encoder",
-        audio_tokenizer=root / "audio_tokenizer",
-        audio_detokenizer=root / "audio_token_detokenizer",
+        audio_tokenizer=borrowed[0],
+        audio_detokenizer=borrowed[1],
         vae=root / "vae",
         text_encoder=root / "text_encoder",
         text_tokenizer=root / "tokenizer",
@@ -111,36 +121,98 @@ def _locate_diffusers(root: Path) -> Parts:
     )
 
 
-def _locate_published(dit: Path) -> Parts:
-    text = _companion(dit, TEXT_ENCODER)
-    vae = _companion(dit, VAE)
-    silence = next((near / SILENCE for near in _neighbours(dit) if (near / SILENCE).is_file()), None)
+def own_networks(path: Path) -> dict[str, Path]:
+    """Network -> where it lies, of the four that the checkpoint at ``path`` holds itself; nothing is borrowed or looked for."""
+    path = settled(path)
+    if not (path / INDEX).is_file():
+        return _four(path)
+    folders = {name: path / folder for name, folder in DIFFUSERS_FOLDERS.items()}
+    return {name: folder for name, folder in folders.items() if folder.is_dir()}
+
+
+SAME_SIZES = ("hidden_size", "num_hidden_layers", "intermediate_size")
+"""What the transformers of two checkpoints of one size have in common."""
+
+
+def _borrow_tokenizers(root: Path, near: Iterable[Path]) -> tuple[Path, Path] | tuple[None, None]:
+    """The pair of networks for semantic codes out of a sibling of the same size; both or none."""
+    config = read_json(root / "transformer" / "config.json")
+    sizes = {key: config.get(key) for key in SAME_SIZES}
+    lender = Lender(root, (root.parent, *near))
+    found = [lender.network(part, sizes) for part in ("audio_tokenizer", "audio_detokenizer")]
+    return (found[0], found[1]) if found[0] is not None and found[1] is not None else (None, None)
+
+
+def _locate_published(dit: Path, near: Iterable[Path]) -> Parts:
+    near = list(near)
+    text = _companion(dit, TEXT_ENCODER, TEXT, near)
+    vae = _companion(dit, VAE, CODEC, near)
+    silence = next((place / SILENCE for place in _neighbours(dit) if (place / SILENCE).is_file()), None)
+    silence = silence or Lender(dit, near).silence(dit)
     if silence is None:
         raise ModelMissing(f"{dit.name} lacks {SILENCE}; download the model again", field="model")
-    return Parts(diffusers=False, transformer=dit, condition_encoder=dit, audio_tokenizer=dit, audio_detokenizer=dit,
-                 vae=vae, text_encoder=text, text_tokenizer=text, silence=silence)  # fmt: skip
-
-
-def _companion(dit: Path, name: str) -> Path:
-    """The shared part ``name`` for a DiT folder: inside it, beside it, or in a bundle beside it."""
-    for near in _neighbours(dit):
-        if (near / name / "config.json").is_file():
-            return near / name
-    raise ModelMissing(
-        f"{dit.name} needs the folder {name}, which comes with the main bundle; download that too", field="model"
+    words = Lender(dit, near).text_tokenizer(text)
+    return Parts(
+        diffusers=False, **_four(dit), vae=vae, text_encoder=text, text_tokenizer=words or text, silence=silence
     )
+
+
+def _four(place: Path) -> dict[str, Path]:
+    """The four networks of the published layout, all in one place."""
+    return dict.fromkeys(("transformer", "condition_encoder", "audio_tokenizer", "audio_detokenizer"), place)
+
+
+def _companion(dit: Path, name: str, part: str, near: list[Path]) -> Path:
+    """The shared part ``name`` for a DiT folder: inside it, beside it, in a bundle beside it, or in the folders ``near``."""
+    for place in _neighbours(dit):
+        if (place / name / "config.json").is_file():
+            return place / name
+    found = Lender(dit, near).part(part, _fits(read_config(dit, "transformer"), part))
+    if found is not None:
+        return found
+    raise ModelMissing(
+        f"{dit.name} needs the folder {name}, which comes with the main bundle; {FETCH_SHARED}", field="model"
+    )
+
+
+def _fits(config: dict[str, Any], part: str) -> Fits:
+    """Whether a codec or text encoder has the widths that the transformer's config names."""
+    if part == TEXT:
+        return lambda own: own.get("hidden_size") == config.get("text_hidden_dim", own.get("hidden_size"))
+    return lambda own: width_of_latents(own) == config.get("audio_acoustic_hidden_dim", width_of_latents(own))
+
+
+def _locate_file(file: Path, near: Iterable[Path]) -> Parts:
+    """A file of ComfyUI or acestep.cpp with a DiT in it, and the other parts in it or around it."""
+    found = read_contents(file)
+    if "transformer" not in found.parts:
+        held = ", ".join(part.replace("_", " ") for part in found.parts)
+        text = f"holds {held} and no transformer: it is a part of a model" if held else f"is {found.family}"
+        raise BadCheckpoint(f"{file.name} {text}", field="model")
+    config, lender = read_config(file, "transformer"), Lender(file, near)
+    text = file if TEXT in found.parts else lender.part(TEXT, _fits(config, TEXT))
+    vae = file if CODEC in found.parts else lender.part(CODEC, _fits(config, CODEC))
+    words = None if text is None else lender.text_tokenizer(text)
+    silence = lender.silence(file)
+    shared = [name for name, place in (("the text encoder", text), ("the codec", vae)) if place is None]
+    if shared or text is None or vae is None:
+        raise ModelMissing(f"{file.name} needs {' and '.join(shared)}; {FETCH_SHARED}", field="model")
+    small = [name for name, place in (("the silence latent", silence), ("the text tokenizer", words)) if place is None]
+    if words is None or silence is None:
+        raise ModelMissing(f"{file.name} needs {' and '.join(small)}; {FETCH_COMPANIONS}", field="model")
+    return Parts(diffusers=False, **_four(file), vae=vae, text_encoder=text, text_tokenizer=words, silence=silence)
 
 
 def _neighbours(dit: Path) -> Iterator[Path]:
     yield dit
     yield dit.parent
-    yield from (folder for folder in _folders(dit.parent) if folder != dit)
+    yield from (folder for folder in subfolders(dit.parent) if folder != dit)
 
 
 def users(part: Path) -> list[Path]:
     """The DiT folders that take the shared part ``part`` from where it is: those beside it, and those beside its bundle."""
     found = []
-    for dit in (*_folders(part.parent), *_folders(part.parent.parent)):
+    for dit in (*subfolders(part.parent), *subfolders(part.parent.parent)):
         if is_transformer(dit):
             try:
                 parts = locate(dit)
@@ -149,88 +221,3 @@ def users(part: Path) -> list[Path]:
             if part.resolve() in (parts.vae.resolve(), parts.text_encoder.resolve()):
                 found.append(dit.resolve())
     return found
-
-
-def _folders(path: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in path.iterdir() if entry.is_dir())
-    except OSError:
-        return []
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of one component, shards in order.
-
-    Raises `BadCheckpoint` for pickled weights and shard lists that point outside the folder, `ModelMissing` when there are
-    no weights or a shard is missing or cut short.
-    """
-    for name in WEIGHT_NAMES:
-        if (folder / name).is_file():
-            return [_complete(folder / name)]
-        index = folder / f"{name}.index.json"
-        if index.is_file():
-            return [_complete(_inside(folder, shard)) for shard in _shards(index)]
-    for name in PICKLES:
-        if (folder / name).is_file():
-            raise BadCheckpoint(
-                f"{folder / name} is a pickle, which can run code; only safetensors are opened", field="model"
-            )
-    raise ModelMissing(f"{folder} holds no weights", field="model")
-
-
-def _shards(index: Path) -> list[str]:
-    shards = read_json(index).get("weight_map")
-    if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
-        raise BadCheckpoint(f"{index} lists no shards", field="model")
-    return sorted(set(shards.values()))
-
-
-def _inside(folder: Path, name: str) -> Path:
-    if Path(name).name != name or not name.endswith(".safetensors"):
-        raise BadCheckpoint(f"{folder.name} names the shard {name!r}, which is no safetensors file of that folder")
-    return folder / name
-
-
-def _complete(path: Path) -> Path:
-    """The file itself, once its length is what its header promises (interrupted downloads are the usual failure)."""
-    try:
-        size = path.stat().st_size
-    except OSError as failure:
-        raise ModelMissing(f"{path} is missing; download the model again", field="model") from failure
-    expected = expected_size(path)
-    if size < expected:
-        raise ModelMissing(f"{path} is cut short ({size} of {expected} bytes); download the model again", field="model")
-    if size > expected:
-        raise BadCheckpoint(f"{path} is {size - expected} bytes longer than its header says", field="model")
-    return path
-
-
-def expected_size(path: Path) -> int:
-    """Length in bytes that a safetensors file must have, from its header. Raises `BadCheckpoint`."""
-    return 8 + len(read_header(path)) + max((end for _, _, end in tensor_table(path).values()), default=0)
-
-
-def read_header(path: Path) -> bytes:
-    """The JSON header of a safetensors file, as bytes. Raises `BadCheckpoint`."""
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else MAX_HEADER + 1
-        if length > MAX_HEADER:
-            raise BadCheckpoint(f"{path} is no safetensors file", field="model")
-        header = file.read(length)
-    if len(header) < length:
-        raise ModelMissing(f"{path} is cut short inside its header; download the model again", field="model")
-    return header
-
-
-def tensor_table(path: Path) -> dict[str, tuple[tuple[int, ...], str, int]]:
-    """Name -> (shape, data type, end offset) of every tensor of a safetensors file, without reading the tensors."""
-    try:
-        entries = json.loads(read_header(path))
-        entries.pop("__metadata__", None)
-        return {
-            name: (tuple(entry["shape"]), entry["dtype"], int(entry["data_offsets"][1]))
-            for name, entry in entries.items()
-        }
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as failure:
-        raise BadCheckpoint(f"{path} has a damaged safetensors header", field="model") from failure

@@ -1,4 +1,4 @@
-"""Opens a checkpoint: strictly, mapped in memory, safetensors only, and without running anything that is in it.
+"""Opens a checkpoint: strictly, mapped in memory, without running anything that is in it.
 
 Every tensor a network has must be in the files with its shape, and the files must hold nothing else. Parts that several models
 share (codec, text encoder) are loaded once: pass the same ``shared`` mapping to every call.
@@ -7,25 +7,27 @@ share (codec, text encoder) are loaded once: pass the same ``shared`` mapping to
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from acestep.api.errors import BadCheckpoint
 from acestep.api.limits import LATENT_CHANNELS
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.architecture import build_codec, build_component, build_text_encoder, materialise_buffers
 from acestep.checkpoints.digest import weights_digest
-from acestep.checkpoints.info import read_info
-from acestep.checkpoints.layout import Parts, locate, weight_files
+from acestep.checkpoints.files import weight_files
+from acestep.checkpoints.info import part_paths, read_info
+from acestep.checkpoints.layout import Parts
 from acestep.checkpoints.manifest import verify_manifest
-from acestep.checkpoints.mapping import to_diffusers
+from acestep.checkpoints.tensors import read_tensor, read_tensors
+from acestep.checkpoints.text_tokenizer import load_text_tokenizer
+from acestep.checkpoints.weights import CODEC, NETWORKS, SILENCE, TEXT, extra_names, tensor_index
 from acestep.networks.condition import ConditionEncoder
 from acestep.networks.dit import Dit
 from acestep.networks.tokenizer import AudioDetokenizer, AudioTokenizer
@@ -46,8 +48,8 @@ class Model:
     digest: str
     transformer: Dit
     condition_encoder: ConditionEncoder
-    audio_tokenizer: AudioTokenizer
-    audio_detokenizer: AudioDetokenizer
+    audio_tokenizer: AudioTokenizer | None
+    audio_detokenizer: AudioDetokenizer | None
     codec: nn.Module
     text_encoder: nn.Module
     text_tokenizer: PreTrainedTokenizerBase
@@ -65,8 +67,8 @@ class Model:
         return self.condition_encoder.null_condition_emb
 
     def networks(self) -> dict[str, nn.Module]:
-        """The six networks by part name, for offloading and accounting."""
-        return {
+        """The networks by part name, for offloading and accounting: six, or four where the checkpoint knows no semantic codes."""
+        found = {
             "transformer": self.transformer,
             "condition_encoder": self.condition_encoder,
             "audio_tokenizer": self.audio_tokenizer,
@@ -74,33 +76,39 @@ class Model:
             "codec": self.codec,
             "text_encoder": self.text_encoder,
         }
+        return {name: network for name, network in found.items() if network is not None}
 
 
 def open_checkpoint(
     path: Path | str,
     *,
+    near: Iterable[Path] = (),
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     check: Check = lambda: None,
     shared: MutableMapping[tuple[str, ...], Any] | None = None,
 ) -> Model:
-    """The checkpoint at ``path`` (a DiT folder, a bundle with one, or a diffusers root), ready to run.
+    """The checkpoint at ``path`` (any place that `locate` knows), ready to run; ``near``: folders to borrow missing parts from.
 
     Raises `ModelMissing` for missing or incomplete files and `BadCheckpoint` for missing, extra or wrongly shaped tensors, pickles
     and unknown classes; both name what is wrong.
     """
-    info, parts, target = read_info(Path(path)), locate(Path(path)), Target(torch.device(device), dtype, check)
+    info = read_info(Path(path), near)
+    parts, target = part_paths(info), Target(torch.device(device), dtype, check)
     verify_manifest(parts.transformer.parent)
     pool = {} if shared is None else shared
-    codec_digest, codec = _shared(pool, target, parts.vae, lambda: load_codec(parts.vae, target))
-    text_digest, text = _shared(pool, target, parts.text_encoder, lambda: load_text_encoder(parts.text_encoder, target))
+    codec_digest, codec = _shared(pool, target, CODEC, parts.vae, lambda: load_codec(parts.vae, target))
+    text_digest, text = _shared(
+        pool, target, TEXT, parts.text_encoder, lambda: load_text_encoder(parts.text_encoder, target)
+    )
     key = ("text_tokenizer", str(parts.text_tokenizer))
     if (words := pool.get(key)) is None:
         words = pool[key] = load_text_tokenizer(parts.text_tokenizer)
     networks = load_networks(parts, target)
+    files = dict.fromkeys(file for folder in parts.folders() for file in weight_files(folder))
     return Model(
         info=info,
-        digest=weights_digest([file for folder in parts.folders() for file in weight_files(folder)]),
+        digest=weights_digest(files),
         **networks,
         codec=codec,
         text_encoder=text,
@@ -123,62 +131,44 @@ class Target:
 
 
 def _shared(
-    pool: MutableMapping[tuple[str, ...], Any], target: Target, folder: Path, load: Callable[[], nn.Module]
+    pool: MutableMapping[tuple[str, ...], Any], target: Target, part: str, place: Path, load: Callable[[], nn.Module]
 ) -> tuple[str, nn.Module]:
-    """A part out of the pool, by the digest of its weights, or freshly loaded."""
-    digest = weights_digest(weight_files(folder))
-    key = (digest, str(target.device), str(target.dtype))
+    """A part out of the pool, by the digest of its weights, or freshly loaded. (One file may hold several parts.)"""
+    digest = weights_digest(weight_files(place))
+    key = (digest, part, str(target.device), str(target.dtype))
     found = pool.get(key)
     if found is None:
         found = pool[key] = load()
     return digest, found
 
 
-def load_networks(parts: Parts, target: Target) -> dict[str, nn.Module]:
-    """The four ACE-Step networks by part name."""
-    names = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detokenizer")
-    networks = {name: build_component(name, parts) for name in names}
-    if parts.diffusers:
-        for name, network in networks.items():
-            tensors = (
-                (key, tensor) for key, tensor in read_tensors(getattr(parts, name), target) if key != "silence_latent"
-            )
-            fill(network, tensors, target, name)
-        return networks
-    wanted = {f"{name}/{key}": (network, key) for name, network in networks.items() for key in network.state_dict()}
-    place = Placement(wanted)
-    for original, tensor in read_tensors(parts.transformer, target):
-        mapped = to_diffusers(original)
-        place.put(original if mapped is None else f"{mapped[0]}/{mapped[1]}", tensor, target)
-    place.finish(parts.transformer.name)
-    for network in networks.values():
+def load_networks(parts: Parts, target: Target) -> dict[str, nn.Module | None]:
+    """The four ACE-Step networks by part name; None for those that the checkpoint does not have."""
+    places = {name: getattr(parts, name) for name in NETWORKS}
+    networks = {name: None if place is None else build_component(name, parts) for name, place in places.items()}
+    there = {name: network for name, network in networks.items() if network is not None}
+    fit = Placement(
+        {f"{name}/{key}": (network, key) for name, network in there.items() for key in network.state_dict()}
+    )
+    for name in there:
+        index = {key: stored for key, stored in tensor_index(places[name], name).items() if key != SILENCE}
+        for key, tensor in read_tensors(index, target.check):
+            fit.put(f"{name}/{key}", tensor, target)
+    root = parts.transformer.parent if parts.diffusers else parts.transformer
+    fit.finish(root.name, extra_names(parts.transformer, "transformer"))
+    for network in there.values():
         materialise_buffers(network, target.device)
     return networks
 
 
-def load_codec(folder: Path, target: Target) -> nn.Module:
-    """The codec of a ``vae`` folder."""
-    return fill(build_codec(folder), read_tensors(folder, target), target, folder.name)
+def load_codec(place: Path, target: Target) -> nn.Module:
+    """The codec of a ``vae`` folder or of a file."""
+    return fill(build_codec(place), read_tensors(tensor_index(place, CODEC), target.check), target, place.name)
 
 
-def load_text_encoder(folder: Path, target: Target) -> nn.Module:
+def load_text_encoder(place: Path, target: Target) -> nn.Module:
     """The text encoder; a causal-LM export's ``model.`` prefix and tied head are taken for what they are."""
-    tensors = (
-        (name.removeprefix("model."), tensor)
-        for name, tensor in read_tensors(folder, target)
-        if name != "lm_head.weight"
-    )
-    return fill(build_text_encoder(folder), tensors, target, folder.name)
-
-
-def load_text_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The text encoder's tokenizer, padding on the right (the encoder gets no mask). Raises `BadCheckpoint`."""
-    try:
-        return AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, padding_side="right"
-        )
-    except (OSError, ValueError, KeyError, TypeError) as failure:
-        raise BadCheckpoint(f"the tokenizer in {folder} cannot be read: {failure}", field="model") from failure
+    return fill(build_text_encoder(place), read_tensors(tensor_index(place, TEXT), target.check), target, place.name)
 
 
 def load_silence(parts: Parts) -> Tensor:
@@ -186,16 +176,8 @@ def load_silence(parts: Parts) -> Tensor:
 
     (A converted checkpoint without it holds zeros, and zeros sound like a drone.)
     """
-    if parts.silence is None:
-        found = [t for name, t in read_tensors(parts.condition_encoder, Target(torch.device("cpu"), torch.float32, _pass))
-                 if name == "silence_latent"]  # fmt: skip
-        if not found:
-            raise BadCheckpoint(
-                f"{parts.condition_encoder} has no silence latent; convert the model again", field="model"
-            )
-        silence = found[0]
-    else:
-        silence = _read_plain_tensor(parts.silence).transpose(1, 2)
+    place = parts.condition_encoder if parts.silence is None else parts.silence
+    silence = _read_plain_tensor(place).transpose(1, 2) if place.suffix == ".pt" else _stored_silence(place)
     if silence.ndim != 3 or silence.shape[0] != 1 or silence.shape[2] != LATENT_CHANNELS:
         raise BadCheckpoint(f"the silence latent has shape {list(silence.shape)}, not [1, frames, {LATENT_CHANNELS}]")
     silence = silence.float().contiguous()
@@ -206,8 +188,14 @@ def load_silence(parts: Parts) -> Tensor:
     return silence
 
 
-def _pass() -> None:
-    return None
+def _stored_silence(place: Path) -> Tensor:
+    """The silence latent [1, frames, 64] out of a weight file or a diffusers condition encoder. Raises `BadCheckpoint`."""
+    part = SILENCE if place.is_file() else "condition_encoder"
+    stored = tensor_index(place, part).get(SILENCE)
+    if stored is None:
+        raise BadCheckpoint(f"{place} has no silence latent; convert the model again", field="model")
+    silence = read_tensor(stored)
+    return silence[None] if silence.ndim == 2 else silence
 
 
 def _read_plain_tensor(path: Path) -> Tensor:
@@ -221,20 +209,6 @@ def _read_plain_tensor(path: Path) -> Tensor:
     return tensor
 
 
-def read_tensors(folder: Path, target: Target) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of a component, mapped in memory. Raises `BadCheckpoint` and what ``target.check`` raises."""
-    for path in weight_files(folder):
-        target.check()
-        try:
-            with safe_open(path, framework="pt", device="cpu") as file:
-                for index, name in enumerate(file.keys()):
-                    if index % 16 == 0:
-                        target.check()
-                    yield name, file.get_tensor(name)
-        except SafetensorError as failure:
-            raise BadCheckpoint(f"{path} is damaged: {failure}", field="model") from failure
-
-
 class Placement:
     """Puts tensors where a table says they belong, and tells what was missing, left over or of the wrong shape."""
 
@@ -243,6 +217,7 @@ class Placement:
         self._seen: set[str] = set()
         self._extra: list[str] = []
         self._shapes: list[str] = []
+        self._types: list[str] = []
 
     def put(self, key: str, tensor: Tensor, target: Target) -> None:
         """Assign one tensor in the target's dtype (integers keep theirs) and on its device."""
@@ -253,23 +228,37 @@ class Placement:
         self._seen.add(key)
         owner, name = _owner(*place)
         old = getattr(owner, name)
-        if old.shape != tensor.shape:
+        if squeezed(old.shape) != squeezed(tensor.shape):
             self._shapes.append(f"{key} {list(tensor.shape)} instead of {list(old.shape)}")
             return
+        if old.is_floating_point() and not tensor.is_floating_point():
+            self._types.append(f"{key} {str(tensor.dtype).removeprefix('torch.')}")
+            return
+        tensor = tensor.reshape(old.shape)
         tensor = tensor.to(target.device, target.dtype if tensor.is_floating_point() else None)
         if isinstance(old, nn.Parameter):
             owner._parameters[name] = nn.Parameter(tensor, requires_grad=False)
         else:
             owner._buffers[name] = tensor
 
-    def finish(self, where: str) -> None:
-        """Raise `BadCheckpoint` unless everything found its place."""
+    def finish(self, where: str, strange: Iterable[str] = ()) -> None:
+        """Raise `BadCheckpoint` unless everything found its place; ``strange``: names that belong to no network at all."""
         missing = [key for key in self._wanted if key not in self._seen]
-        problems = [("missing", missing), ("extra", self._extra), ("wrongly shaped", self._shapes)]
-        found = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems if names]
-        if found:
-            raise BadCheckpoint(f"{where} does not fit its config: tensors " + "; ".join(found), field="model",
-                                limits={kind: names[:SHOWN] for kind, names in problems if names})  # fmt: skip
+        problems = [("missing", missing), ("extra", [*self._extra, *strange]), ("wrongly shaped", self._shapes),
+                    ("of a type that is no floating-point number", self._types)]  # fmt: skip
+        if any(names for _, names in problems):
+            raise _unfit(where, problems)
+
+
+def _unfit(where: str, problems: list[tuple[str, list[str]]]) -> BadCheckpoint:
+    found = [f"{len(names)} {kind} ({_some(names)})" for kind, names in problems if names]
+    return BadCheckpoint(f"{where} does not fit its config: tensors " + "; ".join(found), field="model",
+                         limits={kind: names[:SHOWN] for kind, names in problems if names})  # fmt: skip
+
+
+def squeezed(shape: Iterable[int]) -> tuple[int, ...]:
+    """A shape without its ones: some programs drop them, which changes no number."""
+    return tuple(size for size in shape if size != 1)
 
 
 def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:

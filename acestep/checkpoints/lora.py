@@ -105,7 +105,7 @@ def use(model: Model, adapters: list[Adapter]) -> None:
             "the model is quantised, and an adapter has to be merged before that; open the model again with it",
             field="lora",
         )
-    base = BaseWeights(Path(model.info.path)) if touched else None
+    base = BaseWeights(model.info) if touched else None
     merged = {layer: _merged(base.read(layer), layer, adapters) for layer in sorted(touched)} if base else {}
     for layer, weight in merged.items():
         module = touched[layer]
@@ -131,7 +131,7 @@ def model_layers(model: Model) -> dict[str, tuple[int, ...]]:
     return {
         f"{component}/{name.removesuffix(WEIGHT)}": tuple(weight.shape)
         for component in own
-        if (network := model.networks()[component]) is not None
+        if (network := model.networks().get(component)) is not None
         for name, weight in network.named_parameters()
         if name.endswith(WEIGHT) and weight.ndim >= 2
     }

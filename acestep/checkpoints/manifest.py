@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 
 from acestep.api.errors import BadCheckpoint, ModelMissing
-from acestep.checkpoints.layout import read_json
+from acestep.checkpoints.files import read_json
 
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "acestep-checkpoint-manifest", 1

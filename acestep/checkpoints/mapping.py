@@ -57,3 +57,48 @@ def to_original(component: str, name: str) -> str:
     for old, new in RENAMES:
         name = name.replace(new, old)
     return {owner: prefix for prefix, owner in COMPONENTS.items()}[component] + name
+
+
+WRAPPERS = ("model.diffusion_model.", "diffusion_model.", "net.", "module.", "_orig_mod.")
+"""What trainers, compilers and other programs put in front of the original names, in any order and number."""
+
+CONVOLUTIONS = (("parametrizations.weight.original0", "weight_g"), ("parametrizations.weight.original1", "weight_v"))
+"""Newer torch's names of a weight-normalised convolution's two halves -> those of the published codec."""
+
+RESIDUAL = ("snake1", "conv1", "snake2", "conv2")
+"""What the four layers of a residual unit are in diffusers' names."""
+
+
+def plain_name(name: str) -> str:
+    """An original tensor's name without what was put around it."""
+    name = name.replace("._orig_mod.", ".")
+    while wrapper := next((wrapper for wrapper in WRAPPERS if name.startswith(wrapper)), ""):
+        name = name.removeprefix(wrapper)
+    return name
+
+
+def codec_name(name: str) -> str:
+    """A codec tensor's name in stable-audio-tools' numbering -> diffusers'; one that is diffusers' already stays.
+
+    Encoder: a convolution, blocks (three residual units, snake, strided convolution), snake, convolution; decoder: a convolution,
+    blocks (snake, transposed convolution, three residual units), snake, convolution.
+    """
+    for new, old in CONVOLUTIONS:
+        name = name.replace(new, old)
+    pieces = name.split(".")
+    if len(pieces) < 4 or pieces[0] not in ("encoder", "decoder") or pieces[1] != "layers":
+        return name
+    side, number, rest = pieces[0], int(pieces[2]) if pieces[2].isdigit() else -1, pieces[3:]
+    if rest[0] == "layers" and len(rest) >= 3 and rest[1].isdigit() and number > 0:
+        return f"{side}.block.{number - 1}.{_block_layer(side, int(rest[1]), rest[2:])}"
+    outer = "snake1" if rest[-1] in ("alpha", "beta") else "conv1" if number == 0 else "conv2"
+    return f"{side}.{outer}.{rest[-1]}"
+
+
+def _block_layer(side: str, number: int, rest: list[str]) -> str:
+    """Layer ``number`` of a block in diffusers' names."""
+    first = 0 if side == "encoder" else 2
+    if rest[0] == "layers" and len(rest) == 3 and rest[1].isdigit() and int(rest[1]) < len(RESIDUAL):
+        return f"res_unit{number - first + 1}.{RESIDUAL[int(rest[1])]}.{rest[2]}"
+    convolution = "conv1" if side == "encoder" else "conv_t1"
+    return f"{'snake1' if rest[0] in ('alpha', 'beta') else convolution}.{rest[0]}"

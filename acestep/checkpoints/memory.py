@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 
 from acestep.api.errors import OutOfMemory
-from acestep.checkpoints.layout import Parts, tensor_table, weight_files
-from acestep.checkpoints.mapping import to_diffusers
+from acestep.checkpoints.layout import Parts
 from acestep.checkpoints.tiers import PART_GB, RESERVE_GB, Offload
+from acestep.checkpoints.weights import CODEC, TEXT, tensor_index
 
 GB = 1e9
 
@@ -51,13 +51,12 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 def stored_numbers(parts: Parts) -> dict[str, dict[str, int]]:
     """How many numbers of which type each network of a checkpoint has. Reads headers. Raises `ModelMissing`, `BadCheckpoint`."""
     found: dict[str, dict[str, int]] = {}
-    places = {name: getattr(parts, name) for name in OWN} | {"codec": parts.vae, "text_encoder": parts.text_encoder}
-    for part, place in places.items():
-        counts = found.setdefault(part, {})
-        for file in weight_files(place):
-            for name, (shape, dtype, _) in tensor_table(file).items():
-                if part not in OWN or parts.diffusers or (to_diffusers(name) or ("",))[0] == part:
-                    counts[dtype] = counts.get(dtype, 0) + math.prod(shape)
+    places = {name: (name, getattr(parts, name)) for name in OWN}
+    places |= {"codec": (CODEC, parts.vae), "text_encoder": (TEXT, parts.text_encoder)}
+    for name, (part, place) in places.items():
+        counts = found.setdefault(name, {})
+        for stored in () if place is None else tensor_index(place, part).values():
+            counts[stored.dtype] = counts.get(stored.dtype, 0) + math.prod(stored.shape)
     return found
 
 

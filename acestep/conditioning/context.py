@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from acestep.api.errors import BadRequest
+from acestep.api.errors import BadRequest, ModelUnsuited
 from acestep.api.limits import LATENT_CHANNELS
-from acestep.api.plan import Fill, Mask, Plan
+from acestep.api.plan import Fill, Mask, Plan, missing_parts
 from acestep.checkpoints.load import Model
 from acestep.networks.tokenizer import CODES
 
@@ -97,14 +97,22 @@ def region_mask(mask: Mask, material: Material) -> Tensor:
     return values
 
 
+def require_codes(model: Model) -> None:
+    """Raise `ModelUnsuited` for a checkpoint without the networks for semantic codes."""
+    if model.audio_tokenizer is None or model.audio_detokenizer is None:
+        raise ModelUnsuited(missing_parts(model.info, "working with semantic codes"), field="model")
+
+
 def bottleneck(model: Model, latents: Tensor) -> Tensor:
     """Latents [B, T, 64] through tokenizer, quantiser and detokenizer: melody and rhythm stay, sound does not."""
+    require_codes(model)
     quantised, _ = model.audio_tokenizer.quantise(latents, model.silence)
     return model.audio_detokenizer.expand(quantised)[:, : latents.shape[1]].to(latents.device)
 
 
 def audio_codes(model: Model, latents: Tensor) -> list[int]:
     """The semantic codes of latents [1, T, 64], five frames each."""
+    require_codes(model)
     return model.audio_tokenizer.quantise(latents, model.silence)[1].flatten().tolist()
 
 
@@ -113,4 +121,5 @@ def hint_from_codes(model: Model, codes: list[int]) -> Tensor:
     if not codes or not all(0 <= code < CODES for code in codes):
         raise BadRequest(f"audio codes are numbers from 0 to {CODES - 1}", field="audio_codes",
                          limits={"min": 0, "max": CODES - 1})  # fmt: skip
+    require_codes(model)
     return model.audio_detokenizer.expand(model.audio_tokenizer.from_codes(torch.tensor([codes])))

@@ -15,13 +15,14 @@ from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import AdapterWish, adapter_folders, parse_adapters
 from acestep.checkpoints.devices import free_gb
 from acestep.checkpoints.digest import weights_digest
+from acestep.checkpoints.files import weight_files
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, part_paths, read_info
-from acestep.checkpoints.layout import weight_files
 from acestep.checkpoints.load import Model, open_checkpoint
 from acestep.checkpoints.lora import load_adapter, use
 from acestep.checkpoints.memory import Room, check_room, free_ram, stored_numbers
 from acestep.checkpoints.quantise import is_quantised, quantise_int8
 from acestep.checkpoints.tiers import Offload
+from acestep.checkpoints.weights import CODEC, TEXT
 from acestep.engine.device import free_cache
 from acestep.engine.policy import Policy
 from acestep.engine.residence import Residence
@@ -90,7 +91,12 @@ class ModelPool:
             log.info("opening %s on %s in %s", info.name, self.device, self.dtype)
             self._check_room(info)
             model = open_checkpoint(
-                Path(info.path), device=self._landing, dtype=self.dtype, check=check, shared=self._shared
+                Path(info.path),
+                near=map(Path, info.near),
+                device=self._landing,
+                dtype=self.dtype,
+                check=check,
+                shared=self._shared,
             )
             model.device = self.device
             self._open[info.path] = model
@@ -109,9 +115,9 @@ class ModelPool:
         """
         parts = part_paths(info)
         numbers = stored_numbers(parts)
-        opened = {key[0] for key in self._shared}
-        for part, place in (("codec", parts.vae), ("text_encoder", parts.text_encoder)):
-            if weights_digest(weight_files(place)) in opened:
+        opened = {key[:2] for key in self._shared}
+        for part, shared, place in (("codec", CODEC, parts.vae), ("text_encoder", TEXT, parts.text_encoder)):
+            if (weights_digest(weight_files(place)), shared) in opened:
                 del numbers[part]
         free_cache(self.device)
         on_device = None
@@ -132,8 +138,9 @@ class ModelPool:
         if policy == "unload":
             self._close(path)
         elif self.device.type != "cpu":
-            for part in OWN_PARTS:
-                model.networks()[part].to("cpu")
+            for part, network in model.networks().items():
+                if part in OWN_PARTS:
+                    network.to("cpu")
             free_cache(self.device)
 
     def unload(self, name: str = "") -> None:

@@ -54,6 +54,7 @@ class Residence:
 
     def _settle(self, model: Model, needed: tuple[str, ...]) -> None:
         networks = model.networks()
+        needed = tuple(name for name in needed if name in networks)
         if self._offload is Offload.ALL:
             staying = {id(networks[name]) for name in needed}
             self._send_away(network for network in self._visitors if id(network) not in staying)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acestep.checkpoints.layout import read_json
+from acestep.checkpoints.files import read_json
 from acestep.checkpoints.load import Model
 from acestep.conditioning.context import join, silence
 from acestep.conditioning.prompts import LYRIC_TOKENS, Prompt, lyric_text, plain_lyrics

@@ -16,7 +16,8 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from acestep.planner.layout import AUDIO_TOKENS, FIRST_SPECIAL, QWEN_TOKENS, byte_characters
+from acestep.checkpoints.text_tokenizer import WORDS
+from acestep.planner.layout import AUDIO_TOKENS, FIRST_SPECIAL, PLAIN_TOKENS, QWEN_TOKENS, byte_characters
 
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
@@ -30,11 +31,6 @@ CHAT_TEMPLATE = """\
 {%- endif -%}
 """
 """What Qwen3's own template comes to for plain turns without tools."""
-
-WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-"""How Qwen's tokenizer cuts text before merging: digits stand alone, a word takes its space along."""
 
 AUDIO = [f"<|audio_code_{code}|>" for code in range(AUDIO_TOKENS)]
 
@@ -151,12 +147,8 @@ def tiny_words(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tok
     return tokenizer
 
 
-PLAIN = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>")
-"""Added tokens that the published tokenizer does not call special, beside those without bars."""
-
-
 def _added(name: str) -> AddedToken:
-    return AddedToken(name, normalized=False, special=name.startswith("<|") and name not in PLAIN)
+    return AddedToken(name, normalized=False, special=name not in PLAIN_TOKENS)
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from acestep.api.errors import BadCheckpoint
-from acestep.checkpoints.layout import read_json
+from acestep.checkpoints.files import read_json
 from acestep.planner.library import TEMPLATE, planner_problem
 
 FILE = "tokenizer.json"

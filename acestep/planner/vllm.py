@@ -19,7 +19,7 @@ from typing import Any
 
 from acestep.api.errors import BadRequest, TooLarge, Unavailable
 from acestep.api.planning import CODES, CodesJob, Progress, Sampling, TextJob
-from acestep.checkpoints.layout import tensor_table, weight_files
+from acestep.checkpoints.files import tensor_table, weight_files
 from acestep.planner.layout import read_layout
 from acestep.planner.tokenizer import load_tokenizer
 

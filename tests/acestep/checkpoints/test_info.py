@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from acestep.api.errors import BadCheckpoint, ModelMissing
+from acestep.checkpoints.files import weight_files
 from acestep.checkpoints.info import (
     checkpoint_folders,
     checkpoint_problems,
@@ -18,7 +19,7 @@ from acestep.checkpoints.info import (
     read_info,
     recognise_variant,
 )
-from acestep.checkpoints.layout import TEXT_ENCODER, locate, weight_files
+from acestep.checkpoints.layout import TEXT_ENCODER, locate
 from acestep.checkpoints.tiny import DIT_CONFIG
 
 

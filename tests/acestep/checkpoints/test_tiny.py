@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from acestep.checkpoints.digest import weights_digest
-from acestep.checkpoints.layout import locate, weight_files
+from acestep.checkpoints.files import weight_files
+from acestep.checkpoints.layout import locate
 from acestep.checkpoints.load import open_checkpoint
 from acestep.checkpoints.mapping import COMPONENTS, to_diffusers, to_original
 from acestep.checkpoints.tiny import build_tiny
@@ -56,7 +57,7 @@ def test_published_codec_class(tmp_path):
 
 def test_names_map_both_ways(pristine):
     """Every original name has a place in diffusers' modules, and comes back as it was."""
-    from acestep.checkpoints.layout import tensor_table
+    from acestep.checkpoints.files import tensor_table
 
     names = list(tensor_table(pristine / "model.safetensors"))
     assert [to_original(*to_diffusers(name)) for name in names] == names

@@ -1,0 +1,84 @@
+"""The text encoder's tokenizer: from its files, or put together from the tokens that a GGUF file carries along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from acestep.api.errors import BadCheckpoint
+from acestep.checkpoints import gguf_header
+
+TOKENS, MERGES = "tokenizer.ggml.tokens", "tokenizer.ggml.merges"
+
+WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""How Qwen's tokenizer cuts text before merging: digits stand alone, a word takes its space along."""
+
+END_OF_TEXT = "<|endoftext|>"
+"""What the text encoder's tokenizer puts behind every text."""
+
+MAX_LENGTH = 131_072
+
+
+def load_text_tokenizer(place: Path) -> PreTrainedTokenizerBase:
+    """The text encoder's tokenizer, padding on the right (the encoder gets no mask). Raises `BadCheckpoint`."""
+    if place.is_file():
+        return _from_tokens(place)
+    try:
+        return AutoTokenizer.from_pretrained(
+            place, local_files_only=True, trust_remote_code=False, padding_side="right"
+        )
+    except (OSError, ValueError, KeyError, TypeError) as failure:
+        raise BadCheckpoint(f"the tokenizer in {place} cannot be read: {failure}", field="model") from failure
+
+
+def _from_tokens(file: Path) -> PreTrainedTokenizerBase:
+    words = qwen_words(file, [])
+    end = words.token_to_id(END_OF_TEXT)
+    words.post_processor = processors.TemplateProcessing(
+        single=f"$A {END_OF_TEXT}", pair=f"$A {END_OF_TEXT} $B {END_OF_TEXT}", special_tokens=[(END_OF_TEXT, end)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        eos_token="<|im_end|>",
+        pad_token=END_OF_TEXT,
+        model_max_length=MAX_LENGTH,
+        padding_side="right",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def qwen_words(file: Path, added: list[AddedToken]) -> Tokenizer:
+    """Qwen's tokenizer over the plain vocabulary of a GGUF file: its own added tokens at their ids, then ``added``.
+
+    Raises `BadCheckpoint`.
+    """
+    tokens, merges = gguf_header.read_strings(file, TOKENS), gguf_header.read_strings(file, MERGES)
+    own = [] if END_OF_TEXT in tokens else [*qwen_tokens()]
+    pairs = [tuple(line.split(" ")) for line in merges]
+    if not tokens or any(len(pair) != 2 for pair in pairs):
+        raise BadCheckpoint(f"{file} carries no readable tokenizer", field="model")
+    try:
+        words = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=pairs))
+    except Exception as failure:  # the library raises nothing narrower
+        raise BadCheckpoint(f"{file} carries a damaged tokenizer", field="model") from failure
+    words.normalizer = normalizers.NFC()
+    words.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORDS), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    words.decoder = decoders.ByteLevel()
+    words.add_tokens([*own, *added])
+    return words
+
+
+def qwen_tokens() -> list[AddedToken]:
+    """Qwen3's added tokens in the order of their ids, which follow those of the plain vocabulary."""
+    from acestep.planner.layout import PLAIN_TOKENS, QWEN_TOKENS
+
+    return [AddedToken(name, normalized=False, special=name not in PLAIN_TOKENS) for name in QWEN_TOKENS]
