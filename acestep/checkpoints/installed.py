@@ -132,7 +132,7 @@ def _expected(folder: Path) -> dict[str, dict[str, Any]]:
 def remarks(info: AnyModel) -> list[str]:
     """What should be known of a model's files besides that they are whole: which are conversions of what was published."""
     found = []
-    for folder in [Path(info.path), *_shared_folders(Path(info.path))]:
+    for folder in _places(info):
         for name, facts in _manifest(folder).items():
             if source := facts.get("source"):
                 found.append(
