@@ -38,6 +38,8 @@ class ResultFile(msgspec.Struct, frozen=True, kw_only=True):
     subtype: str = ""
     track: str = ""
     sha256: str = ""
+    preview: bool = False
+    """Made by a stage on the way: to listen to while the job runs, not to be placed."""
     copy_of: str = ""
     """For a lossy copy (role ``copy``): the name of the exact file it was made of."""
     delay: int = 0

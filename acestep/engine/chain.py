@@ -76,6 +76,7 @@ class Chain:
         self.render = msgspec.structs.replace(
             self.render, conditioning=msgspec.structs.replace(self.render.conditioning, **values)
         )
+
     def input_of(self, index: int) -> int | None:
         """The stage whose latent stage ``index`` continues; None when it works on a sound, or makes something new."""
         return self.inputs[index].latent

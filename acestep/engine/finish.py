@@ -80,7 +80,8 @@ def _preview(job: Job, index: int, take: Take) -> None:
     """A stage on the way as a sound of its own; the daemon is told that it is there."""
     stage = job.chain.stages[index].stage.type
     order = _exact(_order(job, index, take.variant, ("part",), f"{index + 1}-{stage}-preview"))
-    (file,) = Delivery(order, job.context.check).write(take)
+    (made,) = Delivery(order, job.context.check).write(take)
+    file = msgspec.structs.replace(made, preview=True)
     job.chain.files.append(file)
     job.context.preview(msgspec.to_builtins(file))
 

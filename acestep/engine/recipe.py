@@ -1,18 +1,24 @@
-"""The recipe of a result: the request with everything resolved, and what it ran on."""
+"""What a result says of its making: the request with everything resolved, what it ran on, what each stage did. No torch."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acestep.api.errors import WeightsChanged
 from acestep.api.request import Render
 from acestep.api.result import RECIPE_FORMAT, RECIPE_VERSION
-from acestep.checkpoints.load import Model
+from acestep.engine.resolve import ResolvedStage
+
+if TYPE_CHECKING:
+    from acestep.checkpoints.load import Model
 
 PACKAGES = ("acestep-bridge", "torch", "diffusers", "transformers", "soxr", "numpy")
+
+REPORTED = ("steps", "sampler", "schedule", "shift", "guidance", "guidance_scale", "seeds", "lora")
+"""Settings of a stage that its report shows."""
 
 
 def made_on(model: Model) -> str:
@@ -54,6 +60,11 @@ def make_recipe(render: Render, model: Model) -> dict[str, Any]:
         "dtype": str(model.dtype).removeprefix("torch."),
         "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
     }
+
+
+def stage_settings(stage: ResolvedStage) -> dict[str, Any]:
+    """The settings of a stage as its report shows them."""
+    return {**{name: getattr(stage.params, name) for name in REPORTED}, "t_start": stage.times[0]}
 
 
 def _version(name: str) -> str:

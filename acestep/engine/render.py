@@ -19,14 +19,12 @@ from acestep.engine.finish import FOR_STAGES, Material, finish
 from acestep.engine.material import gather
 from acestep.engine.progress import Clock, Meter
 from acestep.engine.pulse import settle_pulse
-from acestep.engine.recipe import made_on, make_recipe, place_notes, require_weights
+from acestep.engine.recipe import made_on, make_recipe, place_notes, require_weights, stage_settings
 from acestep.engine.resolve import ResolvedStage
 from acestep.engine.takes import make_takes
 from acestep.worker.backend import JobContext
 
 NOISE_NOTE = "the model {} has random weights: what it renders is noise"
-REPORTED = ("steps", "sampler", "schedule", "shift", "guidance", "guidance_scale", "seeds", "lora")
-"""Settings of a stage that its report shows."""
 
 
 def run_chain(workshop: Workshop, chain: Chain, context: JobContext) -> Result:
@@ -65,7 +63,7 @@ def _run_stage(job: Job, index: int) -> None:
     if chain.sounds(index):
         finish(job, index, model, Material(takes, given))
     job.workshop.pool.put_away(stage.params.model, stage.params.memory)
-    settings = {**{name: getattr(stage.params, name) for name in REPORTED}, "t_start": stage.times[0]}
+    settings = stage_settings(stage)
     if model.adapters:
         settings["adapters"] = [
             {"name": adapter.name, "scale": adapter.scale, **adapter.facts} for adapter in model.adapters

@@ -1,24 +1,44 @@
-"""Ardour: one Lua file an action, a timer hook for results, and their entry in Ardour's own list of scripts."""
+"""Ardour: a library of Lua, a small script an action, a timer hook for results, and their entries in Ardour's own list."""
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import sys
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bridge.hosts import ardour_registry
+from bridge.hosts.ardour_registry import Entry
 from bridge.hosts.bundle import bundle, modules, offered, quote
 
 PREFIX = "ACE-Step: "
 HOOK = f"{PREFIX}place results"
+LIBRARY = Path("acestep-bridge") / "ardour.lua"
+"""Where the code of all scripts lies, below Ardour's configuration folder."""
+
+MENU = ("repaint", "extract", "generate", "add-instrument", "cover", "vary", "more")
+"""Actions that get one of the nine places in Ardour's menu, of which its own scripts take two; *More...* lists the rest."""
+
 SIGNAL_BITS = {"7": (51, 49)}
 """Ardour version -> number of Lua signals and the place of the 0.1 s timer (LuaTimerDS) among them, in ``ui_scripts``."""
 
-MAX_SLOTS = 32
+_RUN = """function factory() return function()
+  local run, why = loadfile({path})
+  if run then return run()({word}) end
+  LuaDialog.Message("ACE-Step", "A file of acestep-bridge is missing. Run: acestep-bridge install-scripts ardour\\n\\n"
+    .. tostring(why), LuaDialog.MessageType.Error, LuaDialog.ButtonType.Close):run()
+end end
+"""
+
+_TICK = """function signals() return LuaSignal.Set():add({{[LuaSignal.LuaTimerDS] = true}}) end
+function factory()
+  local run = loadfile({path})
+  run = run and run()
+  return function() if run then run("") end end
+end
+"""
 
 
 def config_folders(environment: Mapping[str, str] = os.environ, system: str = sys.platform) -> list[Path]:
@@ -33,17 +53,18 @@ def config_folders(environment: Mapping[str, str] = os.environ, system: str = sy
     return [base / f"{name}{version}" for version in range(7, 12) if (base / f"{name}{version}").is_dir()]
 
 
-def build(scripts: Path, data: Mapping[str, Any]) -> dict[str, str]:
-    """File name -> text of every script."""
-    sources = modules(scripts, "ardour")
-    files = {}
+def build(scripts: Path, data: Mapping[str, Any], folder: Path) -> dict[Path, str]:
+    """Path below the configuration folder ``folder`` -> text of the library and of every script."""
+    path = quote(str(folder / LIBRARY))
+    run = "function(word) if word == '' then import('placing').tick() else import('action').run(word) end end"
+    files = {LIBRARY: bundle(modules(scripts, "ardour"), data, run)}
     for action in offered(data["actions"], "ardour"):
-        body = bundle(sources, data, f"function() import('action').run({quote(action['name'])}) end")
+        name = f"acestep_{action['name'].replace('-', '_')}.lua"
         header = _header("EditorAction", action["title"])
-        files[f"acestep_{action['name'].replace('-', '_')}.lua"] = header + _factory(body)
-    hook = bundle(sources, data, "function() import('placing').tick() end")
-    signals = "function signals() return LuaSignal.Set():add({[LuaSignal.LuaTimerDS] = true}) end\n"
-    files["acestep_place_results.lua"] = _header("EditorHook", "place results") + signals + _factory(hook)
+        files[Path("scripts") / name] = header + _RUN.format(path=path, word=quote(action["name"]))
+    files[Path("scripts") / "acestep_place_results.lua"] = _header("EditorHook", "place results") + _TICK.format(
+        path=path
+    )
     return files
 
 
@@ -54,31 +75,29 @@ def _header(kind: str, title: str) -> str:
     )
 
 
-def _factory(body: str) -> str:
-    return f"function factory()\n{body}\nend\n"
+def register(registry: bytes, sources: list[str], version: str, menu: tuple[str, ...] = ()) -> bytes:
+    """The bytes of ``ui_scripts`` with our scripts in it; ``menu`` names those that belong into Ardour's menu.
 
-
-def register(registry: str, files: Mapping[str, str], version: str) -> str:
-    """The text of ``ui_scripts`` with our scripts in free slots (or in the slots they already have).
-
-    Ardour keeps installed actions as base64 Lua text that fills a table ``scripts``, so ours are appended to that text. Hooks are
-    registered only for versions whose signal list is known; elsewhere the user adds the hook in the Script Manager.
+    Hooks are registered only for versions whose signal list is known; elsewhere the user adds the hook in the Script Manager.
     """
-    root = ElementTree.fromstring(registry) if registry.strip() else ElementTree.Element("UIScripts")
-    actions = _child(root, "ActionScript", {"lua": "Lua 5.3"})
-    text = base64.b64decode(actions.text or "").decode("utf-8") or "scripts = {} "
-    for source in files.values():
-        if '"EditorAction"' in source:
-            text = _add_action(text, source)
-    actions.text = base64.b64encode(text.encode("utf-8")).decode("ascii")
-    if version in SIGNAL_BITS:
-        _add_hook(_child(root, "ActionHooks", {}), files["acestep_place_results.lua"], SIGNAL_BITS[version])
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+    root, slots = ardour_registry.read(registry)
+    entries = {_name(source): Entry(_name(source), source, _loader(source)) for source in sources}
+    hook = entries.pop(HOOK, None)
+    for name in [name for name in slots.names() if menu and name.startswith(PREFIX) and name not in entries]:
+        slots.remove(name)  # an action that an earlier version had
+    slots.put(entries, menu)
+    if hook is not None and version in SIGNAL_BITS:
+        count, place = SIGNAL_BITS[version]
+        ardour_registry.put_hook(
+            root, hook, "".join("1" if count - 1 - index == place else "0" for index in range(count))
+        )
+    return ardour_registry.write(root, slots)
 
 
-def _child(root: ElementTree.Element, tag: str, attributes: dict[str, str]) -> ElementTree.Element:
-    found = root.find(tag)
-    return ElementTree.SubElement(root, tag, attributes) if found is None else found
+def menu(actions: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The names, as Ardour lists them, of the actions that belong into its menu."""
+    titles = {action["name"]: action["title"] for action in actions}
+    return tuple(PREFIX + titles[name] for name in MENU)
 
 
 def _name(source: str) -> str:
@@ -93,35 +112,6 @@ def _loader(source: str) -> str:
     return f"local params = ...; local ardour = function() end\n{local}\nreturn factory(params)"
 
 
-def _add_action(text: str, source: str) -> str:
-    name = _name(source)
-    mine = re.search(rf'scripts\[(\d+)\]\["n"\] = {re.escape(quote(name))}', text)
-    taken = {int(slot) for slot in re.findall(r"scripts\[(\d+)\] = \{\}", text)}
-    slot = int(mine.group(1)) if mine else next((n for n in range(1, MAX_SLOTS + 1) if n not in taken), 0)
-    if slot == 0:
-        return text
-    entry = f"scripts[{slot}]"
-    return (
-        f'{text.rstrip()} {entry} = {{}} {entry}["n"] = {quote(name)} {entry}["s"] = {quote(source)} '
-        f'{entry}["f"] = {quote(_loader(source))} {entry}["c"] = "" {entry}["a"] = {{}} '
-    )
-
-
-def _add_hook(hooks: ElementTree.Element, source: str, bits: tuple[int, int]) -> None:
-    for old in [hook for hook in hooks if hook.get("name") == HOOK]:
-        hooks.remove(old)
-    count, place = bits
-    signals = "".join("1" if count - 1 - index == place else "0" for index in range(count))
-    text = f's = {{}} s["n"] = {quote(HOOK)} s["s"] = {quote(source)} s["f"] = {quote(_loader(source))} s["a"] = {{}} '
-    used = {int(hook.get("id", 0)) for hook in hooks}
-    number = max([90_000, *used]) + 1
-    hook = ElementTree.SubElement(
-        hooks, "LuaCallback", {"lua": "Lua 5.3", "id": str(number), "name": HOOK, "signals": signals}
-    )
-    hook.text = base64.b64encode(text.encode("utf-8")).decode("ascii")
-
-
-def slots(registry: str) -> dict[str, int]:
-    """Script name -> slot of the action scripts in a ``ui_scripts`` text."""
-    text = base64.b64decode(ElementTree.fromstring(registry).findtext("ActionScript") or "").decode("utf-8")
-    return {name: int(slot) for slot, name in re.findall(r'scripts\[(\d+)\]\["n"\] = "([^"]*)"', text)}
+def slots(registry: bytes) -> dict[str, int]:
+    """Script name -> slot of the action scripts in a ``ui_scripts``."""
+    return ardour_registry.read(registry)[1].names()

@@ -61,17 +61,21 @@ def _ardour(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Buil
         raise NotFound(
             "no Ardour 7 or later was ever started by this user; start it once, or name its folder", field="target"
         )
-    built = ardour.build(scripts, data)
     files: dict[Path, str | bytes] = {}
     for folder in folders:
-        files.update({folder / "scripts" / name: text for name, text in built.items()})
+        built = ardour.build(scripts, data, folder)
+        files |= {folder / name: text for name, text in built.items()}
         registry = folder / "ui_scripts"
-        known = registry.read_text("utf-8") if registry.is_file() else ""
-        files[registry] = ardour.register(known, built, "".join(filter(str.isdigit, folder.name)))
+        known = registry.read_bytes() if registry.is_file() else b""
+        sources = [text for name, text in built.items() if name.parent.name == "scripts"]
+        version = "".join(filter(str.isdigit, folder.name))
+        files[registry] = ardour.register(known, sources, version, ardour.menu(data["actions"]))
     steps = (
-        "Close Ardour before installing, or its list of scripts is overwritten when it quits.",
-        "Start Ardour: the actions stand under Edit > Lua Scripts; give them keys under Window > Keyboard Shortcuts.",
-        "Ardour 8 and later: add the script 'ACE-Step: place results' once under Edit > Lua Scripts > Script Manager > Callbacks.",
+        "If Ardour is open, close it and run this again: it may write its own list of scripts over ours when it quits.",
+        "Start Ardour: the first actions and 'More...' stand under Edit > Lua Scripts; all of them can be given keys under "
+        "Window > Keyboard Shortcuts, tab Editor, group LuaAction.",
+        "Ardour 8 and later: add the script 'ACE-Step: place results' once under Edit > Lua Scripts > Script Manager, tab "
+        "Action Hooks.",
     )
     return files, steps
 

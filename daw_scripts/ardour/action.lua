@@ -144,7 +144,22 @@ function run_submit(wanted, place)
   end
 end
 
+-- The actions of this host as a list, because Ardour's menu has room for a few only.
+local function run_chosen()
+  local titles, by_title = json.list(), {}
+  for _, offered in ipairs(data.actions) do
+    if offered.name ~= "more" and operations.offered(offered, host.NAME) then
+      titles[#titles + 1] = offered.title
+      by_title[offered.title] = offered.name
+    end
+  end
+  local row = { name = "action", label = "Action", kind = "choice", choices = titles, value = titles[1], element = "str" }
+  local values = form.ask("ACE-Step: actions", { row }, host.tell)
+  if values then action.run(by_title[values.action]) end
+end
+
 local CONTROLS = {
+  more = run_chosen,
   queue = function() jobs_view.show() end,
   cancel = function() jobs_view.cancel_newest() end,
   vary = choosing.reroll,

@@ -2,7 +2,7 @@
 
 local import, data = ...
 local json, exchange, files, requests = import("json"), import("exchange"), import("files"), import("requests")
-local host, daemon, form = import("host"), import("daemon"), import("form")
+local recipes, host, daemon, form = import("recipes"), import("host"), import("daemon"), import("form")
 local landing, progress = import("landing"), import("progress")
 
 local audition = {}
@@ -22,7 +22,7 @@ end
 
 -- What the page calls a job, and what was picked for it.
 local function heading(memory)
-  local pending, caption = memory.pending, (memory.request.conditioning or {}).caption or ""
+  local pending, caption = memory.pending, recipes.caption(memory)
   local name = pending.operation .. (pending.pick and " " .. pending.pick or "")
   if caption == "" then return name end
   caption = caption:gsub("%s+", " ")

@@ -135,7 +135,7 @@ def test_generate_has_the_length_of_the_loop(stage: Stage, running: DaemonProces
 def request_of(stage: Stage) -> dict[str, Any]:
     """What the daemon was asked for, as the set remembers it."""
     (memory,) = Path(stage.song.file_path).parent.rglob("*.recipe.json")
-    request: dict[str, Any] = json.loads(memory.read_text("utf-8"))["request"]
+    request: dict[str, Any] = json.loads(memory.read_text("utf-8"))["request"]["request"]
     return request
 
 
@@ -212,7 +212,7 @@ def test_a_metre_the_model_does_not_know_is_told(stage: Stage, running: DaemonPr
     (memory,) = Path(stage.song.file_path).parent.rglob("*.recipe.json")
     bar = num * 4 / den
     bars = f"{int(FIRST_BEAT // bar) + 1}-{math.ceil(LAST_BEAT / bar)}"
-    assert json.loads(memory.read_text("utf-8"))["request"]["output"]["name"] == f"Loop, bars {bars}"
+    assert json.loads(memory.read_text("utf-8"))["request"]["request"]["output"]["name"] == f"Loop, bars {bars}"
 
 
 def test_progress_and_cancel(stage: Stage, running: DaemonProcess) -> None:
@@ -465,7 +465,9 @@ def test_a_reroll_is_the_same_wish_at_the_same_place(stage: Stage, running: Daem
     stage.until(lambda: len(stage.track.take_lanes) == 4)
     assert {lane.arrangement_clips[0].start_time for lane in stage.track.take_lanes} == {clip.start_time}
     folder = Path(clip.file_path).parent
-    first, second = [json.loads(path.read_text("utf-8"))["request"] for path in sorted(folder.glob("*.recipe.json"))]
+    first, second = [
+        json.loads(path.read_text("utf-8"))["request"]["request"] for path in sorted(folder.glob("*.recipe.json"))
+    ]
     assert first["conditioning"] == second["conditioning"] and first["source"]["path"] == second["source"]["path"]
     assert first["stages"][0]["seeds"] != second["stages"][0]["seeds"]
 

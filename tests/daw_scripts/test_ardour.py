@@ -240,8 +240,8 @@ def test_a_reroll_lands_on_top_with_other_seeds(studio: Studio) -> None:
     assert again[:3] == sorted(studio.seen["repainted"], key=lambda region: region[4])
     assert [region[2:4] for region in again[3:]] == [region[2:4] for region in again[1:3]]
     first, second = studio.recipes()[:2]
-    assert first["request"]["conditioning"] == second["request"]["conditioning"]
-    assert first["request"]["stages"][0]["seeds"] != second["request"]["stages"][0]["seeds"]
+    assert first["request"]["request"]["conditioning"] == second["request"]["request"]["conditioning"]
+    assert first["request"]["request"]["stages"][0]["seeds"] != second["request"]["request"]["stages"][0]["seeds"]
 
 
 def test_keep_removes_the_alternatives_and_nothing_else(studio: Studio) -> None:
@@ -255,7 +255,11 @@ def test_keep_removes_the_alternatives_and_nothing_else(studio: Studio) -> None:
 def test_restore_brings_the_form_back_with_the_values_of_the_take(studio: Studio) -> None:
     """The form held other values by then; what was sent from it is the take's own wish for the take's own place."""
     made, restored = studio.recipes()[0], studio.recipes()[2]
-    assert restored["request"]["conditioning"]["caption"] == made["request"]["conditioning"]["caption"] == "warm"
+    assert (
+        restored["request"]["request"]["conditioning"]["caption"]
+        == made["request"]["request"]["conditioning"]["caption"]
+        == "warm"
+    )
     assert (restored["pending"]["first"], restored["pending"]["last"]) == (FIRST, LAST)
     assert restored["pending"]["values"] == made["pending"]["values"]
 

@@ -571,7 +571,7 @@ def test_a_preset_is_asked_for_by_its_own_form(
         + quote(str(running.paths.home / "spool"))
         + ", job, {}, 0) "
         "until status and status.ended "
-        "out('job', status.job.operation, status.job.state, status.job.result.recipe.conditioning.caption)"
+        "out('job', status.job.operation, status.job.state, status.job.result.recipe.request.conditioning.caption)"
     )
     lines = [line.split("|") for line in run(session, code).splitlines() if line.startswith(("asked", "job", "told"))]
     asked, job = lines

@@ -170,7 +170,7 @@ def studios(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], s
 
 def asked(studio: Studio, moment: str) -> list[dict[str, Any]]:
     recipes, _ = studio.seen[moment]
-    return [recipe["request"]["conditioning"] for recipe in recipes]
+    return [recipe["request"]["request"]["conditioning"] for recipe in recipes]
 
 
 def places(studio: Studio, moment: str) -> list[tuple[int, int]]:
@@ -184,7 +184,7 @@ def test_two_sessions_of_one_name_get_each_its_own_result(studios: dict[str, Stu
     studio = studios[name]
     old, new = sorted(studio.seen["landed"], key=lambda region: region[4])
     assert old[1] == "loop" and new[1].startswith("repaint 1") and new[2] <= FIRST and new[2] + new[3] >= LAST
-    captions = [recipe["request"]["conditioning"]["caption"] for recipe in studio.recipes()]
+    captions = [recipe["request"]["request"]["conditioning"]["caption"] for recipe in studio.recipes()]
     assert name in captions and not set(captions) & (set(studios) - {name})
     regions, waiting = studios["two"].seen["other meanwhile"]
     assert [region[1] for region in regions] == ["loop"] and '"caption":"one"' in waiting

@@ -111,7 +111,7 @@ def test_supercollider_generates_and_repaints(
     bars = 4 * RATE  # of four beats at the clock's own tempo, one a second
     assert int(part[0]) == 8 * bars
     with Client(str(running.paths.home)) as client:
-        source = client.result(Path(patch[1]).parent.name)["recipe"]["source"]
+        source = client.result(Path(patch[1]).parent.name)["recipe"]["request"]["source"]
     assert (source["path"], source["start"], source["length"]) == (part[1], 2 * bars, 2 * bars)
     assert "generate: " in done.stdout and "repaint: " in done.stdout, "progress is posted"
 

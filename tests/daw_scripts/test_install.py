@@ -53,27 +53,88 @@ def test_a_target_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         install("reaper", tmp_path / "file")
 
 
-def test_ardour_keeps_scripts_of_others_and_installs_twice_without_doubles() -> None:
+FIRST_START = Path(__file__).parent / "recorded" / "ui_scripts"
+"""What Ardour 7.3 wrote when it was started for the first time: two scripts of its own, as compiled Lua."""
+
+PRESSED = ardour.menu(DATA["actions"])
+
+
+def their(text: bytes) -> bytes:
+    """A list with these action scripts and a hook of somebody else."""
+    hook = b'<LuaCallback lua="Lua 5.3" id="7" name="Their hook" signals="0">eA==</LuaCallback>'
+    return (
+        b'<UIScripts><ActionScript lua="Lua 5.3">' + base64.b64encode(text) + b"</ActionScript><ActionHooks>" + hook
+        + b"</ActionHooks></UIScripts>"
+    )  # fmt: skip
+
+
+def ours(tmp_path: Path) -> list[str]:
+    built = ardour.build(SCRIPTS, DATA, tmp_path)
+    return [text for name, text in built.items() if name.parent.name == "scripts"]
+
+
+def action_text(registry: bytes) -> bytes:
+    return base64.b64decode(ElementTree.fromstring(registry).findtext("ActionScript") or "")
+
+
+def test_ardour_keeps_scripts_of_others_and_installs_twice_without_doubles(tmp_path: Path) -> None:
     """Other actions and hooks stay where they are; a second installation replaces ours in their slots."""
-    theirs = 'scripts = {} scripts[2] = {} scripts[2]["n"] = "Theirs" scripts[2]["s"] = "x" '
-    hook = '<LuaCallback lua="Lua 5.3" id="7" name="Their hook" signals="0">eA==</LuaCallback>'
-    before = f'<UIScripts><ActionScript lua="Lua 5.3">{base64.b64encode(theirs.encode()).decode()}</ActionScript>'
-    before += f"<ActionHooks>{hook}</ActionHooks></UIScripts>"
-    files = ardour.build(SCRIPTS, DATA)
-    once = ardour.register(before, files, "7")
-    twice = ardour.register(once, files, "7")
+    before = their(
+        b'scripts = {} scripts[2] = {} scripts[2]["n"] = "Theirs" scripts[2]["s"] = "\\\n\xe4 \\" scripts[3]" '
+    )
+    once = ardour.register(before, ours(tmp_path), "7", PRESSED)
+    twice = ardour.register(once, ours(tmp_path), "7", PRESSED)
+    assert twice == ardour.register(twice, ours(tmp_path), "7", PRESSED) and len(twice) <= len(once)
     found = ardour.slots(twice)
     assert found == ardour.slots(once) and found["Theirs"] == 2
+    assert b'scripts[2]["s"] = "\\\n\xe4 \\" scripts[3]" ' in action_text(twice)
     assert len(set(found.values())) == len(found) == len(offered(DATA["actions"], "ardour")) + 1
     names = [callback.get("name") for callback in ElementTree.fromstring(twice).iter("LuaCallback")]
     assert names == ["Their hook", "ACE-Step: place results"]
 
 
+def test_ardours_own_bytecode_stays_as_it_is(tmp_path: Path) -> None:
+    """After Ardour's own first start: its two scripts keep slots and bytes, seven of ours fill its menu, all others follow."""
+    before = FIRST_START.read_bytes()
+    after = ardour.register(before, ours(tmp_path), "7", PRESSED)
+    old, new = action_text(before), action_text(after)
+    with pytest.raises(UnicodeDecodeError):
+        old.decode("utf-8")
+    assert new.startswith(old.rstrip())
+    found = ardour.slots(after)
+    assert found["Mixer Screenshot"] == 1 and found["List Plugins"] == 2
+    assert [found[name] for name in PRESSED] == [3, 4, 5, 6, 7, 8, 9]
+    assert sorted(found.values()) == list(range(1, len(found) + 1))
+    assert len(after) < 60_000  # it is read at every start of Ardour
+
+
+def test_an_older_installation_gives_up_its_places(tmp_path: Path) -> None:
+    """Actions in the order of the table, one that is gone: the menu's places go to those that belong there, the rest moves."""
+    titles = [action["title"] for action in offered(DATA["actions"], "ardour") if action["name"] != "more"]
+    names = [f"ACE-Step: {title}" for title in [*titles, "Gone"]]
+    text = b"scripts = {} " + b"".join(
+        f'scripts[{slot}] = {{}} scripts[{slot}]["n"] = "{name}" scripts[{slot}]["s"] = "x" '.encode()
+        for slot, name in enumerate(names, 3)
+    )
+    found = ardour.slots(ardour.register(their(text), ours(tmp_path), "7", PRESSED))
+    assert all(found[name] <= 9 for name in PRESSED) and "ACE-Step: Gone" not in found
+    assert len(set(found.values())) == len(found) == len(titles) + 1
+
+
+def test_an_unreadable_list_loses_nothing(tmp_path: Path) -> None:
+    """What is not understood stays at the end of the list, byte for byte."""
+    after = ardour.register(their(b"scripts = {} scripts[1] = {} what is this \xff"), ours(tmp_path), "7", PRESSED)
+    assert action_text(after).endswith(b"what is this \xff")
+
+
 @pytest.mark.parametrize("version", ["53", "54"])
 def test_ardour_scripts_are_whole(version: str) -> None:
     """Each file runs in a bare Lua without require, package, dofile and debug, as Ardour's own has none of them."""
-    for name, text in ardour.build(SCRIPTS, DATA).items():
-        lua = lua_host.runtime(version)
+    for path, text in ardour.build(SCRIPTS, DATA, Path("/nowhere")).items():
+        name, lua = path.name, lua_host.runtime(version)
+        if path == ardour.LIBRARY:
+            assert lua.eval("function(text) return load(text) ~= nil end")(text)
+            continue
         lua.execute("require, package, dofile, debug, coroutine = nil; ardour = function(facts) kind = facts.type end")
         lua.execute(text)
         assert callable(lua.eval("factory()")), name

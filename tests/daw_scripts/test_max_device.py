@@ -469,7 +469,9 @@ def test_a_reroll_is_the_same_wish_at_the_same_place(live: Set) -> None:
     """The clip in the detail view is enough: two more variants, other seeds, the same beat."""
     found = live.play(*REPAINTED, {"run": "vary"}, {"wait_clips": 5})
     assert len({clip["start_time"] for clip in lanes(found)}) == 1 and len({clip["name"] for clip in lanes(found)}) == 4
-    first, second = [json.loads(path.read_text())["request"] for path in sorted(live.folder.rglob("*.recipe.json"))]
+    first, second = [
+        json.loads(path.read_text())["request"]["request"] for path in sorted(live.folder.rglob("*.recipe.json"))
+    ]
     assert first["conditioning"] == second["conditioning"]
     assert first["stages"][0]["seeds"] != second["stages"][0]["seeds"]
 
@@ -845,7 +847,9 @@ def test_paths_with_blanks_and_other_alphabets(live: Set) -> None:
     live.clip["file_path"] = str(live.loop)
     found = live.play({"run": "repaint"}, {"wait_clips": 2}, {"show": 0}, {"run": "vary"}, {"wait_clips": 3})
     assert {Path(clip["file_path"]).parent for clip in lanes(found)} == {media}
-    sources = [json.loads(path.read_text("utf-8"))["request"]["source"] for path in media.glob("*.recipe.json")]
+    sources = [
+        json.loads(path.read_text("utf-8"))["request"]["request"]["source"] for path in media.glob("*.recipe.json")
+    ]
     assert [source["path"] for source in sources] == [str(live.loop)] * 2
 
 
@@ -879,7 +883,7 @@ def test_an_operation_without_an_action_appears_by_itself(live: Set) -> None:
     )
     assert len(found["tracks"]) == 2
     (memory,) = live.folder.rglob("*.recipe.json")
-    assert json.loads(memory.read_text())["request"]["conditioning"]["caption"] == "warm"
+    assert json.loads(memory.read_text())["request"]["request"]["conditioning"]["caption"] == "warm"
 
 
 LYRICS = (
@@ -896,7 +900,9 @@ LYRICS = (
 def test_every_field_of_an_action_can_be_set(live: Set) -> None:
     """The menus hold the actions' own operations with all their fields; what is set there goes with that action, and no other."""
     found = live.play(*LYRICS, {"run": "repaint"}, {"wait_clips": 2}, {"run": "cover"}, {"wait_clips": 3})
-    requests = [json.loads(path.read_text("utf-8"))["request"] for path in live.folder.rglob("*.recipe.json")]
+    requests = [
+        json.loads(path.read_text("utf-8"))["request"]["request"] for path in live.folder.rglob("*.recipe.json")
+    ]
     assert {request["stages"][0]["type"]: request["conditioning"]["lyrics"] for request in requests} == {
         "repaint": "la la",
         "cover": "",
@@ -944,7 +950,9 @@ def test_restore_brings_back_what_was_set_in_the_menu(live: Set) -> None:
     live.play(
         *LYRICS, {"run": "repaint"}, {"wait_clips": 2}, {"show": 0}, *other, {"run": "repaint"}, {"wait_clips": 3}
     )
-    requests = [json.loads(path.read_text("utf-8"))["request"] for path in live.folder.rglob("*.recipe.json")]
+    requests = [
+        json.loads(path.read_text("utf-8"))["request"]["request"] for path in live.folder.rglob("*.recipe.json")
+    ]
     assert [request["conditioning"]["lyrics"] for request in requests] == ["la la"] * 2
 
 
@@ -963,7 +971,9 @@ def test_the_last_settings_are_those_that_were_sent(live: Set, is_saved: bool) -
         *typed,
         {"wait_clips": 3},
     )
-    requests = [json.loads(path.read_text("utf-8"))["request"] for path in sorted(live.folder.rglob("*.recipe.json"))]
+    requests = [
+        json.loads(path.read_text("utf-8"))["request"]["request"] for path in sorted(live.folder.rglob("*.recipe.json"))
+    ]
     assert [request["conditioning"]["caption"] for request in requests] == ["warm"] * 2
     assert [request["stages"][0]["seeds"] == [7] for request in requests] == [True, False]
 
@@ -1197,7 +1207,7 @@ def as_before(found: dict[str, Any]) -> bool:
 def request_of(live: Set) -> dict[str, Any]:
     """What the daemon was asked for, as the set remembers it."""
     (memory,) = live.folder.rglob("*.recipe.json")
-    request: dict[str, Any] = json.loads(memory.read_text("utf-8"))["request"]
+    request: dict[str, Any] = json.loads(memory.read_text("utf-8"))["request"]["request"]
     return request
 
 

@@ -37,7 +37,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, thirdparty_plugin: Path) -
 
 def asked(memory: str) -> tuple[str, float]:
     """What a host remembers of a result's making: the stage and how deep it washed."""
-    (made,) = json.loads(memory)["request"]["stages"]
+    (made,) = json.loads(memory)["request"]["request"]["stages"]
     return made["type"], made["depth"]
 
 
@@ -114,7 +114,7 @@ def test_ardour(
         f"local spool = {quote(str(running.paths.home / 'spool'))} "
         "local status repeat host.sleep(0.05) status = import('follow').look(spool, job, {}, 0) "
         "until status and status.ended "
-        "local stage = status.job.result.recipe.stages[1] "
+        "local stage = status.job.result.recipe.request.stages[1] "
         "out('job', status.job.state, stage.type, string.format('%g', stage.depth))"
     )
     lines = [line.split("|") for line in ardour_host.run(session, code).splitlines()]

@@ -60,7 +60,7 @@ def test_reaper(desk: Desk, running: DaemonProcess) -> None:
     assert position(copy) == RATE // 2
     made = recipe(copy)
     assert made == json.loads(take.strings["P_EXT:acestep"])["request"]
-    assert (made["conditioning"]["caption"], made["stages"][0]["seed"]) == ("warm", 5)
+    assert (made["request"]["conditioning"]["caption"], made["request"]["stages"][0]["seed"]) == ("warm", 5)
 
 
 def check_live(copy: Path, clip_start: float) -> None:
@@ -70,7 +70,7 @@ def check_live(copy: Path, clip_start: float) -> None:
     (sidecar,) = copy.parent.glob("*.recipe.json")
     made = recipe(copy)
     assert made == json.loads(sidecar.read_text("utf-8"))["request"]
-    assert made["conditioning"]["caption"] == "warm"
+    assert made["request"]["conditioning"]["caption"] == "warm"
 
 
 def test_live_control_surface(stage: test_ableton_surface.Stage, running: DaemonProcess) -> None:

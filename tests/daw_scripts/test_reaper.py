@@ -49,7 +49,7 @@ def test_the_request_is_exact_to_the_sample(desk: Desk, running: DaemonProcess) 
     ]
     desk.run(REPAINT)
     finish(desk, 2, item)
-    request = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]
+    request = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]
     assert request["source"]["path"] == str(item.takes[0].source.path)
     assert request["source"]["start"] == 8.5 * RATE and request["source"]["length"] == 8 * RATE
     assert (request["output"]["span_start"], request["output"]["span_end"]) == (RATE // 2, 30.5 * RATE)
@@ -201,7 +201,7 @@ def test_a_cover_is_a_take_over_the_old_sound(desk: Desk, running: DaemonProcess
     item = loop_item(desk)
     desk.run("Cover selection")
     finish(desk, 2, item)
-    request = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]
+    request = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]
     assert [stage["type"] for stage in request["stages"]] == ["cover"]
     assert item.active == 1 and soundfile.info(item.takes[1].source.path).frames == 30 * RATE
     assert desk.project.undo == ["ACE-Step: Cover selection"]
@@ -229,7 +229,7 @@ def test_a_region_is_the_selection(desk: Desk, running: DaemonProcess) -> None:
     ]
     desk.run(REPAINT)
     finish(desk, 2, item)
-    source = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["source"]
+    source = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]["source"]
     assert (source["start"], source["length"]) == (9.5 * RATE, 4 * RATE)
 
 
@@ -242,7 +242,7 @@ def test_a_time_selection_and_selected_items_win_over_a_region(desk: Desk, runni
     desk.project.loop = (0.0, 0.0)
     desk.run(REPAINT)
     finish(desk, 3, item)
-    sources = [json.loads(take.strings["P_EXT:acestep"])["request"]["source"] for take in item.takes[1:]]
+    sources = [json.loads(take.strings["P_EXT:acestep"])["request"]["request"]["source"] for take in item.takes[1:]]
     assert [source["length"] for source in sources] == [8 * RATE, 30 * RATE]
 
 
@@ -264,7 +264,7 @@ def test_a_razor_edit_is_the_selection(desk: Desk, running: DaemonProcess) -> No
     item.track.strings["P_RAZOREDITS"] = '4.0 6.0 "" 7.0 8.0 "{envelope}"'
     desk.run(REPAINT)
     finish(desk, 2, item)
-    source = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["source"]
+    source = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]["source"]
     assert (source["start"], source["length"]) == (3.5 * RATE, 2 * RATE)
 
 
@@ -275,7 +275,7 @@ def test_a_reroll_is_the_same_wish_with_another_seed(desk: Desk, running: Daemon
     finish(desk, 2, item)
     desk.run("Re-roll the selected take")
     finish(desk, 3, item)
-    first, second = (json.loads(take.strings["P_EXT:acestep"])["request"] for take in item.takes[1:])
+    first, second = (json.loads(take.strings["P_EXT:acestep"])["request"]["request"] for take in item.takes[1:])
     assert first["source"] == second["source"] and first["conditioning"] == second["conditioning"]
     assert first["stages"][0]["seeds"] != second["stages"][0]["seeds"]
 
@@ -586,7 +586,7 @@ def test_extend_reaches_past_the_item(desk: Desk, running: DaemonProcess) -> Non
     desk.run(EXTEND)
     desk.until(lambda: len(item.track.items) == 3 and done(desk))
     new = item.track.items[-1]
-    source = json.loads(new.takes[0].strings["P_EXT:acestep"])["request"]["source"]
+    source = json.loads(new.takes[0].strings["P_EXT:acestep"])["request"]["request"]["source"]
     assert (source["start"], source["length"]) == (28 * RATE, 8 * RATE)
     assert len(item.takes) == 1
     handle = 29.0 - new.values["D_POSITION"]
@@ -732,7 +732,7 @@ def test_only_the_lane_that_plays_is_sent(desk: Desk, running: DaemonProcess) ->
     desk.run(REPAINT)
     desk.until(lambda: len(item.track.items) == 3 and done(desk))
     assert item.track.items[2].takes[0].values["D_STARTOFFS"] == 0.0
-    request = json.loads(item.track.items[2].takes[0].strings["P_EXT:acestep"])["request"]
+    request = json.loads(item.track.items[2].takes[0].strings["P_EXT:acestep"])["request"]["request"]
     assert request["output"]["span_start"] == RATE // 2
 
 

@@ -246,7 +246,7 @@ def test_a_tempo_change_behind_the_cursor(desk: Desk, running: DaemonProcess) ->
     desk.reaper.inputs = [lambda defaults: "|16|1|-1|no|split"]
     desk.run("Generate for selection or at cursor")
     desk.until(lambda: len(desk.project.tracks) == 4 and done(desk))
-    request = json.loads(desk.project.tracks[3].items[0].takes[0].strings["P_EXT:acestep"])["request"]
+    request = json.loads(desk.project.tracks[3].items[0].takes[0].strings["P_EXT:acestep"])["request"]["request"]
     assert request["conditioning"]["bpm"] == pytest.approx((4 * 120 + 12 * 90) / 16)
     assert desk.project.tracks[3].items[0].values["D_LENGTH"] == 16.0
 
@@ -272,7 +272,7 @@ def test_a_metre_the_model_does_not_know(desk: Desk, running: DaemonProcess, num
     desk.project.tempo = [{"time": 0.0, "bpm": 100.0, "num": num, "den": den, "linear": False}]
     desk.run(REPAINT)
     finish(desk, 2, item)
-    wish = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["conditioning"]
+    wish = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]["conditioning"]
     assert wish["time_signature"] == "" and wish["bpm"] == pytest.approx(100.0)
     assert f"does not know {num}/{den}" in desk.reaper.help_line
     desk.reaper.Help_Set("the next job's progress", False)
@@ -291,7 +291,7 @@ RAMP = [
 def wishes(item: Item) -> list[tuple[float, float, float]]:
     """First and last second and tempo of what was asked for our takes, in the order of the song."""
     memories = [json.loads(take.strings["P_EXT:acestep"]) for take in item.takes[1:]]
-    asked = [(memory["pending"], memory["request"]["conditioning"]["bpm"]) for memory in memories]
+    asked = [(memory["pending"], memory["request"]["request"]["conditioning"]["bpm"]) for memory in memories]
     return sorted((pending["first"] / RATE, pending["last"] / RATE, bpm) for pending, bpm in asked)
 
 
@@ -334,7 +334,10 @@ def test_a_metre_change_inside_is_told(desk: Desk, running: DaemonProcess) -> No
     ]
     desk.run(REPAINT)
     finish(desk, 2, item)
-    assert json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["conditioning"]["time_signature"] == "3"
+    assert (
+        json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]["conditioning"]["time_signature"]
+        == "3"
+    )
     assert "metre changes" in desk.reaper.help_line and "average" not in desk.reaper.help_line
 
 
@@ -348,7 +351,9 @@ def test_names_in_any_script(desk: Desk, running: DaemonProcess) -> None:
     desk.run(REPAINT)
     finish(desk, 2, item)
     assert item.takes[1].source.path.parent == media
-    assert json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["source"]["path"].startswith(str(media))
+    assert json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]["source"]["path"].startswith(
+        str(media)
+    )
 
 
 def test_wrong_values_come_back_with_a_sentence(desk: Desk, running: DaemonProcess) -> None:

@@ -1,27 +1,44 @@
 // What a placed result remembers of its making, and how it is made again: plain data, no host.
 "use strict";
 
-const KEPT = ["stages", "conditioning", "source", "output", "format", "version"];
 const SAME = ["group", "first", "last", "pick"];
 
-// The memory of a finished job: what its host waited for, and the request with every choice filled in.
-function memory(pending, job) {
-  const request = (job.result && job.result.recipe) || job.request || {};
-  return { format: "acestep-bridge/take", version: 1, pending, request };
+// What a recipe asks for, and of which operation; a job without a recipe is remembered by its request.
+function unwrap(recipe, operation) {
+  const request = recipe.request && typeof recipe.request === "object" ? recipe.request : recipe;
+  return { request, operation: request.stages ? "render" : recipe.operation || operation };
 }
 
-// The recipe of a result as a new request: the same wish, new seeds.
-function reroll(recipe) {
-  const copy = JSON.parse(JSON.stringify(recipe)), kept = {};
-  for (const name of KEPT) if (copy[name] !== undefined) kept[name] = copy[name];
-  for (const stage of kept.stages || []) { stage.seed = -1; stage.seeds = null; }
-  if (kept.source) kept.source.fingerprint = "";
-  return kept;
+// The memory of a finished job: what its host waited for, and the recipe of the result.
+function memory(pending, job) {
+  const recipe = job.result && job.result.recipe;
+  const request = (recipe && Object.keys(recipe).length > 0 && recipe) || job.request || {};
+  return { format: "acestep-bridge/take", version: 1, pending, operation: job.operation, request };
+}
+
+// The request behind a remembered result, and its operation.
+function request(remembered) {
+  return unwrap(remembered.request || {}, remembered.operation);
+}
+
+// A request made again: the same wish, new seeds.
+function reroll(wish) {
+  const copy = JSON.parse(JSON.stringify(wish));
+  for (const stage of copy.stages || [copy]) { stage.seed = -1; stage.seeds = null; }
+  if (copy.source && typeof copy.source === "object") copy.source.fingerprint = "";
+  return copy;
 }
 
 // A remembered result made again under another id. It stays among the alternatives of the old one.
 function again(remembered, id) {
-  return { pending: { ...remembered.pending, id }, operation: "render", params: reroll(remembered.request) };
+  const wish = request(remembered);
+  return { pending: { ...remembered.pending, id }, operation: wish.operation, params: reroll(wish.request) };
+}
+
+// The words that a result was asked for with, or an empty text.
+function caption(remembered) {
+  const wish = request(remembered).request;
+  return (wish.conditioning || wish).caption || "";
 }
 
 // Whether two memories are of results among which the user chooses: the same key press (or a re-roll of it), the same place.
@@ -35,4 +52,4 @@ function owner(fileName) {
   return found ? found[1] : null;
 }
 
-module.exports = { memory, reroll, again, alternatives, owner };
+module.exports = { memory, request, reroll, again, caption, alternatives, owner };

@@ -21,7 +21,7 @@ function copyName(pending, file, index) {
 function placements(pending, job) {
   const found = [];
   ((job.result && job.result.files) || []).forEach((file, index) => {
-    if (!SHOWN.has(file.role)) return;
+    if (!SHOWN.has(file.role) || file.preview) return;
     const variant = file.variant || 0;
     const seed = file.seed === undefined || file.seed === null ? "" : ` (seed ${file.seed})`;
     found.push({

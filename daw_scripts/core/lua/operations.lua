@@ -12,6 +12,15 @@ local function has(fields, name)
   return false
 end
 
+--- Whether a host can carry out an action of the table.
+function operations.offered(action, host)
+  if #action.hosts == 0 then return true end
+  for _, name in ipairs(action.hosts) do
+    if name == host then return true end
+  end
+  return false
+end
+
 --- Names of the operations in a describe answer that make audio and that no other action runs, in order.
 function operations.others(described, actions)
   local taken = {}

@@ -5,8 +5,6 @@ local json = import("json")
 
 local recipes = {}
 
-local KEPT = { "stages", "conditioning", "source", "output", "format", "version" }
-
 local function present(value)
   if value == json.null then return nil end
   return value
@@ -16,18 +14,30 @@ local function copy(value)
   return json.decode(json.encode(value))
 end
 
---- The memory of a finished job: what its host waited for, and the request with every choice filled in.
-function recipes.memory(pending, job)
-  local result = present(job.result) or {}
-  local request = present(result.recipe) or present(job.request) or {}
-  return { format = "acestep-bridge/take", version = 1, pending = pending, request = request }
+-- What a recipe asks for, and of which operation. The engine's recipe holds the request; a job without one is remembered by its request.
+local function unwrap(recipe, operation)
+  local inner = type(recipe.request) == "table" and recipe.request or recipe
+  if inner.stages then return inner, "render" end
+  return inner, present(recipe.operation) or operation
 end
 
---- The recipe of a result as a new request: the same wish, new seeds.
-function recipes.reroll(recipe)
-  local old, new = copy(recipe), {}
-  for _, name in ipairs(KEPT) do new[name] = old[name] end
-  for _, stage in ipairs(new.stages or {}) do
+--- The memory of a finished job: what its host waited for, and the recipe of the result.
+function recipes.memory(pending, job)
+  local result = present(job.result) or {}
+  local recipe = present(result.recipe)
+  if not recipe or next(recipe) == nil then recipe = present(job.request) or {} end
+  return { format = "acestep-bridge/take", version = 1, pending = pending, operation = present(job.operation), request = recipe }
+end
+
+--- The request behind a remembered result, and its operation.
+function recipes.request(memory)
+  return unwrap(memory.request or {}, memory.operation)
+end
+
+--- A request made again: the same wish, new seeds.
+function recipes.reroll(request)
+  local new = copy(request)
+  for _, stage in ipairs(new.stages or { new }) do
     stage.seed = -1
     stage.seeds = json.null
   end
@@ -39,7 +49,14 @@ end
 function recipes.again(memory, id)
   local pending = copy(memory.pending)
   pending.id = id
-  return { pending = pending, operation = "render", params = recipes.reroll(memory.request) }
+  local request, operation = recipes.request(memory)
+  return { pending = pending, operation = operation, params = recipes.reroll(request) }
+end
+
+--- The words that a result was asked for with, or an empty text.
+function recipes.caption(memory)
+  local request = recipes.request(memory)
+  return (present(request.conditioning) or request).caption or ""
 end
 
 --- Whether two memories are of results among which the user chooses: the same key press (or a re-roll of it) and the same place.

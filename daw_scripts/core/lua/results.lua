@@ -30,7 +30,7 @@ function results.placements(pending, job)
   local list = json.list()
   local result = present(job.result) or {}
   for index, file in ipairs(present(result.files) or {}) do
-    if SHOWN[file.role] then
+    if SHOWN[file.role] and not file.preview then
       local landing = placement.landing(file, pending.origin, pending.rate)
       local seed = present(file.seed)
       landing.path = file.path

@@ -3,30 +3,47 @@
 import copy
 import re
 
-_KEPT = ("stages", "conditioning", "source", "output", "format", "version")
-
 _COPY = re.compile(r"[A-Za-z0-9_]+-([A-Za-z0-9_-]+)-[0-9]+[.%]")
 
 
+def _unwrap(recipe, operation):
+    """What a recipe asks for, and of which operation; a job without a recipe is remembered by its request."""
+    inner = recipe["request"] if isinstance(recipe.get("request"), dict) else recipe
+    return (inner, "render") if inner.get("stages") else (inner, recipe.get("operation") or operation)
+
+
 def memory(pending, job):
-    """The memory of a finished job: what its host waited for, and the request with every choice filled in."""
-    request = (job.get("result") or {}).get("recipe") or job.get("request") or {}
-    return {"format": "acestep-bridge/take", "version": 1, "pending": pending, "request": request}
+    """The memory of a finished job: what its host waited for, and the recipe of the result."""
+    recipe = (job.get("result") or {}).get("recipe") or job.get("request") or {}
+    facts = {"format": "acestep-bridge/take", "version": 1, "pending": pending}
+    return {**facts, "operation": job.get("operation"), "request": recipe}
 
 
-def reroll(recipe):
-    """The recipe of a result as a new request: the same wish, new seeds."""
-    kept = copy.deepcopy({name: recipe[name] for name in _KEPT if name in recipe})
-    for stage in kept.get("stages", []):
+def request(memory):
+    """The request behind a remembered result, and its operation."""
+    return _unwrap(memory.get("request") or {}, memory.get("operation"))
+
+
+def reroll(request):
+    """A request made again: the same wish, new seeds."""
+    new = copy.deepcopy(request)
+    for stage in new.get("stages") or [new]:
         stage["seed"], stage["seeds"] = -1, None
-    if kept.get("source"):
-        kept["source"]["fingerprint"] = ""
-    return kept
+    if isinstance(new.get("source"), dict):
+        new["source"]["fingerprint"] = ""
+    return new
 
 
 def again(memory, id):
     """A remembered result made again under another id. It stays among the alternatives of the old one."""
-    return {"pending": {**memory["pending"], "id": id}, "operation": "render", "params": reroll(memory["request"])}
+    wish, operation = request(memory)
+    return {"pending": {**memory["pending"], "id": id}, "operation": operation, "params": reroll(wish)}
+
+
+def caption(memory):
+    """The words that a result was asked for with, or an empty text."""
+    wish, _ = request(memory)
+    return (wish.get("conditioning") or wish).get("caption") or ""
 
 
 def alternatives(one, other):

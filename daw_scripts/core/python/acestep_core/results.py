@@ -23,7 +23,7 @@ def placements(pending, job):
     """What to place of a job, in order of variant. Positions are project samples."""
     found = []
     for index, file in enumerate((job.get("result") or {}).get("files") or [], 1):
-        if file["role"] not in SHOWN:
+        if file["role"] not in SHOWN or file.get("preview"):
             continue
         place = landing(file, pending["origin"], pending["rate"])
         variant = file.get("variant") or 0

@@ -1,0 +1,309 @@
+"""What the fake backend makes of a render: the engine's own admission, recipe and delivery around tones instead of music.
+
+Only the sound and the digests are made up. Everything else takes the engine's own way, so its documents cannot drift from
+the engine's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import numpy as np
+from safetensors.numpy import save_file
+
+from acestep.api import limits
+from acestep.api.admission import Admitted, admit
+from acestep.api.errors import SourceChanged
+from acestep.api.formats import exact_format
+from acestep.api.request import Role, Source, samples
+from acestep.api.result import ResultFile, StageReport
+from acestep.api.variants import ModelInfo
+from acestep.api.world import AudioFacts
+from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts
+from acestep.audio.latent_store import find_latent
+from acestep.audio.sniff import fingerprint, probe, sniff
+from acestep.audio.splice import Handles, clamp_handles
+from acestep.audio.write import digest
+from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, find_checkpoints
+from acestep.engine.deliver import Delivery, Order, Take, file_stem
+from acestep.engine.geometry import Window, frame_samples, new_window, source_window
+from acestep.engine.recipe import make_recipe, stage_settings
+from acestep.engine.resolve import ResolvedStage, resolve_stage
+from acestep.worker.backend import JobContext
+
+PHASES = ("load", "encode", "denoise", "decode", "write")
+FAKE = "fake"
+MODEL: Any = SimpleNamespace(codec_digest=FAKE, text_digest=FAKE, device=SimpleNamespace(type=FAKE), dtype="float32")
+"""What a recipe says it ran on."""
+
+FOR_STAGES = ".stages"
+"""Folder of the files that later stages work on."""
+
+SPLICED = frozenset({"patch", "span", "whole"})
+
+
+class Here:
+    """The machine as a fake worker sees it (`acestep.api.world.World`)."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+
+    def probe(self, source: Source) -> AudioFacts:
+        """Header facts of a source. Raises `NotFound`, and `SourceChanged` for another file than at admission."""
+        path = self.place(source)
+        if source.fingerprint and fingerprint(path) != source.fingerprint:
+            raise SourceChanged(f"{path.name} has changed since the job was accepted; send it again", field="source")
+        return probe(path)
+
+    def place(self, source: Source) -> Path:
+        """The file that a source means."""
+        if source.latent:
+            return find_latent(Path(self._settings["library"]), source.latent)
+        if source.upload:
+            return Path(self._settings["uploads"]) / f"{source.upload}.audio"
+        return Path(source.path)
+
+    def model(self, name: str) -> ModelInfo:
+        """Facts of a model; a name that is not on the disk is taken for one like the embedded model."""
+        folders = checkpoint_folders(*map(Path, self._settings.get("checkpoints") or ()), EMBEDDED)
+        wanted = name or str(self._settings.get("model") or "")
+        known = {info.name: info for info in find_checkpoints(folders)}
+        if wanted in known:
+            return known[wanted]
+        embedded = find_checkpoint("nano", [EMBEDDED])
+        return msgspec.structs.replace(embedded, name=name) if name else embedded
+
+
+@dataclass
+class FakeRender:
+    """One render, admitted and resolved as the engine does it."""
+
+    admitted: Admitted
+    stages: list[ResolvedStage]
+    world: Here
+    context: JobContext
+    recipe: dict[str, Any] = field(default_factory=dict)
+    made: dict[int, list[Path]] = field(default_factory=dict)
+    """By stage: the files that later stages work on, one for each variant."""
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any], context: JobContext, settings: Mapping[str, Any]) -> FakeRender:
+        """Raises what the engine's admission raises."""
+        world = Here(settings)
+        admitted = admit(context.registry, "render", request, world)
+        stages = [
+            resolve_stage(context.registry, stage, plan, world.model(stage.params.model))
+            for stage, plan in zip(admitted.render.stages, admitted.plans, strict=True)
+        ]
+        found = cls(admitted, stages, world, context)
+        weights = dict.fromkeys(found.models, FAKE)
+        render = msgspec.structs.replace(
+            admitted.render, stages=tuple(stage.stage for stage in stages), weights=weights, made_on=f"{FAKE} float32"
+        )
+        licenses = {stage.params.model: stage.model.license for stage in stages}
+        found.recipe = {**make_recipe(render, MODEL), "licenses": licenses}
+        return found
+
+    @property
+    def types(self) -> list[str]:
+        """The stages' types, in order."""
+        return [stage.stage.type for stage in self.stages]
+
+    @property
+    def models(self) -> list[str]:
+        """The stages' models, in order."""
+        return [stage.params.model for stage in self.stages]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What admission and the stages have to say."""
+        own = [note for stage in self.stages for note in (*stage.plan.notes, *stage.notes)]
+        return tuple(dict.fromkeys([*self.admitted.notes, *own]))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of every variant."""
+        last = self.stages[-1].params
+        return tuple(last.seeds or [last.seed])
+
+    def reports(self, seconds: float) -> tuple[StageReport, ...]:
+        """What each stage did, with the time shared out evenly."""
+        share = round(seconds / len(self.stages) / len(PHASES), 4)
+        return tuple(
+            StageReport(
+                type=stage.stage.type,
+                model=stage.params.model,
+                settings=stage_settings(stage),
+                seconds=dict.fromkeys(PHASES, share),
+            )
+            for stage in self.stages
+        )
+
+    def files(self) -> tuple[ResultFile, ...]:
+        """Tones in place of the model's sound, written, placed and spliced by the engine's own code."""
+        made = [file for index in range(len(self.stages)) for file in self._stage(index)]
+        shutil.rmtree(self.context.staging / FOR_STAGES, ignore_errors=True)
+        return tuple(made)
+
+    def _stage(self, index: int) -> Iterator[ResultFile]:
+        """What a stage returns or shows on the way; what later stages need is written beside."""
+        roles, stage = self._roles(index), self.stages[index]
+        for variant in range(self.admitted.render.output.variants):
+            if roles:
+                yield from self._return(index, variant, roles)
+            elif stage.params.preview:
+                order = _exact(self._order(index, variant, ("part",), f"{index + 1}-{stage.stage.type}-preview"))
+                (file,) = self._write(index, variant, order)
+                file = msgspec.structs.replace(file, preview=True)
+                self.context.preview(msgspec.to_builtins(file))
+                yield file
+            if self._feeds(index):
+                role: Role = "whole" if stage.plan.splice and self._facts(index) is not None else "part"
+                folder = self.context.staging / FOR_STAGES
+                folder.mkdir(exist_ok=True)
+                order = _exact(self._order(index, variant, (role,), str(index + 1), folder))
+                (kept,) = self._write(index, variant, order)
+                self.made.setdefault(index, []).append(folder / kept.name)
+
+    def _return(self, index: int, variant: int, roles: Sequence[Role]) -> Iterator[ResultFile]:
+        order = self._order(index, variant, roles, self._name(index))
+        made = self._write(index, variant, order)
+        yield from made
+        if "latent" in roles:
+            take = variant, self._seed(index, variant)
+            yield write_latent(order, take, self._window(index), self.stages[index].model)
+        if self.stages[index].params.preview and index < len(self.stages) - 1:
+            for file in made:
+                self.context.preview(msgspec.to_builtins(file))
+
+    def _write(self, index: int, variant: int, order: Order) -> list[ResultFile]:
+        length = order.handles.before + order.length + order.handles.after
+        channels = order.layout.channels if order.layout is not None else order.output.channels or 2
+        seed = self._seed(index, variant)
+        take = Take(variant=variant, seed=seed, sound=tone(order.rate, channels, length, seed))
+        return Delivery(order, self.context.check).write(take)
+
+    def _order(self, index: int, variant: int, roles: Sequence[Role], name: str, folder: Path | None = None) -> Order:
+        """Where the files of a stage lie: on the timeline of what it works on, or on one of their own."""
+        render, stage, facts = self.admitted.render, self.stages[index], self._facts(index)
+        output = msgspec.structs.replace(render.output, returns=list(roles), name=name)
+        shared: dict[str, Any] = {
+            "folder": folder or self.context.staging,
+            "stage": stage.stage.type,
+            "number": index + 1,
+            "output": output,
+            "conditioning": render.conditioning,
+            "track": str(getattr(stage.params, "track", "")),
+            "recipe": self.recipe,
+        }
+        if facts is None:
+            rate = output.rate or limits.CODEC_RATE
+            return Order(rate=rate, start=0, length=output.length or rate, handles=Handles(0, 0), **shared)
+        handles = Handles(0, 0)
+        if SPLICED & set(roles) or (stage.plan.splice and self._feeds(index)):
+            crossfade = samples(output.crossfade / 1000, facts.rate)
+            handles = clamp_handles(facts.start, facts.length, facts.frames, crossfade)
+        path = self._sound(index, variant)
+        place = {"rate": facts.rate, "start": facts.start, "length": facts.length, "handles": handles}
+        return Order(path=path, layout=sniff(path), **place, **shared)
+
+    def _sound(self, index: int, variant: int) -> Path:
+        """The file on whose timeline a stage lies."""
+        given = self.admitted.inputs[index]
+        if given.latent is not None:
+            return self._sound(given.latent, variant)
+        if given.stage is not None:
+            made = self.made[given.stage]
+            return made[min(variant, len(made) - 1)]
+        assert given.source is not None
+        return self.world.place(given.source)
+
+    def _facts(self, index: int) -> Any:
+        return self.admitted.inputs[index].facts
+
+    def _roles(self, index: int) -> tuple[Role, ...]:
+        last = index == len(self.stages) - 1
+        return tuple((self.admitted.render.output.returns if last else self.stages[index].stage.returns) or ())
+
+    def _feeds(self, index: int) -> bool:
+        return any(given.stage == index for given in self.admitted.inputs)
+
+    def _name(self, index: int) -> str:
+        """What a stage's files are called: as the job says, and numbered where several stages return files."""
+        name, stage = self.admitted.render.output.name, self.stages[index]
+        if sum(bool(self._roles(number)) for number in range(len(self.stages))) == 1:
+            return name
+        track = str(getattr(stage.params, "track", ""))
+        return "-".join(filter(None, [str(index + 1), name or stage.stage.type, track]))
+
+    def _seed(self, index: int, variant: int) -> int:
+        seeds = self.stages[index].params.seeds or [self.stages[index].params.seed]
+        return seeds[min(variant, len(seeds) - 1)]
+
+    def _window(self, index: int) -> Window:
+        """What the engine would work on, but for its correction of fractional tempi."""
+        output, given, facts = self.admitted.render.output, self.admitted.inputs[index], self._facts(index)
+        if facts is None:
+            rate = output.rate or limits.CODEC_RATE
+            return new_window(output.length or rate, rate)
+        context = given.source.context if given.source is not None else limits.CONTEXT_SECONDS
+        return source_window(facts, max(context, output.crossfade / 1000 + 0.1), around=self.stages[index].plan.context)
+
+
+def _exact(order: Order) -> Order:
+    """The order without lossy copies."""
+    form = exact_format(order.output.format).name
+    return dataclasses.replace(order, output=msgspec.structs.replace(order.output, format=form))
+
+
+def tone(rate: int, channels: int, length: int, seed: int) -> np.ndarray:
+    """A quiet tone whose pitch follows the seed, float32 [channels, length]."""
+    hertz = 220.0 * 2 ** ((seed % 12) / 12)
+    wave = 0.1 * np.sin(2 * np.pi * hertz / rate * np.arange(length))
+    return np.repeat(wave[None].astype(np.float32), channels, axis=0)
+
+
+def write_latent(order: Order, take: tuple[int, int], window: Window, model: ModelInfo) -> ResultFile:
+    """A latent of zeros for a take (variant, seed), described as the engine describes its own."""
+    variant, seed = take
+    path = order.folder / (file_stem(order, variant, "latent") + SUFFIX)
+    channels = order.layout.channels if order.layout is not None else order.output.channels or 2
+    length = frame_samples(window.frames, window.rate)
+    facts = LatentFacts(
+        family=model.latent_family,
+        codec=FAKE,
+        model=model.name,
+        weights=FAKE,
+        frames=window.frames,
+        rate=window.rate,
+        channels=channels,
+        samples=length if order.layout is not None else min(length, window.region_length),
+        start=window.start,
+        region=(window.region_start, window.region_length),
+        caption=order.conditioning.caption,
+        seed=seed,
+        recipe=order.recipe,
+    )
+    latent = np.zeros((1, window.frames, 64), np.float32)
+    save_file({"latent": latent}, path, metadata={KEY: msgspec.json.encode(facts).decode()})
+    return ResultFile(
+        role="latent",
+        name=path.name,
+        rate=window.rate,
+        channels=channels,
+        start=window.start,
+        length=facts.samples,
+        variant=variant,
+        stage=order.number,
+        seed=seed,
+        lead_in=window.region_start,
+        subtype=facts.family,
+        sha256=digest(path),
+    )
