@@ -15,9 +15,10 @@ from acestep.api.plan import Length, SourceFacts
 from acestep.api.request import Render, Role
 from acestep.api.result import ResultFile, StageReport
 from acestep.api.tempo_map import TempoMap
-from acestep.engine.conditions import Conditions, guide_of
+from acestep.engine.conditions import Conditions
 from acestep.engine.conform import Conform, conform_tempo, unconformed
 from acestep.engine.geometry import Window
+from acestep.engine.guides import guide_of
 from acestep.engine.models import ModelPool
 from acestep.engine.progress import Clock, Meter
 from acestep.engine.resolve import ResolvedStage

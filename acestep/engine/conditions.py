@@ -13,7 +13,6 @@ from acestep.api.instructions import TEXT_TO_MUSIC
 from acestep.api.plan import Fill, Plan
 from acestep.api.request import Conditioning, StageParams
 from acestep.api.tempo_map import TempoMap
-from acestep.api.variants import ModelInfo
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Tick
 from acestep.conditioning.context import Material, bottleneck, build_context, fit, hint_from_codes, plain_context
@@ -23,7 +22,7 @@ from acestep.conditioning.prompts import Prompt
 from acestep.conditioning.text import ConditionCache, ConditionRequest
 from acestep.denoising.request import Branch
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window
-from acestep.engine.resolve import ResolvedStage
+from acestep.engine.guides import asked_guide, guide_text
 from acestep.engine.source import SourceStudio, reference_latents, require_file
 
 DEFAULT_BPM = 120.0
@@ -122,29 +121,6 @@ class Conditions:
         length = window.frames * limits.HOP
         audio = render_guide(guide, tempo, length, wish.first_bar)
         return self._studio.encode_audio(audio, limits.CODEC_RATE, length, model, tick)
-
-
-def guide_of(stage: ResolvedStage, conditioning: Conditioning) -> str:
-    """The guide that a stage follows; empty when it follows none. Codes, where it takes them, go before it."""
-    if stage.plan.semantic_codes and (
-        conditioning.audio_codes or (conditioning.thinking and conditioning.planner_codes)
-    ):
-        return ""
-    return guide_text(stage.plan, stage.params, conditioning, stage.model)
-
-
-def asked_guide(params: StageParams, conditioning: Conditioning) -> str:
-    """The guide that a request names: the stage's own stands above the shared one."""
-    return conditioning.guide if params.guide is None else params.guide
-
-
-def guide_text(plan: Plan, params: StageParams, conditioning: Conditioning, model: ModelInfo) -> str:
-    """The wish's guide, else the one that the model wants: over given audio only at a known tempo. Empty for none."""
-    text = asked_guide(params, conditioning)
-    if not text:
-        knows_time = conditioning.bpm is not None or plan.fill is Fill.SILENCE
-        text = model.defaults.guide if knows_time else ""
-    return text if plan.guide and text != NO_GUIDE else ""
 
 
 def _hinted(plan: Plan) -> Plan:

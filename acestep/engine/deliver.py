@@ -160,7 +160,9 @@ def _write_cut(order: Order, take: Take, role: Role, splice: Splice, bounds: tup
     shape = Shape(order.rate, splice.layout.channels, last - first)
     path = order.folder / f"{file_stem(order, take.variant, role)}.wav"
     form = _exact_form(splice)
-    written = write_audio(path, _span_blocks(splice, first, last), shape, form, _tags(order, order.origin + first, role))
+    written = write_audio(
+        path, _span_blocks(splice, first, last), shape, form, _tags(order, order.origin + first, role)
+    )
     facts = {"role": role, "channels": shape.channels, "subtype": form.subtype}
     return _file(order, take, path, written, **facts, **_edges(order, first, last))
 

@@ -14,8 +14,9 @@ from acestep.api.tempo_map import TempoMap
 from acestep.audio.read import read_window
 from acestep.conditioning.guide_text import parse_guide
 from acestep.engine.chain import Chain, Job
-from acestep.engine.conditions import DEFAULT_BPM, guide_text
+from acestep.engine.conditions import DEFAULT_BPM
 from acestep.engine.geometry import Window
+from acestep.engine.guides import guide_text
 from acestep.engine.source import OpenSource
 
 LATE = 0.05

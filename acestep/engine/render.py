@@ -8,14 +8,13 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from acestep.api.request import Conditioning, Render
+from acestep.api.request import Render
 from acestep.api.result import Result, StageReport
 from acestep.checkpoints.adapters import describe_adapter
 from acestep.checkpoints.load import Model
-from acestep.conditioning.guide_text import NO_GUIDE
 from acestep.engine.chain import Chain, Job, Workshop, phases_of
-from acestep.engine.conditions import asked_guide, guide_text
 from acestep.engine.finish import FOR_STAGES, Material, finish
+from acestep.engine.guides import with_guide
 from acestep.engine.material import gather
 from acestep.engine.progress import Clock, Meter
 from acestep.engine.pulse import settle_pulse
@@ -29,7 +28,7 @@ NOISE_NOTE = "the model {} has random weights: what it renders is noise"
 
 def run_chain(workshop: Workshop, chain: Chain, context: JobContext) -> Result:
     """All stages of a render. Raises `AceError`."""
-    chain.stages = [_with_guide(stage, chain.render.conditioning) for stage in chain.stages]
+    chain.stages = [with_guide(stage, chain.render.conditioning) for stage in chain.stages]
     job = Job(workshop, chain, context, Meter(context, phases_of(chain)))
     try:
         for index in range(len(chain.stages)):
@@ -71,14 +70,6 @@ def _run_stage(job: Job, index: int) -> None:
     chain.reports.append(
         StageReport(type=stage.stage.type, model=model.info.name, settings=settings, seconds=job.clock.seconds)
     )
-
-
-def _with_guide(stage: ResolvedStage, conditioning: Conditioning) -> ResolvedStage:
-    """The stage with the guide that its model chose where the request left it open, so that the recipe holds it."""
-    if not stage.plan.guide or asked_guide(stage.params, conditioning):
-        return stage
-    text = guide_text(stage.plan, stage.params, conditioning, stage.model)
-    return stage.with_params(guide=text or NO_GUIDE)
 
 
 def _open_model(job: Job, stage: ResolvedStage) -> Model:

@@ -34,6 +34,7 @@ from acestep.audio.write import digest
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, find_checkpoints
 from acestep.engine.deliver import Delivery, Order, Take, file_stem
 from acestep.engine.geometry import Window, frame_samples, new_window, source_window
+from acestep.engine.guides import with_guide
 from acestep.engine.recipe import make_recipe, stage_settings
 from acestep.engine.resolve import ResolvedStage, resolve_stage
 from acestep.worker.backend import JobContext
@@ -99,7 +100,10 @@ class FakeRender:
         world = Here(settings)
         admitted = admit(context.registry, "render", request, world)
         stages = [
-            resolve_stage(context.registry, stage, plan, world.model(stage.params.model))
+            with_guide(
+                resolve_stage(context.registry, stage, plan, world.model(stage.params.model)),
+                admitted.render.conditioning,
+            )
             for stage, plan in zip(admitted.render.stages, admitted.plans, strict=True)
         ]
         found = cls(admitted, stages, world, context)
