@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from acestep.api.errors import DaemonUnreachable
+from acestep.api.text import read_text
 from bridge import children
 from bridge.paths import Paths
 from bridge.settings import Settings
@@ -140,7 +141,7 @@ def _last_words(output: Path) -> str:
 def read_connection(paths: Paths) -> dict[str, Any]:
     """The connection file of the daemon with these paths. Raises `DaemonUnreachable` when none runs there."""
     try:
-        data: dict[str, Any] = json.loads(paths.connection.read_text("utf-8"))
+        data: dict[str, Any] = json.loads(read_text(paths.connection))
     except (OSError, ValueError):
         raise DaemonUnreachable(f"no daemon is running (there is no {paths.connection})") from None
     pid = data.get("pid") if isinstance(data, dict) else None

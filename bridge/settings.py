@@ -20,6 +20,7 @@ import platformdirs
 from acestep.api.errors import BadRequest
 from acestep.api.limits import MAX_PATH
 from acestep.api.schema import FieldInfo, Request, convert, describe, param
+from acestep.api.text import read_text
 
 APP = "acestep-bridge"
 HOME_VARIABLE = "ACESTEP_BRIDGE_HOME"
@@ -279,7 +280,7 @@ def _config_path(flags: Mapping[str, Any], environment: Mapping[str, Any]) -> Pa
 def read_config(path: Path) -> dict[str, Any]:
     """The settings of a config file. Raises `BadRequest` when it is missing, no TOML, or names an unknown key."""
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise BadRequest(f"there is no config file {path}", field="config") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as failure:

@@ -34,6 +34,8 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("OMP_WAIT_POLICY", "PASSIVE")
         patch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
         patch.setenv("NO_COLOR", "1")
+        for name in ("no_proxy", "NO_PROXY"):
+            patch.setenv(name, "127.0.0.1,localhost,::1")  # the doors of this machine, behind whatever proxy
         yield
 
 

@@ -17,6 +17,7 @@ from acestep.api import limits, music
 from acestep.api.draft import Draft, StageWish, of_stage, parse
 from acestep.api.errors import AceError, BadRequest, PluginFailed, UnknownName
 from acestep.api.inputs import Inputs, StageInput, Surroundings, check_apart, spread
+from acestep.api.languages import language_name
 from acestep.api.plan import Plan, SourceFacts
 from acestep.api.region import open_source, place
 from acestep.api.registry import Registry
@@ -148,6 +149,7 @@ _NAMERS: dict[str, Callable[..., str]] = {
     "tracks": music.track_name,
     "keys": music.key_name,
     "metres": music.metre_name,
+    "languages": language_name,
 }
 
 

@@ -12,6 +12,7 @@ from acestep.api import limits
 from acestep.api.errors import BadPreset, BadRequest
 from acestep.api.request import Conditioning, Output, SelectionFields
 from acestep.api.schema import Request, convert, merge_schemas, param
+from acestep.api.text import read_text
 
 FORMAT = "acestep-bridge/preset"
 VERSION = 1
@@ -56,7 +57,7 @@ def read_preset(path: Path) -> Preset:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise BadPreset(f"{path.name} is too large for a preset", limits={"max": MAX_BYTES})
-        data = msgspec.json.decode(path.read_bytes())
+        data = msgspec.json.decode(read_text(path))
     except OSError as failure:
         raise BadPreset(f"{path.name} cannot be read: {failure.strerror}") from None
     except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError):

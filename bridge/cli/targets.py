@@ -131,23 +131,34 @@ def check_returns(target: Target, request: dict[str, Any]) -> None:
     output = request.get("output")
     if not target.single or not isinstance(output, dict) or not output.get("returns"):
         return
-    written = FORMATS.get(str(output.get("format"))) or FORMATS["wav"]
-    source = str((request.get("source") or {}).get("path") or "")
-    names = []
-    for role in output["returns"]:
-        kinds = [".latent"] if role == "latent" else [".wav"] if role in FLOATING else [Path(source).suffix or ".wav"]
-        if role not in (*FLOATING, "latent", "whole"):
-            kinds = [FORMATS[written.exact or written.name].suffix]
-        names += [f"{role}{kind}" for kind in [*kinds, *([written.suffix] if written.exact else [])]]
-    fitting = [name for name in names if target.fits(name)]
-    if not fitting and "whole" in output["returns"] and not source:
+    roles = [*output["returns"]]
+    for stage in (request.get("stages") or [])[:-1]:
+        roles += stage.get("returns") or []
+    source = Path(str((request.get("source") or {}).get("path") or "")).suffix
+    if "whole" in roles and not source:
         return  # an upload or a stored result: its kind is the daemon's to know
+    names = [name for role in roles for name in _names(role, str(output.get("format")), source)]
+    fitting = [name for name in names if target.fits(name)]
     if not fitting:
         have = ", ".join(f"{name.partition('.')[0]} (.{name.partition('.')[2]})" for name in names)
         raise BadRequest(f"--out {target.path.name}: this job makes {have}", field="out")
-    if len(fitting) * int(output.get("variants") or 1) > 1:
-        count = len(fitting) * int(output.get("variants") or 1)
+    count = len(fitting) * int(output.get("variants") or 1)
+    if count > 1:
         raise BadRequest(f"there are {count} files; --out {target.path.name} names one, name a folder", field="out")
+
+
+def _names(role: str, form: str, source: str) -> list[str]:
+    """The file that a role becomes, as ``role.ending``, and its copy where the format is a lossy one."""
+    if role == "latent":
+        return ["latent.latent"]
+    written = FORMATS.get(form) or FORMATS["wav"]
+    lossy_source = bool(FORMATS[found].exact) if (found := format_of_suffix(source)) else False
+    ending = FORMATS[written.exact or written.name].suffix
+    if role in FLOATING or (role == "whole" and lossy_source):
+        ending = ".wav"
+    elif role == "whole":
+        ending = source
+    return [f"{role}{ending}", *([f"{role}{written.suffix}"] if written.exact else [])]
 
 
 def place_file(target: Target, name: str, fetch: Callable[[Path], object]) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import DaemonUnreachable
+from acestep.api.text import read_text
 from bridge.paths import Paths
 from bridge.settings import Settings
 
@@ -73,7 +74,7 @@ def read_connection(path: Path) -> dict[str, Any]:
     """What a connection file says. Raises `DaemonUnreachable`."""
     try:
         _check_owner(path)
-        facts = json.loads(path.read_text("utf-8"))
+        facts = json.loads(read_text(path))
     except FileNotFoundError:
         raise DaemonUnreachable(f"no daemon runs here (there is no {path})") from None
     except (OSError, ValueError) as failure:

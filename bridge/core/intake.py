@@ -198,10 +198,6 @@ def _check_render(registry: Registry, operation: Operation, params: dict[str, An
     for stage in render.stages:
         machine.require_adapters(stage.params.lora, stage.params.model)
     conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine))
-    remarks = check_guide(conditioning)
-    for stage in render.stages:
-        if stage.params.guide is not None:
-            remarks += check_guide(msgspec.structs.replace(conditioning, guide=stage.params.guide))
     output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine))
     stages = tuple(
         msgspec.structs.replace(
@@ -211,6 +207,10 @@ def _check_render(registry: Registry, operation: Operation, params: dict[str, An
         )
         for stage in render.stages
     )
+    remarks = check_guide(conditioning)
+    for stage in stages:  # their paths are real ones now, inside what the caller may have read
+        if stage.params.guide is not None:
+            remarks += check_guide(msgspec.structs.replace(conditioning, guide=stage.params.guide))
     render = msgspec.structs.replace(
         render, stages=stages, conditioning=conditioning, output=output, source=_placed(render.source, machine)
     )

@@ -35,6 +35,7 @@ import msgspec
 from acestep.api.errors import BadRequest
 from acestep.api.metre import parse_metre
 from acestep.api.schema import Request, convert, param
+from acestep.api.text import decode_text
 from bridge.performance.parameters import check_params
 from bridge.performance.timeline import parse_grid
 
@@ -116,7 +117,7 @@ def load_mapping(path: Path, operations: Collection[str] | None = None) -> Mappi
     """The mapping in a file. Raises `BadRequest` with the line, or `OSError`."""
     raw = path.read_bytes()
     try:
-        return parse_mapping(raw.decode(), operations)
+        return parse_mapping(decode_text(raw), operations)
     except UnicodeDecodeError as failure:
         line = raw.count(b"\n", 0, failure.start) + 1
         raise _at(line, BadRequest("a mapping is UTF-8 text")) from None

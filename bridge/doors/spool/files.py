@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import hashlib
 import os
@@ -16,6 +15,7 @@ import msgspec
 
 from acestep.api.errors import AceError, BadRequest, ProtocolError, TooLarge
 from acestep.api.schema import Request, convert, param
+from acestep.api.text import decode_text
 from bridge.core.views import TERMINAL, JobState
 from bridge.doors import limits
 
@@ -148,7 +148,7 @@ def _read(path: Path) -> bytes:
 
 def _parse(data: bytes) -> SpoolRequest:
     try:
-        found = msgspec.json.decode(data.removeprefix(codecs.BOM_UTF8))
+        found = msgspec.json.decode(decode_text(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
         raise ProtocolError(f"the request is no JSON: {failure}") from None
     request = convert(found, SpoolRequest)

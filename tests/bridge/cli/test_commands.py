@@ -334,3 +334,25 @@ def test_what_can_be_refused_here_starts_no_daemon(
     assert main([*line, "--home", str(home)]) == Exit.REFUSED
     err = capsys.readouterr().err
     assert all(word in err for word in words) and not home.exists()
+
+
+def test_a_proxy_of_the_environment_is_not_asked(
+    cli: Callable[..., Any], source: str, monkeypatch: pytest.MonkeyPatch, running: DaemonProcess
+) -> None:
+    """What talks to this machine's own daemon goes there, whatever http_proxy says."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert cli("status", "--json").code == Exit.OK
+    rpc = running.connection["rpc"]
+    line = ["repaint", source, "--end", "2000", "--connect", f"{rpc['host']}:{rpc['port']}", "--json"]
+    assert main(line) == Exit.OK
+    assert cli("doctor", "--json").code in (Exit.OK, Exit.FAILED)
+
+
+def test_a_language_in_capitals_is_that_language(cli: Callable[..., Any]) -> None:
+    """`--language EN`, written into the request as the model spells it."""
+    made = cli("generate", "fake: steps=1", "--duration", "0.1", "--language", "EN", "--json").json
+    assert made["request"]["conditioning"]["language"] == "en"
+    assert "did you mean" in cli("generate", "x", "--language", "englsh").err

@@ -141,3 +141,22 @@ async def test_what_is_no_file_stays_refused_for_the_user_too(desk, path):
     request = Submission(client="me", operation="repaint", params={"source": path}, id="x", access=Access(Right.USER))
     with pytest.raises((NotAllowed, NotFound)):
         await one.service.submit(request)
+
+
+@pytest.mark.parametrize("guide", ["/etc/hosts.mid", "/etc/hostname", "I V"])
+async def test_the_guide_of_a_stage_is_checked_like_the_jobs(desk, guide):
+    """Inside the allowed folders first, then as a guide."""
+    one = await desk(worker_start="lazy")
+    stages = [{"type": "generate", "guide": guide}]
+    with pytest.raises((NotAllowed, BadRequest)) as caught:
+        await one.submit(operation="render", stages=stages)
+    assert isinstance(caught.value, NotAllowed) == guide.startswith("/")
+
+
+async def test_the_guide_of_a_stage_may_be_an_upload(desk):
+    """As everywhere."""
+    one = await desk()
+    clip = upload(one.service, midi(), "clip.mid")
+    stages = [{"type": "generate", "guide": f"upload:{clip}"}]
+    view = await one.run(operation="render", stages=stages, conditioning={"caption": "fake: steps=1", "duration": 0.1})
+    assert view.request["stages"][0]["guide"] == str(one.service.uploads.path(clip))
