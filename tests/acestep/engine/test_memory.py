@@ -26,6 +26,7 @@ from acestep.engine import takes
 from acestep.engine.models import ModelPool
 from acestep.engine.policy import Policy
 from acestep.engine.residence import Residence
+from acestep.planner.integration import PlannedConditioning
 
 WISH = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f"}
 
@@ -224,7 +225,8 @@ def test_batches_are_held_to_the_tier_where_nobody_tells_free_memory(kind, gigab
     chain = SimpleNamespace(
         stages=[SimpleNamespace(params=SimpleNamespace(batch=True))],
         windows=[SimpleNamespace(seconds=seconds)],
-        asked=object() if planned else None,
+        planning=planned,
+        thought={},
         note=lambda *sentences: notes.extend(sentences),
     )
     job = SimpleNamespace(workshop=SimpleNamespace(pool=pool), chain=chain)
@@ -239,7 +241,12 @@ def test_planned_parts_are_held_to_the_minutes_with_a_planner(studio, monkeypatc
     engine = studio.fresh_engine()
     tier = msgspec.structs.replace(TIERS[0], minutes=0.3, minutes_with_planner=0.25)
     engine.policy = replace(engine.policy, choice=replace(engine.policy.choice, memory_gb=3.0, tier=tier))
-    monkeypatch.setattr(engine, "_think", lambda chain, context: context)
+
+    def think(chain, context):
+        done = msgspec.structs.replace(chain.render.conditioning, thinking=False)
+        return PlannedConditioning(conditioning=done, model="none")
+
+    monkeypatch.setattr(engine, "_think", think)
     for thinking, seconds in ((True, 15), (False, 18)):
         result, folder = studio.run(
             "generate", engine, duration=600.0, rate=8_000, channels=1, steps=1, thinking=thinking
