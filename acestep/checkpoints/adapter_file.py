@@ -22,8 +22,8 @@ from acestep.checkpoints.adapter_strength import ADAPTER_FILES, StrengthSettings
 from acestep.checkpoints.files import PICKLES, expected_size, read_header, tensor_table
 
 ADAPTER_FILE = ADAPTER_FILES[0]
-INNER_FOLDER = "adapter"
-"""Where a training checkpoint keeps its adapter."""
+INNER_FOLDERS = ("", "adapter", "final/adapter", "final", "best/adapter", "checkpoints/best/adapter")
+"""Where a folder keeps its adapter: itself, a training checkpoint, a training run."""
 
 ADAPTER_PICKLES = (*PICKLES, "adapter_model.bin", "pytorch_lora_weights.bin", "lora.pt", "lora.ckpt")
 
@@ -145,8 +145,8 @@ def read_adapter_file(path: Path) -> AdapterFile:
     grouped, strays, names = _group(tensors.table)
     if len(names) > 1:
         raise BadCheckpoint(f"{file} holds several adapters ({', '.join(sorted(names))}); export one", field="lora")
-    if not grouped:
-        raise BadCheckpoint(_no_adapter(file, tensors.table), field="lora")
+    if not grouped or unsupported_method(strays):
+        raise BadCheckpoint(_no_adapter(file, strays or list(tensors.table)), field="lora")
     changes = [_change(tensors, spelt, parts, settings) for spelt, parts in grouped.items()]
     if settings.dora and not any("magnitude" in change.parts for change in changes):
         raise BadCheckpoint(
@@ -161,11 +161,11 @@ def find_file(path: Path) -> Path:
     """The safetensors file of an adapter. Raises `ModelMissing`, and `BadCheckpoint` for pickles."""
     if path.is_file() and path.suffix == ".safetensors":
         return path
-    for folder in (path, path / INNER_FOLDER):
+    for folder in adapter_places(path):
         for name in ADAPTER_FILES:
             if (folder / name).is_file():
                 return folder / name
-    pickled = [folder / name for folder in (path, path / INNER_FOLDER) for name in ADAPTER_PICKLES]
+    pickled = [folder / name for folder in adapter_places(path) for name in ADAPTER_PICKLES]
     if path.suffix in (".bin", ".pt", ".ckpt", ".pth") or any(file.is_file() for file in pickled):
         raise BadCheckpoint(
             f"{path} holds a pickled adapter, which can run code; only safetensors are opened", field="lora"
@@ -176,6 +176,11 @@ def find_file(path: Path) -> Path:
     if loose:
         raise BadCheckpoint(f"{path} holds several adapters; name one of its files", field="lora")
     raise ModelMissing(f"{path} holds no {ADAPTER_FILE}", field="lora")
+
+
+def adapter_places(path: Path) -> tuple[Path, ...]:
+    """Where inside a folder an adapter may lie: itself, a training checkpoint's, a training run's last and best ones."""
+    return tuple(path / inner for inner in INNER_FOLDERS)
 
 
 def _group(keys: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str], set[str]]:
@@ -199,11 +204,11 @@ def _group(keys: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str], s
     return grouped, strays, names
 
 
-def _no_adapter(file: Path, keys: Mapping[str, Any]) -> str:
+def _no_adapter(file: Path, keys: list[str]) -> str:
     method = unsupported_method(keys)
     if method:
         return f"{file} is an adapter with {method}, which cannot be merged; LoRA, DoRA, LoKr and LoHa can"
-    return f"{file} holds no adapter: its tensors ({_some(list(keys))}) are those of something else"
+    return f"{file} holds no adapter: its tensors ({_some(keys)}) are those of something else"
 
 
 def _change(tensors: Tensors, spelt: str, parts: dict[str, str], settings: StrengthSettings) -> Change:
@@ -214,10 +219,19 @@ def _change(tensors: Tensors, spelt: str, parts: dict[str, str], settings: Stren
     if measured is None:
         raise BadCheckpoint(f"{tensors.file}: the factors of {spelt} do not fit together", field="lora")
     rank, shape = measured
+    if not _lengths_fit(shapes.get("magnitude"), shape) or math.prod(shapes.get("scalar", ())) != 1:
+        raise BadCheckpoint(f"{tensors.file}: the lengths of {spelt} do not fit its factors", field="lora")
     scaling = _scaling(tensors, parts, settings, (spelt, rank))
     if "magnitude" in parts:
         kind = "DoRA" if kind == "LoRA" else f"{kind} with DoRA"
     return Change(path=spelt, kind=kind, parts=parts, rank=rank, scaling=scaling, shape=shape)
+
+
+def _lengths_fit(magnitude: tuple[int, ...] | None, shape: tuple[int, ...]) -> bool:
+    """Whether a DoRA's lengths are one for each row, or (in one row) one for each column."""
+    if magnitude is None or math.prod(magnitude) == shape[0]:
+        return True
+    return len(magnitude) >= 2 and magnitude[0] == 1 and math.prod(magnitude) == shape[1]
 
 
 def _scaling(tensors: Tensors, parts: Mapping[str, str], settings: StrengthSettings, layer: tuple[str, int]) -> float:
@@ -307,15 +321,15 @@ def fit(adapter: AdapterFile, layers: Mapping[str, tuple[int, ...]]) -> Fitted:
 
 
 def _same_size(change: tuple[int, ...], layer: tuple[int, ...]) -> bool:
-    """Equal shapes, kernels of one apart."""
+    """Equal shapes, kernels of one apart; a convolution's change may come with its kernel flattened into the columns."""
     strip = [tuple(size for index, size in enumerate(shape) if index < 2 or size != 1) for shape in (change, layer)]
-    return strip[0] == strip[1]
+    return strip[0] == strip[1] or (len(change) == 2 and change == (layer[0], math.prod(layer[1:])))
 
 
 def _nothing_fits(adapter: AdapterFile) -> str:
     paths = [change.path for change in adapter.changes]
     if all(is_text_encoder(path) for path in paths):
-        return f"{adapter.file} changes a text encoder ({_some(paths)}), which this model does not let adapters change"
+        return f"{adapter.file} changes a text encoder or language model ({_some(paths)}); only the music model's own layers can be"
     return (
         f"{adapter.file} changes layers that this model does not have ({_some(paths)}): it was made for another model"
     )

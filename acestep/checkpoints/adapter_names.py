@@ -21,17 +21,21 @@ PREFIXES = (
     "lycoris_",
     "transformer_",
     "decoder_",
-    "model_",
     "module_",
     "net_",
 )
 """What tools put in front of a layer's path, dots written as underscores; several may follow each other."""
 
+WHOLE_MODEL = "model_"
+"""Stands in front of a component where the whole model was wrapped; straight before ``layers`` it is a language model's."""
+
+INSIDE_MODEL = ("decoder_", "encoder_", "tokenizer_", "detokenizer_", "transformer_", "condition_encoder_")
+
 COMPILED = "_orig_mod"
 """What torch.compile adds to every path inside a compiled module."""
 
-TEXT_PREFIXES = ("lora_te", "text_encoder", "text_encoders", "cond_stage_model")
-"""How adapters of a text encoder begin, which this model family leaves as it is."""
+TEXT_PREFIXES = ("lora_te", "text_encoder", "text_encoders", "cond_stage_model", "model.layers.", "model.embed_tokens")
+"""How adapters of a text encoder or a language model begin, which this model family leaves as they are."""
 
 SPELT = {
     "lora_A": "down",
@@ -106,6 +110,8 @@ def find_layer(path: str, table: Mapping[str, str]) -> str | None:
     name = _plain(path)
     while name not in table:
         prefix = next((start for start in PREFIXES if name.startswith(start)), "")
+        if not prefix and name.removeprefix(WHOLE_MODEL).startswith(INSIDE_MODEL):
+            prefix = WHOLE_MODEL if name.startswith(WHOLE_MODEL) else ""
         if not prefix:
             return None
         name = name.removeprefix(prefix)
@@ -113,7 +119,7 @@ def find_layer(path: str, table: Mapping[str, str]) -> str | None:
 
 
 def is_text_encoder(path: str) -> bool:
-    """Whether a path names a layer of a text encoder."""
+    """Whether a path names a layer of a text encoder or a language model."""
     name = path.removeprefix("base_model.model.")
     return name.startswith(TEXT_PREFIXES)
 

@@ -18,6 +18,9 @@ ADAPTER_FILES = ("adapter_model.safetensors", "lokr_weights.safetensors", "pytor
 
 ADAPTER_CONFIG = "adapter_config.json"
 
+KOHYA_ALPHA = "ss_network_alpha"
+"""kohya's entry of a header; it counts where the tensors that say the same are missing."""
+
 REBASED = ("pissa", "olora", "corda", "loftq", "lora_ga")
 """Ways to begin a PEFT training that change the base weights too: such an adapter is only right on those."""
 
@@ -89,6 +92,8 @@ def _header_settings(file: Path) -> dict[str, Any]:
             continue
         except (ValueError, AttributeError, TypeError, RecursionError) as failure:
             raise BadCheckpoint(f"the entry {entry} in the header of {file} cannot be read", field="lora") from failure
+    if re.fullmatch(r"\d+(\.\d*)?", metadata.get(KOHYA_ALPHA, "")):
+        found.setdefault("lora_alpha", metadata[KOHYA_ALPHA])
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import AceError, BadRequest, UnknownName
-from acestep.checkpoints.adapter_file import ADAPTER_PICKLES, INNER_FOLDER, fit, read_adapter_file
+from acestep.checkpoints.adapter_file import ADAPTER_PICKLES, adapter_places, fit, read_adapter_file
 from acestep.checkpoints.adapter_strength import ADAPTER_CONFIG, ADAPTER_FILES
 from acestep.checkpoints.layers import layer_shapes
 
@@ -63,8 +63,8 @@ def known_adapters(folders: Iterable[Path]) -> dict[str, Path]:
 
 
 def _is_adapter_folder(path: Path) -> bool:
-    places = (path, path / INNER_FOLDER)
-    return any((place / name).is_file() for place in places for name in SIGNS) or any(path.glob("*.safetensors"))
+    signs = any((place / name).is_file() for place in adapter_places(path) for name in SIGNS)
+    return signs or any(path.glob("*.safetensors"))
 
 
 async def run_list(request: Any, daemon: Any) -> dict[str, Any]:

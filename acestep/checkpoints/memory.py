@@ -105,6 +105,22 @@ def check_room(name: str, numbers: Numbers, room: Room) -> None:
         raise _refusal(name, (most, room.device), f"device memory as {room.dtype}", _lighter(numbers, room))
 
 
+def mapped_too_large(numbers: Numbers, room: Room) -> str:
+    """A sentence for a model that is computed with on a CPU out of its files and does not fit into memory: it is read again and again.
+
+    Empty where all is well.
+    """
+    if room.device is not None or room.ram is None:
+        return ""
+    mapped = whole_bytes(numbers, room.dtype) - resident_bytes(numbers, room.dtype)
+    if mapped == 0 or whole_bytes(numbers, room.dtype) <= room.ram:
+        return ""
+    return (
+        f"the weights ({mapped / GB:.1f} GB) do not fit into the free memory ({room.ram / GB:.1f} GB), so they are read from the "
+        "disk again at every step; a smaller model, or weights stored as bfloat16, would be much faster"
+    )
+
+
 def _refusal(name: str, bytes_: tuple[int, int], where: str, way_out: str) -> OutOfMemory:
     need, free = bytes_
     return OutOfMemory(

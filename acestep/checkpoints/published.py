@@ -91,6 +91,12 @@ def license_of(part: str) -> str:
     return next((text for start, text in LICENSES.items() if part.startswith(start)), MODEL_LICENSE)
 
 
+def planner_licenses(size: str) -> dict[str, str]:
+    """Short name and licence of a published language model, by its size; nothing for others."""
+    part = f"acestep-5Hz-lm-{size}"
+    return {f"lm-{size}": license_of(part)} if part in FILES else {}
+
+
 def known_file(part: str, name: str) -> KnownFile | None:
     """What is known of one file of a part."""
     return FILES.get(part, {}).get(name)

@@ -23,6 +23,7 @@ from acestep.audio.latent_header import read_latent_facts
 from acestep.audio.latent_index import LatentIndex
 from acestep.audio.latent_store import find_latent
 from acestep.audio.sniff import probe
+from acestep.checkpoints.published import planner_licenses
 from acestep.checkpoints.tiers import clamp, limits_for
 from acestep.conditioning.text import ConditionCache
 from acestep.engine.chain import Chain, Workshop, request_conform
@@ -115,6 +116,7 @@ class Engine:
             chain = self._chain(self.admit(planned.settle(chain.render).to_recipe(), context), context)
             chain.notes = {**notes, **dict.fromkeys(planned.notes), **chain.notes}
             chain.thought = planned.to_data()
+            chain.licenses |= planner_licenses(planned.model)
         result = run_chain(self._workshop, chain, context)
         return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
 

@@ -19,7 +19,7 @@ from acestep.checkpoints.files import weight_files
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, part_paths, read_info
 from acestep.checkpoints.load import Model, open_checkpoint
 from acestep.checkpoints.lora import load_adapter, use
-from acestep.checkpoints.memory import Room, check_room, free_ram, stored_numbers
+from acestep.checkpoints.memory import Room, check_room, free_ram, mapped_too_large, stored_numbers
 from acestep.checkpoints.quantise import is_quantised, quantise_int8
 from acestep.checkpoints.tiers import Offload
 from acestep.checkpoints.weights import CODEC, TEXT
@@ -58,6 +58,8 @@ class ModelPool:
         self._home = Path(settings["home"])
         self._default = str(settings.get("model") or "")
         self._folders = [Path(folder) for folder in settings.get("checkpoints") or ()]
+        self.remarks: dict[str, str] = {}
+        """Model -> what users of it should know about how it was opened; empty: nothing."""
         self._open: dict[str, Model] = {}
         self._shared: dict[tuple[str, ...], Any] = {}
 
@@ -127,6 +129,7 @@ class ModelPool:
         ram = free_ram() if self._landing.type == "cpu" else None
         room = Room(dtype=dtype, ram=ram, device=on_device, offload=self._offload, int8=self.int8)
         check_room(info.name, numbers, room)
+        self.remarks[info.name] = mapped_too_large(numbers, room)
 
     def put_away(self, name: str, policy: str) -> None:
         """Do with a model after a stage what its memory policy says: ``keep``, ``offload`` to RAM, ``unload``. What it shares with

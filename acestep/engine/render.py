@@ -87,6 +87,8 @@ def _open_model(job: Job, stage: ResolvedStage) -> Model:
     chain.weights.update(used)
     chain.licenses[model.info.name] = model.info.license
     chain.note(*(describe_adapter(adapter.name, adapter.scale, adapter.facts) for adapter in model.adapters))
+    if remark := job.workshop.pool.remarks.get(model.info.name):
+        chain.note(remark)
     if job.workshop.pool.int8:
         chain.note("the weights were quantised to 8 bits to fit into memory")
     chain.note(*place_notes(chain.render.made_on, model))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from acestep.api.errors import BadCheckpoint, ModelUnsuited
 from acestep.checkpoints.adapter_file import fit, read_adapter_file
 from acestep.checkpoints.adapter_names import find_layer, spellings
+from acestep.checkpoints.adapters import known_adapters
 from acestep.checkpoints.layers import layer_shapes
 from acestep.checkpoints.load import Model, open_checkpoint
 from acestep.checkpoints.lora import load_adapter, model_layers, unload_adapter
@@ -106,6 +107,8 @@ CARRIERS = [
     pytest.param(kohya_keys(f"lora_unet_decoder_{PLAIN}"), FLAT, None, None, "file", id="kohya"),
     pytest.param(kohya_keys(f"lora_unet_{PLAIN}"), FLAT, None, None, "file", id="kohya without decoder"),
     pytest.param(kohya_keys(f"lycoris_{PLAIN}"), FLAT, None, None, "file", id="LyCORIS' LoRA"),
+    pytest.param(peft_keys("base_model.model.model.decoder."), MODEL_FILE, PEFT, None, "config", id="whole model wrapped"),
+    pytest.param(kohya_keys(f"lora_unet_{PLAIN}", None), FLAT, None, {"ss_network_alpha": ALPHA}, "header", id="kohya's header"),
     pytest.param(kohya_keys(f"lycoris_decoder_{PLAIN}"), FLAT, None, None, "file", id="LyCORIS on the whole model"),
 ]  # fmt: skip
 """Tensors, file name, config, header: one and the same adapter in the forms of many tools, and where its alpha stands."""
@@ -310,6 +313,11 @@ def lora(path: str, rows: int = ROWS, columns: int = COLUMNS) -> dict[str, Tenso
 
 
 REFUSALS = [
+    pytest.param(lora("base_model.model.model.layers.0.self_attn.k_proj"), PEFT, BadCheckpoint, "language model", id="planner"),
+    pytest.param({**peft_keys(), f"{KEYS}.lora_mid.weight": torch.ones(RANK, RANK)}, PEFT, BadCheckpoint, "Tucker", id="Tucker"),
+    pytest.param({**peft_keys(), f"base_model.model.{KEYS}.lora_magnitude_vector": torch.ones(7)}, PEFT, BadCheckpoint,
+                 "lengths", id="lengths of another layer"),
+    pytest.param({**kohya_keys(KEYS), f"{KEYS}.scalar": torch.ones(3)}, None, BadCheckpoint, "lengths", id="three scalars"),
     pytest.param({f"{KEYS}.oft_R.weight": torch.ones(2, 2)}, None, BadCheckpoint, "OFT", id="OFT"),
     pytest.param({f"{KEYS}.oft_blocks": torch.ones(2, 2, 2)}, None, BadCheckpoint, "OFT", id="OFT of kohya"),
     pytest.param({f"{KEYS}.ia3_l": torch.ones(2, 2)}, None, BadCheckpoint, "IA3", id="IA3"),
@@ -339,6 +347,28 @@ def test_what_cannot_be_opened_is_refused_for_its_true_reason(model, tmp_path, t
     with pytest.raises(error, match=reason):
         load_adapter(model, write(tmp_path, tensors, MODEL_FILE, config=config))
     assert torch.equal(weight(model), before) and not model.adapters
+
+
+@pytest.mark.parametrize("place", ["adapter", "final/adapter", "final", "checkpoints/best/adapter"])
+def test_a_training_runs_folder_is_an_adapter(model, tmp_path, place):
+    """Its last or best adapter is found inside."""
+    write(tmp_path / "run" / place, peft_keys(), MODEL_FILE, config=PEFT)
+    assert load_adapter(model, tmp_path / "run").facts["scaling"] == 3.0
+    assert known_adapters([tmp_path]) == {"run": tmp_path / "run"}
+
+
+def test_a_flattened_kernel_is_a_kernel(model, tmp_path):
+    """LyCORIS writes a convolution's second factor with its kernel in the columns."""
+    layer = "transformer/proj_in_conv"
+    before, generator = weight(model, layer).clone(), torch.Generator().manual_seed(5)
+    one, a, b = (torch.randn(*shape, generator=generator) for shape in ((4, 4), (16, 2), (2, 48 * 2)))
+    tensors = {
+        f"lycoris_proj_in_1.{name}": part for name, part in (("lokr_w1", one), ("lokr_w2_a", a), ("lokr_w2_b", b))
+    }
+    load_adapter(model, write(tmp_path, {**tensors, "lycoris_proj_in_1.alpha": torch.tensor(6.0)}, "x.safetensors"))
+    two = (a @ b).reshape(16, 48, 2)
+    expected = before + 3.0 * torch.einsum("pq,rsk->prqsk", one, two).reshape(before.shape)
+    torch.testing.assert_close(weight(model, layer), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_every_spelling_means_one_layer(model):

@@ -18,6 +18,7 @@ from acestep.checkpoints.memory import (
     check_room,
     device_bytes,
     free_ram,
+    mapped_too_large,
     resident_bytes,
     stored_numbers,
     whole_bytes,
@@ -72,6 +73,16 @@ def test_a_cpu_with_too_little_memory_is_told(numbers):
     assert no.value.limits["free_bytes"] == 8 * GB and no.value.field == "model"
     check_room("turbo", numbers["turbo"], msgspec.structs.replace(little, dtype="bfloat16"))
     check_room("turbo", numbers["turbo"], msgspec.structs.replace(little, ram=int(16 * GB)))
+
+
+def test_mapped_weights_that_do_not_fit_are_slow_and_that_is_told(numbers):
+    """XL in float32 opens on 16 GB, reads its 20 GB again at every step, and says so; with room for all of it nothing is said."""
+    room = Room(dtype="float32", ram=int(16 * GB))
+    check_room("xl-turbo", numbers["xl-turbo"], room)
+    assert "19.9 GB" in mapped_too_large(numbers["xl-turbo"], room)
+    assert mapped_too_large(numbers["xl-turbo"], msgspec.structs.replace(room, ram=int(32 * GB))) == ""
+    assert mapped_too_large(numbers["turbo"], msgspec.structs.replace(room, dtype="bfloat16")) == ""
+    assert mapped_too_large(numbers["xl-turbo"], msgspec.structs.replace(room, device=int(40 * GB))) == ""
 
 
 def test_a_small_gpu_is_told(numbers):

@@ -188,6 +188,19 @@ def test_a_result_names_licences(studio):
     assert result.recipe["licenses"] == {"tiny": "MIT"}
 
 
+def test_a_planner_is_licensed_too(studio, monkeypatch):
+    """What thought for a result is named with its licence. (Nothing is thought here.)"""
+    engine = studio.fresh_engine()
+
+    def think(chain, context):
+        done = msgspec.structs.replace(chain.render.conditioning, thinking=False)
+        return PlannedConditioning(conditioning=done, model="1.7B")
+
+    monkeypatch.setattr(engine, "_think", think)
+    result, _ = studio.run("generate", engine, **WISH, thinking=True)
+    assert result.recipe["licenses"] == {"tiny": "MIT", "lm-1.7B": "MIT (built on Qwen3, Apache-2.0)"}
+
+
 def test_no_room_is_said_before_the_work(studio, monkeypatch):
     """A device without free memory refuses before the first step and names what would help."""
     monkeypatch.setattr(takes, "free_gb", lambda device: 0.1)
