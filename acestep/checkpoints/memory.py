@@ -106,10 +106,7 @@ def check_room(name: str, numbers: Numbers, room: Room) -> None:
 
 
 def mapped_too_large(numbers: Numbers, room: Room) -> str:
-    """A sentence for a model that is computed with on a CPU out of its files and does not fit into memory: it is read again and again.
-
-    Empty where all is well.
-    """
+    """A sentence for a model that a CPU computes with out of its files, and that does not fit into memory; else empty."""
     if room.device is not None or room.ram is None:
         return ""
     mapped = whole_bytes(numbers, room.dtype) - resident_bytes(numbers, room.dtype)
