@@ -39,7 +39,7 @@ EXTRAS = {"test": ("pictures", "test")}
 
 DEFAULT_EXTRAS = ("pictures",)
 
-OPTIONAL_EXTRAS = {"test": ("midi", "lora", "quantisation", "planner")}
+OPTIONAL_EXTRAS = {"test": ("midi", "quantisation")}
 """Extras without which the command still works: one that does not install here is named and left out."""
 
 DEFAULT_OPTIONAL = ("midi",)

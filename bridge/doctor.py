@@ -23,6 +23,8 @@ import msgspec
 from acestep.api.errors import AceError
 from acestep.api.registry import PluginState, Registry
 from bridge import children
+from bridge.core.models import Models
+from bridge.core.planners import DEFAULT_PLANNER, missing_packages
 from bridge.core.store import set_aside
 from bridge.launch import read_connection
 from bridge.names import foreign_distributions
@@ -87,9 +89,7 @@ def check_program(patient: Patient) -> list[Finding]:
 OPTIONAL = {
     "python-rtmidi": "no MIDI keyboards, pads and clock",
     "matplotlib": "no pictures from the demo",
-    "peft": "no LoRA adapters",
     "torchao": "no int8 weights",
-    "llguidance": "the planner falls back to checking instead of constraining",
 }
 """Distribution -> what is missing without it."""
 
@@ -245,6 +245,22 @@ def check_models(patient: Patient) -> list[Finding]:
     return findings
 
 
+def check_planner(patient: Patient) -> list[Finding]:
+    """Whether the planner can run: the packages of each backend, and a language model."""
+    extra = [Path(folder).expanduser() for folder in patient.settings.checkpoints]
+    models = Models([patient.paths.checkpoints, *extra], patient.settings.model)
+    registry = Registry.load(entry_points=True)
+    missing = missing_packages(registry.planner(DEFAULT_PLANNER))
+    if missing:
+        text = f"the planner cannot run: {', '.join(missing)} is not installed; only generating without thinking works"
+        return [Finding(Level.WARNING, "planner", text, "python3 run.py setup installs it again.")]
+    found = [model.name for model in models.language_models()]
+    if not found:
+        text = "no language model is installed; plan, compose and thinking need one"
+        return [Finding(Level.NOTE, "planner", text, "`acestep-bridge models download lm-0.6B` fetches the smallest.")]
+    return [Finding(Level.OK, "planner", f"language models: {', '.join(found)}")]
+
+
 TORCH_PROBE = """
 import json, torch
 devices = ["cpu"]
@@ -353,6 +369,7 @@ CHECKS: Sequence[Callable[[Patient], list[Finding]]] = (
     check_daemon,
     check_plugins,
     check_models,
+    check_planner,
     check_devices,
     check_worker,
     check_sound,

@@ -31,6 +31,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     feature: str = ""
     right: Right = Right.OWNER
     """Who may submit it. `Right.ANYBODY` is for what touches nothing but the caller's own jobs, such as every render."""
+    planner: str = ""
+    """Name of the request's field that names the language model; empty for everything that needs none."""
     stage: str = ""
     """Name of the stage type that a one-stage render runs; empty for everything else."""
     preset: Preset | None = None

@@ -20,7 +20,14 @@ from acestep.checkpoints.layout import TEXT_ENCODER, VAE, is_transformer, locate
 from acestep.checkpoints.memory import stored_numbers, whole_bytes
 from acestep.checkpoints.published import FILES, license_of
 from acestep.planner.library import PREFIX as PLANNER_PREFIX
-from acestep.planner.library import PlannerInfo, find_planners, read_planner
+from acestep.planner.library import (
+    PlannerInfo,
+    find_planners,
+    planner_folders,
+    read_planner,
+    require_present,
+    wished_planner,
+)
 
 MANIFEST = "acestep-bridge.json"
 """Written beside downloaded files: where they came from, their sizes and sums."""
@@ -48,9 +55,18 @@ def find_model(name: str, folders: Iterable[Path]) -> AnyModel:
     return find_checkpoint(name, places)
 
 
+def require_language_model(name: str, found: Iterable[PlannerInfo], field: str) -> None:
+    """See that a language model that a request names is here. Raises `ModelMissing` about ``field`` with what is here instead."""
+    try:
+        require_present(wished_planner(name), list(found))
+    except ModelMissing as failure:
+        failure.field = field
+        raise
+
+
 def language_models(folders: Iterable[Path]) -> list[PlannerInfo]:
-    """Every complete language model below the folders."""
-    return find_planners(folders)
+    """Every complete language model below the folders, and where ACE-Step's own variables point."""
+    return find_planners(planner_folders(None, folders))
 
 
 def model_facts(model: AnyModel) -> dict[str, Any]:

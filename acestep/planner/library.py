@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ PREFIX = "acestep-5Hz-lm-"
 
 TEMPLATE = "chat_template.jinja"
 """The published folders have their chat template in a file of its own, and nowhere else."""
+
+SHORT_PREFIX = "lm-"
+"""How the list of models begins their names."""
 
 TINY = "tiny"
 """Name of the random model that is made on first use; it is never chosen by itself."""
@@ -165,8 +168,13 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def wished_planner(model: str) -> str:
-    """The language model that a request names; for ``auto`` that of ``ACESTEP_LM_MODEL_PATH`` (a folder's name or path)."""
-    return model if model != "auto" else Path(os.environ.get("ACESTEP_LM_MODEL_PATH", "").strip() or "auto").name
+    """The language model that a request names, by its bare name (``lm-0.6B`` and the published folder are ``0.6B``).
+
+    For ``auto`` that of ``ACESTEP_LM_MODEL_PATH`` (a folder's name or path).
+    """
+    if model == "auto":
+        model = Path(os.environ.get("ACESTEP_LM_MODEL_PATH", "").strip() or "auto").name
+    return model.removeprefix(PREFIX).removeprefix(SHORT_PREFIX)
 
 
 def choose_planner(wanted: str, found: Iterable[PlannerInfo], memory: int, number_bytes: int) -> PlannerInfo:
@@ -176,17 +184,11 @@ def choose_planner(wanted: str, found: Iterable[PlannerInfo], memory: int, numbe
     Raises `ModelMissing` or `OutOfMemory`.
     """
     known = {info.name: info for info in found}
+    require_present(wanted, known.values())
     if wanted != "auto":
         return _named(wanted, known, memory, number_bytes)
     published = [known[size] for size in PLANNER_SIZES if size in known]
     others = [info for info in known.values() if info.trained and info.name not in PLANNER_SIZES]
-    if not published and not others:
-        raise ModelMissing(
-            "no language model is on this machine, so nothing can be planned; generating without 'thinking' works. "
-            f"`acestep-bridge models download lm-{PLANNER_SIZES[0]}` fetches the smallest",
-            field="model",
-            limits={"choices": [*PLANNER_SIZES, TINY]},
-        )
     allowed = _allowed_sizes(memory * 2 // number_bytes)
     fitting = [info for info in published if info.name in allowed and info.need(number_bytes) <= memory]
     fitting = fitting or [info for info in others if info.need(number_bytes) <= memory]
@@ -196,12 +198,32 @@ def choose_planner(wanted: str, found: Iterable[PlannerInfo], memory: int, numbe
     return max(fitting, key=lambda info: info.size_bytes)
 
 
-def _named(wanted: str, known: Mapping[str, PlannerInfo], memory: int, number_bytes: int) -> PlannerInfo:
-    info = known.get(wanted.removeprefix(PREFIX))
-    if info is None:
+def require_present(wanted: str, found: Collection[PlannerInfo]) -> None:
+    """See that the language model that is wanted is among those found; `TINY` can be made on the spot. Raises `ModelMissing`."""
+    names = [info.name for info in found]
+    name = wanted.removeprefix(PREFIX)
+    if name == TINY or name in names:
+        return
+    if name == "auto":
+        if any(info.trained for info in found):
+            return
         raise ModelMissing(
-            f"the language model {wanted!r} is not on this machine", field="model", limits={"choices": sorted(known)}
+            "no language model is on this machine, so nothing can be planned; generating without 'thinking' works. "
+            f"`acestep-bridge models download lm-{PLANNER_SIZES[0]}` fetches the smallest",
+            field="model",
+            limits={"choices": [*PLANNER_SIZES, TINY]},
         )
+    fetch = f"; `acestep-bridge models download lm-{name}` fetches it" if name in PLANNER_SIZES else ""
+    here = f"here are: {', '.join(sorted(names))}" if names else "there is none here"
+    raise ModelMissing(
+        f"the language model {wanted!r} is not on this machine; {here}{fetch}",
+        field="model",
+        limits={"choices": sorted(names)},
+    )
+
+
+def _named(wanted: str, known: Mapping[str, PlannerInfo], memory: int, number_bytes: int) -> PlannerInfo:
+    info = known[wanted.removeprefix(PREFIX)]
     if info.need(number_bytes) > memory:
         raise _too_large(info, memory, number_bytes)
     return info

@@ -18,12 +18,14 @@ from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import Conditioning, Output, Source
 from acestep.api.rights import Right
 from acestep.api.schema import convert, describe
+from acestep.api.thinking import wants_planning
 from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
 from acestep.audio import sniff
 from acestep.audio.latent_store import find_latent, job_of
 from acestep.checkpoints.adapters import check_adapters, parse_adapters
 from acestep.conditioning.guide_text import NO_GUIDE, names_file, parse_guide
+from bridge.core import planners
 from bridge.core.access import Access
 from bridge.core.models import Models
 from bridge.core.naming import names_job, sound_of_job
@@ -75,6 +77,10 @@ class Machine:
     def model(self, name: str) -> ModelInfo:
         """Facts of a model. Raises `ModelMissing`."""
         return self._models.get(name)
+
+    def require_planner(self, registry: Registry, request: Any, field: str) -> None:
+        """See that the language model which a request names in a field can be run. Raises `Unavailable`, `ModelMissing`."""
+        planners.require_planner(registry, self._models, request, field)
 
     def require_adapters(self, wishes: list[str], model: str) -> None:
         """See that every adapter a stage names is here and fits its model.
@@ -186,6 +192,8 @@ def _check(registry: Registry, operation: Operation, params: dict[str, Any], mac
     if operation.stage or operation.preset or operation.schema is RenderRequest:
         return _check_render(registry, operation, params, machine)
     typed = convert(params, operation.schema)
+    if operation.planner:
+        machine.require_planner(registry, typed, operation.planner)
     changes = _check_paths(typed, machine)
     if upload := getattr(typed, "upload", ""):
         machine.place(Source(upload=upload))
@@ -195,6 +203,8 @@ def _check(registry: Registry, operation: Operation, params: dict[str, Any], mac
 def _check_render(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
     admitted = admit(registry, operation.name, params, machine)
     render = admitted.render
+    if wants_planning(render.conditioning, admitted.plans):
+        machine.require_planner(registry, render.conditioning, "planner_model")
     for stage in render.stages:
         machine.require_adapters(stage.params.lora, stage.params.model)
     conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine))

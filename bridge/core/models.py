@@ -13,7 +13,7 @@ from acestep.api.errors import ModelMissing
 from acestep.api.variants import VARIANTS, ModelInfo
 from acestep.checkpoints import catalogue
 from acestep.checkpoints import info as checkpoints
-from acestep.checkpoints.installed import AnyModel, find_model, language_models, model_facts
+from acestep.checkpoints.installed import AnyModel, PlannerInfo, find_model, language_models, model_facts
 
 FRESH = 5.0
 """Seconds that a look at the disk is believed; a model that was just copied in is seen after that."""
@@ -30,7 +30,7 @@ class Models:
         self._default = default
         self._lock = threading.Lock()
         self._found: dict[str, ModelInfo] = {}
-        self._language: list[AnyModel] = []
+        self._language: list[PlannerInfo] = []
         self._looked = float("-inf")
 
     def all(self, *, now: bool = False) -> dict[str, ModelInfo]:
@@ -76,6 +76,11 @@ class Models:
         if not catalogue.language_model(name):
             return self.get(name)
         return find_model(name, checkpoints.checkpoint_folders(*self._folders))
+
+    def language_models(self) -> list[PlannerInfo]:
+        """The language models on this disk, from a look at most `FRESH` seconds old."""
+        self.all()
+        return self._language
 
     def rows(self) -> list[dict[str, Any]]:
         """Every model for clients: facts, whether it is here, whether it is the default. Language models come last."""

@@ -22,6 +22,7 @@ def register_planners(register: Callable[[PlannerSpec], None]) -> None:
             name="transformers",
             target="acestep.planner.model:TransformersPlanner",
             summary="transformers' Qwen3 with this project's own token loop; runs everywhere.",
+            packages=("llguidance",),
         )
     )
     register(
@@ -29,6 +30,7 @@ def register_planners(register: Callable[[PlannerSpec], None]) -> None:
             name="vllm",
             target="acestep.planner.vllm:VllmPlanner",
             summary="vLLM, where it is installed (CUDA); without guidance of the language model.",
+            packages=("vllm", "llguidance"),
         )
     )
 
@@ -38,6 +40,7 @@ OPERATIONS = (
         name="plan",
         summary="Turn a wish into caption, tempo, key, metre, length and semantic codes; what is given stays.",
         schema=requests.PlanRequest,
+        planner="model",
         target=f"{CODE}:plan",
         guide=GUIDE,
     ),
@@ -45,6 +48,7 @@ OPERATIONS = (
         name="compose",
         summary="Turn one sentence into a full sample: caption, lyrics and metadata.",
         schema=requests.ComposeRequest,
+        planner="model",
         target=f"{CODE}:compose",
         guide=GUIDE,
     ),
@@ -52,6 +56,7 @@ OPERATIONS = (
         name="format",
         summary="Improve a caption and lyrics, and say tempo, key, metre and length.",
         schema=requests.FormatRequest,
+        planner="model",
         target=f"{CODE}:format_text",
         guide=GUIDE,
     ),
@@ -59,6 +64,7 @@ OPERATIONS = (
         name="understand",
         summary="Describe audio or codes: caption, metadata and lyrics.",
         schema=requests.UnderstandRequest,
+        planner="model",
         target=f"{CODE}:understand",
     ),
     Operation(
@@ -71,6 +77,7 @@ OPERATIONS = (
         name="score",
         summary="Say how well caption, lyrics and metadata fit a piece.",
         schema=requests.ScoreRequest,
+        planner="model",
         target=f"{CODE}:score",
     ),
     Operation(

@@ -141,3 +141,23 @@ def test_a_device_that_is_none_is_a_problem(tmp_path: Path) -> None:
     """The sentence of the refusal, before a worker dies of it."""
     found = worst(doctor.check_worker(patient(tmp_path, device="abacus")))
     assert found.level is Level.PROBLEM and "abacus" in found.text
+
+
+def test_the_planner_is_told_the_truth_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its package it cannot run at all; without a language model a command fetches one; else the models are named."""
+    from acestep.planner.tiny import build_tiny
+    from bridge.core import planners
+
+    (none,) = doctor.check_planner(patient(tmp_path))
+    assert none.level is Level.NOTE and "lm-0.6B" in none.advice
+    build_tiny(tmp_path / "checkpoints" / "acestep-5Hz-lm-mine")
+    (there,) = doctor.check_planner(patient(tmp_path))
+    assert there.level is Level.OK and "mine" in there.text
+    monkeypatch.setattr(planners.importlib.util, "find_spec", lambda name: None)
+    (broken,) = doctor.check_planner(patient(tmp_path))
+    assert broken.level is Level.WARNING and "cannot run" in broken.text and "llguidance" in broken.text
+
+
+def test_nothing_is_called_missing_that_nothing_needs(tmp_path: Path) -> None:
+    """Adapters are merged by our own code: peft is no part of what a user installs."""
+    assert not any("peft" in found.text for found in doctor.check_program(patient(tmp_path)))

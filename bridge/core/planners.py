@@ -1,0 +1,37 @@
+"""What the planner needs, seen to at the door: packages that may be missing, and the language model that a request names."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from acestep.api.errors import Unavailable
+from acestep.api.planning import PlannerSpec
+from acestep.api.registry import Registry
+from acestep.checkpoints.installed import require_language_model
+from bridge.core.models import Models
+
+DEFAULT_PLANNER = "transformers"
+"""What ``auto`` means among the backends of the planner."""
+
+
+def missing_packages(spec: PlannerSpec) -> list[str]:
+    """Modules that a backend needs and that are not installed."""
+    return [name for name in spec.packages if importlib.util.find_spec(name) is None]
+
+
+def require_planner(registry: Registry, models: Models, request: Any, field: str) -> None:
+    """See that the language model that ``request`` names in ``field`` can be run here, before a job for it is accepted.
+
+    Raises `Unavailable` for a package that is missing, `ModelMissing` with what is here, `UnknownName` for an unknown backend.
+    """
+    prefix = field.removesuffix("model")
+    backend = getattr(request, f"{prefix}backend", "auto")
+    spec = registry.planner(DEFAULT_PLANNER if backend == "auto" else backend)
+    if missing := missing_packages(spec):
+        raise Unavailable(
+            f"planning needs {', '.join(missing)}, which is not installed here; `pip install {' '.join(missing)}` adds it, and "
+            "generating without 'thinking' works",
+            field=field,
+        )
+    require_language_model(getattr(request, field), models.language_models(), field)
