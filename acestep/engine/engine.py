@@ -16,6 +16,7 @@ from acestep.api.admission import Admitted, admit
 from acestep.api.errors import BadRequest, OutOfMemory
 from acestep.api.request import Source, Stage, samples
 from acestep.api.result import Result
+from acestep.api.targets import resolve_target
 from acestep.api.thinking import wants_planning
 from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
@@ -35,7 +36,7 @@ from acestep.engine.render import run_chain
 from acestep.engine.resolve import resolve_stage
 from acestep.engine.source import SourceCache, SourceStudio, locate_source
 from acestep.engine.stored_step import resuming
-from acestep.worker.backend import JobContext, resolve
+from acestep.worker.backend import JobContext
 
 if TYPE_CHECKING:
     from acestep.planner.integration import PlannedConditioning
@@ -95,7 +96,7 @@ class Engine:
         found = context.registry.operation(operation)
         try:
             if found.target:
-                return resolve(found.target)(request, context)
+                return resolve_target(found.target)(request, context)
             with self.policy.attending():
                 return self._render(request, context)
         except (RuntimeError, MemoryError) as failure:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from acestep.api import limits
 from acestep.api.errors import AceError, BadRequest, PluginFailed
+from acestep.api.targets import resolve_target
 from acestep.api.thinking import codes_of
 from acestep.checkpoints.devices import free_gb, is_out_of_memory
 from acestep.checkpoints.load import Model
@@ -25,7 +26,6 @@ from acestep.engine.chain import Chain, Job
 from acestep.engine.conditions import StageWish
 from acestep.engine.progress import Tick, part_of
 from acestep.engine.stored_step import keep_step, load_step
-from acestep.worker.backend import resolve
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def _denoise(job: Job, group: Group, model: Model, tick: Tick) -> Tensor:
             encode=lambda caption, lyrics: _encode(job, model, wishes[0], (caption, lyrics)),
         )
         with residence.at_work(model, "denoise"):
-            return resolve(stage.plan.kernel)(run).float().cpu()
+            return resolve_target(stage.plan.kernel)(run).float().cpu()
     except AceError:
         raise
     except Exception as failure:  # samplers, guidance and kernels may be a stranger's code

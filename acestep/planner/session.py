@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 import msgspec
 import torch
 
-from acestep.api.errors import AceError, PluginFailed
+from acestep.api.errors import AceError
 from acestep.api.planning import PlannerBackend, PlannerSettings
 from acestep.api.registry import Registry
+from acestep.api.targets import resolve_target
 from acestep.planner.device import choose_device, choose_dtype, device_memory
 from acestep.planner.library import (
     TINY,
@@ -107,11 +107,7 @@ def _build_tiny(worker: Mapping[str, Any]) -> PlannerInfo:
 def _resolve(registry: Registry, name: str) -> Any:
     """The class of a planner backend; transformers' own needs no plug-in to be there."""
     target = "acestep.planner.model:TransformersPlanner" if name == DEFAULT_BACKEND else registry.planner(name).target
-    module, _, attribute = target.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as failure:
-        raise PluginFailed(f"the planner backend {name} cannot be loaded: {failure}", field="backend") from failure
+    return resolve_target(target)
 
 
 def loaded_planners() -> list[str]:

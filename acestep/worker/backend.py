@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from acestep.api.errors import Cancelled, PluginFailed
+from acestep.api.errors import Cancelled
 from acestep.api.registry import Registry
 from acestep.api.result import Result
 
@@ -86,12 +85,3 @@ class Backend(Protocol):
 
     def unload(self, model: str) -> None:
         """Free the memory of a model (empty: of all), at once."""
-
-
-def resolve(target: str) -> Any:
-    """The object that ``module:attribute`` names. Raises `PluginFailed` with the reason if it cannot be imported."""
-    module, _, attribute = target.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except Exception as failure:  # a plug-in's module may raise anything while it is imported
-        raise PluginFailed(f"{target} cannot be loaded: {type(failure).__name__}: {failure}") from failure

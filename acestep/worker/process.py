@@ -53,13 +53,13 @@ def main(arguments: list[str], inlet: int, outlet: int) -> int:
 def _build(settings: dict[str, Any]) -> tuple[Any, Any]:
     """The registry with all plug-ins and the backend named in the settings. Raises `AceError`."""
     from acestep.api.registry import Registry
-    from acestep.worker.backend import resolve
+    from acestep.api.targets import resolve_target
 
     registry = Registry.load(
         folder=settings["plugins"], disabled=settings["disable"], features=settings["feature"], entry_points=True
     )
     settings["registry"] = registry
-    return registry, resolve(registry.backend(settings["backend"]).target)(settings)
+    return registry, resolve_target(registry.backend(settings["backend"]).target)(settings)
 
 
 def _storage_error(failure: OSError) -> AceError:

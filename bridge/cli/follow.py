@@ -9,12 +9,11 @@ from typing import Any, Protocol
 from acestep.api.errors import AceError
 from bridge.cli.contact import Contact
 from bridge.cli.show import clock, tell
+from bridge.core.views import TERMINAL
 from bridge.plain import plain
 
 POLL = 20.0
 """Seconds that one question for further events may take; the answer comes as soon as there is one."""
-
-TERMINAL = frozenset({"done", "failed", "cancelled", "interrupted"})
 
 
 class Display(Protocol):

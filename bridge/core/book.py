@@ -13,7 +13,7 @@ import msgspec
 
 from acestep.api.errors import AceError, UnknownJob
 from bridge.core.access import Access
-from bridge.core.events import ENDINGS, EventHub, Subscription
+from bridge.core.events import EventHub, Subscription
 from bridge.core.ledger import Ledger
 from bridge.core.library import Library
 from bridge.core.records import JobRecord
@@ -184,7 +184,7 @@ class Book:
     def _is_over(self, job: str) -> bool:
         """Whether no event will come any more."""
         live = self.hub.live(job)
-        return live is None or (bool(live) and live[-1].kind in ENDINGS)
+        return live is None or (bool(live) and live[-1].kind.terminal)
 
     def subscribe(self, client: str, jobs: frozenset[str], after: dict[str, int], access: Access) -> Subscription:
         """A reader of events: those after the given seqs (named jobs: from the first), then what happens."""

@@ -17,8 +17,6 @@ MAX_UNREAD = 2048
 PROGRESS_INTERVAL = 0.1
 """Seconds between two progress events of a job: ten a second, a rate that a client reading every 100 ms can take."""
 
-ENDINGS = frozenset({EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED, EventKind.INTERRUPTED})
-
 
 Stored = Callable[[], Awaitable[list[Event]]]
 """Reads the events of ended jobs from the disk."""
@@ -55,7 +53,7 @@ class Subscription(AsyncIterator[Event]):
         if event.kind is EventKind.PROGRESS:
             self._unread.pop((event.job, self._progress.get(event.job, -1)), None)
             self._progress[event.job] = event.seq
-        elif event.kind in ENDINGS:
+        elif event.kind.terminal:
             self._unread.pop((event.job, self._progress.pop(event.job, -1)), None)
         if len(self._unread) >= MAX_UNREAD:
             self._unread = {key: old for key, old in self._unread.items() if old.kind not in SPARE}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import itertools
 import logging
 import time
@@ -18,12 +17,12 @@ from acestep.api.errors import (
     Busy,
     Degraded,
     IdConflict,
-    PluginFailed,
     Quarantined,
 )
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.rights import Right
+from acestep.api.targets import resolve_target
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import adapter_folders
 from bridge.children import python
@@ -452,11 +451,7 @@ class Service:
 
     async def _run_here(self, job: JobRecord, daemon: DaemonJob) -> dict[str, Any]:
         operation = self.registry.operation(job.operation)
-        module, _, attribute = operation.target.partition(":")
-        try:
-            run = getattr(importlib.import_module(module), attribute)
-        except Exception as failure:  # a plug-in's module may raise anything while it is imported
-            raise PluginFailed(f"{operation.name} cannot be loaded: {failure}") from failure
+        run = resolve_target(operation.target)
         answer = await run(msgspec.convert(job.request, operation.schema), daemon)
         return dict(msgspec.to_builtins(answer))
 

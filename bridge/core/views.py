@@ -47,6 +47,11 @@ class EventKind(StrEnum):
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
 
+    @property
+    def terminal(self) -> bool:
+        """Whether the job's events end with it: the endings have the names of the states they leave."""
+        return self in TERMINAL
+
 
 SPARE = frozenset({EventKind.PROGRESS, EventKind.PREVIEW})
 """What a reader who is too slow can do without. Results and endings never give way to these, at any door."""

@@ -9,11 +9,10 @@ from typing import Any
 
 from acestep.api.errors import AceError
 from bridge.core.access import OWNER, Access
-from bridge.core.views import TERMINAL, Core, Event, EventKind
+from bridge.core.views import Core, Event
 
 log = logging.getLogger(__name__)
 
-ENDS = frozenset(EventKind(state) for state in TERMINAL)
 """The kinds that end a job."""
 
 EVERYTHING = ""
@@ -87,7 +86,7 @@ class Follower:
             async for event in stream:
                 delivered = True
                 self._hand_over(event)
-                if event.kind in ENDS and key != EVERYTHING:
+                if event.kind.terminal and key != EVERYTHING:
                     break
         except AceError as failure:
             log.warning("the events of %s to %s were cut off: %s", key or "all jobs", self._client, failure.message)
@@ -99,7 +98,7 @@ class Follower:
     def _hand_over(self, event: Event) -> None:
         if event.seq <= self._seen.get(event.job, -1):
             return
-        if event.kind in ENDS:
+        if event.kind.terminal:
             self._seen.pop(event.job, None)
         else:
             self._seen[event.job] = event.seq

@@ -6,7 +6,7 @@ from typing import Any
 
 from acestep.api.errors import BadRequest
 from acestep.api.schema import describe
-from bridge.core.views import Accepted, Core, EventKind, Submission
+from bridge.core.views import Accepted, Core, Submission
 from bridge.performance.tempo import Tempo
 
 CLIENT = "performance"
@@ -14,8 +14,6 @@ CLIENT = "performance"
 
 URGENCY = 5
 """Priority of what a stage waits for, above ordinary work."""
-
-ENDS = frozenset({EventKind.DONE, EventKind.FAILED, EventKind.CANCELLED, EventKind.INTERRUPTED})
 
 DIGITS = 2
 """Decimals of a tempo that is put into a request: what MIDI clock measures beyond them is jitter."""
@@ -48,7 +46,7 @@ class Jobs:
     async def wait(self, job: str) -> None:
         """Until a job has ended."""
         async for event in self._core.subscribe(CLIENT, frozenset({job}), {job: -1}):
-            if event.kind in ENDS:
+            if event.kind.terminal:
                 return
 
     def _fields(self, operation: str) -> set[str]:

@@ -12,7 +12,7 @@ import msgspec
 
 from acestep.api.errors import AceError, BadRequest, NotFound
 from bridge.core.views import Accepted, Core, Event, EventKind
-from bridge.performance.jobs import CLIENT, ENDS
+from bridge.performance.jobs import CLIENT
 from bridge.performance.link import PlayerLink
 from bridge.performance.player.messages import Load
 from bridge.performance.tempo import Tempo
@@ -150,7 +150,7 @@ class Slots:
                 await self._take_in(state, event)
             except AceError as error:
                 state.state, state.error = "failed", error.message
-            if event.kind in ENDS:
+            if event.kind.terminal:
                 return
 
     async def _take_in(self, state: SlotState, event: Event) -> None:

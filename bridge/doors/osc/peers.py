@@ -9,7 +9,7 @@ from typing import Any
 from bridge.core.access import Access
 from bridge.core.views import SPARE, Core, Event
 from bridge.doors import limits
-from bridge.doors.following import ENDS, Follower
+from bridge.doors.following import Follower
 from bridge.doors.osc import messages
 from bridge.doors.osc.drafts import Drafts
 
@@ -48,7 +48,7 @@ class Peer:
         return self._most is None or len(messages.encode(*outgoing)) <= self._most
 
     def _tell(self, happened: Event) -> None:
-        if happened.kind in ENDS:
+        if happened.kind.terminal:
             self._own.pop(happened.job, None)
         elif happened.job in self._own:
             self._own[happened.job] = happened.seq

@@ -18,7 +18,7 @@ from bridge.core.views import Event, JobState
 from bridge.doors import limits
 from bridge.doors.calls import HEAVY, plain
 from bridge.doors.dispatch import Dispatcher, submits
-from bridge.doors.following import ENDS, Follower
+from bridge.doors.following import Follower
 from bridge.doors.spool.files import Folder, Taken
 
 log = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ class _Entry:
 
     def tell(self, event: Event) -> None:
         """Something happened: the file is stale."""
-        self._ended = self._ended or event.kind in ENDS
+        self._ended = self._ended or event.kind.terminal
         self._stale.set()
 
     async def _keep_up(self) -> None:
