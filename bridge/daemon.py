@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import importlib.util
 import json
 import logging
 import os
@@ -38,6 +39,20 @@ STOP_SECONDS = 18.0
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+INT8_PACKAGE = "torchao"
+
+
+def require_packages(settings: Settings) -> None:
+    """Raise `Unavailable` for a setting whose package is not here: at the start, and not in the middle of the first job."""
+    if settings.int8 == "on" and importlib.util.find_spec(INT8_PACKAGE) is None:
+        raise Unavailable(
+            f"8-bit weights (the setting int8) need the package {INT8_PACKAGE}: pip install 'acestep-bridge[quantisation]', or "
+            "leave the setting at auto",
+            field="int8",
+            limits={"package": INT8_PACKAGE},
+        )
+
+
 class Door(Protocol):
     """An open door."""
 
@@ -59,6 +74,7 @@ class Daemon:
 
     async def start(self) -> dict[str, Any]:
         """Start the core and open the doors; returns what the connection file says. Raises an `AceError`."""
+        require_packages(self.settings)
         await self.service.start()
         if self.settings.performance:
             self.service.performance = await self._start_performance()

@@ -18,7 +18,7 @@ from acestep.api.draft import Draft, StageWish, of_stage, parse
 from acestep.api.errors import AceError, BadRequest, PluginFailed, UnknownName
 from acestep.api.inputs import Inputs, StageInput, Surroundings, check_apart, spread
 from acestep.api.languages import language_name
-from acestep.api.plan import Plan, SourceFacts
+from acestep.api.plan import Length, Plan, SourceFacts
 from acestep.api.region import open_source, place
 from acestep.api.registry import Registry
 from acestep.api.request import Conditioning, Output, Render, Source, SourceWish, Stage, StageParams, samples
@@ -90,6 +90,8 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
         made_on=draft.made_on,
     )
     notes += [*time.notes, *inputs.time.notes, *metre_notes(conditioning.time_signature)]
+    if any(plan.length is Length.REQUEST for plan in plans):
+        notes += _length_notes(draft.output, conditioning, part, open_end=output.length is None)
     notes += check_thinking(conditioning, plans, output.variants)
     files = [shared[1]] if shared is not None else []
     files += [given.facts for given in inputs.found if given.facts is not None]
@@ -193,6 +195,7 @@ def _resolve_stage(registry: Registry, stage: StageWish, variants: int, notes: l
         raise BadRequest("guidance_start lies above guidance_end", field="guidance_start")
     _check_timesteps(params.timesteps)
     seeds = _seeds(params, variants)
+    notes.extend(_seed_notes(params, variants))
     return msgspec.structs.replace(stage, params=msgspec.structs.replace(params, seed=seeds[0], seeds=seeds))
 
 
@@ -231,6 +234,19 @@ def _check_timesteps(timesteps: list[float] | None) -> None:
         )
 
 
+def _seed_notes(params: StageParams, variants: int) -> list[str]:
+    """About seeds that are given and not used."""
+    given, notes = params.seeds or [], []
+    if len(given) > variants:
+        results = "one result" if variants == 1 else f"{variants} results"
+        notes.append(
+            f"{len(given)} seeds are given for {results}: {', '.join(map(str, given[variants:]))} are not used"
+        )
+    if given and params.seed >= 0 and params.seed != given[0]:
+        notes.append(f"seed {params.seed} changes nothing beside seeds, which begin with {given[0]}")
+    return notes
+
+
 def _seeds(params: StageParams, variants: int) -> list[int]:
     """A seed per variant: the given ones in order, the rest random, all written into the request."""
     given = list(params.seeds or []) or ([params.seed] if params.seed >= 0 else [])
@@ -264,6 +280,15 @@ def _plan(registry: Registry, stage: StageWish, facts: SourceFacts | None, model
         raise
     except Exception as failure:  # a plug-in's own code may raise anything
         raise PluginFailed(f"stage type {stage.type} failed to plan: {failure}", field="type") from failure
+
+
+def _length_notes(output: Output, wish: Conditioning, part: SourceFacts, *, open_end: bool) -> list[str]:
+    """About a length that nobody gave, or that is given twice."""
+    if output.length is None and wish.duration is None and not open_end:
+        return [f"no length is given: the part lasts {part.frames / part.rate:g} s"]
+    if output.length is None or wish.duration is None or abs(wish.duration - output.length / part.rate) < 0.01:
+        return []
+    return [f"length is {output.length / part.rate:g} s, so duration {wish.duration:g} s changes nothing"]
 
 
 DEFAULT_DURATION = 30.0

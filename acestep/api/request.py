@@ -327,6 +327,19 @@ class Output(Request):
     span_end: (
         Annotated[int, param("Sample after the last of a span.", unit="samples", group="output")] | Written | None
     ) = None
+    level: Annotated[
+        Literal["leave", "peak", "lufs"],
+        param("Level of new parts: as the model made them, at a peak, or at a loudness (BS.1770).", group="output"),
+    ] = "leave"
+    level_target: (
+        Annotated[
+            float,
+            param(
+                "The peak in dBFS or loudness in LUFS; none: -1 or -14.", unit="dB", ge=-60.0, le=0.0, group="output"
+            ),
+        ]
+        | None
+    ) = None
     crossfade: Annotated[
         float,
         param(

@@ -63,8 +63,10 @@ class ScheduleSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     times: Callable[[int, float], Sequence[float]]
     summary: str
-    fixed: bool = False
-    """The times themselves were trained (distilled models): a start in between moves to the nearest of them."""
+    trained: tuple[float, ...] = ()
+    """The times that distilled models were trained at: a start in between moves down to the next of them."""
+    held_shift: Callable[[int, float], float] = lambda steps, shift: shift
+    """The shift that a run of so many steps really has, where the schedule knows only some; the result tells of it."""
     aliases: tuple[str, ...] = ()
 
 

@@ -49,6 +49,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """Guides pass the semantic bottleneck, as the published weights know hints; the small model reads them as they are."""
     guide: str = ""
     """The guide of jobs that name none (``none`` turns it off); for models that do not keep a beat by themselves."""
+    sings: bool = True
+    """Whether lyrics are heard; the small model was trained without voices."""
     repository: str = ""
     """Where the weights are published."""
 
@@ -103,6 +105,7 @@ VARIANTS: dict[str, Variant] = {
             distilled=False,
             guide_bottleneck=False,
             guide="auto",
+            sings=False,
         ),
         Variant(name="tiny", steps=8, shift=3.0, guidance="apg", guidance_scale=1.0, tasks=ALL_TASKS, distilled=False),
     )

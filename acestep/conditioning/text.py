@@ -107,6 +107,28 @@ def token_ids(model: Model, text: str, limit: int) -> Tensor:
     return ids.to(model.text_encoder.device)
 
 
+SHOWN_END = 40
+"""Characters of a text's end that a sentence quotes."""
+
+
+def cut_notes(model: Model, prompt: Prompt) -> list[str]:
+    """A sentence for each text that is longer than the model reads, with where it ends."""
+    caption = _cut_note(model, "caption and music facts", caption_text(prompt), CAPTION_TOKENS)
+    lyrics = _cut_note(model, "lyrics", lyric_text(prompt), LYRIC_TOKENS)
+    return [note for note in (caption, lyrics) if note]
+
+
+def _cut_note(model: Model, what: str, text: str, limit: int) -> str:
+    if len(text.encode()) <= limit:  # no token is shorter than a byte
+        return ""
+    ids = model.text_tokenizer(text, truncation=False, verbose=False).input_ids
+    if len(ids) <= limit:
+        return ""
+    kept = model.text_tokenizer.decode(ids[:limit], skip_special_tokens=True)
+    end = " ".join(kept[-SHOWN_END:].split())
+    return f"the {what} are {len(ids)} tokens and the model reads {limit}: they end with '...{end}'"
+
+
 @torch.inference_mode()
 def encode_text(model: Model, prompt: Prompt) -> Tensor:
     """Hidden states [1, L <= 256, D] of the caption branch: the whole text encoder, no mask."""

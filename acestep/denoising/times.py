@@ -49,11 +49,19 @@ def checked(times: list[float], *, field: str) -> list[float]:
     return rounded
 
 
+def trained_start(t_start: float, trained: Sequence[float]) -> float:
+    """The largest of the ``trained`` times that does not lie above ``t_start``; that itself where all do, or none are given.
+
+    A start above the asked one would give up more of what is there than was allowed.
+    """
+    return max((t for t in trained if t <= t_start + SAME_TIME), default=t_start)
+
+
 def truncate(times: Sequence[float], t_start: float, *, nearest: bool = False) -> list[float]:
     """The part of a run that begins at ``t_start``.
 
-    The first time is ``t_start`` itself, or with ``nearest`` the time of the schedule closest to it (the first of two equally
-    close ones), for models that were trained at fixed times only. ``t_start`` of 1 or more leaves the run whole.
+    The first time is ``t_start`` itself, or with ``nearest`` (the rule of the authors' own code) the time of the schedule
+    closest to it, the first of two equally close ones. ``t_start`` of 1 or more leaves the run whole.
     """
     inner = [t for t in times if t > 0]
     if t_start >= inner[0]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from acestep.api import limits
 from acestep.api.instructions import TEXT_TO_MUSIC
 from acestep.api.plan import Fill, Plan
+from acestep.api.planning import CODE_RATE
 from acestep.api.request import Conditioning, StageParams
 from acestep.api.tempo_map import TempoMap
 from acestep.checkpoints.load import Model
@@ -19,7 +20,7 @@ from acestep.conditioning.context import Material, bottleneck, build_context, fi
 from acestep.conditioning.guide import render_guide
 from acestep.conditioning.guide_text import NO_GUIDE, parse_guide
 from acestep.conditioning.prompts import Prompt
-from acestep.conditioning.text import ConditionCache, ConditionRequest
+from acestep.conditioning.text import ConditionCache, ConditionRequest, cut_notes
 from acestep.denoising.request import Branch
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window
 from acestep.engine.guides import asked_guide, guide_text
@@ -69,6 +70,7 @@ class Conditions:
                 :, first:last
             ]
         prompt = make_prompt(model, wish, plan.instruction)
+        wish.notes.extend(cut_notes(model, prompt))
         main = Branch(self._texts.encode(model, ConditionRequest(prompt, timbre)), context)
         if plan.condition_strength >= 1.0:
             return main, None
@@ -100,6 +102,7 @@ class Conditions:
         """The plan as it is with a hint, and the hint: codes where the plan takes them, else a guide, else none."""
         plan, conditioning = wish.plan, wish.conditioning
         if wish.codes:
+            wish.notes.extend(_code_notes(wish))
             return _hinted(plan), hint_from_codes(model, list(wish.codes))
         text = guide_text(plan, wish.params, conditioning, model.info)
         if not text:
@@ -121,6 +124,17 @@ class Conditions:
         length = window.frames * limits.HOP
         audio = render_guide(guide, tempo, length, wish.first_bar)
         return self._studio.encode_audio(audio, limits.CODEC_RATE, length, model, tick)
+
+
+def _code_notes(wish: StageWish) -> list[str]:
+    """That codes last another time than the part that is made of them."""
+    window = wish.window
+    wanted = -(-window.region_length * CODE_RATE // window.rate)
+    given, part = len(wish.codes), window.region_length / window.rate
+    if given == wanted:
+        return []
+    rest = "the rest follows none" if given < wanted else "the rest of them is left out"
+    return [f"the codes last {given / CODE_RATE:g} s and the part {part:.3g} s: {rest}"]
 
 
 def _hinted(plan: Plan) -> Plan:

@@ -23,6 +23,7 @@ from acestep.audio.resample import resample, to_channels
 from acestep.audio.splice import Handles, Splice
 from acestep.audio.whole import write_whole
 from acestep.audio.write import Form, Shape, Written, form_of, write_audio
+from acestep.engine.level import LEVELLED
 
 EXTENSIONS = {
     "WAV": ".wav",
@@ -68,6 +69,8 @@ class Order:
     path: Path | None = None
     layout: Layout | None = None
     track: str = ""
+    gain: float = 1.0
+    """Factor of a part's samples, for the level that was asked for."""
     recipe: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -209,7 +212,7 @@ def _write_whole(order: Order, take: Take, role: Role) -> ResultFile:
 
 def _write_part(order: Order, take: Take, role: Role) -> ResultFile:
     sound = take.sound[:, order.handles.before : order.handles.before + order.length]
-    return _write_new(order, take, role, sound)
+    return _write_new(order, take, role, sound * np.float32(order.gain) if role == LEVELLED else sound)
 
 
 def _write_residual(order: Order, take: Take, role: Role) -> ResultFile:

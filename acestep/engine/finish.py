@@ -27,6 +27,7 @@ from acestep.codec.mask import masked
 from acestep.engine.chain import Chain, Job
 from acestep.engine.deliver import Delivery, Order, Take, file_stem, level_notes
 from acestep.engine.geometry import Cut, cut, frame_samples
+from acestep.engine.level import LEVELLED, clip_notes, level_gain, unlevelled_notes
 from acestep.engine.progress import Tick, part_of
 from acestep.engine.store import save_stage_latent
 
@@ -35,6 +36,10 @@ FOR_STAGES = ".stages"
 
 SPLICED = frozenset({"patch", "span", "whole"})
 """Roles that hold the edit inside the source's own samples."""
+
+
+MONO_PART = "the part is mono as asked: the model's stereo was mixed down"
+MONO_SOURCE = "the source is mono, so the stereo that the model makes was mixed down to it"
 
 
 @dataclass(frozen=True)
@@ -64,16 +69,27 @@ def finish(job: Job, index: int, model: Model, material: Material) -> None:
 def _return(job: Job, index: int, model: Model, take: Take) -> None:
     """The files that a stage returns, and its latent, which is listed only if it was asked for."""
     chain, roles = job.chain, job.chain.roles(index)
-    order = _order(job, index, take.variant, roles, _name(chain, index))
+    order = _levelled(job, _order(job, index, take.variant, roles, _name(chain, index)), take)
     made = Delivery(order, job.context.check).write(take)
     if "latent" in roles or job.workshop.settings.get("keep_latents", True):
         latent = _save_latent(job, index, model, order, take.variant, made)
         made += [latent] if "latent" in roles else []
     chain.files += made
-    chain.note(*copy_notes(made), *level_notes(made, order.output.format))
+    chain.note(*copy_notes(made), *level_notes(made, order.output.format), *clip_notes(made))
     if chain.stages[index].params.preview and index < len(chain.stages) - 1:
         for file in made:
             job.context.preview(msgspec.to_builtins(file))
+
+
+def _levelled(job: Job, order: Order, take: Take) -> Order:
+    """The order with the gain that brings its part to the wished level."""
+    job.chain.note(*unlevelled_notes(order.output, order.output.returns or []))
+    if LEVELLED not in (order.output.returns or []):
+        return order
+    part = take.sound[:, order.handles.before : order.handles.before + order.length]
+    gain, note = level_gain(order.output, part, order.rate)
+    job.chain.note(*filter(None, [note]))
+    return dataclasses.replace(order, gain=gain)
 
 
 def _preview(job: Job, index: int, take: Take) -> None:
@@ -179,6 +195,8 @@ def _sound(job: Job, index: int, latents: Tensor, piece: Cut, model: Model, tick
             decoded = codec.decode(latents, piece.first, piece.last, tick).numpy()
         chain.note(*codec.notes)
         facts = chain.facts(index)
+        if (output.channels if facts is None else facts.channels) == 1:
+            chain.note(MONO_PART if facts is None else MONO_SOURCE)
         if facts is None:
             length = output.length or window.region_length
             sound = resample(decoded, limits.CODEC_RATE * chain.conform.speed, window.rate, length)

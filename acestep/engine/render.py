@@ -21,6 +21,7 @@ from acestep.engine.pulse import settle_pulse
 from acestep.engine.recipe import made_on, make_recipe, place_notes, require_weights, stage_settings
 from acestep.engine.resolve import ResolvedStage
 from acestep.engine.takes import make_takes
+from acestep.engine.unused import sung_notes
 from acestep.worker.backend import JobContext
 
 NOISE_NOTE = "the model {} has random weights: what it renders is noise"
@@ -81,7 +82,7 @@ def _open_model(job: Job, stage: ResolvedStage) -> Model:
     tick(1, 1)
     if not model.info.trained:
         chain.note(NOISE_NOTE.format(model.info.name))
-    chain.note(*stage.plan.notes, *stage.notes)
+    chain.note(*stage.plan.notes, *stage.notes, *sung_notes(stage.params, chain.render.conditioning, stage.model))
     used = {model.info.name: model.digest, **{f"lora/{adapter.name}": adapter.digest for adapter in model.adapters}}
     require_weights(chain.render.weights, used)
     chain.weights.update(used)

@@ -12,7 +12,8 @@ from acestep.api.registry import Registry
 from acestep.api.request import Stage, StageParams
 from acestep.api.sampling import GuidanceSpec, SamplerSpec
 from acestep.api.variants import ModelInfo
-from acestep.denoising.times import custom_times, schedule_times, truncate
+from acestep.denoising.times import custom_times, schedule_times, trained_start, truncate
+from acestep.engine.unused import idle_notes, time_notes
 
 DEFAULT_SAMPLER = "euler"
 
@@ -51,31 +52,36 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
     notes: list[str] = []
     if variant.distilled and (scale > 1.0 or method != "none"):
         if params.guidance not in ("auto", "none") or (params.guidance_scale or 1.0) > 1.0:
-            notes.append(f"{model.name} is distilled and runs without guidance")
+            asked = "guidance_scale" if params.guidance in ("auto", "none") else "guidance"
+            notes.append(
+                f"{model.name} is distilled and runs without guidance: {asked} {getattr(params, asked)} changes nothing"
+            )
         method, scale = "none", 1.0
     start = params.guidance_start
     if start is None:  # an end below the variant's start asks for an interval of its own; kernels know none
         start = 0.0 if plan.kernel or usual.guidance_start > params.guidance_end else usual.guidance_start
-    shift = variant.shift if params.shift is None else params.shift
-    if params.timesteps is not None:
-        times = custom_times(params.timesteps)
-    else:
-        times = schedule_times(schedule, params.steps or usual.steps, shift)
-    steps = len(times) - 1 if params.timesteps is not None else params.steps or usual.steps
+    steps = params.steps or usual.steps
+    shift = schedule.held_shift(steps, variant.shift if params.shift is None else params.shift)
+    times = schedule_times(schedule, steps, shift) if params.timesteps is None else custom_times(params.timesteps)
+    snapped: dict[str, float] = {}
     if plan.start_from_source:
-        times = truncate(times, plan.t_start, nearest=schedule.fixed and params.timesteps is None)
+        begin = trained_start(plan.t_start, schedule.trained) if params.timesteps is None else plan.t_start
+        times = truncate(times, begin)
+        if hasattr(params, "t_start") and plan.t_start == params.t_start:
+            snapped = {"t_start": begin}
+    notes += time_notes(params, plan, (schedule, variant), times)
     _check_checkpoint(params, times)
     settled = msgspec.structs.replace(
         params,
         model=model.name,
-        steps=steps,
+        steps=steps if params.timesteps is None else len(custom_times(params.timesteps)) - 1,
         sampler=sampler.name,
         schedule=schedule.name,
         shift=shift,
         guidance=registry.guidance_method(method).name,
         guidance_scale=scale,
         guidance_start=start,
-        **plan.settled,
+        **{**plan.settled, **snapped},
     )
     return ResolvedStage(
         stage=msgspec.structs.replace(stage, params=settled),
@@ -84,7 +90,7 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         times=times,
         sampler=sampler,
         guidance=registry.guidance_method(method),
-        notes=tuple(notes),
+        notes=(*notes, *idle_notes(params, guided=scale > 1.0 and method != "none")),
     )
 
 

@@ -91,7 +91,11 @@ def _companions(job: Job, place: tuple[int, int], made: list[ResultFile], window
     Of an edit that is the region's whole frames: what stands around it is the source's own sound. A masked stem is not what
     its latent decodes to.
     """
-    if job.chain.conform.speed != 1.0 or job.chain.stages[place[0]].plan.soft_mask:
+    if (
+        job.chain.conform.speed != 1.0
+        or job.chain.render.output.level != "leave"
+        or job.chain.stages[place[0]].plan.soft_mask
+    ):
         return ()
     frames = region_frames(window) if job.chain.facts(place[0]) is not None else None
     return tuple(

@@ -33,7 +33,9 @@ class PinLatent(NameLatent):
 class DecodeLatent(NameLatent):
     """Request of ``decode``."""
 
-    model: Annotated[str, param("Checkpoint whose codec is used; empty: the default one.", choices="models")] = ""
+    model: Annotated[
+        str, param("Checkpoint whose codec is used; empty: the one that made the latent.", choices="models")
+    ] = ""
     rate: (
         Annotated[
             int,

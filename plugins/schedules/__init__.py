@@ -27,17 +27,31 @@ def linear(steps: int, shift: float) -> list[float]:
     return [shifted(1 - k / steps, shift) for k in range(steps + 1)]
 
 
+def table_shift(steps: int, shift: float) -> float:
+    """For 8 steps the nearest shift that turbo was distilled at (1, 2, 3)."""
+    return min(TABLE_SHIFTS, key=lambda known: abs(known - shift)) if steps == TABLE_STEPS else shift
+
+
 def discrete(steps: int, shift: float) -> list[float]:
     """The times turbo was distilled at: for 8 steps the table of the nearest shift (1, 2, 3), otherwise the shifted grid."""
-    if steps == TABLE_STEPS:
-        shift = min(TABLE_SHIFTS, key=lambda known: abs(known - shift))
-    return linear(steps, shift)
+    return linear(steps, table_shift(steps, shift))
+
+
+TABLE_TIMES = tuple(
+    sorted({round(shifted(1 - k / TABLE_STEPS, shift), 9) for shift in TABLE_SHIFTS for k in range(TABLE_STEPS)})
+)
+"""The 20 times of all three tables."""
+
+
+def continuous_shift(steps: int, shift: float) -> float:
+    """The shift held to 1 to 5, the range of the continuous turbo model."""
+    low, high = CONTINUOUS_SHIFTS
+    return min(max(shift, low), high)
 
 
 def continuous(steps: int, shift: float) -> list[float]:
     """The shifted grid with the shift held to 1 to 5, the range of the continuous turbo model."""
-    low, high = CONTINUOUS_SHIFTS
-    return linear(steps, min(max(shift, low), high))
+    return linear(steps, continuous_shift(steps, shift))
 
 
 def sgm_uniform(steps: int, shift: float) -> list[float]:
@@ -48,9 +62,9 @@ def sgm_uniform(steps: int, shift: float) -> list[float]:
 SCHEDULES = (
     ScheduleSpec(name="linear", times=linear, summary="Even grid with any shift.",
                  aliases=("simple", "normal", "uniform", "karras", "exponential", "beta", "linear_quadratic", "kl_optimal")),
-    ScheduleSpec(name="discrete", times=discrete, summary="The times turbo models were distilled at.", fixed=True,
-                 aliases=("turbo",)),
-    ScheduleSpec(name="continuous", times=continuous, summary="Even grid with a shift of 1 to 5."),
+    ScheduleSpec(name="discrete", times=discrete, summary="The times turbo models were distilled at.", trained=TABLE_TIMES,
+                 held_shift=table_shift, aliases=("turbo",)),
+    ScheduleSpec(name="continuous", times=continuous, summary="Even grid with a shift of 1 to 5.", held_shift=continuous_shift),
     ScheduleSpec(name="sgm_uniform", times=sgm_uniform, summary="Even grid over the training times, then 0.",
                  aliases=("ddim_uniform",)),
 )  # fmt: skip

@@ -43,6 +43,12 @@ def looseness(params: RepaintParams) -> float:
 def repaint_plan(params: RepaintParams, *, extend: bool) -> Plan:
     """The Plan of a repaint; ``extend`` lets the region reach outside the file."""
     hold = 1.0 - looseness(params)
+    default = RepaintParams().strength
+    notes: tuple[str, ...] = ()
+    if params.mode != "balanced" and params.strength not in (default, looseness(params)):
+        notes = (
+            f"strength {params.strength:g} changes nothing beside mode {params.mode}, which is {looseness(params):g}",
+        )
     return Plan(
         task="repaint",
         instruction=instruction("repaint"),
@@ -56,6 +62,7 @@ def repaint_plan(params: RepaintParams, *, extend: bool) -> Plan:
         guide=True,
         splice=True,
         returns=("patch", "span", "whole", "latent"),
+        notes=notes,
         **retake(params),
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.api.errors import NotFound
+from acestep.api.errors import ModelMissing, NotFound
 from acestep.audio.latent_store import Shelf, delete_latent, find_latent, list_latents, pin_latent, trim_latents
 
 
@@ -132,3 +132,30 @@ def test_a_pin_is_shown_and_goes_with_its_latent(studio):
     assert row["pinned"]
     delete_latent(studio.library, name)
     assert [path.name for path in folder.iterdir()] == []
+
+
+def test_decode_finds_the_latents_own_model(studio):
+    """A latent of the small model is decoded by it though the default is another one, and the recipe names it."""
+    made, folder = studio.run(
+        "generate", model="nano", length=9_000, rate=48_000, steps=1, format="wav32f", guide="none"
+    )
+    name = f"{folder.name}/generate-latent.safetensors"
+    place = studio.library / "decoded-by-its-own"
+    result = studio.engine.run("decode", {"latent": name, "format": "wav32f"}, studio.context(place))
+    sounds = [soundfile.read(where / found.files[0].name)[0] for found, where in ((made, folder), (result, place))]
+    assert np.array_equal(*sounds)
+    assert result.recipe["request"]["model"] == "nano" and result.stages[0].model == "nano"
+
+
+def test_a_latent_whose_model_is_gone_says_so(studio):
+    """And by what it could be decoded."""
+    made, folder = studio.run("generate", length=9_000, rate=48_000, steps=1, returns=["latent"])
+    path = folder / made.files[0].name
+    path.write_bytes(
+        path.read_bytes()
+        .replace(b'\\"model\\":\\"tiny\\"', b'\\"model\\":\\"gone\\"')
+        .replace(b"nano-random", b"none-random")
+    )
+    with pytest.raises(ModelMissing, match="made by gone, which is not here") as caught:
+        studio.engine.run("decode", {"latent": f"{folder.name}/{path.name}"}, studio.context(studio.library / "x"))
+    assert caught.value.field == "model"
