@@ -314,7 +314,9 @@ def _check_trust(path: Path) -> None:
     for place in (path, path.parent, path.resolve().parent):
         facts = place.stat()
         if facts.st_mode & 0o002:
-            raise PluginFailed(f"{place} can be written by every user, so it is not run; `chmod o-w {place}` protects it")
+            raise PluginFailed(
+                f"{place} can be written by every user, so it is not run; `chmod o-w {place}` protects it"
+            )
         if facts.st_uid not in (os.getuid(), 0):
             raise PluginFailed(f"{place} belongs to another user, so it is not run")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class Lender:
             return text_encoder
         folders = self._component_folders(TOKENIZER_FOLDERS, TOKENIZER)
         files = (file for file in self._files if has_tokens(file) and TEXT in read_contents(file).parts)
-        return next((*folders, *files), None)
+        return next(chain(folders, files), None)
 
     def silence(self, own: Path) -> Path | None:
         """The silence latent: in the file itself, a file of its own, or a tensor of another checkpoint; all are the same."""

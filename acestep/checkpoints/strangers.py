@@ -50,13 +50,13 @@ def strangers(places: Iterable[Path], used: Collection[str]) -> dict[str, str]:
             )
         elif sentence := _sentence(file, contents):
             found[str(file)] = sentence
+    for file in loose_pickles(folders):
+        if not any(str(place) in found for place in (file, file.parent)):
+            found[str(file)] = _refusal(file)
     for folder, files in crowd.items():
         found.setdefault(
             str(folder), f"{len(files)} of its files {OTHERS}: {files[0]}{' ...' if len(files) > 1 else ''}"
         )
-    for file in loose_pickles(folders):
-        if not any(str(place) in found for place in (file, file.parent)):
-            found[str(file)] = _refusal(file)
     return found
 
 

@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from acestep.checkpoints import fetching
-from acestep.checkpoints.layout import SILENCE, TEXT_ENCODER
-from acestep.checkpoints.mapping import to_diffusers
 from acestep.checkpoints.published import MAIN_BUNDLE
 from acestep.checkpoints.tiny import XL_SIZES, build_tiny
 
-FOLDERS = {"condition_encoder": "condition_encoder", "transformer": "transformer", "audio_tokenizer": "audio_tokenizer",
-           "audio_detokenizer": "audio_token_detokenizer"}  # fmt: skip
+_files = importlib.util.spec_from_file_location("foreign_files", Path(__file__).with_name("foreign_files.py"))
+foreign_files = importlib.util.module_from_spec(_files)
+sys.modules[_files.name] = foreign_files
+_files.loader.exec_module(foreign_files)
 
 
 @pytest.fixture(scope="session")
@@ -48,34 +48,6 @@ def edit_weights() -> Callable[[Path, Callable[[dict[str, torch.Tensor]], None]]
     return edit
 
 
-def convert(dit: Path, root: Path) -> Path:
-    """The same checkpoint in the diffusers layout, the way the official converter writes it."""
-    shutil.copytree(dit.parent / "vae", root / "vae")
-    shutil.copytree(dit.parent / TEXT_ENCODER, root / "text_encoder")
-    shutil.copytree(dit.parent / TEXT_ENCODER, root / "tokenizer")
-    config = json.loads((dit / "config.json").read_text())
-    sizes = {
-        **config,
-        **{key.removeprefix("encoder_"): value for key, value in config.items() if key.startswith("encoder_")},
-    }
-    split: dict[str, dict[str, torch.Tensor]] = {}
-    for name, tensor in load_file(dit / "model.safetensors").items():
-        component, key = to_diffusers(name)
-        split.setdefault(component, {})[key] = tensor
-    silence = torch.load(dit / SILENCE, weights_only=True).transpose(1, 2).contiguous()
-    split["condition_encoder"]["silence_latent"] = silence
-    for component, tensors in split.items():
-        folder = root / FOLDERS[component]
-        folder.mkdir()
-        own = dict(config if component == "transformer" else sizes)
-        if component != "transformer":
-            own.pop("layer_types")
-        (folder / "config.json").write_text(json.dumps(own))
-        save_file(tensors, folder / "diffusion_pytorch_model.safetensors")
-    (root / "model_index.json").write_text(json.dumps({"_class_name": "AceStepPipeline"}))
-    return root
-
-
 @pytest.fixture(params=["std", "xl"])
 def converted(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
     """A checkpoint in both layouts: (DiT folder, diffusers root), at both kinds of sizes."""
@@ -85,7 +57,7 @@ def converted(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Pat
     )
     root = tmp_path / "converted"
     root.mkdir()
-    return dit, convert(dit, root)
+    return dit, foreign_files.convert(dit, root)
 
 
 _spec = importlib.util.spec_from_file_location("stand_in_hub", Path(__file__).with_name("hub.py"))
