@@ -65,6 +65,16 @@ class MidiClock:
         """Whether ticks are coming in and one beat of them is known."""
         return len(self._ticks) >= SHORT and clock - self._ticks[-1] < GAP
 
+    @property
+    def last_tick(self) -> float:
+        """When the last tick came (s)."""
+        return self._ticks[-1] if self._ticks else float("-inf")
+
+    def held(self) -> Timeline | None:
+        """The tempo and position of a clock that has gone, as they were: a song that ran goes on in its time, a stopped one stands
+        where it stood. None before one beat was heard."""
+        return self.timeline(self.last_tick)
+
     def timeline(self, clock: float) -> Timeline | None:
         """The tempo and position seen from a clock time; none while no clock is present, or none that is music."""
         if not self.present(clock):

@@ -1,4 +1,4 @@
-"""The tempo that rules: the request's own, host, MIDI clock, tap or default, in that order."""
+"""The tempo that rules: the request's own, host, MIDI clock (also one that has gone), tap or default, in that order."""
 
 from __future__ import annotations
 
@@ -30,13 +30,21 @@ class Tempo:
 
     def timeline(self) -> Timeline:
         """The time that rules now: host, MIDI clock, tap, default, in that order."""
-        without_metre = [self.clock.timeline(time.monotonic()), self._tapped, Timeline(bpm=self.default_bpm)]
+        without_metre = [self._heard(time.monotonic()), self._tapped, Timeline(bpm=self.default_bpm)]
         found = [
             msgspec.structs.replace(timeline, metre=self.default_metre)
             for timeline in without_metre
             if timeline is not None
         ]
         return choose(found if self._host is None else [self._host, *found])
+
+    def _heard(self, now: float) -> Timeline | None:
+        """The MIDI clock's time; of a clock that has gone, the time it had, until somebody taps another."""
+        if (line := self.clock.timeline(now)) is not None:
+            return line
+        held = self.clock.held()
+        newer = self._tapped is not None and held is not None and self._tapped.anchor > held.anchor
+        return None if newer else held
 
     def asked(self, bpm: float | None = None, beat: float | None = None, metre: str = "") -> Timeline | None:
         """The time that one request brings along, from this moment on; what it leaves open is taken from the ruling one.
@@ -120,13 +128,17 @@ class ClockInput:
     def timeline(self, clock: float) -> Timeline | None:
         """The tempo and position of the ruling port; none while no clock is present."""
         found = {port: line for port, one in self._clocks.items() if (line := one.timeline(clock)) is not None}
-        if self._ruling not in found:
-            self._ruling = next(iter(found), "")
+        if found and self._ruling not in found:
+            self._ruling = next(iter(found))
         return found.get(self._ruling)
+
+    def held(self) -> Timeline | None:
+        """The time of the clock that was heard last and has gone; none before there was one."""
+        return max(self._clocks.values(), key=lambda one: one.last_tick).held() if self._clocks else None
 
     @property
     def port(self) -> str:
-        """The port whose clock rules; empty: none."""
+        """The port whose clock rules or ruled last; empty: none yet."""
         return self._ruling
 
 

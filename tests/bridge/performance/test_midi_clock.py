@@ -39,6 +39,21 @@ def test_no_tempo_before_one_beat_and_none_after_the_clock_is_gone():
     assert clock.timeline(now + 1.5) is None
 
 
+def test_a_clock_that_has_gone_is_held_in_tempo_and_phase():
+    """A song that ran goes on in its own time, to the sample; one that was stopped stands. Before one beat nothing is held."""
+    clock = MidiClock()
+    assert clock.held() is None
+    clock.start()
+    now = feed(clock, 174, 16 * 24)
+    before = clock.timeline(now)
+    held = clock.held()
+    assert clock.timeline(now + 2) is None
+    assert held.bpm == pytest.approx(174)
+    assert held.beat_at(now + 60) == pytest.approx(before.beat_at(now + 60), abs=1e-6)
+    clock.stop()
+    assert (clock.held().running, clock.held().beat_at(now + 60)) == (False, pytest.approx(held.beat))
+
+
 def test_the_song_position_counts_from_start_and_stands_while_stopped():
     clock = MidiClock()
     now = feed(clock, 120, 48)
