@@ -228,8 +228,9 @@ def install(build: Build, needed: Sequence[str], optional: Sequence[str]) -> Non
     if _pip(["install", *constraints, "--editable", f"{ROOT}[{','.join(needed)}]"]) != 0:
         raise SetupFailed("pip could not install everything; its lines above say why. Running this again continues.")
     for extra in optional:
-        if _pip(["install", "--quiet", *constraints, "--editable", f"{ROOT}[{extra}]"]) != 0:
-            print(f"run.py: the optional part {extra!r} does not install here; everything else works", file=sys.stderr)
+        if (reason := _try_pip(["install", *constraints, "--editable", f"{ROOT}[{extra}]"])) is not None:
+            text = f"run.py: the optional part {extra!r} does not install here ({reason}); everything else works"
+            print(text, file=sys.stderr)
 
 
 def _install_torch(build: Build) -> None:
@@ -264,6 +265,25 @@ def _pip(arguments: list[str]) -> int:
     quiet = [] if sys.stdout.isatty() or "--quiet" in arguments else ["--quiet"]
     line = [str(venv_python(VENV)), "-P", "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments, *quiet]
     return subprocess.run(line, check=False).returncode
+
+
+def _try_pip(arguments: list[str]) -> str | None:
+    """Why an installation failed, in a few words of pip's own; none when it did not. A compiler's hundred lines stay unread."""
+    line = [
+        str(venv_python(VENV)),
+        "-P",
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--quiet",
+        *arguments,
+    ]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return None
+    errors = [text.removeprefix("ERROR: ") for text in done.stderr.splitlines() if text.startswith("ERROR: ")]
+    return (errors[-1] if errors else f"pip ended with code {done.returncode}")[:160]
 
 
 def _warn_of_space(build: Build) -> None:

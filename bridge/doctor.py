@@ -87,7 +87,7 @@ def check_program(patient: Patient) -> list[Finding]:
 
 
 OPTIONAL = {
-    "python-rtmidi": "no MIDI keyboards, pads and clock",
+    "rtmidi2": "no MIDI keyboards, pads and clock",
     "matplotlib": "no pictures from the demo",
     "torchao": "no int8 weights",
 }
@@ -277,8 +277,8 @@ print(json.dumps({"version": torch.__version__, "devices": devices, "threads": t
 SOUND_PROBE = "import json, sounddevice; print(json.dumps([d['name'] for d in sounddevice.query_devices()]))"
 
 MIDI_PROBE = (
-    "import json, rtmidi; i, o = rtmidi.MidiIn(), rtmidi.MidiOut(); "
-    "print(json.dumps({'inputs': i.get_ports(), 'outputs': o.get_ports()}))"
+    "import json; from bridge.performance.midi_backend import client; "
+    "print(json.dumps({kind + 's': list(client(kind).ports) for kind in ('input', 'output')}))"
 )
 
 
@@ -350,7 +350,7 @@ def check_sound(patient: Patient) -> list[Finding]:
         text = "no sound device" + (f" ({complaint})" if complaint else "")
         advice = "Only the performance mode plays sound itself; on Debian and Ubuntu it needs libportaudio2."
         findings = [Finding(Level.NOTE, "sound", text, advice)]
-    if not _version("python-rtmidi"):
+    if not _version("rtmidi2"):
         return findings
     ports, complaint = probe(MIDI_PROBE)
     if ports is None:

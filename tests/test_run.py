@@ -33,7 +33,13 @@ def bootstrap(tmp_path: Path) -> SimpleNamespace:
 
     module.broken = []
     module.space = space
-    space.update(VENV=tmp_path / ".venv", STAMP=tmp_path / ".venv" / "stamp.json", _pip=pip, make_venv=make_venv)
+    space.update(
+        VENV=tmp_path / ".venv",
+        STAMP=tmp_path / ".venv" / "stamp.json",
+        _pip=pip,
+        _try_pip=lambda line: None if pip(line) == 0 else "no wheel for this Python",
+        make_venv=make_venv,
+    )
     space.update(_torch_version=lambda: "2.13.0+cpu", _warn_of_space=lambda build: None)
     return module
 
@@ -168,3 +174,22 @@ def test_a_failed_install_leaves_no_stamp(bootstrap: SimpleNamespace) -> None:
 def test_the_pinned_torch_is_the_one_of_the_constraints(bootstrap: SimpleNamespace) -> None:
     """One version in two places."""
     assert bootstrap.TORCH in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+
+
+def test_what_cannot_be_installed_is_told_in_one_line(bootstrap: SimpleNamespace) -> None:
+    """Neither a compiler's output nor pip's own advice reaches the user."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import runpy, sys; space = runpy.run_path('bridge/bootstrap.py', run_name='bootstrap'); "
+            "run = space['_try_pip']; run.__globals__['venv_python'] = lambda folder: sys.executable; "
+            "print(run(['install', '--no-index', 'no-such-distribution-of-ours']))",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1 and "no-such-distribution-of-ours" in done.stdout

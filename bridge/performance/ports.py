@@ -25,6 +25,11 @@ RESCAN = 1.0
 CLIENT = "acestep-bridge"
 """Name under which the virtual port appears."""
 
+BACKEND = "bridge.performance.midi_backend"
+"""Ports by rtmidi2."""
+
+RTMIDI = "mido.backends.rtmidi"
+
 TCP = "tcp:"
 
 DIAL = 2.0
@@ -38,9 +43,16 @@ PORT_ERRORS = (ImportError, OSError, SystemError, ValueError, RuntimeError)
 """What mido and its backends raise for systems and ports that are not there."""
 
 
+def no_midi(failure: BaseException) -> str:
+    """The sentence for a machine without MIDI: what to install, or what its system says."""
+    if isinstance(failure, ImportError):
+        return "no MIDI: rtmidi2 is not installed here (pip install rtmidi2)"
+    return f"no MIDI system: {failure}"
+
+
 class PortNames:
-    """The names of a system's inputs or outputs. rtmidi is asked through one lasting client: under JACK every new client
-    stops the graph for a moment, and messages are lost in it."""
+    """The names of a system's inputs or outputs, asked through one lasting client: under JACK every new client stops the graph
+    for a moment, and messages are lost in it."""
 
     def __init__(self, backend: Any, kind: Literal["input", "output"]) -> None:
         self._backend = backend
@@ -50,15 +62,11 @@ class PortNames:
 
     def look(self) -> list[str]:
         """The names now. Raises one of `PORT_ERRORS` without a MIDI system."""
-        if not self._backend.name.endswith("rtmidi"):
+        if self._backend.name != BACKEND:
             return list(getattr(self._backend, f"get_{self._kind}_names")())
         if self._client is None:
-            import rtmidi
-
-            api = getattr(rtmidi, f"API_{self._backend.api}", rtmidi.API_UNSPECIFIED)
-            make = rtmidi.MidiIn if self._kind == "input" else rtmidi.MidiOut
-            self._client = make(api, f"{CLIENT}-scan")
-        names = list(self._client.get_ports())
+            self._client = self._backend.module.client(self._kind, self._backend.api, f"{CLIENT}-scan")
+        names = list(self._client.ports)
         if self._found and not names:
             self._client = None  # the MIDI system itself went away, and its clients do not come back with it
         self._found = bool(names)
@@ -66,7 +74,10 @@ class PortNames:
 
 
 def _backend(name: str) -> Any:
-    return mido.Backend(name) if name else mido.backend
+    """The mido backend of a setting. Ours where none is named, and in the place of mido's own for rtmidi, whose package has no
+    wheels for newer Pythons."""
+    module, slash, api = (name or BACKEND).partition("/")
+    return mido.Backend((BACKEND if module == RTMIDI else module) + slash + api)
 
 
 class MidiState(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +148,7 @@ class MidiInputs:
         try:
             names = self._names.look()
         except PORT_ERRORS as failure:
-            self._reason = f"no MIDI system: {failure}"
+            self._reason = no_midi(failure)
             return
         self._reason = ""
         self._seen = tuple(names)

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 TRAPS = (
     "random msgspec json asyncio logging struct secrets hashlib tempfile socket ssl sqlite3 queue decimal statistics platform "
-    "numpy torch mido rtmidi sounddevice soundfile safetensors pluggy platformdirs uvicorn starlette h11 pythonosc rich "
+    "numpy torch mido rtmidi2 sounddevice soundfile safetensors pluggy platformdirs uvicorn starlette h11 pythonosc rich "
     "acestep bridge plugins sitecustomize usercustomize transformers diffusers scipy yaml typing_extensions pip venv"
 ).split()
 """Names of modules that one or the other of our processes imports."""

@@ -115,11 +115,11 @@ async def test_twenty_launches_lie_within_a_millisecond_of_their_bar_lines(jack,
     assert np.abs(offsets - cable).max() < 0.001, offsets - cable
 
 
-BACKEND = "mido.backends.rtmidi/UNIX_JACK"
+BACKEND = "bridge.performance.midi_backend/UNIX_JACK"
 
 PADS = """
 import mido, sys, time
-mido.set_backend("mido.backends.rtmidi/UNIX_JACK")
+mido.set_backend("bridge.performance.midi_backend/UNIX_JACK")
 port = mido.open_output("pads", virtual=True, client_name="pads")
 while True:
     port.send(mido.Message("note_on", note=36))
@@ -129,7 +129,7 @@ while True:
 
 LISTENER = """
 import mido, sys, time
-mido.set_backend("mido.backends.rtmidi/UNIX_JACK")
+mido.set_backend("bridge.performance.midi_backend/UNIX_JACK")
 port = mido.open_input("lamps", virtual=True, client_name="lamps")
 print("open", flush=True)
 for message in port:
@@ -151,7 +151,7 @@ def client(source: str):
 @pytest.fixture
 async def stage(tmp_path):
     """``await stage(mapping)``: a performance part with MIDI through JACK, and no sound."""
-    pytest.importorskip("rtmidi", reason="install python-rtmidi")
+    pytest.importorskip("bridge.performance.midi_backend", reason="install rtmidi2", exc_type=ImportError)
     running = []
 
     async def start(mapping: str) -> Performance:
@@ -178,7 +178,7 @@ async def test_notes_through_jack_midi_reach_the_triggers(jack, stage):
     performance = await stage('[[trigger]]\non = "note"\naction = "tap"\n')
     await until(lambda: performance.state()["midi"]["open"])
     sender = (
-        "import mido, time; mido.set_backend('mido.backends.rtmidi/UNIX_JACK');"
+        "import mido, time; mido.set_backend('bridge.performance.midi_backend/UNIX_JACK');"
         "name = next(n for n in mido.get_output_names() if 'acestep' in n); port = mido.open_output(name); time.sleep(0.5);"
         "[(port.send(mido.Message('note_on', note=n)), time.sleep(0.1)) for n in range(100)]"
     )

@@ -37,7 +37,7 @@ class Ports:
 def inputs(ports: Ports, *prefixes: str) -> tuple[MidiInputs, list]:
     heard = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mido, "backend", ports)
+        patch.setattr("bridge.performance.ports._backend", lambda name: ports)
         midi = MidiInputs(lambda message, clock, port: heard.append((message, port)), prefixes)
     return midi, heard
 
@@ -82,7 +82,7 @@ def test_other_ports_can_be_chosen_while_it_runs():
     assert midi.state().open == ("keys",)
 
 
-@pytest.mark.parametrize("failure", [ImportError("no rtmidi"), SystemError("no ALSA"), OSError("no JACK")])
+@pytest.mark.parametrize("failure", [SystemError("no ALSA"), OSError("no JACK")])
 def test_no_midi_system_is_a_sentence(failure):
     ports = Ports([])
     ports.get_input_names = lambda: (_ for _ in ()).throw(failure)
@@ -90,6 +90,39 @@ def test_no_midi_system_is_a_sentence(failure):
     midi.scan()
     assert midi.state().available is False
     assert str(failure) in midi.state().reason
+
+
+def test_a_missing_library_is_one_line_that_says_what_to_install():
+    ports = Ports([])
+    ports.get_input_names = lambda: (_ for _ in ()).throw(ModuleNotFoundError("No module named 'rtmidi2'"))
+    midi, _ = inputs(ports)
+    midi.scan()
+    assert midi.state().reason == "no MIDI: rtmidi2 is not installed here (pip install rtmidi2)"
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "api"),
+    [
+        ("", "bridge.performance.midi_backend", None),
+        ("mido.backends.rtmidi", "bridge.performance.midi_backend", None),
+        ("mido.backends.rtmidi/UNIX_JACK", "bridge.performance.midi_backend", "UNIX_JACK"),
+        ("mido.backends.pygame", "mido.backends.pygame", None),
+    ],
+)
+def test_our_backend_stands_for_midos_rtmidi(setting, name, api):
+    """Settings written for python-rtmidi go on working; others name what they mean."""
+    backend = MidiInputs(lambda *_: None, backend=setting)._backend
+    assert (backend.name, backend.api) == (name, api)
+
+
+def test_without_jack_its_ports_are_a_sentence(monkeypatch):
+    """And the process lives on: asked for a virtual port without a server, the library itself would end it."""
+    pytest.importorskip("bridge.performance.midi_backend", exc_type=ImportError)
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", "nobody-runs-this-one")
+    midi = MidiInputs(lambda *_: None, backend="bridge.performance.midi_backend/UNIX_JACK")
+    midi.scan()
+    midi._open_virtual()
+    assert midi.state().reason == "no MIDI system: no JACK server runs here" and midi.state().open == ()
 
 
 @pytest.fixture
@@ -180,7 +213,7 @@ class Receivers(Ports):
 @pytest.fixture
 def receivers(monkeypatch):
     ports = Receivers([])
-    monkeypatch.setattr(mido, "backend", ports)
+    monkeypatch.setattr("bridge.performance.ports._backend", lambda name: ports)
     return ports
 
 
