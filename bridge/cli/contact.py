@@ -7,6 +7,7 @@ only ask or change things never do. ``--no-start-daemon`` keeps an operation fro
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from acestep.api.errors import BadRequest, DaemonUnreachable
@@ -73,8 +74,10 @@ def parse_address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def open_contact(options: argparse.Namespace, *, starts: bool = False) -> Contact:
-    """A contact to a daemon that answers; ``starts`` says whether this command may start one.
+def open_contact(
+    options: argparse.Namespace, *, starts: bool = False, check: Callable[[], None] | None = None
+) -> Contact:
+    """A contact to a daemon that answers; ``starts`` says whether this command may start one, ``check`` may refuse before it does.
 
     Raises `DaemonUnreachable` with what to do about it.
     """
@@ -87,6 +90,8 @@ def open_contact(options: argparse.Namespace, *, starts: bool = False) -> Contac
         if options.connect or not wanted:
             advice = "" if options.connect else "; start one with `acestep-bridge serve`"
             raise DaemonUnreachable(f"{failure.message}{advice}") from None
+        if check is not None:
+            check()
         _start_in_background(options)
         contact.call("ping")
     return contact

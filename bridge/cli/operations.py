@@ -15,7 +15,7 @@ from bridge.cli.contact import Contact, open_contact
 from bridge.cli.exits import JOB_EXITS, Exit
 from bridge.cli.fields import PREFIX, add_fields, positional_field, read_fields
 from bridge.cli.follow import display_for, follow
-from bridge.cli.requests import Sent, check_request, read_request, unwrap_recipe
+from bridge.cli.requests import Sent, check_request, path_fields, read_request, unwrap_recipe
 from bridge.cli.results import save_files, show_result
 from bridge.cli.show import show_error, show_json
 from bridge.cli.targets import Target, check_returns, check_target, inputs_of, read_target, with_format
@@ -89,9 +89,8 @@ def _run(options: argparse.Namespace, operation: Operation, fields: list[FieldIn
     if target is not None:
         check_target(target, inputs_of(params))
         params = with_format(params, target, [info.name for info in describe(operation.schema)])
-    check_request(registry, operation, params, remote=bool(options.connect))
-    contact = open_contact(options, starts=True)
-    sent = Sent(contact)
+    contact = open_contact(options, starts=True, check=lambda: check_request(registry, operation, params))
+    sent = Sent(contact, path_fields(registry, operation))
     try:
         if contact.remote:
             params = sent.request(params)

@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from acestep.api import draft
+from acestep.api.admission import admit
 from acestep.api.errors import AceError, BadRequest, NotFound
+from acestep.api.limits import MAX_PATH
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry, RenderRequest
+from acestep.api.request import Conditioning, Source
 from acestep.api.result import RECIPE_FORMAT
-from acestep.api.schema import convert
+from acestep.api.schema import convert, describe
+from acestep.api.variants import ModelInfo
+from acestep.api.world import AudioFacts
+from acestep.audio import sniff
 from bridge.cli.contact import Contact
 from bridge.cli.show import tell
 
@@ -48,24 +56,52 @@ def unwrap_recipe(request: dict[str, Any], operation: str, registry: Registry) -
     return registry.operation(operation), request
 
 
-def check_request(registry: Registry, operation: Operation, params: dict[str, Any], *, remote: bool) -> None:
-    """See what can be seen without a daemon: fields, types and ranges, that a source is named and there. Raises `AceError`."""
+def check_request(registry: Registry, operation: Operation, params: dict[str, Any]) -> None:
+    """See what can be seen without a daemon, so that none is started for a request that it would refuse. Raises `AceError`."""
     if not (operation.stage or operation.preset or operation.schema is RenderRequest):
         convert(params, operation.schema)
         return
-    wish = draft.parse(registry, operation, dict(params))
-    if operation.stage and registry.stage(operation.stage).source == "required" and wish.source is None:
+    needs = operation.stage and registry.stage(operation.stage).source == "required"
+    if needs and draft.parse(registry, operation, dict(params)).source is None:
         raise BadRequest(f"{operation.name} needs audio to work on", field="source")
-    path = wish.source.path if wish.source is not None else ""
-    if os.path.isabs(path) and not Path(path).is_file():
-        raise NotFound(f"there is no file {path}", field="source")
+    with suppress(_OnlyTheDaemonKnows):
+        admit(registry, operation.name, params, _WithoutDaemon())
+
+
+class _OnlyTheDaemonKnows(Exception):
+    """The check has come to a question about models or stored results."""
+
+
+class _WithoutDaemon:
+    """What a command knows of the machine by itself: the files that it names."""
+
+    def probe(self, source: Source) -> AudioFacts:
+        if not os.path.isabs(source.path):
+            raise _OnlyTheDaemonKnows
+        return sniff.probe(Path(source.path))
+
+    def model(self, name: str) -> ModelInfo:
+        raise _OnlyTheDaemonKnows
+
+
+def path_fields(registry: Registry, operation: Operation) -> frozenset[str]:
+    """Names of the fields, flat or nested, that take a file."""
+    schemas: list[type] = [operation.schema, Conditioning, *(registry.stage(name).Params for name in registry.stages)]
+    found = {
+        info.name
+        for schema in schemas
+        for info in describe(schema)
+        if info.type == "str" and info.max_length == MAX_PATH and info.group != "output"
+    }
+    return frozenset(found | {"source", "path"})
 
 
 class Sent:
     """The files that were sent to a daemon on another machine, and their own names for what it says of them."""
 
-    def __init__(self, contact: Contact) -> None:
+    def __init__(self, contact: Contact, fields: Collection[str]) -> None:
         self._contact = contact
+        self._fields = fields
         self._files: dict[str, str] = {}
 
     def request(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +113,7 @@ class Sent:
             return {name: self.request(value)}
         if isinstance(value, list):
             return {name: [self.request(item) if isinstance(item, dict) else item for item in value]}
-        if name == "folder" or not isinstance(value, str) or not os.path.isabs(value):
+        if name not in self._fields or not isinstance(value, str) or not os.path.isabs(value):
             return {name: value}
         upload = self._upload(value, name)
         return {"upload": upload} if name in ("source", "path") else {name: f"upload:{upload}"}

@@ -316,6 +316,8 @@ def test_a_result_can_be_heard_on_the_audition_page(cli: Callable[..., Any]) -> 
         (["repaint", "gone.wav"], ["there is no file"]),
         (["extract", "--track", "drums"], ["source"]),
         (["generate", "x", "--bpm", "9000"], ["bpm"]),
+        (["generate", "x", "--key", "H flat"], ["key"]),
+        (["repaint", "words.wav"], ["words.wav", "not_audio"]),
         (["generate", "x", "--out", "x.txt"], [".txt"]),
         (["render", "--request", "nowhere.json"], ["holds no request"]),
         (["generate", "x", "--reference", "a\udcff.wav"], ["UTF-8"]),
@@ -330,6 +332,7 @@ def test_what_can_be_refused_here_starts_no_daemon(
 ) -> None:
     """`nothing was started` is true: the home is not even made."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.wav").write_text("no sound at all, only words")
     home = tmp_path / "home"
     assert main([*line, "--home", str(home)]) == Exit.REFUSED
     err = capsys.readouterr().err

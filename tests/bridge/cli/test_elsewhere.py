@@ -51,6 +51,15 @@ def test_guide_and_reference_travel_too(far: Callable[..., Any], source: str, cl
     assert str(tmp_path) not in json.dumps({field: wish[field] for field in ("guide", "reference")})
 
 
+def test_words_that_begin_like_a_path_are_words(far: Callable[..., Any], tmp_path: Path) -> None:
+    """Only fields that take a file are looked at: neither a caption nor lyrics are ever sent as a file."""
+    secret = tmp_path / "diary.txt"
+    secret.write_text("mine")
+    code, out, err = far("generate", "/fake: steps=1", "--lyrics", str(secret), "--duration", "0.1", "--json")
+    assert code == Exit.OK and "uploading" not in err
+    assert json.loads(out)["request"]["conditioning"]["lyrics"] == str(secret)
+
+
 def test_a_nested_request_travels_as_well(far: Callable[..., Any], source: str, clip: str, tmp_path: Path) -> None:
     """A chain from a file: its source, its guide."""
     chain = {
