@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from acestep.api.errors import OutOfMemory
+from acestep.checkpoints.files import SAFETENSORS
 from acestep.checkpoints.layout import Parts
 from acestep.checkpoints.tiers import PART_GB, RESERVE_GB, Offload
 from acestep.checkpoints.weights import CODEC, TEXT, tensor_index
@@ -24,6 +25,9 @@ GB = 1e9
 NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 STORED_AS = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+
+DEQUANTISED = "dequantised"
+"""Type of numbers that are computed while a file is read (GGUF), so that none of them stay in it."""
 
 OWN = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detokenizer")
 
@@ -56,7 +60,8 @@ def stored_numbers(parts: Parts) -> dict[str, dict[str, int]]:
     for name, (part, place) in places.items():
         counts = found.setdefault(name, {})
         for stored in () if place is None else tensor_index(place, part).values():
-            counts[stored.dtype] = counts.get(stored.dtype, 0) + math.prod(stored.shape)
+            kind = stored.dtype if stored.file.suffix == SAFETENSORS else DEQUANTISED
+            counts[kind] = counts.get(kind, 0) + math.prod(stored.shape)
     return found
 
 
