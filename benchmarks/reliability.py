@@ -5,6 +5,7 @@
     python -m benchmarks.reliability cancel --count 50
     python -m benchmarks.reliability disk
     python -m benchmarks.reliability soak --minutes 60
+    python -m benchmarks.reliability strangers --seconds 3
     python -m benchmarks.reliability all
 
 Every rule is asserted while it runs, so a run that reaches its table has found no breach. docs/reliability.md keeps the tables.
@@ -30,6 +31,7 @@ from typing import Any
 import psutil
 
 from acestep.api.errors import AceError
+from benchmarks import strangers
 from bridge.client import Client
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
@@ -286,6 +288,7 @@ SECTIONS: dict[str, tuple[Callable[[Any], None], str, float]] = {
     "cancel": (cancel, "count", 50),
     "disk": (full_disk, "count", 1),
     "soak": (soak, "minutes", 60),
+    "strangers": (lambda seconds: strangers.run([], seconds), "seconds", 3),
 }
 
 
@@ -294,6 +297,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("section", choices=[*SECTIONS, "all"])
     parser.add_argument("--count", type=int, help="kills or cancels")
+    parser.add_argument("--seconds", type=float, help="length of each attack of strangers")
     parser.add_argument("--minutes", type=float, help="length of the soak")
     wish = parser.parse_args()
     print("| what | result |\n| --- | --- |", flush=True)

@@ -171,7 +171,6 @@ class OwnResults(AllowedRoots):
 def check(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
     """Check a request of any operation. Blocks on the disk; call it in a thread. Raises `AceError` that names the field."""
 
-
     def named(text: str) -> str:
         return STORED_UPLOAD.sub(lambda found: machine.name_of_upload(found[0]), text)
 

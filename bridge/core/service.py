@@ -25,16 +25,18 @@ from acestep.api.rights import Right
 from acestep.api.targets import resolve_target
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import adapter_folders
-from bridge.children import python
 from bridge.core import intake, reports
 from bridge.core.access import OWNER, Access
 from bridge.core.book import Book
+from bridge.core.command import worker_command
+from bridge.core.descriptions import Descriptions
 from bridge.core.events import Subscription
 from bridge.core.executor import Executor
 from bridge.core.housekeeping import Housekeeping
 from bridge.core.ledger import Ledger
 from bridge.core.library import Library
-from bridge.core.limited import Admissions, in_thread
+from bridge.core.limited import Admissions
+from bridge.core.lookout import Lookout
 from bridge.core.models import Models
 from bridge.core.queue import Bounds, check_bounds
 from bridge.core.records import SEQ_GAP, JobRecord, body_of, check_id
@@ -59,9 +61,6 @@ MAX_DEATHS = 2
 
 STOP_SECONDS = 2.0
 """Time that requests still being checked get when the daemon stops; whoever sent them is gone by then."""
-
-WATCH_SPACE = 10.0
-"""Seconds between two looks at the library's disk, and how long one may take."""
 
 MAX_PENDING = 4096
 """Submits whose answer is still being made."""
@@ -105,7 +104,7 @@ class Service:
         self._machine = intake.Machine(self.roots, self._models, self.uploads, places)
         self._executor: Executor = executor or LocalExecutor(
             Supervision(
-                command=self._worker_command,
+                command=lambda: worker_command(settings, paths, self.registry),
                 cancel_grace=settings.cancel_grace,
                 degraded_retry=settings.degraded_retry,
                 silence=settings.worker_silence,
@@ -120,12 +119,11 @@ class Service:
             bytes_per_client=settings.bytes_per_client,
         )
         self._admissions = Admissions(settings.admission_seconds)
-        self._space = ""
+        self._descriptions = Descriptions(self.registry, self._models)
+        self._lookout = Lookout(paths.library, settings.free_bytes, self._descriptions.refresh)
         self._pending: dict[str, _Pending] = {}
         self._tidying: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._described: dict[str, dict[str, Any]] = {}
-        self._described_with: tuple[str, ...] = ()
         self._started = time.monotonic()
         self.housekeeping = Housekeeping(settings, self._book, self.uploads, self._models, self._executor.unload)
 
@@ -141,7 +139,7 @@ class Service:
         for lane in self._lanes.values():
             lane.start()
         self._tidying = asyncio.create_task(self.housekeeping.run(), name="tidy")
-        self._watching = asyncio.create_task(self._watch_space(), name="space")
+        self._watching = asyncio.create_task(self._lookout.run(), name="lookout")
 
     async def stop(self) -> None:
         """Stop without losing anything: waiting jobs stay stored, running ones wait again."""
@@ -189,21 +187,6 @@ class Service:
     def _lane(self, operation: str) -> Lane:
         found = self.registry.operations.get(operation)
         return self._lanes["daemon" if found is not None and found.runs == "daemon" else "worker"]
-
-    def _worker_command(self) -> list[str]:
-        backend = self.settings.backend or next(iter(self.registry.backends), "")
-        spec = self.registry.backend(backend)
-        wish = self.settings
-        command = python("-m", "acestep.worker", f"--backend={spec.name}", f"--home={self.paths.home}")
-        command += [f"--library={self.paths.library}", f"--uploads={self.paths.uploads}"]
-        command += [f"--plugins={self.paths.plugins}", f"--device={wish.device}", f"--dtype={wish.dtype}"]
-        command += [f"--int8={wish.int8}", f"--offload={wish.offload}", f"--attention={wish.attention}"]
-        command += [f"--compile={wish.compile}", f"--threads={wish.threads}"]
-        command += [f"--model={wish.model}", f"--log-level={wish.log_level}"]
-        command += [f"--checkpoints={_folder(folder)}" for folder in wish.checkpoints]
-        command += [] if wish.keep_latents else ["--no-latents"]
-        command += [f"--disable={name}" for name in wish.plugins_disabled]
-        return command + [f"--feature={name}" for name in sorted(self.registry.features)]
 
     # Submitting
 
@@ -365,13 +348,7 @@ class Service:
     def describe(self, operation: str = "") -> list[dict[str, Any]]:
         """Visible operations with their fields, choices filled in. Raises `UnknownOperation` or `FeatureDisabled`."""
         chosen = [self.registry.operation(operation)] if operation else list(self.operations().values())
-        models = tuple(self._models.known())
-        if models != self._described_with:
-            self._described, self._described_with = {}, models
-        for found in chosen:
-            if found.name not in self._described:
-                self._described[found.name] = reports.describe_operation(found, self.registry, list(models))
-        return [self._described[found.name] for found in chosen]
+        return self._descriptions.rows(chosen)
 
     def plugins(self) -> list[dict[str, Any]]:
         """Plug-ins with state and reason."""
@@ -392,11 +369,12 @@ class Service:
     async def look(self) -> None:
         """See which models are on the disk now, instead of within a minute."""
         await asyncio.to_thread(self._models.all, now=True)
+        await asyncio.to_thread(self._descriptions.refresh)
 
     def set_feature(self, name: str, on: bool) -> frozenset[str]:
         """Show or hide what a feature flag hides, from now on; the worker follows before its next job."""
         spellings = {name.replace("-", "_"), name.replace("_", "-")}
-        self._described = {}
+        self._descriptions.forget()
         present = self.registry.features
         self.registry.features = present | spellings if on else present - spellings
         return self.registry.features
@@ -433,19 +411,9 @@ class Service:
 
     def _warnings(self) -> list[str]:
         """Sentences about what is not as it should be."""
-        found = [self._admissions.warning, str(self._executor.facts().get("warning", "")), self._space]
+        found = [self._admissions.warning, str(self._executor.facts().get("warning", "")), self._lookout.warning]
         found += [f"a damaged job store was set aside as {path}" for path in self._store.set_aside]
         return [*reports.plugin_warnings(self.registry), *filter(None, found)]
-
-    async def _watch_space(self) -> None:
-        """Look at the library's disk now and then, off the loop: a share that hangs must not hold up a status."""
-        library, least = self.paths.library, self.settings.free_bytes
-        while True:
-            try:
-                self._space = await in_thread(reports.space_warning, library, least, seconds=WATCH_SPACE)
-            except TimeoutError:
-                self._space = f"the library {library} does not answer"
-            await asyncio.sleep(WATCH_SPACE)
 
     # Operations of the daemon itself
 

@@ -83,10 +83,10 @@ CONNECTIONS = 64
 HEADER_SECONDS = 10.0
 """Time an HTTP client has to send the header of its first request."""
 
-TURN_SECONDS = 0.004
+TURN_SECONDS = 0.002
 """Time (s) that all streams of a door together get in one round of the loop."""
 
-TURN_PIECES = 32
+TURN_PIECES = 16
 """Pieces (messages, or parts of one) that are taken in such a round; each may start a request that costs a fraction of a
 millisecond."""
 

@@ -51,13 +51,6 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
         Store(tmp_path / "jobs.sqlite3")
 
 
-def test_a_file_that_is_no_database_is_named(tmp_path):
-    """Damage is one clear error with the path."""
-    (tmp_path / "jobs.sqlite3").write_bytes(b"x" * 8192)
-    with pytest.raises(InternalError, match=r"jobs\.sqlite3|not a database"):
-        Store(tmp_path / "jobs.sqlite3")
-
-
 async def test_what_was_accepted_is_on_disk(store, tmp_path):
     """Once accept returns, another connection finds the job and its first event; flushing is full, the journal WAL."""
     await Ledger(store).accept(job("a"))

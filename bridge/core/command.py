@@ -1,0 +1,23 @@
+"""The command line of the worker, made of the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from acestep.api.registry import Registry
+from bridge.children import python
+from bridge.paths import Paths
+from bridge.settings import Settings
+
+
+def worker_command(settings: Settings, paths: Paths, registry: Registry) -> list[str]:
+    """How the worker is started now. Raises `UnknownName` for a backend that is not registered."""
+    spec = registry.backend(settings.backend or next(iter(registry.backends), ""))
+    command = python("-m", "acestep.worker", f"--backend={spec.name}", f"--home={paths.home}")
+    command += [f"--library={paths.library}", f"--uploads={paths.uploads}", f"--plugins={paths.plugins}"]
+    for name in ("device", "dtype", "int8", "offload", "attention", "compile", "threads", "model", "log_level"):
+        command.append(f"--{name.replace('_', '-')}={getattr(settings, name)}")
+    command += [f"--checkpoints={Path(folder).expanduser().absolute()}" for folder in settings.checkpoints]
+    command += [] if settings.keep_latents else ["--no-latents"]
+    command += [f"--disable={name}" for name in settings.plugins_disabled]
+    return command + [f"--feature={name}" for name in sorted(registry.features)]

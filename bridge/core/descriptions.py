@@ -1,0 +1,42 @@
+"""What clients are told of the operations, kept ready: all of it together takes a fifth of a second to make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from acestep.api.operation import Operation
+from acestep.api.registry import Registry
+from bridge.core import reports
+from bridge.core.models import Models
+
+
+class Descriptions:
+    """Operations as maps, by name."""
+
+    def __init__(self, registry: Registry, models: Models) -> None:
+        self._registry = registry
+        self._models = models
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._models_then: tuple[str, ...] = ()
+
+    def rows(self, operations: list[Operation]) -> list[dict[str, Any]]:
+        """The descriptions of some operations; one that is not ready is made at once."""
+        return [self._rows.get(operation.name) or self._make(operation) for operation in operations]
+
+    def _make(self, operation: Operation) -> dict[str, Any]:
+        row = reports.describe_operation(operation, self._registry, list(self._models.known()))
+        self._rows[operation.name] = row
+        return row
+
+    def refresh(self) -> None:
+        """Make all of them where models have come or gone. Takes its time; call it in a thread."""
+        models = tuple(self._models.known())
+        if models == self._models_then:
+            return
+        operations = list(self._registry.operations.values())
+        rows = {one.name: reports.describe_operation(one, self._registry, list(models)) for one in operations}
+        self._rows, self._models_then = rows, models
+
+    def forget(self) -> None:
+        """Make each of them again when it is asked for next."""
+        self._rows, self._models_then = {}, ()
