@@ -55,7 +55,8 @@ async def in_thread(work: Callable[..., T], *arguments: Any, seconds: float | No
             return  # the loop has ended; nobody waits
 
     threading.Thread(target=run, name="disk", daemon=True).start()
-    return await asyncio.wait_for(asyncio.shield(answer), seconds)
+    async with asyncio.timeout(seconds):
+        return await asyncio.shield(answer)
 
 
 class Admissions:
@@ -79,13 +80,14 @@ class Admissions:
             return check.result()
         self._slow[client] += 1
         try:
-            return await asyncio.wait_for(asyncio.shield(check), max(0.0, self.patience - (time.monotonic() - began)))
-        except TimeoutError:
+            done, _ = await asyncio.wait([check], timeout=max(0.0, self.patience - (time.monotonic() - began)))
+            if done:
+                return check.result()
             check.add_done_callback(lambda one: one.cancelled() or one.exception())  # seen, when it ends one day
             raise Unavailable(
                 f"the request could not be checked within {self.patience:g} s; the disk or network share of its files "
                 "does not answer"
-            ) from None
+            )
         finally:
             self._slow[client] -= 1
             self._slow += Counter()

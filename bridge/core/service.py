@@ -36,7 +36,7 @@ from bridge.core.housekeeping import Housekeeping
 from bridge.core.ledger import Ledger
 from bridge.core.library import Library
 from bridge.core.limited import Admissions
-from bridge.core.lookout import Lookout
+from bridge.core.lookout import Space, keep_fresh
 from bridge.core.models import Models
 from bridge.core.queue import Bounds, check_bounds
 from bridge.core.records import SEQ_GAP, JobRecord, body_of, check_id
@@ -120,7 +120,7 @@ class Service:
         )
         self._admissions = Admissions(settings.admission_seconds)
         self._descriptions = Descriptions(self.registry, self._models)
-        self._lookout = Lookout(paths.library, settings.free_bytes, self._descriptions.refresh)
+        self._space = Space(paths.library, settings.free_bytes)
         self._pending: dict[str, _Pending] = {}
         self._tidying: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -139,7 +139,7 @@ class Service:
         for lane in self._lanes.values():
             lane.start()
         self._tidying = asyncio.create_task(self.housekeeping.run(), name="tidy")
-        self._watching = asyncio.create_task(self._lookout.run(), name="lookout")
+        self._watching = asyncio.create_task(keep_fresh(self._descriptions.refresh), name="lookout")
 
     async def stop(self) -> None:
         """Stop without losing anything: waiting jobs stay stored, running ones wait again."""
@@ -411,7 +411,7 @@ class Service:
 
     def _warnings(self) -> list[str]:
         """Sentences about what is not as it should be."""
-        found = [self._admissions.warning, str(self._executor.facts().get("warning", "")), self._lookout.warning]
+        found = [self._admissions.warning, str(self._executor.facts().get("warning", "")), self._space.warning]
         found += [f"a damaged job store was set aside as {path}" for path in self._store.set_aside]
         return [*reports.plugin_warnings(self.registry), *filter(None, found)]
 

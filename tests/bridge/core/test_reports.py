@@ -46,13 +46,13 @@ async def test_models_are_unloaded_on_request_and_when_idle(desk, way):
     """The worker stays, its memory is free, and the next job loads again."""
     one = await desk(idle_unload=0.0001)
     await one.run("steps=1")
-    await models_of(one, ["fake"])
+    await models_of(one, [one.service.status()["model"]])
     worker = one.service.status()["worker"]["pid"]
     await asyncio.sleep(0.01)  # longer than the idle time of this desk
     await (one.service.unload() if way == "unload" else one.service.housekeeping.tidy())
     await models_of(one, [])
     assert (await one.run("steps=1")).state is JobState.DONE
-    await models_of(one, ["fake"])
+    await models_of(one, [one.service.status()["model"]])
     assert one.service.status()["worker"]["pid"] == worker
 
 
@@ -60,14 +60,14 @@ async def test_nothing_is_unloaded_while_jobs_wait(desk):
     """Idle means that nothing runs and nothing waits, however long ago the last job came."""
     one = await desk(idle_unload=0.0001)
     await one.run("steps=1")
-    await models_of(one, ["fake"])
+    await models_of(one, [one.service.status()["model"]])
     await one.service.pause()
     await one.submit("steps=1", "waiting")
     await asyncio.sleep(0.01)
     await one.service.housekeeping.tidy()
     await one.service.resume()
     await one.until("waiting")
-    assert one.service.status()["worker"]["info"]["models"] == ["fake"]
+    assert one.service.status()["worker"]["info"]["models"] == [one.service.status()["model"]]
 
 
 async def test_status_counts_who_waits(desk):

@@ -8,11 +8,12 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 
 import pytest
 
 from acestep.api.errors import Busy, Unavailable, WorkerDied
-from bridge.core import intake, limited, watchdog
+from bridge.core import intake, limited, lookout, watchdog
 from bridge.core.store import set_aside
 from bridge.core.views import JobState
 from bridge.doctor import Patient, check_store
@@ -179,3 +180,24 @@ async def test_a_whole_store_stays(desk, tmp_path):
     assert check_store(Patient(Settings(home=str(paths.home)), paths)) == []
     if os.name == "posix":
         assert paths.database.stat().st_mode & 0o077 == 0
+
+
+def test_a_library_that_does_not_answer_holds_up_no_status(monkeypatch, tmp_path):
+    """Whoever asks waits a moment, once; the warning goes when it answers again."""
+    answers = threading.Event()
+
+    def look(library, least_free):
+        answers.wait(60)
+        return ""
+
+    monkeypatch.setattr(lookout.reports, "space_warning", look)
+    space = lookout.Space(tmp_path, 0)
+    assert space.warning == ""
+    warnings = {space.warning for _ in range(100_000)}
+    assert f"the library {tmp_path} does not answer" in warnings
+    answers.set()
+    for _ in range(1000):
+        if space._began is None:
+            break
+        time.sleep(0.01)
+    assert space.warning == ""
