@@ -1,0 +1,35 @@
+"""A setting whose package is missing is refused when the daemon starts, not in the middle of the first job."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from acestep.api.errors import Unavailable
+from bridge.daemon import Daemon
+from bridge.paths import Paths
+from bridge.settings import Settings
+
+
+async def test_int8_without_its_package_does_not_start(tmp_path, monkeypatch):
+    """One sentence with the setting and what to install; no door was opened."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "torchao" else found(name, *more)
+    )
+    wish = Settings(home=str(tmp_path), backend="fake", int8="on")
+    paths = Paths.of(wish)
+    paths.create()
+    daemon = Daemon(wish, paths)
+    with pytest.raises(Unavailable, match="need the package torchao") as caught:
+        await daemon.start()
+    assert caught.value.field == "int8" and daemon.doors == {}
+
+
+@pytest.mark.parametrize("int8", ["auto", "off"])
+def test_other_settings_need_no_package(tmp_path, monkeypatch, int8):
+    from bridge.daemon import require_packages
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None)
+    require_packages(Settings(home=str(tmp_path), int8=int8))
