@@ -166,6 +166,20 @@ def check_spelling(text: str, field: str) -> Path:
     return path
 
 
+def make_report_folder(folder: Path, report: str) -> None:
+    """Make a folder for files of fixed names: a new or an empty one, or one of an earlier run, known by its report.
+
+    Raises `OutputUnwritable` for any other, whose files might have those names.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not (folder / report).is_file():
+            raise OutputUnwritable(f"{folder} holds other files; name a new or an empty folder", field="out")
+        (folder / report).write_text("{}", "utf-8")  # what an earlier run says no longer holds
+    except OSError as failure:
+        raise OutputUnwritable(f"{folder} cannot be written: {failure.strerror}", field="out") from failure
+
+
 class AllowedRoots:
     """The folders of this machine that clients may name files in."""
 

@@ -57,16 +57,21 @@ def read_blocks(file: BinaryIO, name: str) -> list[Block]:
     raise CorruptAudio(f"{name} has too many blocks before its sound", field="source")
 
 
-def skip_to_stream(file: BinaryIO) -> bytes:
-    """What stands before the stream (an ID3 tag, mostly nothing); the file is left behind the mark ``fLaC``."""
+def id3_tag(file: BinaryIO) -> bytes:
+    """The ID3v2 tag that a file begins with, mostly none; the file is left behind it."""
     head = file.read(10)
     size = 0
     if head[:3] == b"ID3":
         for byte in head[6:10]:
             size = size << 7 | byte & 0x7F
-        size += 10
+        size += 10 if not head[5] & 0x10 else 20  # with a footer
     file.seek(0)
-    prefix = file.read(size)
+    return file.read(size)
+
+
+def skip_to_stream(file: BinaryIO) -> bytes:
+    """What stands before the stream (an ID3 tag, mostly nothing); the file is left behind the mark ``fLaC``."""
+    prefix = id3_tag(file)
     file.read(4)
     return prefix
 

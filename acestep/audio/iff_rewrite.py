@@ -130,6 +130,17 @@ def _copy_chunk(new: BinaryIO, old: BinaryIO, chunk: _Chunk, how: tuple[str, Cha
     new.write(b"\0" * (left + (chunk.length & 1)))
 
 
+def append_chunk(path: Path, kind: bytes, body: bytes) -> None:
+    """Add a chunk behind the last one of a WAV below 4 GiB."""
+    with path.open("rb+") as file:
+        size = file.seek(0, 2)
+        file.write(b"\0" * (size & 1) + kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1))
+        total = file.tell() - 8
+        file.seek(0)
+        if file.read(4) == b"RIFF":
+            file.write(struct.pack("<I", total))
+
+
 def changed(kind: bytes, body: bytes, change: Change, order: str = "<") -> bytes:
     """A chunk's body for the new length: counts of samples, the time reference, markers, loops."""
     data = bytearray(body)

@@ -17,8 +17,9 @@ import soundfile
 
 from acestep.api.errors import NumericFailure
 from acestep.audio import pcm
+from acestep.audio.flac_header import id3_tag
 from acestep.audio.flac_tags import carry_tags
-from acestep.audio.iff_rewrite import MAX_RIFF, Change, rewrite
+from acestep.audio.iff_rewrite import MAX_RIFF, Change, append_chunk, rewrite
 from acestep.audio.read import native_blocks
 from acestep.audio.splice import Splice
 from acestep.audio.write import Written, digest, storage_errors, sync
@@ -70,6 +71,16 @@ def _write_anew(path: Path, splice: Splice, native: pcm.Samples) -> None:
             _write_block(file, block, layout.bits if not layout.floating else 0)
     if container == "FLAC":
         carry_tags(splice.path, path, change)
+    elif layout.container == "MP3":
+        _keep_id3(splice.path, path)
+
+
+def _keep_id3(source: Path, target: Path) -> None:
+    """Put the ID3 tag of an MP3 (pictures, tempo, gain) into the WAV that stands for it, in the chunk that is for it."""
+    with source.open("rb") as file:
+        tag = id3_tag(file)
+    if tag and target.stat().st_size + len(tag) < MAX_RIFF:
+        append_chunk(target, b"id3 ", tag)
 
 
 def _copy_strings(source: Path, target: soundfile.SoundFile) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acestep.api.limits import MAX_PATH
+from acestep.api.schema import FieldInfo
 from bridge.cli.app import common_options
 from bridge.cli.contact import open_contact
 from bridge.cli.exits import Exit
@@ -33,11 +36,11 @@ def add_verb(commands: Any, name: str, verb: Verb) -> None:
             type={"int": int, "float": float}.get(info.type, str),
         )
     add_fields(command, rest, lambda table: [])
-    command.set_defaults(run=_run, method=verb.name, required=[info.name for info in required], rest=rest)
+    command.set_defaults(run=_run, method=verb.name, required=required, rest=rest)
 
 
 def _run(options: argparse.Namespace) -> int:
-    params = {name: getattr(options, f"given_{name}") for name in options.required}
+    params = {info.name: _given(info, getattr(options, f"given_{info.name}")) for info in options.required}
     params |= read_fields(vars(options), options.rest)
     contact = open_contact(options)
     try:
@@ -46,6 +49,11 @@ def _run(options: argparse.Namespace) -> int:
         contact.close()
     _show(answer, options)
     return Exit.OK
+
+
+def _given(info: FieldInfo, value: Any) -> Any:
+    """A required value as it is sent: the daemon has another working folder."""
+    return str(Path(value).expanduser().absolute()) if info.max_length == MAX_PATH and value else value
 
 
 def _show(answer: Any, options: argparse.Namespace) -> None:

@@ -181,8 +181,8 @@ def _read_record(place: Path) -> dict[str, Any] | None:
 def _copy(source: Path, folder: Path) -> Path:
     target = folder / source.name
     count = 2
-    while target.exists():
-        if filecmp.cmp(source, target, shallow=False):
+    while os.path.lexists(target):
+        if target.exists() and filecmp.cmp(source, target, shallow=False):
             return target  # copied before a crash
         target = folder / f"{source.stem}-{count}{source.suffix}"
         count += 1

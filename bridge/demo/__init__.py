@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from acestep.api.errors import OutputUnwritable, Unavailable
+from acestep.api.errors import Unavailable
 from bridge.children import python
 from bridge.demo.report import show_report, table_of_times
 from bridge.demo.verify import verify
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
-from bridge.paths import Paths
+from bridge.paths import Paths, make_report_folder
 from bridge.shipped import shipped
 
 SESSION_TIMEOUT = 1800.0
@@ -35,7 +35,7 @@ def run_demo(out: Path, *, model: str = "", as_json: bool = False, settings: dic
     ``settings`` are further settings of the daemon, by name.
     """
     loop = shipped("loop")
-    _make(out)
+    make_report_folder(out, "report.json")
     signal.signal(
         signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
     )  # so that the daemon is stopped then too
@@ -58,14 +58,6 @@ def _stopped_in_order() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "report.json").unlink(missing_ok=True)
-    except OSError as failure:
-        raise OutputUnwritable(f"{out} cannot be written: {failure.strerror}", field="out") from failure
 
 
 @contextmanager

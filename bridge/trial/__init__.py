@@ -18,12 +18,12 @@ from typing import Any
 import msgspec
 import soundfile
 
-from acestep.api.errors import BadRequest, OutputUnwritable
+from acestep.api.errors import BadRequest
 from acestep.checkpoints.catalogue import language_model
 from bridge.client import Client
 from bridge.core.models import SCRATCH, Models
 from bridge.launch import FREE_PORTS, start_daemon
-from bridge.paths import Paths
+from bridge.paths import Paths, make_report_folder
 from bridge.settings import resolve
 from bridge.trial.measures import Check, Sound, judge, measure
 
@@ -78,20 +78,12 @@ def run_trial(name: str, out: Path, home: str = "", progress: Progress = lambda 
     settings = resolve({"home": home or None}).settings
     folders = [Paths.of(settings).checkpoints, *(Path(folder).expanduser() for folder in settings.checkpoints)]
     Models(folders, settings.model).get(name)
-    _make(out)
+    make_report_folder(out, REPORT)
     computing = {key: getattr(settings, key) for key in COMPUTING if getattr(settings, key) not in ("", None)}
     with tempfile.TemporaryDirectory(prefix="acestep-try-", ignore_cleanup_errors=True) as place:
         given = {**FREE_PORTS, "home": place, "checkpoints": [str(folder) for folder in folders], **computing}
         with start_daemon(given), Client(place) as client:
             return _try(client, name, out, progress)
-
-
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / REPORT).unlink(missing_ok=True)
-    except OSError as failure:
-        raise OutputUnwritable(f"{out} cannot be written: {failure.strerror}", field="out") from failure
 
 
 def _try(client: Client, name: str, out: Path, progress: Progress) -> Trial:

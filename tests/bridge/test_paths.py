@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from acestep.api.errors import AceError, BadRequest, NotAllowed, NotFound, OutputUnwritable
 from acestep.api.limits import MAX_PATH
-from bridge.paths import AllowedRoots, Paths, default_read_roots
+from bridge.paths import AllowedRoots, Paths, default_read_roots, make_report_folder
 from bridge.settings import Settings
 
 
@@ -153,3 +153,17 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "home").write_text("in the way")
     with pytest.raises(OutputUnwritable, match="home"):
         Paths.of(Settings(home=str(tmp_path / "home"))).create()
+
+
+def test_files_of_fixed_names_go_into_a_folder_of_their_own(tmp_path):
+    """A new one, an empty one, or one of an earlier run; never among other files."""
+    make_report_folder(tmp_path / "new" / "deep", "report.json")
+    make_report_folder(tmp_path / "new" / "deep", "report.json")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "times.md").write_text("mine")
+    with pytest.raises(OutputUnwritable, match="other files"):
+        make_report_folder(tmp_path / "mine", "report.json")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["times.md"]
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputUnwritable):
+        make_report_folder(tmp_path / "file", "report.json")

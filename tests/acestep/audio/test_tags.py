@@ -239,3 +239,19 @@ def test_a_written_file_says_where_it_begins(tmp_path, name):
     write_audio(path, [np.zeros((2, 480), np.float32)], Shape(RATE, 2, 480), form_of(name), tags)
     assert sniff(path).position == HOUR + 123
     assert soundfile.info(path).frames == 480 and not soundfile.read(path)[0].any()
+
+
+def test_the_id3_tag_of_an_mp3_is_in_the_wav_that_stands_for_it(tmp_path):
+    """Byte by byte, where programs look for it in a WAV."""
+    path = tmp_path / "song.mp3"
+    noise = np.random.default_rng(1).uniform(-0.5, 0.5, (48_000, 2))
+    soundfile.write(path, noise, RATE, format="MP3", subtype="MPEG_LAYER_III")
+    frame = b"TBPM" + bytes([0, 0, 0, 5]) + b"\0\0" + b"\x03 96 "
+    tag = b"ID3\x04\0\0" + bytes([0, 0, 0, len(frame)]) + frame
+    sound = path.read_bytes()
+    assert sound[:3] != b"ID3"
+    path.write_bytes(tag + sound)
+    write_whole(tmp_path / "whole.wav", edit(path, 2_000, 1_000))
+    data = (tmp_path / "whole.wav").read_bytes()
+    assert chunk(b"id3 ", tag) in data and struct.unpack("<I", data[4:8])[0] == len(data) - 8
+    assert soundfile.info(tmp_path / "whole.wav").frames == sniff(path).frames

@@ -22,9 +22,11 @@ def test_a_mapping_file_is_checked_without_a_daemon(capsys, tmp_path):
     assert json.loads(text)["error"]["limits"]["line"] == 2
 
 
-def test_slots_are_loaded_and_launched(capsys, daemon, sound_file):
+def test_slots_are_loaded_and_launched(capsys, daemon, sound_file, monkeypatch):
     home = daemon(performance=True, performance_output="null", midi=False).paths.home
-    assert run(capsys, "--home", home, "slot", "load", "3", sound_file(frames=4_800), "--choke", "1")[0] == 0
+    sound = sound_file(frames=4_800)
+    monkeypatch.chdir(sound.parent)
+    assert run(capsys, "--home", home, "slot", "load", "3", sound.name, "--choke", "1")[0] == 0
     code, text = run(capsys, "--home", home, "--json", "slot", "launch", "3", "--quantise", "beat")
     assert code == 0 and 0 <= json.loads(text)["in"] <= 0.6
     code, text = run(capsys, "--home", home, "--json", "tempo", "host", "96.5")
