@@ -17,7 +17,7 @@ from transformers import Qwen3Config, Qwen3Model
 from acestep.api.errors import BadCheckpoint
 from acestep.checkpoints.inferred import read_config
 from acestep.checkpoints.info import is_xl
-from acestep.checkpoints.layout import Parts
+from acestep.checkpoints.layout import Parts, encoder_config
 from acestep.checkpoints.weights import CODEC, TEXT, is_published
 from acestep.networks.condition import ConditionEncoder
 from acestep.networks.dit import Dit
@@ -26,9 +26,6 @@ from acestep.networks.tokenizer import AudioDetokenizer, AudioTokenizer
 
 CODECS: dict[str, type[nn.Module]] = {"AutoencoderOobleck": AutoencoderOobleck, "NanoCodec": NanoCodec}
 """Codec classes by the ``_class_name`` of ``vae/config.json``."""
-
-ENCODER_SIZES = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
-"""Sizes that XL configs repeat with the prefix ``encoder_`` for everything except the DiT."""
 
 COMPONENT_CLASSES = {
     "transformer": Dit,
@@ -71,7 +68,7 @@ def build_component(name: str, parts: Parts) -> nn.Module:
     encoder, sizes = read_config(parts.transformer, "transformer"), read_config(place, name)
     published = not parts.diffusers or is_published(place)
     if published and name != "transformer":
-        sizes = _encoder_sizes(sizes)
+        sizes = encoder_config(sizes)
     kind = COMPONENT_CLASSES[name]
     if name in ("audio_tokenizer", "audio_detokenizer") and published:
         sizes["layer_types"] = (sizes.get("layer_types") or [])[
@@ -81,13 +78,6 @@ def build_component(name: str, parts: Parts) -> nn.Module:
         sizes["layer_types"] = None  # lyric and timbre layers alternate by themselves, whatever the DiT's list says
         return _build(kind, sizes, leading_timbre_token=is_xl(encoder))
     return _build(kind, sizes)
-
-
-def _encoder_sizes(config: dict[str, Any]) -> dict[str, Any]:
-    return {
-        **config,
-        **{key: config[f"encoder_{key}"] for key in ENCODER_SIZES if config.get(f"encoder_{key}") is not None},
-    }
 
 
 def _build(kind: type[nn.Module], config: dict[str, Any], **more: Any) -> nn.Module:

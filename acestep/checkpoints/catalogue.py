@@ -36,6 +36,8 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     patterns: tuple[str, ...]
     revision: str = ""
     """Commit, tag or branch; empty: the newest."""
+    weights: bool = True
+    """Whether there are weights among them; a tokenizer alone has none."""
 
     @property
     def size(self) -> int:
@@ -57,6 +59,32 @@ SHARED = (
 """Parts that all models use."""
 
 
+COMPANIONS = "companions"
+"""Name of the small parts that ComfyUI's files leave out, and of the folder they go to."""
+
+BY_NAME = {
+    "shared": SHARED,
+    COMPANIONS: (
+        Package(repository=MAIN_BUNDLE, inner=f"{PREFIX}turbo", target=COMPANIONS, patterns=(SILENCE,), weights=False),
+        Package(
+            repository=MAIN_BUNDLE,
+            inner=TEXT_ENCODER,
+            target=f"{COMPANIONS}/{TEXT_ENCODER}",
+            patterns=TOKENIZER,
+            weights=False,
+        ),
+        Package(
+            repository=MAIN_BUNDLE,
+            inner=f"{library.PREFIX}1.7B",
+            target=f"{COMPANIONS}/{library.PREFIX}tokenizer",
+            patterns=TOKENIZER,
+            weights=False,
+        ),
+    ),
+}
+"""What can be downloaded and is no model: parts that others lend."""
+
+
 LANGUAGE = "lm-"
 """How the short names of language models begin: ``lm-1.7B``."""
 
@@ -71,6 +99,8 @@ def language_model(name: str) -> str:
 
 def packages(name: str) -> list[Package]:
     """What has to be on disk for a model, the shared parts included. Raises `UnknownName` with the published ones."""
+    if name in BY_NAME:
+        return list(BY_NAME[name])
     size = language_model(name)
     if size in library.REPOSITORIES:
         return [_language_package(size)]

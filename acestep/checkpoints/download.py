@@ -21,7 +21,7 @@ from huggingface_hub.utils import build_hf_headers
 from acestep.api.errors import BadRequest, DownloadFailed, OutputUnwritable
 from acestep.checkpoints.catalogue import Package, packages, pinned
 from acestep.checkpoints.fetching import Order, Progress, fetch_files, stubborn
-from acestep.checkpoints.installed import AnyModel, read_manifest, read_model
+from acestep.checkpoints.installed import AnyModel, LentParts, read_download, read_manifest
 from acestep.checkpoints.listing import RemoteFile, list_cache, list_huggingface, list_modelscope, offline
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ NEWEST = Wish()
 
 def download(
     name: str, root: Path, progress: Progress = lambda file, done, total: None, wish: Wish = NEWEST
-) -> AnyModel:
+) -> AnyModel | LentParts:
     """Fetch a model by short name into ``root`` and return its facts; complete files are not fetched again.
 
     Downloads into one folder take turns, whichever process runs them: models share files.
@@ -66,8 +66,8 @@ def download(
     _writable(root)
     with _turn(root, progress):
         if (offline() or wish.revision) and all(_here(root, package) for package in wanted):
-            return read_model(root / wanted[0].target)
-        return _fetch(wanted, Order(files=[], root=root, bfloat16=wish.store == "bfloat16"), progress, source)
+            return read_download(name, root)
+        return _fetch(name, wanted, Order(files=[], root=root, bfloat16=wish.store == "bfloat16"), progress, source)
 
 
 def _here(root: Path, package: Package) -> bool:
@@ -79,14 +79,14 @@ def _here(root: Path, package: Package) -> bool:
     return all(path.is_file() and path.stat().st_size == facts["size"] for path, facts in places)
 
 
-def _fetch(wanted: list[Package], order: Order, progress: Progress, source: str) -> AnyModel:
+def _fetch(name: str, wanted: list[Package], order: Order, progress: Progress, source: str) -> AnyModel | LentParts:
     """From the first place that has it. Raises `DownloadFailed` with what each of them said."""
     failures = []
     for listing, headers in places(source, pinned=bool(wanted[0].revision)):
         try:
             files = [file for package in wanted for file in listing(package)]
             fetch_files(msgspec.structs.replace(order, files=files, headers=headers()), progress)
-            return read_model(order.root / wanted[0].target)
+            return read_download(name, order.root)
         except DownloadFailed as failure:
             log.warning("download of %s: %s", wanted[0].target, failure.message)
             failures.append(failure)

@@ -12,7 +12,7 @@ import msgspec
 
 from acestep.api.errors import AceError, BadCheckpoint, ModelMissing
 from acestep.api.variants import ModelInfo
-from acestep.checkpoints.catalogue import LANGUAGE, language_model
+from acestep.checkpoints.catalogue import BY_NAME, LANGUAGE, language_model, packages
 from acestep.checkpoints.digest import weights_digest
 from acestep.checkpoints.files import read_json, weight_files
 from acestep.checkpoints.info import find_checkpoint, part_paths, read_info
@@ -35,6 +35,23 @@ MANIFEST = "acestep-bridge.json"
 
 AnyModel = ModelInfo | PlannerInfo
 """What can be downloaded: a checkpoint or a language model."""
+
+
+class LentParts(msgspec.Struct, frozen=True, kw_only=True):
+    """Parts that were downloaded for other models to borrow."""
+
+    name: str
+    path: str
+    size_bytes: int
+
+
+def read_download(name: str, root: Path) -> AnyModel | LentParts:
+    """Facts of what `packages` of that name have brought to ``root``. Raises `ModelMissing` and `BadCheckpoint`."""
+    folders = [root / package.target for package in packages(name)]
+    if name not in BY_NAME:
+        return read_model(folders[0])
+    sizes = [file.stat().st_size for folder in folders for file in folder.iterdir() if file.is_file()]
+    return LentParts(name=name, path=str(folders[0]), size_bytes=sum(sizes))
 
 
 def read_model(folder: Path) -> AnyModel:
@@ -69,9 +86,11 @@ def language_models(folders: Iterable[Path]) -> list[PlannerInfo]:
     return find_planners(planner_folders(None, folders))
 
 
-def model_facts(model: AnyModel) -> dict[str, Any]:
+def model_facts(model: AnyModel | LentParts) -> dict[str, Any]:
     """A model for clients: what is known of it, its defaults and its short name."""
     facts = msgspec.to_builtins(model)
+    if isinstance(model, LentParts):
+        return {**facts, "kind": "parts"}
     if isinstance(model, PlannerInfo):
         license = license_of(f"{PLANNER_PREFIX}{model.name}") if model.trained else ""
         return {**facts, "name": f"{LANGUAGE}{model.name}", "kind": "language", "license": license}

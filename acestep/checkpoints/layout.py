@@ -130,6 +130,16 @@ def own_networks(path: Path) -> dict[str, Path]:
     return {name: folder for name, folder in folders.items() if folder.is_dir()}
 
 
+ENCODER_SIZES = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads")
+"""Sizes that XL configs repeat with the prefix ``encoder_`` for everything except the DiT."""
+
+
+def encoder_config(config: dict[str, Any]) -> dict[str, Any]:
+    """The published config with the sizes of the networks beside the DiT."""
+    own = {key: config[f"encoder_{key}"] for key in ENCODER_SIZES if config.get(f"encoder_{key}") is not None}
+    return {**config, **own}
+
+
 SAME_SIZES = ("hidden_size", "num_hidden_layers", "intermediate_size")
 """What the transformers of two checkpoints of one size have in common."""
 

@@ -158,7 +158,7 @@ def _needed(package: Package, listed: Iterable[RemoteFile]) -> list[RemoteFile]:
             and leaf == Path(leaf).name
         ):
             found.append(file)
-    if not any(file.path.endswith(".safetensors") for file in found):
+    if not found or (package.weights and not any(file.path.endswith(".safetensors") for file in found)):
         raise DownloadFailed(f"{package.repository} has no weights for {package.target}", field="model")
     return found
 

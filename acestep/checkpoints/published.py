@@ -63,7 +63,8 @@ FILES: dict[str, dict[str, KnownFile]] = {
 }
 """Folder of a part below the checkpoints -> its large files."""
 
-SMALL_BYTES = {"Qwen3-Embedding-0.6B": 15_800_000, "acestep-5Hz-lm-": 49_000_000}
+SMALL_BYTES = {"companions/acestep-5Hz-lm-": 49_000_000, "companions/Qwen3": 15_800_000, "companions": 3_841_215,
+               "Qwen3-Embedding-0.6B": 15_800_000, "acestep-5Hz-lm-": 49_000_000}  # fmt: skip
 """Beginning of a part's folder -> bytes of its tokenizer, about."""
 
 UNLISTED_BYTES = {"acestep-5Hz-lm-4B": 8_379_108_352}

@@ -26,6 +26,7 @@ ACTIONS = {
     "info": "facts of one model",
     "download": "fetch a published model from Hugging Face (or ModelScope); goes on where it broke off",
     "verify": "read every file of a model again and compare it with what was published",
+    "check": "what a folder or file of weights holds and will do, from its headers alone; what to send with a report",
     "try": "ten seconds of music with a fixed seed, checked and timed; what to send with a report",
     "remove": "delete a downloaded model",
     "unload": "free the memory a model takes in the running daemon (no name: all)",
@@ -192,6 +193,17 @@ def _try(options: argparse.Namespace) -> int:
     return try_model(options)
 
 
+def _check(options: argparse.Namespace) -> int:
+    from acestep.checkpoints.info import checkpoint_folders
+    from bridge.cli.commands.models_check import check_models
+    from bridge.paths import Paths
+    from bridge.settings import resolve
+
+    settings = resolve({"home": options.home or None}).settings
+    extra = [Path(folder).expanduser() for folder in settings.checkpoints]
+    return check_models(options, checkpoint_folders(Paths.of(settings).checkpoints, *extra))
+
+
 def _find(options: argparse.Namespace) -> tuple[AnyModel, Paths]:
     """The named model, language models included, and the folders. Raises `ModelMissing`."""
     found, paths = _here(options)
@@ -234,6 +246,7 @@ HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "info": _info,
     "download": _download,
     "verify": _verify,
+    "check": _check,
     "try": _try,
     "remove": _remove,
     "unload": _unload,

@@ -15,7 +15,7 @@ from acestep.api.errors import BadRequest, Cancelled, DiskFull, DownloadFailed, 
 from acestep.checkpoints import fetching as module
 from acestep.checkpoints.catalogue import packages, published
 from acestep.checkpoints.download import Wish, download
-from acestep.checkpoints.info import find_checkpoints, read_info
+from acestep.checkpoints.info import checkpoint_problems, find_checkpoints, read_info
 from acestep.checkpoints.installed import find_model, model_facts, remove, verify
 from acestep.checkpoints.layout import TEXT_ENCODER
 from acestep.checkpoints.load import open_checkpoint
@@ -307,3 +307,24 @@ def test_two_downloads_into_one_folder_take_turns(hub, tmp_path):
         assert first.result().name == "turbo"
     shared = [name for name, _ in hub.asked if name.startswith(("vae/", "Qwen3"))]
     assert len(shared) == len(set(shared))
+
+
+def test_what_comfyuis_files_lack_comes_by_one_command(hub, tmp_path):
+    """Silence latent and tokenizers, and no weights with them."""
+    lent = download("companions", tmp_path)
+    names = {path.relative_to(tmp_path / "companions").as_posix() for path in (tmp_path / "companions").rglob("*.*")
+             if path.is_file() and path.name != "acestep-bridge.json"}  # fmt: skip
+    assert {
+        "silence_latent.pt",
+        f"{TEXT_ENCODER}/tokenizer.json",
+        "acestep-5Hz-lm-tokenizer/chat_template.jinja",
+    } <= names
+    assert not [name for name in names if name.endswith((".safetensors", "config.json")) and "tokenizer_" not in name]
+    assert lent.path == str(tmp_path / "companions") and lent.size_bytes > 3_000_000
+    assert find_checkpoints([tmp_path]) == [] and checkpoint_problems([tmp_path]) == {}
+
+
+def test_the_shared_parts_come_alone(hub, tmp_path):
+    """For somebody who has a model's own repository only."""
+    download("shared", tmp_path)
+    assert {path.name for path in tmp_path.iterdir() if not path.name.startswith((".", "hf"))} == {"vae", TEXT_ENCODER}
