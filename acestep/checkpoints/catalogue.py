@@ -10,7 +10,15 @@ from acestep.api.errors import BadRequest, UnknownName
 from acestep.api.variants import VARIANTS
 from acestep.checkpoints.info import PREFIX
 from acestep.checkpoints.layout import SILENCE, TEXT_ENCODER, VAE
-from acestep.checkpoints.published import KNOWN, MAIN_BUNDLE, REVISIONS, STORED_FLOAT32, bytes_of, license_of
+from acestep.checkpoints.published import (
+    KNOWN,
+    MAIN_BUNDLE,
+    REVISIONS,
+    STORED_FLOAT32,
+    bytes_of,
+    license_of,
+    weights_of,
+)
 from acestep.planner import library
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -148,16 +156,28 @@ def pinned(wanted: list[Package], revision: str) -> list[Package]:
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model costs before it is there, in bytes: to fetch, and on disk as published or as bfloat16."""
+    """What a model costs before it is there, in bytes: to fetch, on disk as published or as bfloat16, and in memory."""
 
     fetch: int
     disk: int
     disk_bfloat16: int
+    memory_bfloat16: int
+
+    @property
+    def memory_float32(self) -> int:
+        """Bytes of memory in the format that a processor takes unless it is told otherwise."""
+        return 2 * self.memory_bfloat16
 
 
 def cost_of(name: str, root: Path) -> Cost:
     """What is still to be fetched of a published model into ``root``, and what it will take there. Raises `UnknownName`."""
-    missing = [part for part in packages(name) if not (root / part.target / "config.json").is_file()]
-    size = sum(part.size for part in missing)
-    halved = sum(part.size // 2 for part in missing if part.target in STORED_FLOAT32)
-    return Cost(fetch=size, disk=size, disk_bfloat16=size - halved)
+    wanted = packages(name)
+    missing = [part for part in wanted if not (root / part.target / "config.json").is_file()]
+    size, halved = sum(part.size for part in missing), sum(_spared(part) for part in missing)
+    memory = sum(weights_of(part.target) - _spared(part) for part in wanted)
+    return Cost(fetch=size, disk=size, disk_bfloat16=size - halved, memory_bfloat16=memory)
+
+
+def _spared(part: Package) -> int:
+    """Bytes that a part takes less as bfloat16 than as it is published."""
+    return weights_of(part.target) // 2 if part.target in STORED_FLOAT32 else 0

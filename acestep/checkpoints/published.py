@@ -76,15 +76,23 @@ STORED_FLOAT32 = tuple(f"acestep-v15-xl-{kind}" for kind in ("turbo", "base", "s
 LICENSES = {"Qwen3-Embedding-0.6B": "Apache-2.0", "acestep-5Hz-lm-": "MIT (built on Qwen3, Apache-2.0)"}
 """Beginning of a part's folder -> its licence, where it is not that of the models."""
 
+WEIGHTS = ".safetensors"
+
 MODEL_LICENSE = "MIT"
 """Licence of the published weights; a checkpoint's own config may say otherwise."""
 
 
 def bytes_of(part: str) -> int:
     """Bytes of a published part, by its folder's name; 0 for an unknown one."""
-    files = sum(file.size for file in FILES.get(part, {}).values())
+    others = sum(file.size for name, file in FILES.get(part, {}).items() if not name.endswith(WEIGHTS))
     small = next((size for start, size in SMALL_BYTES.items() if part.startswith(start)), 0)
-    return files + small + UNLISTED_BYTES.get(part, 0)
+    return weights_of(part) + others + small
+
+
+def weights_of(part: str) -> int:
+    """Bytes of a published part's weights alone."""
+    files = sum(file.size for name, file in FILES.get(part, {}).items() if name.endswith(WEIGHTS))
+    return files + UNLISTED_BYTES.get(part, 0)
 
 
 def license_of(part: str) -> str:

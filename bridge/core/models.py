@@ -106,6 +106,7 @@ def _absent(name: str, folder: Path) -> dict[str, Any]:
         "fetch_bytes": cost.fetch,
         "disk_bytes": cost.disk,
         "disk_bytes_bfloat16": cost.disk_bfloat16,
+        "memory_bytes": {"float32": cost.memory_float32, "bfloat16": cost.memory_bfloat16},
         "license": catalogue.packages(name)[0].license,
     }
 

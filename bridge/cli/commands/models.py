@@ -150,6 +150,7 @@ def _announcement(name: str, folder: Path, store: str) -> str:
     disk = cost.disk_bfloat16 if store == "bfloat16" else cost.disk
     text = (
         f"{name}: about {size(cost.fetch)} to fetch, {size(disk)} on disk; {size(shutil.disk_usage(nearest).free)} free"
+        f"; in memory {size(cost.memory_bfloat16)} as bfloat16, {size(cost.memory_float32)} as float32"
     )
     if store == "published" and cost.disk_bfloat16 < cost.disk:
         text += f" (--store bfloat16 keeps {size(cost.disk_bfloat16)})"

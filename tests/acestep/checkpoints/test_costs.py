@@ -82,9 +82,11 @@ def test_published_sizes():
     assert round(told["turbo"].fetch / 1e9, 2) == 6.34
     assert round(packages("xl-turbo")[0].size / 1e9, 2) == 19.95
     assert round((told["xl-turbo"].fetch - told["turbo"].fetch + packages("turbo")[0].size) / 1e9, 2) == 19.95
-    assert round((told["xl-base"].disk - told["xl-base"].disk_bfloat16) / 1e9, 2) == 9.98
+    assert round((told["xl-base"].disk - told["xl-base"].disk_bfloat16) / 1e9, 2) == 9.97
     assert [round(told[f"lm-{size}"].fetch / 1e9, 1) for size in ("0.6B", "1.7B", "4B")] == [1.4, 3.8, 8.4]
     assert all(cost.fetch > 0 for cost in told.values())
+    assert [round(told[name].memory_float32 / 1e9, 1) for name in ("turbo", "xl-turbo")] == [12.6, 23.0]
+    assert round(told["lm-1.7B"].memory_bfloat16 / 1e9, 1) == 3.7
 
 
 def test_the_list_shows_bytes_to_fetch(tmp_path, capsys):
@@ -103,6 +105,7 @@ def test_a_download_says_what_it_costs(real_lists, tmp_path, capsys):
     assert main(["models", "download", "xl-turbo", "--home", str(tmp_path)]) == Exit.OK
     err = capsys.readouterr().err
     assert "21.5 GB to fetch" in err and "free" in err and "--store bfloat16" in err
+    assert "in memory 11.5 GB as bfloat16, 23.0 GB as float32" in err
 
 
 def test_rounding_is_torchs():

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from acestep.api.errors import OutOfMemory
+from acestep.api.errors import ModelUnsuited, OutOfMemory
+from acestep.checkpoints.adapter_file import fit, read_adapter_file
+from acestep.checkpoints.adapter_names import spellings
 from acestep.checkpoints.info import part_paths, read_info
 from acestep.checkpoints.installed import model_facts
+from acestep.checkpoints.layers import layer_shapes
 from acestep.checkpoints.memory import (
     Room,
     _container_free,
@@ -122,3 +126,36 @@ def test_free_memory_of_containers(tmp_path):
         (folder / "memory.stat").write_text("anon 10\ninactive_file 500\n")
     assert list(_container_free(tmp_path / "cgroup", tmp_path / "self")) == [1500]
     assert list(_container_free(tmp_path / "nowhere", tmp_path / "nothing")) == []
+
+
+def upstream_adapter(folder: Path, width: int, layers: int) -> Path:
+    """The tensors that the original's trainer writes for a model of this width: four projections of both attentions, alpha 2 r."""
+    shapes = {}
+    for layer, attention in itertools.product(range(layers), ("self_attn", "cross_attn")):
+        for name, (rows, columns) in {"q_proj": (heads(width), width), "k_proj": (1024, width), "v_proj": (1024, width),
+                                      "o_proj": (width, heads(width))}.items():  # fmt: skip
+            key = f"base_model.model.layers.{layer}.{attention}.{name}"
+            shapes[f"{key}.lora_A.weight"], shapes[f"{key}.lora_B.weight"] = (64, columns), (rows, 64)
+    folder.mkdir()
+    full_size.write_sparse(folder / "adapter_model.safetensors", shapes, "F32")
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 64, "lora_alpha": 128}')
+    return folder
+
+
+def heads(width: int) -> int:
+    """Columns of all query heads: 16 of 128, in XL 32 of 128."""
+    return 2048 if width == 2048 else 4096
+
+
+def test_adapters_of_the_full_sizes(models, tmp_path):
+    """By headers alone: every tensor has its layer in its own size, and the other size is refused as such."""
+    small, large = upstream_adapter(tmp_path / "small", 2048, 24), upstream_adapter(tmp_path / "large", 2560, 32)
+    layers = {name: layer_shapes(path) for name, path in models.items()}
+    for folder, name, tensors in ((small, "turbo", 384), (large, "xl-turbo", 512)):
+        facts = fit(read_adapter_file(folder), layers[name]).facts()
+        assert (facts["matched"], facts["tensors"], facts["scaling"], facts["rank"]) == (tensors, tensors, 2.0, 64)
+    for folder, name in ((small, "xl-turbo"), (large, "turbo")):
+        with pytest.raises(ModelUnsuited, match="2B and XL do not mix"):
+            fit(read_adapter_file(folder), layers[name])
+    for known in layers.values():
+        assert set(spellings(known).values()) == set(known)
