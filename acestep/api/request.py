@@ -340,6 +340,14 @@ class Output(Request):
         ]
         | None
     ) = None
+    check: Annotated[
+        Literal["off", "note", "retry", "conform"],
+        param(
+            "Listen to new parts (tempo, beat, key, level) and tell what is not as asked; retry: make it again with other seeds, "
+            "at most twice; conform: also play it at the asked tempo where it is within 0.5 %.",
+            group="output",
+        ),
+    ] = "note"
     crossfade: Annotated[
         float,
         param(

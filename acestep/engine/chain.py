@@ -56,6 +56,8 @@ class Chain:
     latents: list[list[Tensor]] = field(default_factory=list)
     """Per stage and variant, float32 [1, T, 64] on the CPU."""
     reports: list[StageReport] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    """What was heard in each part (`acestep.engine.checking`)."""
     notes: dict[str, None] = field(default_factory=dict)
     files: list[ResultFile] = field(default_factory=list)
     opened: dict[int, list[OpenSource]] = field(default_factory=dict)
@@ -129,6 +131,8 @@ def phases_of(chain: Chain) -> list[str]:
     for index in range(len(chain.stages)):
         phases += ["load", "encode", *["denoise"] * variants]
         phases += ["decode", "write"] * variants if chain.sounds(index) else []
+        if chain.render.output.check == "retry" and chain.roles(index):
+            phases += ["denoise", "decode"] * variants * 2  # not used where the first take is right
     return phases
 
 

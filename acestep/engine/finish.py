@@ -25,11 +25,13 @@ from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec
 from acestep.codec.mask import masked
 from acestep.engine.chain import Chain, Job
+from acestep.engine.checking import checked
 from acestep.engine.deliver import Delivery, Order, Take, file_stem, level_notes
 from acestep.engine.geometry import Cut, cut, frame_samples
 from acestep.engine.level import LEVELLED, clip_notes, level_gain, unlevelled_notes
 from acestep.engine.progress import Tick, part_of
 from acestep.engine.store import save_stage_latent
+from acestep.engine.takes import remake_take
 
 FOR_STAGES = ".stages"
 """Folder of the files that later stages work on; gone when the job ends."""
@@ -54,7 +56,26 @@ def finish(job: Job, index: int, model: Model, material: Material) -> None:
     """Decode every variant of a stage and write what is wanted of it: what it returns, a preview, a file for later stages."""
     roles = job.chain.roles(index)
     piece = cut(job.chain.windows[index], _handles(job.chain, index))
-    for take in _sounds(job, index, model, material, piece):
+    sounds = _sounds(job, index, model, material, piece)
+
+    made = {(variant, job.chain.seed(index, variant)): takes for variant, takes in enumerate(material.takes)}
+
+    def remake(variant: int, name: str) -> Take:
+        """A variant with the seed (a name: made again) and the speed that the chain has for it now."""
+        seed = job.chain.seed(index, variant)
+        if name and (variant, seed) not in made:
+            made[variant, seed] = remake_take(job, index, model, material.given, (variant, name))
+        material.takes[variant] = made[variant, seed]
+        job.chain.latents[index][variant] = made[variant, seed].mean(0, keepdim=True)
+        latents = material.takes[variant][:1]
+        tick = job.meter.phase("decode") if name else (lambda done, of: job.context.check())
+        return Take(
+            variant=variant,
+            seed=seed,
+            sound=_sound(job, index, latents, piece, model, tick),
+        )
+
+    for take in checked(job, index, model, sounds, remake):
         tick = job.meter.phase("write")
         with job.clock.measure("write"):
             if roles:

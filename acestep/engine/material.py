@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from acestep.api import limits
 from acestep.api.request import Source
 from acestep.checkpoints.load import Model
 from acestep.engine.chain import Chain, Job
+from acestep.engine.conform import MOST
 from acestep.engine.geometry import Window, new_window, source_window
 from acestep.engine.progress import Tick
 from acestep.engine.source import OpenSource
@@ -35,8 +38,10 @@ def gather(job: Job, index: int, model: Model, tick: Tick) -> list[Tensor]:
 
 def _new_window(chain: Chain) -> Window:
     output = chain.render.output
-    length = output.length or limits.CODEC_RATE
-    return new_window(chain.conform.model_length(length), output.rate or limits.CODEC_RATE)
+    length = chain.conform.model_length(output.length or limits.CODEC_RATE)
+    if output.check == "conform":
+        length = math.ceil(length * (1 + MOST))  # what a part may lack when it is played faster
+    return new_window(length, output.rate or limits.CODEC_RATE)
 
 
 def _source_window(chain: Chain, index: int) -> Window:

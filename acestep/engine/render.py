@@ -44,7 +44,7 @@ def run_chain(workshop: Workshop, chain: Chain, context: JobContext) -> Result:
         notes=tuple(chain.notes),
         stages=tuple(chain.reports),
         recipe=chain.recipe,
-        data=chain.thought,
+        data={**chain.thought, **({"check": chain.checks} if chain.checks else {})},
     )
 
 

@@ -63,6 +63,17 @@ def make_takes(job: Job, index: int, model: Model, given: list[Tensor]) -> list[
     return made
 
 
+def remake_take(job: Job, index: int, model: Model, given: list[Tensor], what: tuple[int, str]) -> Tensor:
+    """One variant of a stage once more, with the seed that it has now, float32 [1, T, 64]; ``what``: the variant, and the name
+    under which progress shows it."""
+    variant, name = what
+    sources = (given[min(variant, len(given) - 1)],) if given else ()
+    tick = job.meter.phase("denoise", name)
+    with job.clock.measure("denoise"):
+        made = _denoise(job, Group(index, (variant,), sources), model, tick)
+    return _touched_up(job, index, made)
+
+
 def _touched_up(job: Job, index: int, latents: Tensor) -> Tensor:
     """The takes with the stage's rescaling and shift, within what it makes: sound, stored latent and later stages agree."""
     params, (first, last) = job.chain.stages[index].params, job.chain.windows[index].region
