@@ -80,7 +80,7 @@ def test_a_job_is_run_once_more(cli: Callable[..., Any], tmp_path: Path) -> None
     assert again["state"] == other["state"] == "done" and other["id"] == "another"
     sums = [view["result"]["files"][0]["sha256"] for view in (made, again)]
     assert sums[0] == sums[1]
-    stages = [view["request"]["stages"][0] for view in (made, other)]
+    stages = [view["result"]["recipe"]["request"]["stages"][0] for view in (made, other)]
     assert stages[0]["seed"] == 5 and stages[1]["seed"] != 5
     assert {**stages[0], "seed": 0, "seeds": []} == {**stages[1], "seed": 0, "seeds": []}
     assert cli("rerun", "no-such-job").code == Exit.UNKNOWN_JOB
