@@ -63,7 +63,7 @@ def parse_guide(text: str, metre: str = "4", key: str = "", bpm: float = 120.0) 
     `auto` is the plain beat with the key's four-bar progression, or alone where no key is given. ``bpm`` is the job's tempo; only
     MIDI files that count in seconds need it.
     """
-    text = text.strip()
+    text = text.strip().removeprefix("\ufeff").strip()
     if names_file(text):
         return read_clip(Path(text), metre, bpm)
     if text.lower() == "auto":

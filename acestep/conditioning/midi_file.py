@@ -83,7 +83,7 @@ def read_midi(data: bytes, name: str, *, bar: float = 4.0, bpm: float = 120.0) -
     notes = ["the MIDI file ends early; what is there was read"] if any(track.cut for track in tracks) else []
     scale = 1.0 / header.per_quarter if header.per_quarter else bpm / 60.0 / header.per_second
     if not header.per_quarter:
-        notes.append(f"the MIDI file counts in seconds; its notes were placed at {bpm:g} bpm")
+        notes.append("the MIDI file counts in seconds; its notes keep their seconds whatever the tempo is")
     if header.form == 2:
         notes.append("the MIDI file holds patterns of their own (format 2); they follow one another")
         clip = _in_turn(tracks, scale, bar)

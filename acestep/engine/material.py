@@ -31,9 +31,10 @@ def gather(job: Job, index: int, model: Model, tick: Tick) -> list[Tensor]:
         return []
     window = _source_window(chain, index)
     chain.windows.append(window)
-    latents = [job.workshop.studio.encode(sound, window, model, tick) for sound in open_sounds(job, index, model, tick)]
+    heard = [job.workshop.studio.encode(sound, window, model, tick) for sound in open_sounds(job, index, model, tick)]
+    chain.note(*(note for _, notes in heard for note in notes))
     tick(1, 1)
-    return latents
+    return [latents for latents, _ in heard]
 
 
 def _new_window(chain: Chain) -> Window:

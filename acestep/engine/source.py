@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ from acestep.conditioning.context import silence
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window, frame_samples
 from acestep.engine.latents import Stored, latent_of, load_latent
 from acestep.engine.residence import Residence
+
+BEYOND = 1.06
+"""Peak from which clipping is told: 0.5 dB, since what lossy files decode to goes a little beyond full scale all the time."""
 
 CACHE_BYTES = 512 * 1024 * 1024
 """Of encoded sources; ten minutes of sound take 4 MB."""
@@ -94,15 +98,20 @@ class SourceStudio:
             write_audio(companion, [sound], shape, Form("WAV", "FLOAT"), Tags())
         return OpenSource(companion, sniff(companion), Stored(latent))
 
-    def encode(self, source: OpenSource, window: Window, model: Model, tick: Tick) -> Tensor:
-        """Latents [1, window.frames, 64] of a window: from the store as far as the source came from it, the rest encoded."""
+    def encode(self, source: OpenSource, window: Window, model: Model, tick: Tick) -> tuple[Tensor, tuple[str, ...]]:
+        """Latents [1, window.frames, 64] of a window: from the store as far as the source came from it, the rest encoded.
+
+        With them what the user should know of the sound as the model hears it.
+        """
+        notes: tuple[str, ...] = ()
         first, stored = self._stored(source, window, model)
         if stored.shape[1] < window.audio_frames:
             audio = read_window(source.path, source.layout, window.audio_start, window.audio_length)
+            notes = _level_notes(audio)
             encoded = self.encode_audio(audio, source.layout.rate, window.codec_samples, model, tick).clone()
             encoded[:, first : first + stored.shape[1]] = stored
             first, stored = 0, encoded
-        return place(stored, window.lead + first, window.frames, model.silence)
+        return place(stored, window.lead + first, window.frames, model.silence), notes
 
     def _stored(self, source: OpenSource, window: Window, model: Model) -> tuple[int, Tensor]:
         """What the store holds of the window's audio: the first frame, and latents from there on, perhaps none."""
@@ -131,6 +140,15 @@ class SourceStudio:
                     found = Codec(model.codec).encode(torch.from_numpy(stereo), tick)
             self._cache.put(key, found)
         return found
+
+
+def _level_notes(audio: np.ndarray) -> tuple[str, ...]:
+    """A sentence about sound beyond full scale, which the codec does not take."""
+    peak = float(np.abs(audio).max(initial=0.0))
+    if peak <= BEYOND:
+        return ()
+    level = 20 * math.log10(peak)
+    return (f"the source reaches {level:+.1f} dBFS; the model hears it clipped at 0 dBFS, its own samples are kept",)
 
 
 def _companion(latent: Path, companions: tuple[Companion, ...]) -> Path | None:

@@ -45,7 +45,7 @@ def opened(studio, path):
 
 def encoded(studio, source, model, window):
     """The window's latents as a job gets them."""
-    return studio.engine._workshop.studio.encode(source, window, model, lambda done, total: None)
+    return studio.engine._workshop.studio.encode(source, window, model, lambda done, total: None)[0]
 
 
 def window_around(path, start: float, end: float):

@@ -69,9 +69,10 @@ def test_stem_and_residual_of_a_hot_mix_add_up_to_it(studio, tmp_path, format):
     assert np.abs(sum(parts) - mix.T).max() <= 8 * 2**-23
     assert [file.clipped for file in result.files] == [0, 0]
     beyond = [file for file, part in zip(result.files, parts, strict=True) if np.abs(part).max() > 1]
-    told = [note for note in result.notes if "0 dBFS" in note]
+    told = [note for note in result.notes if "32-bit float WAV: it goes beyond 0 dBFS" in note]
     assert beyond and all(file.subtype == "FLOAT" and file.name.endswith(".wav") for file in beyond)
     assert len(told) == (0 if format == "wav32f" else len(beyond))
+    assert [note for note in result.notes if "+18.1 dBFS" in note]
 
 
 def test_a_quiet_mix_keeps_the_asked_form(studio, song):
