@@ -43,11 +43,14 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 RESERVED = frozenset(
     "auto none all render job jobs op status version describe notify sync synced dump error hello ping cancel result "
-    "rerun results serve stop models plugins doctor demo config help upload download queue metrics health "
+    "rerun results serve stop models plugins doctor demo config preset presets help upload download queue metrics health "
     "slot capture tempo performance midi call "
     "audition install-scripts".split()
 )
 """Words the bridge's own addresses, methods and commands use; no plug-in may take one as an operation."""
+
+OF_A_CHAIN = frozenset({"source", "returns"})
+"""What a stage of a chain says besides its type's own parameters."""
 
 Entry = TypeVar("Entry", StageType, SamplerSpec, ScheduleSpec, GuidanceSpec, BackendSpec, PlannerSpec, Operation)
 
@@ -165,18 +168,32 @@ class Registry:
             self.plugins.append(PluginReport(**facts, state=PluginState.DISABLED, reason="disabled in the settings"))
             return
         try:
-            preset = read_preset(path)
-            self.check_stages(preset)
-            draft = _Draft(self, name)
-            draft.add_operation(preset_operation(preset))
-            self.plugins.append(PluginReport(**facts, state=PluginState.ENABLED, offers=draft.commit()))
+            self.add_preset(read_preset(path), path)
         except AceError as failure:
             self._report_failure(facts, failure.message)
+
+    def add_preset(self, preset: Preset, path: Path) -> None:
+        """Offer a preset of the user's that is kept in a file. Raises `AceError` for one that does not fit."""
+        name = path.name.removesuffix(PRESET_SUFFIX)
+        self.check_stages(preset)
+        draft = _Draft(self, name)
+        draft.add_operation(preset_operation(preset))
+        report = PluginReport(name=name, origin=str(path), state=PluginState.ENABLED, offers=draft.commit())
+        self.plugins.append(report)
+
+    def drop_preset(self, name: str) -> None:
+        """Offer a preset of the user's no longer; nothing happens where there is none."""
+        owner = self._owners.pop(("operations", name), None)
+        if owner is not None:
+            del self.operations[name]
+            self.plugins = [
+                report for report in self.plugins if report.name != owner or not report.origin.endswith(PRESET_SUFFIX)
+            ]
 
     def check_stages(self, preset: Preset) -> None:
         """Raise the error of the first stage of a preset that is unknown or has wrong parameters."""
         for stage in preset.stages:
-            fields = dict(stage)
+            fields = {name: value for name, value in stage.items() if name not in OF_A_CHAIN}
             convert(fields, self.stage(str(fields.pop("type"))).Params)
 
     def _report_failure(self, facts: dict[str, Any], reason: str) -> None:

@@ -39,6 +39,7 @@ def describe_operation(operation: Operation, registry: Registry, models: Sequenc
         "feature": operation.feature,
         "fields": fields,
         **({"guide": operation.guide} if operation.guide else {}),
+        **({"title": operation.preset.title or operation.name} if operation.preset is not None else {}),
     }
 
 

@@ -21,6 +21,10 @@ from bridge.core.views import JobState
 log = logging.getLogger(__name__)
 
 
+RENDER = "render"
+"""What every chain of stages is to the worker, whatever it was called at the door."""
+
+
 class Work(Protocol):
     """How a lane does one job."""
 
@@ -154,7 +158,8 @@ class WorkerWork:
         def preview(file: dict[str, Any]) -> None:
             self._book.preview(job, {**file, "path": str(staged / str(file.get("name", "")))})
 
-        task = Task(job=job.id, operation=job.operation, request=job.request, staging=staged)
+        operation = RENDER if "stages" in job.request else job.operation  # the worker need not know a preset by name
+        task = Task(job=job.id, operation=operation, request=job.request, staging=staged)
         result = await self._executor.run(task, Listener(tick=meter.report, preview=preview))
         if job.id in self._cancelled:
             raise Cancelled("the job was cancelled")

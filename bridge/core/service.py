@@ -38,6 +38,7 @@ from bridge.core.library import Library
 from bridge.core.limited import Admissions
 from bridge.core.lookout import Space, keep_fresh
 from bridge.core.models import Models
+from bridge.core.presets import Presets
 from bridge.core.queue import Bounds, check_bounds
 from bridge.core.records import SEQ_GAP, JobRecord, body_of, check_id
 from bridge.core.runner import DaemonJob, DaemonWork, Lane, WorkerWork
@@ -120,6 +121,7 @@ class Service:
         )
         self._admissions = Admissions(settings.admission_seconds)
         self._descriptions = Descriptions(self.registry, self._models)
+        self.presets = Presets(self.registry, paths.plugins, self._descriptions.forget)
         self._space = Space(paths.library, settings.free_bytes)
         self._pending: dict[str, _Pending] = {}
         self._tidying: asyncio.Task[None] | None = None

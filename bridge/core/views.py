@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from acestep.api.operation import Operation
 from bridge.core.access import OWNER, Access
+
+if TYPE_CHECKING:
+    from acestep.api.registry import Registry
+    from bridge.core.presets import Presets
 
 
 class JobState(StrEnum):
@@ -122,6 +126,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 class Core(Protocol):
     """The calls of the core. All return at once whatever the worker does, and raise `AceError` subclasses."""
 
+    registry: Registry
+    """Everything that plug-ins offer."""
+    presets: Presets
+    """The user's presets."""
     performance: Any
     """The part that plays (`bridge.performance.performance.Performance`); None when it is off."""
 

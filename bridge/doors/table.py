@@ -11,12 +11,13 @@ from typing import Any
 from acestep.api.operation import Operation
 from acestep.api.schema import FieldInfo, describe
 from bridge.doors.verb import Verb
-from bridge.doors.verbs import daemon, files, jobs, models, osc, playing
+from bridge.doors.verbs import daemon, files, jobs, models, osc, playing, presets
 
 _VERBS: tuple[Verb, ...] = (
     *daemon.VERBS,
     *models.VERBS,
     *jobs.VERBS,
+    *presets.VERBS,
     *files.VERBS,
     *playing.VERBS,
     *osc.VERBS,

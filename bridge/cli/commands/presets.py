@@ -1,0 +1,125 @@
+"""The command `preset`: keep what a job did, look at it, hand it to somebody else."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from bridge.cli.app import common_options
+from bridge.cli.contact import open_contact
+from bridge.cli.exits import Exit
+from bridge.cli.show import show_json, show_table, tell
+
+FILE_HELP = "file of the preset (-: standard input)"
+
+
+def preset(parser: argparse.ArgumentParser) -> None:
+    """One sub-command for each thing to do with presets."""
+    parser.description = (
+        "Presets are commands of their own: after `preset save mine JOB`, `acestep-bridge mine` runs it."
+    )
+    actions = parser.add_subparsers(required=True, metavar="WHAT")
+
+    def add(name: str, about: str, run: Any, *words: str) -> argparse.ArgumentParser:
+        command = actions.add_parser(name, help=about, description=about, parents=[common_options(below=True)])
+        for word in words:
+            command.add_argument(word, metavar=word.upper())
+        command.set_defaults(run=run)
+        return command
+
+    add("list", "list presets: built in and your own", _list)
+    add("show", "show what stands in a preset", _show, "name")
+    save = add("save", "keep what a job did as a preset", _save, "name", "job")
+    save.add_argument("--title", default="", help="name for people")
+    save.add_argument("--summary", default="", help="what it does, in a sentence")
+    add("delete", "forget one of your own presets", _delete, "name")
+    take = add("import", "keep a preset from a file", _import)
+    take.add_argument("file", metavar="FILE", help=FILE_HELP)
+    take.add_argument("--name", default="", help="another name than its own")
+    for command in (save, take):
+        command.add_argument("--replace", action="store_true", help="put it in the place of your preset of that name")
+    out = add("export", "write a preset to a file, or to standard output", _export, "name")
+    out.add_argument("file", nargs="?", default="-", metavar="FILE")
+    out.add_argument("--force", action="store_true", help="replace a file that exists")
+
+
+def _call(options: argparse.Namespace, verb: str, **params: Any) -> Any:
+    contact = open_contact(options)
+    try:
+        return contact.call(f"preset.{verb}", **params)
+    finally:
+        contact.close()
+
+
+def _list(options: argparse.Namespace) -> int:
+    found = _call(options, "list")
+    if options.json:
+        show_json(found)
+    else:
+        rows = [(one["name"], "yours" if one["own"] else "", ", ".join(one["stages"]), one["summary"]) for one in found]
+        show_table(rows, ("preset", "", "stages", "summary"))
+    return Exit.OK
+
+
+def _show(options: argparse.Namespace) -> int:
+    show_json(_call(options, "show", name=options.name))
+    return Exit.OK
+
+
+def _save(options: argparse.Namespace) -> int:
+    words = {name: getattr(options, name) for name in ("name", "job", "title", "summary", "replace")}
+    return _saved(options, _call(options, "save", **words))
+
+
+def _saved(options: argparse.Namespace, row: dict[str, Any]) -> int:
+    if options.json:
+        show_json(row)
+    else:
+        tell(f"saved {row['name']} ({', '.join(row['stages'])}); run it with: acestep-bridge {row['name']}")
+    return Exit.OK
+
+
+def _delete(options: argparse.Namespace) -> int:
+    _call(options, "delete", name=options.name)
+    tell(f"{options.name} is deleted")
+    return Exit.OK
+
+
+def _import(options: argparse.Namespace) -> int:
+    text = _read(options.file)
+    return _saved(options, _call(options, "import", text=text, name=options.name, replace=options.replace))
+
+
+def _read(name: str) -> str:
+    import sys
+
+    from acestep.api.errors import BadRequest, NotFound
+
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).expanduser().read_bytes()
+        return data.decode("utf-8-sig")
+    except OSError as failure:
+        raise NotFound(f"{name} cannot be read: {failure.strerror}", field="file") from None
+    except UnicodeDecodeError:
+        raise BadRequest(f"{name} is no preset: it is not valid JSON", field="file") from None
+
+
+def _export(options: argparse.Namespace) -> int:
+    import json
+
+    from acestep.api.errors import BadRequest, OutputUnwritable
+
+    text = json.dumps(json.loads(_call(options, "export", name=options.name)["text"]), indent=2, ensure_ascii=False)
+    if options.file == "-":
+        print(text)
+        return Exit.OK
+    try:
+        with Path(options.file).expanduser().open("w" if options.force else "x", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except FileExistsError:
+        raise BadRequest(f"{options.file} exists; --force replaces it", field="file") from None
+    except OSError as failure:
+        raise OutputUnwritable(f"{options.file} cannot be written: {failure.strerror}", field="file") from None
+    tell(f"{options.name} is written to {options.file}")
+    return Exit.OK

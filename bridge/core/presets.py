@@ -1,0 +1,138 @@
+"""The user's own presets: kept as files in the plug-in folder, and offered as operations from the moment they are saved."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from acestep.api.draft import parse
+from acestep.api.errors import BadRequest, NameClash, NotAllowed, OutputUnwritable, ReservedName, UnknownName
+from acestep.api.operation import Operation
+from acestep.api.preset import MAX_BYTES, SUFFIX, Preset
+from acestep.api.registry import NAME, RESERVED, Registry
+
+CHAIN = "render"
+"""The operation that runs any chain; what a preset fills in is read as a request of it."""
+
+
+class Presets:
+    """Presets of one daemon. ``changed`` is called when the list of operations is another one."""
+
+    def __init__(self, registry: Registry, folder: Path, changed: Callable[[], None]) -> None:
+        self._registry = registry
+        self._folder = folder
+        self._changed = changed
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every preset: what it is called, whether it is the user's, whether it works on audio, the types of its stages."""
+        return [self._row(operation) for name, operation in sorted(self._operations().items())]
+
+    def _row(self, operation: Operation) -> dict[str, Any]:
+        preset = operation.preset
+        assert preset is not None
+        return {
+            "name": operation.name,
+            "title": preset.title or operation.name,
+            "own": self._path(operation.name).is_file(),
+            "source": preset.source,
+            "stages": [str(stage.get("type")) for stage in preset.stages],
+            "summary": operation.summary,
+        }
+
+    def find(self, name: str) -> Preset:
+        """A preset by name. Raises `UnknownName` with those there are."""
+        operation = self._operations().get(name)
+        if operation is None or operation.preset is None:
+            choices = sorted(self._operations())
+            raise UnknownName(f"there is no preset {name!r}", field="name", limits={"choices": choices})
+        return operation.preset
+
+    def _operations(self) -> dict[str, Operation]:
+        return {name: found for name, found in self._registry.visible().items() if found.preset is not None}
+
+    def _path(self, name: str) -> Path:
+        """The file of a preset of the user's, whatever that file is called; for a new one the file that will be made."""
+        offer = f"operations:{name}"
+        files = (one.origin for one in self._registry.plugins if one.origin.endswith(SUFFIX) and offer in one.offers)
+        return Path(next(files, self._folder / f"{name}{SUFFIX}"))
+
+    async def save(self, preset: Preset, *, replace: bool = False) -> dict[str, Any]:
+        """Keep a preset and offer it at once; one of the user's own is replaced only where that is asked for.
+
+        Raises `BadRequest`, `BadPreset`, `NameClash`, `ReservedName`, `OutputUnwritable`; nothing is changed then.
+        """
+        self._check_name(preset.name, replace)
+        parse(self._registry, self._registry.operation(CHAIN), _as_request(preset))
+        data = msgspec.json.format(msgspec.json.encode(preset), indent=2)
+        if len(data) > MAX_BYTES:
+            raise BadRequest("a preset is a page of text, not more", field="stages", limits={"max": MAX_BYTES})
+        path = self._path(preset.name)
+        await asyncio.to_thread(_write, path, data)
+        self._registry.drop_preset(preset.name)
+        self._registry.add_preset(preset, path)
+        self._changed()
+        return self._row(self._registry.operation(preset.name))
+
+    def _check_name(self, name: str, replace: bool) -> None:
+        if not NAME.fullmatch(name):
+            raise BadRequest(
+                "the name of a preset has up to 40 lower case letters, digits, - and _, and begins with a letter",
+                field="name",
+                limits={"max_length": 40},
+            )
+        if name in RESERVED:
+            raise ReservedName(f"{name!r} is a word of acestep-bridge itself; take another name", field="name")
+        taken = self._registry.operations.get(name)
+        if taken is None:
+            return
+        if not self._path(name).is_file():
+            raise NameClash(f"{name!r} is an operation already; take another name", field="name")
+        if not replace:
+            raise NameClash(
+                f"there is a preset {name!r} already; ask for replace to put this one in its place", field="name"
+            )
+
+    async def delete(self, name: str) -> None:
+        """Forget one of the user's presets. Raises `UnknownName`, and `NotAllowed` for one that came with a program."""
+        self.find(name)
+        path = self._path(name)
+        if not path.is_file():
+            raise NotAllowed(f"{name} is built in and stays; only your own presets can be deleted", field="name")
+        try:
+            await asyncio.to_thread(path.unlink)
+        except OSError as failure:
+            raise OutputUnwritable(f"{path.name} cannot be removed: {failure.strerror}", field="name") from None
+        self._registry.drop_preset(name)
+        self._changed()
+
+
+def _as_request(preset: Preset) -> dict[str, Any]:
+    """The chain of a preset as a request, to be checked like any other."""
+    return {"stages": preset.stages, "conditioning": preset.conditioning, "output": preset.output}
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The whole file or nothing of it, on the disk when this returns."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as failure:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise OutputUnwritable(f"{path.parent} cannot be written: {failure.strerror}", field="name") from None
+
+
+def text_of(preset: Preset) -> str:
+    """A preset as the text of its file, in one line."""
+    return msgspec.json.encode(preset).decode()
