@@ -40,9 +40,16 @@ def converted_size(path: Path) -> int:
 def round_to_bfloat16(numbers: np.ndarray) -> np.ndarray:
     """float32 -> the 16 bits of bfloat16 (uint16), nearest, ties to even; every NaN becomes the quiet one."""
     bits = numbers.view(np.uint32)
-    rounded = ((bits.astype(np.uint64) + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-    rounded[np.isnan(numbers)] = QUIET_NAN
-    return rounded
+    rounded = bits >> 16
+    rounded &= 1
+    rounded += 0x7FFF
+    rounded += bits  # of the numbers only NaN can overflow here, and those are written next
+    rounded >>= 16
+    found = rounded.astype(np.uint16)
+    strange = np.isnan(numbers)
+    if strange.any():
+        found[strange] = QUIET_NAN
+    return found
 
 
 def to_bfloat16(source: Path, target: Path, check: Callable[[], None] = lambda: None) -> tuple[int, str]:
