@@ -28,6 +28,7 @@ from typing import (
 import msgspec
 
 from acestep.api.errors import AceError, BadRequest
+from acestep.api.labels import label_of
 from acestep.api.sentences import explain
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -101,6 +102,8 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     example: Any = None
     group: str = "main"
     since: int = 1
+    label: str = ""
+    """What a form calls it."""
 
 
 def _unwrap(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:
@@ -188,6 +191,7 @@ def _describe_field(field: msgspec.structs.FieldInfo, hint: Any) -> FieldInfo:
         example=(merged.get("examples") or [None])[0],
         group=merged.get("group", "main"),
         since=merged.get("since", 1),
+        label=label_of(field.name, merged.get("unit")),
     )
 
 

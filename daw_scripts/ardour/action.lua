@@ -32,18 +32,30 @@ local function plan_tempo(situation, choice, duration)
   return tempo.plan(host.segments(first, last), first / situation.rate, last / situation.rate, choice)
 end
 
-local function fill_in(wanted, operation, situation, store)
+-- What the form of an action begins with: what will be sent, and of what.
+local function summary(wanted, situation, tracks)
+  local names = {}
+  for index, track in ipairs(tracks) do names[index] = track:name() end
+  local first, last = host.bars(situation.start, situation["end"])
+  return requests.summary(wanted, {
+    tracks = names, first_bar = first, last_bar = last, seconds = (situation["end"] - situation.start) / situation.rate,
+    wishes = plan_tempo(situation, "average"),
+  })
+end
+
+local function fill_in(wanted, operation, situation, tracks, store)
   local last = choices.of(store, wanted.operation)
-  local rows = {}
-  if #wanted.ask > 0 or wanted.whole_form then
-    rows = forms.rows(operation.fields, wanted.ask, last, wanted.each)
-    rows[#rows + 1] = forms.listen_row(last)
-  end
+  if #wanted.ask == 0 and not wanted.whole_form then return last end
+  local rows = forms.rows(operation.fields, wanted.ask, last, wanted.each)
+  rows[#rows + 1] = forms.listen_row(last)
   if not plan_tempo(situation, "refuse") then rows[#rows + 1] = forms.tempo_row(last) end
-  if #rows == 0 or (#wanted.ask == 0 and not wanted.whole_form) then return last end
-  local values = form.ask("ACE-Step: " .. wanted.title, rows, host.tell)
-  if values then choices.keep(store, wanted.operation, values) end
-  return values
+  local pages = forms.pages(operation.fields, rows, last)
+  table.insert(rows, 1, forms.note_row(summary(wanted, situation, tracks)))
+  local filled
+  local function show(title, shown, done) done(form.ask(title, shown, host.tell)) end
+  forms.dialogue(show, "ACE-Step: " .. wanted.title, rows, pages, last, function(values) filled = values end)
+  if filled then choices.keep(store, wanted.operation, filled) end
+  return filled
 end
 
 -- The window of audio that is sent: region and context, inside what the track holds.
@@ -129,7 +141,7 @@ function run_submit(wanted, place)
   if not daemon.ready() then return end
   local operation = daemon.describe(wanted.operation)
   if not operation then return host.say({ code = "no_operation", operation = wanted.operation }) end
-  local values = fill_in(wanted, operation, situation, host.folder() .. "/choices.json")
+  local values = fill_in(wanted, operation, situation, tracks, host.folder() .. "/choices.json")
   if not values then return end
   local wishes, changes = plan_tempo(situation, values.tempo_changes or "average", values.duration)
   if not wishes then return host.say({ code = changes }) end

@@ -6,6 +6,8 @@ local wav, files, lists = import("wav"), import("files"), import("lists")
 local audio = {}
 
 local BLOCK = 8192
+local REPORT = 16 -- blocks between two signs of life
+local QUICK = 5 -- seconds of audio that are read without a window
 
 --- Where a track's audio begins and ends, in samples; nil when it has none.
 function audio.extent(track)
@@ -45,18 +47,36 @@ local function interleave(buffers, count)
   return mixed
 end
 
--- Read [first, last) block by block: `read(channel, at, count)` gives a list of samples.
+-- Ardour's own window for something that takes a while: `told(fraction)` is true once the user cancelled. Nothing for short reads, and
+-- where Ardour runs without a window.
+local function open_progress(samples)
+  if not LuaDialog or samples < QUICK * Session:nominal_sample_rate() then return function() end, function() end end
+  local window = LuaDialog.ProgressWindow("Reading the audio", true)
+  return function(fraction) return window:progress(fraction, string.format("%d %%", math.floor(100 * fraction))) end,
+    function() window:done() end
+end
+
+-- Read [first, last) block by block: `read(channel, at, count)` gives a list of samples. Nil and "cancelled" when the user had enough.
 local function write(path, channels, first, last, read)
   local file, why = wav.open(path, Session:nominal_sample_rate(), channels, last - first)
   if not file then return nil, why end
+  local told, close = open_progress(last - first)
+  local stopped
   for at = first, last - 1, BLOCK do
+    if ((at - first) // BLOCK) % REPORT == 0 and told((at - first) / (last - first)) then
+      stopped = true
+      break
+    end
     local count = math.min(BLOCK, last - at)
     local buffers = {}
     for channel = 0, channels - 1 do buffers[channel + 1] = read(channel, at, count) end
     file.write(interleave(buffers, count), count * channels)
   end
   file.close()
-  return true
+  close()
+  if not stopped then return true end
+  os.remove(path)
+  return nil, "read_cancelled"
 end
 
 --- The track's own audio (regions with their gains and fades, before plug-ins) as a float WAV.

@@ -17,15 +17,17 @@ local function widgets(row)
   if row.kind == "switch" then
     return { { type = "checkbox", key = row.name, title = row.label, default = row.value == true } }
   end
+  if row.kind == "note" then return { { type = "heading", title = row.label, align = "left", colspan = 2 } } end
   if row.kind == "choice" then
-    local values = {}
-    for _, choice in ipairs(row.choices) do values[tostring(choice)] = tostring(choice) end
-    return { { type = "dropdown", key = row.name, title = row.label, values = values, default = tostring(row.value) } }
+    local values, chosen = {}, forms.shown(row.value, row.open)
+    for _, offer in ipairs(forms.offers(row)) do values[offer[2]] = offer[1] end
+    return { { type = "dropdown", key = row.name, title = row.label, values = values, default = chosen } }
   end
   if row.kind == "choices" then
     local boxes = { { type = "heading", title = row.label, align = "left" } }
     for _, choice in ipairs(row.choices) do
-      boxes[#boxes + 1] = { type = "checkbox", key = row.name .. ":" .. choice, title = choice, default = listed(row.value, choice) }
+      boxes[#boxes + 1] = { type = "checkbox", key = row.name .. ":" .. choice, title = forms.shown(choice),
+                            default = listed(row.value, choice) }
     end
     return boxes
   end
@@ -33,6 +35,7 @@ local function widgets(row)
 end
 
 local function text_of(row, answer)
+  if row.kind == "note" then return "" end
   if row.kind == "switch" then return answer[row.name] and "yes" or "no" end
   if row.kind == "choices" then
     local picked = {}
@@ -42,6 +45,15 @@ local function text_of(row, answer)
     return table.concat(picked, ",")
   end
   return tostring(answer[row.name] or "")
+end
+
+-- What was entered, to be shown again.
+local function kept(row, text)
+  if row.kind == "switch" then return text == "yes" end
+  if row.kind ~= "choices" then return text end
+  local picked = {}
+  for part in text:gmatch("[^,]+") do picked[#picked + 1] = part end
+  return picked
 end
 
 --- Ask the user; the values by name, or nil when cancelled. Wrong values are named and the form comes back.
@@ -57,7 +69,7 @@ function form.ask(title, rows, tell)
     for index, row in ipairs(rows) do texts[index] = text_of(row, answer) end
     local values, wrong = forms.values(rows, texts)
     if values then return values end
-    for index, row in ipairs(rows) do row.value = texts[index] end
+    for index, row in ipairs(rows) do row.value = kept(row, texts[index]) end
     tell(wrong)
   end
 end

@@ -114,11 +114,24 @@ local function submit(wanted, situation, values, fields)
   end
 end
 
+-- What the form of an action begins with: what will be sent, and of what.
+local function summary(wanted, situation)
+  local names, selection = {}, situation.selection
+  for index, track in ipairs(selection.tracks) do names[index] = host.track_name(track) end
+  local first, last = host.bars(situation.project, selection.first, selection.last)
+  return requests.summary(wanted, { tracks = names, first_bar = first, last_bar = last, seconds = selection.last - selection.first,
+                                    wishes = plan_tempo(situation, "average") })
+end
+
 local function ask_values(wanted, situation, fields, done)
   local store = host.beside(situation.project, situation.path, "choices")
   local last = choices.of(store, wanted.operation)
   if #wanted.ask == 0 and not wanted.whole_form then return done(last) end
-  form.ask("ACE-Step: " .. wanted.title, rows_for(wanted, situation, fields, last), host.tell, function(values)
+  local rows = rows_for(wanted, situation, fields, last)
+  local pages = forms.pages(fields, rows, last)
+  table.insert(rows, 1, forms.note_row(summary(wanted, situation)))
+  local function show(title, shown, answered) form.ask(title, shown, host.tell, answered) end
+  forms.dialogue(show, "ACE-Step: " .. wanted.title, rows, pages, last, function(values)
     if not values then return end
     choices.keep(store, wanted.operation, values)
     if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return host.say({ code = "no_tracks" }) end

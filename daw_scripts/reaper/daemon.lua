@@ -29,9 +29,10 @@ function daemon.ask(method, params, done, patience)
 end
 
 local function offer_to_start(done)
+  if #data.program == 0 then return host.say({ code = "program_unknown", host = host.NAME }) end
   local command = table.concat(data.program, " ")
   local sentence = requests.sentence(data.messages, { code = "daemon_not_running", command = command })
-  if #data.program == 0 or not host.ask(sentence .. "\n\nStart it now?") then return end
+  if not host.ask(sentence .. "\n\nStart it now?") then return end
   host.start(data.starter)
   daemon.ready(done, START_PATIENCE)
 end

@@ -9,7 +9,11 @@ local MOST_FIELDS = 16 -- of GetUserInputs
 
 local function caption(row)
   local text = row.label
-  if row.choices and #row.choices <= 12 then text = text .. " [" .. table.concat(row.choices, " ") .. "]" end
+  if row.choices and #row.choices <= 12 then
+    local shown = {}
+    for index, choice in ipairs(row.choices) do shown[index] = (tostring(choice):gsub(" ", "_")) end
+    text = text .. " [" .. table.concat(shown, " ") .. "]"
+  end
   return (text:gsub("[,=|]", " "))
 end
 
@@ -20,13 +24,23 @@ local function split(text, count)
   return parts
 end
 
+-- REAPER's box has no line of text: what a form tells goes into its title.
+local function without_notes(title, all)
+  local rows = {}
+  for _, row in ipairs(all) do
+    if row.kind == "note" then title = title .. " - " .. row.label else rows[#rows + 1] = row end
+  end
+  return title, rows
+end
+
 local function ask_box(title, rows, tell)
   local captions, texts = {}, {}
+  title, rows = without_notes(title, rows)
   for index = 1, math.min(#rows, MOST_FIELDS) do
     captions[index] = caption(rows[index])
     texts[index] = (forms.show(rows[index]):gsub("[|\r\n]", "/"))
   end
-  local list = table.concat(captions, ",") .. ",extrawidth=240,separator=|"
+  local list = table.concat(captions, ",") .. ",extrawidth=400,separator=|"
   while true do
     local ok, answer = reaper.GetUserInputs(title, #captions, list, table.concat(texts, "|"))
     if not ok then return nil end
@@ -37,16 +51,25 @@ local function ask_box(title, rows, tell)
   end
 end
 
+-- A list to choose from. Not ImGui's own combo box, whose entries are parted by zero bytes: those reach extensions only from
+-- REAPER 6.44 on.
+local function choose(imgui, context, row, text)
+  if imgui.BeginCombo(context, row.label, forms.shown(text, row.open)) then
+    for _, offer in ipairs(forms.offers(row)) do
+      if imgui.Selectable(context, offer[2], offer[1] == text) then text = offer[1] end
+    end
+    imgui.EndCombo(context)
+  end
+  return text
+end
+
 -- One widget; the row's text afterwards.
 local function widget(imgui, context, row, text)
-  if row.kind == "choice" then
-    local picked = 0
-    for index, choice in ipairs(row.choices) do
-      if tostring(choice) == text then picked = index - 1 end
-    end
-    local _, now = imgui.Combo(context, row.label, picked, table.concat(row.choices, "\0") .. "\0")
-    return tostring(row.choices[now + 1])
+  if row.kind == "note" then
+    imgui.TextWrapped(context, row.label)
+    return ""
   end
+  if row.kind == "choice" then return choose(imgui, context, row, text) end
   if row.kind == "switch" then
     local _, now = imgui.Checkbox(context, row.label, text == "yes")
     return now and "yes" or "no"
@@ -65,7 +88,7 @@ local function ask_window(imgui, title, rows, done)
     if visible then
       for index, row in ipairs(rows) do texts[index] = widget(imgui, context, row, texts[index]) end
       if wrong then imgui.Text(context, wrong) end
-      if imgui.Button(context, "OK") then
+      if imgui.Button(context, "OK") or imgui.IsKeyPressed(context, imgui.Key_Enter, false) then
         finished, wrong = forms.values(rows, texts)
       end
       imgui.SameLine(context)

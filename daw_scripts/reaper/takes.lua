@@ -47,11 +47,18 @@ local function dress(take, model)
   for index = 0, reaper.TakeFX_GetCount(model) - 1 do reaper.TakeFX_CopyToTake(model, index, take, index, false) end
 end
 
+-- The waveform of a new file: 0 asks whether there is anything to do, 1 does a part of it and tells what is left, 2 ends it.
+local function build_peaks(source)
+  if reaper.PCM_Source_BuildPeaks(source, 0) == 0 then return end
+  repeat until reaper.PCM_Source_BuildPeaks(source, 1) == 0
+  reaper.PCM_Source_BuildPeaks(source, 2)
+end
+
 --- Make an empty take a result. A rendered source already holds the old take's effects.
 function takes.fill(take, place, fit, memory)
   local source = reaper.PCM_Source_CreateFromFile(place.imported)
   reaper.SetMediaItemTake_Source(take, source)
-  reaper.PCM_Source_BuildPeaks(source, 0)
+  build_peaks(source)
   reaper.SetMediaItemTakeInfo_Value(take, "D_STARTOFFS", fit.offset)
   if fit.model and not memory.pending.rendered then dress(take, fit.model) end
   reaper.GetSetMediaItemTakeInfo_String(take, "P_NAME", place.name, true)

@@ -19,6 +19,9 @@ from . import ardour_host
 from .ardour_host import Ardour, Region
 from .lua_host import SCRIPTS
 
+FIRST_START = Path(__file__).parent / "recorded" / "ui_scripts"
+"""What Ardour 7.3 itself wrote when a new user started it for the first time: two scripts of its own, compiled."""
+
 PROBE = "Test: selection"
 
 PROBE_SCRIPT = """ardour { ["type"] = "EditorAction", name = "%s" }
@@ -53,15 +56,17 @@ end"""
 
 
 def install_actions(config: Path, folder: Path) -> dict[str, int]:
-    """Install our scripts and the tests' own, which write into a folder; title -> slot."""
-    install("ardour", config)
+    """Install our scripts and the tests' own, which write into a folder; title -> slot. Ardour was started once before."""
     registry = config / "ui_scripts"
+    config.mkdir(parents=True, exist_ok=True)
+    shutil.copy(FIRST_START, registry)
+    install("ardour", config)
     chunk = bundle(
         modules(SCRIPTS, "ardour"), shared_data(SCRIPTS, folder, ["serve"]), TELL % quote(str(folder / "told"))
     )
     own = {"probe.lua": PROBE_SCRIPT % (PROBE, *[folder / "selection"] * 3), "told.lua": TOLD_SCRIPT % (TOLD, chunk)}
-    registry.write_text(register(registry.read_text("utf-8"), own, "no hooks"), "utf-8")
-    return slots(registry.read_text("utf-8"))
+    registry.write_bytes(register(registry.read_bytes(), list(own.values()), "no hooks"))
+    return slots(registry.read_bytes())
 
 
 def keep_pictures(folder: Path) -> None:

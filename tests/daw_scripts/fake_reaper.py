@@ -7,13 +7,34 @@ names them, so a script that passes a string for a number, or a track for an ite
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
+
+INTERFACE: dict[str, dict[str, list[str]]] = json.loads(
+    (Path(__file__).parent / "interfaces" / "reaper.json").read_text("utf-8")
+)["reaper"]
+"""What REAPER's functions take and give, in order: facts from public lists, not from our scripts."""
+
+PLAIN = {"number": (int, float), "integer": (int,), "boolean": (bool,), "string": (str,)}
+
+
+def check_answer(name: str, answer: tuple[Any, ...], gives: list[str]) -> None:
+    """Raise `WrongArguments` where the fake answers otherwise than REAPER does."""
+    if len(answer) != len(gives):
+        raise WrongArguments(f"the fake's {name} gives {len(answer)} values, REAPER's {len(gives)}")
+    for value, kind in zip(answer, gives, strict=True):
+        kinds = PLAIN.get(kind.removesuffix("?"))
+        wrong = kinds and (not isinstance(value, kinds) or (bool not in kinds and isinstance(value, bool)))
+        if wrong and value is not None:
+            raise WrongArguments(f"the fake's {name} gives {value!r} where REAPER gives {kind}")
+
 
 SIGNATURES = """
 EnumProjects(int)
@@ -128,6 +149,7 @@ class Source:
         self.rate = info.samplerate if info else 0
         self.length = info.frames / info.samplerate if info else 0.0
         self.section = False
+        self.has_peaks, self.peaks_left = False, 0
 
 
 class Take:
@@ -158,8 +180,8 @@ class Item:
         self.takes: list[Take] = []
         self.active = 0
         self.selected = False
-        keys = "D_POSITION D_LENGTH D_FADEINLEN D_FADEOUTLEN C_BEATATTACHMODE"
-        self.values = {**dict.fromkeys(keys.split(), 0.0), "D_VOL": 1.0, "B_LOOPSRC": 1.0}
+        self.values = {"D_POSITION": 0.0, "D_LENGTH": 0.0, "D_VOL": 1.0, "B_LOOPSRC": 1.0}
+        self.values |= {"D_FADEINLEN": 0.01, "D_FADEOUTLEN": 0.01, "C_BEATATTACHMODE": -1.0}  # REAPER's own defaults
         self.values |= {"D_FADEINLEN_AUTO": -1.0, "D_FADEOUTLEN_AUTO": -1.0, "B_MUTE": 0.0, "I_FIXEDLANE": 0.0}
         self.strings = {"GUID": guid()}
 
@@ -260,13 +282,16 @@ class FakeReaper:
         return made
 
     def _checked(self, name: str, kinds: list[str]) -> Callable[..., Any]:
-        implementation = getattr(self, name)
+        implementation, gives = getattr(self, name), INTERFACE[name]["gives"]
 
         def call(*arguments: Any) -> Any:
             if len(arguments) != len(kinds):
                 raise WrongArguments(f"{name} takes {len(kinds)} arguments, not {len(arguments)}")
             checked = [self._check(name, kind, argument) for kind, argument in zip(kinds, arguments, strict=True)]
-            return implementation(*checked)
+            answer = implementation(*checked)
+            if answer is not None:
+                check_answer(name, answer if isinstance(answer, tuple) else (answer,), gives)
+            return answer
 
         return call
 
@@ -468,6 +493,14 @@ class FakeReaper:
         return Source(Path(path))
 
     def PCM_Source_BuildPeaks(self, source: Source, mode: int) -> int:
+        """0 begins and tells whether there is anything to do, 1 does a part and tells the percent left, 2 ends it."""
+        if mode == 0:
+            source.peaks_left = 0 if source.has_peaks else 100
+            return int(source.peaks_left > 0)
+        if mode == 1:
+            source.peaks_left = max(source.peaks_left - 40, 0)
+            return source.peaks_left
+        source.has_peaks = source.has_peaks or source.peaks_left == 0
         return 0
 
     def PCM_Source_GetSectionInfo(self, source: Source) -> tuple[bool, float, float, bool]:
@@ -578,7 +611,7 @@ class FakeReaper:
         return "0\n"
 
     def APIExists(self, name: str) -> bool:
-        return name in SIGNATURES
+        return re.search(rf"^{re.escape(name)}\(", SIGNATURES, re.MULTILINE) is not None
 
     def GetOS(self) -> str:
         return "Other"

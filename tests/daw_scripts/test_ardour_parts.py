@@ -48,8 +48,8 @@ def install_with_stumble(config: Path, folder: Path) -> dict[str, int]:
     registry = config / "ui_scripts"
     chunk = bundle(modules(SCRIPTS, "ardour"), shared_data(SCRIPTS, folder, ["serve"]), STUMBLING)
     own = {"stumble.lua": STUMBLE_SCRIPT % (STUMBLE, chunk)}
-    registry.write_text(register(registry.read_text("utf-8"), own, "no hooks"), "utf-8")
-    return slots(registry.read_text("utf-8"))
+    registry.write_bytes(register(registry.read_bytes(), list(own.values()), "no hooks"))
+    return slots(registry.read_bytes())
 
 
 def stumble(studio: Studio) -> None:

@@ -13,6 +13,7 @@ from bridge.hosts import HOSTS, ardour, install, reaper
 from bridge.hosts.bundle import offered, shared_data
 
 from . import lua_host
+from .ardour_studio import FIRST_START
 from .conftest import Desk
 from .lua_host import SCRIPTS
 
@@ -52,9 +53,6 @@ def test_a_target_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(OutputUnwritable):
         install("reaper", tmp_path / "file")
 
-
-FIRST_START = Path(__file__).parent / "recorded" / "ui_scripts"
-"""What Ardour 7.3 wrote when it was started for the first time: two scripts of its own, as compiled Lua."""
 
 PRESSED = ardour.menu(DATA["actions"])
 

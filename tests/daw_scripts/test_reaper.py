@@ -349,7 +349,7 @@ def test_the_last_values_are_remembered(desk: Desk, running: DaemonProcess) -> N
     finish(desk, 3, item)
     desk.run(REPAINT)
     finish(desk, 5, item)
-    assert desk.reaper.asked[1][1] == "warm tape|2|9|no"
+    assert desk.reaper.asked[1][1] == "warm tape|2|9|no|"
     desk.run("Repaint selection with the last settings")
     finish(desk, 7, item)
     assert len(desk.reaper.asked) == 2
@@ -463,7 +463,7 @@ def test_an_operation_without_an_action_appears_by_itself(desk: Desk, running: D
     assert "refine" in chosen[0] and "repaint" not in chosen[0].replace("Operation", "")
     assert len(desk.reaper.asked) == 2
     captions = desk.reaper.asked[1][0].split(",")
-    assert {"Caption", "Variants"} <= set(captions), "the operation's own main fields"
+    assert {"Description", "Variants"} <= set(captions), "the operation's own main fields"
 
 
 IMGUI = """
@@ -480,9 +480,14 @@ return function(version)
     if frames == 3 and label == "Variants" then return true, "2" end
     return false, text
   end
-  function imgui.Combo(context, label, index, items) return false, index end
+  function imgui.TextWrapped(context, text) end
+  function imgui.BeginCombo(context, label, preview) return true end
+  function imgui.Selectable(context, label, selected) offered[#offered + 1] = label return false end
+  function imgui.EndCombo(context) end
+  function imgui.IsKeyPressed(context, key, again) assert(key == 525) return frames == 4 end
+  imgui.Key_Enter = 525
   function imgui.Checkbox(context, label, value) return false, value end
-  function imgui.Button(context, label) return label == "OK" and (frames == 2 or frames == 4) end
+  function imgui.Button(context, label) return label == "OK" and frames == 2 end
   return imgui
 end
 """
@@ -496,7 +501,7 @@ def test_the_form_of_reaimgui(desk: Desk, running: DaemonProcess) -> None:
 
     def with_imgui() -> Any:
         lua = make()
-        lua.globals().frames = 0
+        lua.globals().frames, lua.globals().offered = 0, lua.table()
         lua.globals().reaper.APIExists = lambda name: name == "ImGui_GetBuiltinPath"
         lua.globals().reaper.ImGui_GetBuiltinPath = lambda: str(desk.folder)
         desk.last = lua
@@ -506,7 +511,7 @@ def test_the_form_of_reaimgui(desk: Desk, running: DaemonProcess) -> None:
     desk.run(REPAINT)
     finish(desk, 3, item)
     assert desk.reaper.asked == []
-    assert desk.last.globals().shown == "Variants: is no number." and desk.last.globals().frames == 4
+    assert desk.last.globals().shown == "Variants: enter a number." and desk.last.globals().frames == 4
 
 
 def test_without_an_answer_nothing_is_sent(desk: Desk, running: DaemonProcess) -> None:
@@ -845,7 +850,7 @@ def test_restore_brings_back_values_and_selection(desk: Desk, running: DaemonPro
     item.active = 1
     desk.run("Restore settings from the selected take")
     desk.until(lambda: len(desk.reaper.asked) == 3)
-    assert desk.reaper.asked[2][1] == "warm tape|1|9|no" and desk.project.loop == (9.0, 17.0)
+    assert desk.reaper.asked[2][1] == "warm tape|1|9|no|" and desk.project.loop == (9.0, 17.0)
 
 
 def test_restore_of_a_take_made_without_a_form_opens_the_form(desk: Desk, running: DaemonProcess) -> None:

@@ -243,7 +243,7 @@ def test_a_tempo_change_behind_the_cursor(desk: Desk, running: DaemonProcess) ->
     desk.run("Generate for selection or at cursor")
     desk.until(lambda: len(desk.project.tracks) == 3 and done(desk))
     desk.project.loop, item.selected, desk.project.cursor = (0.0, 0.0), False, 8.0
-    desk.reaper.inputs = [lambda defaults: "|16|1|-1|no|split"]
+    desk.reaper.inputs = [lambda defaults: "|16|1|-1|no"]
     desk.run("Generate for selection or at cursor")
     desk.until(lambda: len(desk.project.tracks) == 4 and done(desk))
     request = json.loads(desk.project.tracks[3].items[0].takes[0].strings["P_EXT:acestep"])["request"]["request"]

@@ -12,6 +12,7 @@ function kind(field) {
 }
 
 function label(field) {
+  if (field.label) return field.label;
   const words = field.name.replace(/_/g, " ");
   return words[0].toUpperCase() + words.slice(1) + (field.unit ? ` (${field.unit})` : "");
 }
@@ -46,16 +47,22 @@ function hint(row) {
   return `${row.label}: ${[row.summary, limits, (row.choices || []).join(", ")].filter(Boolean).join(" ")}`;
 }
 
+// What to do about something that is no choice (or, without choices, no number).
+function unknown(text, choices) {
+  const shown = choices ? choices.map((choice) => String(choice).replace(/_/g, " ")).join(", ") : "numbers";
+  return `'${text}' cannot be used here; enter ${shown}`;
+}
+
 function oneOf(text, choices) {
   return choices.find((choice) => String(choice).toLowerCase() === text.toLowerCase());
 }
 
 function parseNumber(row, text) {
   const value = Number(text.replace(/,/g, "."));
-  if (!Number.isFinite(value)) return { wrong: "is no number" };
-  if (row.kind === "integer" && !Number.isInteger(value)) return { wrong: "is no whole number" };
-  if (row.min !== undefined && value < row.min) return { wrong: `is below ${row.min}` };
-  if (row.max !== undefined && value > row.max) return { wrong: `is above ${row.max}` };
+  if (!Number.isFinite(value)) return { wrong: "enter a number" };
+  if (row.kind === "integer" && !Number.isInteger(value)) return { wrong: "enter a whole number" };
+  if (row.min !== undefined && value < row.min) return { wrong: `enter ${row.min} or more` };
+  if (row.max !== undefined && value > row.max) return { wrong: `enter ${row.max} or less` };
   return { value };
 }
 
@@ -64,7 +71,7 @@ function parseList(row, text) {
   for (const part of text.split(row.choices ? /[\s,]+/ : ",").map((word) => word.trim()).filter(Boolean)) {
     const number = ["int", "float"].includes(row.element);
     const value = row.choices ? oneOf(part, row.choices) : number ? Number(part) : part;
-    if (value === undefined || Number.isNaN(value)) return { wrong: `does not know '${part}'` };
+    if (value === undefined || Number.isNaN(value)) return { wrong: unknown(part, row.choices) };
     found.push(value);
   }
   return { value: found };
@@ -78,11 +85,11 @@ function parse(row, given) {
   if (row.kind === "choices" || row.kind === "list") return parseList(row, text);
   if (row.kind === "switch") {
     if (YES.has(text.toLowerCase())) return { value: true };
-    return NO.has(text.toLowerCase()) ? { value: false } : { wrong: "is neither yes nor no" };
+    return NO.has(text.toLowerCase()) ? { value: false } : { wrong: "enter yes or no" };
   }
   if (row.kind !== "choice") return { value: text };
   const value = oneOf(text, row.choices);
-  return value === undefined ? { wrong: `does not know '${text}'` } : { value };
+  return value === undefined ? { wrong: unknown(text, row.choices) } : { value };
 }
 
 // All rows at once: values by name, or {refusal: a sentence that names the row}.

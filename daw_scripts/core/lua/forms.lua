@@ -6,7 +6,9 @@ local json = import("json")
 local forms = {}
 
 local HOST_FIELDS = { source = true, upload = true, source_latent = true, start = true, ["end"] = true, length = true, returns = true,
-                      span_start = true, span_end = true, folder = true, name = true, fingerprint = true }
+                      span_start = true, span_end = true, folder = true, name = true, fingerprint = true, regions = true, stages = true,
+                      tempo_map = true, bar_offset = true, guide_from = true }
+local PLACE_FIELDS = { start_seconds = true, end_seconds = true, rate = true } -- the host says the same in samples
 
 --- The row that asks what to do where tempo or metre change inside a selection (see tempo.plan). `last` as for forms.rows.
 function forms.tempo_row(last)
@@ -18,6 +20,19 @@ end
 function forms.listen_row(last)
   return { name = "listen_first", label = "Listen before placing", kind = "switch", value = last.listen_first == true }
 end
+
+--- What a list of choices shows for none of them.
+forms.OPEN = "(leave open)"
+
+local ORDER = { "vocals", "backing_vocals", "drums", "percussion", "bass", "guitar", "keyboard", "strings", "brass", "woodwinds",
+                "synth", "fx" }
+
+local GROUPS = { { "main", "Main" }, { "lyrics", "Lyrics" }, { "music", "Music" }, { "audio", "Sound" }, { "model", "Model" },
+                 { "sampling", "Sampling" }, { "guidance", "Guidance" }, { "planner", "Planner" }, { "output", "Output" },
+                 { "chain", "Chain" }, { "advanced", "Advanced" } }
+
+local SHORT = 12 -- rows of an operation's own form; the others are on the pages
+local PAGE = 14 -- rows that fit on a small screen, and into REAPER's own box beside its two others
 
 local function present(value)
   if value == json.null then return nil end
@@ -36,25 +51,67 @@ local function kind(field)
 end
 
 local function label(field)
+  if present(field.label) and field.label ~= "" then return field.label end
   local words = field.name:gsub("_", " ")
   words = words:sub(1, 1):upper() .. words:sub(2)
   local unit = present(field.unit)
   return unit and (words .. " (" .. unit .. ")") or words
 end
 
+-- Choices in the order in which musicians think of them, where they are instruments.
+local function ordered(choices)
+  if not choices then return nil end
+  local rank, sorted = {}, json.list()
+  for place, name in ipairs(ORDER) do rank[name] = place end
+  for _, choice in ipairs(choices) do
+    if not rank[choice] then return choices end
+    sorted[#sorted + 1] = choice
+  end
+  table.sort(sorted, function(a, b) return rank[a] < rank[b] end)
+  return sorted
+end
+
+-- A row for a field. Where the operation decides when nothing is chosen, the row may stay empty.
+local function row_of(field, last, many)
+  local value, standard = last[field.name], present(field.default)
+  if value == nil then value = standard end
+  local made = {
+    name = field.name, label = label(field), kind = field.name == many and "choices" or kind(field), value = value,
+    summary = field.summary or "", choices = ordered(present(field.choices)), min = present(field.min), max = present(field.max),
+    element = (field.type:match("^list%[(%w+)%]") or field.type),
+  }
+  if made.kind == "choice" and not field.required and (standard == nil or standard == "") then made.optional = true end
+  if field.name == "seed" and value == -1 then made.value = nil end
+  return made
+end
+
+--- A choice as it is shown: no underscores, and words for none (`open`).
+function forms.shown(choice, open)
+  if choice == nil or choice == "" then return open or forms.OPEN end
+  return (tostring(choice):gsub("_", " "))
+end
+
+--- What a list of choices offers, in order: {value, shown}; an optional row begins with none of them.
+function forms.offers(row)
+  local found = {}
+  if row.optional then found[1] = { "", row.open or forms.OPEN } end
+  for _, choice in ipairs(row.choices) do
+    if choice ~= "" then found[#found + 1] = { tostring(choice), forms.shown(choice) } end
+  end
+  return found
+end
+
+-- Maps and lists of lists are for programs.
+local function can_be_set(field)
+  return not HOST_FIELDS[field.name] and not PLACE_FIELDS[field.name] and not field.type:find("map", 1, true)
+    and not field.type:find("list%[list")
+end
+
 --- The rows of a form: the fields named in `ask` that the operation has, each once; without `ask` its main and music fields.
 -- `last` holds the values of the previous run. A field named in `many` takes several choices.
 function forms.rows(fields, ask, last, many)
   local rows, by_name = {}, {}
-  local function add(field)
-    local value = last[field.name]
-    if value == nil then value = present(field.default) end
-    rows[#rows + 1] = {
-      name = field.name, label = label(field), kind = field.name == many and "choices" or kind(field), value = value,
-      summary = field.summary or "", choices = present(field.choices), min = present(field.min), max = present(field.max),
-      element = (field.type:match("^list%[(%w+)%]") or field.type),
-    }
-  end
+  local function add(field) rows[#rows + 1] = row_of(field, last, many) end
   for _, field in ipairs(fields) do by_name[field.name] = field end
   if #ask > 0 then
     for _, name in ipairs(ask) do
@@ -64,47 +121,146 @@ function forms.rows(fields, ask, last, many)
   end
   for _, field in ipairs(fields) do
     local group = field.group or "main" -- the daemon leaves defaults out
-    if (group == "main" or group == "music") and not HOST_FIELDS[field.name] then add(field) end
+    if (group == "main" or group == "music") and #rows < SHORT and can_be_set(field) then add(field) end
   end
   return rows
+end
+
+--- Every other field that a user may set, by group: pages of {title, rows}. `shown` are the rows of the short form.
+function forms.pages(fields, shown, last)
+  local taken, pages = {}, {}
+  for _, row in ipairs(shown) do taken[row.name] = true end
+  for _, group in ipairs(GROUPS) do
+    local page
+    for _, field in ipairs(fields) do
+      if (field.group or "main") == group[1] and not taken[field.name] and can_be_set(field) then
+        if not page or #page.rows == PAGE then
+          page = { title = page and group[2] .. " 2" or group[2], rows = {}, standards = {} }
+          pages[#pages + 1] = page
+        end
+        page.rows[#page.rows + 1] = row_of(field, last)
+        page.standards[field.name] = present(field.default)
+      end
+    end
+  end
+  return pages
+end
+
+--- The row that opens one of the pages; what is set there already stands in its label.
+function forms.more_row(pages, last)
+  local titles, set = json.list(), {}
+  for index, page in ipairs(pages) do
+    titles[index] = page.title
+    for _, row in ipairs(page.rows) do
+      if last[row.name] ~= nil then set[#set + 1] = row.label end
+    end
+  end
+  local text = #set == 0 and "More" or "More (set: " .. table.concat(set, ", ") .. ")"
+  return { name = "more", label = text, kind = "choice", choices = titles, element = "str", optional = true,
+           open = "(nothing more)" }
+end
+
+-- What was entered on a page: what differs from the operation's own values is remembered in `set`.
+local function take_over(page, values, set)
+  for _, row in ipairs(page.rows) do
+    local value, standard = values[row.name], page.standards[row.name]
+    row.value = value
+    if json.encode(value == nil and json.null or value) == json.encode(standard == nil and json.null or standard) then value = nil end
+    set[row.name] = value
+  end
+end
+
+--- The short form with its further pages. `show(title, rows, done)` shows one form and calls done(values), with nil when it was
+-- cancelled; so does the whole.
+function forms.dialogue(show, title, rows, pages, last, done)
+  local set, by_title = {}, {}
+  for _, page in ipairs(pages) do
+    by_title[page.title] = page
+    for _, row in ipairs(page.rows) do set[row.name] = last[row.name] end
+  end
+  local function short()
+    local shown = { table.unpack(rows) }
+    if #pages > 0 then shown[#shown + 1] = forms.more_row(pages, set) end
+    show(title, shown, function(values)
+      if not values then return done(nil) end
+      local page = by_title[values.more or ""]
+      values.more = nil
+      if not page then
+        for name, value in pairs(set) do values[name] = value end
+        return done(values)
+      end
+      for _, row in ipairs(rows) do row.value = values[row.name] end
+      show(title .. ": " .. page.title, page.rows, function(more)
+        if more then take_over(page, more, set) end
+        short()
+      end)
+    end)
+  end
+  short()
+end
+
+--- A line of a form that only tells.
+function forms.note_row(text)
+  return { name = "note", label = text, kind = "note" }
 end
 
 local function trim(text)
   return (text:gsub("^%s+", ""):gsub("%s+$", ""))
 end
 
+local function plain(text)
+  return (tostring(text):lower():gsub("_", " "))
+end
+
 local function one_of(text, choices)
-  local plain = text:lower()
   for _, choice in ipairs(choices) do
-    if tostring(choice):lower() == plain then return choice end
+    if plain(choice) == plain(text) then return choice end
   end
   return nil
 end
 
+-- The choices that a text names: split at commas, and at spaces where a part is no choice as a whole.
+local function split_choices(text, choices)
+  local parts = {}
+  for part in (text .. ","):gmatch("([^,]*),") do
+    part = trim(part)
+    if part ~= "" and one_of(part, choices) == nil then part = part:gsub("%s+", ",") end
+    parts[#parts + 1] = part
+  end
+  return table.concat(parts, ",")
+end
+
+-- What to do about something that is no choice (or, without choices, no number).
+local function unknown(text, choices)
+  local shown = {}
+  for index, choice in ipairs(choices or {}) do shown[index] = forms.shown(choice) end
+  return "'" .. text .. "' cannot be used here; enter " .. (choices and table.concat(shown, ", ") or "numbers")
+end
+
 local function parse_number(row, text)
   local value = tonumber((text:gsub(",", ".")))
-  if not value or value ~= value or value == math.huge or value == -math.huge then return nil, "is no number" end
+  if not value or value ~= value or value == math.huge or value == -math.huge then return nil, "enter a number" end
   if row.kind == "integer" then
-    if value ~= math.floor(value) then return nil, "is no whole number" end
+    if value ~= math.floor(value) then return nil, "enter a whole number" end
     value = math.floor(value)
   else
     value = value + 0.0
   end
-  if row.min and value < row.min then return nil, "is below " .. string.format("%g", row.min) end
-  if row.max and value > row.max then return nil, "is above " .. string.format("%g", row.max) end
+  if row.min and value < row.min then return nil, "enter " .. string.format("%g", row.min) .. " or more" end
+  if row.max and value > row.max then return nil, "enter " .. string.format("%g", row.max) .. " or less" end
   return value
 end
 
 local function parse_list(row, text)
   local values = json.list()
-  if row.choices then text = text:gsub("%s+", ",") end -- no choice holds a space
+  if row.choices then text = split_choices(text, row.choices) end
   for part in (text .. ","):gmatch("([^,]*),") do
     part = trim(part)
     if part ~= "" then
       local value = part
       if row.choices then value = one_of(part, row.choices) end
       if row.element == "int" or row.element == "float" then value = tonumber(part) end
-      if value == nil then return nil, "does not know '" .. part .. "'" end
+      if value == nil then return nil, unknown(part, row.choices) end
       values[#values + 1] = value
     end
   end
@@ -117,17 +273,17 @@ local NO = { no = true, ["false"] = true, off = true, ["0"] = true, n = true }
 --- The value of what the user typed into a row; nil for an empty text; nil and what is wrong otherwise.
 function forms.parse(row, text)
   text = trim(text)
-  if text == "" then return nil end
+  if text == "" or text == forms.OPEN or text == row.open then return nil end
   if row.kind == "integer" or row.kind == "number" then return parse_number(row, text) end
   if row.kind == "choices" or row.kind == "list" then return parse_list(row, text) end
   if row.kind == "switch" then
     if YES[text:lower()] then return true end
     if NO[text:lower()] then return false end
-    return nil, "is neither yes nor no"
+    return nil, "enter yes or no"
   end
   if row.kind == "choice" then
     local value = one_of(text, row.choices)
-    if value == nil then return nil, "does not know '" .. text .. "'" end
+    if value == nil then return nil, unknown(text, row.choices) end
     return value
   end
   return text

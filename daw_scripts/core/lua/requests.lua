@@ -173,6 +173,28 @@ function requests.pending(id, action, situation, job)
   }
 end
 
+local READ = {
+  none = "No audio is read.",
+  target = "Read: the audio of the selected tracks, with some seconds around it.",
+  others = "Read: what is heard without the selected track.",
+  heard = "Read: what is heard.",
+}
+
+--- What will happen, for the top of a form. `facts` is {tracks (names), first_bar?, last_bar?, seconds, wishes (from tempo.plan)?}.
+function requests.summary(action, facts)
+  local words = {}
+  if action.audio ~= "none" and #facts.tracks > 0 then words[1] = table.concat(facts.tracks, ", ") end
+  if facts.first_bar and facts.first_bar == facts.last_bar then
+    words[#words + 1] = string.format("bar %d", facts.first_bar)
+  elseif facts.first_bar then
+    words[#words + 1] = string.format("bars %d to %d", facts.first_bar, facts.last_bar)
+  end
+  if facts.seconds > 0 then words[#words + 1] = string.format("%.1f s", facts.seconds) end
+  local wish = facts.wishes and facts.wishes[1]
+  if wish then words[#words + 1] = string.format("sent as %.6g bpm", wish.bpm) end
+  return table.concat(words, ", ") .. (#words > 0 and ". " or "") .. (READ[action.audio] or "")
+end
+
 --- The sentence of a message: `code` looked up in messages.json, {name} filled in from `facts`.
 function requests.sentence(messages, facts)
   local text = messages[facts.code] or facts.code

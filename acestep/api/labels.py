@@ -1,0 +1,44 @@
+"""What a request field is called in a form: a musician's words, the same in every host. One table."""
+
+from __future__ import annotations
+
+LABELS = {
+    "bpm": "Tempo (bpm)",
+    "caption": "Description",
+    "cot_text": "The planner's own words",
+    "duration": "Length (s)",
+    "guidance": "Guidance method",
+    "guidance_end": "Guidance until (1: the whole way)",
+    "guidance_scale": "Guidance strength",
+    "guidance_start": "Guidance from (0: the beginning)",
+    "guide": "Chords, rhythm or MIDI file to follow",
+    "language": "Language of the lyrics",
+    "lora": "LoRA adapters",
+    "loras": "LoRA adapters",
+    "metre": "Metre",
+    "model": "Model",
+    "models": "Models of the stages",
+    "planner_cfg_scale": "Planner: guidance strength",
+    "reference": "Audio file for the sound",
+    "seed": "Seed: leave empty for a new one",
+    "seeds": "Seeds of the variants",
+    "shift": "Schedule shift",
+    "strength": "Strength",
+    "t_start": "How much of the old is kept (1: nothing)",
+    "time_signature": "Metre",
+    "thinking": "Let the planner think first",
+    "timesteps": "Own time steps",
+    "track": "Instrument",
+    "tracks": "Instruments",
+    "variants": "Variants",
+}
+"""Field -> label, where the name alone would not do."""
+
+
+def label_of(name: str, unit: str | None = None) -> str:
+    """The label of a field; its name in plain words, with its unit, where the table has none."""
+    if name in LABELS:
+        return LABELS[name]
+    words = name.replace("_", " ")
+    plain = words[:1].upper() + words[1:]
+    return f"{plain} ({unit})" if unit and unit.lower() != words.lower() else plain
