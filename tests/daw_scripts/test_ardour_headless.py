@@ -214,7 +214,7 @@ def test_the_form_asks_what_to_do_where_the_tempo_changes(
         "local host, form = import('host'), import('form') local first, last "
         "function host.tell(sentence) out('told', sentence) end "
         "function host.selection() return { first = first, last = last, tracks = { track('One') }, regions = {} } end "
-        "function form.ask(title, rows) local row = rows[#rows] "
+        "function form.ask(title, rows) local row = rows[#rows - 1] "
         "out('row', row.name, tostring(row.value), table.concat(row.choices or {}, ' ')) return { tempo_changes = 'refuse' } end "
         "for _, stretch in ipairs({ { 96000, 276000 }, { 96000, 276000 }, { 192000, 276000 } }) do "
         "first, last = table.unpack(stretch) import('action').run('repaint') end"
