@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -11,8 +12,12 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.errors import ModelMissing, OutOfMemory
+from acestep.api.errors import AceError, ModelMissing, OutOfMemory
 from acestep.api.planning import CODES, PLANNER_SIZES
+from acestep.checkpoints.borrowing import has_tokens
+from acestep.checkpoints.inferred import read_config
+from acestep.checkpoints.places import loose_files, places
+from acestep.checkpoints.weights import LANGUAGE, read_contents
 from acestep.planner.layout import FIRST_SPECIAL, QWEN_TOKENS
 
 PREFIX = "acestep-5Hz-lm-"
@@ -59,6 +64,8 @@ class PlannerInfo(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes: int
     """Bytes of keys and values per token and sequence, two bytes a number."""
     trained: bool = True
+    tokenizer: str = ""
+    """Where its tokenizer lies, for a single weight file that has none beside it."""
 
     def need(self, number_bytes: int, tokens: int = 2 * 4096) -> int:
         """Bytes of memory to run it with numbers of this size and this many tokens in the cache."""
@@ -79,18 +86,65 @@ def planner_folders(home: str | Path | None, extra: Iterable[str | Path] = ()) -
 
 def find_planners(folders: Iterable[Path]) -> list[PlannerInfo]:
     """Every complete language model below the folders (two levels deep), each name once, the first place wins."""
+    places_given = list(folders)
     found: dict[str, PlannerInfo] = {}
-    for folder in folders:
+    for folder in places_given:
         for config in _configs(folder):
             info = read_planner(config.parent)
             if info is not None:
                 found.setdefault(info.name, info)
+    for file in language_files(places_given):
+        if tokenizer := _lent_tokenizer(file, places_given):
+            info = read_planner_file(file, tokenizer)
+            found.setdefault(info.name, info)
     return list(found.values())
+
+
+def language_files(folders: Iterable[Path]) -> list[Path]:
+    """Single weight files (ComfyUI's, GGUF) with a 5 Hz language model in them, readable and with a vocabulary of codes."""
+    return [file for file in loose_files(places(folders)) if LANGUAGE in parts_of(file)]
+
+
+def parts_of(file: Path) -> Mapping[str, Any]:
+    """The parts in a weight file; none where it cannot be read."""
+    try:
+        return read_contents(file).parts
+    except AceError:
+        return {}
+
+
+def read_planner_file(file: Path, tokenizer: Path) -> PlannerInfo:
+    """Facts of the language model in a single file. Raises `BadCheckpoint`."""
+    config = read_config(file, LANGUAGE)
+    heads = int(config.get("num_key_value_heads", 8)) * int(config.get("head_dim", 128))
+    return PlannerInfo(
+        name=file.stem.removeprefix(PREFIX),
+        path=str(file),
+        size_bytes=2 * sum(math.prod(stored.shape) for stored in read_contents(file).parts[LANGUAGE].values()),
+        cache_bytes=2 * 2 * int(config.get("num_hidden_layers", 28)) * heads,
+        trained=config.get("model_version") != TINY,
+        tokenizer=str(tokenizer),
+    )
+
+
+def _lent_tokenizer(file: Path, folders: Iterable[Path]) -> Path | None:
+    """The file itself where it carries tokens, else the folder of an installed language model's tokenizer: all have the same."""
+    if has_tokens(file):
+        return file
+    near = (place for place in places((file.parent, *folders)) if place.name.startswith(PREFIX))
+    return next((place for place in near if (place / "tokenizer.json").is_file() and _has_template(place)), None)
 
 
 def planner_problems(folders: Iterable[Path]) -> dict[str, str]:
     """Path -> sentence for every folder that is a language model by its config and cannot be used, and how to mend it."""
-    found = {str(config.parent): planner_problem(config.parent) for folder in folders for config in _configs(folder)}
+    given = list(folders)
+    found = {str(config.parent): planner_problem(config.parent) for folder in given for config in _configs(folder)}
+    for file in language_files(given):
+        if "transformer" not in parts_of(file) and _lent_tokenizer(file, given) is None:
+            found[str(file)] = (
+                f"{file.name} is a language model without its tokenizer; `acestep-bridge models download companions` "
+                "fetches it (70 MB)"
+            )
     return {path: sentence for path, sentence in found.items() if sentence}
 
 

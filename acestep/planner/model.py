@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Qwen3ForCausalLM
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from acestep.api.errors import BadCheckpoint, OutOfMemory
 from acestep.api.planning import CodesJob, Progress, Sampling, TextJob
+from acestep.checkpoints.architecture import materialise_buffers, weightless
+from acestep.checkpoints.inferred import read_config
+from acestep.checkpoints.load import Placement, Target
+from acestep.checkpoints.tensors import read_tensors
+from acestep.checkpoints.weights import LANGUAGE, tensor_index
 from acestep.planner.decoding import CodesTask, Decoder, Prompt, Taken, TextTask
 from acestep.planner.device import choose_device, choose_dtype, device_memory, is_out_of_memory
 from acestep.planner.grammar import Constraint, TextVocabulary
@@ -24,7 +29,7 @@ class TransformersPlanner:
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self._device = choose_device(str(settings.get("device") or "auto"))
         self._dtype = choose_dtype(self._device, str(settings.get("dtype") or "auto"))
-        self.tokenizer = load_tokenizer(folder)
+        self.tokenizer = load_tokenizer(Path(settings.get("tokenizer") or folder))
         self._layout = read_layout(self.tokenizer)
         self._model = load_model(folder, self._dtype)
         self._vocabulary = TextVocabulary(self.tokenizer, self._layout)
@@ -113,7 +118,9 @@ class TransformersPlanner:
 
 
 def load_model(folder: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:
-    """The model of a folder on the CPU, strictly, from safetensors only. Raises `BadCheckpoint`."""
+    """The model of a folder (or a single weight file) on the CPU, strictly, never from a pickle. Raises `BadCheckpoint`."""
+    if folder.is_file():
+        return _from_file(folder, dtype)
     try:
         model, report = Qwen3ForCausalLM.from_pretrained(
             folder,
@@ -131,4 +138,26 @@ def load_model(folder: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:
     wrong = {kind: names for kind, names in wrong.items() if names}
     if wrong:
         raise BadCheckpoint(f"the weights in {folder} do not fit the model: {wrong}", field="model")
+    return model.eval().requires_grad_(False)
+
+
+HEAD = "lm_head.weight"
+
+
+def _from_file(file: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:
+    """The language model of a file of ComfyUI's or acestep.cpp's, its head tied to its embeddings where the file has none."""
+    try:
+        with weightless():
+            model = Qwen3ForCausalLM(Qwen3Config.from_dict(read_config(file, LANGUAGE)))
+    except (TypeError, ValueError, RuntimeError) as failure:
+        raise BadCheckpoint(f"the config of {file} makes no network: {failure}", field="model") from failure
+    index, target = tensor_index(file, LANGUAGE), Target(torch.device("cpu"), dtype, lambda: None)
+    tied = HEAD not in index
+    fit = Placement({name: (model, name) for name in model.state_dict() if not (tied and name == HEAD)})
+    for name, tensor in read_tensors(index):
+        fit.put(name, tensor, target)
+    fit.finish(file.name)
+    if tied:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    materialise_buffers(model, target.device)
     return model.eval().requires_grad_(False)

@@ -79,7 +79,7 @@ def planner_for(
     key = (name, info.path)
     if key not in _loaded:
         unload()
-        backend = _resolve(registry, name)(Path(info.path), worker)
+        backend = _resolve(registry, name)(Path(info.path), {**worker, "tokenizer": info.tokenizer})
         planner = Planner(backend, max_duration=longest_plan(memory * 2 // number_bytes))
         _loaded[key] = Loaded(planner=planner, info=info, backend=name)
         log.info("language model %s loaded by %s", info.name, name)

@@ -18,19 +18,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from acestep.checkpoints.text_tokenizer import WORDS
 from acestep.planner.layout import AUDIO_TOKENS, FIRST_SPECIAL, PLAIN_TOKENS, QWEN_TOKENS, byte_characters
-
-CHAT_TEMPLATE = """\
-{%- for message in messages -%}
-{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-{{- '<|im_start|>assistant\\n' -}}
-{%- if enable_thinking is defined and enable_thinking is false -%}
-{{- '<think>\\n\\n</think>\\n\\n' -}}
-{%- endif -%}
-{%- endif -%}
-"""
-"""What Qwen3's own template comes to for plain turns without tools."""
+from acestep.planner.tokenizer import CHAT_TEMPLATE
 
 AUDIO = [f"<|audio_code_{code}|>" for code in range(AUDIO_TOKENS)]
 

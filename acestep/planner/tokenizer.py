@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from acestep.api.errors import BadCheckpoint
 from acestep.checkpoints.files import read_json
+from acestep.checkpoints.text_tokenizer import qwen_words
+from acestep.planner.layout import AUDIO_TOKENS
 from acestep.planner.library import TEMPLATE, planner_problem
 
 FILE = "tokenizer.json"
@@ -29,7 +31,12 @@ LONGEST_TEMPLATE = 2**20
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a language model's folder, without remote code. Raises `BadCheckpoint`, also without a chat template."""
+    """The tokenizer of a language model's folder, or of a GGUF file with its tokens, without remote code.
+
+    Raises `BadCheckpoint`, also for a folder without a chat template.
+    """
+    if folder.is_file():
+        return _from_tokens(folder)
     try:
         words = Tokenizer.from_file(str(folder / FILE))
     except Exception as failure:  # the library raises nothing narrower
@@ -45,6 +52,32 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise BadCheckpoint(f"{folder / CONFIG} names tokens that {FILE} lacks: {', '.join(unknown)}", field="model")
     return PreTrainedTokenizerFast(
         tokenizer_object=words, clean_up_tokenization_spaces=False, chat_template=template, **named
+    )
+
+
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{- '<|im_start|>assistant\\n' -}}
+{%- if enable_thinking is defined and enable_thinking is false -%}
+{{- '<think>\\n\\n</think>\\n\\n' -}}
+{%- endif -%}
+{%- endif -%}
+"""
+"""What Qwen3's own template comes to for plain turns without tools."""
+
+
+def _from_tokens(file: Path) -> PreTrainedTokenizerFast:
+    """Out of a GGUF file: its plain vocabulary, Qwen3's added tokens, and the audio tokens at the ids behind them."""
+    audio = [AddedToken(f"<|audio_code_{code}|>", normalized=False, special=True) for code in range(AUDIO_TOKENS)]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=qwen_words(file, audio),
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        clean_up_tokenization_spaces=False,
+        chat_template=CHAT_TEMPLATE,
     )
 
 

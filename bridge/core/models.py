@@ -82,6 +82,10 @@ class Models:
         self.all()
         return self._language
 
+    def problems(self) -> dict[str, str]:
+        """Path -> sentence for what lies in the folders like a model and cannot be used; reads headers."""
+        return checkpoints.checkpoint_problems(checkpoints.checkpoint_folders(*self._folders))
+
     def rows(self) -> list[dict[str, Any]]:
         """Every model for clients: facts, whether it is here, whether it is the default. Language models come last."""
         known, default = self.known(), self.default()

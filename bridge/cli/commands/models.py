@@ -81,7 +81,8 @@ def _list(options: argparse.Namespace) -> int:
         rows: list[dict[str, Any]] = contact.call("models.list")
         contact.close()
     else:
-        rows = _here(options)[0].rows()
+        found = _here(options)[0]
+        rows = found.rows()
     if options.json:
         show_json(rows)
         return Exit.OK
@@ -89,6 +90,10 @@ def _list(options: argparse.Namespace) -> int:
     show_table([_row(row) for row in rows], headings)
     if any(row.get("default") and not row.get("trained", True) for row in rows):
         tell("The default model has random weights: it shows the way, and sounds like noise.")
+    if not options.connect and (problems := found.problems()):
+        tell("Not usable:")
+        for path, sentence in problems.items():
+            tell(f"  {path}: {sentence}")
     return Exit.OK
 
 
@@ -102,7 +107,7 @@ def _row(row: dict[str, Any]) -> tuple[Any, ...]:
         ", ".join(words),
         size(row.get("size_bytes")) if row["present"] else f"{size(row.get('fetch_bytes'))} to fetch",
         tasks,
-        row.get("path") or row.get("repository", ""),
+        ": ".join(filter(None, (row.get("origin"), row.get("path") or row.get("repository", "")))),
     )
 
 

@@ -20,18 +20,28 @@ def check_models(options: argparse.Namespace, near: list[Path]) -> int:
     """Check a folder or file (or a model by its name) and show every part; 1 when something there cannot be used."""
     from acestep.checkpoints.checking import check_place
 
-    place = Path(options.name).expanduser()
-    if not place.exists():
-        raise ModelMissing(f"there is no folder or file {options.name}", field="name")
-    found = check_place(place.absolute(), near)
+    found = check_place(find_place(options.name, near), near)
     if options.json:
         show_json([{**msgspec.to_builtins(model), "usable": model.usable} for model in found])
     else:
         for model in found:
             show_model(model)
         if not found:
-            tell(f"nothing in {place} is a model, or looks like one")
+            tell(f"nothing in {options.name} is a model, or looks like one")
     return Exit.OK if found and all(model.usable for model in found) else Exit.FAILED
+
+
+def find_place(name: str, near: list[Path]) -> Path:
+    """The folder or file of that path, or where the model of that name lies. Raises `ModelMissing`."""
+    from acestep.checkpoints.info import EMBEDDED
+    from acestep.checkpoints.installed import find_model
+
+    place = Path(name).expanduser()
+    if place.exists():
+        return place.absolute()
+    if any(mark in name for mark in ("/", "\\")):
+        raise ModelMissing(f"there is no folder or file {name}", field="name")
+    return Path(find_model(name, [EMBEDDED, *near]).path)
 
 
 def show_model(model: ModelCheck) -> None:

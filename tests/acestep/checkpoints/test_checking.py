@@ -141,6 +141,10 @@ def test_the_command_says_it_in_words_and_as_json(
     assert code == Exit.FAILED and "cut short" in out and "cannot be opened" in out
     code, _, err = run(capsys, str(tmp_path / "nowhere"), *home)
     assert code != Exit.OK and "no folder or file" in err
+    code, out, _ = run(capsys, "nano", *home)
+    assert code == Exit.OK and "not compared" in out, "a model by its name; the small codec has no table"
+    code, _, err = run(capsys, "nothing-of-that-name", *home)
+    assert code != Exit.OK and "no model 'nothing-of-that-name'" in err
 
 
 def test_single_files_are_checked_too(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
