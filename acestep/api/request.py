@@ -350,10 +350,15 @@ class Output(Request):
     ] = "note"
     crossfade: Annotated[
         float,
-        param(
-            "Splice crossfade outside each region edge.", unit="ms", ge=0.0, le=limits.MAX_CROSSFADE_MS, group="output"
-        ),
+        param("Splice crossfade at each region edge.", unit="ms", ge=0.0, le=limits.MAX_CROSSFADE_MS, group="output"),
     ] = limits.CROSSFADE_MS
+    crossfade_side: Annotated[
+        Literal["outside", "inside"],
+        param(
+            "Where the crossfade lies: outside the region, which is all new, or inside, so that nothing outside changes.",
+            group="output",
+        ),
+    ] = "outside"
 
 
 class StageParams(Request):

@@ -66,6 +66,8 @@ class Order:
     """The region's first sample on the timeline."""
     length: int
     handles: Handles
+    fades: Handles = field(default_factory=lambda: Handles(0, 0))
+    """Crossfades that lie inside the region; with them there are no handles."""
     path: Path | None = None
     layout: Layout | None = None
     track: str = ""
@@ -113,9 +115,9 @@ def _splice(order: Order, take: Take) -> Splice:
     return Splice(
         path=order.path,
         layout=order.layout,
-        start=order.start,
-        length=order.length,
-        handles=order.handles,
+        start=order.start + order.fades.before,
+        length=order.length - order.fades.before - order.fades.after,
+        handles=Handles(order.handles.before + order.fades.before, order.handles.after + order.fades.after),
         new=take.sound,
     )
 
@@ -178,7 +180,7 @@ def _edges(order: Order, first: int, last: int) -> dict[str, int]:
         "length": last - first,
         "lead_in": order.start - first,
         "lead_out": last - order.start - order.length,
-        "crossfade": max(order.handles.before, order.handles.after),
+        "crossfade": max(order.handles.before, order.handles.after, order.fades.before, order.fades.after),
     }
 
 

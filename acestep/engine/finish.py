@@ -157,7 +157,21 @@ def _name(chain: Chain, index: int) -> str:
 
 
 def _handles(chain: Chain, index: int) -> Handles:
-    """How far a stage's sound reaches into the source for its crossfades; nothing where it is not put into one."""
+    """How far a stage's sound reaches into the source for its crossfades; nothing where they lie inside the region."""
+    return Handles(0, 0) if chain.render.output.crossfade_side == "inside" else _crossfades(chain, index)
+
+
+def _fades(chain: Chain, index: int) -> Handles:
+    """The crossfades that lie inside the region, at most half of it each."""
+    facts = chain.facts(index)
+    if facts is None or chain.render.output.crossfade_side == "outside":
+        return Handles(0, 0)
+    wished, half = _crossfades(chain, index), facts.length // 2
+    return Handles(min(wished.before, half), min(wished.after, half))
+
+
+def _crossfades(chain: Chain, index: int) -> Handles:
+    """The crossfades of a stage at both edges; none where it is not put into a source or where the file ends."""
     facts, plan = chain.facts(index), chain.stages[index].plan
     if facts is None or not (SPLICED & set(chain.roles(index)) or (plan.splice and chain.feeds(index))):
         return Handles(0, 0)
@@ -178,6 +192,7 @@ def _order(job: Job, index: int, variant: int, roles: Sequence[Role], name: str)
         "track": str(getattr(stage.params, "track", "")),
         "recipe": chain.recipe,
         "handles": _handles(chain, index),
+        "fades": _fades(chain, index),
     }
     facts, sound = chain.facts(index), chain.sound_of(index, variant)
     if facts is None or sound is None:

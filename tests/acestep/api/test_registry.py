@@ -93,3 +93,12 @@ def test_unknown_names_list_the_choices(registry):
     with pytest.raises(UnknownName) as caught:
         registry.sampler("nope")
     assert caught.value.limits["choices"] == ["euler"]
+
+
+def test_added_parts_follow_their_audio_on_base_models():
+    """An instrument or a whole arrangement is made at guidance 1, which users found to keep to what is there."""
+    from acestep.api.variants import VARIANTS
+
+    for name in ("base", "xl-base"):
+        scales = {task: VARIANTS[name].for_task(task).guidance_scale for task in ("lego", "complete", "text2music")}
+        assert scales == {"lego": 1.0, "complete": 1.0, "text2music": 7.0}
