@@ -93,6 +93,14 @@ class Ledger:
         """Who handed a job in; empty for an unknown one. From any thread."""
         return self._store.once(_client_of, job)
 
+    async def clients(self, jobs: list[str]) -> dict[str, str]:
+        """Who handed these jobs in; unknown ones are left out."""
+
+        def found(connection: sqlite3.Connection) -> dict[str, str]:
+            return {job: client for job in jobs if (client := _client_of(connection, job))}
+
+        return await self._store.search(found)
+
     async def search(
         self, states: frozenset[JobState], text: str, limit: int, before: str, origin: str = ""
     ) -> list[JobRecord]:

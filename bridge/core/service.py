@@ -301,6 +301,12 @@ class Service:
         record = next(itertools.islice(found, back, None), None)
         return None if record is None else self._view(record)
 
+    async def clients(self, jobs: list[str]) -> dict[str, str]:
+        """Who handed these jobs in; unknown ones are left out."""
+        active = {job: self._book.active[job].client for job in jobs if job in self._book.active}
+        ended = [job for job in jobs if job not in active]
+        return active | (await self._ledger.clients(ended) if ended else {})
+
     def _view(self, record: JobRecord) -> JobView:
         queue = self._lane(record.operation).queue
         position = queue.position(record) if record.id in queue else 0

@@ -163,6 +163,9 @@ class Core(Protocol):
         is no such job among the last few dozen. ``origin``: of that machine only.
         """
 
+    async def clients(self, jobs: list[str]) -> dict[str, str]:
+        """Who handed these jobs in; unknown ones are left out. Many at once cost nobody else's time."""
+
     async def wait(self, job: str, after: int = -1, timeout: float = 30.0) -> list[Event]:
         """Events with a larger ``seq`` than ``after``, as soon as there is one or the time (s) is up."""
 

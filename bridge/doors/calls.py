@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.errors import BadRequest
+from acestep.api.errors import BadRequest, UnknownJob
 from bridge.core.reruns import again
 from bridge.core.views import JobState, JobView
 from bridge.doors import limits, requests
@@ -143,10 +143,11 @@ async def subscribe(desk: Desk, caller: Caller, request: requests.Subscribe) -> 
     ids = list(dict.fromkeys(request.ids))
     for job in ids:
         await desk.stored(job)
-    for at in range(0, len(ids), limits.LOOKUPS):
-        async with desk.slowly:
-            for job in ids[at : at + limits.LOOKUPS]:
-                caller.access.require_own(desk.core.job(job))
+    async with desk.slowly:
+        known = await desk.core.clients(ids) if ids else {}
+    for job in ids:
+        if job not in known or not caller.access.owns(known[job]):
+            raise UnknownJob(f"there is no job {job!r}", field="id")
     for job in ids:
         caller.follow(job, request.after.get(job, -1))
     if not ids:

@@ -144,9 +144,6 @@ LIST_JOBS = 1_000
 SUBSCRIPTIONS = 256
 """Jobs that one call may subscribe to; whoever wants more follows all."""
 
-LOOKUPS = 16
-"""Jobs that are looked up in the store before others have their turn."""
-
 SPOOL_REQUEST = 1024 * 1024
 """Bytes of a spool request."""
 

@@ -167,6 +167,10 @@ class ScriptedCore:
         done = [job for job in self._of(origin) if job.state is JobState.DONE]
         return done[back] if ".wav" in endings and back < len(done) else None
 
+    async def clients(self, jobs: list[str]) -> dict[str, str]:
+        """Who handed these jobs in."""
+        return {job: self._jobs[job].client for job in jobs if job in self._jobs}
+
     async def wait(self, job: str, after: int = -1, timeout: float = 30.0) -> list[Event]:
         """Events behind ``after``."""
         state = self.job(job).state

@@ -23,7 +23,7 @@ STRANGER, OTHER = "127.0.0.2", "127.0.0.3"
 
 FOR_ANYBODY = {
     "hello", "ping", "version", "status", "describe", "models.list", "notify", "sync", "job.submit", "job.status",
-    "job.wait", "job.cancel", "job.list", "job.result", "job.subscribe", "job.unsubscribe",
+    "job.wait", "job.rerun", "job.cancel", "job.list", "job.result", "job.subscribe", "job.unsubscribe",
 }  # fmt: skip
 """What a stranger may call; everything it can learn or change there is about its own jobs, or about what there is to ask for."""
 
@@ -92,7 +92,7 @@ async def test_a_stranger_sees_and_cancels_its_own_jobs_only(udp, stranger, core
     owner, peer = await udp(), await stranger()
     owner.send("/ace/op/sketch", "secret", "hold", 1, "caption", "my new song")
     await owner.next("/ace/accepted")
-    for address in ("/ace/job/status", "/ace/job/result", "/ace/job/cancel"):
+    for address in ("/ace/job/status", "/ace/job/result", "/ace/job/rerun", "/ace/job/cancel"):
         peer.send(address, "secret")
         answer = await peer.next("/ace/error")
         assert answer.arguments[:2] == (address, "unknown_job")
