@@ -130,9 +130,6 @@ class TakeLane:
         self.arrangement_clips.append(clip)
         return clip
 
-    def delete_clip(self, clip: Clip) -> None:
-        self.arrangement_clips.remove(clip)
-
 
 class Slot:
     """A Session slot."""
@@ -196,6 +193,11 @@ class Track(TakeLane):
     @property
     def available_input_routing_channels(self) -> list[Routing]:
         return [Routing(name) for name in ("Pre FX", "Post FX", "Post Mixer")]
+
+    def delete_clip(self, clip: Clip) -> None:
+        """Of the track or of one of its take lanes, which have no such function of their own (Live 12.3)."""
+        (holder,) = [lane for lane in (self, *self.take_lanes) if clip in lane.arrangement_clips]
+        holder.arrangement_clips.remove(clip)
 
     def create_take_lane(self) -> TakeLane:
         self.take_lanes.append(TakeLane(self._song))

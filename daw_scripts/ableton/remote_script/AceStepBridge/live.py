@@ -229,10 +229,10 @@ def _follows(clip, tempo):
 
 
 def delete_clip(track, holder, clip):
-    """Delete a clip from its slot, or from the arrangement of a track or of a take lane (which may leave that to its track)."""
+    """Delete a clip from its slot, or from the arrangement of a track and its take lanes."""
     if hasattr(holder, "has_clip"):
         return holder.delete_clip()
-    (holder if hasattr(holder, "delete_clip") else track).delete_clip(clip)
+    track.delete_clip(clip)  # take lanes have no such function of their own
 
 
 def our_clips(track):
