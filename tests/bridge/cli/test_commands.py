@@ -334,9 +334,13 @@ def test_what_can_be_refused_here_starts_no_daemon(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.wav").write_text("no sound at all, only words")
     home = tmp_path / "home"
-    assert main([*line, "--home", str(home)]) == Exit.REFUSED
-    err = capsys.readouterr().err
-    assert all(word in err for word in words) and not home.exists()
+    try:
+        assert main([*line, "--home", str(home)]) == Exit.REFUSED
+        err = capsys.readouterr().err
+        assert all(word in err for word in words) and not home.exists()
+    finally:
+        if home.exists():  # a daemon that should not have been started outlives no test
+            main(["stop", "--home", str(home)])
 
 
 def test_a_proxy_of_the_environment_is_not_asked(
