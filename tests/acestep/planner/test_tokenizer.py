@@ -31,7 +31,7 @@ def test_the_tiny_planners_files_have_the_published_form(tiny_folder: Path) -> N
 def test_it_is_read_in_seconds_and_its_ids_stay(tiny_folder: Path) -> None:
     """The library's own way tests every special token against a growing list, which takes minutes of processor time.
 
-    The limit here is on processor time and an order of magnitude from both; `benchmarks/weights.py` has the figure.
+    The limit here is on processor time and an order of magnitude from both; `benchmarks/opening.py` has the figure.
     """
     start = time.process_time()
     tokenizer = load_tokenizer(tiny_folder)
