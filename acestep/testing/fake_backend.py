@@ -67,6 +67,7 @@ class FakeBackend:
             notes=(NOTE, *render.notes),
             stages=render.reports(time.monotonic() - started),
             recipe=render.recipe,
+            data={"check": checks} if (checks := render.checks()) else {},
             seconds=_since(started),
         )
 

@@ -156,6 +156,19 @@ class FakeRender:
         shutil.rmtree(self.context.staging / FOR_STAGES, ignore_errors=True)
         return tuple(made)
 
+    def checks(self) -> list[dict[str, Any]]:
+        """What the engine's check of new parts would say of tones: that they can be heard, and nothing else."""
+        found = []
+        for index, stage in enumerate(self.stages):
+            edit = stage.plan.soft_mask or (stage.plan.splice and self._facts(index) is not None)
+            if self.admitted.render.output.check == "off" or edit or not self._roles(index):
+                continue
+            for variant in range(self.admitted.render.output.variants):
+                heard = {"loudness": -20.0, "peak": -6.0}
+                one = {"stage": index + 1, "variant": variant, "seed": self._seed(index, variant)}
+                found.append({**one, "heard": heard, "problems": []})
+        return found
+
     def _stage(self, index: int) -> Iterator[ResultFile]:
         """What a stage returns or shows on the way; what later stages need is written beside."""
         roles, stage = self._roles(index), self.stages[index]

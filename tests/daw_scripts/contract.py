@@ -70,8 +70,8 @@ def run_jobs(client: Client, song: Path) -> dict[str, dict[str, Any]]:
     return documents
 
 
-FREE_MAPS = {"weights", "versions", "seconds", "limits"}
-"""Maps whose keys are data: names of models, of packages, of phases, of limits."""
+FREE_MAPS = {"weights", "versions", "seconds", "limits", "heard"}
+"""Maps whose keys are data: names of models, of packages, of phases, of limits, of what a sound lets be heard."""
 
 
 def shape(value: Any, key: str = "") -> Any:
