@@ -111,12 +111,13 @@ class VllmPlanner:
             for seed in job.seeds
         ]
         group = job.together or len(params)
+        chunks = [params[start : start + group] for start in range(0, len(params), group)]
         written = []
-        for start in range(0, len(params), group):
-            chunk = [(job.prompt, one) for one in params[start : start + group]]
+        for index, ones in enumerate(chunks):
+            chunk = [(job.prompt, one) for one in ones]
 
-            def step(done: int, total: int, start: int = start, count: int = len(chunk)) -> None:
-                progress(start * total + done * count, len(params) * total)
+            def step(done: int, total: int, index: int = index) -> None:
+                progress(index * total + done, len(chunks) * total)
 
             written += self._run(chunk, longest, step)
         return [[token - first for token in ids if first <= token < first + CODES] for ids in written]

@@ -162,7 +162,7 @@ def _scalar(value: Any, kind: str) -> Any:
 
 def _list(value: Any, info: FieldInfo) -> Any:
     kind = info.type[len("list[") : -1]
-    if kind == "map":
+    if kind == "map" or kind.startswith("list["):
         return _json(value, info)
     if isinstance(value, str):
         words = [word.strip() for word in value.split(",") if word.strip()]
