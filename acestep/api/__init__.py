@@ -1,16 +1,18 @@
 """The surface that plug-ins and the daemon build on: requests, plans, schemas, hooks, errors. No torch, ever."""
 
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError
 from acestep.api.hooks import hookimpl
 from acestep.api.instructions import instruction
 from acestep.api.operation import Operation
 from acestep.api.plan import Fill, Length, Mask, Plan, SourceFacts, StageType, require_region, require_task
 from acestep.api.registry import Registry
-from acestep.api.request import Conditioning, Output, Render, Source, Stage, StageParams, samples
+from acestep.api.request import Output, Render, Stage, StageParams, samples
 from acestep.api.result import Result, ResultFile, StageReport
 from acestep.api.rights import Right
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec, Step
 from acestep.api.schema import Request, convert, describe, param
+from acestep.api.source import Source
 from acestep.api.variants import VARIANTS, ModelInfo, Variant
 
 __all__ = [

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from acestep.api import limits, music
+from acestep.api.conditioning import Conditioning
 from acestep.api.draft import Draft, StageWish, of_stage, parse
 from acestep.api.errors import AceError, BadRequest, PluginFailed, UnknownName
 from acestep.api.inputs import Inputs, StageInput, Surroundings, check_apart, spread
@@ -21,11 +22,12 @@ from acestep.api.languages import language_name
 from acestep.api.plan import Length, Plan, SourceFacts
 from acestep.api.region import open_source, place
 from acestep.api.registry import Registry
-from acestep.api.request import Conditioning, Output, Render, Source, SourceWish, Stage, StageParams, samples
+from acestep.api.request import Output, Render, Stage, StageParams, samples
 from acestep.api.returns import resolve_output, resolve_returns
 from acestep.api.schema import R, describe, inside
 from acestep.api.sentences import quoted
 from acestep.api.song_time import SongTime, metre_notes
+from acestep.api.source import Source, SourceWish
 from acestep.api.thinking import check_thinking, leaves_length_open
 from acestep.api.variants import ModelInfo
 from acestep.api.world import World

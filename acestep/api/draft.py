@@ -11,25 +11,16 @@ from typing import Any
 
 import msgspec
 
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError, BadPreset, BadRequest, UnknownName
 from acestep.api.operation import Operation
 from acestep.api.preset import fill_preset
 from acestep.api.region import wish_of
 from acestep.api.registry import Registry, RenderRequest
-from acestep.api.request import (
-    CHAIN_FIELDS,
-    FORMAT,
-    VERSION,
-    Conditioning,
-    Output,
-    Region,
-    Role,
-    SelectionFields,
-    SourceWish,
-    StageParams,
-)
+from acestep.api.request import CHAIN_FIELDS, FORMAT, VERSION, Output, Role, StageParams
 from acestep.api.result import RECIPE_FORMAT
 from acestep.api.schema import R, Request, convert, inside
+from acestep.api.source import Region, SelectionFields, SourceWish
 from acestep.api.upstream import in_our_words
 
 

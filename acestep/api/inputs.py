@@ -16,9 +16,9 @@ from acestep.api.draft import Draft, StageWish, of_stage
 from acestep.api.errors import AceError, BadLatent, BadPreset, BadRequest, RegionOutside
 from acestep.api.plan import Fill, Length, Plan, SourceFacts
 from acestep.api.region import check_region, names_a_place, names_a_region, open_source, place, result_facts
-from acestep.api.request import Source, SourceWish
 from acestep.api.schema import R
 from acestep.api.song_time import SongTime
+from acestep.api.source import Source, SourceWish
 from acestep.api.variants import ModelInfo
 from acestep.api.world import World
 

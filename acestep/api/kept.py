@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import BadRequest
 from acestep.api.preset import FORMAT, VERSION, Preset, check_preset
 from acestep.api.registry import Registry
 from acestep.api.request import FORMAT as RENDER
-from acestep.api.request import Conditioning, Output
+from acestep.api.request import Output
 from acestep.api.schema import convert, describe
 
 OF_ONE_TAKE = frozenset("seed seeds resume checkpoint_step variation_seed input".split())

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import msgspec
 
 from acestep.api import limits
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import BadPreset, BadRequest
-from acestep.api.request import Conditioning, Output, SelectionFields
+from acestep.api.request import Output
 from acestep.api.schema import Request, convert, merge_schemas, param
+from acestep.api.source import SelectionFields
 from acestep.api.text import read_text
 
 FORMAT = "acestep-bridge/preset"

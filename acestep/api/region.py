@@ -7,8 +7,9 @@ import msgspec
 from acestep.api import limits
 from acestep.api.errors import BadRequest, RegionOutside, TooLarge, UnsupportedChannels
 from acestep.api.plan import Plan, SourceFacts
-from acestep.api.request import Output, Region, SelectionFields, Source, SourceWish
+from acestep.api.request import Output
 from acestep.api.song_time import SongTime
+from acestep.api.source import Region, SelectionFields, Source, SourceWish
 from acestep.api.world import World
 
 PLACES = ("path", "upload", "latent", "stage")

@@ -16,6 +16,7 @@ import msgspec
 import pluggy
 
 from acestep.api import hooks, limits
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import (
     AceError,
     FeatureDisabled,
@@ -30,11 +31,12 @@ from acestep.api.plan import StageType
 from acestep.api.planning import PlannerSpec
 from acestep.api.preset import SUFFIX as PRESET_SUFFIX
 from acestep.api.preset import Preset, read_preset
-from acestep.api.request import CHAIN_FIELDS, RUNTIME_CHOICES, VERSION, Conditioning, Output, SelectionFields
+from acestep.api.request import CHAIN_FIELDS, RUNTIME_CHOICES, VERSION, Output
 from acestep.api.rights import Right
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec
 from acestep.api.schema import Request, convert, merge_schemas, param
 from acestep.api.sentences import quoted
+from acestep.api.source import SelectionFields
 
 log = logging.getLogger(__name__)
 

@@ -56,6 +56,11 @@ class Request(
     """Base of everything a client sends: keyword fields with defaults, unknown keys refused."""
 
 
+Written = Annotated[str, msgspec.Meta(max_length=40)]
+"""A position or a length as musicians write it (`acestep.api.positions`), in a field of samples or seconds. Admission makes it a
+number, so canonical requests hold none."""
+
+
 def param(
     description: str,
     *,

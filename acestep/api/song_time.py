@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from acestep.api import limits
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import BadRequest, TooLarge
 from acestep.api.metre import Metre, parse_metre
 from acestep.api.music import model_metre_name
 from acestep.api.positions import Position, Ruler, read_field
-from acestep.api.request import Conditioning, Output, samples
+from acestep.api.request import Output, samples
 from acestep.api.tempo_map import TempoMap
 
 AGREE = 0.001

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import BadRequest
 from acestep.api.plan import Length, Plan
 from acestep.api.planning import check_codes, refuse_control_text
-from acestep.api.request import Conditioning, Output
+from acestep.api.request import Output
 from acestep.api.schema import describe
 
 PREFIX = "planner_"

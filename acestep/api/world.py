@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from acestep.api.request import Source
+from acestep.api.source import Source
 from acestep.api.variants import ModelInfo
 
 

@@ -9,10 +9,11 @@ import msgspec
 from torch import Tensor
 
 from acestep.api import limits
+from acestep.api.conditioning import Conditioning
 from acestep.api.instructions import TEXT_TO_MUSIC
 from acestep.api.plan import Fill, Plan
 from acestep.api.planning import CODE_RATE
-from acestep.api.request import Conditioning, StageParams
+from acestep.api.request import StageParams
 from acestep.api.tempo_map import TempoMap
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Tick

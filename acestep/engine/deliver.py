@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from acestep.api.conditioning import Conditioning
 from acestep.api.metre import parse_metre
-from acestep.api.request import Conditioning, Output, Role
+from acestep.api.request import Output, Role
 from acestep.api.result import ResultFile
 from acestep.audio.chunks import Tags
 from acestep.audio.copies import with_copies

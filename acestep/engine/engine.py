@@ -14,8 +14,9 @@ import torch
 
 from acestep.api.admission import Admitted, admit
 from acestep.api.errors import BadRequest, OutOfMemory
-from acestep.api.request import Source, Stage, samples
+from acestep.api.request import Stage, samples
 from acestep.api.result import Result
+from acestep.api.source import Source
 from acestep.api.targets import resolve_target
 from acestep.api.thinking import wants_planning
 from acestep.api.variants import ModelInfo

@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from acestep.api import limits
-from acestep.api.request import Source
+from acestep.api.source import Source
 from acestep.checkpoints.load import Model
 from acestep.engine.chain import Chain, Job
 from acestep.engine.conform import MOST

@@ -7,8 +7,8 @@ import math
 import msgspec
 
 from acestep.analysis.beat import Beat, BeatFinder
+from acestep.api.conditioning import Conditioning
 from acestep.api.metre import Metre, parse_metre
-from acestep.api.request import Conditioning
 from acestep.api.song_time import SongTime
 from acestep.api.tempo_map import TempoMap
 from acestep.audio.read import read_window

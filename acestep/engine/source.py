@@ -16,7 +16,7 @@ from torch import Tensor
 
 from acestep.api import limits
 from acestep.api.errors import NotFound, SourceChanged
-from acestep.api.request import Source
+from acestep.api.source import Source
 from acestep.audio.chunks import Tags
 from acestep.audio.latent_header import SUFFIX, Companion
 from acestep.audio.latent_index import LatentIndex

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from acestep.api.conditioning import Conditioning
 from acestep.api.plan import Plan
-from acestep.api.request import Conditioning, StageParams
+from acestep.api.request import StageParams
 from acestep.api.sampling import ScheduleSpec
 from acestep.api.variants import ModelInfo, Variant
 from acestep.conditioning.prompts import INSTRUMENTAL_FORMS

@@ -22,8 +22,9 @@ from acestep.api import limits
 from acestep.api.admission import Admitted, admit
 from acestep.api.errors import SourceChanged
 from acestep.api.formats import exact_format
-from acestep.api.request import Role, Source, samples
+from acestep.api.request import Role, samples
 from acestep.api.result import ResultFile, StageReport
+from acestep.api.source import Source
 from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
 from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts

@@ -12,13 +12,14 @@ from typing import Any
 
 from acestep.api import draft
 from acestep.api.admission import admit
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError, BadRequest, NotFound
 from acestep.api.limits import MAX_PATH
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry, RenderRequest
-from acestep.api.request import Conditioning, Source
 from acestep.api.result import RECIPE_FORMAT
 from acestep.api.schema import convert, describe
+from acestep.api.source import Source
 from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
 from acestep.audio import sniff

@@ -12,12 +12,14 @@ import msgspec
 
 from acestep.api import limits
 from acestep.api.admission import admit
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError, BadRequest, NotAllowed, NotFound, OutputUnwritable
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry, RenderRequest
-from acestep.api.request import Conditioning, Output, Source
+from acestep.api.request import Output
 from acestep.api.rights import Right
 from acestep.api.schema import convert, describe
+from acestep.api.source import Source
 from acestep.api.thinking import wants_planning
 from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts

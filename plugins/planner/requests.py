@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import msgspec
 
 from acestep.api import limits, music
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import BadRequest, UnknownName
 from acestep.api.formats import FORMAT_SUMMARY, FormatName
 from acestep.api.planning import PlannerSettings, check_codes, refuse_control_text
-from acestep.api.request import Conditioning, SelectionFields
 from acestep.api.schema import Request, merge_schemas, param
 from acestep.api.sentences import quoted
+from acestep.api.source import SelectionFields
 
 
 class SeedFields(Request):

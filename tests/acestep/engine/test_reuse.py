@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from acestep.api.plan import SourceFacts
-from acestep.api.request import Source
+from acestep.api.source import Source
 from acestep.audio.latent_store import list_latents, trim_latents
 from acestep.audio.sniff import sniff
 from acestep.engine.geometry import region_frames, source_window

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError, BadRequest
 from acestep.api.planning import PlannerSettings
 from acestep.api.registry import Registry
-from acestep.api.request import Conditioning
 from acestep.engine import Engine
 from acestep.planner import session
 from acestep.planner.decoding import Decoder

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import pytest
 
+from acestep.api.conditioning import Conditioning
 from acestep.api.limits import MAX_PATH
-from acestep.api.request import Conditioning, Output, SelectionFields
+from acestep.api.request import Output
 from acestep.api.schema import Request, describe, merge_schemas, param
+from acestep.api.source import SelectionFields
 from bridge.cli.fields import add_fields, positional_field, read_fields
 
 
