@@ -10,6 +10,7 @@ local resident, choosing = import("resident"), import("choosing")
 local action = {}
 
 local CURSOR_SECONDS = 30
+local AROUND_SECONDS = 10 -- the model hears so much beside a region, and its beats count too
 
 local function find_situation(wanted)
   local project, path = host.project()
@@ -82,7 +83,9 @@ local function narrow(situation, part)
       own["end"] = source.origin + placement.convert(source["end"], source.rate, situation.rate)
     end
   end
-  own.first_bar, own.last_bar = host.bars(situation.project, own.start / own.rate, own["end"] / own.rate)
+  local first, last = own.start / own.rate, own["end"] / own.rate
+  own.first_bar, own.last_bar = host.bars(situation.project, first, last)
+  own.segments = host.segments(situation.project, math.max(0, first - AROUND_SECONDS), math.max(last, first + CURSOR_SECONDS) + AROUND_SECONDS)
   return own
 end
 

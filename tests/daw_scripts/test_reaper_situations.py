@@ -267,17 +267,17 @@ def test_the_choice_for_tempo_changes_is_remembered(desk: Desk, running: DaemonP
 
 @pytest.mark.parametrize(("num", "den"), [(5, 4), (7, 8)])
 def test_a_metre_the_model_does_not_know(desk: Desk, running: DaemonProcess, num: int, den: int) -> None:
-    """5/4 and 7/8 are not sent; the tempo is, in quarter notes."""
+    """5/4 and 7/8 go along in the map; the model is told the nearest, and the line at the bottom and *Show jobs* say so."""
     item = loop_item(desk)
     desk.project.tempo = [{"time": 0.0, "bpm": 100.0, "num": num, "den": den, "linear": False}]
     desk.run(REPAINT)
     finish(desk, 2, item)
     wish = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]["conditioning"]
-    assert wish["time_signature"] == "" and wish["bpm"] == pytest.approx(100.0)
-    assert f"does not know {num}/{den}" in desk.reaper.help_line
+    assert wish["tempo_map"][0]["metre"] == f"{num}/{den}" and wish["bpm"] == pytest.approx(100.0)
+    assert f"{num}/{den}" in desk.reaper.help_line and "no metre is sent" not in desk.reaper.help_line
     desk.reaper.Help_Set("the next job's progress", False)
     desk.run("Show jobs")
-    assert f"does not know {num}/{den}" in desk.reaper.messages[-1]
+    assert f"{num}/{den}" in desk.reaper.messages[-1]
 
 
 RAMP = [

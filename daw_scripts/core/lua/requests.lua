@@ -1,7 +1,7 @@
 -- From an action and what the host found to the jobs that are submitted. The action table is shared data (actions.json).
 
 local import = ...
-local json, placement = import("json"), import("placement")
+local json, placement, song_map = import("json"), import("placement"), import("song_map")
 
 local requests = {}
 
@@ -88,6 +88,16 @@ local function cut(params, fields, situation, wish)
   end
 end
 
+-- Where the song's bars and beats lie on the timeline of what is sent: the source's, or that of the new part.
+local function set_time(params, fields, situation, wish)
+  local source = situation.source
+  if not situation.segments or not offers(fields, "tempo_map") then return end
+  local rate = source and source.rate or situation.rate
+  local zero = source and (source.zero or source.origin / situation.rate) or part(situation, wish) / rate
+  params.tempo_map = song_map.points(situation.segments, zero, rate)
+  if not source and params.tempo_map then set(params, fields, "rate", rate) end
+end
+
 -- Where a result belongs, in words; an action that takes no audio belongs to no track. Empty where the host knows neither.
 local function place_name(action, situation)
   local words = {}
@@ -105,12 +115,14 @@ end
 
 --- The parameters of one job. `fields` is the operation's list from describe (nil: unknown, everything is sent).
 -- `situation` has besides the keys of `refusal` key?, track?, track_name?, first_bar? and last_bar? (as the host counts them),
--- source {path, rate?, origin, start, end, span_start?, span_end?}; `wish` comes from tempo.plan.
+-- segments? (the tempo map around the region, see song_map), source {path, rate?, origin, zero? (project time of its sample 0, s), start,
+-- end, span_start?, span_end?}; `wish` comes from tempo.plan.
 function requests.params(action, situation, wish, values, fields)
   local params = {}
   cut(params, fields, situation, wish)
   set(params, fields, "bpm", wish.bpm)
   set(params, fields, "time_signature", wish.time_signature)
+  set_time(params, fields, situation, wish)
   set(params, fields, "key", situation.key)
   set(params, fields, "name", place_name(action, situation))
   local returns = action.returns
@@ -150,6 +162,15 @@ function requests.jobs(action, situation, wishes, values, fields)
   return jobs
 end
 
+-- What was changed on the way to the model. Beside a tempo map the daemon itself says which metre the model is told.
+local function notes_of(job)
+  local notes = {}
+  for _, note in ipairs(job.wish.notes or {}) do
+    if note.code ~= "metre_unknown" or not job.params.tempo_map then notes[#notes + 1] = note end
+  end
+  return #notes > 0 and notes or nil
+end
+
 --- What the host must remember of a job to place its result later, even after a restart: plain data.
 function requests.pending(id, action, situation, job)
   local source = situation.source
@@ -169,7 +190,7 @@ function requests.pending(id, action, situation, job)
     item = situation.item,
     lead = source and source.lead or nil,
     spans_item = source ~= nil and source.span_start ~= nil or nil,
-    notes = job.wish.notes and #job.wish.notes > 0 and job.wish.notes or nil,
+    notes = notes_of(job),
   }
 end
 
