@@ -67,8 +67,13 @@ class _Drawing:
         self.lines.append({"patchline": {"source": [source, outlet], "destination": [target, inlet]}})
 
 
+HIDDEN = 2
+"""`parameter_invisible` of a control that asks for something once: no automation, not stored, and a click is no undo step."""
+
+
 def _parameter(name: str, kind: int, **more: Any) -> dict[str, Any]:
     values = {"parameter_longname": name, "parameter_shortname": name, "parameter_type": kind, **more}
+    values["parameter_invisible"] = HIDDEN
     return {"parameter_enable": 1, "saved_attribute_attributes": {"valueof": values}, "varname": name}
 
 

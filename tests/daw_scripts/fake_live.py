@@ -1,6 +1,7 @@
 """A stand-in for Live's object model in Python, as Remote Scripts see it. It is a fake and says so: nothing here ran inside Live.
 
-Only documented properties and functions exist; assigning anything else fails.
+Only documented properties and functions exist (test_live_interface.py holds them against an independent list); assigning anything
+else fails. What Live does between two ticks is done by `Song.tick`.
 """
 
 from __future__ import annotations
@@ -37,28 +38,62 @@ class WarpMarker(NamedTuple):
     beat_time: float
 
 
+class WarpMode(int):
+    """A way of warping; Live takes no plain numbers for it."""
+
+    beats: WarpMode
+    complex: WarpMode
+
+
+WarpMode.beats, WarpMode.complex = WarpMode(0), WarpMode(4)
+
+
+class Edge:
+    """A marker in beats, or in seconds inside an unwarped clip. Live refuses one that would leave the clip no length."""
+
+    def __init__(self, other: str) -> None:
+        self._other = other
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+        self._is_start = "start" in name
+
+    def __get__(self, clip: Any, owner: type | None = None) -> Any:
+        return self if clip is None else clip._edges[self._name]
+
+    def __set__(self, clip: Any, value: float) -> None:
+        other = clip._edges.get(self._other)
+        if other is not None and (value >= other if self._is_start else value <= other):
+            raise RuntimeError("a clip needs a length")
+        clip._edges[self._name] = value
+
+
 class Clip:
     """An audio clip of the arrangement, times in beats (in seconds inside an unwarped one)."""
 
+    start_marker = Edge("end_marker")
+    end_marker = Edge("start_marker")
+    loop_start = Edge("loop_end")
+    loop_end = Edge("loop_start")
+
     __slots__ = (
+        "_asked",
+        "_edges",
         "_markers",
+        "_warp_mode",
+        "_warping",
         "clip_tempo",
-        "end_marker",
         "end_time",
         "file_path",
         "is_arrangement_clip",
         "is_audio_clip",
+        "is_gone",
         "is_recording",
-        "loop_end",
-        "loop_start",
         "looping",
         "name",
         "sample_length",
         "sample_rate",
-        "start_marker",
         "start_time",
-        "warp_mode",
-        "warping",
     )
 
     def __init__(self, path: Path, start: float, song_tempo: float, clip_tempo: float | None = None) -> None:
@@ -69,15 +104,49 @@ class Clip:
         self.clip_tempo = clip_tempo or song_tempo
         self.start_time = start
         self.end_time = start + info.frames / info.samplerate * self.clip_tempo / 60
-        self.start_marker = self.loop_start = 0.0
-        self.loop_end = self.end_marker = self.end_time - start
+        length = self.end_time - start
+        self._edges = {"start_marker": 0.0, "loop_start": 0.0, "loop_end": length, "end_marker": length}
         self.looping = False
-        self.warping = True
-        self.warp_mode = 4
+        self._warping = self._asked = True
+        self.warp_mode = WarpMode.complex
         self._markers = [WarpMarker(0.0, 0.0)]
         self.is_audio_clip = self.is_arrangement_clip = True
-        self.is_recording = False
+        self.is_recording = self.is_gone = False
         self.name = path.stem
+
+    def __eq__(self, other: object) -> bool:
+        """A clip that is gone equals None, as Live's objects do."""
+        return self is other or (other is None and self.is_gone)
+
+    __hash__ = object.__hash__
+
+    @property
+    def warping(self) -> bool:
+        """Switched by the next tick of Live; until then it has its old value."""
+        return self._warping
+
+    @warping.setter
+    def warping(self, value: bool) -> None:
+        self._asked = value
+
+    def tick(self) -> None:
+        """What was asked of `warping` is done: the markers keep the numbers of the whole clip, whatever was set in between."""
+        if self._asked == self._warping:
+            return
+        self._warping = self._asked
+        length = self.sample_length / self.sample_rate
+        kept = length * self.clip_tempo / 60 if not self._warping else length
+        self._edges.update(end_marker=kept, loop_end=kept)
+
+    @property
+    def warp_mode(self) -> WarpMode:
+        return self._warp_mode
+
+    @warp_mode.setter
+    def warp_mode(self, value: WarpMode) -> None:
+        if not isinstance(value, WarpMode):
+            raise TypeError("a WarpMode")
+        self._warp_mode = value
 
     def beat_to_sample_time(self, beat: float) -> float:
         if not self.warping:
@@ -126,7 +195,7 @@ class TakeLane:
     def create_audio_clip(self, path: str, start: float) -> Clip:
         if not Path(path).is_absolute() or not 0 <= start <= 1_576_800:
             raise RuntimeError("an absolute path and a time inside the song")
-        clip = Clip(Path(path), start, self._song.tempo, self._song.taken_for)
+        clip = self._song.new_clip(path, start)
         self.arrangement_clips.append(clip)
         return clip
 
@@ -147,7 +216,7 @@ class Slot:
     def create_audio_clip(self, path: str) -> Clip:
         if self.clip is not None or not Path(path).is_absolute():
             raise RuntimeError("an empty slot and an absolute path")
-        self.clip = Clip(Path(path), 0.0, self._song.tempo, self._song.taken_for)
+        self.clip = self._song.new_clip(path, 0.0)
         self.clip.is_arrangement_clip = False
         return self.clip
 
@@ -237,6 +306,7 @@ class Song:
     __slots__ = (
         "_is_playing",
         "_record_mode",
+        "auto_warp_start",
         "current_song_time",
         "file_path",
         "loop",
@@ -266,6 +336,8 @@ class Song:
         self.tempo = 120.0
         self.taken_for: float | None = None
         """The tempo that Live takes new files for; by default the right one."""
+        self.auto_warp_start = 0.0
+        """Seconds into the file at which Auto-Warp lets a new clip start."""
         self.signature_numerator = self.signature_denominator = 4
         self.root_note, self.scale_name, self.scale_mode = 9, "Minor", True
         self.loop, self.loop_start, self.loop_length = False, 0.0, 0.0
@@ -281,6 +353,20 @@ class Song:
         self.view = View()
         self.view.detail_clip = None
         self.create_audio_track(0)
+
+    def new_clip(self, path: str, start: float) -> Clip:
+        """A clip as Live makes it of a file."""
+        clip = Clip(Path(path), start, self.tempo, self.taken_for)
+        clip.start_marker = clip.loop_start = self.auto_warp_start * clip.clip_tempo / 60
+        return clip
+
+    def tick(self) -> None:
+        """What Live does before it lets scripts run again."""
+        for track in self.tracks:
+            lanes = [track, *getattr(track, "take_lanes", ())]
+            slots = [slot.clip for slot in getattr(track, "clip_slots", ()) if slot.has_clip]
+            for clip in [*(clip for lane in lanes for clip in lane.arrangement_clips), *slots]:
+                clip.tick()
 
     def create_audio_track(self, index: int) -> Any:
         """A new track, which is selected, as in Live."""

@@ -26,10 +26,9 @@ from bridge.paths import Paths
 from bridge.settings import Settings
 
 from .conftest import RATE, no_daemon_left, set_environment, sound
-from .fake_live import Clip, Instance, OldTrack, Song, WarpMarker
+from .fake_live import Clip, Instance, OldTrack, Song, WarpMarker, WarpMode
 
 FIRST_BEAT, LAST_BEAT = 20.0, 36.0
-BEATS = 0  # a warp mode
 
 
 class Stage:
@@ -71,6 +70,7 @@ class Stage:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"it did not happen: {self.live.messages}"
+            self.song.tick()
             self.surface.update_display()
             time.sleep(0.02)
 
@@ -88,7 +88,9 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     settings = tmp_path / "Library" / "Remote Scripts" / "AceStepBridge" / "settings.json"
     settings.write_text(settings.read_text().replace("9703", "0"))
     monkeypatch.syspath_prepend(str(tmp_path / "Library" / "Remote Scripts"))
-    monkeypatch.setitem(sys.modules, "Live", SimpleNamespace(Clip=SimpleNamespace(WarpMarker=WarpMarker)))
+    monkeypatch.setitem(
+        sys.modules, "Live", SimpleNamespace(Clip=SimpleNamespace(WarpMarker=WarpMarker, WarpMode=WarpMode))
+    )
     for name in [name for name in sys.modules if name.partition(".")[0] == "AceStepBridge"]:
         monkeypatch.delitem(sys.modules, name)
     found = Stage(tmp_path)
@@ -169,12 +171,80 @@ def test_new_tracks_follow_the_tempo(stage: Stage, running: DaemonProcess, taken
     stage.song.tempo, stage.song.taken_for = 97.5, taken_for
     stage.loop(0.0, 8.0)
     stage.run("generate", caption="house")
-    stage.until(lambda: len(stage.song.tracks) == 2 and stage.song.tracks[1].arrangement_clips)
+    stage.said("done")
     (clip,) = stage.song.tracks[1].arrangement_clips
     beats = clip.sample_length / clip.sample_rate * 97.5 / 60
-    assert clip.warping and clip.warp_mode == BEATS and clip.loop_end == pytest.approx(beats)
+    assert clip.warping and clip.warp_mode is WarpMode.beats and clip.loop_end == pytest.approx(beats)
     for beat in (0.0, 1.0, 7.5, beats):
         assert clip.beat_to_sample_time(beat) == pytest.approx(beat * 60 / 97.5 * clip.sample_rate, abs=1)
+
+
+def plays_whole(clip: Clip, unit: float) -> bool:
+    """Whether all markers of a clip stand around its whole file; ``unit`` is how many of their units a second has."""
+    end = clip.sample_length / clip.sample_rate * unit
+    starts, ends = (clip.start_marker, clip.loop_start), (clip.end_marker, clip.loop_end)
+    return starts == (0.0, 0.0) and ends == pytest.approx((end, end))
+
+
+@pytest.mark.parametrize("auto_warp_start", [0.0, 1.3, -0.4])
+def test_a_clip_plays_its_whole_file(stage: Stage, running: DaemonProcess, auto_warp_start: float) -> None:
+    """Live unwarps between ticks, then takes beats for seconds, and Auto-Warp moves the start: unwarped or warped, the markers
+    of a clip are those of its file when *done* is told, and all of it is one undo step."""
+    stage.song.auto_warp_start = auto_warp_start
+    stage.loop()
+    stage.run("repaint")
+    stage.said("done")
+    (take,) = stage.track.take_lanes[0].arrangement_clips
+    assert not take.warping and plays_whole(take, 1.0)
+    stage.live.messages.clear()
+    stage.run("generate")
+    stage.said("done")
+    (part,) = stage.song.tracks[1].arrangement_clips
+    assert part.warping and plays_whole(part, stage.song.tempo / 60)
+    assert stage.song.undo_steps == ["closed", "closed"]
+
+
+def test_a_session_clip_plays_its_whole_file(stage: Stage, running: DaemonProcess) -> None:
+    """The same in a Session slot."""
+    stage.song.auto_warp_start = 0.7
+    stage.track.clip_slots[0].clip = stage.song.view.detail_clip = Clip(
+        Path(stage.clip.file_path), 0.0, stage.song.tempo
+    )
+    stage.song.view.detail_clip.is_arrangement_clip = False
+    stage.run("repaint")
+    stage.said("done")
+    new = stage.track.clip_slots[1].clip
+    assert new is not None and not new.warping and plays_whole(new, 1.0)
+
+
+def test_markers_that_live_does_not_take_are_told(
+    stage: Stage, running: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clip stays, the user learns what to set by hand."""
+    monkeypatch.setattr(Clip, "start_marker", property(lambda clip: 3.0, lambda clip, value: None))
+    stage.loop()
+    stage.run("repaint")
+    stage.said("set its start to 0 and its end to the end of the file")
+    assert len(stage.track.take_lanes[0].arrangement_clips) == 1 and stage.song.undo_steps == ["closed"]
+
+
+def test_a_clip_that_is_deleted_at_once_is_let_go(stage: Stage, running: DaemonProcess) -> None:
+    """Live's object for it equals None then."""
+    stage.loop()
+    stage.run("repaint")
+    stage.until(lambda: stage.track.take_lanes and stage.track.take_lanes[0].arrangement_clips)
+    stage.track.take_lanes[0].arrangement_clips[0].is_gone = True
+    stage.said("done")
+    assert stage.song.undo_steps == ["closed"]
+
+
+def test_closing_live_before_a_clip_is_settled_closes_the_undo_step(stage: Stage, running: DaemonProcess) -> None:
+    """Nothing stays open."""
+    stage.loop()
+    stage.run("repaint")
+    stage.until(lambda: stage.track.take_lanes and stage.track.take_lanes[0].arrangement_clips)
+    stage.surface.jobs.close()
+    assert stage.song.undo_steps == ["closed"]
 
 
 def test_a_clip_that_live_lays_otherwise_stays_unwarped(
@@ -186,12 +256,14 @@ def test_a_clip_that_live_lays_otherwise_stays_unwarped(
     stage.loop(0.0, 8.0)
     stage.run("generate", caption="house")
     stage.said("done")
-    assert stage.song.tracks[1].arrangement_clips[0].warping is False
+    (clip,) = stage.song.tracks[1].arrangement_clips
+    assert clip.warping is False and plays_whole(clip, 1.0)
 
 
 def test_an_unwarped_clip_counts_in_seconds(stage: Stage, running: DaemonProcess) -> None:
     """Markers of an unwarped clip are seconds; the region is exact all the same."""
     stage.clip.warping = False
+    stage.song.tick()
     stage.clip.start_marker = 0.5
     stage.loop()
     stage.run("repaint")

@@ -95,6 +95,16 @@ def test_toggles_send_whether_they_are_on() -> None:
     assert {boxes[cords[message["id"]]]["text"] for message in messages} == {"v8 acestep_live.js"}
 
 
+def test_no_control_can_be_automated_or_undone() -> None:
+    """Buttons and switches ask for something once: hidden from Live (2), they have no automation, and a click is no undo step."""
+    controls = [box["box"] for box in amxd.patcher(ACTIONS)["patcher"]["boxes"] if box["box"].get("parameter_enable")]
+    values = [control["saved_attribute_attributes"]["valueof"] for control in controls]
+    assert len(values) > 10 and {value["parameter_invisible"] for value in values} == {2}
+    always = {"live.text", "live.menu", "live.toggle", "live.button", "live.numbox", "live.dial", "live.tab"}
+    boxes = [box["box"] for box in amxd.patcher(ACTIONS)["patcher"]["boxes"]]
+    assert all(box.get("parameter_enable") for box in boxes if box["maxclass"] in always)
+
+
 def test_the_daemon_has_a_button() -> None:
     """*Start daemon* sends the word that the Live half knows."""
     patch = amxd.patcher(ACTIONS)["patcher"]

@@ -1,8 +1,15 @@
 """From an action of the user to what the daemon is asked for. Knows Live only through `live`, and nothing of the network."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from . import live
 from .acestep_core import requests
 from .acestep_core.tempo import plan
+
+if TYPE_CHECKING:
+    from .kinds import Clip, Facts, Song
 
 RATE = 48_000
 """Sample rate of new parts: Live does not tell scripts its own."""
@@ -11,60 +18,69 @@ RATE = 48_000
 class Situation:
     """What is selected when an action starts, and what is sent for it."""
 
-    def __init__(self, song):
+    def __init__(self, song: Song) -> None:
         self.song = song
         self.track = song.view.selected_track
         self.clip = live.session_clip(song)
         self.stretch = live.region(song)
         """The selected stretch of the arrangement in beats, or None."""
-        self.facts = {"saved": True, "rate": RATE, "key": live.key_of(song), "track": self.track.name}
+        self.facts: Facts = {"saved": True, "rate": RATE, "key": live.key_of(song), "track": self.track.name}
         self.facts["track_name"] = self.track.name
-        self.slot = None
-        self.beat = None
+        self.slot: int | None = None
+        self.beat: float | None = None
 
-    def choose(self, wanted):
+    def choose(self, wanted: Facts) -> None:
         """Fix the stretch for an action; a Session clip of the track counts where no stretch of the arrangement is selected."""
         if self.stretch is None and self.clip is not None and wanted["audio"] == "target":
             self.slot = live.slot_of(self.track, self.clip)
-        if self.slot is not None:
-            return self._take_session_clip()
+            if self.slot is not None:
+                return self._take_session_clip(self.clip)
         if self.stretch is None and wanted["needs"] == "position":
-            self.stretch = (self.song.current_song_time,) * 2
+            self.stretch = self.song.current_song_time, self.song.current_song_time
         if self.stretch is not None:
             self._set_stretch(*self.stretch, RATE)
 
-    def _take_session_clip(self):
-        cut = live.session_region(self.clip)
+    def _take_session_clip(self, clip: Clip) -> None:
+        cut = live.session_region(clip)
         self.facts.update(rate=cut["rate"], start=cut["start"], end=cut["end"])
         self.facts["source"] = {**cut, "span_start": cut["start"], "span_end": cut["end"], "origin": 0}
 
-    def _set_stretch(self, first, last, rate):
+    def _set_stretch(self, first: float, last: float, rate: int) -> None:
         self.beat = first
         self.facts.update(rate=rate, start=_samples(self.song, first, rate), end=_samples(self.song, last, rate))
         self.facts["first_bar"], self.facts["last_bar"] = live.bars(self.song, first, last)
 
-    def find_audio(self, outside):
+    @property
+    def span(self) -> tuple[float, float]:
+        """The stretch in beats. Raises `live.Refused` where there is none."""
+        if self.stretch is None:
+            raise live.Refused("no_selection")
+        return self.stretch
+
+    def find_audio(self, outside: bool) -> None:
         """The file under the stretch, which may reach ``outside`` its clip. Raises `live.Refused`."""
         if self.slot is None:
-            clip = live.clip_at(self.track, *self.stretch)
+            first, last = self.span
+            clip = live.clip_at(self.track, first, last)
             if clip is None:
                 raise live.Refused("nothing_there")
-            self.use(live.file_region(self.song, clip, *self.stretch, outside))
+            self.use(live.file_region(self.song, clip, first, last, outside))
 
-    def use(self, cut):
+    def use(self, cut: Facts) -> None:
         """Send a stretch of a file (see `live.file_region`)."""
         self._set_stretch(cut["first"], cut["last"], cut["rate"])
         self.facts["source"] = {**cut, "origin": self.facts["start"] - cut["start"]}
 
-    def jobs(self, wanted, values):
+    def jobs(self, wanted: Facts, values: Facts) -> list[Facts]:
         """The jobs of an action. Live tells scripts one tempo only, so there is one wish."""
         song, rate = self.song, self.facts["rate"]
         segment = {"start": 0.0, "bpm": song.tempo, "num": song.signature_numerator, "den": song.signature_denominator}
         first, last = self.facts["start"] / rate, max(self.facts["end"], self.facts["start"] + 1) / rate
         wishes, _ = plan([segment], first, last, "refuse")
-        return requests.jobs(wanted, self.facts, wishes, values)
+        jobs: list[Facts] = requests.jobs(wanted, self.facts, wishes, values)
+        return jobs
 
-    def pending(self, name, wanted, job, values):
+    def pending(self, name: str, wanted: Facts, job: Facts, values: Facts) -> Facts:
         """What is kept of a job until its result comes: plain data."""
         index = list(self.song.tracks).index(self.track) if self.track in list(self.song.tracks) else None
         place = {"track_index": index, "slot": self.slot, "beat": self.beat, "tempo": self.song.tempo}
@@ -72,5 +88,5 @@ class Situation:
         return {**kept, **{key: value for key, value in place.items() if value is not None}, "values": values}
 
 
-def _samples(song, beats, rate):
+def _samples(song: Song, beats: float, rate: int) -> int:
     return int(live.seconds(song, beats) * rate + 0.5)

@@ -1,9 +1,12 @@
 """The jobs of one Live set: asked for, followed, placed, also after the set was closed in between."""
 
+from __future__ import annotations
+
 import json
 import os
 import time
 import uuid
+from typing import TYPE_CHECKING
 
 from . import live
 from .acestep_core import recipes, requests
@@ -12,6 +15,13 @@ from .placing import Placing
 from .recording import Recording
 from .store import Store
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .kinds import Facts, Song
+    from .link import Link
+
 ASK_AGAIN = 5.0
 """Seconds of silence after which the daemon is asked how a job stands: a packet got lost, or the set was just opened."""
 
@@ -19,7 +29,14 @@ ASK_AGAIN = 5.0
 class Jobs:
     """Runs actions and keeps what is under way. Live's ticks drive it."""
 
-    def __init__(self, song, link, data, tell, clock=time.monotonic):
+    def __init__(
+        self,
+        song: Song,
+        link: Link,
+        data: Facts,
+        tell: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.song = song
         self.link = link
         self.data = data
@@ -27,15 +44,15 @@ class Jobs:
         self.clock = clock
         self.store = Store(lambda: live.media_folder(song), lambda: live.file_name(song))
         self.placing = Placing(song, self.store, data["messages"], tell)
-        self.pending = {}
-        self.held = []
+        self.pending: dict[str, Facts] = {}
+        self.held: list[Facts] = []
         """Finished jobs, oldest first, whose results (`landings`) wait to be chosen from."""
-        self.recording = None
-        self._heard = {}
-        self._files = {}
-        self._states = {}
-        self._told = {}
-        self._last = {}
+        self.recording: Recording | None = None
+        self._heard: dict[str, float] = {}
+        self._files: dict[str, dict[int, Facts]] = {}
+        self._states: dict[str, str] = {}
+        self._told: dict[str, bool] = {}
+        self._last: dict[str, Facts] = {}
         self._count = 0
         self._mark = uuid.uuid4().hex[:6]  # tells this set's jobs from those of any other
         for job in self.store.pending():
@@ -46,13 +63,13 @@ class Jobs:
                 self._heard[job["id"]] = -ASK_AGAIN  # ask at once
                 self._states[job["id"]] = "waiting"
 
-    def say(self, **facts):
+    def say(self, **facts: Any) -> None:
         """Tell the user a sentence from the shared list."""
         self.tell(requests.sentence(self.data["messages"], facts))
 
     # -- actions
 
-    def run(self, name, values=None):
+    def run(self, name: str, values: Facts | None = None) -> None:
         """Run an action of the shared table; values that are not given are those of its last run in this set."""
         own = {"cancel": self.cancel, "queue": self.show, "keep": self.keep, "restore": self.restore}
         own.update(place=self.place, drop=self.drop, start=self.start)
@@ -76,7 +93,7 @@ class Jobs:
         except OSError as failure:
             self._say_blocked(failure)
 
-    def start(self):
+    def start(self) -> None:
         """Start a daemon in the background; what came of it is told some ticks later."""
         try:
             self.link.starter.start()
@@ -84,10 +101,10 @@ class Jobs:
             return self.tell(f"The daemon did not start: {failure}")
         self.tell("starting the daemon")
 
-    def _say_blocked(self, failure):
+    def _say_blocked(self, failure: OSError) -> None:
         self.say(code="readonly_media_folder", path=str(failure.filename or live.media_folder(self.song)))
 
-    def _ask(self, wanted, values):
+    def _ask(self, wanted: Facts, values: Facts) -> None:
         if self.recording is not None:
             raise live.Refused("stop_first")
         if wanted["name"] == "operation":
@@ -108,7 +125,7 @@ class Jobs:
         self.store.keep_values(wanted["operation"], values)
         self._with_audio(wanted, situation, after_effects, lambda: self._submit(wanted, situation, values, listen))
 
-    def _with_audio(self, wanted, situation, after_effects, go_on):
+    def _with_audio(self, wanted: Facts, situation: Situation, after_effects: bool, go_on: Callable[[], None]) -> None:
         """Find what is sent: nothing, the clip's own file, or a recording in real time. Raises `live.Refused`."""
         if wanted["audio"] == "none":
             return go_on()
@@ -120,29 +137,29 @@ class Jobs:
             situation.find_audio(wanted["outside"])
             return go_on()
 
-        def use(cut):
+        def use(cut: Facts) -> None:
             self.recording = None
             situation.use(cut)
             go_on()
 
-        def give_up(code):
+        def give_up(code: str) -> None:
             self.recording = None
             self.say(code=code)
 
         only = situation.track if wanted["audio"] == "target" else None
         silent = situation.track if wanted["audio"] == "others" else None
-        recording = Recording(self.song, situation.stretch, only, silent)
+        recording = Recording(self.song, situation.span, only, silent)
         self.tell(f"{wanted['title']}: recording what is heard, in real time")
         if recording.start(use, give_up):
             self.recording = recording
 
-    def _submit(self, wanted, situation, values, listen):
+    def _submit(self, wanted: Facts, situation: Situation, values: Facts, listen: bool) -> None:
         group = self._name()
         for job in situation.jobs(wanted, values):
             pending = situation.pending(self._name(), wanted, job, values)
             self._send({**pending, "group": group, "listen": listen}, job["operation"], job["params"])
 
-    def _send(self, pending, operation, params):
+    def _send(self, pending: Facts, operation: str, params: Facts) -> None:
         self._follow(pending)
         wrong = self.link.send(f"/ace/op/{operation}", pending["id"], *_flat(params))
         if wrong:
@@ -150,7 +167,7 @@ class Jobs:
             return self.tell(f"{pending['title']}: {wrong}")
         self._keep()
 
-    def _reroll(self, values):
+    def _reroll(self, values: Facts) -> None:
         chosen = self.placing.chosen()
         if chosen is None:
             raise live.Refused("no_recipe")
@@ -158,14 +175,14 @@ class Jobs:
         pending = {**again["pending"], "listen": bool(values.get("listen"))}
         self._send(pending, again["operation"], again["params"])
 
-    def keep(self):
+    def keep(self) -> None:
         """Delete what the clip in the detail view was to be chosen from."""
         chosen = self.placing.chosen()
         if chosen is None:
             return self.say(code="no_recipe")
         self.placing.keep(*chosen)
 
-    def restore(self):
+    def restore(self) -> None:
         """Make the values of the clip in the detail view the last values of its action, and its place the loop brace."""
         chosen = self.placing.chosen()
         if chosen is None:
@@ -179,11 +196,11 @@ class Jobs:
         shown = ", ".join(f"{name} {value}" for name, value in pending.get("values", {}).items())
         self.tell(f"{pending['title']}: the next one is asked with {shown or 'the defaults'}")
 
-    def _name(self):
+    def _name(self) -> str:
         self._count += 1
         return f"live-{time.strftime('%Y%m%d-%H%M%S')}-{self._mark}-{self._count}"
 
-    def cancel(self, number=None):
+    def cancel(self, number: int | None = None) -> None:
         """Cancel a job, counted from 1 as *Show jobs* does; without a number break off the recording that runs, else the newest."""
         if self.recording is not None and number is None:
             return self.recording.cancel()
@@ -195,7 +212,7 @@ class Jobs:
             return self.say(code="no_such_job", number=number, count=len(jobs))
         self.link.send("/ace/job/cancel", chosen)
 
-    def show(self):
+    def show(self) -> None:
         """One line with all jobs."""
         jobs = enumerate(self.pending.items(), 1)
         lines = [f"{number} {job['title']}: {self._states[id]}" for number, (id, job) in jobs]
@@ -206,7 +223,7 @@ class Jobs:
 
     # -- results that wait to be chosen from
 
-    def _variants(self):
+    def _variants(self) -> list[tuple[Facts, list[Facts]]]:
         """The variants that wait, each as ``(job, landings)``: the newest job first, as the audition page shows them."""
         found = []
         for job in reversed(self.held):
@@ -214,13 +231,13 @@ class Jobs:
                 found.append((job, [landing for landing in job["landings"] if landing["variant"] == variant]))
         return found
 
-    def _waiting(self):
+    def _waiting(self) -> str:
         """How many variants wait, and where they can be heard."""
         count = requests.sentence(self.data["messages"], {"code": "variants_wait", "count": len(self._variants())})
         missing = self.link.trouble() or {"code": "page_off"}
         return f"{count} {self.link.page() or requests.sentence(self.data['messages'], missing)}"
 
-    def place(self, number=1):
+    def place(self, number: int = 1) -> None:
         """Place a waiting variant, counted from 1; the others of its job wait no longer."""
         variants = self._variants()
         job, landings = dict(enumerate(variants, 1)).get(number, (None, []))
@@ -232,12 +249,12 @@ class Jobs:
         self.placing.place(job, landings, self.placing.done(job))
         self._let_go([job])
 
-    def drop(self):
+    def drop(self) -> None:
         """Let go of all that waits. The files stay."""
         self._let_go(self.held)
         self.say(code="variants_wait", count=0)
 
-    def _let_go(self, jobs):
+    def _let_go(self, jobs: list[Facts]) -> None:
         self.held = [job for job in self.held if job not in jobs]
         try:
             self._keep()
@@ -246,13 +263,13 @@ class Jobs:
 
     # -- what is under way
 
-    def _follow(self, job):
+    def _follow(self, job: Facts) -> None:
         self.pending[job["id"]] = job
         self._heard[job["id"]] = self.clock()
         self._files[job["id"]] = {}
         self._states[job["id"]] = "sent"
 
-    def _forget(self, job, *held):
+    def _forget(self, job: Facts, *held: Facts) -> None:
         """Wait for a job no longer, or for its results (`held`) to be chosen from. Nothing changes where that cannot be written."""
         others = [known for id, known in self.pending.items() if id != job["id"]]
         self.store.keep_pending([*others, *self.held, *held])
@@ -260,10 +277,10 @@ class Jobs:
         for known in (self.pending, self._heard, self._files, self._states, self._told):
             known.pop(job["id"], None)
 
-    def _keep(self):
+    def _keep(self) -> None:
         self.store.keep_pending([*self.pending.values(), *self.held])
 
-    def tick(self):
+    def tick(self) -> None:
         """Move a recording on; tell what came of a start; ask for jobs of which nothing was heard for a while.
 
         A daemon that died without saying so answers to nothing: told once for each job that is sent to it.
@@ -273,6 +290,7 @@ class Jobs:
             self.tell(started)
         if self.recording is not None:
             self.recording.tick()
+        self.placing.tick()
         now = self.clock()
         for id in [id for id, heard in self._heard.items() if now - heard >= ASK_AGAIN]:
             self._heard[id] = now
@@ -281,12 +299,13 @@ class Jobs:
                 self.say(code="no_answer", seconds=ASK_AGAIN)
             self.link.send("/ace/job/result", id)
 
-    def close(self):
+    def close(self) -> None:
         """Live closes the set: what a recording changed is put back; jobs are placed when the set is open again."""
         if self.recording is not None:
             self.recording.cancel()
+        self.placing.close()
 
-    def hear(self, address, values):
+    def hear(self, address: str, values: list[Any]) -> None:
         """A message from the daemon; unknown addresses and foreign jobs are left alone."""
         words = address.strip("/").split("/")
         handler = getattr(self, f"_on_{words[-1]}", None) if words[:1] == ["ace"] and len(words) == 2 else None
@@ -300,34 +319,34 @@ class Jobs:
                     self._told[job["id"]] = True
                     self._say_blocked(failure)
 
-    def _unknown(self, values):
+    def _unknown(self, values: list[Any]) -> Facts | None:
         """The job that a refused question was about, where the daemon does not know it; its sentence names the job in quotes."""
         if values[1:2] != ["unknown_job"]:
             return None
         return next((job for id, job in self.pending.items() if f"'{id}'" in str(values[-1])), None)
 
-    def _on_error(self, job, values):
+    def _on_error(self, job: Facts, values: list[Any]) -> None:
         self._forget(job)
         sentence = requests.sentence(self.data["messages"], {"code": "job_unknown"})
         self.tell(f"{job['title']}: {sentence}")
 
-    def _on_accepted(self, job, values):
+    def _on_accepted(self, job: Facts, values: list[Any]) -> None:
         self._states[job["id"]] = "waiting"
 
-    def _on_rejected(self, job, values):
+    def _on_rejected(self, job: Facts, values: list[Any]) -> None:
         self._forget(job)
         self.tell(f"{job['title']}: {values[3] if len(values) > 3 else values[1]}")
 
-    def _on_progress(self, job, values):
+    def _on_progress(self, job: Facts, values: list[Any]) -> None:
         self._states[job["id"]] = f"{round(100 * values[5])} %"
         self.tell(f"{job['title']}: {values[2]} {self._states[job['id']]}")
 
-    def _on_result(self, job, values):
+    def _on_result(self, job: Facts, values: list[Any]) -> None:
         index, role, path, start, length, rate, _, variant, track = values[2:11]
         facts = {"role": role, "path": path, "start": start, "length": length, "rate": rate}
         self._files[job["id"]][index] = {**facts, "variant": variant, "track": track}
 
-    def _on_done(self, job, values):
+    def _on_done(self, job: Facts, values: list[Any]) -> None:
         files = [file for _, file in sorted(self._files[job["id"]].items())]
         if len(files) < values[3]:
             return  # one got lost on the way; it is asked for again
@@ -344,18 +363,18 @@ class Jobs:
             self._forget(job)
             self.placing.place(job, landings, done)
 
-    def _on_failed(self, job, values):
+    def _on_failed(self, job: Facts, values: list[Any]) -> None:
         self._forget(job)
         self.tell(f"{job['title']}: {values[3] if len(values) > 3 else values[-1]}")
 
-    def _on_cancelled(self, job, values):
+    def _on_cancelled(self, job: Facts, values: list[Any]) -> None:
         self._forget(job)
         self.tell(f"{job['title']}: cancelled")
 
     _on_interrupted = _on_failed
 
 
-def _flat(params):
+def _flat(params: Facts) -> list[Any]:
     """Key and value in turn, as OSC carries them: lists of words as text with commas, everything nested as JSON."""
     flat = []
     for name, value in params.items():

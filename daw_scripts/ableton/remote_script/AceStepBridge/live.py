@@ -1,7 +1,17 @@
 """All that is asked of Live's object model: what is selected, and clips onto tracks. Times in Live are beats."""
 
+from __future__ import annotations
+
 import contextlib
+import functools
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from .kinds import Clip, ClipSlot, Facts, Route, Song, TakeLane, Track
 
 NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 STRAIGHT = 0.001
@@ -9,8 +19,6 @@ STRAIGHT = 0.001
 
 
 MONITOR_OFF = 2
-BEATS = 0
-"""The warp mode that plays a clip untouched while the song keeps the clip's tempo."""
 
 EDGE = 0.001
 """Beats by which a stretch may miss the bar line that it means."""
@@ -19,12 +27,12 @@ EDGE = 0.001
 class Refused(Exception):
     """Something the user has to change first; the text is the code of its sentence, ``facts`` what the sentence names."""
 
-    def __init__(self, code, **facts):
+    def __init__(self, code: str, **facts: Any) -> None:
         super().__init__(code)
         self.facts = {"code": code, **facts}
 
 
-def key_of(song):
+def key_of(song: Song) -> str:
     """The song's key as the model knows keys, or an empty text for other scales."""
     scale = str(getattr(song, "scale_name", "")).lower()
     if scale not in ("major", "minor") or not getattr(song, "scale_mode", True):
@@ -32,18 +40,18 @@ def key_of(song):
     return f"{NOTES[int(song.root_note) % 12]} {scale}"
 
 
-def seconds(song, beats):
+def seconds(song: Song, beats: float) -> float:
     """Seconds that a number of beats lasts. Live shows scripts only the current tempo, so tempo automation is not seen."""
     return beats * 60.0 / song.tempo
 
 
-def bars(song, first, last):
+def bars(song: Song, first: float, last: float) -> tuple[int, ...]:
     """The first and the last bar of a stretch of beats, as if the song had no other metre than that of the moment."""
     length = song.signature_numerator * 4.0 / song.signature_denominator
     return tuple(int(beat / length) + 1 for beat in (first + EDGE, max(first + EDGE, last - EDGE)))
 
 
-def region(song):
+def region(song: Song) -> tuple[float, float] | None:
     """The selected stretch of the arrangement in beats: the loop brace where it is on, else the clip in the detail view."""
     if song.loop:
         return song.loop_start, song.loop_start + song.loop_length
@@ -53,13 +61,13 @@ def region(song):
     return None
 
 
-def session_clip(song):
+def session_clip(song: Song) -> Clip | None:
     """The clip in the detail view where it lies in a Session slot, else None; only where no loop brace is on."""
     clip = song.view.detail_clip
     return clip if clip is not None and not song.loop and not getattr(clip, "is_arrangement_clip", False) else None
 
 
-def session_region(clip):
+def session_region(clip: Clip) -> Facts:
     """What a Session clip plays, inside its file: ``{path, rate, start, end}`` in samples. Raises `Refused`."""
     _check_file(clip)
     marks = (clip.loop_start, clip.loop_end) if clip.looping else (clip.start_marker, clip.end_marker)
@@ -68,12 +76,12 @@ def session_region(clip):
     return {"path": clip.file_path, "rate": rate, "start": start, "end": end}
 
 
-def slot_of(track, clip):
+def slot_of(track: Track, clip: Clip) -> int | None:
     """The number of the slot that holds a clip, or None."""
     return next((index for index, slot in enumerate(track.clip_slots) if slot.has_clip and slot.clip == clip), None)
 
 
-def free_slot(song, track, after):
+def free_slot(song: Song, track: Track, after: int) -> ClipSlot | None:
     """The first empty slot of a track below a number; a scene is added where there is none. None in a Live before 12.0.5."""
     if not hasattr(track.clip_slots[0], "create_audio_clip"):
         return None
@@ -84,7 +92,7 @@ def free_slot(song, track, after):
     return list(track.clip_slots)[-1]
 
 
-def clip_at(track, start, end):
+def clip_at(track: Track, start: float, end: float) -> Clip | None:
     """The arrangement audio clip of a track that covers most of a stretch, or None."""
     best, most = None, 0.0
     for clip in track.arrangement_clips:
@@ -94,19 +102,19 @@ def clip_at(track, start, end):
     return best
 
 
-def _check_file(clip):
+def _check_file(clip: Clip) -> None:
     if not clip.is_audio_clip:
         raise Refused("midi_only")
     if not os.path.isfile(clip.file_path):
         raise Refused("offline_media", path=clip.file_path)
 
 
-def is_written(clip):
+def is_written(clip: Clip | None) -> bool:
     """Whether Live has finished a recorded clip and its file."""
     return clip is not None and not clip.is_recording and os.path.isfile(clip.file_path or "")
 
 
-def file_region(song, clip, start, end, outside=False):
+def file_region(song: Song, clip: Clip, start: float, end: float, outside: bool = False) -> Facts:
     """A stretch of the arrangement inside the clip's file: ``{path, rate, start, end}`` in samples, ``{first, last}`` in beats.
 
     With ``outside`` it may reach past the clip's ends. Raises `Refused` where the file does not run straight under the stretch
@@ -130,7 +138,7 @@ def file_region(song, clip, start, end, outside=False):
     return _reach_out(song, cut, start, end) if outside else cut
 
 
-def _reach_out(song, cut, start, end):
+def _reach_out(song: Song, cut: Facts, start: float, end: float) -> Facts:
     """A cut continued to the whole stretch, before and behind its clip."""
     before, after = (
         int(seconds(song, beats) * cut["rate"] + 0.5) for beats in (cut["first"] - start, end - cut["last"])
@@ -138,12 +146,12 @@ def _reach_out(song, cut, start, end):
     return {**cut, "start": cut["start"] - before, "end": cut["end"] + after, "first": start, "last": end}
 
 
-def file_name(song):
+def file_name(song: Song) -> str:
     """The name of the set's file, which tells the sets of a folder apart; empty while the set was never saved."""
     return os.path.basename(getattr(song, "file_path", "") or "")
 
 
-def media_folder(song):
+def media_folder(song: Song) -> str:
     """Where new audio is copied to: the project's own samples, or a folder in the user's music while it is unsaved."""
     path = getattr(song, "file_path", "") or ""
     if path:
@@ -151,7 +159,7 @@ def media_folder(song):
     return os.path.join(os.path.expanduser("~"), "Music", "acestep-bridge")
 
 
-def new_track(song, after, name):
+def new_track(song: Song, after: Track | None, name: str) -> Track:
     """A new audio track below another one (None: at the end)."""
     tracks = list(song.tracks)
     index = tracks.index(after) + 1 if after in tracks else len(tracks)
@@ -160,7 +168,7 @@ def new_track(song, after, name):
     return track
 
 
-def find_track(song, name, index):
+def find_track(song: Song, name: str | None, index: int | None) -> Track | None:
     """The track of a job: the one that has its name at its place, else the first of that name, else None."""
     tracks = list(song.tracks)
     if index is not None and index < len(tracks) and tracks[index].name == name:
@@ -168,7 +176,7 @@ def find_track(song, name, index):
     return next((track for track in tracks if track.name == name), None)
 
 
-def listen_to(track, source):
+def listen_to(track: Track, source: Track | None) -> None:
     """Route a track's input: to another track after its effects, or (None) to all that is heard. Raises `Refused` without a way."""
     wanted = "Resampling" if source is None else source.name
     track.input_routing_type = _route(track.available_input_routing_types, wanted)
@@ -177,14 +185,14 @@ def listen_to(track, source):
     track.current_monitoring_state = MONITOR_OFF
 
 
-def _route(routes, wanted):
+def _route(routes: Iterable[Route], wanted: str) -> Route:
     found = [route for route in routes if route.display_name == wanted]
     if len(found) != 1:
         raise Refused("same_name" if found else "no_resampling")
     return found[0]
 
 
-def take_lane(track, name):
+def take_lane(track: Track, name: str) -> TakeLane | None:
     """A new take lane of a track (Live 12.2), or None."""
     if not hasattr(track, "create_take_lane"):
         return None
@@ -193,56 +201,60 @@ def take_lane(track, name):
     return lane
 
 
-def place(target, path, beat, name, tempo=None):
-    """A file as a clip on a track or take lane at a beat, or (None) in a slot. The clip, or None in a Live before 12.0.5.
-
-    A clip that has a tempo is warped from it; one without plays as it is, whatever the song does.
-    """
-    if not hasattr(target, "create_audio_clip"):
-        return None
-    clip = target.create_audio_clip(path) if beat is None else target.create_audio_clip(path, beat)
-    clip.warping = False
-    if tempo and not _follows(clip, tempo):
-        clip.warping = False
-    clip.name = name
-    return clip
+def is_there(clip: Clip) -> bool:
+    """Whether a clip still exists: Live's objects equal None once what they stood for is gone."""
+    return clip != None  # noqa: E711
 
 
-def _follows(clip, tempo):
-    """Warp a clip of a steady tempo straight from its first sample to its last, whatever Live took its tempo for, so that it goes
-    with the song from now on. False where Live does not lay it so: it would not be in time."""
+def whole(clip: Clip, tempo: float | None) -> float:
+    """Where a clip of a whole file ends, counted as its markers are: in beats where it is warped from a tempo, else in seconds."""
+    length = clip.sample_length / clip.sample_rate
+    return length * tempo / 60.0 if tempo else length
+
+
+def show_whole(clip: Clip, tempo: float | None) -> None:
+    """Put all markers of a clip, which is warped from ``tempo`` or (None) not at all, around its whole file."""
+    end = whole(clip, tempo)
+    if tempo:
+        _lay(clip, end)
+    clip.start_marker = clip.loop_start = 0.0  # first: no end may lie before its start
+    clip.end_marker = clip.loop_end = end
+
+
+def shows_whole(clip: Clip, tempo: float | None) -> bool:
+    """Whether a clip plays its whole file, and straight from the first sample to the last where it is warped."""
+    end = whole(clip, tempo)
+    ends = (clip.start_marker, clip.loop_start, clip.end_marker - end, clip.loop_end - end)
+    if max(map(abs, ends)) >= EDGE:
+        return False
+    if not tempo:
+        return True
+    laid = [clip.beat_to_sample_time(beat) - beat / end * clip.sample_length for beat in (0.0, end / 2, end)]
+    return max(map(abs, laid)) <= 1
+
+
+def _lay(clip: Clip, end: float) -> None:
+    """Warp a clip of a steady tempo straight from its first sample to its last, whatever Live took its tempo for."""
     import Live  # only inside Live
 
-    length = clip.sample_length / clip.sample_rate
-    end = length * tempo / 60.0
-    clip.warping = True
-    clip.warp_mode = BEATS
+    clip.warp_mode = Live.Clip.WarpMode.beats  # type: ignore[assignment]  # the stubs take its members for plain numbers
     for marker in list(clip.warp_markers):
         with contextlib.suppress(RuntimeError):  # the last one stays
             clip.remove_warp_marker(marker.beat_time)
-    for seconds_in, beat in ((0.0, 0.0), (length, end)):
+    for seconds_in, beat in ((0.0, 0.0), (clip.sample_length / clip.sample_rate, end)):
         with contextlib.suppress(RuntimeError):  # there is one already
             clip.add_warp_marker(Live.Clip.WarpMarker(seconds_in, beat))
-    clip.end_marker = clip.loop_end = end
-    laid = [clip.beat_to_sample_time(beat) - beat / end * clip.sample_length for beat in (0.0, end / 2, end)]
-    return max(map(abs, laid)) <= 1 and abs(clip.loop_end - end) < EDGE
 
 
-def delete_clip(track, holder, clip):
-    """Delete a clip from its slot, or from the arrangement of a track and its take lanes."""
-    if hasattr(holder, "has_clip"):
-        return holder.delete_clip()
-    track.delete_clip(clip)  # take lanes have no such function of their own
+def our_clips(track: Track) -> list[tuple[Clip, Callable[[], None]]]:
+    """Every clip of a track, its take lanes and its slots, each with what deletes it."""
+    lanes = [track, *getattr(track, "take_lanes", ())]
+    on_lanes = [(clip, functools.partial(track.delete_clip, clip)) for lane in lanes for clip in lane.arrangement_clips]
+    in_slots = [(slot.clip, slot.delete_clip) for slot in getattr(track, "clip_slots", ()) if slot.has_clip]
+    return [*on_lanes, *in_slots]  # take lanes delete no clips of their own
 
 
-def our_clips(track):
-    """Every clip of a track, its take lanes and its slots, each as ``(clip, holder)``."""
-    holders = [track, *getattr(track, "take_lanes", ())]
-    in_slots = [(slot.clip, slot) for slot in getattr(track, "clip_slots", ()) if slot.has_clip]
-    return [(clip, holder) for holder in holders for clip in holder.arrangement_clips] + in_slots
-
-
-def select(song, start, end):
+def select(song: Song, start: float, end: float) -> None:
     """Make a stretch of the arrangement the loop brace, so that it is selected."""
     if end > start:
         song.loop_start, song.loop_length, song.loop = start, end - start, True

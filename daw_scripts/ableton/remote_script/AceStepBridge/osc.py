@@ -1,14 +1,21 @@
 """OSC packets as Live's neighbours send them: int32, float32 and strings out; those, int64, float64 and truth values in."""
 
+from __future__ import annotations
+
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 
-def _padded(text):
+def _padded(text: str) -> bytes:
     data = text.encode("utf-8") + b"\0"
     return data + b"\0" * (-len(data) % 4)
 
 
-def encode(address, values):
+def encode(address: str, values: Iterable[Any]) -> bytes:
     """The packet of one message. Whole numbers are int32, so positions stay exact; bool is sent as 0 or 1."""
     tags, body = ",", b""
     for value in values:
@@ -25,7 +32,7 @@ class BadPacket(ValueError):
     """Bytes that are no OSC message."""
 
 
-def _text(data, at):
+def _text(data: bytes, at: int) -> tuple[str, int]:
     end = data.find(b"\0", at)
     if end < 0:
         raise BadPacket("a string without an end")
@@ -36,7 +43,7 @@ _NUMBERS = {"i": (">i", 4), "f": (">f", 4), "h": (">q", 8), "d": (">d", 8)}
 _CONSTANTS = {"T": True, "F": False, "N": None}
 
 
-def decode(data):
+def decode(data: bytes) -> tuple[str, list[Any]]:
     """``(address, values)`` of one message. Raises `BadPacket`."""
     address, at = _text(data, 0)
     if not address.startswith("/"):
@@ -44,6 +51,7 @@ def decode(data):
     tags, at = _text(data, at)
     values = []
     for tag in tags[1:]:
+        value: Any = None
         if tag == "s":
             value, at = _text(data, at)
         elif tag in _CONSTANTS:

@@ -3,7 +3,17 @@
 The Max device does the same in the same steps: `device/recording.js`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from . import live
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from typing import Any
+
+    from .kinds import Clip, Facts, Song, Track
 
 TRACK = "ACE-Step records"
 """Name of the track for the moment."""
@@ -22,20 +32,18 @@ class Recording:
     ``done(cut)`` gets the stretch in the recorded file (see `live.file_region`), ``failed(code)`` why there is none.
     """
 
-    def __init__(self, song, stretch, source, silent):
+    def __init__(self, song: Song, stretch: tuple[float, float], source: Track | None, silent: Track | None) -> None:
         self.song = song
         self.first, self.last = stretch
         self.source = source
         self.silent = silent
-        self.done = self.failed = None
-        self.track = None
-        self._before = {}
+        self.track: Track | None = None
+        self._before: Facts = {}
         self._muted = False
-        self._armed = []
-        self._selected = None
-        self._steps = None
+        self._armed: list[Track] = []
+        self._selected: Track | None = None
 
-    def start(self, done, failed):
+    def start(self, done: Callable[[Facts], None], failed: Callable[[str], None]) -> bool:
         """Make the track and arm it. False when that is not possible; ``failed`` has said why."""
         if self.song.is_playing or self.song.record_mode:
             failed("stop_first")
@@ -50,7 +58,7 @@ class Recording:
         self._steps = self._run()
         return True
 
-    def tick(self):
+    def tick(self) -> None:
         """Do what is next, once per tick of Live; ``done`` or ``failed`` is told at the end."""
         try:
             next(self._steps)
@@ -62,11 +70,11 @@ class Recording:
             self.cancel()
             raise
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Break the pass off."""
         self._end(self.failed, "nothing_recorded")
 
-    def _remember(self):
+    def _remember(self) -> None:
         song = self.song
         if self.silent == song.master_track:
             self.silent = None  # it cannot be muted: all the tracks are heard
@@ -75,7 +83,7 @@ class Recording:
         self._muted = self.silent is not None and self.silent.mute
         self._selected = song.view.selected_track
 
-    def _prepare(self):
+    def _prepare(self) -> None:
         song = self.song
         try:
             self.track = live.new_track(song, None, TRACK)
@@ -89,7 +97,7 @@ class Recording:
         self.track.arm = True
         song.loop, song.current_song_time = False, self.first
 
-    def _run(self):
+    def _run(self) -> Generator[None, None, Facts]:
         """The pass, a step per tick; its value is the stretch in the recorded file. Live does what it is asked a little later."""
         song = self.song
         song.record_mode = True
@@ -101,35 +109,37 @@ class Recording:
         self._stop()
         yield from self._until(lambda: live.is_written(self._clip()))
         clip = self._clip()
-        if clip.start_time > self.first or clip.end_time < self.last:
+        if clip is None or clip.start_time > self.first or clip.end_time < self.last:
             raise live.Refused("nothing_recorded")
         return live.file_region(song, clip, self.first, self.last)
 
-    def _until(self, condition):
+    def _until(self, condition: Callable[[], object]) -> Generator[None, None, None]:
         for _ in range(PATIENCE_TICKS):
             if condition():
                 return
             yield
         raise live.Refused("nothing_recorded")
 
-    def _is_running(self):
+    def _is_running(self) -> bool:
         song = self.song
         records = song.is_playing and song.record_mode and self.track in list(song.tracks)
         return records and song.current_song_time < self.last + LATE_BEATS
 
-    def _clip(self):
-        return live.clip_at(self.track, self.first, self.last) if self.track in list(self.song.tracks) else None
+    def _clip(self) -> Clip | None:
+        if self.track is None or self.track not in list(self.song.tracks):
+            return None
+        return live.clip_at(self.track, self.first, self.last)
 
-    def _stop(self):
+    def _stop(self) -> None:
         if self.song.is_playing:
             self.song.stop_playing()
         self.song.record_mode = False
 
-    def _end(self, tell, fact):
+    def _end(self, tell: Callable[[Any], None], fact: Any) -> None:
         self._restore()
         tell(fact)
 
-    def _restore(self):
+    def _restore(self) -> None:
         song = self.song
         self._stop()
         tracks = list(song.tracks)
@@ -140,4 +150,5 @@ class Recording:
         if self.silent is not None:
             self.silent.mute = self._muted
         song.loop, song.current_song_time = self._before["loop"], self._before["current_song_time"]
-        song.view.selected_track = self._selected
+        if self._selected is not None:
+            song.view.selected_track = self._selected
