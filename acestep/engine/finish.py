@@ -28,7 +28,7 @@ from acestep.engine.chain import Chain, Job
 from acestep.engine.checking import checked
 from acestep.engine.deliver import Delivery, Order, Take, file_stem, level_notes
 from acestep.engine.geometry import Cut, cut, frame_samples
-from acestep.engine.level import LEVELLED, clip_notes, level_gain, unlevelled_notes
+from acestep.engine.level import LEVELLED, clip_notes, level_gain, stem_notes, unlevelled_notes
 from acestep.engine.progress import Tick, part_of
 from acestep.engine.store import save_stage_latent
 from acestep.engine.takes import remake_take
@@ -96,6 +96,8 @@ def _return(job: Job, index: int, model: Model, take: Take) -> None:
         latent = _save_latent(job, index, model, order, take.variant, made)
         made += [latent] if "latent" in roles else []
     chain.files += made
+    if "stem" in roles:
+        chain.note(*stem_notes(order.track, take.sound, order.rate))
     chain.note(*copy_notes(made), *level_notes(made, order.output.format), *clip_notes(made))
     if chain.stages[index].params.preview and index < len(chain.stages) - 1:
         for file in made:

@@ -17,6 +17,9 @@ TARGETS = {"peak": -1.0, "lufs": -14.0}
 HIGHEST_PEAK = -1.0
 """dB full scale that a part at a wished loudness may reach."""
 
+NOTHING = -60.0
+"""dB full scale on average at which a stem holds nothing of its track: below what the codec itself leaves behind."""
+
 UNITS = {"peak": "dBFS", "lufs": "LUFS"}
 
 LEVELLED = "part"
@@ -45,6 +48,15 @@ def unlevelled_notes(output: Output, roles: Sequence[Role]) -> list[str]:
     if output.level == "leave" or LEVELLED in roles:
         return []
     return [f"level {output.level} changes nothing here: it is for new parts, not for {', '.join(roles)}"]
+
+
+def stem_notes(track: str, sound: NDArray[np.floating], rate: int) -> list[str]:
+    """That nothing of the track was found, for a stem [C, n] in which hardly anything is left; else nothing."""
+    found = find_level(sound, rate)
+    if found.rms > NOTHING:
+        return []
+    name = f"{track.replace('_', ' ')}: " if track else ""
+    return [f"{name}nothing was found here, so the stem is silent; try another track or a longer stretch of the song"]
 
 
 def clip_notes(files: Iterable[ResultFile]) -> list[str]:

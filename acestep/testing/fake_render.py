@@ -29,6 +29,7 @@ from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
 from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts
 from acestep.audio.latent_store import find_latent
+from acestep.audio.read import read_window
 from acestep.audio.sniff import fingerprint, probe, sniff
 from acestep.audio.splice import Handles, clamp_handles
 from acestep.audio.write import digest
@@ -36,6 +37,7 @@ from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoi
 from acestep.engine.deliver import Delivery, Order, Take, file_stem
 from acestep.engine.geometry import Window, frame_samples, new_window, source_window
 from acestep.engine.guides import with_guide
+from acestep.engine.level import stem_notes
 from acestep.engine.recipe import make_recipe, stage_settings
 from acestep.engine.resolve import ResolvedStage, resolve_stage
 from acestep.worker.backend import JobContext
@@ -94,6 +96,8 @@ class FakeRender:
     recipe: dict[str, Any] = field(default_factory=dict)
     made: dict[int, list[Path]] = field(default_factory=dict)
     """By stage: the files that later stages work on, one for each variant."""
+    heard: list[str] = field(default_factory=list)
+    """What the files that were written have to say."""
 
     @classmethod
     def of(cls, request: Mapping[str, Any], context: JobContext, settings: Mapping[str, Any]) -> FakeRender:
@@ -128,9 +132,9 @@ class FakeRender:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What admission and the stages have to say."""
+        """What admission, the stages and the files have to say."""
         own = [note for stage in self.stages for note in (*stage.plan.notes, *stage.notes)]
-        return tuple(dict.fromkeys([*self.admitted.notes, *own]))
+        return tuple(dict.fromkeys([*self.admitted.notes, *own, *self.heard]))
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -205,7 +209,12 @@ class FakeRender:
         length = order.handles.before + order.length + order.handles.after
         channels = order.layout.channels if order.layout is not None else order.output.channels or 2
         seed = self._seed(index, variant)
-        take = Take(variant=variant, seed=seed, sound=tone(order.rate, channels, length, seed))
+        sound = tone(order.rate, channels, length, seed)
+        if self.stages[index].plan.soft_mask and order.path is not None and order.layout is not None:
+            sound *= read_window(order.path, order.layout, order.start, order.length).any()  # nothing comes out of silence
+        if "stem" in (order.output.returns or ()):
+            self.heard += stem_notes(order.track, sound, order.rate)
+        take = Take(variant=variant, seed=seed, sound=sound)
         return Delivery(order, self.context.check).write(take)
 
     def _order(self, index: int, variant: int, roles: Sequence[Role], name: str, folder: Path | None = None) -> Order:

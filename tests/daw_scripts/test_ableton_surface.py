@@ -390,7 +390,8 @@ def test_a_daemon_that_died_is_noticed(stage: Stage) -> None:
         stage.surface.update_display()
     stage.run("queue")
     stage.said("1 Repaint selection: no answer")
-    assert stage.live.messages == ["The daemon did not answer within 5 s.", "1 Repaint selection: no answer"]
+    told = "The daemon did not answer within 5 s. See what acestep-bridge doctor says."
+    assert stage.live.messages == [told, "1 Repaint selection: no answer"]
 
 
 @pytest.fixture

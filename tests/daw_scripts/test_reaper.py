@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -160,6 +161,16 @@ def test_stems_are_named_tracks_in_a_folder(desk: Desk, running: DaemonProcess) 
         (item,) = track["items"]
         assert (item["position"], item["length"]) == (9.0, 8.0)
         assert item["takes"][0]["soffs"] == 0.0 and Path(item["takes"][0]["file"]).parent == desk.project.media
+
+
+def test_a_silent_stem_says_that_nothing_was_found(desk: Desk, running: DaemonProcess) -> None:
+    """The line at the bottom names the track and says what to do."""
+    item = loop_item(desk)
+    soundfile.write(item.takes[0].source.path, np.zeros((32 * RATE, 2)), RATE)
+    desk.reaper.inputs = [lambda defaults: "drums"]
+    desk.run("Extract stems from selection")
+    desk.until(lambda: len(desk.project.tracks) == 3 and done(desk))
+    assert "drums: nothing was found here" in desk.reaper.help_line and "try another track" in desk.reaper.help_line
 
 
 def test_generate_fills_the_selection_on_a_new_track(desk: Desk, running: DaemonProcess) -> None:

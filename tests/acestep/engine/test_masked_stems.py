@@ -76,3 +76,13 @@ def test_only_a_rendered_stem_is_its_latent(studio, song, soft_mask):
     stem, folder = studio.run("extract", source=str(song(rate=48_000)), returns=["stem", "latent"], seed=1, **asked)
     edited, _ = studio.run("repaint", source=str(folder / stem.files[0].name), start=10_000, end=50_000, steps=1)
     assert any("stored latent" in note for note in edited.notes) != soft_mask
+
+
+def test_a_silent_stem_says_that_nothing_was_found(studio, song, tmp_path):
+    """Out of silence comes a note that names the track and what to do; out of a song comes none."""
+    shared = {"track": "backing_vocals", "end": 96_000, "format": "wav32f", "steps": 2, "seed": 1}
+    soundfile.write(tmp_path / "silence.wav", np.zeros((96_000, 2)), 48_000)
+    found, _ = studio.run("extract", source=str(tmp_path / "silence.wav"), **shared)
+    assert [note for note in found.notes if "backing vocals: nothing was found here" in note and "try another track" in note]
+    found, _ = studio.run("extract", source=str(song(rate=48_000)), **shared)
+    assert not [note for note in found.notes if "was found here" in note]
