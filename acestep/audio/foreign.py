@@ -22,6 +22,7 @@ _MAGIC = (
     (b"FRM8", "a DSDIFF file"),
     (b"caff", "a Core Audio file"),
     (b".snd", "an AU file"),
+    (b"RIFX", "a big-endian WAV file (RIFX)"),
     (b"riff\x2e\x91\xcf\x11", "a Wave64 file"),
     (b"#!AMR", "an AMR recording"),
     (b"MThd", "a MIDI file, which holds notes and no sound"),

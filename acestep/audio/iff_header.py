@@ -22,7 +22,7 @@ MAX_CHUNKS = 1_000
 MAX_IXML = 1 << 20
 """Bytes of an iXML chunk that is looked into."""
 
-PLACEHOLDER = 0x7FFFF000
+PLACEHOLDER = 0x7F000000
 """Sizes from here on are what programs write that do not know the size yet, unless there is so much."""
 
 GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
@@ -78,6 +78,12 @@ AIFC_INTEGERS: dict[bytes, tuple[int, bool]] = {
 """Codings of plain integers: their bits (0: as the header says) and whether the high byte comes first."""
 
 AIFC_FLOATS = {b"fl32": 32, b"FL32": 32, b"fl64": 64, b"FL64": 64}
+
+IXML_POSITIONS = (
+    (b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO", b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI"),
+    (b"BWF_TIME_REFERENCE_LOW", b"BWF_TIME_REFERENCE_HIGH"),
+)
+"""Tags of an iXML text that say where the file begins: low and high half. The second pair is the broadcast extension once more."""
 
 KNOWN_CHUNKS = frozenset(
     word.encode().ljust(4)
@@ -143,7 +149,9 @@ def parse_wav(file: BinaryIO, size: int, name: str, *, wide: bool) -> Layout:
             if not form:
                 raise CorruptAudio(f"{name} has no format before its sound", field="source")
             claimed = large if wide and length == 0xFFFFFFFF and large is not None else length
-            true, unknown = _sound_bytes(claimed, size - begin, begin, riff)
+            unfilled = riff >= PLACEHOLDER or riff + 8 <= begin or (claimed == 0 and not _chunk_follows(file, size))
+            file.seek(begin)
+            true, unknown = _sound_bytes(claimed, size - begin, unfilled=unfilled)
             layout = _wav_layout(form, file, true, "RF64" if wide else "WAV", name, unknown=unknown)
         else:
             place.look(kind, length, file)
@@ -156,12 +164,19 @@ def parse_wav(file: BinaryIO, size: int, name: str, *, wide: bool) -> Layout:
     return _placed(layout, place)
 
 
-def _sound_bytes(claimed: int, there: int, begin: int, whole: int) -> tuple[int, bool]:
+def _chunk_follows(file: BinaryIO, size: int) -> bool:
+    """Whether a chunk, or the end of the file, is where the file stands: behind a sound that really holds nothing."""
+    head = file.read(8)
+    if len(head) < 8:
+        return True
+    return _is_id(head[:4]) and file.tell() + int.from_bytes(head[4:], "little") <= size
+
+
+def _sound_bytes(claimed: int, there: int, *, unfilled: bool) -> tuple[int, bool]:
     """Bytes of the sound, and whether the header does not say so: a size that nobody filled in reaches to the end of the file.
 
-    ``whole`` is what the file's own header says of its size: a copy that broke off has the right one and is not taken for such.
+    ``unfilled`` tells the file's own size likewise: a copy that broke off has the right one and is not taken for such.
     """
-    unfilled = whole >= PLACEHOLDER or whole + 8 <= begin
     if claimed >= PLACEHOLDER and claimed > there:
         return there, True
     if claimed == 0 and there > 0 and unfilled:
@@ -247,7 +262,8 @@ def parse_aiff(file: BinaryIO, size: int, name: str, *, compressed: bool) -> Lay
         elif kind == b"SSND" and sound is None:
             (offset,) = struct.unpack(">I4x", _body(file, 8, name))
             there = size - begin
-            true, unknown = (there, True) if length <= 8 < there else _sound_bytes(length, there, begin, whole)
+            unfilled = whole >= PLACEHOLDER or whole + 8 <= begin
+            true, unknown = (there, True) if length <= 8 < there else _sound_bytes(length, there, unfilled=unfilled)
             sound = (begin + 8 + offset, true - 8 - offset, unknown)
         else:
             place.look(kind, length, file)
@@ -334,12 +350,13 @@ def time_reference(bext: bytes) -> int | None:
 
 def ixml_position(text: bytes) -> tuple[int, int] | None:
     """Samples since midnight and their rate (0: the file's) in an iXML text. Words are searched, so that no XML can do harm."""
-    found = {tag: int(value) for tag, value in re.findall(rb"<(TIMESTAMP_[A-Z_]+)>\s*(\d{1,12})\s*</", text)}
-    low = found.get(b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO")
-    if low is None:
-        return None
-    high = found.get(b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI", 0)
-    return (high << 32) + low, found.get(b"TIMESTAMP_SAMPLE_RATE", 0)
+    tags = re.findall(rb"<(TIMESTAMP_[A-Z_]+|BWF_TIME_REFERENCE_[A-Z]+)>\s*(\d{1,12})\s*</", text)
+    found = {tag: int(value) for tag, value in tags}
+    for low, high in IXML_POSITIONS:
+        position = (found.get(high, 0) << 32) + found.get(low, 0)
+        if position:
+            return position, found.get(b"TIMESTAMP_SAMPLE_RATE", 0) if low.startswith(b"TIMESTAMP") else 0
+    return None
 
 
 def _placed(layout: Layout, place: _Place) -> Layout:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from acestep.audio import pcm
-from acestep.audio.iff_header import walk
+from acestep.audio.iff_header import IXML_POSITIONS, walk
 from acestep.audio.layout import Layout
 
 MAX_RIFF = 0xFFFFFFFF - 1024
@@ -187,13 +187,13 @@ def _move(data: bytearray, places: list[int], shift: int, order: str) -> None:
 
 
 def _moved_ixml(text: bytes, shift: int) -> bytes:
-    """The text with its time stamp moved; other text stays as it is."""
-    names = rb"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_"
-    found = {part: re.search(rb"<%s%s>\s*(\d{1,12})" % (names, part), text) for part in (b"LO", b"HI")}
-    if found[b"LO"] is None:
-        return text
-    high = int(found[b"HI"][1]) if found[b"HI"] else 0
-    moved = max((high << 32) + int(found[b"LO"][1]) - shift, 0)
-    for part, value in ((b"LO", moved & 0xFFFFFFFF), (b"HI", moved >> 32)):
-        text = re.sub(rb"(<%s%s>\s*)\d{1,12}" % (names, part), rb"\g<1>%d" % value, text, count=1)
+    """The text with its time stamps moved; other text stays as it is."""
+    for low, high in IXML_POSITIONS:
+        found = {tag: re.search(rb"<%s>\s*(\d{1,12})" % tag, text) for tag in (low, high)}
+        if found[low] is None:
+            continue
+        most = int(found[high][1]) if found[high] else 0
+        moved = max((most << 32) + int(found[low][1]) - shift, 0)
+        for tag, value in ((low, moved & 0xFFFFFFFF), (high, moved >> 32)):
+            text = re.sub(rb"(<%s>\s*)\d{1,12}" % tag, rb"\g<1>%d" % value, text, count=1)
     return text

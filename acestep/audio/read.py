@@ -42,8 +42,12 @@ def read_native(path: Path, layout: Layout, start: int, length: int) -> pcm.Samp
                 data = file.read(length * layout.frame_bytes)
             whole = len(data) // layout.frame_bytes * layout.frame_bytes
             found = pcm.decode(data[:whole], layout.subtype, layout.channels, big_endian=layout.big_endian)
-    except (soundfile.LibsndfileError, EOFError) as failure:
-        raise CorruptAudio(f"{path.name} cannot be decoded: {failure}", field="source") from None
+    except (soundfile.LibsndfileError, EOFError):
+        raise CorruptAudio(
+            f"{path.name} is damaged or cut short: it cannot be decoded from {start / layout.rate:.3f} to "
+            f"{(start + length) / layout.rate:.3f} s",
+            field="source",
+        ) from None
     except OSError as failure:
         raise NotFound(f"{path} cannot be read: {failure.strerror}", field="source") from None
     if found.shape[1] < length:

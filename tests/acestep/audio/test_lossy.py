@@ -92,6 +92,7 @@ def test_truncated_files_are_refused(tmp_path, container, subtype, share):
         (b"\x1a\x45\xdf\xa3\x01\0\0\0\0\0\0\0", "WebM"),
         (b"wvpk" + bytes(20), "WavPack"),
         (b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(20), "AAC"),
+        (b"RIFX\0\0\0\x24WAVEfmt " + bytes(20), "RIFX"),
         (b"caff\0\x01\0\0" + bytes(20), "Core Audio"),
         (b"MThd\0\0\0\x06" + bytes(20), "MIDI"),
     ],

@@ -57,6 +57,8 @@ OPEN = {
     "recorder that planned": streamed(len(DATA) + 4096, 36),
     "behind other chunks": streamed(0, 0, chunk(b"JUNK", bytes(28)) + chunk(b"LIST", b"INFOISFT\4\0\0\0abc\0")),
     "RF64 without sizes": riff(ds64(0, 0, 0) + form() + chunk(b"data", DATA, size=BIG, pad=False), BIG, b"RF64"),
+    "zero beside a right size of the file": streamed(0, len(DATA) + 36),
+    "sox into a pipe, smaller": streamed(0x7F000000, 0x7F000024),
     "half a sample at the end": streamed(0, 0) + b"\1\2",
 }
 
@@ -127,6 +129,25 @@ def test_careless_wavs_are_read_as_they_are_meant(tmp_path, name):
     assert np.array_equal(native >> (layout.bits - 24), SOUND)
 
 
+@pytest.mark.parametrize("behind", [b"", chunk(b"LIST", b"INFOISFT\4\0\0\0abc\0"), chunk(b"cue ", bytes(4))])
+def test_a_sound_of_nothing_is_not_what_follows_it(tmp_path, behind):
+    """A size of 0 is meant where the file ends or another chunk stands there."""
+    path = tmp_path / "take.wav"
+    path.write_bytes(riff(form() + chunk(b"data", b"") + behind))
+    with pytest.raises(CorruptAudio, match="no samples"):
+        sniff(path)
+
+
+def test_a_flac_that_was_cut_off_says_where(tmp_path):
+    """In a sentence of ours, with the seconds that were asked for."""
+    path = tmp_path / "take.flac"
+    soundfile.write(path, SOUND.T.astype(np.int32) << 8, RATE, subtype="PCM_24")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(CorruptAudio, match=r"take\.flac is damaged or cut short: .* from 0\.100 to 0\.120 s"):
+        read_native(path, sniff(path), 4_800, 960)
+
+
 @pytest.mark.parametrize(
     ("claimed", "whole"), [(len(DATA) + 4096, len(DATA) + 4096 + 36), (2 * len(DATA), 2 * len(DATA) + 36)]
 )
@@ -174,7 +195,7 @@ HIGH_FIRST = pcm.encode(SOUND, "PCM_24", big_endian=True)
 @pytest.mark.parametrize(
     ("frames", "size", "whole"),
     [(0, 0, 0), (0, 8, None), (BIG, BIG, BIG), (0, BIG, BIG), (0x7FFFFFFF, 0x7FFFFFFF, 0x7FFFFFFF),
-     (0, None, None), (BIG, 0, 0)],
+     (0, None, None), (BIG, 0, 0), (0x7F000000 // 6, 0x7F000008, 0x7F00002E)],
 )  # fmt: skip
 def test_an_aiff_with_placeholders_is_read_to_its_end(tmp_path, frames, size, whole):
     """As programs write into pipes."""

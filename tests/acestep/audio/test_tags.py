@@ -75,6 +75,12 @@ def song(tmp_path):
     return write
 
 
+BWF = (
+    b"<BEXT><BWF_TIME_REFERENCE_LOW>4800</BWF_TIME_REFERENCE_LOW>"
+    b"<BWF_TIME_REFERENCE_HIGH>1</BWF_TIME_REFERENCE_HIGH></BEXT>"
+)
+
+
 @pytest.mark.parametrize("where", ["before", "after"])
 @pytest.mark.parametrize(
     ("kind", "body", "position"),
@@ -85,6 +91,8 @@ def song(tmp_path):
         (b"iXML", ixml(HOUR), HOUR),
         (b"iXML", ixml(2**33 + 7), 2**33 + 7),
         (b"iXML", ixml(HOUR // RATE * 96_000, 96_000), HOUR),
+        (b"iXML", ixml(0).replace(b"</BWFXML>", BWF + b"</BWFXML>"), (1 << 32) + 4_800),
+        (b"iXML", b"<BWFXML>" + BWF + b"</BWFXML>", (1 << 32) + 4_800),
         (b"iXML", b"<BWFXML></BWFXML>", 0),
         (b"bext", b"short", 0),
     ],
@@ -103,7 +111,7 @@ def test_a_whole_that_grows_keeps_its_chunks_and_moves_its_markers(song, tmp_pat
     text = chunk(b"LIST", b"INFOINAM" + struct.pack("<I", 4) + b"Song")
     marks = (
         chunk(b"bext", bext(HOUR))
-        + chunk(b"iXML", ixml(HOUR))
+        + chunk(b"iXML", ixml(HOUR) + BWF)
         + chunk(b"cue ", cue(100, 4_800))
         + chunk(b"smpl", smpl(10, 20))
     )
@@ -115,6 +123,7 @@ def test_a_whole_that_grows_keeps_its_chunks_and_moves_its_markers(song, tmp_pat
     assert layout.frames == (10_100 if first else 11_000) and layout.position == HOUR - first
     assert text in data and chunk(b"cue ", cue(100 + first, 4_800 + first)) in data
     assert chunk(b"smpl", smpl(10 + first, 20 + first)) in data and ixml(HOUR - first) in data
+    assert b"_LOW>%d</" % (4_800 - first) in data and b"_HIGH>1</" in data
     assert struct.unpack("<I", data[4:8])[0] == len(data) - 8
     assert soundfile.info(tmp_path / "whole.wav").frames == layout.frames
     kept = read_native(path, splice.layout, 2_000, 5_000)
