@@ -1,7 +1,7 @@
 """Chord symbols as musicians type them: `Am F C G`, one a bar, or `Am F | C G/B | Dm7 %`, the chords of a bar sharing it equally.
 
-Also read: lower case (`am f c g`), German names (`Hm`, `Fis`, `Es`; beside an H, B is B flat), `Do Re Mi`, and dashes, commas or
-arrows between chords. What was read otherwise than it was typed is told; what cannot be read is refused.
+Also read: lower case (`am f c g`), German names (`Hm`, `Fis`, `Es`; beside an H or an Es, B is B flat), `Do Re Mi`, and
+dashes, commas or arrows between chords. What was read otherwise than it was typed is told; what cannot be read is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _QUALITY = re.compile(
     r"(?P<sus>sus(?:2|4)?)?(?P<more>(?:add(?:2|4|6|9|11|13)|(?:[b#+-])(?:5|9|11|13)|no[35]|alt)*)"
 )
 _MORE = re.compile(r"(add|b|#|\+|-|no|alt)(\d*)")
-_SPELLINGS = (("△", "Δ"), ("♯", "#"), ("♭", "b"), ("º", "°"), ("Ø", "ø"), ("6/9", "69"))
+_SPELLINGS = (("△", "Δ"), ("∆", "Δ"), ("^", "Δ"), ("♯", "#"), ("♭", "b"), ("º", "°"), ("Ø", "ø"), ("6/9", "69"))
 _WORDS = (("major", "maj"), ("minor", "min"), ("maj", "maj"), ("min", "min"), ("dim", "dim"), ("aug", "aug"), ("sus", "sus"),
           ("add", "add"), ("dom", ""), ("omit", "no"), ("alt", "alt"))  # fmt: skip
 _DEGREES = {"2": 2, "4": 5, "6": 9, "9": 2, "11": 5, "13": 9}
@@ -144,7 +144,7 @@ def read_chord_line(line: str) -> tuple[tuple[tuple[GuideChord, ...], ...], tupl
     cells = _cells(line)
     symbols = [symbol for cell in cells for symbol in cell if symbol not in ("%", RHYTHM_MARK)]
     solfege = bool(symbols) and all(_solfege(symbol) for symbol in symbols)
-    german = any(symbol[:1] in "Hh" and _SYMBOL.fullmatch(symbol) for symbol in symbols)
+    german = any(_german(symbol) for symbol in symbols)
     bars: list[tuple[GuideChord, ...]] = []
     for cell in cells:
         if not cell:
@@ -157,6 +157,12 @@ def read_chord_line(line: str) -> tuple[tuple[tuple[GuideChord, ...], ...], tupl
         raise BadRequest("the chord line is empty", field="guide")
     unusual = solfege or german or any(symbol[:1].islower() and symbol.lower() not in _RESTS for symbol in symbols)
     return tuple(bars), ((f"the chords were read as {_written(bars)}",) if unusual else ())
+
+
+def _german(symbol: str) -> bool:
+    """Whether a symbol is one that only German names have: an H, or a note with is, es or s."""
+    found = _SYMBOL.fullmatch(symbol)
+    return found is not None and (symbol[:1] in "Hh" or found[2] in ("is", "es", "s"))
 
 
 def _cells(line: str) -> list[list[str]]:

@@ -52,6 +52,9 @@ def test_separators_and_spellings_do_not_matter(line):
         ("H7 B", "B7 Bb"),
         ("Fis Cis Es As Des", "F# C# Eb Ab Db"),
         ("Es7 Asus4", "Eb7 Asus4"),
+        ("Es B F", "Eb Bb F"),
+        ("as des b", "Ab Db Bb"),
+        ("C^7 D∆", "Cmaj7 Dmaj7"),
         ("C/H", "C/B"),
         ("hm", "Bm"),
         ("b bb", "B Bb"),
@@ -65,7 +68,7 @@ def test_other_note_names(line, same):
     assert chords(line) == chords(same)
 
 
-@pytest.mark.parametrize("line", ["am f c g", "Am Hm", "Do Sol Lam Fa"])
+@pytest.mark.parametrize("line", ["am f c g", "Am Hm", "Es B F", "Do Sol Lam Fa"])
 def test_an_unusual_spelling_is_told(line):
     """The user reads what was understood; the usual spelling needs no word."""
     assert read_chord_line(line)[1][0].startswith("the chords were read as ")
