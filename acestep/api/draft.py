@@ -43,7 +43,7 @@ class Draft(msgspec.Struct, kw_only=True):
     regions: list[Region] = []
     """Of a flat request: the one stage is run on each of them."""
     selected: bool = False
-    """Whether the source was named in flat fields, where a duration is the length of the region."""
+    """Whether a duration is the length of the source's region: in flat fields, and in a chain that leaves that length open."""
     weights: dict[str, str] = {}
     made_on: str = ""
     chained: bool = True
@@ -145,11 +145,13 @@ def _parse_chain(registry: Registry, request: RenderRequest) -> Draft:
         of_stage(index, functools.partial(_parse_stage, registry, entry, index))
         for index, entry in enumerate(request.stages)
     ]
+    source = None if request.source is None else inside("source", lambda: convert(request.source, SourceWish))
     return Draft(
         stages=_as_version_1(stages) if request.version == 1 else stages,
         conditioning=inside("conditioning", lambda: convert(request.conditioning, Conditioning)),
         output=inside("output", lambda: convert(request.output, Output)),
-        source=None if request.source is None else inside("source", lambda: convert(request.source, SourceWish)),
+        source=source,
+        selected=source is not None and source.length is None and request.version > 1,
         weights=request.weights,
         made_on=request.made_on,
     )

@@ -110,3 +110,26 @@ def test_what_is_assumed_is_told(registry, world):
     assert [note for note in got.notes if "bar 1 is taken to begin with the file" in note]
     assert [note for note in got.notes if "does not know 5/4 and reads 4/4" in note]
     assert admit(registry, "edit", {**SOURCE, "start": 9, "bpm": 120.0}, world).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "conditioning", "region"),
+    [
+        ({"start": "bar2.2.2"}, {"bpm": 120.0, "time_signature": "12/8", "duration": "1bar"}, (148_838 / RATE, 3)),
+        ({"start": RATE}, {"duration": 2.5}, (1, 2.5)),
+        ({"end": "bar5"}, {"bpm": 120.0, "duration": "2bars"}, (4, 4)),
+        ({}, {"bpm": 120.0, "time_signature": "5/8", "duration": "3beats"}, (0, 0.75)),
+        ({"start_seconds": 2.0, "end_seconds": 4.0}, {"duration": 2.0}, (2, 2)),
+    ],
+)
+def test_the_duration_is_the_regions_in_a_chain_too(registry, world, source, conditioning, region):
+    """Where the source's length is left open and nothing new is made, as in the flat form; written down, it is read the same."""
+    wish = {"stages": [{"type": "edit"}], "source": {"path": "/song.wav", **source}, "conditioning": conditioning}
+    got = admit(registry, "render", wish, world).render
+    assert (got.source.start, got.source.length) == (region[0] * RATE, region[1] * RATE)
+    assert admit(registry, "render", got.to_recipe(), world).render == got
+    old = {**wish, "version": 1}
+    if "end" not in source and "end_seconds" not in source:  # the first version read it as it was meant then
+        assert admit(registry, "render", old, world).render.source.length != region[1] * RATE
+    with pytest.raises(BadRequest, match="leave one of them out"):
+        admit(registry, "render", {**wish, "source": {"path": "/song.wav", "start": 0, "end": RATE * 9}}, world)
