@@ -23,8 +23,10 @@ from acestep.api.source import Source
 from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
 from acestep.audio import sniff
+from acestep.conditioning.guide_text import NO_GUIDE, names_file, parse_guide
 from bridge.cli.contact import Contact
 from bridge.cli.show import tell
+from bridge.core.intake import UPLOADED
 
 
 def read_request(place: str) -> dict[str, Any]:
@@ -62,11 +64,24 @@ def check_request(registry: Registry, operation: Operation, params: dict[str, An
     if not (operation.stage or operation.preset or operation.schema is RenderRequest):
         convert(params, operation.schema)
         return
-    needs = operation.stage and registry.stage(operation.stage).source == "required"
-    if needs and draft.parse(registry, operation, dict(params)).source is None:
+    read = draft.parse(registry, operation, dict(params))
+    if operation.stage and registry.stage(operation.stage).source == "required" and read.source is None:
         raise BadRequest(f"{operation.name} needs audio to work on", field="source")
+    _check_guides(read)
     with suppress(_OnlyTheDaemonKnows):
         admit(registry, operation.name, params, _WithoutDaemon())
+
+
+def _check_guides(read: draft.Draft) -> None:
+    """See that every guide can be read: a chord line, or a MIDI file of this machine. Raises `BadRequest`."""
+    conditioning = read.conditioning
+    for guide in [conditioning.guide, *(stage.params.guide or "" for stage in read.stages)]:
+        plain = guide.strip()
+        if plain.lower() in ("", "auto", NO_GUIDE) or plain.startswith(UPLOADED):
+            continue
+        if names_file(plain):
+            plain = str(Path(plain).expanduser())
+        parse_guide(plain, conditioning.time_signature or "4", bpm=conditioning.bpm or 120.0)
 
 
 class _OnlyTheDaemonKnows(Exception):

@@ -11,7 +11,7 @@ from typing import Any
 from acestep.api.errors import BadRequest, OutputUnwritable
 from bridge.cli.contact import Contact
 from bridge.cli.show import clock, show_table, tell
-from bridge.cli.targets import Target, check_target, inputs_of, place_file, read_target
+from bridge.cli.targets import Target, check_target, inputs_of, instead, place_file, read_target
 
 
 def show_result(view: dict[str, Any], saved: list[Path]) -> None:
@@ -54,9 +54,10 @@ def save_files(contact: Contact, view: dict[str, Any], options: argparse.Namespa
         return []
     files = list(enumerate((view.get("result") or {}).get("files", ())))
     target = read_target(options.out, force=options.force)
-    check_target(target, inputs_of(view.get("request")))
     if target.single:
+        target = _agreed(target, [entry for _, entry in files])
         files = _fitting(files, target)
+    check_target(target, inputs_of(view.get("request")))
     saved = []
     try:
         for index, entry in files:
@@ -65,6 +66,17 @@ def save_files(contact: Contact, view: dict[str, Any], options: argparse.Namespa
     except OSError as failure:
         raise OutputUnwritable(f"{failure.filename or target.path}: {failure.strerror}", field="out") from failure
     return saved
+
+
+def _agreed(target: Target, files: list[dict[str, Any]]) -> Target:
+    """The target, under another ending where the file could not be written as the kind that was asked for."""
+    if any(target.fits(str(entry["name"])) for entry in files):
+        return target
+    other = instead(target, files)
+    if other is None:
+        return target
+    tell(f"{target.path.name} would have clipped the sound; it is saved as {other.path.name}, without loss")
+    return other
 
 
 def _fitting(files: list[tuple[int, dict[str, Any]]], target: Target) -> list[tuple[int, dict[str, Any]]]:

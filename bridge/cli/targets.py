@@ -20,11 +20,22 @@ from acestep.api.formats import FORMATS, format_of_suffix
 AIFF = (".aif", ".aiff", ".aifc")
 """Endings of a whole file whose source was one of these."""
 
-FAMILIES = {**dict.fromkeys(AIFF, AIFF), ".oga": (".oga", ".ogg"), ".ogg": (".ogg", ".oga")}
+FAMILIES = {**dict.fromkeys(AIFF, AIFF), ".oga": (".oga", ".ogg"), ".ogg": (".ogg", ".oga"), ".wave": (".wave", ".wav")}
 """Endings that mean the same container."""
+
+OTHER_SOUNDS = frozenset(
+    (
+        ".aac", ".ac3", ".amr", ".ape", ".au", ".bwf", ".caf", ".dff", ".dsf", ".m4a", ".m4b", ".mka", ".mp2", ".mp4", ".mpc",
+        ".mpeg", ".mpga", ".ra", ".raw", ".rf64", ".snd", ".tta", ".voc", ".w64", ".webm", ".wma", ".wv",
+    )
+)  # fmt: skip
+"""Endings of sound files that are not written; the system's own list of kinds does not know them all."""
 
 FLOATING = frozenset(("patch", "span"))
 """Roles that are float WAVs whatever format is asked for."""
+
+SUMMED = frozenset(("stem", "residual"))
+"""Roles that become float WAVs where another format would clip them."""
 
 
 class Target(NamedTuple):
@@ -55,7 +66,7 @@ def read_target(out: str, *, force: bool = False) -> Target:
     suffix = path.suffix.lower()
     if format_of_suffix(suffix) or suffix in FAMILIES:
         return Target(path, True, force)
-    if mimetypes.guess_type(f"x{suffix}")[0]:
+    if suffix in OTHER_SOUNDS or mimetypes.guess_type(f"x{suffix}")[0]:
         raise BadRequest(
             f"--out {out}: files of the kind {suffix} are not written", field="out", limits={"choices": suffixes()}
         )
@@ -66,6 +77,15 @@ def _folder(path: Path, out: str) -> Target:
     if os.path.lexists(path) and not path.is_dir():
         raise OutputUnwritable(f"--out {out} is a file and no folder", field="out", limits={"choices": suffixes()})
     return Target(path, False)
+
+
+def instead(target: Target, files: Iterable[dict[str, Any]]) -> Target | None:
+    """The target under the one ending that a job's files have after all; none where there are several of them, or none.
+
+    A stem that goes beyond full scale is a float WAV whatever format was asked for, and that is known only when it has been made.
+    """
+    endings = {Path(str(entry["name"])).suffix for entry in files if entry.get("role") in SUMMED}
+    return target._replace(path=target.path.with_suffix(endings.pop())) if len(endings) == 1 else None
 
 
 def suffixes() -> list[str]:
@@ -108,7 +128,8 @@ def inputs_of(request: Any) -> Iterator[Path]:
 
 def with_format(params: dict[str, Any], target: Target, fields: Iterable[str]) -> dict[str, Any]:
     """The request with the format that the target's ending asks for. Raises `BadRequest` where the request names another."""
-    wish = format_of_suffix(target.suffix) if target.single else ""
+    wish = next(filter(None, map(format_of_suffix, FAMILIES.get(target.suffix, (target.suffix,)))), "")
+    wish = wish if target.single else ""
     place = params.get("output") if isinstance(params.get("output"), dict) else params
     assert isinstance(place, dict)
     given = place.get("format") if place is not params or "format" in fields else None
@@ -116,7 +137,7 @@ def with_format(params: dict[str, Any], target: Target, fields: Iterable[str]) -
         return params
     if given is not None:
         known = FORMATS.get(str(given))
-        if known is not None and known.suffix != target.suffix:
+        if known is not None and not target.fits(f"x{known.suffix}"):
             raise BadRequest(f"--format {given} and --out {target.path.name} contradict each other", field="out")
         return params
     if FORMATS[wish].suffix == ".wav":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,8 +35,6 @@ from bridge.paths import AllowedRoots, UserRoots
 
 UPLOADED = "upload:"
 """Before the id of an upload, in a field that takes a path."""
-
-STORED_UPLOAD = re.compile(r"up-[0-9a-f]{16}\.audio")
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,12 +101,9 @@ class Machine:
             text = str(sound_of_job(self._places.library, text, field))
         return self.roots.reading(text, field)
 
-    def name_of_upload(self, stored: str) -> str:
-        """What a stored upload (``<id>.audio``) was called where it came from."""
-        try:
-            return self._uploads.find(stored.removesuffix(".audio")).name or stored
-        except AceError:
-            return stored
+    def named(self, text: str) -> str:
+        """A sentence with the names that uploads had where they came from."""
+        return self._uploads.named(text)
 
     def place(self, source: Source) -> Path:
         """The file that a source means."""
@@ -172,15 +166,11 @@ class OwnResults(AllowedRoots):
 
 def check(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
     """Check a request of any operation. Blocks on the disk; call it in a thread. Raises `AceError` that names the field."""
-
-    def named(text: str) -> str:
-        return STORED_UPLOAD.sub(lambda found: machine.name_of_upload(found[0]), text)
-
     try:
         checked = _check(registry, operation, params, machine)
-        return msgspec.structs.replace(checked, notes=tuple(map(named, checked.notes)))
+        return msgspec.structs.replace(checked, notes=tuple(map(machine.named, checked.notes)))
     except AceError as error:
-        error.message = named(error.message)
+        error.message = machine.named(error.message)
         error.args = (error.message,)
         raise
     except OSError as failure:  # what the system says to a name

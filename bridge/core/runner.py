@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from acestep.api.errors import AceError, Cancelled, InternalError, WorkerDied
 from bridge.core.book import Book
@@ -110,14 +110,22 @@ class Lane:
         await asyncio.gather(*self._hands, return_exceptions=True)
 
 
+class Places(NamedTuple):
+    """What the worker does not know of places: which folder a client may have copies in, and how uploads were called."""
+
+    copies: Callable[[str], Path]
+    named: Callable[[str], str]
+
+
 class WorkerWork:
     """Runs jobs in the worker and commits what comes back."""
 
-    def __init__(self, book: Book, executor: Executor, library: Library, copy_to: Callable[[str], Path]) -> None:
+    def __init__(self, book: Book, executor: Executor, library: Library, places: Places) -> None:
         self._book = book
         self._executor = executor
         self._library = library
-        self._copy_to = copy_to
+        self._copy_to = places.copies
+        self._named = places.named
         self._cancelled: set[str] = set()
         self.stopping = False
 
@@ -172,11 +180,13 @@ class WorkerWork:
         elif asked or isinstance(error, Cancelled):
             await self._book.stopped(job, JobState.CANCELLED, "cancelled on request")
         else:
+            error.message = await asyncio.to_thread(self._named, error.message)
+            error.args = (error.message,)
             await self._book.failed(job, error, killed_worker=isinstance(error, WorkerDied))
 
     def _commit(self, job: JobRecord, staged: Path, result: dict[str, Any]) -> dict[str, Any]:
         """Into the library, which is the commit, with what was told at the door; then copies to where the client wants them."""
-        notes = list(dict.fromkeys([*job.notes, *result.get("notes", [])]))
+        notes = list(dict.fromkeys([*job.notes, *map(self._named, result.get("notes", []))]))
         return self.copy_out(job, self._library.commit(job, staged, {**result, "notes": notes}))
 
     def copy_out(self, job: JobRecord, result: dict[str, Any]) -> dict[str, Any]:

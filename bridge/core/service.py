@@ -41,7 +41,7 @@ from bridge.core.models import Models
 from bridge.core.presets import Presets
 from bridge.core.queue import Bounds, check_bounds
 from bridge.core.records import SEQ_GAP, JobRecord, body_of, check_id
-from bridge.core.runner import DaemonJob, DaemonWork, Lane, WorkerWork
+from bridge.core.runner import DaemonJob, DaemonWork, Lane, Places, WorkerWork
 from bridge.core.store import Store
 from bridge.core.supervisor import LocalExecutor, Supervision
 from bridge.core.uploads import Uploads
@@ -111,7 +111,8 @@ class Service:
                 silence=settings.worker_silence,
             )
         )
-        self._work = WorkerWork(self._book, self._executor, self.library, lambda text: self.roots.writing(text))
+        outside = Places(copies=lambda text: self.roots.writing(text), named=self.uploads.named)
+        self._work = WorkerWork(self._book, self._executor, self.library, outside)
         self._daemon_work = DaemonWork(self._book, self._run_here, self)
         self._lanes = {"worker": Lane(self._book, self._work), "daemon": Lane(self._book, self._daemon_work, width=2)}
         self._bounds = Bounds(

@@ -27,6 +27,7 @@ MAX_OPEN = 64
 """Unfinished uploads at a time."""
 
 _ID = re.compile(r"up-[0-9a-f]{16}")
+_STORED = re.compile(r"(up-[0-9a-f]{16})\.audio")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -62,7 +63,7 @@ class Uploads:
         known = self._all()
         for upload in known:
             if (upload.sha256, upload.size) == (sha256, size):
-                return upload
+                return self._renamed(upload, name[:200])
         if sum(upload.size for upload in known) + size > self._quota:
             raise Busy("the space for uploads is full", field="size", limits={"upload_quota": self._quota})
         if sum(not upload.complete for upload in known) >= MAX_OPEN:
@@ -75,6 +76,15 @@ class Uploads:
         except OSError as failure:
             raise storage_error(failure, self._folder) from failure
         return upload
+
+    def _renamed(self, upload: Upload, name: str) -> Upload:
+        """The upload under the name that its file has now, so that sentences about it name that one."""
+        if name in ("", upload.name):
+            return upload
+        renamed = msgspec.structs.replace(upload, name=name)
+        with contextlib.suppress(OSError):
+            self._facts(upload.id).write_bytes(msgspec.json.encode(renamed))
+        return renamed
 
     def write(self, upload: str, offset: int, data: bytes) -> Upload:
         """Store a chunk at ``offset``. A chunk that is there already is accepted; one beyond ``received`` is not.
@@ -122,6 +132,17 @@ class Uploads:
         except (OSError, msgspec.DecodeError):
             raise NotFound(f"there is no upload {upload!r}", field="upload") from None
         return msgspec.structs.replace(facts, received=received, complete=whole)
+
+    def named(self, text: str) -> str:
+        """A sentence with the names that stored uploads (``<id>.audio``) had where they came from."""
+
+        def name(found: re.Match[str]) -> str:
+            try:
+                return self.find(found[1]).name or found[0]
+            except NotFound:
+                return found[0]
+
+        return _STORED.sub(name, text)
 
     def path(self, upload: str) -> Path:
         """The file of a complete upload; using it renews its term. Raises `NotFound` or `BadRequest`."""

@@ -319,6 +319,8 @@ def test_a_result_can_be_heard_on_the_audition_page(cli: Callable[..., Any]) -> 
         (["generate", "x", "--key", "H flat"], ["key"]),
         (["repaint", "words.wav"], ["words.wav", "not_audio"]),
         (["generate", "x", "--out", "x.txt"], [".txt"]),
+        (["generate", "x", "--guide", "Am Q"], ["'Q'", "guide"]),
+        (["generate", "x", "--guide", "words.mid"], ["words.mid", "no MIDI file"]),
         (["render", "--request", "nowhere.json"], ["holds no request"]),
         (["generate", "x", "--reference", "a\udcff.wav"], ["UTF-8"]),
     ],
@@ -332,7 +334,8 @@ def test_what_can_be_refused_here_starts_no_daemon(
 ) -> None:
     """`nothing was started` is true: the home is not even made."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "words.wav").write_text("no sound at all, only words")
+    for name in ("words.wav", "words.mid"):
+        (tmp_path / name).write_text("no sound at all, only words")
     home = tmp_path / "home"
     try:
         assert main([*line, "--home", str(home)]) == Exit.REFUSED

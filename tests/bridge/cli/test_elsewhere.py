@@ -103,3 +103,16 @@ def test_a_source_is_no_target_from_far_either(far: Callable[..., Any], source: 
     before = Path(source).read_bytes()
     assert far("repaint", source, "--end", "2000", "--out", source, "--force")[0] == Exit.REFUSED
     assert Path(source).read_bytes() == before
+
+
+def test_notes_name_the_users_file_too(far: Callable[..., Any], source: str, tmp_path: Path) -> None:
+    """Once, and under the name of this time where the same bytes were sent before."""
+    data = bytearray(Path(source).read_bytes())
+    data[4:8] = bytes(4)
+    place = data.index(b"data")
+    data[place + 4 : place + 8] = bytes(4)
+    for name in ("from a pipe.wav", "again.wav"):
+        (tmp_path / name).write_bytes(data)
+        code, out, _ = far("repaint", str(tmp_path / name), "--end", "2000", "--json")
+        (note,) = [note for note in json.loads(out)["result"]["notes"] if "never completed" in note]
+        assert code == Exit.OK and name in note

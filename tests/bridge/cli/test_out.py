@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import soundfile
 
 from acestep.api.errors import AceError, BadRequest
 from bridge.cli.exits import Exit
-from bridge.cli.targets import check_returns, inputs_of, read_target
+from bridge.cli.results import save_files
+from bridge.cli.targets import check_returns, inputs_of, instead, read_target
+
+if TYPE_CHECKING:
+    from bridge.cli.contact import Contact
 
 MAKE = ("generate", "fake: steps=1", "--duration", "0.1")
 
@@ -98,7 +104,32 @@ def test_the_ending_chooses_the_format(cli: Callable[..., Any], tmp_path: Path, 
     assert soundfile.info(target).format == "FLAC" and target.read_bytes()[:4] == b"fLaC"
 
 
-@pytest.mark.parametrize("name", ["x.m4a", "x.aac", "x.txt", "x.mid", "x.json", "x.mp4"])
+@pytest.mark.parametrize(("name", "container"), [("x.oga", "OGG"), ("x.wave", "WAV")])
+def test_another_ending_of_the_same_kind(cli: Callable[..., Any], tmp_path: Path, name: str, container: str) -> None:
+    """Ogg is Ogg, by whichever of its endings."""
+    assert cli(*MAKE, "--out", str(tmp_path / name)).code == Exit.OK
+    assert soundfile.info(tmp_path / name).format == container
+
+
+def test_what_would_have_been_clipped_is_saved_under_its_own_ending(tmp_path: Path) -> None:
+    """A stem that turns out a float WAV is neither lost nor called FLAC, and replaces nothing."""
+    target, beside = read_target(str(tmp_path / "stem.flac")), tmp_path / "stem.wav"
+    (tmp_path / "made.wav").write_bytes(b"RIFF, of floats")
+    entry = {"name": "extract-stem.wav", "role": "stem", "path": str(tmp_path / "made.wav")}
+    latent = {"name": "extract-latent.safetensors", "role": "latent"}
+    assert instead(target, [entry, latent]) == target._replace(path=beside)
+    assert instead(target, [{"name": "generate-part.wav", "role": "part"}]) is None
+    view = {"id": "one", "request": {}, "result": {"files": [entry]}}
+    options = argparse.Namespace(out=str(target.path), force=False)
+    contact = cast("Contact", SimpleNamespace(remote=False))
+    assert save_files(contact, view, options) == [beside] and beside.read_bytes() == b"RIFF, of floats"
+    with pytest.raises(BadRequest, match="--force"):
+        save_files(contact, view, options)
+
+
+@pytest.mark.parametrize(
+    "name", ["x.m4a", "x.aac", "x.txt", "x.mid", "x.json", "x.mp4", "x.w64", "x.caf", "x.rf64", "x.wv"]
+)
 def test_an_ending_that_is_not_written_is_refused(cli: Callable[..., Any], tmp_path: Path, name: str) -> None:
     """Before anything is started, with those there are."""
     answer = cli(*MAKE, "--out", str(tmp_path / name))

@@ -121,3 +121,13 @@ def test_a_file_is_read_in_chunks(tmp_path):
     assert b"".join(pieces) == DATA
     with pytest.raises(BadRequest):
         read_chunk(path, len(DATA) + 1)
+
+
+def test_sentences_name_the_file_as_its_owner_does(uploads):
+    """The name it had where it came from, and of the same bytes under another name the latest; what is no upload stays."""
+    upload = uploads.begin(len(DATA), DIGEST, name="first take.wav").id
+    said = f"{upload}.audio is damaged, up-0123456789abcdef.audio too"
+    assert uploads.named(said) == "first take.wav is damaged, up-0123456789abcdef.audio too"
+    assert uploads.begin(len(DATA), DIGEST, name="take 2.wav").id == upload
+    assert uploads.named(said).startswith("take 2.wav is")
+    assert uploads.begin(len(DATA), DIGEST).name == "take 2.wav"
