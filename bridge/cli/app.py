@@ -36,6 +36,9 @@ COMMANDS = {
     "rerun": Command("run a job once more; --vary: another take of it", "bridge.cli.commands.jobs:rerun"),
     "cancel": Command("cancel jobs", "bridge.cli.commands.jobs:cancel"),
     "result": Command("files of a finished job; --out copies them", "bridge.cli.commands.jobs:result"),
+    "export": Command(
+        "a finished job as a project for Bitwig, Studio One, Cubase (.dawproject)", "bridge.cli.commands.export:export"
+    ),
     "audition": Command(
         "hear the newest results in the browser, drag or save them", "bridge.cli.commands.audition:audition"
     ),

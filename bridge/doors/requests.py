@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from acestep.api.schema import Request, param
 from bridge.doors import limits
@@ -89,6 +89,15 @@ class Rerun(Request):
     vary: Annotated[bool, param("Whether with new seeds; else the same samples come back.", example=False)] = False
     id: Annotated[str, param("Id of the new job; empty: the daemon makes one.", example="take-2")] = ""
     priority: Annotated[int, param("Higher runs earlier.", unit="level", ge=-10, le=10, example=0)] = 0
+
+
+class Export(Request):
+    """Which job to write as a project, and in which form."""
+
+    id: JobName
+    format: Annotated[
+        Literal["dawproject"], param("Form of the project: DAWproject 1.0 (.dawproject).", example="dawproject")
+    ] = "dawproject"
 
 
 class Wait(Request):

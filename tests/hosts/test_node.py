@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
-import platformdirs
 import pytest
 
 HERE = Path(__file__).parent / "node"
-INSTALL_SECONDS = 120
 
 pytestmark = pytest.mark.foreign
 
 
 @pytest.fixture(scope="session")
-def modules(foreign) -> Path:
-    """The npm packages of node/package-lock.json, installed once into the user's cache."""
-    npm = foreign("npm")
-    lock = (HERE / "package-lock.json").read_bytes()
-    cache = Path(platformdirs.user_cache_dir("acestep-bridge-tests", appauthor=False))
-    folder = cache / f"node-{hashlib.sha256(lock).hexdigest()[:12]}"
-    if not (folder / "node_modules" / "osc").is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, folder / name)
-        command = [npm, "ci", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS)
-        if done.returncode:
-            reason = f"npm could not install osc, node-osc and @msgpack/msgpack: {done.stderr[-300:]}"
-            (pytest.fail if os.environ.get("CI_REQUIRE_FOREIGN") else pytest.skip)(reason)
-    return folder / "node_modules"
+def modules(npm_modules) -> Path:
+    """The npm packages of node/package-lock.json."""
+    return npm_modules(HERE)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from acestep.api.rights import Right
-from bridge.doors import calls, requests
+from bridge.doors import calls, exporting, requests
 from bridge.doors.verb import ALL, RPC, Verb
 
 JOB_COLUMNS = ("id", "operation", "state", "seq", "position", "fraction")
@@ -92,6 +92,19 @@ VERBS = (
         columns=JOB_COLUMNS,
         answer="Over OSC a /ace/result for each file and the job's last word; else the whole job, files with their paths.",
         command="job",
+    ),
+    Verb(
+        name="job.export",
+        summary="Write a finished job as a project for other programs: its sounds on tracks, its tempo, its regions.",
+        request=requests.Export,
+        right=Right.OWNER,
+        call=exporting.job_export,
+        doors=ALL,
+        osc="/ace/job/export",
+        positional=("id", "format"),
+        columns=("path",),
+        answer="Path of the file, which lies beside the result's files; names of the tracks; notes.",
+        command="export",
     ),
     Verb(
         name="job.subscribe",
