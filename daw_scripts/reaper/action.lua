@@ -158,7 +158,8 @@ local function choose_operation(wanted, done)
     local described = type(answer) == "table" and answer.operations or {}
     local names = operations.others(described, data.actions)
     if #names == 0 then return host.say({ code = "no_operation", operation = wanted.title }) end
-    local row = { name = "operation", label = "Operation", kind = "choice", choices = names, value = names[1], element = "str" }
+    local row = { name = "operation", label = "Operation", kind = "choice", choices = names, value = names[1], element = "str",
+                  titles = operations.titles(described) }
     form.ask("ACE-Step: " .. wanted.title, { row }, host.tell, function(values)
       for _, found in ipairs(described) do
         if values and found.name == values.operation then done(operations.adapt(wanted, found), found) end

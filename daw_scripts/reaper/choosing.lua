@@ -28,13 +28,15 @@ function choosing.again(item, memory)
   local job = recipes.again(memory, exchange.name(host.NAME, host.clock()))
   job.pending.moved = takes.moved(item, memory)
   if job.pending.place == "take" then go_to(job.pending, item) end
+  job.old = memory.pending.id
   return job
 end
 
---- Ask for that job.
+--- Ask for that job: the daemon's old one with new seeds, or, where it no longer knows that one, what the take remembers of it.
 function choosing.reroll(project, path, job)
+  job.pending.instead = { operation = job.operation, params = job.params }
   exchange.journal(host.beside(project, path, "pending")).add(job.pending)
-  exchange.send(data.spool, job.pending.id, "job.submit", { operation = job.operation, params = job.params })
+  exchange.send(data.spool, job.pending.id, "job.rerun", { job = job.old, vary = true })
 end
 
 local function keep(project, item)

@@ -54,7 +54,7 @@ end
 -- A list to choose from. Not ImGui's own combo box, whose entries are parted by zero bytes: those reach extensions only from
 -- REAPER 6.44 on.
 local function choose(imgui, context, row, text)
-  if imgui.BeginCombo(context, row.label, forms.shown(text, row.open)) then
+  if imgui.BeginCombo(context, row.label, forms.shown_in(row, text)) then
     for _, offer in ipairs(forms.offers(row)) do
       if imgui.Selectable(context, offer[2], offer[1] == text) then text = offer[1] end
     end

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.client import Client
 from bridge.hosts.bundle import quote
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
@@ -61,6 +62,23 @@ def test_reaper(desk: Desk, running: DaemonProcess) -> None:
     assert OPERATION in offered[0]
     (made,) = desk.project.tracks[1].items[0].takes
     assert asked(made.strings["P_EXT:acestep"]) == (OPERATION, DEPTH)
+
+
+def test_a_saved_preset_in_reaper(desk: Desk, running: DaemonProcess) -> None:
+    """Offered as soon as it is saved, and run under its own title."""
+    loop_item(desk)
+    stages = [{"type": "repaint", "steps": 2}]
+    preset = {"name": "preset-night", "title": "Night drive", "source": True, "stages": stages}
+    with Client(str(running.paths.home)) as client:
+        client.call("preset.import", {"text": json.dumps(preset)})
+    try:
+        desk.reaper.inputs = [lambda defaults: "preset-night"]
+        desk.run("Other operation, preset or plug-in")
+        desk.until(lambda: len(desk.project.tracks) > 1 and done(desk))
+    finally:
+        with Client(str(running.paths.home)) as client:
+            client.call("preset.delete", {"name": "preset-night"})
+    assert "preset-night" in desk.reaper.asked[0][0] and desk.project.undo == ["ACE-Step: Night drive"]
 
 
 def test_live_control_surface(stage: test_ableton_surface.Stage, running: DaemonProcess) -> None:

@@ -291,6 +291,36 @@ def test_a_reroll_is_the_same_wish_with_another_seed(desk: Desk, running: Daemon
     assert first["stages"][0]["seeds"] != second["stages"][0]["seeds"]
 
 
+def test_a_reroll_is_the_old_job_once_more(desk: Desk, running: DaemonProcess) -> None:
+    """The daemon is asked for its own job again: a take that names another job than its recipe shows which of the two counts."""
+    item = loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "warm|1|7", lambda defaults: "cold|1|9"]
+    for takes in (2, 3):
+        desk.run(REPAINT)
+        finish(desk, takes, item)
+    warm, cold = (json.loads(take.strings["P_EXT:acestep"]) for take in item.takes[1:])
+    cold["pending"]["id"], item.active = warm["pending"]["id"], 2
+    item.takes[2].strings["P_EXT:acestep"] = json.dumps(cold)
+    desk.run("Re-roll the selected take")
+    finish(desk, 4, item)
+    made = json.loads(item.takes[3].strings["P_EXT:acestep"])
+    assert made["request"]["request"]["conditioning"]["caption"] == "warm"
+    assert made["request"]["request"]["stages"][0]["seeds"] != [7] and "instead" not in made["pending"]
+
+
+def test_a_reroll_of_a_job_that_the_daemon_forgot(desk: Desk, running: DaemonProcess) -> None:
+    """The recipe in the take is enough, also for another daemon."""
+    item = loop_item(desk)
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    memory = json.loads(item.takes[1].strings["P_EXT:acestep"])
+    memory["pending"]["id"] = "long-gone"
+    item.takes[1].strings["P_EXT:acestep"] = json.dumps(memory)
+    desk.run("Re-roll the selected take")
+    finish(desk, 3, item)
+    assert desk.reaper.messages == []
+
+
 def test_a_reroll_needs_only_the_selected_item(desk: Desk, running: DaemonProcess) -> None:
     """A time selection and a razor edit elsewhere do not matter."""
     item = loop_item(desk)

@@ -24,6 +24,8 @@ function request(remembered) {
 // A request made again: the same wish, new seeds.
 function reroll(wish) {
   const copy = JSON.parse(JSON.stringify(wish));
+  delete copy.weights;  // those that are there now
+  delete copy.made_on;
   for (const stage of copy.stages || [copy]) { stage.seed = -1; stage.seeds = null; }
   if (copy.source && typeof copy.source === "object") copy.source.fingerprint = "";
   return copy;

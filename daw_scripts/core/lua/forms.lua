@@ -91,12 +91,17 @@ function forms.shown(choice, open)
   return (tostring(choice):gsub("_", " "))
 end
 
+--- What a row of choices shows for a text: words for none, the title of what has one.
+function forms.shown_in(row, text)
+  return row.titles and row.titles[text] or forms.shown(text, row.open)
+end
+
 --- What a list of choices offers, in order: {value, shown}; an optional row begins with none of them.
 function forms.offers(row)
   local found = {}
   if row.optional then found[1] = { "", row.open or forms.OPEN } end
   for _, choice in ipairs(row.choices) do
-    if choice ~= "" then found[#found + 1] = { tostring(choice), forms.shown(choice) } end
+    if choice ~= "" then found[#found + 1] = { tostring(choice), forms.shown_in(row, choice) } end
   end
   return found
 end

@@ -34,12 +34,22 @@ function operations.others(described, actions)
   return names
 end
 
+--- What people call the operations of a describe answer, by name, where that is another word: presets have titles.
+function operations.titles(described)
+  local titles = {}
+  for _, operation in ipairs(described) do
+    local title = operation.title
+    if type(title) == "string" and title ~= "" then titles[operation.name] = title end
+  end
+  return titles
+end
+
 --- The action "operation" for a chosen operation: its own form, its own needs.
 function operations.adapt(action, operation)
   local own = {}
   for key, value in pairs(action) do own[key] = value end
   own.operation = operation.name
-  own.title = operation.name
+  own.title = operations.titles({ operation })[operation.name] or operation.name
   own.ask = json.list()
   own.whole_form = true
   if has(operation.fields, "source") then

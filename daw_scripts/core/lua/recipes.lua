@@ -34,9 +34,10 @@ function recipes.request(memory)
   return unwrap(memory.request or {}, memory.operation)
 end
 
---- A request made again: the same wish, new seeds.
+--- A request made again: the same wish, new seeds, with the weights that are there now.
 function recipes.reroll(request)
   local new = copy(request)
+  new.weights, new.made_on = nil, nil
   for _, stage in ipairs(new.stages or { new }) do
     stage.seed = -1
     stage.seeds = json.null

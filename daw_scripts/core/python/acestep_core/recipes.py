@@ -25,8 +25,10 @@ def request(memory):
 
 
 def reroll(request):
-    """A request made again: the same wish, new seeds."""
+    """A request made again: the same wish, new seeds, with the weights that are there now."""
     new = copy.deepcopy(request)
+    for pinned in ("weights", "made_on"):
+        new.pop(pinned, None)
     for stage in new.get("stages") or [new]:
         stage["seed"], stage["seeds"] = -1, None
     if isinstance(new.get("source"), dict):
