@@ -20,6 +20,7 @@ from acestep.audio import pcm
 from acestep.audio.flac_header import id3_tag
 from acestep.audio.flac_tags import carry_tags
 from acestep.audio.iff_rewrite import MAX_RIFF, Change, append_chunk, rewrite
+from acestep.audio.ogg_tags import id3_of_ogg
 from acestep.audio.read import native_blocks
 from acestep.audio.splice import Splice
 from acestep.audio.write import Written, digest, storage_errors, sync
@@ -71,14 +72,17 @@ def _write_anew(path: Path, splice: Splice, native: pcm.Samples) -> None:
             _write_block(file, block, layout.bits if not layout.floating else 0)
     if container == "FLAC":
         carry_tags(splice.path, path, change)
-    elif layout.container == "MP3":
-        _keep_id3(splice.path, path)
+    elif layout.lossy:
+        _keep_tags(splice.path, layout.container, path)
 
 
-def _keep_id3(source: Path, target: Path) -> None:
-    """Put the ID3 tag of an MP3 (pictures, tempo, gain) into the WAV that stands for it, in the chunk that is for it."""
-    with source.open("rb") as file:
-        tag = id3_tag(file)
+def _keep_tags(source: Path, container: str, target: Path) -> None:
+    """Put what a lossy file says of itself (pictures, tempo, gain) into the WAV that stands for it, in the chunk for ID3 tags."""
+    if container == "MP3":
+        with source.open("rb") as file:
+            tag = id3_tag(file)
+    else:
+        tag = id3_of_ogg(source)
     if tag and target.stat().st_size + len(tag) < MAX_RIFF:
         append_chunk(target, b"id3 ", tag)
 
