@@ -53,11 +53,11 @@ class Bench:
     async def run(self, script="", job="j"):
         request = {
             "conditioning": {"caption": f"fake: {script}"},
-            "stages": [{"type": "x", "seed": 1}],
+            "stages": [{"type": "generate", "seed": 1}],
             "source": None,
             "output": {"length": 480, "rate": 48_000, "channels": 2},
         }
-        task = Task(job=job, operation="x", request=request, staging=self.folder / job)
+        task = Task(job=job, operation="render", request=request, staging=self.folder / job)
         return await asyncio.wait_for(self.executor.run(task, self.listener()), 60)
 
     @property
@@ -82,7 +82,7 @@ async def test_a_task_gives_its_result_and_its_ticks(bench):
     """The plain case: progress in order, then files."""
     one = bench()
     result = await one.run("steps=3")
-    assert [entry["name"] for entry in result["files"]] == ["x-part.wav"]
+    assert [entry["name"] for entry in result["files"]] == ["generate-part.wav"]
     fractions = [tick[3] for tick in one.ticks]
     assert len(fractions) == 3 and fractions == sorted(fractions) and fractions[-1] < 1
 
@@ -217,7 +217,7 @@ async def test_a_worker_that_cannot_start_is_given_up(tmp_path):
     """Five starts, then `degraded` with the reason; no endless loop."""
     command = [sys.executable, "-c", "import sys; sys.exit('no such device')"]
     executor = LocalExecutor(Supervision(command=lambda: command))
-    task = Task(job="j", operation="x", request={}, staging=tmp_path)
+    task = Task(job="j", operation="render", request={}, staging=tmp_path)
     with pytest.raises(Degraded, match="no such device"):
         await asyncio.wait_for(executor.run(task, Listener(tick=print, preview=print)), 60)
     await executor.close()
@@ -260,10 +260,10 @@ async def test_changed_settings_take_effect_with_the_next_task(tmp_path):
         return [sys.executable, "-m", "acestep.worker", "--backend=fake", f"--home={tmp_path}", *features]
 
     executor = LocalExecutor(Supervision(command=command))
-    request = {"stages": [{"type": "x"}], "output": {"length": 1}}
+    request = {"stages": [{"type": "generate"}], "output": {"length": 1, "rate": 48_000}}
     pids = []
     for number in range(3):
-        task = Task(job=f"j{number}", operation="x", request=request, staging=tmp_path / str(number))
+        task = Task(job=f"j{number}", operation="render", request=request, staging=tmp_path / str(number))
         await asyncio.wait_for(executor.run(task, Listener(tick=lambda *facts: None, preview=print)), 60)
         pids.append(executor.facts()["pid"])
         features = ["--feature=new"]
