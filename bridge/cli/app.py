@@ -55,6 +55,7 @@ COMMANDS = {
     "config": Command("settings, and where each comes from", "bridge.cli.commands.state:config"),
     "doctor": Command("check this machine and say what to do", "bridge.cli.commands.checks:doctor"),
     "demo": Command("run the whole loop once and check it", "bridge.cli.commands.checks:demo"),
+    "layout": Command("a control surface for Open Stage Control, as a file", "bridge.cli.commands.layout:layout"),
     "install-scripts": Command(
         "put the scripts into REAPER, Ableton Live or Ardour", "bridge.cli.commands.scripts:install"
     ),
