@@ -78,6 +78,12 @@ local function widget(imgui, context, row, text)
   return now
 end
 
+-- Whether Enter was pressed. The public lists of ReaImGui hold functions, no key numbers: without that one only the button confirms.
+local function is_confirmed(imgui, context)
+  local known, key = pcall(function() return imgui.Key_Enter end)
+  return known and key ~= nil and imgui.IsKeyPressed(context, key, false)
+end
+
 local function ask_window(imgui, title, rows, done)
   local context = imgui.CreateContext(title)
   local texts, wrong = {}, nil
@@ -88,7 +94,7 @@ local function ask_window(imgui, title, rows, done)
     if visible then
       for index, row in ipairs(rows) do texts[index] = widget(imgui, context, row, texts[index]) end
       if wrong then imgui.Text(context, wrong) end
-      if imgui.Button(context, "OK") or imgui.IsKeyPressed(context, imgui.Key_Enter, false) then
+      if imgui.Button(context, "OK") or is_confirmed(imgui, context) then
         finished, wrong = forms.values(rows, texts)
       end
       imgui.SameLine(context)

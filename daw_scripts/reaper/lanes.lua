@@ -32,6 +32,13 @@ local function add_one(track, lane, item, place, memory)
   reaper.SetMediaItemInfo_Value(new, "I_FIXEDLANE", lane)
   reaper.GetSetMediaTrackInfo_String(track, "P_LANENAME:" .. lane, place.name, true)
   takes.fill(reaper.AddTakeToMediaItem(new), place, takes.fit(item, memory.pending), memory)
+  return new
+end
+
+-- Which lane an item lies in by now: REAPER may remove empty lanes, and those below move up.
+local function set_plays(track, item, how)
+  local lane = math.floor(reaper.GetMediaItemInfo_Value(item, "I_FIXEDLANE"))
+  reaper.SetMediaTrackInfo_Value(track, "C_LANEPLAYS:" .. lane, how)
 end
 
 --- Variants as new lanes below those that are there; the first one plays where that silences nothing else.
@@ -40,10 +47,11 @@ function lanes.add(item, memory, list)
   local count = math.floor(reaper.GetMediaTrackInfo_Value(track, "I_NUMFIXEDLANES"))
   local alone = is_only_one(track, item)
   reaper.SetMediaTrackInfo_Value(track, "I_NUMFIXEDLANES", count + #list)
-  for index, place in ipairs(list) do add_one(track, count + index - 1, item, place, memory) end
+  local made = {}
+  for index, place in ipairs(list) do made[index] = add_one(track, count + index - 1, item, place, memory) end
   reaper.UpdateTimeline()
-  for lane = count, count + #list - 1 do reaper.SetMediaTrackInfo_Value(track, "C_LANEPLAYS:" .. lane, SILENT) end
-  if alone then reaper.SetMediaTrackInfo_Value(track, "C_LANEPLAYS:" .. count, PLAYS_ALONE) end
+  for _, new in ipairs(made) do set_plays(track, new, SILENT) end
+  if alone then set_plays(track, made[1], PLAYS_ALONE) end
 end
 
 --- Delete the items of other lanes among which this one was to be chosen; it plays alone from now on if nothing else sounds.

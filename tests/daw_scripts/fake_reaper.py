@@ -17,10 +17,14 @@ from typing import Any
 import numpy as np
 import soundfile
 
-INTERFACE: dict[str, dict[str, list[str]]] = json.loads(
+INTERFACE: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "interfaces" / "reaper.json").read_text("utf-8")
 )["reaper"]
-"""What REAPER's functions take and give, in order: facts from public lists, not from our scripts."""
+"""What REAPER's functions take and give, in order, and since when some are there: facts from public lists, not from our scripts."""
+
+NEWEST = (7, 40)
+OLDEST = (6, 37)
+"""The versions that the stand-in plays: that of the list, and the oldest that the page promises."""
 
 PLAIN = {"number": (int, float), "integer": (int,), "boolean": (bool,), "string": (str,)}
 
@@ -249,6 +253,7 @@ class FakeReaper:
     """The `reaper` table for Lua, and the buttons a user would press."""
 
     def __init__(self, *projects: Project) -> None:
+        self.version = NEWEST
         self.projects = list(projects)
         self.front = self.projects[0]
         self.messages: list[str] = []
@@ -276,10 +281,15 @@ class FakeReaper:
         made.is_a_fake = True
         for line in SIGNATURES.split("\n"):
             name, _, rest = line.strip().partition("(")
-            if name:
+            if name and self._knows(name):
                 kinds = [kind.strip() for kind in rest.rstrip(")").split(",") if kind.strip()]
                 made[name] = self._checked(name, kinds)
         return made
+
+    def _knows(self, name: str) -> bool:
+        """Whether this version of REAPER has a function; most are older than any version in use."""
+        since = INTERFACE[name].get("since", "0")
+        return tuple(map(int, since.split("."))) <= self.version
 
     def _checked(self, name: str, kinds: list[str]) -> Callable[..., Any]:
         implementation, gives = getattr(self, name), INTERFACE[name]["gives"]
@@ -611,13 +621,13 @@ class FakeReaper:
         return "0\n"
 
     def APIExists(self, name: str) -> bool:
-        return re.search(rf"^{re.escape(name)}\(", SIGNATURES, re.MULTILINE) is not None
+        return re.search(rf"^{re.escape(name)}\(", SIGNATURES, re.MULTILINE) is not None and self._knows(name)
 
     def GetOS(self) -> str:
         return "Other"
 
     def GetAppVersion(self) -> str:
-        return "7.0/fake"
+        return "{}.{:02d}/fake".format(*self.version)
 
     def GetResourcePath(self) -> str:
         return str(self.front.media)
@@ -644,7 +654,18 @@ class FakeReaper:
 
     def UpdateArrange(self) -> None: ...
 
-    def UpdateTimeline(self) -> None: ...
+    def UpdateTimeline(self) -> None:
+        """REAPER may remove lanes that hold nothing; the stand-in always does, and what lies below moves up."""
+        for track in self.front.tracks:
+            if track.values["I_FREEMODE"] != 2:
+                continue
+            used = sorted({int(item.values["I_FIXEDLANE"]) for item in track.items})
+            for item in track.items:
+                item.values["I_FIXEDLANE"] = float(used.index(int(item.values["I_FIXEDLANE"])))
+            names = {used.index(lane): track.strings.pop(f"P_LANENAME:{lane}", "") for lane in used}
+            track.strings |= {f"P_LANENAME:{lane}": name for lane, name in names.items() if name}
+            track.playing_lanes = {used.index(lane) for lane in track.playing_lanes if lane in used}
+            track.values["I_NUMFIXEDLANES"] = float(max(1, len(used)))
 
     def DeleteTrackMediaItem(self, track: Track, item: Item) -> bool:
         track.items.remove(item)

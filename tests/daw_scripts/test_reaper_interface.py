@@ -6,10 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from bridge.launch import DaemonProcess
 
-from .conftest import Desk, finish, loop_item
-from .fake_reaper import INTERFACE, SIGNATURES
+from .conftest import Desk, done, finish, loop_item
+from .fake_reaper import INTERFACE, NEWEST, OLDEST, SIGNATURES
 from .lua_host import SCRIPTS
 
 LISTED = json.loads((Path(__file__).parent / "interfaces" / "reaper.json").read_text("utf-8"))
@@ -59,6 +61,42 @@ def test_the_scripts_call_nothing_that_reaper_lacks() -> None:
 def test_a_function_exists_by_its_whole_name_only(desk: Desk) -> None:
     """`APIExists` knows no substrings."""
     assert desk.reaper.APIExists("CountTracks") is True and desk.reaper.APIExists("CountTrack") is False
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_the_oldest_promised_version_is_enough(desk: Desk, running: DaemonProcess, version: tuple[int, int]) -> None:
+    """Functions that a version lacks are not there to be called: repaint, keep and listening work without them."""
+    desk.reaper.version = version
+    assert desk.reaper.APIExists("CalculateNormalization") is desk.reaper.APIExists("set_action_options") is (version == NEWEST)
+    item = loop_item(desk)
+    desk.run("Repaint selection")
+    finish(desk, 2, item)
+    desk.run("Keep the playing take, delete the other variants")
+    desk.reaper.inputs = [lambda defaults: "warm|1|7|yes"]
+    desk.run("Repaint selection")
+    desk.until(lambda: "ready" in desk.reaper.help_line)
+    desk.run("Listen to the next variant before placing")
+    assert (item.track.items[1].takes[0].values["D_VOL"] == 1.0) is (version == OLDEST)
+    desk.run("Place the variant that is heard, drop the others")
+    assert len(item.takes) == 3 and desk.reaper.messages == []
+
+
+def test_the_page_promises_the_version_that_is_tried() -> None:
+    """In its title, and in every script's own header."""
+    title = (Path(__file__).parents[2] / "docs" / "hosts" / "reaper.md").read_text("utf-8").splitlines()[0]
+    assert title == "# REAPER {}.{} and later".format(*OLDEST)
+
+
+def test_an_empty_lane_above_is_removed_meanwhile(desk: Desk, running: DaemonProcess) -> None:
+    """REAPER takes away the lane that held nothing: the new variant plays in the lane where it lies by then, alone."""
+    item = loop_item(desk)
+    item.track.values.update(I_FREEMODE=2, I_NUMFIXEDLANES=2)
+    item.values["I_FIXEDLANE"], item.track.playing_lanes = 1.0, {1}
+    desk.run("Repaint selection")
+    desk.until(lambda: len(item.track.items) == 2 and done(desk))
+    made = item.track.items[1]
+    assert (item.values["I_FIXEDLANE"], made.values["I_FIXEDLANE"]) == (0, 1)
+    assert item.track.playing_lanes == {1} and item.track.strings["P_LANENAME:1"].startswith("repaint 1")
 
 
 def test_scripts_from_reapack_say_what_is_missing(desk: Desk) -> None:
