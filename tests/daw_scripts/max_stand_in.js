@@ -3,7 +3,7 @@
 // {"run": name}, {"param": [..]} and other messages of the form, {"show": take lane} or {"show_slot": slot} (its clip comes into the detail view),
 // {"play": {beats, file}} (Live runs on, and what is armed records that file), {"song": {..}} (the user changes the set), {"remove": "device" or
 // a track's name}, {"read_only": folder} ("": none), {"delete": folder}, {"wait": text in a status}, {"wait_menu": [outlet, entry]},
-// {"wait_page": 1}, {"wait_clips": n}, {"wait_empty": folder} or {"wait_refused": n} (writes in that folder). Writes the resulting set as JSON.
+// {"wait_page": 1}, {"wait_settled": 1} (no Task runs), {"wait_clips": n}, {"wait_empty": folder} or {"wait_refused": n} (writes in that folder). Writes the resulting set as JSON.
 "use strict";
 
 const fs = require("fs");
@@ -39,7 +39,7 @@ const PROPERTIES = {
 };
 const WRITABLE = {
   song: ["loop", "loop_start", "loop_length", "current_song_time", "record_mode"], view: ["selected_track"], lane: ["name"], slot: [], master: [],
-  clip: ["name", "warping", "warp_mode", "end_marker", "loop_end"],
+  clip: ["name", "warping", "warp_mode", "start_marker", "end_marker", "loop_start", "loop_end"],
   track: ["name", "mute", "arm", "current_monitoring_state", "input_routing_type", "input_routing_channel"],
 };
 
@@ -128,7 +128,7 @@ class LiveAPI {
       if (value !== "id" || !byId.has(id)) throw new Error("id and the number of a track");
       this.thing[name] = byId.get(id);
     } else if (name.includes("routing")) this.route(name, JSON.parse(value)[name]);
-    else this.thing[name] = value;
+    else if (isPossible(this.thing, name, value)) this.thing[name] = value;
   }
 
   // Live takes no routing but those it offers.
@@ -184,12 +184,37 @@ class LiveAPI {
   }
 }
 
+// Live leaves a marker where it is when the clip would have no length.
+function isPossible(clip, name, value) {
+  const other = { start_marker: "end_marker", end_marker: "start_marker", loop_start: "loop_end", loop_end: "loop_start" }[name];
+  if (clip.kind !== "clip" || !other) return true;
+  if (input.fixed_markers) return false;
+  return name.includes("start") ? value < clip[other] : value > clip[other];
+}
+
+// A clip's warping, which Live switches some time after it was asked: its markers keep the numbers of the whole clip then, whatever was
+// set in between, and count in another unit.
+function switchLater(clip, wanted) {
+  setTimeout(() => {
+    if (clip.warped === wanted) return;
+    const length = clip.sample_length / clip.sample_rate;
+    Object.assign(clip, { warped: wanted }, ends(wanted ? length : length * clip.clip_tempo / 60));
+  }, SWITCH_MS);
+}
+
+const SWITCH_MS = 12; // longer than a tick of the device here
+const ends = (end) => ({ end_marker: end, loop_end: end });
+
 // A clip of a WAV file, taken for a tempo; from the second marker on, the two last ones say its tempo.
 function newClip(file, start) {
   const bytes = fs.readFileSync(file), at = (name) => bytes.indexOf(name, 12, "latin1") + 8;
   const sample_rate = bytes.readUInt32LE(at("fmt ") + 4), sample_length = bytes.readUInt32LE(at("data") - 4) / bytes.readUInt16LE(at("fmt ") + 12);
+  const autoWarped = (input.auto_warp_start || 0) * (input.taken_for || song.tempo) / 60;
   return thing("clip", {
-    file_path: file, start_time: start, warping: 1, warp_mode: 4, name: path.basename(file), sample_rate, sample_length, looping: 0,
+    file_path: file, start_time: start, warped: 1, warp_mode: 4, name: path.basename(file), sample_rate, sample_length, looping: 0,
+    get warping() { return this.warped; },
+    set warping(wanted) { switchLater(this, wanted); },
+    start_marker: autoWarped, loop_start: autoWarped, ...ends(sample_length / sample_rate * (input.taken_for || song.tempo) / 60),
     markers: [{ sample_time: 0, beat_time: 0 }],
     get clip_tempo() {
       const [last, before] = [...this.markers].reverse();
@@ -213,7 +238,7 @@ function createTrack(index) {
 function deleteTrack(track) {
   if (!song.tracks.includes(track)) throw new Error("no such track");
   song.tracks.splice(song.tracks.indexOf(track), 1);
-  byId.delete(track.id);
+  for (const gone of [track, ...track.arrangement_clips]) byId.delete(gone.id);
   if (song.view.selected_track === track) song.view.selected_track = song.tracks[0];
   return null;
 }
@@ -266,11 +291,17 @@ class Task {
   constructor(work) { Object.assign(this, { work, interval: 500 }); }
 
   repeat() {
+    this.cancel();
+    running.add(this);
     this.timer = setInterval(() => { try { this.work(); } catch (failure) { log.push(["error", `task: ${failure.message}`]); } }, this.interval / 20);
   }
 
-  cancel() { clearInterval(this.timer); }
+  cancel() {
+    clearInterval(this.timer);
+    running.delete(this);
+  }
 }
+const running = new Set(); // the Tasks that repeat
 
 const live = vm.createContext({
   LiveAPI, Task, JSON, Math, Number, String, Array, Object, autowatch: 1, inlets: 1, outlets: 1,
@@ -325,6 +356,7 @@ const FORM = ["param", "choose", "pick", "value", "insert", "after_effects", "li
     if (command.wait) await until(() => log.some(([kind, text]) => kind === "status" && text.includes(command.wait)), command.wait);
     if (command.wait_refused) await until(() => refused >= command.wait_refused, `${command.wait_refused} refused writes`);
     if (command.wait_empty) await until(() => !fs.readdirSync(command.wait_empty).length, `${command.wait_empty} empty`);
+    if (command.wait_settled) await until(() => !running.size, "clips that are as they should be");
     if (command.wait_clips) await until(() => clips() >= command.wait_clips, `${command.wait_clips} clips`);
   }
   const settled = (name) => [song[name], song[name]][1]; // the first look may show the old value

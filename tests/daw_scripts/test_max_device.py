@@ -32,6 +32,8 @@ from .conftest import RATE, no_daemon_left, set_environment, sound
 from .lua_host import SCRIPTS
 
 BEATS = 0  # a warp mode
+SETTLED = {"wait_settled": 1}
+WHOLE = pytest.approx([0, 0, 1, 1])
 STAND_IN = Path(__file__).with_name("max_stand_in.js")
 ACTIONS = json.loads((SCRIPTS / "core" / "actions.json").read_text("utf-8"))["actions"]
 
@@ -272,7 +274,7 @@ def live(
 @pytest.mark.foreign
 def test_repaint_lands_in_a_take_lane(live: Set) -> None:
     """Over MessagePack-RPC: the patch in a new take lane, its handle before the region, unwarped, in the user's folder."""
-    found = live.play({"param": ["caption", "warm", "tape"]}, {"run": "repaint"}, {"wait_clips": 2}, {"wait": "done"})
+    found = live.play({"param": ["caption", "warm", "tape"]}, {"run": "repaint"}, {"wait": "done"}, SETTLED)
     (track,) = found["tracks"]
     (clip,) = track["take_lanes"][0]["arrangement_clips"]
     info = soundfile.info(clip["file_path"])
@@ -315,7 +317,7 @@ def test_stems_become_tracks(live: Set) -> None:
 def test_new_tracks_follow_the_tempo(live: Set, taken_for: float | None) -> None:
     """A clip on a track of its own is warped from the tempo it was made for, whatever Live took it for."""
     live.song["tempo"] = 97.5
-    found = live.play({"run": "generate"}, {"wait_clips": 2}, {"wait": "done"}, taken_for=taken_for)
+    found = live.play({"run": "generate"}, {"wait": "done"}, SETTLED, taken_for=taken_for)
     (clip,) = found["tracks"][1]["arrangement_clips"]
     beats = clip["sample_length"] / RATE * 97.5 / 60
     assert clip["warping"] == 1 and clip["warp_mode"] == BEATS and clip["loop_end"] == pytest.approx(beats)
@@ -327,8 +329,37 @@ def test_new_tracks_follow_the_tempo(live: Set, taken_for: float | None) -> None
 @pytest.mark.foreign
 def test_a_clip_that_live_lays_otherwise_stays_unwarped(live: Set) -> None:
     """Live takes no marker: out of time would be worse than a clip that keeps its own tempo."""
-    found = live.play({"run": "generate"}, {"wait_clips": 2}, {"wait": "done"}, taken_for=60, no_markers=True)
-    assert found["tracks"][1]["arrangement_clips"][0]["warping"] == 0
+    found = live.play({"run": "generate"}, {"wait": "done"}, SETTLED, taken_for=60, no_markers=True)
+    (clip,) = found["tracks"][1]["arrangement_clips"]
+    assert clip["warping"] == 0 and edges(clip, 1.0) == WHOLE
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize("auto_warp_start", [0.0, 1.3, -0.4])
+def test_a_clip_plays_its_whole_file(live: Set, auto_warp_start: float) -> None:
+    """Live unwarps a little later and takes beats for seconds then, and Auto-Warp moves the start: the markers end up around the
+    file, of an unwarped take as of a warped part."""
+    commands = ({"run": "repaint"}, {"wait_clips": 2}, {"run": "generate"}, {"wait_clips": 3}, SETTLED)
+    found = live.play(*commands, auto_warp_start=auto_warp_start)
+    (take,) = lanes(found)
+    (part,) = found["tracks"][1]["arrangement_clips"]
+    assert take["warping"] == 0 and edges(take, 1.0) == WHOLE
+    assert part["warping"] == 1 and edges(part, live.song["tempo"] / 60) == WHOLE
+
+
+@pytest.mark.foreign
+def test_markers_that_live_does_not_take_are_told(live: Set) -> None:
+    """The clip stays, the user learns what to set by hand."""
+    told = {"wait": "set its start to 0 and its end to the end of the file"}
+    found = live.play({"run": "repaint"}, told, SETTLED, auto_warp_start=1.0, fixed_markers=True)
+    assert len(lanes(found)) == 1
+
+
+@pytest.mark.foreign
+def test_a_clip_that_is_deleted_at_once_is_let_go(live: Set) -> None:
+    """Its track is gone before it is as it should be."""
+    found = live.play({"run": "generate"}, {"wait_clips": 2}, {"remove": "generate"}, SETTLED)
+    assert len(found["tracks"]) == 1
 
 
 @pytest.mark.foreign
@@ -452,6 +483,12 @@ def test_a_program_that_is_gone_is_said(alone: Set) -> None:
     script = alone.device / "settings.js"
     script.write_text(script.read_text("utf-8").replace(json.dumps(sys.executable), '"/gone/python"'), "utf-8")
     alone.play(*START, {"wait": "The daemon did not start: spawn /gone/python ENOENT"})
+
+
+def edges(clip: dict[str, Any], unit: float) -> list[float]:
+    """The start and end markers of a clip as parts of its file; ``unit`` is how many of their units a second has."""
+    whole = clip["sample_length"] / clip["sample_rate"] * unit
+    return [clip[name] / whole for name in ("start_marker", "loop_start", "end_marker", "loop_end")]
 
 
 def lanes(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -876,7 +913,7 @@ def test_the_last_values_are_remembered_with_the_set(live: Set) -> None:
 @pytest.mark.foreign
 def test_a_wrong_value_is_named_before_anything_is_sent(live: Set) -> None:
     """The daemon's own limits, checked in the device."""
-    live.play({"param": ["variants", "nine"]}, {"run": "repaint"}, {"wait": "Variants: is no number."})
+    live.play({"param": ["variants", "nine"]}, {"run": "repaint"}, {"wait": "Variants: enter a number."})
 
 
 @pytest.mark.foreign
@@ -1324,7 +1361,7 @@ def test_what_is_wrong_is_told_before_anything_is_recorded(at_rest: Set) -> None
         {"wait": "No track was picked"},
         {"param": ["variants", "nine"]},
         *GUITAR,
-        {"wait": "Variants: is no number."},
+        {"wait": "Variants: enter a number."},
     )
     assert as_before(found) and found["recorded"] == []
 

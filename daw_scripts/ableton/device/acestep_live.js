@@ -10,6 +10,7 @@ const settings = require("settings.js");
 const selection = require("selection.js");
 const clips = require("clips.js");
 const { Recording } = require("recording.js");
+const { Settling } = require("settling.js");
 
 const TICK_MS = 100;
 
@@ -25,6 +26,9 @@ let recording = null; // the pass that runs
 let seen = ""; // the file that Node saw last
 const clock = new Task(() => recording.tick());
 clock.interval = TICK_MS;
+const settling = new Settling((name) => tell({ code: "clip_ends", name }));
+const settler = new Task(() => { if (!settling.tick()) settler.cancel(); });
+settler.interval = TICK_MS;
 
 function say(text) {
   outlet(1, "set", text);
@@ -178,6 +182,7 @@ function there(path) { seen = path; }
 // Max calls this when the device is removed or its set closed: what a recording changed is put back.
 function notifydeleted() {
   clock.cancel();
+  settler.cancel();
   if (recording) recording.restore();
 }
 
@@ -210,9 +215,19 @@ function run(name) {
 // A result from Node becomes a clip, and an entry of the list.
 function place(text) {
   const landing = JSON.parse(text);
-  const wrong = clips.place(landing);
-  if (wrong) return say(wrong);
-  enter(landing);
+  if (makeClip(landing)) enter(landing);
+}
+
+// Whether Live took a result; its clip is as it should be some ticks later.
+function makeClip(landing) {
+  const clip = clips.place(landing);
+  if (!clip) {
+    say(`Live did not take the clip; drag it in: ${landing.path}`);
+    return false;
+  }
+  settling.add(clip, landing.name, landing.take ? 0 : landing.tempo || 0);
+  settler.repeat();
+  return true;
 }
 
 // A result that is not placed: it waits in the list.
@@ -241,10 +256,7 @@ function showList() {
 function insert(index) {
   const landing = listed[index], job = running[index - listed.length];
   if (job) outlet(0, "cancel", job.id);
-  if (!landing) return;
-  const wrong = clips.place(landing);
-  if (wrong) return say(wrong);
-  if (landing.waits) release([landing.job]);
+  if (landing && makeClip(landing) && landing.waits) release([landing.job]);
 }
 
 // Let go of all that waits.

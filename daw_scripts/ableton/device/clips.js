@@ -1,8 +1,6 @@
 // Results as clips in Live: take lanes (12.2), tracks, Session slots; and which clips are ours (v8).
 
-const { EDGE, get, one, exists, systemPath, slotOf } = require("selection.js");
-
-const BEATS = 0; // the warp mode that plays a clip untouched while the song keeps the clip's tempo
+const { get, exists, systemPath, slotOf } = require("selection.js");
 
 // A new audio track at the end; null when Live makes no more.
 function newTrack(song, name) {
@@ -60,29 +58,12 @@ function madeBy(answer, path) {
   return new LiveAPI(Array.isArray(answer) ? `id ${answer[1]}` : path);
 }
 
-// Put a result where it belongs; a sentence when Live did not take it.
+// A new clip where a result belongs; null when Live did not take it.
 function place(landing) {
   const clip = clipFor(new LiveAPI("live_set"), landing);
-  if (!clip || !exists(clip)) return `Live did not take the clip; drag it in: ${landing.path}`;
-  clip.set("warping", 0);
-  if (!landing.take && landing.tempo && !follows(clip, landing.tempo)) clip.set("warping", 0);
+  if (!clip || !exists(clip)) return null;
   clip.set("name", landing.name);
-  return "";
-}
-
-// Warp a clip of a steady tempo straight from its first sample to its last, whatever Live took its tempo for, so that it goes with the song
-// from now on. False where Live does not lay it so: it would not be in time. Live refuses to remove its last marker, and to add one where
-// one is; what came of it is looked at afterwards.
-function follows(clip, tempo) {
-  const samples = get(clip, "sample_length"), length = samples / get(clip, "sample_rate"), end = length * tempo / 60;
-  const laid = (beat) => one(clip.call("beat_to_sample_time", beat)) - beat / end * samples;
-  clip.set("warping", 1);
-  clip.set("warp_mode", BEATS);
-  for (const marker of JSON.parse(get(clip, "warp_markers")).warp_markers) clip.call("remove_warp_marker", marker.beat_time);
-  for (const [sample_time, beat_time] of [[0, 0], [length, end]]) clip.call("add_warp_marker", { sample_time, beat_time });
-  clip.set("end_marker", end);
-  clip.set("loop_end", end);
-  return [0, end / 2, end].every((beat) => Math.abs(laid(beat)) <= 1) && Math.abs(get(clip, "loop_end") - end) < EDGE;
+  return clip;
 }
 
 function fileName(clip) {
