@@ -35,6 +35,7 @@ _SAMPLES = re.compile(r"[-+]?\d+")
 _SECONDS = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)) ?(ms|s|sec)?", re.IGNORECASE)
 _CLOCK = re.compile(r"([-+])?(?:(\d+):)?(\d+):([0-5]?\d(?:\.\d*)?)")
 _BAR = re.compile(r"bar ?(-?\d+)(?:\.(\d+))?(?:\.(\d+))?", re.IGNORECASE)
+_BARE_BAR = re.compile(r"\d+\.\d+\.\d+")
 _COUNT = re.compile(r"(\d+(?:\.\d+)?) ?(bars?|beats?)", re.IGNORECASE)
 
 
@@ -65,6 +66,8 @@ def read_position(text: str, *, field: str = "start") -> Position:
         if beat < 1 or sixteenth < 1:
             raise BadRequest(f"beats and sixteenths count from 1, so there is no {plain}", field=field)
         return Position(text, bar=(bar, beat, sixteenth))
+    if _BARE_BAR.fullmatch(plain):
+        raise BadRequest(f"{quoted(text)} is no time; for bar, beat and sixteenth write bar{plain}", field=field)
     return read_length(text, field=field)
 
 

@@ -186,3 +186,10 @@ def test_what_is_no_metre_is_refused(text: str) -> None:
     with pytest.raises(BadRequest):
         parse_metre(text)
     assert Metre(5, 8).bar == 2.5
+
+
+def test_a_place_as_hosts_show_it_is_met_with_how_to_write_it():
+    """Bar, beat and sixteenth without a word could be a version number; the sentence holds what works."""
+    with pytest.raises(BadRequest, match=r"write bar2\.1\.1"):
+        read_position("2.1.1")
+    assert read_position("bar2.1.1").bar == (2, 1, 1)
