@@ -95,7 +95,7 @@ class LocalExecutor:
         cancelled = asyncio.create_task(running.cancelled.wait())
         try:
             await asyncio.wait([ready, cancelled], return_when=asyncio.FIRST_COMPLETED)
-            if not ready.done():
+            if running.cancelled.is_set():  # also when both came at once: a short task would end before it heard of it
                 raise Cancelled("the job was cancelled before the worker was ready")
             return ready.result()
         finally:

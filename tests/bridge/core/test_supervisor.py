@@ -154,6 +154,19 @@ async def test_a_cancel_before_the_worker_is_ready_is_heard(bench):
         await running
 
 
+async def test_a_cancel_in_the_moment_the_worker_is_ready_is_heard(bench):
+    """Worker and cancel come at once: the task is not handed over, however short it is."""
+    one = bench()
+    await one.run()
+    for count in range(20):
+        running = one.begin("", f"k{count}")
+        while one.executor._running is None:
+            await asyncio.sleep(0)
+        one.executor.cancel(f"k{count}")
+        with pytest.raises(Cancelled):
+            await running
+
+
 async def test_a_dead_worker_takes_only_its_task(bench):
     """`worker_died`, retryable, with how it ended; the next task has a new process."""
     one = bench()
