@@ -28,7 +28,7 @@ from acestep.api.schema import R, describe, inside
 from acestep.api.sentences import quoted
 from acestep.api.song_time import SongTime, metre_notes
 from acestep.api.source import Source, SourceWish
-from acestep.api.thinking import check_thinking, leaves_length_open
+from acestep.api.thinking import check_thinking, leaves_length_open, require_codes, wants_planning
 from acestep.api.variants import ModelInfo
 from acestep.api.world import World
 
@@ -95,6 +95,9 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
     if any(plan.length is Length.REQUEST for plan in plans):
         notes += _length_notes(draft.output, conditioning, part, open_end=output.length is None)
     notes += check_thinking(conditioning, plans, output.variants)
+    _require_codes(draft, plans, conditioning, world)
+    models = [world.model(stage.params.model) for stage in draft.stages]
+    notes += [f"{model.name}: {model.assumed}" for model in models if model.assumed]
     files = [shared[1]] if shared is not None else []
     files += [given.facts for given in inputs.found if given.facts is not None]
     notes += [note for facts in files for note in facts.notes]
@@ -147,6 +150,16 @@ def _with_regions(
 def _counted(draft: Draft, index: int, check: Callable[[], R]) -> R:
     """A check of one stage, whose error says which one where there are several."""
     return of_stage(index, check) if draft.chained else check()
+
+
+def _require_codes(draft: Draft, plans: tuple[Plan, ...], wish: Conditioning, world: World) -> None:
+    """See that every stage's model can read the codes that it gets. Raises `ModelUnsuited`."""
+    planning = wants_planning(wish, plans)
+    for index, (stage, plan) in enumerate(zip(draft.stages, plans, strict=True)):
+        guide = wish.guide if stage.params.guide is None else stage.params.guide
+        model = world.model(stage.params.model)
+        planned = planning and plan.semantic_codes
+        _counted(draft, index, lambda p=plan, g=guide, m=model, t=planned: require_codes(p, g, wish, m, planned=t))
 
 
 _NAMERS: dict[str, Callable[..., str]] = {

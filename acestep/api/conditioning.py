@@ -8,6 +8,9 @@ from acestep.api import limits, planning
 from acestep.api.schema import Request, Written, param
 from acestep.api.tempo_map import TempoPoint
 
+NO_GUIDE = "none"
+"""Asks for no guide, also of a model that has one of its own."""
+
 
 class Conditioning(Request):
     """The musical wish that all stages share."""

@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.conditioning import Conditioning
-from acestep.api.errors import BadRequest
-from acestep.api.plan import Length, Plan
+from acestep.api.conditioning import NO_GUIDE, Conditioning
+from acestep.api.errors import BadRequest, ModelUnsuited
+from acestep.api.plan import Length, Plan, missing_parts
 from acestep.api.planning import check_codes, refuse_control_text
 from acestep.api.request import Output
 from acestep.api.schema import describe
+from acestep.api.variants import ModelInfo
 
 PREFIX = "planner_"
 """How the planner's own fields of a conditioning begin."""
@@ -95,6 +96,24 @@ def _unthought(wish: Conditioning, plans: Sequence[Plan]) -> list[str]:
     if not wish.thinking and (changed := _changed(wish)):
         notes.append(f"nothing is planned without thinking; {', '.join(changed)} changes nothing")
     return notes
+
+
+def require_codes(plan: Plan, guide: str, wish: Conditioning, model: ModelInfo, *, planned: bool) -> None:
+    """See that a model can read codes where a stage gets any: the request's, a plan's (``planned``), or those of a guide.
+
+    ``guide`` is the one that the stage or the request names. Raises `ModelUnsuited` for a checkpoint without the parts for codes.
+    """
+    if not model.lacks:
+        return
+    if plan.semantic_codes and given_codes(wish):
+        raise ModelUnsuited(
+            missing_parts(model, "following audio codes"), field="codes" if wish.codes else "audio_codes"
+        )
+    if planned and wish.planner_codes:
+        sentence = missing_parts(model, "thinking")
+        raise ModelUnsuited(f"{sentence}; planner_codes false plans words only", field="thinking")
+    if plan.guide and guide not in ("", NO_GUIDE) and model.defaults.guide_bottleneck:
+        raise ModelUnsuited(missing_parts(model, "following a guide"), field="guide")
 
 
 def _left_out(wish: Conditioning) -> list[str]:

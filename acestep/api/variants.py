@@ -140,6 +140,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Parts that its files do not hold and nobody lends; what needs them is refused by name."""
     borrowed: dict[str, str] = {}
     """Part -> where it lies, of those that belong to another model here."""
+    assumed: str = ""
+    """What its files do not tell and was assumed, in a sentence; every result made with it says so."""
     near: tuple[str, ...] = ()
     """Folders from which missing parts are borrowed."""
 

@@ -308,13 +308,11 @@ def fit(adapter: AdapterFile, layers: Mapping[str, tuple[int, ...]]) -> Fitted:
         elif layer in changes:
             raise BadCheckpoint(f"{adapter.file} names the layer {layer} twice, in two spellings", field="lora")
         elif not _same_size(change.shape, layers[layer]):
-            wrong.append(f"{layer} is {list(layers[layer])}, not {list(change.shape)}")
+            wrong.append(f"{layer} is {list(layers[layer])} in this model and {list(change.shape)} in the adapter")
         else:
             changes[layer] = change
     if wrong:
-        raise ModelUnsuited(
-            f"the adapter was made for another model size (2B and XL do not mix): {_some(wrong, '; ')}", field="lora"
-        )
+        raise ModelUnsuited(f"the adapter was made for a model of another size: {_some(wrong, '; ')}", field="lora")
     if not changes:
         raise BadCheckpoint(_nothing_fits(adapter), field="lora")
     return Fitted(source=adapter, changes=changes, strays=tuple(strays))

@@ -12,7 +12,7 @@ from acestep.api.errors import AceError
 from acestep.checkpoints import gguf_header
 from acestep.checkpoints.files import GGUF
 from acestep.checkpoints.inferred import read_config
-from acestep.checkpoints.places import COMFYUI, loose_files, places
+from acestep.checkpoints.places import COMFYUI, EMBEDDED, loose_files, places
 from acestep.checkpoints.weights import CODEC, SILENCE, TEXT, read_contents, tensor_index
 
 FOLDERS = {CODEC: ("vae",), TEXT: ("Qwen3-Embedding-0.6B", "text_encoder")}
@@ -37,7 +37,8 @@ class Lender:
 
     @cached_property
     def _folders(self) -> list[Path]:
-        return list(dict.fromkeys((*_around(self._place), *places(self._near))))
+        near = [folder for folder in self._near if folder != EMBEDDED or self._place.is_relative_to(EMBEDDED)]
+        return list(dict.fromkeys((*_around(self._place), *places(near))))
 
     def part(self, part: str, fits: Fits) -> Path | None:
         """The first folder or file that holds ``part``, whole and of the right sizes."""
@@ -52,10 +53,15 @@ class Lender:
         return None
 
     def text_tokenizer(self, text_encoder: Path) -> Path | None:
-        """The tokenizer of the text encoder: its own, or an installed one (all are the same)."""
+        """The tokenizer of the text encoder: its own, or an installed one for as many words (all published ones are the same)."""
         if (text_encoder / TOKENIZER).is_file() or has_tokens(text_encoder):
             return text_encoder
-        folders = self._component_folders(TOKENIZER_FOLDERS, TOKENIZER)
+        words = _words(text_encoder)
+        folders = (
+            place
+            for place in self._component_folders(TOKENIZER_FOLDERS, TOKENIZER)
+            if _words(place) in (words, None) or words is None
+        )
         files = (file for file in self._files if has_tokens(file) and TEXT in read_contents(file).parts)
         return next(chain(folders, files), None)
 
@@ -63,12 +69,12 @@ class Lender:
         """The silence latent: in the file itself, a file of its own, or a tensor of another checkpoint; all are the same."""
         if SILENCE in _parts(own):
             return own
-        beside = (folder / SILENCE_FILE for folder in self._folders)
+        beside = (folder / SILENCE_FILE for folder in self._folders if not _is_small(folder))
         if found := next((path for path in beside if path.is_file()), None):
             return found
         if found := next((file for file in self._files if SILENCE in _parts(file)), None):
             return found
-        encoders = (folder / "condition_encoder" for folder in self._folders)
+        encoders = (folder / "condition_encoder" for folder in self._folders if not _is_small(folder / "transformer"))
         return next((place for place in encoders if SILENCE in _index(place, "condition_encoder")), None)
 
     def network(self, part: str, sizes: dict[str, Any]) -> Path | None:
@@ -113,6 +119,28 @@ def has_tokens(file: Path) -> bool:
         return file.suffix.lower() == GGUF and TOKENS in gguf_header.read_head(file).arrays
     except AceError:
         return False
+
+
+OWN_KINDS = ("nano", "tiny")
+"""Models of this program's own: their codec has other latents, and their silence and words are theirs alone."""
+
+
+def _is_small(folder: Path) -> bool:
+    """Whether a folder is a model of this program's own kinds, or one of random weights."""
+    config = _config(folder, "transformer")
+    return config.get("model_version") in OWN_KINDS or config.get("trained") is False
+
+
+def _words(place: Path) -> int | None:
+    """Rows of a text encoder's embedding, by its config; None where there is none."""
+    return _config(place, TEXT).get("vocab_size")
+
+
+def _config(place: Path, part: str) -> dict[str, Any]:
+    try:
+        return read_config(place, part) if place.is_file() or (place / "config.json").is_file() else {}
+    except AceError:
+        return {}
 
 
 def _around(place: Path) -> list[Path]:

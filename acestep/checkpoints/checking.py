@@ -65,6 +65,7 @@ class ModelCheck(msgspec.Struct, frozen=True, kw_only=True):
     parts: list[PartCheck] = []
     tasks: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    assumed: str = ""
     problem: str = ""
 
     @property
@@ -85,7 +86,7 @@ def check_place(place: Path, near: Iterable[Path] = ()) -> list[ModelCheck]:
     planners = [_check_planner(Path(info.path)) for info in find_planners([place])]
     planners += [ModelCheck(name=Path(path).name, path=path, kind="language model", problem=sentence)
                  for path, sentence in planner_problems([place]).items()]  # fmt: skip
-    told = {check.path for check in (*models, *planners)}
+    told = {check.path for check in (*models, *planners)} | {part.place for check in models for part in check.parts}
     others = [ModelCheck(name=Path(path).name, path=path, kind="not opened", problem=sentence)
               for path, sentence in checkpoint_problems([place]).items() if path not in told]  # fmt: skip
     return [*models, *planners, *others]
@@ -122,6 +123,7 @@ def _check_model(root: Path, near: list[Path]) -> ModelCheck:
         parts=parts,
         tasks=info.task_types,
         lacks=info.lacks,
+        assumed=info.assumed,
     )
 
 

@@ -32,6 +32,11 @@ def is_snapshot(path: Path) -> bool:
     return path.parent.name == SNAPSHOTS and path.parent.parent.name.startswith(MARK)
 
 
+def folder_name(path: Path) -> str:
+    """What a folder is called: by its repository where it is a snapshot, else by its own name."""
+    return repository_name(path).rpartition("/")[2] if is_snapshot(path) else path.name
+
+
 def snapshots(folder: Path) -> list[Path]:
     """The snapshots that ``folder`` stands for: of a repository, or of every one in a cache (``hub/`` or the folder above it).
 

@@ -5,6 +5,7 @@ A checkpoint's short name is its folder's without the ``acestep-v15-`` that all 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,14 +13,15 @@ from typing import Any
 
 from acestep.api.errors import AceError, ModelMissing
 from acestep.api.variants import CODE_TASKS, VARIANTS, ModelInfo
-from acestep.checkpoints.files import GGUF, weight_files
-from acestep.checkpoints.hub_cache import is_snapshot, repository_name
+from acestep.checkpoints.files import GGUF, SAFETENSORS, read_header, weight_files
+from acestep.checkpoints.hub_cache import folder_name, repository_name
 from acestep.checkpoints.inferred import read_config
 from acestep.checkpoints.layout import INDEX, Parts, is_transformer, locate, settled
+from acestep.checkpoints.places import EMBEDDED as EMBEDDED
 from acestep.checkpoints.places import loose_files, places
 from acestep.checkpoints.strangers import strangers
 from acestep.checkpoints.weights import CODEC, read_contents
-from acestep.planner.library import planner_problems
+from acestep.planner.library import find_planners, planner_problems
 
 PREFIX = "acestep-v15-"
 TRAINED = "trained"
@@ -27,9 +29,6 @@ TRAINED = "trained"
 
 LICENSE = "MIT"
 """Licence of the published weights; a checkpoint's own config may say otherwise."""
-
-EMBEDDED = Path(__file__).parent / "nano"
-"""The checkpoint that is shipped with the package, when there is one."""
 
 LATENT_FAMILIES = {"AutoencoderOobleck": "acestep-1.5", "NanoCodec": "nano"}
 """Codec class -> family of latents; latents pass between models of one family only."""
@@ -70,8 +69,10 @@ def checkpoint_problems(folders: Iterable[Path]) -> dict[str, str]:
             problems[str(path)] = failure.message
             used.add(str(path))
         else:
-            used.update(map(str, part_paths(info).folders()))
-    return {**strangers(places(near), used), **planner_problems(near), **problems}
+            used.update((info.path, *map(str, part_paths(info).folders())))
+    planners = planner_problems(near)
+    used |= planners.keys() | {str(Path(info.path).resolve()) for info in find_planners(near)}
+    return {**strangers(places(near), used), **planners, **problems}
 
 
 def find_checkpoint(name: str, folders: Iterable[Path]) -> ModelInfo:
@@ -121,8 +122,9 @@ def read_info(path: Path, near: Iterable[Path] = ()) -> ModelInfo:
     root = parts.transformer.parent if parts.diffusers else parts.transformer
     codec = str(read_config(parts.vae, CODEC).get("_class_name", "AutoencoderOobleck"))
     name = short_name(root)
-    variant = recognise_variant(name, config)
     lacks = () if parts.audio_tokenizer else NO_CODES
+    hints = f"{name} {_header_words(root)}"
+    variant = recognise_variant(hints, config)
     return ModelInfo(
         name=name,
         path=str(root),
@@ -140,6 +142,7 @@ def read_info(path: Path, near: Iterable[Path] = ()) -> ModelInfo:
         origin=_origin(root, parts),
         lacks=lacks,
         borrowed=_borrowed(root, parts),
+        assumed="" if _says_kind(hints, config) else ASSUMED.format(kind=VARIANTS[variant].name),
         near=tuple(str(folder) for folder in folders),
     )
 
@@ -150,8 +153,7 @@ NO_CODES = ("audio_tokenizer", "audio_token_detokenizer")
 
 def short_name(root: Path) -> str:
     """What a checkpoint is called: its folder or file without what all have in common; a cached one by its repository."""
-    named = repository_name(root).rpartition("/")[2] if is_snapshot(root) else root.name
-    return (Path(named).stem if root.is_file() else named).removeprefix(PREFIX)
+    return (root.stem if root.is_file() else folder_name(root)).removeprefix(PREFIX)
 
 
 def _origin(root: Path, parts: Parts) -> str:
@@ -176,6 +178,32 @@ def _borrowed(root: Path, parts: Parts) -> dict[str, str]:
     return {name: str(place) for name, place in named.items() if place is not None and not place.is_relative_to(home)}
 
 
+KINDS = ("turbo", "base", "sft")
+
+ASSUMED = (
+    "nothing in its name or config says whether it is turbo, base or sft, and its tensors do not tell; it is run as {kind}. "
+    "Put the right word into its name if that is wrong"
+)
+
+
+def _says_kind(named: str, config: dict[str, Any]) -> bool:
+    """Whether a name or config tells what kind of model a DiT is."""
+    words = f"{named} {config.get('model_version') or ''}".lower()
+    return "is_turbo" in config or any(kind in words for kind in (*KINDS, "tiny", "nano"))
+
+
+def _header_words(root: Path) -> str:
+    """What a single file says of itself in its header (ComfyUI's savers and merge tools write titles there)."""
+    if root.suffix.lower() != SAFETENSORS or not root.is_file():
+        return ""
+    entries = json.loads(read_header(root)).get("__metadata__") or {}
+    return " ".join(str(entries[key]) for key in TITLES if key in entries)
+
+
+TITLES = ("modelspec.title", "modelspec.architecture", "title", "name", "ss_output_name", "model_version")
+"""Entries of a header that name the model."""
+
+
 def _latent_family(codec: str, config: dict[str, Any]) -> str:
     """The family of a checkpoint's latents; random codecs share none with trained ones."""
     family = LATENT_FAMILIES.get(codec, codec.lower())
@@ -197,7 +225,7 @@ def recognise_variant(folder: str, config: dict[str, Any]) -> str:
     version = str(config.get("model_version") or "").lower().replace("_", "-")
     if version in ("tiny", "nano"):
         return version
-    kind = next((word for word in ("turbo", "base", "sft") if word in version or (not version and word in named)), "")
+    kind = next((word for word in KINDS if word in version or (not version and word in named)), "")
     if not kind:
         kind = "turbo" if config.get("is_turbo") else "base"
     if is_xl(config):

@@ -221,8 +221,11 @@ def remove(info: AnyModel, root: Path) -> list[Path]:
     if root.resolve() not in own.parents:
         raise ModelMissing(f"{info.name} is not in {root}; delete it where it was put", field="model")
     doomed = [own, *(part for part in _taken_from_outside(own) if users(part) == [own])]
-    for folder in doomed:
-        shutil.rmtree(folder)
+    for place in doomed:
+        if place.is_file():
+            place.unlink()
+        else:
+            shutil.rmtree(place)
     return doomed
 
 

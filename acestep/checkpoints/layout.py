@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import BadCheckpoint, ModelMissing
-from acestep.checkpoints.borrowing import DIFFUSERS_FOLDERS, Fits, Lender, width_of_latents
+from acestep.checkpoints.borrowing import DIFFUSERS_FOLDERS, OWN_KINDS, Fits, Lender, width_of_latents
 from acestep.checkpoints.files import WEIGHT_NAMES, read_json
 from acestep.checkpoints.inferred import read_config
 from acestep.checkpoints.places import subfolders
@@ -189,7 +189,15 @@ def _fits(config: dict[str, Any], part: str) -> Fits:
     """Whether a codec or text encoder has the widths that the transformer's config names."""
     if part == TEXT:
         return lambda own: own.get("hidden_size") == config.get("text_hidden_dim", own.get("hidden_size"))
-    return lambda own: width_of_latents(own) == config.get("audio_acoustic_hidden_dim", width_of_latents(own))
+    published = config.get("model_version") not in OWN_KINDS
+    return lambda own: (
+        width_of_latents(own) == config.get("audio_acoustic_hidden_dim", width_of_latents(own))
+        and not (published and own.get("_class_name") == NANO_CODEC)
+    )
+
+
+NANO_CODEC = "NanoCodec"
+"""The small model's codec: as many channels as the published one, and other latents."""
 
 
 def _locate_file(file: Path, near: Iterable[Path]) -> Parts:

@@ -11,6 +11,9 @@ from pathlib import Path
 from acestep.checkpoints.files import GGUF, PICKLED, SAFETENSORS, WEIGHT_NAMES
 from acestep.checkpoints.hub_cache import MARK, snapshots
 
+EMBEDDED = Path(__file__).parent / "nano"
+"""The checkpoint that is shipped with the package, when there is one."""
+
 DEPTH = 2
 """Levels below a named folder."""
 
@@ -18,7 +21,10 @@ COMFYUI = ("diffusion_models", "unet", "checkpoints", "text_encoders", "clip", "
 """ComfyUI's folders for the parts of a model, side by side."""
 
 COMPONENT_FILES = ("config.json", "model_index.json")
-"""What makes a folder a component or a model of its own: the weight files in it are no loose ones."""
+"""What makes a folder a component or a model of its own: weight files with a component's names are its, not loose ones."""
+
+COMPONENT_NAMES = ("model.", "model-", "diffusion_pytorch_model")
+"""Beginnings of a component's own weight files, other formats of the same weights among them (``model.fp16.safetensors``)."""
 
 NO_MODELS = ("adapter_model", "lora_weights", "lokr_weights", "pytorch_lora_weights")
 """Beginnings of file names that belong to adapters."""
@@ -59,10 +65,10 @@ def loose_files(folders: Iterable[Path]) -> list[Path]:
             entries = sorted(folder.iterdir())
         except OSError:
             continue
-        if any(entry.name in COMPONENT_FILES for entry in entries):
-            continue
+        component = any(entry.name in COMPONENT_FILES for entry in entries)
         for entry in entries:
-            if entry.suffix.lower() in (GGUF, SAFETENSORS) and _is_loose(entry):
+            own = component and entry.name.startswith(COMPONENT_NAMES)
+            if entry.suffix.lower() in (GGUF, SAFETENSORS) and not own and _is_loose(entry):
                 found.setdefault(entry)
     return list(found)
 

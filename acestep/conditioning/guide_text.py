@@ -12,8 +12,6 @@ from acestep.conditioning.chords import GuideChord, chord_steps, parse_chord, re
 from acestep.conditioning.midi_file import MAX_BYTES, ClipNote, read_midi
 
 MIDI_SUFFIXES = (".mid", ".midi", ".rmi", ".kar", ".smf")
-NO_GUIDE = "none"
-"""Asks for no guide, also of a model that has one of its own."""
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\\\/]")
 

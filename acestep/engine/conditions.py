@@ -9,7 +9,7 @@ import msgspec
 from torch import Tensor
 
 from acestep.api import limits
-from acestep.api.conditioning import Conditioning
+from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.instructions import TEXT_TO_MUSIC
 from acestep.api.plan import Fill, Plan
 from acestep.api.planning import CODE_RATE
@@ -19,7 +19,7 @@ from acestep.checkpoints.load import Model
 from acestep.codec.codec import Tick
 from acestep.conditioning.context import Material, bottleneck, build_context, fit, hint_from_codes, plain_context
 from acestep.conditioning.guide import render_guide
-from acestep.conditioning.guide_text import NO_GUIDE, parse_guide
+from acestep.conditioning.guide_text import parse_guide
 from acestep.conditioning.prompts import Prompt
 from acestep.conditioning.text import ConditionCache, ConditionRequest, cut_notes
 from acestep.denoising.request import Branch

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from acestep.api.conditioning import Conditioning
+from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.plan import Fill, Plan
 from acestep.api.request import StageParams
 from acestep.api.variants import ModelInfo
-from acestep.conditioning.guide_text import NO_GUIDE
 from acestep.engine.resolve import ResolvedStage
 
 

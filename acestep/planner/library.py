@@ -15,6 +15,8 @@ import msgspec
 from acestep.api.errors import AceError, ModelMissing, OutOfMemory
 from acestep.api.planning import CODES, PLANNER_SIZES
 from acestep.checkpoints.borrowing import has_tokens
+from acestep.checkpoints.files import PICKLES, WEIGHT_NAMES, weight_files
+from acestep.checkpoints.hub_cache import folder_name
 from acestep.checkpoints.inferred import read_config
 from acestep.checkpoints.places import loose_files, places
 from acestep.checkpoints.weights import LANGUAGE, read_contents
@@ -25,6 +27,9 @@ PREFIX = "acestep-5Hz-lm-"
 
 TEMPLATE = "chat_template.jinja"
 """The published folders have their chat template in a file of its own, and nowhere else."""
+
+WEIGHTS = (*WEIGHT_NAMES, *(f"{name}.index.json" for name in WEIGHT_NAMES), *PICKLES)
+"""Names of weight files in a language model's folder, those that are refused among them."""
 
 SHORT_PREFIX = "lm-"
 """How the list of models begins their names."""
@@ -85,14 +90,14 @@ def planner_folders(home: str | Path | None, extra: Iterable[str | Path] = ()) -
 
 
 def find_planners(folders: Iterable[Path]) -> list[PlannerInfo]:
-    """Every complete language model below the folders (two levels deep), each name once, the first place wins."""
+    """Every complete language model below the folders (two levels deep; of a hub's cache its snapshots), each name once, the first
+    place wins."""
     places_given = list(folders)
     found: dict[str, PlannerInfo] = {}
-    for folder in places_given:
-        for config in _configs(folder):
-            info = read_planner(config.parent)
-            if info is not None:
-                found.setdefault(info.name, info)
+    for folder in places(places_given):
+        info = read_planner(folder)
+        if info is not None:
+            found.setdefault(info.name, info)
     for file in language_files(places_given):
         if tokenizer := _lent_tokenizer(file, places_given):
             info = read_planner_file(file, tokenizer)
@@ -131,14 +136,14 @@ def _lent_tokenizer(file: Path, folders: Iterable[Path]) -> Path | None:
     """The file itself where it carries tokens, else the folder of an installed language model's tokenizer: all have the same."""
     if has_tokens(file):
         return file
-    near = (place for place in places((file.parent, *folders)) if place.name.startswith(PREFIX))
+    near = (place for place in places((file.parent, *folders)) if folder_name(place).startswith(PREFIX))
     return next((place for place in near if (place / "tokenizer.json").is_file() and _has_template(place)), None)
 
 
 def planner_problems(folders: Iterable[Path]) -> dict[str, str]:
     """Path -> sentence for every folder that is a language model by its config and cannot be used, and how to mend it."""
     given = list(folders)
-    found = {str(config.parent): planner_problem(config.parent) for folder in given for config in _configs(folder)}
+    found = {str(folder): planner_problem(folder) for folder in places(given)}
     for file in language_files(given):
         if "transformer" not in parts_of(file) and _lent_tokenizer(file, given) is None:
             found[str(file)] = (
@@ -152,30 +157,27 @@ def planner_problem(folder: Path) -> str:
     """What the language model in a folder lacks, with the way to mend it; empty where nothing is missing or none is there."""
     if _config(folder) is None:
         return ""
-    lacks = _lacks(folder)
-    size = size_of(folder.name)
+    lacks, name = _lacks(folder), folder_name(folder)
+    if not lacks:
+        return _damage(folder)
+    size = size_of(name)
     mend = f"`acestep-bridge models download lm-{size}` brings it" if size else "download it again"
-    return f"{folder.name} lacks {lacks}; {mend}" if lacks else ""
+    return f"{name} lacks {lacks}; {mend}"
 
 
 def read_planner(folder: Path) -> PlannerInfo | None:
     """Facts of the language model in a folder; None if there is none, or not all of it."""
     config = _config(folder)
-    if config is None or _lacks(folder):
+    if config is None or _lacks(folder) or _damage(folder):
         return None
     heads = int(config.get("num_key_value_heads", 8)) * int(config.get("head_dim", 128))
     return PlannerInfo(
-        name=folder.name.removeprefix(PREFIX),
+        name=folder_name(folder).removeprefix(PREFIX),
         path=str(folder),
-        size_bytes=sum(file.stat().st_size for file in _weights(folder)),
+        size_bytes=sum(file.stat().st_size for file in weight_files(folder)),
         cache_bytes=2 * 2 * int(config.get("num_hidden_layers", 28)) * heads,
         trained=config.get("model_version") != TINY,
     )
-
-
-def _configs(folder: Path) -> list[Path]:
-    """The config files in a folder, its folders and theirs."""
-    return sorted([*folder.glob("config.json"), *folder.glob("*/config.json"), *folder.glob("*/*/config.json")])
 
 
 def _config(folder: Path) -> dict[str, Any] | None:
@@ -195,10 +197,16 @@ def _lacks(folder: Path) -> str:
         return "tokenizer.json"
     if not _has_template(folder):
         return TEMPLATE
+    return "" if any((folder / name).exists() for name in WEIGHTS) else "its weights"
+
+
+def _damage(folder: Path) -> str:
+    """Why the weights of a language model cannot be read: missing, cut short, pickled, a link out of a cache; empty if they can."""
     try:
-        return "" if _weights(folder) else "its weights"
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
-        return "a readable list of its shards"
+        weight_files(folder)
+    except AceError as failure:
+        return failure.message
+    return ""
 
 
 def _has_template(folder: Path) -> bool:
@@ -209,16 +217,6 @@ def _has_template(folder: Path) -> bool:
         return b'"chat_template"' in (folder / "tokenizer_config.json").read_bytes()
     except OSError:
         return False
-
-
-def _weights(folder: Path) -> list[Path]:
-    """The weight files of a folder, or none unless every one of them is there."""
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if index.is_file():
-        names = set(json.loads(index.read_bytes()).get("weight_map", {}).values())
-        files = [folder / name for name in sorted(names)]
-        return files if files and all(file.is_file() for file in files) else []
-    return [single] if single.is_file() else []
 
 
 def wished_planner(model: str) -> str:

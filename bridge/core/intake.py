@@ -11,7 +11,7 @@ import msgspec
 
 from acestep.api import limits
 from acestep.api.admission import admit
-from acestep.api.conditioning import Conditioning
+from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.errors import AceError, BadRequest, NotAllowed, NotFound, OutputUnwritable
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry, RenderRequest
@@ -25,7 +25,7 @@ from acestep.api.world import AudioFacts
 from acestep.audio import sniff
 from acestep.audio.latent_store import find_latent, job_of
 from acestep.checkpoints.adapters import check_adapters, parse_adapters
-from acestep.conditioning.guide_text import NO_GUIDE, names_file, parse_guide
+from acestep.conditioning.guide_text import names_file, parse_guide
 from bridge.core import planners
 from bridge.core.access import Access
 from bridge.core.models import Models

@@ -53,6 +53,8 @@ def show_model(model: ModelCheck) -> None:
         print(f"  does: {', '.join(model.tasks)}")
     if model.lacks:
         print(f"  lacks: {', '.join(model.lacks)}; a model of the same size in its original form lends them")
+    if model.assumed:
+        print(f"  note: {model.assumed}")
     print(
         f"  {'can be opened' if model.usable else 'cannot be opened'}{': ' if model.problem else ''}{model.problem}\n"
     )

@@ -44,7 +44,9 @@ def kept(kind: Type):
     return choose
 
 
-@pytest.mark.parametrize("kind", [Type.BF16, Type.F16, Type.Q8_0, Type.Q4_K, Type.Q5_K, Type.Q6_K])
+@pytest.mark.parametrize(
+    "kind", [Type.BF16, Type.F16, Type.Q8_0, Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K]
+)
 def test_a_model_of_gguf_files_opens(published: Path, tmp_path: Path, kind: Type) -> None:
     """Its own config, silence latent and tokens are used; every number is what the package makes of the blocks."""
     file = foreign.gguf_files(published, tmp_path, kept(kind), kind.name)

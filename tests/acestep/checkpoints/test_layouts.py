@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from acestep.api.errors import BadCheckpoint, ModelMissing, ModelUnsuited
-from acestep.checkpoints.info import checkpoint_problems, find_checkpoint, find_checkpoints, read_info
+from acestep.checkpoints.info import EMBEDDED, checkpoint_problems, find_checkpoint, find_checkpoints, read_info
 from acestep.checkpoints.layout import SILENCE, TEXT_ENCODER, locate
 from acestep.checkpoints.load import Model, open_checkpoint
 from acestep.checkpoints.tiny import XL_SIZES, build_tiny
@@ -255,3 +255,70 @@ def test_an_index_that_names_a_missing_file(published: Path, tmp_path: Path) -> 
     save_file({name: tensors[name] for name in names[8:]}, dit / "model-00002-of-00002.safetensors")
     with pytest.raises(BadCheckpoint, match="another shard holds too"):
         tensor_index(dit, "transformer")
+
+
+def test_nothing_lies_there_unseen(published: Path, tmp_path: Path) -> None:
+    """Weights without a config, shards without a list, adapters in the wrong place and lone parts: each with its reason."""
+    folder = tmp_path / "models"
+    for name in ("bare", "shards", "adapter", "loras"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(published / "model.safetensors", folder / "bare")
+    save_file({"a": torch.zeros(2)}, folder / "shards" / "model-00001-of-00002.safetensors")
+    factor = {"base_model.model.layers.0.self_attn.q_proj.lora_A.weight": torch.zeros(4, 64)}
+    for place in ("adapter/adapter_model", "voice", "loras/voice"):
+        save_file(factor, folder / f"{place}.safetensors")
+    shutil.copytree(published.parent / "vae", folder / "codec")
+    expected = {"bare": "no config.json", "shards": "no list", "adapter": "'loras'", "voice.safetensors": "'loras'",
+                "codec": "no model that can be opened here uses it"}  # fmt: skip
+    problems = checkpoint_problems([folder])
+    assert {Path(path).relative_to(folder).as_posix() for path in problems} == set(expected)
+    for path, words in expected.items():
+        assert words in problems[str(folder / path)], path
+
+
+def test_files_beside_a_bundles_own_config_are_seen(published: Path, tmp_path: Path) -> None:
+    """The main bundle has a config at its root; a file of another program put beside it is a model all the same."""
+    bundle = shutil.copytree(published.parent, tmp_path / "b")
+    shutil.copy(published / "config.json", bundle)
+    foreign.all_in_one(published, bundle / "ace_step_1.5_turbo_aio.safetensors")
+    shutil.copy(bundle / "vae" / "diffusion_pytorch_model.safetensors", bundle / "vae" / "model.fp16.safetensors")
+    assert {info.name for info in find_checkpoints([bundle])} == {
+        published.name.removeprefix("acestep-v15-"),
+        "ace_step_1.5_turbo_aio",
+    }
+    assert checkpoint_problems([bundle]) == {}
+
+
+@pytest.mark.parametrize(("name", "title", "variant", "told"), [
+    ("my_mix", None, "base", False), ("my_mix", {"modelspec.title": "ACE-Step 1.5 Turbo"}, "turbo", True),
+    ("my_sft_mix", None, "sft", True),
+])  # fmt: skip
+def test_what_a_file_does_not_say_of_itself_is_told(
+    published: Path, tmp_path: Path, name: str, title: dict[str, str] | None, variant: str, told: bool
+) -> None:
+    """Turbo and base have the same tensors: name and header count, and what is assumed without them is a sentence."""
+    plain = foreign.comfy_files(published, tmp_path / "models")
+    file = plain.parent / f"{name}.safetensors"
+    save_file(load_file(plain), file, metadata=title)
+    plain.unlink()
+    [info] = find_checkpoints([tmp_path / "models", companions(published, tmp_path / "lent")])
+    assert info.variant.removeprefix("xl-") == variant
+    assert bool(info.assumed) is not told and (told or "run as" in info.assumed)
+
+
+def test_the_small_model_lends_nothing_to_published_ones(published: Path, tmp_path: Path) -> None:
+    """Its codec has as many channels, and its silence and words lie in folders of the same names: all of them would be wrong."""
+    near = [EMBEDDED, tmp_path / "models"]
+    file = foreign.all_in_one(published, tmp_path / "models" / "turbo.safetensors")
+    with pytest.raises(ModelMissing, match="silence latent and the text tokenizer"):
+        locate(file, near)
+    copy = shutil.copytree(EMBEDDED, tmp_path / "copy" / "nano")
+    with pytest.raises(ModelMissing, match="silence latent and the text tokenizer"):
+        locate(file, [*near, copy])
+    lent = companions(published, tmp_path / "lent")
+    parts = locate(file, [*near, copy, lent])
+    assert parts.silence == lent / SILENCE and parts.text_tokenizer == lent / TEXT_ENCODER
+    alone = shutil.copytree(published, tmp_path / "alone" / published.name)
+    shutil.copytree(published.parent / TEXT_ENCODER, alone.parent / TEXT_ENCODER)
+    with pytest.raises(ModelMissing, match="folder vae"):
+        locate(alone, [EMBEDDED, copy])

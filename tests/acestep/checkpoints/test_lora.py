@@ -181,9 +181,9 @@ def test_other_size_is_refused(tmp_path, model):
     """An adapter of another width (2B on XL and back) is refused by name, and the model stays as it was."""
     xl = open_checkpoint(build_tiny(tmp_path / "xl", config=XL_SIZES, name="acestep-v15-xl-tiny"))
     before = weight(model).clone()
-    with pytest.raises(ModelUnsuited, match="2B and XL"):
+    with pytest.raises(ModelUnsuited, match="of another size"):
         load_adapter(xl, write_adapter(tmp_path / "a"))
-    with pytest.raises(ModelUnsuited, match="2B and XL"):
+    with pytest.raises(ModelUnsuited, match="of another size"):
         load_adapter(model, write_adapter(tmp_path / "b", width=96))
     assert torch.equal(weight(model), before) and not model.adapters and not xl.adapters
 

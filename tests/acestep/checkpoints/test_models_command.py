@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import foreign_files as foreign
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from acestep.checkpoints.info import read_info
 from acestep.checkpoints.installed import fingerprint
+from acestep.checkpoints.layout import SILENCE
+from acestep.checkpoints.tiny import build_tiny
 from bridge.cli import main
 from bridge.cli.exits import Exit
 
@@ -80,3 +86,34 @@ def test_nothing_is_removed_unasked(cli, hub):
     code, _, err = cli("remove", "turbo")
     assert code == Exit.REFUSED and "--yes" in err
     assert "turbo" in present(cli)
+
+
+def test_a_single_file_is_a_model_like_any_other(cli, tmp_path):
+    """ComfyUI's file with borrowed companions: listed, described, checked, verified and removed as a file."""
+    config = {"model_version": "turbo", "is_turbo": True, "trained": True}
+    dit = build_tiny(tmp_path / "b", config=config, name=TURBO, codec="AutoencoderOobleck")
+    cli.checkpoints.mkdir(parents=True)
+    file = foreign.all_in_one(dit, cli.checkpoints / "my_turbo.safetensors")
+    code, out, err = cli("list")
+    assert "Not usable:" in err and "models download companions" in err and "my_turbo" not in out
+    (cli.checkpoints / "Qwen3-Embedding-0.6B").mkdir()
+    shutil.copy(dit.parent / "Qwen3-Embedding-0.6B" / "tokenizer.json", cli.checkpoints / "Qwen3-Embedding-0.6B")
+    shutil.copy(dit / SILENCE, cli.checkpoints)
+    assert "my_turbo" in present(cli)
+    facts = json.loads(cli("info", "my_turbo", "--json")[1])
+    assert facts["origin"] == "ComfyUI" and facts["variant"] == "turbo" and facts["memory_bytes"]["float32"] > 0
+    assert cli("check", "my_turbo")[0] == Exit.OK
+    code, out, _ = cli("verify", "my_turbo")
+    assert code == Exit.OK and "my_turbo is whole" in out
+    assert cli("remove", "my_turbo", "--yes")[0] == Exit.OK and not file.exists()
+
+
+def test_the_list_names_what_cannot_be_used(cli):
+    """With its reason, beside the table; the table is the same without it."""
+    cli.checkpoints.mkdir(parents=True)
+    table = cli("list")[1]
+    (cli.checkpoints / "old.ckpt").write_bytes(b"pickle")
+    save_file({"speaker_embedder.weight": torch.zeros(2)}, cli.checkpoints / "v1.safetensors")
+    code, out, err = cli("list")
+    assert (code, out) == (Exit.OK, table)
+    assert "old.ckpt is a pickle" in err and "ACE-Step v1" in err

@@ -91,3 +91,39 @@ def test_a_gguf_file_needs_nothing_beside_it(tiny_folder: Path, tmp_path: Path, 
     model, expected = load_model(file, torch.float32), load_model(tiny_folder, torch.float32)
     ids = torch.tensor([[5, 6, 7]])
     assert torch.allclose(model(ids).logits, expected(ids).logits, atol=0.5)
+
+
+def test_the_hubs_cache_of_planners(tiny_folder: Path, tmp_path: Path) -> None:
+    """Found below the cache and in a repository's folder, named by repository; what is wrong with one is said by that name."""
+    cache = tmp_path / "hub"
+    foreign.hub_cache(tiny_folder, cache, "ACE-Step/acestep-5Hz-lm-0.6B")
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_folder, bundle / "acestep-5Hz-lm-1.7B")
+    foreign.hub_cache(bundle, cache, "ACE-Step/Ace-Step1.5")
+    assert {info.name for info in find_planners([cache])} == {"0.6B", "1.7B"}
+    assert [info.name for info in find_planners([cache / "models--ACE-Step--acestep-5Hz-lm-0.6B"])] == ["0.6B"]
+    bare = tmp_path / "bare"
+    shutil.copytree(tiny_folder, bare)
+    (bare / "chat_template.jinja").unlink()
+    snapshot = foreign.hub_cache(bare, tmp_path / "other", "ACE-Step/acestep-5Hz-lm-4B")
+    [sentence] = planner_problems([tmp_path / "other"]).values()
+    assert sentence.startswith("acestep-5Hz-lm-4B lacks") and "models download lm-4B" in sentence
+    shutil.copy(tiny_folder / "chat_template.jinja", snapshot)
+    assert planner_problems([tmp_path / "other"]) == {}
+
+
+def test_damaged_weights_of_a_planner_are_told_before_it_is_chosen(tiny_folder: Path, tmp_path: Path) -> None:
+    """Cut short, pickled, or a link out of the cache: no model, and the reason."""
+    cut = shutil.copytree(tiny_folder, tmp_path / "a" / "acestep-5Hz-lm-0.6B")
+    with (cut / "model.safetensors").open("r+b") as file:
+        file.truncate(5000)
+    pickled = shutil.copytree(tiny_folder, tmp_path / "a" / "acestep-5Hz-lm-4B")
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    snapshot = foreign.hub_cache(tiny_folder, tmp_path / "hub", "me/acestep-5Hz-lm-1.7B")
+    (snapshot / "model.safetensors").unlink()
+    (snapshot / "model.safetensors").symlink_to(tiny_folder / "model.safetensors")
+    assert find_planners([tmp_path / "a", tmp_path / "hub"]) == []
+    told = planner_problems([tmp_path / "a", tmp_path / "hub"])
+    assert (
+        "cut short" in told[str(cut)] and "pickle" in told[str(pickled)] and "out of the cache" in told[str(snapshot)]
+    )
