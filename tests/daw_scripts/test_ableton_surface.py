@@ -272,6 +272,26 @@ def test_an_unwarped_clip_counts_in_seconds(stage: Stage, running: DaemonProcess
     assert clip.start_time == pytest.approx(FIRST_BEAT - 0.1, abs=1e-9)
 
 
+def test_the_songs_time_is_sent(stage: Stage, running: DaemonProcess) -> None:
+    """The selection begins on the third beat of bar 6, its clip elsewhere: the file is told where its beats lie in the song."""
+    stage.song.tempo = stage.clip.clip_tempo = 120.5
+    stage.loop(22.0, 38.0)
+    stage.run("repaint")
+    stage.said("done")
+    (point,) = request_of(stage)["conditioning"]["tempo_map"]
+    assert point["sample"] == pytest.approx((22.0 - stage.clip.start_time) * 60 / 120.5 * RATE, abs=1)
+    assert (point["bpm"], point["metre"], point["bar"]) == (120.5, "4/4", 6.5)
+
+
+def test_a_tempo_of_the_users_own_counts(stage: Stage, running: DaemonProcess) -> None:
+    """Beside it the set's time would contradict."""
+    stage.loop()
+    stage.run("repaint", bpm=90)
+    stage.said("done")
+    asked = request_of(stage)["conditioning"]
+    assert asked["bpm"] == 90 and not asked.get("tempo_map")
+
+
 @pytest.mark.parametrize(("num", "den"), [(5, 4), (7, 8)])
 def test_a_metre_the_model_does_not_know_is_told(stage: Stage, running: DaemonProcess, num: int, den: int) -> None:
     """5/4 and 7/8 are not sent, and the user is told with the result. Bars count in any."""

@@ -281,7 +281,11 @@ def test_a_daemon_that_does_not_come_up(session: Path) -> None:
         "import('action').run('repaint') out('told', #import('exchange').journal(host.folder() .. '/pending.json').read())"
     )
     told = [line.split("|")[1] for line in run(session, code, ["acestep-bridge", "serve"]).splitlines() if "|" in line]
-    assert told == ["acestep-bridge serve", "The daemon did not answer within 15 s. See what acestep-bridge doctor says.", "0"]
+    assert told == [
+        "acestep-bridge serve",
+        "The daemon did not answer within 15 s. See what acestep-bridge doctor says.",
+        "0",
+    ]
 
 
 def test_a_daemon_of_another_protocol(session: Path) -> None:

@@ -242,9 +242,7 @@ def test_offline_media_are_named(studios: dict[str, Studio]) -> None:
 def test_a_folder_that_takes_no_files_is_named(studios: dict[str, Studio]) -> None:
     """Told before anything is written or sent."""
     sentence, waiting = studios["two"].seen["blocked"]
-    assert (
-        "media folder cannot be written" in sentence and "acestep-bridge/context." in sentence and waiting == []
-    )
+    assert "media folder cannot be written" in sentence and "acestep-bridge/context." in sentence and waiting == []
 
 
 def test_a_result_waits_for_a_folder_that_takes_files(studios: dict[str, Studio]) -> None:

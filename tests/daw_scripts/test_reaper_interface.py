@@ -67,7 +67,11 @@ def test_a_function_exists_by_its_whole_name_only(desk: Desk) -> None:
 def test_the_oldest_promised_version_is_enough(desk: Desk, running: DaemonProcess, version: tuple[int, int]) -> None:
     """Functions that a version lacks are not there to be called: repaint, keep and listening work without them."""
     desk.reaper.version = version
-    assert desk.reaper.APIExists("CalculateNormalization") is desk.reaper.APIExists("set_action_options") is (version == NEWEST)
+    assert (
+        desk.reaper.APIExists("CalculateNormalization")
+        is desk.reaper.APIExists("set_action_options")
+        is (version == NEWEST)
+    )
     item = loop_item(desk)
     desk.run("Repaint selection")
     finish(desk, 2, item)

@@ -25,6 +25,12 @@ function barsOf(song, first, last) {
   return { first_bar, last_bar };
 }
 
+// The song's time at a beat as a job takes it (see the field tempo_map): scripts know no other than that of the moment.
+function pointAt(song, beat) {
+  const num = get(song, "signature_numerator"), den = get(song, "signature_denominator");
+  return { bpm: get(song, "tempo"), metre: `${num}/${den}`, bar: 1 + beat * den / (4 * num) };
+}
+
 // The key as the model knows keys; empty for other scales, and where the set is in none.
 function keyOf(song) {
   if (!get(song, "scale_mode")) return "";
@@ -124,7 +130,7 @@ function indexOf(song, track) {
 function use(situation, song, cut) {
   const start = samplesOf(song, cut.first, cut.rate), end = samplesOf(song, cut.last, cut.rate);
   const source = { path: cut.path, rate: cut.rate, start: cut.start, end: cut.end, origin: start - cut.start };
-  return { ...situation, ...barsOf(song, cut.first, cut.last), rate: cut.rate, start, end, source };
+  return { ...situation, ...barsOf(song, cut.first, cut.last), point: pointAt(song, cut.first), rate: cut.rate, start, end, source };
 }
 
 // What is selected for an action, new parts being made at a `rate`: {situation, extra, stretch, track}, or {refusal: code}. `extra`: where the result goes;
@@ -145,7 +151,8 @@ function situation(song, wanted, rate) {
   if (!stretch && wanted.needs === "position") stretch = Array(2).fill(get(song, "current_song_time"));
   if (!stretch) return { situation: known, extra };
   const [start, end] = stretch.map((beat) => samplesOf(song, beat, rate));
-  return { situation: { ...known, ...barsOf(song, ...stretch), start, end }, extra: { ...extra, beat: stretch[0] }, stretch, track };
+  const place = { ...barsOf(song, ...stretch), point: pointAt(song, stretch[0]), start, end };
+  return { situation: { ...known, ...place }, extra: { ...extra, beat: stretch[0] }, stretch, track };
 }
 
 // The file under what was selected, which may reach `outside` its clip: a cut (see fileRegion), or {refusal: code}.

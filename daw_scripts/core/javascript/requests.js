@@ -61,9 +61,20 @@ function placeName(action, situation) {
   return Array.from(words.join(", ")).slice(0, MAX_NAME).join("");
 }
 
-// The parameters of one job; fields is the operation's list from describe (absent: unknown, everything is sent).
+// Fields with which a user says what time the song has; beside them the host's own map is not sent.
+const OWN_TIME = ["tempo_map", "bar_offset", "bpm", "time_signature"];
+
+// Where the song's bars and beats lie on the timeline of what is sent, from the host's `point` at the selection's start.
+function songMap(situation, wish, values) {
+  if (!situation.point || OWN_TIME.some((name) => name in values)) return undefined;
+  return [{ sample: situation.source ? part(situation, wish).start : 0, ...situation.point }];
+}
+
+// The parameters of one job; fields is the operation's list from describe (absent: unknown, everything is sent). The situation may have
+// `point`, {bpm, metre, bar} at the selection's start in a song of one tempo.
 function params(action, situation, wish, values, fields) {
   const found = { ...cut(situation, wish), bpm: wish.bpm, time_signature: wish.time_signature, key: situation.key };
+  found.tempo_map = songMap(situation, wish, values);
   found.name = placeName(action, situation);
   let returns = action.returns;
   if (returns === "patch" && found.span_start !== undefined) returns = "span";
@@ -104,6 +115,12 @@ function jobs(action, situation, wishes, values, fields) {
   return found;
 }
 
+// What was changed on the way to the model. Beside a tempo map the daemon itself says which metre the model is told.
+function notesOf(job) {
+  const notes = (job.wish.notes || []).filter((note) => note.code !== "metre_unknown" || !job.params.tempo_map);
+  return notes.length ? notes : undefined;
+}
+
 // What the host must remember of a job to place its result later, even after a restart: plain data.
 function pending(id, action, situation, job) {
   const source = situation.source;
@@ -113,7 +130,7 @@ function pending(id, action, situation, job) {
     rate: situation.rate, origin: source ? source.origin : first, first, last,
     track: situation.track, item: situation.item, lead: source ? source.lead : undefined,
     spans_item: source && source.span_start !== undefined && source.span_start !== null ? true : undefined,
-    notes: job.wish.notes && job.wish.notes.length ? job.wish.notes : undefined,
+    notes: notesOf(job),
   };
   for (const name of Object.keys(found)) if (found[name] === undefined || found[name] === null) delete found[name];
   return found;

@@ -76,6 +76,8 @@ class Situation:
         song, rate = self.song, self.facts["rate"]
         segment = {"start": 0.0, "bpm": song.tempo, "num": song.signature_numerator, "den": song.signature_denominator}
         first, last = self.facts["start"] / rate, max(self.facts["end"], self.facts["start"] + 1) / rate
+        if self.beat is not None and wanted["name"] != "operation":  # an operation of a plug-in may know no such field
+            self.facts["point"] = live.point(song, self.beat)
         wishes, _ = plan([segment], first, last, "refuse")
         jobs: list[Facts] = requests.jobs(wanted, self.facts, wishes, values)
         return jobs

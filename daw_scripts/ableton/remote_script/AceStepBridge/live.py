@@ -51,6 +51,12 @@ def bars(song: Song, first: float, last: float) -> tuple[int, ...]:
     return tuple(int(beat / length) + 1 for beat in (first + EDGE, max(first + EDGE, last - EDGE)))
 
 
+def point(song: Song, beat: float) -> Facts:
+    """The song's time at a beat as a job takes it (see the field tempo_map): scripts know no other than that of the moment."""
+    num, den = song.signature_numerator, song.signature_denominator
+    return {"bpm": song.tempo, "metre": f"{num}/{den}", "bar": 1 + beat * den / (4 * num)}
+
+
 def region(song: Song) -> tuple[float, float] | None:
     """The selected stretch of the arrangement in beats: the loop brace where it is on, else the clip in the detail view."""
     if song.loop:

@@ -75,10 +75,27 @@ def _place_name(action, situation):
     return ", ".join(words)[:MAX_NAME]
 
 
+OWN_TIME = {"tempo_map", "bar_offset", "bpm", "time_signature"}
+"""Fields with which a user says what time the song has; beside them the host's own map is not sent."""
+
+
+def _song_map(situation, wish, values):
+    """Where the song's bars and beats lie on the timeline of what is sent, from the host's `point` at the selection's start."""
+    point = situation.get("point")
+    if not point or OWN_TIME & values.keys():
+        return None
+    _, _, source_start, _ = _part(situation, wish)
+    return [{"sample": source_start or 0, **point}]
+
+
 def params(action, situation, wish, values, fields=None):
-    """The parameters of one job; ``fields`` is the operation's list from describe (None: unknown, everything is sent)."""
+    """The parameters of one job; ``fields`` is the operation's list from describe (None: unknown, everything is sent).
+
+    ``situation`` may have ``point``: ``{bpm, metre, bar}`` at the selection's start in a song of one tempo.
+    """
     found = _cut(situation, wish)
     found.update(bpm=wish["bpm"], time_signature=wish["time_signature"], key=situation.get("key"))
+    found["tempo_map"] = _song_map(situation, wish, values)
     found["name"] = _place_name(action, situation)
     returns = action["returns"]
     if returns == "patch" and "span_start" in found:
@@ -117,6 +134,14 @@ def jobs(action, situation, wishes, values, fields=None):
     return found
 
 
+def _notes(job):
+    """What was changed on the way to the model. Beside a tempo map the daemon itself says which metre the model is told."""
+    notes = job["wish"].get("notes") or []
+    return [
+        note for note in notes if note["code"] != "metre_unknown" or "tempo_map" not in job.get("params", {})
+    ] or None
+
+
 def pending(id, action, situation, job):
     """What the host must remember of a job to place its result later, even after a restart: plain data."""
     source = situation.get("source")
@@ -136,7 +161,7 @@ def pending(id, action, situation, job):
         "item": situation.get("item"),
         "lead": source.get("lead") if source else None,
         "spans_item": True if source and source.get("span_start") is not None else None,
-        "notes": job["wish"].get("notes") or None,
+        "notes": _notes(job),
     }
     return {name: value for name, value in found.items() if value is not None}
 
