@@ -80,6 +80,8 @@ def test_a_damaged_folder_hides_no_other(tiny_folder: Path, tmp_path: Path, name
     """Whatever stands in its files: it is no language model, and the others are still found."""
     for folder in ("broken", "whole"):
         shutil.copytree(tiny_folder, tmp_path / folder)
+    if name.startswith("model."):  # a list of shards counts where there is no single file
+        (tmp_path / "broken" / "model.safetensors").unlink()
     (tmp_path / "broken" / name).write_bytes(data)
     assert [planner.name for planner in find_planners([tmp_path])] == ["whole"]
 
@@ -106,7 +108,7 @@ def test_published_folders_are_recognised_and_half_ones_are_not(tmp_path: Path, 
         (folder / "config.json").write_text(json.dumps(changed))
         (folder / "tokenizer.json").write_text("{}")
         (folder / "chat_template.jinja").write_text("x")
-        (folder / "model.safetensors").write_bytes(b"x" * 10)
+        (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     (bundle / "acestep-5Hz-lm-4B" / "model.safetensors").unlink()
     (bundle / "acestep-5Hz-lm-4B" / "model.safetensors.index.json").write_text(
         '{"weight_map": {"a": "model-1.safetensors"}}'
