@@ -2,7 +2,7 @@
 
 local import, data = ...
 local files, results, requests = import("files"), import("results"), import("requests")
-local host, audio, takes = import("host"), import("audio"), import("takes")
+local host, audio, takes, view = import("host"), import("audio"), import("takes"), import("view")
 
 local landing = {}
 
@@ -60,9 +60,10 @@ local function place(pending, list)
   audio.lay(reversed, "ACE-Step: " .. pending.title)
 end
 
---- Place what was fetched, of which the session then has its own copy. Nil, or what went wrong: then the copies stay.
+--- Place what was fetched, of which the session then has its own copy; the user's selection and view stay. Nil, or what went wrong:
+-- then the copies stay.
 function landing.land(memory, list)
-  local ok, why = pcall(place, memory.pending, list)
+  local ok, why = pcall(view.keep, function() place(memory.pending, list) end)
   if not ok then return tostring(why) end
   landing.clear(list)
   takes.remember(memory, list)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,14 @@ PROBE = "Test: selection"
 
 PROBE_SCRIPT = """ardour { ["type"] = "EditorAction", name = "%s" }
 function factory() return function()
-  local time = Editor:get_selection().time
-  local out = io.open("%s.tmp", "w")
+  local selection = Editor:get_selection()
+  local time, out = selection.time, io.open("%s.tmp", "w")
   if time:empty() then out:write("-1 -1") else out:write(time:start_sample() .. " " .. time:end_sample()) end
+  local routes, regions = selection.tracks:routelist(), selection.regions:regionlist()
+  for route in routes:iter() do out:write("\ntrack ", route:name()) end
+  for region in regions:iter() do out:write("\nregion ", region:name()) end
+  out:write("\nzoom ", Editor:get_current_zoom(), "\nleft ", Editor:leftmost_sample(), "\ntop ", Editor:get_y_origin())
+  out:write("\nplayhead ", Session:transport_sample())
   out:close()
   os.rename("%s.tmp", "%s")
 end end
@@ -116,12 +122,28 @@ class Studio:
                 self.ardour.send("/access_action", f"Common/{edge}-range-from-playhead")
                 time.sleep(0.3)
 
-    def selection(self) -> list[int]:
-        """The range that Ardour's editor has selected, by a script of the test's own."""
+    def _look(self) -> list[str]:
+        """What is selected and seen in Ardour's editor, a line each, by a script of the test's own."""
         self.probe.unlink(missing_ok=True)
         self.ardour.run_slot(self.slot[PROBE])
         self.ardour.wait_for(self.probe.exists, "the selection")
-        return [int(word) for word in self.probe.read_text().split()]
+        return self.probe.read_text("utf-8").splitlines()
+
+    def selection(self) -> list[int]:
+        """The range that Ardour's editor has selected."""
+        return [int(word) for word in self._look()[0].split()]
+
+    def view(self) -> dict[str, Any]:
+        """Selection, playhead, zoom and scroll position, and the edit point and mouse mode as Ardour saves them."""
+        words = [line.partition(" ")[::2] for line in self._look()[1:]]
+        found: dict[str, Any] = {key: value for key, value in words if key not in ("track", "region")}
+        found["range"] = self.selection()
+        for kind in ("track", "region"):
+            found[f"{kind}s"] = sorted(value for key, value in words if key == kind)
+        self.ardour.save()
+        editor = ElementTree.parse(self.session / "instant.xml").find("Editor")
+        assert editor is not None
+        return found | {key: editor.get(key) for key in ("edit-point", "mouse-mode", "zoom-focus")}
 
     def told(self) -> str:
         """What the user is told when the selection is repainted without a form."""

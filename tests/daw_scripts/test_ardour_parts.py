@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.hosts.ardour import register, slots
-from bridge.hosts.bundle import bundle, modules, shared_data
+from bridge.hosts.bundle import bundle, modules, quote, shared_data
 from bridge.launch import FREE_PORTS, start_daemon
 
 from . import ardour_host
@@ -42,12 +42,70 @@ STUMBLING = """function()
 end"""
 
 
+LOOK = "ACE-Step: look"
+
+LOOKING = """function()
+  local view, audio, lists = import('view'), import('audio'), import('lists')
+  local routes, out = lists.of(Session:get_tracks()), io.open(%s, 'w')
+  local function seen()
+    local selection, names = Editor:get_selection(), {}
+    for _, route in ipairs(lists.of(selection.tracks:routelist())) do names[#names + 1] = route:name() end
+    for _, region in ipairs(lists.of(selection.regions:regionlist())) do names[#names + 1] = 'region ' .. region:name() end
+    table.sort(names)
+    return table.concat(names, ',')
+  end
+  local function try(name)
+    local before = seen()
+    local ok = pcall(view.keep, function()
+      audio.new_track(name, 2)
+      out:write(seen(), ';')
+      if name == 'failing' then error('in the middle') end
+    end)
+    out:write(name, ';', before, ';', seen(), ';', tostring(ok), '\\n')
+  end
+  Editor:access_action('Mixer', 'select-none')
+  try('none')
+  Editor:access_action('Editor', 'select-next-route')
+  Editor:access_action('Editor', 'select-next-route')
+  try('one')
+  try('failing')
+  local group = Session:new_route_group('pair')
+  group:set_select(true)
+  group:set_active(true, nil)
+  group:add(routes[1])
+  group:add(lists.of(Session:get_tracks())[#lists.of(Session:get_tracks())])
+  Editor:access_action('Editor', 'select-next-route')
+  while not routes[1]:is_selected() do Editor:access_action('Editor', 'select-next-route') end
+  group:set_select(false)
+  try('group')
+  Session:remove_route_group(group)
+  for _, other in ipairs(lists.of(Session:route_groups())) do Session:remove_route_group(other) end
+  Editor:select_all_tracks()
+  try('all')
+  local list = ArdourUI.SelectionList()
+  for _, region in ipairs(lists.of(routes[1]:to_track():playlist():region_list())) do
+    list:push_back(Editor:regionview_from_region(region))
+  end
+  Editor:set_selection(list, ArdourUI.SelectionOp.Set)
+  try('regions')
+  out:write('end\\n')
+  out:close()
+end"""
+"""Each way in which tracks or regions may be selected, and what is selected while and after a track is made."""
+
+
 def install_with_stumble(config: Path, folder: Path) -> dict[str, int]:
-    """Our actions and one that lays a region after an error in the middle of another edit; title -> slot."""
+    """Our actions, one that lays a region after an error in the middle of another edit, and `LOOK`; title -> slot."""
     install_actions(config, folder)
     registry = config / "ui_scripts"
     chunk = bundle(modules(SCRIPTS, "ardour"), shared_data(SCRIPTS, folder, ["serve"]), STUMBLING)
-    own = {"stumble.lua": STUMBLE_SCRIPT % (STUMBLE, chunk)}
+    looking = bundle(
+        modules(SCRIPTS, "ardour"), shared_data(SCRIPTS, folder, ["serve"]), LOOKING % quote(str(folder / "looked"))
+    )
+    own = {
+        "stumble.lua": STUMBLE_SCRIPT % (STUMBLE, chunk),
+        "look.lua": STUMBLE_SCRIPT % (LOOK, looking),
+    }
     registry.write_bytes(register(registry.read_bytes(), list(own.values()), "no hooks"))
     return slots(registry.read_bytes())
 
@@ -104,17 +162,32 @@ def choose(studio: Studio) -> None:
 
 
 def drive(studio: Studio) -> None:
-    """Stems first, because they need the selected track; Ardour selects the tracks it makes."""
+    """Stems first; the user's selection, zoom and playhead are looked at before and after each of these."""
     studio.select(FIRST, LAST)
+    for _ in range(3):
+        studio.ardour.send("/access_action", "Editor/temporal-zoom-in")
+    studio.seen["view"] = [studio.view()]
     studio.remember(extract={"track": ["drums", "bass"]})
     studio.run("Extract stems from selection")
     studio.ardour.press_default(studio.ardour.dialog("Extract"))
     studio.settle(2)
     studio.see("extracted")
     studio.seen["groups"] = groups(studio.session)
+    studio.seen["view"].append(studio.view())
     stumble(studio)
     generate(studio)
     lose_a_file(studio)
+    studio.seen["view"].append(studio.view())
+    look(studio)
+
+
+def look(studio: Studio) -> None:
+    """Every kind of selection, before and after a track is made."""
+    studio.run("look")
+    record = studio.folder / "looked"
+    studio.ardour.wait_for(lambda: record.exists() and record.read_text("utf-8").endswith("end\n"), "every selection")
+    lines = [line.split(";") for line in record.read_text("utf-8").splitlines()[:-1]]
+    studio.seen["looked"] = {name: (before, during, after, ok) for during, name, before, after, ok in lines}
 
 
 def groups(session: Path) -> dict[str, tuple[str, set[str]]]:
@@ -148,6 +221,22 @@ def studio(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], st
 def test_stems_of_a_track_are_a_group(studio: Studio) -> None:
     """Two jobs, one group with the name of the track; it is switched off, so that a stem is muted alone."""
     assert studio.seen["groups"] == {"Loop stems": ("0", {"drums", "bass"})}
+
+
+def test_placing_leaves_the_users_selection_and_view(studio: Studio) -> None:
+    """Stems, generated parts and a chosen one came in, each on a new track: selected range and tracks, playhead, edit point, mouse
+    mode, zoom and scroll position are as before."""
+    before, *later = studio.seen["view"]
+    assert before["range"] == [FIRST, LAST] and before["tracks"] == ["Loop"] and before["edit-point"]
+    assert later == [before, before]
+
+
+@pytest.mark.parametrize("kind", ["none", "one", "failing", "group", "all", "regions"])
+def test_every_kind_of_selection_survives_a_new_track(studio: Studio, kind: str) -> None:
+    """No track, one, an error in the middle, the tracks of a group that is off, all tracks, regions."""
+    before, during, after, ok = studio.seen["looked"][kind]
+    assert during != before == after and ok == ("false" if kind == "failing" else "true")
+    assert len(before.split(",")) > 1 if kind in ("group", "all") else bool(before) == (kind != "none")
 
 
 def test_one_undo_removes_the_variants_on_all_tracks(studio: Studio) -> None:
