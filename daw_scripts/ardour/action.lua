@@ -32,6 +32,12 @@ local function plan_tempo(situation, choice, duration)
   return tempo.plan(host.segments(first, last), first / situation.rate, last / situation.rate, choice)
 end
 
+-- The tempo map around what is sent, or around what will come after the cursor: the beats beside a region count too.
+local function map_around(situation)
+  local first, last = situation.start, math.max(situation["end"], situation.start + CURSOR_SECONDS * situation.rate)
+  return host.segments(math.max(0, first - CONTEXT_SECONDS * situation.rate), last + CONTEXT_SECONDS * situation.rate)
+end
+
 -- What the form of an action begins with: what will be sent, and of what.
 local function summary(wanted, situation, tracks)
   local names = {}
@@ -147,6 +153,7 @@ function run_submit(wanted, place)
   if not wishes then return host.say({ code = changes }) end
   situation.listen_first = values.listen_first
   situation.first_bar, situation.last_bar = host.bars(situation.start, situation["end"])
+  situation.segments = map_around(situation)
   values.tempo_changes, values.listen_first = nil, nil
   if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return host.say({ code = "no_tracks" }) end
   if wanted.audio == "target" then

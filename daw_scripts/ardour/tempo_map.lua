@@ -3,7 +3,9 @@
 
 local tempo_map = {}
 
-local PROBES = 64
+local PROBES = 64 -- at least so many, and
+local PER_SECOND = 2
+local TICKS = 1920 -- of a beat, whatever its note value
 local SAME_BPM = 1e-6
 local EDGE = 0.001 -- seconds: who misses a bar line by less meant it
 local NEAR = 0.1 -- seconds: a slow ramp moves so little at its ends that they cannot be found closer
@@ -66,11 +68,12 @@ end
 
 -- Steady parts and ramps in turn, in samples.
 local function find_parts(map, first, last, near)
+  local probes = math.max(PROBES, math.ceil(PER_SECOND * (last - first) / Session:nominal_sample_rate()))
   local before = { at = first, state = state_at(map, first) }
   local parts = { { from = first, head = before.state } }
   local length = math.max(0, last - 2 - first) -- a point that lies at `last` does not matter, whichever way its own sample counts
-  for probe = 1, PROBES do
-    local at = first + length * probe // PROBES
+  for probe = 1, probes do
+    local at = first + length * probe // probes
     local here = { at = at, state = state_at(map, at) }
     local found = change(map, before, here)
     if found then append(parts, found, near) end
@@ -81,23 +84,31 @@ local function find_parts(map, first, last, near)
   return parts
 end
 
+-- The number of the bar at a sample, with a fraction inside a bar. Ardour counts in ticks: what is within one of a bar line lies on it.
+local function bar_at(map, sample, beats)
+  local place = map:bbt_at(Temporal.timepos_t(sample))
+  local ticks = (place.beats - 1) * TICKS + place.ticks
+  if ticks <= 1 then return place.bars + 0.0 end
+  if beats * TICKS - ticks <= 1 then return place.bars + 1.0 end
+  return place.bars + ticks / (beats * TICKS)
+end
+
 -- The core takes a ramp as linear and Ardour's is not, so its ends are moved until its mean is right.
-local function segment(part, rate)
+local function segment(map, part, rate)
   local made = { start = part.from / rate, bpm = part.head.bpm, num = part.head.num, den = part.head.den }
   if part.to then
     local mean, half = part.area / (part.to - part.from), (part.tail.bpm - part.head.bpm) / 2
     made.bpm, made.ramp_to = mean - half, mean + half
   end
+  made.bar = bar_at(map, part.from, part.head.num)
   return made
 end
 
---- Segments that cover [first, last), in samples.
+--- Segments that cover [first, last), in samples, each with the number of the bar at its start.
 function tempo_map.segments(first, last)
-  local rate = Session:nominal_sample_rate()
+  local map, rate = Temporal.TempoMap.read(), Session:nominal_sample_rate()
   local segments = {}
-  for index, part in ipairs(find_parts(Temporal.TempoMap.read(), first, last, NEAR * rate)) do
-    segments[index] = segment(part, rate)
-  end
+  for index, part in ipairs(find_parts(map, first, last, NEAR * rate)) do segments[index] = segment(map, part, rate) end
   return segments
 end
 

@@ -31,10 +31,10 @@ function factory() return function()
   local time, out = selection.time, io.open("%s.tmp", "w")
   if time:empty() then out:write("-1 -1") else out:write(time:start_sample() .. " " .. time:end_sample()) end
   local routes, regions = selection.tracks:routelist(), selection.regions:regionlist()
-  for route in routes:iter() do out:write("\ntrack ", route:name()) end
-  for region in regions:iter() do out:write("\nregion ", region:name()) end
-  out:write("\nzoom ", Editor:get_current_zoom(), "\nleft ", Editor:leftmost_sample(), "\ntop ", Editor:get_y_origin())
-  out:write("\nplayhead ", Session:transport_sample())
+  for route in routes:iter() do out:write("\\ntrack ", route:name()) end
+  for region in regions:iter() do out:write("\\nregion ", region:name()) end
+  out:write("\\nzoom ", Editor:get_current_zoom(), "\\nleft ", Editor:leftmost_sample(), "\\ntop ", Editor:get_y_origin())
+  out:write("\\nplayhead ", Session:transport_sample())
   out:close()
   os.rename("%s.tmp", "%s")
 end end
@@ -138,12 +138,23 @@ class Studio:
         words = [line.partition(" ")[::2] for line in self._look()[1:]]
         found: dict[str, Any] = {key: value for key, value in words if key not in ("track", "region")}
         found["range"] = self.selection()
-        for kind in ("track", "region"):
-            found[f"{kind}s"] = sorted(value for key, value in words if key == kind)
+        found |= {"tracks": self.view_of("track"), "regions": self.view_of("region")}
         self.ardour.save()
         editor = ElementTree.parse(self.session / "instant.xml").find("Editor")
         assert editor is not None
         return found | {key: editor.get(key) for key in ("edit-point", "mouse-mode", "zoom-focus")}
+
+    def select_track(self, name: str) -> None:
+        """Select nothing but a track, with the key that goes from track to track."""
+        end = time.monotonic() + 30
+        while self.view_of("track") != [name]:
+            assert time.monotonic() < end, f"selected: {self.view_of('track')}"
+            self.ardour.send("/access_action", "Editor/select-prev-route")
+            time.sleep(0.2)
+
+    def view_of(self, kind: str) -> list[str]:
+        """The names of the selected tracks or regions."""
+        return sorted(line.partition(" ")[2] for line in self._look()[1:] if line.startswith(f"{kind} "))
 
     def told(self) -> str:
         """What the user is told when the selection is repainted without a form."""

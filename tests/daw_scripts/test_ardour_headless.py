@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
 
+from acestep.api.tempo_map import TempoMap, TempoPoint
 from bridge.hosts.bundle import quote
 from bridge.launch import DaemonProcess
 
@@ -41,7 +43,7 @@ def last(text: str) -> str:
 def test_one_tempo_is_one_segment(session: Path) -> None:
     """A plain session: one segment, exact."""
     found = json.loads(last(run(session, "print(import('json').encode(import('host').segments(0, 480000)))")))
-    assert found == [{"start": 0, "bpm": 120, "num": 4, "den": 4}]
+    assert found == [{"start": 0, "bpm": 120, "num": 4, "den": 4, "bar": 1}]
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +68,39 @@ def test_a_tempo_change_is_found_to_the_sample(winding: Path) -> None:
     """A change of metre on a bar: the second segment begins exactly there; a selection that only touches it has one segment."""
     bar = {"bpm": 120, "num": 4, "den": 4}
     odd = {"bpm": 120, "num": 7, "den": 8}
-    assert segments(winding, 96_000, 276_000) == [{"start": 2, **bar}, {"start": 4, **odd}]
-    assert segments(winding, 192_000, 276_000) == [{"start": 4, **odd}]
-    assert segments(winding, 96_000, 192_000) == [{"start": 2, **bar}]
+    assert segments(winding, 96_000, 276_000) == [{"start": 2, "bar": 2, **bar}, {"start": 4, "bar": 3, **odd}]
+    assert segments(winding, 192_000, 276_000) == [{"start": 4, "bar": 3, **odd}]
+    assert segments(winding, 96_000, 192_000) == [{"start": 2, "bar": 2, **bar}]
+    assert segments(winding, 120_000, 192_000) == [{"start": 2.5, "bar": 2.25, **bar}]
+
+
+AROUND = 60_000
+"""Where the audio that is sent begins: between two beats."""
+
+BAR_LINES = """
+local map, host = Temporal.TempoMap.read(), import('host')
+local found = {}
+for bar = 2, 13 do
+  local low, high = 0, 1600000
+  while high - low > 1 do
+    local middle = (low + high) // 2
+    if map:bbt_at(Temporal.timepos_t(middle)).bars < bar then low = middle else high = middle end
+  end
+  found[#found + 1] = high
+end
+local points = import('song_map').points(host.segments(%d, 1500000), %d / %d, %d)
+print(import('json').encode({ lines = found, points = points }))
+"""
+
+
+def test_bar_lines_lie_where_ardour_has_them(winding: Path) -> None:
+    """What the daemon is told, read by the daemon: 4/4, 7/8, 5/4 and behind the ramp to a tick; in the ramp, whose shape differs, to 5 ms."""
+    found = json.loads(last(run(winding, BAR_LINES % (AROUND, AROUND, RATE, RATE))))
+    tempo = TempoMap.of(msgspec.convert(found["points"], list[TempoPoint]), RATE)
+    begin, end = ardour_host.tempo_changes(winding)[1:]
+    for number, line in enumerate(found["lines"], start=2):
+        inside = begin < line <= end
+        assert abs(tempo.bar_sample(number) + AROUND - line) <= (240 if inside else 15), number
 
 
 def test_bars_are_those_of_the_tempo_map(winding: Path) -> None:

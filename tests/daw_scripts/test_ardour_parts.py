@@ -126,6 +126,8 @@ def generate(studio: Studio) -> None:
     studio.ardour.press_default(studio.ardour.dialog("Generate"))
     studio.settle(3)
     studio.see("generated")
+    studio.seen["view"].append(studio.view())
+    studio.select_track(max(set(studio.seen["generated"]) - set(studio.seen["edit undone"]))[0])
     studio.run("Keep the playing take, delete the other variants")
     studio.ardour.wait_for(lambda: len(studio.regions()) != len(studio.seen["generated"]), "the other one to go")
     studio.see("kept")
@@ -177,7 +179,6 @@ def drive(studio: Studio) -> None:
     stumble(studio)
     generate(studio)
     lose_a_file(studio)
-    studio.seen["view"].append(studio.view())
     look(studio)
 
 
@@ -224,7 +225,7 @@ def test_stems_of_a_track_are_a_group(studio: Studio) -> None:
 
 
 def test_placing_leaves_the_users_selection_and_view(studio: Studio) -> None:
-    """Stems, generated parts and a chosen one came in, each on a new track: selected range and tracks, playhead, edit point, mouse
+    """Stems and generated parts came in, each on a new track: selected range and tracks, playhead, edit point, mouse
     mode, zoom and scroll position are as before."""
     before, *later = studio.seen["view"]
     assert before["range"] == [FIRST, LAST] and before["tracks"] == ["Loop"] and before["edit-point"]

@@ -8,7 +8,8 @@ local song_map = {}
 
 local BPM_RANGE = { 10.0, 1000.0 }
 local MAX_POINTS = 4096
-local SAME_BPM, SAME_BAR, SAME_QUARTER = 1e-6, 1e-3, 1e-6
+local SAME_BPM, SAME_BAR = 1e-6, 1e-3
+local SLIVER = 0.01 -- beats: a ramp whose length is known to a sample or a tick ends with its last beat
 
 local function point(time, bpm, segment, bar)
   return { time = time, bpm = bpm, metre = string.format("%d/%d", segment.num, segment.den), bar = bar }
@@ -23,8 +24,9 @@ local function add_ramp(points, segment, stop)
     return (math.sqrt(segment.bpm ^ 2 + 120 * slope * quarter) - segment.bpm) / slope
   end
   local from, quarter, count = 0.0, 0.0, 0
-  while whole - quarter > SAME_QUARTER do
-    local following = math.min(whole, quarter + beat)
+  while quarter < whole do
+    local following = quarter + beat
+    if whole - following < SLIVER * beat then following = whole end
     local to = following == whole and span or time_of(following)
     points[#points + 1] = point(segment.start + from, 60 * (following - quarter) / (to - from), segment,
                                 segment.bar and segment.bar + count / segment.num)
