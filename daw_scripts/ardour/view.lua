@@ -47,7 +47,8 @@ local function sharing(group, work)
 end
 
 -- The group that holds these tracks and no others; nil when they are in groups otherwise. Tracks without a group get one of ours, and
--- the second answer removes it. The user's groups are left alone: Ardour deletes a group that is empty for a moment.
+-- the second answer removes it. The user's groups are left alone: Ardour deletes a group that is empty for a moment. Master joins no
+-- group, so it is not among `wanted`.
 local function group_of(wanted, number)
   local grouped = false
   for _, group in ipairs(lists.of(Session:route_groups())) do
@@ -88,6 +89,9 @@ local function remember()
   local selection = Editor:get_selection()
   local before = { zoom = Editor:get_current_zoom(), left = Editor:leftmost_sample(), top = Editor:get_y_origin() }
   before.tracks, before.count = ids(selection.tracks:routelist())
+  for id, route in pairs(before.count > 1 and before.tracks or {}) do
+    if route:is_master() then before.tracks[id], before.count = nil, before.count - 1 end
+  end
   before.regions = lists.of(selection.regions:regionlist())
   return before
 end

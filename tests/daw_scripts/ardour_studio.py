@@ -152,8 +152,14 @@ class Studio:
             self.ardour.send("/access_action", "Editor/select-prev-route")
             time.sleep(0.2)
 
+    def zoom_in(self) -> None:
+        """One step closer; Ardour changes its window when it has time."""
+        before = self.view_of("zoom")
+        self.ardour.send("/access_action", "Editor/temporal-zoom-in")
+        self.ardour.wait_for(lambda: self.view_of("zoom") != before, "another zoom")
+
     def view_of(self, kind: str) -> list[str]:
-        """The names of the selected tracks or regions."""
+        """The names of the selected tracks or regions, or another thing of the view."""
         return sorted(line.partition(" ")[2] for line in self._look()[1:] if line.startswith(f"{kind} "))
 
     def told(self) -> str:

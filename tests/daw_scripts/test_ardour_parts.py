@@ -166,8 +166,8 @@ def choose(studio: Studio) -> None:
 def drive(studio: Studio) -> None:
     """Stems first; the user's selection, zoom and playhead are looked at before and after each of these."""
     studio.select(FIRST, LAST)
-    for _ in range(3):
-        studio.ardour.send("/access_action", "Editor/temporal-zoom-in")
+    studio.select_track("Loop")
+    studio.zoom_in()
     studio.seen["view"] = [studio.view()]
     studio.remember(extract={"track": ["drums", "bass"]})
     studio.run("Extract stems from selection")
