@@ -123,7 +123,8 @@ local function choose_operation(wanted)
   local described = daemon.describe_all()
   local names = operations.others(described, data.actions)
   if #names == 0 then return host.say({ code = "no_operation", operation = wanted.title }) end
-  local row = { name = "operation", label = "Operation", kind = "choice", choices = names, value = names[1], element = "str" }
+  local row = { name = "operation", label = "Operation", kind = "choice", choices = names, value = names[1], element = "str",
+                titles = operations.titles(described) }
   local values = form.ask("ACE-Step: " .. wanted.title, { row }, host.tell)
   for _, found in ipairs(described) do
     if values and found.name == values.operation then return operations.adapt(wanted, found) end

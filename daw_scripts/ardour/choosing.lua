@@ -13,7 +13,7 @@ local function chosen_take()
   return chosen
 end
 
---- Ask for the take again, with new seeds.
+--- Ask for the take again, with new seeds: the daemon's old job, or, where it no longer knows that one, what the take remembers.
 function choosing.reroll()
   local chosen = chosen_take()
   if not chosen then return end
@@ -23,7 +23,8 @@ function choosing.reroll()
   if blocked then return host.say({ code = "readonly_media_folder", path = blocked }) end
   if not daemon.ready() then return end
   local job = recipes.again(chosen.memory, exchange.name(host.NAME, host.clock()))
-  daemon.submit(job.pending, job.operation, job.params)
+  job.pending.instead = { operation = job.operation, params = job.params }
+  daemon.rerun(job.pending, chosen.memory.pending.id)
 end
 
 --- Remove the alternatives of the take, also those on tracks of their own; one undo step.

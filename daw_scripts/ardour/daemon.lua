@@ -45,15 +45,24 @@ function daemon.ready()
   return mismatch == nil
 end
 
---- Hand in a job that the session waits for from now on; false when it could not be written down, of which the user was told.
-function daemon.submit(pending, operation, params)
+local function hand_in(pending, method, params)
   local journal = exchange.journal(host.folder() .. "/pending.json")
   if not journal.add(pending) then -- nobody would place the result
     host.say({ code = "readonly_media_folder", path = host.folder() })
     return false
   end
-  exchange.send(data.spool, pending.id, "job.submit", { operation = operation, params = params })
+  exchange.send(data.spool, pending.id, method, params)
   return true
+end
+
+--- Hand in a job that the session waits for from now on; false when it could not be written down, of which the user was told.
+function daemon.submit(pending, operation, params)
+  return hand_in(pending, "job.submit", { operation = operation, params = params })
+end
+
+--- The same for an old job of the daemon, made again with new seeds.
+function daemon.rerun(pending, old)
+  return hand_in(pending, "job.rerun", { job = old, vary = true })
 end
 
 --- What the daemon says about one operation, or nil when it has none of that name.

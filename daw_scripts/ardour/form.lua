@@ -19,7 +19,7 @@ local function widgets(row)
   end
   if row.kind == "note" then return { { type = "heading", title = row.label, align = "left", colspan = 2 } } end
   if row.kind == "choice" then
-    local values, chosen = {}, forms.shown(row.value, row.open)
+    local values, chosen = {}, forms.shown_in(row, row.value)
     for _, offer in ipairs(forms.offers(row)) do values[offer[2]] = offer[1] end
     return { { type = "dropdown", key = row.name, title = row.label, values = values, default = chosen } }
   end

@@ -62,10 +62,21 @@ local function wait_for_folder()
   blocked = true
 end
 
+-- The daemon refused what was asked for, but the same can be said in other words: submitted under the same id.
+local function ask_instead(journal, pending)
+  local job = pending.instead
+  pending.instead = nil
+  journal.add(pending)
+  exchange.forget(data.spool, pending.id)
+  exchange.send(data.spool, pending.id, "job.submit", job)
+end
+
 local function finish(pending, status)
   local journal = exchange.journal(host.folder() .. "/pending.json")
   if not journal.remove(pending.id) then return wait_for_folder() end -- first, so that a failure is never repeated for ever
   blocked = false
+  if status.error and pending.instead then return ask_instead(journal, pending) end
+  pending.instead = nil
   local problem = status.error and status.error.message
   if not problem and status.job.state == "done" then
     problem = try_to_place(pending, status.job)

@@ -16,8 +16,13 @@ local function ids(routes)
   return found, count
 end
 
+-- The selected tracks by id, and their number. Master joins no group, so beside others it does not count.
 local function selected()
-  return ids(Editor:get_selection().tracks:routelist())
+  local found, count = ids(Editor:get_selection().tracks:routelist())
+  for id, route in pairs(count > 1 and found or {}) do
+    if route:is_master() then found[id], count = nil, count - 1 end
+  end
+  return found, count
 end
 
 local function within(some, all)
@@ -47,8 +52,7 @@ local function sharing(group, work)
 end
 
 -- The group that holds these tracks and no others; nil when they are in groups otherwise. Tracks without a group get one of ours, and
--- the second answer removes it. The user's groups are left alone: Ardour deletes a group that is empty for a moment. Master joins no
--- group, so it is not among `wanted`.
+-- the second answer removes it. The user's groups are left alone: Ardour deletes a group that is empty for a moment.
 local function group_of(wanted, number)
   local grouped = false
   for _, group in ipairs(lists.of(Session:route_groups())) do
@@ -88,10 +92,7 @@ end
 local function remember()
   local selection = Editor:get_selection()
   local before = { zoom = Editor:get_current_zoom(), left = Editor:leftmost_sample(), top = Editor:get_y_origin() }
-  before.tracks, before.count = ids(selection.tracks:routelist())
-  for id, route in pairs(before.count > 1 and before.tracks or {}) do
-    if route:is_master() then before.tracks[id], before.count = nil, before.count - 1 end
-  end
+  before.tracks, before.count = selected()
   before.regions = lists.of(selection.regions:regionlist())
   return before
 end

@@ -435,6 +435,26 @@ def test_a_reroll_whose_result_nobody_would_place_is_not_sent(taken: Path) -> No
     assert len(lines) == 2 and all("media folder cannot be written" in line for line in lines)
 
 
+def test_a_reroll_is_the_old_job_with_new_seeds(taken: Path) -> None:
+    """The daemon makes its own job again; when it no longer knows that one, what the take remembers is sent under the same id, once."""
+    code = (
+        "local host, files, exchange, daemon, follow = import('host'), import('files'), import('exchange'), import('daemon'), "
+        "import('follow') function files.exists() return true end function daemon.ready() return true end "
+        "function exchange.send(_, name, method, params) "
+        "out('sent', method, tostring(params.job), tostring(params.vary), tostring(params.operation)) end "
+        "function host.tell(sentence) out('told', sentence) end "
+        "function host.selection() return { first = 24000, last = 48000, tracks = { track('One') }, regions = {} } end "
+        "function follow.look() return { ended = true, error = { message = 'gone' } } end "
+        "import('action').run('vary') import('placing').tick() import('placing').tick() "
+        "out('left', #exchange.journal(host.folder() .. '/pending.json').read())"
+    )
+    lines = [line.split("|") for line in run(taken, code).splitlines() if line.startswith(("sent", "told", "left"))]
+    first, instead, told, left = lines
+    assert first[:2] == ["sent", "job.rerun"] and first[2] != "nil" and first[3] == "true"
+    assert instead[:2] == ["sent", "job.submit"] and instead[4] != "nil"
+    assert told[0] == "told" and told[1].endswith(": gone") and left == ["left", "0"]
+
+
 BROKEN = (
     "local host, files, follow, placing = import('host'), import('files'), import('follow'), import('placing') "
     "local landing, audition, audio = import('landing'), import('audition'), import('audio') host.prepare(files) "
