@@ -94,7 +94,7 @@ print(import('json').encode({ lines = found, points = points }))
 
 
 def test_bar_lines_lie_where_ardour_has_them(winding: Path) -> None:
-    """What the daemon is told, read by the daemon: 4/4, 7/8, 5/4 and behind the ramp to a tick; in the ramp, whose shape differs, to 5 ms."""
+    """What the daemon is told, as it reads it: in every metre and behind the ramp to a tick; in the ramp, to 5 ms."""
     found = json.loads(last(run(winding, BAR_LINES % (AROUND, AROUND, RATE, RATE))))
     tempo = TempoMap.of(msgspec.convert(found["points"], list[TempoPoint]), RATE)
     begin, end = ardour_host.tempo_changes(winding)[1:]
@@ -436,7 +436,7 @@ def test_a_reroll_whose_result_nobody_would_place_is_not_sent(taken: Path) -> No
 
 
 def test_a_reroll_is_the_old_job_with_new_seeds(taken: Path) -> None:
-    """The daemon makes its own job again; when it no longer knows that one, what the take remembers is sent under the same id, once."""
+    """The daemon makes its own job again; when that is not known any more, what the take remembers is sent, once."""
     code = (
         "local host, files, exchange, daemon, follow = import('host'), import('files'), import('exchange'), import('daemon'), "
         "import('follow') function files.exists() return true end function daemon.ready() return true end "

@@ -192,7 +192,7 @@ def test_two_sessions_of_one_name_get_each_its_own_result(studios: dict[str, Stu
 
 @pytest.mark.parametrize(("metre", "bar"), [("7/8", SEVEN_EIGHT), ("5/4", FIVE_FOUR)])
 def test_a_metre_the_model_does_not_know(studios: dict[str, Studio], metre: str, bar: tuple[int, int]) -> None:
-    """The bar is repainted as one job from its first sample on; the map holds the metre, and Show jobs says what the model is told."""
+    """The bar is one job from its first sample on; the map holds the metre, and Show jobs says what the model is told."""
     studio = studios["two"]
     assert places(studio, metre) == [bar]
     (wish,) = asked(studio, metre)
