@@ -28,6 +28,16 @@ def clamp_handles(start: int, length: int, frames: int, crossfade: int) -> Handl
     return Handles(before, after)
 
 
+def place_crossfades(handles: Handles, length: int, side: str) -> tuple[Handles, Handles]:
+    """How far crossfades reach outside a region of ``length`` samples, and how far inside it: one of them, as ``side`` says. Inside
+    each is at most half of the region.
+    """
+    if side == "outside":
+        return handles, Handles(0, 0)
+    half = length // 2
+    return Handles(0, 0), Handles(min(handles.before, half), min(handles.after, half))
+
+
 def fade_weights(handles: Handles, length: int) -> NDArray[np.float64]:
     """Weight of the new sound over handles and region: linear ramps, 1 in the region, [before + length + after].
 

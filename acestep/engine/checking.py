@@ -135,7 +135,7 @@ def _tell(chain: Chain, index: int, best: tuple[Take, Verdict], tried: list[tupl
         chain.note(
             f"{name}made again {count} time{'s' if count > 1 else ''} with other seeds: {'; '.join(tried[0][1].problems)}"
         )
-    chain.note(*(f"{name}{problem}" for problem in verdict.problems))
+    chain.note(*(f"{name}{sentence}" for sentence in (*verdict.problems, *verdict.remarks)))
     found = {"stage": index + 1, "variant": take.variant, "seed": take.seed, "heard": verdict.heard}
     found["problems"] = list(verdict.problems)
     if len(tried) > 1:

@@ -20,7 +20,7 @@ from acestep.audio.copies import copy_notes
 from acestep.audio.latent_header import SUFFIX
 from acestep.audio.read import read_window
 from acestep.audio.resample import resample, to_channels
-from acestep.audio.splice import Handles, clamp_handles
+from acestep.audio.splice import Handles, clamp_handles, place_crossfades
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec
 from acestep.codec.mask import masked
@@ -55,7 +55,7 @@ class Material:
 def finish(job: Job, index: int, model: Model, material: Material) -> None:
     """Decode every variant of a stage and write what is wanted of it: what it returns, a preview, a file for later stages."""
     roles = job.chain.roles(index)
-    piece = cut(job.chain.windows[index], _handles(job.chain, index))
+    piece = cut(job.chain.windows[index], _placed_crossfades(job.chain, index)[0])
     sounds = _sounds(job, index, model, material, piece)
 
     made = {(variant, job.chain.seed(index, variant)): takes for variant, takes in enumerate(material.takes)}
@@ -158,18 +158,11 @@ def _name(chain: Chain, index: int) -> str:
     return "-".join(filter(None, [str(index + 1), name or stage.stage.type, track]))
 
 
-def _handles(chain: Chain, index: int) -> Handles:
-    """How far a stage's sound reaches into the source for its crossfades; nothing where they lie inside the region."""
-    return Handles(0, 0) if chain.render.output.crossfade_side == "inside" else _crossfades(chain, index)
-
-
-def _fades(chain: Chain, index: int) -> Handles:
-    """The crossfades that lie inside the region, at most half of it each."""
+def _placed_crossfades(chain: Chain, index: int) -> tuple[Handles, Handles]:
+    """How far a stage's crossfades reach outside its region, and how far inside."""
     facts = chain.facts(index)
-    if facts is None or chain.render.output.crossfade_side == "outside":
-        return Handles(0, 0)
-    wished, half = _crossfades(chain, index), facts.length // 2
-    return Handles(min(wished.before, half), min(wished.after, half))
+    length = 0 if facts is None else facts.length
+    return place_crossfades(_crossfades(chain, index), length, chain.render.output.crossfade_side)
 
 
 def _crossfades(chain: Chain, index: int) -> Handles:
@@ -185,6 +178,7 @@ def _order(job: Job, index: int, variant: int, roles: Sequence[Role], name: str)
     """What is written for a variant of a stage, and where it lies."""
     chain, stage, window = job.chain, job.chain.stages[index], job.chain.windows[index]
     output = msgspec.structs.replace(chain.render.output, returns=list(roles), name=name)
+    handles, fades = _placed_crossfades(chain, index)
     shared: dict[str, Any] = {
         "folder": job.context.staging,
         "stage": stage.stage.type,
@@ -193,8 +187,8 @@ def _order(job: Job, index: int, variant: int, roles: Sequence[Role], name: str)
         "conditioning": chain.render.conditioning,
         "track": str(getattr(stage.params, "track", "")),
         "recipe": chain.recipe,
-        "handles": _handles(chain, index),
-        "fades": _fades(chain, index),
+        "handles": handles,
+        "fades": fades,
     }
     facts, sound = chain.facts(index), chain.sound_of(index, variant)
     if facts is None or sound is None:

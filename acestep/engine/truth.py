@@ -25,6 +25,15 @@ TEMPO = 0.01
 LEVELS = (1 / 3, 0.5, 2 / 3, 1.0, 4 / 3, 1.5, 2.0, 3.0)
 """Metrical levels at which the asked pulse may be heard: halves, doubles and threes of it are the same time."""
 
+SPOKEN = {
+    1 / 3: "a third of", 0.5: "half of", 2 / 3: "two thirds of", 4 / 3: "four thirds of", 1.5: "one and a half times",
+    2.0: "double", 3.0: "three times",
+}  # fmt: skip
+"""What a level is of the asked tempo, for sentences."""
+
+SPARSE = 0.8
+"""Share of the regularity of half a tempo below which that tempo's own pulse is too thin: the part is felt in half-time."""
+
 OFF = 0.06
 """Seconds by which beats may lie off the grid: what a musician calls loose."""
 
@@ -52,6 +61,8 @@ class Verdict:
     heard: dict[str, Any]
     problems: tuple[str, ...] = ()
     speed: float = 1.0
+    remarks: tuple[str, ...] = ()
+    """Sentences about what is as asked and may surprise all the same."""
 
     @property
     def weight(self) -> float:
@@ -68,12 +79,13 @@ def judge(sound: NDArray[np.float32], rate: int, expected: Expected) -> Verdict:
     if sound.shape[-1] < SHORTEST * rate:
         return Verdict(heard)
     finder = BeatFinder(sound[..., : round(LONGEST * rate)], rate)
-    problems = [*_tempo(finder, expected, heard), *_key(find_keys(finder.pitches), expected, heard)]
+    remarks: list[str] = []
+    problems = [*_tempo(finder, expected, heard, remarks), *_key(find_keys(finder.pitches), expected, heard)]
     speed = expected.bpm / heard["bpm"] if expected.bpm and "bpm" in heard and not problems else 1.0
-    return Verdict(heard, tuple(problems), speed)
+    return Verdict(heard, tuple(problems), speed, tuple(remarks))
 
 
-def _tempo(finder: BeatFinder, expected: Expected, heard: dict[str, Any]) -> list[str]:
+def _tempo(finder: BeatFinder, expected: Expected, heard: dict[str, Any], remarks: list[str]) -> list[str]:
     found = finder.find(None, expected.metre)
     if found is None or not found.clear:
         heard["beat"] = "none that is clear"
@@ -88,11 +100,29 @@ def _tempo(finder: BeatFinder, expected: Expected, heard: dict[str, Any]) -> lis
     heard |= {"bpm": round(at_asked.bpm, 3)}
     if abs(at_asked.bpm / expected.bpm - 1) > TEMPO:
         return [f"asked for {expected.bpm:g} bpm, {at_asked.bpm:.1f} are heard"]
+    slower = finder.find(expected.bpm / 2, expected.metre)
+    if slower is not None and at_asked.clarity < SPARSE * slower.clarity:
+        remarks += _felt(slower.bpm, expected.bpm, heard)
+    elif found.bpm > expected.bpm:
+        remarks += _felt(found.bpm, expected.bpm, heard)
     return _phase(finder, at_asked, expected, heard)
 
 
+def _felt(found: float, asked: float, heard: dict[str, Any]) -> list[str]:
+    """That a part is on the grid and its pulse is felt at another level: half-time and its kin."""
+    level = min(SPOKEN, key=lambda one: abs(found / (asked * one) - 1))
+    if not _near(found, asked * level) or _near(found, asked):
+        return []
+    heard["felt"] = round(found, 2)
+    return [f"asked for {asked:g} bpm; it is heard as {found:.0f}, {SPOKEN[level]} {asked:g}"]
+
+
 def _same(heard: float, asked: float) -> bool:
-    return any(abs(heard / (asked * level) - 1) < 2 * TEMPO for level in LEVELS)
+    return any(_near(heard, asked * level) for level in LEVELS)
+
+
+def _near(heard: float, asked: float) -> bool:
+    return abs(heard / asked - 1) < 2 * TEMPO
 
 
 def _phase(finder: BeatFinder, beat: Beat, expected: Expected, heard: dict[str, Any]) -> list[str]:

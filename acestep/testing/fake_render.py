@@ -31,7 +31,7 @@ from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts
 from acestep.audio.latent_store import find_latent
 from acestep.audio.read import read_window
 from acestep.audio.sniff import fingerprint, probe, sniff
-from acestep.audio.splice import Handles, clamp_handles
+from acestep.audio.splice import Handles, clamp_handles, place_crossfades
 from acestep.audio.write import digest
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, find_checkpoints
 from acestep.engine.deliver import Delivery, Order, Take, file_stem
@@ -211,7 +211,9 @@ class FakeRender:
         seed = self._seed(index, variant)
         sound = tone(order.rate, channels, length, seed)
         if self.stages[index].plan.soft_mask and order.path is not None and order.layout is not None:
-            sound *= read_window(order.path, order.layout, order.start, order.length).any()  # nothing comes out of silence
+            sound *= read_window(
+                order.path, order.layout, order.start, order.length
+            ).any()  # nothing comes out of silence
         if "stem" in (order.output.returns or ()):
             self.heard += stem_notes(order.track, sound, order.rate)
         take = Take(variant=variant, seed=seed, sound=sound)
@@ -233,12 +235,13 @@ class FakeRender:
         if facts is None:
             rate = output.rate or limits.CODEC_RATE
             return Order(rate=rate, start=0, length=output.length or rate, handles=Handles(0, 0), **shared)
-        handles = Handles(0, 0)
+        handles = fades = Handles(0, 0)
         if SPLICED & set(roles) or (stage.plan.splice and self._feeds(index)):
             crossfade = samples(output.crossfade / 1000, facts.rate)
-            handles = clamp_handles(facts.start, facts.length, facts.frames, crossfade)
+            reach = clamp_handles(facts.start, facts.length, facts.frames, crossfade)
+            handles, fades = place_crossfades(reach, facts.length, output.crossfade_side)
         path = self._sound(index, variant)
-        place = {"rate": facts.rate, "start": facts.start, "length": facts.length, "handles": handles}
+        place = {"rate": facts.rate, "start": facts.start, "length": facts.length, "handles": handles, "fades": fades}
         return Order(path=path, layout=sniff(path), **place, **shared)
 
     def _sound(self, index: int, variant: int) -> Path:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from acestep.api import Registry
 from acestep.api.admission import admit
@@ -59,6 +61,21 @@ def test_the_fake_has_the_shape_of_the_real_one(name: str, real: Documents, fake
 def test_the_fake_places_and_resolves_as_the_real_one(name: str, real: Documents, fake: Documents) -> None:
     """Everything but sound, digests and seconds is equal: the request in the recipe, and where every file lies."""
     assert contract.differences(decided(fake[name]["result"]), decided(real[name]["result"])) == []
+
+
+@pytest.mark.parametrize(("side", "reach"), [("outside", 2_400), ("inside", 0)])
+def test_the_fake_lays_crossfades_where_the_job_says(side: str, reach: int, running: DaemonProcess, song: Path) -> None:
+    """50 ms on each side of the region, or inside it; beyond them the whole file is the song."""
+    start, end = 48_000, 96_000
+    params = {"source": str(song), "start": start, "end": end, "crossfade_side": side, "returns": ["patch", "whole"]}
+    with Client(str(running.paths.home)) as client:
+        files = {entry["role"]: entry for entry in client.run("repaint", params)["files"]}
+    patch = files["patch"]
+    assert (patch["start"], patch["length"], patch["crossfade"]) == (start - reach, end - start + 2 * reach, 2_400)
+    assert (patch["lead_in"], patch["lead_out"]) == (reach, reach)
+    changed = np.flatnonzero((soundfile.read(files["whole"]["path"])[0] != soundfile.read(song)[0]).any(1))
+    assert start - reach <= changed[0] <= start - reach + 100
+    assert end + reach - 100 <= changed[-1] < end + reach
 
 
 def decided(result: dict[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,14 @@ def test_a_problem_is_noted_and_nothing_else_changes(studio, ear):
     assert "check" not in plain.data
 
 
+def test_a_remark_is_noted_and_nothing_is_made_again(studio, ear):
+    """Half-time is on the grid: no problem, one sentence."""
+    ear += [Verdict({"bpm": 120.0, "felt": 60.0}, (), 1.0, ("it is heard as 60, half of 120",))]
+    result, _ = studio.run("generate", **PART, check="retry")
+    assert "it is heard as 60, half of 120" in result.notes
+    assert result.data["check"][0]["problems"] == [] and "tried" not in result.data["check"][0]
+
+
 def test_a_retry_takes_another_seed_shows_it_and_is_repeatable(studio, ear):
     """The second seed is right: its sound, its latent, its seed in the recipe, and what was tried beside it."""
     ear += [wrong(), right()]
@@ -97,3 +105,34 @@ def test_models_that_were_not_trained_and_edits_are_not_listened_to(studio, song
     """Noise says nothing, and an edit lies in its song."""
     monkeypatch.setattr(checking, "judge", None)
     assert "check" not in studio.run("generate", **PART)[0].data
+
+
+def beats(path, *, bpm=126.0, first=0.2, seconds=12):
+    """Kicks on the beats of a song, the first of them after so many seconds."""
+    rate = 44_100
+    line = np.zeros(seconds * rate)
+    time = np.arange(rate // 6) / rate
+    kick = np.sin(2 * np.pi * 60 * time) * np.exp(-25 * time)
+    for beat in range(int((seconds - first - 0.2) * bpm / 60)):
+        start = round((first + beat * 60 / bpm) * rate)
+        line[start : start + len(kick)] += kick
+    soundfile.write(path, np.stack([line, line], 1) * 0.7, rate)
+    return path
+
+
+@pytest.mark.parametrize(("operation", "more"), [("lego", {"track": "bass"}), ("complete", {"tracks": ["bass"]})])
+def test_a_part_is_compared_with_the_tempo_and_the_beat_of_what_it_goes_with(
+    studio, monkeypatch, tmp_path, operation, more
+):
+    """Found in the audio around it, counted from the region's start, where the job names no tempo."""
+    wanted = []
+    monkeypatch.setattr(checking, "is_checked", lambda chain, index, model: True)
+    monkeypatch.setattr(checking, "judge", lambda sound, rate, expected: wanted.append(expected) or right())
+    source = beats(tmp_path / "beats.wav")
+    studio.run(operation, source=str(source), start_seconds=1.0, end_seconds=11.0, steps=1, seed=1, **more)
+    (expected,) = wanted
+    beat = 60 / 126
+    assert expected.bpm == pytest.approx(126, rel=0.003)
+    off = (expected.beat - (0.2 - 1.0) + beat / 2) % beat - beat / 2
+    assert abs(off) < 0.02
+    assert expected.source == "the audio it was made for"

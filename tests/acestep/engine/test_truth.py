@@ -52,6 +52,28 @@ def test_half_and_double_are_the_same_time():
     assert judge(part(80.0), RATE, Expected(bpm=160.0)).problems == ()
 
 
+@pytest.mark.parametrize(
+    ("played", "asked", "told"),
+    [
+        (120.0, 60.0, "asked for 60 bpm; it is heard as 120, double 60"),
+        (60.0, 120.0, "asked for 120 bpm; it is heard as 60, half of 120"),
+        (80.0, 160.0, "asked for 160 bpm; it is heard as 80, half of 160"),
+        (87.0, 174.0, "asked for 174 bpm; it is heard as 87, half of 174"),
+    ],
+)
+def test_half_time_is_told(played, asked, told):
+    """It is on the grid, so nothing is made again; but whoever wanted 160 and hears 80 is told why."""
+    verdict = judge(part(played), RATE, Expected(bpm=asked))
+    assert verdict.problems == ()
+    assert verdict.remarks == (told,)
+    assert verdict.heard["felt"] == pytest.approx(played, rel=0.01)
+
+
+@pytest.mark.parametrize("bpm", [90.0, 120.0, 140.0, 174.0])
+def test_a_part_at_its_tempo_gets_no_remark(bpm):
+    assert judge(part(bpm), RATE, Expected(bpm=bpm)).remarks == ()
+
+
 def test_what_lies_off_the_grid_is_told_in_milliseconds():
     (problem,) = judge(part(late=0.15), RATE, Expected(bpm=120.0, beat=0.0)).problems
     assert "ms after those of the grid" in problem
