@@ -102,3 +102,21 @@ def test_added_parts_follow_their_audio_on_base_models():
     for name in ("base", "xl-base"):
         scales = {task: VARIANTS[name].for_task(task).guidance_scale for task in ("lego", "complete", "text2music")}
         assert scales == {"lego": 1.0, "complete": 1.0, "text2music": 7.0}
+
+
+@pytest.mark.parametrize("variant", ["base", "xl-base"])
+@pytest.mark.parametrize(("stage", "wish"), [("lego", {"track": "bass"}), ("complete", {"tracks": ["bass"]})])
+def test_added_parts_are_never_thought_about(variant, stage, wish):
+    """A plan's codes would take the place of the audio that the part shall follow; who asks for it is told."""
+    from acestep.api.conditioning import Conditioning
+    from acestep.api.plan import SourceFacts
+    from acestep.api.thinking import check_thinking, wants_planning
+    from acestep.api.variants import VARIANTS, ModelInfo
+
+    kind = Registry.load().stage(stage)
+    facts = SourceFacts(rate=48_000, frames=480_000, start=0, length=480_000, channels=2)
+    model = ModelInfo(name=variant, path="", variant=variant, task_types=VARIANTS[variant].tasks)
+    plan = kind.plan(kind.Params(**wish), facts, model)
+    assert not plan.semantic_codes
+    assert not wants_planning(Conditioning(thinking=True), [plan])
+    assert any("the planner was not asked" in note for note in check_thinking(Conditioning(thinking=True), [plan], 1))

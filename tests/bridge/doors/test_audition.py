@@ -61,6 +61,9 @@ async def test_only_sounds_of_results_can_be_had(core, http, tmp_path):
     """No other number, job or path, no file that is no sound, and none that has gone."""
     job = await finished(core)
     missing = [f"/audition/sounds/{job}/1/x.wav", "/audition/sounds/nobody/0/x.wav", f"/audition/sounds/{job}/-1/x.wav"]
+    missing += [
+        f"/audition/sounds/{job}/{index}/x.wav" for index in ("9" * 5000, "0" * 5000, "%D9%A0", "0x0", "1e0", " 0")
+    ]
     missing += [f"/audition/sounds/{job}/0/..%2F..%2Fsecret", "/audition/page.py", "/audition/../guard.py"]
     assert [(await http.get(address)).status_code for address in missing] == [404] * len(missing)
     view = core.job(job)

@@ -7,6 +7,7 @@ import pytest
 from acestep.api.errors import BadRequest, UnknownOperation
 from bridge.doors.osc.codec import Message
 from bridge.doors.osc.grammar import Call, DraftValue, Job, parse
+from bridge.doors.reference import built_in
 from bridge.testing.core import SKETCH
 
 
@@ -30,6 +31,21 @@ def test_an_odd_number_begins_with_the_id():
     assert ask("/ace/op/sketch", "take-1", "steps", 2) == Job("sketch", {"id": "take-1", "steps": 2})
     assert ask("/ace/op/sketch", 7.0, "steps", 2) == Job("sketch", {"id": "7", "steps": 2})
     assert ask("/ace/op/sketch", "take-1") == Job("sketch", {"id": "take-1"})
+
+
+def test_codes_of_each_variant_come_as_json():
+    """A list of lists, in a draft and in a submit; one sequence alone may be words and commas."""
+    registry = built_in()
+    codes = [[1, 2, 63_999], [], [7]]
+    text = "[[1, 2, 63999], [], [7]]"
+    draft = parse(Message("/ace/op/generate/codes", (text,)), registry.operation)
+    assert (draft.name, draft.value) == ("codes", codes)
+    job = parse(Message("/ace/op/generate", ("codes", text, "variants", 3)), registry.operation)
+    assert job.params == {"codes": codes, "variants": 3}
+    assert parse(Message("/ace/op/generate/audio_codes", ("1, 2,3",)), registry.operation).value == [1, 2, 3]
+    for wrong in ("[[1, 2]", "1,2;3", "[[1], [2]] x"):
+        with pytest.raises(BadRequest, match="codes is no JSON"):
+            parse(Message("/ace/op/generate/codes", (wrong,)), registry.operation)
 
 
 def test_a_lone_number_is_the_count_of_the_draft():
