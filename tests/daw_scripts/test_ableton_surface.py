@@ -334,6 +334,20 @@ def test_any_job_can_be_cancelled_by_its_number(stage: Stage, running: DaemonPro
     assert len(names(stage)) == 1
 
 
+def test_a_preview_is_not_placed(stage: Stage, running: DaemonProcess) -> None:
+    """The sound of a stage on the way is a file of the result like any other; its message says what it is."""
+    stage.loop()
+    stage.run("repaint", caption="fake: steps=200 delay=0.1")
+    (job,) = stage.surface.jobs.pending
+    for index in (0, 1):
+        file = ["part", stage.clip.file_path, 0, 8 * RATE, RATE, 2, 0, "", 1 - index]
+        stage.surface.jobs.hear("/ace/result", [job, 1, index, *file])
+    stage.surface.jobs.hear("/ace/done", [job, 2, 1.0, 2])
+    stage.said("done")
+    assert len(names(stage)) == 1
+    stage.surface.link.send("/ace/job/cancel", job)
+
+
 def test_a_failed_job_says_why(stage: Stage, running: DaemonProcess) -> None:
     """The daemon's sentence, nothing placed."""
     stage.loop()

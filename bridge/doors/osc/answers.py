@@ -9,10 +9,11 @@ ANSWERS = {
         "sisiiff",
         "How far a job is: id, seq, stage, step, steps, fraction, seconds left (-1: unknown).",
     ),
-    "/ace/preview": ("siissiiiiis", "A preview of a job: the same arguments as a result."),
+    "/ace/preview": ("siissiiiiisi", "A preview of a job: the same arguments as a result."),
     "/ace/result": (
-        "siissiiiiis",
-        "A file of a job: id, seq, index, role, path, start and length in samples, rate, channels, variant, track.",
+        "siissiiiiisi",
+        "A file of a job: id, seq, index, role, path, start and length in samples, rate, channels, variant, track, preview (1 for "
+        "a sound of a stage on the way).",
     ),
     "/ace/done": ("sifi", "A job is done: id, seq, seconds, files, notes."),
     "/ace/failed": ("sisss", "A job failed: id, seq, code, sentence, field."),

@@ -109,6 +109,7 @@ def failed(job: str, seq: int, error: dict[str, Any]) -> Outgoing:
 def _file(file: dict[str, Any], index: int) -> list[Any]:
     place = [file.get("start", 0), file.get("length", 0)]
     more = [file.get("rate", 0), file.get("channels", 0), file.get("variant", 0), file.get("track", "")]
+    more.append(int(bool(file.get("preview"))))
     return [index, file.get("role", ""), file.get("path", ""), *place, *more]
 
 

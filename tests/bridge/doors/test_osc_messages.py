@@ -25,7 +25,7 @@ EVENTS = [
         EventKind.RESULT,
         {"index": 1, "role": "patch", "path": "/x.wav", "start": 5, "length": 6, "rate": 44100, "channels": 2},
         "/ace/result",
-        ["j", 3, 1, "patch", "/x.wav", 5, 6, 44100, 2, 0, ""],
+        ["j", 3, 1, "patch", "/x.wav", 5, 6, 44100, 2, 0, "", 0],
     ),
     (EventKind.DONE, {"seconds": 1.5, "files": 2, "notes": ["a", "b"]}, "/ace/done", ["j", 3, 1.5, 2, "a", "b"]),
     (EventKind.DONE, {"seconds": 1.5, "files": [{}, {}]}, "/ace/done", ["j", 3, 1.5, 2]),

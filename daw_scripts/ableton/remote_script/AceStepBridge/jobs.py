@@ -342,9 +342,9 @@ class Jobs:
         self.tell(f"{job['title']}: {values[2]} {self._states[job['id']]}")
 
     def _on_result(self, job: Facts, values: list[Any]) -> None:
-        index, role, path, start, length, rate, _, variant, track = values[2:11]
+        index, role, path, start, length, rate, _, variant, track, *more = values[2:]
         facts = {"role": role, "path": path, "start": start, "length": length, "rate": rate}
-        self._files[job["id"]][index] = {**facts, "variant": variant, "track": track}
+        self._files[job["id"]][index] = {**facts, "variant": variant, "track": track, "preview": more[:1] == [1]}
 
     def _on_done(self, job: Facts, values: list[Any]) -> None:
         files = [file for _, file in sorted(self._files[job["id"]].items())]
