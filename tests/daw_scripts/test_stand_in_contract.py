@@ -113,7 +113,8 @@ def check_core(call: Callable[[str, str, list[Any]], Any], song: Path) -> None:
             again = call("recipes", "again", [remembered, "b"])
             assert again["operation"] == "render" and again["pending"]["id"] == "b"
             new = admitted(again["params"], song.parent)
-            old = admitted(wish, song.parent)
+            bound = {"weights", "made_on"}  # a take made again is a new one: the weights of today will do
+            old = admitted({key: value for key, value in wish.items() if key not in bound}, song.parent)
             for stage in (*new["stages"], *old["stages"]):
                 del stage["seed"], stage["seeds"]
             assert new == old, name
