@@ -83,6 +83,8 @@ def test_a_silent_stem_says_that_nothing_was_found(studio, song, tmp_path):
     shared = {"track": "backing_vocals", "end": 96_000, "format": "wav32f", "steps": 2, "seed": 1}
     soundfile.write(tmp_path / "silence.wav", np.zeros((96_000, 2)), 48_000)
     found, _ = studio.run("extract", source=str(tmp_path / "silence.wav"), **shared)
-    assert [note for note in found.notes if "backing vocals: nothing was found here" in note and "try another track" in note]
+    assert [
+        note for note in found.notes if "backing vocals: nothing was found here" in note and "try another track" in note
+    ]
     found, _ = studio.run("extract", source=str(song(rate=48_000)), **shared)
     assert not [note for note in found.notes if "was found here" in note]
