@@ -15,7 +15,8 @@ ROW = re.compile(r"^\| (?P<offered>.+?) \| (?P<here>.+?) \| `(?P<test>[^`]+)` \|
 
 def rows() -> list[tuple[str, str]]:
     """What is offered, and the test that shows it here."""
-    lines = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
+    section = PAGE.read_text("utf-8").partition("\n## Chains, recipes and notes\n")[2]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
     body = [line for line in lines if not line.startswith(("| offered", "| ---"))]
     found = [ROW.match(line) for line in body]
     assert all(found), [line for line, match in zip(body, found, strict=True) if not match]

@@ -11,9 +11,10 @@ import pytest
 from bridge.cli.app import COMMANDS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "front-ends.md"
-ROWS = [line.strip("| \n").split(" | ", 1) for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")][
-    2:
-]
+TABLE = PAGE.read_text("utf-8").partition("\n## ")[0]
+"""The first table; those behind it name a test in each row (tests/test_front_ends.py)."""
+
+ROWS = [line.strip("| \n").split(" | ", 1) for line in TABLE.splitlines() if line.startswith("| ")][2:]
 CALL = re.compile(r"^`([a-z-]+) (\{.*\})`$")
 SHORT = {"steps": 1, "length": 4_800, "rate": 48_000, "seed": 3}
 """What a row leaves open about size, so that the whole table runs in seconds."""
