@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +20,7 @@ from acestep.api.errors import BadRequest
 from acestep.api.limits import MAX_PATH
 from acestep.api.schema import FieldInfo, Request, convert, describe, param
 from acestep.api.text import read_text
+from bridge.toml_file import parse_toml
 
 APP = "acestep-bridge"
 HOME_VARIABLE = "ACESTEP_BRIDGE_HOME"
@@ -280,11 +280,15 @@ def _config_path(flags: Mapping[str, Any], environment: Mapping[str, Any]) -> Pa
 def read_config(path: Path) -> dict[str, Any]:
     """The settings of a config file. Raises `BadRequest` when it is missing, no TOML, or names an unknown key."""
     try:
-        data = tomllib.loads(read_text(path))
+        data = parse_toml(read_text(path))
     except FileNotFoundError:
         raise BadRequest(f"there is no config file {path}", field="config") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as failure:
-        raise BadRequest(f"the config file {path} cannot be read: {failure}", field="config") from None
+    except OSError as failure:
+        raise BadRequest(f"the config file {path} cannot be read: {failure.strerror}", field="config") from None
+    except UnicodeDecodeError:
+        raise BadRequest(f"the config file {path} is not UTF-8 text", field="config") from None
+    except BadRequest as failure:
+        raise BadRequest(f"{path}, {failure.message}", field="config", limits=failure.limits) from None
     if "home" in data:
         raise BadRequest(f"'home' cannot stand in {path}: it says where that file is looked for", field="home")
     _refuse_unknown(data, f"config file {path}")

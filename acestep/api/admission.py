@@ -63,12 +63,14 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
         )
         for index, stage in enumerate(draft.stages)
     ]
-    rate = shared[1].rate if shared is not None else draft.output.rate or limits.CODEC_RATE
+    first = shared[1] if shared is not None else _first_named(registry, draft, world)
+    rate = shared[1].rate if shared is not None else draft.output.rate or (first.rate if first else limits.CODEC_RATE)
     draft.output = time.delivered(draft.output, rate)
     where = (0, draft.output.length) if shared is None else (shared[1].start, shared[1].length)
     conditioning = time.settled(rate, *where)
-    part = _requested_length(draft.output, conditioning, shared)
-    inputs = Inputs(draft, world, part, Surroundings(time=_without_duration(time), shared=shared))
+    part = _requested_length(draft.output, conditioning, first, whole=shared is not None)
+    around = Surroundings(time=_without_duration(time), wish=conditioning, shared=shared)
+    inputs = Inputs(draft, world, part, around)
     plans = _plan_chain(registry, draft, world, inputs)
     inputs.check_regions()
     if inputs.unused():
@@ -98,6 +100,7 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
     _require_codes(draft, plans, conditioning, world)
     models = [world.model(stage.params.model) for stage in draft.stages]
     notes += [f"{model.name}: {model.assumed}" for model in models if model.assumed]
+    notes += _rate_notes(plans, inputs.found, part, first)
     files = [shared[1]] if shared is not None else []
     files += [given.facts for given in inputs.found if given.facts is not None]
     notes += [note for facts in files for note in facts.notes]
@@ -115,6 +118,24 @@ def _shared_source(registry: Registry, draft: Draft, world: World, time: SongTim
     return open_source(draft.source, world, _without_duration(time) if new or not draft.selected else time)
 
 
+def _first_named(registry: Registry, draft: Draft, world: World) -> SourceFacts | None:
+    """The first file that a stage names, in a job without a source of its own that makes nothing new: its rate and channels are
+    the job's."""
+    if any(registry.stage(stage.type).source == "none" for stage in draft.stages):
+        return None
+    named = (stage.source for stage in draft.stages if stage.source is not None)
+    wish = next((wish for wish in named if wish.path or wish.upload or wish.latent), None)
+    if wish is None:
+        return None
+    try:
+        facts = world.probe(
+            Source(path=wish.path, upload=wish.upload, latent=wish.latent, fingerprint=wish.fingerprint)
+        )
+    except AceError:  # the stage's own check says what is wrong, and where
+        return None
+    return SourceFacts(rate=facts.rate, channels=facts.channels, frames=facts.frames, start=0, length=facts.frames)
+
+
 def _without_duration(time: SongTime) -> SongTime:
     """The time of sources whose region is not the job's duration."""
     return SongTime(msgspec.structs.replace(time.wish, duration=None))
@@ -124,7 +145,7 @@ def _canonical(stage: StageWish, given: StageInput) -> Source | None:
     """The source that a stage names, in whole samples; none where it names none."""
     if stage.source is None:
         return None
-    return Source(stage=stage.source.stage) if given.latent is not None else given.source
+    return Source(stage=stage.source.stage, start=None) if given.latent is not None else given.source
 
 
 def _with_regions(
@@ -306,17 +327,31 @@ def _length_notes(output: Output, wish: Conditioning, part: SourceFacts, *, open
     return [f"length is {output.length / part.rate:g} s, so duration {wish.duration:g} s changes nothing"]
 
 
+def _rate_notes(
+    plans: tuple[Plan, ...], inputs: list[StageInput], part: SourceFacts, first: SourceFacts | None
+) -> list[str]:
+    """About sources of another rate than the job's first: its new files all have one rate."""
+    usual = (part.rate, first.rate if first is not None else part.rate)
+    return [
+        f"stage {index} works on a sound of {given.facts.rate} Hz; what it makes new is written at {part.rate} Hz"
+        for index, (plan, given) in enumerate(zip(plans, inputs, strict=True), 1)
+        if given.source is not None and given.facts is not None and not plan.splice and given.facts.rate not in usual
+    ]
+
+
 DEFAULT_DURATION = 30.0
 """Seconds of a new part when nothing says how long: the model's own default in its metadata prompt."""
 
 
-def _requested_length(output: Output, wish: Conditioning, shared: tuple[Source, SourceFacts] | None) -> SourceFacts:
-    """Rate, channels and length that a new part would have: asked for, else the duration, else the source's, else 30 s."""
-    facts = None if shared is None else shared[1]
+def _requested_length(output: Output, wish: Conditioning, facts: SourceFacts | None, *, whole: bool) -> SourceFacts:
+    """Rate, channels and length that a new part would have: asked for, else the duration, else the source's, else 30 s.
+
+    ``facts`` are the source's; ``whole``: it is the job's own, so that its length counts too.
+    """
     rate = output.rate or (facts.rate if facts is not None else limits.CODEC_RATE)
     channels = output.channels or (facts.channels if facts is not None else 2)
     seconds = wish.duration
     if seconds is None:
-        seconds = facts.length / facts.rate if facts is not None else DEFAULT_DURATION
+        seconds = facts.length / facts.rate if facts is not None and whole else DEFAULT_DURATION
     frames = output.length if output.length is not None else samples(seconds, rate)
     return SourceFacts(rate=rate, channels=channels, frames=frames, start=0, length=frames)

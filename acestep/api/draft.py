@@ -168,7 +168,9 @@ def of_stage(index: int, check: Callable[[], R]) -> R:
 
 def _parse_stage(registry: Registry, entry: dict[str, Any], index: int) -> StageWish:
     fields = dict(entry)
-    stage = registry.stage(str(fields.pop("type", "")))
+    if "type" not in fields:
+        raise BadRequest("type is missing; it takes the name of a stage", field="type", limits=_stage_names(registry))
+    stage = registry.stage(str(fields.pop("type")))
     before = fields.pop("input", None)
     chain = convert({name: fields.pop(name) for name in ChainFields.__struct_fields__ if name in fields}, ChainFields)
     source = chain.source
@@ -182,6 +184,10 @@ def _parse_stage(registry: Registry, entry: dict[str, Any], index: int) -> Stage
         source=source,
         returns=None if chain.returns is None else tuple(chain.returns),
     )
+
+
+def _stage_names(registry: Registry) -> dict[str, Any]:
+    return {"choices": sorted(registry.stages)}
 
 
 def _numbered(before: Any, index: int) -> SourceWish:

@@ -91,6 +91,16 @@ FORMAT_SUMMARY = "File format: wav and flac are 24 bit; mp3, ogg and opus are lo
 """What a request's field says about it."""
 
 
+_AAC = "AAC is not written here: take wav and convert it, or mp3, ogg or opus"
+NOT_WRITTEN = {name: _AAC for name in ("aac", "m4a", "m4b", "mp4")} | {
+    "aiff": "AIFF is not written for new parts: take wav, which holds the same samples",
+    "aif": "AIFF is not written for new parts: take wav, which holds the same samples",
+    "alac": "ALAC is not written here: take flac, which is lossless too",
+    "wma": "WMA is not written here: take mp3, ogg or opus",
+}
+"""Formats that people ask for and that cannot be had, each with what to take instead."""
+
+
 def format_of_suffix(suffix: str) -> str:
     """The format that a file name's ending (``.mp3``, in any case) asks for; empty for one that none has."""
     return next((entry.name for entry in _TABLE if entry.suffix == suffix.lower()), "")

@@ -16,9 +16,12 @@ from acestep.api.draft import Draft, StageWish, of_stage
 from acestep.api.errors import AceError, BadLatent, BadPreset, BadRequest, RegionOutside
 from acestep.api.plan import Fill, Length, Plan, SourceFacts
 from acestep.api.region import check_region, names_a_place, names_a_region, open_source, place, result_facts
+from acestep.api.conditioning import Conditioning
+from acestep.api.request import samples
 from acestep.api.schema import R
 from acestep.api.song_time import SongTime
 from acestep.api.source import Source, SourceWish
+from acestep.api.thinking import leaves_length_open
 from acestep.api.variants import ModelInfo
 from acestep.api.world import World
 
@@ -45,6 +48,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What the stages of a job share: the time of the song, and the job's own source."""
 
     time: SongTime
+    wish: Conditioning
     shared: tuple[Source, SourceFacts] | None
 
 
@@ -57,6 +61,7 @@ class Inputs:
         self._world = world
         self._part = part
         self._shared = around.shared
+        self._wish = around.wish
         self.time = around.time
         self._plans: list[Plan] = []
         self._models: list[ModelInfo] = []
@@ -104,11 +109,19 @@ class Inputs:
         if not names_a_region(wish):
             return StageInput(latent=before, facts=self._timeline(before))
         given = self._timeline(before)
+        growing = given is None and self._length_is_open()
         whole = self._part if given is None else result_facts(self._plans[before], given, self._part)
+        if growing:  # as long as it may get; once it is planned, the region is looked at again
+            whole = msgspec.structs.replace(whole, frames=samples(limits.MAX_DURATION, whole.rate))
         facts = place(wish, whole, self.time)
         context = limits.CONTEXT_SECONDS if wish.context is None else wish.context
-        source = Source(stage=wish.stage, start=facts.start, length=facts.length, context=context)
+        length = None if growing and facts.start + facts.length == whole.frames else facts.length
+        source = Source(stage=wish.stage, start=facts.start, length=length, context=context)
         return StageInput(stage=before, source=source, facts=facts)
+
+    def _length_is_open(self) -> bool:
+        """Whether a plan decides how long the new part is."""
+        return self._shared is None and leaves_length_open(self._wish, self._plans, self._draft.output)
 
     def _timeline(self, index: int) -> SourceFacts | None:
         """Facts of the sound that a stage's latent lies on; none for something new."""
@@ -179,7 +192,10 @@ def _in_source(check: Callable[[], R]) -> R:
     try:
         return check()
     except AceError as error:
-        error.field = "source" if error.field in (None, "source") else f"source.{error.field}"
+        inner = error.field or "source"
+        error.field = (
+            "source" if inner == "source" else f"source.{inner.removeprefix('source_')}"
+        )  # flat: source_latent
         raise
 
 

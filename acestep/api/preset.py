@@ -13,6 +13,7 @@ from acestep.api.conditioning import Conditioning
 from acestep.api.errors import BadPreset, BadRequest
 from acestep.api.request import Output
 from acestep.api.schema import Request, convert, merge_schemas, param
+from acestep.api.sentences import quoted
 from acestep.api.source import SelectionFields
 from acestep.api.text import read_text
 
@@ -73,10 +74,17 @@ def read_preset(path: Path) -> Preset:
 def check_preset(preset: Preset) -> Preset:
     """The preset, if its chain is one. Raises `BadPreset` for no stages, too many, or one that names itself or a later one."""
     if preset.format != FORMAT or preset.version > VERSION:
-        raise BadPreset(f"{preset.name} is of the format {preset.format} {preset.version}", field="format")
+        raise BadPreset(
+            f"{preset.name} is a file of {quoted(preset.format)} version {preset.version}; this version reads {FORMAT} up to "
+            f"{VERSION}",
+            field="format" if preset.format != FORMAT else "version",
+            limits={"max": VERSION},
+        )
     if not 1 <= len(preset.stages) <= limits.MAX_STAGES:
         raise BadPreset(
-            f"{preset.name} has {len(preset.stages)} stages", field="stages", limits={"max": limits.MAX_STAGES}
+            f"{preset.name} has {len(preset.stages)} stages; a chain has 1 to {limits.MAX_STAGES}",
+            field="stages",
+            limits={"min": 1, "max": limits.MAX_STAGES},
         )
     for index, stage in enumerate(preset.stages):
         if not isinstance(stage.get("type"), str):
@@ -117,7 +125,11 @@ def fill_preset(preset: Preset, given: dict[str, Any], typed: dict[str, Any]) ->
     if len(models) == 1 and not any("model" in stage for stage in preset.stages):
         models = models * len(preset.stages)
     if len(models) > len(preset.stages):
-        raise BadPreset(f"{preset.name} has {len(preset.stages)} stages", field="models")
+        raise BadPreset(
+            f"{preset.name} has {len(preset.stages)} stages and {len(models)} models are given",
+            field="models",
+            limits={"max_length": len(preset.stages)},
+        )
     stages = []
     for index, stage in enumerate(preset.stages):
         chosen = {"model": models[index]} if index < len(models) and models[index] else {}

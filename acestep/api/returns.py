@@ -25,14 +25,22 @@ def resolve_output(draft: Draft, plans: Sequence[Plan], inputs: Sequence[StageIn
     """The output wish with nothing left open. Raises `BadRequest` for files that the last stage cannot return, and `TooLarge`."""
     output, last = draft.output, draft.stages[-1]
     if output.returns and last.returns and list(last.returns) != output.returns:
-        raise BadRequest("the last stage and the output name different files to return", field="output.returns")
+        raise BadRequest("the last stage and the output name different files to return", field="returns")
+    if last.returns == ():
+        where = f"stages[{len(plans) - 1}].returns"
+        raise BadRequest(
+            "the last stage returns at least one file; leave its returns out for the usual one", field=where
+        )
     returns = list(last.returns or output.returns or [default_role(plans[-1], inputs[-1])])
-    check_roles(returns, plans[-1], inputs[-1])
+    if last.returns:
+        of_stage(len(plans) - 1, lambda: check_roles(returns, plans[-1], inputs[-1]))
+    else:
+        check_roles(returns, plans[-1], inputs[-1])
     makes_new = any(plan.length is Length.REQUEST for plan in plans)
     if makes_new and not 1 <= part.frames <= samples(limits.MAX_DURATION, part.rate):
         raise TooLarge(
-            f"a part has 1 sample to {limits.MAX_DURATION:.0f} s",
-            field="duration",
+            f"a part of {part.frames / part.rate:g} s is asked for; it may have 1 sample to {limits.MAX_DURATION:.0f} s",
+            field="duration" if output.length is None else "length",
             limits={"min_samples": 1, "max": limits.MAX_DURATION, "unit": "s"},
         )
     if "span" in returns:

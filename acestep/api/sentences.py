@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from acestep.api.errors import BadRequest
+from acestep.api.formats import NOT_WRITTEN
 
 _AT = re.compile(r" - at `\$((?:\.[^`\[\].]+|\[[^\]]*\])*)`$")
+_KEY = re.compile(r" - at `key` in `\$")
 _UNKNOWN = re.compile(r"unknown field `(.+?)`")
 _MISSING = re.compile(r"missing required field `(.+?)`")
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]|\[(\.\.\.)\]")
@@ -30,6 +32,11 @@ KINDS = {
     "Any": ("a value", "values"),
 }
 """Type of a field as `describe` names it -> in words, one and many."""
+
+LIST = "list["
+
+COUNTED = "level"
+"""The unit of numbers that have none; a sentence does not speak of it."""
 
 
 class Declared(Protocol):
@@ -63,11 +70,36 @@ def explain(complaint: str, data: Any, known: Mapping[str, Declared]) -> BadRequ
         return BadRequest(f"{name} is missing; it takes {_wanted(info)}", field=name, limits=limits_of(info))
     steps = [name or int(index or 0) for name, index, _ in _STEP.findall(path)]
     info = known.get(str(steps[0])) if steps else None
+    if path.endswith("[...]"):
+        return _entry(path.removesuffix("[...]"), _value_at(data, steps[:-1]))
+    if _KEY.search(complaint):
+        return BadRequest("names in a request's maps are texts")
     if not path:
         return BadRequest(f"a request is a map of field names to values, not {quoted(data)}")
     value = _value_at(data, steps)
     wanted = _wanted(info, inside=len(steps) > 1)
-    return BadRequest(f"{path} is {quoted(value)}; it takes {wanted}", field=path, limits=limits_of(info))
+    return BadRequest(
+        f"{path} is {quoted(value)}; it takes {wanted}{_advice(info, value)}", field=path, limits=limits_of(info)
+    )
+
+
+def _entry(path: str, found: Any) -> BadRequest:
+    """About a map of texts that holds something else: msgspec does not say under which name."""
+    entries = found.items() if isinstance(found, Mapping) else ()
+    name, value = next(((name, value) for name, value in entries if not isinstance(value, str)), ("", None))
+    return BadRequest(
+        f"{path}.{name} is {quoted(value)}; it takes a text", field=f"{path}.{name}", limits={"type": "str"}
+    )
+
+
+def _advice(info: Declared | None, value: Any) -> str:
+    """What to do instead of a choice that there is not: the nearest one, or how to come by a sound file of another form."""
+    if info is None or not info.choices or not isinstance(value, str):
+        return ""
+    if info.name == "format" and (known := NOT_WRITTEN.get(value.lower().lstrip("."))):
+        return f"; {known}"
+    near = difflib.get_close_matches(value.lower(), [str(choice) for choice in info.choices], 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _unknown(name: str, known: Mapping[str, Declared]) -> BadRequest:
@@ -97,30 +129,37 @@ def _wanted(info: Declared | None, *, inside: bool = False) -> str:
         return "another kind of value"
     kind = info.type
     if info.choices:
-        many = kind.startswith("list") and not inside
+        many = kind.startswith(LIST) and not inside
         return ("a list of some of " if many else "one of ") + ", ".join(map(str, info.choices))
-    if kind.startswith("list"):
-        kind = kind[len("list[") : -1]
+    if kind.startswith(LIST):
+        kind = kind[len(LIST) : -1]
         if inside:
             return _kind(kind)
         most = f"at most {info.max_length} " if info.max_length else ""
         return f"a list of {most}{_kind(kind, many=True)}"
     if kind == "str" and info.max_length:
         return f"a text of at most {info.max_length} characters"
-    unit = f" {info.unit}" if info.unit and kind in ("int", "float") else ""
+    unit = f" {info.unit}" if info.unit not in (None, COUNTED) and kind in ("int", "float") else ""
     return _kind(kind) + _range(info) + (unit if _range(info) else unit and f" ({info.unit})")
 
 
 def _kind(kind: str, *, many: bool = False) -> str:
+    if kind.startswith(LIST):
+        return f"{'lists' if many else 'a list'} of {_kind(kind[len(LIST) : -1], many=True)}"
     return KINDS.get(kind, (f"a {kind}", f"{kind}s"))[many]
 
 
 def _range(info: Declared) -> str:
     if info.min is not None and info.max is not None:
-        return f" from {info.min:g} to {info.max:g}"
+        return f" from {number(info.min)} to {number(info.max)}"
     if info.min is not None:
-        return f" of {info.min:g} or more"
-    return f" of {info.max:g} or less" if info.max is not None else ""
+        return f" of {number(info.min)} or more"
+    return f" of {number(info.max)} or less" if info.max is not None else ""
+
+
+def number(value: float) -> str:
+    """A bound as people write it: whole numbers with all their digits."""
+    return str(int(value)) if value == int(value) else f"{value:g}"
 
 
 def limits_of(info: Declared | None) -> dict[str, Any]:

@@ -52,7 +52,16 @@ class Source(Request):
     upload: Annotated[str, param("Id of an uploaded file, instead of a path.", max_length=64)] = ""
     latent: Annotated[str, param("Id of a stored latent, instead of audio.", max_length=128)] = ""
     stage: StageNumber = None
-    start: Annotated[int, param("First sample of the region; negative reaches before the file.", unit="samples")] = 0
+    start: (
+        Annotated[
+            int,
+            param(
+                "First sample of the region; negative reaches before the file. None: no region, of a stage whose latent is meant.",
+                unit="samples",
+            ),
+        ]
+        | None
+    ) = 0
     length: Annotated[int, param("Length of the region; none: to the end.", unit="samples", ge=1)] | None = None
     context: Context = limits.CONTEXT_SECONDS
     fingerprint: Annotated[

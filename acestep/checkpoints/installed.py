@@ -193,7 +193,7 @@ def _counted(progress: Callable[[str, int, int], None], name: str, done: int, to
 def fingerprint(info: AnyModel) -> str:
     """One digest of all weight files of a model, as recipes carry it."""
     folders = _places(info)
-    return weights_digest([file for folder in folders for file in weight_files(folder)])
+    return weights_digest(dict.fromkeys(file for folder in folders for file in weight_files(folder)))
 
 
 def _places(info: AnyModel) -> list[Path]:

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.errors import AceError, ModelMissing, OutOfMemory
+from acestep.api.errors import AceError, ModelMissing, ModelUnsuited, OutOfMemory
 from acestep.api.planning import CODES, PLANNER_SIZES
+from acestep.api.variants import ModelInfo
 from acestep.checkpoints.borrowing import has_tokens
 from acestep.checkpoints.files import PICKLES, WEIGHT_NAMES, weight_files
 from acestep.checkpoints.hub_cache import folder_name
@@ -266,6 +267,8 @@ def require_present(wanted: str, found: Collection[PlannerInfo]) -> None:
             limits={"choices": [*PLANNER_SIZES, TINY]},
         )
     fetch = f"; `acestep-bridge models download lm-{name}` fetches it" if name in PLANNER_SIZES else ""
+    if not fetch and not names:
+        fetch = f"; `acestep-bridge models download lm-{PLANNER_SIZES[0]}` fetches the smallest"
     here = f"here are: {', '.join(sorted(names))}" if names else "there is none here"
     raise ModelMissing(
         f"the language model {wanted!r} is not on this machine; {here}{fetch}",
@@ -302,6 +305,16 @@ def _too_large(info: PlannerInfo, memory: int, number_bytes: int) -> OutOfMemory
 def knows_codes_of(family: str) -> bool:
     """Whether the planner's codes mean something to a checkpoint of this family (random ones play along)."""
     return family == CODE_FAMILY or family.endswith(RANDOM)
+
+
+def require_known_codes(model: ModelInfo) -> None:
+    """See that the planner can read codes that a checkpoint makes. Raises `ModelUnsuited` for one with a codebook of its own."""
+    if not knows_codes_of(model.latent_family):
+        raise ModelUnsuited(
+            f"the language model does not know the codes of {model.name}; name a checkpoint of ACE-Step 1.5",
+            field="checkpoint",
+            limits={"family": CODE_FAMILY},
+        )
 
 
 def longest_plan(memory: int) -> int:

@@ -25,7 +25,7 @@ from acestep.conditioning.context import audio_codes as codes_of_latents
 from acestep.conditioning.context import hint_from_codes
 from acestep.engine.residence import Residence
 from acestep.engine.source import locate_source
-from acestep.planner.library import knows_codes_of, settings_of
+from acestep.planner.library import require_known_codes, settings_of
 from acestep.worker.backend import JobContext
 
 
@@ -111,11 +111,7 @@ def readable_codes(typed: Any, context: JobContext) -> list[int]:
     Raises `ModelUnsuited` for a checkpoint with a codebook of its own: its codes would mean nothing there.
     """
     model = open_model(typed, context)
-    if not knows_codes_of(model.info.latent_family):
-        raise ModelUnsuited(
-            f"the language model does not know the codes of {model.info.name}; name a checkpoint of ACE-Step 1.5",
-            field="checkpoint",
-        )
+    require_known_codes(model.info)
     return audio_codes(typed, context)
 
 

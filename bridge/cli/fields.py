@@ -16,6 +16,7 @@ from acestep.api.errors import BadRequest
 from acestep.api.limits import MAX_PATH
 from acestep.api.positions import LENGTH_FIELDS, POSITION_FIELDS, read_field, read_length
 from acestep.api.schema import FieldInfo
+from acestep.api.sentences import number
 from acestep.conditioning.guide_text import names_file
 from bridge.core.naming import names_job
 
@@ -157,7 +158,7 @@ def help_text(info: FieldInfo, choices: Choices) -> str:
 
 
 def _bound(value: float | None) -> str:
-    return "..." if value is None else f"{value:g}"
+    return "..." if value is None else number(value)
 
 
 def read_fields(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ import msgspec
 from acestep.api import limits
 from acestep.api.admission import admit
 from acestep.api.conditioning import NO_GUIDE, Conditioning
+from acestep.api.draft import of_stage
 from acestep.api.errors import AceError, BadRequest, NotAllowed, NotFound, OutputUnwritable
 from acestep.api.operation import Operation
+from acestep.api.plan import Plan
 from acestep.api.registry import Registry, RenderRequest
-from acestep.api.request import Output
+from acestep.api.request import Output, Stage
 from acestep.api.rights import Right
 from acestep.api.schema import convert, describe
 from acestep.api.source import Source
@@ -25,7 +29,10 @@ from acestep.api.world import AudioFacts
 from acestep.audio import sniff
 from acestep.audio.latent_store import find_latent, job_of
 from acestep.checkpoints.adapters import check_adapters, parse_adapters
+from acestep.checkpoints.installed import fingerprint
 from acestep.conditioning.guide_text import names_file, parse_guide
+from acestep.engine.recipe import require_weights
+from acestep.engine.resolve import resolve_stage
 from bridge.core import planners
 from bridge.core.access import Access
 from bridge.core.models import Models
@@ -35,6 +42,15 @@ from bridge.paths import AllowedRoots, UserRoots
 
 UPLOADED = "upload:"
 """Before the id of an upload, in a field that takes a path."""
+
+SOURCES = frozenset({"source", "upload", "source_latent"})
+"""Fields of a flat request that name what it works on."""
+
+MODEL_OF_STAGE = re.compile(r"stages\[\d+\]\.model")
+"""What whoever runs a preset names in its field ``models``."""
+
+AtStage = Callable[[int, Callable[[], Any]], Any]
+"""Runs a check of the stage of an index, and has its error say which one it is."""
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +96,15 @@ class Machine:
     def require_planner(self, registry: Registry, request: Any, field: str) -> None:
         """See that the language model which a request names in a field can be run. Raises `Unavailable`, `ModelMissing`."""
         planners.require_planner(registry, self._models, request, field)
+
+    def require_weights(self, named: dict[str, str], models: set[str]) -> None:
+        """See that a recipe's models are those here, by a sample of their files. Raises `WeightsChanged`."""
+        here = {name: self._models.get(name) for name in models & named.keys()}
+        require_weights(named, {name: fingerprint(found) for name, found in here.items() if found.path})
+
+    def require_checkpoint(self, request: Any, *, read: bool) -> None:
+        """See that the checkpoint a request names can make its codes. Raises `ModelMissing`, `ModelUnsuited`."""
+        planners.require_checkpoint(self._models, request, read=read)
 
     def require_adapters(self, wishes: list[str], model: str) -> None:
         """See that every adapter a stage names is here and fits its model.
@@ -185,6 +210,8 @@ def _check(registry: Registry, operation: Operation, params: dict[str, Any], mac
     typed = convert(params, operation.schema)
     if operation.planner:
         machine.require_planner(registry, typed, operation.planner)
+    if hasattr(typed, "checkpoint"):
+        machine.require_checkpoint(typed, read=bool(operation.planner))
     changes = _check_paths(typed, machine)
     if upload := getattr(typed, "upload", ""):
         machine.place(Source(upload=upload))
@@ -192,30 +219,76 @@ def _check(registry: Registry, operation: Operation, params: dict[str, Any], mac
 
 
 def _check_render(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
+    chained = operation.schema is RenderRequest
+    if operation.preset is not None and operation.preset.source and not SOURCES & params.keys():
+        raise BadRequest(f"{operation.name} needs audio to work on", field="source")
+    try:
+        return _check_chain(registry, operation, params, machine, functools.partial(_at_stage, chained))
+    except AceError as error:
+        if chained and error.field is not None:
+            error.field = _place_in_chain(error.field)
+        elif operation.preset is not None and MODEL_OF_STAGE.fullmatch(error.field or ""):
+            error.field = "models"
+        raise
+
+
+def _check_chain(
+    registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine, at_stage: AtStage
+) -> Checked:
     admitted = admit(registry, operation.name, params, machine)
     render = admitted.render
     if wants_planning(render.conditioning, admitted.plans):
         machine.require_planner(registry, render.conditioning, "planner_model")
-    for stage in render.stages:
-        machine.require_adapters(stage.params.lora, stage.params.model)
+    for index, (stage, plan) in enumerate(zip(render.stages, admitted.plans, strict=True)):
+        at_stage(index, lambda s=stage: machine.require_adapters(s.params.lora, s.params.model))
+        at_stage(index, lambda s=stage, p=plan: _check_steps(registry, s, p, machine))
+    machine.require_weights(render.weights, {stage.params.model for stage in render.stages})
     conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine))
     output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine))
-    stages = tuple(
-        msgspec.structs.replace(
-            stage,
-            params=msgspec.structs.replace(stage.params, **_check_paths(stage.params, machine)),
-            source=_placed(stage.source, machine),
-        )
-        for stage in render.stages
-    )
+    stages = tuple(at_stage(index, lambda s=stage: _on_disk(s, machine)) for index, stage in enumerate(render.stages))
     remarks = check_guide(conditioning)
-    for stage in stages:  # their paths are real ones now, inside what the caller may have read
+    for index, stage in enumerate(stages):  # their paths are real ones now, inside what the caller may have read
         if stage.params.guide is not None:
-            remarks += check_guide(msgspec.structs.replace(conditioning, guide=stage.params.guide))
+            own = msgspec.structs.replace(conditioning, guide=stage.params.guide)
+            remarks += at_stage(index, lambda wish=own: check_guide(wish))
     render = msgspec.structs.replace(
         render, stages=stages, conditioning=conditioning, output=output, source=_placed(render.source, machine)
     )
     return Checked(request=render.to_recipe(), notes=(*admitted.notes, *remarks))
+
+
+def _check_steps(registry: Registry, stage: Stage, plan: Plan, machine: Machine) -> None:
+    """See that a stored step that a stage goes on from is here, and that it reaches the one that it shall store.
+
+    Raises `NotFound`, `NotAllowed`, `BadRequest`.
+    """
+    if stage.params.resume:
+        try:
+            machine.place(Source(latent=stage.params.resume))
+        except AceError as error:
+            error.field = "resume"
+            raise
+    if stage.params.checkpoint_step is not None:
+        resolve_stage(registry, stage, plan, machine.model(stage.params.model))
+
+
+def _at_stage(chained: bool, index: int, check: Callable[[], Any]) -> Any:
+    """A check of one stage, whose error says which one where the request is a chain."""
+    return of_stage(index, check) if chained else check()
+
+
+def _place_in_chain(field: str) -> str:
+    """Where a field stands in the request of a chain, which keeps the shared wish and the output in maps of their own."""
+    name = re.split(r"[.\[]", field, maxsplit=1)[0]
+    if name in Conditioning.__struct_fields__:
+        return f"conditioning.{field}"
+    return f"output.{field}" if name in Output.__struct_fields__ else field
+
+
+def _on_disk(stage: Stage, machine: Machine) -> Stage:
+    """A stage whose paths are the real ones of its files."""
+    params = msgspec.structs.replace(stage.params, **_check_paths(stage.params, machine))
+    return msgspec.structs.replace(stage, params=params, source=_placed(stage.source, machine))
 
 
 def _placed(source: Source | None, machine: Machine) -> Source | None:

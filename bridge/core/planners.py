@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
-from acestep.api.errors import Unavailable
+from acestep.api.errors import ModelMissing, Unavailable
 from acestep.api.planning import PlannerSpec
 from acestep.api.registry import Registry
 from acestep.checkpoints.installed import require_language_model
+from acestep.planner.library import require_known_codes
+from acestep.planner.planning import Wish, read_thought
 from bridge.core.models import Models
 
 DEFAULT_PLANNER = "transformers"
@@ -18,6 +20,25 @@ DEFAULT_PLANNER = "transformers"
 def missing_packages(spec: PlannerSpec) -> list[str]:
     """Modules that a backend needs and that are not installed."""
     return [name for name in spec.packages if importlib.util.find_spec(name) is None]
+
+
+def require_thought(request: Any) -> None:
+    """See that a thought which a request brings along is one. Raises `BadRequest`."""
+    if text := getattr(request, "cot_text", ""):
+        read_thought(text, Wish())
+
+
+def require_checkpoint(models: Models, request: Any, *, read: bool) -> None:
+    """See that the checkpoint which turns a request's audio into codes is here, and where they are ``read`` by the language model,
+    that it knows them. Raises `ModelMissing`, `ModelUnsuited`.
+    """
+    try:
+        found = models.get(request.checkpoint)
+    except ModelMissing as error:
+        error.field = "checkpoint"
+        raise
+    if read and getattr(request, "audio_codes", None) is None:
+        require_known_codes(found)
 
 
 def require_planner(registry: Registry, models: Models, request: Any, field: str) -> None:
@@ -32,6 +53,7 @@ def require_planner(registry: Registry, models: Models, request: Any, field: str
         raise Unavailable(
             f"planning needs {', '.join(missing)}, which is not installed here; `pip install {' '.join(missing)}` adds it, and "
             "generating without 'thinking' works",
-            field=field,
+            field=field if backend == "auto" else f"{prefix}backend",
         )
     require_language_model(getattr(request, field), models.language_models(), field)
+    require_thought(request)

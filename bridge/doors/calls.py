@@ -96,7 +96,7 @@ async def submit(desk: Desk, caller: Caller, request: requests.Submit) -> dict[s
 
 async def job_rerun(desk: Desk, caller: Caller, request: requests.Rerun) -> dict[str, Any]:
     """Hand a job in once more."""
-    operation, params = again(await desk.job(caller, request.job), vary=request.vary)
+    operation, params = again(await desk.job(caller, request.job, field="job"), vary=request.vary)
     submit = requests.Submit(operation=operation, params=params, id=request.id, priority=request.priority)
     return msgspec.to_builtins(await desk.submit(caller, submit))
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from acestep.api.errors import UnknownOperation
+from acestep.api.errors import UnknownJob, UnknownOperation
 from acestep.api.operation import Operation
 from bridge.core.access import Access
 from bridge.core.views import Accepted, Core, JobView, Submission
@@ -78,10 +78,14 @@ class Desk:
             del self._storing[request.id]
             mark.set_result(None)
 
-    async def job(self, caller: Caller, job: str) -> JobView:
-        """A job that the caller may see, once a submit of it that is under way is stored. Raises `UnknownJob`."""
+    async def job(self, caller: Caller, job: str, field: str = "id") -> JobView:
+        """A job that the caller may see, once a submit of it that is under way is stored. Raises `UnknownJob` about ``field``."""
         await self.stored(job)
-        return caller.access.require_own(self.core.job(job))
+        try:
+            return caller.access.require_own(self.core.job(job))
+        except UnknownJob as error:
+            error.field = field
+            raise
 
     async def stored(self, job: str) -> None:
         """Wait until a submit of this id that is under way has been stored or refused, so that order is kept."""

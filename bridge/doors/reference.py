@@ -20,6 +20,7 @@ from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.rights import Right
 from acestep.api.schema import FieldInfo, describe
+from acestep.api.sentences import number
 from bridge.doors import limits
 from bridge.doors.http.oscquery import ANSWERS
 from bridge.doors.table import OPERATION_ADDRESS, VERBS, operation_example, unit
@@ -99,7 +100,7 @@ def _range(info: FieldInfo) -> str:
     if info.choices_from:
         return f"one of the {info.choices_from}"
     if info.min is not None or info.max is not None:
-        low, high = ("" if bound is None else f"{bound:g}" for bound in (info.min, info.max))
+        low, high = ("" if bound is None else number(bound) for bound in (info.min, info.max))
         return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
     counted = "characters" if info.type == "str" else "bytes" if info.type == "bytes" else "entries"
     return f"at most {info.max_length} {counted}" if info.max_length else ""

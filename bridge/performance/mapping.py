@@ -25,7 +25,6 @@ guidance = { from = "velocity", low = 1.0, high = 7.0 }
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -38,8 +37,7 @@ from acestep.api.schema import Request, convert, param
 from acestep.api.text import decode_text
 from bridge.performance.parameters import check_params
 from bridge.performance.timeline import parse_grid
-
-_LINE = re.compile(r"at line (\d+)")
+from bridge.toml_file import parse_toml
 
 
 class TriggerSpec(Request):
@@ -96,11 +94,7 @@ def parse_mapping(text: str, operations: Collection[str] | None = None) -> Mappi
 
     Raises `BadRequest`; its message and ``limits["line"]`` name the line at fault.
     """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as failure:
-        found = _LINE.search(str(failure))
-        raise _at(int(found.group(1)) if found else 1, BadRequest(f"the mapping is no valid TOML: {failure}")) from None
+    data = parse_toml(text)
     entries = data.pop("trigger", [])
     if not isinstance(entries, list):
         raise _at(_key_line(text, "trigger", 0), BadRequest("write triggers as [[trigger]]", field="trigger"))

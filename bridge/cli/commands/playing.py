@@ -49,11 +49,13 @@ def _verbs(parser: argparse.ArgumentParser, group: str) -> Any:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from acestep.api.errors import NotFound
+    from acestep.api.errors import BadRequest, NotFound
     from bridge.performance.mapping import load_mapping
 
     try:
         mapping = load_mapping(options.file)
+    except BadRequest as error:
+        raise BadRequest(f"{options.file}, {error.message}", field=error.field, limits=error.limits) from None
     except OSError as failure:
         raise NotFound(f"{options.file} cannot be read: {failure.strerror}", field="file") from None
     if options.json:

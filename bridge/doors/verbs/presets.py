@@ -64,7 +64,7 @@ async def show(desk: Desk, caller: Caller, request: NamePreset) -> dict[str, Any
 
 async def save(desk: Desk, caller: Caller, request: SavePreset) -> dict[str, Any]:
     """Keep what a job did."""
-    view = await desk.job(caller, request.job)
+    view = await desk.job(caller, request.job, field="job")
     operation = desk.operation(view.operation)
     if operation.target or not view.request:
         raise BadRequest(f"{view.operation} cannot become a preset; jobs that make sound can", field="job")
