@@ -220,6 +220,13 @@ def _resolve_name(registry: Registry, table: str, given: str, field: str) -> str
     return given
 
 
+def check_names(registry: Registry, draft: Draft) -> None:
+    """See that every sampler, key, track ... that a draft names exists. Raises `UnknownName` that says where."""
+    inside("conditioning", lambda: _resolve_conditioning(registry, draft.conditioning))
+    for index, stage in enumerate(draft.stages):
+        of_stage(index, lambda s=stage: _resolve_names(registry, s.params))
+
+
 def _resolve_conditioning(registry: Registry, conditioning: Conditioning) -> Conditioning:
     return _resolve_names(registry, conditioning)
 

@@ -105,6 +105,8 @@ def preset_from_text(text: str | bytes) -> Preset:
         data = msgspec.json.decode(text)
     except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError):
         raise BadRequest("this is no preset: it is not valid JSON", field="text") from None
-    if isinstance(data, dict) and data.get("format", FORMAT) != FORMAT:
+    if not isinstance(data, dict):
+        raise BadRequest(f"this is no preset but {quoted(data)}", field="text")
+    if data.get("format", FORMAT) != FORMAT:
         raise BadRequest(f"this is no preset: its format is {quoted(data['format'])}, not {FORMAT}", field="format")
     return check_preset(convert(data, Preset))

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from acestep.api.admission import check_names
 from acestep.api.draft import parse
 from acestep.api.errors import BadRequest, NameClash, NotAllowed, OutputUnwritable, ReservedName, UnknownName
 from acestep.api.operation import Operation
@@ -68,7 +69,7 @@ class Presets:
         Raises `BadRequest`, `BadPreset`, `NameClash`, `ReservedName`, `OutputUnwritable`; nothing is changed then.
         """
         self._check_name(preset.name, replace)
-        parse(self._registry, self._registry.operation(CHAIN), _as_request(preset))
+        check_names(self._registry, parse(self._registry, self._registry.operation(CHAIN), _as_request(preset)))
         data = msgspec.json.format(msgspec.json.encode(preset), indent=2)
         if len(data) > MAX_BYTES:
             raise BadRequest("a preset is a page of text, not more", field="stages", limits={"max": MAX_BYTES})

@@ -201,3 +201,22 @@ def test_over_osc_and_in_the_forms_of_hosts(daemon):
             osc.ask("/ace/preset/delete", "generate", answers=("/ace/preset/delete", "/ace/error"))
         (form,) = client.describe("yours")
         assert {"returns", "variants"} <= {field["name"] for field in form["fields"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "words"),
+    [
+        ("[1]", "text", "this is no preset but a list of 1"),
+        ('{"format": "acestep-bridge/recipe", "stages": []}', "format", "its format is 'acestep-bridge/recipe', not"),
+        ('{"name": "x", "version": 9, "stages": [{"type": "generate"}]}', "version", "up to 1"),
+        ('{"name": "x", "stages": [{"type": "generate", "sampler": "nope"}]}', "stages[0].sampler", "stage 1: there is no"),
+        ('{"name": "x", "stages": [{"type": "generate"}], "conditioning": {"key": "H"}}', "conditioning.key", "H"),
+    ],
+)  # fmt: skip
+async def test_a_preset_that_could_never_run_is_not_taken_in(desk, text, field, words):
+    """Said when it is imported, not when somebody runs it."""
+    one = await desk()
+    with pytest.raises(AceError) as caught:
+        await one.service.presets.save(preset_from_text(text))
+    assert caught.value.field == field and words in caught.value.message
+    assert not [row for row in one.service.presets.rows() if row["own"]]
