@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from acestep.api.errors import WeightsChanged
 from acestep.checkpoints.files import SAFETENSORS, read_header
 
 SAMPLES = 64
@@ -29,3 +30,15 @@ def weights_digest(files: Iterable[Path]) -> str:
                 if size <= BLOCK:
                     break
     return digest.hexdigest()[:32]
+
+
+def require_weights(named: Mapping[str, str], used: Mapping[str, str]) -> None:
+    """Raise `WeightsChanged` where a recipe names other weights than those that are here under the name."""
+    for name, digest in used.items():
+        if named.get(name, digest) != digest:
+            raise WeightsChanged(
+                f"the recipe was made with other weights of {name} ({named[name][:8]}) than those here ({digest[:8]}), so its "
+                "samples cannot come back; leave out its weights to render it all the same",
+                field="weights",
+                limits={name: digest},
+            )

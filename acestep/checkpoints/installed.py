@@ -25,6 +25,7 @@ from acestep.planner.library import (
     find_planners,
     planner_folders,
     read_planner,
+    require_known_codes,
     require_present,
     wished_planner,
 )
@@ -79,6 +80,11 @@ def require_language_model(name: str, found: Iterable[PlannerInfo], field: str) 
     except ModelMissing as failure:
         failure.field = field
         raise
+
+
+def require_codes(model: ModelInfo) -> None:
+    """See that the language model knows the codes of a checkpoint. Raises `ModelUnsuited`."""
+    require_known_codes(model)
 
 
 def language_models(folders: Iterable[Path]) -> list[PlannerInfo]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from acestep.api.errors import WeightsChanged
 from acestep.api.request import Render
 from acestep.api.result import RECIPE_FORMAT, RECIPE_VERSION
 from acestep.engine.resolve import ResolvedStage
@@ -32,18 +30,6 @@ def place_notes(recipe: str, model: Model) -> list[str]:
     if not recipe or recipe == here:
         return []
     return [f"the recipe was made on {recipe} and ran on {here}: its samples come back to rounding only"]
-
-
-def require_weights(named: Mapping[str, str], used: Mapping[str, str]) -> None:
-    """Raise `WeightsChanged` where a recipe names other weights than those that are here under the name."""
-    for name, digest in used.items():
-        if named.get(name, digest) != digest:
-            raise WeightsChanged(
-                f"the recipe was made with other weights of {name} ({named[name][:8]}) than those here ({digest[:8]}), so its "
-                "samples cannot come back; leave out its weights to render it all the same",
-                field="weights",
-                limits={name: digest},
-            )
 
 
 def make_recipe(render: Render, model: Model) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from acestep.api.request import Render
 from acestep.api.result import Result, StageReport
 from acestep.checkpoints.adapters import describe_adapter
+from acestep.checkpoints.digest import require_weights
 from acestep.checkpoints.load import Model
 from acestep.engine.chain import Chain, Job, Workshop, phases_of
 from acestep.engine.finish import FOR_STAGES, Material, finish
@@ -18,7 +19,7 @@ from acestep.engine.guides import with_guide
 from acestep.engine.material import gather
 from acestep.engine.progress import Clock, Meter
 from acestep.engine.pulse import settle_pulse
-from acestep.engine.recipe import made_on, make_recipe, place_notes, require_weights, stage_settings
+from acestep.engine.recipe import made_on, make_recipe, place_notes, stage_settings
 from acestep.engine.resolve import ResolvedStage
 from acestep.engine.takes import make_takes
 from acestep.engine.unused import sung_notes

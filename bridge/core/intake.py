@@ -17,7 +17,6 @@ from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.draft import of_stage
 from acestep.api.errors import AceError, BadRequest, NotAllowed, NotFound, OutputUnwritable
 from acestep.api.operation import Operation
-from acestep.api.plan import Plan
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import Output, Stage
 from acestep.api.rights import Right
@@ -29,10 +28,9 @@ from acestep.api.world import AudioFacts
 from acestep.audio import sniff
 from acestep.audio.latent_store import find_latent, job_of
 from acestep.checkpoints.adapters import check_adapters, parse_adapters
+from acestep.checkpoints.digest import require_weights
 from acestep.checkpoints.installed import fingerprint
 from acestep.conditioning.guide_text import names_file, parse_guide
-from acestep.engine.recipe import require_weights
-from acestep.engine.resolve import resolve_stage
 from bridge.core import planners
 from bridge.core.access import Access
 from bridge.core.models import Models
@@ -239,9 +237,9 @@ def _check_chain(
     render = admitted.render
     if wants_planning(render.conditioning, admitted.plans):
         machine.require_planner(registry, render.conditioning, "planner_model")
-    for index, (stage, plan) in enumerate(zip(render.stages, admitted.plans, strict=True)):
+    for index, stage in enumerate(render.stages):
         at_stage(index, lambda s=stage: machine.require_adapters(s.params.lora, s.params.model))
-        at_stage(index, lambda s=stage, p=plan: _check_steps(registry, s, p, machine))
+        at_stage(index, lambda s=stage: _check_stored_step(s, machine))
     machine.require_weights(render.weights, {stage.params.model for stage in render.stages})
     conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine))
     output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine))
@@ -257,19 +255,14 @@ def _check_chain(
     return Checked(request=render.to_recipe(), notes=(*admitted.notes, *remarks))
 
 
-def _check_steps(registry: Registry, stage: Stage, plan: Plan, machine: Machine) -> None:
-    """See that a stored step that a stage goes on from is here, and that it reaches the one that it shall store.
-
-    Raises `NotFound`, `NotAllowed`, `BadRequest`.
-    """
+def _check_stored_step(stage: Stage, machine: Machine) -> None:
+    """See that a stored step that a stage goes on from is here. Raises `NotFound`, `NotAllowed`."""
     if stage.params.resume:
         try:
             machine.place(Source(latent=stage.params.resume))
         except AceError as error:
             error.field = "resume"
             raise
-    if stage.params.checkpoint_step is not None:
-        resolve_stage(registry, stage, plan, machine.model(stage.params.model))
 
 
 def _at_stage(chained: bool, index: int, check: Callable[[], Any]) -> Any:

@@ -8,9 +8,7 @@ from typing import Any
 from acestep.api.errors import ModelMissing, Unavailable
 from acestep.api.planning import PlannerSpec
 from acestep.api.registry import Registry
-from acestep.checkpoints.installed import require_language_model
-from acestep.planner.library import require_known_codes
-from acestep.planner.planning import Wish, read_thought
+from acestep.checkpoints.installed import require_codes, require_language_model
 from bridge.core.models import Models
 
 DEFAULT_PLANNER = "transformers"
@@ -20,12 +18,6 @@ DEFAULT_PLANNER = "transformers"
 def missing_packages(spec: PlannerSpec) -> list[str]:
     """Modules that a backend needs and that are not installed."""
     return [name for name in spec.packages if importlib.util.find_spec(name) is None]
-
-
-def require_thought(request: Any) -> None:
-    """See that a thought which a request brings along is one. Raises `BadRequest`."""
-    if text := getattr(request, "cot_text", ""):
-        read_thought(text, Wish())
 
 
 def require_checkpoint(models: Models, request: Any, *, read: bool) -> None:
@@ -38,7 +30,7 @@ def require_checkpoint(models: Models, request: Any, *, read: bool) -> None:
         error.field = "checkpoint"
         raise
     if read and getattr(request, "audio_codes", None) is None:
-        require_known_codes(found)
+        require_codes(found)
 
 
 def require_planner(registry: Registry, models: Models, request: Any, field: str) -> None:
@@ -56,4 +48,3 @@ def require_planner(registry: Registry, models: Models, request: Any, field: str
             field=field if backend == "auto" else f"{prefix}backend",
         )
     require_language_model(getattr(request, field), models.language_models(), field)
-    require_thought(request)

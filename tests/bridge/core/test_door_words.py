@@ -52,16 +52,9 @@ REFUSED = [
         "does not know the codes of nano; name a checkpoint of ACE-Step 1.5",
     ),
     ({"length": 10**12}, "length", "1 sample to 600 s"),
-    ({"checkpoint_step": 9, "steps": 8}, "checkpoint_step", "step 9 is never reached"),
     (chain(MAKE, {"type": "refine", "resume": "a/b"}), "stages[1].resume", "there is no stored latent 'a/b'"),
     ({"operation": "split-into-stems"}, "source", "split-into-stems needs audio to work on"),
     ({"operation": "base-to-turbo-refine", "models": ["nano", "sft"]}, "models", "models download sft"),
-    ({"operation": "plan", "cot_text": "no thought", "model": "tiny"}, "cot_text", "between <think> and </think>"),
-    (
-        {"cot_text": "<think>\nbpm: 9999\n</think>", "thinking": True, "planner_model": "tiny"},
-        "cot_text",
-        "the bpm in cot_text is 9999; it may be 30 to 300",
-    ),
 ]
 
 
