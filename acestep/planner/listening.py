@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from acestep.api import limits
-from acestep.api.errors import BadRequest, ModelUnsuited, RegionOutside, TooLarge, Unavailable, UnsupportedChannels
+from acestep.api.errors import BadRequest, RegionOutside, TooLarge, Unavailable, UnsupportedChannels
 from acestep.api.request import samples
 from acestep.api.result import ResultFile
 from acestep.api.source import Source

@@ -1,7 +1,7 @@
 """What the fake backend makes of a render: the engine's own admission, recipe and delivery around tones instead of music.
 
-Only the sound and the digests are made up. Everything else takes the engine's own way, so its documents cannot drift from
-the engine's.
+Only the sound and the digests of codec and latents are made up. Everything else takes the engine's own way, so its documents
+cannot drift from the engine's.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from acestep.audio.sniff import fingerprint, probe, sniff
 from acestep.audio.splice import Handles, clamp_handles, place_crossfades
 from acestep.audio.write import digest
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, find_checkpoints
+from acestep.checkpoints.installed import fingerprint as weights_fingerprint
 from acestep.engine.deliver import Delivery, Order, Take, file_stem
 from acestep.engine.geometry import Window, frame_samples, new_window, source_window
 from acestep.engine.guides import with_guide
@@ -112,7 +113,7 @@ class FakeRender:
             for stage, plan in zip(admitted.render.stages, admitted.plans, strict=True)
         ]
         found = cls(admitted, stages, world, context)
-        weights = dict.fromkeys(found.models, FAKE)
+        weights = {name: weights_fingerprint(world.model(name)) for name in found.models}
         render = msgspec.structs.replace(
             admitted.render, stages=tuple(stage.stage for stage in stages), weights=weights, made_on=f"{FAKE} float32"
         )
