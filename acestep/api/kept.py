@@ -87,7 +87,7 @@ def _stage(registry: Registry, entry: dict[str, Any], rate: int) -> dict[str, An
         if source.get("start") is not None:
             kept["source"]["start_seconds"] = source["start"] / rate
         if source.get("length"):
-            kept["source"]["end_seconds"] = (source["start"] + source["length"]) / rate
+            kept["source"]["end_seconds"] = ((source.get("start") or 0) + source["length"]) / rate
     return kept
 
 

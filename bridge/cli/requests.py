@@ -12,7 +12,7 @@ from typing import Any
 
 from acestep.api import draft
 from acestep.api.admission import admit
-from acestep.api.conditioning import Conditioning
+from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.errors import AceError, BadRequest, NotFound
 from acestep.api.limits import MAX_PATH
 from acestep.api.operation import Operation
@@ -23,7 +23,7 @@ from acestep.api.source import Source
 from acestep.api.variants import ModelInfo
 from acestep.api.world import AudioFacts
 from acestep.audio import sniff
-from acestep.conditioning.guide_text import NO_GUIDE, names_file, parse_guide
+from acestep.conditioning.guide_text import names_file, parse_guide
 from bridge.cli.contact import Contact
 from bridge.cli.show import tell
 from bridge.core.intake import UPLOADED
