@@ -593,7 +593,7 @@ def test_what_keeps_waiting_results_from_being_heard(session: Path) -> None:
     assert asked.startswith("asked|The acestep-bridge daemon is not running") and asked.endswith("Start it now?")
     assert off.startswith("told|The page to hear results on is off")
     assert (started, left) == ("started|listener", "left|1")
-    assert gone == f"told|The file of this result is gone: {session}/acestep-bridge/gone.wav"
+    assert gone == f"told|The file of this result is gone: {session}/acestep-bridge/gone.wav. Run the action again."
 
 
 def test_missing_audio_is_named(tmp_path: Path, foreign: Callable[[str], str]) -> None:
