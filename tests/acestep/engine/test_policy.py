@@ -8,13 +8,14 @@ import soundfile
 import torch
 
 from acestep.api.errors import BadRequest
+from acestep.api.registry import Registry
 from acestep.checkpoints.devices import Choice
 from acestep.checkpoints.tiers import Offload, tier_of
 from acestep.engine import policy
 from acestep.engine.policy import ATTENTION, Policy
 from acestep.networks import compiled
 from acestep.worker import settings as worker
-from bridge.core.service import Service
+from bridge.core.command import worker_command
 from bridge.paths import Paths
 from bridge.settings import Settings, resolve, table
 
@@ -155,10 +156,10 @@ def test_flash_can_be_asked_for_by_the_originals_variable(card, monkeypatch):
     assert Policy.of({"attention": "math"}).attention == "math"
 
 
-async def test_the_daemon_hands_every_one_of_these_to_its_worker(tmp_path):
+def test_the_daemon_hands_every_one_of_these_to_its_worker(tmp_path):
     """A setting that ends in the daemon would look accepted and do nothing."""
     wished = Settings(home=str(tmp_path), offload="all", attention="math", compile="on", int8="off", keep_latents=False)
-    service = Service(wished, Paths.of(wished))
-    given = worker.parse_arguments(service._worker_command()[3:])
+    command = worker_command(wished, Paths.of(wished), Registry.load())
+    given = worker.parse_arguments(command[command.index("acestep.worker") + 1 :])
     for name in ("offload", "attention", "compile", "int8", "device", "dtype", "keep_latents"):
         assert given[name] == getattr(wished, name)
