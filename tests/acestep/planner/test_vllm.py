@@ -116,7 +116,7 @@ def test_codes_are_drawn_from_the_audio_tokens_alone(planner: VllmPlanner) -> No
     """Exactly as many as asked for, one request per seed, no other token allowed."""
     seen = []
     found = planner.write_codes(CodesJob(prompt="a", seeds=(4, 9), count=3), PLAIN, lambda *step: seen.append(step))
-    assert found == [[0, 1, 2], [0, 1, 2]] and seen == [(2, 6), (4, 6), (6, 6)]
+    assert found == [[0, 1, 2], [0, 1, 2]] and seen == [(1, 3), (2, 3), (3, 3)]
     params = [asked[1] for asked in planner._engine.asked.values()]
     assert [one.seed for one in params] == [4, 9]
     assert all(one.min_tokens == one.max_tokens == 3 for one in params)
