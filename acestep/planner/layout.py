@@ -48,22 +48,7 @@ QWEN_TOKENS = (
 )
 """Qwen3's added tokens in the order of their ids, from 151,643 on."""
 
-PLAIN_TOKENS = frozenset(
-    (
-        "<tool_call>",
-        "</tool_call>",
-        "<|fim_prefix|>",
-        "<|fim_middle|>",
-        "<|fim_suffix|>",
-        "<|fim_pad|>",
-        "<|repo_name|>",
-        "<|file_sep|>",
-        "<tool_response>",
-        "</tool_response>",
-        "<think>",
-        "</think>",
-    )
-)
+PLAIN_TOKENS = frozenset(QWEN_TOKENS[QWEN_TOKENS.index("<tool_call>") :])
 """Those of `QWEN_TOKENS` that the published tokenizer does not call special."""
 
 FIRST_SPECIAL = 151_643
