@@ -294,9 +294,13 @@ def _exact(order: Order) -> Order:
     return dataclasses.replace(order, output=msgspec.structs.replace(order.output, format=form))
 
 
+GOLDEN_RATIO = 0.6180339887498949
+"""Its multiples fill an octave without ever meeting."""
+
+
 def tone(rate: int, channels: int, length: int, seed: int) -> np.ndarray:
-    """A quiet tone whose pitch follows the seed, float32 [channels, length]."""
-    hertz = 220.0 * 2 ** ((seed % 12) / 12)
+    """A quiet tone, float32 [channels, length]; every seed has a pitch of its own, so that no two takes agree by chance."""
+    hertz = 220.0 * 2 ** (seed * GOLDEN_RATIO % 1)
     wave = 0.1 * np.sin(2 * np.pi * hertz / rate * np.arange(length))
     return np.repeat(wave[None].astype(np.float32), channels, axis=0)
 
