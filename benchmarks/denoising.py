@@ -23,6 +23,7 @@ from diffusers import AceStepPipeline, AceStepTransformer1DModel, FlowMatchEuler
 from diffusers.pipelines.ace_step.modeling_ace_step import AceStepConditionEncoder
 from torch import nn
 
+from acestep.api.times import schedule_times
 from acestep.checkpoints.architecture import weightless
 from acestep.checkpoints.load import open_checkpoint
 from acestep.checkpoints.tiny import build_tiny
@@ -30,7 +31,6 @@ from acestep.conditioning.context import join
 from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.loop import denoise
 from acestep.denoising.request import Branch, Denoising
-from acestep.denoising.times import schedule_times
 from acestep.networks.dit import Dit
 from plugins.guidance import GUIDANCE
 from plugins.samplers import SAMPLERS

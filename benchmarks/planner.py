@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, Qwen3Config, Qwen3ForCausalLM
 
+from acestep.api.metadata import FIELDS
 from acestep.api.planning import Sampling
 from acestep.planner.decoding import CodesTask, Decoder, Prompt, TextTask
 from acestep.planner.grammar import BlockWish, Constraint, TextVocabulary, allowed_values, block_grammar
 from acestep.planner.layout import read_layout
-from acestep.planner.metadata import FIELDS
 from acestep.planner.prompts import codes_negative, codes_prompt
 from acestep.planner.tiny import tiny_model, tiny_tokenizer
 

@@ -93,6 +93,9 @@ LANGUAGES = tuple(
 )
 """Language codes of the lyric header; ``unknown`` for instrumental music."""
 
+INSTRUMENTAL_FORMS = frozenset({"", "[inst]", "[instrumental]", "inst", "instrumental"})
+"""What lyrics say, in lower case, that ask for music without a voice."""
+
 
 def track_name(name: str, *, field: str = "track") -> str:
     """The model's name of a track: case, spaces, hyphens and a plural do not matter, aliases are resolved.

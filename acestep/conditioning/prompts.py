@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from acestep.api.instructions import TEXT_TO_MUSIC
-from acestep.api.music import model_metre_name
+from acestep.api.music import INSTRUMENTAL_FORMS, model_metre_name
 
 CAPTION_TOKENS = 256
 LYRIC_TOKENS = 2048
@@ -16,7 +16,6 @@ LYRIC_TOKENS = 2048
 
 END_OF_TEXT = "<|endoftext|>"
 INSTRUMENTAL = "[Instrumental]"
-INSTRUMENTAL_FORMS = frozenset({"", "[inst]", "[instrumental]", "inst", "instrumental"})
 SEGMENT = "a segment"
 """In an instruction: only a part of the song is in front of the model."""
 

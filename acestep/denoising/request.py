@@ -83,7 +83,7 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class Denoising:
-    """One run of B items, one per ``noise`` row. Times fall from the start to 0 (see `acestep.denoising.times`).
+    """One run of B items, one per ``noise`` row. Times fall from the start to 0 (see `acestep.api.times`).
 
     ``start`` [B or 1, T, 64] makes the run begin at ``times[0]`` from that latent, noised, instead of from pure noise. From step
     ``int(steps * strength)`` on ``after`` replaces ``main``. ``tick(done, expected)`` runs after every velocity call and may raise

@@ -13,6 +13,7 @@ from torch import Tensor
 from acestep.api.inputs import StageInput
 from acestep.api.plan import Length, SourceFacts
 from acestep.api.request import Render, Role
+from acestep.api.resolve import ResolvedStage
 from acestep.api.result import ResultFile, StageReport
 from acestep.api.tempo_map import TempoMap
 from acestep.engine.conditions import Conditions
@@ -21,7 +22,6 @@ from acestep.engine.geometry import Window
 from acestep.engine.guides import guide_of
 from acestep.engine.models import ModelPool
 from acestep.engine.progress import Clock, Meter
-from acestep.engine.resolve import ResolvedStage
 from acestep.engine.source import OpenSource, SourceStudio
 from acestep.worker.backend import JobContext
 

@@ -15,6 +15,7 @@ import torch
 from acestep.api.admission import Admitted, admit
 from acestep.api.errors import BadRequest, OutOfMemory
 from acestep.api.request import Stage, samples
+from acestep.api.resolve import resolve_stage
 from acestep.api.result import Result
 from acestep.api.source import Source
 from acestep.api.targets import resolve_target
@@ -34,7 +35,6 @@ from acestep.engine.device import free_cache, hold_to_simulated, is_out_of_memor
 from acestep.engine.models import ModelPool
 from acestep.engine.policy import Policy
 from acestep.engine.render import run_chain
-from acestep.engine.resolve import resolve_stage
 from acestep.engine.source import SourceCache, SourceStudio, locate_source
 from acestep.engine.stored_step import resuming
 from acestep.worker.backend import JobContext

@@ -5,8 +5,8 @@ from __future__ import annotations
 from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.plan import Fill, Plan
 from acestep.api.request import StageParams
+from acestep.api.resolve import ResolvedStage
 from acestep.api.variants import ModelInfo
-from acestep.engine.resolve import ResolvedStage
 
 
 def guide_of(stage: ResolvedStage, conditioning: Conditioning) -> str:

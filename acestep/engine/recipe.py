@@ -7,8 +7,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from acestep.api.request import Render
+from acestep.api.resolve import ResolvedStage
 from acestep.api.result import RECIPE_FORMAT, RECIPE_VERSION
-from acestep.engine.resolve import ResolvedStage
 
 if TYPE_CHECKING:
     from acestep.checkpoints.load import Model

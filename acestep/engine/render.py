@@ -9,7 +9,9 @@ import shutil
 from typing import Any
 
 from acestep.api.request import Render
+from acestep.api.resolve import ResolvedStage
 from acestep.api.result import Result, StageReport
+from acestep.api.unused import sung_notes
 from acestep.checkpoints.adapters import describe_adapter
 from acestep.checkpoints.digest import require_weights
 from acestep.checkpoints.load import Model
@@ -20,9 +22,7 @@ from acestep.engine.material import gather
 from acestep.engine.progress import Clock, Meter
 from acestep.engine.pulse import settle_pulse
 from acestep.engine.recipe import made_on, make_recipe, place_notes, stage_settings
-from acestep.engine.resolve import ResolvedStage
 from acestep.engine.takes import make_takes
-from acestep.engine.unused import sung_notes
 from acestep.worker.backend import JobContext
 
 NOISE_NOTE = "the model {} has random weights: what it renders is noise"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from acestep.api.errors import BadLatent, BadRequest, NotFound
 from acestep.api.limits import LATENT_CHANNELS
+from acestep.api.resolve import ResolvedStage
 from acestep.audio.latent_header import SUFFIX, LatentFacts
 from acestep.audio.latent_store import find_latent
 from acestep.checkpoints.load import Model
@@ -19,7 +20,6 @@ from acestep.denoising.request import Snapshot
 from acestep.engine.chain import Job
 from acestep.engine.geometry import FRAMES_PER_SECOND
 from acestep.engine.latents import load_latent, pack_snapshot, unpack_snapshot
-from acestep.engine.resolve import ResolvedStage
 from acestep.engine.store import save_stage_latent
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from acestep.api import limits, music
 from acestep.api.errors import BadCheckpoint, InternalError, Unavailable
+from acestep.api.metadata import FIELDS, Metadata, write_block
 from acestep.planner.layout import TokenLayout
-from acestep.planner.metadata import FIELDS, Metadata, write_block
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher

@@ -11,11 +11,11 @@ import msgspec
 
 from acestep.api import limits
 from acestep.api.errors import Unavailable
+from acestep.api.metadata import Metadata
 from acestep.api.planning import CODE_RATE, PlannerSettings, Progress
 from acestep.api.result import Result, StageReport
 from acestep.api.schema import convert
 from acestep.planner.library import settings_of
-from acestep.planner.metadata import Metadata
 from acestep.planner.planning import Planner, Sample, Wish, given_metadata, read_thought
 from acestep.planner.session import Loaded, planner_for
 from acestep.worker.backend import JobContext

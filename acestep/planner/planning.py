@@ -12,6 +12,7 @@ import msgspec
 
 from acestep.api import limits, music
 from acestep.api.errors import BadCheckpoint, BadRequest
+from acestep.api.metadata import Metadata, parse_block, parse_lyrics, split_answer, write_block
 from acestep.api.planning import (
     CODE_RATE,
     CodesJob,
@@ -25,7 +26,6 @@ from acestep.api.planning import (
 )
 from acestep.planner import prompts
 from acestep.planner.grammar import BLOCK_TOKENS, BlockWish, block_grammar
-from acestep.planner.metadata import Metadata, parse_block, parse_lyrics, split_answer, write_block
 
 UNDERSTAND_TEMPERATURE = 0.3
 """Describing what is there asks for less invention than composing (the model authors' value)."""

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from acestep.api.errors import BadRequest
+from acestep.api.metadata import FIELDS, Metadata, write_block
 from acestep.api.planning import Progress, check_codes, refuse_control_text
 from acestep.planner import prompts
 from acestep.planner.decoding import Decoder
-from acestep.planner.metadata import FIELDS, Metadata, write_block
 
 PMI_SCALE = 0.1
 """Nats per token at which the score is 0.73: the slope of the sigmoid."""

@@ -23,6 +23,7 @@ from acestep.api.admission import Admitted, admit
 from acestep.api.errors import SourceChanged
 from acestep.api.formats import exact_format
 from acestep.api.request import Role, samples
+from acestep.api.resolve import ResolvedStage, resolve_stage
 from acestep.api.result import ResultFile, StageReport
 from acestep.api.source import Source
 from acestep.api.variants import ModelInfo
@@ -40,7 +41,6 @@ from acestep.engine.geometry import Window, frame_samples, new_window, source_wi
 from acestep.engine.guides import with_guide
 from acestep.engine.level import stem_notes
 from acestep.engine.recipe import make_recipe, stage_settings
-from acestep.engine.resolve import ResolvedStage, resolve_stage
 from acestep.worker.backend import JobContext
 
 PHASES = ("load", "encode", "denoise", "decode", "write")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from acestep.api.plan import Fill, Plan
+from acestep.api.times import custom_times, schedule_times, truncate
 from acestep.checkpoints.load import Model
 from acestep.conditioning.context import Material, build_context, join, silence
 from acestep.denoising import compat
@@ -17,7 +18,6 @@ from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.loop import denoise
 from acestep.denoising.noise import mix
 from acestep.denoising.request import Branch, Denoising, Edit, GuidanceSettings, Quirks
-from acestep.denoising.times import custom_times, schedule_times, truncate
 from plugins.guidance import GUIDANCE
 from plugins.samplers import SAMPLERS
 from plugins.schedules import SCHEDULES

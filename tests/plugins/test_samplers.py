@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 import torch
 
+from acestep.api.times import float32
 from acestep.denoising.noise import SeededNoise
-from acestep.denoising.times import float32
 from plugins.samplers import SAMPLERS
 from plugins.schedules import SCHEDULES, linear
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from acestep.api.times import truncate
 from acestep.api.variants import VARIANTS
-from acestep.denoising.times import truncate
 from acestep.training.dit.model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.prompts import lyric_prompt
 from acestep.training.dit.records import silence_frame

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from acestep.api.times import schedule_times
 from acestep.checkpoints.load import Model, open_checkpoint
 from acestep.checkpoints.tiny import build_tiny
 from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.noise import SeededNoise
 from acestep.denoising.request import Branch, Denoising
-from acestep.denoising.times import schedule_times
 from plugins.guidance import GUIDANCE
 from plugins.samplers import SAMPLERS
 from plugins.schedules import SCHEDULES

@@ -10,10 +10,10 @@ from acestep.analysis.level import find_level
 from acestep.api import Registry
 from acestep.api.plan import SourceFacts
 from acestep.api.request import Stage
+from acestep.api.resolve import resolve_stage
 from acestep.api.result import ResultFile
 from acestep.api.variants import VARIANTS, ModelInfo
 from acestep.engine.level import clip_notes
-from acestep.engine.resolve import resolve_stage
 
 ONE = {"length": 48_000, "rate": 48_000, "seed": 1, "steps": 1}
 

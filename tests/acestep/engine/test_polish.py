@@ -8,9 +8,9 @@ import soundfile
 
 from acestep.api import ModelInfo, Registry
 from acestep.api.admission import admit
+from acestep.api.resolve import resolve_stage
 from acestep.api.variants import VARIANTS
 from acestep.api.world import AudioFacts
-from acestep.engine.resolve import resolve_stage
 
 NAMED = {
     "base-to-turbo-refine": [("base", None, 3.0, 50), ("turbo", 0.545455, 3.0, 3)],

@@ -10,13 +10,13 @@ import soundfile
 
 from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError, BadRequest
+from acestep.api.metadata import parse_block, split_answer
 from acestep.api.planning import PlannerSettings
 from acestep.api.registry import Registry
 from acestep.engine import Engine
 from acestep.planner import session
 from acestep.planner.decoding import Decoder
 from acestep.planner.integration import settings_for
-from acestep.planner.metadata import parse_block, split_answer
 from acestep.worker.backend import JobContext
 
 

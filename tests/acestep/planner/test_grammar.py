@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from acestep.api import music
 from acestep.api.errors import InternalError
+from acestep.api.metadata import Metadata, parse_block, split_answer, write_block
 from acestep.planner.grammar import BLOCK_TOKENS, BlockWish, Constraint, TextVocabulary, allowed_values
-from acestep.planner.metadata import Metadata, parse_block, split_answer, write_block
 
 FREE = BlockWish(caption_tokens=24)
 

@@ -10,10 +10,10 @@ import soundfile
 import torch
 
 from acestep.api.errors import BadRequest, Cancelled, ModelMissing, ModelUnsuited, RegionOutside, Unavailable
+from acestep.api.metadata import parse_block, split_answer
 from acestep.api.registry import Registry
 from acestep.engine import Engine
 from acestep.planner import session
-from acestep.planner.metadata import parse_block, split_answer
 from acestep.worker.backend import JobContext
 
 SHORT = {"model": "tiny", "caption_tokens": 6}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from acestep.api.errors import BadRequest
-from acestep.planner.metadata import Metadata
+from acestep.api.metadata import Metadata
 from acestep.planner.scoring import (
     mean_log_probability,
     pmi_score,

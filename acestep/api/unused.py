@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from acestep.api.conditioning import Conditioning
+from acestep.api.music import INSTRUMENTAL_FORMS
 from acestep.api.plan import Plan
 from acestep.api.request import StageParams
 from acestep.api.sampling import ScheduleSpec
 from acestep.api.variants import ModelInfo, Variant
-from acestep.conditioning.prompts import INSTRUMENTAL_FORMS
 
 
 def time_notes(params: StageParams, plan: Plan, around: tuple[ScheduleSpec, Variant], times: list[float]) -> list[str]:

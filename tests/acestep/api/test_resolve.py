@@ -8,8 +8,8 @@ from acestep.api import Registry
 from acestep.api.errors import ModelUnsuited
 from acestep.api.plan import SourceFacts, require_task
 from acestep.api.request import Stage, StageParams
+from acestep.api.resolve import resolve_stage
 from acestep.api.variants import VARIANTS, ModelInfo
-from acestep.engine.resolve import resolve_stage
 
 SHARED = {"text2music", "repaint", "cover"}
 EVERY = SHARED | {"extract", "lego", "complete"}

@@ -11,9 +11,9 @@ from acestep.api.plan import Plan
 from acestep.api.registry import Registry
 from acestep.api.request import Stage, StageParams
 from acestep.api.sampling import GuidanceSpec, SamplerSpec
+from acestep.api.times import custom_times, schedule_times, trained_start, truncate
+from acestep.api.unused import idle_notes, time_notes
 from acestep.api.variants import ModelInfo
-from acestep.denoising.times import custom_times, schedule_times, trained_start, truncate
-from acestep.engine.unused import idle_notes, time_notes
 
 DEFAULT_SAMPLER = "euler"
 

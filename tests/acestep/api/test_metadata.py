@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acestep.planner.metadata import Metadata, parse_block, parse_lyrics, split_answer, write_block
+from acestep.api.metadata import Metadata, parse_block, parse_lyrics, split_answer, write_block
 
 LONG = "warm lo-fi hip hop with dusty electric piano chords and brushed drums over a round bass line, late at night, far away"
 
