@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from acestep.api.errors import AceError
 from bridge.cli.contact import Contact
 from bridge.cli.show import clock, tell
-from bridge.core.views import TERMINAL
+from bridge.core.interface import TERMINAL
 from bridge.plain import plain
 
 POLL = 20.0

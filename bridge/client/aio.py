@@ -16,7 +16,7 @@ from acestep.api.errors import AceError, DaemonUnreachable, ProtocolError, error
 from bridge.client import files
 from bridge.client.place import Place, find
 from bridge.client.sync import ANSWER_MOST, RETRIES, NoAnswer, raise_unless_done
-from bridge.core.views import TERMINAL
+from bridge.core.interface import TERMINAL
 from bridge.doors.limits import CHUNK, HEARTBEAT_SECONDS, PROTOCOL
 from bridge.doors.rpc import codec
 

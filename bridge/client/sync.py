@@ -16,7 +16,7 @@ from typing import Any, Self
 from acestep.api.errors import AceError, Cancelled, DaemonUnreachable, ProtocolError, error_from_wire
 from bridge.client import files
 from bridge.client.place import Place, connect, find
-from bridge.core.views import TERMINAL
+from bridge.core.interface import TERMINAL
 from bridge.doors.limits import CHUNK, PROTOCOL, RPC_MESSAGE, WAIT_SECONDS
 from bridge.doors.rpc import codec
 

@@ -10,7 +10,7 @@ from acestep.api.errors import NotAllowed, UnknownJob
 from acestep.api.rights import Right
 
 if TYPE_CHECKING:
-    from bridge.core.views import JobView
+    from bridge.core.interface import JobView
 
 
 class Access(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from acestep.api.schema import convert
 from acestep.api.song_time import SongTime
 from acestep.api.tempo_map import TempoMap
 from acestep.audio.sniff import sniff
-from bridge.core.views import JobState, JobView
+from bridge.core.interface import JobState, JobView
 
 IN_PLACE = frozenset({"patch", "span"})
 """Roles that take the place of a piece of the song."""

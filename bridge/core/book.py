@@ -14,10 +14,10 @@ import msgspec
 from acestep.api.errors import AceError, UnknownJob
 from bridge.core.access import Access
 from bridge.core.events import EventHub, Subscription
+from bridge.core.interface import Event, EventKind, JobState
 from bridge.core.ledger import Ledger
 from bridge.core.library import Library
 from bridge.core.records import JobRecord
-from bridge.core.views import Event, EventKind, JobState
 
 log = logging.getLogger(__name__)
 

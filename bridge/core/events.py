@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from acestep.api.errors import Busy
 from bridge.core.access import OWNER, Access
+from bridge.core.interface import SPARE, Event, EventKind
 from bridge.core.records import MAX_EVENTS
-from bridge.core.views import SPARE, Event, EventKind
 
 MAX_UNREAD = 2048
 """Events that one subscriber may leave unread; progress is merged long before."""

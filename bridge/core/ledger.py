@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from bridge.core.access import Access
+from bridge.core.interface import TERMINAL, Event, EventKind, JobState
 from bridge.core.records import JobRecord
 from bridge.core.store import Store
-from bridge.core.views import TERMINAL, Event, EventKind, JobState
 
 _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.decode

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import BadRequest
-from bridge.core.views import Event, EventKind, JobState, JobView
+from bridge.core.interface import Event, EventKind, JobState, JobView
 from bridge.paths import DEVICE_NAMES
 
 JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

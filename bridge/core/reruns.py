@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.core.views import JobView
+from bridge.core.interface import JobView
 
 SEEDS = ("seed", "seeds", "variation_seed")
 """What a new take draws anew."""

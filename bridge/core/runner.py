@@ -13,10 +13,10 @@ from acestep.api.errors import AceError, Cancelled, InternalError, WorkerDied
 from bridge.core.book import Book
 from bridge.core.events import ProgressMeter
 from bridge.core.executor import Executor, Listener, Task
+from bridge.core.interface import JobState
 from bridge.core.library import Library
 from bridge.core.queue import FairQueue
 from bridge.core.records import JobRecord
-from bridge.core.views import JobState
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ class WorkerWork:
 class DaemonJob:
     """What an operation that runs in the daemon is handed as ``daemon``: the core, and a way to report.
 
-    ``report`` takes (stage, step, steps, fraction of the whole) as often as it likes. ``core`` offers `bridge.core.views.Core`.
+    ``report`` takes (stage, step, steps, fraction of the whole) as often as it likes. ``core`` offers `bridge.core.interface.Core`.
     """
 
     def __init__(self, job: str, core: Any, report: Callable[[str, int, int, float], None]) -> None:

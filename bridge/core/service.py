@@ -1,4 +1,4 @@
-"""The core as the doors see it: one object that answers `bridge.core.views.Core`."""
+"""The core as the doors see it: one object that answers `bridge.core.interface.Core`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from bridge.core.descriptions import Descriptions
 from bridge.core.events import Subscription
 from bridge.core.executor import Executor
 from bridge.core.housekeeping import Housekeeping
+from bridge.core.interface import Accepted, Event, JobState, JobView, Submission
 from bridge.core.ledger import Ledger
 from bridge.core.library import Library
 from bridge.core.limited import Admissions
@@ -45,7 +46,6 @@ from bridge.core.runner import DaemonJob, DaemonWork, Lane, Places, WorkerWork
 from bridge.core.store import Store
 from bridge.core.supervisor import LocalExecutor, Supervision
 from bridge.core.uploads import Uploads
-from bridge.core.views import Accepted, Event, JobState, JobView, Submission
 from bridge.paths import AllowedRoots, Paths
 from bridge.settings import Settings, features
 

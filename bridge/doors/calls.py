@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import BadRequest, UnknownJob
+from bridge.core.interface import JobState, JobView
 from bridge.core.reruns import again
-from bridge.core.views import JobState, JobView
 from bridge.doors import limits, requests
 from bridge.doors.desk import Caller, Desk
 from bridge.doors.verb import Verb, describe_verbs

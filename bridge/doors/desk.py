@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from acestep.api.errors import UnknownJob, UnknownOperation
 from acestep.api.operation import Operation
 from bridge.core.access import Access
-from bridge.core.views import Accepted, Core, JobView, Submission
+from bridge.core.interface import Accepted, Core, JobView, Submission
 from bridge.doors import requests
 from bridge.doors.verb import Verb
 

@@ -11,7 +11,7 @@ import msgspec
 
 from acestep.api.errors import UnknownOperation
 from acestep.api.schema import convert
-from bridge.core.views import Core
+from bridge.core.interface import Core
 from bridge.doors import requests
 from bridge.doors.desk import Caller, Desk
 from bridge.doors.table import VERBS

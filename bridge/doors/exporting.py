@@ -8,9 +8,9 @@ from typing import Any
 from acestep.api.errors import NotFound
 from bridge.core.arrangement import Arrangement, arrange, song_path
 from bridge.core.dawproject import SUFFIX, write_dawproject
+from bridge.core.interface import JobView
 from bridge.core.limited import in_thread
 from bridge.core.records import folder_name
-from bridge.core.views import JobView
 from bridge.doors import requests
 from bridge.doors.desk import Caller, Desk
 

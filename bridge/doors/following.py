@@ -9,7 +9,7 @@ from typing import Any
 
 from acestep.api.errors import AceError
 from bridge.core.access import OWNER, Access
-from bridge.core.views import Core, Event
+from bridge.core.interface import Core, Event
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from acestep.api.errors import BadRequest
 from acestep.api.schema import describe
-from bridge.core.views import Accepted, Core, Submission
+from bridge.core.interface import Accepted, Core, Submission
 from bridge.performance.tempo import Tempo
 
 CLIENT = "performance"

@@ -18,7 +18,7 @@ import msgspec
 
 from acestep.api.errors import AceError, Unavailable
 from acestep.api.metre import parse_metre
-from bridge.core.views import Accepted, Core
+from bridge.core.interface import Accepted, Core
 from bridge.performance.capture import Capture, Then, place_in_bars
 from bridge.performance.feedback import Feedback
 from bridge.performance.jobs import DIGITS, Jobs

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import AceError, BadRequest, NotFound
-from bridge.core.views import Accepted, Core, Event, EventKind
+from bridge.core.interface import Accepted, Core, Event, EventKind
 from bridge.performance.jobs import CLIENT
 from bridge.performance.link import PlayerLink
 from bridge.performance.player.messages import Load

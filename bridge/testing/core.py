@@ -20,7 +20,7 @@ from acestep.api.rights import Right
 from acestep.api.schema import Request, convert, describe, param
 from bridge.core.access import OWNER, Access
 from bridge.core.events import EventHub
-from bridge.core.views import Accepted, Event, EventKind, JobState, JobView, Submission
+from bridge.core.interface import Accepted, Event, EventKind, JobState, JobView, Submission
 
 
 class Sketch(Request):
@@ -51,7 +51,7 @@ SECRET = Operation(name="secret", summary="Hidden.", schema=Sketch, runs="daemon
 
 
 class ScriptedCore:
-    """A `bridge.core.views.Core`. ``pace`` is the time (s) a job takes for each step; ``folder`` is where its results lie."""
+    """A `bridge.core.interface.Core`. ``pace`` is the time (s) a job takes for each step; ``folder`` is where its results lie."""
 
     def __init__(self, folder: Path | None = None, pace: float = 0.0) -> None:
         self.folder = folder or Path("/nowhere")

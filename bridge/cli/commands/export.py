@@ -18,7 +18,7 @@ from bridge.cli.show import show_json, tell
 from bridge.cli.targets import Target, check_target, inputs_of, place_file
 from bridge.core.arrangement import Arrangement, arrange, song_path
 from bridge.core.dawproject import SUFFIX, write_dawproject
-from bridge.core.views import JobView
+from bridge.core.interface import JobView
 
 
 def export(parser: argparse.ArgumentParser) -> None:

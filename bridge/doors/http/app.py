@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from bridge.core.views import Core
+from bridge.core.interface import Core
 from bridge.doors import meters
 from bridge.doors.http import audition, metrics, oscquery
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.core.views import Core
+from bridge.core.interface import Core
 from bridge.doors import limits
 from bridge.doors.osc.answers import ANSWERS
 from bridge.doors.osc.grammar import envelope

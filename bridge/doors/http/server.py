@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from acestep.api.errors import NotAllowed
-from bridge.core.views import Core
+from bridge.core.interface import Core
 from bridge.doors.http.app import build
 from bridge.doors.http.guard import Guard
 from bridge.doors.http.protocol import protocol

@@ -12,7 +12,7 @@ from typing import Any
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from acestep.api.errors import AceError
-from bridge.core.views import Event, EventKind
+from bridge.core.interface import Event, EventKind
 from bridge.doors.table import ADDRESSES
 from bridge.doors.verb import Verb
 

@@ -14,7 +14,7 @@ import msgspec
 from acestep.api.errors import BadRequest, NotFound
 from acestep.api.limits import MAX_PATH
 from acestep.api.schema import FieldInfo
-from bridge.core.views import Core
+from bridge.core.interface import Core
 
 SOUND = frozenset({".wav", ".flac", ".aif", ".aiff"})
 LATENT = frozenset({".safetensors"})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bridge.core.access import Access
-from bridge.core.views import SPARE, Core, Event
+from bridge.core.interface import SPARE, Core, Event
 from bridge.doors import limits
 from bridge.doors.following import Follower
 from bridge.doors.osc import messages

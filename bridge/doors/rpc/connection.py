@@ -14,7 +14,7 @@ import msgspec
 from acestep.api.errors import AceError, Busy, InternalError, ProtocolError, Unauthorized
 from acestep.api.schema import convert
 from bridge.core.access import OWNER, Access
-from bridge.core.views import SPARE, Event, EventKind
+from bridge.core.interface import SPARE, Event, EventKind
 from bridge.doors import limits, requests
 from bridge.doors.dispatch import Dispatcher, submits
 from bridge.doors.following import Follower

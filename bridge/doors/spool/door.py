@@ -14,7 +14,7 @@ import msgspec
 from acestep.api.errors import AceError, Busy, InternalError
 from acestep.api.rights import Right
 from bridge.core.access import Access
-from bridge.core.views import Event, JobState
+from bridge.core.interface import Event, JobState
 from bridge.doors import limits
 from bridge.doors.calls import HEAVY, plain
 from bridge.doors.dispatch import Dispatcher, submits

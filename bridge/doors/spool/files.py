@@ -16,7 +16,7 @@ import msgspec
 from acestep.api.errors import AceError, BadRequest, ProtocolError, TooLarge
 from acestep.api.schema import Request, convert, param
 from acestep.api.text import decode_text
-from bridge.core.views import TERMINAL, JobState
+from bridge.core.interface import TERMINAL, JobState
 from bridge.doors import limits
 
 REQUEST_FORMAT, STATUS_FORMAT, VERSION = "acestep-bridge/spool", "acestep-bridge/spool-status", 1

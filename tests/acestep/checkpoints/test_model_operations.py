@@ -9,8 +9,8 @@ import pytest
 
 from acestep.api.errors import BadRequest
 from bridge import Client
+from bridge.core.interface import EventKind, JobState, Submission
 from bridge.core.service import Service
-from bridge.core.views import EventKind, JobState, Submission
 from bridge.paths import Paths
 from bridge.settings import Settings
 

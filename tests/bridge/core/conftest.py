@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.core.interface import EventKind, JobState, Submission
 from bridge.core.service import Service
-from bridge.core.views import EventKind, JobState, Submission
 from bridge.paths import Paths
 from bridge.settings import Settings
 

@@ -13,7 +13,7 @@ import soundfile
 from acestep.api.errors import BadRequest, NotFound
 from bridge.core.arrangement import arrange
 from bridge.core.dawproject import write_dawproject
-from bridge.core.views import JobState, JobView
+from bridge.core.interface import JobState, JobView
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from acestep.api.errors import (
 )
 from acestep.api.operation import Operation
 from acestep.api.schema import Request
-from bridge.core.views import EventKind, JobState
+from bridge.core.interface import EventKind, JobState
 
 
 class Echo(Request):

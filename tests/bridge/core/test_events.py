@@ -6,8 +6,8 @@ import pytest
 
 from acestep.api.errors import Busy
 from bridge.core.events import MAX_UNREAD, PROGRESS_INTERVAL, EventHub, ProgressMeter
+from bridge.core.interface import Event, EventKind
 from bridge.core.records import MAX_EVENTS
-from bridge.core.views import Event, EventKind
 
 
 def event(seq, kind=EventKind.PROGRESS, job="j"):

@@ -2,7 +2,7 @@
 
 import os
 
-from bridge.core.views import JobState
+from bridge.core.interface import JobState
 
 
 async def test_history_is_searched_and_paged(desk):

@@ -14,7 +14,7 @@ from acestep.api.errors import (
     UnknownJob,
 )
 from acestep.api.registry import RenderRequest
-from bridge.core.views import EventKind, JobState, Submission
+from bridge.core.interface import EventKind, JobState, Submission
 
 
 async def test_a_job_goes_from_submit_to_library(desk):

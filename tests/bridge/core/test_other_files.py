@@ -11,7 +11,7 @@ from acestep.api.errors import AceError, BadRequest, CorruptAudio, NotAllowed, N
 from acestep.api.rights import Right
 from bridge.core.access import Access
 from bridge.core.housekeeping import uploads_in
-from bridge.core.views import JobState, Submission
+from bridge.core.interface import JobState, Submission
 
 NOTE = b"\0\x90\x3c\x64\x83\x60\x80\x3c\0\0\xff\x2f\0"
 

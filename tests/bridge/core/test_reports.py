@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from acestep.api.errors import ModelMissing, UnknownOperation
-from bridge.core.views import JobState
+from bridge.core.interface import JobState
 
 
 async def test_describe_fills_in_what_is_known_at_run_time(desk):

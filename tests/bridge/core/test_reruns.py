@@ -1,7 +1,7 @@
 """A job once more."""
 
+from bridge.core.interface import JobState, JobView
 from bridge.core.reruns import again
-from bridge.core.views import JobState, JobView
 
 
 def view(**more) -> JobView:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.core.interface import EventKind, JobState
 from bridge.core.records import SEQ_GAP
-from bridge.core.views import EventKind, JobState
 
 
 async def test_a_restart_goes_on_with_what_waited(desk):

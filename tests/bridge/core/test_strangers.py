@@ -9,7 +9,7 @@ import pytest
 from acestep.api.errors import AceError, IdConflict, NotAllowed, NotFound
 from acestep.api.rights import Right
 from bridge.core.access import Access
-from bridge.core.views import Submission
+from bridge.core.interface import Submission
 
 HOST = "osc:192.168.1.20"
 ACCESS = Access(Right.ANYBODY, HOST)

@@ -19,7 +19,7 @@ from acestep.api.errors import (
     UnknownName,
 )
 from bridge.core import intake
-from bridge.core.views import JobState, Submission
+from bridge.core.interface import JobState, Submission
 
 
 async def test_the_same_id_and_body_is_the_same_job(desk):

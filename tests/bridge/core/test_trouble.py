@@ -12,7 +12,7 @@ from acestep.api.errors import (
     Degraded,
     Quarantined,
 )
-from bridge.core.views import EventKind, JobState
+from bridge.core.interface import EventKind, JobState
 
 
 async def test_a_worker_that_dies_fails_only_its_job(desk):

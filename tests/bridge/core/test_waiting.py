@@ -9,7 +9,7 @@ from acestep.api.errors import (
     Busy,
     UnknownJob,
 )
-from bridge.core.views import EventKind, JobState
+from bridge.core.interface import EventKind, JobState
 
 
 async def test_past_the_bounds_the_answer_is_busy(desk):

@@ -14,8 +14,8 @@ import pytest
 
 from acestep.api.errors import Busy, Unavailable, WorkerDied
 from bridge.core import intake, limited, lookout, watchdog
+from bridge.core.interface import JobState
 from bridge.core.store import set_aside
-from bridge.core.views import JobState
 from bridge.doctor import Patient, check_store
 from bridge.paths import Paths
 from bridge.settings import Settings

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 
-from bridge.core.views import Submission
+from bridge.core.interface import Submission
 from bridge.doors.http import AUDITION, audition
 from bridge.doors.http.app import build
 from bridge.doors.http.guard import Guard

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bridge.core import events
-from bridge.core.views import EventKind, Submission
+from bridge.core.interface import EventKind, Submission
 from bridge.doors.following import Follower
 
 

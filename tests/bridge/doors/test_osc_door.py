@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from acestep.api.errors import BadRequest
-from bridge.core.views import EventKind
+from bridge.core.interface import EventKind
 from bridge.doors import limits
 from bridge.doors.osc import peers as osc_peers
 from bridge.doors.osc import sockets as osc_sockets

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pythonosc.osc_message import OscMessage
 
 from acestep.api.errors import BadRequest
-from bridge.core.views import Event, EventKind
+from bridge.core.interface import Event, EventKind
 from bridge.doors.osc import messages
 from bridge.doors.osc.codec import decode
 from bridge.doors.table import VERBS

@@ -9,7 +9,7 @@ import pytest
 from acestep.api.errors import BadRequest, NotFound
 from acestep.api.limits import MAX_PATH
 from acestep.api.schema import FieldInfo
-from bridge.core.views import JobState, JobView
+from bridge.core.interface import JobState, JobView
 from bridge.doors.osc.ordinals import Ordinal, read, resolve
 
 METRE = FieldInfo(name="metre", type="str", choices_from="metres")

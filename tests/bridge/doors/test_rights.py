@@ -9,7 +9,7 @@ import pytest
 from acestep.api.errors import BadRequest
 from acestep.api.rights import Right
 from bridge.core.access import OWNER, Access
-from bridge.core.views import Submission
+from bridge.core.interface import Submission
 from bridge.doors.osc.allow import AllowList
 from bridge.doors.osc.codec import Message
 from bridge.doors.osc.grammar import parse

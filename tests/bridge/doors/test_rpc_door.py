@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from acestep.api.errors import NotAllowed
-from bridge.core.views import EventKind
+from bridge.core.interface import EventKind
 from bridge.daemon import with_own_token
 from bridge.doors import limits
 from bridge.doors.rpc import codec

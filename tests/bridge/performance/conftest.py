@@ -18,7 +18,7 @@ import soundfile
 
 from acestep.api.frames import FrameReader, encode
 from acestep.api.schema import Request, param
-from bridge.core.views import Accepted, Event, EventKind
+from bridge.core.interface import Accepted, Event, EventKind
 from bridge.performance.performance import Performance, PerformanceSettings
 from bridge.performance.player.messages import Command, Levels, Load, Loaded, Open, Opened, Report
 

@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from acestep.api.errors import UnknownJob
-from bridge.core.views import Core, JobState
+from bridge.core.interface import Core, JobState
 from bridge.doors.http import AUDITION
 
 ASSETS = {"": "page.html", "/page.css": "page.css", "/page.js": "page.js", "/sounds.js": "sounds.js"}
