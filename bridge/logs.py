@@ -18,7 +18,7 @@ FILE = "daemon.log"
 
 
 class TextFormat(logging.Formatter):
-    """``2026-01-31 12:00:00.123 info core.book [job-1] done``"""
+    """``2026-01-31 12:00:00.123 info core.job_tracker [job-1] done``"""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and the traceback after it when there is one."""

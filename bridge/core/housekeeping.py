@@ -15,7 +15,7 @@ import msgspec
 
 from acestep.audio.latent_store import Shelf, trim_latents
 from bridge.core import retention
-from bridge.core.book import Book
+from bridge.core.job_tracker import JobTracker
 from bridge.core.models import Models
 from bridge.core.uploads import Uploads
 from bridge.settings import Settings
@@ -40,12 +40,12 @@ class Housekeeping:
     """Runs beside everything else. ``unload`` frees the memory of a model (empty: of all)."""
 
     def __init__(
-        self, settings: Settings, book: Book, uploads: Uploads, models: Models, unload: Callable[[str], None]
+        self, settings: Settings, tracker: JobTracker, uploads: Uploads, models: Models, unload: Callable[[str], None]
     ) -> None:
         self.shelf = Shelf(count=0, bytes=0)
         """The stored latents as they were last seen."""
         self._settings = settings
-        self._book = book
+        self._tracker = tracker
         self._uploads = uploads
         self._models = models
         self._unload = unload
@@ -70,8 +70,8 @@ class Housekeeping:
         """One round: forget what is beyond the bounds; look for new models; rest idle ones."""
         wish, now = self._settings, time.monotonic()
         oldest = time.time() - wish.history_days * DAY if wish.history_days else None
-        if await self._book.ledger.forget(wish.history_jobs, oldest):
-            self._book.recount()
+        if await self._tracker.ledger.forget(wish.history_jobs, oldest):
+            self._tracker.recount()
         if now - self._trimmed > TRIM_EVERY:
             await self.trim()
         if self._last_job > self._latents_seen and now - self._latents_seen > LATENTS_EVERY:
@@ -85,12 +85,12 @@ class Housekeeping:
         """Remove the oldest results beyond the bounds of the library, where the settings have any; returns which."""
         self._trimmed = time.monotonic()
         bounds = retention.Bounds(size=self._settings.library_bytes, age=self._settings.library_days * DAY)
-        return await asyncio.to_thread(retention.trim, self._book.library, bounds, self._requests())
+        return await asyncio.to_thread(retention.trim, self._tracker.library, bounds, self._requests())
 
     async def trim_latents(self) -> Shelf:
         """Count the stored latents, and remove the oldest beyond their cap that no pin and no job holds."""
         self._latents_seen = time.monotonic()
-        folder, most = self._book.library.folder, self._settings.latent_bytes
+        folder, most = self._tracker.library.folder, self._settings.latent_bytes
         needed = {name for request in self._requests() for name in retention.inputs(request, folder)}
         self.shelf = await asyncio.to_thread(trim_latents, folder, most, needed)
         if self.shelf.gone:
@@ -99,12 +99,12 @@ class Housekeeping:
 
     def _requests(self) -> list[dict[str, Any]]:
         """What the waiting and running jobs ask for."""
-        return [job.request for job in self._book.active.values()]
+        return [job.request for job in self._tracker.active.values()]
 
     def _rest(self) -> None:
         """Unload the models when nothing has waited or run for as long as the settings say."""
         limit = self._settings.idle_unload * 60
-        if limit and not self._book.active and time.monotonic() - self._last_job > limit:
+        if limit and not self._tracker.active and time.monotonic() - self._last_job > limit:
             self.job_came()
             self._unload("")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from acestep.api.errors import AceError, Cancelled, InternalError, WorkerDied
-from bridge.core.book import Book
 from bridge.core.events import ProgressMeter
 from bridge.core.executor import Executor, Listener, Task
 from bridge.core.interface import JobState
+from bridge.core.job_tracker import JobTracker
 from bridge.core.library import Library
 from bridge.core.queue import FairQueue
 from bridge.core.records import JobRecord
@@ -33,7 +33,7 @@ class Work(Protocol):
         """Whether a job may start now."""
 
     async def run(self, job: JobRecord) -> None:
-        """Carry a job from its start to its end in the book."""
+        """Carry a job from its start to its end, and tell the tracker of both."""
 
     def cancel(self, job: JobRecord) -> None:
         """Ask a running job to stop."""
@@ -42,11 +42,11 @@ class Work(Protocol):
 class Lane:
     """A queue and the hands that empty it."""
 
-    def __init__(self, book: Book, work: Work, width: int = 1) -> None:
+    def __init__(self, tracker: JobTracker, work: Work, width: int = 1) -> None:
         self.queue = FairQueue()
         self.running: dict[str, JobRecord] = {}
         self.paused = False
-        self._book = book
+        self._tracker = tracker
         self._work = work
         self._width = width
         self._changed = asyncio.Condition()
@@ -69,7 +69,7 @@ class Lane:
     async def cancel(self, job: JobRecord, reason: str) -> None:
         """Take a waiting job out, or ask a running one to stop."""
         if self.queue.remove(job.id) is not None:
-            await self._book.stopped(job, JobState.CANCELLED, reason)
+            await self._tracker.stopped(job, JobState.CANCELLED, reason)
         elif job.id in self.running:
             self._work.cancel(job)
 
@@ -81,7 +81,7 @@ class Lane:
             except Exception as failure:  # the runner of jobs: whatever happened, the next one gets its turn
                 log.exception("the job could not be carried to its end", extra={"job": job.id})
                 if not job.state.terminal:
-                    await self._book.failed(job, InternalError(f"the job failed: {type(failure).__name__}"))
+                    await self._tracker.failed(job, InternalError(f"the job failed: {type(failure).__name__}"))
             finally:
                 self.running.pop(job.id, None)
                 await self.wake()
@@ -120,8 +120,8 @@ class Places(NamedTuple):
 class WorkerWork:
     """Runs jobs in the worker and commits what comes back."""
 
-    def __init__(self, book: Book, executor: Executor, library: Library, places: Places) -> None:
-        self._book = book
+    def __init__(self, tracker: JobTracker, executor: Executor, library: Library, places: Places) -> None:
+        self._tracker = tracker
         self._executor = executor
         self._library = library
         self._copy_to = places.copies
@@ -141,15 +141,15 @@ class WorkerWork:
 
     async def run(self, job: JobRecord) -> None:
         """One attempt at a job."""
-        meter = ProgressMeter(lambda data: self._book.progress(job, data))
+        meter = ProgressMeter(lambda data: self._tracker.progress(job, data))
         staged: Path | None = None
         try:
-            await self._book.begin(job)
+            await self._tracker.begin(job)
             staged = await asyncio.to_thread(self._library.stage, job)
             result = await self._attempt(job, staged, meter)
             meter.stop()
             kept = await asyncio.to_thread(self._commit, job, staged, result)
-            await self._book.done(job, kept)
+            await self._tracker.done(job, kept)
         except AceError as error:
             meter.stop()
             await self._ended(job, error)
@@ -164,7 +164,7 @@ class WorkerWork:
             raise Cancelled("the job was cancelled")
 
         def preview(file: dict[str, Any]) -> None:
-            self._book.preview(job, {**file, "path": str(staged / str(file.get("name", "")))})
+            self._tracker.preview(job, {**file, "path": str(staged / str(file.get("name", "")))})
 
         operation = RENDER if "stages" in job.request else job.operation  # the worker need not know a preset by name
         task = Task(job=job.id, operation=operation, request=job.request, staging=staged)
@@ -176,13 +176,13 @@ class WorkerWork:
     async def _ended(self, job: JobRecord, error: AceError) -> None:
         asked = job.id in self._cancelled
         if self.stopping and not asked and isinstance(error, (Cancelled, WorkerDied)):
-            await self._book.put_back(job)
+            await self._tracker.put_back(job)
         elif asked or isinstance(error, Cancelled):
-            await self._book.stopped(job, JobState.CANCELLED, "cancelled on request")
+            await self._tracker.stopped(job, JobState.CANCELLED, "cancelled on request")
         else:
             error.message = await asyncio.to_thread(self._named, error.message)
             error.args = (error.message,)
-            await self._book.failed(job, error, killed_worker=isinstance(error, WorkerDied))
+            await self._tracker.failed(job, error, killed_worker=isinstance(error, WorkerDied))
 
     def _commit(self, job: JobRecord, staged: Path, result: dict[str, Any]) -> dict[str, Any]:
         """Into the library, which is the commit, with what was told at the door; then copies to where the client wants them."""
@@ -219,9 +219,9 @@ class DaemonWork:
     """Runs operations that need no model inside the daemon."""
 
     def __init__(
-        self, book: Book, start: Callable[[JobRecord, DaemonJob], Awaitable[dict[str, Any]]], core: Any
+        self, tracker: JobTracker, start: Callable[[JobRecord, DaemonJob], Awaitable[dict[str, Any]]], core: Any
     ) -> None:
-        self._book = book
+        self._tracker = tracker
         self._start = start
         self._core = core
         self._tasks: dict[str, asyncio.Task[dict[str, Any]]] = {}
@@ -241,9 +241,9 @@ class DaemonWork:
 
     async def run(self, job: JobRecord) -> None:
         """One job."""
-        meter = ProgressMeter(lambda data: self._book.progress(job, data))
+        meter = ProgressMeter(lambda data: self._tracker.progress(job, data))
         try:
-            await self._book.begin(job)
+            await self._tracker.begin(job)
             task = asyncio.ensure_future(self._start(job, DaemonJob(job.id, self._core, meter.report)))
             self._tasks[job.id] = task
             if job.id in self._cancelled:
@@ -253,10 +253,10 @@ class DaemonWork:
             if task.cancelled():
                 await self._stopped(job)
             else:
-                await self._book.done(job, {"data": task.result(), "files": [], "notes": []})
+                await self._tracker.done(job, {"data": task.result(), "files": [], "notes": []})
         except AceError as error:
             meter.stop()
-            await self._book.failed(job, error)
+            await self._tracker.failed(job, error)
         finally:
             meter.stop()
             self._tasks.pop(job.id, None)
@@ -264,9 +264,9 @@ class DaemonWork:
 
     async def _stopped(self, job: JobRecord) -> None:
         if self.stopping and job.id not in self._cancelled:
-            await self._book.put_back(job)
+            await self._tracker.put_back(job)
         else:
-            await self._book.stopped(job, JobState.CANCELLED, "cancelled on request")
+            await self._tracker.stopped(job, JobState.CANCELLED, "cancelled on request")
 
     def stop(self) -> None:
         """Cancel what runs; it waits again for the next start."""

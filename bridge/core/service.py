@@ -27,13 +27,13 @@ from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import adapter_folders
 from bridge.core import intake, reports
 from bridge.core.access import OWNER, Access
-from bridge.core.book import Book
 from bridge.core.command import worker_command
 from bridge.core.descriptions import Descriptions
 from bridge.core.events import Subscription
 from bridge.core.executor import Executor
 from bridge.core.housekeeping import Housekeeping
 from bridge.core.interface import Accepted, Event, JobState, JobView, Submission
+from bridge.core.job_tracker import JobTracker
 from bridge.core.ledger import Ledger
 from bridge.core.library import Library
 from bridge.core.limited import Admissions
@@ -100,7 +100,7 @@ class Service:
         self._models = Models(checkpoints, settings.model)
         self._store = Store(paths.database)
         self._ledger = Ledger(self._store)
-        self._book = Book(self._ledger, self.library)
+        self._tracker = JobTracker(self._ledger, self.library)
         places = intake.Places(paths.library, adapter_folders(paths.home, checkpoints))
         self._machine = intake.Machine(self.roots, self._models, self.uploads, places)
         self._executor: Executor = executor or LocalExecutor(
@@ -112,9 +112,12 @@ class Service:
             )
         )
         outside = Places(copies=lambda text: self.roots.writing(text), named=self.uploads.named)
-        self._work = WorkerWork(self._book, self._executor, self.library, outside)
-        self._daemon_work = DaemonWork(self._book, self._run_here, self)
-        self._lanes = {"worker": Lane(self._book, self._work), "daemon": Lane(self._book, self._daemon_work, width=2)}
+        self._work = WorkerWork(self._tracker, self._executor, self.library, outside)
+        self._daemon_work = DaemonWork(self._tracker, self._run_here, self)
+        self._lanes = {
+            "worker": Lane(self._tracker, self._work),
+            "daemon": Lane(self._tracker, self._daemon_work, width=2),
+        }
         self._bounds = Bounds(
             jobs=settings.queue_length,
             jobs_per_client=settings.jobs_per_client,
@@ -128,14 +131,14 @@ class Service:
         self._tidying: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._started = time.monotonic()
-        self.housekeeping = Housekeeping(settings, self._book, self.uploads, self._models, self._executor.unload)
+        self.housekeeping = Housekeeping(settings, self._tracker, self.uploads, self._models, self._executor.unload)
 
     # Life
 
     async def start(self) -> None:
         """Take up what an earlier daemon left, and begin to work."""
         self._store.start()
-        self._book.recount()
+        self._tracker.recount()
         await self._recover()
         if self.settings.worker_start == "serve":
             self._executor.start()
@@ -160,13 +163,13 @@ class Service:
         await self._executor.close()
         for lane in self._lanes.values():
             await lane.stop()
-        self._book.hub.close()
+        self._tracker.hub.close()
         await self._store.close()
 
     async def _recover(self) -> None:
         """Reconcile store and library: what was committed is done, what ran goes on once, what waited waits."""
         for job in self._ledger.unended():
-            self._book.restore(job)
+            self._tracker.restore(job)
             if job.state is JobState.RUNNING and not await self._resume(job):
                 continue
             await self._lane(job.operation).add(job)
@@ -177,10 +180,10 @@ class Service:
         job.seq += SEQ_GAP
         result = await asyncio.to_thread(self.library.committed, job)
         if result is not None:
-            await self._book.done(job, await asyncio.to_thread(self._work.copy_out, job, result))
+            await self._tracker.done(job, await asyncio.to_thread(self._work.copy_out, job, result))
             return False
         if job.attempt >= MAX_ATTEMPTS:
-            await self._book.stopped(job, JobState.INTERRUPTED, "the daemon ended twice while this job ran")
+            await self._tracker.stopped(job, JobState.INTERRUPTED, "the daemon ended twice while this job ran")
             return False
         job.state = JobState.QUEUED
         await self._ledger.requeued(job)
@@ -205,7 +208,7 @@ class Service:
         if pending is not None:  # however many repeats there are, one answer is for them all
             _refuse_another(job, pending, body, submission.access)
             return await asyncio.shield(pending.answer)
-        known = self._book.known(job)
+        known = self._tracker.known(job)
         if known is not None:
             _refuse_another(job, known, body, submission.access)
             return Accepted(id=known.id, seq=0, position=known.position, notes=known.notes)
@@ -244,7 +247,7 @@ class Service:
         lane = self._lane(record.operation)
         check_bounds(lane.queue, self._active(), record.client, record.size, self._bounds)
         record.position = lane.queue.place_for(record)
-        await self._book.accept(record)
+        await self._tracker.accept(record)
         self.housekeeping.job_came()
         log.info("accepted %s from %s", record.operation, record.client, extra={"job": record.id})
         await lane.add(record)
@@ -259,7 +262,7 @@ class Service:
             )
 
     def _active(self) -> list[JobRecord]:
-        return list(self._book.active.values())
+        return list(self._tracker.active.values())
 
     async def barrier(self) -> None:
         """Return when every submit made before this call is stored."""
@@ -272,14 +275,14 @@ class Service:
         """Cancel a queued or running job; a job that has ended is left as it is."""
         if job in self._pending:
             await asyncio.wait([self._pending[job].answer])
-        record = self._book.find(job)
+        record = self._tracker.find(job)
         if not record.state.terminal:
             await self._lane(record.operation).cancel(record, "cancelled on request")
         return self._view(record)
 
     def job(self, job: str) -> JobView:
         """One job. Raises `UnknownJob`."""
-        return self._view(self._book.find(job))
+        return self._view(self._tracker.find(job))
 
     async def jobs(
         self,
@@ -294,7 +297,7 @@ class Service:
         come without request and result.
         """
         found = await self._ledger.search(states, search, max(1, min(limit, 1000)), before, origin)
-        return [self._view(self._book.active.get(record.id, record)) for record in found]
+        return [self._view(self._tracker.active.get(record.id, record)) for record in found]
 
     def newest(self, endings: frozenset[str], back: int = 0, origin: str = "") -> JobView | None:
         """The newest done job with a file of one of these endings, or the one ``back`` before it; ``origin``: of that machine."""
@@ -304,7 +307,7 @@ class Service:
 
     async def clients(self, jobs: list[str]) -> dict[str, str]:
         """Who handed these jobs in; unknown ones are left out."""
-        active = {job: self._book.active[job].client for job in jobs if job in self._book.active}
+        active = {job: self._tracker.active[job].client for job in jobs if job in self._tracker.active}
         ended = [job for job in jobs if job not in active]
         return active | (await self._ledger.clients(ended) if ended else {})
 
@@ -315,7 +318,7 @@ class Service:
 
     async def wait(self, job: str, after: int = -1, timeout: float = 30.0) -> list[Event]:
         """Events with a larger ``seq`` than ``after``, as soon as there is one or the time (s) is up."""
-        return await self._book.wait(job, after, timeout)
+        return await self._tracker.wait(job, after, timeout)
 
     def subscribe(
         self,
@@ -325,7 +328,7 @@ class Service:
         access: Access = OWNER,
     ) -> Subscription:
         """Events of some jobs (empty: all jobs that ``access`` may see), beginning after the given seqs."""
-        return self._book.subscribe(client, jobs, after or {}, access)
+        return self._tracker.subscribe(client, jobs, after or {}, access)
 
     # The queue
 
@@ -404,10 +407,10 @@ class Service:
             "uptime": round(time.monotonic() - self._started, 3),
             "state": "degraded" if self._executor.degraded else "ok",
             "queue": reports.queue(lanes),
-            "jobs": self._book.counts(),
+            "jobs": self._tracker.counts(),
             "worker": self._executor.facts(),
             "doors": self.doors,
-            "subscribers": len(self._book.hub),
+            "subscribers": len(self._tracker.hub),
             "performance": None if self.performance is None else self.performance.state(),
             "model": self._models.default(),
             "features": sorted(self.registry.features),

@@ -135,7 +135,7 @@ async def test_a_library_that_becomes_read_only_is_named_and_the_rest_goes_on(de
 
 async def test_an_end_that_cannot_be_stored_is_told_and_stored_later(desk, monkeypatch):
     """The disk of the job store fills up: the job fails by name, everybody hears it, and it is written when there is space."""
-    monkeypatch.setattr("bridge.core.book.RETRY", 0.02)
+    monkeypatch.setattr("bridge.core.job_tracker.RETRY", 0.02)
     one = await desk()
     await one.service.pause()
     await one.submit("steps=1", "x", lyrics="la " * 5000)

@@ -1,4 +1,4 @@
-"""The book of jobs: every change of a job's state goes through here, is stored first and told after."""
+"""Follows every job: a change of its state goes through here, is stored first and published after."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TOLD_OF_COPIES = ("copy_of", "delay")
 """What it says of a lossy copy besides."""
 
 
-class Book:
+class JobTracker:
     """Jobs that have not ended, in memory, and all others, in the store."""
 
     def __init__(self, ledger: Ledger, library: Library) -> None:
