@@ -70,7 +70,7 @@ class Housekeeping:
         """One round: forget what is beyond the bounds; look for new models; rest idle ones."""
         wish, now = self._settings, time.monotonic()
         oldest = time.time() - wish.history_days * DAY if wish.history_days else None
-        if await self._tracker.ledger.forget(wish.history_jobs, oldest):
+        if await self._tracker.table.forget(wish.history_jobs, oldest):
             self._tracker.recount()
         if now - self._trimmed > TRIM_EVERY:
             await self.trim()

@@ -15,7 +15,7 @@ from acestep.api.errors import AceError, UnknownJob
 from bridge.core.access import Access
 from bridge.core.events import EventHub, Subscription
 from bridge.core.interface import Event, EventKind, JobState
-from bridge.core.ledger import Ledger
+from bridge.core.job_table import JobTable
 from bridge.core.library import Library
 from bridge.core.records import JobRecord
 
@@ -34,8 +34,8 @@ TOLD_OF_COPIES = ("copy_of", "delay")
 class JobTracker:
     """Jobs that have not ended, in memory, and all others, in the store."""
 
-    def __init__(self, ledger: Ledger, library: Library) -> None:
-        self.ledger = ledger
+    def __init__(self, table: JobTable, library: Library) -> None:
+        self.table = table
         self.library = library
         self.hub = EventHub()
         self.active: dict[str, JobRecord] = {}
@@ -45,9 +45,7 @@ class JobTracker:
 
     def recount(self) -> None:
         """Count the ended jobs anew, at the start and when some were forgotten."""
-        self.ended = Counter(
-            {state: count for state, count in self.ledger.counts().items() if JobState(state).terminal}
-        )
+        self.ended = Counter({state: count for state, count in self.table.counts().items() if JobState(state).terminal})
 
     def counts(self) -> dict[str, int]:
         """Number of jobs by state."""
@@ -55,20 +53,20 @@ class JobTracker:
 
     def find(self, job: str) -> JobRecord:
         """A job by id. Raises `UnknownJob`."""
-        found = self.active.get(job) or self.ledger.find(job)
+        found = self.active.get(job) or self.table.find(job)
         if found is None:
             raise UnknownJob(f"there is no job {job!r}", field="id")
         return found
 
     def known(self, job: str) -> JobRecord | None:
         """A job by id, if there is one."""
-        return self.active.get(job) or self.ledger.find(job)
+        return self.active.get(job) or self.table.find(job)
 
     async def accept(self, job: JobRecord) -> None:
         """Store a new job; it counts as active from the call on, so that bounds hold while the disk works."""
         self.active[job.id] = job
         try:
-            await self.ledger.accept(job)
+            await self.table.accept(job)
         except BaseException:  # also a stop meanwhile: whatever kept it from being stored, it is no job
             del self.active[job.id]
             raise
@@ -80,20 +78,20 @@ class JobTracker:
     def restore(self, job: JobRecord) -> None:
         """Take up a job of an earlier life."""
         self.active[job.id] = job
-        self.hub.open(job.id, self.ledger.events(job, -1), job.client)
+        self.hub.open(job.id, self.table.events(job, -1), job.client)
 
     async def begin(self, job: JobRecord) -> None:
         """Store that an attempt at a job starts."""
         job.state = JobState.RUNNING
         job.started = time.time()
         job.attempt += 1
-        await self.ledger.running(job)
+        await self.table.running(job)
 
     async def put_back(self, job: JobRecord) -> None:
         """A job waits again because the daemon stops; the attempt does not count."""
         job.state = JobState.QUEUED
         job.attempt -= 1
-        await self.ledger.requeued(job)
+        await self.table.requeued(job)
 
     def progress(self, job: JobRecord, data: dict[str, Any]) -> None:
         """Tell how far a running job is."""
@@ -131,7 +129,7 @@ class JobTracker:
         """Store the end, then let it be seen: nobody hears of an end that a crash could take back."""
         ended = msgspec.structs.replace(job, state=state, ended=time.time())
         try:
-            await self.ledger.ended(ended, events, killed_worker=killed_worker)
+            await self.table.ended(ended, events, killed_worker=killed_worker)
             stored = True
         except AceError as failure:
             log.error("the end could not be stored: %s", failure.message, extra={"job": job.id})
@@ -151,7 +149,7 @@ class JobTracker:
         while True:
             await asyncio.sleep(RETRY)
             try:
-                await self.ledger.ended(job, events, killed_worker=killed_worker)
+                await self.table.ended(job, events, killed_worker=killed_worker)
             except AceError as failure:
                 log.debug("the end still cannot be stored: %s", failure.message, extra={"job": job.id})
             else:
@@ -169,7 +167,7 @@ class JobTracker:
         live = self.hub.live(job)
         if live is not None:
             return [event for event in live if event.seq > after]
-        return self.ledger.events(self.find(job), after)
+        return self.table.events(self.find(job), after)
 
     async def wait(self, job: str, after: int, timeout: float) -> list[Event]:
         """The same, as soon as there is one, the job has ended, or the time (s) is up. Raises `UnknownJob`."""
@@ -196,7 +194,7 @@ class JobTracker:
                 ended[job] = seq
             elif access.owns(self.hub.client(job)):
                 past += [event for event in live if event.seq > seq]
-        stored = functools.partial(self.ledger.stored_events, ended, access) if ended else None
+        stored = functools.partial(self.table.stored_events, ended, access) if ended else None
         return self.hub.subscribe(client, jobs, past, access, stored)
 
 

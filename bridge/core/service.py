@@ -33,8 +33,8 @@ from bridge.core.events import Subscription
 from bridge.core.executor import Executor
 from bridge.core.housekeeping import Housekeeping
 from bridge.core.interface import Accepted, Event, JobState, JobView, Submission
+from bridge.core.job_table import JobTable
 from bridge.core.job_tracker import JobTracker
-from bridge.core.ledger import Ledger
 from bridge.core.library import Library
 from bridge.core.limited import Admissions
 from bridge.core.lookout import Space, keep_fresh
@@ -99,8 +99,8 @@ class Service:
         checkpoints = [paths.checkpoints, *map(_folder, settings.checkpoints)]
         self._models = Models(checkpoints, settings.model)
         self._store = Store(paths.database)
-        self._ledger = Ledger(self._store)
-        self._tracker = JobTracker(self._ledger, self.library)
+        self._table = JobTable(self._store)
+        self._tracker = JobTracker(self._table, self.library)
         places = intake.Places(paths.library, adapter_folders(paths.home, checkpoints))
         self._machine = intake.Machine(self.roots, self._models, self.uploads, places)
         self._executor: Executor = executor or LocalExecutor(
@@ -168,7 +168,7 @@ class Service:
 
     async def _recover(self) -> None:
         """Reconcile store and library: what was committed is done, what ran goes on once, what waited waits."""
-        for job in self._ledger.unended():
+        for job in self._table.unended():
             self._tracker.restore(job)
             if job.state is JobState.RUNNING and not await self._resume(job):
                 continue
@@ -186,7 +186,7 @@ class Service:
             await self._tracker.stopped(job, JobState.INTERRUPTED, "the daemon ended twice while this job ran")
             return False
         job.state = JobState.QUEUED
-        await self._ledger.requeued(job)
+        await self._table.requeued(job)
         log.info("taken up again after a crash", extra={"job": job.id})
         return True
 
@@ -223,7 +223,7 @@ class Service:
         operation = self.registry.operation(submission.operation)
         self._refuse_the_hopeless(operation, body)
         check_bounds(self._lane(operation.name).queue, self._active(), submission.client, 0, self._bounds)
-        machine = self._machine.for_caller(submission.access, self._ledger.client_of)
+        machine = self._machine.for_caller(submission.access, self._table.client_of)
         checked = await self._admissions.run(
             submission.client, intake.check, self.registry, operation, submission.params, machine
         )
@@ -256,7 +256,7 @@ class Service:
         if operation.runs == "worker" and self._executor.degraded:
             facts = self._executor.facts()
             raise Degraded(f"the worker was given up: {facts.get('last_death', 'it ended too often')}")
-        if self._ledger.deaths(body) >= MAX_DEATHS:
+        if self._table.deaths(body) >= MAX_DEATHS:
             raise Quarantined(
                 f"this request ended the worker {MAX_DEATHS} times and is not run again; change it, or resume the queue"
             )
@@ -296,12 +296,12 @@ class Service:
         """Jobs, newest first; ``search`` looks in id, operation and caption; ``origin`` keeps those of one machine. Ended ones
         come without request and result.
         """
-        found = await self._ledger.search(states, search, max(1, min(limit, 1000)), before, origin)
+        found = await self._table.search(states, search, max(1, min(limit, 1000)), before, origin)
         return [self._view(self._tracker.active.get(record.id, record)) for record in found]
 
     def newest(self, endings: frozenset[str], back: int = 0, origin: str = "") -> JobView | None:
         """The newest done job with a file of one of these endings, or the one ``back`` before it; ``origin``: of that machine."""
-        found = (record for record in self._ledger.done(LOOK_BACK, origin) if _has_file(record, endings))
+        found = (record for record in self._table.done(LOOK_BACK, origin) if _has_file(record, endings))
         record = next(itertools.islice(found, back, None), None)
         return None if record is None else self._view(record)
 
@@ -309,7 +309,7 @@ class Service:
         """Who handed these jobs in; unknown ones are left out."""
         active = {job: self._tracker.active[job].client for job in jobs if job in self._tracker.active}
         ended = [job for job in jobs if job not in active]
-        return active | (await self._ledger.clients(ended) if ended else {})
+        return active | (await self._table.clients(ended) if ended else {})
 
     def _view(self, record: JobRecord) -> JobView:
         queue = self._lane(record.operation).queue
@@ -340,7 +340,7 @@ class Service:
     async def resume(self) -> None:
         """Go on after `pause`; try a worker again that was given up, and requests that ended it."""
         self._executor.reset()
-        await self._ledger.forgive()
+        await self._table.forgive()
         for lane in self._lanes.values():
             lane.paused = False
             await lane.wake()
@@ -393,7 +393,7 @@ class Service:
 
     def readable(self, path: str, access: Access, field: str = "path") -> Path:
         """A file that a client named, if it may be read. Raises `BadRequest`, `NotAllowed` or `NotFound`."""
-        return self._machine.for_caller(access, self._ledger.client_of).roots.reading(path, field)
+        return self._machine.for_caller(access, self._table.client_of).roots.reading(path, field)
 
     def version(self) -> dict[str, Any]:
         """Program version, protocol level."""

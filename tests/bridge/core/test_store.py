@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from acestep.api.errors import DiskFull, InternalError
-from bridge.core.ledger import Ledger
+from bridge.core.job_table import JobTable
 from bridge.core.records import JobRecord
 from bridge.core.store import Store, migrate, migrations
 
@@ -53,7 +53,7 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
 
 async def test_what_was_accepted_is_on_disk(store, tmp_path):
     """Once accept returns, another connection finds the job and its first event; flushing is full, the journal WAL."""
-    await Ledger(store).accept(job("a"))
+    await JobTable(store).accept(job("a"))
     other = sqlite3.connect(tmp_path / "jobs.sqlite3")
     assert other.execute("SELECT id FROM jobs").fetchall() == [("a",)]
     assert other.execute("SELECT seq, kind FROM events").fetchall() == [(0, "accepted")]
@@ -64,49 +64,49 @@ async def test_what_was_accepted_is_on_disk(store, tmp_path):
 
 async def test_one_bad_write_fails_alone(store):
     """Writes are committed together; one that cannot be stored takes no other with it."""
-    ledger = Ledger(store)
-    answers = await asyncio.gather(*(ledger.accept(job(name)) for name in ("a", "b", "a", "c")), return_exceptions=True)
+    table = JobTable(store)
+    answers = await asyncio.gather(*(table.accept(job(name)) for name in ("a", "b", "a", "c")), return_exceptions=True)
     assert [type(answer) for answer in answers] == [type(None), type(None), InternalError, type(None)]
-    assert {found.id for found in ledger.unended()} == {"a", "b", "c"}
+    assert {found.id for found in table.unended()} == {"a", "b", "c"}
 
 
 async def test_a_full_disk_is_named_and_passes(store):
     """No page left: `disk_full`, nothing half-stored; with space again the next write goes through."""
-    ledger = Ledger(store)
+    table = JobTable(store)
     pages = await store.write(lambda connection: connection.execute("PRAGMA page_count").fetchone()[0])
     await store.write(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchone())
     big = job("big")
     big.request = {"a": "x" * 100_000}
     with pytest.raises(DiskFull):
-        await ledger.accept(big)
-    assert ledger.find("big") is None
+        await table.accept(big)
+    assert table.find("big") is None
     await store.write(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").fetchone())
-    await ledger.accept(big)
-    assert ledger.find("big").request == big.request
+    await table.accept(big)
+    assert table.find("big").request == big.request
 
 
 async def test_a_record_comes_back_as_it_went_in(store):
     """Every field survives the trip."""
-    ledger = Ledger(store)
+    table = JobTable(store)
     sent = job("a", caption="slow", created=1.5, position=3, notes=("n",))
-    await ledger.accept(sent)
-    found = ledger.find("a")
+    await table.accept(sent)
+    found = table.find("a")
     assert (found.id, found.caption, found.created, found.position, found.notes) == ("a", "slow", 1.5, 3, ("n",))
     assert (found.request, found.number, found.size > 0) == (sent.request, 1, True)
 
 
 async def test_search_treats_wildcards_as_letters(store):
     """``%`` and ``_`` in a search mean themselves."""
-    ledger = Ledger(store)
+    table = JobTable(store)
     for name in ("a_b", "axb", "a%b"):
-        await ledger.accept(job(name))
-    found = {text: {hit.id for hit in await ledger.search(frozenset(), text, 10, "")} for text in ("_", "%", "a", "\\")}
+        await table.accept(job(name))
+    found = {text: {hit.id for hit in await table.search(frozenset(), text, 10, "")} for text in ("_", "%", "a", "\\")}
     assert found == {"_": {"a_b"}, "%": {"a%b"}, "a": {"a_b", "axb", "a%b"}, "\\": set()}
 
 
 async def test_a_search_holds_nothing_up(store):
     """However long it takes, the event loop and the writes go on: it ends only because they do."""
-    ledger = Ledger(store)
+    table = JobTable(store)
     go_on = threading.Event()
 
     def slow(connection):
@@ -115,19 +115,19 @@ async def test_a_search_holds_nothing_up(store):
 
     searching = asyncio.create_task(store.search(slow))
     await asyncio.sleep(0)
-    await ledger.accept(job("meanwhile"))
-    assert ledger.find("meanwhile") is not None
+    await table.accept(job("meanwhile"))
+    assert table.find("meanwhile") is not None
     go_on.set()
     assert await searching == "meanwhile"
 
 
 async def test_lists_carry_no_requests_and_no_results(store):
     """A thousand long lyrics are not read to show a thousand lines; the job itself has them."""
-    ledger = Ledger(store)
-    await ledger.accept(job("a", caption="warm"))
-    (found,) = await ledger.search(frozenset(), "warm", 10, "")
+    table = JobTable(store)
+    await table.accept(job("a", caption="warm"))
+    (found,) = await table.search(frozenset(), "warm", 10, "")
     assert (found.id, found.request, found.result, found.notes) == ("a", {}, None, ())
-    assert ledger.find("a").request == {"a": 1}
+    assert table.find("a").request == {"a": 1}
 
 
 async def test_a_search_that_fails_is_one_clear_error(store):

@@ -28,7 +28,7 @@ _OF_ORIGIN = "substr(client, 1, length(?) + 1) = ? || ':' AND instr(substr(clien
 """Jobs of a client's machine (``osc:192.168.1.20``), from whatever port they came."""
 
 
-class Ledger:
+class JobTable:
     """Jobs, their events, and the deaths they caused, in a `Store`."""
 
     def __init__(self, store: Store) -> None:
