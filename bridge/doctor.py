@@ -27,7 +27,7 @@ from bridge.core.models import Models
 from bridge.core.planners import DEFAULT_PLANNER, missing_packages
 from bridge.core.store import set_aside
 from bridge.launch import read_connection
-from bridge.names import foreign_distributions
+from bridge.name_conflicts import foreign_distributions
 from bridge.paths import AllowedRoots, Paths
 from bridge.settings import Settings, features, resolve
 

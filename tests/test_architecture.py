@@ -247,12 +247,12 @@ def test_entry_points_name_packages_that_exist() -> None:
 
 def test_the_wheel_puts_shipped_files_where_they_are_looked_for() -> None:
     """The folders beside the code have one place in a checkout and one in a wheel, and both sides know the same."""
-    from bridge.shipped import CHECKOUT, PACKAGE, PLACES
+    from bridge.package_data import CHECKOUT, FOLDERS, PACKAGE
 
     sources = project()["tool"]["hatch"]["build"]["targets"]["wheel"]["sources"]
     known = {
         str(checkout.relative_to(CHECKOUT)): str(Path("bridge") / wheel.relative_to(PACKAGE))
-        for checkout, wheel in PLACES.values()
+        for checkout, wheel in FOLDERS.values()
     }
     assert sources == known
-    assert all(checkout.is_dir() for checkout, _ in PLACES.values())
+    assert all(checkout.is_dir() for checkout, _ in FOLDERS.values())

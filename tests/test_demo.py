@@ -14,7 +14,7 @@ import soundfile
 from bridge.demo import run_demo
 from bridge.demo.report import SKETCH, UNTRAINED, table_of_times, what_to_expect
 from bridge.demo.verify import verify
-from bridge.shipped import shipped
+from bridge.package_data import data_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -74,7 +74,7 @@ def test_noise_is_called_noise(model: dict[str, object], sentence: str) -> None:
 
 def broken(report: dict[str, Any]) -> set[str]:
     """The rules that do not hold."""
-    return {check.rule for check in verify(report, shipped("loop")) if not check.held}
+    return {check.rule for check in verify(report, data_folder("loop")) if not check.held}
 
 
 def test_one_wrong_bit_is_found(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (without the program's name; none: this process's) and return its exit code."""
-    from bridge.names import foreign_acestep
+    from bridge.name_conflicts import foreign_acestep
 
     if sentence := foreign_acestep():
         print(f"acestep-bridge: {sentence}", file=sys.stderr)

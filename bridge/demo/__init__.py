@@ -22,8 +22,8 @@ from bridge.children import python
 from bridge.demo.report import show_report, table_of_times
 from bridge.demo.verify import verify
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
+from bridge.package_data import data_folder
 from bridge.paths import Paths, make_report_folder
-from bridge.shipped import shipped
 
 SESSION_TIMEOUT = 1800.0
 """Seconds the four jobs may take together: a full-size model on a CPU needs minutes for each."""
@@ -34,7 +34,7 @@ def run_demo(out: Path, *, model: str = "", as_json: bool = False, settings: dic
 
     ``settings`` are further settings of the daemon, by name.
     """
-    loop = shipped("loop")
+    loop = data_folder("loop")
     make_report_folder(out, "report.json")
     signal.signal(
         signal.SIGTERM, lambda number, frame: sys.exit(128 + number)

@@ -13,8 +13,8 @@ from acestep.api.errors import NotFound, OutputUnwritable, UnknownName
 from bridge.children import python
 from bridge.hosts import ableton, ardour, reaper
 from bridge.hosts.bundle import shared_data
+from bridge.package_data import data_folder
 from bridge.paths import Paths
-from bridge.shipped import shipped
 
 
 class Installed(msgspec.Struct, frozen=True):
@@ -33,7 +33,7 @@ def install(host: str, target: Path | None = None, dry_run: bool = False) -> Ins
     """
     if host not in HOSTS:
         raise UnknownName(f"there are no scripts for {host!r}", field="host", limits={"choices": sorted(HOSTS)})
-    scripts = shipped("daw_scripts")
+    scripts = data_folder("daw_scripts")
     command = python("-m", "bridge.cli")
     starter, listener = [*command, "status", "--start-daemon"], [*command, "audition"]
     data = shared_data(scripts, Paths.of().home, [*command, "serve"], starter, listener)

@@ -13,7 +13,7 @@ from acestep import __version__
 from bridge.hosts.bundle import shared_data
 from bridge.hosts.reaper import build as build_scripts
 from bridge.hosts.reaper import check_index, reapack_index
-from bridge.shipped import shipped
+from bridge.package_data import data_folder
 
 INDEX = "index.xml"
 SETTINGS = "lib/settings.json"
@@ -22,7 +22,7 @@ SETTINGS = "lib/settings.json"
 
 def scripts_to_publish() -> dict[str, str]:
     """Path inside the package -> text, of all that ReaPack installs: everything but the settings of one machine."""
-    folder = shipped("daw_scripts")
+    folder = data_folder("daw_scripts")
     built = build_scripts(folder, shared_data(folder, Path(), []), __version__)
     return {name: text for name, text in built.items() if name != SETTINGS}
 

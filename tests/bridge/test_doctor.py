@@ -13,7 +13,7 @@ import pytest
 
 from bridge import doctor
 from bridge.doctor import Finding, Level, Patient
-from bridge.names import foreign_acestep
+from bridge.name_conflicts import foreign_acestep
 from bridge.paths import Paths
 from bridge.settings import Settings
 
