@@ -58,7 +58,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Places(msgspec.Struct, frozen=True):
+class Folders(msgspec.Struct, frozen=True):
     """Folders that requests name things in: results, and the LoRA adapters' own."""
 
     library: Path
@@ -68,11 +68,11 @@ class Places(msgspec.Struct, frozen=True):
 class Machine:
     """What admission may know of this machine (`acestep.api.world.World`), and the checks of every path."""
 
-    def __init__(self, roots: AllowedRoots, models: Models, uploads: Uploads, places: Places) -> None:
+    def __init__(self, roots: AllowedRoots, models: Models, uploads: Uploads, folders: Folders) -> None:
         self.roots = roots
         self._models = models
         self._uploads = uploads
-        self._places = places
+        self._folders = folders
 
     def for_caller(self, access: Access, client_of: Callable[[str], str]) -> Machine:
         """This machine as a caller may use it. ``client_of`` tells who handed a job in.
@@ -82,7 +82,7 @@ class Machine:
         """
         if access.right >= Right.USER:
             roots = UserRoots(self.roots.read, self.roots.write)
-            return Machine(roots, self._models, self._uploads, self._places)
+            return Machine(roots, self._models, self._uploads, self._folders)
         if not access.stranger:
             return self
         return _StrangersMachine(self, lambda job: access.owns(client_of(job)))
@@ -110,7 +110,7 @@ class Machine:
         Raises `UnknownName` with those there are, `BadRequest`, `BadCheckpoint`, `ModelUnsuited`.
         """
         if wishes:
-            check_adapters(parse_adapters(wishes, self._places.adapters), self.model(model).path)
+            check_adapters(parse_adapters(wishes, self._folders.adapters), self.model(model).path)
 
     def probe(self, source: Source) -> AudioFacts:
         """Header facts of a source. Raises `NotFound`, `NotAllowed`, `NotAudio`, `CorruptAudio` ..."""
@@ -121,7 +121,7 @@ class Machine:
         if text.startswith(UPLOADED):
             return self.place(Source(upload=text.removeprefix(UPLOADED)))
         if names_job(text):
-            text = str(sound_of_job(self._places.library, text, field))
+            text = str(sound_of_job(self._folders.library, text, field))
         return self.roots.reading(text, field)
 
     def named(self, text: str) -> str:
@@ -134,7 +134,7 @@ class Machine:
             return self.file(source.path, "source")
         if source.upload:
             return self._uploads.path(source.upload)
-        return find_latent(self._places.library, source.latent)
+        return find_latent(self._folders.library, source.latent)
 
 
 OWN_ONLY = "from another machine only results of your own jobs can be named"
@@ -144,7 +144,7 @@ class _StrangersMachine(Machine):
     """What a caller without rights sees: its own results."""
 
     def __init__(self, whole: Machine, owns: Callable[[str], bool]) -> None:
-        super().__init__(OwnResults(whole._places.library, owns), whole._models, whole._uploads, whole._places)
+        super().__init__(OwnResults(whole._folders.library, owns), whole._models, whole._uploads, whole._folders)
         self._owns = owns
 
     def file(self, text: str, field: str) -> Path:

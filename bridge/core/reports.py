@@ -13,7 +13,7 @@ import msgspec
 from acestep.api.operation import Operation
 from acestep.api.registry import PluginState, Registry
 from acestep.api.schema import describe
-from bridge.core.runner import Lane
+from bridge.core.job_runner import JobRunner
 
 LOW_SPACE = 1 << 30
 """Bytes of free space below which status warns."""
@@ -43,13 +43,13 @@ def describe_operation(operation: Operation, registry: Registry, models: Sequenc
     }
 
 
-def queue(lanes: Sequence[Lane]) -> dict[str, Any]:
+def queue(runners: Sequence[JobRunner]) -> dict[str, Any]:
     """How many jobs wait and for whom, what runs, whether the queue is paused."""
     return {
-        "length": sum(len(lane.queue) for lane in lanes),
-        "running": [job for lane in lanes for job in lane.running],
-        "paused": any(lane.paused for lane in lanes),
-        "clients": dict(sum((lane.queue.clients() for lane in lanes), Counter())),
+        "length": sum(len(runner.queue) for runner in runners),
+        "running": [job for runner in runners for job in runner.running],
+        "paused": any(runner.paused for runner in runners),
+        "clients": dict(sum((runner.queue.clients() for runner in runners), Counter())),
     }
 
 

@@ -28,11 +28,13 @@ from acestep.checkpoints.adapters import adapter_folders
 from bridge.core import intake, reports
 from bridge.core.access import OWNER, Access
 from bridge.core.command import worker_command
+from bridge.core.daemon_runner import DaemonRunner, OperationContext
 from bridge.core.descriptions import Descriptions
 from bridge.core.events import Subscription
 from bridge.core.executor import Executor
 from bridge.core.housekeeping import Housekeeping
 from bridge.core.interface import Accepted, Event, JobState, JobView, Submission
+from bridge.core.job_runner import JobRunner
 from bridge.core.job_table import JobTable
 from bridge.core.job_tracker import JobTracker
 from bridge.core.library import Library
@@ -42,10 +44,10 @@ from bridge.core.models import Models
 from bridge.core.presets import Presets
 from bridge.core.queue import Bounds, check_bounds
 from bridge.core.records import SEQ_GAP, JobRecord, body_of, check_id
-from bridge.core.runner import DaemonJob, DaemonWork, Lane, Places, WorkerWork
 from bridge.core.store import Store
 from bridge.core.supervisor import LocalExecutor, Supervision
 from bridge.core.uploads import Uploads
+from bridge.core.worker_runner import ClientPaths, WorkerRunner
 from bridge.paths import AllowedRoots, Paths
 from bridge.settings import Settings, features
 
@@ -101,8 +103,8 @@ class Service:
         self._store = Store(paths.database)
         self._table = JobTable(self._store)
         self._tracker = JobTracker(self._table, self.library)
-        places = intake.Places(paths.library, adapter_folders(paths.home, checkpoints))
-        self._machine = intake.Machine(self.roots, self._models, self.uploads, places)
+        folders = intake.Folders(paths.library, adapter_folders(paths.home, checkpoints))
+        self._machine = intake.Machine(self.roots, self._models, self.uploads, folders)
         self._executor: Executor = executor or LocalExecutor(
             Supervision(
                 command=lambda: worker_command(settings, paths, self.registry),
@@ -111,12 +113,12 @@ class Service:
                 silence=settings.worker_silence,
             )
         )
-        outside = Places(copies=lambda text: self.roots.writing(text), named=self.uploads.named)
-        self._work = WorkerWork(self._tracker, self._executor, self.library, outside)
-        self._daemon_work = DaemonWork(self._tracker, self._run_here, self)
-        self._lanes = {
-            "worker": Lane(self._tracker, self._work),
-            "daemon": Lane(self._tracker, self._daemon_work, width=2),
+        client_paths = ClientPaths(copies=lambda text: self.roots.writing(text), named=self.uploads.named)
+        self._worker_runner = WorkerRunner(self._tracker, self._executor, self.library, client_paths)
+        self._daemon_runner = DaemonRunner(self._tracker, self._run_here, self)
+        self._runners = {
+            "worker": JobRunner(self._tracker, self._worker_runner),
+            "daemon": JobRunner(self._tracker, self._daemon_runner, concurrency=2),
         }
         self._bounds = Bounds(
             jobs=settings.queue_length,
@@ -142,8 +144,8 @@ class Service:
         await self._recover()
         if self.settings.worker_start == "serve":
             self._executor.start()
-        for lane in self._lanes.values():
-            lane.start()
+        for runner in self._runners.values():
+            runner.start()
         self._tidying = asyncio.create_task(self.housekeeping.run(), name="tidy")
         self._watching = asyncio.create_task(keep_fresh(self._descriptions.refresh), name="lookout")
 
@@ -152,17 +154,17 @@ class Service:
         for task in (self._tidying, self._watching):
             if task is not None:
                 task.cancel()
-        self._work.stopping = True
-        self._daemon_work.stop()
-        for lane in self._lanes.values():
-            lane.paused = True
+        self._worker_runner.stopping = True
+        self._daemon_runner.stop()
+        for runner in self._runners.values():
+            runner.paused = True
         if self._pending:
             await asyncio.wait([one.answer for one in self._pending.values()], timeout=STOP_SECONDS)
             for one in self._pending.values():
                 one.answer.cancel()
         await self._executor.close()
-        for lane in self._lanes.values():
-            await lane.stop()
+        for runner in self._runners.values():
+            await runner.stop()
         self._tracker.hub.close()
         await self._store.close()
 
@@ -172,7 +174,7 @@ class Service:
             self._tracker.restore(job)
             if job.state is JobState.RUNNING and not await self._resume(job):
                 continue
-            await self._lane(job.operation).add(job)
+            await self._runner_of(job.operation).add(job)
         await asyncio.to_thread(self.library.clear_staging)
 
     async def _resume(self, job: JobRecord) -> bool:
@@ -180,7 +182,7 @@ class Service:
         job.seq += SEQ_GAP
         result = await asyncio.to_thread(self.library.committed, job)
         if result is not None:
-            await self._tracker.done(job, await asyncio.to_thread(self._work.copy_out, job, result))
+            await self._tracker.done(job, await asyncio.to_thread(self._worker_runner.copy_out, job, result))
             return False
         if job.attempt >= MAX_ATTEMPTS:
             await self._tracker.stopped(job, JobState.INTERRUPTED, "the daemon ended twice while this job ran")
@@ -190,9 +192,9 @@ class Service:
         log.info("taken up again after a crash", extra={"job": job.id})
         return True
 
-    def _lane(self, operation: str) -> Lane:
+    def _runner_of(self, operation: str) -> JobRunner:
         found = self.registry.operations.get(operation)
-        return self._lanes["daemon" if found is not None and found.runs == "daemon" else "worker"]
+        return self._runners["daemon" if found is not None and found.runs == "daemon" else "worker"]
 
     # Submitting
 
@@ -222,7 +224,7 @@ class Service:
     async def _admit(self, job: str, body: str, submission: Submission) -> Accepted:
         operation = self.registry.operation(submission.operation)
         self._refuse_the_hopeless(operation, body)
-        check_bounds(self._lane(operation.name).queue, self._active(), submission.client, 0, self._bounds)
+        check_bounds(self._runner_of(operation.name).queue, self._active(), submission.client, 0, self._bounds)
         machine = self._machine.for_caller(submission.access, self._table.client_of)
         checked = await self._admissions.run(
             submission.client, intake.check, self.registry, operation, submission.params, machine
@@ -244,13 +246,13 @@ class Service:
 
     async def _enter(self, record: JobRecord) -> None:
         """Store a checked job and let it wait."""
-        lane = self._lane(record.operation)
-        check_bounds(lane.queue, self._active(), record.client, record.size, self._bounds)
-        record.position = lane.queue.place_for(record)
+        runner = self._runner_of(record.operation)
+        check_bounds(runner.queue, self._active(), record.client, record.size, self._bounds)
+        record.position = runner.queue.place_for(record)
         await self._tracker.accept(record)
         self.housekeeping.job_came()
         log.info("accepted %s from %s", record.operation, record.client, extra={"job": record.id})
-        await lane.add(record)
+        await runner.add(record)
 
     def _refuse_the_hopeless(self, operation: Operation, body: str) -> None:
         if operation.runs == "worker" and self._executor.degraded:
@@ -277,7 +279,7 @@ class Service:
             await asyncio.wait([self._pending[job].answer])
         record = self._tracker.find(job)
         if not record.state.terminal:
-            await self._lane(record.operation).cancel(record, "cancelled on request")
+            await self._runner_of(record.operation).cancel(record, "cancelled on request")
         return self._view(record)
 
     def job(self, job: str) -> JobView:
@@ -312,7 +314,7 @@ class Service:
         return active | (await self._table.clients(ended) if ended else {})
 
     def _view(self, record: JobRecord) -> JobView:
-        queue = self._lane(record.operation).queue
+        queue = self._runner_of(record.operation).queue
         position = queue.position(record) if record.id in queue else 0
         return record.view(position, None if record.result is None else self.library.located(record.result))
 
@@ -334,21 +336,21 @@ class Service:
 
     async def pause(self) -> None:
         """Start no further job until `resume`."""
-        for lane in self._lanes.values():
-            lane.paused = True
+        for runner in self._runners.values():
+            runner.paused = True
 
     async def resume(self) -> None:
         """Go on after `pause`; try a worker again that was given up, and requests that ended it."""
         self._executor.reset()
         await self._table.forgive()
-        for lane in self._lanes.values():
-            lane.paused = False
-            await lane.wake()
+        for runner in self._runners.values():
+            runner.paused = False
+            await runner.wake()
 
     async def clear(self) -> int:
         """Cancel every queued job; returns how many."""
-        waiting = [(lane, job) for lane in self._lanes.values() for job in lane.queue]
-        await asyncio.gather(*(lane.cancel(job, "the queue was cleared") for lane, job in waiting))
+        waiting = [(runner, job) for runner in self._runners.values() for job in runner.queue]
+        await asyncio.gather(*(runner.cancel(job, "the queue was cleared") for runner, job in waiting))
         return len(waiting)
 
     # What there is
@@ -401,12 +403,12 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """Version, uptime, queue, worker, doors, limits, warnings."""
-        lanes, shelf = list(self._lanes.values()), self.housekeeping.shelf
+        runners, shelf = list(self._runners.values()), self.housekeeping.shelf
         return {
             **self.version(),
             "uptime": round(time.monotonic() - self._started, 3),
             "state": "degraded" if self._executor.degraded else "ok",
-            "queue": reports.queue(lanes),
+            "queue": reports.queue(runners),
             "jobs": self._tracker.counts(),
             "worker": self._executor.facts(),
             "doors": self.doors,
@@ -429,7 +431,7 @@ class Service:
 
     # Operations of the daemon itself
 
-    async def _run_here(self, job: JobRecord, daemon: DaemonJob) -> dict[str, Any]:
+    async def _run_here(self, job: JobRecord, daemon: OperationContext) -> dict[str, Any]:
         operation = self.registry.operation(job.operation)
         run = resolve_target(operation.target)
         answer = await run(msgspec.convert(job.request, operation.schema), daemon)

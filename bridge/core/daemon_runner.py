@@ -1,0 +1,85 @@
+"""Carries out operations that need no model, inside the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from acestep.api.errors import AceError
+from bridge.core.events import ProgressMeter
+from bridge.core.interface import JobState
+from bridge.core.job_tracker import JobTracker
+from bridge.core.records import JobRecord
+
+
+class OperationContext:
+    """What an operation that runs in the daemon is handed as ``daemon``: the core, and a way to report.
+
+    ``report`` takes (stage, step, steps, fraction of the whole) as often as it likes. ``core`` offers `bridge.core.interface.Core`.
+    """
+
+    def __init__(self, job: str, core: Any, report: Callable[[str, int, int, float], None]) -> None:
+        self.job = job
+        self.core = core
+        self.report = report
+
+
+class DaemonRunner:
+    """Runs operations that need no model inside the daemon."""
+
+    def __init__(
+        self, tracker: JobTracker, start: Callable[[JobRecord, OperationContext], Awaitable[dict[str, Any]]], core: Any
+    ) -> None:
+        self._tracker = tracker
+        self._start = start
+        self._core = core
+        self._tasks: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        self._cancelled: set[str] = set()
+        self.stopping = False
+
+    @property
+    def ready(self) -> bool:
+        """Until the daemon stops."""
+        return not self.stopping
+
+    def cancel(self, job: JobRecord) -> None:
+        """Cancel the operation's task."""
+        self._cancelled.add(job.id)
+        if task := self._tasks.get(job.id):
+            task.cancel()
+
+    async def run(self, job: JobRecord) -> None:
+        """One job."""
+        meter = ProgressMeter(lambda data: self._tracker.progress(job, data))
+        try:
+            await self._tracker.begin(job)
+            task = asyncio.ensure_future(self._start(job, OperationContext(job.id, self._core, meter.report)))
+            self._tasks[job.id] = task
+            if job.id in self._cancelled:
+                task.cancel()
+            await asyncio.wait([task])
+            meter.stop()
+            if task.cancelled():
+                await self._stopped(job)
+            else:
+                await self._tracker.done(job, {"data": task.result(), "files": [], "notes": []})
+        except AceError as error:
+            meter.stop()
+            await self._tracker.failed(job, error)
+        finally:
+            meter.stop()
+            self._tasks.pop(job.id, None)
+            self._cancelled.discard(job.id)
+
+    async def _stopped(self, job: JobRecord) -> None:
+        if self.stopping and job.id not in self._cancelled:
+            await self._tracker.put_back(job)
+        else:
+            await self._tracker.stopped(job, JobState.CANCELLED, "cancelled on request")
+
+    def stop(self) -> None:
+        """Cancel what runs; it waits again for the next start."""
+        self.stopping = True
+        for task in self._tasks.values():
+            task.cancel()

@@ -1,0 +1,112 @@
+"""Carries a job through the worker: staging, one attempt, commit, copies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from acestep.api.errors import AceError, Cancelled, WorkerDied
+from bridge.core.events import ProgressMeter
+from bridge.core.executor import Executor, Listener, Task
+from bridge.core.interface import JobState
+from bridge.core.job_tracker import JobTracker
+from bridge.core.library import Library
+from bridge.core.records import JobRecord
+
+RENDER = "render"
+"""What every chain of stages is to the worker, whatever it was called at the door."""
+
+
+class ClientPaths(NamedTuple):
+    """Paths as the client knows them, which the worker does not: the folder that may have copies, and the names of uploads."""
+
+    copies: Callable[[str], Path]
+    named: Callable[[str], str]
+
+
+class WorkerRunner:
+    """Runs jobs in the worker and commits what comes back."""
+
+    def __init__(self, tracker: JobTracker, executor: Executor, library: Library, paths: ClientPaths) -> None:
+        self._tracker = tracker
+        self._executor = executor
+        self._library = library
+        self._copy_to = paths.copies
+        self._named = paths.named
+        self._cancelled: set[str] = set()
+        self.stopping = False
+
+    @property
+    def ready(self) -> bool:
+        """Jobs start while the executor is in order."""
+        return not self._executor.degraded and not self.stopping
+
+    def cancel(self, job: JobRecord) -> None:
+        """Ask a running job to stop."""
+        self._cancelled.add(job.id)
+        self._executor.cancel(job.id)
+
+    async def run(self, job: JobRecord) -> None:
+        """One attempt at a job."""
+        meter = ProgressMeter(lambda data: self._tracker.progress(job, data))
+        staged: Path | None = None
+        try:
+            await self._tracker.begin(job)
+            staged = await asyncio.to_thread(self._library.stage, job)
+            result = await self._attempt(job, staged, meter)
+            meter.stop()
+            kept = await asyncio.to_thread(self._commit, job, staged, result)
+            await self._tracker.done(job, kept)
+        except AceError as error:
+            meter.stop()
+            await self._ended(job, error)
+        finally:
+            meter.stop()
+            self._cancelled.discard(job.id)
+            if staged is not None:
+                await asyncio.to_thread(self._library.discard, staged)
+
+    async def _attempt(self, job: JobRecord, staged: Path, meter: ProgressMeter) -> dict[str, Any]:
+        if job.id in self._cancelled:
+            raise Cancelled("the job was cancelled")
+
+        def preview(file: dict[str, Any]) -> None:
+            self._tracker.preview(job, {**file, "path": str(staged / str(file.get("name", "")))})
+
+        operation = RENDER if "stages" in job.request else job.operation  # the worker need not know a preset by name
+        task = Task(job=job.id, operation=operation, request=job.request, staging=staged)
+        result = await self._executor.run(task, Listener(tick=meter.report, preview=preview))
+        if job.id in self._cancelled:
+            raise Cancelled("the job was cancelled")
+        return result
+
+    async def _ended(self, job: JobRecord, error: AceError) -> None:
+        asked = job.id in self._cancelled
+        if self.stopping and not asked and isinstance(error, (Cancelled, WorkerDied)):
+            await self._tracker.put_back(job)
+        elif asked or isinstance(error, Cancelled):
+            await self._tracker.stopped(job, JobState.CANCELLED, "cancelled on request")
+        else:
+            error.message = await asyncio.to_thread(self._named, error.message)
+            error.args = (error.message,)
+            await self._tracker.failed(job, error, killed_worker=isinstance(error, WorkerDied))
+
+    def _commit(self, job: JobRecord, staged: Path, result: dict[str, Any]) -> dict[str, Any]:
+        """Into the library, which is the commit, with what was told at the door; then copies to where the client wants them."""
+        notes = list(dict.fromkeys([*job.notes, *map(self._named, result.get("notes", []))]))
+        return self.copy_out(job, self._library.commit(job, staged, {**result, "notes": notes}))
+
+    def copy_out(self, job: JobRecord, result: dict[str, Any]) -> dict[str, Any]:
+        """Copies in the folder that the request names. A failure there loses nothing: it becomes a note of the result."""
+        folder = str((job.request.get("output") or {}).get("folder") or "")
+        if not folder or not result.get("files"):
+            return result
+        try:
+            copies = self._library.copy_out(result, self._copy_to(folder))
+        except AceError as error:
+            note = f"{error.code}: the files are in the library only: {error.message}"
+            return {**result, "notes": [*result.get("notes", []), note]}
+        files = [{**entry, "copy": copy} for entry, copy in zip(result["files"], copies, strict=True)]
+        return {**result, "files": files}
