@@ -23,7 +23,7 @@ PIN = ".pin"
 """An empty file of the latent's name with this ending keeps it whatever the cap says."""
 
 
-class Shelf(msgspec.Struct, frozen=True, kw_only=True):
+class LatentUsage(msgspec.Struct, frozen=True, kw_only=True):
     """How much the stored latents are, and which were removed to keep them below the cap."""
 
     count: int
@@ -135,7 +135,7 @@ def pin_latent(library: Path, name: str, pinned: bool) -> dict[str, Any]:
     return {"id": name, "pinned": pinned}
 
 
-def trim_latents(library: Path, most: int, needed: Collection[str] = ()) -> Shelf:
+def trim_latents(library: Path, most: int, needed: Collection[str] = ()) -> LatentUsage:
     """Remove the oldest latents until all together are at most ``most`` bytes (0: no cap).
 
     Pinned ones stay, and those in folders that begin with a name in ``needed``. The sound of their jobs stays in any case.
@@ -156,7 +156,7 @@ def trim_latents(library: Path, most: int, needed: Collection[str] = ()) -> Shel
         _unlink(path)
         total, count = total - size, count - 1
         gone.append(name)
-    return Shelf(count=count, bytes=total, gone=tuple(gone))
+    return LatentUsage(count=count, bytes=total, gone=tuple(gone))
 
 
 def _pin(path: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.audio.latent_store import Shelf, trim_latents
+from acestep.audio.latent_store import LatentUsage, trim_latents
 from bridge.core import retention
 from bridge.core.job_tracker import JobTracker
 from bridge.core.models import Models
@@ -42,7 +42,7 @@ class Housekeeping:
     def __init__(
         self, settings: Settings, tracker: JobTracker, uploads: Uploads, models: Models, unload: Callable[[str], None]
     ) -> None:
-        self.shelf = Shelf(count=0, bytes=0)
+        self.latents = LatentUsage(count=0, bytes=0)
         """The stored latents as they were last seen."""
         self._settings = settings
         self._tracker = tracker
@@ -87,15 +87,15 @@ class Housekeeping:
         bounds = retention.Bounds(size=self._settings.library_bytes, age=self._settings.library_days * DAY)
         return await asyncio.to_thread(retention.trim, self._tracker.library, bounds, self._requests())
 
-    async def trim_latents(self) -> Shelf:
+    async def trim_latents(self) -> LatentUsage:
         """Count the stored latents, and remove the oldest beyond their cap that no pin and no job holds."""
         self._latents_seen = time.monotonic()
         folder, most = self._tracker.library.folder, self._settings.latent_bytes
         needed = {name for request in self._requests() for name in retention.inputs(request, folder)}
-        self.shelf = await asyncio.to_thread(trim_latents, folder, most, needed)
-        if self.shelf.gone:
-            log.info("%d stored latents made room", len(self.shelf.gone))
-        return self.shelf
+        self.latents = await asyncio.to_thread(trim_latents, folder, most, needed)
+        if self.latents.gone:
+            log.info("%d stored latents made room", len(self.latents.gone))
+        return self.latents
 
     def _requests(self) -> list[dict[str, Any]]:
         """What the waiting and running jobs ask for."""

@@ -403,7 +403,7 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """Version, uptime, queue, worker, doors, limits, warnings."""
-        runners, shelf = list(self._runners.values()), self.housekeeping.shelf
+        runners, latents = list(self._runners.values()), self.housekeeping.latents
         return {
             **self.version(),
             "uptime": round(time.monotonic() - self._started, 3),
@@ -418,7 +418,7 @@ class Service:
             "features": sorted(self.registry.features),
             "limits": {**msgspec.to_builtins(self._bounds), "upload_bytes": self.settings.upload_bytes},
             "library": str(self.paths.library),
-            "latents": {"count": shelf.count, "bytes": shelf.bytes, "most": self.settings.latent_bytes},
+            "latents": {"count": latents.count, "bytes": latents.bytes, "most": self.settings.latent_bytes},
             "home": str(self.paths.home),
             "warnings": self._warnings(),
         }

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from acestep.api.errors import ModelMissing, NotFound
-from acestep.audio.latent_store import Shelf, delete_latent, find_latent, list_latents, pin_latent, trim_latents
+from acestep.audio.latent_store import LatentUsage, delete_latent, find_latent, list_latents, pin_latent, trim_latents
 
 
 def test_list_decode_delete(studio):
@@ -110,7 +110,7 @@ def test_the_oldest_latents_make_room(shelf):
 def test_without_a_cap_all_latents_stay(shelf):
     """They are only counted."""
     shelf("old", 3650)
-    assert trim_latents(shelf.library, 0) == Shelf(count=1, bytes=1000)
+    assert trim_latents(shelf.library, 0) == LatentUsage(count=1, bytes=1000)
 
 
 def test_pinned_and_needed_latents_stay(shelf):
