@@ -155,8 +155,9 @@ def modules_after(*statements: str) -> set[str]:
         ["from acestep.api import Registry", "Registry.load()"],
         ["import bridge.cli", "import bridge.daemon", "import bridge.core.service"],
         ["import bridge", "bridge.Client"],
+        ["import acestep.dataset.scan, acestep.dataset.file, acestep.dataset.label, acestep.dataset.split"],
     ],
-    ids=["packages", "registry", "daemon", "client"],
+    ids=["packages", "registry", "daemon", "client", "dataset"],
 )
 def test_torch_stays_out_of_the_process(statements: list[str]) -> None:
     """Importing the packages, loading all plug-ins, the daemon's modules: none of it brings torch or numpy's heavier kin in."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,11 +87,13 @@ class BeatFinder:
 
     def clarity(self, bpm: float) -> float:
         """How regularly things begin at a tempo: the onsets' self-similarity after 1, 2 and 4 beats, at least 0."""
-        lags = [60 * self.heard.rate / bpm * beats for beats in (1, 2, 4)]
+        return max(0.0, self.similarity(bpm, (1, 2, 4)))
+
+    def similarity(self, bpm: float, beats: Sequence[float]) -> float:
+        """The onsets' mean self-similarity after so many beats of a tempo, -1 to 1."""
+        lags = [60 * self.heard.rate / bpm * beat for beat in beats]
         frames = np.arange(len(self._repeats))
-        return max(
-            0.0, float(np.mean([np.interp(lag, frames, self._repeats) for lag in lags if lag < len(frames)] or [0]))
-        )
+        return float(np.mean([np.interp(lag, frames, self._repeats) for lag in lags if lag < len(frames)] or [0]))
 
     def bar(self, bpm: float, metre: Metre = COMMON) -> float:
         """Seconds from the sound's start to its first bar line at a tempo: where the beats of a bar lie best.
