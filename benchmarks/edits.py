@@ -39,8 +39,8 @@ def song(path: Path, seconds: float) -> None:
 
 def ours(options: argparse.Namespace, folder: Path) -> Callable[[], dict[str, Any]]:
     """Our engine with the model loaded; returns the job."""
+    from acestep.admission.render import admit
     from acestep.api import Registry
-    from acestep.api.admission import admit
     from acestep.engine import Engine
     from acestep.engine.engine import Here
     from acestep.worker.backend import JobContext

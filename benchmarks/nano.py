@@ -83,8 +83,8 @@ def render_alone(runs: int) -> None:
     to warm up first."""
     import torch
 
+    from acestep.admission.render import admit
     from acestep.api import Registry
-    from acestep.api.admission import admit
     from acestep.engine import Engine
     from acestep.engine.engine import Here
     from acestep.worker.backend import JobContext

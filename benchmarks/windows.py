@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from acestep.admission.render import admit
 from acestep.api import Registry
-from acestep.api.admission import admit
 from acestep.api.result import Result
 from acestep.engine import Engine
 from acestep.engine.engine import Here

@@ -62,19 +62,41 @@ def test_plugins_build_on_the_public_surface_only() -> None:
 
 
 def test_the_bridge_uses_the_engine_through_its_interfaces_only() -> None:
-    """The daemon reaches engine code through acestep.api and the torch-free parts (worker contract, checkpoint folders, file
-    headers, what a guide says), and no built-in plug-in at all."""
+    """The daemon reaches engine code through acestep.api, admission and the torch-free parts (worker contract, checkpoint
+    folders, file headers, what a guide says), and no built-in plug-in at all."""
     assert offenders("bridge", re.compile(r"(plugins|daw_scripts)(\.|$)")) == []
-    parts = r"api|worker|checkpoints|audio\.(?:sniff|latent_store)|conditioning\.guide_text|__version__"
+    parts = r"api|admission|worker|checkpoints|audio\.(?:sniff|latent_store)|conditioning\.guide_text|__version__"
     allowed = rf"acestep(?!\.({parts})(\.|$))(\.|$)"
     assert offenders("bridge", re.compile(allowed)) == []
 
 
 def test_nothing_of_the_bridge_imports_tensor_code() -> None:
-    """torch and its kin appear in no import of the bridge and of acestep.api, lazily or not."""
+    """torch and its kin appear in no import of the bridge, of acestep.api and of admission, lazily or not."""
     heavy = re.compile("(" + "|".join(re.escape(name) for name in HEAVY) + r")(\.|$)")
     assert offenders("bridge", heavy) == []
-    assert [line for line in offenders("acestep", heavy) if line.startswith("acestep/api/")] == []
+    light = ("acestep/api/", "acestep/admission/")
+    assert [line for line in offenders("acestep", heavy) if line.startswith(light)] == []
+
+
+ABOVE_ADMISSION = ("acestep/admission/", "acestep/engine/", "acestep/testing/")
+"""What may import admission, of acestep; the bridge may too."""
+
+
+def test_admission_stands_between_the_interfaces_and_whatever_runs_or_hands_in_jobs() -> None:
+    """Admission builds on acestep.api, file headers and guide texts; only engines and the bridge build on admission.
+
+    It reads no settings: roots, models and uploads are handed in.
+    """
+    below = re.compile(r"acestep(?!\.(api|admission|audio\.sniff|conditioning\.guide_text)(\.|$))(\.|$)")
+    assert [line for line in offenders("acestep", below) if line.startswith("acestep/admission/")] == []
+    upward = offenders("acestep", re.compile(r"acestep\.admission(\.|$)"))
+    assert [line for line in upward if not line.startswith(ABOVE_ADMISSION)] == []
+
+
+def test_the_interfaces_build_on_nothing_but_themselves() -> None:
+    """acestep.api imports nothing of the engine that it describes."""
+    others = offenders("acestep", re.compile(r"acestep(?!\.(api|__version__)(\.|$))(\.|$)"))
+    assert [line for line in others if line.startswith("acestep/api/")] == []
 
 
 UNPICKLERS = re.compile(r"(pickle|_pickle|dill|cloudpickle|shelve|marshal|joblib)\.(load|loads|open|Unpickler)$")

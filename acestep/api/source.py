@@ -1,8 +1,10 @@
-"""The audio that a job works on: where it lies, which region of it, and how the flat forms name both."""
+"""The audio that a job works on: where it lies, which region of it, how the flat forms name both, and what its header says."""
 
 from __future__ import annotations
 
 from typing import Annotated
+
+import msgspec
 
 from acestep.api import limits
 from acestep.api.schema import Request, Written, param
@@ -110,3 +112,19 @@ class SelectionFields(Region):
         ),
     ] = []
     context: Context = limits.CONTEXT_SECONDS
+
+
+class AudioFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file's header says."""
+
+    rate: int
+    channels: int
+    frames: int
+    format: str = ""
+    subtype: str = ""
+    """Of a stored latent (format ``latent``): the family of codecs that it belongs to."""
+    fingerprint: str = ""
+    position: int = 0
+    """Where the file says that it begins on its own timeline, in samples."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user about the file."""

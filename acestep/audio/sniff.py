@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from acestep.api import limits
 from acestep.api.errors import CorruptAudio, NotAllowed, NotAudio, NotFound, TooLarge
-from acestep.api.world import AudioFacts
+from acestep.api.source import AudioFacts
 from acestep.audio import coded, foreign, latent_header
 from acestep.audio.flac_header import parse_flac
 from acestep.audio.iff_header import parse_aiff, parse_wav

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from torch import Tensor
 
-from acestep.api.inputs import StageInput
+from acestep.admission.inputs import StageInput
 from acestep.api.plan import Length, SourceFacts
 from acestep.api.request import Render, Role
 from acestep.api.resolve import ResolvedStage

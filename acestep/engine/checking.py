@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 import msgspec
 import numpy as np
 
+from acestep.admission.song_time import SongTime
 from acestep.analysis.beat import BeatFinder
 from acestep.api import limits
 from acestep.api.metre import Metre, parse_metre
 from acestep.api.plan import Fill, SourceFacts
 from acestep.api.request import Stage
-from acestep.api.song_time import SongTime
 from acestep.audio.read import read_window
 from acestep.checkpoints.load import Model
 from acestep.engine.chain import Chain, Job

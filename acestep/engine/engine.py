@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 
-from acestep.api.admission import Admitted, admit
+from acestep.admission.render import Admitted, admit
 from acestep.api.errors import BadRequest, OutOfMemory
 from acestep.api.request import Stage, samples
 from acestep.api.resolve import resolve_stage
 from acestep.api.result import Result
-from acestep.api.source import Source
+from acestep.api.source import AudioFacts, Source
 from acestep.api.targets import resolve_target
 from acestep.api.thinking import wants_planning
 from acestep.api.variants import ModelInfo
-from acestep.api.world import AudioFacts
 from acestep.audio.latent_header import read_latent_facts
 from acestep.audio.latent_index import LatentIndex
 from acestep.audio.latent_store import find_latent
@@ -197,7 +196,7 @@ def _planners() -> list[str]:
 
 
 class Here:
-    """The machine as the worker sees it (`acestep.api.world.World`)."""
+    """The machine as the worker sees it (`acestep.admission.host.World`)."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

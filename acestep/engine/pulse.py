@@ -6,10 +6,10 @@ import math
 
 import msgspec
 
+from acestep.admission.song_time import SongTime
 from acestep.analysis.beat import Beat, BeatFinder
 from acestep.api.conditioning import Conditioning
 from acestep.api.metre import Metre, parse_metre
-from acestep.api.song_time import SongTime
 from acestep.api.tempo_map import TempoMap
 from acestep.audio.read import read_window
 from acestep.conditioning.guide_text import parse_guide

@@ -18,16 +18,15 @@ import msgspec
 import numpy as np
 from safetensors.numpy import save_file
 
+from acestep.admission.render import Admitted, admit
 from acestep.api import limits
-from acestep.api.admission import Admitted, admit
 from acestep.api.errors import SourceChanged
 from acestep.api.formats import exact_format
 from acestep.api.request import Role, samples
 from acestep.api.resolve import ResolvedStage, resolve_stage
 from acestep.api.result import ResultFile, StageReport
-from acestep.api.source import Source
+from acestep.api.source import AudioFacts, Source
 from acestep.api.variants import ModelInfo
-from acestep.api.world import AudioFacts
 from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts
 from acestep.audio.latent_store import find_latent
 from acestep.audio.read import read_window
@@ -55,7 +54,7 @@ SPLICED = frozenset({"patch", "span", "whole"})
 
 
 class Here:
-    """The machine as a fake worker sees it (`acestep.api.world.World`)."""
+    """The machine as a fake worker sees it (`acestep.admission.host.World`)."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from acestep.api import draft
-from acestep.api.admission import admit
+from acestep.admission import parse
+from acestep.admission.render import admit
 from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.errors import AceError, BadRequest, NotFound
 from acestep.api.limits import MAX_PATH
@@ -19,9 +19,8 @@ from acestep.api.operation import Operation
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.result import RECIPE_FORMAT
 from acestep.api.schema import convert, describe
-from acestep.api.source import Source
+from acestep.api.source import AudioFacts, Source
 from acestep.api.variants import ModelInfo
-from acestep.api.world import AudioFacts
 from acestep.audio import sniff
 from acestep.conditioning.guide_text import names_file, parse_guide
 from bridge.cli.contact import Contact
@@ -53,7 +52,7 @@ def unwrap_recipe(request: dict[str, Any], operation: str, registry: Registry) -
     A recipe is complete, so it is run as it is, by whichever command it is given to.
     """
     if request.get("format") == RECIPE_FORMAT and isinstance(request.get("request"), dict):
-        return registry.operation(str(request.get("operation") or "render")), draft.unwrapped(request)
+        return registry.operation(str(request.get("operation") or "render")), parse.unwrapped(request)
     if "stages" in request and registry.operation(operation).schema is not RenderRequest:
         return registry.operation("render"), request
     return registry.operation(operation), request
@@ -64,7 +63,7 @@ def check_request(registry: Registry, operation: Operation, params: dict[str, An
     if not (operation.stage or operation.preset or operation.schema is RenderRequest):
         convert(params, operation.schema)
         return
-    read = draft.parse(registry, operation, dict(params))
+    read = parse.parse(registry, operation, dict(params))
     if operation.stage and registry.stage(operation.stage).source == "required" and read.source is None:
         raise BadRequest(f"{operation.name} needs audio to work on", field="source")
     _check_guides(read)
@@ -72,7 +71,7 @@ def check_request(registry: Registry, operation: Operation, params: dict[str, An
         admit(registry, operation.name, params, _WithoutDaemon())
 
 
-def _check_guides(read: draft.Draft) -> None:
+def _check_guides(read: parse.Draft) -> None:
     """See that every guide can be read: a chord line, or a MIDI file of this machine. Raises `BadRequest`."""
     conditioning = read.conditioning
     for guide in [conditioning.guide, *(stage.params.guide or "" for stage in read.stages)]:

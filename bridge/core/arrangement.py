@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from acestep.admission.song_time import SongTime
 from acestep.api.errors import AceError, BadRequest
 from acestep.api.request import Conditioning
 from acestep.api.schema import convert
-from acestep.api.song_time import SongTime
 from acestep.api.tempo_map import TempoMap
 from acestep.audio.sniff import sniff
 from bridge.core.interface import JobState, JobView

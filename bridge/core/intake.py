@@ -11,20 +11,19 @@ from typing import Any
 
 import msgspec
 
+from acestep.admission.parse import of_stage
+from acestep.admission.render import admit
 from acestep.api import limits
-from acestep.api.admission import admit
 from acestep.api.conditioning import NO_GUIDE, Conditioning
-from acestep.api.draft import of_stage
 from acestep.api.errors import AceError, BadRequest, NotAllowed, NotFound, OutputUnwritable
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import Output, Stage
 from acestep.api.rights import Right
 from acestep.api.schema import convert, describe
-from acestep.api.source import Source
+from acestep.api.source import AudioFacts, Source
 from acestep.api.thinking import wants_planning
 from acestep.api.variants import ModelInfo
-from acestep.api.world import AudioFacts
 from acestep.audio import sniff
 from acestep.audio.latent_store import find_latent, job_of
 from acestep.checkpoints.adapters import check_adapters, parse_adapters
@@ -66,7 +65,7 @@ class Folders(msgspec.Struct, frozen=True):
 
 
 class Machine:
-    """What admission may know of this machine (`acestep.api.world.World`), and the checks of every path."""
+    """What admission may know of this machine (`acestep.admission.host.World`), and the checks of every path."""
 
     def __init__(self, roots: AllowedRoots, models: Models, uploads: Uploads, folders: Folders) -> None:
         self.roots = roots

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from acestep.admission.render import admit
 from acestep.api import Registry
-from acestep.api.admission import admit
 from acestep.testing.fake_render import Here
 from bridge.client.sync import Client
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from acestep.admission.render import admit
 from acestep.api import ModelInfo, Registry
-from acestep.api.admission import admit
 from acestep.api.errors import BadPreset, BadRequest
 from acestep.api.preset import Preset, check_preset
+from acestep.api.source import AudioFacts
 from acestep.api.variants import VARIANTS
-from acestep.api.world import AudioFacts
 
 BUILT_IN = (
     "base-to-turbo-refine",

@@ -6,7 +6,7 @@ from acestep.api import Registry, SamplerSpec
 from acestep.api.errors import FeatureDisabled, NameClash, PluginFailed, ReservedName, UnknownName, UnknownOperation
 from acestep.api.registry import PluginState
 
-from .conftest import Edit, Make, plugin
+from ..conftest import Edit, Make, plugin
 
 
 def test_a_stage_type_becomes_an_operation_with_a_flat_schema(registry):

@@ -49,7 +49,7 @@ class Studio:
 
     def run(self, operation: str, engine: Engine | None = None, **params):
         """Admit and run; returns the result and its folder."""
-        from acestep.api.admission import admit
+        from acestep.admission.render import admit
         from acestep.engine.engine import Here
 
         engine = engine or self.engine

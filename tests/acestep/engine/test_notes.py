@@ -111,7 +111,7 @@ def test_settings_without_effect_are_told(studio):
 
 def notes_of(studio, wish, *, run=True, operation="generate"):
     """What is said about a request: at the door, and by the result."""
-    from acestep.api.admission import admit
+    from acestep.admission.render import admit
     from acestep.engine.engine import Here
 
     admitted = admit(studio.registry, operation, wish, Here(studio.engine))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from acestep.admission.render import admit
 from acestep.api import ModelInfo, Registry
-from acestep.api.admission import admit
 from acestep.api.resolve import resolve_stage
+from acestep.api.source import AudioFacts
 from acestep.api.variants import VARIANTS
-from acestep.api.world import AudioFacts
 
 NAMED = {
     "base-to-turbo-refine": [("base", None, 3.0, 50), ("turbo", 0.545455, 3.0, 3)],

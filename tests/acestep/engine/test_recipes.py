@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.api.admission import admit
+from acestep.admission.render import admit
 from acestep.api.errors import BadRequest, WeightsChanged
 from acestep.engine.engine import Here
 

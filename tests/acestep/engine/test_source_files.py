@@ -108,7 +108,7 @@ def test_an_open_header_is_told_and_mended(studio, song):
     place = data.index(b"data")
     data[4:8] = data[place + 4 : place + 8] = b"\xff" * 4
     path.write_bytes(data)
-    from acestep.api.admission import admit
+    from acestep.admission.render import admit
     from acestep.engine.engine import Here
 
     wish = {"source": str(path), "end": 22_050, "steps": 1, "returns": ["whole"]}

@@ -37,7 +37,7 @@ class Jobs:
         context = JobContext("job", self.folder, self.registry, lambda *tick: None, backend=self.engine)
         if not self.registry.operation(operation).stage:
             return self.engine.run(operation, params, context)
-        from acestep.api.admission import admit
+        from acestep.admission.render import admit
         from acestep.engine.engine import Here
 
         admitted = admit(self.registry, operation, params, Here(self.engine))
@@ -222,7 +222,7 @@ def test_an_example_can_be_sent_on(jobs: Jobs) -> None:
     """Every one of them."""
     import msgspec
 
-    from acestep.api.admission import admit
+    from acestep.admission.render import admit
     from acestep.engine.engine import Here
     from plugins.planner.examples import EXAMPLES
 
@@ -244,7 +244,7 @@ def test_an_example_can_be_sent_on(jobs: Jobs) -> None:
 )
 def test_nothing_is_dropped_in_silence(jobs: Jobs, tmp_path: Path, operation: str, params: dict, words: str) -> None:
     """What a request says and what changes nothing is told, at the door already."""
-    from acestep.api.admission import admit
+    from acestep.admission.render import admit
     from acestep.engine.engine import Here
 
     song = tmp_path / "song.wav"

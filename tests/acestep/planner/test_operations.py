@@ -42,7 +42,7 @@ class Jobs:
 
     def render(self, operation: str, **params):
         """A render from its flat form."""
-        from acestep.api.admission import admit
+        from acestep.admission.render import admit
         from acestep.engine.engine import Here
 
         admitted = admit(self.registry, operation, params, Here(self.engine))

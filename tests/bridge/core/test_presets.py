@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from acestep.api.admission import admit
+from acestep.admission.render import admit
 from acestep.api.errors import (
     AceError,
     BadPreset,
@@ -20,8 +20,8 @@ from acestep.api.errors import (
 from acestep.api.kept import preset_from_text, preset_of
 from acestep.api.preset import Preset
 from acestep.api.registry import Registry
+from acestep.api.source import AudioFacts
 from acestep.api.variants import VARIANTS, ModelInfo
-from acestep.api.world import AudioFacts
 from bridge.core.presets import text_of
 from bridge.launch import DaemonProcess
 

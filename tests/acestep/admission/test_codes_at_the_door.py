@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acestep.api.admission import admit
+from acestep.admission.render import admit
 from acestep.api.errors import ModelUnsuited
 from acestep.api.plan import Length, Plan
 from acestep.api.variants import ModelInfo

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acestep.admission.render import admit
 from acestep.api import samples
-from acestep.api.admission import admit
 from acestep.api.errors import (
     BadPreset,
     BadRequest,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from acestep.admission.host import World
+from acestep.admission.song_time import SongTime
 from acestep.api import limits
 from acestep.api.errors import BadRequest, RegionOutside, TooLarge, UnsupportedChannels
 from acestep.api.plan import Plan, SourceFacts
 from acestep.api.request import Output
-from acestep.api.song_time import SongTime
 from acestep.api.source import Region, SelectionFields, Source, SourceWish
-from acestep.api.world import World
 
 PLACES = ("path", "upload", "latent", "stage")
 

@@ -13,24 +13,24 @@ from typing import Any
 
 import msgspec
 
+from acestep.admission.host import World
+from acestep.admission.inputs import Inputs, StageInput, Surroundings, check_apart, spread
+from acestep.admission.parse import Draft, StageWish, of_stage, parse
+from acestep.admission.region import open_source, place
+from acestep.admission.returns import resolve_output, resolve_returns
+from acestep.admission.song_time import SongTime, metre_notes
 from acestep.api import limits, music
 from acestep.api.conditioning import Conditioning
-from acestep.api.draft import Draft, StageWish, of_stage, parse
 from acestep.api.errors import AceError, BadRequest, PluginFailed, UnknownName
-from acestep.api.inputs import Inputs, StageInput, Surroundings, check_apart, spread
 from acestep.api.languages import language_name
 from acestep.api.plan import Length, Plan, SourceFacts
-from acestep.api.region import open_source, place
 from acestep.api.registry import Registry
 from acestep.api.request import Output, Render, Stage, StageParams, samples
-from acestep.api.returns import resolve_output, resolve_returns
 from acestep.api.schema import R, describe, inside
 from acestep.api.sentences import quoted
-from acestep.api.song_time import SongTime, metre_notes
 from acestep.api.source import Source, SourceWish
 from acestep.api.thinking import check_thinking, leaves_length_open, require_codes, wants_planning
 from acestep.api.variants import ModelInfo
-from acestep.api.world import World
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):

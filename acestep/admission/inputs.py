@@ -11,19 +11,19 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from acestep.admission.host import World
+from acestep.admission.parse import Draft, StageWish, of_stage
+from acestep.admission.region import check_region, names_a_place, names_a_region, open_source, place, result_facts
+from acestep.admission.song_time import SongTime
 from acestep.api import limits
 from acestep.api.conditioning import Conditioning
-from acestep.api.draft import Draft, StageWish, of_stage
 from acestep.api.errors import AceError, BadLatent, BadPreset, BadRequest, RegionOutside
 from acestep.api.plan import Fill, Length, Plan, SourceFacts
-from acestep.api.region import check_region, names_a_place, names_a_region, open_source, place, result_facts
 from acestep.api.request import samples
 from acestep.api.schema import R
-from acestep.api.song_time import SongTime
 from acestep.api.source import Source, SourceWish
 from acestep.api.thinking import leaves_length_open
 from acestep.api.variants import ModelInfo
-from acestep.api.world import World
 
 
 class StageInput(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from acestep.api import (
     require_task,
 )
 from acestep.api.errors import ModelMissing, NotFound
-from acestep.api.world import AudioFacts
+from acestep.api.source import AudioFacts
 
 
 class Edit(StageType):

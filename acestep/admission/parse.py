@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
+from acestep.admission.region import wish_of
 from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError, BadPreset, BadRequest, UnknownName
 from acestep.api.operation import Operation
 from acestep.api.preset import fill_preset
-from acestep.api.region import wish_of
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import CHAIN_FIELDS, FORMAT, VERSION, Output, Role, StageParams
 from acestep.api.result import RECIPE_FORMAT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acestep.api.admission import admit
+from acestep.admission.render import admit
 from acestep.api.errors import BadRequest, RegionOutside, TooLarge
 
 SOURCE = {"source": "/song.wav"}

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from acestep.admission.inputs import Inputs, StageInput
+from acestep.admission.parse import Draft, of_stage
+from acestep.admission.region import check_span
 from acestep.api import limits
-from acestep.api.draft import Draft, of_stage
 from acestep.api.errors import BadRequest, TooLarge
-from acestep.api.inputs import Inputs, StageInput
 from acestep.api.plan import Length, Plan, SourceFacts
-from acestep.api.region import check_span
 from acestep.api.request import Output, Role, samples
 
 NEEDS_SOURCE = frozenset({"patch", "span", "whole", "residual"})
