@@ -22,7 +22,7 @@ from acestep.engine.geometry import Window
 from acestep.engine.guides import guide_of
 from acestep.engine.models import ModelPool
 from acestep.engine.progress import Clock, Meter
-from acestep.engine.source import OpenSource, SourceStudio
+from acestep.engine.source import OpenSource, SourceEncoder
 from acestep.worker.backend import JobContext
 
 
@@ -32,7 +32,7 @@ class Workshop:
 
     settings: Mapping[str, Any]
     pool: ModelPool
-    studio: SourceStudio
+    source_encoder: SourceEncoder
     conditions: Conditions
 
 

@@ -25,7 +25,7 @@ from acestep.conditioning.text import ConditionCache, ConditionRequest, cut_note
 from acestep.denoising.request import Branch
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window
 from acestep.engine.guides import asked_guide, guide_text
-from acestep.engine.source import SourceStudio, reference_latents, require_file
+from acestep.engine.source import SourceEncoder, reference_latents, require_file
 
 DEFAULT_BPM = 120.0
 """Tempo of a guide when none is given."""
@@ -54,9 +54,9 @@ class StageWish:
 class Conditions:
     """Builds the branches of denoising runs for one worker, with its caches."""
 
-    def __init__(self, texts: ConditionCache, studio: SourceStudio) -> None:
+    def __init__(self, texts: ConditionCache, encoder: SourceEncoder) -> None:
         self._texts = texts
-        self._studio = studio
+        self._encoder = encoder
 
     def branches(self, model: Model, wish: StageWish, tick: Tick) -> tuple[Branch, Branch | None]:
         """The main branch, and the plain one that follows it when the plan's condition holds for a share of the steps only."""
@@ -94,7 +94,7 @@ class Conditions:
         if not reference:
             return None
         path = require_file(Path(reference), "reference")
-        found = reference_latents(self._studio, path, model, tick)
+        found = reference_latents(self._encoder, path, model, tick)
         if found is None:
             wish.notes.append("the reference is silent and was left out")
         return found
@@ -124,7 +124,7 @@ class Conditions:
         tempo = wish.tempo.moved(window.start, limits.CODEC_RATE).faster(1 / wish.speed)
         length = window.frames * limits.HOP
         audio = render_guide(guide, tempo, length, wish.first_bar)
-        return self._studio.encode_audio(audio, limits.CODEC_RATE, length, model, tick)
+        return self._encoder.encode_audio(audio, limits.CODEC_RATE, length, model, tick)
 
 
 def _code_notes(wish: StageWish) -> list[str]:

@@ -34,7 +34,7 @@ from acestep.engine.device import free_cache, hold_to_simulated, is_out_of_memor
 from acestep.engine.models import ModelPool
 from acestep.engine.policy import Policy
 from acestep.engine.render import run_chain
-from acestep.engine.source import SourceCache, SourceStudio, locate_source
+from acestep.engine.source import SourceCache, SourceEncoder, locate_source
 from acestep.engine.stored_step import resuming
 from acestep.worker.backend import JobContext
 
@@ -60,8 +60,12 @@ class Engine:
         self._sources = SourceCache()
         self._texts = ConditionCache()
         self.models = ModelPool(self.settings, self.policy, lambda model: self._texts.forget(model.digest))
-        self.studio = SourceStudio(self._sources, self.models.residence, LatentIndex(Path(settings["library"])))
-        self._workshop = Workshop(self.settings, self.models, self.studio, Conditions(self._texts, self.studio))
+        self.source_encoder = SourceEncoder(
+            self._sources, self.models.residence, LatentIndex(Path(settings["library"]))
+        )
+        self._workshop = Workshop(
+            self.settings, self.models, self.source_encoder, Conditions(self._texts, self.source_encoder)
+        )
 
     def info(self) -> dict[str, Any]:
         """Device, number type, opened models and their memory, for status."""

@@ -31,7 +31,9 @@ def gather(job: Job, index: int, model: Model, tick: Tick) -> list[Tensor]:
         return []
     window = _source_window(chain, index)
     chain.windows.append(window)
-    heard = [job.workshop.studio.encode(sound, window, model, tick) for sound in open_sounds(job, index, model, tick)]
+    heard = [
+        job.workshop.source_encoder.encode(sound, window, model, tick) for sound in open_sounds(job, index, model, tick)
+    ]
     chain.note(*(note for _, notes in heard for note in notes))
     tick(1, 1)
     return [latents for latents, _ in heard]
@@ -58,15 +60,15 @@ def _source_window(chain: Chain, index: int) -> Window:
 def open_sounds(job: Job, index: int, model: Model, tick: Tick) -> list[OpenSource]:
     """The sound that a stage works on: one for all variants, or what an earlier stage made of each."""
     chain, given = job.chain, job.chain.inputs[index]
-    studio, settings = job.workshop.studio, job.workshop.settings
+    encoder, settings = job.workshop.source_encoder, job.workshop.settings
     assert given.source is not None
     if given.stage is not None:
         sources = [Source(path=str(path)) for path in chain.made[given.stage]]
-        sounds = [studio.open(source, settings, model, job.context.staging, tick) for source in sources]
+        sounds = [encoder.open(source, settings, model, job.context.staging, tick) for source in sources]
     elif (known := _opened_before(chain, index, model)) is not None:
         sounds = known
     else:
-        sounds = [studio.open(given.source, settings, model, job.context.staging, tick)]
+        sounds = [encoder.open(given.source, settings, model, job.context.staging, tick)]
         if sounds[0].latent is not None:
             chain.note("the source is one of our own results: where it was made, its stored latent was used")
     layout = sounds[0].layout

@@ -65,7 +65,7 @@ def locate_source(source: Source, settings: Mapping[str, Any]) -> tuple[Path, Pa
     return path, path if path.suffix == SUFFIX else None
 
 
-class SourceStudio:
+class SourceEncoder:
     """Opens and encodes sources for one model's codec. Latents are float32 [1, T, 64] on the CPU.
 
     ``stored`` knows the latents of earlier results.
@@ -206,7 +206,7 @@ class SourceCache:
         self._kept.clear()
 
 
-def reference_latents(studio: SourceStudio, path: Path, model: Model, tick: Tick) -> Tensor | None:
+def reference_latents(encoder: SourceEncoder, path: Path, model: Model, tick: Tick) -> Tensor | None:
     """Three fixed excerpts of 10 s (start, from one third, end) of a sound as timbre reference [1, 750, 64].
 
     A shorter sound is repeated; a silent one is no reference. Only the excerpts are read. Raises as `sniff` does.
@@ -223,7 +223,7 @@ def reference_latents(studio: SourceStudio, path: Path, model: Model, tick: Tick
         audio = audio[: limits.MAX_CHANNELS]
     if not audio.any():
         return None
-    return studio.encode_audio(audio, layout.rate, 30 * limits.CODEC_RATE, model, tick)
+    return encoder.encode_audio(audio, layout.rate, 30 * limits.CODEC_RATE, model, tick)
 
 
 def require_file(path: Path, field: str) -> Path:

@@ -63,7 +63,7 @@ def piece_latents(typed: Any, context: JobContext, model: Model) -> tuple[Tensor
         context.tick("encode", done, total, 0.05 + 0.15 * done / max(total, 1))
 
     backend: Any = context.backend
-    return backend.studio.encode_audio(audio, layout.rate, length, model, tick), seconds
+    return backend.source_encoder.encode_audio(audio, layout.rate, length, model, tick), seconds
 
 
 def _region(typed: Any, layout: Layout) -> tuple[int, int]:

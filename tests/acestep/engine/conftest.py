@@ -13,7 +13,7 @@ from acestep.engine import Engine
 from acestep.worker.backend import JobContext
 
 
-class Studio:
+class EngineRunner:
     """Runs operations as a worker would, each into a folder of its own below ``library``."""
 
     def __init__(self, home: Path) -> None:
@@ -65,8 +65,8 @@ class Studio:
 
 
 @pytest.fixture(scope="session")
-def studio(tmp_path_factory) -> Studio:
-    return Studio(tmp_path_factory.mktemp("home"))
+def runner(tmp_path_factory) -> EngineRunner:
+    return EngineRunner(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture

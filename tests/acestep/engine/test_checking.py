@@ -35,76 +35,76 @@ def sound(result, folder, number: int = 0) -> np.ndarray:
     return soundfile.read(folder / result.files[number].name)[0]
 
 
-def test_a_problem_is_noted_and_nothing_else_changes(studio, ear):
+def test_a_problem_is_noted_and_nothing_else_changes(runner, ear):
     ear += [wrong()]
-    result, folder = studio.run("generate", **PART)
-    plain, other = studio.run("generate", **PART, check="off")
+    result, folder = runner.run("generate", **PART)
+    plain, other = runner.run("generate", **PART, check="off")
     assert WRONG in result.notes and np.array_equal(sound(result, folder), sound(plain, other))
     assert result.data["check"] == [{"stage": 1, "variant": 0, "seed": 3, "heard": {"bpm": 97.0}, "problems": [WRONG]}]
     assert "check" not in plain.data
 
 
-def test_a_remark_is_noted_and_nothing_is_made_again(studio, ear):
+def test_a_remark_is_noted_and_nothing_is_made_again(runner, ear):
     """Half-time is on the grid: no problem, one sentence."""
     ear += [Verdict({"bpm": 120.0, "felt": 60.0}, (), 1.0, ("it is heard as 60, half of 120",))]
-    result, _ = studio.run("generate", **PART, check="retry")
+    result, _ = runner.run("generate", **PART, check="retry")
     assert "it is heard as 60, half of 120" in result.notes
     assert result.data["check"][0]["problems"] == [] and "tried" not in result.data["check"][0]
 
 
-def test_a_retry_takes_another_seed_shows_it_and_is_repeatable(studio, ear):
+def test_a_retry_takes_another_seed_shows_it_and_is_repeatable(runner, ear):
     """The second seed is right: its sound, its latent, its seed in the recipe, and what was tried beside it."""
     ear += [wrong(), right()]
-    result, folder = studio.run("generate", **PART, check="retry")
+    result, folder = runner.run("generate", **PART, check="retry")
     (told,) = result.data["check"]
     assert [one["seed"] for one in told["tried"]] == [3, told["seed"]] and told["seed"] != 3
-    assert any(name == "generate (retry 1)" for name, *_ in studio.ticks)
-    fractions = [fraction for *_, fraction in studio.ticks]
+    assert any(name == "generate (retry 1)" for name, *_ in runner.ticks)
+    fractions = [fraction for *_, fraction in runner.ticks]
     assert fractions == sorted(fractions)
     assert result.seeds == (told["seed"],) and result.files[0].seed == told["seed"]
     assert result.recipe["tried"] == [{"stage": 1, "variant": 0, "seeds": [3, told["seed"]]}]
     assert any("made again 1 time with other seeds" in note for note in result.notes)
-    plain, other = studio.run("generate", **{**PART, "seed": told["seed"]}, check="off")
+    plain, other = runner.run("generate", **{**PART, "seed": told["seed"]}, check="off")
     assert np.array_equal(sound(result, folder), sound(plain, other))
     ear += [right()]
-    again, third = studio.run_recipe(result.recipe["request"])
+    again, third = runner.run_recipe(result.recipe["request"])
     assert np.array_equal(sound(again, third), sound(result, folder))
 
 
-def test_after_two_retries_the_best_is_kept(studio, ear):
+def test_after_two_retries_the_best_is_kept(runner, ear):
     """The first was the nearest: it is returned, and what is wrong with it is told."""
     ear += [wrong(1.1), wrong(1.2), wrong(1.3)]
-    result, folder = studio.run("generate", **PART, check="retry")
-    plain, other = studio.run("generate", **PART, check="off")
+    result, folder = runner.run("generate", **PART, check="retry")
+    plain, other = runner.run("generate", **PART, check="off")
     assert np.array_equal(sound(result, folder), sound(plain, other))
     assert len(result.data["check"][0]["tried"]) == 3 and WRONG in result.notes and result.seeds == (3,)
 
 
-def test_only_the_variant_that_is_wrong_is_made_again(studio, ear):
+def test_only_the_variant_that_is_wrong_is_made_again(runner, ear):
     ear += [right(), wrong(), right()]
     wish = {**PART, "seeds": [3, 4], "variants": 2}
-    result, folder = studio.run("generate", **wish, check="retry")
-    plain, other = studio.run("generate", **wish, check="off")
+    result, folder = runner.run("generate", **wish, check="retry")
+    plain, other = runner.run("generate", **wish, check="off")
     assert np.array_equal(sound(result, folder), sound(plain, other))
     assert not np.array_equal(sound(result, folder, 1), sound(plain, other, 1))
     assert result.seeds[0] == 3 and result.seeds[1] != 4
 
 
-def test_a_part_within_half_a_percent_is_conformed_and_keeps_its_length(studio, ear):
+def test_a_part_within_half_a_percent_is_conformed_and_keeps_its_length(runner, ear):
     ear += [right(1.004)]
-    result, folder = studio.run("generate", **PART, check="conform")
+    result, folder = runner.run("generate", **PART, check="conform")
     assert len(sound(result, folder)) == 60_000
     assert np.abs(sound(result, folder)[-200:]).max() > 0
     assert any("heard and conformed" in note and "+6.9 cents" in note for note in result.notes)
     ear += [right(1.02)]
-    result, _ = studio.run("generate", **PART, check="conform")
+    result, _ = runner.run("generate", **PART, check="conform")
     assert not any("conformed" in note for note in result.notes)
 
 
-def test_models_that_were_not_trained_and_edits_are_not_listened_to(studio, song, monkeypatch):
+def test_models_that_were_not_trained_and_edits_are_not_listened_to(runner, song, monkeypatch):
     """Noise says nothing, and an edit lies in its song."""
     monkeypatch.setattr(checking, "judge", None)
-    assert "check" not in studio.run("generate", **PART)[0].data
+    assert "check" not in runner.run("generate", **PART)[0].data
 
 
 def beats(path, *, bpm=126.0, first=0.2, seconds=12):
@@ -122,14 +122,14 @@ def beats(path, *, bpm=126.0, first=0.2, seconds=12):
 
 @pytest.mark.parametrize(("operation", "more"), [("lego", {"track": "bass"}), ("complete", {"tracks": ["bass"]})])
 def test_a_part_is_compared_with_the_tempo_and_the_beat_of_what_it_goes_with(
-    studio, monkeypatch, tmp_path, operation, more
+    runner, monkeypatch, tmp_path, operation, more
 ):
     """Found in the audio around it, counted from the region's start, where the job names no tempo."""
     wanted = []
     monkeypatch.setattr(checking, "is_checked", lambda chain, index, model: True)
     monkeypatch.setattr(checking, "judge", lambda sound, rate, expected: wanted.append(expected) or right())
     source = beats(tmp_path / "beats.wav")
-    studio.run(operation, source=str(source), start_seconds=1.0, end_seconds=11.0, steps=1, seed=1, **more)
+    runner.run(operation, source=str(source), start_seconds=1.0, end_seconds=11.0, steps=1, seed=1, **more)
     (expected,) = wanted
     beat = 60 / 126
     assert expected.bpm == pytest.approx(126, rel=0.003)

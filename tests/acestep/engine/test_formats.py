@@ -23,9 +23,9 @@ def test_the_table_holds_every_name():
 
 @pytest.mark.parametrize(("name", "kind"), [("wav", ("WAV", "PCM_24")), ("flac", ("FLAC", "PCM_24")),
                                             ("wav16", ("WAV", "PCM_16"))])  # fmt: skip
-def test_plain_names_have_a_sensible_depth(studio, name, kind):
+def test_plain_names_have_a_sensible_depth(runner, name, kind):
     """wav and flac are 24 bit."""
-    result, folder = studio.run("generate", length=9_000, rate=48_000, steps=1, format=name)
+    result, folder = runner.run("generate", length=9_000, rate=48_000, steps=1, format=name)
     (file,) = result.files
     info = soundfile.info(folder / file.name)
     assert (info.format, info.subtype, info.frames) == (*kind, 9_000)
@@ -33,11 +33,11 @@ def test_plain_names_have_a_sensible_depth(studio, name, kind):
 
 @pytest.mark.parametrize("name", sorted(LOSSY))
 @pytest.mark.parametrize("rate", [44_100, 96_000])
-def test_a_lossy_format_is_a_copy_beside_the_exact_file(studio, name, rate):
+def test_a_lossy_format_is_a_copy_beside_the_exact_file(runner, name, rate):
     """The exact WAV is the result; the copy begins and ends where it does, and says whose copy it is and how late it may sound."""
     wish = {"length": 3 * rate // 2 + 1, "rate": rate, "steps": 1, "seed": 5, "caption": "a bell"}
-    exact, other = studio.run("generate", **wish, format="wav")
-    result, folder = studio.run("generate", **wish, format=name)
+    exact, other = runner.run("generate", **wish, format="wav")
+    result, folder = runner.run("generate", **wish, format=name)
     part, copy = result.files
     assert [part.role, copy.role, copy.copy_of] == ["part", "copy", part.name]
     assert (folder / part.name).read_bytes()[-9_000:-3_000] != b""
@@ -51,10 +51,10 @@ def test_a_lossy_format_is_a_copy_beside_the_exact_file(studio, name, rate):
     assert folder.joinpath(copy.name).suffix == f".{name}"
 
 
-def test_a_copy_lies_on_the_sound(studio, song):
+def test_a_copy_lies_on_the_sound(runner, song):
     """No shift: the copy of a tone follows the exact file sample by sample."""
     path = song("WAV", "PCM_16", rate=44_100)
-    result, folder = studio.run("cover", source=str(path), start=0, end=88_200, steps=1, format="ogg", variants=2)
+    result, folder = runner.run("cover", source=str(path), start=0, end=88_200, steps=1, format="ogg", variants=2)
     assert [file.role for file in result.files] == ["part", "copy"] * 2
     for part, copy in zip(result.files[::2], result.files[1::2], strict=True):
         exact, coded = (soundfile.read(folder / file.name, always_2d=True)[0][:, 0] for file in (part, copy))
@@ -63,11 +63,11 @@ def test_a_copy_lies_on_the_sound(studio, song):
 
 
 @pytest.mark.parametrize(("container", "subtype"), [("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS"), ("OGG", "OPUS")])
-def test_editing_a_lossy_song(studio, song, container, subtype):
+def test_editing_a_lossy_song(runner, song, container, subtype):
     """Outside region and crossfade the whole file holds exactly what the source decodes to; a float WAV, and it says why."""
     path = song(container, subtype, rate=48_000)
     before = soundfile.read(path, dtype="float32", always_2d=True)[0]
-    result, folder = studio.run(
+    result, folder = runner.run(
         "repaint", source=str(path), start=60_000, end=90_001, returns=["whole", "patch"], steps=1
     )
     whole, patch = result.files
@@ -79,19 +79,19 @@ def test_editing_a_lossy_song(studio, song, container, subtype):
     assert any("32-bit float WAV" in note for note in result.notes)
 
 
-def test_a_lossy_reference_is_heard(studio, song):
+def test_a_lossy_reference_is_heard(runner, song):
     """An MP3 as reference sounds into the result: another one makes another result."""
     wish = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f"}
     sounds = []
     for reference in ("", str(song("MP3", "MPEG_LAYER_III", seed=1)), str(song("OGG", "OPUS", rate=48_000, seed=2))):
-        result, folder = studio.run("generate", **wish, reference=reference)
+        result, folder = runner.run("generate", **wish, reference=reference)
         sounds.append(soundfile.read(folder / result.files[0].name)[0])
     assert not any(np.array_equal(sounds[one], sounds[other]) for one, other in ((0, 1), (0, 2), (1, 2)))
 
 
-def test_what_cannot_be_read_is_named(studio, tmp_path):
+def test_what_cannot_be_read_is_named(runner, tmp_path):
     """An M4A is refused at the door, with how to convert it."""
     path = tmp_path / "song.m4a"
     path.write_bytes(b"\0\0\0\x20ftypM4A \0\0\0\0" + bytes(400))
     with pytest.raises(NotAudio, match=r"an M4A file .*ffmpeg -i song.m4a"):
-        studio.run("repaint", source=str(path), start=0, end=10)
+        runner.run("repaint", source=str(path), start=0, end=10)

@@ -30,22 +30,22 @@ def test_the_page_is_a_table_of_two_columns():
 
 
 @pytest.mark.parametrize(("there", "here"), [row for row in ROWS if CALL.match(row[1])], ids=lambda text: text[:40])
-def test_a_row_does_what_it_says(studio, song, there, here):
+def test_a_row_does_what_it_says(runner, song, there, here):
     """The operation takes these very fields and answers with files or data."""
     operation, text = CALL.match(here).groups()
     for ending, form in FORMS.items():
         text = text.replace(f"SONG.{ending}", str(song(*form, seconds=1.5)))
     params = json.loads(text)
-    if studio.registry.operation(operation).stage:
+    if runner.registry.operation(operation).stage:
         open_length = {"duration", "thinking"} & set(params)
         free = {"length"} if open_length or "source" in params else set()
         free |= {"steps"} if "timesteps" in params else set()
         free |= {"seed"} if "seeds" in params else set()
         free |= {"rate"} if "source" in params else set()
-        result, folder = studio.run(operation, **{**{k: v for k, v in SHORT.items() if k not in free}, **params})
+        result, folder = runner.run(operation, **{**{k: v for k, v in SHORT.items() if k not in free}, **params})
         assert result.files and all((folder / file.name).is_file() for file in result.files)
         assert len({file.variant for file in result.files}) == params.get("variants", 1)
     else:
-        studio.count += 1
-        context = studio.context(studio.library / f"front-{studio.count}")
-        assert studio.engine.run(operation, params, context).data
+        runner.count += 1
+        context = runner.context(runner.library / f"front-{runner.count}")
+        assert runner.engine.run(operation, params, context).data

@@ -32,13 +32,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(("rate", "channels", "form", "region"), CASES)
-def test_repaint_is_exact_and_leaves_the_rest(studio, song, rate, channels, form, region):
+def test_repaint_is_exact_and_leaves_the_rest(runner, song, rate, channels, form, region):
     """Patch, span and whole file agree with each other and with the source, bit for bit outside region + crossfade."""
     path = song(*form, rate=rate, channels=channels)
     frames = sniff(path).frames
     start, end = region[0], region[1] or frames
     span = (max(0, start - 500), min(frames, end + 700))
-    result, folder = studio.run(
+    result, folder = runner.run(
         "repaint", source=str(path), start=start, end=end, returns=["patch", "span", "whole"],
         span_start=span[0], span_end=span[1], steps=1, seed=1,
     )  # fmt: skip
@@ -66,24 +66,24 @@ def test_repaint_is_exact_and_leaves_the_rest(studio, song, rate, channels, form
 
 @pytest.mark.parametrize("rate", [44_100, 48_000, 96_000, 22_050])
 @pytest.mark.parametrize("length", [1, 44_099, 480_001])
-def test_new_parts_have_exactly_the_asked_length(studio, rate, length):
+def test_new_parts_have_exactly_the_asked_length(runner, rate, length):
     """From one sample on, at any rate."""
-    result, folder = studio.run("generate", length=length, rate=rate, steps=1, format="wav32f")
+    result, folder = runner.run("generate", length=length, rate=rate, steps=1, format="wav32f")
     assert soundfile.info(folder / result.files[0].name).frames == length == result.files[0].length
 
 
-def test_the_longest_part(studio):
+def test_the_longest_part(runner):
     """600 s and no sample less."""
-    result, folder = studio.run("generate", duration=600.0, rate=8_000, channels=1, steps=1, format="flac16")
+    result, folder = runner.run("generate", duration=600.0, rate=8_000, channels=1, steps=1, format="flac16")
     info = soundfile.info(folder / result.files[0].name)
     assert (info.frames, info.channels, info.samplerate) == (600 * 8_000, 1, 8_000)
 
 
 @pytest.mark.parametrize("rate", [44_100, 96_000])
-def test_stem_and_residual_add_up_to_the_source(studio, song, rate):
+def test_stem_and_residual_add_up_to_the_source(runner, song, rate):
     """Extract keeps length and place exactly: stem + residual is the source."""
     path = song("WAV", "PCM_16", rate=rate)
-    result, folder = studio.run(
+    result, folder = runner.run(
         "extract", source=str(path), start=1_001, end=50_002, track="BV", returns=["stem", "residual"],
         format="wav32f", steps=1,
     )  # fmt: skip
@@ -94,11 +94,11 @@ def test_stem_and_residual_add_up_to_the_source(studio, song, rate):
 
 
 @pytest.mark.parametrize(("start", "end"), [(120_000, 400_001), (-200_003, 5_000), (-10, 140_000)])
-def test_extending_keeps_the_file_and_grows_by_the_region(studio, song, start, end):
+def test_extending_keeps_the_file_and_grows_by_the_region(runner, song, start, end):
     """Past the end and before the start: the whole file is as long as both together, the old samples in their place."""
     path = song("FLAC", "PCM_24")
     frames = sniff(path).frames
-    result, folder = studio.run("extend", source=str(path), start=start, end=end, returns=["whole", "patch"], steps=1)
+    result, folder = runner.run("extend", source=str(path), start=start, end=end, returns=["whole", "patch"], steps=1)
     whole, patch = result.files
     layout = sniff(folder / whole.name)
     assert whole.start == min(0, start)
@@ -115,16 +115,16 @@ def test_extending_keeps_the_file_and_grows_by_the_region(studio, song, start, e
     )
 
 
-def test_a_new_rate_and_channels_for_parts(studio, song):
+def test_a_new_rate_and_channels_for_parts(runner, song):
     """A part made from a source can have another rate and mono."""
     path = song(rate=44_100)
-    result, folder = studio.run("cover", source=str(path), start=0, end=44_100, rate=48_000, channels=1, steps=1)
+    result, folder = runner.run("cover", source=str(path), start=0, end=44_100, rate=48_000, channels=1, steps=1)
     info = soundfile.info(folder / result.files[0].name)
     assert (info.samplerate, info.channels, info.frames) == (48_000, 1, 48_000)
 
 
-def test_fractional_tempo_is_conformed(studio):
+def test_fractional_tempo_is_conformed(runner):
     """121.5 bpm is rendered at 122 and played slower by the rest; the result says by how many cents."""
-    result, folder = studio.run("generate", length=100_000, bpm=121.5, steps=1)
+    result, folder = runner.run("generate", length=100_000, bpm=121.5, steps=1)
     assert any("cents" in note for note in result.notes)
     assert soundfile.info(folder / result.files[0].name).frames == 100_000

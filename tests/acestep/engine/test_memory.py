@@ -32,11 +32,11 @@ WISH = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav3
 
 
 @pytest.fixture
-def adapter(studio):
+def adapter(runner):
     """Write a PEFT adapter into the home's folder of LoRAs."""
 
     def write(name: str, seed: int = 0) -> None:
-        folder = studio.home / "loras" / name
+        folder = runner.home / "loras" / name
         folder.mkdir(parents=True, exist_ok=True)
         generator = torch.Generator().manual_seed(seed)
         key = "layers.1.cross_attn.o_proj"
@@ -59,25 +59,25 @@ def sound(result_and_folder) -> np.ndarray:
     return soundfile.read(folder / result.files[0].name)[0]
 
 
-def test_an_adapter_acts_while_it_is_asked_for(studio, adapter):
+def test_an_adapter_acts_while_it_is_asked_for(runner, adapter):
     """A LoRA changes the take, its digest stands in the recipe, and the next job without it is as before."""
     adapter("velvet")
-    bare = sound(studio.run("generate", **WISH))
-    result, folder = studio.run("generate", **WISH, lora=["velvet"])
+    bare = sound(runner.run("generate", **WISH))
+    result, folder = runner.run("generate", **WISH, lora=["velvet"])
     assert not np.array_equal(sound((result, folder)), bare)
     assert result.recipe["weights"]["lora/velvet"]
-    assert np.array_equal(sound(studio.run("generate", **WISH)), bare)
-    again, _ = studio.run_recipe(result.recipe["request"])
+    assert np.array_equal(sound(runner.run("generate", **WISH)), bare)
+    again, _ = runner.run_recipe(result.recipe["request"])
     assert again.files[0].sha256 == result.files[0].sha256
 
 
-def test_scale_zero_is_no_adapter_and_two_differ_from_one(studio, adapter):
+def test_scale_zero_is_no_adapter_and_two_differ_from_one(runner, adapter):
     """Scales are part of the request; several adapters work at once."""
     adapter("velvet")
     adapter("gravel", seed=5)
-    bare = sound(studio.run("generate", **WISH))
-    assert np.abs(sound(studio.run("generate", **WISH, lora=["velvet=0"])) - bare).max() < 1e-5
-    one, both = (sound(studio.run("generate", **WISH, lora=names)) for names in (["velvet"], ["velvet", "gravel=0.5"]))
+    bare = sound(runner.run("generate", **WISH))
+    assert np.abs(sound(runner.run("generate", **WISH, lora=["velvet=0"])) - bare).max() < 1e-5
+    one, both = (sound(runner.run("generate", **WISH, lora=names)) for names in (["velvet"], ["velvet", "gravel=0.5"]))
     assert not np.array_equal(one, both)
 
 
@@ -91,19 +91,19 @@ def test_scale_zero_is_no_adapter_and_two_differ_from_one(studio, adapter):
         ("velvet=99", BadRequest),
     ],
 )
-def test_bad_adapter_wishes(studio, adapter, wish, error):
+def test_bad_adapter_wishes(runner, adapter, wish, error):
     """Unknown names and scales that are none end the job with their code; the model stays as it was."""
     adapter("velvet")
-    bare = sound(studio.run("generate", **WISH))
+    bare = sound(runner.run("generate", **WISH))
     with pytest.raises(error):
-        studio.run("generate", **WISH, lora=[wish])
-    assert np.array_equal(sound(studio.run("generate", **WISH)), bare)
+        runner.run("generate", **WISH, lora=[wish])
+    assert np.array_equal(sound(runner.run("generate", **WISH)), bare)
 
 
-async def test_adapters_are_listed_by_the_daemon(studio, adapter):
+async def test_adapters_are_listed_by_the_daemon(runner, adapter):
     """Without torch: kind, rank, strength, how many tensors fit; one that cannot be used says why, and the rest is listed."""
     adapter("velvet")
-    loras = studio.home / "loras"
+    loras = runner.home / "loras"
     (loras / "broken.safetensors").write_bytes(b"nothing")
     (loras / "old.ckpt").write_bytes(b"pickle")
     (loras / "wide").mkdir()
@@ -112,8 +112,8 @@ async def test_adapters_are_listed_by_the_daemon(studio, adapter):
         "layers.0.mlp.up_proj.lora_B.weight": torch.ones(160, 4),
     }
     save_file(wide, loras / "wide" / "adapter_model.safetensors")
-    paths = SimpleNamespace(home=studio.home, checkpoints=studio.home / "checkpoints")
-    core = SimpleNamespace(paths=paths, settings=SimpleNamespace(checkpoints=[]), model=studio.engine.models.info)
+    paths = SimpleNamespace(home=runner.home, checkpoints=runner.home / "checkpoints")
+    core = SimpleNamespace(paths=paths, settings=SimpleNamespace(checkpoints=[]), model=runner.engine.models.info)
     found = await run_list(SimpleNamespace(model=""), SimpleNamespace(core=core))
     rows = {row["name"]: row for row in found["loras"]}
     velvet = rows["velvet"]
@@ -124,12 +124,12 @@ async def test_adapters_are_listed_by_the_daemon(studio, adapter):
     assert all(word in rows[name]["problem"] for name, word in reasons.items())
 
 
-def test_a_result_tells_of_its_adapters(studio, adapter):
+def test_a_result_tells_of_its_adapters(runner, adapter):
     """Matched tensors, kind, rank and scale stand in the stage's report and in a note; what found no place is named there."""
     adapter("velvet")
-    file = studio.home / "loras" / "velvet" / "adapter_model.safetensors"
+    file = runner.home / "loras" / "velvet" / "adapter_model.safetensors"
     save_file({**load_file(file), "layers.9.stray.bias": torch.ones(4)}, file)
-    result, _ = studio.run("generate", **WISH, lora=["velvet=0.5"])
+    result, _ = runner.run("generate", **WISH, lora=["velvet=0.5"])
     (facts,) = result.stages[0].settings["adapters"]
     assert {name: facts[name] for name in ("name", "kind", "rank", "scale", "scaling", "matched", "tensors")} == {
         "name": "velvet", "kind": "LoRA", "rank": 4, "scale": 0.5, "scaling": 2.0, "matched": 2, "tensors": 3}  # fmt: skip
@@ -137,20 +137,20 @@ def test_a_result_tells_of_its_adapters(studio, adapter):
     assert "2 of 3 tensors" in note and "layers.9.stray.bias" in note and "scale 0.5" in note
 
 
-def test_eight_bit_weights(studio, adapter):
+def test_eight_bit_weights(runner, adapter):
     """Quantised weights render nearly the same, say so, and take adapters by being read again."""
     pytest.importorskip("torchao")
     adapter("velvet")
-    engine = studio.fresh_engine(int8="on")
-    exact, rounded = sound(studio.run("generate", **WISH)), studio.run("generate", engine, **WISH)
+    engine = runner.fresh_engine(int8="on")
+    exact, rounded = sound(runner.run("generate", **WISH)), runner.run("generate", engine, **WISH)
     assert any("8 bits" in note for note in rounded[0].notes)
     assert engine.info()["int8"]
-    with_adapter = studio.run("generate", engine, **WISH, lora=["velvet"])
+    with_adapter = runner.run("generate", engine, **WISH, lora=["velvet"])
     assert not np.array_equal(sound(rounded), exact)
     assert not np.array_equal(sound(rounded), sound(with_adapter))
-    plain, merged = studio.engine.models.open("", no_check), engine.models.open("", no_check, ["velvet"])
+    plain, merged = runner.engine.models.open("", no_check), engine.models.open("", no_check, ["velvet"])
     layer = "layers.1.cross_attn.to_out.0"
-    factors = load_file(studio.home / "loras" / "velvet" / "adapter_model.safetensors")
+    factors = load_file(runner.home / "loras" / "velvet" / "adapter_model.safetensors")
     delta = (
         2.0 * factors["layers.1.cross_attn.o_proj.lora_B.weight"] @ factors["layers.1.cross_attn.o_proj.lora_A.weight"]
     )
@@ -160,63 +160,63 @@ def test_eight_bit_weights(studio, adapter):
     assert (found - wanted).abs().max() < 0.02 * wanted.abs().max()
 
 
-def test_long_parts_are_shortened_on_small_devices(studio):
+def test_long_parts_are_shortened_on_small_devices(runner):
     """A tier's minutes bound a new part; the result is what fits and says what was done."""
-    engine = studio.fresh_engine()
+    engine = runner.fresh_engine()
     small = replace(engine.policy.choice, memory_gb=3.0, tier=msgspec.structs.replace(TIERS[0], minutes=0.25))
     engine.policy = replace(engine.policy, choice=small)
-    result, folder = studio.run("generate", engine, duration=600.0, rate=8_000, channels=1, steps=1)
+    result, folder = runner.run("generate", engine, duration=600.0, rate=8_000, channels=1, steps=1)
     assert any("shortened" in note for note in result.notes)
     assert soundfile.info(folder / result.files[0].name).frames == 15 * 8_000
 
 
-def test_a_model_that_does_not_fit_is_refused_before_it_is_read(studio, monkeypatch):
+def test_a_model_that_does_not_fit_is_refused_before_it_is_read(runner, monkeypatch):
     """With the figures; what is open already stays usable."""
     from acestep.engine import models
 
-    engine = studio.fresh_engine()
+    engine = runner.fresh_engine()
     monkeypatch.setattr(models, "free_ram", lambda: 1000)
     monkeypatch.setattr(models, "open_checkpoint", lambda *_, **__: pytest.fail("read"))
     engine.models.dtype = torch.bfloat16  # the tiny checkpoint is stored as float32, so it would have to be converted
     with pytest.raises(OutOfMemory, match="GB are free"):
-        studio.run("generate", engine, **WISH)
+        runner.run("generate", engine, **WISH)
 
 
-def test_a_result_names_licences(studio):
+def test_a_result_names_licences(runner):
     """Of every model that had a part in it, in the recipe."""
-    result, _ = studio.run("generate", **WISH)
+    result, _ = runner.run("generate", **WISH)
     assert result.recipe["licenses"] == {"tiny": "MIT"}
 
 
-def test_a_planner_is_licensed_too(studio, monkeypatch):
+def test_a_planner_is_licensed_too(runner, monkeypatch):
     """What thought for a result is named with its licence. (Nothing is thought here.)"""
-    engine = studio.fresh_engine()
+    engine = runner.fresh_engine()
 
     def think(chain, context):
         done = msgspec.structs.replace(chain.render.conditioning, thinking=False)
         return PlannedConditioning(conditioning=done, model="1.7B")
 
     monkeypatch.setattr(engine, "_think", think)
-    result, _ = studio.run("generate", engine, **WISH, thinking=True)
+    result, _ = runner.run("generate", engine, **WISH, thinking=True)
     assert result.recipe["licenses"] == {"tiny": "MIT", "lm-1.7B": "MIT (built on Qwen3, Apache-2.0)"}
 
 
-def test_no_room_is_said_before_the_work(studio, monkeypatch):
+def test_no_room_is_said_before_the_work(runner, monkeypatch):
     """A device without free memory refuses before the first step and names what would help."""
     monkeypatch.setattr(takes, "free_gb", lambda device: 0.1)
     with pytest.raises(OutOfMemory, match="shorter"):
-        studio.run("generate", **WISH)
-    assert not any(tick[0] == "generate" for tick in studio.ticks)
+        runner.run("generate", **WISH)
+    assert not any(tick[0] == "generate" for tick in runner.ticks)
 
 
-def test_batches_are_split_to_fit(studio, monkeypatch):
+def test_batches_are_split_to_fit(runner, monkeypatch):
     """As many variants at a time as the memory takes, and the same takes."""
     three = {**WISH, "seeds": [1, 2, 3], "variants": 3, "batch": True}
-    whole = [file.seed for file in studio.run("generate", **three)[0].files]
+    whole = [file.seed for file in runner.run("generate", **three)[0].files]
     monkeypatch.setattr(takes, "free_gb", lambda device: 0.5 + 2.5 * 0.3 * 10 / 60)
-    split, _ = studio.run("generate", **three)
+    split, _ = runner.run("generate", **three)
     assert [file.seed for file in split.files] == whole
-    assert sum(tick[0] == "generate" for tick in studio.ticks) == 2 * 2  # two groups of two steps
+    assert sum(tick[0] == "generate" for tick in runner.ticks) == 2 * 2  # two groups of two steps
 
 
 @pytest.mark.parametrize(
@@ -249,9 +249,9 @@ def test_batches_are_held_to_the_tier_where_nobody_tells_free_memory(kind, gigab
     )
 
 
-def test_planned_parts_are_held_to_the_minutes_with_a_planner(studio, monkeypatch):
+def test_planned_parts_are_held_to_the_minutes_with_a_planner(runner, monkeypatch):
     """The language model needs its share. (Nothing is thought here: only the length counts.)"""
-    engine = studio.fresh_engine()
+    engine = runner.fresh_engine()
     tier = msgspec.structs.replace(TIERS[0], minutes=0.3, minutes_with_planner=0.25)
     engine.policy = replace(engine.policy, choice=replace(engine.policy.choice, memory_gb=3.0, tier=tier))
 
@@ -261,7 +261,7 @@ def test_planned_parts_are_held_to_the_minutes_with_a_planner(studio, monkeypatc
 
     monkeypatch.setattr(engine, "_think", think)
     for thinking, seconds in ((True, 15), (False, 18)):
-        result, folder = studio.run(
+        result, folder = runner.run(
             "generate", engine, duration=600.0, rate=8_000, channels=1, steps=1, thinking=thinking
         )
         assert soundfile.info(folder / result.files[0].name).frames == seconds * 8_000
@@ -371,13 +371,13 @@ def test_a_forgotten_model_is_not_held_by_where_it_was():
 
 
 @pytest.fixture
-def pool(studio):
+def pool(runner):
     """A pool of models on a device that is none (meta stands in for a GPU)."""
 
     def make(offload: Offload = Offload.NONE, int8: bool = False, codec_on_cpu: bool = False) -> ModelPool:
         choice = Choice(torch.device("meta"), torch.float32, 8.0, tier_of(8))
         policy = Policy(choice, offload, int8, attention="auto", compiled=False, codec_on_cpu=codec_on_cpu)
-        return ModelPool({"home": studio.home, "model": "tiny"}, policy)
+        return ModelPool({"home": runner.home, "model": "tiny"}, policy)
 
     return make
 

@@ -95,9 +95,9 @@ def test_guidance_of_a_distilled_model_is_told(registry):
     assert "guidance_start and guidance_end change nothing without guidance" in notes
 
 
-def test_settings_without_effect_are_told(studio):
+def test_settings_without_effect_are_told(runner):
     wish = {"variation_seed": 5, "batch": True, "seeds": [1, 2, 3], **ONE, "seed": 9, "duration": 5.0}
-    notes = notes_of(studio, wish)
+    notes = notes_of(runner, wish)
     for said in (
         "variation_seed 5 changes nothing while variation is 0",
         "batch changes nothing for a single variant",
@@ -106,60 +106,60 @@ def test_settings_without_effect_are_told(studio):
         "length is 1 s, so duration 5 s changes nothing",
     ):
         assert said in notes
-    assert "no length is given: the part lasts 30 s" in notes_of(studio, {"steps": 1}, run=False)
+    assert "no length is given: the part lasts 30 s" in notes_of(runner, {"steps": 1}, run=False)
 
 
-def notes_of(studio, wish, *, run=True, operation="generate"):
+def notes_of(runner, wish, *, run=True, operation="generate"):
     """What is said about a request: at the door, and by the result."""
     from acestep.admission.render import admit
     from acestep.engine.engine import Here
 
-    admitted = admit(studio.registry, operation, wish, Here(studio.engine))
-    return [*admitted.notes, *(studio.run_recipe(admitted.render.to_recipe())[0].notes if run else [])]
+    admitted = admit(runner.registry, operation, wish, Here(runner.engine))
+    return [*admitted.notes, *(runner.run_recipe(admitted.render.to_recipe())[0].notes if run else [])]
 
 
-def test_long_words_are_cut_where_the_note_says(studio):
+def test_long_words_are_cut_where_the_note_says(runner):
     """The model reads 256 tokens of caption and facts, and 2,048 of lyrics; the note quotes the end of what it reads."""
     caption = " ".join(f"word{number}" for number in range(300))
     lyrics = "\n".join(f"line number {number}" for number in range(1500))
-    notes = notes_of(studio, {**ONE, "caption": caption, "lyrics": lyrics})
+    notes = notes_of(runner, {**ONE, "caption": caption, "lyrics": lyrics})
     (about_caption,) = [note for note in notes if "caption and music facts" in note]
     (about_lyrics,) = [note for note in notes if note.startswith("the lyrics are")]
     assert "the model reads 256" in about_caption and "the model reads 2048" in about_lyrics
     for note, text in ((about_caption, caption), (about_lyrics, " ".join(lyrics.split()))):
         end = note.split("'...")[1].rstrip("'")
         assert end in text and not text.endswith(end)
-    assert not [note for note in notes_of(studio, {**ONE, "caption": "short", "lyrics": "la"}) if "tokens" in note]
+    assert not [note for note in notes_of(runner, {**ONE, "caption": "short", "lyrics": "la"}) if "tokens" in note]
 
 
-def test_codes_of_another_length_are_told(studio):
+def test_codes_of_another_length_are_told(runner):
     wish = {**ONE, "length": 480_000}
     assert "the codes last 4 s and the part 10 s: the rest follows none" in notes_of(
-        studio, {**wish, "audio_codes": [5] * 20}
+        runner, {**wish, "audio_codes": [5] * 20}
     )
     assert "the codes last 12 s and the part 10 s: the rest of them is left out" in notes_of(
-        studio, {**wish, "audio_codes": [5] * 60}
+        runner, {**wish, "audio_codes": [5] * 60}
     )
-    assert not [note for note in notes_of(studio, {**wish, "audio_codes": [5] * 50}) if "codes last" in note]
+    assert not [note for note in notes_of(runner, {**wish, "audio_codes": [5] * 50}) if "codes last" in note]
 
 
-def test_lyrics_for_a_model_without_a_voice_are_told(studio):
+def test_lyrics_for_a_model_without_a_voice_are_told(runner):
     wish = {**ONE, "model": "nano", "guide": "none"}
     assert "nano cannot sing: the lyrics are not heard. The published models can" in notes_of(
-        studio, {**wish, "lyrics": "la la"}
+        runner, {**wish, "lyrics": "la la"}
     )
     for words in ({}, {"lyrics": "[Instrumental]"}, {"lyrics": "la", "instrumental": True}):
-        assert not [note for note in notes_of(studio, {**wish, **words}) if "sing" in note]
+        assert not [note for note in notes_of(runner, {**wish, **words}) if "sing" in note]
 
 
-def test_stereo_that_becomes_mono_is_told(studio, song):
-    assert "the part is mono as asked: the model's stereo was mixed down" in notes_of(studio, {**ONE, "channels": 1})
+def test_stereo_that_becomes_mono_is_told(runner, song):
+    assert "the part is mono as asked: the model's stereo was mixed down" in notes_of(runner, {**ONE, "channels": 1})
     wish = {"source": str(song(channels=1)), "track": "bass", "steps": 1}
-    notes = notes_of(studio, wish, operation="lego")
+    notes = notes_of(runner, wish, operation="lego")
     assert "the source is mono, so the stereo that the model makes was mixed down to it" in notes
 
 
-def test_clipped_samples_are_told_with_what_keeps_them(studio):
+def test_clipped_samples_are_told_with_what_keeps_them(runner):
     """By file, with the number that the result holds; floats keep them."""
     facts = {"rate": 48_000, "channels": 2, "start": 0, "length": 9}
     part = ResultFile(role="part", name="a.wav", clipped=7, subtype="PCM_24", **facts)
@@ -169,37 +169,37 @@ def test_clipped_samples_are_told_with_what_keeps_them(studio):
         "2 samples of b.wav were clipped to full scale (PCM_16): a patch keeps them, it is floating point",
     ]
     for form in ("wav24", "wav32f"):
-        made, _ = studio.run("generate", **ONE, format=form)
+        made, _ = runner.run("generate", **ONE, format=form)
         assert any("were clipped" in note for note in made.notes) == (made.files[0].clipped > 0)
     assert made.files[0].clipped == 0
 
 
-def test_a_level_is_left_or_brought_to_a_peak_or_a_loudness(studio):
+def test_a_level_is_left_or_brought_to_a_peak_or_a_loudness(runner):
     """Measured in the file; the note says from where to where; nothing is clipped."""
-    given, folder = studio.run("generate", **ONE, format="wav32f")
+    given, folder = runner.run("generate", **ONE, format="wav32f")
     start, _ = soundfile.read(folder / given.files[0].name)
     for wish, measure in (
         ({"level": "peak"}, ("peak", -1.0)),
         ({"level": "peak", "level_target": -6.0}, ("peak", -6.0)),
         ({"level": "lufs", "level_target": -30.0}, ("loudness", -30.0)),
     ):
-        made, place = studio.run("generate", **ONE, **wish, format="wav32f")
+        made, place = runner.run("generate", **ONE, **wish, format="wav32f")
         sound, rate = soundfile.read(place / made.files[0].name)
         assert getattr(find_level(sound.T, rate), measure[0]) == pytest.approx(measure[1], abs=0.05)
         assert np.allclose(sound / np.abs(sound).max(), start / np.abs(start).max(), atol=1e-5)
         assert any(note.startswith("the level was changed by") for note in made.notes) and made.files[0].clipped == 0
 
 
-def test_a_loudness_never_takes_the_peak_over(studio):
-    made, place = studio.run("generate", **ONE, level="lufs", level_target=0.0, format="wav32f")
+def test_a_loudness_never_takes_the_peak_over(runner):
+    made, place = runner.run("generate", **ONE, level="lufs", level_target=0.0, format="wav32f")
     sound, rate = soundfile.read(place / made.files[0].name)
     assert find_level(sound.T, rate).peak <= -1.0 + 0.01
     assert any("would have taken the peak over -1 dBFS" in note for note in made.notes)
 
 
-def test_a_level_is_for_new_parts(studio, song):
+def test_a_level_is_for_new_parts(runner, song):
     """An edit keeps the level around it, and says that the wish changed nothing."""
     wish = {"source": str(song()), "start": 0, "end": 9_000, "steps": 1, "level": "peak"}
     assert "level peak changes nothing here: it is for new parts, not for patch" in notes_of(
-        studio, wish, operation="repaint"
+        runner, wish, operation="repaint"
     )

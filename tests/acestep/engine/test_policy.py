@@ -73,31 +73,31 @@ def test_the_chosen_kernel_is_preferred_while_a_job_runs(name):
     assert state() == before
 
 
-def test_every_kernel_renders_the_same_music(studio):
+def test_every_kernel_renders_the_same_music(runner):
     """Within rounding, through a whole job; status shows which one it was."""
     takes = {}
     for name in ("auto", "math", "flash"):
-        engine = studio.fresh_engine(attention=name)
-        result, folder = studio.run("generate", engine, **WISH)
+        engine = runner.fresh_engine(attention=name)
+        result, folder = runner.run("generate", engine, **WISH)
         takes[name] = soundfile.read(folder / result.files[0].name)[0]
         assert engine.info()["attention"] == name
     assert np.abs(takes["math"] - takes["auto"]).max() < 1e-4
     assert np.abs(takes["flash"] - takes["auto"]).max() < 1e-4
 
 
-def test_a_job_says_when_its_model_could_not_be_compiled(studio, monkeypatch):
+def test_a_job_says_when_its_model_could_not_be_compiled(runner, monkeypatch):
     """The take is the uncompiled one; result and status name the reason."""
 
     def broken(*arguments):
         raise RuntimeError("no C++ compiler")
 
     monkeypatch.setattr(compiled.torch, "compile", lambda function, dynamic: broken)
-    engine = studio.fresh_engine(compile="on")
+    engine = runner.fresh_engine(compile="on")
     assert engine.info()["compile"] == "on"
-    result, _ = studio.run("generate", engine, **WISH)
+    result, _ = runner.run("generate", engine, **WISH)
     assert any("could not be compiled" in note and "no C++ compiler" in note for note in result.notes)
     assert engine.info()["compile"] == "failed: no C++ compiler"
-    plain, _ = studio.run("generate", **WISH)
+    plain, _ = runner.run("generate", **WISH)
     assert result.files[0].sha256 == plain.files[0].sha256
     assert not any("compiled" in note for note in plain.notes)
 

@@ -49,16 +49,16 @@ def test_polishes_start_where_their_authors_say(name):
             assert len(stage.times) - 1 == steps
 
 
-def test_a_later_start_changes_more(studio):
+def test_a_later_start_changes_more(runner):
     """On the trained small model: what a polish leaves of a take falls from start to start, and a third polish is no second one."""
     wish = {"model": "nano", "length": 4 * 48_000, "rate": 48_000, "seed": 3, "caption": "soft piano", "guide": "none",
             "format": "wav32f"}  # fmt: skip
-    made, folder = studio.run("generate", **wish)
+    made, folder = runner.run("generate", **wish)
     given = soundfile.read(folder / made.files[0].name)[0].ravel()
     name = f"{folder.name}/generate-latent.safetensors"
     alike = []
     for start in (0.3, 0.4, 0.5, 0.6):
-        polished, place = studio.run(
+        polished, place = runner.run(
             "refine", source_latent=name, model="nano", caption="soft piano", seed=8, t_start=start, format="wav32f"
         )
         sound = soundfile.read(place / polished.files[0].name)[0].ravel()

@@ -49,8 +49,8 @@ def pick_up(tmp_path_factory):
     return path
 
 
-def repaint(studio, source, **wish):
-    return studio.run("repaint", source=str(source), steps=1, seed=1, **wish)[0]
+def repaint(runner, source, **wish):
+    return runner.run("repaint", source=str(source), steps=1, seed=1, **wish)[0]
 
 
 def _first_bars(tempo) -> list[float]:
@@ -58,9 +58,9 @@ def _first_bars(tempo) -> list[float]:
     return [tempo.bar_sample(bar) / tempo.rate for bar in range(1, 4)]
 
 
-def test_a_guide_follows_the_beat_that_is_heard(studio, pick_up, guides):
+def test_a_guide_follows_the_beat_that_is_heard(runner, pick_up, guides):
     """A song with a pick-up of 0.3 s is repainted on its own beat. The recipe holds what was heard, and runs without listening."""
-    result = repaint(studio, pick_up, start="0:12", end="0:16", guide="beat", bpm=BPM)
+    result = repaint(runner, pick_up, start="0:12", end="0:16", guide="beat", bpm=BPM)
     window = 12 - 10  # the region and ten seconds a side
     (tempo, _, sound) = guides[0]
     assert [place + window for place in _first_bars(tempo)] == pytest.approx([0.3, 2.3, 4.3], abs=0.02)
@@ -69,57 +69,57 @@ def test_a_guide_follows_the_beat_that_is_heard(studio, pick_up, guides):
     assert any("bar 1 was heard at 0." in note for note in result.notes)
     kept = result.recipe["request"]["conditioning"]
     assert kept["bar_offset"] == pytest.approx(0.3 * RATE, abs=0.02 * RATE)
-    again, _ = studio.run_recipe(result.recipe["request"])
+    again, _ = runner.run_recipe(result.recipe["request"])
     assert again.files[0].sha256 == result.files[0].sha256
     assert not any("was heard" in note for note in again.notes)
 
 
-def test_what_is_said_is_followed_to_the_sample(studio, pick_up, guides):
+def test_what_is_said_is_followed_to_the_sample(runner, pick_up, guides):
     """An offset or a map is never doubted."""
     points = [{"sample": 4410, "bpm": BPM, "bar": 1}, {"sample": 4410 + 2 * RATE, "bpm": 60.0, "metre": "3/4"}]
     for wish in ({"bar_offset": 4410, "bpm": BPM}, {"bar_offset": "100ms", "bpm": BPM}, {"tempo_map": points}):
-        result = repaint(studio, pick_up, start="0:04", end="0:07", guide="beat", **wish)
+        result = repaint(runner, pick_up, start="0:04", end="0:07", guide="beat", **wish)
         tempo, _, _ = guides.pop()
         end = 4.1 if "bpm" in wish else 5.1
         assert _first_bars(tempo) == pytest.approx([0.1, 2.1, end])
         assert not any("heard" in note for note in result.notes)
 
 
-def test_without_a_tempo_the_tempo_is_heard_too(studio, pick_up, guides):
-    result = repaint(studio, pick_up, start="0:12", end="0:16", guide="beat")
+def test_without_a_tempo_the_tempo_is_heard_too(runner, pick_up, guides):
+    result = repaint(runner, pick_up, start="0:12", end="0:16", guide="beat")
     assert guides[0][0].bpm(0, 48_000) == pytest.approx(BPM, rel=0.002)
     assert any("bpm were heard around the region" in note for note in result.notes)
     assert result.recipe["request"]["conditioning"]["bpm"] == pytest.approx(BPM, rel=0.002)
 
 
-def test_without_a_beat_the_assumption_is_told(studio, song, guides):
+def test_without_a_beat_the_assumption_is_told(runner, song, guides):
     """Noise has none: bar 1 begins with the file, at the tempo that was given."""
-    result = repaint(studio, song(seconds=14.0), start="0:05", end="0:08", guide="beat", bpm=100.0)
+    result = repaint(runner, song(seconds=14.0), start="0:05", end="0:08", guide="beat", bpm=100.0)
     assert _first_bars(guides[0][0])[0] == 0.0
     assert any("no beat could be heard" in note for note in result.notes)
 
 
-def test_a_job_without_a_guide_does_not_listen(studio, pick_up, monkeypatch):
+def test_a_job_without_a_guide_does_not_listen(runner, pick_up, monkeypatch):
     monkeypatch.setattr("acestep.engine.pulse.BeatFinder", None)
-    repaint(studio, pick_up, start="0:12", end="0:16", bpm=BPM)
+    repaint(runner, pick_up, start="0:12", end="0:16", bpm=BPM)
 
 
-def test_chords_begin_with_the_song_or_with_the_region(studio, pick_up, guides):
+def test_chords_begin_with_the_song_or_with_the_region(runner, pick_up, guides):
     """Bars 3 and 4 get the third and fourth chord, and are told so; with guide_from region the first two."""
     wish = {"start": "bar3", "end": "bar5", "bpm": BPM, "bar_offset": "300ms", "guide": "C G A F"}
-    result = repaint(studio, pick_up, **wish)
+    result = repaint(runner, pick_up, **wish)
     assert guides[0][1] == 1
     assert any("from bar 3 on, begins with bar 3 of the line" in note for note in result.notes)
-    result = repaint(studio, pick_up, **wish, guide_from="region")
+    result = repaint(runner, pick_up, **wish, guide_from="region")
     assert guides[1][1] == 3
     assert not any("chord line" in note for note in result.notes)
 
 
-def test_a_tempo_in_fractions_is_noted_only_where_it_makes_a_difference(studio, pick_up):
+def test_a_tempo_in_fractions_is_noted_only_where_it_makes_a_difference(runner, pick_up):
     """A guide gives the exact tempo, and so does rounding in a host; words alone do not."""
     part = {"length": 30_000, "rate": 48_000, "seed": 3, "steps": 1}
-    noted = lambda **wish: [note for note in studio.run("generate", **part, **wish)[0].notes if "97" in note]  # noqa: E731
+    noted = lambda **wish: [note for note in runner.run("generate", **part, **wish)[0].notes if "97" in note]  # noqa: E731
     assert noted(bpm=96.5)
     assert not noted(bpm=96.5, guide="beat")
     assert not noted(bpm=97.00000001)
-    assert not [note for note in repaint(studio, pick_up, start="0:12", end="0:13", bpm=96.5).notes if "97" in note]
+    assert not [note for note in repaint(runner, pick_up, start="0:12", end="0:13", bpm=96.5).notes if "97" in note]

@@ -30,15 +30,15 @@ from acestep.api.sampling import SamplerSpec
 from acestep.worker.backend import JobContext
 
 
-def test_region_rules(studio, song):
+def test_region_rules(runner, song):
     """Outside, reversed or empty regions are refused with the file's length."""
     path = str(song())
     for start, end in ((0, 10**7), (-5, 100), (500, 500), (500, 400), (10**7, 10**7 + 1)):
         with pytest.raises(RegionOutside):
-            studio.run("repaint", source=path, start=start, end=end)
+            runner.run("repaint", source=path, start=start, end=end)
 
 
-def test_sources_that_are_none(studio, tmp_path, song):
+def test_sources_that_are_none(runner, tmp_path, song):
     """Missing, foreign, truncated, empty and many-channelled sources have their own code words."""
     text = tmp_path / "a.wav"
     text.write_text("hello, this is no sound file at all")
@@ -56,10 +56,10 @@ def test_sources_that_are_none(studio, tmp_path, song):
     ]
     for path, error in cases:
         with pytest.raises(error):
-            studio.run("repaint", source=str(path), steps=1)
+            runner.run("repaint", source=str(path), steps=1)
 
 
-def test_unknown_names(studio, song):
+def test_unknown_names(runner, song):
     """Sampler, track, model and schedule are named with what there is."""
     path = str(song())
     for params, error in (
@@ -69,17 +69,17 @@ def test_unknown_names(studio, song):
         ({"model": "magic"}, ModelMissing),
     ):
         with pytest.raises(error):
-            studio.run("repaint", source=path, **params)
+            runner.run("repaint", source=path, **params)
     with pytest.raises(UnknownName):
-        studio.run("extract", source=path, track="theremin")
+        runner.run("extract", source=path, track="theremin")
 
 
-def test_numbers_beyond_their_limits(studio):
+def test_numbers_beyond_their_limits(runner):
     """Durations, captions and steps have limits; NaN is no number."""
     with pytest.raises((TooLarge, BadRequest)):
-        studio.run("generate", duration=601.0)
+        runner.run("generate", duration=601.0)
     with pytest.raises(TooLarge):
-        studio.run("generate", length=601 * 48_000)
+        runner.run("generate", length=601 * 48_000)
     for params in (
         {"caption": "x" * 2**20},
         {"steps": 0},
@@ -87,41 +87,41 @@ def test_numbers_beyond_their_limits(studio):
         {"guidance_scale": float("inf")},
     ):
         with pytest.raises(BadRequest):
-            studio.run("generate", **params)
+            runner.run("generate", **params)
 
 
-def test_changed_source_is_noticed(studio, song):
+def test_changed_source_is_noticed(runner, song):
     """A file that was written to after the job was accepted is not silently used."""
     path = song()
-    result, _ = studio.run("repaint", source=str(path), start=100, end=900, steps=1)
+    result, _ = runner.run("repaint", source=str(path), start=100, end=900, steps=1)
     soundfile.write(path, np.zeros((5_000, 2)), 44_100)
     with pytest.raises(SourceChanged):
-        studio.run_recipe(result.recipe["request"])
+        runner.run_recipe(result.recipe["request"])
 
 
-def test_extract_needs_a_model_that_can(studio, song, tmp_path_factory):
+def test_extract_needs_a_model_that_can(runner, song, tmp_path_factory):
     """A turbo checkpoint refuses extract by name and says what to load."""
     from acestep.checkpoints.tiny import build_tiny
 
-    folder = studio.home / "checkpoints"
+    folder = runner.home / "checkpoints"
     build_tiny(folder, config={"model_version": "turbo", "is_turbo": True}, name="acestep-v15-turbo")
     with pytest.raises(ModelUnsuited, match="base"):
-        studio.run("extract", source=str(song()), track="drums", model="turbo")
+        runner.run("extract", source=str(song()), track="drums", model="turbo")
 
 
-def test_unwritable_output_folder(studio, tmp_path):
+def test_unwritable_output_folder(runner, tmp_path):
     """A staging folder that cannot be written is that error, not a crash."""
     blocked = tmp_path / "file"
     blocked.write_text("")
-    context = JobContext("job", blocked, studio.registry, lambda *tick: None, backend=studio.engine)
-    result, _ = studio.run("generate", length=100, steps=1)
+    context = JobContext("job", blocked, runner.registry, lambda *tick: None, backend=runner.engine)
+    result, _ = runner.run("generate", length=100, steps=1)
     with pytest.raises(OutputUnwritable):
-        studio.engine.run("render", result.recipe["request"], context)
+        runner.engine.run("render", result.recipe["request"], context)
 
 
-def test_cancel_stops_at_the_next_unit(studio, tmp_path):
+def test_cancel_stops_at_the_next_unit(runner, tmp_path):
     """No velocity call begins after the cancel, and the next job is not harmed."""
-    result, _ = studio.run("generate", length=48_000, steps=6)
+    result, _ = runner.run("generate", length=48_000, steps=6)
     seen: list[str] = []
 
     def report(stage, step, steps, fraction):
@@ -129,37 +129,37 @@ def test_cancel_stops_at_the_next_unit(studio, tmp_path):
         if seen.count("generate") == 2:
             context.cancel()
 
-    context = JobContext("job", tmp_path, studio.registry, report, backend=studio.engine)
+    context = JobContext("job", tmp_path, runner.registry, report, backend=runner.engine)
     with pytest.raises(Cancelled):
-        studio.engine.run("render", result.recipe["request"], context)
+        runner.engine.run("render", result.recipe["request"], context)
     assert seen.count("generate") == 2
-    again, _ = studio.run_recipe(result.recipe["request"])
+    again, _ = runner.run_recipe(result.recipe["request"])
     assert again.files[0].sha256 == result.files[0].sha256
 
 
-def test_cancel_before_anything(studio, tmp_path):
+def test_cancel_before_anything(runner, tmp_path):
     """A job that is cancelled before it starts loads and computes nothing."""
-    result, _ = studio.run("generate", length=100, steps=1)
-    context = JobContext("job", tmp_path, studio.registry, lambda *tick: None, backend=studio.engine)
+    result, _ = runner.run("generate", length=100, steps=1)
+    context = JobContext("job", tmp_path, runner.registry, lambda *tick: None, backend=runner.engine)
     context.cancel()
     with pytest.raises(Cancelled):
-        studio.engine.run("render", result.recipe["request"], context)
+        runner.engine.run("render", result.recipe["request"], context)
     assert not any(tmp_path.iterdir())
 
 
-def test_a_sampler_that_raises_is_a_failed_plugin(studio):
+def test_a_sampler_that_raises_is_a_failed_plugin(runner):
     """A stranger's sampler ends its job with a name, not the worker."""
 
     def broken(velocity, x, times, noise, state=None):
         raise RuntimeError("off by one")
         yield
 
-    studio.registry.samplers["broken"] = SamplerSpec(name="broken", run=broken, summary="Breaks.")
+    runner.registry.samplers["broken"] = SamplerSpec(name="broken", run=broken, summary="Breaks.")
     try:
         with pytest.raises(PluginFailed, match="broken"):
-            studio.run("generate", length=100, sampler="broken")
+            runner.run("generate", length=100, sampler="broken")
     finally:
-        del studio.registry.samplers["broken"]
+        del runner.registry.samplers["broken"]
 
 
 def card_full(*args, **kwargs):
@@ -173,42 +173,42 @@ def cpu_full(*args, **kwargs):
 
 
 @pytest.mark.parametrize("full", [card_full, cpu_full])
-def test_out_of_memory_is_named(studio, monkeypatch, full):
+def test_out_of_memory_is_named(runner, monkeypatch, full):
     """A device without room is one error, whatever the device, and the worker lives on."""
     from acestep.networks.dit import Dit
 
     with monkeypatch.context() as patch:
         patch.setattr(Dit, "velocity", full)
         with pytest.raises(OutOfMemory):
-            studio.run("generate", length=100)
-    studio.run("generate", length=100, steps=1)
+            runner.run("generate", length=100)
+    runner.run("generate", length=100, steps=1)
 
 
-def test_unload_frees_the_memory(studio):
+def test_unload_frees_the_memory(runner):
     """After an unload no model is open, and the next job opens it again."""
-    engine = studio.fresh_engine()
-    first, _ = studio.run("generate", engine, length=100, steps=1, seed=1)
+    engine = runner.fresh_engine()
+    first, _ = runner.run("generate", engine, length=100, steps=1, seed=1)
     assert engine.info()["models"] == ["tiny"] and engine.info()["memory_bytes"] > 0
     engine.unload("")
     assert engine.info()["models"] == [] and engine.info()["memory_bytes"] == 0
-    again, _ = studio.run("generate", engine, length=100, steps=1, seed=1)
+    again, _ = runner.run("generate", engine, length=100, steps=1, seed=1)
     assert again.files[0].sha256 == first.files[0].sha256
 
 
-def test_memory_policy_unload(studio):
+def test_memory_policy_unload(runner):
     """A stage may ask for its model to be forgotten afterwards, with what it shares when nothing else uses that."""
-    engine = studio.fresh_engine()
-    studio.run("generate", engine, length=100, steps=1, memory="unload")
+    engine = runner.fresh_engine()
+    runner.run("generate", engine, length=100, steps=1, memory="unload")
     assert engine.info()["models"] == [] and engine.info()["memory_bytes"] == 0
 
 
-def test_shared_parts_stay_from_stage_to_stage_and_go_at_the_end(studio, monkeypatch):
+def test_shared_parts_stay_from_stage_to_stage_and_go_at_the_end(runner, monkeypatch):
     """A chain that unloads each model after its stage reads codec and text encoder once; a chain that fails lets go of them too."""
     from acestep.checkpoints import load
     from acestep.checkpoints.tiny import build_tiny
 
-    build_tiny(studio.home / "cache" / "checkpoints", name="acestep-v15-tiny2", salt="other/")
-    engine = studio.fresh_engine(checkpoints=[studio.home / "cache" / "checkpoints"])
+    build_tiny(runner.home / "cache" / "checkpoints", name="acestep-v15-tiny2", salt="other/")
+    engine = runner.fresh_engine(checkpoints=[runner.home / "cache" / "checkpoints"])
     read = []
     for name in ("load_codec", "load_text_encoder", "load_networks"):
         original = getattr(load, name)
@@ -217,40 +217,40 @@ def test_shared_parts_stay_from_stage_to_stage_and_go_at_the_end(studio, monkeyp
         {"type": "generate", "steps": 1, "memory": "unload"},
         {"type": "refine", "model": "tiny2", "steps": 2, "memory": "unload"},
     ]
-    studio.run("render", engine, stages=stages, output={"length": 1000})
+    runner.run("render", engine, stages=stages, output={"length": 1000})
     assert sorted(read) == ["load_codec", "load_networks", "load_networks", "load_text_encoder"]
     assert engine.info()["models"] == [] and engine.info()["memory_bytes"] == 0
     stages[1]["lora"] = ["nowhere"]
     with pytest.raises(UnknownName):
-        studio.run("render", engine, stages=stages, output={"length": 1000})
+        runner.run("render", engine, stages=stages, output={"length": 1000})
     assert read.count("load_networks") == 3 and engine.info()["memory_bytes"] == 0
 
 
-def test_unloading_a_model_forgets_its_words(studio):
+def test_unloading_a_model_forgets_its_words(runner):
     """Its conditions lie on the device too; those of another model stay, and what a stage unloads goes likewise."""
     from acestep.checkpoints.tiny import build_tiny
 
-    build_tiny(studio.home / "cache" / "checkpoints", name="acestep-v15-tiny2", salt="other/")
-    engine = studio.fresh_engine(checkpoints=[studio.home / "cache" / "checkpoints"])
+    build_tiny(runner.home / "cache" / "checkpoints", name="acestep-v15-tiny2", salt="other/")
+    engine = runner.fresh_engine(checkpoints=[runner.home / "cache" / "checkpoints"])
     words = {"length": 100, "steps": 1, "caption": "warm"}
     for model in ("tiny", "tiny2"):
-        studio.run("generate", engine, **words, model=model)
+        runner.run("generate", engine, **words, model=model)
     cache = engine._texts
     engine.unload("tiny")
     for model, missed in (("tiny2", 0), ("tiny", 1)):
         before = cache.misses
-        studio.run("generate", engine, **words, model=model, memory="unload")
+        runner.run("generate", engine, **words, model=model, memory="unload")
         assert cache.misses - before == missed
     assert not cache._kept
 
 
-def test_models_of_a_chain_share_their_parts(studio):
+def test_models_of_a_chain_share_their_parts(runner):
     """Two models in one job load codec and text encoder once."""
     from acestep.checkpoints.tiny import build_tiny
 
-    build_tiny(studio.home / "cache" / "checkpoints", name="acestep-v15-tiny2", salt="other/")
-    engine = studio.fresh_engine(checkpoints=[studio.home / "cache" / "checkpoints"])
-    result, _ = studio.run(
+    build_tiny(runner.home / "cache" / "checkpoints", name="acestep-v15-tiny2", salt="other/")
+    engine = runner.fresh_engine(checkpoints=[runner.home / "cache" / "checkpoints"])
+    result, _ = runner.run(
         "render", engine, stages=[{"type": "generate", "steps": 1}, {"type": "refine", "model": "tiny2", "steps": 2}],
         output={"length": 1000},
     )  # fmt: skip
@@ -260,10 +260,10 @@ def test_models_of_a_chain_share_their_parts(studio):
     assert result.recipe["weights"].keys() == {"tiny", "tiny2"}
 
 
-def test_progress_never_falls(studio, song):
+def test_progress_never_falls(runner, song):
     """Fractions grow from stage to stage and end at 1 at most; every phase is named."""
-    studio.run("repaint", source=str(song()), start=0, end=9_000, variants=2, steps=2)
-    fractions = [tick[3] for tick in studio.ticks]
+    runner.run("repaint", source=str(song()), start=0, end=9_000, variants=2, steps=2)
+    fractions = [tick[3] for tick in runner.ticks]
     assert fractions == sorted(fractions) and fractions[-1] <= 1
-    assert {tick[0] for tick in studio.ticks} >= {"load", "repaint", "decode", "write"}
+    assert {tick[0] for tick in runner.ticks} >= {"load", "repaint", "decode", "write"}
     assert threading.active_count() < 50

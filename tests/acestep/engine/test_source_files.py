@@ -30,10 +30,10 @@ def with_reference(path, reference: int):
     return path
 
 
-def test_the_sources_time_reference_carries_into_every_file(studio, song):
+def test_the_sources_time_reference_carries_into_every_file(runner, song):
     """Patch, span and whole stand where the source stands, each at its own first sample."""
     path = with_reference(song(rate=RATE, seconds=3.0), HOUR)
-    result, folder = studio.run(
+    result, folder = runner.run(
         "repaint", source=str(path), start=44_100, end=88_200, steps=1, returns=["patch", "span", "whole"],
         span_start=40_000, span_end=100_000, crossfade=10.0,
     )  # fmt: skip
@@ -45,11 +45,11 @@ def test_the_sources_time_reference_carries_into_every_file(studio, song):
 
 @pytest.mark.parametrize("format", ["wav24", "wav32f", "flac24"])
 @pytest.mark.parametrize(("rate", "place"), [(None, HOUR + 44_100), (88_200, 2 * (HOUR + 44_100))])
-def test_stems_stand_where_the_source_stands(studio, song, format, rate, place):
+def test_stems_stand_where_the_source_stands(runner, song, format, rate, place):
     """In every exact format, counted at the stem's own rate."""
     path = with_reference(song(rate=RATE, seconds=3.0), HOUR)
     wish = {"rate": rate} if rate else {}
-    result, folder = studio.run(
+    result, folder = runner.run(
         "extract", source=str(path), start=44_100, end=88_200, track="drums", steps=1, returns=["stem", "residual"],
         format=format, **wish,
     )  # fmt: skip
@@ -57,12 +57,12 @@ def test_stems_stand_where_the_source_stands(studio, song, format, rate, place):
 
 
 @pytest.mark.parametrize("format", ["wav24", "flac24", "flac16", "wav32f"])
-def test_stem_and_residual_of_a_hot_mix_add_up_to_it(studio, tmp_path, format):
+def test_stem_and_residual_of_a_hot_mix_add_up_to_it(runner, tmp_path, format):
     """A float mix far above 0 dBFS: nothing is clipped, the sum is the source, and the user is told of another form."""
     path = tmp_path / "hot.wav"
     mix = (np.random.default_rng(3).uniform(-8, 8, (2 * RATE, 2))).astype(np.float32)
     soundfile.write(path, mix, RATE, subtype="FLOAT")
-    result, folder = studio.run(
+    result, folder = runner.run(
         "extract", source=str(path), track="drums", steps=1, returns=["stem", "residual"], format=format
     )
     parts = [samples(folder / file.name) for file in result.files]
@@ -75,9 +75,9 @@ def test_stem_and_residual_of_a_hot_mix_add_up_to_it(studio, tmp_path, format):
     assert [note for note in result.notes if "+18.1 dBFS" in note]
 
 
-def test_a_quiet_mix_keeps_the_asked_form(studio, song):
+def test_a_quiet_mix_keeps_the_asked_form(runner, song):
     """Within full scale nothing changes."""
-    result, _ = studio.run(
+    result, _ = runner.run(
         "extract", source=str(song(seconds=1.0)), track="drums", steps=1, returns=["stem", "residual"], format="flac24"
     )
     assert [file.subtype for file in result.files] == ["PCM_24", "PCM_24"]
@@ -85,23 +85,23 @@ def test_a_quiet_mix_keeps_the_asked_form(studio, song):
 
 
 @pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinite")])
-def test_a_value_that_is_no_number_is_the_sources_fault(studio, tmp_path, value, word):
+def test_a_value_that_is_no_number_is_the_sources_fault(runner, tmp_path, value, word):
     """Not the model's: named with its place where the edit reads it, and not in the way where it does not."""
     path = tmp_path / "song.wav"
     sound = np.random.default_rng(4).uniform(-0.3, 0.3, (40 * RATE, 2)).astype(np.float32)
     sound[30 * RATE, 1] = value
     soundfile.write(path, sound, RATE, subtype="FLOAT")
     with pytest.raises(CorruptAudio) as caught:
-        studio.run("repaint", source=str(path), start=28 * RATE, end=29 * RATE, steps=1)
+        runner.run("repaint", source=str(path), start=28 * RATE, end=29 * RATE, steps=1)
     assert f"sample {30 * RATE:,} (at 30.000 s)" in caught.value.message and word in caught.value.message
-    result, folder = studio.run("repaint", source=str(path), start=RATE, end=2 * RATE, steps=1, returns=["whole"])
+    result, folder = runner.run("repaint", source=str(path), start=RATE, end=2 * RATE, steps=1, returns=["whole"])
     whole = soundfile.read(folder / result.files[0].name, dtype="float32")[0]
     assert np.array_equal(whole[20 * RATE :], sound[20 * RATE :], equal_nan=True)
     with pytest.raises(CorruptAudio):
-        studio.run("generate", caption="x", duration=1.0, steps=1, reference=str(path))
+        runner.run("generate", caption="x", duration=1.0, steps=1, reference=str(path))
 
 
-def test_an_open_header_is_told_and_mended(studio, song):
+def test_an_open_header_is_told_and_mended(runner, song):
     """The note comes on admission and with the result; the whole file has its length."""
     path = song("WAV", "PCM_16", seconds=1.0)
     data = bytearray(path.read_bytes())
@@ -112,7 +112,7 @@ def test_an_open_header_is_told_and_mended(studio, song):
     from acestep.engine.engine import Here
 
     wish = {"source": str(path), "end": 22_050, "steps": 1, "returns": ["whole"]}
-    admitted = admit(studio.registry, "repaint", wish, Here(studio.engine))
+    admitted = admit(runner.registry, "repaint", wish, Here(runner.engine))
     assert [note for note in admitted.notes if path.name in note and "never completed" in note]
-    result, folder = studio.run("repaint", **wish)
+    result, folder = runner.run("repaint", **wish)
     assert soundfile.info(folder / result.files[0].name).frames == 44_100

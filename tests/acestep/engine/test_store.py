@@ -15,22 +15,22 @@ from acestep.api.errors import ModelMissing, NotFound
 from acestep.audio.latent_store import LatentUsage, delete_latent, find_latent, list_latents, pin_latent, trim_latents
 
 
-def test_list_decode_delete(studio):
+def test_list_decode_delete(runner):
     """A stored latent is listed with its facts, decodes to the part's own samples, and is gone after a delete."""
-    made, folder = studio.run(
+    made, folder = runner.run(
         "generate", length=33_333, rate=44_100, caption="violet", returns=["part", "latent"], format="wav32f", steps=1
     )
     name = f"{folder.name}/generate-latent.safetensors"
-    (row,) = list_latents(studio.library, "violet", 10)["latents"]
+    (row,) = list_latents(runner.library, "violet", 10)["latents"]
     assert (row["id"], row["model"], row["samples"], row["rate"]) == (name, "tiny", 33_333, 44_100)
-    place = studio.library / "decoded"
-    result = studio.engine.run("decode", {"latent": name, "format": "wav32f"}, studio.context(place))
+    place = runner.library / "decoded"
+    result = runner.engine.run("decode", {"latent": name, "format": "wav32f"}, runner.context(place))
     sounds = [soundfile.read(where / found.files[0].name)[0] for found, where in ((made, folder), (result, place))]
     assert np.array_equal(*sounds)
     assert any("random" in note for note in result.notes)
-    delete_latent(studio.library, name)
+    delete_latent(runner.library, name)
     with pytest.raises(NotFound):
-        find_latent(studio.library, name)
+        find_latent(runner.library, name)
     assert (folder / made.files[0].name).is_file()
 
 
@@ -123,33 +123,33 @@ def test_pinned_and_needed_latents_stay(shelf):
     assert trim_latents(shelf.library, 1, {"needed"}).gone == ("pinned/take.safetensors",)
 
 
-def test_a_pin_is_shown_and_goes_with_its_latent(studio):
+def test_a_pin_is_shown_and_goes_with_its_latent(runner):
     """Listed as such; deleting the latent leaves nothing of it behind."""
-    _, folder = studio.run("generate", length=20_000, rate=48_000, returns=["latent"], steps=1, caption="pinned one")
+    _, folder = runner.run("generate", length=20_000, rate=48_000, returns=["latent"], steps=1, caption="pinned one")
     name = f"{folder.name}/generate-latent.safetensors"
-    pin_latent(studio.library, name, True)
-    (row,) = list_latents(studio.library, "pinned one", 10)["latents"]
+    pin_latent(runner.library, name, True)
+    (row,) = list_latents(runner.library, "pinned one", 10)["latents"]
     assert row["pinned"]
-    delete_latent(studio.library, name)
+    delete_latent(runner.library, name)
     assert [path.name for path in folder.iterdir()] == []
 
 
-def test_decode_finds_the_latents_own_model(studio):
+def test_decode_finds_the_latents_own_model(runner):
     """A latent of the small model is decoded by it though the default is another one, and the recipe names it."""
-    made, folder = studio.run(
+    made, folder = runner.run(
         "generate", model="nano", length=9_000, rate=48_000, steps=1, format="wav32f", guide="none"
     )
     name = f"{folder.name}/generate-latent.safetensors"
-    place = studio.library / "decoded-by-its-own"
-    result = studio.engine.run("decode", {"latent": name, "format": "wav32f"}, studio.context(place))
+    place = runner.library / "decoded-by-its-own"
+    result = runner.engine.run("decode", {"latent": name, "format": "wav32f"}, runner.context(place))
     sounds = [soundfile.read(where / found.files[0].name)[0] for found, where in ((made, folder), (result, place))]
     assert np.array_equal(*sounds)
     assert result.recipe["request"]["model"] == "nano" and result.stages[0].model == "nano"
 
 
-def test_a_latent_whose_model_is_gone_says_so(studio):
+def test_a_latent_whose_model_is_gone_says_so(runner):
     """And by what it could be decoded."""
-    made, folder = studio.run("generate", length=9_000, rate=48_000, steps=1, returns=["latent"])
+    made, folder = runner.run("generate", length=9_000, rate=48_000, steps=1, returns=["latent"])
     path = folder / made.files[0].name
     path.write_bytes(
         path.read_bytes()
@@ -157,5 +157,5 @@ def test_a_latent_whose_model_is_gone_says_so(studio):
         .replace(b"nano-random", b"none-random")
     )
     with pytest.raises(ModelMissing, match="made by gone, which is not here") as caught:
-        studio.engine.run("decode", {"latent": f"{folder.name}/{path.name}"}, studio.context(studio.library / "x"))
+        runner.engine.run("decode", {"latent": f"{folder.name}/{path.name}"}, runner.context(runner.library / "x"))
     assert caught.value.field == "model"

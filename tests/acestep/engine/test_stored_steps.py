@@ -16,15 +16,15 @@ from acestep.audio.latent_header import read_latent_facts
 WISH = {"length": 48_000, "rate": 48_000, "steps": 4, "seed": 3, "guidance": "apg", "guidance_scale": 3.0}
 
 
-def store(studio, operation="generate", **params) -> str:
+def store(runner, operation="generate", **params) -> str:
     """Run with a stored step after step 2; its id."""
-    result, folder = studio.run(operation, **{**WISH, "checkpoint_step": 2, **params})
+    result, folder = runner.run(operation, **{**WISH, "checkpoint_step": 2, **params})
     return next(f"{folder.name}/{file.name}" for file in result.files if "-step-" in file.name)
 
 
 @pytest.fixture(scope="module")
-def stored(studio) -> str:
-    return store(studio)
+def stored(runner) -> str:
+    return store(runner)
 
 
 @pytest.mark.parametrize(
@@ -42,48 +42,48 @@ def stored(studio) -> str:
     ],
     ids=lambda value: "-".join(f"{name}={given}" for name, given in value.items()) if isinstance(value, dict) else "",
 )
-def test_a_run_of_another_kind_is_refused(studio, stored, change, difference):
+def test_a_run_of_another_kind_is_refused(runner, stored, change, difference):
     with pytest.raises(BadLatent, match=difference) as caught:
-        studio.run("generate", **{**WISH, **change}, resume=stored)
+        runner.run("generate", **{**WISH, **change}, resume=stored)
     assert caught.value.field == "resume"
 
 
-def test_a_guided_run_cannot_go_on_from_an_unguided_one(studio):
-    name = store(studio, guidance_scale=1.0)
+def test_a_guided_run_cannot_go_on_from_an_unguided_one(runner):
+    name = store(runner, guidance_scale=1.0)
     with pytest.raises(BadLatent, match="guidance none, not apg") as caught:
-        studio.run("generate", **WISH, resume=name)
+        runner.run("generate", **WISH, resume=name)
     assert caught.value.field == "resume"
 
 
-def test_another_stage_type_is_refused(studio, stored, song):
+def test_another_stage_type_is_refused(runner, stored, song):
     wish = {**WISH, "source": str(song(seconds=1.0)), "t_start": 1.0}
     with pytest.raises(BadLatent, match="stage type generate, not refine") as caught:
-        studio.run("refine", **{name: value for name, value in wish.items() if name != "length"}, resume=stored)
+        runner.run("refine", **{name: value for name, value in wish.items() if name != "length"}, resume=stored)
     assert caught.value.field == "resume"
 
 
-def test_a_step_of_a_later_stage_is_known_by_its_own_stage(studio):
+def test_a_step_of_a_later_stage_is_known_by_its_own_stage(runner):
     """What is compared are the settings of the stage that stored the step, not those of the chain's first."""
     stages = [
         {"type": "generate", "steps": 2, "seed": 1, "returns": []},
         {"type": "generate", "steps": 4, "seed": 3, "sampler": "heun", "checkpoint_step": 2},
     ]
-    result, folder = studio.run("render", stages=stages, output={"length": 48_000, "rate": 48_000})
+    result, folder = runner.run("render", stages=stages, output={"length": 48_000, "rate": 48_000})
     name = next(f"{folder.name}/{file.name}" for file in result.files if "-step-" in file.name)
     again = {"length": 48_000, "rate": 48_000, "steps": 4, "resume": name}
-    resumed, place = studio.run("generate", sampler="heun", **again)
+    resumed, place = runner.run("generate", sampler="heun", **again)
     sounds = [
         soundfile.read(where / next(file.name for file in found.files if file.role == "part"))[0]
         for where, found in ((place, resumed), (folder, result))
     ]
     assert np.array_equal(*sounds)
     with pytest.raises(BadLatent, match="sampler heun, not euler"):
-        studio.run("generate", **again)
+        runner.run("generate", **again)
 
 
-def rewrite(studio, name, *, tensors=None, drop=()) -> str:
+def rewrite(runner, name, *, tensors=None, drop=()) -> str:
     """The stored step with other tensors or without keys of its description's checkpoint."""
-    path = studio.library / name
+    path = runner.library / name
     with safe_open(path, "pt") as file:
         description = file.metadata()
     for key in drop:
@@ -92,28 +92,28 @@ def rewrite(studio, name, *, tensors=None, drop=()) -> str:
     return name
 
 
-def test_a_state_that_contradicts_itself_is_refused(studio):
-    name = store(studio)
-    shorter = load_file(studio.library / name)["state.x"][:, :10].contiguous()
+def test_a_state_that_contradicts_itself_is_refused(runner):
+    name = store(runner)
+    shorter = load_file(runner.library / name)["state.x"][:, :10].contiguous()
     with pytest.raises(BadLatent, match="contradicts") as caught:
-        studio.run("generate", **WISH, resume=rewrite(studio, name, tensors={"state.x": shorter}))
+        runner.run("generate", **WISH, resume=rewrite(runner, name, tensors={"state.x": shorter}))
     assert caught.value.field == "resume"
 
 
 @pytest.mark.parametrize(("key", "sentence"), [("stage", "which stage"), ("velocity_average", "lacks")])
-def test_a_step_that_does_not_say_what_it_was_is_refused(studio, key, sentence):
+def test_a_step_that_does_not_say_what_it_was_is_refused(runner, key, sentence):
     with pytest.raises(BadLatent, match=sentence) as caught:
-        studio.run("generate", **WISH, resume=rewrite(studio, store(studio), drop=[key]))
+        runner.run("generate", **WISH, resume=rewrite(runner, store(runner), drop=[key]))
     assert caught.value.field == "resume"
 
 
-def test_a_damaged_or_missing_step_names_the_field(studio):
-    name = store(studio)
-    path = studio.library / name
+def test_a_damaged_or_missing_step_names_the_field(runner):
+    name = store(runner)
+    path = runner.library / name
     path.write_bytes(path.read_bytes()[:-100])
     for given, error in ((name, BadLatent), (f"{name}x", NotFound)):
         with pytest.raises(error) as caught:
-            studio.run("generate", **WISH, resume=given)
+            runner.run("generate", **WISH, resume=given)
         assert caught.value.field == "resume"
 
 
@@ -125,29 +125,29 @@ def test_a_damaged_or_missing_step_names_the_field(studio):
         ("refine", {"steps": 4, "shift": 1.0, "t_start": 0.4}, 2),
     ],
 )
-def test_a_step_beyond_the_last_is_refused(studio, song, operation, params, last):
+def test_a_step_beyond_the_last_is_refused(runner, song, operation, params, last):
     """The last step is the last of the run itself: a run that starts later has fewer."""
     wish = {"length": 9_000} if operation == "generate" else {"source": str(song(seconds=1.0))}
     with pytest.raises(BadRequest) as caught:
-        studio.run(operation, **wish, **params, checkpoint_step=last + 1)
+        runner.run(operation, **wish, **params, checkpoint_step=last + 1)
     assert (caught.value.field, caught.value.limits) == ("checkpoint_step", {"min": 1, "max": last})
-    result, _ = studio.run(operation, **wish, **params, checkpoint_step=last)
+    result, _ = runner.run(operation, **wish, **params, checkpoint_step=last)
     assert any(f"-step-{last}" in file.name for file in result.files)
 
 
-def test_a_step_behind_the_stored_one_is_refused(studio, stored):
+def test_a_step_behind_the_stored_one_is_refused(runner, stored):
     """A run that goes on after step 2 never comes past step 2 again."""
     with pytest.raises(BadRequest) as caught:
-        studio.run("generate", **WISH, resume=stored, checkpoint_step=2)
+        runner.run("generate", **WISH, resume=stored, checkpoint_step=2)
     assert (caught.value.field, caught.value.limits) == ("checkpoint_step", {"min": 3, "max": 4})
-    result, _ = studio.run("generate", **WISH, resume=stored, checkpoint_step=3)
+    result, _ = runner.run("generate", **WISH, resume=stored, checkpoint_step=3)
     assert any("-step-3" in file.name for file in result.files)
 
 
-def test_two_stages_of_one_type_keep_two_files(studio):
+def test_two_stages_of_one_type_keep_two_files(runner):
     """Each stored step has a name of its own, and the file that its entry describes."""
     refine = {"type": "refine", "t_start": 0.9, "steps": 3, "checkpoint_step": 1}
-    result, folder = studio.run(
+    result, folder = runner.run(
         "render",
         stages=[{"type": "generate", "steps": 1, "seed": 1}, {**refine, "seed": 2}, {**refine, "seed": 3}],
         output={"length": 48_000, "rate": 48_000},
