@@ -27,7 +27,7 @@ from acestep.worker.backend import JobContext
 
 
 @dataclass
-class Workshop:
+class EngineResources:
     """What a worker keeps between jobs."""
 
     settings: Mapping[str, Any]
@@ -118,7 +118,7 @@ class Chain:
 class Job:
     """One run of a chain: the worker's things, the chain, and where it reports."""
 
-    workshop: Workshop
+    resources: EngineResources
     chain: Chain
     context: JobContext
     meter: Meter

@@ -28,7 +28,7 @@ from acestep.audio.sniff import probe
 from acestep.checkpoints.published import planner_licenses
 from acestep.checkpoints.tiers import clamp, limits_for
 from acestep.conditioning.text import ConditionCache
-from acestep.engine.chain import Chain, Workshop, request_conform
+from acestep.engine.chain import Chain, EngineResources, request_conform
 from acestep.engine.conditions import Conditions
 from acestep.engine.device import free_cache, hold_to_simulated, is_out_of_memory
 from acestep.engine.models import ModelPool
@@ -63,7 +63,7 @@ class Engine:
         self.source_encoder = SourceEncoder(
             self._sources, self.models.residence, LatentIndex(Path(settings["library"]))
         )
-        self._workshop = Workshop(
+        self._resources = EngineResources(
             self.settings, self.models, self.source_encoder, Conditions(self._texts, self.source_encoder)
         )
 
@@ -122,7 +122,7 @@ class Engine:
             chain.notes = {**notes, **dict.fromkeys(planned.notes), **chain.notes}
             chain.thought = planned.to_data()
             chain.licenses |= planner_licenses(planned.model)
-        result = run_chain(self._workshop, chain, context)
+        result = run_chain(self._resources, chain, context)
         return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
 
     def _chain(self, admitted: Admitted, context: JobContext) -> Chain:

@@ -92,7 +92,7 @@ def _return(job: Job, index: int, model: Model, take: Take) -> None:
     chain, roles = job.chain, job.chain.roles(index)
     order = _levelled(job, _order(job, index, take.variant, roles, _name(chain, index)), take)
     made = Delivery(order, job.context.check).write(take)
-    if "latent" in roles or job.workshop.settings.get("keep_latents", True):
+    if "latent" in roles or job.resources.settings.get("keep_latents", True):
         latent = _save_latent(job, index, model, order, take.variant, made)
         made += [latent] if "latent" in roles else []
     chain.files += made
@@ -223,7 +223,7 @@ def _sound(job: Job, index: int, latents: Tensor, piece: Cut, model: Model, tick
     chain, window, output = job.chain, job.chain.windows[index], job.chain.render.output
     codec = Codec(model.codec)
     with job.clock.measure("decode"):
-        with job.workshop.pool.residence.at_work(model, "codec"):
+        with job.resources.pool.residence.at_work(model, "codec"):
             decoded = codec.decode(latents, piece.first, piece.last, tick).numpy()
         chain.note(*codec.notes)
         facts = chain.facts(index)

@@ -32,7 +32,8 @@ def gather(job: Job, index: int, model: Model, tick: Tick) -> list[Tensor]:
     window = _source_window(chain, index)
     chain.windows.append(window)
     heard = [
-        job.workshop.source_encoder.encode(sound, window, model, tick) for sound in open_sounds(job, index, model, tick)
+        job.resources.source_encoder.encode(sound, window, model, tick)
+        for sound in open_sounds(job, index, model, tick)
     ]
     chain.note(*(note for _, notes in heard for note in notes))
     tick(1, 1)
@@ -60,7 +61,7 @@ def _source_window(chain: Chain, index: int) -> Window:
 def open_sounds(job: Job, index: int, model: Model, tick: Tick) -> list[OpenSource]:
     """The sound that a stage works on: one for all variants, or what an earlier stage made of each."""
     chain, given = job.chain, job.chain.inputs[index]
-    encoder, settings = job.workshop.source_encoder, job.workshop.settings
+    encoder, settings = job.resources.source_encoder, job.resources.settings
     assert given.source is not None
     if given.stage is not None:
         sources = [Source(path=str(path)) for path in chain.made[given.stage]]

@@ -15,7 +15,7 @@ from acestep.api.unused import sung_notes
 from acestep.checkpoints.adapters import describe_adapter
 from acestep.checkpoints.digest import require_weights
 from acestep.checkpoints.load import Model
-from acestep.engine.chain import Chain, Job, Workshop, phases_of
+from acestep.engine.chain import Chain, EngineResources, Job, phases_of
 from acestep.engine.finish import FOR_STAGES, Material, finish
 from acestep.engine.guides import with_guide
 from acestep.engine.material import gather
@@ -28,15 +28,15 @@ from acestep.worker.backend import JobContext
 NOISE_NOTE = "the model {} has random weights: what it renders is noise"
 
 
-def run_chain(workshop: Workshop, chain: Chain, context: JobContext) -> Result:
+def run_chain(resources: EngineResources, chain: Chain, context: JobContext) -> Result:
     """All stages of a render. Raises `AceError`."""
     chain.stages = [with_guide(stage, chain.render.conditioning) for stage in chain.stages]
-    job = Job(workshop, chain, context, Meter(context, phases_of(chain)))
+    job = Job(resources, chain, context, Meter(context, phases_of(chain)))
     try:
         for index in range(len(chain.stages)):
             _run_stage(job, index)
     finally:
-        workshop.pool.tidy()
+        resources.pool.tidy()
         shutil.rmtree(context.staging / FOR_STAGES, ignore_errors=True)
     last = chain.stages[-1].params
     return Result(
@@ -59,11 +59,11 @@ def _run_stage(job: Job, index: int) -> None:
     chain.recipe = _recipe(chain, model)
     takes = make_takes(job, index, model, given)
     chain.latents.append([each.mean(0, keepdim=True) for each in takes])
-    if failure := job.workshop.pool.compiler_failure():
+    if failure := job.resources.pool.compiler_failure():
         chain.note(f"the model could not be compiled and ran as it is: {failure}")
     if chain.sounds(index):
         finish(job, index, model, Material(takes, given))
-    job.workshop.pool.put_away(stage.params.model, stage.params.memory)
+    job.resources.pool.put_away(stage.params.model, stage.params.memory)
     settings = stage_settings(stage)
     if model.adapters:
         settings["adapters"] = [
@@ -79,7 +79,7 @@ def _open_model(job: Job, stage: ResolvedStage) -> Model:
     chain = job.chain
     tick = job.meter.phase("load")
     with job.clock.measure("load"):
-        model = job.workshop.pool.open(stage.params.model, lambda: tick(0, 1), stage.params.lora)  # shard by shard
+        model = job.resources.pool.open(stage.params.model, lambda: tick(0, 1), stage.params.lora)  # shard by shard
     tick(1, 1)
     if not model.info.trained:
         chain.note(NOISE_NOTE.format(model.info.name))
@@ -89,9 +89,9 @@ def _open_model(job: Job, stage: ResolvedStage) -> Model:
     chain.weights.update(used)
     chain.licenses[model.info.name] = model.info.license
     chain.note(*(describe_adapter(adapter.name, adapter.scale, adapter.facts) for adapter in model.adapters))
-    if remark := job.workshop.pool.remarks.get(model.info.name):
+    if remark := job.resources.pool.remarks.get(model.info.name):
         chain.note(remark)
-    if job.workshop.pool.int8:
+    if job.resources.pool.int8:
         chain.note("the weights were quantised to 8 bits to fit into memory")
     chain.note(*place_notes(chain.render.made_on, model))
     chain.recipe = _recipe(chain, model)

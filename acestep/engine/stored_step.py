@@ -56,7 +56,7 @@ def load_step(job: Job, index: int, model: Model) -> Snapshot:
     stage, frames = job.chain.stages[index], job.chain.windows[index].frames
     name = stage.params.resume
     with resuming():
-        path = find_latent(Path(job.workshop.settings["library"]), name)
+        path = find_latent(Path(job.resources.settings["library"]), name)
         _, facts, tensors = load_latent(path, model.info.latent_family)
         if facts.checkpoint is None:
             raise BadLatent(f"{name} is a finished latent, no stored step; use it as source_latent")

@@ -97,7 +97,7 @@ def _groups(job: Job, index: int) -> list[tuple[int, ...]]:
 
 def _fitting(job: Job, index: int, count: int) -> int:
     """How many items the device takes at once. Raises `OutOfMemory` before the work when not even one fits."""
-    pool, stage = job.workshop.pool, job.chain.stages[index]
+    pool, stage = job.resources.pool, job.chain.stages[index]
     seconds = job.chain.windows[index].seconds
     if pool.memory_gb is not None:
         tier = limits_for(pool.tier, pool.device.type, seconds, planned=bool(job.chain.planning or job.chain.thought))
@@ -117,7 +117,7 @@ def _denoise(job: Job, group: Group, model: Model, tick: Tick) -> Tensor:
     stage = job.chain.stages[group.index]
     wishes = [_wish(job, group, place) for place in range(len(group.variants))]
     request = _request(job, group, model, wishes, tick)
-    residence = job.workshop.pool.residence
+    residence = job.resources.pool.residence
     try:
         if not stage.plan.kernel:
             with residence.at_work(model, "denoise"):
@@ -199,10 +199,10 @@ def _request(job: Job, group: Group, model: Model, wishes: list[StageWish], tick
 
 def _branches(job: Job, model: Model, wishes: list[StageWish]) -> tuple[Branch, Branch | None]:
     """The branches of a group. Words are the same for all its items; contexts differ where sources or codes do."""
-    conditions = job.workshop.conditions
-    with job.workshop.pool.residence.at_work(model, "words"):
+    conditions = job.resources.conditions
+    with job.resources.pool.residence.at_work(model, "words"):
         found = [conditions.branches(model, wish, lambda done, of: job.context.check()) for wish in wishes]
-    device = job.workshop.pool.device
+    device = job.resources.pool.device
     main = Branch(found[0][0].states, torch.cat([one.context for one, _ in found]).to(device))
     after = found[0][1]
     return main, None if after is None else Branch(after.states, after.context.to(device))
@@ -210,5 +210,5 @@ def _branches(job: Job, model: Model, wishes: list[StageWish]) -> tuple[Branch, 
 
 def _encode(job: Job, model: Model, wish: StageWish, words: tuple[str, str]) -> Tensor:
     """Encoder states of a kernel's further words."""
-    with job.workshop.pool.residence.at_work(model, "words"):
-        return job.workshop.conditions.encode_text(model, wish, *words, lambda done, of: job.context.check())
+    with job.resources.pool.residence.at_work(model, "words"):
+        return job.resources.conditions.encode_text(model, wish, *words, lambda done, of: job.context.check())

@@ -242,7 +242,7 @@ def test_batches_are_held_to_the_tier_where_nobody_tells_free_memory(kind, gigab
         thought={},
         note=lambda *sentences: notes.extend(sentences),
     )
-    job = SimpleNamespace(workshop=SimpleNamespace(pool=pool), chain=chain)
+    job = SimpleNamespace(resources=SimpleNamespace(pool=pool), chain=chain)
     assert takes._fitting(job, 0, 6) == expected
     assert notes == (
         [] if expected == 6 else [f"rendered {expected} at a time instead of 6: the device's memory allows no more"]

@@ -40,14 +40,14 @@ def opened(runner, path):
     engine = runner.engine
     model = engine.models.open("", lambda: None)
     tick = lambda done, total: None  # noqa: E731
-    return engine._workshop.source_encoder.open(
+    return engine._resources.source_encoder.open(
         Source(path=str(path)), engine.settings, model, runner.home, tick
     ), model
 
 
 def encoded(runner, source, model, window):
     """The window's latents as a job gets them."""
-    return runner.engine._workshop.source_encoder.encode(source, window, model, lambda done, total: None)[0]
+    return runner.engine._resources.source_encoder.encode(source, window, model, lambda done, total: None)[0]
 
 
 def window_around(path, start: float, end: float):
