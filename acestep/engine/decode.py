@@ -67,7 +67,7 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
 
     rate = wish.rate or facts.rate
     length = max(1, (2 * facts.samples * rate + facts.rate) // (2 * facts.rate))
-    with engine.models.residence.at_work(model, "codec"):
+    with engine.models.placement.on_device(model, "codec"):
         decoded = codec.decode(latent, 0, last, tick).numpy()
     sound = resample(decoded, limits.CODEC_RATE, rate, length)
     sound, form = to_channels(sound, facts.channels), form_of(wish.format)

@@ -61,7 +61,7 @@ class Engine:
         self._texts = ConditionCache()
         self.models = ModelPool(self.settings, self.policy, lambda model: self._texts.forget(model.digest))
         self.source_encoder = SourceEncoder(
-            self._sources, self.models.residence, LatentIndex(Path(settings["library"]))
+            self._sources, self.models.placement, LatentIndex(Path(settings["library"]))
         )
         self._resources = EngineResources(
             self.settings, self.models, self.source_encoder, Conditions(self._texts, self.source_encoder)

@@ -223,7 +223,7 @@ def _sound(job: Job, index: int, latents: Tensor, piece: Cut, model: Model, tick
     chain, window, output = job.chain, job.chain.windows[index], job.chain.render.output
     codec = Codec(model.codec)
     with job.clock.measure("decode"):
-        with job.resources.pool.residence.at_work(model, "codec"):
+        with job.resources.pool.placement.on_device(model, "codec"):
             decoded = codec.decode(latents, piece.first, piece.last, tick).numpy()
         chain.note(*codec.notes)
         facts = chain.facts(index)

@@ -24,8 +24,8 @@ from acestep.checkpoints.quantise import is_quantised, quantise_int8
 from acestep.checkpoints.tiers import Offload
 from acestep.checkpoints.weights import CODEC, TEXT
 from acestep.engine.device import free_cache
+from acestep.engine.placement import DevicePlacement
 from acestep.engine.policy import Policy
-from acestep.engine.residence import Residence
 from acestep.networks.compiled import CompiledBlock, compile_blocks
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class ModelPool:
         self.tier = policy.choice.tier
         self.memory_gb = policy.choice.memory_gb
         self._offload = policy.offload
-        self.residence = Residence(self.device, policy.offload, free_cache, policy.codec_on_cpu)
+        self.placement = DevicePlacement(self.device, policy.offload, free_cache, policy.codec_on_cpu)
         self.int8 = policy.int8
         waits = policy.int8 or policy.codec_on_cpu or policy.offload is not Offload.NONE
         self._landing = torch.device("cpu") if waits else self.device
@@ -79,7 +79,7 @@ class ModelPool:
 
     def open(self, name: str, check: Callable[[], None], lora: Sequence[str] = ()) -> Model:
         """The model with exactly these adapters (``name`` or ``name=scale``) in it. Where not everything shall be on the device at
-        once, or not as it was read, its networks wait in ordinary memory and `residence` fetches them for their work.
+        once, or not as it was read, its networks wait in ordinary memory and `placement` fetches them for their work.
 
         Raises `ModelMissing`, `BadCheckpoint`, `UnknownName`, `ModelUnsuited`, and what ``check`` raises.
         """

@@ -31,7 +31,7 @@ from acestep.codec.codec import Codec, Tick
 from acestep.conditioning.context import silence
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window, frame_samples
 from acestep.engine.latents import Stored, latent_of, load_latent
-from acestep.engine.residence import Residence
+from acestep.engine.placement import DevicePlacement
 
 BEYOND = 1.06
 """Peak from which clipping is told: 0.5 dB, since what lossy files decode to goes a little beyond full scale all the time."""
@@ -71,9 +71,9 @@ class SourceEncoder:
     ``stored`` knows the latents of earlier results.
     """
 
-    def __init__(self, entries: SourceCache, residence: Residence, stored: LatentIndex) -> None:
+    def __init__(self, entries: SourceCache, placement: DevicePlacement, stored: LatentIndex) -> None:
         self._cache = entries
-        self._residence = residence
+        self._placement = placement
         self._stored_latents = stored
 
     def open(self, source: Source, settings: Mapping[str, Any], model: Model, staging: Path, tick: Tick) -> OpenSource:
@@ -91,7 +91,7 @@ class SourceEncoder:
         if companion is None:
             companion = staging / f".source-{latent.stem}.wav"
             last = min(stored.shape[1], -(-facts.samples * FRAMES_PER_SECOND // facts.rate) + 1)
-            with self._residence.at_work(model, "codec"):
+            with self._placement.on_device(model, "codec"):
                 sound = Codec(model.codec).decode(stored, 0, last, tick).numpy()
             sound = to_channels(resample(sound, limits.CODEC_RATE, facts.rate, facts.samples), facts.channels)
             shape = Shape(facts.rate, facts.channels, facts.samples)
@@ -136,7 +136,7 @@ class SourceEncoder:
                 found = silence(model.silence, -(-length // limits.HOP))
             else:
                 stereo = np.clip(resample(to_channels(audio, 2), rate, limits.CODEC_RATE, length), -1.0, 1.0)
-                with self._residence.at_work(model, "codec"):
+                with self._placement.on_device(model, "codec"):
                     found = Codec(model.codec).encode(torch.from_numpy(stereo), tick)
             self._cache.put(key, found)
         return found

@@ -117,10 +117,10 @@ def _denoise(job: Job, group: Group, model: Model, tick: Tick) -> Tensor:
     stage = job.chain.stages[group.index]
     wishes = [_wish(job, group, place) for place in range(len(group.variants))]
     request = _request(job, group, model, wishes, tick)
-    residence = job.resources.pool.residence
+    placement = job.resources.pool.placement
     try:
         if not stage.plan.kernel:
-            with residence.at_work(model, "denoise"):
+            with placement.on_device(model, "denoise"):
                 return denoise(model.transformer, model.null_condition, request)
         run = KernelRun(
             dit=model.transformer,
@@ -129,7 +129,7 @@ def _denoise(job: Job, group: Group, model: Model, tick: Tick) -> Tensor:
             options=stage.plan.kernel_options,
             encode=lambda caption, lyrics: _encode(job, model, wishes[0], (caption, lyrics)),
         )
-        with residence.at_work(model, "denoise"):
+        with placement.on_device(model, "denoise"):
             return resolve_target(stage.plan.kernel)(run).float().cpu()
     except AceError:
         raise
@@ -200,7 +200,7 @@ def _request(job: Job, group: Group, model: Model, wishes: list[StageWish], tick
 def _branches(job: Job, model: Model, wishes: list[StageWish]) -> tuple[Branch, Branch | None]:
     """The branches of a group. Words are the same for all its items; contexts differ where sources or codes do."""
     conditions = job.resources.conditions
-    with job.resources.pool.residence.at_work(model, "words"):
+    with job.resources.pool.placement.on_device(model, "words"):
         found = [conditions.branches(model, wish, lambda done, of: job.context.check()) for wish in wishes]
     device = job.resources.pool.device
     main = Branch(found[0][0].states, torch.cat([one.context for one, _ in found]).to(device))
@@ -210,5 +210,5 @@ def _branches(job: Job, model: Model, wishes: list[StageWish]) -> tuple[Branch, 
 
 def _encode(job: Job, model: Model, wish: StageWish, words: tuple[str, str]) -> Tensor:
     """Encoder states of a kernel's further words."""
-    with job.resources.pool.residence.at_work(model, "words"):
+    with job.resources.pool.placement.on_device(model, "words"):
         return job.resources.conditions.encode_text(model, wish, *words, lambda done, of: job.context.check())

@@ -23,7 +23,7 @@ from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec
 from acestep.conditioning.context import audio_codes as codes_of_latents
 from acestep.conditioning.context import hint_from_codes
-from acestep.engine.residence import Residence
+from acestep.engine.placement import DevicePlacement
 from acestep.engine.source import locate_source
 from acestep.planner.library import require_known_codes, settings_of
 from acestep.worker.backend import JobContext
@@ -38,10 +38,10 @@ def open_model(typed: Any, context: JobContext) -> Model:
     return pool.open(typed.checkpoint, context.check)
 
 
-def residence_of(context: JobContext) -> Residence:
+def placement_of(context: JobContext) -> DevicePlacement:
     """What brings the networks of an opened model to the device."""
     backend: Any = context.backend
-    return backend.models.residence
+    return backend.models.placement
 
 
 def piece_latents(typed: Any, context: JobContext, model: Model) -> tuple[Tensor, float]:
@@ -101,7 +101,7 @@ def audio_codes(typed: Any, context: JobContext) -> list[int]:
     """The semantic codes of a request's audio, five a second."""
     model = open_model(typed, context)
     latents, _ = piece_latents(typed, context, model)
-    with residence_of(context).at_work(model, "words"):
+    with placement_of(context).on_device(model, "words"):
         return codes_of_latents(model, latents)
 
 
@@ -118,13 +118,13 @@ def readable_codes(typed: Any, context: JobContext) -> list[int]:
 def render_codes(typed: Any, context: JobContext) -> tuple[list[ResultFile], Model]:
     """Sound of a request's codes alone, written into the staging folder: a sketch of melody and rhythm, not a mix."""
     model = open_model(typed, context)
-    with residence_of(context).at_work(model, "words"):
+    with placement_of(context).on_device(model, "words"):
         latents = hint_from_codes(model, typed.audio_codes)
 
     def tick(done: int, total: int) -> None:
         context.tick("decode", done, total, 0.1 + 0.85 * done / max(total, 1))
 
-    with residence_of(context).at_work(model, "codec"):
+    with placement_of(context).on_device(model, "codec"):
         sound = Codec(model.codec).decode(latents, 0, latents.shape[1], tick).numpy()
     form = form_of(typed.format)
     path = context.staging / f"codes{form.suffix}"

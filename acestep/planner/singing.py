@@ -9,7 +9,7 @@ import msgspec
 from acestep.checkpoints.load import Model
 from acestep.conditioning.prompts import Prompt
 from acestep.planner.alignment import alignment_score, lyric_tokens, token_spans
-from acestep.planner.listening import open_model, piece_latents, residence_of
+from acestep.planner.listening import open_model, piece_latents, placement_of
 from acestep.planner.probe import LyricAttention, is_truncated, lyric_attention
 from acestep.planner.timing import timed_lines, write_lrc
 from acestep.worker.backend import JobContext
@@ -23,7 +23,7 @@ def timing(typed: Any, context: JobContext) -> tuple[dict[str, Any], tuple[str, 
     model = open_model(typed, context)
     latents, seconds = piece_latents(typed, context, model)
     prompt = _prompt(typed, seconds)
-    with residence_of(context).at_work(model, "listen"):
+    with placement_of(context).on_device(model, "listen"):
         heard = lyric_attention(model, prompt, latents, 1.0 / model.info.defaults.steps, typed.seed)
     context.tick("align", 1, 2, 0.6)
     lines = timed_lines(heard.texts, token_spans(heard.weights, seconds))
@@ -44,7 +44,7 @@ def alignment(typed: Any, context: JobContext) -> tuple[dict[str, float], tuple[
     prompt = _prompt(typed, seconds)
     scores = {}
     for name, t in (("lm_score", 1.0), ("dit_score", 1.0 / model.info.defaults.steps)):
-        with residence_of(context).at_work(model, "listen"):
+        with placement_of(context).on_device(model, "listen"):
             heard = lyric_attention(model, prompt, latents, t, PROBE_SEED)
         scores[name] = alignment_score(heard.weights, lyric_tokens(heard.texts))
         context.tick("align", len(scores), 2, 0.8 + 0.08 * len(scores))

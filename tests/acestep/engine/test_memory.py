@@ -24,8 +24,8 @@ from acestep.checkpoints.quantise import is_quantised
 from acestep.checkpoints.tiers import TIERS, Offload, tier_of
 from acestep.engine import takes
 from acestep.engine.models import ModelPool
+from acestep.engine.placement import DevicePlacement
 from acestep.engine.policy import Policy
-from acestep.engine.residence import Residence
 from acestep.planner.integration import PlannedConditioning
 
 WISH = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f"}
@@ -310,14 +310,14 @@ class Parts:
 )
 def test_networks_are_where_the_policy_wants_them(offload, during_codec, afterwards):
     """On the device while they work, and as little else as the tier says. (The meta device stands in for a GPU.)"""
-    model, residence = Parts(), Residence(torch.device("meta"), offload, lambda device: None)
-    with residence.at_work(model, "denoise"):
+    model, placement = Parts(), DevicePlacement(torch.device("meta"), offload, lambda device: None)
+    with placement.on_device(model, "denoise"):
         assert model.there() >= {"transformer", "condition_encoder"}
-    with residence.at_work(model, "codec"):
+    with placement.on_device(model, "codec"):
         assert model.there() == during_codec
     assert model.there() - {"text_encoder"} == afterwards
-    with residence.at_work(model, "words"):
-        with residence.at_work(model, "codec"):
+    with placement.on_device(model, "words"):
+        with placement.on_device(model, "codec"):
             assert "codec" in model.there()
         assert {"text_encoder", "condition_encoder"} <= model.there()
 
@@ -325,45 +325,45 @@ def test_networks_are_where_the_policy_wants_them(offload, during_codec, afterwa
 def test_a_codec_told_to_stay_never_leaves_the_cpu():
     """Whatever the rest of the model does."""
     model = Parts()
-    residence = Residence(torch.device("meta"), Offload.NONE, lambda device: None, codec_on_cpu=True)
-    with residence.at_work(model, "codec"), residence.at_work(model, "denoise"):
+    placement = DevicePlacement(torch.device("meta"), Offload.NONE, lambda device: None, codec_on_cpu=True)
+    with placement.on_device(model, "codec"), placement.on_device(model, "denoise"):
         assert model.there() == {"transformer", "condition_encoder"}
 
 
 def test_a_model_that_is_kept_makes_room_for_the_next():
     """Under `Offload.ALL` only what works is on the device, also when two models of a chain are kept."""
     first, second = Parts(), Parts()
-    residence = Residence(torch.device("meta"), Offload.ALL, lambda device: None)
-    with residence.at_work(first, "denoise"):
+    placement = DevicePlacement(torch.device("meta"), Offload.ALL, lambda device: None)
+    with placement.on_device(first, "denoise"):
         assert first.there() == {"transformer", "condition_encoder"}
-    with residence.at_work(second, "words"):
+    with placement.on_device(second, "words"):
         assert first.there() == set()
-    with residence.at_work(second, "denoise"):
+    with placement.on_device(second, "denoise"):
         assert first.there() == set() and second.there() == {"transformer", "condition_encoder"}
 
 
 def test_a_move_that_fails_leaves_no_work_behind(monkeypatch):
     """A device may be full when a network comes; the next job finds the order it would find otherwise."""
-    model, residence = Parts(), Residence(torch.device("meta"), Offload.PARTS, lambda device: None)
+    model, placement = Parts(), DevicePlacement(torch.device("meta"), Offload.PARTS, lambda device: None)
 
     def full(place):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
         patch.setattr(model.parts["audio_detokenizer"], "to", full)
-        with pytest.raises(torch.OutOfMemoryError), residence.at_work(model, "words"):
+        with pytest.raises(torch.OutOfMemoryError), placement.on_device(model, "words"):
             pass
     assert "text_encoder" not in model.there()
-    with residence.at_work(model, "codec"):
+    with placement.on_device(model, "codec"):
         assert "codec" in model.there()
     assert not {"codec", "text_encoder"} & model.there()
 
 
 def test_a_forgotten_model_is_not_held_by_where_it_was():
-    """The residence knows networks only as long as somebody else does."""
-    residence = Residence(torch.device("meta"), Offload.ALL, lambda device: None)
+    """The placement knows networks only as long as somebody else does."""
+    placement = DevicePlacement(torch.device("meta"), Offload.ALL, lambda device: None)
     model = Parts()
-    with residence.at_work(model, "denoise"):
+    with placement.on_device(model, "denoise"):
         gone = weakref.ref(model.parts["transformer"])
     del model
     gc.collect()
@@ -419,7 +419,7 @@ def test_a_model_is_opened_where_it_shall_wait(pool, wish, landed):
     models = pool(**wish)
     model = models.open("", lambda: None)
     assert places(model) == {landed} and model.device.type == "meta"
-    with models.residence.at_work(model, "denoise"):
+    with models.placement.on_device(model, "denoise"):
         assert {tensor.device.type for tensor in model.transformer.parameters()} == {"meta"}
 
 
@@ -434,6 +434,6 @@ def test_weights_are_quantised_before_they_go_to_the_device(pool, monkeypatch):
     models = pool(int8=True)
     model = models.open("", lambda: None)
     assert seen == [{"cpu"}] and quantise.is_quantised(model)
-    with models.residence.at_work(model, "denoise"):
+    with models.placement.on_device(model, "denoise"):
         assert {tensor.device.type for tensor in model.transformer.parameters()} == {"meta"}
     assert models.open("", lambda: None) is model

@@ -69,15 +69,15 @@ def test_listening_brings_what_it_needs_to_the_device(engine: Engine, tmp_path: 
     song, other = tmp_path / "song.wav", tmp_path / "other.wav"
     for seed, path in enumerate((song, other)):
         soundfile.write(path, np.random.default_rng(seed).uniform(-0.3, 0.3, (2 * 44_100, 2)), 44_100)
-    work, original = [], engine.models.residence.at_work
+    work, original = [], engine.models.placement.on_device
 
     @contextmanager
-    def at_work(model, kind):
+    def on_device(model, kind):
         work.append(kind)
         with original(model, kind):
             yield
 
-    monkeypatch.setattr(engine.models.residence, "at_work", at_work)
+    monkeypatch.setattr(engine.models.placement, "on_device", on_device)
     registry = Registry.load()
 
     def run(operation: str, **params):

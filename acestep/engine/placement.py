@@ -20,11 +20,11 @@ WORK = {
 }
 """Kinds of work and the networks they need."""
 
-VISITORS = ("text_encoder", "codec")
+OFFLOADABLE = ("text_encoder", "codec")
 """What leaves after its work under `Offload.PARTS`."""
 
 
-class Residence:
+class DevicePlacement:
     """Moves networks to the device for their work and away again. Work may be nested; the outer one's networks come back."""
 
     def __init__(
@@ -35,31 +35,31 @@ class Residence:
         self._offload = Offload.NONE if device.type == "cpu" else offload
         self._free = free
         self._work: list[str] = []
-        self._visitors: WeakSet[nn.Module] = WeakSet()
+        self._moved: WeakSet[nn.Module] = WeakSet()
         """Every network that was brought to the device, of whichever model."""
 
     @contextmanager
-    def at_work(self, model: Model, kind: str) -> Iterator[None]:
+    def on_device(self, model: Model, kind: str) -> Iterator[None]:
         """Have what a kind of work in `WORK` needs on the device, and no more than the policy allows."""
         self._work.append(kind)
         try:
-            self._settle(model, WORK[kind])
+            self._place(model, WORK[kind])
             yield
         finally:
             self._work.pop()
             if self._work:
-                self._settle(model, WORK[self._work[-1]])
+                self._place(model, WORK[self._work[-1]])
             elif self._offload is not Offload.NONE:
-                self._send_away(model.networks()[name] for name in VISITORS)
+                self._send_away(model.networks()[name] for name in OFFLOADABLE)
 
-    def _settle(self, model: Model, needed: tuple[str, ...]) -> None:
+    def _place(self, model: Model, needed: tuple[str, ...]) -> None:
         networks = model.networks()
         needed = tuple(name for name in needed if name in networks)
         if self._offload is Offload.ALL:
             staying = {id(networks[name]) for name in needed}
-            self._send_away(network for network in self._visitors if id(network) not in staying)
+            self._send_away(network for network in self._moved if id(network) not in staying)
         for name in needed:
-            self._visitors.add(networks[name])
+            self._moved.add(networks[name])
             networks[name].to("cpu" if name == "codec" and self._codec_on_cpu else self._device)
 
     def _send_away(self, networks: Iterable[nn.Module]) -> None:
