@@ -41,7 +41,7 @@ def register_schedules(register: Callable[[ScheduleSpec], None]) -> None:
 
 @hookspec
 def register_guidance(register: Callable[[GuidanceSpec], None]) -> None:
-    """Offer guidance methods. Example: ``register(GuidanceSpec(name="apg", target="my.kernels:Apg", ...))``."""
+    """Offer guidance methods. Example: ``register(GuidanceSpec(name="apg", target="my.guidance:Apg", ...))``."""
 
 
 @hookspec

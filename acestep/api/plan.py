@@ -96,17 +96,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     condition_strength: float = 1.0
     """Share of the steps that use this condition and context; the rest runs as plain text2music. The engine takes the stage
     parameter of this name where that is smaller."""
-    retake: float = 0.0
+    variation: float = 0.0
     """Mix of a second noise (variance preserving); 0 keeps the seed's own take."""
-    retake_seed: int = 0
+    variation_seed: int = 0
     splice: bool = False
     """The result replaces the region inside the source's own samples (patch, span, whole)."""
     residual: bool = False
     """Source minus result makes sense (extract)."""
     soft_mask: bool = False
     """The result is part of what the stage works on: the decoded result only says how much of each band belongs to it."""
-    takes: int = 1
-    """How many takes a masked result is made of: one may miss what the next one hears."""
+    passes: int = 1
+    """How many renders a masked result is made of: one may miss what the next one hears."""
     returns: tuple[Role, ...] = ("part",)
     """Roles this stage can return; the first is the default."""
     semantic_codes: bool = False
@@ -118,9 +118,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     corrections: dict[str, float] = {}
     """Wavelet correction (``low``, ``high``); empty is off. The engine adds the parameters ``correction_low`` and
     ``correction_high``."""
-    kernel: str = ""
+    custom_loop: str = ""
     """``module:attribute`` of tensor code that replaces the standard loop; resolved in the worker only."""
-    kernel_options: dict[str, float | int | str] = {}
+    custom_loop_options: dict[str, float | int | str] = {}
     settled: dict[str, Any] = {}
     """What the stage chose for parameters that were left open, by name; the recipe holds it."""
     notes: tuple[str, ...] = ()

@@ -58,8 +58,8 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
             )
         method, scale = "none", 1.0
     start = params.guidance_start
-    if start is None:  # an end below the variant's start asks for an interval of its own; kernels know none
-        start = 0.0 if plan.kernel or usual.guidance_start > params.guidance_end else usual.guidance_start
+    if start is None:  # an end below the variant's start asks for an interval of its own; custom loops know none
+        start = 0.0 if plan.custom_loop or usual.guidance_start > params.guidance_end else usual.guidance_start
     steps = params.steps or usual.steps
     shift = schedule.held_shift(steps, variant.shift if params.shift is None else params.shift)
     times = schedule_times(schedule, steps, shift) if params.timesteps is None else custom_times(params.timesteps)

@@ -1,7 +1,7 @@
 """Flow edit: turns one description of a clip into another without inverting it to noise (arXiv 2412.08629).
 
 The edited clip moves by the difference of two velocities, one under each description, at equally noised points. The last part
-of the run may follow the target alone. A kernel of `acestep.api.plan.Plan.kernel`.
+of the run may follow the target alone. A custom loop (`acestep.api.plan.Plan.custom_loop`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from acestep.api.errors import BadRequest
 from acestep.denoising.loop import check_finite, noised
-from acestep.denoising.request import Branch, Denoising, Guidance, KernelRun
+from acestep.denoising.request import Branch, CustomLoopRun, Denoising, Guidance
 from acestep.denoising.velocity import combine
 from acestep.networks.dit import Condition, Dit
 
@@ -73,8 +73,8 @@ class Side:
 
 
 @torch.inference_mode()
-def flow_edit(run: KernelRun) -> Tensor:
-    """The kernel: ``run.denoising.main`` describes the target, the options ``source_caption`` and ``source_lyrics`` the source."""
+def flow_edit(run: CustomLoopRun) -> Tensor:
+    """The custom loop: ``run.denoising.main`` describes the target, ``source_caption`` and ``source_lyrics`` the source."""
     numbers: dict[str, Any] = {name: run.options[name] for name in ("n_min", "n_max", "n_avg") if name in run.options}
     states = run.encode(str(run.options.get("source_caption", "")), str(run.options.get("source_lyrics", "")))
     source = Branch(states, run.denoising.main.context)

@@ -29,19 +29,19 @@ class Noise(Protocol):
 
 @dataclass(frozen=True)
 class SeededNoise:
-    """Noise from one seed per item; ``retake`` (0 to 1) turns it towards the noise of ``retake_seed``."""
+    """Noise from one seed per item; ``variation`` (0 to 1) turns it towards the noise of ``variation_seed``."""
 
     seeds: Sequence[int]
     frames: int
-    retake: float = 0.0
-    retake_seed: int = 0
+    variation: float = 0.0
+    variation_seed: int = 0
 
     def initial(self) -> Tensor:
         """One generator per item; a longer clip begins with the noise of a shorter one."""
         noise = torch.cat([draw(seed, self.frames) for seed in self.seeds])
-        if not self.retake:
+        if not self.variation:
             return noise
-        return mix(noise, draw(self.retake_seed, self.frames), self.retake)
+        return mix(noise, draw(self.variation_seed, self.frames), self.variation)
 
     def step(self, index: int) -> Tensor:
         """Keyed by seed and step alone, so a resumed run continues with the noise of the unbroken one."""

@@ -121,8 +121,8 @@ class Denoising:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KernelRun:
-    """What a stage's own tensor code gets instead of the loop (`Plan.kernel`): ``kernel(run) -> latents [B, T, 64]``.
+class CustomLoopRun:
+    """What a stage's own tensor code gets instead of the loop (`Plan.custom_loop`): ``custom_loop(run) -> latents [B, T, 64]``.
 
     ``denoising`` is the run as the loop would do it; ``encode(caption, lyrics)`` gives encoder states [1, L, H_enc] for further
     texts, with everything else of the prompt as it is.

@@ -21,7 +21,7 @@ from acestep.checkpoints.tiers import clamp, fitting_items, limits_for
 from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.loop import denoise
 from acestep.denoising.noise import SeededNoise
-from acestep.denoising.request import Branch, Denoising, Edit, KernelRun
+from acestep.denoising.request import Branch, CustomLoopRun, Denoising, Edit
 from acestep.engine.chain import Chain, Job
 from acestep.engine.conditions import StageWish
 from acestep.engine.progress import Tick, part_of
@@ -56,8 +56,8 @@ def make_takes(job: Job, index: int, model: Model, given: list[Tensor]) -> list[
         tick = job.meter.phase("denoise", stage.stage.type, len(variants))
         with job.clock.measure("denoise"):
             takes = [
-                _denoise(job, Group(index, variants, sources, take), model, part_of(tick, take, stage.plan.takes))
-                for take in range(stage.plan.takes)
+                _denoise(job, Group(index, variants, sources, take), model, part_of(tick, take, stage.plan.passes))
+                for take in range(stage.plan.passes)
             ]
         made += [_touched_up(job, index, latents) for latents in torch.stack(takes, 1).unbind()]
     return made
@@ -89,7 +89,7 @@ def _groups(job: Job, index: int) -> list[tuple[int, ...]]:
     stage, count = job.chain.stages[index], job.chain.render.output.variants
     params = stage.params
     size = _fitting(job, index, count)
-    if size == 1 or not params.batch or stage.plan.kernel or params.resume or params.checkpoint_step:
+    if size == 1 or not params.batch or stage.plan.custom_loop or params.resume or params.checkpoint_step:
         return [(variant,) for variant in range(count)]
     job.chain.note("the variants ran as a batch: alone, each would differ by rounding")
     return [tuple(range(first, min(first + size, count))) for first in range(0, count, size)]
@@ -119,25 +119,25 @@ def _denoise(job: Job, group: Group, model: Model, tick: Tick) -> Tensor:
     request = _request(job, group, model, wishes, tick)
     placement = job.resources.pool.placement
     try:
-        if not stage.plan.kernel:
+        if not stage.plan.custom_loop:
             with placement.on_device(model, "denoise"):
                 return denoise(model.transformer, model.null_condition, request)
-        run = KernelRun(
+        run = CustomLoopRun(
             dit=model.transformer,
             null_condition=model.null_condition,
             denoising=request,
-            options=stage.plan.kernel_options,
+            options=stage.plan.custom_loop_options,
             encode=lambda caption, lyrics: _encode(job, model, wishes[0], (caption, lyrics)),
         )
         with placement.on_device(model, "denoise"):
-            return resolve_target(stage.plan.kernel)(run).float().cpu()
+            return resolve_target(stage.plan.custom_loop)(run).float().cpu()
     except AceError:
         raise
-    except Exception as failure:  # samplers, guidance and kernels may be a stranger's code
+    except Exception as failure:  # samplers, guidance and custom loops may be a stranger's code
         if is_out_of_memory(failure):
             raise
         log.exception("job %s", job.context.job)
-        names = ", ".join(filter(None, (stage.sampler.name, stage.guidance.name, stage.plan.kernel)))
+        names = ", ".join(filter(None, (stage.sampler.name, stage.guidance.name, stage.plan.custom_loop)))
         raise PluginFailed(f"{stage.stage.type} failed in {names}: {type(failure).__name__}: {failure}") from failure
     finally:
         for wish in wishes:
@@ -172,7 +172,7 @@ def _request(job: Job, group: Group, model: Model, wishes: list[StageWish], tick
     edit = None
     if source is not None and (plan.injection > 0 or plan.latent_blend > 0):
         edit = Edit(source=source, region=window.region, injection=plan.injection, blend=plan.latent_blend)
-    begins = bool(plan.start_from_source or plan.kernel)
+    begins = bool(plan.start_from_source or plan.custom_loop)
     if begins and source is None and not params.resume:
         raise BadRequest(f"{stage.stage.type} needs audio to work on", field="source")
     return Denoising(
@@ -182,7 +182,7 @@ def _request(job: Job, group: Group, model: Model, wishes: list[StageWish], tick
         times=stage.times,
         sampler=stage.sampler.run,
         evaluations=stage.sampler.evaluations,
-        noise=SeededNoise(group.seeds(job.chain), window.frames, plan.retake, plan.retake_seed),
+        noise=SeededNoise(group.seeds(job.chain), window.frames, plan.variation, plan.variation_seed),
         guidance=guidance_settings(
             stage.guidance, params.guidance_scale or 1.0, low=params.guidance_start or 0.0, high=params.guidance_end
         ),
@@ -209,6 +209,6 @@ def _branches(job: Job, model: Model, wishes: list[StageWish]) -> tuple[Branch, 
 
 
 def _encode(job: Job, model: Model, wish: StageWish, words: tuple[str, str]) -> Tensor:
-    """Encoder states of a kernel's further words."""
+    """Encoder states of a custom loop's further words."""
     with job.resources.pool.placement.on_device(model, "words"):
         return job.resources.conditions.encode_text(model, wish, *words, lambda done, of: job.context.check())

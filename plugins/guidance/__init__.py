@@ -1,4 +1,4 @@
-"""The built-in guidance methods; their tensor code is in `plugins.guidance.kernels`, which only a worker imports."""
+"""The built-in guidance methods; their tensor code is in `plugins.guidance.methods`, which only a worker imports."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from acestep.api import GuidanceSpec, hookimpl
 
-KERNELS = "plugins.guidance.kernels"
+METHODS = "plugins.guidance.methods"
 
 GUIDANCE = (
-    GuidanceSpec(name="none", target=f"{KERNELS}:Unguided", summary="The conditional velocity alone.", needs_uncond=False),
-    GuidanceSpec(name="cfg", target=f"{KERNELS}:Cfg", summary="Classifier-free guidance."),
-    GuidanceSpec(name="cfg_zero_star", target=f"{KERNELS}:CfgZeroStar", aliases=("cfg_zero", "cfg-zero-star"),
+    GuidanceSpec(name="none", target=f"{METHODS}:Unguided", summary="The conditional velocity alone.", needs_uncond=False),
+    GuidanceSpec(name="cfg", target=f"{METHODS}:Cfg", summary="Classifier-free guidance."),
+    GuidanceSpec(name="cfg_zero_star", target=f"{METHODS}:CfgZeroStar", aliases=("cfg_zero", "cfg-zero-star"),
                  summary="Classifier-free guidance with the unconditional velocity scaled to fit."),
-    GuidanceSpec(name="apg", target=f"{KERNELS}:Apg", summary="Adaptive projected guidance; what base and sft are used with."),
-    GuidanceSpec(name="adg", target=f"{KERNELS}:Adg", summary="Angle-based guidance of the clean estimate."),
-    GuidanceSpec(name="adg_w_norm", target=f"{KERNELS}:AdgNormed", summary="Angle-based guidance that keeps the norm."),
-    GuidanceSpec(name="adg_wo_clip", target=f"{KERNELS}:AdgUnclipped", summary="Angle-based guidance without a limit."),
+    GuidanceSpec(name="apg", target=f"{METHODS}:Apg", summary="Adaptive projected guidance; what base and sft are used with."),
+    GuidanceSpec(name="adg", target=f"{METHODS}:Adg", summary="Angle-based guidance of the clean estimate."),
+    GuidanceSpec(name="adg_w_norm", target=f"{METHODS}:AdgNormed", summary="Angle-based guidance that keeps the norm."),
+    GuidanceSpec(name="adg_wo_clip", target=f"{METHODS}:AdgUnclipped", summary="Angle-based guidance without a limit."),
 )  # fmt: skip
 
 

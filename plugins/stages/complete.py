@@ -16,7 +16,7 @@ from acestep.api import (
     require_region,
     require_task,
 )
-from plugins.stages.retake import retake
+from plugins.stages.variation import variation
 
 
 class CompleteParams(StageParams):
@@ -45,5 +45,5 @@ class Complete(StageType[CompleteParams]):
             fill=Fill.SOURCE,
             context=True,
             returns=("part", "latent"),
-            **retake(params),
+            **variation(params),
         )

@@ -18,7 +18,7 @@ from acestep.api import (
 )
 from acestep.api.errors import BadRequest
 from plugins.stages.near_source import NoiseStrength, near_source
-from plugins.stages.retake import retake
+from plugins.stages.variation import variation
 
 
 class CoverParams(StageParams):
@@ -63,5 +63,5 @@ class Cover(StageType[CoverParams]):
             returns=("part", "patch", "span", "whole", "latent"),
             settled={"noise_strength": noise_strength},
             **begin,
-            **retake(params),
+            **variation(params),
         )

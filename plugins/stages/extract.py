@@ -6,8 +6,8 @@ from typing import Annotated
 
 from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageType, instruction, param
 from plugins.stages.near_source import near_source
-from plugins.stages.retake import retake
 from plugins.stages.tracks import TrackParams, require_track
+from plugins.stages.variation import variation
 
 
 class ExtractParams(TrackParams):
@@ -57,10 +57,10 @@ class Extract(StageType[ExtractParams]):
             context=True,
             residual=True,
             soft_mask=params.soft_mask,
-            takes=takes,
+            passes=takes,
             settled={"takes": takes, "noise_strength": noise_strength},
             notes=notes,
             returns=("stem", "residual", "latent"),
             **begin,
-            **retake(params),
+            **variation(params),
         )

@@ -68,8 +68,8 @@ class FlowEdit(StageType[FlowEditParams]):
             context=True,
             splice=True,
             returns=("part", "patch", "span", "whole", "latent"),
-            kernel="acestep.denoising.flow_edit:flow_edit",
-            kernel_options={
+            custom_loop="acestep.denoising.flow_edit:flow_edit",
+            custom_loop_options={
                 "source_caption": params.source_caption,
                 "source_lyrics": params.source_lyrics,
                 "n_min": params.n_min,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from acestep.api import Length, ModelInfo, Plan, SourceFacts, StageParams, StageType, instruction, require_task
-from plugins.stages.retake import retake
+from plugins.stages.variation import variation
 
 
 class Generate(StageType[StageParams]):
@@ -24,5 +24,5 @@ class Generate(StageType[StageParams]):
             semantic_codes=True,
             guide=True,
             returns=("part", "latent"),
-            **retake(params),
+            **variation(params),
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from acestep.api import Fill, Mask, ModelInfo, Plan, SourceFacts, StageType, instruction
 from plugins.stages.near_source import near_source
-from plugins.stages.retake import retake
 from plugins.stages.tracks import TrackParams, require_track
+from plugins.stages.variation import variation
 
 
 class LegoParams(TrackParams):
@@ -33,5 +33,5 @@ class Lego(StageType[LegoParams]):
             returns=("part", "latent"),
             settled={"noise_strength": noise_strength},
             **begin,
-            **retake(params),
+            **variation(params),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from acestep.api import ModelInfo, Plan, SourceFacts, StageParams, StageType, instruction, param, require_task
-from plugins.stages.retake import retake
+from plugins.stages.variation import variation
 
 
 class RefineParams(StageParams):
@@ -37,5 +37,5 @@ class Refine(StageType[RefineParams]):
             t_start=params.t_start,
             splice=True,
             returns=("part", "patch", "span", "whole", "latent"),
-            **retake(params),
+            **variation(params),
         )

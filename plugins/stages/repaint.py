@@ -17,7 +17,7 @@ from acestep.api import (
     require_region,
     require_task,
 )
-from plugins.stages.retake import retake
+from plugins.stages.variation import variation
 
 FULL_BLEND = 25
 """Latent frames (1 s) of the widest blend at the region's edges, by the model's authors."""
@@ -63,7 +63,7 @@ def repaint_plan(params: RepaintParams, *, extend: bool) -> Plan:
         splice=True,
         returns=("patch", "span", "whole", "latent"),
         notes=notes,
-        **retake(params),
+        **variation(params),
     )
 
 

@@ -27,23 +27,23 @@ def test_scale_one_is_no_guidance(name):
 def test_scale_one_is_the_conditional_velocity(name):
     """The formulas themselves reduce to the conditional velocity at scale 1."""
     cond, uncond, x = tensors()
-    kernel = type(guidance_settings(METHODS[name], 2.0).make())(1.0)
-    torch.testing.assert_close(kernel.combine(cond, uncond, x, 0.5, False), cond)
+    method = type(guidance_settings(METHODS[name], 2.0).make())(1.0)
+    torch.testing.assert_close(method.combine(cond, uncond, x, 0.5, False), cond)
 
 
 @pytest.mark.parametrize("name", GUIDED)
 def test_equal_branches_stay_as_they_are(name):
     """Where both branches agree there is nothing to guide."""
     cond, _, x = tensors()
-    kernel = guidance_settings(METHODS[name], 7.0).make()
-    torch.testing.assert_close(kernel.combine(cond, cond.clone(), x, 0.5, False), cond, atol=2e-3, rtol=1e-3)
+    method = guidance_settings(METHODS[name], 7.0).make()
+    torch.testing.assert_close(method.combine(cond, cond.clone(), x, 0.5, False), cond, atol=2e-3, rtol=1e-3)
 
 
 def test_cfg_is_the_extrapolation():
     """CFG: ``u + g (c - u)``."""
     cond, uncond, x = tensors()
-    kernel = guidance_settings(METHODS["cfg"], 3.0).make()
-    torch.testing.assert_close(kernel.combine(cond, uncond, x, 0.5, False), uncond + 3 * (cond - uncond))
+    method = guidance_settings(METHODS["cfg"], 3.0).make()
+    torch.testing.assert_close(method.combine(cond, uncond, x, 0.5, False), uncond + 3 * (cond - uncond))
 
 
 def test_zero_star_ignores_the_scale_of_the_unconditional_branch():
@@ -68,12 +68,12 @@ def test_apg_momentum_is_per_step_and_restorable():
     cond, uncond, x = tensors()
     make = guidance_settings(METHODS["apg"], 7.0).make
     first, corrected = make(), make()
-    for kernel in (first, corrected):
-        kernel.combine(cond, uncond, x, 0.9, False)
+    for method in (first, corrected):
+        method.combine(cond, uncond, x, 0.9, False)
     corrected.combine(uncond, cond, x, 0.8, True)
     resumed = make()
     resumed.restore(first.state())
-    found = [kernel.combine(cond, uncond, x, 0.7, False) for kernel in (first, corrected, resumed)]
+    found = [method.combine(cond, uncond, x, 0.7, False) for method in (first, corrected, resumed)]
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
     assert not torch.equal(found[0], make().combine(cond, uncond, x, 0.7, False))
 
@@ -82,8 +82,8 @@ def test_apg_momentum_is_per_step_and_restorable():
 def test_adg_at_time_zero_is_cfg(name):
     """At t = 0 there is no angle between the clean estimates."""
     cond, uncond, x = tensors()
-    kernel = guidance_settings(METHODS[name], 3.0).make()
-    torch.testing.assert_close(kernel.combine(cond, uncond, x, 0.0, True), uncond + 3 * (cond - uncond))
+    method = guidance_settings(METHODS[name], 3.0).make()
+    torch.testing.assert_close(method.combine(cond, uncond, x, 0.0, True), uncond + 3 * (cond - uncond))
 
 
 def test_adg_turns_by_at_most_its_limit():

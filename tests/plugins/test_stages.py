@@ -128,11 +128,11 @@ def test_extend_reaches_outside_the_file_and_touches_it(start, length, fits):
 
 def test_a_variation_of_any_stage_is_a_mix_of_two_noises():
     made = plan("repaint", variation=0.3, variation_seed=9)
-    assert (made.retake, made.retake_seed) == (0.3, 9)
+    assert (made.variation, made.variation_seed) == (0.3, 9)
 
 
 def test_flow_edit_names_its_kernel_and_refuses_swapped_phases():
-    assert plan("flow-edit", source_caption="jazz").kernel_options["source_caption"] == "jazz"
+    assert plan("flow-edit", source_caption="jazz").custom_loop_options["source_caption"] == "jazz"
     with pytest.raises(BadRequest):
         plan("flow-edit", n_min=0.9, n_max=0.2)
 
@@ -157,7 +157,7 @@ def test_flow_edit_refuses_what_it_would_ignore(field, value):
     with pytest.raises(BadRequest, match=field) as caught:
         plan("flow-edit", **{field: value})
     assert caught.value.field == field and value not in caught.value.limits["choices"]
-    assert plan("flow-edit", sampler="euler").kernel
+    assert plan("flow-edit", sampler="euler").custom_loop
 
 
 FOLLOWED = {

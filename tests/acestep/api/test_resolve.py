@@ -105,7 +105,7 @@ def test_the_embedded_model_runs_each_task_as_suits_it(registry, task, steps, ta
     source = SourceFacts(rate=48000, channels=2, frames=480_000, start=0, length=480_000)
     stage = resolve_stage(registry, Stage(task, params), registry.stage(task).plan(params, source, info), info)
     assert (stage.params.guidance_scale, stage.params.guidance_start) == (1.0, 0.0)
-    assert (stage.params.steps, stage.plan.takes) == (steps, takes)
+    assert (stage.params.steps, stage.plan.passes) == (steps, takes)
 
 
 def settled(registry, stage: str, variant: str, **asked):
@@ -121,9 +121,9 @@ def settled(registry, stage: str, variant: str, **asked):
 def test_only_masked_stems_are_made_of_several_takes(registry, asked, takes):
     """What the model renders itself, and what is stored on the way, is a single take; the recipe holds the number."""
     stage = settled(registry, "extract", "nano", track="drums", **asked)
-    assert stage.plan.takes == stage.params.takes == takes
+    assert stage.plan.passes == stage.params.takes == takes
     assert bool(stage.plan.notes) == (asked.get("takes", takes) != takes), "a wish that is not followed is said"
-    assert settled(registry, "extract", "base", track="drums").plan.takes == 1
+    assert settled(registry, "extract", "base", track="drums").plan.passes == 1
 
 
 @pytest.mark.parametrize(

@@ -211,11 +211,13 @@ def test_noise_of_a_longer_clip_begins_with_the_shorter(model):
 
 
 def test_retake_keeps_the_variance():
-    """A retake mix has unit variance, is the seed's own noise at 0 and the other seed's at 1."""
+    """A variation mix has unit variance, is the seed's own noise at 0 and the other seed's at 1."""
     own, other = SeededNoise([7], 400).initial(), SeededNoise([8], 400).initial()
-    assert torch.equal(SeededNoise([7], 400, retake=0.0, retake_seed=8).initial(), own)
-    torch.testing.assert_close(SeededNoise([7], 400, retake=1.0, retake_seed=8).initial(), other, atol=1e-6, rtol=1e-6)
-    assert SeededNoise([7], 400, retake=0.4, retake_seed=8).initial().std().item() == pytest.approx(1, abs=0.02)
+    assert torch.equal(SeededNoise([7], 400, variation=0.0, variation_seed=8).initial(), own)
+    torch.testing.assert_close(
+        SeededNoise([7], 400, variation=1.0, variation_seed=8).initial(), other, atol=1e-6, rtol=1e-6
+    )
+    assert SeededNoise([7], 400, variation=0.4, variation_seed=8).initial().std().item() == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize(
