@@ -152,7 +152,7 @@ function audition.place(project, path)
     if index ~= entry.heard then os.remove(place.imported) end
   end
   if entry.heard == 0 then return end
-  local wrong = landing.land(project, entry.memory, { entry.list[entry.heard] }, "")
+  local wrong = landing.land(project, { { memory = entry.memory, list = { entry.list[entry.heard] }, notes = "" } })
   if wrong then host.tell(entry.memory.pending.title .. ": " .. wrong) end
 end
 

@@ -23,20 +23,39 @@ local function go_to(pending, item)
   pending.lead = pending.offset
 end
 
---- The job that makes an item's playing take again, with new seeds, where the item lies now: plain data.
-function choosing.again(item, memory)
-  local job = recipes.again(memory, exchange.name(host.NAME, host.clock()))
-  job.pending.moved = takes.moved(item, memory)
-  if job.pending.place == "take" then go_to(job.pending, item) end
-  job.old = memory.pending.id
-  return job
+--- All selected items whose playing take is ours, with what it remembers: {item, memory} each.
+function choosing.selected_all(project)
+  local found = {}
+  for index = 0, reaper.CountSelectedMediaItems(project) - 1 do
+    local item = reaper.GetSelectedMediaItem(project, index)
+    local memory = takes.memory(item)
+    if memory then found[#found + 1] = { item = item, memory = memory } end
+  end
+  return found
 end
 
---- Ask for that job: the daemon's old one with new seeds, or, where it no longer knows that one, what the take remembers of it.
-function choosing.reroll(project, path, job)
-  job.pending.instead = { operation = job.operation, params = job.params }
-  exchange.journal(host.beside(project, path, "pending")).add(job.pending)
-  exchange.send(data.spool, job.pending.id, "job.rerun", { job = job.old, vary = true })
+--- The jobs that make the playing takes of such items again, with new seeds, where the items lie now: plain data. They are one key press.
+function choosing.again(found)
+  local jobs = {}
+  for index, one in ipairs(found) do
+    local job = recipes.again(one.memory, exchange.name(host.NAME, host.clock()))
+    job.pending.moved = takes.moved(one.item, one.memory)
+    if job.pending.place == "take" then go_to(job.pending, one.item) end
+    job.old = one.memory.pending.id
+    jobs[index] = job
+    job.pending.press = jobs[1].pending.id
+  end
+  return jobs
+end
+
+--- Ask for those jobs: the daemon's old ones with new seeds, or, where it no longer knows one, what the take remembers of it.
+function choosing.reroll(project, path, jobs)
+  local journal = exchange.journal(host.beside(project, path, "pending"))
+  for _, job in ipairs(jobs) do
+    job.pending.instead = { operation = job.operation, params = job.params }
+    journal.add(job.pending)
+    exchange.send(data.spool, job.pending.id, "job.rerun", { job = job.old, vary = true })
+  end
 end
 
 local function keep(project, item)
@@ -54,6 +73,17 @@ function choosing.keep()
   if wrong then host.tell(wrong) end
 end
 
+-- Select what a take was asked for: its stretch of the song, or its stretches, which only razor edits can mark.
+local function mark_places(project, item, pending, moved)
+  local function seconds(place) return { first = (place.first + moved) / pending.rate, last = (place.last + moved) / pending.rate } end
+  local whole = seconds(pending)
+  reaper.GetSet_LoopTimeRange2(project, true, false, whole.first, whole.last, false)
+  if not pending.places then return end
+  local stretches = {}
+  for index, place in ipairs(pending.places) do stretches[index] = seconds(place) end
+  host.mark(reaper.GetMediaItem_Track(item), stretches)
+end
+
 --- Select the place where the selected take lies now and open its form with the values it was made with. `run(action)` shows it.
 function choosing.restore(run)
   local project, path = host.project()
@@ -61,8 +91,7 @@ function choosing.restore(run)
   if not memory then return host.say({ code = "no_recipe" }) end
   local pending, moved = memory.pending, takes.moved(item, memory)
   choices.keep(host.beside(project, path, "choices"), pending.operation, pending.values or {})
-  local first, last = (pending.first + moved) / pending.rate, (pending.last + moved) / pending.rate
-  reaper.GetSet_LoopTimeRange2(project, true, false, first, last, false)
+  mark_places(project, item, pending, moved)
   run(requests.with_form(data.actions, pending))
 end
 

@@ -155,19 +155,31 @@ local function areas_of(track)
   return areas
 end
 
--- Razor edits: the best selection REAPER has, a range on chosen tracks. `several` where they are not one range.
+-- Razor edits: the best selection REAPER has, stretches of time on chosen tracks, in the order of the song.
 local function razor(project)
-  local found
+  local stretches, by_place = {}, {}
   for index = 0, reaper.CountTracks(project) - 1 do
     local track = reaper.GetTrack(project, index)
     for _, area in ipairs(areas_of(track)) do
-      found = found or { first = area.first, last = area.last, tracks = {} }
-      found.several = found.several or area.first ~= found.first or area.last ~= found.last
-      if found.tracks[#found.tracks] ~= track then found.tracks[#found.tracks + 1] = track end
+      local place = area.first .. " " .. area.last
+      if not by_place[place] then
+        by_place[place] = { first = area.first, last = area.last, tracks = {} }
+        stretches[#stretches + 1] = by_place[place]
+      end
+      local tracks = by_place[place].tracks
+      if tracks[#tracks] ~= track then tracks[#tracks + 1] = track end
     end
   end
-  if found then found.items = items_of(found.tracks, found.first, found.last) end
-  return found
+  table.sort(stretches, function(a, b) return a.first < b.first or a.first == b.first and a.last < b.last end)
+  for _, stretch in ipairs(stretches) do stretch.items = items_of(stretch.tracks, stretch.first, stretch.last) end
+  return stretches
+end
+
+--- Mark stretches ({first, last} in seconds) of a track as razor edits.
+function host.mark(track, stretches)
+  local areas = {}
+  for index, stretch in ipairs(stretches) do areas[index] = string.format('%.14g %.14g ""', stretch.first, stretch.last) end
+  reaper.GetSetMediaTrackInfo_String(track, "P_RAZOREDITS", table.concat(areas, " "), true)
 end
 
 -- The region around the edit cursor, {first, last (s)}, or nil.
@@ -185,34 +197,55 @@ local function selected(project)
   return tracks, items
 end
 
---- What is selected: {first, last (s), tracks, items, several?}. Razor edits win; then the time selection with the selected items (or
--- the items on selected tracks); then selected items as they are; then, if `regions`, the region around the edit cursor with the
--- items on selected tracks. `first` is nil without any selection.
-function host.selection(project, regions)
-  local edits = razor(project)
-  if edits then return edits end
-  local tracks, items = selected(project)
-  local first, last = reaper.GetSet_LoopTimeRange2(project, false, false, 0, 0, false)
-  local found = { tracks = tracks, items = {} }
-  if last > first then
-    found.first, found.last = first, last
-    for _, item in ipairs(items) do
-      local from, to = bounds(item)
-      if from < last and to > first then found.items[#found.items + 1] = item end
-    end
-    if #items == 0 then found.items = items_of(tracks, first, last) end
-    return found
-  end
-  local around = regions and #items == 0 and region(project)
-  if around then
-    return { first = around.first, last = around.last, tracks = tracks, items = items_of(tracks, around.first, around.last) }
-  end
-  found.items = items
+-- The time selection, with the selected items in it, or else the items on selected tracks.
+local function in_time(first, last, tracks, items)
+  local found = { first = first, last = last, tracks = tracks, items = {} }
   for _, item in ipairs(items) do
     local from, to = bounds(item)
-    found.first, found.last = math.min(found.first or from, from), math.max(found.last or to, to)
+    if from < last and to > first then found.items[#found.items + 1] = item end
+  end
+  if #items == 0 then found.items = items_of(tracks, first, last) end
+  return found
+end
+
+-- Each item as long as it is; those of one place are one stretch.
+local function each_by_itself(tracks, items)
+  local stretches, by_place = {}, {}
+  for _, item in ipairs(items) do
+    local first, last = bounds(item)
+    local place = first .. " " .. last
+    if not by_place[place] then
+      by_place[place] = { first = first, last = last, tracks = tracks, items = {} }
+      stretches[#stretches + 1] = by_place[place]
+    end
+    table.insert(by_place[place].items, item)
+  end
+  return stretches
+end
+
+local function from_first_to_last(tracks, items)
+  local found = { tracks = tracks, items = items }
+  for _, item in ipairs(items) do
+    local first, last = bounds(item)
+    found.first, found.last = math.min(found.first or first, first), math.max(found.last or last, last)
   end
   return found
+end
+
+--- What is selected: stretches of time, each {first, last (s), tracks, items}, and the selected tracks. Razor edits win; then the time
+-- selection with the selected items (or the items on selected tracks); then selected items as they are; then, if `regions`, the region
+-- around the edit cursor with the items on selected tracks. `apart`: selected items are a stretch each, else they are one, from the
+-- first to the last.
+function host.selection(project, regions, apart)
+  local tracks, items = selected(project)
+  local edits = razor(project)
+  if edits[1] then return edits, tracks end
+  local first, last = reaper.GetSet_LoopTimeRange2(project, false, false, 0, 0, false)
+  if last > first then return { in_time(first, last, tracks, items) }, tracks end
+  local around = regions and #items == 0 and region(project)
+  if around then return { in_time(around.first, around.last, tracks, {}) }, tracks end
+  if #items == 0 then return {}, tracks end
+  return apart and each_by_itself(tracks, items) or { from_first_to_last(tracks, items) }, tracks
 end
 
 --- Whether what plays of an item is audio: no MIDI, not empty.

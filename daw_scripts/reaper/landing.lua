@@ -67,7 +67,6 @@ local function find_target(project, pending)
 end
 
 local function insert(project, memory, list)
-  if #list == 0 then return end
   local item, track = find_target(project, memory.pending)
   if item then return insert_in(item, memory, list) end
   if track then return tracks.add_item(track, list, memory) end
@@ -85,19 +84,48 @@ function landing.undoable(project, title, change, ...)
   return not ok and tostring(wrong) or nil
 end
 
---- Place what was fetched and show what there is to know of it; nil, or what went wrong.
-function landing.land(project, memory, list, notes)
-  local pending = memory.pending
-  local _, track = find_target(project, pending)
-  local function change()
-    return landing.undoable(project, pending.title, insert, project, memory, list)
+-- Results of several jobs. One that cannot be placed keeps no other from its place.
+local function insert_all(project, results_of_jobs)
+  local wrong = {}
+  for _, one in ipairs(results_of_jobs) do
+    local ok, why = pcall(insert, project, one.memory, one.list)
+    if not ok then wrong[#wrong + 1] = tostring(why) end
   end
-  if track then
-    host.note(pending.title, notes)
-    return change()
+  if #wrong > 0 then error(table.concat(wrong, "\n"), 0) end
+end
+
+-- What there is to know of results, each sentence once, and whether all of them have a track already.
+local function look_at(project, results_of_jobs)
+  local told, seen, has_track = {}, {}, true
+  local function tell(sentence)
+    if sentence ~= "" and not seen[sentence] then told[#told + 1] = sentence end
+    seen[sentence] = true
   end
-  local gone = pending.place == "take" and requests.sentence(data.messages, { code = "track_gone" }) or ""
-  host.note(pending.title, (notes .. " " .. gone):match("^ *(.-) *$"))
+  for _, one in ipairs(results_of_jobs) do
+    local _, track = find_target(project, one.memory.pending)
+    tell(one.notes)
+    if not track then
+      has_track = false
+      if one.memory.pending.place == "take" then tell(requests.sentence(data.messages, { code = "track_gone" })) end
+    end
+  end
+  return table.concat(told, " "), has_track
+end
+
+--- Place what was fetched of the jobs of one key press, each {memory, list, notes}, as one undo step, and show what there is to know
+-- of it; nil, or what went wrong.
+function landing.land(project, results_of_jobs)
+  if #results_of_jobs == 0 then return nil end
+  local title = results_of_jobs[1].memory.pending.title
+  local notes, has_track = look_at(project, results_of_jobs)
+  host.note(title, notes)
+  local full = {}
+  for _, one in ipairs(results_of_jobs) do
+    if #one.list > 0 then full[#full + 1] = one end
+  end
+  if #full == 0 then return nil end
+  local function change() return landing.undoable(project, title, insert_all, project, full) end
+  if has_track then return change() end
   return host.in_front(project, change)
 end
 

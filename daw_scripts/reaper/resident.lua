@@ -1,7 +1,7 @@
 -- The resident loop: watches the jobs of all open projects and places what is done. The first script that needs it becomes it.
 
 local import, data = ...
-local exchange, follow, spool, requests = import("exchange"), import("follow"), import("spool"), import("requests")
+local exchange, follow, groups, requests = import("exchange"), import("follow"), import("groups"), import("requests")
 local recipes, results, json = import("recipes"), import("results"), import("json")
 local host, landing, audition = import("host"), import("landing"), import("audition")
 
@@ -11,7 +11,7 @@ local SECTION, KEY = "acestep-bridge", "resident"
 local PERIOD = 0.1
 local SILENCE = 2.0 -- a resident that has not shown itself for so long is gone
 
-local memory = {}
+local memory, ends = {}, {} -- of follow; how jobs ended whose key press is not over yet
 local blocked = {}
 local staying = false
 
@@ -21,14 +21,18 @@ local function somebody_else()
   return age >= 0 and age < SILENCE
 end
 
-local function place(entry, pending, job)
+-- Fetch what a finished job has made; into `fetched`, unless it is to be listened to first. Nil, or what went wrong.
+local function fetch(entry, pending, job, fetched)
   local list, why = landing.fetch(entry.project, pending, job)
   if not list then return why end
   local notes = results.notes(data.messages, pending, job)
-  local memory = recipes.memory(pending, job)
-  if not pending.listen_first or #list == 0 then return landing.land(entry.project, memory, list, notes) end
+  local made = recipes.memory(pending, job)
+  if not pending.listen_first or #list == 0 then
+    fetched[#fetched + 1] = { memory = made, list = list, notes = notes }
+    return nil
+  end
   host.note(pending.title, notes)
-  audition.hold(entry.project, entry.path, memory, list)
+  audition.hold(entry.project, entry.path, made, list)
 end
 
 -- The media folder takes no files: said once, and the results wait until it does.
@@ -44,36 +48,65 @@ local function ask_instead(journal, pending)
   journal.add(pending)
   exchange.forget(data.spool, pending.id)
   exchange.send(data.spool, pending.id, "job.submit", job)
+  return nil
 end
 
-local function finish(entry, journal, pending, status)
-  local folder = host.media_folder(entry.project)
-  if not journal.remove(pending.id) then return wait_for_folder(folder) end -- first, so that a failure is never repeated for ever
-  blocked[folder] = nil
-  if status.error and pending.instead then return ask_instead(journal, pending) end
-  pending.instead = nil
-  host.show("")
+-- See to a job that has ended; what went wrong, as a sentence, or nil.
+local function conclude(entry, pending, status, fetched)
   local problem = status.error and status.error.message
   if not problem and status.job.state == "done" then
-    problem = place(entry, pending, status.job)
+    problem = fetch(entry, pending, status.job, fetched)
   elseif not problem and status.job.state == "cancelled" then
     host.note("", requests.sentence(data.messages, { code = "cancelled", title = pending.title }))
   elseif not problem then
     problem = status.job.error and status.job.error ~= json.null and status.job.error.message or status.job.state
   end
   exchange.forget(data.spool, pending.id)
-  if problem then host.tell(pending.title .. ": " .. problem) end
+  return problem and pending.title .. ": " .. problem
+end
+
+-- The jobs of a key press, of which all have ended: one undo step, and then what went wrong.
+local function finish(entry, journal, ended)
+  local folder, ids = host.media_folder(entry.project), {}
+  for index, one in ipairs(ended) do ids[index] = one.pending.id end
+  if not journal.remove(table.unpack(ids)) then return wait_for_folder(folder) end -- first, so that a failure is never repeated for ever
+  blocked[folder] = nil
+  host.show("")
+  local fetched, problems, seen = {}, {}, {}
+  local function note(problem)
+    if problem and not seen[problem] then problems[#problems + 1] = problem end
+    if problem then seen[problem] = true end
+  end
+  for _, one in ipairs(ended) do
+    ends[one.pending.id], one.pending.instead = nil, nil
+    note(conclude(entry, one.pending, one.status, fetched))
+  end
+  local wrong = landing.land(entry.project, fetched)
+  note(wrong and ended[1].pending.title .. ": " .. wrong)
+  if #problems > 0 then host.tell(table.concat(problems, "\n")) end
+end
+
+-- How a job stands. One whose request can be said in other words has not ended with a refusal.
+local function look(entry, journal, pending)
+  local status = ends[pending.id] or follow.look(data.spool, pending, memory, host.clock())
+  if not status or not status.ended then return status end
+  if status.error and pending.instead then
+    if not journal.remove(pending.id) then return wait_for_folder(host.media_folder(entry.project)) end
+    return ask_instead(journal, pending)
+  end
+  ends[pending.id] = status
+  return status
 end
 
 local function look_after(entry)
   if entry.path == "" or host.is_recording(entry.project) then return end
   local journal = exchange.journal(host.beside(entry.project, entry.path, "pending"))
-  for _, pending in ipairs(journal.read()) do
-    local status = follow.look(data.spool, pending, memory, host.clock())
-    if status and status.ended then
-      finish(entry, journal, pending, status)
-    elseif status and status.job then
-      host.show("ACE-Step " .. spool.line(status.job))
+  for _, press in ipairs(groups.presses(journal.read())) do
+    local state = groups.state(press, function(pending) return look(entry, journal, pending) end)
+    if state.over then
+      finish(entry, journal, state.ended)
+    elseif state.line then
+      host.show("ACE-Step " .. state.line)
     end
   end
 end

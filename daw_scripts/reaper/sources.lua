@@ -39,10 +39,22 @@ local function by_file(item, take, source, path, first, last)
   return cut
 end
 
+-- The file of an item as it sounds; several stretches of it are cut from one.
+local function render_once(wish, item)
+  local id = host.item_id(item)
+  if not wish.rendered[id] then
+    wish.count = (wish.count or 0) + 1
+    local path, why = render.item(wish.project, item, wish.rate, wish.folder, string.format("%s-item%d", wish.name, wish.count))
+    if not path then return nil, why end
+    wish.rendered[id] = path
+  end
+  return wish.rendered[id]
+end
+
 local function by_render(wish, item, first, last)
   local position = reaper.GetMediaItemInfo_Value(item, "D_POSITION")
   local length = reaper.GetMediaItemInfo_Value(item, "D_LENGTH")
-  local path, why = render.item(wish.project, item, wish.rate, wish.folder, wish.name)
+  local path, why = render_once(wish, item)
   if not path then return nil, why end
   local frames = placement.samples(length, wish.rate)
   return {
@@ -60,7 +72,7 @@ local function reach_out(found, wish)
 end
 
 --- The source of one audio item: region and span in its samples, and `zero`, the project time of its sample 0. Nil and {code} otherwise.
--- `wish` is {project, rate, folder, name, first, last (s), outside}.
+-- `wish` is {project, rate, folder, name, first, last (s), outside, rendered (files of items, kept by this module)}.
 function sources.of_item(wish, item)
   local take = reaper.GetActiveTake(item)
   local source, path = file_of(take)
@@ -83,7 +95,8 @@ end
 function sources.of_mix(wish, muted)
   local window = placement.window(placement.samples(wish.first, wish.rate), placement.samples(wish.last, wish.rate), CONTEXT_SECONDS * wish.rate)
   local span = { first = window.from / wish.rate, last = window.to / wish.rate }
-  local path, why = render.heard(wish.project, span, wish.rate, wish.folder, wish.name, muted)
+  wish.count = (wish.count or 0) + 1
+  local path, why = render.heard(wish.project, span, wish.rate, wish.folder, string.format("%s-%d", wish.name, wish.count), muted)
   if not path then return nil, { code = why } end
   return { path = path, rate = wish.rate, rendered = true, start = window.start, ["end"] = window["end"], zero = span.first }
 end

@@ -262,6 +262,7 @@ class FakeReaper:
         self.inputs: list[Callable[[str], str | None]] = []
         """What the user types into the next input boxes: defaults in, text out; None cancels."""
         self.asked: list[tuple[str, str]] = []
+        self.titles: list[str] = []
         self.started: list[str] = []
         self.deferred: list[Any] = []
         self.at_exit: list[Any] = []
@@ -608,6 +609,7 @@ class FakeReaper:
 
     def GetUserInputs(self, title: str, count: int, captions: str, defaults: str) -> tuple[bool, str]:
         self.asked.append((captions, defaults))
+        self.titles.append(title)
         self.clock += MODAL
         answer = self.inputs.pop(0)(defaults) if self.inputs else defaults
         return (False, "") if answer is None else (True, answer)

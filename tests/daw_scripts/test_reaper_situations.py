@@ -64,13 +64,6 @@ def test_midi_among_audio_is_left_out(desk: Desk, running: DaemonProcess) -> Non
     assert desk.reaper.messages == [] and len(keys.takes) == 1
 
 
-def test_razor_edits_over_different_stretches(desk: Desk) -> None:
-    """Two areas are two selections: a sentence instead of everything from the first to the last."""
-    item = loop_item(desk)
-    item.track.strings["P_RAZOREDITS"] = '4 6 "" 20 22 ""'
-    assert "different stretches" in (desk.run(REPAINT) or message(desk))
-
-
 @pytest.mark.parametrize(
     "title", [REPAINT, "Re-roll the selected take", "Keep the playing take, delete the other variants"]
 )

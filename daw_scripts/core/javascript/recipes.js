@@ -27,14 +27,15 @@ function reroll(wish) {
   delete copy.weights;  // those that are there now
   delete copy.made_on;
   for (const stage of copy.stages || [copy]) { stage.seed = -1; stage.seeds = null; }
-  if (copy.source && typeof copy.source === "object") copy.source.fingerprint = "";
+  for (const { source } of [copy, ...(copy.stages || [])]) if (source && source.fingerprint) source.fingerprint = "";
   return copy;
 }
 
-// A remembered result made again under another id. It stays among the alternatives of the old one.
+// A remembered result made again under another id, by another key press. It stays among the alternatives of the old one.
 function again(remembered, id) {
   const wish = request(remembered);
-  return { pending: { ...remembered.pending, id }, operation: wish.operation, params: reroll(wish.request) };
+  const { press, ...pending } = remembered.pending;
+  return { pending: { ...pending, id }, operation: wish.operation, params: reroll(wish.request) };
 }
 
 // The words that a result was asked for with, or an empty text.

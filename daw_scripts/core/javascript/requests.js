@@ -44,7 +44,7 @@ function cut(situation, wish) {
   const found = part(situation, wish);
   const source = situation.source;
   if (!source) return found.last > found.first ? { length: found.last - found.first, rate: situation.rate } : {};
-  const region = { source: source.path, start: found.start, end: found.end };
+  const region = { source: source.path, ...(source.regions ? { regions: source.regions } : { start: found.start, end: found.end }) };
   if (source.span_start !== undefined && source.span_start !== null) {
     region.span_start = source.span_start;
     region.span_end = source.span_end;

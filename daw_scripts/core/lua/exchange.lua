@@ -69,10 +69,11 @@ function exchange.journal(path)
     return journal.write(jobs)
   end
 
-  function journal.remove(id)
-    local kept = {}
+  function journal.remove(...)
+    local gone, kept = {}, {}
+    for _, id in ipairs({ ... }) do gone[id] = true end
     for _, job in ipairs(journal.read()) do
-      if job.id ~= id then kept[#kept + 1] = job end
+      if not gone[job.id] then kept[#kept + 1] = job end
     end
     return journal.write(kept)
   end

@@ -34,22 +34,28 @@ function recipes.request(memory)
   return unwrap(memory.request or {}, memory.operation)
 end
 
+local function forget_fingerprint(wish)
+  if type(wish.source) == "table" and wish.source.fingerprint then wish.source.fingerprint = "" end
+end
+
 --- A request made again: the same wish, new seeds, with the weights that are there now.
 function recipes.reroll(request)
   local new = copy(request)
   new.weights, new.made_on = nil, nil
+  forget_fingerprint(new)
   for _, stage in ipairs(new.stages or { new }) do
     stage.seed = -1
     stage.seeds = json.null
+    forget_fingerprint(stage)
   end
-  if type(new.source) == "table" then new.source.fingerprint = "" end
   return new
 end
 
---- A remembered result made again under another id: {pending, operation, params}. It stays among the alternatives of the old one.
+--- A remembered result made again under another id: {pending, operation, params}. It stays among the alternatives of the old one, but
+-- belongs to another key press.
 function recipes.again(memory, id)
   local pending = copy(memory.pending)
-  pending.id = id
+  pending.id, pending.press = id, nil
   local request, operation = recipes.request(memory)
   return { pending = pending, operation = operation, params = recipes.reroll(request) }
 end

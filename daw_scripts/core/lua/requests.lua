@@ -80,8 +80,12 @@ local function cut(params, fields, situation, wish)
     return
   end
   set(params, fields, "source", source.path)
-  set(params, fields, "start", source_start)
-  set(params, fields, "end", source_end)
+  if source.regions then
+    params.regions = source.regions
+  else
+    set(params, fields, "start", source_start)
+    set(params, fields, "end", source_end)
+  end
   if source.span_start then
     set(params, fields, "span_start", source.span_start)
     set(params, fields, "span_end", source.span_end)
@@ -116,7 +120,7 @@ end
 --- The parameters of one job. `fields` is the operation's list from describe (nil: unknown, everything is sent).
 -- `situation` has besides the keys of `refusal` key?, track?, track_name?, first_bar? and last_bar? (as the host counts them),
 -- segments? (the tempo map around the region, see song_map), source {path, rate?, origin, zero? (project time of its sample 0, s), start,
--- end, span_start?, span_end?}; `wish` comes from tempo.plan.
+-- end, span_start?, span_end?, regions? (several stretches of it, {start, end} each, instead of one)}; `wish` comes from tempo.plan.
 function requests.params(action, situation, wish, values, fields)
   local params = {}
   cut(params, fields, situation, wish)
@@ -201,10 +205,12 @@ local READ = {
   heard = "Read: what is heard.",
 }
 
---- What will happen, for the top of a form. `facts` is {tracks (names), first_bar?, last_bar?, seconds, wishes (from tempo.plan)?}.
+--- What will happen, for the top of a form. `facts` is {tracks (names), stretches? (how many), first_bar?, last_bar?, seconds (all
+-- together), wishes (from tempo.plan)?}.
 function requests.summary(action, facts)
   local words = {}
   if action.audio ~= "none" and #facts.tracks > 0 then words[1] = table.concat(facts.tracks, ", ") end
+  if facts.stretches and facts.stretches > 1 then words[#words + 1] = string.format("%d stretches", facts.stretches) end
   if facts.first_bar and facts.first_bar == facts.last_bar then
     words[#words + 1] = string.format("bar %d", facts.first_bar)
   elseif facts.first_bar then

@@ -31,15 +31,17 @@ def reroll(request):
         new.pop(pinned, None)
     for stage in new.get("stages") or [new]:
         stage["seed"], stage["seeds"] = -1, None
-    if isinstance(new.get("source"), dict):
-        new["source"]["fingerprint"] = ""
+    for named in (new, *(new.get("stages") or [])):
+        if isinstance(named.get("source"), dict) and named["source"].get("fingerprint"):
+            named["source"]["fingerprint"] = ""
     return new
 
 
 def again(memory, id):
-    """A remembered result made again under another id. It stays among the alternatives of the old one."""
+    """A remembered result made again under another id, by another key press. It stays among the alternatives of the old one."""
     wish, operation = request(memory)
-    return {"pending": {**memory["pending"], "id": id}, "operation": operation, "params": reroll(wish)}
+    pending = {name: value for name, value in memory["pending"].items() if name != "press"}
+    return {"pending": {**pending, "id": id}, "operation": operation, "params": reroll(wish)}
 
 
 def caption(memory):

@@ -58,7 +58,10 @@ def _cut(situation, wish):
     source = situation.get("source")
     if not source:
         return {"length": last - first, "rate": situation["rate"]} if last > first else {}
-    found = {"source": source["path"], "start": source_start, "end": source_end}
+    found = {"source": source["path"]}
+    found.update(
+        {"regions": source["regions"]} if source.get("regions") else {"start": source_start, "end": source_end}
+    )
     if source.get("span_start") is not None:
         found.update(span_start=source["span_start"], span_end=source["span_end"])
     return found
