@@ -19,7 +19,7 @@ from acestep.networks.tokenizer import CODES
 
 
 @dataclass(frozen=True)
-class Material:
+class ContextInputs:
     """What a stage has to build its context from; latents are float32 [1, T, 64] of the whole window.
 
     ``region`` is (first, last + 1) in frames of the window; ``hint`` [1, n, 64] is a detokenised hint of any length.
@@ -31,17 +31,17 @@ class Material:
     hint: Tensor | None = None
 
 
-def build_context(model: Model, plan: Plan, material: Material) -> Tensor:
+def build_context(model: Model, plan: Plan, inputs: ContextInputs) -> Tensor:
     """The context [1, T, 128] of a plan. Raises `BadRequest` when the plan needs audio or a hint that is not there."""
-    filled = fill(model, plan.fill, material)
+    filled = fill(model, plan.fill, inputs)
     if plan.silence_region:
-        filled = silence_region(filled, model.silence, material.region)
-    return join(filled, region_mask(plan.mask, material))
+        filled = silence_region(filled, model.silence, inputs.region)
+    return join(filled, region_mask(plan.mask, inputs))
 
 
-def plain_context(model: Model, plan: Plan, material: Material) -> Tensor:
+def plain_context(model: Model, plan: Plan, inputs: ContextInputs) -> Tensor:
     """The context after a condition switch: silence, under the same mask."""
-    return join(silence(model.silence, material.frames), region_mask(plan.mask, material))
+    return join(silence(model.silence, inputs.frames), region_mask(plan.mask, inputs))
 
 
 def join(latents: Tensor, mask: Tensor) -> Tensor:
@@ -49,17 +49,17 @@ def join(latents: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([latents, mask.to(latents).expand(*latents.shape[:2], LATENT_CHANNELS)], dim=-1)
 
 
-def fill(model: Model, rule: Fill, material: Material) -> Tensor:
+def fill(model: Model, rule: Fill, inputs: ContextInputs) -> Tensor:
     """The first 64 channels [1, T, 64] by one of the four rules."""
     if rule is Fill.SILENCE:
-        return silence(model.silence, material.frames)
+        return silence(model.silence, inputs.frames)
     if rule is Fill.HINT:
-        if material.hint is None:
+        if inputs.hint is None:
             raise BadRequest("this stage needs audio codes or a guide", field="audio_codes")
-        return fit(material.hint, model.silence, material.frames)
-    if material.source is None:
+        return fit(inputs.hint, model.silence, inputs.frames)
+    if inputs.source is None:
         raise BadRequest("this stage needs audio to work on", field="source")
-    source = fit(material.source, model.silence, material.frames)
+    source = fit(inputs.source, model.silence, inputs.frames)
     return source if rule is Fill.SOURCE else bottleneck(model, source)
 
 
@@ -88,12 +88,12 @@ def silence_region(latents: Tensor, silence_latent: Tensor, region: tuple[int, i
     return changed
 
 
-def region_mask(mask: Mask, material: Material) -> Tensor:
+def region_mask(mask: Mask, inputs: ContextInputs) -> Tensor:
     """[1, T, 1]: 1 where the model may write."""
     if mask is Mask.ALL:
-        return torch.ones(1, material.frames, 1)
-    values = torch.zeros(1, material.frames, 1)
-    values[:, material.region[0] : material.region[1]] = 1
+        return torch.ones(1, inputs.frames, 1)
+    values = torch.zeros(1, inputs.frames, 1)
+    values[:, inputs.region[0] : inputs.region[1]] = 1
     return values
 
 

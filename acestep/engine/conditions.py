@@ -17,7 +17,7 @@ from acestep.api.request import StageParams
 from acestep.api.tempo_map import TempoMap
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Tick
-from acestep.conditioning.context import Material, bottleneck, build_context, fit, hint_from_codes, plain_context
+from acestep.conditioning.context import ContextInputs, bottleneck, build_context, fit, hint_from_codes, plain_context
 from acestep.conditioning.guide import render_guide
 from acestep.conditioning.guide_text import parse_guide
 from acestep.conditioning.prompts import Prompt
@@ -62,8 +62,8 @@ class Conditions:
         """The main branch, and the plain one that follows it when the plan's condition holds for a share of the steps only."""
         timbre = self._timbre(model, wish, tick)
         plan, hint = self._hint(model, wish, tick)
-        material = Material(wish.window.frames, wish.window.region, wish.source, hint)
-        context = build_context(model, plan, material)
+        inputs = ContextInputs(wish.window.frames, wish.window.region, wish.source, hint)
+        context = build_context(model, plan, inputs)
         if hint is not None and plan.fill is not Fill.HINT:
             first, last = wish.window.region
             context = context.clone()
@@ -80,7 +80,7 @@ class Conditions:
             return main, None
         plain = msgspec.structs.replace(prompt, instruction=TEXT_TO_MUSIC)
         states = self._texts.encode(model, ConditionRequest(plain, timbre))
-        return main, Branch(states, plain_context(model, plan, material))
+        return main, Branch(states, plain_context(model, plan, inputs))
 
     def encode_text(self, model: Model, wish: StageWish, caption: str, lyrics: str, tick: Tick) -> Tensor:
         """Encoder states of other words, everything else of the prompt as it is."""

@@ -11,7 +11,14 @@ from acestep.api.errors import BadRequest
 from acestep.api.plan import Fill, Mask, Plan
 from acestep.checkpoints.load import Model, open_checkpoint
 from acestep.checkpoints.tiny import build_tiny
-from acestep.conditioning.context import Material, audio_codes, build_context, hint_from_codes, plain_context, silence
+from acestep.conditioning.context import (
+    ContextInputs,
+    audio_codes,
+    build_context,
+    hint_from_codes,
+    plain_context,
+    silence,
+)
 from acestep.conditioning.prompts import Prompt
 from acestep.conditioning.text import ConditionCache, ConditionRequest, embed_lyrics, encode_condition, encode_text
 
@@ -25,9 +32,9 @@ PROMPT = Prompt(caption="warm lofi", lyrics="[Verse]\nla la", bpm=92)
 FRAMES = 23
 
 
-def material(**changes) -> Material:
+def inputs(**changes) -> ContextInputs:
     source = torch.randn(1, FRAMES, 64, generator=torch.Generator().manual_seed(1))
-    return Material(**{"frames": FRAMES, "region": (5, 12), "source": source, **changes})
+    return ContextInputs(**{"frames": FRAMES, "region": (5, 12), "source": source, **changes})
 
 
 def plan(**changes) -> Plan:
@@ -76,14 +83,14 @@ def test_another_model_has_other_conditions(model):
 
 def test_nothing_given_is_silence_not_zeros(model):
     """Without a source the context holds the silence latent, under a mask of ones."""
-    context = build_context(model, plan(), material(source=None))
+    context = build_context(model, plan(), inputs(source=None))
     assert torch.equal(context[..., :64], model.silence[:, :FRAMES])
     assert torch.equal(context[..., 64:], torch.ones(1, FRAMES, 64))
 
 
 def test_repaint_context(model):
     """The source outside the region, silence of the same frames inside, and the mask over the region only."""
-    given = material()
+    given = inputs()
     context = build_context(model, plan(fill=Fill.SOURCE, mask=Mask.REGION, silence_region=True), given)
     assert torch.equal(context[:, :5, :64], given.source[:, :5]) and torch.equal(
         context[:, 12:, :64], given.source[:, 12:]
@@ -94,24 +101,24 @@ def test_repaint_context(model):
 
 def test_plain_context_keeps_the_mask(model):
     """After a condition switch the context is silence under the same mask."""
-    context = plain_context(model, plan(fill=Fill.SOURCE, mask=Mask.REGION), material())
+    context = plain_context(model, plan(fill=Fill.SOURCE, mask=Mask.REGION), inputs())
     assert torch.equal(context[..., :64], model.silence[:, :FRAMES])
     assert context[0, :, 64].sum() == 7
 
 
 def test_bottleneck_is_what_its_codes_say(model):
     """Through the bottleneck only the semantic codes survive: the hint made from the source's codes is the same context."""
-    given = material()
+    given = inputs()
     through = build_context(model, plan(fill=Fill.BOTTLENECK), given)
     codes = audio_codes(model, given.source)
-    hinted = build_context(model, plan(fill=Fill.HINT), material(source=None, hint=hint_from_codes(model, codes)))
+    hinted = build_context(model, plan(fill=Fill.HINT), inputs(source=None, hint=hint_from_codes(model, codes)))
     assert len(codes) == 5
     torch.testing.assert_close(through, hinted, atol=1e-4, rtol=1e-4)
 
 
 def test_short_material_goes_on_as_silence(model):
     """A hint or source shorter than the window continues with silence of the same frame indices."""
-    context = build_context(model, plan(fill=Fill.HINT), material(hint=torch.ones(1, 15, 64)))
+    context = build_context(model, plan(fill=Fill.HINT), inputs(hint=torch.ones(1, 15, 64)))
     assert torch.equal(context[:, 15:, :64], silence(model.silence, FRAMES - 15, 15))
 
 
@@ -126,4 +133,4 @@ def test_codes_outside_the_book(model, codes):
 def test_missing_material_is_said(model, rule):
     """A plan that needs audio or a hint says which is missing."""
     with pytest.raises(BadRequest):
-        build_context(model, plan(fill=rule), material(source=None))
+        build_context(model, plan(fill=rule), inputs(source=None))
