@@ -20,7 +20,7 @@ from acestep.audio.read import read_window
 from acestep.checkpoints.load import Model
 from acestep.engine.chain import Chain, Job
 from acestep.engine.conform import MOST
-from acestep.engine.deliver import Take
+from acestep.engine.deliver import VariantSound
 from acestep.engine.source import OpenSource
 from acestep.engine.truth import LONGEST, Expected, Verdict, judge
 
@@ -30,7 +30,7 @@ RETRIES = 2
 EXACT = 0.0005
 """Share of a tempo that is not worth conforming: half a millisecond in a second."""
 
-Remake = Callable[[int, str], Take]
+Remake = Callable[[int, str], VariantSound]
 """Makes a variant again, with the seed that the chain has for it now, shown under a name."""
 
 
@@ -76,32 +76,32 @@ def _of_source(sound: OpenSource, facts: SourceFacts, told: Expected) -> Expecte
     return dataclasses.replace(told, bpm=beat.bpm, beat=beat.bar, source="the audio it was made for")
 
 
-def check_take(job: Job, index: int, take: Take, wanted: Expected, remake: Remake) -> Take:
-    """The take, heard; made again where that is asked and needed. The best of what was made is returned, and all is told."""
+def check_variant(job: Job, index: int, variant: VariantSound, wanted: Expected, remake: Remake) -> VariantSound:
+    """The variant, heard; made again where that is asked and needed. The best of what was made is returned, and all is told."""
     chain = job.chain
-    tried = [_heard(chain, index, take, wanted)]
-    best = take, tried[0]
-    seeds = [take.seed]
+    tried = [_heard(chain, index, variant, wanted)]
+    best = variant, tried[0]
+    seeds = [variant.seed]
     while chain.render.output.check == "retry" and best[1].problems and len(tried) <= RETRIES:
-        seeds.append(random.Random(f"{take.seed}/retry/{len(tried)}").randint(0, limits.MAX_SEED))
-        _reseed(chain, index, take.variant, seeds[-1])
-        made = remake(take.variant, f"{chain.stages[index].stage.type} (retry {len(tried)})")
+        seeds.append(random.Random(f"{variant.seed}/retry/{len(tried)}").randint(0, limits.MAX_SEED))
+        _reseed(chain, index, variant.index, seeds[-1])
+        made = remake(variant.index, f"{chain.stages[index].stage.type} (retry {len(tried)})")
         tried.append(_heard(chain, index, made, wanted))
         if tried[-1].weight < best[1].weight:
             best = made, tried[-1]
     if best[0].seed != seeds[-1]:  # an earlier one was better: its latents are the chain's again
-        _reseed(chain, index, take.variant, best[0].seed)
-        best = remake(take.variant, chain.stages[index].stage.type), best[1]
+        _reseed(chain, index, variant.index, best[0].seed)
+        best = remake(variant.index, chain.stages[index].stage.type), best[1]
     if chain.render.output.check == "conform" and MOST >= abs(best[1].speed - 1) > EXACT and chain.facts(index) is None:
-        best = _conformed(chain, take, best[1], remake), best[1]
+        best = _conformed(chain, variant, best[1], remake), best[1]
     _tell(chain, index, best, list(zip(seeds, tried, strict=True)))
     return best[0]
 
 
-def _heard(chain: Chain, index: int, take: Take, wanted: Expected) -> Verdict:
+def _heard(chain: Chain, index: int, variant: VariantSound, wanted: Expected) -> Verdict:
     facts = chain.facts(index)
     rate = facts.rate if facts is not None else chain.windows[index].rate
-    return judge(take.sound, rate, wanted)
+    return judge(variant.samples, rate, wanted)
 
 
 def _reseed(chain: Chain, index: int, variant: int, seed: int) -> None:
@@ -116,50 +116,52 @@ def _reseed(chain: Chain, index: int, variant: int, seed: int) -> None:
     chain.recipe["request"]["stages"][index] |= {"seed": seeds[0], "seeds": seeds}
 
 
-def _conformed(chain: Chain, take: Take, verdict: Verdict, remake: Remake) -> Take:
-    """The take played at the speed that gives its asked tempo."""
+def _conformed(chain: Chain, variant: VariantSound, verdict: Verdict, remake: Remake) -> VariantSound:
+    """The variant played at the speed that gives its asked tempo."""
     chain.conform = dataclasses.replace(chain.conform, speed=chain.conform.speed * verdict.speed)
     cents = 1200 * float(np.log2(verdict.speed))
     chain.note(
         f"{verdict.heard['bpm']:.2f} bpm were heard and conformed to what was asked: the pitch moves by {cents:+.1f} cents"
     )
-    return remake(take.variant, "")
+    return remake(variant.index, "")
 
 
-def _tell(chain: Chain, index: int, best: tuple[Take, Verdict], tried: list[tuple[int, Verdict]]) -> None:
+def _tell(chain: Chain, index: int, best: tuple[VariantSound, Verdict], tried: list[tuple[int, Verdict]]) -> None:
     """Notes about what is not as asked, and everything that was heard as data."""
-    take, verdict = best
-    name = f"take {take.variant + 1}: " if chain.render.output.variants > 1 else ""
+    variant, verdict = best
+    name = f"take {variant.index + 1}: " if chain.render.output.variants > 1 else ""
     if len(tried) > 1:
         count = len(tried) - 1
         chain.note(
             f"{name}made again {count} time{'s' if count > 1 else ''} with other seeds: {'; '.join(tried[0][1].problems)}"
         )
     chain.note(*(f"{name}{sentence}" for sentence in (*verdict.problems, *verdict.remarks)))
-    found = {"stage": index + 1, "variant": take.variant, "seed": take.seed, "heard": verdict.heard}
+    found = {"stage": index + 1, "variant": variant.index, "seed": variant.seed, "heard": verdict.heard}
     found["problems"] = list(verdict.problems)
     if len(tried) > 1:
         found["tried"] = [{"seed": seed, "heard": one.heard, "problems": list(one.problems)} for seed, one in tried]
-        made = {"stage": index + 1, "variant": take.variant, "seeds": [seed for seed, _ in tried]}
+        made = {"stage": index + 1, "variant": variant.index, "seeds": [seed for seed, _ in tried]}
         chain.recipe = {**chain.recipe, "tried": [*chain.recipe.get("tried", []), made]}
     chain.checks.append(found)
 
 
-def checked(job: Job, index: int, model: Model, takes: Iterator[Take], remake: Remake) -> Iterator[Take]:
-    """The takes of a stage, each heard before it is handed on. With retries all are heard first, so that every file's recipe names
-    the seeds of all."""
+def checked(
+    job: Job, index: int, model: Model, variants: Iterator[VariantSound], remake: Remake
+) -> Iterator[VariantSound]:
+    """The variants of a stage, each heard before it is handed on. With retries all are heard first, so that every file's recipe
+    names the seeds of all."""
     if not is_checked(job.chain, index, model):
-        yield from takes
+        yield from variants
         return
     wanted, base = expected(job.chain, index), job.chain.conform
 
-    def one(take: Take) -> Take:
+    def one(variant: VariantSound) -> VariantSound:
         with job.clock.measure("check"):
-            return check_take(job, index, take, wanted, remake)
+            return check_variant(job, index, variant, wanted, remake)
 
     if job.chain.render.output.check == "retry":
-        yield from [one(take) for take in takes]
+        yield from [one(variant) for variant in variants]
         return
-    for take in takes:
-        yield one(take)
+    for variant in variants:
+        yield one(variant)
         job.chain.conform = base

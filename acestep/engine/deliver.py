@@ -1,4 +1,4 @@
-"""From a take's sound to the files that were asked for, each placed on the timeline. No torch."""
+"""From a variant's sound to the files that were asked for, each placed on the timeline. No torch."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ LONGEST_NAME = 180
 
 
 @dataclass(frozen=True, kw_only=True)
-class Take:
+class VariantSound:
     """One variant's sound at the timeline's rate: ``[C, before + length + after]`` with the handles of the job."""
 
-    variant: int
+    index: int
     seed: int
-    sound: NDArray[np.float32]
+    samples: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """What all takes of a job share: where they lie, what they were made from, what shall be written and how."""
+class WriteSpec:
+    """What all variants of a stage share: where they lie, what they were made from, what shall be written and how."""
 
     folder: Path
     stage: str
@@ -84,104 +84,104 @@ class Order:
 
 @dataclass
 class Delivery:
-    """Writes the files of takes. ``written`` is called after each."""
+    """Writes the files of variants. ``written`` is called after each."""
 
-    order: Order
+    spec: WriteSpec
     written: Callable[[], None]
 
-    def write(self, take: Take) -> list[ResultFile]:
-        """All audio files of a take, and copies where the format is a lossy one; the latent is not ours.
+    def write(self, variant: VariantSound) -> list[ResultFile]:
+        """All audio files of a variant, and copies where the format is a lossy one; the latent is not ours.
 
         Raises `DiskFull`, `OutputUnwritable`, `NumericFailure`.
         """
         made = []
-        for role in self.order.output.returns or []:
+        for role in self.spec.output.returns or []:
             if role == "latent":
                 continue
-            made.append(_WRITERS[role](self.order, take, role))
+            made.append(_WRITERS[role](self.spec, variant, role))
             self.written()
-        return with_copies(made, self.order.folder, self.order.output.format)
+        return with_copies(made, self.spec.folder, self.spec.output.format)
 
 
-def file_stem(order: Order, variant: int, role: str) -> str:
+def file_stem(spec: WriteSpec, variant: int, role: str) -> str:
     """``<name or stage>[-variant]-<role>``, safe on every file system."""
-    safe = re.sub(r"[^\w .,+-]+", "_", order.output.name or order.stage)
-    name = safe.encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .") or order.stage
-    number = f"-{variant + 1}" if order.output.variants > 1 else ""
+    safe = re.sub(r"[^\w .,+-]+", "_", spec.output.name or spec.stage)
+    name = safe.encode()[:LONGEST_NAME].decode(errors="ignore").strip(" .") or spec.stage
+    number = f"-{variant + 1}" if spec.output.variants > 1 else ""
     return f"{name}{number}-{role}"
 
 
-def _splice(order: Order, take: Take) -> Splice:
-    assert order.path is not None and order.layout is not None
+def _splice(spec: WriteSpec, variant: VariantSound) -> Splice:
+    assert spec.path is not None and spec.layout is not None
     return Splice(
-        path=order.path,
-        layout=order.layout,
-        start=order.start + order.fades.before,
-        length=order.length - order.fades.before - order.fades.after,
-        handles=Handles(order.handles.before + order.fades.before, order.handles.after + order.fades.after),
-        new=take.sound,
+        path=spec.path,
+        layout=spec.layout,
+        start=spec.start + spec.fades.before,
+        length=spec.length - spec.fades.before - spec.fades.after,
+        handles=Handles(spec.handles.before + spec.fades.before, spec.handles.after + spec.fades.after),
+        new=variant.samples,
     )
 
 
-def _tags(order: Order, position: int, what: str) -> Tags:
+def _tags(spec: WriteSpec, position: int, what: str) -> Tags:
     """``position`` counts from the beginning of the world that the source's own time reference counts from."""
-    metre = parse_metre(order.conditioning.time_signature or "4")
+    metre = parse_metre(spec.conditioning.time_signature or "4")
     return Tags(
         position=position,
-        bpm=order.conditioning.bpm,
+        bpm=spec.conditioning.bpm,
         metre=metre,
         description=f"{what} by acestep-bridge",
-        recipe=order.recipe,
+        recipe=spec.recipe,
     )
 
 
-def _file(order: Order, take: Take, path: Path, written: Written, **facts: Any) -> ResultFile:
+def _file(spec: WriteSpec, variant: VariantSound, path: Path, written: Written, **facts: Any) -> ResultFile:
     return ResultFile(
         name=path.name,
-        variant=take.variant,
-        stage=order.number,
-        seed=take.seed,
+        variant=variant.index,
+        stage=spec.number,
+        seed=variant.seed,
         clipped=written.clipped,
         sha256=written.sha256,
-        track=order.track,
+        track=spec.track,
         **facts,
     )
 
 
-def _write_patch(order: Order, take: Take, role: Role) -> ResultFile:
+def _write_patch(spec: WriteSpec, variant: VariantSound, role: Role) -> ResultFile:
     """Region and handles, faded into the source: exactly what the whole file holds there, before rounding."""
-    splice = _splice(order, take)
-    return _write_cut(order, take, role, splice, (splice.first, splice.last))
+    splice = _splice(spec, variant)
+    return _write_cut(spec, variant, role, splice, (splice.first, splice.last))
 
 
-def _write_span(order: Order, take: Take, role: Role) -> ResultFile:
+def _write_span(spec: WriteSpec, variant: VariantSound, role: Role) -> ResultFile:
     """The edit between any bounds around it, everything else the source's own samples."""
-    bounds = int(order.output.span_start or 0), int(order.output.span_end or 0)
-    return _write_cut(order, take, role, _splice(order, take), bounds)
+    bounds = int(spec.output.span_start or 0), int(spec.output.span_end or 0)
+    return _write_cut(spec, variant, role, _splice(spec, variant), bounds)
 
 
-def _write_cut(order: Order, take: Take, role: Role, splice: Splice, bounds: tuple[int, int]) -> ResultFile:
+def _write_cut(
+    spec: WriteSpec, variant: VariantSound, role: Role, splice: Splice, bounds: tuple[int, int]
+) -> ResultFile:
     """What the whole file would hold between two samples of the timeline, before rounding."""
     first, last = bounds
-    shape = Shape(order.rate, splice.layout.channels, last - first)
-    path = order.folder / f"{file_stem(order, take.variant, role)}.wav"
+    shape = Shape(spec.rate, splice.layout.channels, last - first)
+    path = spec.folder / f"{file_stem(spec, variant.index, role)}.wav"
     form = _exact_form(splice)
-    written = write_audio(
-        path, _span_blocks(splice, first, last), shape, form, _tags(order, order.origin + first, role)
-    )
+    written = write_audio(path, _span_blocks(splice, first, last), shape, form, _tags(spec, spec.origin + first, role))
     facts = {"role": role, "channels": shape.channels, "subtype": form.subtype}
-    return _file(order, take, path, written, **facts, **_edges(order, first, last))
+    return _file(spec, variant, path, written, **facts, **_edges(spec, first, last))
 
 
-def _edges(order: Order, first: int, last: int) -> dict[str, int]:
+def _edges(spec: WriteSpec, first: int, last: int) -> dict[str, int]:
     """Where a file with the edit in it lies, and how much of it is not the region."""
     return {
-        "rate": order.rate,
+        "rate": spec.rate,
         "start": first,
         "length": last - first,
-        "lead_in": order.start - first,
-        "lead_out": last - order.start - order.length,
-        "crossfade": max(order.handles.before, order.handles.after, order.fades.before, order.fades.after),
+        "lead_in": spec.start - first,
+        "lead_out": last - spec.start - spec.length,
+        "crossfade": max(spec.handles.before, spec.handles.after, spec.fades.before, spec.fades.after),
     }
 
 
@@ -204,43 +204,43 @@ def _float_blocks(splice: Splice, first: int, last: int) -> Iterator[NDArray[np.
         yield read_float(splice.path, splice.layout, place, min(BLOCK, last - place))
 
 
-def _write_whole(order: Order, take: Take, role: Role) -> ResultFile:
-    splice = _splice(order, take)
-    path = order.folder / (file_stem(order, take.variant, role) + EXTENSIONS[splice.layout.container])
+def _write_whole(spec: WriteSpec, variant: VariantSound, role: Role) -> ResultFile:
+    splice = _splice(spec, variant)
+    path = spec.folder / (file_stem(spec, variant.index, role) + EXTENSIONS[splice.layout.container])
     written = write_whole(path, splice)
-    begin, end = min(0, order.start), max(splice.layout.frames, order.start + order.length)
+    begin, end = min(0, spec.start), max(splice.layout.frames, spec.start + spec.length)
     facts = {"role": role, "channels": splice.layout.channels, "subtype": splice.layout.subtype}
-    return _file(order, take, path, written, **facts, **_edges(order, begin, end))
+    return _file(spec, variant, path, written, **facts, **_edges(spec, begin, end))
 
 
-def _write_part(order: Order, take: Take, role: Role) -> ResultFile:
-    sound = take.sound[:, order.handles.before : order.handles.before + order.length]
-    return _write_new(order, take, role, sound * np.float32(order.gain) if role == LEVELLED else sound)
+def _write_part(spec: WriteSpec, variant: VariantSound, role: Role) -> ResultFile:
+    sound = variant.samples[:, spec.handles.before : spec.handles.before + spec.length]
+    return _write_new(spec, variant, role, sound * np.float32(spec.gain) if role == LEVELLED else sound)
 
 
-def _write_residual(order: Order, take: Take, role: Role) -> ResultFile:
+def _write_residual(spec: WriteSpec, variant: VariantSound, role: Role) -> ResultFile:
     """Source minus result, sample by sample at the source's rate."""
-    assert order.path is not None and order.layout is not None
-    source = read_float(order.path, order.layout, order.start, order.length)
-    sound = take.sound[:, order.handles.before : order.handles.before + order.length]
-    return _write_new(order, take, role, source - sound)
+    assert spec.path is not None and spec.layout is not None
+    source = read_float(spec.path, spec.layout, spec.start, spec.length)
+    sound = variant.samples[:, spec.handles.before : spec.handles.before + spec.length]
+    return _write_new(spec, variant, role, source - sound)
 
 
-def _write_new(order: Order, take: Take, role: Role, sound: NDArray[np.floating]) -> ResultFile:
+def _write_new(spec: WriteSpec, variant: VariantSound, role: Role, sound: NDArray[np.floating]) -> ResultFile:
     """Sound without its surroundings, in the wished rate, channels and form."""
-    rate, channels = order.output.rate or order.rate, order.output.channels or sound.shape[0]
-    length, start, place = order.length, order.start, order.origin + order.start
-    if rate != order.rate:
-        length, start, place = (_moved(samples, order.rate, rate) for samples in (length, start, place))
-        sound = resample(sound.astype(np.float32), order.rate, rate, length)
+    rate, channels = spec.output.rate or spec.rate, spec.output.channels or sound.shape[0]
+    length, start, place = spec.length, spec.start, spec.origin + spec.start
+    if rate != spec.rate:
+        length, start, place = (_moved(samples, spec.rate, rate) for samples in (length, start, place))
+        sound = resample(sound.astype(np.float32), spec.rate, rate, length)
     sound = to_channels(sound, channels)
-    form = _holding(form_of(order.output.format), sound, role)
-    path = order.folder / (file_stem(order, take.variant, role) + form.suffix)
+    form = _holding(form_of(spec.output.format), sound, role)
+    path = spec.folder / (file_stem(spec, variant.index, role) + form.suffix)
     shape = Shape(rate, channels, length)
-    written = write_audio(path, _blocks(sound), shape, form, _tags(order, place, role))
+    written = write_audio(path, _blocks(sound), shape, form, _tags(spec, place, role))
     return _file(
-        order,
-        take,
+        spec,
+        variant,
         path,
         written,
         role=role,
@@ -278,7 +278,7 @@ def _blocks(sound: NDArray[np.floating]) -> Iterable[NDArray[np.floating]]:
     return (sound[:, place : place + BLOCK] for place in range(0, sound.shape[1], BLOCK))
 
 
-_WRITERS: dict[str, Callable[[Order, Take, Any], ResultFile]] = {
+_WRITERS: dict[str, Callable[[WriteSpec, VariantSound, Any], ResultFile]] = {
     "patch": _write_patch,
     "span": _write_span,
     "whole": _write_whole,

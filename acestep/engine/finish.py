@@ -26,7 +26,7 @@ from acestep.codec.codec import Codec
 from acestep.codec.mask import masked
 from acestep.engine.chain import Chain, Job
 from acestep.engine.checking import checked
-from acestep.engine.deliver import Delivery, Order, Take, file_stem, level_notes
+from acestep.engine.deliver import Delivery, VariantSound, WriteSpec, file_stem, level_notes
 from acestep.engine.geometry import Cut, cut, frame_samples
 from acestep.engine.level import LEVELLED, clip_notes, level_gain, stem_notes, unlevelled_notes
 from acestep.engine.progress import Tick, part_of
@@ -46,9 +46,9 @@ MONO_SOURCE = "the source is mono, so the stereo that the model makes was mixed 
 
 @dataclass(frozen=True)
 class Material:
-    """What a stage made, [takes, T, 64] for each variant, and what it worked on, [1, T, 64]: one for all, one each or none."""
+    """What a stage made, [passes, T, 64] for each variant, and what it worked on, [1, T, 64]: one for all, one each or none."""
 
-    takes: list[Tensor]
+    passes: list[Tensor]
     given: list[Tensor]
 
 
@@ -58,93 +58,95 @@ def finish(job: Job, index: int, model: Model, material: Material) -> None:
     piece = cut(job.chain.windows[index], _placed_crossfades(job.chain, index)[0])
     sounds = _sounds(job, index, model, material, piece)
 
-    made = {(variant, job.chain.seed(index, variant)): takes for variant, takes in enumerate(material.takes)}
+    made = {(variant, job.chain.seed(index, variant)): passes for variant, passes in enumerate(material.passes)}
 
-    def remake(variant: int, name: str) -> Take:
+    def remake(variant: int, name: str) -> VariantSound:
         """A variant with the seed (a name: made again) and the speed that the chain has for it now."""
         seed = job.chain.seed(index, variant)
         if name and (variant, seed) not in made:
             made[variant, seed] = remake_take(job, index, model, material.given, (variant, name))
-        material.takes[variant] = made[variant, seed]
+        material.passes[variant] = made[variant, seed]
         job.chain.latents[index][variant] = made[variant, seed].mean(0, keepdim=True)
-        latents = material.takes[variant][:1]
+        latents = material.passes[variant][:1]
         tick = job.meter.phase("decode") if name else (lambda done, of: job.context.check())
-        return Take(
-            variant=variant,
+        return VariantSound(
+            index=variant,
             seed=seed,
-            sound=_sound(job, index, latents, piece, model, tick),
+            samples=_sound(job, index, latents, piece, model, tick),
         )
 
-    for take in checked(job, index, model, sounds, remake):
+    for variant in checked(job, index, model, sounds, remake):
         tick = job.meter.phase("write")
         with job.clock.measure("write"):
             if roles:
-                _return(job, index, model, take)
+                _return(job, index, model, variant)
             elif job.chain.stages[index].params.preview:
-                _preview(job, index, take)
+                _preview(job, index, variant)
             if job.chain.feeds(index):
-                _keep_for_stages(job, index, model, take)
+                _keep_for_stages(job, index, model, variant)
             tick(1, 1)
 
 
-def _return(job: Job, index: int, model: Model, take: Take) -> None:
+def _return(job: Job, index: int, model: Model, variant: VariantSound) -> None:
     """The files that a stage returns, and its latent, which is listed only if it was asked for."""
     chain, roles = job.chain, job.chain.roles(index)
-    order = _levelled(job, _order(job, index, take.variant, roles, _name(chain, index)), take)
-    made = Delivery(order, job.context.check).write(take)
+    spec = _levelled(job, _write_spec(job, index, variant.index, roles, _name(chain, index)), variant)
+    made = Delivery(spec, job.context.check).write(variant)
     if "latent" in roles or job.resources.settings.get("keep_latents", True):
-        latent = _save_latent(job, index, model, order, take.variant, made)
+        latent = _save_latent(job, index, model, spec, variant.index, made)
         made += [latent] if "latent" in roles else []
     chain.files += made
     if "stem" in roles:
-        chain.note(*stem_notes(order.track, take.sound, order.rate))
-    chain.note(*copy_notes(made), *level_notes(made, order.output.format), *clip_notes(made))
+        chain.note(*stem_notes(spec.track, variant.samples, spec.rate))
+    chain.note(*copy_notes(made), *level_notes(made, spec.output.format), *clip_notes(made))
     if chain.stages[index].params.preview and index < len(chain.stages) - 1:
         for file in made:
             job.context.preview(msgspec.to_builtins(file))
 
 
-def _levelled(job: Job, order: Order, take: Take) -> Order:
-    """The order with the gain that brings its part to the wished level."""
-    job.chain.note(*unlevelled_notes(order.output, order.output.returns or []))
-    if LEVELLED not in (order.output.returns or []):
-        return order
-    part = take.sound[:, order.handles.before : order.handles.before + order.length]
-    gain, note = level_gain(order.output, part, order.rate)
+def _levelled(job: Job, spec: WriteSpec, variant: VariantSound) -> WriteSpec:
+    """The spec with the gain that brings its part to the wished level."""
+    job.chain.note(*unlevelled_notes(spec.output, spec.output.returns or []))
+    if LEVELLED not in (spec.output.returns or []):
+        return spec
+    part = variant.samples[:, spec.handles.before : spec.handles.before + spec.length]
+    gain, note = level_gain(spec.output, part, spec.rate)
     job.chain.note(*filter(None, [note]))
-    return dataclasses.replace(order, gain=gain)
+    return dataclasses.replace(spec, gain=gain)
 
 
-def _preview(job: Job, index: int, take: Take) -> None:
+def _preview(job: Job, index: int, variant: VariantSound) -> None:
     """A stage on the way as a sound of its own; the daemon is told that it is there."""
     stage = job.chain.stages[index].stage.type
-    order = _exact(_order(job, index, take.variant, ("part",), f"{index + 1}-{stage}-preview"))
-    (made,) = Delivery(order, job.context.check).write(take)
+    spec = _exact(_write_spec(job, index, variant.index, ("part",), f"{index + 1}-{stage}-preview"))
+    (made,) = Delivery(spec, job.context.check).write(variant)
     file = msgspec.structs.replace(made, preview=True)
     job.chain.files.append(file)
     job.context.preview(msgspec.to_builtins(file))
 
 
-def _keep_for_stages(job: Job, index: int, model: Model, take: Take) -> None:
+def _keep_for_stages(job: Job, index: int, model: Model, variant: VariantSound) -> None:
     """What the stage would return as a job of its own, with its latent beside it, where a later stage finds both."""
     chain = job.chain
     inner = dataclasses.replace(job, context=job.context.within(job.context.staging / FOR_STAGES))
     inner.context.staging.mkdir(exist_ok=True)
     role: Role = "whole" if chain.stages[index].plan.splice and chain.facts(index) is not None else "part"
-    order = _exact(_order(inner, index, take.variant, (role,), str(index + 1)))
-    made = Delivery(order, job.context.check).write(take)
-    _save_latent(inner, index, model, order, take.variant, made)
+    spec = _exact(_write_spec(inner, index, variant.index, (role,), str(index + 1)))
+    made = Delivery(spec, job.context.check).write(variant)
+    _save_latent(inner, index, model, spec, variant.index, made)
     chain.made.setdefault(index, []).append(inner.context.staging / made[0].name)
 
 
-def _exact(order: Order) -> Order:
-    """The order without lossy copies."""
-    form = exact_format(order.output.format).name
-    return dataclasses.replace(order, output=msgspec.structs.replace(order.output, format=form))
+def _exact(spec: WriteSpec) -> WriteSpec:
+    """The spec without lossy copies."""
+    form = exact_format(spec.output.format).name
+    return dataclasses.replace(spec, output=msgspec.structs.replace(spec.output, format=form))
 
 
-def _save_latent(job: Job, index: int, model: Model, order: Order, variant: int, made: list[ResultFile]) -> ResultFile:
-    name = file_stem(order, variant, "latent") + SUFFIX
+def _save_latent(
+    job: Job, index: int, model: Model, spec: WriteSpec, variant: int, made: list[ResultFile]
+) -> ResultFile:
+    name = file_stem(spec, variant, "latent") + SUFFIX
     latents = job.chain.latents[index][variant]
     return save_stage_latent(job, (index, variant), model, latents, name, made=made)
 
@@ -174,7 +176,7 @@ def _crossfades(chain: Chain, index: int) -> Handles:
     return clamp_handles(facts.start, facts.length, facts.frames, crossfade)
 
 
-def _order(job: Job, index: int, variant: int, roles: Sequence[Role], name: str) -> Order:
+def _write_spec(job: Job, index: int, variant: int, roles: Sequence[Role], name: str) -> WriteSpec:
     """What is written for a variant of a stage, and where it lies."""
     chain, stage, window = job.chain, job.chain.stages[index], job.chain.windows[index]
     output = msgspec.structs.replace(chain.render.output, returns=list(roles), name=name)
@@ -193,29 +195,29 @@ def _order(job: Job, index: int, variant: int, roles: Sequence[Role], name: str)
     facts, sound = chain.facts(index), chain.sound_of(index, variant)
     if facts is None or sound is None:
         length = output.length or window.region_length
-        return Order(rate=output.rate or limits.CODEC_RATE, start=0, length=length, **shared)
+        return WriteSpec(rate=output.rate or limits.CODEC_RATE, start=0, length=length, **shared)
     place = {"rate": facts.rate, "start": facts.start, "length": facts.length}
-    return Order(path=sound.path, layout=sound.layout, **place, **shared)
+    return WriteSpec(path=sound.path, layout=sound.layout, **place, **shared)
 
 
-def _sounds(job: Job, index: int, model: Model, material: Material, piece: Cut) -> Iterator[Take]:
-    """Every variant of a stage as sound. A masked stage's is what its takes cut out of what it worked on."""
+def _sounds(job: Job, index: int, model: Model, material: Material, piece: Cut) -> Iterator[VariantSound]:
+    """Every variant of a stage as sound. A masked stage's is what its passes cut out of what it worked on."""
     chain = job.chain
     silent_tick: Tick = lambda done, of: job.context.check()  # noqa: E731
     masks = chain.stages[index].plan.soft_mask
     heard = [_sound(job, index, latents, piece, model, silent_tick) for latents in material.given if masks]
-    for variant, takes in enumerate(material.takes):
-        tick, count = job.meter.phase("decode"), len(takes)
+    for variant, passes in enumerate(material.passes):
+        tick, count = job.meter.phase("decode"), len(passes)
         mix_heard = heard[min(variant, len(heard) - 1)] if heard else None
         sounds = [
             _sound(job, index, latents, piece, model, part_of(tick, number, count))
-            for number, latents in enumerate(takes.split(1))
+            for number, latents in enumerate(passes.split(1))
         ]
         sound = sounds[0]
         if mix_heard is not None:
             with job.clock.measure("decode"):
                 sound = _masked(job, (index, variant), sounds, mix_heard, piece)
-        yield Take(variant=variant, seed=chain.seed(index, variant), sound=sound)
+        yield VariantSound(index=variant, seed=chain.seed(index, variant), samples=sound)
 
 
 def _sound(job: Job, index: int, latents: Tensor, piece: Cut, model: Model, tick: Tick) -> np.ndarray:
@@ -237,8 +239,8 @@ def _sound(job: Job, index: int, latents: Tensor, piece: Cut, model: Model, tick
         return to_channels(sound, facts.channels)
 
 
-def _masked(job: Job, place: tuple[int, int], takes: list[np.ndarray], heard: np.ndarray, piece: Cut) -> np.ndarray:
-    """The takes of ``place`` (stage, variant) as part of what the stage worked on: the source's own samples, or the sound of the
+def _masked(job: Job, place: tuple[int, int], passes: list[np.ndarray], heard: np.ndarray, piece: Cut) -> np.ndarray:
+    """The passes of ``place`` (stage, variant) as part of what the stage worked on: the source's own samples, or the sound of the
     stage before."""
     index, variant = place
     window, mix = job.chain.windows[index], heard
@@ -246,4 +248,4 @@ def _masked(job: Job, place: tuple[int, int], takes: list[np.ndarray], heard: np
     if sound is not None:
         first = window.start + frame_samples(piece.first, window.rate) + piece.skip
         mix = read_window(sound.path, sound.layout, first, piece.length)
-    return masked(takes, mix, heard, window.rate, job.context.check)
+    return masked(passes, mix, heard, window.rate, job.context.check)

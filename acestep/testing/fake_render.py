@@ -35,7 +35,7 @@ from acestep.audio.splice import Handles, clamp_handles, place_crossfades
 from acestep.audio.write import digest
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, find_checkpoints
 from acestep.checkpoints.installed import fingerprint as weights_fingerprint
-from acestep.engine.deliver import Delivery, Order, Take, file_stem
+from acestep.engine.deliver import Delivery, VariantSound, WriteSpec, file_stem
 from acestep.engine.geometry import Window, frame_samples, new_window, source_window
 from acestep.engine.guides import with_guide
 from acestep.engine.level import stem_notes
@@ -181,8 +181,8 @@ class FakeRender:
             if roles:
                 yield from self._return(index, variant, roles)
             elif stage.params.preview:
-                order = _exact(self._order(index, variant, ("part",), f"{index + 1}-{stage.stage.type}-preview"))
-                (file,) = self._write(index, variant, order)
+                spec = _exact(self._write_spec(index, variant, ("part",), f"{index + 1}-{stage.stage.type}-preview"))
+                (file,) = self._write(index, variant, spec)
                 file = msgspec.structs.replace(file, preview=True)
                 self.context.preview(msgspec.to_builtins(file))
                 yield file
@@ -190,36 +190,37 @@ class FakeRender:
                 role: Role = "whole" if stage.plan.splice and self._facts(index) is not None else "part"
                 folder = self.context.staging / FOR_STAGES
                 folder.mkdir(exist_ok=True)
-                order = _exact(self._order(index, variant, (role,), str(index + 1), folder))
-                (kept,) = self._write(index, variant, order)
+                spec = _exact(self._write_spec(index, variant, (role,), str(index + 1), folder))
+                (kept,) = self._write(index, variant, spec)
                 self.made.setdefault(index, []).append(folder / kept.name)
 
     def _return(self, index: int, variant: int, roles: Sequence[Role]) -> Iterator[ResultFile]:
-        order = self._order(index, variant, roles, self._name(index))
-        made = self._write(index, variant, order)
+        spec = self._write_spec(index, variant, roles, self._name(index))
+        made = self._write(index, variant, spec)
         yield from made
         if "latent" in roles:
-            take = variant, self._seed(index, variant)
-            yield write_latent(order, take, self._window(index), self.stages[index].model)
+            yield write_latent(
+                spec, (variant, self._seed(index, variant)), self._window(index), self.stages[index].model
+            )
         if self.stages[index].params.preview and index < len(self.stages) - 1:
             for file in made:
                 self.context.preview(msgspec.to_builtins(file))
 
-    def _write(self, index: int, variant: int, order: Order) -> list[ResultFile]:
-        length = order.handles.before + order.length + order.handles.after
-        channels = order.layout.channels if order.layout is not None else order.output.channels or 2
+    def _write(self, index: int, variant: int, spec: WriteSpec) -> list[ResultFile]:
+        length = spec.handles.before + spec.length + spec.handles.after
+        channels = spec.layout.channels if spec.layout is not None else spec.output.channels or 2
         seed = self._seed(index, variant)
-        sound = tone(order.rate, channels, length, seed)
-        if self.stages[index].plan.soft_mask and order.path is not None and order.layout is not None:
-            sound *= read_window(
-                order.path, order.layout, order.start, order.length
-            ).any()  # nothing comes out of silence
-        if "stem" in (order.output.returns or ()):
-            self.heard += stem_notes(order.track, sound, order.rate)
-        take = Take(variant=variant, seed=seed, sound=sound)
-        return Delivery(order, self.context.check).write(take)
+        sound = tone(spec.rate, channels, length, seed)
+        if self.stages[index].plan.soft_mask and spec.path is not None and spec.layout is not None:
+            sound *= read_window(spec.path, spec.layout, spec.start, spec.length).any()  # nothing comes out of silence
+        if "stem" in (spec.output.returns or ()):
+            self.heard += stem_notes(spec.track, sound, spec.rate)
+        made = VariantSound(index=variant, seed=seed, samples=sound)
+        return Delivery(spec, self.context.check).write(made)
 
-    def _order(self, index: int, variant: int, roles: Sequence[Role], name: str, folder: Path | None = None) -> Order:
+    def _write_spec(
+        self, index: int, variant: int, roles: Sequence[Role], name: str, folder: Path | None = None
+    ) -> WriteSpec:
         """Where the files of a stage lie: on the timeline of what it works on, or on one of their own."""
         render, stage, facts = self.admitted.render, self.stages[index], self._facts(index)
         output = msgspec.structs.replace(render.output, returns=list(roles), name=name)
@@ -234,7 +235,7 @@ class FakeRender:
         }
         if facts is None:
             rate = output.rate or limits.CODEC_RATE
-            return Order(rate=rate, start=0, length=output.length or rate, handles=Handles(0, 0), **shared)
+            return WriteSpec(rate=rate, start=0, length=output.length or rate, handles=Handles(0, 0), **shared)
         handles = fades = Handles(0, 0)
         if SPLICED & set(roles) or (stage.plan.splice and self._feeds(index)):
             crossfade = samples(output.crossfade / 1000, facts.rate)
@@ -242,7 +243,7 @@ class FakeRender:
             handles, fades = place_crossfades(reach, facts.length, output.crossfade_side)
         path = self._sound(index, variant)
         place = {"rate": facts.rate, "start": facts.start, "length": facts.length, "handles": handles, "fades": fades}
-        return Order(path=path, layout=sniff(path), **place, **shared)
+        return WriteSpec(path=path, layout=sniff(path), **place, **shared)
 
     def _sound(self, index: int, variant: int) -> Path:
         """The file on whose timeline a stage lies."""
@@ -287,10 +288,10 @@ class FakeRender:
         return source_window(facts, max(context, output.crossfade / 1000 + 0.1), around=self.stages[index].plan.context)
 
 
-def _exact(order: Order) -> Order:
-    """The order without lossy copies."""
-    form = exact_format(order.output.format).name
-    return dataclasses.replace(order, output=msgspec.structs.replace(order.output, format=form))
+def _exact(spec: WriteSpec) -> WriteSpec:
+    """The spec without lossy copies."""
+    form = exact_format(spec.output.format).name
+    return dataclasses.replace(spec, output=msgspec.structs.replace(spec.output, format=form))
 
 
 GOLDEN_RATIO = 0.6180339887498949
@@ -304,11 +305,11 @@ def tone(rate: int, channels: int, length: int, seed: int) -> np.ndarray:
     return np.repeat(wave[None].astype(np.float32), channels, axis=0)
 
 
-def write_latent(order: Order, take: tuple[int, int], window: Window, model: ModelInfo) -> ResultFile:
-    """A latent of zeros for a take (variant, seed), described as the engine describes its own."""
-    variant, seed = take
-    path = order.folder / (file_stem(order, variant, "latent") + SUFFIX)
-    channels = order.layout.channels if order.layout is not None else order.output.channels or 2
+def write_latent(spec: WriteSpec, made: tuple[int, int], window: Window, model: ModelInfo) -> ResultFile:
+    """A latent of zeros for a variant (its number and seed), described as the engine describes its own."""
+    variant, seed = made
+    path = spec.folder / (file_stem(spec, variant, "latent") + SUFFIX)
+    channels = spec.layout.channels if spec.layout is not None else spec.output.channels or 2
     length = frame_samples(window.frames, window.rate)
     facts = LatentFacts(
         family=model.latent_family,
@@ -318,12 +319,12 @@ def write_latent(order: Order, take: tuple[int, int], window: Window, model: Mod
         frames=window.frames,
         rate=window.rate,
         channels=channels,
-        samples=length if order.layout is not None else min(length, window.region_length),
+        samples=length if spec.layout is not None else min(length, window.region_length),
         start=window.start,
         region=(window.region_start, window.region_length),
-        caption=order.conditioning.caption,
+        caption=spec.conditioning.caption,
         seed=seed,
-        recipe=order.recipe,
+        recipe=spec.recipe,
     )
     latent = np.zeros((1, window.frames, 64), np.float32)
     save_file({"latent": latent}, path, metadata={KEY: msgspec.json.encode(facts).decode()})
@@ -335,7 +336,7 @@ def write_latent(order: Order, take: tuple[int, int], window: Window, model: Mod
         start=window.start,
         length=facts.samples,
         variant=variant,
-        stage=order.number,
+        stage=spec.number,
         seed=seed,
         lead_in=window.region_start,
         subtype=facts.family,
