@@ -54,15 +54,26 @@ class Codec:
 
     def encode(self, audio: Tensor, tick: Tick) -> Tensor:
         """The posterior's mean for float32 audio [2, N] at 48 kHz: [1, ceil(N / 1920), 64]. Raises `OutOfMemory`."""
+        return self._encode(audio, _mean, CHANNELS, tick)
+
+    def encode_posterior(self, audio: Tensor, tick: Tick) -> tuple[Tensor, Tensor | None]:
+        """The posterior's mean and spread, each as `encode` gives the mean; None for a codec that has a mean only."""
+        if hasattr(self._network, "context_frames"):
+            return self.encode(audio, tick), None
+        both = self._encode(audio, _mean_and_spread, 2 * CHANNELS, tick)
+        return both[..., :CHANNELS].contiguous(), both[..., CHANNELS:].contiguous()
+
+    def _encode(self, audio: Tensor, read: Callable[[Any], Tensor], channels: int, tick: Tick) -> Tensor:
+        """What ``read`` takes of each tile's posterior, [1, T, channels]."""
         frames = -(-audio.shape[-1] // HOP)
         audio = functional.pad(audio, (0, frames * HOP - audio.shape[-1]))
 
         def one(tile: Tile) -> Tensor:
             part = audio[None, :, tile.first * HOP : tile.last * HOP]
-            latents = _mean(self._network.encode(part.to(self._device(), self._dtype())))
+            latents = read(self._network.encode(part.to(self._device(), self._dtype())))
             return latents[:, :, tile.core_first - tile.first : tile.core_last - tile.first].float().cpu()
 
-        latents = torch.empty(1, CHANNELS, frames)
+        latents = torch.empty(1, channels, frames)
         self._fill(latents, one, (0, frames, frames), self._encode_tiling, tick)
         return latents.transpose(1, 2).contiguous()
 
@@ -163,6 +174,11 @@ def _nothing() -> None:
 def _mean(encoded: Any) -> Tensor:
     """The mean of a posterior: a codec of ours returns it, diffusers' returns a distribution."""
     return encoded if isinstance(encoded, Tensor) else encoded.latent_dist.mode()
+
+
+def _mean_and_spread(encoded: Any) -> Tensor:
+    """Mean and standard deviation of a posterior, one below the other in the channels."""
+    return torch.cat([encoded.latent_dist.mean, encoded.latent_dist.std], 1)
 
 
 def _named_chunk() -> int | None:

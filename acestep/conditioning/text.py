@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +16,17 @@ from torch import Tensor
 from acestep.checkpoints.load import Model
 from acestep.conditioning.context import silence
 from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS, Prompt, caption_text, lyric_text
+
+
+class ReadsText(Protocol):
+    """What turns words into numbers: an opened model, or its text encoder alone."""
+
+    @property
+    def text_encoder(self) -> Any: ...
+
+    @property
+    def text_tokenizer(self) -> Any: ...
+
 
 TIMBRE_FRAMES = 750
 """Latent frames of one reference (30 s), in every published checkpoint."""
@@ -101,7 +113,7 @@ def encode_condition(model: Model, request: ConditionRequest) -> Tensor:
     )
 
 
-def token_ids(model: Model, text: str, limit: int) -> Tensor:
+def token_ids(model: ReadsText, text: str, limit: int) -> Tensor:
     """Token ids [1, L], cut off at ``limit``, on the text encoder's device."""
     ids = model.text_tokenizer(text, truncation=True, max_length=limit, return_tensors="pt").input_ids
     return ids.to(model.text_encoder.device)
@@ -130,13 +142,13 @@ def _cut_note(model: Model, what: str, text: str, limit: int) -> str:
 
 
 @torch.inference_mode()
-def encode_text(model: Model, prompt: Prompt) -> Tensor:
+def encode_text(model: ReadsText, prompt: Prompt) -> Tensor:
     """Hidden states [1, L <= 256, D] of the caption branch: the whole text encoder, no mask."""
     return model.text_encoder(input_ids=token_ids(model, caption_text(prompt), CAPTION_TOKENS)).last_hidden_state
 
 
 @torch.inference_mode()
-def embed_lyrics(model: Model, prompt: Prompt) -> Tensor:
+def embed_lyrics(model: ReadsText, prompt: Prompt) -> Tensor:
     """Embeddings [1, L <= 2048, D] of the lyric branch: only the embedding table; the lyric encoder does the rest."""
     embed = model.text_encoder.get_input_embeddings()
     assert isinstance(embed, torch.nn.Module)

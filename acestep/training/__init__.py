@@ -1,1 +1,2 @@
-"""Training: songs, codec, DiT, evaluation, export. Imported by the training commands only, never by the daemon."""
+"""Training: songs, codec, DiT, evaluation, export. Imported by the training commands and the worker only, never by
+the daemon."""

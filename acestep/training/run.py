@@ -20,7 +20,7 @@ import torch
 from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable
 
 
-def save_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def save_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, sync it and rename it: a crash or a full disk leaves the old one whole."""
     partial = path.with_name(path.name + ".partial")
     try:
@@ -29,9 +29,20 @@ def save_atomically(path: Path, write: Callable[[Path], None]) -> None:
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+        _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         partial.unlink(missing_ok=True)
         raise CheckpointUnwritable(path, error) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a renaming to the disk, where the system lets a folder be synced: otherwise a power cut can undo it."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def state_file(folder: Path) -> Path:
