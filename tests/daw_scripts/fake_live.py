@@ -241,6 +241,7 @@ class Track(TakeLane):
         "current_monitoring_state",
         "input_routing_channel",
         "input_routing_type",
+        "is_part_of_selection",
         "mute",
         "take_lanes",
     )
@@ -250,7 +251,7 @@ class Track(TakeLane):
         self.name = name
         self.take_lanes: list[TakeLane] = []
         self.clip_slots = [Slot(song), Slot(song)]
-        self.arm = self.mute = False
+        self.arm = self.mute = self.is_part_of_selection = False
         self.can_be_armed = True
         self.current_monitoring_state = 1
         self.input_routing_type = self.input_routing_channel = Routing("Ext. In")
@@ -276,10 +277,10 @@ class Track(TakeLane):
 class OldTrack:
     """An audio track of a Live before 12.0.5: clips cannot be made."""
 
-    __slots__ = ("arrangement_clips", "can_be_armed", "name")
+    __slots__ = ("arrangement_clips", "can_be_armed", "is_part_of_selection", "name")
 
     def __init__(self, song: Song, name: str) -> None:
-        self.can_be_armed = False
+        self.can_be_armed = self.is_part_of_selection = False
         self.name = name
         self.arrangement_clips: list[Clip] = []
 

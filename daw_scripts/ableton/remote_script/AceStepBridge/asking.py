@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 from . import live
@@ -9,7 +10,7 @@ from .acestep_core import requests
 from .acestep_core.tempo import plan
 
 if TYPE_CHECKING:
-    from .kinds import Clip, Facts, Song
+    from .kinds import Clip, Facts, Song, Track
 
 RATE = 48_000
 """Sample rate of new parts: Live does not tell scripts its own."""
@@ -57,14 +58,29 @@ class Situation:
             raise live.Refused("no_selection")
         return self.stretch
 
-    def find_audio(self, outside: bool) -> None:
-        """The file under the stretch, which may reach ``outside`` its clip. Raises `live.Refused`."""
-        if self.slot is None:
-            first, last = self.span
-            clip = live.clip_at(self.track, first, last)
-            if clip is None:
-                raise live.Refused("nothing_there")
-            self.use(live.file_region(self.song, clip, first, last, outside))
+    def parts(self, outside: bool) -> list[Situation]:
+        """This situation for each clip under the stretch, on every selected track; clips of notes beside audio are left out.
+
+        With ``outside`` the stretch may reach past its clip: that is one clip a track then, the one that covers most. Raises
+        `live.Refused`.
+        """
+        first, last = self.span
+        found: list[tuple[Track, Clip]] = []
+        for track in live.selected_tracks(self.song, self.track):
+            clips = live.clips_under(track, first, last)
+            most = live.clip_at(track, first, last) if clips and outside else None
+            found += [(track, clip) for clip in ([most] if most is not None else clips)]
+        if not found:
+            raise live.Refused("nothing_there")
+        audio = [(track, clip) for track, clip in found if clip.is_audio_clip] or found
+        cuts = [(track, live.file_region(self.song, clip, first, last, outside)) for track, clip in audio]
+        return [self._part(track, cut) for track, cut in cuts]
+
+    def _part(self, track: Track, cut: Facts) -> Situation:
+        part = copy.copy(self)
+        part.track, part.facts = track, {**self.facts, "track": track.name, "track_name": track.name}
+        part.use(cut)
+        return part
 
     def use(self, cut: Facts) -> None:
         """Send a stretch of a file (see `live.file_region`)."""

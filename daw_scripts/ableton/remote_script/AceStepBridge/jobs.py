@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import uuid
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING
 from . import live
 from .acestep_core import recipes, requests
 from .asking import Situation
+from .osc import flat
 from .placing import Placing
+from .presses import asked_about, press_of, variants
 from .recording import Recording
 from .store import Store
 
@@ -48,6 +49,8 @@ class Jobs:
         self.held: list[Facts] = []
         """Finished jobs, oldest first, whose results (`landings`) wait to be chosen from."""
         self.recording: Recording | None = None
+        self._ready: dict[str, Facts] = {}
+        """Results (`landings` and `notes`) that are placed when the other jobs of their key press have ended, too."""
         self._heard: dict[str, float] = {}
         self._files: dict[str, dict[int, Facts]] = {}
         self._states: dict[str, str] = {}
@@ -123,24 +126,25 @@ class Jobs:
             return self.say(code="no_tracks")
         self._last[wanted["operation"]] = values
         self.store.keep_values(wanted["operation"], values)
-        self._with_audio(wanted, situation, after_effects, lambda: self._submit(wanted, situation, values, listen))
+        self._with_audio(wanted, situation, after_effects, lambda parts: self._submit(wanted, parts, values, listen))
 
-    def _with_audio(self, wanted: Facts, situation: Situation, after_effects: bool, go_on: Callable[[], None]) -> None:
-        """Find what is sent: nothing, the clip's own file, or a recording in real time. Raises `live.Refused`."""
+    def _with_audio(
+        self, wanted: Facts, situation: Situation, after_effects: bool, go_on: Callable[[list[Situation]], None]
+    ) -> None:
+        """Find what is sent: nothing, the clips' own files, or a recording in real time. Raises `live.Refused`."""
         if wanted["audio"] == "none":
-            return go_on()
+            return go_on([situation])
         if situation.slot is not None:
             if after_effects:
                 raise live.Refused("session_effects")
-            return go_on()
+            return go_on([situation])
         if wanted["audio"] == "target" and not after_effects:
-            situation.find_audio(wanted["outside"])
-            return go_on()
+            return go_on(situation.parts(wanted["outside"]))
 
         def use(cut: Facts) -> None:
             self.recording = None
             situation.use(cut)
-            go_on()
+            go_on([situation])
 
         def give_up(code: str) -> None:
             self.recording = None
@@ -153,27 +157,34 @@ class Jobs:
         if recording.start(use, give_up):
             self.recording = recording
 
-    def _submit(self, wanted: Facts, situation: Situation, values: Facts, listen: bool) -> None:
-        group = self._name()
-        for job in situation.jobs(wanted, values):
-            pending = situation.pending(self._name(), wanted, job, values)
-            self._send({**pending, "group": group, "listen": listen}, job["operation"], job["params"])
+    def _submit(self, wanted: Facts, parts: list[Situation], values: Facts, listen: bool) -> None:
+        press = self._name()
+        asked = [(part, job) for part in parts for job in part.jobs(wanted, values)]
+        jobs = [(part.pending(self._name(), wanted, job, values), job) for part, job in asked]
+        for pending, _ in jobs:  # all are known before the first can end
+            pending.update(group=press, press=press, listen=listen)
+            self._follow(pending)
+        for pending, job in jobs:
+            self._send(pending, f"/ace/op/{job['operation']}", pending["id"], *flat(job["params"]))
 
-    def _send(self, pending: Facts, operation: str, params: Facts) -> None:
-        self._follow(pending)
-        wrong = self.link.send(f"/ace/op/{operation}", pending["id"], *_flat(params))
+    def _send(self, pending: Facts, address: str, *values: Any) -> None:
+        wrong = self.link.send(address, *values)
         if wrong:
-            self._forget(pending)
+            self._forget([pending])
             return self.tell(f"{pending['title']}: {wrong}")
         self._keep()
 
     def _reroll(self, values: Facts) -> None:
+        """Ask for the job of a clip once more, with new seeds; what the clip remembers of it serves where the daemon forgot it."""
         chosen = self.placing.chosen()
         if chosen is None:
             raise live.Refused("no_recipe")
         again = recipes.again(chosen[1], self._name())
-        pending = {**again["pending"], "listen": bool(values.get("listen"))}
-        self._send(pending, again["operation"], again["params"])
+        old = chosen[1]["pending"]["id"]
+        instead = {"job": old, "operation": again["operation"], "params": again["params"]}
+        pending = {**again["pending"], "listen": bool(values.get("listen")), "instead": instead}
+        self._follow(pending)
+        self._send(pending, "/ace/job/rerun", old, 1, pending["id"])
 
     def keep(self) -> None:
         """Delete what the clip in the detail view was to be chosen from."""
@@ -201,16 +212,20 @@ class Jobs:
         return f"live-{time.strftime('%Y%m%d-%H%M%S')}-{self._mark}-{self._count}"
 
     def cancel(self, number: int | None = None) -> None:
-        """Cancel a job, counted from 1 as *Show jobs* does; without a number break off the recording that runs, else the newest."""
+        """Cancel a job, counted from 1 as *Show jobs* does; without a number break off the recording that runs, else all that the
+        newest key press asked for. What is ready by then is placed.
+        """
         if self.recording is not None and number is None:
             return self.recording.cancel()
         if not self.pending:
             return self.say(code="no_jobs")
-        jobs = dict(enumerate(self.pending, 1))
-        chosen = jobs.get(len(jobs) if number is None else number)
-        if chosen is None:
-            return self.say(code="no_such_job", number=number, count=len(jobs))
-        self.link.send("/ace/job/cancel", chosen)
+        jobs = list(self.pending.values())
+        chosen = press_of(jobs, jobs[-1]) if number is None else [dict(enumerate(jobs, 1)).get(number)]
+        for job in chosen:
+            if job is None:
+                return self.say(code="no_such_job", number=number, count=len(jobs))
+            if job["id"] not in self._ready:
+                self.link.send("/ace/job/cancel", job["id"])
 
     def show(self) -> None:
         """One line with all jobs."""
@@ -223,30 +238,22 @@ class Jobs:
 
     # -- results that wait to be chosen from
 
-    def _variants(self) -> list[tuple[Facts, list[Facts]]]:
-        """The variants that wait, each as ``(job, landings)``: the newest job first, as the audition page shows them."""
-        found = []
-        for job in reversed(self.held):
-            for variant in sorted({landing["variant"] for landing in job["landings"]}):
-                found.append((job, [landing for landing in job["landings"] if landing["variant"] == variant]))
-        return found
-
     def _waiting(self) -> str:
         """How many variants wait, and where they can be heard."""
-        count = requests.sentence(self.data["messages"], {"code": "variants_wait", "count": len(self._variants())})
+        count = requests.sentence(self.data["messages"], {"code": "variants_wait", "count": len(variants(self.held))})
         missing = self.link.trouble() or {"code": "page_off"}
         return f"{count} {self.link.page() or requests.sentence(self.data['messages'], missing)}"
 
     def place(self, number: int = 1) -> None:
         """Place a waiting variant, counted from 1; the others of its job wait no longer."""
-        variants = self._variants()
-        job, landings = dict(enumerate(variants, 1)).get(number, (None, []))
+        waiting = variants(self.held)
+        job, landings = dict(enumerate(waiting, 1)).get(number, (None, []))
         if job is None:
-            return self.say(code="none_waits", number=number, count=len(variants))
+            return self.say(code="none_waits", number=number, count=len(waiting))
         gone = [landing["path"] for landing in landings if not os.path.isfile(landing["path"])]
         if gone:
             return self.say(code="result_gone", path=gone[0])
-        self.placing.place(job, landings, self.placing.done(job))
+        self.placing.place([(job, landings)], self.placing.done([(job, ())]))
         self._let_go([job])
 
     def drop(self) -> None:
@@ -269,13 +276,31 @@ class Jobs:
         self._files[job["id"]] = {}
         self._states[job["id"]] = "sent"
 
-    def _forget(self, job: Facts, *held: Facts) -> None:
-        """Wait for a job no longer, or for its results (`held`) to be chosen from. Nothing changes where that cannot be written."""
-        others = [known for id, known in self.pending.items() if id != job["id"]]
+    def _forget(self, jobs: list[Facts], *held: Facts) -> None:
+        """Wait for jobs no longer, or for results (`held`) to be chosen from. Nothing changes where that cannot be written."""
+        gone = {job["id"] for job in jobs}
+        others = [known for id, known in self.pending.items() if id not in gone]
         self.store.keep_pending([*others, *self.held, *held])
         self.held.extend(held)
-        for known in (self.pending, self._heard, self._files, self._states, self._told):
-            known.pop(job["id"], None)
+        for known in (self.pending, self._heard, self._files, self._states, self._told, self._ready):
+            for id in gone:
+                known.pop(id, None)
+
+    def _give_up(self, job: Facts, text: str) -> None:
+        """There are no results of a job; what else its key press asked for may be ready."""
+        self._forget([job])
+        self.tell(f"{job['title']}: {text}")
+        self._place_ready(job)
+
+    def _place_ready(self, job: Facts) -> None:
+        """Place the results of the key press that a job belonged to once all of its jobs have ended: one undo step."""
+        press = press_of(self.pending.values(), job)
+        ready = [(job, self._ready[job["id"]]) for job in press if job["id"] in self._ready]
+        if not ready or len(ready) < len(press):
+            return
+        self._forget(press)
+        done = self.placing.done((job, found["notes"]) for job, found in ready)
+        self.placing.place([(job, found["landings"]) for job, found in ready], done)
 
     def _keep(self) -> None:
         self.store.keep_pending([*self.pending.values(), *self.held])
@@ -293,7 +318,12 @@ class Jobs:
         self.placing.tick()
         now = self.clock()
         for id in [id for id, heard in self._heard.items() if now - heard >= ASK_AGAIN]:
+            if id not in self.pending:  # placed with the others of its key press
+                continue
             self._heard[id] = now
+            if id in self._ready:
+                self._try(self.pending[id], self._place_ready)
+                continue
             if self._states[id] == "sent":
                 self._states[id] = "no answer"
                 self.say(code="no_answer", seconds=ASK_AGAIN)
@@ -309,37 +339,51 @@ class Jobs:
         """A message from the daemon; unknown addresses and foreign jobs are left alone."""
         words = address.strip("/").split("/")
         handler = getattr(self, f"_on_{words[-1]}", None) if words[:1] == ["ace"] and len(words) == 2 else None
-        job = self._unknown(values) if words[-1] == "error" else self.pending.get(values[0]) if values else None
+        job = (
+            asked_about(self.pending, values)
+            if words[-1] == "error"
+            else self.pending.get(values[0])
+            if values
+            else None
+        )
         if handler is not None and job is not None:
             self._heard[job["id"]] = self.clock()
-            try:
-                handler(job, values)
-            except OSError as failure:  # the job stays waiting and is asked for again; once is enough to tell
-                if job["id"] not in self._told:
-                    self._told[job["id"]] = True
-                    self._say_blocked(failure)
+            self._try(job, lambda known: handler(known, values))
 
-    def _unknown(self, values: list[Any]) -> Facts | None:
-        """The job that a refused question was about, where the daemon does not know it; its sentence names the job in quotes."""
-        if values[1:2] != ["unknown_job"]:
-            return None
-        return next((job for id, job in self.pending.items() if f"'{id}'" in str(values[-1])), None)
+    def _try(self, job: Facts, work: Callable[[Facts], None]) -> None:
+        """Do something with a job. Where nothing can be written it stays waiting, and this is tried again; that is told once."""
+        try:
+            work(job)
+        except OSError as failure:
+            if job["id"] not in self._told:
+                self._told[job["id"]] = True
+                self._say_blocked(failure)
 
     def _on_error(self, job: Facts, values: list[Any]) -> None:
-        self._forget(job)
-        sentence = requests.sentence(self.data["messages"], {"code": "job_unknown"})
-        self.tell(f"{job['title']}: {sentence}")
+        if not self._ask_instead(job):
+            self._give_up(job, requests.sentence(self.data["messages"], {"code": "job_unknown"}))
+
+    def _ask_instead(self, job: Facts) -> bool:
+        """Ask for what is remembered of a job that was to be made again; False for a job that is asked for by itself."""
+        instead = job.pop("instead", None)
+        if instead is not None:
+            self._send(job, f"/ace/op/{instead['operation']}", job["id"], *flat(instead["params"]))
+        return instead is not None
 
     def _on_accepted(self, job: Facts, values: list[Any]) -> None:
+        job.pop("instead", None)
         self._states[job["id"]] = "waiting"
 
     def _on_rejected(self, job: Facts, values: list[Any]) -> None:
-        self._forget(job)
-        self.tell(f"{job['title']}: {values[3] if len(values) > 3 else values[1]}")
+        if not self._ask_instead(job):
+            self._give_up(job, values[3] if len(values) > 3 else values[1])
 
     def _on_progress(self, job: Facts, values: list[Any]) -> None:
         self._states[job["id"]] = f"{round(100 * values[5])} %"
-        self.tell(f"{job['title']}: {values[2]} {self._states[job['id']]}")
+        press = press_of(self.pending.values(), job)
+        ready = sum(known["id"] in self._ready for known in press)
+        several = f"{ready} of {len(press)} ready, " if len(press) > 1 else ""
+        self.tell(f"{job['title']}: {several}{values[2]} {self._states[job['id']]}")
 
     def _on_result(self, job: Facts, values: list[Any]) -> None:
         index, role, path, start, length, rate, _, variant, track, *more = values[2:]
@@ -350,39 +394,22 @@ class Jobs:
         files = [file for _, file in sorted(self._files[job["id"]].items())]
         if len(files) < values[3]:
             return  # one got lost on the way; it is asked for again
+        job.pop("instead", None)
         try:
             landings = self.placing.fetch(job, files)
         except live.Refused as refusal:
-            self._forget(job)
-            return self.say(**refusal.facts)
-        done = self.placing.done(job, list(values[4:]))
+            return self._give_up(job, requests.sentence(self.data["messages"], refusal.facts))
+        notes = list(values[4:])
         if job.get("listen") and landings:
-            self._forget(job, {**job, "landings": landings})
-            self.tell(f"{done} {self._waiting()}")
-        else:
-            self._forget(job)
-            self.placing.place(job, landings, done)
+            self._forget([job], {**job, "landings": landings})
+            return self.tell(f"{self.placing.done([(job, notes)])} {self._waiting()}")
+        self._ready[job["id"]], self._states[job["id"]] = {"landings": landings, "notes": notes}, "ready"
+        self._place_ready(job)
 
     def _on_failed(self, job: Facts, values: list[Any]) -> None:
-        self._forget(job)
-        self.tell(f"{job['title']}: {values[3] if len(values) > 3 else values[-1]}")
+        self._give_up(job, values[3] if len(values) > 3 else values[-1])
 
     def _on_cancelled(self, job: Facts, values: list[Any]) -> None:
-        self._forget(job)
-        self.tell(f"{job['title']}: cancelled")
+        self._give_up(job, "cancelled")
 
     _on_interrupted = _on_failed
-
-
-def _flat(params: Facts) -> list[Any]:
-    """Key and value in turn, as OSC carries them: lists of words as text with commas, everything nested as JSON."""
-    flat = []
-    for name, value in params.items():
-        if value is None:
-            continue
-        if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(part, dict) for part in value)):
-            value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        elif isinstance(value, list):
-            value = ",".join(map(str, value))
-        flat += [name, value]
-    return flat

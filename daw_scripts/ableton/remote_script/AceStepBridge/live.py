@@ -108,6 +108,17 @@ def clip_at(track: Track, start: float, end: float) -> Clip | None:
     return best
 
 
+def clips_under(track: Track, start: float, end: float) -> list[Clip]:
+    """The arrangement clips of a track of which some lies in a stretch, in order."""
+    clips = getattr(track, "arrangement_clips", ())  # the main track has none
+    return [clip for clip in clips if min(end, clip.end_time) - max(start, clip.start_time) > EDGE]
+
+
+def selected_tracks(song: Song, front: Track) -> list[Track]:
+    """All selected tracks in order; at least ``front``, the one that Live shows."""
+    return [track for track in song.tracks if track == front or track.is_part_of_selection] or [front]
+
+
 def _check_file(clip: Clip) -> None:
     if not clip.is_audio_clip:
         raise Refused("midi_only")

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
+
+    from .kinds import Facts
+
+
+def flat(params: Facts) -> list[Any]:
+    """Key and value in turn, as messages carry them: lists of words as text with commas, all that is nested as JSON."""
+    found: list[Any] = []
+    for name, value in params.items():
+        if value is None:
+            continue
+        if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(part, dict) for part in value)):
+            value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        elif isinstance(value, list):
+            value = ",".join(map(str, value))
+        found += [name, value]
+    return found
 
 
 def _padded(text: str) -> bytes:

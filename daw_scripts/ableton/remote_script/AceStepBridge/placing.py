@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from .store import Store
 
 
+NOTHING_FOUND = "nothing was found"
+"""The daemon's own words for a stem that is silent."""
+
+
 class Placing:
     """Puts finished jobs into a set."""
 
@@ -27,7 +31,7 @@ class Placing:
         self._messages = messages
         self.tell = tell
         self._unsettled: list[Facts] = []
-        """Per job: its title, its clips that are not yet as they should be, and what is told then."""
+        """Per key press: its clips that are not yet as they should be, and what is told then."""
 
     def fetch(self, job: Facts, files: list[Facts]) -> list[Facts]:
         """Copy the files of a finished job into the set's media folder: where each belongs (see `results.placements`).
@@ -44,20 +48,29 @@ class Placing:
             self.store.remember(recipes.memory(job, {"request": _recipe_beside(files[0]["path"])}))
         return fetched
 
-    def done(self, job: Facts, notes: Iterable[str] = ()) -> str:
-        """What there is to know of a finished job."""
-        return f"{job['title']}: done. {results.notes(self._messages, job, {'result': {'notes': notes}})}".strip()
+    def done(self, jobs: Iterable[tuple[Facts, Iterable[str]]]) -> str:
+        """What there is to know of the finished jobs of a key press, each with its notes. No *done* where nothing was found."""
+        told: list[str] = []
+        done = ""
+        for job, notes in jobs:
+            text = results.notes(self._messages, job, {"result": {"notes": notes}})
+            if NOTHING_FOUND not in text:
+                done = " done."
+            if text and text not in told:
+                told.append(text)
+            title = job["title"]
+        return " ".join([f"{title}:{done}", *told])
 
-    def place(self, job: Facts, landings: list[Facts], done: str) -> None:
-        """Make clips of a job's results. ``done`` is told once they are as they should be, some ticks later.
+    def place(self, jobs: Iterable[tuple[Facts, list[Facts]]], done: str) -> None:
+        """Make clips of the results of jobs, those of one key press. ``done`` is told once they are as they should be, ticks later.
 
-        The undo step stays open until then, so that one step takes back all of it; jobs that end in that moment share it.
+        The undo step stays open until then, so that one step takes back all of it; what ends in that moment shares it.
         """
         if not self._unsettled:
             self.song.begin_undo_step()
-        batch: Facts = {"title": job["title"], "clips": [], "said": []}
+        batch: Facts = {"clips": [], "said": []}
         self._unsettled.append(batch)
-        for landing in landings:
+        for job, landing in [(job, landing) for job, landings in jobs for landing in landings]:
             clip = self._clip(job, landing)
             if clip is None:
                 self.tell(f"{job['title']}: this Live is older than 12.0.5; drag the file in: {landing['path']}")
