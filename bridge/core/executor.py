@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
-
-class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at a job. All its files go into ``staging``, which does not exist yet."""
-
-    job: str
-    operation: str
-    request: dict[str, Any]
-    staging: Path
+from acestep.api.frames import Run
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +25,8 @@ class Executor(Protocol):
     def start(self) -> None:
         """Get ready in the background; `run` works without it."""
 
-    async def run(self, task: Task, listener: Listener) -> dict[str, Any]:
-        """Do a task; returns its `acestep.api.result.Result` as a map once all files are written and synced.
+    async def run(self, task: Run, listener: Listener) -> dict[str, Any]:
+        """Do a task, whose ``staging`` folder does not exist yet; returns its `acestep.api.result.Result` as a map once all files are written and synced.
 
         Raises the `AceError` that the task ended with: `Cancelled` after a cancel, `WorkerDied` when the process ended.
         """

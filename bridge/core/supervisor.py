@@ -15,7 +15,7 @@ import msgspec
 
 from acestep.api import frames
 from acestep.api.errors import AceError, Cancelled, Degraded, WorkerDied, error_from_wire
-from bridge.core.executor import Listener, Task
+from bridge.core.executor import Listener
 from bridge.core.watchdog import Watchdog
 from bridge.core.worker import WorkerProcess
 
@@ -71,14 +71,12 @@ class LocalExecutor:
         except AceError as failure:
             log.warning("the worker did not start: %s", failure.message)
 
-    async def run(self, task: Task, listener: Listener) -> dict[str, Any]:
+    async def run(self, task: frames.Run, listener: Listener) -> dict[str, Any]:
         """Do one task; see `Executor.run`."""
         running = self._running = _Running(task, listener, self._units)
         try:
             worker = await self._worker_for(running)
-            worker.send(
-                frames.Run(job=task.job, operation=task.operation, request=task.request, staging=str(task.staging))
-            )
+            worker.send(task)
             running.begin(worker)
             await asyncio.wait([running.answer, worker.ended], return_when=asyncio.FIRST_COMPLETED)
             if running.answer.done():
@@ -257,7 +255,7 @@ def _note_failure(start: asyncio.Task[WorkerProcess]) -> None:
 class _Running:
     """The task in the worker's hands."""
 
-    def __init__(self, task: Task, listener: Listener, units: deque[float]) -> None:
+    def __init__(self, task: frames.Run, listener: Listener, units: deque[float]) -> None:
         self.task = task
         self.answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.cancelled = asyncio.Event()

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from acestep.api.errors import AceError, Cancelled, WorkerDied
+from acestep.api.frames import Run
 from bridge.core.events import ProgressMeter
-from bridge.core.executor import Executor, Listener, Task
+from bridge.core.executor import Executor, Listener
 from bridge.core.interface import JobState
 from bridge.core.job_tracker import JobTracker
 from bridge.core.library import Library
@@ -76,7 +77,7 @@ class WorkerRunner:
             self._tracker.preview(job, {**file, "path": str(staged / str(file.get("name", "")))})
 
         operation = RENDER if "stages" in job.request else job.operation  # the worker need not know a preset by name
-        task = Task(job=job.id, operation=operation, request=job.request, staging=staged)
+        task = Run(job=job.id, operation=operation, request=job.request, staging=str(staged))
         result = await self._executor.run(task, Listener(tick=meter.report, preview=preview))
         if job.id in self._cancelled:
             raise Cancelled("the job was cancelled")

@@ -9,8 +9,9 @@ import psutil
 import pytest
 
 from acestep.api.errors import AceError, Cancelled, Degraded, WorkerDied
+from acestep.api.frames import Run
 from bridge.core import supervisor
-from bridge.core.executor import Listener, Task
+from bridge.core.executor import Listener
 from bridge.core.supervisor import MAX_DEATHS, LocalExecutor, Supervision
 from bridge.core.worker import WorkerProcess, explain_death
 
@@ -57,7 +58,7 @@ class Bench:
             "source": None,
             "output": {"length": 480, "rate": 48_000, "channels": 2},
         }
-        task = Task(job=job, operation="render", request=request, staging=self.folder / job)
+        task = Run(job=job, operation="render", request=request, staging=str(self.folder / job))
         return await asyncio.wait_for(self.executor.run(task, self.listener()), 60)
 
     @property
@@ -230,7 +231,7 @@ async def test_a_worker_that_cannot_start_is_given_up(tmp_path):
     """Five starts, then `degraded` with the reason; no endless loop."""
     command = [sys.executable, "-c", "import sys; sys.exit('no such device')"]
     executor = LocalExecutor(Supervision(command=lambda: command))
-    task = Task(job="j", operation="render", request={}, staging=tmp_path)
+    task = Run(job="j", operation="render", request={}, staging=str(tmp_path))
     with pytest.raises(Degraded, match="no such device"):
         await asyncio.wait_for(executor.run(task, Listener(tick=print, preview=print)), 60)
     await executor.close()
@@ -276,7 +277,7 @@ async def test_changed_settings_take_effect_with_the_next_task(tmp_path):
     request = {"stages": [{"type": "generate"}], "output": {"length": 1, "rate": 48_000}}
     pids = []
     for number in range(3):
-        task = Task(job=f"j{number}", operation="render", request=request, staging=tmp_path / str(number))
+        task = Run(job=f"j{number}", operation="render", request=request, staging=str(tmp_path / str(number)))
         await asyncio.wait_for(executor.run(task, Listener(tick=lambda *facts: None, preview=print)), 60)
         pids.append(executor.facts()["pid"])
         features = ["--feature=new"]
