@@ -26,8 +26,9 @@ class Executor(Protocol):
         """Get ready in the background; `run` works without it."""
 
     async def run(self, task: Run, listener: Listener) -> dict[str, Any]:
-        """Do a task, whose ``staging`` folder does not exist yet; returns its `acestep.api.result.Result` as a map once all files are written and synced.
+        """Do a task, whose ``staging`` folder does not exist yet.
 
+        Returns its `acestep.api.result.Result` as a map once all files are written and synced.
         Raises the `AceError` that the task ended with: `Cancelled` after a cancel, `WorkerDied` when the process ended.
         """
 

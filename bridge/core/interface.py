@@ -101,7 +101,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a submit. A repeated submit of the same id and body gives the same answer."""
+    """The answer to a submit. A repeated submit of the same id and request gives the same answer."""
 
     id: str
     seq: int

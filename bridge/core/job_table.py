@@ -17,9 +17,9 @@ from bridge.core.store import Store
 _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.decode
 
-_PLAIN = ("number", "id", "body", "client", "operation", "caption", "priority", "seq", "position", "attempt")
+_PLAIN = ("number", "id", "client", "operation", "caption", "priority", "seq", "position", "attempt")
 _LIGHT = (
-    f"{', '.join(_PLAIN)}, created, started, ended, state, progress, error, "
+    f"{', '.join(_PLAIN)}, body, created, started, ended, state, progress, error, "
     "NULL AS result, x'80' AS request, x'90' AS notes"
 )
 """The columns of a job without what makes it large; in their place nothing, an empty map and an empty list."""
@@ -63,7 +63,7 @@ class JobTable:
         await self._store.write(action)
 
     async def ended(self, job: JobRecord, events: Iterable[Event], *, killed_worker: bool = False) -> int:
-        """Store a job's end with its last events. Returns how often its body has ended the worker."""
+        """Store a job's end with its last events. Returns how often such a request has ended the worker."""
         kept = list(events)
         row = (job.state.value, job.seq, job.ended, _blob(job.progress), _blob(job.error), _blob(job.result))
 
@@ -73,7 +73,7 @@ class JobTable:
                 (*row, job.number),
             )
             _insert_events(connection, job.number, kept)
-            return _count_death(connection, job.body) if killed_worker else 0
+            return _count_death(connection, job.request_digest) if killed_worker else 0
 
         return await self._store.write(action)
 
@@ -158,9 +158,9 @@ class JobTable:
 
         return await self._store.search(found)
 
-    def deaths(self, body: str) -> int:
-        """How often a request with this body has ended the worker."""
-        row = self._reader.execute("SELECT count FROM deaths WHERE body = ?", (body,)).fetchone()
+    def deaths(self, digest: str) -> int:
+        """How often a request with this digest has ended the worker."""
+        row = self._reader.execute("SELECT count FROM deaths WHERE body = ?", (digest,)).fetchone()
         return 0 if row is None else row["count"]
 
     async def forgive(self) -> None:
@@ -208,7 +208,7 @@ def _insert(connection: sqlite3.Connection, job: JobRecord) -> int:
         "INSERT INTO jobs (id, body, client, operation, caption, priority, state, seq, position, created, request, notes)"
         " VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?, ?)",
         (
-            *(job.id, job.body, job.client, job.operation, job.caption, job.priority),
+            *(job.id, job.request_digest, job.client, job.operation, job.caption, job.priority),
             *(job.position, job.created, _pack(job.request), _pack(job.notes)),
         ),
     )
@@ -225,18 +225,19 @@ def _insert_events(connection: sqlite3.Connection, number: int, events: list[Eve
     )
 
 
-def _count_death(connection: sqlite3.Connection, body: str) -> int:
+def _count_death(connection: sqlite3.Connection, digest: str) -> int:
     connection.execute(
         "INSERT INTO deaths VALUES (?, 1, ?) ON CONFLICT (body) DO UPDATE SET count = count + 1, last = excluded.last",
-        (body, time.time()),
+        (digest, time.time()),
     )
-    return int(connection.execute("SELECT count FROM deaths WHERE body = ?", (body,)).fetchone()[0])
+    return int(connection.execute("SELECT count FROM deaths WHERE body = ?", (digest,)).fetchone()[0])
 
 
 def _record(row: sqlite3.Row) -> JobRecord:
     stored = {name: None if row[name] is None else _unpack(row[name]) for name in ("progress", "error", "result")}
     return JobRecord(
         **{name: row[name] for name in _PLAIN},
+        request_digest=row["body"],
         **{name: row[name] for name in ("created", "started", "ended")},
         state=JobState(row["state"]),
         progress=stored["progress"] or {},

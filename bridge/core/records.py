@@ -1,4 +1,4 @@
-"""A job as the core itself holds it, and the pure rules of its names, numbers and bodies."""
+"""A job as the core itself holds it, and the pure rules of its names, numbers and digests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class JobRecord(msgspec.Struct, kw_only=True):
     """Everything about one job. ``number`` is its place in the order of acceptance."""
 
     id: str
-    body: str
+    request_digest: str
+    """Of what the client sent (`digest_of`); the same for a repeat."""
     client: str
     operation: str
     priority: int
@@ -60,24 +61,8 @@ class JobRecord(msgspec.Struct, kw_only=True):
 
     def view(self, position: int = 0, result: dict[str, Any] | None = None) -> JobView:
         """The job as clients see it, with its present place in the queue and its files' absolute paths."""
-        return JobView(
-            id=self.id,
-            operation=self.operation,
-            state=self.state,
-            seq=self.seq,
-            position=position,
-            client=self.client,
-            caption=self.caption,
-            priority=self.priority,
-            created=self.created,
-            started=self.started,
-            ended=self.ended,
-            attempt=self.attempt,
-            progress=dict(self.progress),
-            error=self.error,
-            request=self.request,
-            result=result,
-        )
+        shown = {name: getattr(self, name) for name in JobView.__struct_fields__}
+        return JobView(**{**shown, "position": position, "result": result})
 
     def event(self, kind: EventKind, data: dict[str, Any]) -> Event:
         """The job's next event; takes the next ``seq``."""
@@ -98,7 +83,7 @@ def check_id(name: str) -> str:
     return name
 
 
-def body_of(operation: str, params: dict[str, Any]) -> str:
+def digest_of(operation: str, params: dict[str, Any]) -> str:
     """Digest of a request as the client sent it, the same for every order of its keys. Raises `BadRequest`."""
     _check_size(params)
     try:

@@ -43,7 +43,7 @@ from bridge.core.lookout import Space, keep_fresh
 from bridge.core.models import Models
 from bridge.core.presets import Presets
 from bridge.core.queue import Bounds, check_bounds
-from bridge.core.records import SEQ_GAP, JobRecord, body_of, check_id
+from bridge.core.records import SEQ_GAP, JobRecord, check_id, digest_of
 from bridge.core.store import Store
 from bridge.core.supervisor import LocalExecutor, Supervision
 from bridge.core.uploads import Uploads
@@ -76,7 +76,7 @@ class _Pending(NamedTuple):
     """A submit that is being checked."""
 
     answer: asyncio.Task[Accepted]
-    body: str
+    request_digest: str
     client: str
 
 
@@ -205,25 +205,25 @@ class Service:
         if submission.priority > 0:
             submission.access.require(Right.OWNER, "a priority above 0", "priority")
         job = check_id(submission.id)
-        body = body_of(submission.operation, submission.params)
+        digest = digest_of(submission.operation, submission.params)
         pending = self._pending.get(job)
         if pending is not None:  # however many repeats there are, one answer is for them all
-            _refuse_another(job, pending, body, submission.access)
+            _refuse_another(job, pending, digest, submission.access)
             return await asyncio.shield(pending.answer)
         known = self._tracker.known(job)
         if known is not None:
-            _refuse_another(job, known, body, submission.access)
+            _refuse_another(job, known, digest, submission.access)
             return Accepted(id=known.id, seq=0, position=known.position, notes=known.notes)
         if len(self._pending) >= MAX_PENDING:
             raise Busy(f"{MAX_PENDING} requests are being checked", limits={"pending": MAX_PENDING})
-        task = asyncio.create_task(self._admit(job, body, submission), name=f"admit {job}")
-        self._pending[job] = _Pending(task, body, submission.client)
+        task = asyncio.create_task(self._admit(job, digest, submission), name=f"admit {job}")
+        self._pending[job] = _Pending(task, digest, submission.client)
         task.add_done_callback(lambda _: self._pending.pop(job, None))
         return await asyncio.shield(task)
 
-    async def _admit(self, job: str, body: str, submission: Submission) -> Accepted:
+    async def _admit(self, job: str, digest: str, submission: Submission) -> Accepted:
         operation = self.registry.operation(submission.operation)
-        self._refuse_the_hopeless(operation, body)
+        self._refuse_the_hopeless(operation, digest)
         check_bounds(self._runner_of(operation.name).queue, self._active(), submission.client, 0, self._bounds)
         machine = self._machine.for_caller(submission.access, self._table.client_of)
         checked = await self._admissions.run(
@@ -231,7 +231,7 @@ class Service:
         )
         record = JobRecord(
             id=job,
-            body=body,
+            request_digest=digest,
             client=submission.client,
             operation=operation.name,
             priority=submission.priority,
@@ -254,11 +254,11 @@ class Service:
         log.info("accepted %s from %s", record.operation, record.client, extra={"job": record.id})
         await runner.add(record)
 
-    def _refuse_the_hopeless(self, operation: Operation, body: str) -> None:
+    def _refuse_the_hopeless(self, operation: Operation, digest: str) -> None:
         if operation.runs == "worker" and self._executor.degraded:
             facts = self._executor.facts()
             raise Degraded(f"the worker was given up: {facts.get('last_death', 'it ended too often')}")
-        if self._table.deaths(body) >= MAX_DEATHS:
+        if self._table.deaths(digest) >= MAX_DEATHS:
             raise Quarantined(
                 f"this request ended the worker {MAX_DEATHS} times and is not run again; change it, or resume the queue"
             )
@@ -438,9 +438,9 @@ class Service:
         return dict(msgspec.to_builtins(answer))
 
 
-def _refuse_another(job: str, known: JobRecord | _Pending, body: str, access: Access) -> None:
+def _refuse_another(job: str, known: JobRecord | _Pending, digest: str, access: Access) -> None:
     """Raises `IdConflict` when an id that is known is used for another request, or by somebody else."""
-    if known.body != body or not access.owns(known.client):
+    if known.request_digest != digest or not access.owns(known.client):
         raise IdConflict(f"the job id {job!r} is known, with another request", field="id")
 
 

@@ -59,7 +59,7 @@ class ScriptedCore:
         self.paused = False
         self.submits = 0
         self.hub = EventHub()
-        self._bodies: dict[str, Any] = {}
+        self._submitted: dict[str, Any] = {}
         self._jobs: dict[str, JobView] = {}
         self._events: dict[str, list[Event]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -67,10 +67,10 @@ class ScriptedCore:
     async def submit(self, submission: Submission) -> Accepted:
         """Take a job and run it."""
         self.submits += 1
-        body = (submission.operation, submission.params)
+        asked = (submission.operation, submission.params)
         known = self._jobs.get(submission.id)
         if known is not None:
-            if self._bodies[known.id] != body or not submission.access.owns(known.client):
+            if self._submitted[known.id] != asked or not submission.access.owns(known.client):
                 raise IdConflict(f"the job id {known.id!r} is known, with another request", field="id")
             return Accepted(id=known.id, seq=0, position=0)
         if submission.operation not in self.operations():
@@ -87,7 +87,7 @@ class ScriptedCore:
             created=time.time(),
             request=submission.params,
         )
-        self._jobs[job.id], self._bodies[job.id], self._events[job.id] = job, body, []
+        self._jobs[job.id], self._submitted[job.id], self._events[job.id] = job, asked, []
         self.hub.open(job.id, client=job.client)
         self._publish(job.id, EventKind.ACCEPTED, {"position": 0})
         self._tasks[job.id] = asyncio.get_running_loop().create_task(self._run(job.id, request))

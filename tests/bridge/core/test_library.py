@@ -14,7 +14,9 @@ RESULT = {"files": [{"name": "take.wav", "role": "part"}], "recipe": {"format": 
 
 
 def job(name="a", number=1):
-    return JobRecord(id=name, body="", client="", operation="", priority=0, request={}, number=number, attempt=1)
+    return JobRecord(
+        id=name, request_digest="", client="", operation="", priority=0, request={}, number=number, attempt=1
+    )
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ def job(client, name="", priority=0, size=0):
     number = next(numbers)
     return JobRecord(
         id=name or f"{client}{number}",
-        body="",
+        request_digest="",
         client=client,
         operation="x",
         priority=priority,

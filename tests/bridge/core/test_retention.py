@@ -20,7 +20,7 @@ def library(tmp_path):
 
 def result(library, name, days=0.0, size=1000):
     """A result in the library that was made some days ago."""
-    job = JobRecord(id=name, body="", client="", operation="", priority=0, request={}, number=1, attempt=1)
+    job = JobRecord(id=name, request_digest="", client="", operation="", priority=0, request={}, number=1, attempt=1)
     staged = library.stage(job)
     (staged / "take.wav").write_bytes(b"x" * size)
     kept = library.commit(job, staged, {"files": [{"name": "take.wav", "role": "part"}], "notes": []})

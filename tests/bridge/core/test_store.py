@@ -21,7 +21,7 @@ async def store(tmp_path):
 
 
 def job(name, **fields):
-    return JobRecord(id=name, body="b", client="c", operation="o", priority=0, request={"a": 1}, **fields)
+    return JobRecord(id=name, request_digest="b", client="c", operation="o", priority=0, request={"a": 1}, **fields)
 
 
 def test_migrations_are_numbered_without_gaps():

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from acestep.api.errors import BadRequest
-from bridge.core.records import MAX_ENTRIES, MAX_VALUES, body_of
+from bridge.core.records import MAX_ENTRIES, MAX_VALUES, digest_of
 from bridge.doors import limits
 from bridge.doors.osc.allow import AllowList
 from bridge.doors.osc.answers import ANSWERS
@@ -48,7 +48,7 @@ def test_a_request_is_bounded_as_a_whole(params):
     """Entries of each container, and values in all."""
     assert sum(map(len, params.values())) < MAX_VALUES
     with pytest.raises(BadRequest) as caught:
-        body_of("render", params)
+        digest_of("render", params)
     assert caught.value.limits
 
 
