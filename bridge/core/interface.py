@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
 
 from acestep.api.operation import Operation
+from acestep.api.schema import Request, param
 from bridge.core.access import OWNER, Access
 
 if TYPE_CHECKING:
@@ -109,18 +110,18 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """What a door hands in: who asks, for what, and how urgent it is."""
+class Submission(Request):
+    """A job: an operation with its parameters."""
 
-    client: str
-    """Who asks, for fairness and limits: ``osc:127.0.0.1:9000``, ``rpc:7``, ``spool:reaper`` ..."""
-    operation: str
-    params: dict[str, Any]
-    id: str = ""
-    priority: int = 0
-    """-10 to 10; higher runs earlier."""
-    access: Access = OWNER
-    """What the client may do: which files it may name, whose jobs it may see."""
+    operation: Annotated[str, param("Operation to run.", max_length=64, example="generate")]
+    params: Annotated[
+        dict[str, Any],
+        param("Parameters of the operation, by name.", example={"caption": "warm lofi house", "duration": 15.0}),
+    ] = {}
+    id: Annotated[
+        str, param("Id of the job, so that a repeat is harmless; empty: the daemon makes one.", example="take-1")
+    ] = ""
+    priority: Annotated[int, param("Higher runs earlier.", unit="level", ge=-10, le=10, example=0)] = 0
 
 
 class Core(Protocol):
@@ -136,8 +137,12 @@ class Core(Protocol):
     def readable(self, path: str, access: Access, field: str = "path") -> Path:
         """A file that a client named, if this caller may have it read. Raises `BadRequest`, `NotAllowed` or `NotFound`."""
 
-    async def submit(self, submission: Submission) -> Accepted:
-        """Admit a job and store it durably before answering."""
+    async def submit(self, submission: Submission, client: str, access: Access = OWNER) -> Accepted:
+        """Admit a job and store it durably before answering.
+
+        ``client`` says who asks, for fairness and limits: ``osc:127.0.0.1:9000``, ``rpc:7``, ``spool:reaper`` ...; ``access``
+        what it may do: which files it may name, whose jobs it may see.
+        """
 
     async def cancel(self, job: str) -> JobView:
         """Cancel a queued or running job; a job that has ended is left as it is (idempotent)."""

@@ -7,21 +7,13 @@ import itertools
 import logging
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from acestep import __version__
-from acestep.api.errors import (
-    BadRequest,
-    Busy,
-    Degraded,
-    IdConflict,
-    Quarantined,
-)
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
-from acestep.api.rights import Right
 from acestep.api.targets import resolve_target
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import adapter_folders
@@ -42,9 +34,10 @@ from bridge.core.limited import Admissions
 from bridge.core.lookout import Space, keep_fresh
 from bridge.core.models import Models
 from bridge.core.presets import Presets
-from bridge.core.queue import Bounds, check_bounds
-from bridge.core.records import SEQ_GAP, JobRecord, check_id, digest_of
+from bridge.core.queue import Bounds
+from bridge.core.records import SEQ_GAP, JobRecord
 from bridge.core.store import Store
+from bridge.core.submissions import Submissions
 from bridge.core.supervisor import LocalExecutor, Supervision
 from bridge.core.uploads import Uploads
 from bridge.core.worker_runner import ClientPaths, WorkerRunner
@@ -59,25 +52,8 @@ PROTOCOL = 1
 MAX_ATTEMPTS = 2
 """A job that was running in two daemons that crashed is not tried a third time."""
 
-MAX_DEATHS = 2
-"""Requests that ended the worker this often are refused."""
-
-STOP_SECONDS = 2.0
-"""Time that requests still being checked get when the daemon stops; whoever sent them is gone by then."""
-
-MAX_PENDING = 4096
-"""Submits whose answer is still being made."""
-
 LOOK_BACK = 64
 """Jobs among which the newest results are looked for."""
-
-
-class _Pending(NamedTuple):
-    """A submit that is being checked."""
-
-    answer: asyncio.Task[Accepted]
-    request_digest: str
-    client: str
 
 
 class Service:
@@ -120,20 +96,28 @@ class Service:
             "worker": JobRunner(self._tracker, self._worker_runner),
             "daemon": JobRunner(self._tracker, self._daemon_runner, concurrency=2),
         }
-        self._bounds = Bounds(
-            jobs=settings.queue_length,
-            jobs_per_client=settings.jobs_per_client,
-            bytes_per_client=settings.bytes_per_client,
-        )
-        self._admissions = Admissions(settings.admission_seconds)
         self._descriptions = Descriptions(self.registry, self._models)
         self.presets = Presets(self.registry, paths.plugins, self._descriptions.forget)
         self._space = Space(paths.library, settings.free_bytes)
-        self._pending: dict[str, _Pending] = {}
         self._tidying: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._started = time.monotonic()
         self.housekeeping = Housekeeping(settings, self._tracker, self.uploads, self._models, self._executor.unload)
+        self._submissions = Submissions(
+            registry=self.registry,
+            machine=self._machine,
+            table=self._table,
+            tracker=self._tracker,
+            executor=self._executor,
+            admissions=Admissions(settings.admission_seconds),
+            bounds=Bounds(
+                jobs=settings.queue_length,
+                jobs_per_client=settings.jobs_per_client,
+                bytes_per_client=settings.bytes_per_client,
+            ),
+            runner_of=self._runner_of,
+            accepted=self.housekeeping.job_came,
+        )
 
     # Life
 
@@ -158,10 +142,7 @@ class Service:
         self._daemon_runner.stop()
         for runner in self._runners.values():
             runner.paused = True
-        if self._pending:
-            await asyncio.wait([one.answer for one in self._pending.values()], timeout=STOP_SECONDS)
-            for one in self._pending.values():
-                one.answer.cancel()
+        await self._submissions.stop()
         await self._executor.close()
         for runner in self._runners.values():
             await runner.stop()
@@ -196,87 +177,19 @@ class Service:
         found = self.registry.operations.get(operation)
         return self._runners["daemon" if found is not None and found.runs == "daemon" else "worker"]
 
-    # Submitting
+    # Jobs and events
 
-    async def submit(self, submission: Submission) -> Accepted:
+    async def submit(self, submission: Submission, client: str, access: Access = OWNER) -> Accepted:
         """Admit a job and store it durably before answering."""
-        if not -10 <= submission.priority <= 10:
-            raise BadRequest("a priority is -10 to 10", field="priority", limits={"min": -10, "max": 10})
-        if submission.priority > 0:
-            submission.access.require(Right.OWNER, "a priority above 0", "priority")
-        job = check_id(submission.id)
-        digest = digest_of(submission.operation, submission.params)
-        pending = self._pending.get(job)
-        if pending is not None:  # however many repeats there are, one answer is for them all
-            _refuse_another(job, pending, digest, submission.access)
-            return await asyncio.shield(pending.answer)
-        known = self._tracker.known(job)
-        if known is not None:
-            _refuse_another(job, known, digest, submission.access)
-            return Accepted(id=known.id, seq=0, position=known.position, notes=known.notes)
-        if len(self._pending) >= MAX_PENDING:
-            raise Busy(f"{MAX_PENDING} requests are being checked", limits={"pending": MAX_PENDING})
-        task = asyncio.create_task(self._admit(job, digest, submission), name=f"admit {job}")
-        self._pending[job] = _Pending(task, digest, submission.client)
-        task.add_done_callback(lambda _: self._pending.pop(job, None))
-        return await asyncio.shield(task)
-
-    async def _admit(self, job: str, digest: str, submission: Submission) -> Accepted:
-        operation = self.registry.operation(submission.operation)
-        self._refuse_the_hopeless(operation, digest)
-        check_bounds(self._runner_of(operation.name).queue, self._active(), submission.client, 0, self._bounds)
-        machine = self._machine.for_caller(submission.access, self._table.client_of)
-        checked = await self._admissions.run(
-            submission.client, intake.check, self.registry, operation, submission.params, machine
-        )
-        record = JobRecord(
-            id=job,
-            request_digest=digest,
-            client=submission.client,
-            operation=operation.name,
-            priority=submission.priority,
-            request=checked.request,
-            caption=_caption(checked.request),
-            created=time.time(),
-            notes=checked.notes,
-        )
-        record.size = len(msgspec.msgpack.encode(record.request))
-        await self._enter(record)
-        return Accepted(id=record.id, seq=0, position=record.position, notes=record.notes)
-
-    async def _enter(self, record: JobRecord) -> None:
-        """Store a checked job and let it wait."""
-        runner = self._runner_of(record.operation)
-        check_bounds(runner.queue, self._active(), record.client, record.size, self._bounds)
-        record.position = runner.queue.place_for(record)
-        await self._tracker.accept(record)
-        self.housekeeping.job_came()
-        log.info("accepted %s from %s", record.operation, record.client, extra={"job": record.id})
-        await runner.add(record)
-
-    def _refuse_the_hopeless(self, operation: Operation, digest: str) -> None:
-        if operation.runs == "worker" and self._executor.degraded:
-            facts = self._executor.facts()
-            raise Degraded(f"the worker was given up: {facts.get('last_death', 'it ended too often')}")
-        if self._table.deaths(digest) >= MAX_DEATHS:
-            raise Quarantined(
-                f"this request ended the worker {MAX_DEATHS} times and is not run again; change it, or resume the queue"
-            )
-
-    def _active(self) -> list[JobRecord]:
-        return list(self._tracker.active.values())
+        return await self._submissions.submit(submission, client, access)
 
     async def barrier(self) -> None:
         """Return when every submit made before this call is stored."""
-        if self._pending:
-            await asyncio.wait([one.answer for one in self._pending.values()])
-
-    # Jobs and events
+        await self._submissions.settled()
 
     async def cancel(self, job: str) -> JobView:
         """Cancel a queued or running job; a job that has ended is left as it is."""
-        if job in self._pending:
-            await asyncio.wait([self._pending[job].answer])
+        await self._submissions.settled(job)
         record = self._tracker.find(job)
         if not record.state.terminal:
             await self._runner_of(record.operation).cancel(record, "cancelled on request")
@@ -416,7 +329,7 @@ class Service:
             "performance": None if self.performance is None else self.performance.state(),
             "model": self._models.default(),
             "features": sorted(self.registry.features),
-            "limits": {**msgspec.to_builtins(self._bounds), "upload_bytes": self.settings.upload_bytes},
+            "limits": {**msgspec.to_builtins(self._submissions.bounds), "upload_bytes": self.settings.upload_bytes},
             "library": str(self.paths.library),
             "latents": {"count": latents.count, "bytes": latents.bytes, "most": self.settings.latent_bytes},
             "home": str(self.paths.home),
@@ -425,7 +338,11 @@ class Service:
 
     def _warnings(self) -> list[str]:
         """Sentences about what is not as it should be."""
-        found = [self._admissions.warning, str(self._executor.facts().get("warning", "")), self._space.warning]
+        found = [
+            self._submissions.admissions.warning,
+            str(self._executor.facts().get("warning", "")),
+            self._space.warning,
+        ]
         found += [f"a damaged job store was set aside as {path}" for path in self._store.set_aside]
         return [*reports.plugin_warnings(self.registry), *filter(None, found)]
 
@@ -436,18 +353,6 @@ class Service:
         run = resolve_target(operation.target)
         answer = await run(msgspec.convert(job.request, operation.schema), daemon)
         return dict(msgspec.to_builtins(answer))
-
-
-def _refuse_another(job: str, known: JobRecord | _Pending, digest: str, access: Access) -> None:
-    """Raises `IdConflict` when an id that is known is used for another request, or by somebody else."""
-    if known.request_digest != digest or not access.owns(known.client):
-        raise IdConflict(f"the job id {job!r} is known, with another request", field="id")
-
-
-def _caption(request: dict[str, Any]) -> str:
-    conditioning = request.get("conditioning")
-    text = conditioning.get("caption") if isinstance(conditioning, dict) else request.get("caption")
-    return text if isinstance(text, str) else ""
 
 
 def _has_file(job: JobRecord, endings: frozenset[str]) -> bool:

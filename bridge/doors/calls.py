@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import BadRequest, UnknownJob
-from bridge.core.interface import JobState, JobView
+from bridge.core.interface import JobState, JobView, Submission
 from bridge.core.reruns import again
 from bridge.doors import limits, requests
 from bridge.doors.desk import Caller, Desk
@@ -88,7 +88,7 @@ async def set_feature(desk: Desk, caller: Caller, request: requests.Feature) -> 
     return {"features": sorted(desk.core.set_feature(request.name, request.on))}
 
 
-async def submit(desk: Desk, caller: Caller, request: requests.Submit) -> dict[str, Any]:
+async def submit(desk: Desk, caller: Caller, request: Submission) -> dict[str, Any]:
     """Hand in a job."""
     accepted = await desk.submit(caller, request)
     return msgspec.to_builtins(accepted)
@@ -97,8 +97,8 @@ async def submit(desk: Desk, caller: Caller, request: requests.Submit) -> dict[s
 async def job_rerun(desk: Desk, caller: Caller, request: requests.Rerun) -> dict[str, Any]:
     """Hand a job in once more."""
     operation, params = again(await desk.job(caller, request.job, field="job"), vary=request.vary)
-    submit = requests.Submit(operation=operation, params=params, id=request.id, priority=request.priority)
-    return msgspec.to_builtins(await desk.submit(caller, submit))
+    submission = Submission(operation=operation, params=params, id=request.id, priority=request.priority)
+    return msgspec.to_builtins(await desk.submit(caller, submission))
 
 
 async def job_status(desk: Desk, caller: Caller, request: requests.JobId) -> dict[str, Any]:

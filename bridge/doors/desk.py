@@ -13,7 +13,6 @@ from acestep.api.errors import UnknownJob, UnknownOperation
 from acestep.api.operation import Operation
 from bridge.core.access import Access
 from bridge.core.interface import Accepted, Core, JobView, Submission
-from bridge.doors import requests
 from bridge.doors.verb import Verb
 
 
@@ -56,26 +55,18 @@ class Desk:
             raise UnknownOperation(f"there is no operation {name!r}", field="operation")
         return found
 
-    async def submit(self, caller: Caller, request: requests.Submit) -> Accepted:
+    async def submit(self, caller: Caller, submission: Submission) -> Accepted:
         """Hand a job to the core. Calls about its id that come meanwhile wait until it is stored (see `stored`)."""
         caller.access.require(
-            self.operation(request.operation).right, f"the operation {request.operation}", "operation"
+            self.operation(submission.operation).right, f"the operation {submission.operation}", "operation"
         )
-        submission = Submission(
-            client=caller.name,
-            access=caller.access,
-            operation=request.operation,
-            params=request.params,
-            id=request.id,
-            priority=request.priority,
-        )
-        if not request.id or request.id in self._storing:
-            return await self.core.submit(submission)
-        mark = self._storing[request.id] = asyncio.get_running_loop().create_future()
+        if not submission.id or submission.id in self._storing:
+            return await self.core.submit(submission, caller.name, caller.access)
+        mark = self._storing[submission.id] = asyncio.get_running_loop().create_future()
         try:
-            return await self.core.submit(submission)
+            return await self.core.submit(submission, caller.name, caller.access)
         finally:
-            del self._storing[request.id]
+            del self._storing[submission.id]
             mark.set_result(None)
 
     async def job(self, caller: Caller, job: str, field: str = "id") -> JobView:

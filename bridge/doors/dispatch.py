@@ -11,8 +11,7 @@ import msgspec
 
 from acestep.api.errors import UnknownOperation
 from acestep.api.schema import convert
-from bridge.core.interface import Core
-from bridge.doors import requests
+from bridge.core.interface import Core, Submission
 from bridge.doors.desk import Caller, Desk
 from bridge.doors.table import VERBS
 
@@ -55,5 +54,5 @@ class Dispatcher(Desk):
     async def _submit_flat(self, operation: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         envelope = {key: params[key] for key in ENVELOPE if key in params}
         rest = {key: value for key, value in params.items() if key not in ENVELOPE}
-        request = convert({"operation": operation, "params": rest, **envelope}, requests.Submit)
+        request = convert({"operation": operation, "params": rest, **envelope}, Submission)
         return msgspec.to_builtins(await self.submit(caller, request))

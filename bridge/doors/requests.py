@@ -63,19 +63,6 @@ class Feature(Request):
     on: Annotated[bool, param("Whether what it hides is shown.", example=True)] = True
 
 
-class Submit(Request):
-    """A job: an operation with its parameters."""
-
-    operation: Annotated[str, param("Operation to run.", max_length=64, example="generate")]
-    params: Annotated[
-        dict, param("Parameters of the operation, by name.", example={"caption": "warm lofi house", "duration": 15.0})
-    ] = {}
-    id: Annotated[
-        str, param("Id of the job, so that a repeat is harmless; empty: the daemon makes one.", example="take-1")
-    ] = ""
-    priority: Annotated[int, param("Higher runs earlier.", unit="level", ge=-10, le=10, example=0)] = 0
-
-
 class JobId(Request):
     """Which job."""
 

@@ -36,8 +36,8 @@ class Jobs:
             if not {"bpm", "duration"} <= fields:
                 raise BadRequest(f"{operation} makes nothing of a length in bars", field="bars")
             params = {**params, "duration": bars * self._tempo.timeline().metre.bar * 60 / params["bpm"]}
-        wish = Submission(client=CLIENT, operation=operation, params=params, id=job, priority=URGENCY)
-        return await self._core.submit(wish)
+        submission = Submission(operation=operation, params=params, id=job, priority=URGENCY)
+        return await self._core.submit(submission, CLIENT)
 
     async def cancel(self, job: str) -> None:
         """Cancel a job; one that has ended stays as it is."""

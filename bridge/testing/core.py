@@ -64,13 +64,13 @@ class ScriptedCore:
         self._events: dict[str, list[Event]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def submit(self, submission: Submission) -> Accepted:
+    async def submit(self, submission: Submission, client: str, access: Access = OWNER) -> Accepted:
         """Take a job and run it."""
         self.submits += 1
         asked = (submission.operation, submission.params)
         known = self._jobs.get(submission.id)
         if known is not None:
-            if self._submitted[known.id] != asked or not submission.access.owns(known.client):
+            if self._submitted[known.id] != asked or not access.owns(known.client):
                 raise IdConflict(f"the job id {known.id!r} is known, with another request", field="id")
             return Accepted(id=known.id, seq=0, position=0)
         if submission.operation not in self.operations():
@@ -81,7 +81,7 @@ class ScriptedCore:
             operation=submission.operation,
             state=JobState.QUEUED,
             seq=0,
-            client=submission.client,
+            client=client,
             caption=request.caption,
             priority=submission.priority,
             created=time.time(),

@@ -15,10 +15,10 @@ import msgspec
 from acestep.api.errors import BadRequest, UnknownOperation
 from acestep.api.operation import Operation
 from acestep.api.schema import FieldInfo, describe
+from bridge.core.interface import Submission
 from bridge.doors.dispatch import ENVELOPE
 from bridge.doors.osc import ordinals
 from bridge.doors.osc.codec import Message
-from bridge.doors.requests import Submit
 from bridge.doors.table import ADDRESSES, OPERATION_ADDRESS
 from bridge.doors.verb import Verb
 
@@ -57,7 +57,7 @@ class Call(msgspec.Struct, frozen=True):
 
 Question = Job | DraftValue | Release | Call
 
-_ENVELOPE_FIELDS = {info.name: info for info in describe(Submit) if info.name in ENVELOPE}
+_ENVELOPE_FIELDS = {info.name: info for info in describe(Submission) if info.name in ENVELOPE}
 
 
 def parse(message: Message, find: Callable[[str], Operation]) -> Question:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from acestep.api.rights import Right
+from bridge.core.interface import Submission
 from bridge.doors import calls, exporting, requests
 from bridge.doors.verb import ALL, RPC, Verb
 
@@ -12,7 +13,7 @@ VERBS = (
     Verb(
         name="job.submit",
         summary="Hand in a job.",
-        request=requests.Submit,
+        request=Submission,
         right=Right.ANYBODY,
         call=calls.submit,
         speed="job",

@@ -24,8 +24,7 @@ class Office:
         self.service = service
 
     async def submit(self, operation: str, **params) -> str:
-        submission = Submission(client="me", operation=operation, params=params)
-        return (await self.service.submit(submission)).id
+        return (await self.service.submit(Submission(operation=operation, params=params), "me")).id
 
     async def end(self, job: str) -> list:
         """All events of a job."""

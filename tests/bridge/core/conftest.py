@@ -23,7 +23,7 @@ class Desk:
         if operation == "generate":
             params = {"caption": f"fake: {script}", "length": 480, "seed": 1, **params}
         return await self.service.submit(
-            Submission(client=client, operation=operation, params=params, id=job, priority=priority)
+            Submission(operation=operation, params=params, id=job, priority=priority), client
         )
 
     async def until(self, job, kind=None):

@@ -130,10 +130,10 @@ async def test_a_chain_of_stages_is_a_job_too(desk):
         "output": {"length": 480},
     }
     operation = next(name for name, op in one.service.operations().items() if op.schema is RenderRequest)
-    first = await one.service.submit(Submission(client="c", operation=operation, params=request))
+    first = await one.service.submit(Submission(operation=operation, params=request), "c")
     await one.until(first.id)
     recipe = one.service.job(first.id).request
-    second = await one.service.submit(Submission(client="c", operation=operation, params=recipe))
+    second = await one.service.submit(Submission(operation=operation, params=recipe), "c")
     await one.until(second.id)
     assert one.service.job(second.id).request == recipe
 

@@ -121,7 +121,7 @@ async def test_the_user_of_this_machine_names_any_file(desk, tmp_path, sound_fil
 
     async def submit(access: Access):
         return await one.service.submit(
-            Submission(client="me", operation=operation, params=params, id=f"as-{access.right}", access=access)
+            Submission(operation=operation, params=params, id=f"as-{access.right}"), "me", access
         )
 
     with pytest.raises(NotAllowed) as caught:
@@ -138,9 +138,9 @@ async def test_the_user_of_this_machine_names_any_file(desk, tmp_path, sound_fil
 async def test_what_is_no_file_stays_refused_for_the_user_too(desk, path):
     """Devices, folders, other spellings: with a sentence."""
     one = await desk(worker_start="lazy")
-    request = Submission(client="me", operation="repaint", params={"source": path}, id="x", access=Access(Right.USER))
+    request = Submission(operation="repaint", params={"source": path}, id="x")
     with pytest.raises((NotAllowed, NotFound)):
-        await one.service.submit(request)
+        await one.service.submit(request, "me", Access(Right.USER))
 
 
 @pytest.mark.parametrize("guide", ["/etc/hosts.mid", "/etc/hostname", "I V"])

@@ -18,10 +18,8 @@ ACCESS = Access(Right.ANYBODY, HOST)
 async def submit(desk, operation="generate", *, id="", priority=0, **params):
     """As the machine 192.168.1.20 of the allow list."""
     given = {"caption": "fake:", "length": 480, "seed": 1, **params}
-    submission = Submission(
-        client=f"{HOST}:9000", operation=operation, params=given, id=id, priority=priority, access=ACCESS
-    )
-    return await desk.service.submit(submission)
+    submission = Submission(operation=operation, params=given, id=id, priority=priority)
+    return await desk.service.submit(submission, f"{HOST}:9000", ACCESS)
 
 
 @pytest.fixture

@@ -42,13 +42,13 @@ async def test_another_body_under_a_known_id_is_refused(desk):
         await one.submit("steps=4", "x")
 
 
-async def test_the_order_of_keys_makes_no_other_body(desk):
+async def test_the_order_of_keys_makes_no_other_request(desk):
     """A retry whose encoder sorts differently is still a retry."""
     one = await desk()
     params = {"caption": "fake: steps=1", "length": 480, "seed": 1}
     for order in (list(params), list(reversed(params))):
         await one.service.submit(
-            Submission(client="c", operation="generate", params={key: params[key] for key in order}, id="x")
+            Submission(operation="generate", params={key: params[key] for key in order}, id="x"), "c"
         )
     assert len(await one.service.jobs()) == 1
 
@@ -140,7 +140,7 @@ async def test_a_request_without_bottom_is_refused(desk):
     for _ in range(5000):
         deep = [deep]
     with pytest.raises(BadRequest, match="levels"):
-        await one.service.submit(Submission(client="c", operation="generate", params={"seeds": deep}))
+        await one.service.submit(Submission(operation="generate", params={"seeds": deep}), "c")
 
 
 async def test_a_stored_latent_that_is_not_there_is_refused(desk):
@@ -158,7 +158,7 @@ async def test_errors_of_the_door_are_one_family(desk):
     await one.service.pause()
     for params in ({"caption": 5}, {"nonsense": 1}, {"length": 0}, {"caption": "x" * 10_000}, {"seeds": [[]]}):
         with pytest.raises(AceError) as caught:
-            await one.service.submit(Submission(client="c", operation="generate", params=params))
+            await one.service.submit(Submission(operation="generate", params=params), "c")
         assert caught.value.code == "bad_request" and caught.value.field
 
 
@@ -215,7 +215,7 @@ async def test_all_repeats_of_a_pending_submit_share_one_answer(desk, monkeypatc
     assert answers[-1].code == "id_conflict"
     monkeypatch.setattr(intake, "check", check)
     assert (await one.submit("", "bad", seeds=[1])).id == "bad"
-    assert not one.service._pending
+    assert not one.service._submissions._pending
 
 
 async def test_the_events_of_ended_jobs_come_from_the_disk(desk):

@@ -111,7 +111,7 @@ async def test_one_client_cannot_hold_every_thread(desk, share):
     """Beyond its bound it is told so at once."""
     one = await desk(admission_seconds=60.0)
     stuck = [asyncio.ensure_future(one.submit("hung", f"h{n}", client="me")) for n in range(limited.SLOW_PER_CLIENT)]
-    await until(lambda: one.service._admissions._slow["me"] == limited.SLOW_PER_CLIENT)
+    await until(lambda: one.service._submissions.admissions._slow["me"] == limited.SLOW_PER_CLIENT)
     with pytest.raises(Busy):
         await one.submit("hung", "one-more", client="me")
     assert (await one.run(job="good", client="other")).state is JobState.DONE

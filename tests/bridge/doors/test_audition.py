@@ -29,7 +29,7 @@ async def http(core):
 
 async def finished(core, **params) -> str:
     """The id of a job that has ended."""
-    accepted = await core.submit(Submission(client="test", operation="sketch", params=params))
+    accepted = await core.submit(Submission(operation="sketch", params=params), "test")
     while not core.job(accepted.id).state.terminal:
         await core.wait(accepted.id, after=core.job(accepted.id).seq)
     return accepted.id

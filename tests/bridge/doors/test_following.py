@@ -10,7 +10,7 @@ from bridge.doors.following import Follower
 
 
 async def hold(core, job="a"):
-    await core.submit(Submission(client="c", operation="sketch", params={"hold": True, "steps": 0}, id=job))
+    await core.submit(Submission(operation="sketch", params={"hold": True, "steps": 0}, id=job), "c")
 
 
 async def settle(follower):

@@ -112,7 +112,7 @@ class Core:
     def operations(self):
         return {name: SimpleNamespace(schema=Part) for name in ("generate", "complete")}
 
-    async def submit(self, submission):
+    async def submit(self, submission, client):
         await asyncio.sleep(self.delay)
         self.submitted.append(submission)
         return Accepted(id=f"job{len(self.submitted)}", seq=0, position=0)

@@ -1,0 +1,159 @@
+"""Submits: each id is checked once, and its job is stored before anybody is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+
+from acestep.api.errors import BadRequest, Busy, Degraded, IdConflict, Quarantined
+from acestep.api.operation import Operation
+from acestep.api.registry import Registry
+from acestep.api.rights import Right
+from bridge.core import intake
+from bridge.core.access import Access
+from bridge.core.executor import Executor
+from bridge.core.interface import Accepted, Submission
+from bridge.core.job_runner import JobRunner
+from bridge.core.job_table import JobTable
+from bridge.core.job_tracker import JobTracker
+from bridge.core.limited import Admissions
+from bridge.core.queue import Bounds, check_bounds
+from bridge.core.records import JobRecord, check_id, digest_of
+
+log = logging.getLogger(__name__)
+
+MAX_CRASHES_PER_REQUEST = 2
+"""Requests that ended the worker this often are refused."""
+
+MAX_PENDING = 4096
+"""Submits whose answer is still being made."""
+
+STOP_SECONDS = 2.0
+"""Time that requests still being checked get when the daemon stops; whoever sent them is gone by then."""
+
+
+class _Pending(NamedTuple):
+    """A submit that is being checked."""
+
+    answer: asyncio.Task[Accepted]
+    request_digest: str
+    client: str
+
+
+@dataclass
+class Submissions:
+    """Takes in what clients submit. ``runner_of`` says which runner does an operation; ``accepted`` hears of every new job."""
+
+    registry: Registry
+    machine: intake.Machine
+    table: JobTable
+    tracker: JobTracker
+    executor: Executor
+    admissions: Admissions
+    bounds: Bounds
+    runner_of: Callable[[str], JobRunner]
+    accepted: Callable[[], None]
+    _pending: dict[str, _Pending] = field(default_factory=dict, init=False)
+
+    async def submit(self, submission: Submission, client: str, access: Access) -> Accepted:
+        """Admit a job and store it durably before answering; a repeat gets the answer of the first."""
+        _check_priority(submission.priority, access)
+        job = check_id(submission.id)
+        digest = digest_of(submission.operation, submission.params)
+        pending = self._pending.get(job)
+        if pending is not None:  # however many repeats there are, one answer is for them all
+            _refuse_another(job, pending, digest, access)
+            return await asyncio.shield(pending.answer)
+        known = self.tracker.known(job)
+        if known is not None:
+            _refuse_another(job, known, digest, access)
+            return Accepted(id=known.id, seq=0, position=known.position, notes=known.notes)
+        if len(self._pending) >= MAX_PENDING:
+            raise Busy(f"{MAX_PENDING} requests are being checked", limits={"pending": MAX_PENDING})
+        record = JobRecord(
+            id=job,
+            request_digest=digest,
+            client=client,
+            operation=submission.operation,
+            priority=submission.priority,
+            request=submission.params,  # canonical once it is admitted
+        )
+        task = asyncio.create_task(self._admit(record, access), name=f"admit {job}")
+        self._pending[job] = _Pending(task, digest, client)
+        task.add_done_callback(lambda _: self._pending.pop(job, None))
+        return await asyncio.shield(task)
+
+    async def _admit(self, record: JobRecord, access: Access) -> Accepted:
+        """Check a request, store its canonical form and let it wait for its turn."""
+        operation = self.registry.operation(record.operation)
+        self._reject_quarantined(operation, record.request_digest)
+        self._check_bounds(record)
+        machine = self.machine.for_caller(access, self.table.client_of)
+        checked = await self.admissions.run(
+            record.client, intake.check, self.registry, operation, record.request, machine
+        )
+        record.request, record.notes = checked.request, checked.notes
+        record.size = len(msgspec.msgpack.encode(record.request))
+        record.caption = _caption(record.request)
+        record.created = time.time()
+        self._check_bounds(record)
+        runner = self.runner_of(record.operation)
+        record.position = runner.queue.place_for(record)
+        await self.tracker.accept(record)
+        self.accepted()
+        log.info("accepted %s from %s", record.operation, record.client, extra={"job": record.id})
+        await runner.add(record)
+        return Accepted(id=record.id, seq=0, position=record.position, notes=record.notes)
+
+    def _reject_quarantined(self, operation: Operation, digest: str) -> None:
+        if operation.runs == "worker" and self.executor.degraded:
+            facts = self.executor.facts()
+            raise Degraded(f"the worker was given up: {facts.get('last_death', 'it ended too often')}")
+        if self.table.deaths(digest) >= MAX_CRASHES_PER_REQUEST:
+            raise Quarantined(
+                f"this request ended the worker {MAX_CRASHES_PER_REQUEST} times and is not run again; change it, or resume "
+                "the queue"
+            )
+
+    def _check_bounds(self, record: JobRecord) -> None:
+        queue, active = self.runner_of(record.operation).queue, list(self.tracker.active.values())
+        check_bounds(queue, active, record.client, record.size, self.bounds)
+
+    async def settled(self, job: str = "") -> None:
+        """Return when the submit of a job (empty: every submit) that was made before this call is stored or refused."""
+        pending = [one.answer for name, one in self._pending.items() if not job or name == job]
+        if pending:
+            await asyncio.wait(pending)
+
+    async def stop(self) -> None:
+        """Give what is being checked a moment, then end it."""
+        pending = [one.answer for one in self._pending.values()]
+        if pending:
+            await asyncio.wait(pending, timeout=STOP_SECONDS)
+        for answer in pending:
+            answer.cancel()
+
+
+def _check_priority(priority: int, access: Access) -> None:
+    if not -10 <= priority <= 10:
+        raise BadRequest("a priority is -10 to 10", field="priority", limits={"min": -10, "max": 10})
+    if priority > 0:
+        access.require(Right.OWNER, "a priority above 0", "priority")
+
+
+def _refuse_another(job: str, known: JobRecord | _Pending, digest: str, access: Access) -> None:
+    """Raises `IdConflict` when an id that is known is used for another request, or by somebody else."""
+    if known.request_digest != digest or not access.owns(known.client):
+        raise IdConflict(f"the job id {job!r} is known, with another request", field="id")
+
+
+def _caption(request: dict[str, Any]) -> str:
+    conditioning = request.get("conditioning")
+    text = conditioning.get("caption") if isinstance(conditioning, dict) else request.get("caption")
+    return text if isinstance(text, str) else ""
