@@ -5,54 +5,54 @@ Doors differ in bytes only; what a request means is decided here, once.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 
 from acestep.api.errors import UnknownOperation
+from acestep.api.operation import Operation
 from acestep.api.schema import convert
 from bridge.core.interface import Core, Submission
-from bridge.doors.desk import Caller, Desk
-from bridge.doors.table import VERBS
-
-OPERATION_PREFIX = "op."
-"""``op.<operation>`` submits that operation, the parameters being the map itself."""
-
-ENVELOPE = ("id", "priority")
-"""Keys of a submit that stand beside the operation's own parameters."""
+from bridge.core.uploads import Uploads
+from bridge.doors.method_context import Caller, MethodContext, Submits, find_operation
+from bridge.doors.methods import METHODS
+from bridge.doors.operation_methods import ENVELOPE, OPERATION_PREFIX
 
 
-SUBMITTING = frozenset({"job.submit", "job.rerun"})
-"""Methods whose answer is a new job; whoever calls them hears of it."""
+def submits(name: str) -> bool:
+    """Whether a method hands in a job, whose events its caller gets."""
+    return name.startswith(OPERATION_PREFIX) or (name in METHODS and METHODS[name].submits)
 
 
-def submits(method: str) -> bool:
-    """Whether a method hands in a job."""
-    return method in SUBMITTING or method.startswith(OPERATION_PREFIX)
+class Dispatcher:
+    """Finds and calls methods, for all doors."""
 
+    def __init__(self, core: Core, uploads: Uploads | None = None) -> None:
+        self.core = core
+        self.uploads = uploads
+        self._submits = Submits()
+        self._slowly = asyncio.Lock()
 
-class Dispatcher(Desk):
-    """Runs verbs for all doors."""
+    def operation(self, name: str) -> Operation:
+        """A visible operation. Raises `UnknownOperation`, or `FeatureDisabled` where a flag hides it."""
+        return find_operation(self.core, name)
 
-    def __init__(self, core: Core, files: Any = None) -> None:
-        super().__init__(core, files, VERBS)
+    def _context(self, caller: Caller) -> MethodContext:
+        return MethodContext(caller, self.core, self.uploads, METHODS, self._submits, self._slowly)
 
-    async def call(self, method: str, params: dict[str, Any], caller: Caller) -> Any:
-        """The answer of a method. Raises an `AceError`."""
-        if method.startswith(OPERATION_PREFIX):
-            return await self._submit_flat(method.removeprefix(OPERATION_PREFIX), params, caller)
-        verb = self.verbs.get(method)
-        if verb is None or verb.call is None or caller.door not in verb.doors:
-            choices = sorted(name for name, verb in self.verbs.items() if caller.door in verb.doors)
-            raise UnknownOperation(f"there is no method {method!r}", field="method", limits={"choices": choices})
-        caller.access.require(verb.right, method)
-        if not verb.slow:
-            return await verb.call(self, caller, convert(params, verb.request))
-        async with self.slowly:
-            return await verb.call(self, caller, convert(params, verb.request))
+    async def call(self, name: str, params: dict[str, Any], caller: Caller) -> Any:
+        """The answer of a method, or of a submit as ``op.<operation>``. Raises an `AceError`."""
+        if name.startswith(OPERATION_PREFIX):
+            return await self._submit(name.removeprefix(OPERATION_PREFIX), params, caller)
+        method = METHODS.get(name)
+        if method is None or caller.door not in method.doors:
+            choices = sorted(one.name for one in METHODS.values() if caller.door in one.doors)
+            raise UnknownOperation(f"there is no method {name!r}", field="method", limits={"choices": choices})
+        return await method.call(self._context(caller), params)
 
-    async def _submit_flat(self, operation: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    async def _submit(self, operation: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
         envelope = {key: params[key] for key in ENVELOPE if key in params}
         rest = {key: value for key, value in params.items() if key not in ENVELOPE}
-        request = convert({"operation": operation, "params": rest, **envelope}, Submission)
-        return msgspec.to_builtins(await self.submit(caller, request))
+        submission = convert({"operation": operation, "params": rest, **envelope}, Submission)
+        return dict(msgspec.to_builtins(await self._context(caller).submit(submission)))

@@ -1,4 +1,4 @@
-"""The reference pages of the doors, written from the table and the registry: ``python -m bridge.doors.reference [FOLDER]``.
+"""The reference pages of the doors, written from the methods and the registry: ``python -m bridge.doors.reference [FOLDER]``.
 
 Without a folder it writes docs/reference of the checkout. A test compares the pages with what this module makes.
 """
@@ -22,9 +22,10 @@ from acestep.api.rights import Right
 from acestep.api.schema import FieldInfo, describe
 from acestep.api.sentences import number
 from bridge.doors import limits
-from bridge.doors.http.oscquery import ANSWERS
-from bridge.doors.table import OPERATION_ADDRESS, VERBS, operation_example, unit
-from bridge.doors.verb import Verb
+from bridge.doors.method import Method
+from bridge.doors.methods import METHODS
+from bridge.doors.operation_methods import OPERATION_ADDRESS, operation_example
+from bridge.doors.osc.answers import ANSWERS
 
 DISTRIBUTION = "acestep-bridge"
 
@@ -32,7 +33,7 @@ OWNER_ONLY = (
     "For the owner only: from this machine, with the token, or from an address that `osc_allow` marks `=owner`."
 )
 
-NOTE = "*This page is made by `python -m bridge.doors.reference`; change the table or the schema, not the page.*"
+NOTE = "*This page is made by `python -m bridge.doors.reference`; change the method or the schema, not the page.*"
 
 
 def built_in() -> Registry:
@@ -94,6 +95,17 @@ def parameters(fields: Iterable[FieldInfo]) -> str:
     return _table(["name", "type", "unit", "default", "range", "example", "meaning"], rows)
 
 
+def unit(info: FieldInfo) -> str:
+    """What a field is counted in: its unit, else what kind of value it is."""
+    if info.unit:
+        return info.unit
+    if info.type in ("int", "float"):
+        return "number"
+    return {"str": "text", "bool": "yes or no", "bytes": "bytes"}.get(
+        info.type, "list" if info.type[:4] == "list" else "map"
+    )
+
+
 def _range(info: FieldInfo) -> str:
     if info.choices:
         return ", ".join(f"`{choice}`" for choice in info.choices)
@@ -106,10 +118,10 @@ def _range(info: FieldInfo) -> str:
     return f"at most {info.max_length} {counted}" if info.max_length else ""
 
 
-def osc_example(verb: Verb) -> str:
-    """One message that uses the verb."""
-    words = [verb.example[name] for name in verb.positional if name in verb.example]
-    return " ".join([verb.osc, *(_word(word) for word in words)])
+def osc_example(method: Method) -> str:
+    """One message that uses the method."""
+    words = [method.example[name] for name in method.positional if name in method.example]
+    return " ".join([method.osc, *(_word(word) for word in words)])
 
 
 def operation_message(operation: Operation) -> str:
@@ -129,7 +141,7 @@ def _word(value: Any) -> str:
 
 
 def _osc(operations: list[Operation]) -> str:
-    verbs = [verb for verb in VERBS.values() if verb.osc]
+    addressed = [method for method in METHODS.values() if method.osc]
     parts = [
         "Default port 9700, UDP and TCP (length prefix or SLIP, told by the first byte). A first read is [OSC](../osc.md).",
         "## Operations",
@@ -145,13 +157,13 @@ def _osc(operations: list[Operation]) -> str:
         "JSON text.",
         "## Everything else",
     ]
-    for verb in verbs:
-        parts += [f"### {verb.osc}", verb.summary, f"Example: `{osc_example(verb)}`"]
-        if verb.positional:
-            fields = {info.name: info for info in verb.parameters}
-            parts.append(parameters(fields[name] for name in verb.positional))
-        parts.append(f"Answer: {_osc_answer(verb)}")
-        if verb.right > Right.ANYBODY:
+    for method in addressed:
+        parts += [f"### {method.osc}", method.summary, f"Example: `{osc_example(method)}`"]
+        if method.positional:
+            fields = {info.name: info for info in method.parameters}
+            parts.append(parameters(fields[name] for name in method.positional))
+        parts.append(f"Answer: {_osc_answer(method)}")
+        if method.right > Right.ANYBODY:
             parts.append(OWNER_ONLY)
     parts += [
         "## What the daemon sends",
@@ -167,12 +179,12 @@ def _osc(operations: list[Operation]) -> str:
     return _page("OSC addresses", *parts)
 
 
-def _osc_answer(verb: Verb) -> str:
-    if verb.name.endswith(".list"):
-        return f"`{verb.osc} index count {' '.join(verb.columns)}` for each row. {verb.answer}"
-    if verb.columns:
-        return f"`{verb.osc} {' '.join(verb.columns)}`. {verb.answer}"
-    return verb.answer
+def _osc_answer(method: Method) -> str:
+    if method.name.endswith(".list"):
+        return f"`{method.osc} index count {' '.join(method.columns)}` for each row. {method.answer}"
+    if method.columns:
+        return f"`{method.osc} {' '.join(method.columns)}`. {method.answer}"
+    return method.answer
 
 
 _OSC_LIMITS = [
@@ -204,16 +216,20 @@ def _rpc(operations: list[Operation]) -> str:
         ),
         "## Methods",
     ]
-    for verb in VERBS.values():
-        if "rpc" not in verb.doors:
+    for method in METHODS.values():
+        if "rpc" not in method.doors:
             continue
-        only = "" if "spool" in verb.doors else " RPC only."
-        parts += [f"### {verb.name}", verb.summary + only, f"Example: `{_json([0, 1, verb.name, [verb.example]])}`"]
-        if verb.parameters:
-            parts.append(parameters(verb.parameters))
-        parts.append(f"Answer: {verb.answer}")
-        if verb.command_line:
-            parts.append(f"Command line: `acestep-bridge {verb.command_line}`")
+        only = "" if "spool" in method.doors else " RPC only."
+        parts += [
+            f"### {method.name}",
+            method.summary + only,
+            f"Example: `{_json([0, 1, method.name, [method.example]])}`",
+        ]
+        if method.parameters:
+            parts.append(parameters(method.parameters))
+        parts.append(f"Answer: {method.answer}")
+        if method.command_line:
+            parts.append(f"Command line: `acestep-bridge {method.command_line}`")
     parts += ["## Limits", _table(["what", "number"], _RPC_LIMITS)]
     return _page("MessagePack-RPC methods", *parts)
 

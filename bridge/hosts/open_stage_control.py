@@ -1,4 +1,4 @@
-"""A session of Open Stage Control: a control surface for a browser or tablet, made from the operations and the table of verbs.
+"""A session of Open Stage Control: a control surface for a browser or tablet, made from the operations and the table of methods.
 
 Facts of the format are from its manual: a session is ``{type, version, content}``; widgets have ``type``, ``id``, ``address``,
 ``typeTags``, ``bypass`` and scripts, containers ``widgets`` or ``tabs``. A parameter's widget has the address of that parameter of
@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from acestep.api.labels import label_of
-from bridge.doors.table import OPERATION_ADDRESS, VERBS
+from bridge.doors.methods import METHODS
+from bridge.doors.operation_methods import OPERATION_ADDRESS
 
 Widget = dict[str, Any]
 
@@ -186,14 +187,14 @@ def _listener(heard: tuple[str, str]) -> Widget:
 def _jobs() -> Widget:
     """What runs, and the buttons that stop it, ask after it and make another take of it."""
     job = 'if (get("job")) send(%s, {type: "s", value: get("job")}%s)'
-    cancel, rerun, status = (VERBS[name].osc for name in ("job.cancel", "job.rerun", "job.status"))
+    cancel, rerun, status = (METHODS[name].osc for name in ("job.cancel", "job.rerun", "job.status"))
     buttons = [
         _button("cancel", "Cancel", cancel, bypass=True, onValue=job % (json.dumps(cancel), "")),
         _button(
             "again", "Another take", rerun, bypass=True, onValue=job % (json.dumps(rerun), ', {type: "i", value: 1}')
         ),
         _button("ask", "Job", status, bypass=True, onValue=job % (json.dumps(status), "")),
-        {**_button("daemon", "Daemon", VERBS["status"].osc), "mode": "momentary"},
+        {**_button("daemon", "Daemon", METHODS["status"].osc), "mode": "momentary"},
     ]
     progress = {"type": "fader", "id": "progress", "horizontal": True, "design": "compact", "interaction": False}
     shown = [
@@ -215,20 +216,20 @@ def _slots() -> Widget:
         {"type": "panel", "id": f"slot_{n}", "layout": "vertical", "expand": True, "widgets": list(_slot(n))}
         for n in range(SLOTS)
     ]
-    stop = _button("slots_stop", "Stop all", VERBS["slot.stop"].osc, on=-1, typeTags="i", height=LINE, expand=False)
+    stop = _button("slots_stop", "Stop all", METHODS["slot.stop"].osc, on=-1, typeTags="i", height=LINE, expand=False)
     row = {"type": "panel", "id": "slots_row", "layout": "horizontal", "expand": True, "widgets": rows}
     return {"type": "tab", "id": "slots", "label": "Slots", "layout": "vertical", "widgets": [row, stop]}
 
 
 def _slot(number: int) -> Iterator[Widget]:
-    for verb, label in (("slot.launch", f"Slot {number}"), ("slot.stop", "Stop")):
-        yield _button(f"{verb.replace('.', '_')}_{number}", label, VERBS[verb].osc, on=number, typeTags="i")
-    gain = next(field for field in VERBS["slot.gain"].parameters if field.name == "gain")
+    for method, label in (("slot.launch", f"Slot {number}"), ("slot.stop", "Stop")):
+        yield _button(f"{method.replace('.', '_')}_{number}", label, METHODS[method].osc, on=number, typeTags="i")
+    gain = next(field for field in METHODS["slot.gain"].parameters if field.name == "gain")
     span = {"range": {"min": gain.min, "max": gain.max}, "default": 1.0 if gain.default is None else gain.default}
     yield {
         "type": "fader",
         "id": f"slot_gain_{number}",
-        "address": VERBS["slot.gain"].osc,
+        "address": METHODS["slot.gain"].osc,
         "preArgs": [number],
         "typeTags": "if",
         "expand": True,

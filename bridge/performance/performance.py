@@ -1,7 +1,7 @@
 """Playing the model: slots that are filled ahead and launched on the bar, capture of what was just played, MIDI in.
 
 This is the part the daemon holds. It asks the core for jobs like any client, follows their events, and speaks with the
-player process; every door reaches it through the verbs ``slot.*``, ``capture.*``, ``tempo.*`` and ``midi.*``.
+player process; every door reaches it through the methods ``slot.*``, ``capture.*``, ``tempo.*`` and ``midi.*``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class PerformanceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Performance:
-    """Slots, capture, musical time and MIDI of one daemon. ``tempo``, ``slots``, ``capture`` and ``feedback`` answer the verbs
+    """Slots, capture, musical time and MIDI of one daemon. ``tempo``, ``slots``, ``capture`` and ``feedback`` answer the methods
     of those names."""
 
     def __init__(self, core: Core, settings: PerformanceSettings) -> None:

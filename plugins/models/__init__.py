@@ -1,4 +1,4 @@
-"""Operations on models: facts, download, verify, remove. Listing and unloading are verbs of the daemon."""
+"""Operations on models: facts, download, verify, remove. Listing and unloading are methods of the daemon."""
 
 from __future__ import annotations
 

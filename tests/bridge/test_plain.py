@@ -86,7 +86,7 @@ async def test_a_clients_name_is_clean_everywhere(tmp_path):
     from bridge.testing.core import ScriptedCore
 
     core = ScriptedCore(tmp_path)
-    desk = Dispatcher(core, Uploads(tmp_path / "uploads", largest=1, quota=1))
-    connection = Connection(desk, Terms(), 1, Place(Crowd(), Turns()))
+    dispatcher = Dispatcher(core, Uploads(tmp_path / "uploads", largest=1, quota=1))
+    connection = Connection(dispatcher, Terms(), 1, Place(Crowd(), Turns()))
     connection._admit("hello", {"client": "me\x1b[31m\nroot"})
     assert connection.name == "rpc:me [31m root"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from bridge.cli.verbs import add_verb
+from bridge.cli.method_commands import add_method
 
 
 def call(parser: argparse.ArgumentParser) -> None:
-    """A sub-command for every verb that makes sense in one call; docs/reference/rpc.md explains each."""
-    from bridge.doors.table import VERBS
+    """A sub-command for every method that makes sense in one call; docs/reference/rpc.md explains each."""
+    from bridge.doors.methods import METHODS
 
     parser.description = "Any method of the daemon by its name, such as `call job.list --limit 5 --json`."
     commands = parser.add_subparsers(required=True, metavar="METHOD")
-    for name, verb in VERBS.items():
-        if verb.command is not None:
-            add_verb(commands, name, verb)
+    for name, method in METHODS.items():
+        if method.command is not None:
+            add_method(commands, name, method)

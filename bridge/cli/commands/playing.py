@@ -1,4 +1,4 @@
-"""Commands of playing (slots, capture, tempo, MIDI), made from the table of verbs: `slot launch 4 --quantise bar`."""
+"""Commands of playing (slots, capture, tempo, MIDI), made from the table of methods: `slot launch 4 --quantise bar`."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from typing import Any
 
 from bridge.cli.app import common_options
 from bridge.cli.exits import Exit
+from bridge.cli.method_commands import add_method
 from bridge.cli.show import show_json
-from bridge.cli.verbs import add_verb
 
 
 def slot(parser: argparse.ArgumentParser) -> None:
     """Everything about slots."""
-    _verbs(parser, "slot")
+    _add_group(parser, "slot")
 
 
 def capture(parser: argparse.ArgumentParser) -> None:
     """Everything about the capture ring."""
-    _verbs(parser, "capture")
+    _add_group(parser, "capture")
 
 
 def tempo(parser: argparse.ArgumentParser) -> None:
     """Everything about musical time."""
-    _verbs(parser, "tempo")
+    _add_group(parser, "tempo")
 
 
 def midi(parser: argparse.ArgumentParser) -> None:
     """Learning hits, and checking a mapping file without a daemon."""
-    commands = _verbs(parser, "midi")
+    commands = _add_group(parser, "midi")
     own = common_options(below=True)
     check = commands.add_parser("check", help="check a mapping file; an error names its line", parents=[own])
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(run=_check)
 
 
-def _verbs(parser: argparse.ArgumentParser, group: str) -> Any:
-    """A sub-command for every verb of the group."""
-    from bridge.doors.table import VERBS
+def _add_group(parser: argparse.ArgumentParser, group: str) -> Any:
+    """A sub-command for every method of the group."""
+    from bridge.doors.methods import METHODS
 
     parser.description = "Needs a daemon that was started with --performance."
     commands = parser.add_subparsers(required=True, metavar="WHAT")
-    for name, verb in VERBS.items():
+    for name, method in METHODS.items():
         if name.startswith(f"{group}."):
-            add_verb(commands, name.partition(".")[2], verb)
+            add_method(commands, name.partition(".")[2], method)
     return commands
 
 

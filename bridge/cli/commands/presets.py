@@ -44,10 +44,10 @@ def preset(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--force", action="store_true", help="replace a file that exists")
 
 
-def _call(options: argparse.Namespace, verb: str, **params: Any) -> Any:
+def _call(options: argparse.Namespace, action: str, **params: Any) -> Any:
     contact = open_contact(options)
     try:
-        return contact.call(f"preset.{verb}", **params)
+        return contact.call(f"preset.{action}", **params)
     finally:
         contact.close()
 

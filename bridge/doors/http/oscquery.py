@@ -1,4 +1,4 @@
-"""The OSCQuery tree: every OSC address with type, range, unit and description, made from the table and the registry.
+"""The OSCQuery tree: every OSC address with type, range, unit and description, made from the methods and the registry.
 
 Follows the OSCQuery proposal: nodes as JSON, one attribute on request, HOST_INFO for the ports. Pure.
 """
@@ -9,10 +9,11 @@ from typing import Any
 
 from bridge.core.interface import Core
 from bridge.doors import limits
+from bridge.doors.method import Method
+from bridge.doors.methods import ADDRESSES
+from bridge.doors.operation_methods import OPERATION_ADDRESS
 from bridge.doors.osc.answers import ANSWERS
 from bridge.doors.osc.grammar import envelope
-from bridge.doors.table import ADDRESSES, OPERATION_ADDRESS
-from bridge.doors.verb import Verb
 
 READ, WRITE, BOTH = 1, 2, 3
 
@@ -26,15 +27,15 @@ _TAGS = {"int": "i", "float": "f", "bool": "T"}
 def tree(core: Core) -> dict[str, Any]:
     """The whole tree."""
     root = _container("/", "ACE-Step operations, jobs and status.")
-    for address, verb in ADDRESSES.items():
-        _place(root, address, _verb(verb, core))
+    for address, method in ADDRESSES.items():
+        _insert(root, address, _method(method, core))
     for address, (tags, meaning) in ANSWERS.items():
-        _place(root, address, {"TYPE": tags, "ACCESS": READ, "DESCRIPTION": meaning})
+        _insert(root, address, {"TYPE": tags, "ACCESS": READ, "DESCRIPTION": meaning})
     for operation in core.describe():
         base = OPERATION_ADDRESS + operation["name"]
-        _place(root, base, {"TYPE": "i", "ACCESS": WRITE, "DESCRIPTION": operation.get("summary", "")})
+        _insert(root, base, {"TYPE": "i", "ACCESS": WRITE, "DESCRIPTION": operation.get("summary", "")})
         for field in [*operation.get("fields", []), *envelope()]:
-            _place(root, f"{base}/{field['name']}", parameter(field))
+            _insert(root, f"{base}/{field['name']}", parameter(field))
     return root
 
 
@@ -43,7 +44,7 @@ def _container(path: str, description: str = "") -> dict[str, Any]:
     return {**node, "DESCRIPTION": description} if description else node
 
 
-def _place(root: dict[str, Any], address: str, facts: dict[str, Any]) -> None:
+def _insert(root: dict[str, Any], address: str, facts: dict[str, Any]) -> None:
     node, path = root, ""
     for word in address.strip("/").split("/"):
         path += "/" + word
@@ -54,17 +55,21 @@ def _place(root: dict[str, Any], address: str, facts: dict[str, Any]) -> None:
         node.pop("CONTENTS", None)
 
 
-def _verb(verb: Verb, core: Core) -> dict[str, Any]:
-    fields = {info.name: info for info in verb.parameters}
-    given = [fields[name] for name in verb.positional]
-    node: dict[str, Any] = {"ACCESS": WRITE, "DESCRIPTION": verb.summary, "TYPE": "".join(_tag(i.type) for i in given)}
+def _method(method: Method, core: Core) -> dict[str, Any]:
+    fields = {info.name: info for info in method.parameters}
+    given = [fields[name] for name in method.positional]
+    node: dict[str, Any] = {
+        "ACCESS": WRITE,
+        "DESCRIPTION": method.summary,
+        "TYPE": "".join(_tag(i.type) for i in given),
+    }
     if given:
         node |= {"UNIT": [info.unit or "" for info in given]}
         node |= {"RANGE": [_range({"min": i.min, "max": i.max, "choices": i.choices}) for i in given]}
-    if verb.name == "version":
+    if method.name == "version":
         facts = core.version()
         node |= {"ACCESS": READ, "TYPE": "ssi", "VALUE": [facts["program"], facts["version"], limits.PROTOCOL]}
-    elif verb.name == "status":
+    elif method.name == "status":
         node |= {"ACCESS": READ, "TYPE": "s", "VALUE": [core.status().get("state", "ok")]}
     return node
 
@@ -121,10 +126,10 @@ def host_info(status: dict[str, Any]) -> dict[str, Any]:
     """Where the OSC door is, and which attributes are offered. Without OSC_IP it is the address this was asked at."""
     osc = (status.get("doors") or {}).get("osc") or {}
     offered = sorted(ATTRIBUTES - {"HOST_INFO", "CONTENTS", "FULL_PATH", "CRITICAL"})
-    place = {} if osc.get("host") in (None, "0.0.0.0", "::") else {"OSC_IP": osc["host"]}
+    host = {} if osc.get("host") in (None, "0.0.0.0", "::") else {"OSC_IP": osc["host"]}
     return {
         "NAME": "acestep-bridge",
-        **place,
+        **host,
         "OSC_PORT": osc.get("udp", 0),
         "OSC_TRANSPORT": "UDP",
         "EXTENSIONS": {name: True for name in offered} | {"CRITICAL": False, "CLIPMODE": False, "LISTEN": False},

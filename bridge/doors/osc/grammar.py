@@ -16,14 +16,14 @@ from acestep.api.errors import BadRequest, UnknownOperation
 from acestep.api.operation import Operation
 from acestep.api.schema import FieldInfo, describe
 from bridge.core.interface import Submission
-from bridge.doors.dispatch import ENVELOPE
+from bridge.doors.method import Method
+from bridge.doors.methods import ADDRESSES
+from bridge.doors.operation_methods import ENVELOPE, OPERATION_ADDRESS
 from bridge.doors.osc import ordinals
 from bridge.doors.osc.codec import Message
-from bridge.doors.table import ADDRESSES, OPERATION_ADDRESS
-from bridge.doors.verb import Verb
 
 
-class Job(msgspec.Struct, frozen=True):
+class SubmitMessage(msgspec.Struct, frozen=True):
     """``/ace/op/<operation> ...``: submit, after what the draft holds. ``count`` is the number of parameters it must hold."""
 
     operation: str
@@ -49,13 +49,13 @@ class Release(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """Any other address: a verb and its parameters."""
+    """Any other address: a method and its parameters."""
 
-    verb: Verb
+    method: Method
     params: dict[str, Any]
 
 
-Question = Job | DraftValue | Release | Call
+Question = SubmitMessage | DraftValue | Release | Call
 
 _ENVELOPE_FIELDS = {info.name: info for info in describe(Submission) if info.name in ENVELOPE}
 
@@ -67,10 +67,10 @@ def parse(message: Message, find: Callable[[str], Operation]) -> Question:
     """
     if message.address.startswith(OPERATION_ADDRESS):
         return _operation(message, find)
-    verb = ADDRESSES.get(message.address)
-    if verb is None:
+    method = ADDRESSES.get(message.address)
+    if method is None:
         raise UnknownOperation(f"there is no address {message.address}")
-    return Call(verb, positional(verb, message.arguments))
+    return Call(method, positional(method, message.arguments))
 
 
 def _operation(message: Message, find: Callable[[str], Operation]) -> Question:
@@ -91,11 +91,11 @@ def fields_of(operation: Operation) -> dict[str, FieldInfo]:
     return {**{info.name: info for info in describe(operation.schema)}, **_ENVELOPE_FIELDS}
 
 
-def _submit(name: str, arguments: list[Any], fields: Mapping[str, FieldInfo]) -> Job | Release:
+def _submit(name: str, arguments: list[Any], fields: Mapping[str, FieldInfo]) -> SubmitMessage | Release:
     if len(arguments) == 1 and isinstance(arguments[0], (int, float)):
         if not arguments[0]:
             return Release()
-        return Job(name, {}, None if arguments[0] is True else _whole(arguments[0], "count"))
+        return SubmitMessage(name, {}, None if arguments[0] is True else _whole(arguments[0], "count"))
     params: dict[str, Any] = {}
     if len(arguments) % 2:
         params["id"] = coerce(arguments.pop(0), _ENVELOPE_FIELDS["id"])
@@ -105,7 +105,7 @@ def _submit(name: str, arguments: list[Any], fields: Mapping[str, FieldInfo]) ->
         if key in params:
             raise BadRequest(f"{key} is given twice", field=key)
         params[key] = coerce(value, _field(key, fields))
-    return Job(name, params)
+    return SubmitMessage(name, params)
 
 
 def _draft(operation: str, name: str, arguments: tuple[Any, ...], fields: Mapping[str, FieldInfo]) -> DraftValue:
@@ -124,15 +124,15 @@ def _field(name: str, fields: Mapping[str, FieldInfo]) -> FieldInfo:
     return info
 
 
-def positional(verb: Verb, arguments: tuple[Any, ...]) -> dict[str, Any]:
-    """The parameters of a verb from arguments in order; what is left out keeps its default."""
-    if len(arguments) > len(verb.positional):
+def positional(method: Method, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """The parameters of a method from arguments in order; what is left out keeps its default."""
+    if len(arguments) > len(method.positional):
         raise BadRequest(
-            f"{verb.osc} takes at most {len(verb.positional)} arguments, not {len(arguments)}",
-            limits={"arguments": list(verb.positional)},
+            f"{method.osc} takes at most {len(method.positional)} arguments, not {len(arguments)}",
+            limits={"arguments": list(method.positional)},
         )
-    fields = {info.name: info for info in verb.parameters}
-    return {name: coerce(value, fields[name]) for name, value in zip(verb.positional, arguments, strict=False)}
+    fields = {info.name: info for info in method.parameters}
+    return {name: coerce(value, fields[name]) for name, value in zip(method.positional, arguments, strict=False)}
 
 
 def coerce(value: Any, info: FieldInfo) -> Any:

@@ -13,8 +13,8 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from acestep.api.errors import AceError
 from bridge.core.interface import Event, EventKind
-from bridge.doors.table import ADDRESSES
-from bridge.doors.verb import Verb
+from bridge.doors.method import Method
+from bridge.doors.methods import ADDRESSES
 
 Outgoing = tuple[str, list[Any]]
 """An address and its arguments."""
@@ -133,22 +133,22 @@ def result(job: dict[str, Any]) -> Iterator[Outgoing]:
         yield "/ace/job/status", _row(job, ADDRESSES["/ace/job/status"].columns)
 
 
-def answer(verb: Verb, data: Any) -> Iterator[Outgoing]:
-    """The answer of a verb on its own address.
+def answer(method: Method, data: Any) -> Iterator[Outgoing]:
+    """The answer of a method on its own address; None is no answer at all.
 
     One row of columns is one message; a list is one message a row, each with its index and the number of rows before it; a map
     without columns is one such message for each key, nested keys joined by dots.
     """
     if isinstance(data, list):
-        yield from _numbered(verb.osc, [_row(row, verb.columns) for row in data])
-    elif verb.columns:
-        yield verb.osc, _row(data, verb.columns)
-    elif verb.name == "describe":
-        yield from _numbered(verb.osc, _described(data))
+        yield from _numbered(method.reply, [_row(row, method.columns) for row in data])
+    elif method.columns:
+        yield method.reply, _row(data, method.columns)
+    elif method.name == "describe":
+        yield from _numbered(method.reply, _described(data))
     elif data:
-        yield from _numbered(verb.osc, [[key, value] for key, value in _flat(data)])
-    else:
-        yield verb.osc, ["ok"]
+        yield from _numbered(method.reply, [[key, value] for key, value in _flat(data)])
+    elif data is not None:
+        yield method.reply, ["ok"]
 
 
 def _numbered(address: str, rows: list[list[Any]]) -> Iterator[Outgoing]:

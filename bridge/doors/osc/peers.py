@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from bridge.core.access import Access
 from bridge.core.interface import SPARE, Core, Event
@@ -17,8 +16,12 @@ Send = Callable[[bytes, bool], None]
 """Sends a packet; the flag says that it may be dropped when the other side does not read."""
 
 
+PeerAddress = tuple[str, int, str]
+"""Host, port and transport (``udp`` or ``tcp``)."""
+
+
 class Peer:
-    """A place that answers go to. It is the `Caller` of what it asks for.
+    """An address that answers go to. It is the `Caller` of what it asks for.
 
     ``most`` bounds a packet in bytes (None on a stream).
     """
@@ -102,23 +105,23 @@ class Peer:
 
 
 class Peers:
-    """The peers of the door by place (host, port, transport)."""
+    """The peers of the door by address (host, port, transport)."""
 
     def __init__(self) -> None:
-        self._peers: dict[Any, Peer] = {}
-        self._ports: dict[Any, Any] = {}
+        self._peers: dict[PeerAddress, Peer] = {}
+        self._ports: dict[PeerAddress, PeerAddress] = {}
         self.refused = 0
 
-    def get(self, place: Any) -> Peer | None:
-        """The peer that a sender's answers go to: the place it registered, else its own; None when it is not known."""
-        return self._peers.get(self._ports.get(place, place))
+    def get(self, address: PeerAddress) -> Peer | None:
+        """The peer that a sender's answers go to: the address it registered, else its own; None when it is not known."""
+        return self._peers.get(self._ports.get(address, address))
 
-    def add(self, place: Any, peer: Peer) -> bool:
+    def add(self, address: PeerAddress, peer: Peer) -> bool:
         """Remember a peer. False when there are too many."""
-        if place not in self._peers and not self._room(peer):
+        if address not in self._peers and not self._room(peer):
             self.refused += 1
             return False
-        self._peers[place] = peer
+        self._peers[address] = peer
         return True
 
     def _room(self, newcomer: Peer) -> bool:
@@ -127,36 +130,40 @@ class Peers:
             if len(known) < most:
                 continue
             self.sweep()
-            idle = [(self._peers[place].drafts.touched, place) for place in known if self._idle(place)]
-            if len([place for place in known if place in self._peers]) < most:
+            idle = [(self._peers[address].drafts.touched, address) for address in known if self._idle(address)]
+            if len([address for address in known if address in self._peers]) < most:
                 continue
             if not idle:
                 return False
             self.remove(min(idle, key=lambda row: row[0])[1])
         return True
 
-    def _bounds(self, newcomer: Peer) -> Iterator[tuple[int, list[Any]]]:
+    def _bounds(self, newcomer: Peer) -> Iterator[tuple[int, list[PeerAddress]]]:
         yield limits.OSC_PEERS, list(self._peers)
         if newcomer.access.stranger:
             origin = newcomer.access.origin
             yield limits.OSC_HOST_PEERS, [at for at, peer in self._peers.items() if peer.access.origin == origin]
 
-    def _idle(self, place: Any) -> bool:
+    def _idle(self, address: PeerAddress) -> bool:
         """Whether nothing but drafts holds a peer here."""
-        peer = self._peers.get(place)
+        peer = self._peers.get(address)
         return peer is not None and not peer.busy
 
-    def answer_at(self, sender: Any, place: Any) -> None:
-        """Answers to ``sender`` go to ``place`` as long as that is registered; the oldest of too many senders is forgotten."""
+    def answer_at(self, sender: PeerAddress, address: PeerAddress) -> None:
+        """Answers to ``sender`` go to ``address`` as long as that is registered; the oldest of too many senders is forgotten."""
         self._ports.pop(sender, None)
-        self._ports[sender] = place
+        self._ports[sender] = address
         if len(self._ports) > limits.OSC_PEERS:
             del self._ports[next(iter(self._ports))]
 
     def listeners(self, host: str) -> list[Peer]:
         """The registered peers of a host that listen on a port of their own choice."""
         chosen = set(self._ports.values())
-        return [peer for place, peer in self._peers.items() if place in chosen and place[0] == host and peer.registered]
+        return [
+            peer
+            for address, peer in self._peers.items()
+            if address in chosen and address[0] == host and peer.registered
+        ]
 
     def registered(self) -> int:
         """How many leases are held."""
@@ -164,14 +171,14 @@ class Peers:
 
     def sweep(self) -> None:
         """Drop what has expired."""
-        for place, peer in list(self._peers.items()):
+        for address, peer in list(self._peers.items()):
             if peer.expire():
-                self.remove(place)
-        self._ports = {sender: place for sender, place in self._ports.items() if place in self._peers}
+                self.remove(address)
+        self._ports = {sender: address for sender, address in self._ports.items() if address in self._peers}
 
-    def remove(self, place: Any) -> None:
+    def remove(self, address: PeerAddress) -> None:
         """Forget a peer."""
-        peer = self._peers.pop(place, None)
+        peer = self._peers.pop(address, None)
         if peer is not None:
             peer.close()
 
@@ -180,6 +187,6 @@ class Peers:
 
     def close(self) -> None:
         """Forget everybody."""
-        for place in list(self._peers):
-            self.remove(place)
+        for address in list(self._peers):
+            self.remove(address)
         self._ports.clear()

@@ -15,9 +15,9 @@ from acestep.api.errors import ProtocolError
 from bridge.doors import limits
 from bridge.doors.keepalive import keep_alive
 from bridge.doors.osc.allow import is_of_this_machine
-from bridge.doors.osc.door import OscDoor, Place
+from bridge.doors.osc.door import OscDoor
 from bridge.doors.osc.framing import Framer, frame
-from bridge.doors.osc.peers import Send
+from bridge.doors.osc.peers import PeerAddress, Send
 from bridge.doors.streams import Crowd, Turns
 
 log = logging.getLogger(__name__)
@@ -75,9 +75,9 @@ class OscSockets:
         self._servers.append(server)
         return server.sockets[0].getsockname()[1]
 
-    def _sender(self, place: Place) -> Send:
-        family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
-        return _datagram_sender(self.door, self._datagrams[family], (place[0], place[1]))
+    def _sender(self, address: PeerAddress) -> Send:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        return _datagram_sender(self.door, self._datagrams[family], (address[0], address[1]))
 
     async def close(self) -> None:
         """Stop listening and close every connection."""
@@ -139,15 +139,15 @@ class _Stream(asyncio.Protocol):
         self._reading = False
         self._heard = time.monotonic()
         self._transport: asyncio.Transport | None = None
-        self._place: Place = ("", 0, "tcp")
+        self._peer_address: PeerAddress = ("", 0, "tcp")
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         keep_alive(transport)
         peer = transport.get_extra_info("peername")
-        self._place = (peer[0], peer[1], "tcp") if peer else self._place
-        if not self._door.allowed(self._place[0]) or not self._sockets.crowd.enter(self):
+        self._peer_address = (peer[0], peer[1], "tcp") if peer else self._peer_address
+        if not self._door.allowed(self._peer_address[0]) or not self._sockets.crowd.enter(self):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -167,7 +167,7 @@ class _Stream(asyncio.Protocol):
         try:
             self._step(transport)
         except ProtocolError as failure:
-            log.info("OSC connection from %s:%s closed: %s", *self._place[:2], failure.message)
+            log.info("OSC connection from %s:%s closed: %s", *self._peer_address[:2], failure.message)
             self._door.counters.malformed += 1
             self._abort()
             return False
@@ -183,7 +183,7 @@ class _Stream(asyncio.Protocol):
             del self._arrived[: len(piece)]
             self._packets.extend(self._framer.feed(piece))
             return
-        if self._door.take(self._packets.popleft(), self._place, self._send):
+        if self._door.take(self._packets.popleft(), self._peer_address, self._send):
             self.spoke = True
             self._watch(progress=True)
         else:
@@ -200,7 +200,7 @@ class _Stream(asyncio.Protocol):
     @property
     def idle_since(self) -> float | None:
         """When it was heard last, if nothing of it is under way."""
-        return None if self._door.peers.get(self._place) is not None else self._heard
+        return None if self._door.peers.get(self._peer_address) is not None else self._heard
 
     def dismiss(self) -> None:
         """Make room for another connection."""
@@ -214,7 +214,7 @@ class _Stream(asyncio.Protocol):
         if waiting > limits.OSC_SEND_BUFFER and droppable:
             self._door.counters.dropped += 1
         elif waiting > 4 * limits.OSC_SEND_BUFFER:
-            log.warning("OSC client %s:%s does not read; closed", *self._place[:2])
+            log.warning("OSC client %s:%s does not read; closed", *self._peer_address[:2])
             self._abort()
         else:
             transport.write(frame(packet, self._framer.mode or "length"))
@@ -227,4 +227,4 @@ class _Stream(asyncio.Protocol):
         self._sockets.crowd.leave(self)
         if self._deadline is not None:
             self._deadline.cancel()
-        self._door.gone(self._place)
+        self._door.gone(self._peer_address)

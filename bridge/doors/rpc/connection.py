@@ -15,10 +15,11 @@ from acestep.api.errors import AceError, Busy, InternalError, ProtocolError, Una
 from acestep.api.schema import convert
 from bridge.core.access import OWNER, Access
 from bridge.core.interface import SPARE, Event, EventKind
-from bridge.doors import limits, requests
+from bridge.doors import limits
 from bridge.doors.dispatch import Dispatcher, submits
 from bridge.doors.following import Follower
 from bridge.doors.keepalive import keep_alive
+from bridge.doors.methods.daemon import Hello
 from bridge.doors.rpc import codec
 from bridge.doors.rpc.outbox import Outbox
 from bridge.doors.streams import Crowd, Turns
@@ -49,18 +50,18 @@ class Connection(asyncio.Protocol):
 
     door = "rpc"
 
-    def __init__(self, desk: Dispatcher, terms: Terms, number: int, place: Place) -> None:
+    def __init__(self, dispatcher: Dispatcher, terms: Terms, number: int, place: Place) -> None:
         self.name = f"rpc:{number}"
         self.spoke = False
         self.access = terms.access
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._terms = terms
         self._place = place
         self._reading = False
         self._begun = 0
         self._splitter = codec.Splitter()
         self._outbox = Outbox()
-        self._follower = Follower(desk.core, self.name, self._tell)
+        self._follower = Follower(dispatcher.core, self.name, self._tell)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._deadline: asyncio.TimerHandle | None = None
@@ -198,7 +199,7 @@ class Connection(asyncio.Protocol):
         try:
             arguments = codec.parameters(params)
             self._admit(method, arguments)
-            result = await self._desk.call(method, arguments, self)
+            result = await self._dispatcher.call(method, arguments, self)
         except AceError as failure:
             self._answer(id, failure, None)
             return
@@ -227,7 +228,7 @@ class Connection(asyncio.Protocol):
             if not self._known:
                 raise Unauthorized("say hello with the token first", field="token")
             return
-        hello = convert(arguments, requests.Hello)
+        hello = convert(arguments, Hello)
         if not self._known and not hmac.compare_digest(hello.token.encode(), self._terms.token.encode()):
             self._refuse_token()
             raise Unauthorized("the token is wrong", field="token")

@@ -24,9 +24,9 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 class RpcDoor:
     """Opens and closes the listeners and counts the connections."""
 
-    def __init__(self, desk: Dispatcher, *, token: str = "") -> None:
+    def __init__(self, dispatcher: Dispatcher, *, token: str = "") -> None:
         self.address: dict[str, Any] = {"host": "", "port": 0, "socket": ""}
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._token = token
         self._numbers = itertools.count(1)
         self._servers: list[asyncio.Server] = []
@@ -69,7 +69,7 @@ class RpcDoor:
         self.address |= {"socket": str(path)}
 
     def _connect(self, terms: Terms, place: Place) -> Connection:
-        return Connection(self._desk, terms, next(self._numbers), place)
+        return Connection(self._dispatcher, terms, next(self._numbers), place)
 
     @property
     def connections(self) -> int:

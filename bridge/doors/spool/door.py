@@ -16,9 +16,9 @@ from acestep.api.rights import Right
 from bridge.core.access import Access
 from bridge.core.interface import Event, JobState
 from bridge.doors import limits
-from bridge.doors.calls import HEAVY, plain
 from bridge.doors.dispatch import Dispatcher, submits
 from bridge.doors.following import Follower
+from bridge.doors.methods.jobs import HEAVY, job_map
 from bridge.doors.spool.files import Folder, Taken
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,11 @@ TAKE_AT_ONCE = 64
 class SpoolDoor:
     """Watches one spool folder. Several hosts may use it at once; every request has a name of its own."""
 
-    def __init__(self, desk: Dispatcher, root: Path, pause: float = limits.SPOOL_POLL_SECONDS) -> None:
+    def __init__(self, dispatcher: Dispatcher, root: Path, pause: float = limits.SPOOL_POLL_SECONDS) -> None:
         self.address = str(root)
         self.refused = 0
         self.folder = Folder(root)
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._pause = pause
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._watching: asyncio.Task[None] | None = None
@@ -90,7 +90,7 @@ class SpoolDoor:
             if len(self._entries) >= limits.SPOOL_FILES and taken.name not in self._entries:
                 raise Busy(f"{limits.SPOOL_FILES} jobs are followed", limits={"jobs": limits.SPOOL_FILES})
             params = _with_id(taken.request.method, taken.request.params, taken.name)
-            answer = await self._desk.call(taken.request.method, params, entry)
+            answer = await self._dispatcher.call(taken.request.method, params, entry)
         except AceError as failure:
             await entry.write(error=failure.to_wire())
             return
@@ -118,11 +118,11 @@ class SpoolDoor:
 
     def job(self, id: str) -> dict[str, Any]:
         """A job for a status file: everything but its recipe."""
-        return plain(self._desk.core.job(id), without=HEAVY - {"result"})
+        return job_map(self._dispatcher.core.job(id), without=HEAVY - {"result"})
 
     def follower(self, entry: _Entry) -> Follower:
         """The subscription of one status file."""
-        return Follower(self._desk.core, entry.name, entry.tell)
+        return Follower(self._dispatcher.core, entry.name, entry.tell)
 
     async def close(self) -> None:
         """Watch no longer."""

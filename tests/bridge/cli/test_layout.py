@@ -12,9 +12,10 @@ import pytest
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from bridge.cli.exits import Exit
+from bridge.doors.methods import ADDRESSES
+from bridge.doors.operation_methods import OPERATION_ADDRESS
 from bridge.doors.osc.answers import ANSWERS
 from bridge.doors.osc.codec import decode
-from bridge.doors.table import ADDRESSES, OPERATION_ADDRESS
 from bridge.hosts.open_stage_control import HEARD
 
 TYPES = {"root", "panel", "tab", "button", "dropdown", "fader", "input", "text", "variable"}
@@ -68,7 +69,7 @@ def osc(running):
 
 
 def test_every_address_is_ours_and_every_id_is_its_own(surface, cli):
-    """Of verbs, of fields of operations, of the daemon's messages; no widget of a kind that the program does not know."""
+    """Of methods, of fields of operations, of the daemon's messages; no widget of a kind that the program does not know."""
     found = list(widgets(json.loads(surface.read_text("utf-8"))["content"]))
     ids = [widget["id"] for widget in found]
     assert len(ids) == len(set(ids))

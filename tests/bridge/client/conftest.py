@@ -38,10 +38,10 @@ class House:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
 
     async def _open(self):
-        desk = Dispatcher(self.core, self.files)
-        self.rpc = RpcDoor(desk, token="secret")
+        dispatcher = Dispatcher(self.core, self.files)
+        self.rpc = RpcDoor(dispatcher, token="secret")
         self.port = await self.rpc.listen("127.0.0.1", self.port)
-        self.sockets = OscSockets(OscDoor(desk, AllowList()), "127.0.0.1", 0)
+        self.sockets = OscSockets(OscDoor(dispatcher, AllowList()), "127.0.0.1", 0)
         self.osc = await self.sockets.open()
         paths = Paths.of(Settings(home=self.home))
         paths.create()

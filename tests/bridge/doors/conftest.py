@@ -30,15 +30,15 @@ async def core(tmp_path):
 
 
 @pytest.fixture
-def desk(core, tmp_path):
-    """The desk that doors hand in at."""
+def dispatcher(core, tmp_path):
+    """The dispatcher of the doors below."""
     return Dispatcher(core, Uploads(tmp_path / "uploads", largest=10_000_000, quota=20_000_000))
 
 
 @pytest.fixture
-async def osc_door(desk):
+async def osc_door(dispatcher):
     """An open OSC door; its sockets know the ports as ``address``."""
-    sockets = OscSockets(OscDoor(desk, AllowList()), "127.0.0.1", 0)
+    sockets = OscSockets(OscDoor(dispatcher, AllowList()), "127.0.0.1", 0)
     sockets.address = await sockets.open()
     yield sockets
     await sockets.close()
@@ -101,9 +101,9 @@ async def udp(osc_door):
 
 
 @pytest.fixture
-async def rpc_door(desk):
+async def rpc_door(dispatcher):
     """An open RPC door without a token."""
-    door = RpcDoor(desk)
+    door = RpcDoor(dispatcher)
     await door.listen("127.0.0.1", 0)
     yield door
     await door.close()

@@ -161,7 +161,7 @@ async def test_a_byte_now_and_then_keeps_no_connection_open(doors, name, monkeyp
     writer.close()
 
 
-async def test_a_long_message_over_a_slow_network_is_let(rpc_door, desk, monkeypatch):
+async def test_a_long_message_over_a_slow_network_is_let(rpc_door, dispatcher, monkeypatch):
     """Piece by piece, each in time: the whole may take longer than one piece."""
     monkeypatch.setattr(limits, "FRAME_SECONDS", 1.0)
     monkeypatch.setattr(limits, "FRAME_BYTES", 1000)

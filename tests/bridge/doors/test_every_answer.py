@@ -10,9 +10,9 @@ import pytest
 
 from acestep.api.errors import AceError
 from bridge.client import Client
+from bridge.doors.methods import ADDRESSES
 from bridge.doors.osc.codec import decode
 from bridge.doors.osc.messages import encode
-from bridge.doors.table import ADDRESSES
 
 NUMBERS = [1e20, -1e20, 1e300, float("inf"), float("-inf"), float("nan"), 2**31 - 1, -(2**31), 2**62, 0, -1, 0.5]
 

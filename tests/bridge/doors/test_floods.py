@@ -11,13 +11,13 @@ import pytest
 from acestep.api.errors import BadRequest
 from bridge.core.records import MAX_ENTRIES, MAX_VALUES, digest_of
 from bridge.doors import limits
+from bridge.doors.methods import METHODS
 from bridge.doors.osc.allow import AllowList
 from bridge.doors.osc.answers import ANSWERS
 from bridge.doors.osc.door import OscDoor
 from bridge.doors.osc.messages import encode
 from bridge.doors.osc.sockets import OscSockets
 from bridge.doors.rpc import codec
-from bridge.doors.table import VERBS
 
 from .test_osc_door import bundle
 
@@ -27,9 +27,9 @@ LISTS = ("list", "map", "dict")
 def test_every_list_of_a_method_is_bounded():
     """But the parameters of a job, whose size the core bounds as a whole."""
     free = [
-        f"{verb.name}.{info.name}"
-        for verb in VERBS.values()
-        for info in verb.parameters
+        f"{method.name}.{info.name}"
+        for method in METHODS.values()
+        for info in method.parameters
         if info.type.startswith(LISTS) and not info.max_length and info.name != "params"
     ]
     assert free == []
@@ -129,9 +129,9 @@ async def test_what_a_daemon_says_is_never_answered(udp, osc_door, address):
     assert osc_door.door.counters.echoes == 1
 
 
-async def test_two_daemons_that_hear_each_other_fall_silent(osc_door, desk, udp):
+async def test_two_daemons_that_hear_each_other_fall_silent(osc_door, dispatcher, udp):
     """Each is registered with the other: a few messages, then nothing."""
-    other = OscSockets(OscDoor(desk, AllowList()), "127.0.0.1", 0)
+    other = OscSockets(OscDoor(dispatcher, AllowList()), "127.0.0.1", 0)
     address = await other.open()
     loop = asyncio.get_running_loop()
     sender = osc_door._datagrams[socket.AF_INET]

@@ -114,8 +114,8 @@ async def test_metrics_are_prometheus_text(core):
 
 
 def test_the_tree_holds_every_address_of_the_table(core):
-    """One source: verbs, operations, their parameters, and what the daemon sends."""
-    from bridge.doors.table import ADDRESSES
+    """One source: methods, operations, their parameters, and what the daemon sends."""
+    from bridge.doors.methods import ADDRESSES
 
     tree = oscquery.tree(core)
     for address in [*ADDRESSES, *oscquery.ANSWERS, "/ace/op/sketch", "/ace/op/sketch/bpm", "/ace/op/sketch/id"]:

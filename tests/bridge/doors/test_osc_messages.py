@@ -9,9 +9,9 @@ from pythonosc.osc_message import OscMessage
 
 from acestep.api.errors import BadRequest
 from bridge.core.interface import Event, EventKind
+from bridge.doors.methods import METHODS
 from bridge.doors.osc import messages
 from bridge.doors.osc.codec import decode
-from bridge.doors.table import VERBS
 
 EVENTS = [
     (EventKind.ACCEPTED, {"position": 4}, "/ace/accepted", ["j", 3, 4]),
@@ -65,15 +65,15 @@ def test_a_datagram_never_grows_beyond_its_limit(words):
 
 def test_a_list_is_answered_as_numbered_items():
     """Index and number of rows before each row; an empty list is one message that says so."""
-    rows = list(messages.answer(VERBS["plugins.list"], [{"name": "a", "state": "enabled"}, {"name": "b"}]))
+    rows = list(messages.answer(METHODS["plugins.list"], [{"name": "a", "state": "enabled"}, {"name": "b"}]))
     assert rows[1] == ("/ace/plugins", [1, 2, "b", None, None, None])
-    assert list(messages.answer(VERBS["models.list"], [])) == [("/ace/models", [0, 0])]
+    assert list(messages.answer(METHODS["models.list"], [])) == [("/ace/models", [0, 0])]
 
 
 def test_a_map_is_answered_as_dotted_keys():
     """Nested maps and lists of maps are flattened."""
     data = {"queue": {"length": 2, "by": {}}, "warnings": [{"a": 1}], "tags": ["x", "y"]}
-    rows = [arguments for _, arguments in messages.answer(VERBS["status"], data)]
+    rows = [arguments for _, arguments in messages.answer(METHODS["status"], data)]
     assert rows == [
         [0, 4, "queue.length", 2],
         [1, 4, "queue.by", ""],

@@ -10,11 +10,11 @@ from acestep.api.errors import BadRequest
 from acestep.api.rights import Right
 from bridge.core.access import OWNER, Access
 from bridge.core.interface import Submission
+from bridge.doors.methods import METHODS
 from bridge.doors.osc.allow import AllowList
 from bridge.doors.osc.codec import Message
 from bridge.doors.osc.grammar import parse
 from bridge.doors.reference import built_in, osc_example
-from bridge.doors.table import VERBS
 
 from .conftest import UdpPeer
 
@@ -54,7 +54,7 @@ async def stranger(osc_door):
 
 def test_every_method_says_who_may_call_it():
     """The table holds the right of every method; what is not on the list of harmless ones is the owner's."""
-    assert {name for name, verb in VERBS.items() if verb.right is Right.ANYBODY} == FOR_ANYBODY
+    assert {name for name, method in METHODS.items() if method.right is Right.ANYBODY} == FOR_ANYBODY
 
 
 def test_every_operation_says_who_may_submit_it():
@@ -71,19 +71,19 @@ def test_every_operation_says_who_may_submit_it():
 
 
 @pytest.mark.parametrize(
-    "verb", [v for v in VERBS.values() if v.osc and v.right > Right.ANYBODY], ids=lambda verb: verb.osc
+    "method", [v for v in METHODS.values() if v.osc and v.right > Right.ANYBODY], ids=lambda method: method.osc
 )
-async def test_a_stranger_is_refused_what_is_the_owners(verb, stranger, core):
+async def test_a_stranger_is_refused_what_is_the_owners(method, stranger, core):
     """Every such address answers with not_allowed, and nothing happens."""
     peer = await stranger()
-    words = tuple(verb.example[name] for name in verb.positional if name in verb.example)
-    assert parse(Message(verb.osc, words), None), osc_example(verb)
+    words = tuple(method.example[name] for name in method.positional if name in method.example)
+    assert parse(Message(method.osc, words), None), osc_example(method)
     peer.send(
-        verb.osc, *(str(word) if isinstance(word, dict) else word for word in words if not isinstance(word, dict))
+        method.osc, *(str(word) if isinstance(word, dict) else word for word in words if not isinstance(word, dict))
     )
     answer = await peer.next()
     assert answer.address == "/ace/error"
-    assert answer.arguments[:2] == (verb.osc, "not_allowed")
+    assert answer.arguments[:2] == (method.osc, "not_allowed")
     assert not core.paused
 
 

@@ -203,9 +203,9 @@ async def test_previews_to_a_slow_client_never_cost_it_the_end(rpc, core):
 
 
 @pytest.fixture
-async def locked(desk):
+async def locked(dispatcher):
     """A door that asks for a token."""
-    door = RpcDoor(desk, token="correct horse")
+    door = RpcDoor(dispatcher, token="correct horse")
     await door.listen("127.0.0.1", 0)
     yield door
     await door.close()
@@ -236,18 +236,18 @@ async def test_a_connection_without_a_token_is_closed_in_time(rpc, locked, monke
     assert (await client.next()).params[0]["reason"] == "unauthorized"
 
 
-async def test_without_a_token_only_this_machine_is_listened_to(desk):
+async def test_without_a_token_only_this_machine_is_listened_to(dispatcher):
     """Anything but loopback is refused at once."""
     with pytest.raises(NotAllowed):
-        await RpcDoor(desk).listen("0.0.0.0", 0)
+        await RpcDoor(dispatcher).listen("0.0.0.0", 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no Unix sockets here")
-async def test_the_unix_socket_is_for_its_owner_alone(desk, tmp_path):
+async def test_the_unix_socket_is_for_its_owner_alone(dispatcher, tmp_path):
     """Mode 0600 in a folder of mode 0700, or not at all; it asks for no token and is removed at the end."""
     folder = tmp_path / "run"
     folder.mkdir(mode=0o755)
-    door = RpcDoor(desk, token="secret")
+    door = RpcDoor(dispatcher, token="secret")
     path = folder / "rpc.sock"
     with pytest.raises(NotAllowed):
         await door.listen_unix(path)
@@ -288,7 +288,7 @@ async def test_vanished_peers_are_probed(rpc, rpc_door):
 # Files
 
 
-async def test_an_upload_is_taken_up_again_after_a_break(rpc, desk):
+async def test_an_upload_is_taken_up_again_after_a_break(rpc, dispatcher):
     """A second client begins with the same facts and goes on at the offset; the sum is checked at the end."""
     data = os.urandom(limits.CHUNK + 1000)
     facts = {"name": "loop.wav", "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -303,7 +303,7 @@ async def test_an_upload_is_taken_up_again_after_a_break(rpc, desk):
     assert gap.error["limits"] == {"received": limits.CHUNK}
     rest = await second.ask("upload.chunk", id=begun["id"], offset=limits.CHUNK, data=data[limits.CHUNK :])
     assert rest.result["complete"]
-    assert desk.files.path(begun["id"]).read_bytes() == data
+    assert dispatcher.uploads.path(begun["id"]).read_bytes() == data
     assert (await second.ask("upload.status", id=begun["id"])).result["complete"]
     await second.ask("upload.drop", id=begun["id"])
     assert (await second.ask("upload.status", id=begun["id"])).error["code"] == "not_found"

@@ -19,9 +19,9 @@ ENDED = ("done", "failed", "cancelled", "interrupted")
 
 
 @pytest.fixture
-async def spool(desk, tmp_path):
+async def spool(dispatcher, tmp_path):
     """An open spool in a new folder."""
-    door = SpoolDoor(desk, tmp_path / "spool", pause=0.01)
+    door = SpoolDoor(dispatcher, tmp_path / "spool", pause=0.01)
     await door.open()
     yield door
     await door.close()
@@ -185,23 +185,23 @@ async def test_the_folders_are_their_owners(spool):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-async def test_jobs_of_an_earlier_daemon_are_taken_up(spool, desk, core, tmp_path):
+async def test_jobs_of_an_earlier_daemon_are_taken_up(spool, dispatcher, core, tmp_path):
     """A status that was not final when the daemon ended is brought up to date by the next one."""
     drop(spool, "a", params={"operation": "sketch", "params": {"hold": True}})
     await status(spool, "a")
     await spool.close()
     await core.cancel("a")
-    later = SpoolDoor(desk, tmp_path / "spool", pause=0.01)
+    later = SpoolDoor(dispatcher, tmp_path / "spool", pause=0.01)
     await later.open()
     assert (await status(later, "a", ended))["job"]["state"] == "cancelled"
     await later.close()
 
 
-async def test_a_job_that_is_gone_is_told(spool, desk, tmp_path):
+async def test_a_job_that_is_gone_is_told(spool, dispatcher, tmp_path):
     """A status of a job that nobody knows any more ends with an error."""
     data = {"answer": {"id": "lost"}, "error": None, "job": {"id": "lost", "state": "queued"}}
     spool.folder.write("lost", data)
-    later = SpoolDoor(desk, tmp_path / "spool", pause=0.01)
+    later = SpoolDoor(dispatcher, tmp_path / "spool", pause=0.01)
     await later.open()
     assert (await status(later, "lost", ended))["error"]["code"] == "unknown_job"
     await later.close()

@@ -1,4 +1,4 @@
-"""Commands made from the table of verbs: required parameters in order, the others as options, the answer shown as it comes."""
+"""Commands made from the table of methods: required parameters in order, the others as options, the answer shown as it comes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from bridge.cli.fields import add_fields, option_name, read_fields
 from bridge.cli.show import show_json, show_pairs, show_table, tell
 
 if TYPE_CHECKING:
-    from bridge.doors.verb import Verb
+    from bridge.doors.method import Method
 
 
 PATIENCE = 60.0
 """Seconds to wait for an answer, beyond those that the request itself wants to wait."""
 
 
-def add_verb(commands: Any, name: str, verb: Verb) -> None:
-    """Add a sub-command that calls a verb."""
-    about = f"{verb.summary} Answer: {verb.answer}"
-    command = commands.add_parser(name, help=verb.summary, description=about, parents=[common_options(below=True)])
-    required = [info for info in verb.parameters if info.required]
-    rest = [info for info in verb.parameters if not info.required]
+def add_method(commands: Any, name: str, method: Method) -> None:
+    """Add a sub-command that calls a method."""
+    about = f"{method.summary} Answer: {method.answer}"
+    command = commands.add_parser(name, help=method.summary, description=about, parents=[common_options(below=True)])
+    required = [info for info in method.parameters if info.required]
+    rest = [info for info in method.parameters if not info.required]
     for info in required:
         command.add_argument(
             f"given_{info.name}",
@@ -36,7 +36,7 @@ def add_verb(commands: Any, name: str, verb: Verb) -> None:
             type={"int": int, "float": float}.get(info.type, str),
         )
     add_fields(command, rest, lambda table: [])
-    command.set_defaults(run=_run, method=verb.name, required=required, rest=rest)
+    command.set_defaults(run=_run, method=method.name, required=required, rest=rest)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The table of verbs: complete, and the one source of dispatch, pages and the OSCQuery tree."""
+"""The table of methods: complete, and the one source of dispatch, pages and the OSCQuery tree."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ import pytest
 from acestep.api import Operation
 from acestep.api.schema import convert, describe
 from bridge.doors import reference
+from bridge.doors.method import describe_methods
+from bridge.doors.methods import ADDRESSES, METHODS
+from bridge.doors.operation_methods import OPERATION_ADDRESS, operation_example
 from bridge.doors.osc.codec import Message
-from bridge.doors.osc.grammar import Call, Job, parse
-from bridge.doors.table import ADDRESSES, OPERATION_ADDRESS, VERBS, operation_example, unit
-from bridge.doors.verb import describe_verbs
+from bridge.doors.osc.grammar import Call, SubmitMessage, parse
+from bridge.doors.reference import unit
 from bridge.testing.core import Sketch
 
 REGISTRY = reference.built_in()
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "reference"
 
 
-@pytest.mark.parametrize("verb", VERBS.values(), ids=lambda verb: verb.name)
-def test_every_verb_is_complete(verb):
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_every_method_is_complete(method):
     """Summary, answer, a door; every parameter with type, unit, meaning and example; the example passes its own schema."""
-    assert verb.summary
-    assert verb.answer
-    assert verb.doors
-    for info in verb.parameters:
+    assert method.summary
+    assert method.answer
+    assert method.doors
+    for info in method.parameters:
         assert info.type
         assert info.summary
-        assert unit(info) != "number", f"{verb.name}: {info.name} has no unit"
-        assert info.example is not None, f"{verb.name}: {info.name} has no example"
-    example = {name: b"x" if name == "data" else value for name, value in verb.example.items()}
+        assert unit(info) != "number", f"{method.name}: {info.name} has no unit"
+        assert info.example is not None, f"{method.name}: {info.name} has no example"
+    example = {name: b"x" if name == "data" else value for name, value in method.example.items()}
     lenient = {name: bool(value) if name in ("on", "events", "heartbeat") else value for name, value in example.items()}
     lenient = {name: float(value) if name in ("timeout", "lease") else value for name, value in lenient.items()}
-    convert(lenient, verb.request)
-    assert bool(verb.osc) == ("osc" in verb.doors)
-    assert set(verb.positional) <= {info.name for info in verb.parameters}
+    convert(lenient, method.request)
+    assert bool(method.osc) == ("osc" in method.doors)
+    assert set(method.positional) <= {info.name for info in method.parameters}
 
 
 @pytest.mark.parametrize("operation", REGISTRY.operations.values(), ids=lambda operation: operation.name)
@@ -48,13 +50,13 @@ def test_every_operation_is_complete(operation):
     convert(operation_example(operation), operation.schema)
 
 
-@pytest.mark.parametrize("verb", ADDRESSES.values(), ids=lambda verb: verb.osc)
-def test_the_osc_example_of_a_verb_is_understood(verb):
+@pytest.mark.parametrize("method", ADDRESSES.values(), ids=lambda method: method.osc)
+def test_the_osc_example_of_a_method_is_understood(method):
     """What the page shows can be sent."""
-    words = tuple(verb.example[name] for name in verb.positional if name in verb.example)
-    question = parse(Message(verb.osc, words), REGISTRY.operation)
+    words = tuple(method.example[name] for name in method.positional if name in method.example)
+    question = parse(Message(method.osc, words), REGISTRY.operation)
     assert isinstance(question, Call)
-    convert(question.params, verb.request)
+    convert(question.params, method.request)
 
 
 @pytest.mark.parametrize("operation", REGISTRY.operations.values(), ids=lambda operation: operation.name)
@@ -74,7 +76,7 @@ def test_the_osc_example_of_an_operation_is_understood(operation):
         )
     ]
     question = parse(Message(OPERATION_ADDRESS + operation.name, ("take-1", *pairs)), REGISTRY.operation)
-    assert isinstance(question, Job)
+    assert isinstance(question, SubmitMessage)
     assert question.params == {"id": "take-1", **example}
 
 
@@ -93,9 +95,9 @@ def test_a_new_operation_appears_on_every_page_by_itself():
         assert form in pages[page]
 
 
-def test_describe_lists_every_verb():
+def test_describe_lists_every_method():
     """Clients see the same table."""
-    assert [row["name"] for row in describe_verbs(VERBS.values())] == list(VERBS)
+    assert [row["name"] for row in describe_methods(METHODS.values())] == list(METHODS)
     assert all(
-        {"summary", "fields", "example", "answer", "since"} <= set(row) for row in describe_verbs(VERBS.values())
+        {"summary", "fields", "example", "answer", "since"} <= set(row) for row in describe_methods(METHODS.values())
     )

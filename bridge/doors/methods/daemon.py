@@ -1,0 +1,150 @@
+"""Methods about the daemon itself: who is there, how it is, what it offers."""
+
+from __future__ import annotations
+
+import functools
+from typing import Annotated, Any
+
+from acestep.api.rights import Right
+from acestep.api.schema import Request, param
+from bridge.doors import limits
+from bridge.doors.method import Method, Need, Nothing, describe_methods, method
+from bridge.doors.method_context import MethodContext
+
+TO_STRANGERS = ("program", "version", "protocol", "state", "uptime", "model")
+"""What of the status concerns everybody."""
+
+
+class Hello(Request):
+    """Who is there, and what it wants of the connection."""
+
+    token: Annotated[str, param("The daemon's token, where one is set.", max_length=256, example="")] = ""
+    client: Annotated[str, param("Name for logs and job lists.", max_length=64, example="my-script")] = ""
+    protocol: Annotated[int, param("Protocol level the client was written for.", unit="level", ge=1, example=1)] = (
+        limits.PROTOCOL
+    )
+    events: Annotated[bool, param("Whether submitted jobs send their events without being asked.", example=True)] = True
+    heartbeat: Annotated[
+        bool, param("Whether both sides prove every few seconds that they are alive.", example=False)
+    ] = False
+
+
+@method(
+    "hello",
+    right=Right.ANYBODY,
+    needs=Need.CONNECTION,
+    answer="Program, version, protocol, the name you go by, limits.",
+    command=None,
+)
+async def hello(context: MethodContext, request: Hello) -> dict[str, Any]:
+    """Say who you are; first of all where a token is set."""
+    return {
+        **context.core.version(),
+        "protocol": limits.PROTOCOL,
+        "client": context.caller.name,
+        "heartbeat": limits.HEARTBEAT_SECONDS if request.heartbeat else 0.0,
+        "limits": {"message": limits.RPC_MESSAGE, "chunk": limits.CHUNK, "in_flight": limits.RPC_IN_FLIGHT},
+    }
+
+
+class Ping(Request):
+    """A number that comes back."""
+
+    n: Annotated[int, param("Any number; the answer repeats it.", unit="count", example=1)] = 0
+
+
+@method(
+    "ping",
+    osc="/ace/ping",
+    right=Right.ANYBODY,
+    positional=("n",),
+    columns=("n",),
+    answer="The same number.",
+)
+async def ping(context: MethodContext, request: Ping) -> dict[str, Any]:
+    """See whether the daemon is there."""
+    return {"n": request.n}
+
+
+@method("version", osc="/ace/version", right=Right.ANYBODY, answer="Program, version, protocol level.")
+async def version(context: MethodContext, request: Nothing) -> dict[str, Any]:
+    """Program, version and protocol level."""
+    return {**context.core.version(), "protocol": limits.PROTOCOL}
+
+
+@method(
+    "status",
+    osc="/ace/status",
+    right=Right.ANYBODY,
+    answer="Version, uptime, queue, worker, doors, limits, warnings.",
+    command="status",
+)
+async def status(context: MethodContext, request: Nothing) -> dict[str, Any]:
+    """How the daemon, its queue and its worker are.
+
+    To strangers without its folders, its doors and other people's names.
+    """
+    facts = context.core.status()
+    return {name: facts[name] for name in TO_STRANGERS if name in facts} if context.access.stranger else facts
+
+
+class Describe(Request):
+    """Which operation to describe."""
+
+    operation: Annotated[str, param("Operation; empty: all.", max_length=64, example="repaint")] = ""
+
+
+@method(
+    "describe",
+    osc="/ace/describe",
+    right=Right.ANYBODY,
+    slow=True,
+    positional=("operation",),
+    answer="Operations with their fields; without a name also every method and address.",
+    command="describe",
+)
+async def describe(context: MethodContext, request: Describe) -> dict[str, Any]:
+    """Operations with every field: type, unit, range, choices, default."""
+    operations = context.core.describe(request.operation)
+    if request.operation:
+        return {"operations": operations}
+    return {"operations": operations, "methods": _described(tuple(context.methods.values()))}
+
+
+@functools.lru_cache(maxsize=4)
+def _described(methods: tuple[Method, ...]) -> list[dict[str, Any]]:
+    return describe_methods(methods)
+
+
+@method(
+    "plugins.list",
+    osc="/ace/plugins",
+    right=Right.OWNER,
+    slow=True,
+    columns=("name", "version", "state", "reason"),
+    answer="A row for each plug-in.",
+    command="plugins",
+)
+async def list_plugins(context: MethodContext, request: Nothing) -> list[dict[str, Any]]:
+    """Plug-ins with their state and, if one did not load, the reason."""
+    return context.core.plugins()
+
+
+class Feature(Request):
+    """Which experimental feature, and whether it is shown."""
+
+    name: Annotated[str, param("Feature flag.", max_length=64, example="new-thing")]
+    on: Annotated[bool, param("Whether what it hides is shown.", example=True)] = True
+
+
+@method(
+    "features.set",
+    osc="/ace/features/set",
+    right=Right.OWNER,
+    positional=("name", "on"),
+    columns=("features",),
+    answer="The flags that are on.",
+)
+async def set_feature(context: MethodContext, request: Feature) -> dict[str, Any]:
+    """Show or hide experimental operations until the daemon ends; the settings decide for longer."""
+    return {"features": sorted(context.core.set_feature(request.name, request.on))}

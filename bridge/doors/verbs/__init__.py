@@ -1,1 +1,0 @@
-"""The chapters of the table of verbs; `bridge.doors.table` joins them."""
