@@ -19,7 +19,7 @@ from acestep.api import limits
 from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError, BadLatent, BadPreset, BadRequest, RegionOutside
 from acestep.api.plan import Fill, Length, Plan, SourceFacts
-from acestep.api.request import samples
+from acestep.api.rounding import samples
 from acestep.api.schema import R
 from acestep.api.source import Source, SourceWish
 from acestep.api.thinking import leaves_length_open

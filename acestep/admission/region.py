@@ -10,6 +10,7 @@ from acestep.api import limits
 from acestep.api.errors import BadRequest, RegionOutside, TooLarge, UnsupportedChannels
 from acestep.api.plan import Plan, SourceFacts
 from acestep.api.request import Output
+from acestep.api.rounding import rescaled
 from acestep.api.source import Region, SelectionFields, Source, SourceWish
 
 PLACES = ("path", "upload", "latent", "stage")
@@ -140,5 +141,5 @@ def result_facts(plan: Plan, given: SourceFacts, part: SourceFacts) -> SourceFac
     if plan.splice:
         first, last = min(0, given.start), max(given.frames, given.start + given.length)
         return msgspec.structs.replace(given, frames=last - first, start=0, length=last - first, format="")
-    frames = max(1, (2 * given.length * part.rate + given.rate) // (2 * given.rate))
+    frames = max(1, rescaled(given.length, given.rate, part.rate))
     return msgspec.structs.replace(part, frames=frames, start=0, length=frames)

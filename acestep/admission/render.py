@@ -25,7 +25,8 @@ from acestep.api.errors import AceError, BadRequest, PluginFailed, UnknownName
 from acestep.api.languages import language_name
 from acestep.api.plan import Length, Plan, SourceFacts
 from acestep.api.registry import Registry
-from acestep.api.request import Output, Render, Stage, StageParams, samples
+from acestep.api.request import Output, Render, Stage, StageParams
+from acestep.api.rounding import samples
 from acestep.api.schema import R, describe, inside
 from acestep.api.sentences import quoted
 from acestep.api.source import Source, SourceWish

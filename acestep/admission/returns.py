@@ -12,7 +12,8 @@ from acestep.admission.region import check_span
 from acestep.api import limits
 from acestep.api.errors import BadRequest, TooLarge
 from acestep.api.plan import Length, Plan, SourceFacts
-from acestep.api.request import Output, Role, samples
+from acestep.api.request import Output, Role
+from acestep.api.rounding import samples
 
 NEEDS_SOURCE = frozenset({"patch", "span", "whole", "residual"})
 """Roles that are made of the source's own samples too."""

@@ -10,7 +10,8 @@ from acestep.api.errors import BadRequest, TooLarge
 from acestep.api.metre import Metre, parse_metre
 from acestep.api.music import model_metre_name
 from acestep.api.positions import Position, Ruler, read_field
-from acestep.api.request import Output, samples
+from acestep.api.request import Output
+from acestep.api.rounding import samples
 from acestep.api.tempo_map import TempoMap
 
 AGREE = 0.001

@@ -7,9 +7,10 @@ from acestep.api.instructions import instruction
 from acestep.api.operation import Operation
 from acestep.api.plan import Fill, Length, Mask, Plan, SourceFacts, StageType, require_region, require_task
 from acestep.api.registry import Registry
-from acestep.api.request import Output, Render, Stage, StageParams, samples
+from acestep.api.request import Output, Render, Stage, StageParams
 from acestep.api.result import Result, ResultFile, StageReport
 from acestep.api.rights import Right
+from acestep.api.rounding import samples
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec, Step
 from acestep.api.schema import Request, convert, describe, param
 from acestep.api.source import Source

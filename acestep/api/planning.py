@@ -16,7 +16,7 @@ CODE_RATE = 5
 """Semantic codes a second."""
 
 CODES = 64_000
-"""Size of the codebook: a code is 0 to 63,999."""
+"""Size of the codebook (levels 8, 8, 8, 5, 5, 5): a code is 0 to 63,999."""
 
 MAX_CODES = int(limits.MAX_DURATION) * CODE_RATE
 """Codes of the longest generation (600 s)."""

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from acestep.api.errors import BadRequest
 from acestep.api.metre import Metre
-from acestep.api.request import samples
+from acestep.api.rounding import nearest_sample, samples
 from acestep.api.sentences import quoted
 from acestep.api.tempo_map import TempoMap
 
@@ -108,7 +108,7 @@ class Ruler(NamedTuple):
             return samples(position.seconds, self.rate)
         tempo = self._tempo(position, field)
         if position.count is not None:
-            return whole(self._after(tempo, tempo.bar_sample(1.0), position.count))
+            return nearest_sample(self._after(tempo, tempo.bar_sample(1.0), position.count))
         assert position.bar is not None
         bar, beat, sixteenth = position.bar
         first = min(1, int(tempo.stretches[0].bar))
@@ -117,12 +117,12 @@ class Ruler(NamedTuple):
         metre = tempo.metre(bar)
         _check_beat(position.text, metre, beat, sixteenth, field)
         passed = (beat - 1) * metre.beat + (sixteenth - 1) * 0.25
-        return whole(tempo.bar_sample(bar + passed / metre.bar))
+        return nearest_sample(tempo.bar_sample(bar + passed / metre.bar))
 
     def length(self, position: Position, start: int = 0, *, field: str = "duration") -> int:
         """The samples of a length that begins at a sample. Raises `BadRequest` without a tempo."""
         if position.count is not None:
-            return whole(self._after(self._tempo(position, field), start, position.count)) - start
+            return nearest_sample(self._after(self._tempo(position, field), start, position.count)) - start
         if position.bar is not None:
             raise BadRequest(f"{quoted(position.text)} is a position, not a length; write 8bars or 12.5s", field=field)
         return self.sample(position, field=field)
@@ -139,11 +139,6 @@ class Ruler(NamedTuple):
         if unit == "bars":
             return tempo.bar_sample(bar + number)
         return tempo.sample(tempo.quarter(start) + number * tempo.metre(bar).beat)
-
-
-def whole(place: float) -> int:
-    """A sample that came out of bars, made whole as `samples` does; what arithmetic left a hair below a half is a half."""
-    return int((place + 0.5 + 1e-7) // 1)
 
 
 def _check_beat(text: str, metre: Metre, beat: int, sixteenth: int, field: str) -> None:

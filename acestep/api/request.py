@@ -271,11 +271,6 @@ class Render(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def samples(seconds: float, rate: int) -> int:
-    """The one rule that turns seconds into samples: ``floor(seconds * rate + 0.5)``."""
-    return int((seconds * rate + 0.5) // 1)
-
-
 RUNTIME_CHOICES = {
     "languages": list(music.LANGUAGES),
     "keys": list(music.KEYS),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from acestep.api.formats import FORMATS, Format
 from acestep.api.result import ResultFile
+from acestep.api.rounding import rescaled
 from acestep.audio.resample import resample
 from acestep.audio.write import digest, storage_errors, sync
 
@@ -39,11 +40,11 @@ def write_copy(file: ResultFile, folder: Path, form: Format) -> ResultFile:
     rate = form.rate_for(file.rate)
     with storage_errors(path):
         with soundfile.SoundFile(folder / file.name) as source:
-            length = source.frames if rate == file.rate else max(1, _moved(source.frames, file.rate, rate))
+            length = source.frames if rate == file.rate else max(1, rescaled(source.frames, file.rate, rate))
             _encode(path, _blocks(source, rate, length), (rate, source.channels), form)
         sync(path)
         made = digest(path)
-    start = file.start if rate == file.rate else _moved(file.start, file.rate, rate)
+    start = file.start if rate == file.rate else rescaled(file.start, file.rate, rate)
     return msgspec.structs.replace(
         file,
         role="copy",
@@ -51,9 +52,9 @@ def write_copy(file: ResultFile, folder: Path, form: Format) -> ResultFile:
         rate=rate,
         start=start,
         length=length,
-        lead_in=_moved(file.lead_in, file.rate, rate),
-        lead_out=_moved(file.lead_out, file.rate, rate),
-        crossfade=_moved(file.crossfade, file.rate, rate),
+        lead_in=rescaled(file.lead_in, file.rate, rate),
+        lead_out=rescaled(file.lead_out, file.rate, rate),
+        crossfade=rescaled(file.crossfade, file.rate, rate),
         clipped=0,
         subtype=form.subtype,
         sha256=made,
@@ -74,10 +75,6 @@ def copy_notes(files: list[ResultFile]) -> list[str]:
                 f"{file.name} is a lossy copy of {file.copy_of}: {file.length} samples at {file.rate} Hz{late}"
             )
     return notes
-
-
-def _moved(samples: int, rate: int, target: int) -> int:
-    return samples if rate == target else (2 * samples * target + rate) // (2 * rate)
 
 
 def _blocks(source: soundfile.SoundFile, rate: int, length: int) -> Iterator[NDArray[np.float32]]:

@@ -14,8 +14,8 @@ from torch import Tensor
 from acestep.api.errors import BadRequest, ModelUnsuited
 from acestep.api.limits import LATENT_CHANNELS
 from acestep.api.plan import Fill, Mask, Plan, missing_parts
+from acestep.api.planning import check_codes
 from acestep.checkpoints.load import Model
-from acestep.networks.tokenizer import CODES
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,6 @@ def audio_codes(model: Model, latents: Tensor) -> list[int]:
 
 
 def hint_from_codes(model: Model, codes: list[int]) -> Tensor:
-    """Audio codes -> hint latents [1, 5 n, 64]. Raises `BadRequest` for an empty list or codes outside the code book."""
-    if not codes or not all(0 <= code < CODES for code in codes):
-        raise BadRequest(f"audio codes are numbers from 0 to {CODES - 1}", field="audio_codes",
-                         limits={"min": 0, "max": CODES - 1})  # fmt: skip
+    """Audio codes -> hint latents [1, 5 n, 64]. Raises what `check_codes` does."""
     require_codes(model)
-    return model.audio_detokenizer.expand(model.audio_tokenizer.from_codes(torch.tensor([codes])))
+    return model.audio_detokenizer.expand(model.audio_tokenizer.from_codes(torch.tensor([check_codes(codes)])))

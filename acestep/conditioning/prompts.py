@@ -9,6 +9,7 @@ import msgspec
 
 from acestep.api.instructions import TEXT_TO_MUSIC
 from acestep.api.music import INSTRUMENTAL_FORMS, model_metre_name
+from acestep.api.rounding import half_up
 
 CAPTION_TOKENS = 256
 LYRIC_TOKENS = 2048
@@ -42,7 +43,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 def metas(prompt: Prompt) -> str:
     """The four metadata lines, each with its newline."""
-    bpm = "N/A" if prompt.bpm is None or prompt.bpm <= 0 else str(int(prompt.bpm + 0.5))
+    bpm = "N/A" if prompt.bpm is None or prompt.bpm <= 0 else str(half_up(prompt.bpm))
     seconds = int(prompt.seconds) if prompt.seconds > 0 else DEFAULT_SECONDS
     return (
         f"- bpm: {bpm}\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from acestep.api.rounding import half_up
+
 MOST = 0.005
 """Largest change of speed; it moves the pitch by at most 9 cents."""
 
@@ -26,7 +28,7 @@ class Conform:
 
 def unconformed(bpm: float | None) -> str:
     """The sentence about a fractional tempo that later stages keep from being conformed."""
-    seen = int((bpm or 0) + 0.5)
+    seen = half_up(bpm or 0)
     return f"the model works in whole beats per minute: {seen} instead of {bpm:g}, as later stages work on the part"
 
 
@@ -34,7 +36,7 @@ def conform_tempo(bpm: float | None) -> Conform:
     """The correction for a wished tempo: none for whole numbers, and none beyond half a percent, which says so."""
     if bpm is None or abs(bpm - round(bpm)) < SAME * bpm:
         return Conform()
-    seen = int(bpm + 0.5)
+    seen = half_up(bpm)
     speed = bpm / seen
     if abs(speed - 1) > MOST:
         return Conform(

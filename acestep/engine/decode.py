@@ -11,6 +11,7 @@ import msgspec
 from acestep.api import limits
 from acestep.api.errors import ModelMissing
 from acestep.api.result import Result, ResultFile, StageReport
+from acestep.api.rounding import rescaled
 from acestep.api.schema import convert
 from acestep.api.variants import ModelInfo
 from acestep.audio.chunks import Tags
@@ -66,13 +67,13 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
         context.tick("decode", done, of, SHARES["load"] + (SHARES["decode"] - SHARES["load"]) * done / of)
 
     rate = wish.rate or facts.rate
-    length = max(1, (2 * facts.samples * rate + facts.rate) // (2 * facts.rate))
+    length = max(1, rescaled(facts.samples, facts.rate, rate))
     with engine.models.placement.on_device(model, "codec"):
         decoded = codec.decode(latent, 0, last, tick).numpy()
     sound = resample(decoded, limits.CODEC_RATE, rate, length)
     sound, form = to_channels(sound, facts.channels), form_of(wish.format)
     target = context.staging / f"{path.stem}-decoded{form.suffix}"
-    start = facts.start * rate // facts.rate
+    start = rescaled(facts.start, facts.rate, rate)
     tags = Tags(position=start, description="decoded by acestep-bridge", recipe=facts.recipe)
     written = write_audio(target, [sound], Shape(rate, facts.channels, length), form, tags)
     file = ResultFile(

@@ -15,6 +15,7 @@ from acestep.api.conditioning import Conditioning
 from acestep.api.metre import parse_metre
 from acestep.api.request import Output, Role
 from acestep.api.result import ResultFile
+from acestep.api.rounding import rescaled
 from acestep.audio.chunks import Tags
 from acestep.audio.copies import with_copies
 from acestep.audio.layout import Layout
@@ -270,7 +271,7 @@ def level_notes(files: Iterable[ResultFile], wished: str) -> list[str]:
 
 def _moved(samples: int, rate: int, target: int) -> int:
     """A position at another rate, half up; at least one sample of what was at least one."""
-    moved = (2 * samples * target + rate) // (2 * rate)
+    moved = rescaled(samples, rate, target)
     return max(moved, 1) if samples > 0 else moved
 
 

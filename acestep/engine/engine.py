@@ -14,9 +14,10 @@ import torch
 
 from acestep.admission.render import Admitted, admit
 from acestep.api.errors import BadRequest, OutOfMemory
-from acestep.api.request import Stage, samples
+from acestep.api.request import Stage
 from acestep.api.resolve import resolve_stage
 from acestep.api.result import Result
+from acestep.api.rounding import samples
 from acestep.api.source import AudioFacts, Source
 from acestep.api.targets import resolve_target
 from acestep.api.thinking import wants_planning

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from acestep.api import limits
 from acestep.api.formats import exact_format
 from acestep.api.request import Role
 from acestep.api.result import ResultFile
+from acestep.api.rounding import half_up
 from acestep.audio.copies import copy_notes
 from acestep.audio.latent_header import SUFFIX
 from acestep.audio.read import read_window
@@ -172,7 +172,7 @@ def _crossfades(chain: Chain, index: int) -> Handles:
     facts, plan = chain.facts(index), chain.stages[index].plan
     if facts is None or not (SPLICED & set(chain.roles(index)) or (plan.splice and chain.feeds(index))):
         return Handles(0, 0)
-    crossfade = math.floor(chain.render.output.crossfade * facts.rate / 1000 + 0.5)
+    crossfade = half_up(chain.render.output.crossfade * facts.rate / 1000)
     return clamp_handles(facts.start, facts.length, facts.frames, crossfade)
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from acestep.api import limits
 from acestep.api.plan import SourceFacts
+from acestep.api.rounding import samples
 from acestep.audio.splice import Handles
 
 FRAMES_PER_SECOND = limits.CODEC_RATE // limits.HOP
@@ -112,7 +113,7 @@ def source_window(source: SourceFacts, context: float, *, around: bool = True) -
     low, high = min(source.start, 0), max(source.frames, end)
     first, last = source.start, end
     if around:
-        reach = round(context * source.rate)
+        reach = samples(context, source.rate)
         first, last = max(source.start - reach, low), min(end + reach, high)
         first, last = _grow((first, last), (low, high), int(limits.MIN_DURATION * source.rate))
     step = frame_samples(grain(source.rate), source.rate)

@@ -6,9 +6,6 @@ import torch
 from diffusers.pipelines.ace_step.modeling_ace_step import AceStepAudioTokenDetokenizer, AceStepAudioTokenizer
 from torch import Tensor
 
-CODES = 64_000
-"""Size of the code book (levels 8, 8, 8, 5, 5, 5)."""
-
 FRAMES_PER_CODE = 5
 
 

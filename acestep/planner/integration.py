@@ -10,7 +10,8 @@ import msgspec
 from acestep.api.conditioning import Conditioning
 from acestep.api.metadata import Metadata
 from acestep.api.planning import PlannerSettings
-from acestep.api.request import Render, samples
+from acestep.api.request import Render
+from acestep.api.rounding import samples
 from acestep.planner.library import CODE_FAMILY, knows_codes_of, settings_of
 from acestep.planner.planning import Wish, given_metadata, read_thought
 from acestep.planner.session import planner_for, put_away

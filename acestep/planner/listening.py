@@ -10,8 +10,8 @@ from torch import Tensor
 
 from acestep.api import limits
 from acestep.api.errors import BadRequest, RegionOutside, TooLarge, Unavailable, UnsupportedChannels
-from acestep.api.request import samples
 from acestep.api.result import ResultFile
+from acestep.api.rounding import samples
 from acestep.api.source import Source
 from acestep.audio.chunks import Tags
 from acestep.audio.copies import with_copies

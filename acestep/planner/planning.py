@@ -24,6 +24,7 @@ from acestep.api.planning import (
     check_codes,
     refuse_control_text,
 )
+from acestep.api.rounding import half_up
 from acestep.planner import prompts
 from acestep.planner.grammar import BLOCK_TOKENS, BlockWish, block_grammar
 
@@ -83,7 +84,7 @@ def given_metadata(
     if duration is not None:
         seconds = min(max(math.ceil(duration), int(limits.MIN_DURATION)), int(limits.MAX_DURATION))
     return Metadata(
-        bpm=None if bpm is None else int(bpm + 0.5),
+        bpm=None if bpm is None else half_up(bpm),
         duration=seconds,
         keyscale=key,
         timesignature=music.model_metre_name(time_signature),

@@ -22,9 +22,10 @@ from acestep.admission.render import Admitted, admit
 from acestep.api import limits
 from acestep.api.errors import SourceChanged
 from acestep.api.formats import exact_format
-from acestep.api.request import Role, samples
+from acestep.api.request import Role
 from acestep.api.resolve import ResolvedStage, resolve_stage
 from acestep.api.result import ResultFile, StageReport
+from acestep.api.rounding import samples
 from acestep.api.source import AudioFacts, Source
 from acestep.api.variants import ModelInfo
 from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts

@@ -16,6 +16,7 @@ import msgspec
 from acestep.admission.song_time import SongTime
 from acestep.api.errors import AceError, BadRequest
 from acestep.api.request import Conditioning
+from acestep.api.rounding import samples
 from acestep.api.schema import convert
 from acestep.api.tempo_map import TempoMap
 from acestep.audio.sniff import sniff
@@ -219,7 +220,7 @@ def _mixed(tracks: list[Track], files: list[dict[str, Any]], song: Sound | None)
         return tracks
     roles = {Path(entry["path"]): entry["role"] for entry in files}
     gaps = [
-        tuple(round(seconds * song.rate) for seconds in clip.seconds)
+        tuple(samples(seconds, song.rate) for seconds in clip.seconds)
         for track in tracks
         for clip in track.clips
         if not track.muted and roles[clip.sound.path] in IN_PLACE

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 from acestep.api.limits import CROSSFADE_MS
-from acestep.api.request import samples
+from acestep.api.rounding import samples
 
 LSB_24 = 2.0**-23
 """One step of a 24-bit file, on a scale of -1 to 1."""

@@ -14,6 +14,7 @@ import msgspec
 
 from acestep.api.errors import BadRequest
 from acestep.api.metre import Metre
+from acestep.api.rounding import samples
 
 
 class TempoSource(IntEnum):
@@ -46,7 +47,7 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
 
     def frames(self, beats: float, rate: int) -> int:
         """Samples that a number of beats lasts, rounded once."""
-        return math.floor(beats * 60 / self.bpm * rate + 0.5)
+        return samples(beats * 60 / self.bpm, rate)
 
     def boundary(self, clock: float, grid: Grid) -> float:
         """The first beat position on the grid that lies at or after a clock time."""
