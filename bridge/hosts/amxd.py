@@ -77,14 +77,34 @@ def _parameter(name: str, kind: int, **more: Any) -> dict[str, Any]:
     return {"parameter_enable": 1, "saved_attribute_attributes": {"valueof": values}, "varname": name}
 
 
-FORM = ("caption", "track", "tracks", "variants", "seed", "strength", "duration")
-"""Parameters that the device's form shows; the daemon's describe decides which of them an operation takes, and what they may be."""
+FORM = {
+    "caption": ("Description", "What it should sound like: genre, mood, instruments."),
+    "track": ("Instrument", "One or more, each a part of its own; the list beside adds one."),
+    "tracks": ("Instruments", "What the arrangement should hold; the list beside adds one."),
+    "variants": ("Variants", "How many to choose from."),
+    "seed": ("Seed", "Leave empty for a new one."),
+    "strength": ("Strength", "How much of the old sound is kept."),
+    "duration": ("Length (s)", "Of a new part, where no stretch is selected."),
+}
+"""Rows of the form, each label and hint: what the actions ask for. Words as in the daemon's describe, which sets them again."""
 
-WIDTH, ROW = 640.0, 20.5
+CHOSEN = ("track", "tracks")
+"""Rows with a list beside the field, from which instruments are added."""
+
+WIDTH, HEIGHT = 784.0, 169.0
+TOP, PITCH, ROW = 34.0, 19.3, 18.0
+LABELS, FIELDS, ACTIONS, MORE, SMALL = 6.0, 92.0, 274.0, 494.0, 700.0
+"""Left edges of the columns."""
 
 
-def _place(x: float, row: float, width: float) -> dict[str, Any]:
-    return {"presentation": 1, "presentation_rect": [x, 29.0 + ROW * row, width, 19.0]}
+def _place(x: float, row: int, width: float) -> dict[str, Any]:
+    """A place on the face of the device: one of seven rows below two lines of text."""
+    return {"presentation": 1, "presentation_rect": [x, TOP + PITCH * row, width, ROW]}
+
+
+def _line(x: float, number: int, width: float) -> dict[str, Any]:
+    """A place in one of the two lines above the rows."""
+    return {"presentation": 1, "presentation_rect": [x, 2.0 + 15.0 * number, width, 15.0]}
 
 
 def _text_field(drawing: _Drawing, name: str, at: tuple[float, float], place: dict[str, Any]) -> tuple[str, str]:
@@ -97,19 +117,38 @@ def _text_field(drawing: _Drawing, name: str, at: tuple[float, float], place: di
     return field, route
 
 
+def _menu(drawing: _Drawing, words: str, at: tuple[float, float], place: dict[str, Any], live: str) -> str:
+    """A list whose chosen number goes to the Live half behind some words."""
+    x, y = at
+    menu = drawing.box("umenu", [x, y, 160, 20], 1, 3, items=[], **place)
+    prepend = drawing.new(f"prepend {words}", [x + 180, y, 100, 20])
+    drawing.cord(menu, 0, prepend)
+    drawing.cord(prepend, 0, live)
+    return menu
+
+
 def _form(drawing: _Drawing, live: str) -> tuple[str, int]:
-    """A row a parameter. What Live sends back (the settings of a take, the value of a field of the menu) is shown in them."""
-    back = drawing.new(f"route {' '.join(FORM)} value", [30, 250, 400, 20], 1, len(FORM) + 2)
+    """A row a parameter. What Live sends back is shown in them: settings of a take, the row's words, what may be chosen."""
+    words = [*FORM, "value", *(f"label_{name}" for name in FORM), *(f"choices_{name}" for name in CHOSEN)]
+    back = drawing.new(f"route {' '.join(words)}", [30, 250, 900, 20], 1, len(words) + 1)
     drawing.cord(live, 4, back)
-    for row, name in enumerate(FORM):
+    for row, (name, (label, hint)) in enumerate(FORM.items()):
         y = 300 + 24.0 * row
-        drawing.box("comment", [30, y, 70, 20], 1, 0, text=name, **_place(6, row - 0.2, 60))
-        field, route = _text_field(drawing, name, (110, y), _place(68, row - 0.2, 150))
+        shown = drawing.box("comment", [30, y, 70, 20], 1, 0, text=label, hint=hint, **_place(LABELS, row, 84))
+        width = 150.0 if name in CHOSEN else 176.0
+        place = {**_place(FIELDS, row, width), "hint": hint, "annotation": hint}
+        field, route = _text_field(drawing, name, (110, y), place)
         prepend = drawing.new(f"prepend param {name}", [370, y, 130, 20])
-        drawing.cord(back, row, field)
+        drawing.cord(back, words.index(name), field)
+        drawing.cord(back, words.index(f"label_{name}"), shown)
         drawing.cord(route, 0, prepend)
         drawing.cord(prepend, 0, live)
-    return back, len(FORM)
+    for number, name in enumerate(CHOSEN):
+        row = list(FORM).index(name)
+        at = (960.0, 640 + 24.0 * number)
+        menu = _menu(drawing, f"add {name}", at, _place(FIELDS + 152, row, 24), live)
+        drawing.cord(back, words.index(f"choices_{name}"), menu)
+    return back, words.index("value")
 
 
 def _button(
@@ -126,55 +165,67 @@ def _button(
     return message
 
 
-SHORT = {"vary": "Re-roll", "keep": "Keep", "restore": "Restore", "queue": "Jobs", "cancel": "Cancel"}
+SHORT = {
+    "repaint-again": "Last settings",
+    "vary": "Re-roll",
+    "keep": "Keep",
+    "restore": "Restore",
+    "queue": "Jobs",
+    "cancel": "Cancel",
+}
 """Titles of the small buttons."""
 
 
 def _buttons(drawing: _Drawing, actions: Sequence[dict[str, Any]], live: str) -> None:
-    """The actions that ask for music one below the other; on the right their switches, actions on jobs and clips, the daemon."""
-    wide = [action for action in actions if action["operation"]]
+    """Actions that ask for music, one below the other; on the right those on jobs and clips; above, switches."""
+    wide = [action for action in actions if action["operation"] and action["name"] not in SHORT]
     for row, action in enumerate(wide):
         at = (620.0, 300 + 24.0 * row)
-        message = _button(drawing, action["title"], f"run {action['name']}", at, _place(224, row - 1.2, 170))
+        message = _button(drawing, action["title"], f"run {action['name']}", at, _place(ACTIONS, row, 214))
         drawing.cord(message, 0, live)
-    for row, (title, word) in enumerate((("After effects", "after_effects"), ("Listen first", "listen_first"))):
-        at = (960.0, 252 + 24.0 * row)
-        switch = _button(drawing, title, word, at, _place(560, row - 1.2, 74), toggle=True)
+    for column, (title, word) in enumerate((("After effects", "after_effects"), ("Listen first", "listen_first"))):
+        place = _line(WIDTH - 168 + 84 * column, 0, 78)
+        switch = _button(drawing, title, word, (960.0, 252 + 24.0 * column), place, toggle=True)
         drawing.cord(switch, 0, live)
-    start = _button(drawing, "Start daemon", "start_daemon", (960.0, 444.0), _place(560, 5.8, 74))
-    drawing.cord(start, 0, live)
     small = [action for action in actions if action["name"] in SHORT]
-    for row, action in enumerate(small, start=1):
+    for row, action in enumerate(sorted(small, key=lambda found: list(SHORT).index(found["name"]))):
         at = (960.0, 300 + 24.0 * row)
-        message = _button(drawing, SHORT[action["name"]], f"run {action['name']}", at, _place(560, row - 0.2, 74))
+        message = _button(drawing, SHORT[action["name"]], f"run {action['name']}", at, _place(SMALL, row, 78))
         drawing.cord(message, 0, live)
+    start = _button(drawing, "Start daemon", "start_daemon", (960.0, 468.0), _place(SMALL, len(small), 78))
+    drawing.cord(start, 0, live)
 
 
 def _menus(drawing: _Drawing, live: str, back: tuple[str, int]) -> None:
-    """All operations with their fields; the list of results and running jobs, and what to do before one is chosen.
+    """More: operations, their groups of fields, the fields, a value with what may be chosen for it; results and running jobs.
 
     ``back`` is where the value of the chosen field comes from.
     """
-    for outlet, row, word, kind in ((2, 0, "choose", 1), (3, 1, "pick", 1), (5, 4, "insert", 0)):
-        y = 520 + 24.0 * row
-        menu = drawing.box("umenu", [30, y, 160, 20], 1, 3, items=[], **_place(400, row - 1.2, 154))
-        prepend = drawing.new(f"prepend {word}", [210, y, 100, 20])
+    lists = ((2, 0, "choose", 0, 200), (7, 1, "group", 0, 200), (3, 2, "pick", 0, 200), (8, 3, "option", 102, 98))
+    for outlet, row, word, x, width in (*lists, (5, 6, "insert", 0, 200)):
+        menu = _menu(drawing, word, (30.0, 520 + 24.0 * row), _place(MORE + x, row, width), live)
         drawing.cord(live, outlet, menu)
-        drawing.cord(menu, kind, prepend)
-        drawing.cord(prepend, 0, live)
-    field, route = _text_field(drawing, "value", (30, 568), _place(400, 0.8, 154))
+    field, route = _text_field(drawing, "value", (30, 700), _place(MORE, 3, 98))
     drawing.cord(*back, field)
-    prepend = drawing.new("prepend value", [290, 568, 100, 20])
+    prepend = drawing.new("prepend value", [290, 700, 100, 20])
     drawing.cord(route, 0, prepend)
     drawing.cord(prepend, 0, live)
-    run = _button(drawing, "Run the operation", "run operation", (30, 592), _place(400, 1.8, 154))
+    run = _button(drawing, "Run the operation", "run operation", (30, 724), _place(MORE, 4, 200))
     drawing.cord(run, 0, live)
-    drawing.box("comment", [30, 640, 160, 20], 1, 0, text="choose: place, or cancel", **_place(400, 4.8, 154))
     for column, (title, word) in enumerate((("Listen...", "listen"), ("Drop waiting", "drop"))):
-        button = _button(drawing, title, word, (30, 664 + 24.0 * column), _place(400 + 79 * column, 3.8, 75))
+        button = _button(drawing, title, word, (30, 748 + 24.0 * column), _place(MORE + 102 * column, 5, 98))
         drawing.cord(button, 0, live)
     browser = drawing.box("message", [420, 210, 180, 20], 2, 1, text="; max launchbrowser $1")
     drawing.cord(live, 6, browser)
+
+
+def _lines(drawing: _Drawing, live: str) -> None:
+    """Two lines: what will be sent, and what there is to say."""
+    for number, (outlet, text, width) in enumerate(((9, "", WIDTH - 180), (1, "ready", WIDTH - 12))):
+        line = drawing.box(
+            "live.comment", [620, 170 + 24.0 * number, 300, 20], 1, 0, text=text, **_line(LABELS, number, width)
+        )
+        drawing.cord(live, outlet, line)
 
 
 def _rate(drawing: _Drawing, device: str, live: str) -> None:
@@ -196,21 +247,12 @@ def patcher(actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     device = drawing.new("live.thisdevice", [150, 30, 90, 20], 1, 3)
     start = drawing.box("message", [150, 70, 80, 20], 2, 1, text="script start")
     node = drawing.new("node.script acestep_node.js @watch 0", [150, 110, 220, 20], 1, 2)
-    live = drawing.new("v8 acestep_live.js", [150, 170, 150, 20], 1, 7)
-    status = drawing.box(
-        "live.comment",
-        [400, 170, 200, 20],
-        1,
-        0,
-        text="ready",
-        presentation=1,
-        presentation_rect=[6.0, 5.0, 212.0, 19.0],
-    )
+    live = drawing.new("v8 acestep_live.js", [150, 170, 150, 20], 1, 10)
     drawing.cord(device, 0, start)
     drawing.cord(start, 0, node)
     drawing.cord(node, 0, live)
     drawing.cord(live, 0, node)
-    drawing.cord(live, 1, status)
+    _lines(drawing, live)
     back = _form(drawing, live)
     _buttons(drawing, actions, live)
     _menus(drawing, live, back)
@@ -220,7 +262,7 @@ def patcher(actions: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "fileversion": 1,
             "appversion": {"major": 9, "minor": 0, "revision": 0, "architecture": "x64", "modernui": 1},
             "classnamespace": "box",
-            "rect": [60.0, 80.0, 1300.0, 760.0],
+            "rect": [60.0, 80.0, 1300.0, 860.0],
             "openinpresentation": 1,
             "devicewidth": WIDTH,
             "boxes": drawing.boxes,

@@ -2,7 +2,7 @@
 // Runs the device's two scripts as the patch connects them, on a set described by the JSON file in argv[3], and follows the commands there:
 // {"run": name}, {"param": [..]} and other messages of the form, {"show": take lane} or {"show_slot": slot} (its clip comes into the detail view),
 // {"play": {beats, file}} (Live runs on, and what is armed records that file), {"song": {..}} (the user changes the set), {"remove": "device" or
-// a track's name}, {"read_only": folder} ("": none), {"delete": folder}, {"wait": text in a status}, {"wait_menu": [outlet, entry]},
+// a track's name}, {"read_only": folder} ("": none), {"delete": folder}, {"wait": text in a status}, {"wait_menu": [outlet, entry]}, {"choose"|"pick": entry of that menu},
 // {"wait_page": 1}, {"wait_settled": 1} (no Task runs), {"wait_clips": n}, {"wait_empty": folder} or {"wait_refused": n} (writes in that folder). Writes the resulting set as JSON.
 "use strict";
 
@@ -30,7 +30,7 @@ const PROPERTIES = {
   song: ["tempo", "signature_numerator", "signature_denominator", "loop", "loop_start", "loop_length", "root_note", "scale_mode", "scale_name", "current_song_time",
     "file_path", "is_playing", "record_mode"],
   view: [], master: ["name"],
-  track: ["name", "mute", "arm", "can_be_armed", "current_monitoring_state", "available_input_routing_types", "available_input_routing_channels",
+  track: ["name", "mute", "arm", "can_be_armed", "is_part_of_selection", "current_monitoring_state", "available_input_routing_types", "available_input_routing_channels",
     "input_routing_type", "input_routing_channel"],
   lane: ["name"],
   slot: ["has_clip"],
@@ -63,7 +63,7 @@ const routing = (name, value) => JSON.stringify({ [name]: value });
 function newTrack(name) {
   const clip_slots = [newSlot(null), newSlot(null)];
   return thing("track", {
-    name, arrangement_clips: [], clip_slots, take_lanes: [], has_lanes: input.take_lanes !== false, mute: 0, arm: 0, can_be_armed: 1,
+    name, arrangement_clips: [], clip_slots, take_lanes: [], has_lanes: input.take_lanes !== false, mute: 0, arm: 0, can_be_armed: 1, is_part_of_selection: 0,
     current_monitoring_state: 1, input_routing_type: routing("input_routing_type", routes(INPUTS)[0]),
     input_routing_channel: routing("input_routing_channel", { display_name: "1/2", identifier: 1 }),
     get available_input_routing_types() {
@@ -74,7 +74,7 @@ function newTrack(name) {
   });
 }
 for (const track of input.tracks) {
-  const made = Object.assign(newTrack(track.name), { mute: track.mute || 0, arm: track.arm || 0 });
+  const made = Object.assign(newTrack(track.name), { mute: track.mute || 0, arm: track.arm || 0, is_part_of_selection: track.selected || 0 });
   made.arrangement_clips = track.clips.map((clip) => thing("clip", clip));
   if (track.slot) made.clip_slots[0].clip = thing("clip", track.slot);
   song.tracks.push(made);
@@ -292,7 +292,7 @@ class Task {
 
   repeat() {
     this.cancel();
-    running.add(this);
+    if (this.interval < WATCHES_MS) running.add(this);
     this.timer = setInterval(() => { try { this.work(); } catch (failure) { log.push(["error", `task: ${failure.message}`]); } }, this.interval / 20);
   }
 
@@ -301,7 +301,8 @@ class Task {
     running.delete(this);
   }
 }
-const running = new Set(); // the Tasks that repeat
+const running = new Set(); // the Tasks that repeat, but for those that only watch
+const WATCHES_MS = 1000;
 
 const live = vm.createContext({
   LiveAPI, Task, JSON, Math, Number, String, Array, Object, autowatch: 1, inlets: 1, outlets: 1,
@@ -317,6 +318,7 @@ vm.runInContext(fs.readFileSync(path.join(folder, "acestep_live.js"), "utf8"), l
 
 function toLive(name, ...rest) {
   if (typeof live[name] !== "function") throw new Error(`v8 has no function ${name}`);
+  if (name === "fields") log.push(["fields of", JSON.parse(rest[0]).operation]);
   try { live[name](...rest); } catch (failure) { log.push(["error", `${name}: ${failure.message}`]); }
 }
 
@@ -337,12 +339,21 @@ function until(condition, what) {
   });
 }
 
-const FORM = ["param", "choose", "pick", "value", "insert", "after_effects", "listen_first", "listen", "drop", "rate", "start_daemon"]; // messages of the device's face, sent as they come
+// The number of an entry that a menu shows now.
+function entry(outlet, text) {
+  let shown = [];
+  for (const [, word, name] of log.filter(([kind]) => kind === `outlet ${outlet}`)) shown = word === "clear" ? [] : [...shown, name];
+  if (!shown.includes(text)) throw new Error(`no ${text} among ${shown}`);
+  return shown.indexOf(text);
+}
+
+const FORM = ["param", "add", "group", "option", "value", "insert", "after_effects", "listen_first", "listen", "drop", "rate", "start_daemon"]; // messages of the device's face, sent as they come
 
 (async () => {
   for (const command of input.commands) {
     if (command.run) live.run(command.run);
     for (const word of FORM) if (command[word] !== undefined) live[word](...[command[word]].flat());
+    for (const [word, outlet] of [["choose", 2], ["pick", 3]]) if (command[word] !== undefined) live[word](entry(outlet, command[word]));
     if (command.show !== undefined) song.view.detail_clip = song.tracks[0].take_lanes[command.show].arrangement_clips[0];
     if (command.show_slot !== undefined) song.view.detail_clip = song.tracks[0].clip_slots[command.show_slot].clip;
     if (command.play) { await until(() => song.is_playing && song.record_mode, "recording"); play(command.play); }
@@ -352,6 +363,8 @@ const FORM = ["param", "choose", "pick", "value", "insert", "after_effects", "li
     if (command.remove === "device") live.notifydeleted();
     else if (command.remove) deleteTrack(song.tracks.find((track) => track.name === command.remove));
     if (command.wait_menu) await until(() => log.some((entry) => entry[0] === `outlet ${command.wait_menu[0]}` && entry.includes(command.wait_menu[1])), "the menu");
+    if (command.wait_fields) await until(() => log.some(([kind, name]) => kind === "fields of" && name === command.wait_fields), "fields");
+    if (command.wait_line) await until(() => log.some(([kind, , text]) => kind === "outlet 9" && text.includes(command.wait_line)), command.wait_line);
     if (command.wait_page) await until(() => log.some(([kind]) => kind === "outlet 6"), "a page");
     if (command.wait) await until(() => log.some(([kind, text]) => kind === "status" && text.includes(command.wait)), command.wait);
     if (command.wait_refused) await until(() => refused >= command.wait_refused, `${command.wait_refused} refused writes`);

@@ -22,7 +22,9 @@ import pytest
 import soundfile
 from py2max.lint import has_errors, lint
 
+from acestep.api import Registry
 from acestep.api.errors import ProtocolError
+from acestep.api.schema import describe
 from bridge.hosts import amxd, install
 from bridge.launch import FREE_PORTS, DaemonProcess, read_connection, start_daemon
 from bridge.paths import Paths
@@ -34,6 +36,7 @@ from .lua_host import SCRIPTS
 BEATS = 0  # a warp mode
 SETTLED = {"wait_settled": 1}
 WHOLE = pytest.approx([0, 0, 1, 1])
+REFINE = "refine"
 STAND_IN = Path(__file__).with_name("max_stand_in.js")
 ACTIONS = json.loads((SCRIPTS / "core" / "actions.json").read_text("utf-8"))["actions"]
 
@@ -475,7 +478,7 @@ def alone(
 @pytest.mark.foreign
 def test_a_daemon_that_is_not_running_is_started(alone: Set) -> None:
     """By the button, also pressed twice; it fills the menus, does what is asked for, and outlives the device."""
-    found = alone.play(*START, {"start_daemon": []}, {"wait": "The daemon is running."}, {"wait_menu": [2, "refine"]})
+    found = alone.play(*START, {"start_daemon": []}, {"wait": "The daemon is running."}, {"wait_menu": [2, REFINE]})
     assert said(found, "starting the daemon") == 2 and said(found, "did not start") == 0
     alone.play({"run": "repaint"}, {"wait": "done"})
 
@@ -932,23 +935,28 @@ def test_a_wrong_value_is_named_before_anything_is_sent(live: Set) -> None:
 def test_an_operation_without_an_action_appears_by_itself(live: Set) -> None:
     """Presets and plug-in operations are in the menu, their fields in the next; run makes a track."""
     found = live.play(
-        {"wait_menu": [2, "refine"]},
-        {"choose": "refine"},
-        {"wait_menu": [3, "caption"]},
-        {"pick": "caption"},
-        {"value": ["warm"]},
+        {"wait_menu": [2, REFINE]},
+        {"choose": REFINE},
+        {"wait_fields": "refine"},
+        {"group": 2},
+        {"pick": "Key"},
+        {"value": ["a", "minor"]},
+        {"param": ["caption", "warm"]},
         {"run": "operation"},
         {"wait_clips": 2},
     )
     assert len(found["tracks"]) == 2
     (memory,) = live.folder.rglob("*.recipe.json")
-    assert json.loads(memory.read_text())["request"]["request"]["conditioning"]["caption"] == "warm"
+    asked = json.loads(memory.read_text())["request"]["request"]["conditioning"]
+    assert (asked["caption"], asked["key"]) == ("warm", "A minor")
 
+
+READ = "{}: Loop, bars {}, 8.0 s, sent as 120 bpm. Read: the file of the clip, with some seconds around it."
 
 LYRICS = (
-    {"choose": "repaint"},
-    {"wait_menu": [3, "lyrics"]},
-    {"pick": "lyrics"},
+    {"wait_menu": [7, "Lyrics"]},
+    {"group": 1},
+    {"pick": "Lyrics"},
     {"wait": "Lyrics: "},
     {"value": ["la", "la"]},
 )
@@ -966,39 +974,113 @@ def test_every_field_of_an_action_can_be_set(live: Set) -> None:
         "repaint": "la la",
         "cover": "",
     }
-    assert ["outlet 2", "append", "repaint"] in found["log"]
-    shown = [entry[2] for entry in found["log"] if entry[:2] == ["outlet 3", "append"]]
-    assert {"steps", "guidance_scale", "key", "caption"} <= set(shown) and not {"source", "start", "rate"} & set(shown)
+    assert ["outlet 2", "append", "Repaint selection"] in found["log"]
 
 
 @pytest.mark.foreign
-def test_a_field_of_the_menu_shows_its_value_and_what_it_takes(live: Set) -> None:
-    """Chosen again it stands below the menu; a field with a row in the form is shown and set there too."""
-    found = live.play(
-        *LYRICS,
-        {"pick": "mode"},
-        {"wait": "conservative, balanced, aggressive"},
-        {"pick": "lyrics"},
-        {"pick": "caption"},
-        {"value": ["warm"]},
-        {"run": "repaint"},
-        {"wait": "done"},
-    )
-    shown = [entry[1:] for entry in found["log"] if entry[0] == "outlet 4"]
-    assert shown == [
-        ["value", "set", ""],
-        ["value", "set", ""],
-        ["value", "set", "la la"],
-        ["value", "set", ""],
-        ["caption", "set", "warm"],
+def test_more_shows_every_field_by_group_in_a_musicians_words(live: Set) -> None:
+    """All groups of the operation; every field that the form has no row for and the host does not fill in, by its label."""
+    found = live.play({"wait_menu": [7, "Lyrics"]}, *({"group": index} for index in range(10)))
+    groups = [entry[2] for entry in found["log"] if entry[:2] == ["outlet 7", "append"]]
+    assert groups == [
+        "Main",
+        "Lyrics",
+        "Music",
+        "Sound",
+        "Model",
+        "Sampling",
+        "Guidance",
+        "Planner",
+        "Output",
+        "Advanced",
     ]
-    assert request_of(live)["conditioning"]["caption"] == "warm"
+    shown = [entry[2] for entry in found["log"] if entry[:2] == ["outlet 3", "append"]]
+    assert {"Steps", "Guidance strength", "Key", "Tempo (bpm)", "LoRA adapters", "Guide from"} <= set(shown)
+    assert not {"Description", "Source", "Start (samples)", "Rate (Hz)", "Regions", "Tempo map"} & set(shown)
+    assert not [label for label in shown if "_" in label]
+
+
+@pytest.mark.foreign
+def test_the_rows_of_the_form_have_a_musicians_words(live: Set) -> None:
+    """As the daemon describes them, instruments in a musician's order, with an entry for none; a picked one is added."""
+    more = (
+        {"add": ["track", 2]},
+        {"add": ["track", 3]},
+        {"add": ["track", 3]},
+        {"add": ["tracks", 1]},
+        {"add": ["tracks", 0]},
+    )
+    found = live.play({"wait_menu": [2, REFINE]}, *more)
+    said = [entry[1:] for entry in found["log"] if entry[0] == "outlet 4"]
+    assert ["label_caption", "set", "Description"] in said and ["label_seed", "set", "Seed"] in said
+    offered = [entry[2] for entry in said if entry[:2] == ["choices_track", "append"]]
+    assert offered[:4] == ["(leave open)", "vocals", "backing vocals", "drums"] and offered[-1] == "fx"
+    assert [entry[2] for entry in said if entry[:2] == ["track", "set"]] == [
+        "backing vocals",
+        "backing vocals, drums",
+        "backing vocals, drums",
+    ]
+    assert [entry[2] for entry in said if entry[:2] == ["tracks", "set"]] == ["vocals", ""]
+
+
+def test_the_form_begins_with_the_words_of_describe() -> None:
+    """Before a daemon answers its rows are called the same; what a label adds is the field's hint."""
+    registry = Registry.load()
+    for action in ACTIONS:
+        fields = (
+            {info.name: info for info in describe(registry.operation(action["operation"]).schema)}
+            if action["operation"]
+            else {}
+        )
+        for name in action["ask"] if fields else []:
+            label, _, more = fields[name].label.partition(": ")
+            assert amxd.FORM[name][0] == label and more.lower() in amxd.FORM[name][1].lower()
+
+
+@pytest.mark.foreign
+def test_a_field_of_more_shows_its_value_and_what_it_takes(live: Set) -> None:
+    """Chosen again it stands below the menu; a list holds what may be chosen, an entry for none first."""
+    key = ({"group": 2}, {"pick": "Key"}, {"option": 1}, {"option": 0}, {"option": 2})
+    found = live.play(
+        *LYRICS, {"group": 0}, {"pick": "Mode"}, {"wait": "conservative, balanced, aggressive"}, {"group": 1}, *key,
+        {"run": "repaint"}, {"wait": "done"},
+    )  # fmt: skip
+    shown = [entry[3] for entry in found["log"] if entry[:3] == ["outlet 4", "value", "set"]]
+    lists, current = [], []
+    for entry in found["log"]:
+        if entry[:2] == ["outlet 8", "clear"]:
+            current = []
+            lists.append(current)
+        elif entry[0] == "outlet 8":
+            current.append(entry[2])
+    assert ["conservative", "balanced", "aggressive"] in lists and [] in lists
+    assert lists[-1][0] == "(leave open)" and "A minor" in lists[-1]
+    assert shown[-3:] == [lists[-1][1], "", lists[-1][2]]
+    assert "la la" in shown and request_of(live)["conditioning"]["key"] == lists[-1][2]
+    assert request_of(live)["conditioning"]["lyrics"] == "la la"
+
+
+@pytest.mark.foreign
+def test_what_will_be_sent_is_shown(live: Set) -> None:
+    """For the operation in the menu, and again whenever something else is selected: track, bars, seconds, tempo, what is read."""
+    nothing, brace = {"song": {"loop": 0}}, {"song": {"loop": 1, "loop_start": 0, "loop_length": 16}}
+    moved = READ.format("Repaint selection", "2 to 4").replace("8.0", "6.0")
+    told = ({"wait_menu": [9, READ.format("Repaint selection", "6 to 9")]}, {"after_effects": 1}, nothing)
+    found = live.play(
+        *told, {"wait_line": "Nothing is selected"}, brace, {"wait_line": "recorded in real time"}, {"after_effects": 0},
+        {"wait_line": moved}, *LYRICS, {"wait_line": "Also set: Lyrics."},
+        {"run": "add-instrument"}, {"wait_line": "Add an instrument to what is heard: "},
+    )  # fmt: skip
+    (line,) = [text for kind, *text in found["log"] if kind == "outlet 9" and "Add an instrument" in text[-1]]
+    assert "Read: what is heard without the selected track, recorded in real time." in line[-1]
 
 
 @pytest.mark.foreign
 def test_an_operation_of_an_action_runs_as_that_action(live: Set) -> None:
     """*Run the operation* with one of the actions' own in the menu: a take, as with its button."""
-    found = live.play({"choose": "repaint"}, {"wait_menu": [3, "lyrics"]}, {"run": "operation"}, {"wait": "done"})
+    found = live.play(
+        {"wait_menu": [7, "Lyrics"]}, {"choose": "Repaint selection"}, {"run": "operation"}, {"wait": "done"}
+    )
     assert len(lanes(found)) == 1
 
 
@@ -1420,7 +1502,7 @@ def test_nothing_on_the_face_of_the_device_overlaps() -> None:
     boxes = [box["box"] for box in amxd.patcher(ACTIONS)["patcher"]["boxes"] if box["box"].get("presentation")]
     places = [box["presentation_rect"] for box in boxes]
     for x, y, width, height in places:
-        assert x >= 0 and x + width <= amxd.WIDTH and y >= 0 and y + height <= 169
+        assert x >= 0 and x + width <= amxd.WIDTH and y >= 0 and y + height <= amxd.HEIGHT
     for index, one in enumerate(places):
         for two in places[index + 1 :]:
             apart = one[0] + one[2] <= two[0] or two[0] + two[2] <= one[0]

@@ -1,8 +1,9 @@
 // The Live half of the device (v8): what is selected goes to Node, what comes back becomes clips. Live 12.0.5 and later.
 autowatch = 0;
 inlets = 1;
-// 0: to node.script, 1: status text, 2: menu of operations, 3: menu of fields, 4: form, 5: list of results, 6: to the browser
-outlets = 7;
+// 0: to node.script, 1: status text, 2: menu of operations, 3: menu of fields, 4: form, 5: list of results, 6: to the browser, 7: menu of groups,
+// 8: choices of the field, 9: what will be sent
+outlets = 10;
 
 const tempo = require("tempo.js");
 const requests = require("requests.js");
@@ -13,12 +14,16 @@ const { Recording } = require("recording.js");
 const { Settling } = require("settling.js");
 
 const TICK_MS = 100;
+const LOOK_MS = 1000; // how often what will be sent is looked at
 
 const texts = {}; // of the form's rows, by parameter
 const own = {}; // of the menu of fields, by operation and parameter: what has no row in the form
 const listed = []; // the entries of the list of results, oldest first; one with `waits` is not placed yet
 let running = []; // the jobs under way, {id, name}: entries of the list below the results
-let other = { name: "", source: true, field: "" }; // the operation and field chosen in the menus
+let known = []; // the menu of operations: {name, title}
+let faces = {}; // what the rows of the form offer to choose from, by parameter
+// The operation, group and field that are chosen in the menus; the groups hold the rows of fields, as Node describes them.
+const other = { name: "", source: true, groups: [], group: 0, field: "", described: "" };
 let afterEffects = false; // whether what is sent is recorded after the track's effects
 let newRate = 48000; // of new parts: Live's own, once Max has told it
 let listenFirst = 0; // 1: results wait in the list, to be heard before one is chosen
@@ -29,6 +34,8 @@ clock.interval = TICK_MS;
 const settling = new Settling((name) => tell({ code: "clip_ends", name }));
 const settler = new Task(() => { if (!settling.tick()) settler.cancel(); });
 settler.interval = TICK_MS;
+const looker = new Task(() => look(other.name));
+looker.interval = LOOK_MS;
 
 function say(text) {
   outlet(1, "set", text);
@@ -42,6 +49,7 @@ function tell(facts) {
 function ready() {
   openSet(new LiveAPI("live_set"));
   outlet(0, "menu");
+  looker.repeat();
 }
 
 function openSet(song) {
@@ -79,7 +87,8 @@ function fill(text) {
   const { operation, values, slot, ...place } = JSON.parse(text);
   for (const name of Object.keys(texts)) { delete texts[name]; outlet(4, name, "set", ""); }
   own[operation] = {};
-  for (const [name, value] of Object.entries(values)) setField(operation, name, [String(value)]);
+  for (const [name, value] of Object.entries(values)) setField(operation, name, [Array.isArray(value) ? value.join(", ") : String(value)]);
+  showValue();
   if (slot === undefined) selection.select(new LiveAPI("live_set"), place);
 }
 
@@ -90,32 +99,130 @@ function setField(operation, name, words) {
   outlet(4, name, "set", texts[name] || "");
 }
 
-// The menus of operations, and of the fields of the chosen one.
-function operations(...names) {
-  outlet(2, "clear");
-  for (const name of names) outlet(2, "append", name);
+function fillMenu(menu, entries) {
+  outlet(menu, "clear");
+  for (const entry of entries) outlet(menu, "append", entry);
 }
 
-function choose(name) {
-  other = { name, source: true, field: "" };
-  outlet(0, "fields", name);
+// The menu of operations; the first one is chosen where none is.
+function operations(text) {
+  known = JSON.parse(text);
+  fillMenu(2, known.map((operation) => operation.title));
+  if (!other.name && known.length) choose(0);
 }
 
-function fields(hasSource, ...names) {
-  other.source = hasSource === 1;
-  outlet(3, "clear");
-  for (const name of names) outlet(3, "append", name);
+// What the rows of the form are called, and what they offer to choose from.
+function rows(text) {
+  faces = {};
+  for (const { name, label, offers } of JSON.parse(text)) {
+    outlet(4, `label_${name}`, "set", label);
+    faces[name] = offers;
+    if (offers.length) outlet(4, `choices_${name}`, "clear");
+    for (const offer of offers) outlet(4, `choices_${name}`, "append", offer);
+  }
+}
+
+// A choice was picked for a row of the form: the first one is none of them; the others are added to what is there.
+function add(name, index) {
+  const chosen = index === 0 ? "" : added(texts[name], faces[name][index]);
+  param(name, chosen);
+  outlet(4, name, "set", chosen);
+}
+
+function added(text, choice) {
+  const parts = (text || "").split(",").map((part) => part.trim()).filter(Boolean);
+  return parts.includes(choice) ? parts.join(", ") : [...parts, choice].join(", ");
+}
+
+function choose(index) {
+  Object.assign(other, { name: known[index].name, groups: [], group: 0, field: "" });
+  outlet(0, "fields", other.name);
+  look(other.name);
+}
+
+// The fields of the chosen operation that have no row in the form, by group.
+function fields(text) {
+  const { operation, source, groups } = JSON.parse(text);
+  if (operation !== other.name) return;
+  Object.assign(other, { source, groups });
+  fillMenu(7, groups.map((found) => found.title));
+  if (groups.length) group(0);
+}
+
+function group(index) {
+  const { rows: found } = other.groups[index];
+  other.group = index;
+  fillMenu(3, found.map((row) => row.label));
+  other.field = found[0].name;
+  showValue();
 }
 
 // A field was chosen: its value is shown below the menu, and what it takes in the line above.
-function pick(name) {
-  other.field = name;
-  const known = hasRow(other.name, name) ? texts : ownOf(other.name);
-  outlet(4, "value", "set", known[name] || "");
-  outlet(0, "about", other.name, name);
+function pick(index) {
+  other.field = other.groups[other.group].rows[index].name;
+  showValue();
+  outlet(0, "about", other.name, other.field);
 }
 
-function value(...words) { if (other.field) setField(other.name, other.field, words); }
+function rowOfField() {
+  return other.groups.length ? other.groups[other.group].rows.find((row) => row.name === other.field) : undefined;
+}
+
+function showValue() {
+  const row = rowOfField();
+  if (!row) return;
+  outlet(4, "value", "set", ownOf(other.name)[other.field] || "");
+  fillMenu(8, row.offers);
+}
+
+function value(...words) {
+  if (!other.field) return;
+  put(ownOf(other.name), other.field, words);
+  look(other.name);
+}
+
+// A choice was picked for the field.
+function option(index) {
+  const row = rowOfField(), old = ownOf(other.name)[other.field];
+  const chosen = row.many ? (index === 0 ? "" : added(old, row.offers[index])) : row.offers[index];
+  value(chosen === row.open ? "" : chosen);
+  showValue();
+}
+
+// What an operation would be asked of, now: shown whenever it is another text.
+function look(name) {
+  const text = name && !recording ? describe(name) : "";
+  if (text === other.described) return;
+  other.described = text;
+  outlet(9, "set", text);
+}
+
+// The action that runs an operation; without one that of presets and plug-ins.
+function actionOf(name) {
+  const action = settings.actions.find((found) => found.operation === name);
+  if (action) return action;
+  const needs = other.source ? { needs: "selection", audio: "target" } : { needs: "position", audio: "none" };
+  return { ...requests.action(settings.actions, "operation"), ...needs };
+}
+
+function describe(name) {
+  const song = new LiveAPI("live_set"), wanted = actionOf(name);
+  const title = (known.find((operation) => operation.name === name) || { title: name }).title;
+  const found = selection.situation(song, wanted, newRate);
+  const refused = found.refusal ? { code: found.refusal } : requests.refusal(wanted, found.situation);
+  const parts = refused || !found.stretch || wanted.audio !== "target" ? [found] : selection.findAudio(song, found, wanted.outside);
+  const wrong = refused || (parts.refusal ? { code: parts.refusal } : null);
+  const what = wrong ? requests.sentence(settings.messages, wrong) : requests.summary({ ...selection.facts(song, parts), read: readOf(wanted, found) });
+  const also = other.groups.flatMap((one) => one.rows).filter((row) => ownOf(name)[row.name]).map((row) => row.label.split(":")[0]);
+  return `${title}: ${what}${also.length && name === other.name ? ` Also set: ${also.join(", ")}.` : ""}`;
+}
+
+function readOf(wanted, found) {
+  if (wanted.audio === "none") return "No audio is read.";
+  if (wanted.audio === "others") return "Read: what is heard without the selected track, recorded in real time.";
+  if (afterEffects && found.stretch) return "Read: the track after its effects, recorded in real time.";
+  return "Read: the file of the clip, with some seconds around it.";
+}
 
 function after_effects(on) { afterEffects = on === 1; }
 
@@ -129,6 +236,7 @@ function wishesFor(song, situation) {
 }
 
 function ask(wanted, operation) {
+  look(operation || wanted.operation);
   if (recording) return tell({ code: "stop_first" });
   const song = new LiveAPI("live_set");
   const found = selection.situation(song, wanted, newRate);
@@ -141,22 +249,22 @@ function ask(wanted, operation) {
   withAudio(song, wanted, found, asked);
 }
 
-// Find what is sent: nothing, the clip's own file, or a recording in real time, which begins once Node has found nothing wrong.
+// Find what is sent: nothing, the clips' own files, or a recording in real time, which begins once Node has found nothing wrong.
 function withAudio(song, wanted, found, asked) {
-  if (wanted.audio === "none") return submit(song, asked);
-  if (!found.stretch) return afterEffects ? tell({ code: "session_effects" }) : submit(song, asked);
+  if (wanted.audio === "none") return submit(song, asked, [asked]);
+  if (!found.stretch) return afterEffects ? tell({ code: "session_effects" }) : submit(song, asked, [asked]);
   if (wanted.audio === "target" && !afterEffects) {
-    const cut = selection.findAudio(song, found, wanted.outside);
-    return cut.refusal ? tell({ code: cut.refusal }) : submit(song, asked, cut);
+    const parts = selection.findAudio(song, found, wanted.outside);
+    return parts.refusal ? tell({ code: parts.refusal }) : submit(song, asked, parts);
   }
   const only = wanted.audio === "target" ? found.track.id : 0, silent = wanted.audio === "others" ? found.track.id : 0;
   outlet(0, "check", JSON.stringify({ ...asked, stretch: found.stretch, only, silent }));
 }
 
-function submit(song, asked, cut) {
-  const situation = cut ? selection.use(asked.situation, song, cut) : asked.situation;
-  const extra = cut ? { ...asked.extra, beat: cut.first } : asked.extra;
-  outlet(0, "submit", JSON.stringify({ ...asked, situation, extra, wishes: wishesFor(song, situation) }));
+// Ask for all that one key press wants: `parts` are what is sent, {situation, extra} each.
+function submit(song, asked, parts) {
+  const own = parts.map(({ situation, extra }) => ({ situation, extra: { ...asked.extra, ...extra }, wishes: wishesFor(song, situation) }));
+  outlet(0, "submit", JSON.stringify({ ...asked, parts: own }));
 }
 
 // Node has checked what is asked: record it, then ask.
@@ -168,7 +276,8 @@ function record(title, text) {
   const over = () => { clock.cancel(); recording = null; };
   say(`${title}: recording what is heard, in real time`);
   recording = new Recording(song, stretch, track(only), track(silent), isFile);
-  if (recording.start((cut) => { over(); submit(song, asked, cut); }, (code) => { over(); tell({ code }); })) clock.repeat();
+  const use = (cut) => submit(song, asked, [{ situation: selection.use(asked.situation, song, cut), extra: { ...asked.extra, beat: cut.first } }]);
+  if (recording.start((cut) => { over(); use(cut); }, (code) => { over(); tell({ code }); })) clock.repeat();
 }
 
 // Whether a file is there: Node can look, and has answered when this is asked again.
@@ -183,14 +292,15 @@ function there(path) { seen = path; }
 function notifydeleted() {
   clock.cancel();
   settler.cancel();
+  looker.cancel();
   if (recording) recording.restore();
 }
 
-function askOther(wanted) {
+// What is chosen in the menu.
+function askOther() {
   if (!other.name) { outlet(0, "menu"); return say("Choose an operation in the menu first."); }
-  const action = settings.actions.find((known) => known.operation === other.name);
-  if (action) return ask(action, "");
-  ask({ ...wanted, needs: other.source ? "selection" : "position", audio: other.source ? "target" : "none" }, other.name);
+  const action = actionOf(other.name);
+  ask(action, action.operation ? "" : other.name);
 }
 
 // Something with the clip in the detail view.
@@ -208,7 +318,7 @@ function run(name) {
   if (name === "cancel" && recording) return recording.cancel();
   if (name === "cancel" || name === "queue") return outlet(0, name);
   if (wanted.needs === "recipe") return withClip(name === "vary" ? "again" : name);
-  if (name === "operation") return askOther(wanted);
+  if (name === "operation") return askOther();
   ask(wanted, "");
 }
 

@@ -8,19 +8,21 @@ const { Daemon, auditionPage, start } = require("./daemon.js");
 const { Float } = require("./msgpack.js");
 const { sentence, trouble } = require("./sentences.js");
 const { Store } = require("./store.js");
-const forms = require("./forms.js");
 const operations = require("./operations.js");
 const recipes = require("./recipes.js");
 const requests = require("./requests.js");
 const results = require("./results.js");
 const settings = require("./settings.js");
+const { Menus, valuesOf } = require("./menus.js");
 
 const RETRY_MS = 2000;
 const BLOCKED = "readonly_media_folder";
+const NOTHING_FOUND = "nothing was found"; // the daemon's words for a silent stem
 const UNREACHABLE = "daemon_unreachable";
 const UNKNOWN = "unknown_job";
 
-// `jobs` are under way; `held` are done, with results (`landings`) that wait to be chosen from.
+// `jobs` are under way, or (`ready`) wait for the others of their key press; `held` are done, with results (`landings`) that wait to be
+// chosen from.
 const state = { jobs: new Map(), held: new Map(), store: new Store(), count: 0 };
 
 function say(text) {
@@ -35,6 +37,8 @@ const daemon = new Daemon(heard, lost, async (rpc) => {
   Max.outlet("connected", 1);
   await follow(rpc, [...state.jobs.values()]);
 });
+
+const menus = new Menus((method, params) => daemon.call(method, params));
 
 // Hear of jobs from now on, and what was missed. One that the daemon does not know is given up; the others go on.
 async function follow(rpc, jobs) {
@@ -104,17 +108,42 @@ function showJobs() {
   Max.outlet("jobs", JSON.stringify([...state.jobs.values()].map(shown)));
 }
 
-async function send(pending, operation, params) {
-  const rpc = await daemon.connect();
-  const job = { ...pending, asked: Date.now(), seq: -1 };
-  writing(() => state.store.keep(job));
-  begin(job);
-  await rpc.call("job.submit", { id: job.id, operation, params }).catch((failure) => {
-    if (failure.code === UNREACHABLE) daemon.keepTrying(); // the daemon may have it: asked once it answers again
-    else forget(job);
-    throw failure;
-  });
-  say(`${job.title}: sent`);
+// Ask for jobs, those of one key press: a list of {pending, method, params, instead}. All are known before the first can end; one that is
+// refused keeps no other from being asked for.
+async function send(wishes) {
+  await daemon.connect();
+  const jobs = wishes.map(({ pending }) => ({ ...pending, asked: Date.now(), seq: -1 }));
+  for (const job of jobs) {
+    writing(() => state.store.keep(job));
+    begin(job);
+  }
+  let sent = 0;
+  for (const [index, job] of jobs.entries()) sent += await ask(job, wishes[index]);
+  if (sent) say(`${jobs[0].title}: sent`);
+}
+
+// Ask for a job, or, where the daemon no longer knows one that was to be made again, for what is remembered of it (`instead`). 1 when it is
+// asked for.
+async function ask(job, { method, params, instead }) {
+  try {
+    await daemon.call(method, { id: job.id, ...params });
+    return 1;
+  } catch (failure) {
+    if (failure.code === UNREACHABLE) {
+      daemon.keepTrying(); // the daemon may have it: asked once it answers again
+      throw failure;
+    }
+    if (instead) return ask(job, instead);
+    giveUp(job, failure.message || String(failure));
+    return 0;
+  }
+}
+
+const pressOf = (job) => job.press || job.id;
+
+// The jobs under way that one key press asked for.
+function together(job) {
+  return [...state.jobs.values()].filter((known) => pressOf(known) === pressOf(job));
 }
 
 // The set waits for a job no longer. Nothing changes where that cannot be written down; false when another device has seen to it.
@@ -124,38 +153,18 @@ function forget(job) {
   return dropped;
 }
 
-async function described(name) {
-  const { operations: found } = await daemon.call("describe", name ? { operation: name } : {});
-  return found;
-}
-
-// The rows of an action's form, and those of the fields that were set in the menu (`own`, texts by name).
-function rowsOf(action, fields, own) {
-  const rows = forms.rows(fields, action.ask, {}, action.each);
-  const more = Object.keys(own).filter((name) => !rows.some((row) => row.name === name));
-  return more.length ? [...rows, ...forms.rows(fields, more, {}, "")] : rows;
-}
-
-// The typed values of the user's texts, by the daemon's own list of fields; those of the last run for an action without a form, and
-// where the user typed nothing at all.
-function valuesOf(action, fields, form, own) {
-  if (!action.ask.length && !action.whole_form) return state.store.values(action.operation);
-  const rows = rowsOf(action, fields, own), texts = { ...form, ...own };
-  const values = forms.values(rows, rows.map((row) => String(texts[row.name] === undefined ? "" : texts[row.name])));
-  if (values.refusal !== undefined) throw { code: "bad_value", message: values.refusal };
-  return Object.keys(values).length ? values : state.store.values(action.operation);
-}
-
 // An action as it is asked for, checked against the daemon's own list: {action, fields, values}. Throws the sentence that forbids it.
 // It is {action, operation, situation, extra, wishes, values, own (texts: see valuesOf)}. The values are kept with the set, as those of the last run.
-async function checked({ action: name, operation, situation, values: form, own }) {
+async function checked({ action: name, operation, situation, parts = [], values: form, own }) {
   let action = requests.action(settings.actions, name);
-  const [found] = await described(operation || action.operation);
+  const found = await menus.described(operation || action.operation);
   if (operation) action = operations.adapt(action, found);
   const refused = requests.refusal(action, situation);
   if (refused) throw trouble(refused);
-  if (situation.source && !fs.existsSync(situation.source.path)) throw trouble({ code: "offline_media", path: situation.source.path });
-  const values = valuesOf(action, found.fields, form, own);
+  for (const { source } of [situation, ...parts.map((part) => part.situation)]) {
+    if (source && !fs.existsSync(source.path)) throw trouble({ code: "offline_media", path: source.path });
+  }
+  const values = valuesOf(action, found.fields, form, own, state.store.values(action.operation));
   if (action.each && !(values[action.each] && values[action.each].length)) throw trouble({ code: "no_tracks" });
   writing(() => state.store.keepValues(action.operation, values));
   return { action, fields: found.fields, values };
@@ -176,11 +185,12 @@ function look(file) {
 async function submit(text) {
   const asked = JSON.parse(text);
   const { action, fields, values } = await checked(asked);
-  const group = newId();
-  for (const job of requests.jobs(action, asked.situation, asked.wishes, values, fields)) {
-    const pending = { ...requests.pending(newId(), action, asked.situation, job), ...asked.extra, group, values };
-    await send(pending, job.operation, typed(job.params, fields));
-  }
+  const press = newId();
+  const wishes = asked.parts.flatMap(({ situation, extra, wishes: tempos }) => requests.jobs(action, situation, tempos, values, fields).map((job) => ({
+    pending: { ...requests.pending(newId(), action, situation, job), ...extra, group: press, press, values },
+    method: "job.submit", params: { operation: job.operation, params: typed(job.params, fields) },
+  })));
+  await send(wishes);
 }
 
 function heard(method, params) {
@@ -190,7 +200,9 @@ function heard(method, params) {
   job.seq = event.seq;
   if (event.kind === "progress") {
     Max.outlet("progress", event.data.fraction);
-    say(`${job.title}: ${event.data.stage} ${Math.round(100 * event.data.fraction)} %`);
+    const press = together(job), ready = press.filter((known) => known.ready).length;
+    const several = press.length > 1 ? `${ready} of ${press.length} ready, ` : "";
+    say(`${job.title}: ${several}${event.data.stage} ${Math.round(100 * event.data.fraction)} %`);
   }
   if (event.kind === "done") arrive(job, event.seq);
   if (["failed", "cancelled", "interrupted"].includes(event.kind)) {
@@ -222,25 +234,51 @@ function settle(work, told = "") {
   }
 }
 
-// There are no results to place.
+// There are no results to place; what else the key press asked for may be ready.
 function giveUp(job, reason) {
   forget(job);
   say(`${job.title}: ${reason}`);
+  placeReady(job);
 }
 
-// Place the results of a finished job, or hold them, as the user wished. Another device of the set may be quicker.
+// Hold the results of a finished job, as the user wished, or place them with the others of the key press. Another device of the set may
+// be quicker.
 function finish(job, view) {
-  if (!writing(() => state.store.claim(job.id))) return end(job);
+  if (!writing(() => state.store.claim(job.id))) {
+    end(job);
+    return placeReady(job);
+  }
   const list = results.placements(job, view);
   const gone = list.find((place) => !fs.existsSync(place.path));
   if (gone) return giveUp(job, sentence({ code: "result_gone", path: gone.path }));
   const landings = fetched(job, view, list);
-  const done = `${job.title}: done. ${results.notes(settings.messages, job, view)}`.trim();
-  if (job.listen && landings.length) return hold({ ...job, landings }, done);
-  if (!forget(job)) return;
+  const notes = results.notes(settings.messages, job, view);
+  if (job.listen && landings.length) {
+    hold({ ...job, landings }, doneWith(job.title, [notes]));
+  } else {
+    job.ready = { landings, notes };
+  }
+  placeReady(job);
+}
+
+// What there is to know of finished jobs. No *done* where nothing was found.
+function doneWith(title, notes) {
+  const told = notes.filter((text, index) => text && notes.indexOf(text) === index);
+  return [`${title}:`, notes.every((text) => text.includes(NOTHING_FOUND)) ? "" : "done.", ...told].filter(Boolean).join(" ");
+}
+
+// Place what a key press has made, once all of its jobs have ended: at one go, which is one undo step in Live.
+function placeReady(job) {
+  const press = together(job), mine = [];
+  if (!press.length || press.some((known) => !known.ready)) return;
+  for (const known of press) {
+    if (!forget(known)) continue;
+    mine.push(known.ready.notes);
+    for (const landing of known.ready.landings) Max.outlet("place", JSON.stringify(landing));
+  }
+  if (!mine.length) return;
   Max.outlet("progress", 1);
-  for (const landing of landings) Max.outlet("place", JSON.stringify(landing));
-  say(done);
+  say(doneWith(job.title, mine));
 }
 
 // The results of a job, copied into the set's media folder, and where they belong.
@@ -288,7 +326,7 @@ function page() {
 async function start_daemon() {
   say("starting the daemon");
   await start();
-  await menu();
+  await menus.fill();
   say("The daemon is running.");
 }
 
@@ -300,9 +338,12 @@ function remembered(fileName) {
   return memory;
 }
 
+// The daemon's old job once more with new seeds, or, where it forgot that one, what is remembered of it.
 async function again(fileName, listenFirst) {
-  const job = recipes.again(remembered(fileName), newId());
-  await send({ ...job.pending, listen: listenFirst === 1 }, job.operation, job.params);
+  const memory = remembered(fileName), { pending, operation, params } = recipes.again(memory, newId());
+  const instead = { method: "job.submit", params: { operation, params } };
+  const rerun = { method: "job.rerun", params: { job: memory.pending.id, vary: true }, instead };
+  await send([{ ...rerun, pending: { ...pending, listen: listenFirst === 1 } }]);
 }
 
 // `text` is JSON: {file, others: [{id, file}]}; the Live half is told which clips go.
@@ -324,11 +365,12 @@ function restore(fileName) {
   say(`${pending.title}: its settings are in the form`);
 }
 
-// Cancel a job, without an id the newest.
+// Cancel a job, without an id all that the newest key press asked for. What is ready by then is placed.
 async function cancel(chosen) {
-  const id = chosen || [...state.jobs.keys()].pop();
-  if (!state.jobs.has(id)) throw trouble({ code: "no_jobs" });
-  await daemon.call("job.cancel", { id });
+  const job = state.jobs.get(chosen || [...state.jobs.keys()].pop());
+  if (!job) throw trouble({ code: "no_jobs" });
+  const meant = (chosen ? [job] : together(job)).filter((known) => !known.ready);
+  await Promise.all(meant.map(({ id }) => daemon.call("job.cancel", { id })));
 }
 
 async function queue() {
@@ -337,27 +379,10 @@ async function queue() {
   say(views.map((view) => `${view.operation}: ${view.state}`).join(" | "));
 }
 
-// For the device's menus: the operations of the actions, presets and plug-in operations; the fields of one of them; what a field takes.
-
-async function menu() {
-  const found = await described();
-  const known = new Set(found.map((operation) => operation.name));
-  const own = new Set(settings.actions.map((action) => action.operation).filter((name) => known.has(name)));
-  Max.outlet("operations", ...own, ...operations.others(found, settings.actions));
-}
-
-async function fields(name) {
-  const [found] = await described(name);
-  const hasSource = found.fields.some((field) => field.name === "source");
-  Max.outlet("fields", hasSource ? 1 : 0, ...forms.offered(found.fields));
-}
-
-async function about(name, field) {
-  const [found] = await described(name);
-  say(forms.hint(forms.rows(found.fields, [field], {}, "")[0]));
-}
-
-const HANDLERS = { open, check, look, submit, again, keep, restore, release, page, start_daemon, cancel, queue, menu, fields, about };
+const HANDLERS = {
+  open, check, look, submit, again, keep, restore, release, page, start_daemon, cancel, queue,
+  menu: () => menus.fill(), fields: (name) => menus.fields(name), about: async (name, field) => say(await menus.hint(name, field)),
+};
 
 for (const [name, handler] of Object.entries(HANDLERS)) {
   Max.addHandler(name, async (...words) => {

@@ -64,6 +64,18 @@ function region(song, clip) {
   return exists(clip) && get(clip, "is_arrangement_clip") ? [get(clip, "start_time"), get(clip, "end_time")] : null;
 }
 
+// The arrangement clips of a track of which some lies in a stretch, in order.
+function clipsUnder(track, start, end) {
+  const clips = Array.from({ length: track.getcount("arrangement_clips") }, (_, index) => new LiveAPI(`${track.unquotedpath} arrangement_clips ${index}`));
+  return clips.filter((clip) => Math.min(end, get(clip, "end_time")) - Math.max(start, get(clip, "start_time")) > EDGE);
+}
+
+// All selected tracks in order, and the one in front; none of the main track, which holds no clips.
+function selectedTracks(song, front) {
+  const tracks = Array.from({ length: song.getcount("tracks") }, (_, index) => new LiveAPI(`live_set tracks ${index}`));
+  return tracks.filter((track) => track.id === front.id || get(track, "is_part_of_selection"));
+}
+
 // The arrangement clip of a track that covers most of a stretch, or null.
 function clipAt(track, start, end) {
   let best = null, most = 0;
@@ -155,10 +167,37 @@ function situation(song, wanted, rate) {
   return { situation: { ...known, ...place }, extra: { ...extra, beat: stretch[0] }, stretch, track };
 }
 
-// The file under what was selected, which may reach `outside` its clip: a cut (see fileRegion), or {refusal: code}.
-function findAudio(song, { track, stretch }, outside) {
-  const clip = clipAt(track, stretch[0], stretch[1]);
-  return clip ? fileRegion(song, clip, stretch[0], stretch[1], outside) : { refusal: "nothing_there" };
+// The situation for each clip under what was selected, on every selected track: a list of {situation, extra}, or {refusal: code}. Clips of
+// notes beside audio are left out. With `outside` the stretch may reach past its clip, and it is one clip a track then.
+function findAudio(song, found, outside) {
+  const [start, end] = found.stretch;
+  const pairs = selectedTracks(song, found.track).flatMap((track) => {
+    const clips = clipsUnder(track, start, end);
+    return (outside && clips.length ? [clipAt(track, start, end)] : clips).map((clip) => ({ track, clip }));
+  });
+  const audio = pairs.filter(({ clip }) => get(clip, "is_audio_clip"));
+  if (!pairs.length) return { refusal: "nothing_there" };
+  const cuts = (audio.length ? audio : pairs).map(({ track, clip }) => ({ track, ...fileRegion(song, clip, start, end, outside) }));
+  return cuts.find((cut) => cut.refusal) || cuts.map((cut) => partOf(song, found, cut));
+}
+
+function partOf(song, { situation, extra }, { track, ...cut }) {
+  const name = String(get(track, "name"));
+  const own = use({ ...situation, track: name, track_name: name }, song, cut);
+  return { situation: own, extra: { ...extra, track_index: indexOf(song, track), beat: cut.first } };
+}
+
+// What there is to say of what is sent, {situation} each: see requests.summary.
+function facts(song, parts) {
+  const situations = parts.map((part) => part.situation).filter((one) => one.start !== undefined);
+  const bars = situations.filter((one) => one.first_bar !== undefined);
+  const names = situations.filter((one) => one.source).map((one) => one.track_name);
+  return {
+    tracks: names.filter((name, index) => names.indexOf(name) === index), stretches: situations.length,
+    first_bar: bars.length ? Math.min(...bars.map((one) => one.first_bar)) : undefined,
+    last_bar: bars.length ? Math.max(...bars.map((one) => one.last_bar)) : undefined,
+    seconds: situations.reduce((sum, one) => sum + (one.end - one.start) / one.rate, 0), bpm: get(song, "tempo"),
+  };
 }
 
 // Make the stretch that a job was asked for the loop brace, so that it is selected: as many beats as it had at the job's tempo.
@@ -169,4 +208,4 @@ function select(song, { beat, first, last, rate, tempo }) {
   song.set("loop", 1);
 }
 
-module.exports = { EDGE, get, one, exists, folder, fileName, systemPath, situation, use, findAudio, clipAt, fileRegion, indexOf, slotOf, select };
+module.exports = { EDGE, get, one, exists, folder, fileName, systemPath, situation, use, findAudio, facts, clipAt, fileRegion, indexOf, slotOf, select };

@@ -2,9 +2,14 @@
 "use strict";
 
 const HOST_FIELDS = new Set(["source", "upload", "source_latent", "start", "end", "length", "returns", "span_start", "span_end", "folder", "name",
-  "fingerprint"]);
+  "fingerprint", "regions", "stages", "tempo_map"]);
 const PLACE_FIELDS = new Set(["start_seconds", "end_seconds", "rate"]); // the host says the same in samples
 const YES = new Set(["yes", "true", "on", "1", "y"]), NO = new Set(["no", "false", "off", "0", "n"]);
+const OPEN = "(leave open)"; // what a list of choices shows for none of them
+const ORDER = ["vocals", "backing_vocals", "drums", "percussion", "bass", "guitar", "keyboard", "strings", "brass", "woodwinds", "synth", "fx"];
+const GROUPS = [["main", "Main"], ["lyrics", "Lyrics"], ["music", "Music"], ["audio", "Sound"], ["model", "Model"], ["sampling", "Sampling"],
+  ["guidance", "Guidance"], ["planner", "Planner"], ["output", "Output"], ["chain", "Chain"], ["advanced", "Advanced"]];
+const SHORT = 12; // rows of an operation's own form
 
 function kind(field) {
   if (field.choices && field.choices.length) return field.type.startsWith("list") ? "choices" : "choice";
@@ -17,44 +22,92 @@ function label(field) {
   return words[0].toUpperCase() + words.slice(1) + (field.unit ? ` (${field.unit})` : "");
 }
 
+// Choices in the order in which musicians think of them, where they are instruments.
+function ordered(choices) {
+  if (!choices || choices.some((choice) => !ORDER.includes(choice))) return choices;
+  return [...choices].sort((one, two) => ORDER.indexOf(one) - ORDER.indexOf(two));
+}
+
+// Where the operation decides when nothing is chosen, the row may stay empty.
+function isOptional(field, found) {
+  return found.kind === "choice" && !field.required && [undefined, null, ""].includes(field.default);
+}
+
 function row(field, last, many) {
   const found = {
     name: field.name, label: label(field), kind: field.name === many ? "choices" : kind(field),
     value: last[field.name] !== undefined ? last[field.name] : field.default,
-    summary: field.summary || "", choices: field.choices, min: field.min, max: field.max,
+    summary: field.summary || "", choices: ordered(field.choices), titles: field.titles, min: field.min, max: field.max,
     element: (/^list\[(\w+)\]/.exec(field.type) || [null, field.type])[1],
   };
+  if (isOptional(field, found)) found.optional = true;
+  if (field.name === "seed" && found.value === -1) delete found.value;
   for (const key of Object.keys(found)) if (found[key] === undefined || found[key] === null) delete found[key];
   return found;
 }
 
-// The rows of a form: the fields named in ask that the operation has; without ask its main and music fields. many takes several choices.
-function rows(fields, ask, last, many) {
-  const groups = new Set([undefined, "main", "music"]); // the daemon leaves defaults out: no group is main
-  const own = (field) => groups.has(field.group) && !HOST_FIELDS.has(field.name);
-  const wanted = ask.length ? ask.map((name) => fields.find((field) => field.name === name)).filter(Boolean) : fields.filter(own);
-  return wanted.map((field) => row(field, last, many));
+// Maps and lists of lists are for programs.
+function canBeSet({ name, type }) {
+  return !HOST_FIELDS.has(name) && !PLACE_FIELDS.has(name) && !type.includes("map") && !type.includes("list[list");
 }
 
-// The names of all fields that a user may set, of every group.
-function offered(fields) {
-  return fields.map((field) => field.name).filter((name) => !HOST_FIELDS.has(name) && !PLACE_FIELDS.has(name));
+const groupOf = (field) => field.group || "main"; // the daemon leaves defaults out
+
+// The rows of a form: the fields named in ask that the operation has; without ask its main and music fields. many takes several choices.
+function rows(fields, ask, last, many) {
+  const own = (field) => ["main", "music"].includes(groupOf(field)) && canBeSet(field);
+  const asked = ask.map((name) => fields.find((field) => field.name === name)).filter(Boolean);
+  return (ask.length ? asked : fields.filter(own).slice(0, SHORT)).map((field) => row(field, last, many));
 }
+
+// Every other field that a user may set, by group: {title, rows}. `shown` are the names of those that stand elsewhere.
+function groups(fields, shown) {
+  const rest = fields.filter((field) => canBeSet(field) && !shown.includes(field.name));
+  const found = GROUPS.map(([name, title]) => ({ title, rows: rest.filter((field) => groupOf(field) === name).map((field) => row(field, {}, "")) }));
+  return found.filter((group) => group.rows.length);
+}
+
+// A choice as it is shown: by its title where it has one, and without underscores.
+function shownIn(row, choice) {
+  return (row.titles && row.titles[choice]) || String(choice).replace(/_/g, " ");
+}
+
+// What a row offers to choose from, as it is shown; an optional one begins with none of it. Empty where anything may be typed.
+function offers(row) {
+  if (row.kind === "switch") return row.value === undefined ? [OPEN, "yes", "no"] : ["yes", "no"];
+  const shown = (row.choices || []).filter((choice) => choice !== "").map((choice) => shownIn(row, choice));
+  return row.optional || (shown.length && row.kind !== "choice") ? [OPEN, ...shown] : shown;
+}
+
+// A row's label without what it adds: "Seed: leave empty for a new one" is the seed.
+const nameOf = (row) => row.label.split(":")[0];
 
 // What a row takes, in one line.
 function hint(row) {
   const limits = [row.min, row.max].some((limit) => limit !== undefined) ? `${row.min ?? ""} to ${row.max ?? ""}` : "";
-  return `${row.label}: ${[row.summary, limits, (row.choices || []).join(", ")].filter(Boolean).join(" ")}`;
+  const choices = (row.choices || []).filter((choice) => choice !== "").map((choice) => shownIn(row, choice)).join(", ");
+  const head = row.label + (row.label.includes(":") ? "." : ":");
+  return [head, row.summary, limits, choices].filter(Boolean).join(" ");
 }
 
 // What to do about something that is no choice (or, without choices, no number).
-function unknown(text, choices) {
-  const shown = choices ? choices.map((choice) => String(choice).replace(/_/g, " ")).join(", ") : "numbers";
+function unknown(text, row) {
+  const shown = row.choices ? row.choices.map((choice) => shownIn(row, choice)).join(", ") : "numbers";
   return `'${text}' cannot be used here; enter ${shown}`;
 }
 
-function oneOf(text, choices) {
-  return choices.find((choice) => String(choice).toLowerCase() === text.toLowerCase());
+const plain = (text) => String(text).toLowerCase().replace(/_/g, " ");
+
+// The choice that a text means, by its own name or as it is shown.
+function oneOf(text, row) {
+  return row.choices.find((choice) => plain(choice) === plain(text) || plain(shownIn(row, choice)) === plain(text));
+}
+
+// The words of a list: split at commas, and at spaces where a part is no choice as a whole.
+function wordsOf(row, text) {
+  const parts = text.split(",").map((word) => word.trim());
+  if (!row.choices) return parts.filter(Boolean);
+  return parts.flatMap((part) => (oneOf(part, row) === undefined ? part.split(/\s+/) : [part])).filter(Boolean);
 }
 
 function parseNumber(row, text) {
@@ -67,11 +120,11 @@ function parseNumber(row, text) {
 }
 
 function parseList(row, text) {
-  const found = []; // no choice holds a space, so that there spaces separate too
-  for (const part of text.split(row.choices ? /[\s,]+/ : ",").map((word) => word.trim()).filter(Boolean)) {
+  const found = [];
+  for (const part of wordsOf(row, text)) {
     const number = ["int", "float"].includes(row.element);
-    const value = row.choices ? oneOf(part, row.choices) : number ? Number(part) : part;
-    if (value === undefined || Number.isNaN(value)) return { wrong: unknown(part, row.choices) };
+    const value = row.choices ? oneOf(part, row) : number ? Number(part) : part;
+    if (value === undefined || Number.isNaN(value)) return { wrong: unknown(part, row) };
     found.push(value);
   }
   return { value: found };
@@ -80,7 +133,7 @@ function parseList(row, text) {
 // The value of what the user typed into a row, as {value} ({} for an empty text) or {wrong}.
 function parse(row, given) {
   const text = given.trim();
-  if (text === "") return {};
+  if (text === "" || text === OPEN) return {};
   if (row.kind === "integer" || row.kind === "number") return parseNumber(row, text);
   if (row.kind === "choices" || row.kind === "list") return parseList(row, text);
   if (row.kind === "switch") {
@@ -88,8 +141,8 @@ function parse(row, given) {
     return NO.has(text.toLowerCase()) ? { value: false } : { wrong: "enter yes or no" };
   }
   if (row.kind !== "choice") return { value: text };
-  const value = oneOf(text, row.choices);
-  return value === undefined ? { wrong: unknown(text, row.choices) } : { value };
+  const value = oneOf(text, row);
+  return value === undefined ? { wrong: unknown(text, row) } : { value };
 }
 
 // All rows at once: values by name, or {refusal: a sentence that names the row}.
@@ -97,10 +150,10 @@ function values(rows, texts) {
   const found = {};
   for (const [index, row] of rows.entries()) {
     const { value, wrong } = parse(row, texts[index] || "");
-    if (wrong) return { refusal: `${row.label}: ${wrong}.` };
+    if (wrong) return { refusal: `${nameOf(row)}: ${wrong}.` };
     if (value !== undefined) found[row.name] = value;
   }
   return found;
 }
 
-module.exports = { rows, offered, hint, values };
+module.exports = { OPEN, rows, groups, offers, nameOf, hint, values };

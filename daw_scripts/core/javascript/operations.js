@@ -12,10 +12,16 @@ function others(described, actions) {
   return described.filter((found) => !taken.has(found.name) && makesAudio(found)).map((found) => found.name).sort();
 }
 
+// What people call an operation: its own title, that of the first action that runs it, or its name.
+function titleOf(operation, actions) {
+  const action = actions.find((known) => known.operation === operation.name);
+  return operation.title || (action && action.title) || operation.name;
+}
+
 // The action "operation" for a chosen operation: its own form, its own needs.
 function adapt(action, operation) {
   const needs = has(operation.fields, "source") ? { needs: "selection" } : { audio: "none", needs: "position" };
-  return { ...action, operation: operation.name, title: operation.name, ask: [], whole_form: true, ...needs };
+  return { ...action, operation: operation.name, title: operation.title || operation.name, ask: [], whole_form: true, ...needs };
 }
 
-module.exports = { others, adapt };
+module.exports = { others, titleOf, adapt };

@@ -136,6 +136,20 @@ function pending(id, action, situation, job) {
   return found;
 }
 
+const number = (value) => String(Number(value.toPrecision(6)));
+
+// What will happen, for the head of a form. facts is {tracks (names), stretches (how many), first_bar, last_bar, seconds (all together),
+// bpm, read (a sentence)}; whatever the host does not know may be absent.
+function summary(facts) {
+  const { tracks, stretches, first_bar, last_bar, seconds, bpm, read } = facts;
+  const words = tracks.length ? [tracks.join(", ")] : [];
+  if (stretches > 1) words.push(`${stretches} clips`);
+  if (first_bar !== undefined) words.push(first_bar === last_bar ? `bar ${first_bar}` : `bars ${first_bar} to ${last_bar}`);
+  if (seconds > 0) words.push(`${seconds.toFixed(1)} s`);
+  if (bpm) words.push(`sent as ${number(bpm)} bpm`);
+  return [words.length ? `${words.join(", ")}.` : "", read].filter(Boolean).join(" ");
+}
+
 // The sentence of a message: code looked up in messages.json, {name} filled in from facts.
 function sentence(messages, facts) {
   return (messages[facts.code] || facts.code).replace(/{(\w+)}/g, (_, name) => {
@@ -146,4 +160,4 @@ function sentence(messages, facts) {
   });
 }
 
-module.exports = { action, refusal, params, jobs, pending, sentence };
+module.exports = { action, refusal, params, jobs, pending, summary, sentence };

@@ -7,7 +7,7 @@ local forms = {}
 
 local HOST_FIELDS = { source = true, upload = true, source_latent = true, start = true, ["end"] = true, length = true, returns = true,
                       span_start = true, span_end = true, folder = true, name = true, fingerprint = true, regions = true, stages = true,
-                      tempo_map = true, bar_offset = true, guide_from = true }
+                      tempo_map = true, bar_offset = true }
 local PLACE_FIELDS = { start_seconds = true, end_seconds = true, rate = true } -- the host says the same in samples
 
 --- The row that asks what to do where tempo or metre change inside a selection (see tempo.plan). `last` as for forms.rows.
@@ -313,7 +313,7 @@ function forms.values(rows, texts)
   local values = {}
   for index, row in ipairs(rows) do
     local value, wrong = forms.parse(row, texts[index] or "")
-    if wrong then return nil, row.label .. ": " .. wrong .. "." end
+    if wrong then return nil, row.label:match("^[^:]*") .. ": " .. wrong .. "." end
     values[row.name] = value
   end
   return values
