@@ -52,3 +52,24 @@ def test_readme_opens_with_the_two_commands() -> None:
     """What it does, then demo and test, before anything else."""
     opening = (ROOT / "README.md").read_text("utf-8")[:1500]
     assert opening.index("python3 run.py demo") < opening.index("python3 run.py test")
+
+
+def packages_of(folder: str) -> set[str]:
+    """The packages directly below a top-level folder."""
+    return {path.parent.name for path in (ROOT / folder).glob("*/__init__.py")}
+
+
+def test_the_map_names_every_package_and_no_other() -> None:
+    """docs/architecture.md has a row for each package of acestep and bridge."""
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", text, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)}
+    assert named == packages_of("acestep") | packages_of("bridge")
+
+
+def test_every_path_of_the_map_exists() -> None:
+    """Files and folders that docs/architecture.md and docs/glossary.md name are there."""
+    text = "".join((ROOT / "docs" / f"{page}.md").read_text("utf-8") for page in ("architecture", "glossary"))
+    paths = set(re.findall(r"`((?:acestep|bridge|plugins|daw_scripts|tests|docs)/[\w./]*)`", text))
+    assert len(paths) > 10
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
