@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from acestep.api.errors import AceError, DaemonUnreachable, ProtocolError, error_from_wire
-from bridge.client import files
-from bridge.client.place import Place, find
-from bridge.client.sync import ANSWER_MOST, RETRIES, NoAnswer, raise_unless_done
+from bridge.client import conversations
+from bridge.client.conversations import ANSWER_MOST, RETRIES, Call, Conversation, NoAnswer, advance
+from bridge.client.daemon_address import DaemonAddress, find_daemon
 from bridge.core.interface import TERMINAL
-from bridge.doors.limits import CHUNK, HEARTBEAT_SECONDS, PROTOCOL
+from bridge.doors.limits import CHUNK, HEARTBEAT_SECONDS
 from bridge.doors.rpc import codec
 
 SILENCE = 4 * HEARTBEAT_SECONDS
 """Seconds without even a heartbeat after which the connection counts as broken: the other machine is off or asleep."""
 
 
-class _Line:
+T = TypeVar("T")
+
+
+class _Connection:
     """One open connection: answers go to whoever waits for them, events to the streams that want them."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: AsyncClient) -> None:
@@ -40,18 +41,18 @@ class _Line:
         """Whether it can be used no more."""
         return self._task.done()
 
-    async def ask(self, method: str, params: dict[str, Any], timeout: float) -> Any:
+    async def ask(self, call: Call, timeout: float) -> Any:
         """Send a request and wait for its answer."""
         if self.broken:
             raise DaemonUnreachable("the daemon closed the connection")
         number = next(self._numbers) % 2**32
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            self._writer.write(codec.request(number, method, params))
+            self._writer.write(codec.request(number, *call))
             await self._writer.drain()
             return await asyncio.wait_for(answer, timeout)
         except TimeoutError:
-            raise NoAnswer(f"the daemon did not answer {method} within {timeout:g} s") from None
+            raise NoAnswer(call.method, timeout) from None
         except OSError as failure:
             raise DaemonUnreachable(f"the connection broke: {failure}") from None
         finally:
@@ -73,7 +74,7 @@ class _Line:
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(DaemonUnreachable(reason))
-            self._client.lost(self)
+            self._client.on_lost(self)
 
     def _take(self, message: codec.Message) -> None:
         if isinstance(message, codec.Response):
@@ -84,7 +85,7 @@ class _Line:
                 else:
                     answer.set_exception(error_from_wire(message.error))
         elif isinstance(message, codec.Notification) and message.method == "event":
-            self._client.heard(codec.parameters(message.params))
+            self._client.on_event(codec.parameters(message.params))
         elif isinstance(message, codec.Request):
             self._writer.write(codec.response(message.id, None, {}))  # a heartbeat
 
@@ -106,9 +107,9 @@ class AsyncClient:
         self, home: str = "", *, host: str = "", port: int = 0, token: str = "", name: str = "", timeout: float = 30.0
     ) -> None:
         self._where = (home, host, port, token)
-        self._name = name or f"python-{os.getpid()}"
+        self._name = name or conversations.default_name()
         self._timeout = timeout
-        self._line: _Line | None = None
+        self._connection: _Connection | None = None
         self._opening = asyncio.Lock()
         self._streams: set[asyncio.Queue[dict[str, Any] | None]] = set()
 
@@ -122,19 +123,19 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection."""
-        line, self._line = self._line, None
-        if line is not None:
-            await line.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
-    def heard(self, event: dict[str, Any]) -> None:
+    def on_event(self, event: dict[str, Any]) -> None:
         """An event has come (called by the connection)."""
         for stream in self._streams:
             stream.put_nowait(event)
 
-    def lost(self, line: _Line) -> None:
-        """The connection has ended (called by itself): streams subscribe anew."""
-        if self._line is line:
-            self._line = None
+    def on_lost(self, connection: _Connection) -> None:
+        """The connection has ended (called by itself): streams subscribe again."""
+        if self._connection is connection:
+            self._connection = None
         for stream in self._streams:
             stream.put_nowait(None)
 
@@ -142,43 +143,50 @@ class AsyncClient:
 
     async def call(self, method: str, params: dict[str, Any] | None = None, *, timeout: float | None = None) -> Any:
         """Ask the daemon and return its answer. Raises the error it answers with. Repeated when the connection breaks."""
-        fresh = self._line is None
+        new = self._connection is None
         for pause in (*RETRIES, None):
             try:
-                line = await self._connected()
-                return await line.ask(method, params or {}, self._timeout if timeout is None else timeout)
+                connection = await self._connected()
+                call = Call(method, params or {})
+                return await connection.ask(call, self._timeout if timeout is None else timeout)
             except DaemonUnreachable as failure:
-                if fresh or pause is None or isinstance(failure, NoAnswer):
+                if pause is None or not conversations.is_worth_a_retry(failure, new=new):
                     raise
                 await asyncio.sleep(pause)
         raise AssertionError("the last round returns or raises")
 
-    async def _connected(self) -> _Line:
+    async def _connected(self) -> _Connection:
         async with self._opening:
-            if self._line is None or self._line.broken:
-                self._line = await self._open()
-            return self._line
+            if self._connection is None or self._connection.broken:
+                self._connection = await self._open()
+            return self._connection
 
-    async def _open(self) -> _Line:
+    async def _open(self) -> _Connection:
         home, host, port, token = self._where
-        place = find(home, host=host, port=port, token=token)
-        line = _Line(*await _connect(place, self._timeout), self)
-        hello = {"token": place.token, "client": self._name, "protocol": PROTOCOL, "events": False, "heartbeat": True}
+        address = find_daemon(home, host=host, port=port, token=token)
+        connection = _Connection(*await _connect(address, self._timeout), self)
         try:
-            await line.ask("hello", hello, self._timeout)
+            await connection.ask(conversations.hello(address.token, self._name, heartbeat=True), self._timeout)
         except BaseException:  # also a cancelled caller: nobody else could close it
-            await line.close()
+            await connection.close()
             raise
-        return line
+        return connection
+
+    async def _hold(self, conversation: Conversation[T], *, blocks: bool = False) -> T:
+        """Carry a conversation to its end; ``blocks``: it works on files, so its steps are taken in a thread."""
+        step = await asyncio.to_thread(advance, conversation) if blocks else advance(conversation)
+        while isinstance(step, Call):
+            answer = await self.call(*step)
+            step = await asyncio.to_thread(advance, conversation, answer) if blocks else advance(conversation, answer)
+        return step.value
 
     # Jobs
 
     async def submit(
         self, operation: str, params: dict[str, Any] | None = None, *, id: str = "", priority: int = 0
     ) -> str:
-        """Hand in a job and return its id."""
-        request = {"operation": operation, "params": params or {}, "id": id or uuid.uuid4().hex, "priority": priority}
-        return str((await self.call("job.submit", request))["id"])
+        """Hand in a job and return its id. The id is made here if none is given, so that a repeat is harmless."""
+        return await self._hold(conversations.submit(operation, params, id, priority))
 
     async def events(self, *jobs: str, after: dict[str, int] | None = None) -> AsyncIterator[dict[str, Any]]:
         """The events of some jobs until all have ended, or of all jobs without end; each once and in order.
@@ -221,10 +229,7 @@ class AsyncClient:
 
     async def result(self, job: str) -> dict[str, Any]:
         """The result of a job that has ended or will. Raises what the job failed with."""
-        view = await self.wait(job)
-        raise_unless_done(view)
-        found: dict[str, Any] = view["result"]
-        return found
+        return conversations.result_of(await self.wait(job))
 
     async def run(self, operation: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """Submit and return the result; a cancelled caller cancels the job."""
@@ -238,58 +243,41 @@ class AsyncClient:
 
     async def job(self, job: str) -> dict[str, Any]:
         """A job with recipe and result."""
-        view: dict[str, Any] = await self.call("job.result", {"id": job})
-        return view
+        return await self._hold(conversations.job(job))
 
     async def jobs(self, **filters: Any) -> list[dict[str, Any]]:
         """Jobs, newest first; filters: states, search, limit, before."""
-        found: list[dict[str, Any]] = await self.call("job.list", filters)
-        return found
+        return await self._hold(conversations.jobs(filters))
 
     async def cancel(self, job: str) -> dict[str, Any]:
         """Cancel a job; returns where it stands."""
-        view: dict[str, Any] = await self.call("job.cancel", {"id": job})
-        return view
+        return await self._hold(conversations.cancel(job))
+
+    # The daemon
 
     async def status(self) -> dict[str, Any]:
         """How the daemon is."""
-        facts: dict[str, Any] = await self.call("status")
-        return facts
+        return await self._hold(conversations.status())
 
     async def describe(self, operation: str = "") -> list[dict[str, Any]]:
         """Operations with their fields."""
-        found: list[dict[str, Any]] = (await self.call("describe", {"operation": operation}))["operations"]
-        return found
+        return await self._hold(conversations.describe(operation))
 
     # Files
 
     async def upload(self, path: str | Path) -> str:
-        """Send a file, going on where an earlier attempt ended; returns the id to give as ``upload`` in a request."""
-        path = Path(path)
-        known = await self.call("upload.begin", await asyncio.to_thread(files.announce, path))
-        while not known["complete"]:
-            data = await asyncio.to_thread(files.piece, path, known["received"])
-            known = await self.call("upload.chunk", {"id": known["id"], "offset": known["received"], "data": data})
-        return str(known["id"])
+        """Send a file, resuming where an earlier attempt ended; returns the id to give as ``upload`` in a request."""
+        return await self._hold(conversations.upload(Path(path)), blocks=True)
 
     async def download(self, job: str, path: str | Path, index: int = 0) -> Path:
-        """Fetch a result file, going on where an earlier attempt ended, and check its sum."""
-        path = Path(path)
-        facts = await self.call("download.begin", {"id": job, "index": index})
-        here = files.arrived(path)
-        offset = here if here <= facts["size"] else 0
-        while offset < facts["size"]:
-            chunk = await self.call("download.chunk", {"id": job, "index": index, "offset": offset})
-            await asyncio.to_thread(files.append, path, offset, chunk["data"])
-            offset += len(chunk["data"])
-        await asyncio.to_thread(files.verify, path, facts)
-        return path
+        """Fetch a result file, resuming where an earlier attempt ended, and check its sum."""
+        return await self._hold(conversations.download(job, Path(path), index), blocks=True)
 
 
-async def _connect(place: Place, timeout: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connect(address: DaemonAddress, timeout: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
-        if place.socket:
-            return await asyncio.wait_for(asyncio.open_unix_connection(place.socket), timeout)
-        return await asyncio.wait_for(asyncio.open_connection(place.host, place.port), timeout)
+        if address.socket:
+            return await asyncio.wait_for(asyncio.open_unix_connection(address.socket), timeout)
+        return await asyncio.wait_for(asyncio.open_connection(address.host, address.port), timeout)
     except (OSError, TimeoutError) as failure:
-        raise DaemonUnreachable(f"no daemon answers at {place.name}: {failure or 'no answer'}") from None
+        raise DaemonUnreachable(f"no daemon answers at {address.name}: {failure or 'no answer'}") from None

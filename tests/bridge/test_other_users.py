@@ -17,7 +17,7 @@ from acestep.api.errors import DaemonUnreachable, NotAllowed
 from acestep.api.registry import PluginState, Registry
 from bridge import bootstrap
 from bridge import daemon as daemon_module
-from bridge.client.place import find
+from bridge.client.daemon_address import find_daemon
 from bridge.paths import Paths
 from bridge.settings import Settings
 
@@ -69,7 +69,7 @@ def test_what_belongs_to_another_user_is_neither_run_nor_believed(tmp_path, monk
     os.chown(paths.connection, 12345, 12345)
     monkeypatch.setattr(os, "getuid", lambda: 4321)
     with pytest.raises(DaemonUnreachable) as caught:
-        find(str(tmp_path / "home"))
+        find_daemon(str(tmp_path / "home"))
     assert "another user" in caught.value.message
     monkeypatch.undo()
     os.chown(paths.runtime, 12345, 12345)

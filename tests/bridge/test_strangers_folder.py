@@ -14,7 +14,7 @@ import pytest
 from acestep.api.errors import BadRequest, DaemonUnreachable
 from bridge import children
 from bridge.client import Client
-from bridge.client.place import find
+from bridge.client.daemon_address import find_daemon
 from bridge.doctor import POLICY_PROBE, probe
 from bridge.launch import read_connection
 from bridge.paths import Paths
@@ -127,7 +127,7 @@ def test_a_damaged_connection_file_is_one_sentence(tmp_path, content):
     paths.create()
     paths.connection.write_text(content)
     with pytest.raises(DaemonUnreachable) as caught:
-        find(str(tmp_path))
+        find_daemon(str(tmp_path))
     assert str(paths.connection) in caught.value.message
     if not content.startswith('{"pid'):
         with pytest.raises(DaemonUnreachable):

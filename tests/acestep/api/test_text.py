@@ -12,7 +12,7 @@ from acestep.api.languages import NAMES, language_name
 from acestep.api.music import LANGUAGES
 from acestep.api.preset import read_preset
 from acestep.api.text import decode_text, read_text
-from bridge.client.place import read_connection
+from bridge.client.daemon_address import read_connection
 from bridge.performance.mapping import load_mapping
 from bridge.settings import read_config
 

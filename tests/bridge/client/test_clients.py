@@ -12,7 +12,7 @@ import pytest
 
 import bridge
 from acestep.api.errors import BadRequest, Cancelled, CorruptAudio, DaemonUnreachable, DiskFull, NotFound, Unauthorized
-from bridge.client import aio, files
+from bridge.client import aio, transfers
 from bridge.client.aio import AsyncClient
 from bridge.client.osc import OscClient
 from bridge.client.sync import Client
@@ -134,10 +134,10 @@ def test_a_damaged_download_is_removed(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"abc")
     with pytest.raises(CorruptAudio):
-        files.verify(path, {"name": "x", "size": 3, "sha256": "0" * 64})
+        transfers.verify(path, {"name": "x", "size": 3, "sha256": "0" * 64})
     assert not path.exists()
     with pytest.raises(NotFound):
-        files.announce(path)
+        transfers.announcement(path)
 
 
 # asyncio
@@ -223,10 +223,10 @@ async def test_heartbeats_are_answered(house, monkeypatch):
     monkeypatch.setattr(limits, "HEARTBEAT_SECONDS", 0.02)
     async with AsyncClient(house.home) as client:
         await client.status()
-        line = client._line
+        connection = client._connection
         await asyncio.sleep(0.2)
         await client.status()
-        assert client._line is line
+        assert client._connection is connection
 
 
 # OSC alone

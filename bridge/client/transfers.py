@@ -1,4 +1,4 @@
-"""The pieces of uploads and downloads that both clients share: sums, chunks, where to go on."""
+"""Files on their way to and from the daemon: sums, chunks, where to resume."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from acestep.api.errors import CorruptAudio, NotFound
 from bridge.doors.limits import CHUNK
 
 
-def announce(path: Path) -> dict[str, Any]:
+def announcement(path: Path) -> dict[str, Any]:
     """The parameters of ``upload.begin`` for a file. Raises `NotFound`."""
     try:
         with path.open("rb") as file:
@@ -20,7 +20,7 @@ def announce(path: Path) -> dict[str, Any]:
         raise NotFound(f"{path} cannot be read: {failure.strerror}", field="source") from None
 
 
-def piece(path: Path, offset: int) -> bytes:
+def chunk_at(path: Path, offset: int) -> bytes:
     """The chunk at ``offset``."""
     with path.open("rb") as file:
         file.seek(offset)

@@ -19,7 +19,7 @@ from bridge.settings import Settings
 TOKEN_VARIABLE = "ACESTEP_BRIDGE_TOKEN"
 
 
-class Place(msgspec.Struct, frozen=True):
+class DaemonAddress(msgspec.Struct, frozen=True):
     """An RPC door: a Unix socket where there is one, else host and port; and the token it may ask for."""
 
     host: str = "127.0.0.1"
@@ -29,21 +29,21 @@ class Place(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The place in words."""
+        """The address in words."""
         return self.socket or f"{self.host}:{self.port}"
 
 
-def find(home: str = "", *, host: str = "", port: int = 0, token: str = "") -> Place:
-    """The place of the daemon of a home, or at a host and port (token: also from the environment). Raises `DaemonUnreachable`."""
+def find_daemon(home: str = "", *, host: str = "", port: int = 0, token: str = "") -> DaemonAddress:
+    """The address of the daemon of a home, or at a host and port (token: also from the environment). Raises `DaemonUnreachable`."""
     if host:
-        return Place(host=host, port=port or 9701, token=token or os.environ.get(TOKEN_VARIABLE, ""))
+        return DaemonAddress(host=host, port=port or 9701, token=token or os.environ.get(TOKEN_VARIABLE, ""))
     path = Paths.of(Settings(home=home)).connection
     facts = read_connection(path)
     door = facts.get("rpc") or {}
     if not door:
         raise DaemonUnreachable(f"the daemon of {path} has its RPC door closed")
     _check_door(door, facts.get("token") or "", path)
-    return Place(
+    return DaemonAddress(
         host=reachable(door.get("host") or ""),
         port=door.get("port") or 0,
         socket=(door.get("socket") or "") if hasattr(socket, "AF_UNIX") else "",
@@ -62,7 +62,7 @@ def _check_door(door: Any, token: Any, path: Path) -> None:
     kinds = {"host": str, "port": int, "socket": str}
     whole = isinstance(door, dict) and all(isinstance(door.get(key) or kind(), kind) for key, kind in kinds.items())
     if not whole or not isinstance(token, str) or not 0 <= int(door.get("port") or 0) < 65_536:
-        raise DaemonUnreachable(f"{path} is damaged; stop the daemon and start it again to have it written anew")
+        raise DaemonUnreachable(f"{path} is damaged; stop the daemon and start it again to have it written again")
 
 
 def reachable(host: str) -> str:
@@ -84,22 +84,22 @@ def read_connection(path: Path) -> dict[str, Any]:
     return facts
 
 
-def connect(place: Place, timeout: float) -> socket.socket:
+def connect(address: DaemonAddress, timeout: float) -> socket.socket:
     """A connected socket. Raises `DaemonUnreachable`."""
     try:
-        if place.socket:
+        if address.socket:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.settimeout(timeout)
             try:
-                sock.connect(place.socket)
+                sock.connect(address.socket)
             except BaseException:  # also Ctrl-C: nobody else could close it
                 sock.close()
                 raise
             return sock
-        sock = socket.create_connection((place.host, place.port), timeout)
+        sock = socket.create_connection((address.host, address.port), timeout)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
     except OSError as failure:
         reason = failure.strerror or str(failure)
-        raise DaemonUnreachable(f"no daemon answers at {place.name}: {reason}") from None
+        raise DaemonUnreachable(f"no daemon answers at {address.name}: {reason}") from None
