@@ -5,15 +5,18 @@ from __future__ import annotations
 import msgspec
 
 from acestep.admission.host import World
-from acestep.admission.song_time import SongTime
+from acestep.admission.song_time import SongTime, timed
 from acestep.api import limits
 from acestep.api.errors import BadRequest, RegionOutside, TooLarge, UnsupportedChannels
 from acestep.api.plan import Plan, SourceFacts
 from acestep.api.request import Output
 from acestep.api.rounding import rescaled
-from acestep.api.source import Region, SelectionFields, Source, SourceWish
+from acestep.api.source import AudioFacts, Region, SelectionFields, Source, SourceWish
 
 PLACES = ("path", "upload", "latent", "stage")
+
+LATENT = "latent"
+"""The format of a stored latent in the facts of a source."""
 
 
 def wish_of(selection: SelectionFields) -> SourceWish | None:
@@ -52,13 +55,35 @@ def open_source(wish: SourceWish, world: World, time: SongTime) -> tuple[Source,
         path=wish.path, upload=wish.upload, latent=wish.latent, context=context, fingerprint=wish.fingerprint
     )
     facts = world.probe(source)
+    placed = place(wish, whole_of(facts), time)
+    source = msgspec.structs.replace(
+        source, start=placed.start, length=placed.length, fingerprint=source.fingerprint or facts.fingerprint
+    )
+    return source, placed
+
+
+def region_heard(selection: SelectionFields, facts: AudioFacts) -> SourceFacts:
+    """A sound with the region of it that a request listens to, which has to lie inside.
+
+    Raises `BadRequest`, `UnsupportedChannels`, `RegionOutside`, `TooLarge`.
+    """
+    if facts.format == LATENT:
+        raise BadRequest("a stored latent cannot be listened to; name the audio file beside it", field="source")
+    region = {name: getattr(selection, name) for name in Region.__struct_fields__}
+    placed = place(SourceWish(**region), whole_of(facts), SongTime(timed(selection)))
+    check_region(placed, extends=False)
+    return placed
+
+
+def whole_of(facts: AudioFacts) -> SourceFacts:
+    """A sound as a source, all of it. Raises `UnsupportedChannels`."""
     if facts.channels > limits.MAX_CHANNELS:
         raise UnsupportedChannels(
             f"the source has {facts.channels} channels; mono and stereo are accepted",
             field="source",
             limits={"max": limits.MAX_CHANNELS},
         )
-    whole = SourceFacts(
+    return SourceFacts(
         rate=facts.rate,
         channels=facts.channels,
         frames=facts.frames,
@@ -68,11 +93,6 @@ def open_source(wish: SourceWish, world: World, time: SongTime) -> tuple[Source,
         format=facts.format,
         notes=facts.notes,
     )
-    placed = place(wish, whole, time)
-    source = msgspec.structs.replace(
-        source, start=placed.start, length=placed.length, fingerprint=source.fingerprint or facts.fingerprint
-    )
-    return source, placed
 
 
 def place(wish: SourceWish, whole: SourceFacts, time: SongTime) -> SourceFacts:

@@ -97,9 +97,9 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
     notes += [*time.notes, *inputs.time.notes, *metre_notes(conditioning.time_signature)]
     if any(plan.length is Length.REQUEST for plan in plans):
         notes += _length_notes(draft.output, conditioning, part, open_end=output.length is None)
-    notes += check_thinking(conditioning, plans, output.variants)
-    _require_codes(draft, plans, conditioning, world)
     models = [world.model(stage.params.model) for stage in draft.stages]
+    notes += check_thinking(conditioning, plans, output, models)
+    _require_codes(draft, plans, conditioning, world)
     notes += [f"{model.name}: {model.assumed}" for model in models if model.assumed]
     notes += _rate_notes(plans, inputs.found, part, first)
     files = [shared[1]] if shared is not None else []

@@ -136,6 +136,20 @@ class SongTime:
             self.notes.append(sentence)
 
 
+TIMED = ("bpm", "time_signature", "bar_offset", "tempo_map")
+"""Fields of a request by which positions and lengths in bars become samples."""
+
+
+def timed(request: msgspec.Struct, *more: str) -> Conditioning:
+    """What a request that is no render says about time, and the fields of it that are named besides."""
+    return Conditioning(**{name: getattr(request, name) for name in (*TIMED, *more) if hasattr(request, name)})
+
+
+def written_duration(request: msgspec.Struct) -> float | int | str | None:
+    """The duration of a request that is no render, in seconds. Raises `BadRequest` for bars without a tempo."""
+    return SongTime(timed(request, "duration")).settled(limits.CODEC_RATE).duration
+
+
 def metre_notes(time_signature: str) -> list[str]:
     """That the model reads another metre, where it does."""
     seen = model_metre_name(time_signature)

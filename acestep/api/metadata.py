@@ -67,6 +67,17 @@ def split_answer(text: str) -> tuple[str, str]:
 
 def parse_block(block: str) -> Metadata:
     """The fields of a block. Unknown fields are passed over; numbers that are none count as not said."""
+    said = block_values(block)
+    fields: dict[str, Any] = {
+        name: _number(said[name]) if name in NUMBERS else said[name] for name in FIELDS if said.get(name)
+    }
+    if "timesignature" in fields:
+        fields["timesignature"] = fields["timesignature"].partition("/")[0]
+    return Metadata(**fields)
+
+
+def block_values(block: str) -> dict[str, str]:
+    """Every field of a block as it is written there, folds undone; the names in lower case."""
     values: dict[str, list[str]] = {}
     current: list[str] = []
     for line in block.split("\n"):
@@ -76,14 +87,7 @@ def parse_block(block: str) -> Metadata:
             current.append(opening.group(2))
         else:
             current.append(line)
-    fields: dict[str, Any] = {}
-    for name in FIELDS:
-        text = _value(values.get(name, []))
-        if text:
-            fields[name] = _number(text) if name in NUMBERS else text
-    if "timesignature" in fields:
-        fields["timesignature"] = fields["timesignature"].partition("/")[0]
-    return Metadata(**fields)
+    return {name: _value(lines) for name, lines in values.items()}
 
 
 def _value(lines: list[str]) -> str:

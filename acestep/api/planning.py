@@ -24,6 +24,12 @@ MAX_CODES = int(limits.MAX_DURATION) * CODE_RATE
 NO_INPUT = "NO USER INPUT"
 """What the model was trained to read where a user said nothing; also its neutral negative prompt."""
 
+CODE_FAMILY = "acestep-1.5"
+"""Family of latents whose codes the published language models were trained on; another codec has other codes."""
+
+RANDOM = "-random"
+"""How the families of checkpoints with random weights end."""
+
 PLANNER_SIZES = ("0.6B", "1.7B", "4B")
 """Published sizes of the language model."""
 
@@ -136,6 +142,11 @@ def refuse_control_text(text: str, field: str) -> str:
     return text
 
 
+def knows_codes_of(family: str) -> bool:
+    """Whether the planner's codes mean something to a checkpoint of this family (random ones play along)."""
+    return family == CODE_FAMILY or family.endswith(RANDOM)
+
+
 def check_codes(codes: list[int], field: str = "audio_codes") -> list[int]:
     """The codes unchanged, if they are 1 to `MAX_CODES` numbers of the codebook. Raises `BadRequest`."""
     bounds = {"min": 0, "max": CODES - 1, "max_length": MAX_CODES}
@@ -215,3 +226,5 @@ class PlannerSpec(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     packages: tuple[str, ...] = ()
     """Modules that it needs and that may be missing; a request for it is then refused before anything is loaded."""
+    guides: bool = True
+    """Whether it can run the language model with guidance; a request for more than 1 is refused where it cannot."""

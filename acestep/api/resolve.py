@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from acestep.api.errors import BadRequest
+from acestep.api.errors import AceError, BadRequest, PluginFailed
 from acestep.api.plan import Plan
 from acestep.api.registry import Registry
 from acestep.api.request import Stage, StageParams
-from acestep.api.sampling import GuidanceSpec, SamplerSpec
+from acestep.api.sampling import GuidanceSpec, SamplerSpec, ScheduleSpec
 from acestep.api.times import custom_times, schedule_times, trained_start, truncate
 from acestep.api.unused import idle_notes, time_notes
 from acestep.api.variants import ModelInfo
@@ -42,7 +42,7 @@ class ResolvedStage:
 
 
 def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo) -> ResolvedStage:
-    """Fill in the model's own values. Raises `UnknownName` and `BadRequest`."""
+    """Fill in the model's own values. Raises `UnknownName`, `BadRequest`, `PluginFailed`."""
     params, variant = stage.params, model.defaults
     sampler = registry.sampler(DEFAULT_SAMPLER if params.sampler == "auto" else params.sampler)
     schedule = registry.schedule(variant.schedule if params.schedule == "auto" else params.schedule)
@@ -62,7 +62,7 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         start = 0.0 if plan.custom_loop or usual.guidance_start > params.guidance_end else usual.guidance_start
     steps = params.steps or usual.steps
     shift = schedule.held_shift(steps, variant.shift if params.shift is None else params.shift)
-    times = schedule_times(schedule, steps, shift) if params.timesteps is None else custom_times(params.timesteps)
+    times = _scheduled(schedule, steps, shift) if params.timesteps is None else custom_times(params.timesteps)
     snapped: dict[str, float] = {}
     if plan.start_from_source:
         begin = trained_start(plan.t_start, schedule.trained) if params.timesteps is None else plan.t_start
@@ -92,6 +92,16 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         guidance=registry.guidance_method(method),
         notes=(*notes, *idle_notes(params, guided=scale > 1.0 and method != "none")),
     )
+
+
+def _scheduled(schedule: ScheduleSpec, steps: int, shift: float) -> list[float]:
+    """The times of a schedule. Raises `BadRequest` for times that no solver can follow, `PluginFailed` where there are none."""
+    try:
+        return schedule_times(schedule, steps, shift)
+    except AceError:
+        raise
+    except Exception as failure:  # a plug-in's own code may raise anything
+        raise PluginFailed(f"the schedule {schedule.name} failed: {failure}", field="schedule") from failure
 
 
 def _check_checkpoint(params: StageParams, times: list[float]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from acestep.api.errors import BadRequest
 from acestep.api.formats import NOT_WRITTEN
+from acestep.api.upstream import our_name
 
 _AT = re.compile(r" - at `\$((?:\.[^`\[\].]+|\[[^\]]*\])*)`$")
 _KEY = re.compile(r" - at `key` in `\$")
@@ -103,8 +104,8 @@ def _advice(info: Declared | None, value: Any) -> str:
 
 
 def _unknown(name: str, known: Mapping[str, Declared]) -> BadRequest:
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    meant = our_name(name, known) or next(iter(difflib.get_close_matches(name, known, 1)), None)
+    hint = f"; did you mean {meant!r}?" if meant else ""
     limits = {"fields": list(known)} if known else {}
     return BadRequest(f"there is no field {name!r} here{hint}", field=name, limits=limits)
 

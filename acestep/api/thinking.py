@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from acestep.api import limits
 from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.errors import BadRequest, ModelUnsuited
 from acestep.api.plan import Length, Plan, missing_parts
-from acestep.api.planning import check_codes, refuse_control_text
+from acestep.api.planning import check_codes, knows_codes_of, refuse_control_text
 from acestep.api.request import Output
 from acestep.api.schema import describe
+from acestep.api.thought import read_thought_text
 from acestep.api.variants import ModelInfo
 
 PREFIX = "planner_"
@@ -46,18 +48,49 @@ def _takes_codes(plans: Sequence[Plan]) -> bool:
     return plans[0].length is Length.REQUEST and plans[0].semantic_codes
 
 
-def check_thinking(wish: Conditioning, plans: Sequence[Plan], variants: int) -> list[str]:
-    """A sentence for everything about the planner that a request says and that changes nothing in it.
+def check_thinking(
+    wish: Conditioning, plans: Sequence[Plan], output: Output, models: Sequence[ModelInfo] = ()
+) -> list[str]:
+    """A sentence for everything about the planner that a request says and that changes nothing in it, or means nothing to the
+    model of its stage.
 
-    Raises `BadRequest` for codes that are none, that are given twice, or that are as many as the variants are not, and for texts
-    that would forge a turn of the language model.
+    Raises `BadRequest` for codes that are none, that are given twice, or that are as many as the variants are not, for texts that
+    would forge a turn of the language model, and for a thought that is none, or does not say how long the codes shall be.
     """
-    _check_codes(wish, variants)
-    if wants_planning(wish, plans):
-        for field in ("caption", "lyrics", "genres", "planner_negative_prompt"):
-            refuse_control_text(getattr(wish, field), field)
-        return _left_out(wish)
-    return [*_unthought(wish, plans), *_left_out(wish)]
+    _check_codes(wish, output.variants)
+    unknown = [
+        model.name
+        for plan, model in zip(plans, models, strict=False)
+        if plan.semantic_codes and not knows_codes_of(model.latent_family)
+    ]
+    if not wants_planning(wish, plans):
+        return [*_unthought(wish, plans), *_left_out(wish), *map(_foreign_codes, unknown if given_codes(wish) else [])]
+    for field in ("caption", "lyrics", "genres", "planner_negative_prompt"):
+        refuse_control_text(getattr(wish, field), field)
+    if wish.cot_text:
+        known = output.length is not None or wish.duration is not None
+        check_brought_thought(wish.cot_text, codes=wish.planner_codes and not unknown, length=known)
+    dropped = unknown if wish.planner_codes else []
+    return [
+        *_left_out(wish),
+        *(f"the planner does not know the codes of {name}, so it plans words and metadata only" for name in dropped),
+    ]
+
+
+def check_brought_thought(text: str, *, codes: bool, length: bool) -> None:
+    """See that a thought can be taken up; ``length``: the request says how long its ``codes`` shall be. Raises `BadRequest`."""
+    if read_thought_text(text).duration is None and codes and not length:
+        raise BadRequest(
+            "codes need a length: give a duration, or a cot_text with one",
+            field="duration",
+            limits={"max": limits.MAX_DURATION, "unit": "s"},
+        )
+
+
+def _foreign_codes(model: str) -> str:
+    return (
+        f"{model} has codes of its own: those of the planner mean nothing to it, only those that `codes` made with it"
+    )
 
 
 def _check_codes(wish: Conditioning, variants: int) -> None:

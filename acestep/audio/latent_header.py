@@ -66,6 +66,16 @@ class LatentFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Of a run that was stored in its middle: the step before it (``index``), its time and the shape of its state."""
 
 
+def require_family(name: str, facts: LatentFacts, family: str) -> None:
+    """See that a latent is one that a model's codec knows. Raises `BadLatent`."""
+    if facts.family != family:
+        raise BadLatent(
+            f"{name} is a latent of the family {facts.family}; this model works with {family}",
+            field="source_latent",
+            limits={"family": family},
+        )
+
+
 def read_latent_facts(path: Path) -> LatentFacts:
     """The facts of a latent file. Raises `BadLatent` for anything that is none, or is damaged."""
     try:

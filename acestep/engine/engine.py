@@ -13,7 +13,7 @@ import msgspec
 import torch
 
 from acestep.admission.render import Admitted, admit
-from acestep.api.errors import BadRequest, OutOfMemory
+from acestep.api.errors import OutOfMemory
 from acestep.api.request import Stage
 from acestep.api.resolve import resolve_stage
 from acestep.api.result import Result
@@ -144,11 +144,9 @@ class Engine:
         return chain
 
     def _with_stored_seed(self, stage: Stage) -> Stage:
-        """A stage that goes on from a stored step has that run's seed. Raises `NotFound`, `BadLatent`, `BadRequest`."""
+        """A stage that goes on from a stored step has that run's seed. Raises `NotFound`, `BadLatent`."""
         if not stage.params.resume:
             return stage
-        if len(stage.params.seeds or [0]) > 1:
-            raise BadRequest("a stored step is one take; ask for one variant", field="variants", limits={"max": 1})
         with resuming():
             facts = read_latent_facts(find_latent(Path(self.settings["library"]), stage.params.resume))
         seed = stage.params.seed if facts.seed is None else facts.seed

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from acestep.api.errors import BadLatent
-from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts, read_latent_facts
+from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts, read_latent_facts, require_family
 from acestep.audio.latent_index import LatentIndex
 from acestep.audio.write import digest, storage_errors, sync
 from acestep.denoising.request import Snapshot
@@ -34,12 +34,7 @@ def save_latent(path: Path, latent: Tensor, facts: LatentFacts, state: dict[str,
 def load_latent(path: Path, family: str) -> tuple[Tensor, LatentFacts, dict[str, Tensor]]:
     """Latent, facts and further tensors. Raises `BadLatent` when it is damaged, not finite, or of another family."""
     facts = read_latent_facts(path)
-    if facts.family != family:
-        raise BadLatent(
-            f"{path.name} is a latent of the family {facts.family}; this model works with {family}",
-            field="source_latent",
-            limits={"family": family},
-        )
+    require_family(path.name, facts, family)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as failure:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from torch import Tensor
 
-from acestep.api.errors import BadLatent, BadRequest, NotFound
+from acestep.api.errors import BadLatent, NotFound
 from acestep.api.limits import LATENT_CHANNELS
 from acestep.api.resolve import ResolvedStage
-from acestep.audio.latent_header import SUFFIX, LatentFacts
+from acestep.api.stored_step import check_stored_step
+from acestep.audio.latent_header import SUFFIX
 from acestep.audio.latent_store import find_latent
 from acestep.checkpoints.load import Model
 from acestep.denoising.request import Snapshot
@@ -58,47 +57,11 @@ def load_step(job: Job, index: int, model: Model) -> Snapshot:
     with resuming():
         path = find_latent(Path(job.resources.settings["library"]), name)
         _, facts, tensors = load_latent(path, model.info.latent_family)
-        if facts.checkpoint is None:
-            raise BadLatent(f"{name} is a finished latent, no stored step; use it as source_latent")
-        if facts.weights != model.digest:
-            raise BadLatent(f"{name} was stored by other weights ({facts.model})")
-        _check_run(name, _stored_wish(name, facts), stage)
+        check_stored_step(name, facts, stage, model.digest)
         _check_length(name, facts.frames, frames)
-        snapshot = unpack_snapshot(tensors, facts.checkpoint)
-        _check_time(name, snapshot, stage)
+        snapshot = unpack_snapshot(tensors, facts.checkpoint or {})
         _check_state(name, snapshot, stage, frames)
-    _check_next_step(snapshot, stage)
     return snapshot
-
-
-def _stored_wish(name: str, facts: LatentFacts) -> dict[str, Any]:
-    """The map of the stage that stored the step, from the recipe beside it."""
-    try:
-        return facts.recipe["request"]["stages"][facts.checkpoint["stage"]]
-    except (KeyError, IndexError, TypeError):
-        raise BadLatent(f"{name} does not say which stage it was stored in; store it again") from None
-
-
-def _traits(wish: Mapping[str, Any]) -> dict[str, str]:
-    """What the state of a run depends on, by name."""
-    guided = (wish["guidance_scale"] or 1.0) > 1.0
-    return {
-        "stage type": wish["type"],
-        "sampler": wish["sampler"],
-        "guidance": wish["guidance"] if guided else "none",
-        "velocity_average": "on" if wish["velocity_average"] else "off",
-    }
-
-
-def _check_run(name: str, stored: Mapping[str, Any], stage: ResolvedStage) -> None:
-    asked = {**msgspec.to_builtins(stage.params), "type": stage.stage.type}
-    try:
-        pairs = zip(_traits(stored).items(), _traits(asked).values(), strict=True)
-    except (KeyError, TypeError) as failure:
-        raise BadLatent(f"the recipe of {name} lacks {failure}") from None
-    different = [f"{trait} {was}, not {now}" for (trait, was), now in pairs if was != now]
-    if different:
-        raise BadLatent(f"{name} was stored with {', '.join(different)}; it goes on in a run of the same kind only")
 
 
 def _check_length(name: str, stored: int, frames: int) -> None:
@@ -106,15 +69,6 @@ def _check_length(name: str, stored: int, frames: int) -> None:
         return
     lengths = [f"{count / FRAMES_PER_SECOND:.2f} s ({count} frames)" for count in (stored, frames)]
     raise BadLatent(f"{name} was stored with a length of {lengths[0]}, and this stage works on {lengths[1]}")
-
-
-def _check_time(name: str, snapshot: Snapshot, stage: ResolvedStage) -> None:
-    here = stage.times[snapshot.index + 1] if snapshot.index + 1 < len(stage.times) else None
-    if here != snapshot.t:
-        raise BadLatent(
-            f"{name} was stored at t = {snapshot.t:.4f} after {snapshot.index + 1} steps, and this schedule does not pass there; "
-            "steps, schedule, shift and timesteps must be those of the stored run"
-        )
 
 
 def _check_state(name: str, snapshot: Snapshot, stage: ResolvedStage, frames: int) -> None:
@@ -126,13 +80,3 @@ def _check_state(name: str, snapshot: Snapshot, stage: ResolvedStage, frames: in
     guided = stage.guidance.needs_uncond and (stage.params.guidance_scale or 1.0) > 1.0
     if not shaped or not isinstance(snapshot.sampler, dict) or len(snapshot.guidance) != int(guided):
         raise BadLatent(f"{name} contradicts its own description: its state is not that of a run of {frames} frames")
-
-
-def _check_next_step(snapshot: Snapshot, stage: ResolvedStage) -> None:
-    named, reached = stage.params.checkpoint_step, snapshot.index + 1
-    if named is not None and named <= reached:
-        raise BadRequest(
-            f"step {named} lies behind the stored one, after step {reached}",
-            field="checkpoint_step",
-            limits={"min": reached + 1, "max": len(stage.times) - 1},
-        )

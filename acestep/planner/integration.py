@@ -9,10 +9,10 @@ import msgspec
 
 from acestep.api.conditioning import Conditioning
 from acestep.api.metadata import Metadata
-from acestep.api.planning import PlannerSettings
+from acestep.api.planning import CODE_FAMILY, PlannerSettings, knows_codes_of
 from acestep.api.request import Render
 from acestep.api.rounding import samples
-from acestep.planner.library import CODE_FAMILY, knows_codes_of, settings_of
+from acestep.planner.library import settings_of
 from acestep.planner.planning import Wish, given_metadata, read_thought
 from acestep.planner.session import planner_for, put_away
 from acestep.worker.backend import JobContext
@@ -89,15 +89,12 @@ def plan_request(
             wish, thought.metadata, settings, seeds, lambda done, total: report("codes", middle, share, done, total)
         )
     put_away(settings_of(context.backend))
-    notes = []
-    if conditioning.planner_codes and not settings.codes:
-        notes.append("the planner does not know this model's codes, so it planned words and metadata only")
     planned = merge(conditioning, thought.metadata)
     return PlannedConditioning(
         conditioning=msgspec.structs.replace(planned, codes=codes or None, cot_text=thought.text, thinking=False),
         model=loaded.info.name,
         decoding=thought.decoding,
-        notes=(*loaded.notes, *notes),
+        notes=loaded.notes,
     )
 
 

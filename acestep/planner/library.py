@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import AceError, ModelMissing, ModelUnsuited, OutOfMemory
-from acestep.api.planning import CODES, PLANNER_SIZES
+from acestep.api.planning import CODE_FAMILY, CODES, PLANNER_SIZES, knows_codes_of
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.borrowing import has_tokens
 from acestep.checkpoints.files import PICKLES, WEIGHT_NAMES, weight_files
@@ -37,12 +37,6 @@ SHORT_PREFIX = "lm-"
 
 TINY = "tiny"
 """Name of the random model that is made on first use; it is never chosen by itself."""
-
-CODE_FAMILY = "acestep-1.5"
-"""Family of latents whose codes the published language models were trained on; another codec has other codes."""
-
-RANDOM = "-random"
-"""How the families of checkpoints with random weights end."""
 
 GiB = 2**30
 
@@ -300,11 +294,6 @@ def _too_large(info: PlannerInfo, memory: int, number_bytes: int) -> OutOfMemory
         field="model",
         limits={"need_bytes": need, "memory_bytes": memory},
     )
-
-
-def knows_codes_of(family: str) -> bool:
-    """Whether the planner's codes mean something to a checkpoint of this family (random ones play along)."""
-    return family == CODE_FAMILY or family.endswith(RANDOM)
 
 
 def require_known_codes(model: ModelInfo) -> None:

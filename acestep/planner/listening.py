@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from acestep.admission.region import region_heard
 from acestep.api import limits
-from acestep.api.errors import BadRequest, RegionOutside, TooLarge, Unavailable, UnsupportedChannels
+from acestep.api.errors import Unavailable
 from acestep.api.result import ResultFile
 from acestep.api.rounding import samples
 from acestep.api.source import Source
 from acestep.audio.chunks import Tags
 from acestep.audio.copies import with_copies
-from acestep.audio.layout import Layout
 from acestep.audio.read import read_window
-from acestep.audio.sniff import sniff
+from acestep.audio.sniff import probe, sniff
 from acestep.audio.write import Shape, form_of, write_audio
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec
@@ -47,16 +47,14 @@ def placement_of(context: JobContext) -> DevicePlacement:
 def piece_latents(typed: Any, context: JobContext, model: Model) -> tuple[Tensor, float]:
     """Latents [1, T, 64] of a request's region, and its length in seconds.
 
-    Raises `NotFound`, `NotAudio`, `CorruptAudio`, `UnsupportedChannels`, `RegionOutside`, `TooLarge`.
+    Raises `NotFound`, `BadRequest`, `NotAudio`, `CorruptAudio`, `UnsupportedChannels`, `RegionOutside`, `TooLarge`.
     """
     settings = settings_of(context.backend)
-    path, latent = locate_source(Source(path=typed.source, upload=typed.upload), settings)
-    if latent is not None:
-        raise BadRequest("a stored latent cannot be listened to; name the audio file beside it", field="source")
+    path, _ = locate_source(Source(path=typed.source, upload=typed.upload), settings)
+    heard = region_heard(typed, probe(Path(path)))
     layout = sniff(Path(path))
-    start, end = _region(typed, layout)
-    seconds = (end - start) / layout.rate
-    audio = read_window(path, layout, start, end - start)
+    seconds = heard.length / layout.rate
+    audio = read_window(path, layout, heard.start, heard.length)
     length = max(samples(seconds, limits.CODEC_RATE), 1)
 
     def tick(done: int, total: int) -> None:
@@ -64,37 +62,6 @@ def piece_latents(typed: Any, context: JobContext, model: Model) -> tuple[Tensor
 
     backend: Any = context.backend
     return backend.source_encoder.encode_audio(audio, layout.rate, length, model, tick), seconds
-
-
-def _region(typed: Any, layout: Layout) -> tuple[int, int]:
-    """First sample of the region, and the one after its last."""
-    if layout.channels > limits.MAX_CHANNELS:
-        raise UnsupportedChannels(
-            f"the source has {layout.channels} channels; mono and stereo are accepted",
-            field="source",
-            limits={"max": limits.MAX_CHANNELS},
-        )
-    start = _edge(typed.start, typed.start_seconds, layout.rate, 0)
-    end = _edge(typed.end, typed.end_seconds, layout.rate, layout.frames)
-    if not 0 <= start < end <= layout.frames:
-        raise RegionOutside(
-            f"the region {start} to {end} is empty or not inside the file's {layout.frames} samples",
-            field="start",
-            limits={"min": 0, "max": layout.frames, "unit": "samples"},
-        )
-    if end - start > limits.MAX_DURATION * layout.rate:
-        raise TooLarge(
-            f"the planner listens to {limits.MAX_DURATION:.0f} s at most; name a region",
-            field="end",
-            limits={"max": limits.MAX_DURATION, "unit": "s"},
-        )
-    return start, end
-
-
-def _edge(in_samples: int | None, in_seconds: float | None, rate: int, default: int) -> int:
-    if in_samples is not None:
-        return in_samples
-    return default if in_seconds is None else samples(in_seconds, rate)
 
 
 def audio_codes(typed: Any, context: JobContext) -> list[int]:

@@ -25,6 +25,7 @@ from acestep.api.planning import (
     refuse_control_text,
 )
 from acestep.api.rounding import half_up
+from acestep.api.thought import read_thought_text
 from acestep.planner import prompts
 from acestep.planner.grammar import BLOCK_TOKENS, BlockWish, block_grammar
 
@@ -99,21 +100,7 @@ METAS = frozenset({"bpm", "duration", "keyscale", "timesignature"})
 
 def read_thought(text: str, wish: Wish) -> Thought:
     """A thought that somebody brings along, with what the wish gives set above it. Raises `BadRequest` for one that is none."""
-    metadata = parse_block(split_answer(text)[0])
-    if metadata == Metadata():
-        raise BadRequest(
-            "cot_text holds no thought: lines such as 'bpm: 120' between <think> and </think>", field="cot_text"
-        )
-    for value in (metadata.caption, metadata.genres, metadata.keyscale, metadata.language, metadata.timesignature):
-        refuse_control_text(value, "cot_text")
-    for name, least, most in (("bpm", *limits.BPM_RANGE), ("duration", limits.MIN_DURATION, limits.MAX_DURATION)):
-        value = getattr(metadata, name)
-        if value is not None and not least <= value <= most:
-            raise BadRequest(
-                f"the {name} in cot_text is {value}; it may be {least:.0f} to {most:.0f}",
-                field="cot_text",
-                limits={"min": least, "max": most},
-            )
+    metadata = read_thought_text(text)
     given = {name: value for name, value in msgspec.structs.asdict(wish.given).items() if value not in ("", None)}
     metadata = msgspec.structs.replace(metadata, **given)
     return Thought(metadata=metadata, text=f"<think>\n{write_block(metadata)}\n</think>")

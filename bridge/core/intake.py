@@ -12,19 +12,25 @@ from typing import Any
 import msgspec
 
 from acestep.admission.parse import of_stage
+from acestep.admission.region import region_heard
 from acestep.admission.render import admit
+from acestep.admission.song_time import written_duration
 from acestep.api import limits
 from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.errors import AceError, BadRequest, NotAllowed, NotFound, OutputUnwritable
 from acestep.api.operation import Operation
+from acestep.api.plan import Plan
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import Output, Stage
+from acestep.api.resolve import ResolvedStage, resolve_stage
 from acestep.api.rights import Right
 from acestep.api.schema import convert, describe
-from acestep.api.source import AudioFacts, Source
+from acestep.api.source import AudioFacts, Region, Source
+from acestep.api.stored_step import check_stored_step
 from acestep.api.thinking import wants_planning
 from acestep.api.variants import ModelInfo
 from acestep.audio import sniff
+from acestep.audio.latent_header import read_latent_facts, require_family
 from acestep.audio.latent_store import find_latent, job_of
 from acestep.checkpoints.adapters import check_adapters, parse_adapters
 from acestep.checkpoints.digest import require_weights
@@ -205,14 +211,28 @@ def _check(registry: Registry, operation: Operation, params: dict[str, Any], mac
     if operation.stage or operation.preset or operation.schema is RenderRequest:
         return _check_render(registry, operation, params, machine)
     typed = convert(params, operation.schema)
+    if isinstance(getattr(typed, "duration", None), str):
+        typed = convert({**params, "duration": written_duration(typed)}, operation.schema)
     if operation.planner:
         machine.require_planner(registry, typed, operation.planner)
     if hasattr(typed, "checkpoint"):
         machine.require_checkpoint(typed, read=bool(operation.planner))
     changes = _check_paths(typed, machine)
-    if upload := getattr(typed, "upload", ""):
-        machine.place(Source(upload=upload))
+    _check_heard(typed, machine)
     return Checked(request=msgspec.to_builtins(msgspec.structs.replace(typed, **changes)))
+
+
+def _check_heard(typed: Any, machine: Machine) -> None:
+    """See that the sound that a request listens to is here, and its region inside. Raises `BadRequest`, `RegionOutside` ..."""
+    source = Source(path=getattr(typed, "source", ""), upload=getattr(typed, "upload", ""))
+    if source.path and source.upload:
+        raise BadRequest("name one source: a file or an upload", field="upload")
+    if not (source.path or source.upload):
+        return
+    if set(Region.__struct_fields__) <= set(typed.__struct_fields__):
+        region_heard(typed, machine.probe(source))
+    elif source.upload:
+        machine.place(source)
 
 
 def _check_render(registry: Registry, operation: Operation, params: dict[str, Any], machine: Machine) -> Checked:
@@ -236,9 +256,11 @@ def _check_chain(
     render = admitted.render
     if wants_planning(render.conditioning, admitted.plans):
         machine.require_planner(registry, render.conditioning, "planner_model")
-    for index, stage in enumerate(render.stages):
+    if render.output.variants > 1 and any(stage.params.resume for stage in render.stages):
+        raise BadRequest("a stored step is one take; ask for one variant", field="variants", limits={"max": 1})
+    for index, (stage, plan) in enumerate(zip(render.stages, admitted.plans, strict=True)):
         at_stage(index, lambda s=stage: machine.require_adapters(s.params.lora, s.params.model))
-        at_stage(index, lambda s=stage: _check_stored_step(s, machine))
+        at_stage(index, lambda s=stage, p=plan: _check_run(registry, s, p, machine))
     machine.require_weights(render.weights, {stage.params.model for stage in render.stages})
     conditioning = msgspec.structs.replace(render.conditioning, **_check_paths(render.conditioning, machine))
     output = msgspec.structs.replace(render.output, **_check_paths(render.output, machine))
@@ -254,14 +276,26 @@ def _check_chain(
     return Checked(request=render.to_recipe(), notes=(*admitted.notes, *remarks))
 
 
-def _check_stored_step(stage: Stage, machine: Machine) -> None:
-    """See that a stored step that a stage goes on from is here. Raises `NotFound`, `NotAllowed`."""
-    if stage.params.resume:
-        try:
-            machine.place(Source(latent=stage.params.resume))
-        except AceError as error:
-            error.field = "resume"
-            raise
+def _check_run(registry: Registry, stage: Stage, plan: Plan, machine: Machine) -> None:
+    """See that a stage can run at the times that it asks for, and go on from the step that it names. Raises `AceError`."""
+    run = resolve_stage(registry, stage, plan, machine.model(stage.params.model))
+    if run.params.resume:
+        _check_stored_step(run, machine)
+
+
+def _check_stored_step(run: ResolvedStage, machine: Machine) -> None:
+    """See that a stored step that a stage goes on from is here, and one of a run like its own.
+
+    Raises `NotFound`, `NotAllowed`, `BadLatent`, `BadRequest`.
+    """
+    name = run.params.resume
+    try:
+        facts = read_latent_facts(machine.place(Source(latent=name)))
+        require_family(name, facts, run.model.latent_family)
+    except AceError as error:
+        error.field = "resume"
+        raise
+    check_stored_step(name, facts, run, fingerprint(run.model) if run.model.path else "")
 
 
 def _at_stage(chained: bool, index: int, check: Callable[[], Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
-from acestep.api.errors import ModelMissing, Unavailable
+from acestep.api.errors import BadRequest, ModelMissing, Unavailable
 from acestep.api.planning import PlannerSpec
 from acestep.api.registry import Registry
 from acestep.checkpoints.installed import require_codes, require_language_model
@@ -36,7 +36,8 @@ def require_checkpoint(models: Models, request: Any, *, read: bool) -> None:
 def require_planner(registry: Registry, models: Models, request: Any, field: str) -> None:
     """See that the language model that ``request`` names in ``field`` can be run here, before a job for it is accepted.
 
-    Raises `Unavailable` for a package that is missing, `ModelMissing` with what is here, `UnknownName` for an unknown backend.
+    Raises `Unavailable` for a package that is missing, `ModelMissing` with what is here, `UnknownName` for an unknown backend, and
+    `BadRequest` for guidance that the backend cannot give.
     """
     prefix = field.removesuffix("model")
     backend = getattr(request, f"{prefix}backend", "auto")
@@ -46,5 +47,13 @@ def require_planner(registry: Registry, models: Models, request: Any, field: str
             f"planning needs {', '.join(missing)}, which is not installed here; `pip install {' '.join(missing)}` adds it, and "
             "generating without 'thinking' works",
             field=field if backend == "auto" else f"{prefix}backend",
+        )
+    scale = getattr(request, f"{prefix}cfg_scale", 1.0)
+    if not spec.guides and scale != 1.0:
+        raise BadRequest(
+            f"{spec.name} runs the language model without guidance, and {prefix}cfg_scale is {scale:g}; set it to 1 or take "
+            f"the {DEFAULT_PLANNER} backend",
+            field=f"{prefix}cfg_scale",
+            limits={"max": 1.0},
         )
     require_language_model(getattr(request, field), models.language_models(), field)

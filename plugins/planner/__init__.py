@@ -31,6 +31,7 @@ def register_planners(register: Callable[[PlannerSpec], None]) -> None:
             target="acestep.planner.vllm:VllmPlanner",
             summary="vLLM, where it is installed (CUDA); without guidance of the language model.",
             packages=("vllm", "llguidance"),
+            guides=False,
         )
     )
 

@@ -14,6 +14,7 @@ from acestep.api.planning import PlannerSettings, check_codes, refuse_control_te
 from acestep.api.schema import Request, merge_schemas, param
 from acestep.api.sentences import quoted
 from acestep.api.source import SelectionFields
+from acestep.api.thinking import check_brought_thought
 
 
 class SeedFields(Request):
@@ -58,6 +59,11 @@ TEXT_SETTINGS = frozenset(
 )
 """Settings of codes and guidance, which uses that only write text do not have."""
 
+SCORED = ("caption", "lyrics", "genres", "bpm", "duration", "key", "time_signature", "language")
+"""What of a request is held against a piece."""
+
+NOTHING_TO_SCORE = (None, "", "unknown")
+
 WishFields = merge_schemas("WishFields", [Conditioning], drop=NOT_WISHED)
 MetaFields = merge_schemas("MetaFields", [Conditioning], drop=NOT_WISHED | {"caption", "lyrics"})
 TextSettings = merge_schemas("TextSettings", [PlannerSettings], drop=TEXT_SETTINGS)
@@ -80,7 +86,7 @@ def _check_music(request: Any) -> None:
         )
     for name in ("caption", "lyrics", "genres", "query", "negative_prompt"):
         refuse_control_text(getattr(request, name, ""), name)
-    if request.duration is not None and request.duration <= 0:
+    if isinstance(request.duration, (int, float)) and request.duration <= 0:
         raise BadRequest(
             "a piece is longer than nothing", field="duration", limits={"max": limits.MAX_DURATION, "unit": "s"}
         )
@@ -124,7 +130,9 @@ class PlanRequest(merge_schemas("PlanFields", [WishFields, SeedFields, PlannerSe
         """Check what types and ranges cannot say. Raises `BadRequest` or `UnknownName`."""
         _check_music(self)
         _check_seeds(self)
-        if self.codes and not self.use_metas and self.duration is None and not self.cot_text:
+        if self.cot_text:
+            check_brought_thought(self.cot_text, codes=self.codes, length=self.duration is not None)
+        elif self.codes and not self.use_metas and self.duration is None:
             raise BadRequest("codes need a length: give a duration, or leave use_metas on", field="duration")
 
 
@@ -200,6 +208,8 @@ class ScoreRequest(merge_schemas("ScoreFields", [WishFields, AudioFields, CodesF
         """Check what types and ranges cannot say. Raises `BadRequest` or `UnknownName`."""
         _check_music(self)
         _check_piece(self)
+        if all(getattr(self, name) in NOTHING_TO_SCORE for name in SCORED):
+            raise BadRequest("there is nothing to score: give a caption, lyrics or metadata", field="caption")
         if self.alignment and not (self.source or self.upload):
             raise BadRequest("an alignment score needs audio", field="alignment")
         if self.alignment and not self.lyrics:

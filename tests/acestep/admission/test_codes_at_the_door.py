@@ -57,3 +57,23 @@ def test_what_was_assumed_of_a_model_is_a_note(registry) -> None:
     """A result says so, like everything else that nobody asked for."""
     notes = admit(registry, "make", {}, Lacking((), "it is run as base")).notes
     assert "thin: it is run as base" in notes
+
+
+class Foreign(Lacking):
+    """A machine whose model has a codec, and so a codebook, of its own."""
+
+    def model(self, name: str) -> ModelInfo:
+        return ModelInfo(name="small", path="", variant="nano", task_types=("text2music",), latent_family="small-1")
+
+
+@pytest.mark.parametrize(("wish", "said"), [
+    ({"thinking": True}, "the planner does not know the codes of small, so it plans words and metadata only"),
+    ({"audio_codes": [1, 2]}, "those of the planner mean nothing to it"),
+    ({"codes": [[1, 2]]}, "those of the planner mean nothing to it"),
+])  # fmt: skip
+def test_a_model_with_another_codebook_is_told_of(registry, wish, said) -> None:
+    """Codes that say nothing to the model are a note before the job runs; what is no code is none."""
+    assert any(said in note for note in admit(registry, "make", wish, Foreign(())).notes)
+    assert not any("codes" in note for note in admit(registry, "make", {}, Foreign(())).notes)
+    words = admit(registry, "make", {"thinking": True, "planner_codes": False}, Foreign(())).notes
+    assert not any("codes" in note for note in words)

@@ -110,6 +110,7 @@ def test_added_parts_are_never_thought_about(variant, stage, wish):
     """A plan's codes would take the place of the audio that the part shall follow; who asks for it is told."""
     from acestep.api.conditioning import Conditioning
     from acestep.api.plan import SourceFacts
+    from acestep.api.request import Output
     from acestep.api.thinking import check_thinking, wants_planning
     from acestep.api.variants import VARIANTS, ModelInfo
 
@@ -119,4 +120,6 @@ def test_added_parts_are_never_thought_about(variant, stage, wish):
     plan = kind.plan(kind.Params(**wish), facts, model)
     assert not plan.semantic_codes
     assert not wants_planning(Conditioning(thinking=True), [plan])
-    assert any("the planner was not asked" in note for note in check_thinking(Conditioning(thinking=True), [plan], 1))
+    assert any(
+        "the planner was not asked" in note for note in check_thinking(Conditioning(thinking=True), [plan], Output())
+    )

@@ -223,7 +223,7 @@ def test_auto_is_the_language_model_that_ace_steps_own_variable_names(
 
 def test_a_foreign_codebook_gets_no_codes(jobs: Jobs, song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a checkpoint with another codec only metadata is planned, and its codes are not read to the language model."""
-    monkeypatch.setattr("acestep.planner.library.RANDOM", "no family ends like this")
+    monkeypatch.setattr("acestep.api.planning.RANDOM", "no family ends like this")
     wish = {"caption": "x", "duration": 10.0, "thinking": True, "planner_model": "tiny", "planner_caption": False}
     found = jobs.render("generate", **wish, steps=1, seed=4)
     assert found.data["cot_text"] and found.data["codes"] == []

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.api.errors import AceError, WeightsChanged
+from acestep.api import Registry, describe
+from acestep.api.errors import AceError, BadRequest, WeightsChanged
 from acestep.api.kept import preset_of
+from acestep.api.upstream import MEANT
 
 WHOLE = {"length": 480_000, "rate": 48_000}
 
@@ -138,3 +140,46 @@ async def test_a_preset_of_a_chain_keeps_where_its_stages_work(desk, song):
         taken = await one.submit(operation=operation, source=song, regions=regions, **track)
         with pytest.raises(AceError, match="several regions"):
             preset_of(one.service.registry, "mine", one.service.job(taken.id).request)
+
+
+ELSEWHERE = [
+    ("generate", {"inference_steps": 8}, "steps"),
+    ("generate", {"infer_step": 60}, "steps"),
+    ("generate", {"inferenceSteps": 8}, "steps"),
+    ("generate", {"audio_duration": 30.0}, "duration"),
+    ("generate", {"prompt": "x"}, "caption"),
+    ("generate", {"key_scale": "A minor"}, "key"),
+    ("generate", {"vocal_language": "en"}, "language"),
+    ("generate", {"batch_size": 2}, "variants"),
+    ("generate", {"lm_temperature": 0.5}, "planner_temperature"),
+    ("generate", {"retake_variance": 0.2}, "variation"),
+    ("plan", {"lm_temperature": 0.5}, "temperature"),
+    ("compose", {"sample_query": "x"}, "query"),
+    ("repaint", {"repainting_start": 1.0}, "start_seconds"),
+    ("repaint", {"src_audio_path": "x.wav"}, "source"),
+    ("cover", {"audio_cover_strength": 0.5}, "strength"),
+    ("extract", {"track_name": "drums"}, "track"),
+    ("flow-edit", {"source_prompt": "x"}, "source_caption"),
+]
+
+
+async def test_the_originals_names_are_understood(desk):
+    """Whoever comes from the original's front ends is told what its field is called here, in a stage of a chain too."""
+    one = await desk()
+    for operation, params, ours in ELSEWHERE:
+        (theirs,) = params
+        with pytest.raises(BadRequest, match=f"there is no field '{theirs}' here; did you mean '{ours}'") as caught:
+            await one.submit(operation=operation, **params)
+        assert caught.value.field == theirs
+        if ours == "steps":
+            with pytest.raises(BadRequest, match="did you mean 'steps'") as caught:
+                await one.submit(operation="render", stages=[{"type": operation}, {"type": operation, **params}])
+            assert caught.value.field == f"stages[1].{theirs}"
+
+
+def test_every_name_of_the_original_leads_to_a_field():
+    """No hint names a field that nothing has, and none a name that is ours already."""
+    registry = Registry.load()
+    fields = {info.name for operation in registry.operations.values() for info in describe(operation.schema)}
+    assert {name for ours in MEANT.values() for name in ours} <= fields
+    assert not fields & MEANT.keys()
