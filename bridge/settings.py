@@ -125,7 +125,7 @@ class Settings(Request):
         param("Time without an answer of the worker after which it is restarted.", unit="s", ge=1.0, group="worker"),
     ] = 45.0
     degraded_retry: Annotated[
-        float, param("Pause after five deaths of the worker in a row.", unit="s", ge=0.1, group="worker")
+        float, param("Pause after five crashes of the worker in a row.", unit="s", ge=0.1, group="worker")
     ] = 60.0
 
     admission_seconds: Annotated[

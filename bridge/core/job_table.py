@@ -29,7 +29,7 @@ _OF_ORIGIN = "substr(client, 1, length(?) + 1) = ? || ':' AND instr(substr(clien
 
 
 class JobTable:
-    """Jobs, their events, and the deaths they caused, in a `Store`."""
+    """Jobs, their events, and the crashes they caused, in a `Store`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -73,7 +73,7 @@ class JobTable:
                 (*row, job.number),
             )
             _insert_events(connection, job.number, kept)
-            return _count_death(connection, job.request_digest) if killed_worker else 0
+            return _count_crash(connection, job.request_digest) if killed_worker else 0
 
         return await self._store.write(action)
 
@@ -158,12 +158,12 @@ class JobTable:
 
         return await self._store.search(found)
 
-    def deaths(self, digest: str) -> int:
+    def crashes(self, digest: str) -> int:
         """How often a request with this digest has ended the worker."""
         row = self._reader.execute("SELECT count FROM deaths WHERE body = ?", (digest,)).fetchone()
         return 0 if row is None else row["count"]
 
-    async def forgive(self) -> None:
+    async def clear_quarantine(self) -> None:
         """Forget which requests ended the worker."""
         await self._store.write(lambda connection: connection.execute("DELETE FROM deaths").rowcount)
 
@@ -225,7 +225,7 @@ def _insert_events(connection: sqlite3.Connection, number: int, events: list[Eve
     )
 
 
-def _count_death(connection: sqlite3.Connection, digest: str) -> int:
+def _count_crash(connection: sqlite3.Connection, digest: str) -> int:
     connection.execute(
         "INSERT INTO deaths VALUES (?, 1, ?) ON CONFLICT (body) DO UPDATE SET count = count + 1, last = excluded.last",
         (digest, time.time()),

@@ -92,7 +92,7 @@ class FairQueue:
         self._turn += 1
         line.served = self._served[client] = self._turn
         line.waiting_since = now
-        self._forget_the_long_gone()
+        self._prune_idle_clients()
         self.remove(job.id)
         return job
 
@@ -136,7 +136,7 @@ class FairQueue:
             count += min(len(line.levels[job.priority]), ahead + (1 if earlier else 0))
         return count
 
-    def _forget_the_long_gone(self) -> None:
+    def _prune_idle_clients(self) -> None:
         if len(self._served) > 1000:
             self._served = {client: turn for client, turn in self._served.items() if turn > self._turn - 500}
 

@@ -255,7 +255,7 @@ class Service:
     async def resume(self) -> None:
         """Go on after `pause`; try a worker again that was given up, and requests that ended it."""
         self._executor.reset()
-        await self._table.forgive()
+        await self._table.clear_quarantine()
         for runner in self._runners.values():
             runner.paused = False
             await runner.wake()

@@ -115,7 +115,7 @@ class Submissions:
         if operation.runs == "worker" and self.executor.degraded:
             facts = self.executor.facts()
             raise Degraded(f"the worker was given up: {facts.get('last_death', 'it ended too often')}")
-        if self.table.deaths(digest) >= MAX_CRASHES_PER_REQUEST:
+        if self.table.crashes(digest) >= MAX_CRASHES_PER_REQUEST:
             raise Quarantined(
                 f"this request ended the worker {MAX_CRASHES_PER_REQUEST} times and is not run again; change it, or resume "
                 "the queue"

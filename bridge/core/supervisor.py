@@ -1,4 +1,4 @@
-"""Keeps a worker process alive: starts it, restarts it with growing pauses, gives it up after five deaths in a row, and ends one
+"""Keeps a worker process alive: starts it, restarts it with growing pauses, gives it up after five crashes in a row, and ends one
 that will not stop.
 """
 
@@ -22,10 +22,10 @@ from bridge.core.worker import WorkerProcess
 log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds before the restart after the first, second ... death in a row."""
+"""Seconds before the restart after the first, second ... crash in a row."""
 
-MAX_DEATHS = 5
-"""Deaths in a row after which tasks are refused."""
+MAX_CONSECUTIVE_CRASHES = 5
+"""Crashes in a row after which tasks are refused."""
 
 RECENT_UNITS = 256
 """Units of work whose length counts for the patience with a cancelled task."""
@@ -51,9 +51,9 @@ class LocalExecutor:
         self._starting = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None
         self._running: _Running | None = None
-        self._deaths = 0
-        self._total_deaths = 0
-        self._last_death = ""
+        self._crashes = 0
+        self._total_crashes = 0
+        self._last_crash = ""
         self._gave_up: float | None = None
         self._not_before = 0.0
         self._units: deque[float] = deque(maxlen=RECENT_UNITS)
@@ -80,7 +80,7 @@ class LocalExecutor:
             running.begin(worker)
             await asyncio.wait([running.answer, worker.ended], return_when=asyncio.FIRST_COMPLETED)
             if running.answer.done():
-                self._deaths = 0
+                self._crashes = 0
                 return running.answer.result()
             return self._lost(running, worker)
         finally:
@@ -104,13 +104,13 @@ class LocalExecutor:
         """What a task ends with whose worker is gone."""
         if running.cancelled.is_set():
             if not running.killed:
-                self._note_death(worker)
+                self._note_crash(worker)
             raise Cancelled("the job was cancelled")
-        self._note_death(worker)
+        self._note_crash(worker)
         raise worker.ended.result()
 
     async def _ready_worker(self) -> WorkerProcess:
-        """A worker that has said it is ready; waits out the pause after a death. Raises `Degraded` or `WorkerDied`."""
+        """A worker that has said it is ready; waits out the pause after a crash. Raises `Degraded` or `WorkerDied`."""
         async with self._starting:
             command = self._how.command()
             if self._worker is not None and self._worker.alive and command != self._command:
@@ -129,10 +129,10 @@ class LocalExecutor:
             raise WorkerDied("the daemon stops")
         if self._gave_up is not None and time.monotonic() >= self._gave_up:
             self.reset()
-            self._deaths = MAX_DEATHS - 1  # one more chance, not five
+            self._crashes = MAX_CONSECUTIVE_CRASHES - 1  # one more chance, not five
         if self._gave_up is not None:
             raise Degraded(
-                f"the worker ended {MAX_DEATHS} times in a row, last: {self._last_death}",
+                f"the worker ended {MAX_CONSECUTIVE_CRASHES} times in a row, last: {self._last_crash}",
                 limits={"retry_in": round(self._gave_up - time.monotonic(), 1)},
             )
 
@@ -148,27 +148,27 @@ class LocalExecutor:
         finally:
             ready.cancel()
         if not worker.ready.is_set():
-            self._note_death(worker)
+            self._note_crash(worker)
             return None
-        worker.ended.add_done_callback(lambda _: self._idle_death(worker))
+        worker.ended.add_done_callback(lambda _: self._on_idle_crash(worker))
         return worker
 
-    def _idle_death(self, worker: WorkerProcess) -> None:
+    def _on_idle_crash(self, worker: WorkerProcess) -> None:
         """A worker that ends while nothing runs counts too, or a crash on every start would never be seen."""
         if self._running is None and not self._closed and worker is self._worker:
-            self._note_death(worker)
+            self._note_crash(worker)
 
-    def _note_death(self, worker: WorkerProcess) -> None:
+    def _note_crash(self, worker: WorkerProcess) -> None:
         if self._closed or worker.noted:
             return
         worker.noted = True
-        self._deaths += 1
-        self._total_deaths += 1
-        self._last_death = worker.ended.result().message if worker.ended.done() else "it was killed"
-        pause = PAUSES[min(self._deaths, len(PAUSES)) - 1]
+        self._crashes += 1
+        self._total_crashes += 1
+        self._last_crash = worker.ended.result().message if worker.ended.done() else "it was killed"
+        pause = PAUSES[min(self._crashes, len(PAUSES)) - 1]
         self._not_before = time.monotonic() + pause
-        log.warning("worker %d: %s (death %d in a row)", worker.pid, self._last_death, self._deaths)
-        if self._deaths >= MAX_DEATHS:
+        log.warning("worker %d: %s (crash %d in a row)", worker.pid, self._last_crash, self._crashes)
+        if self._crashes >= MAX_CONSECUTIVE_CRASHES:
             self._gave_up = time.monotonic() + self._how.degraded_retry
             log.error("the worker is given up for %.0f s", self._how.degraded_retry)
 
@@ -197,8 +197,8 @@ class LocalExecutor:
             self._worker.send(frames.Unload(model))
 
     def reset(self) -> None:
-        """Forget the deaths, so that the next task starts a worker at once."""
-        self._deaths = 0
+        """Forget the crashes, so that the next task starts a worker at once."""
+        self._crashes = 0
         self._gave_up = None
         self._not_before = 0.0
 
@@ -215,13 +215,13 @@ class LocalExecutor:
     def facts(self) -> dict[str, Any]:
         """State of the worker, for status."""
         worker = self._worker
-        facts: dict[str, Any] = {"state": self._state(), "deaths": self._total_deaths}
+        facts: dict[str, Any] = {"state": self._state(), "deaths": self._total_crashes}
         if worker is not None and worker.alive:
             facts.update(pid=worker.pid, info=worker.info)
         if warning := self.watchdog.warning:
             facts["warning"] = warning
-        if self._last_death:
-            facts["last_death"] = self._last_death
+        if self._last_crash:
+            facts["last_death"] = self._last_crash
         return facts
 
     def _state(self) -> str:

@@ -48,7 +48,7 @@ class WorkerProcess:
         self.heard_at = time.monotonic()
         """When a frame came last (monotonic s)."""
         self.noted = False
-        """Whether its death has been counted."""
+        """Whether its end has been counted as a crash."""
         self.info: dict[str, Any] = {}
         self.ended: asyncio.Task[WorkerDied] = asyncio.create_task(self._live(), name=f"worker {process.pid}")
 
@@ -119,7 +119,7 @@ class WorkerProcess:
         if transport is not None:
             transport.close()  # frees the pipes even when a grandchild still holds their other ends
         log.info("worker %d ended with %s", self.pid, describe_exit(code))
-        return WorkerDied(self._killed_because or explain_death(code, list(self._lines)))
+        return WorkerDied(self._killed_because or explain_crash(code, list(self._lines)))
 
     async def _read_frames(self) -> None:
         assert self._process.stdout is not None
@@ -166,7 +166,7 @@ def describe_exit(code: int) -> str:
 _INSIDE_TRACEBACK = re.compile(r"Traceback |  |\s*\^")
 
 
-def explain_death(code: int, lines: list[str]) -> str:
+def explain_crash(code: int, lines: list[str]) -> str:
     """One sentence on why a worker ended, with its last words but without any traceback."""
     words = [line for line in lines if not _INSIDE_TRACEBACK.match(line)][-3:]
     hint = ""

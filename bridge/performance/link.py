@@ -50,12 +50,12 @@ EXITS = {CARD_LOST: "the sound card went away; it is looked for"}
 
 
 class PlayerLink:
-    """A player process, kept alive. ``levels`` holds its last report; what was open and loaded is restored after a death."""
+    """A player process, kept alive. ``levels`` holds its last report; what was open and loaded is restored after a crash."""
 
     def __init__(self, on_levels: Callable[[Levels], None] = lambda levels: None) -> None:
         self.levels = Levels(state="closed")
         self.opened: Opened | None = None
-        self.deaths = 0
+        self.crashes = 0
         self.problem = ""
         """Why there is no sound, in a sentence; empty when all is well."""
         self._on_levels = on_levels
@@ -189,7 +189,7 @@ class PlayerLink:
             except (ConnectionError, Unavailable):
                 log.warning("the player closed its pipe")
             self._player_died(await self._process.wait())
-            await asyncio.sleep(BACK_OFF[min(self.deaths, len(BACK_OFF)) - 1])
+            await asyncio.sleep(BACK_OFF[min(self.crashes, len(BACK_OFF)) - 1])
 
     async def _restore(self) -> None:
         assert self._wish is not None
@@ -211,7 +211,7 @@ class PlayerLink:
             self.levels = report
             self._on_levels(report)
         elif isinstance(report, Opened):
-            self.opened, self.problem, self.deaths = report, "", 0
+            self.opened, self.problem, self.crashes = report, "", 0
             self._ready.set()
         elif isinstance(report, Refused):
             self._refuse(report)
@@ -234,11 +234,11 @@ class PlayerLink:
             future.set_result(report)
 
     def _player_died(self, code: int) -> None:
-        self.deaths += 1
+        self.crashes += 1
         self.levels = Levels(state="lost")
         self.problem = EXITS.get(code, "the player process died and is started again")
         self._on_levels(self.levels)
-        log.warning("%s (%d in a row)", self.problem, self.deaths)
+        log.warning("%s (%d in a row)", self.problem, self.crashes)
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(Unavailable(self.problem))

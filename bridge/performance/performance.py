@@ -124,7 +124,7 @@ class Performance:
         midi = None if self._inputs is None else msgspec.to_builtins(self._inputs.state())
         problem = "" if self._file is None else self._file.problem
         return {
-            "sound": {**msgspec.to_builtins(levels), "problem": self._player.problem, "deaths": self._player.deaths},
+            "sound": {**msgspec.to_builtins(levels), "problem": self._player.problem, "deaths": self._player.crashes},
             "capture": {
                 "enabled": bool(self._settings.input),
                 "seconds": self._settings.capture_seconds,

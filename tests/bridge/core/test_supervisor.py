@@ -12,8 +12,8 @@ from acestep.api.errors import AceError, Cancelled, Degraded, WorkerDied
 from acestep.api.frames import Run
 from bridge.core import supervisor
 from bridge.core.executor import Listener
-from bridge.core.supervisor import MAX_DEATHS, LocalExecutor, Supervision
-from bridge.core.worker import WorkerProcess, explain_death
+from bridge.core.supervisor import MAX_CONSECUTIVE_CRASHES, LocalExecutor, Supervision
+from bridge.core.worker import WorkerProcess, explain_crash
 
 SHIPPED_PAUSES = supervisor.PAUSES
 
@@ -189,10 +189,10 @@ async def test_a_worker_killed_from_outside_is_replaced(bench):
     assert one.pid != first and one.executor.facts()["state"] == "idle"
 
 
-async def test_five_deaths_in_a_row_open_the_breaker_and_a_reset_closes_it(bench):
+async def test_five_crashes_in_a_row_open_the_breaker_and_a_reset_closes_it(bench):
     """Then tasks are refused at once, retryable, until somebody or the timer says otherwise."""
     one = bench(degraded_retry=600.0)
-    for count in range(MAX_DEATHS):
+    for count in range(MAX_CONSECUTIVE_CRASHES):
         with pytest.raises(WorkerDied):
             await one.run("crash_at=0", f"j{count}")
     assert one.executor.degraded and one.executor.facts()["state"] == "degraded"
@@ -204,11 +204,11 @@ async def test_five_deaths_in_a_row_open_the_breaker_and_a_reset_closes_it(bench
     assert not one.executor.degraded
 
 
-async def test_a_good_task_ends_the_row_of_deaths(bench):
-    """Four deaths, a success, four deaths: no breaker."""
+async def test_a_good_task_ends_the_row_of_crashes(bench):
+    """Four crashes, a success, four crashes: no breaker."""
     one = bench()
     for _ in range(2):
-        for count in range(MAX_DEATHS - 1):
+        for count in range(MAX_CONSECUTIVE_CRASHES - 1):
             with pytest.raises(WorkerDied):
                 await one.run("crash_at=0", f"j{count}")
         await one.run("", "k")
@@ -216,9 +216,9 @@ async def test_a_good_task_ends_the_row_of_deaths(bench):
 
 
 async def test_the_breaker_gives_another_chance_after_its_pause(bench):
-    """One death more opens it again."""
+    """One crash more opens it again."""
     one = bench(degraded_retry=0.2)
-    for count in range(MAX_DEATHS):
+    for count in range(MAX_CONSECUTIVE_CRASHES):
         with pytest.raises(WorkerDied):
             await one.run("crash_at=0", f"j{count}")
     await asyncio.sleep(0.25)
@@ -299,7 +299,7 @@ async def test_closing_ends_the_process_even_when_it_hangs(bench, monkeypatch):
 
 
 async def test_closing_does_not_wait_for_the_next_start(bench, monkeypatch):
-    """A pause after a death, however long, ends with the daemon."""
+    """A pause after a crash, however long, ends with the daemon."""
     monkeypatch.setattr(supervisor, "PAUSES", (600.0,))
     one = bench()
     with pytest.raises(WorkerDied):
@@ -319,7 +319,7 @@ def test_pauses_double():
 def test_last_words_hold_no_traceback():
     """The error names signal and last lines; what a traceback looks like is left to the log."""
     lines = ["fine", "Traceback (most recent call last):", '  File "x.py", line 1', "    boom()", "MemoryError: no"]
-    text = explain_death(-9, lines)
+    text = explain_crash(-9, lines)
     assert "SIGKILL" in text and "MemoryError: no" in text and "Traceback" not in text and "File" not in text
 
 
