@@ -262,12 +262,12 @@ def _end_for_sure() -> None:
     Nothing is lost by it: what was accepted is stored, and the job that ran is taken up again at the next start.
     """
 
-    def tell() -> None:
+    def complain() -> None:
         log.error(
             "the daemon does not stop within %.0f s and is ended; does a disk or network share hang?", STOP_SECONDS
         )
 
-    for seconds, work in ((STOP_SECONDS, tell), (STOP_SECONDS + 0.5, lambda: os._exit(1))):
+    for seconds, work in ((STOP_SECONDS, complain), (STOP_SECONDS + 0.5, lambda: os._exit(1))):
         timer = threading.Timer(seconds, work)  # not on the loop, which may be what hangs
         timer.daemon = True
         timer.start()
@@ -284,7 +284,7 @@ def _stop_signals(stop: Callable[[], object]) -> Iterator[None]:
         kinds.append(signal.SIGHUP)
     seen: list[int] = []
 
-    def heard(number: int, _frame: object) -> None:
+    def on_signal(number: int, _frame: object) -> None:
         if not seen:
             _end_for_sure()
         if seen and number != signal.SIGTERM:
@@ -292,7 +292,7 @@ def _stop_signals(stop: Callable[[], object]) -> Iterator[None]:
         seen.append(number)
         loop.call_soon_threadsafe(stop)
 
-    before = {kind: signal.signal(kind, heard) for kind in kinds}
+    before = {kind: signal.signal(kind, on_signal) for kind in kinds}
     try:
         yield
     finally:

@@ -190,12 +190,14 @@ def _remember(events: list[Event], event: Event) -> None:
 class ProgressMeter:
     """Turns a worker's ticks into progress that never falls, stays below 1, and is told at most ten times a second.
 
-    Must be used on the event loop. ``tell`` gets {stage, step, steps, fraction, eta}; a suppressed value follows as soon as
+    Must be used on the event loop. ``publish`` gets {stage, step, steps, fraction, eta}; a suppressed value follows as soon as
     its time has come, so the last one always arrives.
     """
 
-    def __init__(self, tell: Callable[[dict[str, object]], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._tell = tell
+    def __init__(
+        self, publish: Callable[[dict[str, object]], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._publish = publish
         self._clock = clock
         self._first: tuple[float, float] | None = None
         self._last = float("-inf")
@@ -235,7 +237,7 @@ class ProgressMeter:
         if self._pending is not None:
             pending, self._pending = self._pending, None
             self._last = self._clock()
-            self._tell(pending)
+            self._publish(pending)
 
     def stop(self) -> None:
         """Tell nothing any more."""

@@ -24,10 +24,22 @@ log = logging.getLogger(__name__)
 RETRY = 5.0
 """Seconds until the end of a job that could not be stored (disk full) is stored again."""
 
-TOLD = ("role", "path", "start", "length", "rate", "channels", "variant", "seed", "lead_in", "lead_out", "track")
+EVENT_FIELDS = (
+    "role",
+    "path",
+    "start",
+    "length",
+    "rate",
+    "channels",
+    "variant",
+    "seed",
+    "lead_in",
+    "lead_out",
+    "track",
+)
 """What an event says of a file."""
 
-TOLD_OF_COPIES = ("copy_of", "delay")
+EVENT_FIELDS_OF_COPIES = ("copy_of", "delay")
 """What it says of a lossy copy besides."""
 
 
@@ -199,5 +211,5 @@ class JobTracker:
 
 
 def _file_event(index: int, entry: dict[str, Any]) -> dict[str, Any]:
-    names = (*TOLD, *TOLD_OF_COPIES) if entry.get("role") == "copy" else TOLD
+    names = (*EVENT_FIELDS, *EVENT_FIELDS_OF_COPIES) if entry.get("role") == "copy" else EVENT_FIELDS
     return {"index": index, **{name: entry.get(name) for name in names}}

@@ -140,7 +140,7 @@ class LocalExecutor:
         """One start. None when the worker ended before it was ready; the caller decides whether to try again."""
         self._command = command
         self.watchdog.start()
-        worker = await WorkerProcess.start(command, self._heard)
+        worker = await WorkerProcess.start(command, self._on_message)
         self._worker = worker
         ready = asyncio.create_task(worker.ready.wait())
         try:
@@ -172,12 +172,12 @@ class LocalExecutor:
             self._gave_up = time.monotonic() + self._how.degraded_retry
             log.error("the worker is given up for %.0f s", self._how.degraded_retry)
 
-    def _heard(self, message: Any) -> None:
+    def _on_message(self, message: Any) -> None:
         running = self._running
         if running is None or running.task.job != message.job:
             log.debug("a late %s of job %s", type(message).__name__, getattr(message, "job", "?"))
             return
-        running.hear(message)
+        running.on_message(message)
 
     def cancel(self, job: str) -> None:
         """Ask the running task to stop; kill the worker after max(grace, three times the longest recent unit)."""
@@ -272,7 +272,7 @@ class _Running:
         if self.cancelled.is_set():
             worker.send(frames.Cancel(self.task.job))
 
-    def hear(self, message: Any) -> None:
+    def on_message(self, message: Any) -> None:
         if isinstance(message, frames.Tick):
             now = time.monotonic()
             self._units.append(now - self._last_sign)

@@ -52,7 +52,7 @@ class Watchdog:
         worker = self._current()
         if worker is None or not worker.alive or not worker.ready.is_set():
             return 0.0
-        return time.monotonic() - worker.heard_at
+        return time.monotonic() - worker.last_message_at
 
     @property
     def warning(self) -> str:
@@ -72,7 +72,7 @@ class Watchdog:
             if worker is None or not worker.alive or not worker.ready.is_set():
                 continue
             if now - asked > 3 * EVERY:  # this process was not running either; the worker gets its time anew
-                worker.heard_at = now
+                worker.last_message_at = now
             asked = now
             worker.send(frames.Ping())
             if self.silence > self._patience:

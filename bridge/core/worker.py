@@ -37,15 +37,15 @@ STOP_GRACE = 3.0
 
 
 class WorkerProcess:
-    """A running worker. Messages arrive at ``heard``; ``ended`` completes with the reason once it is gone."""
+    """A running worker. Messages arrive at ``on_message``; ``ended`` completes with the reason once it is gone."""
 
-    def __init__(self, process: asyncio.subprocess.Process, heard: Callable[[Any], None]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, on_message: Callable[[Any], None]) -> None:
         self._process = process
-        self._heard = heard
+        self._on_message = on_message
         self._lines: deque[str] = deque(maxlen=LAST_LINES)
         self._killed_because = ""
         self.ready = asyncio.Event()
-        self.heard_at = time.monotonic()
+        self.last_message_at = time.monotonic()
         """When a frame came last (monotonic s)."""
         self.noted = False
         """Whether its end has been counted as a crash."""
@@ -53,7 +53,7 @@ class WorkerProcess:
         self.ended: asyncio.Task[WorkerDied] = asyncio.create_task(self._live(), name=f"worker {process.pid}")
 
     @classmethod
-    async def start(cls, command: Sequence[str], heard: Callable[[Any], None]) -> WorkerProcess:
+    async def start(cls, command: Sequence[str], on_message: Callable[[Any], None]) -> WorkerProcess:
         """Start the command. Raises `WorkerDied` when the system cannot start it."""
         options: dict[str, Any] = {"env": environment(PYTHONUNBUFFERED="1")}
         if sys.platform == "win32":
@@ -66,7 +66,7 @@ class WorkerProcess:
         except OSError as failure:
             raise WorkerDied(f"the worker cannot be started: {failure}") from failure
         log.info("worker %d started", process.pid)
-        return cls(process, heard)
+        return cls(process, on_message)
 
     @property
     def pid(self) -> int:
@@ -125,7 +125,7 @@ class WorkerProcess:
         assert self._process.stdout is not None
         reader = frames.FrameReader()
         while data := await self._process.stdout.read(READ_SIZE):
-            self.heard_at = time.monotonic()
+            self.last_message_at = time.monotonic()
             for message in reader.feed(data):
                 if isinstance(message, frames.Pong):
                     continue
@@ -135,7 +135,7 @@ class WorkerProcess:
                 elif isinstance(message, frames.Info):
                     self.info = message.info
                 else:
-                    self._heard(message)
+                    self._on_message(message)
 
     async def _read_errors(self) -> None:
         assert self._process.stderr is not None

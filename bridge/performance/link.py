@@ -123,7 +123,7 @@ class PlayerLink:
         if slot not in self._loaded:
             raise BadRequest(f"slot {slot} is empty", field="slot")
         self._loaded[slot] = msgspec.structs.replace(self._loaded[slot], gain=gain)
-        await self._tell(Gain(slot=slot, gain=gain))
+        await self._send_if_running(Gain(slot=slot, gain=gain))
 
     async def take(self, start: float, frames: int, path: str) -> Taken:
         """Write what was played from a monotonic time on."""
@@ -132,23 +132,23 @@ class PlayerLink:
     async def feed_back(self, wish: Feedback) -> None:
         """Open another feedback port."""
         self._feedback = wish
-        await self._tell(wish)
+        await self._send_if_running(wish)
 
     async def light(self, lights: dict[tuple[int, int], int]) -> None:
         """Set pads, (channel, note) -> velocity."""
         self._lights |= lights
-        await self._tell(Lights.of(lights))
+        await self._send_if_running(Lights.of(lights))
 
     async def follow(self, beat: Beat) -> None:
         """Give the player the time that MIDI clock is made from."""
         self._beat = beat
-        await self._tell(beat)
+        await self._send_if_running(beat)
 
     @property
     def _running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
-    async def _tell(self, command: Command) -> None:
+    async def _send_if_running(self, command: Command) -> None:
         """Send what is sent again after a restart anyway."""
         if self._running:
             await self._send(command)

@@ -30,7 +30,7 @@ class Tempo:
 
     def timeline(self) -> Timeline:
         """The time that rules now: host, MIDI clock, tap, default, in that order."""
-        without_metre = [self._heard(time.monotonic()), self._tapped, Timeline(bpm=self.default_bpm)]
+        without_metre = [self._clock_timeline(time.monotonic()), self._tapped, Timeline(bpm=self.default_bpm)]
         found = [
             msgspec.structs.replace(timeline, metre=self.default_metre)
             for timeline in without_metre
@@ -38,7 +38,7 @@ class Tempo:
         ]
         return choose(found if self._host is None else [self._host, *found])
 
-    def _heard(self, now: float) -> Timeline | None:
+    def _clock_timeline(self, now: float) -> Timeline | None:
         """The MIDI clock's time; of a clock that has gone, the time it had, until somebody taps another."""
         if (line := self.clock.timeline(now)) is not None:
             return line

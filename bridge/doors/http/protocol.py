@@ -19,19 +19,19 @@ def protocol(crowd: Crowd) -> type[H11Protocol]:
         """One connection: what has sent no whole header in time is closed, and the one idle longest makes room."""
 
         spoke = False
-        _heard = 0.0
+        _last_data_at = 0.0
         _deadline: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._heard = time.monotonic()
+            self._last_data_at = time.monotonic()
             if not crowd.enter(self):
                 transport.abort()
                 return
             self._deadline = self.loop.call_later(limits.HEADER_SECONDS, self.dismiss)
 
         def data_received(self, data: bytes) -> None:
-            self._heard = time.monotonic()
+            self._last_data_at = time.monotonic()
             super().data_received(data)
             if self.cycle is not None and self._deadline is not None:
                 self.spoke = True
@@ -53,7 +53,7 @@ def protocol(crowd: Crowd) -> type[H11Protocol]:
         def idle_since(self) -> float | None:
             """When it was heard last, if no request of it is being answered."""
             busy = self.cycle is not None and not self.cycle.response_complete
-            return None if busy else self._heard
+            return None if busy else self._last_data_at
 
         def dismiss(self) -> None:
             """Close it, unless it is at work."""

@@ -100,7 +100,7 @@ class OscDoor:
         """Tell a sender that its packet is malformed; a flood of them is not answered by another flood."""
         if self._complaints < limits.OSC_COMPLAINTS:
             self._complaints += 1
-            self.peer_at(address, send).say(messages.refused("", failure), droppable=True)
+            self.peer_at(address, send).send(messages.refused("", failure), droppable=True)
 
     def _take_packet(self, packet: Packet, address: PeerAddress, send: Send) -> None:
         if isinstance(packet, Message):
@@ -112,7 +112,7 @@ class OscDoor:
                 self._schedule(packet, wait, address, send)
                 return
         except AceError as failure:
-            self.peer_at(address, send).say(messages.refused("#bundle", failure))
+            self.peer_at(address, send).send(messages.refused("#bundle", failure))
             return
         for element in packet.elements:
             self._take_packet(element, address, send)
@@ -155,10 +155,10 @@ class OscDoor:
             question = grammar.parse(message, self._dispatcher.operation)
             self._answer(question, peer, address)
         except AceError as failure:
-            self._say(_refusal(message, failure), peer, address)
+            self._send(_refusal(message, failure), peer, address)
         except Exception:  # a request must always get its answer, and the others their door
             log.exception("%s from %s failed", message.address, peer.name)
-            self._say(_refusal(message, InternalError(f"{message.address} failed; the log says why")), peer, address)
+            self._send(_refusal(message, InternalError(f"{message.address} failed; the log says why")), peer, address)
 
     def peer_at(self, address: PeerAddress, send: Send) -> Peer:
         """The peer that answers to an address go to; a new one where none is remembered."""
@@ -175,12 +175,12 @@ class OscDoor:
         if self.peers.get(address) is None and not self.peers.add(address, peer):
             raise Busy(f"{limits.OSC_PEERS} senders are remembered", limits={"senders": limits.OSC_PEERS})
 
-    def _say(self, outgoing: messages.Outgoing, peer: Peer, address: PeerAddress) -> None:
+    def _send(self, outgoing: messages.Outgoing, peer: Peer, address: PeerAddress) -> None:
         """Answer a sender; programs of its machine that registered a port of their own hear it too."""
-        peer.say(outgoing)
+        peer.send(outgoing)
         if not peer.registered:
             for listener in self.peers.listeners(address[0]):
-                listener.say(outgoing)
+                listener.send(outgoing)
 
     def _answer(self, question: grammar.Question, peer: Peer, address: PeerAddress) -> None:
         if isinstance(question, grammar.DraftValue):
@@ -214,34 +214,34 @@ class OscDoor:
             self.keep(peer, address)
             answer = await self._dispatcher.call(f"op.{operation}", params, peer)
         except AceError as failure:
-            self._say(messages.rejected(job, failure), peer, address)
+            self._send(messages.rejected(job, failure), peer, address)
             return
         except Exception:  # as above
             log.exception("a submit of %s from %s failed", operation, peer.name)
-            self._say(messages.rejected(job, InternalError("the submit failed; the log says why")), peer, address)
+            self._send(messages.rejected(job, InternalError("the submit failed; the log says why")), peer, address)
             return
         outgoing = messages.accepted(answer["id"], answer["seq"], answer["position"], answer["notes"])
-        peer.say(outgoing)  # listeners hear it as an event
+        peer.send(outgoing)  # listeners hear it as an event
         peer.follow(answer["id"], answer["seq"])
 
     async def _call(self, question: grammar.Call, peer: Peer, address: PeerAddress) -> None:
         try:
             answer = await self._dispatcher.call(question.method.name, question.params, OscSender(self, peer, address))
         except AceError as failure:
-            self._say(messages.refused(question.method.osc, failure), peer, address)
+            self._send(messages.refused(question.method.osc, failure), peer, address)
             return
         except Exception:  # as above
             log.exception("%s from %s failed", question.method.osc, peer.name)
             failed = InternalError(f"{question.method.osc} failed; the log says why")
-            self._say(messages.refused(question.method.osc, failed), peer, address)
+            self._send(messages.refused(question.method.osc, failed), peer, address)
             return
         if question.method.submits:
             self.keep(peer, address)
-            peer.say(messages.accepted(answer["id"], answer["seq"], answer["position"], answer["notes"]))
+            peer.send(messages.accepted(answer["id"], answer["seq"], answer["position"], answer["notes"]))
             peer.follow(answer["id"], answer["seq"])
             return
         for outgoing in _answers(question, answer):
-            self._say(outgoing, peer, address)
+            self._send(outgoing, peer, address)
 
     def watch(self, address: PeerAddress) -> float:
         """Show every message that comes in to a peer; returns until when (monotonic s)."""
@@ -259,7 +259,7 @@ class OscDoor:
             if peer is None or time.monotonic() > ends:
                 del self._dumps[watcher]
             else:
-                peer.say(("/ace/dump", [f"{address[0]}:{address[1]}", text]), droppable=True)
+                peer.send(("/ace/dump", [f"{address[0]}:{address[1]}", text]), droppable=True)
 
     def gone(self, address: PeerAddress) -> None:
         """A connection has ended."""

@@ -33,29 +33,29 @@ class Peer:
         self.access = access
         self.drafts = Drafts()
         self.lease_ends = 0.0
-        self._send = send
+        self._transmit = send
         self._most = most
-        self._follower = Follower(core, name, self._tell, access)
+        self._follower = Follower(core, name, self._on_event, access)
         self._own: dict[str, int] = {}  # jobs it asked for, with the last seq it heard
 
-    def say(self, outgoing: messages.Outgoing, *, droppable: bool = False) -> None:
+    def send(self, outgoing: messages.Outgoing, *, droppable: bool = False) -> None:
         """Send a message. A file's path is the one text that is never shortened: where it does not fit it is left out."""
         address, arguments = outgoing
         if address in messages.FILES and not self._fits(outgoing):
             sentence = f"the path of file {arguments[2]} of {arguments[0]} is too long for a datagram; ask over TCP"
             outgoing = (address, [*arguments[:4], "", *arguments[5:]])
-            self.say(("/ace/error", [address, "too_large", "path", sentence]))
-        self._send(messages.encode(*outgoing, self._most), droppable)
+            self.send(("/ace/error", [address, "too_large", "path", sentence]))
+        self._transmit(messages.encode(*outgoing, self._most), droppable)
 
     def _fits(self, outgoing: messages.Outgoing) -> bool:
         return self._most is None or len(messages.encode(*outgoing)) <= self._most
 
-    def _tell(self, happened: Event) -> None:
+    def _on_event(self, happened: Event) -> None:
         if happened.kind.terminal:
             self._own.pop(happened.job, None)
         elif happened.job in self._own:
             self._own[happened.job] = happened.seq
-        self.say(messages.event(happened), droppable=happened.kind in SPARE)
+        self.send(messages.event(happened), droppable=happened.kind in SPARE)
 
     def follow(self, job: str, after: int) -> None:
         """Send a job's events until it ends."""

@@ -137,7 +137,7 @@ class _Stream(asyncio.Protocol):
         self._arrived = bytearray()
         self._packets: deque[bytes] = deque()
         self._reading = False
-        self._heard = time.monotonic()
+        self._last_data_at = time.monotonic()
         self._transport: asyncio.Transport | None = None
         self._peer_address: PeerAddress = ("", 0, "tcp")
         self._deadline: asyncio.TimerHandle | None = None
@@ -151,7 +151,7 @@ class _Stream(asyncio.Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        self._heard = time.monotonic()
+        self._last_data_at = time.monotonic()
         self._arrived += data
         if not self._reading:
             self._reading = True
@@ -200,7 +200,7 @@ class _Stream(asyncio.Protocol):
     @property
     def idle_since(self) -> float | None:
         """When it was heard last, if nothing of it is under way."""
-        return None if self._door.peers.get(self._peer_address) is not None else self._heard
+        return None if self._door.peers.get(self._peer_address) is not None else self._last_data_at
 
     def dismiss(self) -> None:
         """Make room for another connection."""

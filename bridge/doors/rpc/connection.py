@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
         self._begun = 0
         self._splitter = codec.Splitter()
         self._outbox = Outbox()
-        self._follower = Follower(dispatcher.core, self.name, self._tell)
+        self._follower = Follower(dispatcher.core, self.name, self._on_event)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._deadline: asyncio.TimerHandle | None = None
@@ -70,7 +70,7 @@ class Connection(asyncio.Protocol):
         self._known = not terms.token
         self._wrong_tokens = 0
         self._events = True
-        self._heard = time.monotonic()
+        self._last_data_at = time.monotonic()
 
     # The stream
 
@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._timers.add(timer)
 
     def data_received(self, data: bytes) -> None:
-        self._heard = time.monotonic()
+        self._last_data_at = time.monotonic()
         self._splitter.add(data)
         if not self._reading:
             self._reading = True
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
     @property
     def idle_since(self) -> float | None:
         """When it was heard last, if nothing of it is under way."""
-        return None if self._known and (self._tasks or self._follower.busy) else self._heard
+        return None if self._known and (self._tasks or self._follower.busy) else self._last_data_at
 
     def dismiss(self) -> None:
         """Make room for another connection."""
@@ -249,7 +249,7 @@ class Connection(asyncio.Protocol):
             self.close("unauthorized", "no token was shown")
 
     def _beat(self) -> None:
-        if time.monotonic() - self._heard > limits.HEARTBEAT_SECONDS * limits.HEARTBEAT_MISSES:
+        if time.monotonic() - self._last_data_at > limits.HEARTBEAT_SECONDS * limits.HEARTBEAT_MISSES:
             self.close("silent", "no heartbeat was answered")
             return
         self._send(codec.request(0, "ping", {"n": 0}), merge="heartbeat")
@@ -269,7 +269,7 @@ class Connection(asyncio.Protocol):
         """Send them no longer."""
         self._follower.unfollow(jobs)
 
-    def _tell(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         self._send(codec.notification("event", msgspec.to_builtins(event)), _merge_key(event))
 
 

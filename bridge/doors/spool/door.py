@@ -122,7 +122,7 @@ class SpoolDoor:
 
     def follower(self, entry: _Entry) -> Follower:
         """The subscription of one status file."""
-        return Follower(self._dispatcher.core, entry.name, entry.tell)
+        return Follower(self._dispatcher.core, entry.name, entry.on_event)
 
     async def close(self) -> None:
         """Watch no longer."""
@@ -188,7 +188,7 @@ class _Entry:
     def unfollow(self, jobs: list[str]) -> None:
         """The same."""
 
-    def tell(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Something happened: the file is stale."""
         self._ended = self._ended or event.kind.terminal
         self._stale.set()

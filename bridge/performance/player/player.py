@@ -61,8 +61,8 @@ class Player:
         self._stream: Any = None
         self._mixer = Mixer()
         self._ring: CaptureRing | None = None
-        self._heard = StreamClock(48_000)
-        self._played = StreamClock(48_000)
+        self._output_clock = StreamClock(48_000)
+        self._input_clock = StreamClock(48_000)
         self._frame = 0
         self._busy = 0.0
         self._span = 1e-9
@@ -172,7 +172,7 @@ class Player:
             self._wish = wish
             self._retry_at = time.monotonic() + RETRY
             self._mixer.channels = wish.channels
-            self._heard, self._played = StreamClock(wish.rate), StreamClock(wish.rate)
+            self._output_clock, self._input_clock = StreamClock(wish.rate), StreamClock(wish.rate)
             self._frame = 0
             if wish.input and wish.capture_seconds > 0:
                 self._ring = CaptureRing(int(wish.capture_seconds * wish.rate), wish.channels)
@@ -196,27 +196,27 @@ class Player:
         self._report(Loaded(slot=wish.slot, frames=len(slot.audio), request=wish.request))
 
     def _launch(self, wish: Launch) -> None:
-        if self._stream is None or not self._heard.known:
+        if self._stream is None or not self._output_clock.known:
             raise Unavailable("no sound card is open", field="output")
-        frame = self._heard.frame_at(wish.at)
+        frame = self._output_clock.frame_at(wish.at)
         late = max(0, self._frame - frame)
         frame += late
         self._apply(lambda: self._mixer.launch(wish.slot, frame))
         self._report(Launched(slot=wish.slot, frame=frame, late=late / self._rate, request=wish.request))
 
     def _stop(self, wish: Stop) -> None:
-        if not self._heard.known:
+        if not self._output_clock.known:
             return
-        frame = max(self._heard.frame_at(wish.at), self._frame)
+        frame = max(self._output_clock.frame_at(wish.at), self._frame)
         self._apply(lambda: self._mixer.stop(wish.slot, frame))
 
     def _gain(self, wish: Gain) -> None:
         self._apply(lambda: self._mixer.set_gain(wish.slot, wish.gain))
 
     def _take(self, wish: Take) -> None:
-        if self._ring is None or not self._played.known:
+        if self._ring is None or not self._input_clock.known:
             raise Unavailable("no capture input is open", field="input")
-        start = self._played.frame_at(wish.start)
+        start = self._input_clock.frame_at(wish.start)
         deadline = time.monotonic() + CAPTURE_WAIT
         while self._ring.end < start + wish.frames and time.monotonic() < deadline:
             time.sleep(0.005)
@@ -244,12 +244,12 @@ class Player:
     def _callback(self, played: np.ndarray | None, out: np.ndarray, times: BlockTimes) -> None:
         begin = time.perf_counter()
         count = len(out)
-        lost = self._heard.observe(self._frame, times.heard, count)
+        lost = self._output_clock.observe(self._frame, times.heard, count)
         self._frame += lost
         with self._lock:
             out[:] = self._mixer.render(self._frame, count)
         if played is not None and self._ring is not None:
-            self._ring.skip_to(self._ring.end + self._played.observe(self._ring.end, times.played, count))
+            self._ring.skip_to(self._ring.end + self._input_clock.observe(self._ring.end, times.played, count))
             self._ring.write(played)
         self._frame += count
         self._xruns += times.xrun or lost > 0  # not every system says when it lost something
