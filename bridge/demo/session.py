@@ -68,7 +68,7 @@ class Peer:
                     return
 
 
-class Job:
+class DemoJob:
     """One request and everything that was heard about it."""
 
     def __init__(self, peer: Peer, title: str, operation: str, params: dict[str, Any]) -> None:
@@ -144,9 +144,11 @@ def play(plan: dict[str, Any]) -> dict[str, Any]:
     stem = {"source": mix, "track": "drums", "returns": "stem,residual", "seed": 1, **shared}
     part = {**wish, "length": NEW_BARS * bar, "rate": facts["rate"], "seed": 2}
     jobs = [
-        Job(peer, "repaint", "repaint", {"source": mix, **region, "returns": "whole,patch", "seed": 1, **wish}).run(),
-        Job(peer, "drums", "extract", stem).run(),
-        Job(peer, "part", "generate", part).run(),
+        DemoJob(
+            peer, "repaint", "repaint", {"source": mix, **region, "returns": "whole,patch", "seed": 1, **wish}
+        ).run(),
+        DemoJob(peer, "drums", "extract", stem).run(),
+        DemoJob(peer, "part", "generate", part).run(),
     ]
     jobs.append(_cancel_half_way(peer, part, jobs[-1]))
     models = [
@@ -166,7 +168,7 @@ def _cancel_half_way(peer: Peer, part: dict[str, Any], like: dict[str, Any]) -> 
             asked.append(time.perf_counter())
             peer.send("/ace/job/cancel", "cancelled")
 
-    report = Job(peer, "cancelled", "generate", {**part, "seed": 3, "steps": steps}).run(cancel)
+    report = DemoJob(peer, "cancelled", "generate", {**part, "seed": 3, "steps": steps}).run(cancel)
     if asked:
         report["cancel_took"] = time.perf_counter() - asked[0]
     return report
