@@ -37,8 +37,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the stage type that a one-stage render runs; empty for everything else."""
     preset: Preset | None = None
     """The chain of stages that it runs; None for everything else."""
-    guide: dict[str, Any] = {}
-    """Help for whoever fills in the request: tags, names, examples. Published with the operation, never checked."""
+    form_help: dict[str, Any] = {}
+    """Help for whoever fills in the request: tags, names, examples. Published with the operation as ``guide``, never checked."""
 
 
 def preset_operation(preset: Preset) -> Operation:

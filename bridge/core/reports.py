@@ -38,7 +38,7 @@ def describe_operation(operation: Operation, registry: Registry, models: Sequenc
         "since": operation.since,
         "feature": operation.feature,
         "fields": fields,
-        **({"guide": operation.guide} if operation.guide else {}),
+        **({"guide": operation.form_help} if operation.form_help else {}),
         **({"title": operation.preset.title or operation.name} if operation.preset is not None else {}),
     }
 

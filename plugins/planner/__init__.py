@@ -9,7 +9,7 @@ import msgspec
 from acestep.api import Operation, Right, hookimpl
 from acestep.api.planning import PlannerSpec
 from plugins.planner import requests
-from plugins.planner.guide import GUIDE
+from plugins.planner.form_help import FORM_HELP
 
 CODE = "acestep.planner.operations"
 
@@ -43,7 +43,7 @@ OPERATIONS = (
         schema=requests.PlanRequest,
         planner="model",
         target=f"{CODE}:plan",
-        guide=GUIDE,
+        form_help=FORM_HELP,
     ),
     Operation(
         name="compose",
@@ -51,7 +51,7 @@ OPERATIONS = (
         schema=requests.ComposeRequest,
         planner="model",
         target=f"{CODE}:compose",
-        guide=GUIDE,
+        form_help=FORM_HELP,
     ),
     Operation(
         name="format",
@@ -59,7 +59,7 @@ OPERATIONS = (
         schema=requests.FormatRequest,
         planner="model",
         target=f"{CODE}:format_text",
-        guide=GUIDE,
+        form_help=FORM_HELP,
     ),
     Operation(
         name="understand",

@@ -13,7 +13,7 @@ from acestep.api.errors import AceError
 from acestep.api.registry import Registry
 from acestep.api.schema import convert, describe
 from plugins.planner.examples import EXAMPLES, pick, run
-from plugins.planner.guide import GUIDE
+from plugins.planner.form_help import FORM_HELP
 from plugins.planner.requests import PlanRequest
 
 NAMES = {"plan", "compose", "format", "understand", "codes", "score", "lyrics-timing", "example"}
@@ -73,9 +73,9 @@ def test_bad_input_gets_one_clear_error(params: dict, code: str, field: str) -> 
 
 def test_guide_offers_the_closed_lists_and_no_contradictions() -> None:
     """Tracks and languages are the model's own; no tag appears twice; nothing in it is empty."""
-    assert GUIDE["tracks"] == list(music.TRACKS) and GUIDE["languages"] == list(music.LANGUAGES)
-    tags = [tag for words in GUIDE["caption_tags"].values() for tag in words]
-    assert len(tags) == len(set(tags)) and all(tags) and all(GUIDE.values())
+    assert FORM_HELP["tracks"] == list(music.TRACKS) and FORM_HELP["languages"] == list(music.LANGUAGES)
+    tags = [tag for words in FORM_HELP["caption_tags"].values() for tag in words]
+    assert len(tags) == len(set(tags)) and all(tags) and all(FORM_HELP.values())
 
 
 def test_every_example_can_be_planned_as_it_stands() -> None:

@@ -64,7 +64,7 @@ RULES: tuple[str, ...] = (
 )
 """What makes captions and lyrics work, in a sentence each."""
 
-GUIDE = {
+FORM_HELP = {
     "caption_tags": {name: list(words) for name, words in CAPTION_TAGS.items()},
     "lyric_tags": list(LYRIC_TAGS),
     "tracks": list(music.TRACKS),
