@@ -78,10 +78,20 @@ local function widget(imgui, context, row, text)
   return now
 end
 
--- Whether Enter was pressed. The public lists of ReaImGui hold functions, no key numbers: without that one only the button confirms.
+-- The number of a key, which is a value or a function that gives it, by the release of ReaImGui.
+local function key_number(imgui, name)
+  local known, key = pcall(function() return imgui[name] end)
+  if not known then return nil end
+  return type(key) == "function" and key() or key
+end
+
+-- Whether Enter was pressed, the big one or that of the keypad. Where a release names neither, only the button confirms.
 local function is_confirmed(imgui, context)
-  local known, key = pcall(function() return imgui.Key_Enter end)
-  return known and key ~= nil and imgui.IsKeyPressed(context, key, false)
+  for _, name in ipairs({ "Key_Enter", "Key_KeypadEnter" }) do
+    local key = key_number(imgui, name)
+    if key and imgui.IsKeyPressed(context, key, false) then return true end
+  end
+  return false
 end
 
 local function ask_window(imgui, title, rows, done)

@@ -17,7 +17,7 @@ return function(folder, name)
            starter = settings.starter or {} }
   data.spool = import("home").folder(os.getenv, system, settings.home) .. "/spool"
   data.folder = folder
-  if name ~= "resident" and reaper.set_action_options then reaper.set_action_options(TERMINATE_AND_RELAUNCH) end
+  if name ~= "resident" and reaper.APIExists("set_action_options") then reaper.set_action_options(TERMINATE_AND_RELAUNCH) end
   if name == "set up" then return import("set_up").run() end
   import("action").run(name)
 end

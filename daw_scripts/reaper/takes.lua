@@ -49,7 +49,7 @@ end
 
 -- The waveform of a new file: 0 asks whether there is anything to do, 1 does a part of it and tells what is left, 2 ends it.
 local function build_peaks(source)
-  if reaper.PCM_Source_BuildPeaks(source, 0) == 0 then return end
+  if not reaper.APIExists("PCM_Source_BuildPeaks") or reaper.PCM_Source_BuildPeaks(source, 0) == 0 then return end
   repeat until reaper.PCM_Source_BuildPeaks(source, 1) == 0
   reaper.PCM_Source_BuildPeaks(source, 2)
 end

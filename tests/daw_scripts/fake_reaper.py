@@ -26,6 +26,13 @@ NEWEST = (7, 40)
 OLDEST = (6, 37)
 """The versions that the stand-in plays: that of the list, and the oldest that the page promises."""
 
+
+def since(name: str) -> tuple[int, ...]:
+    """The oldest version that is known to have a function: that of the list where no older one names it."""
+    written = INTERFACE[name]["since"]
+    return NEWEST if written == "?" else tuple(map(int, written.split(".")))
+
+
 PLAIN = {"number": (int, float), "integer": (int,), "boolean": (bool,), "string": (str,)}
 
 
@@ -288,9 +295,8 @@ class FakeReaper:
         return made
 
     def _knows(self, name: str) -> bool:
-        """Whether this version of REAPER has a function; most are older than any version in use."""
-        since = INTERFACE[name].get("since", "0")
-        return tuple(map(int, since.split("."))) <= self.version
+        """Whether this version of REAPER has a function."""
+        return since(name) <= self.version
 
     def _checked(self, name: str, kinds: list[str]) -> Callable[..., Any]:
         implementation, gives = getattr(self, name), INTERFACE[name]["gives"]

@@ -525,8 +525,8 @@ return function(version)
   function imgui.BeginCombo(context, label, preview) return true end
   function imgui.Selectable(context, label, selected) offered[#offered + 1] = label return false end
   function imgui.EndCombo(context) end
-  function imgui.IsKeyPressed(context, key, again) assert(key == 525) return frames == 4 end
-  imgui.Key_Enter = 525
+  function imgui.IsKeyPressed(context, key, again) assert(key == 525 or key == 615) return frames == 4 and key == enter end
+  imgui.Key_Enter, imgui.Key_KeypadEnter = 525, function() return 615 end
   function imgui.Checkbox(context, label, value) return false, value end
   function imgui.Button(context, label) return label == "OK" and frames == 2 end
   return imgui
@@ -534,16 +534,20 @@ end
 """
 
 
-def test_the_form_of_reaimgui(desk: Desk, running: DaemonProcess) -> None:
-    """With ReaImGui the form is a window that stays open until the values are right; REAPER's input box is not asked."""
+@pytest.mark.parametrize("enter", [525, 615])
+def test_the_form_of_reaimgui(desk: Desk, running: DaemonProcess, enter: int) -> None:
+    """With ReaImGui the form is a window that stays open until the values are right; REAPER's input box is not asked.
+
+    Either Enter key confirms, whose number is a value in some releases and a function in others.
+    """
     item = loop_item(desk)
     (desk.folder / "imgui.lua").write_text(IMGUI)
     make = desk.lua
 
     def with_imgui() -> Any:
         lua = make()
-        lua.globals().frames, lua.globals().offered = 0, lua.table()
-        lua.globals().reaper.APIExists = lambda name: name == "ImGui_GetBuiltinPath"
+        lua.globals().frames, lua.globals().offered, lua.globals().enter = 0, lua.table(), enter
+        lua.globals().reaper.APIExists = lambda name: name == "ImGui_GetBuiltinPath" or desk.reaper.APIExists(name)
         lua.globals().reaper.ImGui_GetBuiltinPath = lambda: str(desk.folder)
         desk.last = lua
         return lua

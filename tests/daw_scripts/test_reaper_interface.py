@@ -11,7 +11,7 @@ import pytest
 from bridge.launch import DaemonProcess
 
 from .conftest import Desk, done, finish, loop_item
-from .fake_reaper import INTERFACE, NEWEST, OLDEST, SIGNATURES
+from .fake_reaper import INTERFACE, NEWEST, OLDEST, SIGNATURES, since
 from .lua_host import SCRIPTS
 
 LISTED = json.loads((Path(__file__).parent / "interfaces" / "reaper.json").read_text("utf-8"))
@@ -28,8 +28,6 @@ KINDS = {
     "function": {"function"},
 }
 OF_EXTENSIONS = {"ImGui_GetBuiltinPath"}
-CONSTANTS = {"Key_Enter"}
-"""Numbers of ReaImGui, which the list of functions does not hold."""
 
 
 def source() -> str:
@@ -54,8 +52,21 @@ def test_the_scripts_call_nothing_that_reaper_lacks() -> None:
     """Every `reaper.Name` and every ReaImGui function exists, and the fake has it."""
     ours = set(re.findall(r"reaper\.([A-Za-z_0-9]+)", source())) - OF_EXTENSIONS
     assert ours <= INTERFACE.keys()
-    windows = set(re.findall(r"imgui\.([A-Z][A-Za-z_0-9]+)", source())) - CONSTANTS
+    windows = set(re.findall(r"imgui\.([A-Z][A-Za-z_0-9]+)", source()))
     assert windows <= set(LISTED["imgui"])
+    keys = set(re.findall(r'"(Key_[A-Za-z_0-9]+)"', source()))
+    assert keys == LISTED["imgui keys"].keys(), "numbers, which the list of functions does not hold: with their source"
+
+
+def test_what_is_newer_than_promised_is_asked_for_first() -> None:
+    """Every function has the oldest version that is known to have it; newer ones are called behind `APIExists` only."""
+    newer = {name for name in INTERFACE if since(name) > OLDEST}
+    assert newer == {"CalculateNormalization", "PCM_Source_BuildPeaks", "set_action_options"}
+    for path in sorted((SCRIPTS / "reaper").glob("*.lua")):
+        text = re.sub(r"--.*", "", path.read_text("utf-8"))
+        for name in newer & set(re.findall(r"reaper\.([A-Za-z_0-9]+)", text)):
+            first = text.index(f"reaper.{name}(")
+            assert 0 <= text.find(f'reaper.APIExists("{name}")') < first, f"{path.name}: {name}"
 
 
 def test_a_function_exists_by_its_whole_name_only(desk: Desk) -> None:
@@ -65,7 +76,10 @@ def test_a_function_exists_by_its_whole_name_only(desk: Desk) -> None:
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_the_oldest_promised_version_is_enough(desk: Desk, running: DaemonProcess, version: tuple[int, int]) -> None:
-    """Functions that a version lacks are not there to be called: repaint, keep and listening work without them."""
+    """Functions that a version lacks are not there to be called: repaint, keep and listening work without them.
+
+    A take has no waveform then until REAPER makes it by itself.
+    """
     desk.reaper.version = version
     assert (
         desk.reaper.APIExists("CalculateNormalization")
@@ -75,6 +89,7 @@ def test_the_oldest_promised_version_is_enough(desk: Desk, running: DaemonProces
     item = loop_item(desk)
     desk.run("Repaint selection")
     finish(desk, 2, item)
+    assert item.takes[1].source is not None and item.takes[1].source.has_peaks is (version == NEWEST)
     desk.run("Keep the playing take, delete the other variants")
     desk.reaper.inputs = [lambda defaults: "warm|1|7|yes"]
     desk.run("Repaint selection")

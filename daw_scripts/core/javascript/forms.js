@@ -7,8 +7,9 @@ const PLACE_FIELDS = new Set(["start_seconds", "end_seconds", "rate"]); // the h
 const YES = new Set(["yes", "true", "on", "1", "y"]), NO = new Set(["no", "false", "off", "0", "n"]);
 const OPEN = "(leave open)"; // what a list of choices shows for none of them
 const ORDER = ["vocals", "backing_vocals", "drums", "percussion", "bass", "guitar", "keyboard", "strings", "brass", "woodwinds", "synth", "fx"];
-const GROUPS = [["main", "Main"], ["lyrics", "Lyrics"], ["music", "Music"], ["audio", "Sound"], ["model", "Model"], ["sampling", "Sampling"],
+const GROUPS = [["main", "Main"], ["sound", "Named sound"], ["lyrics", "Lyrics"], ["music", "Music"], ["audio", "Sound"], ["model", "Model"], ["sampling", "Sampling"],
   ["guidance", "Guidance"], ["planner", "Planner"], ["output", "Output"], ["chain", "Chain"], ["advanced", "Advanced"]];
+const SOUND = "sound"; // any action takes a sound that the user has named
 const SHORT = 12; // rows of an operation's own form
 
 function kind(field) {
@@ -46,8 +47,9 @@ function row(field, last, many) {
   return found;
 }
 
-// Maps and lists of lists are for programs.
-function canBeSet({ name, type }) {
+// Maps and lists of lists are for programs; named sounds are chosen from, where there are any.
+function canBeSet({ name, type, choices }) {
+  if (name === SOUND && !(choices && choices.length)) return false;
   return !HOST_FIELDS.has(name) && !PLACE_FIELDS.has(name) && !type.includes("map") && !type.includes("list[list");
 }
 
@@ -57,7 +59,8 @@ const groupOf = (field) => field.group || "main"; // the daemon leaves defaults 
 function rows(fields, ask, last, many) {
   const own = (field) => ["main", "music"].includes(groupOf(field)) && canBeSet(field);
   const asked = ask.map((name) => fields.find((field) => field.name === name)).filter(Boolean);
-  return (ask.length ? asked : fields.filter(own).slice(0, SHORT)).map((field) => row(field, last, many));
+  const sounds = fields.filter((field) => field.name === SOUND && canBeSet(field) && !ask.includes(SOUND));
+  return (ask.length ? [...asked, ...sounds] : fields.filter(own).slice(0, SHORT)).map((field) => row(field, last, many));
 }
 
 // Every other field that a user may set, by group: {title, rows}. `shown` are the names of those that stand elsewhere.

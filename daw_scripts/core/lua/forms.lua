@@ -27,10 +27,11 @@ forms.OPEN = "(leave open)"
 local ORDER = { "vocals", "backing_vocals", "drums", "percussion", "bass", "guitar", "keyboard", "strings", "brass", "woodwinds",
                 "synth", "fx" }
 
-local GROUPS = { { "main", "Main" }, { "lyrics", "Lyrics" }, { "music", "Music" }, { "audio", "Sound" }, { "model", "Model" },
+local GROUPS = { { "main", "Main" }, { "sound", "Named sound" }, { "lyrics", "Lyrics" }, { "music", "Music" }, { "audio", "Sound" }, { "model", "Model" },
                  { "sampling", "Sampling" }, { "guidance", "Guidance" }, { "planner", "Planner" }, { "output", "Output" },
                  { "chain", "Chain" }, { "advanced", "Advanced" } }
 
+local SOUND = "sound" -- any action takes a sound that the user has named
 local SHORT = 12 -- rows of an operation's own form; the others are on the pages
 local PAGE = 14 -- rows that fit on a small screen, and into REAPER's own box beside its two others
 
@@ -106,13 +107,15 @@ function forms.offers(row)
   return found
 end
 
--- Maps and lists of lists are for programs.
+-- Maps and lists of lists are for programs; named sounds are chosen from, where there are any.
 local function can_be_set(field)
+  if field.name == SOUND and not (present(field.choices) and #field.choices > 0) then return false end
   return not HOST_FIELDS[field.name] and not PLACE_FIELDS[field.name] and not field.type:find("map", 1, true)
     and not field.type:find("list%[list")
 end
 
---- The rows of a form: the fields named in `ask` that the operation has, each once; without `ask` its main and music fields.
+--- The rows of a form: the fields named in `ask` that the operation has, each once, and named sounds where the user has any; without
+-- `ask` its main and music fields.
 -- `last` holds the values of the previous run. A field named in `many` takes several choices.
 function forms.rows(fields, ask, last, many)
   local rows, by_name = {}, {}
@@ -122,6 +125,8 @@ function forms.rows(fields, ask, last, many)
     for _, name in ipairs(ask) do
       if by_name[name] then add(by_name[name]) end
     end
+    local sound = by_name[SOUND]
+    if sound and can_be_set(sound) then add(sound) end
     return rows
   end
   for _, field in ipairs(fields) do
