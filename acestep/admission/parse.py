@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from acestep.admission.region import wish_of
+from acestep.admission.sounds import lay_under, named_sound, sound_note, under_stages
 from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError, BadPreset, BadRequest, UnknownName
 from acestep.api.operation import Operation
@@ -20,6 +21,7 @@ from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import CHAIN_FIELDS, FORMAT, VERSION, Output, Role, StageParams
 from acestep.api.result import RECIPE_FORMAT
 from acestep.api.schema import R, Request, convert, inside
+from acestep.api.sound import Sound
 from acestep.api.source import Region, SelectionFields, SourceWish
 from acestep.api.upstream import in_our_words
 
@@ -45,7 +47,9 @@ class Draft(msgspec.Struct, kw_only=True):
     selected: bool = False
     """Whether a duration is the length of the source's region: in flat fields, and in a chain that leaves that length open."""
     weights: dict[str, str] = {}
+    made_with: str = ""
     made_on: str = ""
+    notes: tuple[str, ...] = ()
     chained: bool = True
     """Whether there is a chain whose stages errors have to count."""
 
@@ -61,15 +65,29 @@ def parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> 
     """A client's map in one of its forms: the flat fields of an operation or a preset, or a whole chain. Raises an `AceError` that
     names the field."""
     request = in_our_words(request)
+    if operation.schema is RenderRequest:
+        if request.get("format") == RECIPE_FORMAT and request.get("operation", "render") != "render":
+            raise BadPreset(f"this is a recipe of {request['operation']}; run it by that name", field="operation")
+        request = in_our_words(unwrapped(request))
+    sound = named_sound(registry, request)
+    if sound is None:
+        return _parse(registry, operation, request, None)
+    request, taken = lay_under(sound, operation, request)
+    if operation.preset is not None:
+        taken |= under_stages(sound, operation.preset.stages)[1]
+    draft = _parse(registry, operation, request, sound)
+    draft.made_with, draft.notes = sound.name, (sound_note(sound, taken),)
+    return draft
+
+
+def _parse(registry: Registry, operation: Operation, request: dict[str, Any], sound: Sound | None) -> Draft:
     if operation.stage:
         return _parse_flat(registry, operation, request)
     if operation.preset is not None:
-        return _parse_preset(registry, operation, request)
+        return _parse_preset(registry, operation, request, sound)
     if operation.schema is not RenderRequest:
         raise BadRequest(f"{operation.name} is not a render", field="operation")
-    if request.get("format") == RECIPE_FORMAT and request.get("operation", "render") != "render":
-        raise BadPreset(f"this is a recipe of {request['operation']}; run it by that name", field="operation")
-    return _parse_chain(registry, convert(in_our_words(unwrapped(request)), RenderRequest))
+    return _parse_chain(registry, convert(request, RenderRequest))
 
 
 def unwrapped(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,13 +132,16 @@ def _select(draft: Draft, selection: SelectionFields) -> None:
         raise BadRequest("regions need a source", field="source")
 
 
-def _parse_preset(registry: Registry, operation: Operation, request: dict[str, Any]) -> Draft:
+def _parse_preset(registry: Registry, operation: Operation, request: dict[str, Any], sound: Sound | None) -> Draft:
     preset = operation.preset
     assert preset is not None
     typed = convert(request, operation.schema)
     flat = {name: getattr(typed, name) for name in typed.__struct_fields__}
+    chain = fill_preset(preset, request, flat)
+    if sound is not None:
+        chain["stages"], _ = under_stages(sound, chain["stages"])
     try:
-        draft = _parse_chain(registry, RenderRequest(**fill_preset(preset, request, flat)))
+        draft = _parse_chain(registry, RenderRequest(**chain))
     except UnknownName as failure:
         raise BadPreset(f"the preset {preset.name} does not fit: {failure.message}", field=failure.field) from failure
     if preset.source:
@@ -153,6 +174,7 @@ def _parse_chain(registry: Registry, request: RenderRequest) -> Draft:
         source=source,
         selected=source is not None and source.length is None and request.version > 1,
         weights=request.weights,
+        made_with=request.made_with,
         made_on=request.made_on,
     )
 

@@ -49,7 +49,7 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
     Raises an `AceError` that names the field. The result's `Render` admitted again gives itself.
     """
     draft = parse(registry, registry.operation(operation), dict(request))
-    notes: list[str] = []
+    notes = [*draft.notes]
     time = SongTime(_resolve_conditioning(registry, draft.conditioning))
     shared = _shared_source(registry, draft, world, time)
     if draft.regions:
@@ -92,6 +92,7 @@ def admit(registry: Registry, operation: str, request: Mapping[str, Any], world:
         source=source,
         output=output,
         weights=draft.weights,
+        made_with=draft.made_with,
         made_on=draft.made_on,
     )
     notes += [*time.notes, *inputs.time.notes, *metre_notes(conditioning.time_signature)]

@@ -14,6 +14,7 @@ from acestep.api.errors import BadPreset, BadRequest
 from acestep.api.request import Output
 from acestep.api.schema import Request, convert, merge_schemas, param
 from acestep.api.sentences import quoted
+from acestep.api.sound import SoundField
 from acestep.api.source import SelectionFields
 from acestep.api.text import read_text
 
@@ -109,7 +110,7 @@ def _inputs(stage: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def preset_schema(preset: Preset) -> type[Request]:
     """The flat request of a preset's operation."""
-    parts: list[type[msgspec.Struct]] = [PresetFields, Conditioning, Output]
+    parts: list[type[msgspec.Struct]] = [PresetFields, Conditioning, SoundField, Output]
     if preset.source:
         parts.insert(0, SelectionFields)
     title = "".join(word.title() for word in preset.name.replace("_", "-").split("-"))

@@ -36,6 +36,8 @@ from acestep.api.rights import Right
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec
 from acestep.api.schema import Request, convert, merge_schemas, param
 from acestep.api.sentences import quoted
+from acestep.api.sound import SUFFIX as SOUND_SUFFIX
+from acestep.api.sound import Sound, SoundField, SoundName, read_sound
 from acestep.api.source import SelectionFields
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ RESERVED = frozenset(
     "auto none all render job jobs op status version describe notify sync synced dump error hello ping cancel result "
     "rerun results serve stop models plugins doctor demo config preset presets help upload download queue metrics health "
     "slot capture tempo performance midi call "
-    "audition export layout install-scripts".split()
+    "audition export layout install-scripts sound sounds".split()
 )
 """Words the bridge's own addresses, methods and commands use; no plug-in may take one as an operation."""
 
@@ -102,6 +104,10 @@ class RenderRequest(Request):
         dict[str, str],
         param("Digests of the weights that a recipe was made with; others are refused.", group="internal"),
     ] = {}
+    sound: SoundName = ""
+    made_with: Annotated[
+        str, param("Name of the sound whose values a recipe has.", max_length=40, group="internal")
+    ] = ""
     made_on: Annotated[
         str,
         param("Device and number type that a recipe was made on; others are told.", max_length=80, group="internal"),
@@ -126,6 +132,7 @@ class Registry:
         self.backends: dict[str, BackendSpec] = {}
         self.planners: dict[str, PlannerSpec] = {}
         self.operations: dict[str, Operation] = {}
+        self.sounds: dict[str, Sound] = {}
         self.plugins: list[PluginReport] = []
         self._owners: dict[tuple[str, str], str] = {}
         self._add_operation(_RENDER, "acestep")
@@ -146,6 +153,8 @@ class Registry:
             registry._load_candidate(candidate, refused)
         for path in sorted(folder.glob(f"*{PRESET_SUFFIX}")) if folder is not None else ():
             registry._load_preset(path, refused)
+        for path in sorted(folder.glob(f"*{SOUND_SUFFIX}")) if folder is not None else ():
+            registry._load_sound(path)
         return registry
 
     def _load_candidate(self, candidate: _Candidate, disabled: frozenset[str]) -> None:
@@ -182,6 +191,15 @@ class Registry:
         draft.add_operation(preset_operation(preset))
         report = PluginReport(name=name, origin=str(path), state=PluginState.ENABLED, offers=draft.commit())
         self.plugins.append(report)
+
+    def _load_sound(self, path: Path) -> None:
+        """A user's sound; one that cannot be read is reported and left out."""
+        try:
+            sound = read_sound(path)
+        except AceError as failure:
+            self._report_failure({"name": path.name, "origin": str(path), "version": ""}, failure.message)
+        else:
+            self.sounds[sound.name] = sound
 
     def drop_preset(self, name: str) -> None:
         """Offer a preset of the user's no longer; nothing happens where there is none."""
@@ -265,6 +283,10 @@ class Registry:
         """The planner backend of that name. Raises `UnknownName`."""
         return _find(self.planners, name, "planner backend", "backend")
 
+    def sound(self, name: str) -> Sound:
+        """The sound of that name. Raises `UnknownName`."""
+        return _find(self.sounds, name, "sound", "sound")
+
     def choices(self, table: str) -> list[str]:
         """The allowed values of a field that was declared with ``choices=table`` (models are the caller's to add)."""
         tables: dict[str, Iterable[str]] = {
@@ -275,6 +297,8 @@ class Registry:
         }
         if table in tables:
             return ["auto", *sorted(tables[table])]
+        if table == "sounds":
+            return ["", *sorted(self.sounds)]
         return RUNTIME_CHOICES.get(table, [])
 
 
@@ -289,7 +313,7 @@ def _find(table: dict[str, Any], name: str, kind: str, field: str) -> Any:
 
 def flat_schema(stage: StageType) -> type[Request]:
     """The flat request of a stage type's own operation: source, parameters, conditioning and output in one list."""
-    parts: list[type[msgspec.Struct]] = [stage.Params, Conditioning, Output]
+    parts: list[type[msgspec.Struct]] = [stage.Params, Conditioning, SoundField, Output]
     if stage.source != "none":
         parts.insert(0, SelectionFields)
     title = "".join(word.title() for word in re.split("[-_]", stage.name))

@@ -254,6 +254,8 @@ class Render(msgspec.Struct, frozen=True, kw_only=True):
     output: Output = Output()
     weights: dict[str, str] = {}
     """Digests of what the result was made with, by name of the model or ``lora/name``; empty in a request that is none's recipe."""
+    made_with: str = ""
+    """Name of the sound whose values it has."""
     made_on: str = ""
     """Device and number type that the result was made on; empty likewise."""
 
@@ -267,6 +269,7 @@ class Render(msgspec.Struct, frozen=True, kw_only=True):
             "source": None if self.source is None else msgspec.to_builtins(self.source),
             "output": msgspec.to_builtins(self.output),
             **({"weights": dict(self.weights)} if self.weights else {}),
+            **({"made_with": self.made_with} if self.made_with else {}),
             **({"made_on": self.made_on} if self.made_on else {}),
         }
 

@@ -45,6 +45,9 @@ COMMANDS = {
     "queue": Command("pause, resume or clear the queue", "bridge.cli.commands.jobs:queue"),
     "models": Command("list, inspect, download, verify, remove or unload models", "bridge.cli.commands.models:models"),
     "preset": Command("save a job as a preset; list, show, import, export", "bridge.cli.commands.presets:preset"),
+    "sound": Command(
+        "save how a job sounds, for every operation's --sound; list, show", "bridge.cli.commands.sounds:sound"
+    ),
     "plugins": Command("list plug-ins, and why one did not load", "bridge.cli.commands.state:plugins"),
     "describe": Command("fields of an operation, or all operations", "bridge.cli.commands.state:describe"),
     "slot": Command("slots: load, fill, launch, stop parts on the bar", "bridge.cli.commands.playing:slot"),

@@ -36,6 +36,7 @@ HIDDEN_GROUPS = frozenset({"internal"})
 TITLES = {
     "main": "what to do",
     "source": "source and region (positions: 384000 samples, 12.5s, 1:03.25, bar5)",
+    "sound": "a sound of yours",
     "music": "music",
     "lyrics": "lyrics",
     "output": "output",

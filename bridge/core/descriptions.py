@@ -18,6 +18,7 @@ class Descriptions:
         self._models = models
         self._rows: dict[str, dict[str, Any]] = {}
         self._models_then: tuple[str, ...] = ()
+        self._changes = 0
 
     def rows(self, operations: list[Operation]) -> list[dict[str, Any]]:
         """The descriptions of some operations; one that is not ready is made at once."""
@@ -33,10 +34,13 @@ class Descriptions:
         models = tuple(self._models.known())
         if models == self._models_then:
             return
+        changes = self._changes
         operations = list(self._registry.operations.values())
         rows = {one.name: reports.describe_operation(one, self._registry, list(models)) for one in operations}
-        self._rows, self._models_then = rows, models
+        if changes == self._changes:  # what was forgotten while these were made is not in them
+            self._rows, self._models_then = rows, models
 
     def forget(self) -> None:
         """Make each of them again when it is asked for next."""
+        self._changes += 1
         self._rows, self._models_then = {}, ()

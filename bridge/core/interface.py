@@ -19,6 +19,7 @@ from bridge.core.access import OWNER, Access
 if TYPE_CHECKING:
     from acestep.api.registry import Registry
     from bridge.core.presets import Presets
+    from bridge.core.sounds import Sounds
 
 
 class JobState(StrEnum):
@@ -131,6 +132,8 @@ class Core(Protocol):
     """Everything that plug-ins offer."""
     presets: Presets
     """The user's presets."""
+    sounds: Sounds
+    """The user's named sounds."""
     performance: Any
     """The part that plays (`bridge.performance.performance.Performance`); None when it is off."""
 

@@ -74,7 +74,7 @@ class Presets:
         if len(data) > MAX_BYTES:
             raise BadRequest("a preset is a page of text, not more", field="stages", limits={"max": MAX_BYTES})
         path = self._path(preset.name)
-        await asyncio.to_thread(_write, path, data)
+        await asyncio.to_thread(write_whole, path, data)
         self._registry.drop_preset(preset.name)
         self._registry.add_preset(preset, path)
         self._changed()
@@ -118,7 +118,7 @@ def _as_request(preset: Preset) -> dict[str, Any]:
     return {"stages": preset.stages, "conditioning": preset.conditioning, "output": preset.output}
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """The whole file or nothing of it, on the disk when this returns."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -36,6 +36,7 @@ from bridge.core.models import Models
 from bridge.core.presets import Presets
 from bridge.core.queue import Bounds
 from bridge.core.records import SEQ_GAP, JobRecord
+from bridge.core.sounds import Sounds
 from bridge.core.store import Store
 from bridge.core.submissions import Submissions
 from bridge.core.supervisor import LocalExecutor, Supervision
@@ -98,6 +99,7 @@ class Service:
         }
         self._descriptions = Descriptions(self.registry, self._models)
         self.presets = Presets(self.registry, paths.plugins, self._descriptions.forget)
+        self.sounds = Sounds(self.registry, paths.plugins, self._descriptions.forget)
         self._space = Space(paths.library, settings.free_bytes)
         self._tidying: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None

@@ -1,0 +1,81 @@
+"""The command `sound`: keep how a job sounds, or some fields, under a name that every operation takes as ``--sound``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from acestep.api.schema import describe
+from acestep.api.sound import SoundValues
+from bridge.cli.app import common_options
+from bridge.cli.contact import open_contact
+from bridge.cli.exits import Exit
+from bridge.cli.fields import add_fields, read_fields
+from bridge.cli.show import show_json, show_table, tell
+
+
+def sound(parser: argparse.ArgumentParser) -> None:
+    """One sub-command for each thing to do with sounds."""
+    parser.description = (
+        "A sound is a reference, adapter, seed and words under a name: after `sound save velvet JOB`, every operation takes "
+        "`--sound velvet`. What is given beside it wins."
+    )
+    actions = parser.add_subparsers(required=True, metavar="WHAT")
+
+    def add(name: str, about: str, run: Any, *words: str) -> argparse.ArgumentParser:
+        command = actions.add_parser(name, help=about, description=about, parents=[common_options(below=True)])
+        for word in words:
+            command.add_argument(word, metavar=word.upper())
+        command.set_defaults(run=run)
+        return command
+
+    add("list", "list your sounds", _list)
+    add("show", "show what a sound gives", _show, "name")
+    save = add(
+        "save", "keep a job's words, reference, model, adapters and seed, or the fields given here", _save, "name"
+    )
+    save.add_argument("job", nargs="?", default="", metavar="JOB", help="a finished job; fields given beside it win")
+    save.add_argument("--title", default="", help="name for people")
+    save.add_argument("--replace", action="store_true", help="put it in the place of your sound of that name")
+    add_fields(save, describe(SoundValues), lambda table: [])
+    add("delete", "forget a sound", _delete, "name")
+
+
+def _call(options: argparse.Namespace, action: str, **params: Any) -> Any:
+    contact = open_contact(options)
+    try:
+        return contact.call(f"sound.{action}", **params)
+    finally:
+        contact.close()
+
+
+def _list(options: argparse.Namespace) -> int:
+    found = _call(options, "list")
+    if options.json:
+        show_json(found)
+    else:
+        show_table(
+            [(one["name"], one["title"], ", ".join(one["values"])) for one in found], ("sound", "title", "gives")
+        )
+    return Exit.OK
+
+
+def _show(options: argparse.Namespace) -> int:
+    show_json(_call(options, "show", name=options.name))
+    return Exit.OK
+
+
+def _save(options: argparse.Namespace) -> int:
+    words = {name: getattr(options, name) for name in ("name", "job", "title", "replace")}
+    row = _call(options, "save", values=read_fields(vars(options), describe(SoundValues)), **words)
+    if options.json:
+        show_json(row)
+    else:
+        tell(f"saved {row['name']} ({', '.join(row['values'])}); use it with: --sound {row['name']}")
+    return Exit.OK
+
+
+def _delete(options: argparse.Namespace) -> int:
+    _call(options, "delete", name=options.name)
+    tell(f"{options.name} is deleted")
+    return Exit.OK
