@@ -144,19 +144,25 @@ class Run:
             print(json.dumps(row), flush=True)
 
 
-def plot_history(history: list[dict[str, float]], path: Path, title: str) -> None:
-    """One line per quantity over the seconds of training, as a small PNG."""
+def _scale(history: list[dict[str, float]], names: list[str]) -> str:
+    """Logarithmic where the values span more than a decade."""
+    values = [value for row in history for name in names if (value := row.get(name)) is not None and value > 0]
+    return "log" if values and max(values) > 10 * min(values) else "linear"
+
+
+def plot_history(history: list[dict[str, float]], path: Path, title: str, against: str = "seconds") -> None:
+    """One line per quantity over the seconds of training (or ``against`` another entry), as a small PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names = sorted({name for row in history for name in row} - {"seconds", "step"})
+    names = sorted({name for row in history for name in row} - {"seconds", "step", "epoch"})
     figure, axes = pyplot.subplots(figsize=(7, 4))
     for name in names:
         rows = [row for row in history if name in row]
-        axes.plot([row["seconds"] for row in rows], [row[name] for row in rows], label=name, linewidth=1)
-    axes.set(xlabel="seconds of training", title=title, yscale="log")
+        axes.plot([row[against] for row in rows], [row[name] for row in rows], label=name, linewidth=1)
+    axes.set(xlabel=f"{against} of training", title=title, yscale=_scale(history, names))
     if names:
         axes.legend(fontsize=7)
     figure.tight_layout()

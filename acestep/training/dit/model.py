@@ -8,11 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers.models.transformers.ace_step_transformer import (
-    AceStepAttention,
-    AceStepAttnProcessor2_0,
-    AceStepTransformer1DModel,
-)
+from diffusers.models.transformers.ace_step_transformer import AceStepTransformer1DModel
 from diffusers.pipelines.ace_step.modeling_ace_step import (
     AceStepAudioTokenDetokenizer,
     AceStepAudioTokenizer,
@@ -20,6 +16,8 @@ from diffusers.pipelines.ace_step.modeling_ace_step import (
 )
 from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3Model
+
+from acestep.training.masks import MaskedAttention
 
 HIDDEN, TEXT_HIDDEN, LAYERS, HEADS = 256, 128, 6, 4
 TIMBRE_REACH = 129  # one sliding layer: the pooled first position sees itself and 128 more frames
@@ -40,22 +38,6 @@ CONFIG: dict[str, Any] = ATTENTION | {
     "patch_size": 2, "timbre_hidden_dim": 64, "timbre_fix_frame": 750, "data_proportion": 0.5, "timestep_mu": 0.8,
     "timestep_sigma": 1.0, "model_version": "nano", "is_turbo": False,
 }  # fmt: skip
-
-
-class MaskedCrossAttention(AceStepAttnProcessor2_0):
-    """Keeps padding out of a training batch. Inference runs item by item and has no padding, as the full model."""
-
-    mask: Tensor | None = None
-
-    def __call__(
-        self,
-        attn: AceStepAttention,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        image_rotary_emb: tuple[Tensor, Tensor] | None = None,
-    ) -> Tensor:
-        return super().__call__(attn, hidden_states, encoder_hidden_states, self.mask, image_rotary_emb)
 
 
 class NanoModel(nn.Module):
@@ -83,7 +65,7 @@ class NanoModel(nn.Module):
         self.detokenizer = AceStepAudioTokenDetokenizer(**sizes, **pooling)
         nn.init.zeros_(self.transformer.proj_out_conv.weight)
         del self.condition_encoder.silence_latent  # shipped as a file of its own
-        self._cross_attention = MaskedCrossAttention()
+        self._cross_attention = MaskedAttention()
         for layer in self.transformer.layers:
             layer.cross_attn.set_processor(self._cross_attention)
         quantize = self.tokenizer.quantizer._quantize

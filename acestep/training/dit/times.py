@@ -6,13 +6,9 @@ import torch
 from torch import Tensor
 
 from acestep.training.dit.model import CONFIG
+from acestep.training.times import logit_normal, shifted
 
 UNIFORM_SHARE = 0.2
-
-
-def shifted(even: Tensor, shift: float) -> Tensor:
-    """Evenly spread times, moved towards noise: what a schedule with this shift passes through."""
-    return shift * even / (1 + (shift - 1) * even)
 
 
 def draw_times(extracts: Tensor, shift: float) -> Tensor:
@@ -22,6 +18,6 @@ def draw_times(extracts: Tensor, shift: float) -> Tensor:
     settled in the first of them, next to pure noise, where the normal seldom goes.
     """
     even = torch.rand(len(extracts))
-    normal = torch.sigmoid(torch.randn(len(extracts)) * CONFIG["timestep_sigma"] + CONFIG["timestep_mu"])
+    normal = logit_normal(len(extracts), CONFIG["timestep_mu"], CONFIG["timestep_sigma"])
     usual = torch.where(torch.rand(len(extracts)) < UNIFORM_SHARE, even, normal)
     return torch.where(extracts, shifted(even, shift), usual)

@@ -17,8 +17,8 @@ from acestep.api.variants import VARIANTS
 from acestep.training.dit.model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.prompts import lyric_prompt
 from acestep.training.dit.records import silence_frame
-from acestep.training.dit.times import shifted
 from acestep.training.dit.words import open_tokenizer
+from acestep.training.times import shifted
 from acestep.training.weights import averaged_weights, open_codec
 
 NANO = VARIANTS["nano"]

@@ -1,0 +1,325 @@
+"""The training of an adapter: a job that saves its place, steps aside within a batch, and continues to the bit.
+
+Everything that chance decides follows from seed, epoch and sample (`acestep.training.adapters.draw`), so the state on disk is
+weights, optimiser and place. On a CPU, with the same number of threads, a training that was interrupted anywhere has the same
+weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from acestep.api.errors import AceError, NumericFailure, OutOfMemory
+from acestep.api.variants import ModelInfo
+from acestep.checkpoints.devices import free_cache, is_out_of_memory
+from acestep.training.adapters.adapter import restore, trained_parameters
+from acestep.training.adapters.batches import plan_epoch
+from acestep.training.adapters.draw import draw, fixed_draw, seed_for
+from acestep.training.adapters.objective import Batch, collate, squared_error
+from acestep.training.adapters.optimisers import make_optimiser, rate_factor
+from acestep.training.adapters.outputs import Outputs
+from acestep.training.adapters.pace import Pace, Report
+from acestep.training.adapters.settings import TrainWish
+from acestep.training.adapters.setup import Setup, set_up
+from acestep.training.adapters.state import Place, RunState, load_state, require_same, save_state
+from acestep.training.adapters.store import Prepared, Row
+from acestep.training.times import turbo_times
+
+JUDGED_TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""At which a continuous model is judged; a distilled one is at the times it runs."""
+
+STAGE = "training"
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """How a training speaks with whoever runs it.
+
+    ``yields`` is asked before every batch: True means that something else waits, and the training saves its place and returns.
+    ``report`` hears of every step and may raise to stop. ``saved`` hears of every kept adapter: epoch and folder.
+    """
+
+    report: Report = lambda progress: None
+    yields: Callable[[], bool] = lambda: False
+    saved: Callable[[int, Path], None] = lambda epoch, folder: None
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a training ended: ``finished``, or it stepped aside and continues when it is called again.
+
+    ``files``: what was written at the end, by form. ``history``: a row an epoch with step, loss, rate and validation loss.
+    """
+
+    finished: bool
+    step: int
+    steps: int
+    epoch: int
+    history: tuple[dict[str, float], ...] = ()
+    files: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+
+def train(prepared: Prepared, info: ModelInfo, folder: Path, wish: TrainWish, hooks: Hooks | None = None) -> Outcome:
+    """Train an adapter, or continue the training in ``folder``.
+
+    Raises `BadRequest` for a training that cannot continue like this, `ModelUnsuited`, `OutOfMemory` before it begins or when not
+    even one song fits, `NumericFailure` (the last good weights are kept), `DiskFull` (so is the last save), `Unavailable`, and what
+    ``hooks.report`` raises; whatever it raises, the place is saved.
+    """
+    setup = set_up(prepared, info, wish)
+    return Training(setup, folder, hooks or Hooks()).run()
+
+
+class _SteppedAside(Exception):
+    """Something else waits; the place is saved."""
+
+
+class Training:
+    """One sitting of a training."""
+
+    def __init__(self, setup: Setup, folder: Path, hooks: Hooks) -> None:
+        self._setup, self._folder, self._hooks = setup, folder, hooks
+        self._wish, self._network = setup.wish, setup.network
+        self._parameters = trained_parameters(setup.network)
+        self._optimiser = make_optimiser(setup.wish, self._parameters.values(), setup.device)
+        self._scaler = torch.amp.GradScaler(setup.device.type, enabled=setup.dtype == torch.float16)
+        self._outputs = Outputs(setup, folder)
+        self._state = RunState(setup.identity, setup.wish, chunk=setup.wish.batch)
+        self._steps_an_epoch = len(plan_epoch(setup.rows, setup.wish, 0))
+        self._saved_at = self._outputs.clock()
+        self._whole = True
+        """Whether weights and optimiser are those of one step, so that they may be saved."""
+
+    @property
+    def steps(self) -> int:
+        """Of the whole training."""
+        return self._wish.epochs * self._steps_an_epoch
+
+    def run(self) -> Outcome:
+        """Train to the end, or until something else waits."""
+        self._resume()
+        pace = Pace(STAGE, self.steps, self._hooks.report)
+        pace.skip(self._state.place.step)
+        try:
+            while self._state.place.epoch < self._wish.epochs:
+                self._epoch(pace)
+            files = {} if self._state.finished else self._finish()
+        except _SteppedAside:
+            return self._outcome(finished=False)
+        except NumericFailure as failure:
+            raise self._stopped(failure) from failure
+        except BaseException:
+            if self._whole:
+                self._drop_batch()
+                self._save()
+            raise
+        return self._outcome(finished=True, files=files or self._outputs.files())
+
+    def _epoch(self, pace: Pace) -> None:
+        epoch, groups = self._state.place.epoch, plan_epoch(self._setup.rows, self._wish, self._state.place.epoch)
+        for group in groups[self._state.place.group :]:
+            loss = self._step(group, epoch)
+            pace.advance(loss=loss, epoch=epoch, rate=self._rate())
+        self._end_epoch()
+
+    def _step(self, group: Sequence[Sequence[int]], epoch: int) -> float:
+        """One step of the optimiser over its batches; returns their mean loss."""
+        while (micro := self._state.place.micro) < len(group):
+            self._ask()
+            try:
+                loss = self._batch([self._setup.rows[index] for index in group[micro]], epoch, len(group))
+            except (RuntimeError, MemoryError) as failure:
+                if isinstance(failure, AceError) or not is_out_of_memory(failure):
+                    raise
+                self._shrink(failure)
+                continue
+            self._state.step_loss += loss
+            self._state.place = msgspec.structs.replace(self._state.place, micro=micro + 1)
+        self._update()
+        loss, self._state.step_loss = self._state.step_loss, 0.0
+        total, count = self._state.sums
+        self._state.sums = total + loss, count + 1
+        place = self._state.place
+        self._state.place = Place(step=place.step + 1, epoch=epoch, group=place.group + 1)
+        self._outputs.log_step(self._state.place.step, loss)
+        if self._outputs.clock() - self._saved_at > 60 * self._wish.save_minutes:
+            self._save()
+        return loss
+
+    def _batch(self, rows: Sequence[Row], epoch: int, share: int) -> float:
+        """Gradients of one batch, added to those of the step; returns its part of the step's loss."""
+        setup = self._setup
+        draws = [draw(setup.read(row), row.id, epoch, setup.basis) for row in rows]
+        masked = self._wish.loss == "masked"
+        whole = collate(draws, setup.device)
+        count = whole.elements(masked) * share
+        place, total = self._state.place, 0.0
+        self._network.train()
+        with torch.random.fork_rng(devices=_devices(setup.device)):
+            torch.manual_seed(seed_for(self._wish.seed, "dropout", place.step, place.micro))
+            for part in _parts(whole, self._state.chunk):
+                error = squared_error(self._network, setup.padding, part, masked) / count
+                self._require_number(error, rows)
+                self._scaler.scale(error).backward()
+                total += error.item()
+        return total
+
+    def _update(self) -> None:
+        """Let the optimiser take its step."""
+        factor = rate_factor(self._wish, self._state.place.step, self.steps)
+        for parameters in self._optimiser.param_groups:
+            parameters["lr"] = self._wish.rate() * factor
+        self._scaler.unscale_(self._optimiser)
+        norm = nn.utils.clip_grad_norm_(self._parameters.values(), self._wish.clip)
+        if not self._scaler.is_enabled() and not torch.isfinite(norm):
+            raise NumericFailure("the gradients are no numbers")
+        self._whole = False
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
+        self._optimiser.zero_grad(set_to_none=True)
+        self._whole = True
+
+    def _require_number(self, loss: Tensor, rows: Sequence[Row]) -> None:
+        if not torch.isfinite(loss):
+            raise NumericFailure(f"the loss of {', '.join(row.name for row in rows)} is no number")
+
+    def _stopped(self, failure: NumericFailure) -> NumericFailure:
+        """Keep the last weights that are numbers, and say so."""
+        self._drop_batch()
+        try:
+            self._save()
+        except NumericFailure:
+            kept = load_state(self._folder)
+            self._state = kept or self._state
+        step = self._state.place.step
+        return NumericFailure(
+            f"{failure.message}, so the training stopped; the weights after step {step} are kept. Take a smaller learning_rate"
+            + (" or dtype float32" if self._setup.dtype != torch.float32 else ""),
+            field="learning_rate",
+            limits={"step": step},
+        )
+
+    def _shrink(self, failure: BaseException) -> None:
+        """Fewer songs at once from now on; the step begins again, so that its gradients are whole. Raises `OutOfMemory`."""
+        if self._state.chunk == 1:
+            raise OutOfMemory(
+                "not even one song fits into memory; take crop_seconds 60 or less, or checkpointing on",
+                field="crop_seconds",
+            ) from failure
+        self._state.chunk = max(1, self._state.chunk // 2)
+        self._drop_batch()
+        free_cache(self._setup.device)
+        self._outputs.note(f"memory was short: {self._state.chunk} of a batch's songs are computed at once")
+
+    def _drop_batch(self) -> None:
+        """Back to the beginning of the step."""
+        self._optimiser.zero_grad(set_to_none=True)
+        self._state.place = msgspec.structs.replace(self._state.place, micro=0)
+        self._state.step_loss = 0.0
+
+    def _ask(self) -> None:
+        if self._hooks.yields():
+            self._save()
+            raise _SteppedAside
+
+    def _end_epoch(self) -> None:
+        """Figures of the epoch, the judge, and the adapter where one is due."""
+        state, epoch = self._state, self._state.place.epoch + 1
+        row = {"epoch": epoch, "step": state.place.step, "loss": state.sums[0] / state.sums[1], "rate": self._rate()}
+        if self._setup.judged and epoch % self._wish.validate_every == 0:
+            row["validation"] = self.validate()
+        state.history.append(row)
+        state.sums = 0.0, 0
+        state.place = Place(step=state.place.step, epoch=epoch)
+        self._outputs.log_epoch(row)
+        better = "validation" in row and (state.best is None or row["validation"] < state.best)
+        if better:
+            state.best = row["validation"]
+            self._outputs.keep_best(epoch, state.place.step)
+        if epoch % self._wish.save_every == 0 or epoch == self._wish.epochs or better:
+            self._save()
+        if epoch % self._wish.save_every == 0 and epoch < self._wish.epochs:
+            self._hooks.saved(epoch, self._outputs.keep_epoch(epoch, state.place.step))
+
+    def validate(self) -> float:
+        """The mean loss over the songs that are only listened to, at fixed times with fixed noise and without any dropout."""
+        setup = self._setup
+        times = turbo_times().tolist() if setup.basis.flow.timesteps == "discrete" else JUDGED_TIMES
+        total, count = 0.0, 0
+        self._network.eval()
+        with torch.no_grad():
+            for row in setup.judged:
+                item = setup.read(row)
+                for time in times:
+                    batch = collate([fixed_draw(item, row.id, time, setup.basis)], setup.device)
+                    total += squared_error(self._network, setup.padding, batch, True).item()
+                    count += batch.elements(True)
+        if not math.isfinite(total):
+            raise NumericFailure("the loss of the songs that validate is no number")
+        return total / count
+
+    def _rate(self) -> float:
+        return self._wish.rate() * rate_factor(self._wish, max(0, self._state.place.step - 1), self.steps)
+
+    def _resume(self) -> None:
+        """Take up the training that is in the folder, if there is one. Raises `BadRequest`, `BadCheckpoint`."""
+        found = load_state(self._folder)
+        if found is None:
+            self._outputs.begin()
+            return
+        require_same(found, self._setup.identity, self._wish)
+        restore(self._network, found.adapter)
+        for name, gradient in found.gradients.items():
+            self._parameters[name].grad = gradient.to(self._setup.device)
+        self._optimiser.load_state_dict(found.optimiser)
+        self._scaler.load_state_dict(found.scaler)
+        if found.finished and found.place.epoch < self._wish.epochs:
+            found.finished = False
+        found.wish = self._wish
+        self._state = found
+        self._outputs.resume(found.place.step)
+
+    def _save(self) -> None:
+        state = self._state
+        state.adapter = {name: parameter.detach().cpu().clone() for name, parameter in self._parameters.items()}
+        state.gradients = {
+            name: parameter.grad.detach().cpu().clone()
+            for name, parameter in self._parameters.items()
+            if parameter.grad is not None and state.place.micro
+        }
+        state.optimiser, state.scaler = self._optimiser.state_dict(), self._scaler.state_dict()
+        save_state(self._folder, state)
+        self._saved_at = self._outputs.clock()
+
+    def _finish(self) -> dict[str, str]:
+        files = self._outputs.finish(self._state.place.step, self._state.history)
+        self._state.finished = True
+        self._save()
+        self._hooks.saved(self._state.place.epoch, self._outputs.final)
+        return files
+
+    def _outcome(self, *, finished: bool, files: dict[str, str] | None = None) -> Outcome:
+        place = self._state.place
+        return Outcome(
+            finished=finished, step=place.step, steps=self.steps, epoch=place.epoch, history=tuple(self._state.history),
+            files=files or {}, notes=tuple(self._outputs.notes),
+        )  # fmt: skip
+
+
+def _parts(batch: Batch, size: int) -> list[Batch]:
+    """A batch in pieces of so many songs."""
+    count = len(batch.frames)
+    if size >= count:
+        return [batch]
+    return [batch.part(first, first + size) for first in range(0, count, size)]
+
+
+def _devices(device: torch.device) -> list[int]:
+    return [] if device.type != "cuda" else [device.index or 0]
