@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,22 @@ def register(registry: bytes, sources: list[str], version: str, menu: tuple[str,
             root, hook, "".join("1" if count - 1 - index == place else "0" for index in range(count))
         )
     return ardour_registry.write(root, slots)
+
+
+def remove(registry: bytes) -> bytes:
+    """The bytes of ``ui_scripts`` without our scripts."""
+    root, slots = ardour_registry.read(registry)
+    for name in [name for name in slots.names() if name.startswith(PREFIX)]:
+        slots.remove(name)
+    ardour_registry.remove_hook(root, HOOK)
+    return ardour_registry.write(root, slots)
+
+
+def places(registry: bytes, actions: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Action -> slot of those of ours in a ``ui_scripts``."""
+    found = slots(registry)
+    titles = {action["name"]: PREFIX + action["title"] for action in actions}
+    return {name: found[title] for name, title in titles.items() if title in found}
 
 
 def menu(actions: list[dict[str, Any]]) -> tuple[str, ...]:

@@ -116,14 +116,20 @@ def write(root: ElementTree.Element, slots: Slots) -> bytes:
 
 def put_hook(root: ElementTree.Element, entry: Entry, signals: str) -> None:
     """Register a hook for the signals of a bit string, in place of one of the same name."""
+    remove_hook(root, entry.name)
     hooks = _child(root, "ActionHooks", {})
-    for old in [hook for hook in hooks if hook.get("name") == entry.name]:
-        hooks.remove(old)
     text = f's = {{}} s["n"] = {quote(entry.name)} s["s"] = {quote(entry.source)} s["f"] = {quote(entry.chunk)} s["a"] = {{}} '
     number = max([90_000, *(int(hook.get("id", 0)) for hook in hooks)]) + 1
     facts = {"lua": "Lua 5.3", "id": str(number), "name": entry.name, "signals": signals}
     hook = ElementTree.SubElement(hooks, "LuaCallback", facts)
     hook.text = base64.b64encode(text.encode("utf-8")).decode("ascii")
+
+
+def remove_hook(root: ElementTree.Element, name: str) -> None:
+    """Take a hook out."""
+    hooks = _child(root, "ActionHooks", {})
+    for old in [hook for hook in hooks if hook.get("name") == name]:
+        hooks.remove(old)
 
 
 def _child(root: ElementTree.Element, tag: str, attributes: dict[str, str]) -> ElementTree.Element:

@@ -11,18 +11,19 @@ import msgspec
 from acestep import __version__
 from acestep.api.errors import NotFound, OutputUnwritable, UnknownName
 from bridge.children import python
-from bridge.hosts import ableton, ardour, reaper
+from bridge.hosts import ableton, ardour, ardour_keys, reaper
 from bridge.hosts.bundle import shared_data
 from bridge.package_data import data_folder
 from bridge.paths import Paths
 
 
 class Installed(msgspec.Struct, frozen=True):
-    """What was (or, in a dry run, would be) written, and what the user does next."""
+    """What was (or, in a dry run, would be) written or taken away, and what the user does next."""
 
     host: str
     files: tuple[Path, ...]
     next_steps: tuple[str, ...]
+    gone: tuple[Path, ...] = ()
 
 
 def install(host: str, target: Path | None = None, dry_run: bool = False) -> Installed:
@@ -31,19 +32,25 @@ def install(host: str, target: Path | None = None, dry_run: bool = False) -> Ins
     Raises `UnknownName` for another host, `NotFound` when the host's folder is not there, `OutputUnwritable` when it cannot be
     written.
     """
+    files, steps = built_files(host, target)
+    if not dry_run:
+        write_files(files)
+    return Installed(host, tuple(files), steps)
+
+
+def built_files(host: str, target: Path | None) -> Built:
+    """Path -> content of all that a host gets, and what its user does next."""
     if host not in HOSTS:
         raise UnknownName(f"there are no scripts for {host!r}", field="host", limits={"choices": sorted(HOSTS)})
     scripts = data_folder("daw_scripts")
     command = python("-m", "bridge.cli")
     starter, listener = [*command, "status", "--start-daemon"], [*command, "audition"]
     data = shared_data(scripts, Paths.of().home, [*command, "serve"], starter, listener)
-    files, steps = HOSTS[host](scripts, data, target)
-    if not dry_run:
-        _write(files)
-    return Installed(host, tuple(files), steps)
+    return HOSTS[host](scripts, data, target)
 
 
-def _write(files: Mapping[Path, str | bytes]) -> None:
+def write_files(files: Mapping[Path, str | bytes]) -> None:
+    """Write files and the folders they lie in; `OutputUnwritable` where that cannot be."""
     for path, content in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,28 +63,52 @@ Built = tuple[dict[Path, str | bytes], tuple[str, ...]]
 
 
 def _ardour(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Built:
-    folders = [target] if target is not None else ardour.config_folders()
-    if not folders:
-        raise NotFound(
-            "no Ardour 7 or later was ever started by this user; start it once, or name its folder", field="target"
-        )
     files: dict[Path, str | bytes] = {}
-    for folder in folders:
+    remarks: list[str] = []
+    for folder in ardour_folders(target):
         built = ardour.build(scripts, data, folder)
         files |= {folder / name: text for name, text in built.items()}
         registry = folder / "ui_scripts"
         known = registry.read_bytes() if registry.is_file() else b""
         sources = [text for name, text in built.items() if name.parent.name == "scripts"]
-        version = "".join(filter(str.isdigit, folder.name))
-        files[registry] = ardour.register(known, sources, version, ardour.menu(data["actions"]))
+        files[registry] = after = ardour.register(known, sources, ardour_version(folder), ardour.menu(data["actions"]))
+        move = ardour_keys.Move(ardour.places(after, data["actions"]), ardour.places(known, data["actions"]))
+        keys = ardour_keys.give(folder, move, ardour_keys.standard_set(ardour_version(folder)))
+        files |= keys.files
+        remarks += _remarks(keys, {action["name"]: action["title"] for action in data["actions"]})
     steps = (
         "If Ardour is open, close it and run this again: it may write its own list of scripts over ours when it quits.",
-        "Start Ardour: the first actions and 'More...' stand under Edit > Lua Scripts; all of them can be given keys under "
-        "Window > Keyboard Shortcuts, tab Editor, group LuaAction.",
+        f"Start Ardour: the first actions and 'More...' stand under Edit > Lua Scripts, and {ardour_keys.shown('more')} lists them "
+        "all. Window > Keyboard Shortcuts, tab Editor, group LuaAction shows their keys and changes them.",
         "Ardour 8 and later: add the script 'ACE-Step: place results' once under Edit > Lua Scripts > Script Manager, tab "
         "Action Hooks.",
+        *remarks,
     )
     return files, steps
+
+
+def ardour_folders(target: Path | None) -> list[Path]:
+    """The configuration folders to write into; `NotFound` where there is none."""
+    folders = [target] if target is not None else ardour.config_folders()
+    if not folders:
+        raise NotFound(
+            "no Ardour 7 or later was ever started by this user; start it once, or name its folder", field="target"
+        )
+    return folders
+
+
+def ardour_version(folder: Path) -> str:
+    """The version that a configuration folder belongs to."""
+    return "".join(filter(str.isdigit, folder.name))
+
+
+def _remarks(keys: ardour_keys.Keys, titles: Mapping[str, str]) -> list[str]:
+    """What to say of keys that could not be set."""
+    found = [f"{key} was taken, so '{titles[name]}' has no key yet." for name, key in keys.taken]
+    found += [f"{path} could not be read, so no keys were set there." for path in keys.unreadable]
+    if not keys.files and not found:
+        found.append("Ardour's own keys were not found, so none were set: give the actions keys in that window.")
+    return found
 
 
 def _reaper(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Built:

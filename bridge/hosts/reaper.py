@@ -17,6 +17,9 @@ FOLDER = "acestep-bridge"
 PREFIX = "acestep-bridge_"
 SET_UP = "Set up"
 
+STARTUP_MARK = "-- acestep-bridge: place results"
+"""Ends the line with which the action *Set up* lets results arrive as soon as REAPER starts."""
+
 
 def resource_folders(environment: Mapping[str, str] = os.environ, system: str = sys.platform) -> list[Path]:
     """REAPER's resource folder, where this user has one."""

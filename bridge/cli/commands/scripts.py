@@ -18,22 +18,33 @@ def install(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("host", choices=sorted(HOSTS))
     parser.add_argument("--target", metavar="FOLDER", help="another folder than the host's own")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be written")
+    parser.add_argument(
+        "--remove", action="store_true", help="take the scripts away again; your own keys and scripts stay"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be written or taken away")
     parser.set_defaults(run=_install)
 
 
 def _install(options: argparse.Namespace) -> int:
     from bridge.hosts import install as install_host
+    from bridge.hosts import remove
 
     target = Path(options.target).expanduser().absolute() if options.target else None
-    done = install_host(options.host, target, options.dry_run)
+    done = (remove if options.remove else install_host)(options.host, target, options.dry_run)
     if options.json:
-        files = [str(path) for path in done.files]
-        show_json({"host": done.host, "files": files, "next": list(done.next_steps), "written": not options.dry_run})
+        files, gone = [str(path) for path in done.files], [str(path) for path in done.gone]
+        facts = {"host": done.host, "files": files, "removed": gone, "next": list(done.next_steps)}
+        show_json({**facts, "written": not options.dry_run})
         return Exit.OK
-    for path in done.files:
+    for path in done.gone or done.files:
         print(path)
-    tell("would be written" if options.dry_run else f"installed for {done.host}; next:")
+    tell(_outcome(options, done.host))
     for step in () if options.dry_run else done.next_steps:
         tell(f"  {step}")
     return Exit.OK
+
+
+def _outcome(options: argparse.Namespace, host: str) -> str:
+    if options.remove:
+        return "would be removed" if options.dry_run else f"removed from {host}; next:"
+    return "would be written" if options.dry_run else f"installed for {host}; next:"
