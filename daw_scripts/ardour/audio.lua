@@ -51,8 +51,8 @@ end
 -- where Ardour runs without a window.
 local function open_progress(samples)
   if not LuaDialog or samples < QUICK * Session:nominal_sample_rate() then return function() end, function() end end
-  local window = LuaDialog.ProgressWindow("Reading the audio", true)
-  return function(fraction) return window:progress(fraction, string.format("%d %%", math.floor(100 * fraction))) end,
+  local window = LuaDialog.ProgressWindow("Reading", true) -- a longer title is cut
+  return function(fraction) return window:progress(fraction, string.format("%d %% of the audio", math.floor(100 * fraction))) end,
     function() window:done() end
 end
 

@@ -3,7 +3,7 @@
 local import, data = ...
 local json, exchange, files, requests = import("json"), import("exchange"), import("files"), import("requests")
 local recipes, host, daemon, form = import("recipes"), import("host"), import("daemon"), import("form")
-local landing, progress = import("landing"), import("progress")
+local landing, progress, forms = import("landing"), import("progress"), import("forms")
 
 local audition = {}
 
@@ -62,13 +62,20 @@ function audition.hold(memory, list)
   return why
 end
 
---- Place `list` of a job; what cannot be placed waits with all that was fetched. What went wrong, or nil.
-function audition.land(memory, list, fetched)
-  local why = landing.land(memory, list)
-  if not why then return nil end
-  local retry = requests.action(data.actions, "place-waiting").title
-  local lost = audition.hold(memory, fetched)
-  return why .. " " .. (lost or requests.sentence(data.messages, { code = "still_waits", action = retry }))
+--- Place what was fetched of the jobs of a key press, each {memory, list, fetched}; what cannot be placed waits with all that was
+-- fetched. What went wrong, a sentence each.
+function audition.land(jobs)
+  landing.land(jobs)
+  local problems = {}
+  for _, one in ipairs(jobs) do
+    if one.wrong then
+      local retry = requests.action(data.actions, "place-waiting").title
+      local lost = audition.hold(one.memory, one.fetched)
+      local still = lost or requests.sentence(data.messages, { code = "still_waits", action = retry })
+      problems[#problems + 1] = one.memory.pending.title .. ": " .. one.wrong .. " " .. still
+    end
+  end
+  return problems
 end
 
 --- How many variants wait.
@@ -84,8 +91,9 @@ local function look(entries)
     if not entry.chosen then
       found[#found + 1] = progress.marker(entry.memory.pending, hint)
     elseif journal().remove(entry.id) then -- first, so that a failure is never repeated for ever
-      local why = audition.land(entry.memory, of_variant(entry, entry.chosen), entry.list)
-      if why then host.tell(entry.memory.pending.title .. ": " .. why) else landing.clear(entry.list) end
+      local chosen = { memory = entry.memory, list = of_variant(entry, entry.chosen), fetched = entry.list }
+      local problems = audition.land({ chosen })
+      if problems[1] then host.tell(problems[1]) else landing.clear(entry.list) end
     end
   end
   return found
@@ -117,7 +125,8 @@ local function choose(title, found)
   end
   texts[#texts + 1] = NONE
   local row = { name = "variant", label = "Place", kind = "choice", choices = texts, value = texts[1], element = "str" }
-  local values = form.ask("ACE-Step: " .. title, { row }, host.tell)
+  local note = forms.note_row("Newest first. The other variants of the job that you choose from are forgotten.")
+  local values = form.ask("ACE-Step: " .. title, { note, row }, host.tell)
   return values and (by_text[values.variant] or {})
 end
 

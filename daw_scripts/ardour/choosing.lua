@@ -13,18 +13,25 @@ local function chosen_take()
   return chosen
 end
 
---- Ask for the take again, with new seeds: the daemon's old job, or, where it no longer knows that one, what the take remembers.
+--- Ask for the selected takes again, with new seeds, by one key press: the daemon's old jobs, or, where it no longer knows one, what the
+-- take remembers.
 function choosing.reroll()
-  local chosen = chosen_take()
-  if not chosen then return end
-  local context = chosen.memory.pending.context
-  if context and not files.exists(context) then return host.say({ code = "context_gone", title = chosen.memory.pending.title }) end
+  local found = takes.all_chosen(host.selection())
+  if #found == 0 then return host.say({ code = "no_recipe" }) end
+  for _, chosen in ipairs(found) do
+    local context = chosen.memory.pending.context
+    if context and not files.exists(context) then return host.say({ code = "context_gone", title = chosen.memory.pending.title }) end
+  end
   local blocked = host.prepare(files)
   if blocked then return host.say({ code = "readonly_media_folder", path = blocked }) end
   if not daemon.ready() then return end
-  local job = recipes.again(chosen.memory, exchange.name(host.NAME, host.clock()))
-  job.pending.instead = { operation = job.operation, params = job.params }
-  daemon.rerun(job.pending, chosen.memory.pending.id)
+  local press = exchange.name(host.NAME, host.clock())
+  for index, chosen in ipairs(found) do
+    local job = recipes.again(chosen.memory, string.format("%s-%d", press, index))
+    job.pending.press = press
+    job.pending.instead = { operation = job.operation, params = job.params }
+    if not daemon.rerun(job.pending, chosen.memory.pending.id) then return end
+  end
 end
 
 --- Remove the alternatives of the take, also those on tracks of their own; one undo step.

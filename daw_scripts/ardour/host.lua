@@ -57,27 +57,27 @@ local function add_once(tracks, track)
   tracks[#tracks + 1] = track
 end
 
---- What the user has selected: {first, last (samples), tracks, regions, midi_only}; first is nil without a selection, regions holds
--- {region, track} of audio regions.
--- A time range counts before selected regions.
+--- What the user has selected: {first, last (samples), ranged, tracks, regions, midi_only}; first is nil without a selection, regions
+-- holds {region, track, first, last} of audio regions. A time range (`ranged`) counts before selected regions.
 function host.selection()
   local selection = Editor:get_selection()
   local found = { tracks = host.audio_tracks(selection.tracks:routelist()), regions = {} }
   found.midi_only = #found.tracks == 0 and has_midi(selection.tracks:routelist())
-  if not selection.time:empty() then
+  found.ranged = not selection.time:empty()
+  if found.ranged then
     found.first, found.last = selection.time:start_sample(), selection.time:end_sample()
   end
   for _, region in ipairs(lists.of(selection.regions:regionlist())) do
     local track = track_of(region)
+    local first, last = region:position():samples(), (region:position() + region:length()):samples()
     if track and track:to_audio_track():isnil() then
       found.midi_only = #found.tracks == 0
     elseif track then
       add_once(found.tracks, track)
-      found.regions[#found.regions + 1] = { region = region, track = track }
+      found.regions[#found.regions + 1] = { region = region, track = track, first = first, last = last }
       found.midi_only = false
     end
-    if selection.time:empty() then
-      local first, last = region:position():samples(), (region:position() + region:length()):samples()
+    if not found.ranged then
       found.first = math.min(found.first or first, first)
       found.last = math.max(found.last or last, last)
     end

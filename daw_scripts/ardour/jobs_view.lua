@@ -3,6 +3,7 @@
 local import, data = ...
 local exchange, files, queue, requests = import("exchange"), import("files"), import("queue"), import("requests")
 local host, daemon, form, audition = import("host"), import("daemon"), import("form"), import("audition")
+local forms, groups = import("forms"), import("groups")
 
 local jobs_view = {}
 
@@ -23,17 +24,16 @@ function jobs_view.show()
   if held > 0 then lines[#lines + 1] = requests.sentence(data.messages, { code = "variants_wait", count = held }) end
   lines[#lines + 1] = files.read(host.folder() .. "/last.txt")
   if #lines == 0 then return host.say({ code = "no_jobs" }) end
-  host.tell(table.concat(lines, "\n"))
-  if #jobs == 0 then return end
-  local chosen = queue.chosen(jobs, form.ask("ACE-Step: jobs", { queue.row(#jobs) }, host.tell))
+  if #jobs == 0 then return host.tell(table.concat(lines, "\n")) end
+  local chosen = queue.chosen(jobs, form.ask("ACE-Step: jobs", { forms.note_row(table.concat(lines, "\n")), queue.row(#jobs) }, host.tell))
   if chosen then cancel(chosen) end
 end
 
---- Cancel the job that was submitted last.
+--- Cancel all that the newest key press asked for; what of it is ready already is placed.
 function jobs_view.cancel_newest()
-  local jobs = waiting()
-  if #jobs == 0 then return host.say({ code = "no_jobs" }) end
-  cancel(jobs[#jobs])
+  local presses = groups.presses(waiting())
+  if #presses == 0 then return host.say({ code = "no_jobs" }) end
+  for _, pending in ipairs(presses[#presses]) do cancel(pending) end
 end
 
 return jobs_view

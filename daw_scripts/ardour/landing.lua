@@ -45,28 +45,45 @@ local function own_track(pending, place)
   return track
 end
 
--- Everything of a job is one undo step. Files are imported before any track is made, so that a bad one changes nothing.
-local function place(pending, list)
+-- The layers of a job, the first variant on top. Files are imported before any track is made, so that a bad one changes nothing.
+local function layers_of(pending, list)
   local layers = {}
   for index, found in ipairs(list) do
     local region = audio.import(landing.path(found))
     if not region then error(requests.sentence(data.messages, { code = "import_failed", path = landing.path(found) }), 0) end
-    layers[index] = { region = region, position = found.position, name = found.name }
+    layers[#list + 1 - index] = { region = region, position = found.position, name = found.name, place = found }
   end
   local shared = pending.place == "take" and take_track(pending) or nil
-  for index, layer in ipairs(layers) do layer.track = shared or own_track(pending, list[index]) end
-  local reversed = {} -- the first variant ends on top
-  for index = #layers, 1, -1 do reversed[#reversed + 1] = layers[index] end
-  audio.lay(reversed, "ACE-Step: " .. pending.title)
+  for index = #layers, 1, -1 do layers[index].track = shared or own_track(pending, layers[index].place) end
+  return layers
 end
 
---- Place what was fetched, of which the session then has its own copy; the user's selection and view stay. Nil, or what went wrong:
--- then the copies stay.
-function landing.land(memory, list)
-  local ok, why = pcall(view.keep, function() place(memory.pending, list) end)
-  if not ok then return tostring(why) end
-  landing.clear(list)
-  takes.remember(memory, list)
+-- Everything of a key press is one undo step. A job that cannot be placed keeps no other from its place; it gets its `wrong`.
+local function place(jobs)
+  local layers, title = {}, nil
+  for _, one in ipairs(jobs) do
+    local ok, found = pcall(layers_of, one.memory.pending, one.list)
+    if ok then
+      title = title or one.memory.pending.title
+      table.move(found, 1, #found, #layers + 1, layers)
+    else
+      one.wrong = tostring(found)
+    end
+  end
+  if title then audio.lay(layers, "ACE-Step: " .. title) end
+end
+
+--- Place what was fetched of the jobs of a key press, each {memory, list}, of which the session then has its own copies; the user's
+-- selection and view stay. What could not be placed has `wrong`, a sentence: then its copies stay.
+function landing.land(jobs)
+  local ok, why = pcall(view.keep, function() place(jobs) end)
+  for _, one in ipairs(jobs) do
+    if not ok then one.wrong = one.wrong or tostring(why) end
+    if not one.wrong then
+      landing.clear(one.list)
+      takes.remember(one.memory, one.list)
+    end
+  end
 end
 
 return landing

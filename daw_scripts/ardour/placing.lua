@@ -2,7 +2,8 @@
 
 local import, data = ...
 local exchange, files, results, json = import("exchange"), import("files"), import("results"), import("json")
-local follow, recipes, requests, host = import("follow"), import("recipes"), import("requests"), import("host")
+local follow, groups, recipes, requests = import("follow"), import("groups"), import("recipes"), import("requests")
+local host, view = import("host"), import("view")
 local landing, audition, progress = import("landing"), import("audition"), import("progress")
 
 local placing = {}
@@ -11,25 +12,26 @@ local MOST_CONTEXTS = 20
 
 local busy = false
 local blocked = false
-local memory = {}
+local memory, ends = {}, {} -- of follow; how jobs ended whose key press is not over yet
 
 -- What Show jobs tells of the job that ended last.
 local function note(text)
   files.write(host.folder() .. "/last.txt", text)
 end
 
-local function place(pending, job)
+-- Fetch what a finished job has made; into `fetched`, unless it is to be listened to first. Nil, or what went wrong.
+local function fetch(pending, job, fetched)
   local list, why = landing.fetch(pending, job)
   if not list then return why end
-  note(pending.title .. ": done. " .. results.notes(data.messages, pending, job))
-  local made = recipes.memory(pending, job)
+  local made, notes = recipes.memory(pending, job), results.notes(data.messages, pending, job)
+  note(pending.title .. ": " .. (notes ~= "" and notes or "done."))
   if pending.listen_first and #list > 0 then return audition.hold(made, list) end
-  return audition.land(made, list, list)
+  if #list > 0 then fetched[#fetched + 1] = { memory = made, list = list, fetched = list } end
 end
 
 -- The same, with whatever a script of ours may stumble over as a sentence: the job waits no longer, so the user has to know.
-local function try_to_place(pending, job)
-  local ok, why = pcall(place, pending, job)
+local function try_to_fetch(...)
+  local ok, why = pcall(fetch, ...)
   if not ok then return tostring(why) end
   return why
 end
@@ -71,36 +73,79 @@ local function ask_instead(journal, pending)
   exchange.send(data.spool, pending.id, "job.submit", job)
 end
 
-local function finish(pending, status)
-  local journal = exchange.journal(host.folder() .. "/pending.json")
-  if not journal.remove(pending.id) then return wait_for_folder() end -- first, so that a failure is never repeated for ever
-  blocked = false
-  if status.error and pending.instead then return ask_instead(journal, pending) end
-  pending.instead = nil
+-- See to a job that has ended; what went wrong, as a sentence, or nil.
+local function conclude(pending, status, fetched)
   local problem = status.error and status.error.message
   if not problem and status.job.state == "done" then
-    problem = try_to_place(pending, status.job)
+    problem = try_to_fetch(pending, status.job, fetched)
     if pending.context then keep_context(pending.context) end
   elseif not problem and status.job.state == "cancelled" then
     note(requests.sentence(data.messages, { code = "cancelled", title = pending.title }))
   elseif not problem then
     problem = status.job.error and status.job.error ~= json.null and status.job.error.message or status.job.state
   end
-  if pending.context then drop_context(pending.context, journal) end
   exchange.forget(data.spool, pending.id)
-  if problem then host.tell(pending.title .. ": " .. problem) end
+  return problem and pending.title .. ": " .. problem
+end
+
+-- Sentences, each once.
+local function say_once(problems)
+  local told, seen = {}, {}
+  for _, problem in ipairs(problems) do
+    if not seen[problem] then told[#told + 1] = problem end
+    seen[problem] = true
+  end
+  if #told > 0 then host.tell(table.concat(told, "\n")) end
+end
+
+-- The jobs of a key press, of which all have ended: one undo step, and then what went wrong.
+local function finish(journal, ended)
+  local ids, fetched, problems = {}, {}, {}
+  for index, one in ipairs(ended) do ids[index] = one.pending.id end
+  if not journal.remove(table.unpack(ids)) then return wait_for_folder() end -- first, so that a failure is never repeated for ever
+  blocked = false
+  for _, one in ipairs(ended) do
+    ends[one.pending.id], one.pending.instead = nil, nil
+    problems[#problems + 1] = conclude(one.pending, one.status, fetched)
+  end
+  local wrong = #fetched > 0 and audition.land(fetched) or {}
+  table.move(wrong, 1, #wrong, #problems + 1, problems)
+  for _, one in ipairs(ended) do
+    if one.pending.context then drop_context(one.pending.context, journal) end
+  end
+  say_once(problems)
+end
+
+-- How a job stands. One whose request can be said in other words has not ended with a refusal.
+local function state_of(journal, pending)
+  local status = ends[pending.id] or follow.look(data.spool, pending, memory, host.clock())
+  if not status or not status.ended then return status end
+  if status.error and pending.instead then
+    if journal.remove(pending.id) then ask_instead(journal, pending) else wait_for_folder() end
+    return nil
+  end
+  ends[pending.id] = status
+  return status
 end
 
 -- Place what has ended or was chosen; what waits to be chosen and what is still under way, for the markers.
 local function look()
   local under_way = {}
   for _, marker in ipairs(audition.tick()) do under_way[#under_way + 1] = marker end -- first: a job at the same place counts more
-  for _, pending in ipairs(exchange.journal(host.folder() .. "/pending.json").read()) do
-    local status = follow.look(data.spool, pending, memory, host.clock())
-    if status and status.ended then
-      finish(pending, status)
+  local journal = exchange.journal(host.folder() .. "/pending.json")
+  for _, press in ipairs(groups.presses(journal.read())) do
+    local stands = {}
+    local state = groups.state(press, function(pending)
+      stands[pending.id] = state_of(journal, pending)
+      return stands[pending.id]
+    end)
+    if state.over then
+      finish(journal, state.ended)
     else
-      under_way[#under_way + 1] = progress.marker(pending, progress.text(pending, status and status.job))
+      for _, pending in ipairs(press) do
+        local status = stands[pending.id]
+        under_way[#under_way + 1] = progress.marker(pending, progress.text(pending, status and status.job))
+      end
     end
   end
   return under_way
@@ -110,6 +155,7 @@ end
 function placing.tick()
   if busy or Session:actively_recording() then return end
   busy = true
+  view.settle()
   local ok, why = pcall(function() progress.show(look()) end)
   busy = false
   if not ok then print("acestep-bridge: " .. tostring(why)) end

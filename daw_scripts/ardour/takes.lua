@@ -55,17 +55,28 @@ local function topmost(track, first, last)
   return found
 end
 
---- The take of ours that the user means, as {region, track, memory}: a selected region, else the one that is heard in the selected range.
-function takes.chosen(selection)
+--- The takes of ours that the user means, each {region, track, memory}: selected regions, one of each job, else the one that is heard
+-- in the selected range.
+function takes.all_chosen(selection)
+  local found, seen = {}, {}
   for _, entry in ipairs(selection.regions) do
     local memory = takes.memory(entry.region)
-    if memory then return { region = entry.region, track = entry.track, memory = memory } end
+    if memory and not seen[memory.pending.id] then
+      seen[memory.pending.id] = true
+      found[#found + 1] = { region = entry.region, track = entry.track, memory = memory }
+    end
   end
+  if #found > 0 then return found end
   for _, track in ipairs(selection.first and selection.tracks or {}) do
-    local found = topmost(track, selection.first, selection.last)
-    if found then return found end
+    local heard = topmost(track, selection.first, selection.last)
+    if heard then return { heard } end
   end
-  return nil
+  return {}
+end
+
+--- The first of them, or nil.
+function takes.chosen(selection)
+  return takes.all_chosen(selection)[1]
 end
 
 -- Whether a region belongs to the chosen variant: it is a piece of it, or another file of the same variant.

@@ -6,6 +6,10 @@ local lists = import("lists")
 
 local view = {}
 
+local SETTLING = 5 -- ticks: Ardour scrolls to a new track when it has time, after the work was done
+
+local owed
+
 local function id_of(object)
   return object:to_stateful():id():to_s()
 end
@@ -97,15 +101,28 @@ local function remember()
   return before
 end
 
+local function scroll(before)
+  if Editor:get_current_zoom() ~= before.zoom then Editor:reset_zoom(before.zoom) end
+  if Editor:leftmost_sample() ~= before.left then Editor:reset_x_origin(before.left) end
+  if Editor:get_y_origin() ~= before.top then Editor:reset_y_origin(before.top) end
+end
+
 local function restore(before)
   if #before.regions > 0 then
     if #lists.of(Editor:get_selection().regions:regionlist()) ~= #before.regions then select_regions(before.regions) end
   else
     select_tracks(before.tracks, before.count)
   end
-  if Editor:get_current_zoom() ~= before.zoom then Editor:reset_zoom(before.zoom) end
-  if Editor:leftmost_sample() ~= before.left then Editor:reset_x_origin(before.left) end
-  if Editor:get_y_origin() ~= before.top then Editor:reset_y_origin(before.top) end
+  scroll(before)
+  owed = { zoom = before.zoom, left = before.left, top = before.top, ticks = SETTLING }
+end
+
+--- Scroll back where Ardour itself scrolled after the work: called ten times a second.
+function view.settle()
+  if not owed then return end
+  pcall(scroll, owed)
+  owed.ticks = owed.ticks - 1
+  if owed.ticks == 0 then owed = nil end
 end
 
 --- Do some work; selection, zoom and what the window shows are afterwards as before, also after an error. Where Ardour runs without

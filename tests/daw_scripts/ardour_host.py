@@ -260,11 +260,12 @@ def open_screen() -> tuple[subprocess.Popen[bytes], str]:
 
 
 class Ardour:
-    """The real program with a session, on a hidden screen."""
+    """The real program with a session, on a hidden screen; on a `desktop` its windows have frames and titles."""
 
-    def __init__(self, session: Path, config: Path) -> None:
+    def __init__(self, session: Path, config: Path, desktop: bool = False) -> None:
         self.session = session
         self.config = config
+        self.desktop = desktop
         config.mkdir(parents=True, exist_ok=True)
         (config / ".a7").touch()
         (config / "config").write_text(CONFIG)
@@ -273,21 +274,34 @@ class Ardour:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Ardour:
-        screen, self.display = open_screen()
-        self._processes.append(screen)
-        environment = {**os.environ, "DISPLAY": self.display, "XDG_CONFIG_HOME": str(self.config.parent)}
-        environment["ARDOUR_TRY_AUTOSTART_ENGINE"] = "1"
-        log = (self.session.parent / "ardour.log").open("wb")
+        environment = self.open_desktop()
         state = self.session / f"{self.session.name}.ardour"
-        self._processes.append(
-            subprocess.Popen(["ardour", "-a", "-n", str(state)], stdout=log, stderr=log, env=environment)
-        )
+        self.start(["ardour", "-a", "-n", str(state)], {**environment, "ARDOUR_TRY_AUTOSTART_ENGINE": "1"})
         self._wait(self.listens, "Ardour's OSC", 40)
         # Until the session is open, Ardour does not know that it shall answer to the port that asks.
         self._wait(lambda: self.windows(" - Ardour"), "Ardour's window", 40)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def open_desktop(self) -> dict[str, str]:
+        """Open the screen; the environment of programs on it."""
+        screen, self.display = open_screen()
+        self._processes.append(screen)
+        environment = {**os.environ, "DISPLAY": self.display, "XDG_CONFIG_HOME": str(self.config.parent)}
+        if self.desktop:
+            self.start(["openbox"], environment)
+        return environment
+
+    def start(self, words: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        """Start a program that ends with this one."""
+        with (self.session.parent / f"{words[0]}.log").open("wb") as log:
+            process = subprocess.Popen(words, stdout=log, stderr=log, env=environment)
+        self._processes.append(process)
+        return process
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind:
+            with contextlib.suppress(OSError, subprocess.SubprocessError):
+                self.screenshot(self.session.parent / "at-the-error.png")
         for process in reversed(self._processes):
             process.terminate()  # a screen that is killed leaves its number taken
             try:
@@ -366,12 +380,60 @@ class Ardour:
         self._click(window, right=60, bottom=30)
 
     def choose_next(self, window: str) -> None:
-        """Choose what stands below the chosen entry of the list that a dialog begins with."""
+        """Choose what stands below the chosen entry of the list that a dialog ends with."""
         before = self.windows(".")
-        self._click(window, right=60, top=20)
+        self._click(window, right=60, bottom=84)
         self._wait(lambda: self.windows(".") != before, "the list")
         self._xdotool("key", "Down", "Return")
         self._wait(lambda: self.windows(".") == before, "the end of the list")
+
+    def press(self, keys: str) -> None:
+        """Press a key in whatever window has the focus, such as ``ctrl+alt+shift+p``."""
+        self._xdotool("key", "--clearmodifiers", keys)
+
+    def type(self, text: str) -> None:
+        """Type a text."""
+        self._xdotool("type", "--clearmodifiers", text)
+
+    def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
+        """Drag the mouse from one place of the editor window to another."""
+        window = self.editor()
+        self._xdotool("mousemove", "--sync", "--window", window, *map(str, start), "mousedown", "1")
+        for part in range(1, 6):
+            places = (round(one + (other - one) * part / 5) for one, other in zip(start, end, strict=True))
+            self._xdotool("mousemove", "--sync", "--window", window, *map(str, places))
+            time.sleep(0.1)
+        self._xdotool("mouseup", "1")
+
+    def click(self, place: tuple[int, int], holding: str = "") -> None:
+        """Click a place of the editor window, perhaps while a key is held."""
+        words = ["mousemove", "--sync", "--window", self.editor(), *map(str, place), "click", "1"]
+        self._xdotool(*(["keydown", holding, *words, "keyup", holding] if holding else words))
+
+    def editor(self) -> str:
+        """The id of the editor window; a busy screen does not always tell it at once."""
+        found: list[str] = []
+        self._wait(lambda: found.extend(self.windows(" - Ardour")) or found, "Ardour's window")
+        return found[0]
+
+    def run_last_of_menu(self, picture: Path) -> None:
+        """Open *Edit > Lua Scripts* with the mouse and the arrow keys, and take the last entry; its picture."""
+        self._xdotool("mousemove", "--window", self.editor(), "135", "12", "click", "1")
+        for keys in ("Up", "Up", "Right", "Up"):  # Preferences, Lua Scripts, its first entry, its last one
+            time.sleep(0.5)
+            self.press(keys)
+        time.sleep(0.5)
+        self.screenshot(picture)
+        self.press("Return")
+
+    def focus(self) -> None:
+        """Bring the editor window to the front."""
+        self._xdotool("windowfocus", "--sync", self.editor())
+
+    def titles(self) -> list[str]:
+        """The titles of the visible windows."""
+        names = (self._xdotool("getwindowname", window).strip() for window in self.windows("."))
+        return [name for name in names if name]
 
     def windows(self, title: str) -> list[str]:
         """Ids of visible windows with that title."""

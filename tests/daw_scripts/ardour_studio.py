@@ -82,6 +82,16 @@ def keep_pictures(folder: Path) -> None:
         shutil.copy(picture, str(artefacts))
 
 
+def browser(folder: Path) -> Path:
+    """A browser that only writes down what it was to open."""
+    program = folder / "browser"
+    program.write_text(
+        f"#!/bin/sh\nprintf '%s' \"$1\" > '{folder}/opening' && mv '{folder}/opening' '{folder}/opened'\n"
+    )
+    program.chmod(0o755)
+    return program
+
+
 def samples(raw: bytes) -> np.ndarray:
     return np.frombuffer(raw, "<f4").reshape(-1, 2)
 

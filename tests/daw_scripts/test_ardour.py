@@ -17,7 +17,7 @@ from bridge.launch import FREE_PORTS, start_daemon
 
 from . import ardour_host
 from .ardour_host import Ardour, Region
-from .ardour_studio import Studio, install_actions, keep_pictures
+from .ardour_studio import Studio, browser, install_actions, keep_pictures
 
 RATE = 48_000
 BAR = 96_000
@@ -159,16 +159,6 @@ def come_back(studio: Studio) -> None:
     studio.settle(studio.seen["results before"] + 1)
     studio.see("come back")
     listen_and_choose(studio)
-
-
-def browser(folder: Path) -> Path:
-    """A browser that only writes down what it was to open."""
-    program = folder / "browser"
-    program.write_text(
-        f"#!/bin/sh\nprintf '%s' \"$1\" > '{folder}/opening' && mv '{folder}/opening' '{folder}/opened'\n"
-    )
-    program.chmod(0o755)
-    return program
 
 
 @pytest.fixture(scope="module")

@@ -540,9 +540,9 @@ def test_one_variant_of_those_that_wait_is_placed(session: Path) -> None:
         "local function state(moment) local left = {} for _, name in ipairs({ 'a1', 'a2', 'b1', 'b2' }) do "
         "if files.exists(landing.path({ copy = name })) then left[#left + 1] = name end end "
         "out(moment, audition.count(), table.concat(left, ' ')) end "
-        "function landing.land(memory, list) out('landed', memory.pending.id, #list, list[1].copy) end "
+        "function landing.land(jobs) local one = jobs[1] out('landed', one.memory.pending.id, #one.list, one.list[1].copy) end "
         "function host.tell(sentence) out('told', sentence) end "
-        "function form.ask(title, rows) local choices = rows[1].choices "
+        "function form.ask(title, rows) local choices = rows[2].choices "
         "out('offered', table.unpack(choices)) return { variant = choices[answer] } end "
         "for id, caption in string.gmatch('a=,b=new', '(%w)=(%w*)') do "
         "local list = { { variant = 0, copy = id .. '1' }, { variant = 1, copy = id .. '2' } } "
@@ -578,7 +578,7 @@ def test_what_keeps_waiting_results_from_being_heard(session: Path) -> None:
         "function host.tell(sentence) out('told', sentence) end "
         "function host.ask(sentence) out('asked', (sentence:gsub('%s+', ' '))) return false end "
         "function host.start(words) out('started', table.concat(words, ' ')) end "
-        "function form.ask(title, rows) return { variant = rows[1].choices[1] } end "
+        "function form.ask(title, rows) return { variant = rows[2].choices[1] } end "
         "local function listen() import('action').run('listen-page') end "
         "listen() audition.hold({ request = {}, pending = { id = 'a', operation = 'cover', pick = 'drums' } }, "
         "{ { variant = 0, copy = 'gone.wav' } }) listen() "
@@ -620,7 +620,7 @@ def test_a_preset_is_asked_for_by_its_own_form(
         "function host.tell(sentence) out('told', sentence) end "
         "function host.selection() return { first = 24000, last = 72000, tracks = { track('One') }, regions = {} } end "
         "function form.ask(title, rows) for _, row in ipairs(rows) do asked[#asked + 1] = row.name end "
-        "return #asked == 1 and { operation = 'refine' } or { caption = 'warm' } end "
+        "return #asked == 2 and { operation = 'refine' } or { caption = 'warm' } end "
         "import('action').run('operation') out('asked', table.unpack(asked)) "
         "local job = import('exchange').journal(host.folder() .. '/pending.json').read()[1] "
         "local status repeat host.sleep(0.05) status = import('follow').look("
@@ -631,7 +631,7 @@ def test_a_preset_is_asked_for_by_its_own_form(
     )
     lines = [line.split("|") for line in run(session, code).splitlines() if line.startswith(("asked", "job", "told"))]
     asked, job = lines
-    assert asked[1] == "operation" and {"caption", "variants"} <= set(asked[2:])
+    assert asked[1:3] == ["note", "operation"] and {"caption", "variants"} <= set(asked[3:])
     assert job == ["job", "refine", "done", "warm"]
 
 
@@ -642,10 +642,52 @@ def test_a_chosen_job_is_cancelled(session: Path) -> None:
         "local journal = import('exchange').journal(host.folder() .. '/pending.json') "
         "journal.write({ { id = 'a', title = 'Repaint' }, { id = 'b', title = 'Cover' } }) "
         "function host.tell(sentence) out('told', (sentence:gsub('\\n', '/'))) end "
-        "function form.ask(title, rows) return { cancel = rows[1].choices[3] } end "
+        "function form.ask(title, rows) host.tell(rows[1].label) return { cancel = rows[2].choices[3] } end "
         "function daemon.call(method, params) out('call', method, params.id) end "
         "import('action').run('queue') journal.write({})"
     )
     lines = [line for line in run(session, code).splitlines() if line.startswith(("told", "call"))]
     assert lines[0].startswith("told|1  Repaint: not taken yet/2  Cover: not taken yet")
     assert lines[1] == "call|job.cancel|b"
+
+
+SEVERAL = (
+    "local host, daemon, files, audio = import('host'), import('daemon'), import('files'), import('audio') "
+    "host.prepare(files) local press = {} "
+    "function host.tell(sentence) out('told', sentence) end "
+    "function daemon.submit(pending, operation, params) press[pending.press] = true "
+    "out('job', pending.first, pending.last, pending.track_name or host.track(pending.track):name(), params.start, params['end'], "
+    "files.exists(pending.context) and 'read' or '-', pending.id) return true end "
+    "local function regions(...) local list = {} for _, place in ipairs({ ... }) do "
+    "list[#list + 1] = { track = track(place[1]), first = place[2], last = place[3] } end return list end "
+    "function host.selection() return { tracks = {}, first = 0, last = 216000, regions = regions(%s) } end "
+    "import('action').run('repaint-again') local count = 0 for _ in pairs(press) do count = count + 1 end out('presses', count)"
+)
+
+
+def test_several_regions_are_one_action(session: Path, running: DaemonProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three regions on two tracks: a job each for its own place, in the order of the song, all of one key press."""
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(running.paths.home))
+    lines = run(
+        session, SEVERAL % "{ 'Two', 48000, 96000 }, { 'One', 0, 24000 }, { 'One', 96000, 144000 }"
+    ).splitlines()
+    found = [line.split("|")[1:] for line in lines if line.startswith(("job", "told"))]
+    assert [job[:6] for job in found] == [
+        ["0", "24000", "One", "0", "24000", "read"],
+        ["48000", "96000", "Two", "48000", "96000", "read"],
+        ["96000", "144000", "One", "96000", "144000", "read"],
+    ]
+    assert len({job[6] for job in found}) == 3 and "presses|1" in lines
+
+
+def test_of_several_regions_all_are_sent_or_none(
+    session: Path, running: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one's track holds nothing: one sentence, no job, and what was read of the first is gone."""
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(running.paths.home))
+    context = session / "acestep-bridge" / "context"
+    before = set(context.iterdir()) if context.exists() else set()
+    lines = run(session, SEVERAL % "{ 'One', 0, 24000 }, { 'Empty', 48000, 96000 }").splitlines()
+    found = [line for line in lines if line.startswith(("job", "told"))]
+    assert len(found) == 1 and "no audio in the selection" in found[0]
+    assert set(context.iterdir()) == before

@@ -124,7 +124,7 @@ def generate(studio: Studio) -> None:
     studio.remember(generate={"variants": 2, "caption": "warm"})
     studio.run("Generate for selection or at cursor")
     studio.ardour.press_default(studio.ardour.dialog("Generate"))
-    studio.settle(3)
+    studio.settle(5)
     studio.see("generated")
     studio.seen["view"].append(studio.view())
     studio.select_track(max(set(studio.seen["generated"]) - set(studio.seen["edit undone"]))[0])
@@ -158,6 +158,22 @@ def lose_a_file(studio: Studio) -> None:
     studio.see("imported")
 
 
+def several(studio: Studio) -> None:
+    """All regions of two tracks are repainted by one key press, that is undone, and what came is rolled again."""
+    studio.see("at first")
+    studio.ardour.click((250, 360))
+    studio.ardour.click((300, 424), holding="ctrl")
+    studio.ardour.wait_for(lambda: studio.view_of("region") == ["loop", "other"], "two selected regions")
+    studio.remember(repaint={"caption": "both", "variants": 2})
+    studio.run("Repaint selection with the last settings")
+    studio.settle(2)
+    studio.see("both")
+    studio.seen["both made"] = studio.recipes()
+    studio.seen["both selected"] = studio.view_of("region")
+    studio.undo()
+    studio.see("both undone")
+
+
 def choose(studio: Studio) -> None:
     studio.run("Place a waiting result")
     studio.ardour.press_default(studio.ardour.dialog("Place a waiting result"))
@@ -165,6 +181,7 @@ def choose(studio: Studio) -> None:
 
 def drive(studio: Studio) -> None:
     """Stems first; the user's selection, zoom and playhead are looked at before and after each of these."""
+    several(studio)
     studio.select(FIRST, LAST)
     studio.select_track("Loop")
     studio.zoom_in()
@@ -172,7 +189,7 @@ def drive(studio: Studio) -> None:
     studio.remember(extract={"track": ["drums", "bass"]})
     studio.run("Extract stems from selection")
     studio.ardour.press_default(studio.ardour.dialog("Extract"))
-    studio.settle(2)
+    studio.settle(4)
     studio.see("extracted")
     studio.seen["groups"] = groups(studio.session)
     studio.seen["view"].append(studio.view())
@@ -205,8 +222,9 @@ def studio(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], st
     for program in ("ardour", "ardour7-lua", "Xvfb", "xdotool"):
         foreign(program)
     folder = tmp_path_factory.mktemp("parts")
-    session = ardour_host.make_session(folder, "song", ["Loop"], 120.0)
+    session = ardour_host.make_session(folder, "song", ["Loop", "Other"], 120.0)
     ardour_host.place_file(session, sound(folder / "loop.wav", seconds=10.0), "Loop", 0)
+    ardour_host.place_file(session, sound(folder / "other.wav", seconds=4.0), "Other", 48_000)
     config, home = folder / "xdg" / "ardour7", folder / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACESTEP_BRIDGE_HOME", str(home))
@@ -217,6 +235,17 @@ def studio(tmp_path_factory: pytest.TempPathFactory, foreign: Callable[[str], st
             found.wait_until_ready()
             drive(found)
     yield found
+
+
+def test_several_regions_are_one_undo_step(studio: Studio) -> None:
+    """Two regions on two tracks: two variants above each, over its own place; one step of undo takes all four away."""
+    assert studio.seen["both selected"] == ["loop", "other"]
+    made = [region for region in studio.seen["both"] if region not in studio.seen["at first"]]
+    assert sorted(region[0] for region in made) == ["Loop", "Loop", "Other", "Other"]
+    jobs = [recipe["pending"] for recipe in studio.seen["both made"]]
+    assert sorted((job["first"], job["last"]) for job in jobs) == [(0, 480_000), (48_000, 240_000)]
+    assert len({job["press"] for job in jobs}) == 1
+    assert sorted(studio.seen["both undone"]) == sorted(studio.seen["at first"])
 
 
 def test_stems_of_a_track_are_a_group(studio: Studio) -> None:

@@ -124,7 +124,7 @@ def test_ardour(
         "function host.tell(sentence) out('told', sentence) end "
         "function host.selection() return { first = 24000, last = 72000, tracks = { track('One') }, regions = {} } end "
         "function form.ask(title, rows) "
-        "if rows[1].name == 'operation' then out('offered', table.unpack(rows[1].choices)) "
+        "if rows[2].name == 'operation' then out('offered', table.unpack(rows[2].choices)) "
         f"return {{ operation = '{OPERATION}' }} end "
         f"for _, row in ipairs(rows) do out('row', row.name) end return {{ depth = {DEPTH} }} end "
         "import('action').run('operation') "

@@ -21,7 +21,8 @@ function titleOf(operation, actions) {
 // The action "operation" for a chosen operation: its own form, its own needs.
 function adapt(action, operation) {
   const needs = has(operation.fields, "source") ? { needs: "selection" } : { audio: "none", needs: "position" };
-  return { ...action, operation: operation.name, title: operation.title || operation.name, ask: [], whole_form: true, ...needs };
+  const called = operation.title || undefined;
+  return { ...action, operation: operation.name, called, title: called || operation.name, ask: [], whole_form: true, ...needs };
 }
 
 module.exports = { others, titleOf, adapt };

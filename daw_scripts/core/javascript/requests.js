@@ -126,8 +126,8 @@ function pending(id, action, situation, job) {
   const source = situation.source;
   const { first, last } = part(situation, job.wish);
   const found = {
-    id, action: action.name, place: action.place, title: action.title, operation: job.operation, pick: job.pick,
-    rate: situation.rate, origin: source ? source.origin : first, first, last,
+    id, action: action.name, place: action.place, title: action.title, operation: job.operation, called: action.called,
+    pick: job.pick, rate: situation.rate, origin: source ? source.origin : first, first, last,
     track: situation.track, item: situation.item, lead: source ? source.lead : undefined,
     spans_item: source && source.span_start !== undefined && source.span_start !== null ? true : undefined,
     notes: notesOf(job),

@@ -10,6 +10,11 @@ function word(pending, file) {
   return file.track || pending.pick || pending.operation;
 }
 
+// What the user reads: a preset has a title of its own.
+function shown(pending, file) {
+  return file.track || pending.pick || pending.called || pending.operation;
+}
+
 // The file name under which a result is copied into the project: unique by job id and index.
 function copyName(pending, file, index) {
   const found = /\.([A-Za-z0-9]+)$/.exec(file.path);
@@ -30,8 +35,8 @@ function placements(pending, job) {
       copy: copyName(pending, file, index + 1),
       role: file.role,
       variant,
-      track_name: word(pending, file),
-      name: `${word(pending, file)} ${variant + 1}${seed}`,
+      track_name: shown(pending, file),
+      name: `${shown(pending, file)} ${variant + 1}${seed}`,
       take: pending.place === "take",
     });
   });

@@ -114,6 +114,15 @@ local function can_be_set(field)
     and not field.type:find("list%[list")
 end
 
+--- The fields but one, which has nothing to say here.
+function forms.without(fields, name)
+  local others = {}
+  for _, field in ipairs(fields) do
+    if field.name ~= name then others[#others + 1] = field end
+  end
+  return others
+end
+
 --- The rows of a form: the fields named in `ask` that the operation has, each once, and named sounds where the user has any; without
 -- `ask` its main and music fields.
 -- `last` holds the values of the previous run. A field named in `many` takes several choices.
@@ -313,12 +322,17 @@ function forms.show(row)
   return value
 end
 
+-- What a row is called in a sentence: its label without what to do.
+local function called(row)
+  return (row.label:gsub(": leave empty.*$", ""))
+end
+
 --- All rows at once: values by name, or nil and a sentence that names the row.
 function forms.values(rows, texts)
   local values = {}
   for index, row in ipairs(rows) do
     local value, wrong = forms.parse(row, texts[index] or "")
-    if wrong then return nil, row.label:match("^[^:]*") .. ": " .. wrong .. "." end
+    if wrong then return nil, called(row) .. ": " .. wrong .. "." end
     values[row.name] = value
   end
   return values

@@ -49,7 +49,8 @@ function operations.adapt(action, operation)
   local own = {}
   for key, value in pairs(action) do own[key] = value end
   own.operation = operation.name
-  own.title = operations.titles({ operation })[operation.name] or operation.name
+  own.called = operations.titles({ operation })[operation.name]
+  own.title = own.called or operation.name
   own.ask = json.list()
   own.whole_form = true
   if has(operation.fields, "source") then

@@ -185,6 +185,7 @@ function requests.pending(id, action, situation, job)
     place = action.place,
     title = action.title,
     operation = job.operation,
+    called = action.called,
     pick = job.pick,
     rate = situation.rate,
     origin = source and source.origin or first,
@@ -205,17 +206,30 @@ local READ = {
   heard = "Read: what is heard.",
 }
 
+local MOST_NAMES = 4
+
+-- The names of tracks; of very many the first ones.
+local function listed(names)
+  if #names <= MOST_NAMES then return table.concat(names, ", ") end
+  return string.format("%s and %d more tracks", table.concat(names, ", ", 1, MOST_NAMES - 1), #names - MOST_NAMES + 1)
+end
+
+-- Bars in words, at the beginning of a sentence or behind a track.
+local function bars_of(facts, begins)
+  local first, last = facts.first_bar, facts.last_bar
+  if not first then return nil end
+  if facts.seconds <= 0 then return string.format("%s bar %d", begins and "At" or "at", first) end
+  if first == last then return string.format("%s %d", begins and "Bar" or "bar", first) end
+  return string.format("%s %d to %d", begins and "Bars" or "bars", first, last)
+end
+
 --- What will happen, for the top of a form. `facts` is {tracks (names), stretches? (how many), first_bar?, last_bar?, seconds (all
 -- together), wishes (from tempo.plan)?}.
 function requests.summary(action, facts)
   local words = {}
-  if action.audio ~= "none" and #facts.tracks > 0 then words[1] = table.concat(facts.tracks, ", ") end
+  if action.audio ~= "none" and #facts.tracks > 0 then words[1] = listed(facts.tracks) end
   if facts.stretches and facts.stretches > 1 then words[#words + 1] = string.format("%d stretches", facts.stretches) end
-  if facts.first_bar and facts.first_bar == facts.last_bar then
-    words[#words + 1] = string.format("bar %d", facts.first_bar)
-  elseif facts.first_bar then
-    words[#words + 1] = string.format("bars %d to %d", facts.first_bar, facts.last_bar)
-  end
+  words[#words + 1] = bars_of(facts, #words == 0)
   if facts.seconds > 0 then words[#words + 1] = string.format("%.1f s", facts.seconds) end
   local wish = facts.wishes and facts.wishes[1]
   if wish then words[#words + 1] = string.format("sent as %.6g bpm", wish.bpm) end

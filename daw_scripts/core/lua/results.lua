@@ -17,6 +17,12 @@ local function word(pending, file)
   return pending.pick or pending.operation
 end
 
+-- What the user reads: a preset has a title of its own.
+local function shown(pending, file)
+  if present(file.track) and file.track ~= "" or pending.pick then return word(pending, file) end
+  return pending.called or word(pending, file)
+end
+
 --- The file name under which a result is copied into the project: unique by job id and index.
 function results.copy_name(pending, file, index)
   local extension = (file.path:match("%.(%w+)$") or "wav"):lower()
@@ -37,8 +43,8 @@ function results.placements(pending, job)
       landing.copy = results.copy_name(pending, file, index)
       landing.role = file.role
       landing.variant = file.variant or 0
-      landing.track_name = word(pending, file)
-      landing.name = string.format("%s %d%s", word(pending, file), landing.variant + 1, seed and string.format(" (seed %d)", seed) or "")
+      landing.track_name = shown(pending, file)
+      landing.name = string.format("%s %d%s", shown(pending, file), landing.variant + 1, seed and string.format(" (seed %d)", seed) or "")
       landing.take = pending.place == "take"
       list[#list + 1] = landing
     end

@@ -155,6 +155,7 @@ def pending(id, action, situation, job):
         "place": action["place"],
         "title": action["title"],
         "operation": job["operation"],
+        "called": action.get("called"),
         "pick": job.get("pick"),
         "rate": situation["rate"],
         "origin": source["origin"] if source else first,

@@ -12,6 +12,11 @@ def _word(pending, file):
     return file.get("track") or pending.get("pick") or pending["operation"]
 
 
+def _shown(pending, file):
+    """What the user reads: a preset has a title of its own."""
+    return file.get("track") or pending.get("pick") or pending.get("called") or pending["operation"]
+
+
 def copy_name(pending, file, index):
     """The file name under which a result is copied into the project: unique by job id and index."""
     found = re.search(r"\.([A-Za-z0-9]+)$", file["path"])
@@ -33,8 +38,8 @@ def placements(pending, job):
             copy=copy_name(pending, file, index),
             role=file["role"],
             variant=variant,
-            track_name=_word(pending, file),
-            name=f"{_word(pending, file)} {variant + 1}{seed}",
+            track_name=_shown(pending, file),
+            name=f"{_shown(pending, file)} {variant + 1}{seed}",
             take=pending["place"] == "take",
         )
         found.append(place)
