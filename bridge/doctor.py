@@ -284,7 +284,7 @@ MIDI_PROBE = (
 
 POLICY_PROBE = """
 import json, sys
-from acestep.engine.policy import Policy
+from acestep.runtime.policy import Policy
 print(json.dumps(Policy.of(json.loads(sys.argv[1])).facts()))
 """
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.errors import AceError, BadRequest, PluginFailed
-from acestep.api.plan import Plan
+from acestep.api.plan import Fill, Plan
 from acestep.api.registry import Registry
 from acestep.api.request import Stage, StageParams
 from acestep.api.sampling import GuidanceSpec, SamplerSpec, ScheduleSpec
@@ -85,7 +86,7 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
     )
     return ResolvedStage(
         stage=msgspec.structs.replace(stage, params=settled),
-        plan=_with_shared_wishes(plan, params),
+        plan=_with_shared_options(plan, params),
         model=model,
         times=times,
         sampler=sampler,
@@ -115,7 +116,7 @@ def _check_checkpoint(params: StageParams, times: list[float]) -> None:
         )
 
 
-def _with_shared_wishes(plan: Plan, params: StageParams) -> Plan:
+def _with_shared_options(plan: Plan, params: StageParams) -> Plan:
     """The plan with what every stage can be asked for: an earlier end of its condition, and wavelet correction."""
     bands = {"low": params.correction_low, "high": params.correction_high}
     return msgspec.structs.replace(
@@ -123,3 +124,34 @@ def _with_shared_wishes(plan: Plan, params: StageParams) -> Plan:
         condition_strength=min(plan.condition_strength, params.condition_strength),
         corrections={**plan.corrections, **{band: amount for band, amount in bands.items() if amount}},
     )
+
+
+def guide_of(stage: ResolvedStage, conditioning: Conditioning) -> str:
+    """The guide that a stage follows; empty when it follows none. Codes, where it takes them, go before it."""
+    if stage.plan.semantic_codes and (
+        conditioning.audio_codes or (conditioning.thinking and conditioning.planner_codes)
+    ):
+        return ""
+    return guide_text(stage.plan, stage.params, conditioning, stage.model)
+
+
+def asked_guide(params: StageParams, conditioning: Conditioning) -> str:
+    """The guide that a request names: the stage's own stands above the shared one."""
+    return conditioning.guide if params.guide is None else params.guide
+
+
+def guide_text(plan: Plan, params: StageParams, conditioning: Conditioning, model: ModelInfo) -> str:
+    """The request's guide, else the one that the model wants: over given audio only at a known tempo. Empty for none."""
+    text = asked_guide(params, conditioning)
+    if not text:
+        knows_time = conditioning.bpm is not None or plan.fill is Fill.SILENCE
+        text = model.defaults.guide if knows_time else ""
+    return text if plan.guide and text != NO_GUIDE else ""
+
+
+def with_guide(stage: ResolvedStage, conditioning: Conditioning) -> ResolvedStage:
+    """The stage with the guide that its model chose where the request left it open, so that the recipe holds it."""
+    if not stage.plan.guide or asked_guide(stage.params, conditioning):
+        return stage
+    text = guide_text(stage.plan, stage.params, conditioning, stage.model)
+    return stage.with_params(guide=text or NO_GUIDE)

@@ -17,8 +17,8 @@ import msgspec
 from acestep.api.errors import OutOfMemory
 from acestep.checkpoints.files import SAFETENSORS
 from acestep.checkpoints.layout import Parts
-from acestep.checkpoints.tiers import PART_GB, RESERVE_GB, Offload
 from acestep.checkpoints.weights import CODEC, TEXT, tensor_index
+from acestep.runtime.tiers import PART_GB, RESERVE_GB, Offload
 
 GB = 1e9
 

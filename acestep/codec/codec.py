@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from acestep.api.errors import OutOfMemory
 from acestep.api.limits import HOP
-from acestep.checkpoints.devices import free_cache, is_out_of_memory
 from acestep.codec.memory import freed_memory_kept
 from acestep.codec.tiles import Tile, Tiling, tile_count, tiles
+from acestep.runtime.devices import free_cache, is_out_of_memory
 
 log = logging.getLogger(__name__)
 

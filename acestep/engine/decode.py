@@ -53,11 +53,11 @@ def _model_for(engine: Any, asked: str, facts: LatentFacts) -> str:
 def run(request: dict[str, Any], context: JobContext) -> Result:
     """Raises `NotFound`, `BadLatent`, `ModelMissing`, `OutOfMemory`."""
     begun = time.monotonic()
-    wish: Any = convert(dict(request), context.registry.operation("decode").schema)
+    asked: Any = convert(dict(request), context.registry.operation("decode").schema)
     engine: Any = context.backend
-    path = find_latent(Path(engine.settings["library"]), wish.latent)
+    path = find_latent(Path(engine.settings["library"]), asked.latent)
     facts = read_latent_facts(path)
-    model = engine.models.open(_model_for(engine, wish.model, facts), context.check)
+    model = engine.models.open(_model_for(engine, asked.model, facts), context.check)
     context.tick("load", 1, 1, SHARES["load"])
     latent, facts, _ = load_latent(path, model.info.latent_family)
     last = min(facts.frames, -(-facts.samples * FRAMES_PER_SECOND // facts.rate) + 1)
@@ -66,12 +66,12 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
     def tick(done: int, of: int) -> None:
         context.tick("decode", done, of, SHARES["load"] + (SHARES["decode"] - SHARES["load"]) * done / of)
 
-    rate = wish.rate or facts.rate
+    rate = asked.rate or facts.rate
     length = max(1, rescaled(facts.samples, facts.rate, rate))
     with engine.models.placement.on_device(model, "codec"):
         decoded = codec.decode(latent, 0, last, tick).numpy()
     sound = resample(decoded, limits.CODEC_RATE, rate, length)
-    sound, form = to_channels(sound, facts.channels), form_of(wish.format)
+    sound, form = to_channels(sound, facts.channels), form_of(asked.format)
     target = context.staging / f"{path.stem}-decoded{form.suffix}"
     start = rescaled(facts.start, facts.rate, rate)
     tags = Tags(position=start, description="decoded by acestep-bridge", recipe=facts.recipe)
@@ -95,8 +95,8 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
     report = StageReport(type="decode", model=model.info.name, seconds={"decode": seconds})
     if facts.codec != model.codec_digest:
         notes.append(f"decoded by the codec of {model.info.name}, which is not the one that {facts.model} made it with")
-    request = msgspec.to_builtins(msgspec.structs.replace(wish, model=model.info.name))
+    request = msgspec.to_builtins(msgspec.structs.replace(asked, model=model.info.name))
     recipe = {"operation": "decode", "request": request, "weights": {model.info.name: model.digest}}
-    files = with_copies([file], context.staging, wish.format)
+    files = with_copies([file], context.staging, asked.format)
     notes += copy_notes(files)
     return Result(files=tuple(files), notes=tuple(notes), stages=(report,), recipe=recipe, seconds=seconds)

@@ -27,16 +27,17 @@ from acestep.audio.latent_index import LatentIndex
 from acestep.audio.latent_store import find_latent
 from acestep.audio.sniff import probe
 from acestep.checkpoints.published import planner_licenses
-from acestep.checkpoints.tiers import clamp, limits_for
 from acestep.conditioning.text import ConditionCache
-from acestep.engine.chain import Chain, EngineResources, request_conform
 from acestep.engine.conditions import Conditions
-from acestep.engine.device import free_cache, hold_to_simulated, is_out_of_memory
-from acestep.engine.models import ModelPool
-from acestep.engine.policy import Policy
-from acestep.engine.render import run_chain
-from acestep.engine.source import SourceCache, SourceEncoder, locate_source
-from acestep.engine.stored_step import resuming
+from acestep.engine.model_pool import ModelPool
+from acestep.engine.render import run_render
+from acestep.engine.render_state import EngineResources, RenderState
+from acestep.engine.source_encoder import SourceCache, SourceEncoder, locate_source
+from acestep.engine.stage_store import resuming
+from acestep.engine.tempo import conform_render
+from acestep.runtime.devices import free_cache, hold_to_simulated, is_out_of_memory
+from acestep.runtime.policy import Policy
+from acestep.runtime.tiers import clamp, limits_for
 from acestep.worker.backend import JobContext
 
 if TYPE_CHECKING:
@@ -114,34 +115,34 @@ class Engine:
 
     def _render(self, request: dict[str, Any], context: JobContext) -> Result:
         begun = time.monotonic()
-        chain = self._chain(self.admit(request, context), context)
-        if chain.planning:
-            planned = self._think(chain, context)
+        state = self._resolve(self.admit(request, context), context)
+        if state.planning:
+            planned = self._think(state, context)
             context = context.part(PLANNING_SHARE)
-            notes = chain.notes
-            chain = self._chain(self.admit(planned.settle(chain.render).to_recipe(), context), context)
-            chain.notes = {**notes, **dict.fromkeys(planned.notes), **chain.notes}
-            chain.thought = planned.to_data()
-            chain.licenses |= planner_licenses(planned.model)
-        result = run_chain(self._resources, chain, context)
+            notes = state.notes
+            state = self._resolve(self.admit(planned.settle(state.render).to_recipe(), context), context)
+            state.notes = {**notes, **dict.fromkeys(planned.notes), **state.notes}
+            state.thought = planned.to_data()
+            state.licenses |= planner_licenses(planned.model)
+        result = run_render(self._resources, state, context)
         return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
 
-    def _chain(self, admitted: Admitted, context: JobContext) -> Chain:
+    def _resolve(self, admitted: Admitted, context: JobContext) -> RenderState:
         """An admitted render with nothing left open but what the planner shall decide, held to what the device can do."""
         stages = [
             resolve_stage(context.registry, self._with_stored_seed(stage), plan, self.models.info(stage.params.model))
             for stage, plan in zip(admitted.render.stages, admitted.plans, strict=True)
         ]
-        chain = Chain(
+        state = RenderState(
             render=admitted.render,
             stages=stages,
             inputs=admitted.inputs,
-            conform=request_conform(admitted.render, stages),
+            conform=conform_render(admitted.render, stages),
             planning=wants_planning(admitted.render.conditioning, admitted.plans),
         )
-        chain.note(*self.policy.choice.notes, *admitted.notes, *filter(None, [chain.conform.note]))
-        self._hold_to_tier(chain)
-        return chain
+        state.note(*self.policy.choice.notes, *admitted.notes, *filter(None, [state.conform.note]))
+        self._hold_to_tier(state)
+        return state
 
     def _with_stored_seed(self, stage: Stage) -> Stage:
         """A stage that goes on from a stored step has that run's seed. Raises `NotFound`, `BadLatent`."""
@@ -152,38 +153,38 @@ class Engine:
         seed = stage.params.seed if facts.seed is None else facts.seed
         return msgspec.structs.replace(stage, params=msgspec.structs.replace(stage.params, seed=seed, seeds=[seed]))
 
-    def _hold_to_tier(self, chain: Chain) -> None:
+    def _hold_to_tier(self, state: RenderState) -> None:
         """Shorten a new part that is longer than the device's memory allows; the result says so."""
-        output = chain.render.output
+        output = state.render.output
         if (
             self.policy.choice.memory_gb is None
             or not output.length
             or not output.rate
-            or chain.facts(len(chain.stages) - 1) is not None
+            or state.facts(len(state.stages) - 1) is not None
         ):
             return
         seconds = output.length / output.rate
-        tier = limits_for(self.policy.choice.tier, self.device.type, seconds, planned=chain.planning)
+        tier = limits_for(self.policy.choice.tier, self.device.type, seconds, planned=state.planning)
         held = clamp(tier, seconds, 1)
         if held.notes:
             length = samples(held.seconds, output.rate)
-            chain.render = msgspec.structs.replace(
-                chain.render, output=msgspec.structs.replace(output, length=min(length, output.length))
+            state.render = msgspec.structs.replace(
+                state.render, output=msgspec.structs.replace(output, length=min(length, output.length))
             )
-            chain.note(*held.notes)
+            state.note(*held.notes)
 
     def admit(self, request: dict[str, Any], context: JobContext) -> Admitted:
         """The canonical request checked once more, with its plans, as this worker's models and files make them."""
         return admit(context.registry, "render", request, Here(self))
 
-    def _think(self, chain: Chain, context: JobContext) -> PlannedConditioning:
+    def _think(self, state: RenderState, context: JobContext) -> PlannedConditioning:
         """Let the planner fill the gaps of a render."""
         from acestep.planner.integration import plan_request
 
-        output, params = chain.render.output, chain.stages[0].params
+        output, params = state.render.output, state.stages[0].params
         length = output.length / output.rate if output.length and output.rate else None
         return plan_request(
-            chain.render.conditioning,
+            state.render.conditioning,
             params.seeds or [params.seed],
             context,
             duration=length,

@@ -1,110 +1,347 @@
-"""Carries out one render: stage after stage in latent space, the last one decoded and written.
+"""Carries out a render: its stages one after the other, each as a `StageRun` that reads from top to bottom.
 
 Every stage runs for all variants before the next begins, so each model is loaded once. Nothing here knows a stage type by name.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acestep.api import limits
 from acestep.api.request import Render
-from acestep.api.resolve import ResolvedStage
+from acestep.api.resolve import guide_text, with_guide
 from acestep.api.result import Result, StageReport
+from acestep.api.source import Source
 from acestep.api.unused import sung_notes
+from acestep.audio.read import read_window
+from acestep.audio.resample import resample, to_channels
 from acestep.checkpoints.adapters import describe_adapter
 from acestep.checkpoints.digest import require_weights
 from acestep.checkpoints.load import Model
-from acestep.engine.chain import Chain, EngineResources, Job, phases_of
-from acestep.engine.finish import FOR_STAGES, Material, finish
-from acestep.engine.guides import with_guide
-from acestep.engine.material import gather
-from acestep.engine.progress import Clock, Meter
-from acestep.engine.pulse import settle_pulse
+from acestep.codec.codec import Codec, Tick
+from acestep.codec.mask import masked
+from acestep.engine.deliver import VariantSound
+from acestep.engine.denoise_group import DenoiseGroup, groups_of
+from acestep.engine.geometry import Cut, Window, cut, frame_samples, new_window, source_window
 from acestep.engine.recipe import made_on, make_recipe, place_notes, stage_settings
-from acestep.engine.takes import make_takes
+from acestep.engine.render_state import (
+    EngineResources,
+    RenderProgress,
+    RenderRun,
+    RenderState,
+    StageState,
+    part_of,
+    phases_of,
+)
+from acestep.engine.source_encoder import OpenSource
+from acestep.engine.stage_files import FOR_STAGES, StageFiles, crossfades_of
+from acestep.engine.tempo import MAX_CONFORM, find_guide_time
+from acestep.engine.verdict import checked
 from acestep.worker.backend import JobContext
 
+LOSSY = {"MPEG_LAYER_III": "MP3", "VORBIS": "Ogg Vorbis", "OPUS": "Opus"}
+"""Lossy codings as people call them."""
+
 NOISE_NOTE = "the model {} has random weights: what it renders is noise"
+MONO_PART = "the part is mono as asked: the model's stereo was mixed down"
+MONO_SOURCE = "the source is mono, so the stereo that the model makes was mixed down to it"
+
+Sound = NDArray[Any]
 
 
-def run_chain(resources: EngineResources, chain: Chain, context: JobContext) -> Result:
+def run_render(resources: EngineResources, state: RenderState, context: JobContext) -> Result:
     """All stages of a render. Raises `AceError`."""
-    chain.stages = [with_guide(stage, chain.render.conditioning) for stage in chain.stages]
-    job = Job(resources, chain, context, Meter(context, phases_of(chain)))
+    state.stages = [with_guide(stage, state.render.conditioning) for stage in state.stages]
+    run = RenderRun(resources, state, context, RenderProgress(context, phases_of(state)))
     try:
-        for index in range(len(chain.stages)):
-            _run_stage(job, index)
+        for index in range(len(state.stages)):
+            StageRun(run, index).carry_out()
     finally:
-        resources.pool.tidy()
+        resources.models.tidy()
         shutil.rmtree(context.staging / FOR_STAGES, ignore_errors=True)
-    last = chain.stages[-1].params
+    last = state.stages[-1].params
     return Result(
-        files=tuple(chain.files),
+        files=tuple(state.files),
         seeds=tuple(last.seeds or [last.seed]),
-        notes=tuple(chain.notes),
-        stages=tuple(chain.reports),
-        recipe=chain.recipe,
-        data={**chain.thought, **({"check": chain.checks} if chain.checks else {})},
+        notes=tuple(state.notes),
+        stages=tuple(state.reports),
+        recipe=state.recipe,
+        data={**state.thought, **({"check": state.checks} if state.checks else {})},
     )
 
 
-def _run_stage(job: Job, index: int) -> None:
-    chain, stage = job.chain, job.chain.stages[index]
-    job.clock = Clock()
-    model = _open_model(job, stage)
-    with job.clock.measure("encode"):
-        given = gather(job, index, model, job.meter.phase("encode"))
-    settle_pulse(job, index)
-    chain.recipe = _recipe(chain, model)
-    takes = make_takes(job, index, model, given)
-    chain.latents.append([each.mean(0, keepdim=True) for each in takes])
-    if failure := job.resources.pool.compiler_failure():
-        chain.note(f"the model could not be compiled and ran as it is: {failure}")
-    if chain.sounds(index):
-        finish(job, index, model, Material(takes, given))
-    job.resources.pool.put_away(stage.params.model, stage.params.memory)
-    settings = stage_settings(stage)
-    if model.adapters:
-        settings["adapters"] = [
-            {"name": adapter.name, "scale": adapter.scale, **adapter.facts} for adapter in model.adapters
-        ]
-    chain.reports.append(
-        StageReport(type=stage.stage.type, model=model.info.name, settings=settings, seconds=job.clock.seconds)
-    )
+@dataclass
+class StageRun(StageState):
+    """One stage of a render, carried out for all its variants."""
 
+    given: list[Tensor] = field(default_factory=list)
+    """What the stage works on, [1, T, 64]: one for all variants, one each, or none."""
+    made: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    """What it made, by variant and seed, [passes, T, 64]; more than one seed where variants are made again."""
 
-def _open_model(job: Job, stage: ResolvedStage) -> Model:
-    """The stage's model, ready; what it is goes into notes and recipe."""
-    chain = job.chain
-    tick = job.meter.phase("load")
-    with job.clock.measure("load"):
-        model = job.resources.pool.open(stage.params.model, lambda: tick(0, 1), stage.params.lora)  # shard by shard
-    tick(1, 1)
-    if not model.info.trained:
-        chain.note(NOISE_NOTE.format(model.info.name))
-    chain.note(*stage.plan.notes, *stage.notes, *sung_notes(stage.params, chain.render.conditioning, stage.model))
-    used = {model.info.name: model.digest, **{f"lora/{adapter.name}": adapter.digest for adapter in model.adapters}}
-    require_weights(chain.render.weights, used)
-    chain.weights.update(used)
-    chain.licenses[model.info.name] = model.info.license
-    chain.note(*(describe_adapter(adapter.name, adapter.scale, adapter.facts) for adapter in model.adapters))
-    if remark := job.resources.pool.remarks.get(model.info.name):
-        chain.note(remark)
-    if job.resources.pool.int8:
-        chain.note("the weights were quantised to 8 bits to fit into memory")
-    chain.note(*place_notes(chain.render.made_on, model))
-    chain.recipe = _recipe(chain, model)
-    return model
+    def carry_out(self) -> None:
+        """Do the stage. Raises `AceError`."""
+        # 1. Open the model. First, because its codec encodes the source and its weights go into every file's recipe.
+        self.model = self._open_model()
 
+        # 2. Encode the source: the window around the region and no more, so that an edit costs the same in a song of an hour.
+        #    Where the source is a result of ours its stored latent is used: each pass through the codec loses a little.
+        self.given = self._encode_source()
+        self._settle_guide_time()
+        self.state.recipe = (
+            self._recipe()
+        )  # not sooner: a tempo that was heard in the source is part of the request now
 
-def _recipe(chain: Chain, model: Model) -> dict[str, Any]:
-    render = Render(
-        stages=tuple(stage.stage for stage in chain.stages),
-        conditioning=chain.render.conditioning,
-        source=chain.render.source,
-        output=chain.render.output,
-        weights=dict(chain.weights),
-        made_on=made_on(model),
-    )
-    return {**make_recipe(render, model), "licenses": dict(chain.licenses)}
+        # 3. Denoise, variant by variant: in a batch matrix products round differently, and no variant shall depend on its
+        #    company. Later stages continue with the mean of a variant's passes.
+        for variant, passes in enumerate(self._denoise()):
+            self.made[variant, self.seed(variant)] = passes
+        self.state.latents.append([passes.mean(0, keepdim=True) for passes in self.made.values()])
+
+        if self.state.is_heard(self.index):
+            # 4. Decode: the region with its crossfades and two frames a side, not the window. One variant at a time, so that
+            #    memory holds the sound of one.
+            files = StageFiles(self)
+            for variant in checked(self, self._decode(), self._make_again):
+                # 5. Write, before the next variant is decoded: a cancel or a full disk costs no further work.
+                tick = self.run.progress.phase("write")
+                with self.clock.measure("write"):
+                    files.write(variant)
+                    tick(1, 1)
+
+        self.resources.models.put_away(self.params.model, self.params.memory)
+        self.state.reports.append(self._report())
+
+    # 1. open the model
+
+    def _open_model(self) -> Model:
+        """The stage's model, ready; what it is goes into notes and recipe."""
+        state, models = self.state, self.resources.models
+        tick = self.run.progress.phase("load")
+        with self.clock.measure("load"):
+            model = models.open(
+                self.params.model, lambda: tick(0, 1), self.params.lora
+            )  # may be cancelled at every shard
+        tick(1, 1)
+        if not model.info.trained:
+            state.note(NOISE_NOTE.format(model.info.name))
+        state.note(*self.plan.notes, *self.resolved.notes)
+        state.note(*sung_notes(self.params, state.render.conditioning, self.resolved.model))
+        used = {model.info.name: model.digest, **{f"lora/{adapter.name}": adapter.digest for adapter in model.adapters}}
+        require_weights(state.render.weights, used)  # a recipe is run again on the weights it names or not at all
+        state.weights.update(used)
+        state.licenses[model.info.name] = model.info.license
+        state.note(*(describe_adapter(adapter.name, adapter.scale, adapter.facts) for adapter in model.adapters))
+        if remark := models.remarks.get(model.info.name):
+            state.note(remark)
+        if models.int8:
+            state.note("the weights were quantised to 8 bits to fit into memory")
+        state.note(*place_notes(state.render.made_on, model))
+        return model
+
+    def _recipe(self) -> dict[str, Any]:
+        """What every file that is written from here on says of its making."""
+        state = self.state
+        render = Render(
+            stages=tuple(stage.stage for stage in state.stages),
+            conditioning=state.render.conditioning,
+            source=state.render.source,
+            output=state.render.output,
+            weights=dict(state.weights),
+            made_on=made_on(self.model),
+        )
+        return {**make_recipe(render, self.model), "licenses": dict(state.licenses)}
+
+    # 2. encode the source
+
+    def _encode_source(self) -> list[Tensor]:
+        """The latents that the stage works on. Sets the stage's window."""
+        with self.clock.measure("encode"):
+            tick, state = self.run.progress.phase("encode"), self.state
+            before = state.input_of(self.index)
+            if before is not None:  # the latent of an earlier stage, as it is: no codec between them
+                state.windows.append(state.windows[before])
+                return state.latents[before]
+            if self.facts is None:
+                state.windows.append(self._new_window())
+                return []
+            state.windows.append(self._source_window())
+            encoder = self.resources.source_encoder
+            encoded = [encoder.encode(sound, self.window, self.model, tick) for sound in self._open_sounds(tick)]
+            state.note(*(note for _, notes in encoded for note in notes))
+            tick(1, 1)
+            return [latents for latents, _ in encoded]
+
+    def _new_window(self) -> Window:
+        output = self.state.render.output
+        length = self.state.conform.model_length(output.length or limits.CODEC_RATE)
+        if output.check == "conform":
+            length = math.ceil(length * (1 + MAX_CONFORM))  # what a part may lack when it is played faster
+        return new_window(length, output.rate or limits.CODEC_RATE)
+
+    def _source_window(self) -> Window:
+        source, facts = self.state.inputs[self.index].source, self.facts
+        assert source is not None and facts is not None
+        # a crossfade is cut out of what was rendered, so the window holds it and a tenth of a second more
+        context = max(source.context, self.state.render.output.crossfade / 1000 + 0.1)
+        window = source_window(facts, context, around=self.plan.context)
+        if window.seconds > facts.frames / facts.rate + 1 and window.frames > window.audio_frames + window.lead:
+            self.note("the window is longer than the file; what it lacks was filled with silence and trimmed")
+        return window
+
+    def _open_sounds(self, tick: Tick) -> list[OpenSource]:
+        """The sound that the stage works on: one for all variants, or what an earlier stage made of each."""
+        given, state = self.state.inputs[self.index], self.state
+        assert given.source is not None
+        if given.stage is not None:
+            sounds = [self._open(Source(path=str(path)), tick) for path in state.made[given.stage]]
+        elif (known := self._opened_before(given.source)) is not None:
+            sounds = known
+        else:
+            sounds = [self._open(given.source, tick)]
+            if sounds[0].latent is not None:
+                state.note("the source is one of our own results: where it was made, its stored latent was used")
+        layout = sounds[0].layout
+        if layout.lossy and "whole" in self.roles:
+            state.note(
+                f"the source is {LOSSY[layout.coding]}, which would change everywhere if it were written in that form again; "
+                "the whole file is a 32-bit float WAV of it"
+            )
+        state.opened[self.index] = sounds
+        return sounds
+
+    def _open(self, source: Source, tick: Tick) -> OpenSource:
+        encoder, settings = self.resources.source_encoder, self.resources.settings
+        return encoder.open(source, settings, self.model, self.run.context.staging, tick)
+
+    def _opened_before(self, source: Source) -> list[OpenSource] | None:
+        """The sound as an earlier stage of the same model opened it, perhaps for another region."""
+        for before, sounds in self.state.opened.items():
+            other = self.state.inputs[before].source
+            same = other is not None and other.stage is None and other.place == source.place
+            if same and self.state.stages[before].model == self.model.info:
+                return sounds
+        return None
+
+    def _settle_guide_time(self) -> None:
+        """Give the render its time on the timeline of a stage that follows a guide. What was heard is written into the request as
+        numbers, so that the recipe holds it and later stages share it."""
+        state = self.state
+        guide = guide_text(self.plan, self.params, state.render.conditioning, self.resolved.model)
+        if not guide:
+            return
+        state.guide_time = find_guide_time(guide, state.render.conditioning, self.window, self.sound_of(0))
+        state.note(*state.guide_time.notes)
+        state.write_back(**state.guide_time.heard)
+
+    # 3. denoise
+
+    def _denoise(self) -> list[Tensor]:
+        """The passes of every variant, float32 [passes, T, 64]."""
+        made: list[Tensor] = []
+        count = self.plan.passes
+        for variants in groups_of(self):
+            tick = self.run.progress.phase("denoise", self.type, len(variants))
+            with self.clock.measure("denoise"):
+                groups = [DenoiseGroup(self, variants, self._sources(variants), number) for number in range(count)]
+                passes = [group.denoise(part_of(tick, group.number, count)) for group in groups]
+            made += [self._adjusted(latents) for latents in torch.stack(passes, 1).unbind()]
+        if failure := self.resources.models.compiler_failure():
+            self.note(f"the model could not be compiled and ran as it is: {failure}")
+        return made
+
+    def _sources(self, variants: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """What each of these variants works on."""
+        given = self.given
+        return tuple(given[min(variant, len(given) - 1)] for variant in variants) if given else ()
+
+    def _adjusted(self, latents: Tensor) -> Tensor:
+        """Latents with the stage's rescaling and shift, within what it makes: sound, stored latent and later stages agree."""
+        params, (first, last) = self.params, self.window.region
+        if params.latent_rescale == 1.0 and params.latent_shift == 0.0:
+            return latents
+        latents = latents.clone()
+        latents[:, first:last] = latents[:, first:last] * params.latent_rescale + params.latent_shift
+        return latents
+
+    def _make_again(self, variant: int, name: str) -> VariantSound:
+        """A variant with the seed (a name: made again) and the speed that the render has for it now."""
+        seed = self.seed(variant)
+        if name and (variant, seed) not in self.made:
+            tick = self.run.progress.phase("denoise", name)
+            with self.clock.measure("denoise"):
+                latents = DenoiseGroup(self, (variant,), self._sources((variant,))).denoise(tick)
+            self.made[variant, seed] = self._adjusted(latents)
+        passes = self.made[variant, seed]
+        self.state.latents[self.index][variant] = passes.mean(0, keepdim=True)
+        tick = self.run.progress.phase("decode") if name else self.silent_tick
+        return VariantSound(index=variant, seed=seed, samples=self._sound(passes[:1], self._cut(), tick))
+
+    # 4. decode
+
+    def _cut(self) -> Cut:
+        """What is decoded, and what of it is returned."""
+        return cut(self.window, crossfades_of(self)[0])
+
+    def _decode(self) -> Iterator[VariantSound]:
+        """Every variant as sound. A masked stage's is what its passes cut out of what it worked on."""
+        piece = self._cut()
+        masks = self.plan.soft_mask
+        heard = [self._sound(latents, piece, self.silent_tick) for latents in self.given if masks]
+        for variant, seed in list(self.made):
+            passes = self.made[variant, seed]
+            tick, count = self.run.progress.phase("decode"), len(passes)
+            sounds = [
+                self._sound(one, piece, part_of(tick, number, count)) for number, one in enumerate(passes.split(1))
+            ]
+            sound = sounds[0]
+            if heard:
+                with self.clock.measure("decode"):
+                    sound = self._masked(variant, sounds, heard[min(variant, len(heard) - 1)], piece)
+            yield VariantSound(index=variant, seed=seed, samples=sound)
+
+    def _sound(self, latents: Tensor, piece: Cut, tick: Tick) -> Sound:
+        """Latents [1, T, 64] decoded, at the timeline's rate: what the cut says, or a new part of its exact length."""
+        state, facts, window, codec = self.state, self.facts, self.window, Codec(self.model.codec)
+        output = state.render.output
+        with self.clock.measure("decode"):
+            with self.on_device("codec"):
+                decoded = codec.decode(latents, piece.first, piece.last, tick).numpy()
+            state.note(*codec.notes)
+            if (output.channels if facts is None else facts.channels) == 1:
+                state.note(MONO_PART if facts is None else MONO_SOURCE)
+            if facts is None:
+                # a fractional tempo was rendered at the nearest whole one: the resampler plays it at its own
+                length, rate = output.length or window.region_length, limits.CODEC_RATE * state.conform.speed
+                return to_channels(resample(decoded, rate, window.rate, length), output.channels or 2)
+            # from the first sample of a whole frame on, so that the resampler's filter is where it was for the source
+            sound = resample(decoded, limits.CODEC_RATE, window.rate, piece.skip + piece.length)[:, piece.skip :]
+            return to_channels(sound, facts.channels)
+
+    def _masked(self, variant: int, passes: list[Sound], heard: Sound, piece: Cut) -> Sound:
+        """The passes of a variant as part of what the stage worked on: the source's own samples, or the sound of the stage
+        before. ``heard`` is what the codec makes of that."""
+        window, mix = self.window, heard
+        sound = self.sound_of(variant) if self.state.input_of(self.index) is None else None
+        if sound is not None:
+            first = window.start + frame_samples(piece.first, window.rate) + piece.skip
+            mix = read_window(sound.path, sound.layout, first, piece.length)
+        return masked(passes, mix, heard, window.rate, self.check)
+
+    # after the last step
+
+    def _report(self) -> StageReport:
+        settings = stage_settings(self.resolved)
+        if self.model.adapters:
+            settings["adapters"] = [
+                {"name": adapter.name, "scale": adapter.scale, **adapter.facts} for adapter in self.model.adapters
+            ]
+        return StageReport(type=self.type, model=self.model.info.name, settings=settings, seconds=self.clock.seconds)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from acestep.checkpoints.devices import choose_device, choose_dtype, is_out_of_memory
 from acestep.checkpoints.memory import free_ram
+from acestep.runtime.devices import choose_device, choose_dtype, is_out_of_memory
 
 __all__ = ["choose_device", "choose_dtype", "device_memory", "is_out_of_memory"]
 

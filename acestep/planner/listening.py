@@ -23,8 +23,8 @@ from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec
 from acestep.conditioning.context import audio_codes as codes_of_latents
 from acestep.conditioning.context import hint_from_codes
-from acestep.engine.placement import DevicePlacement
-from acestep.engine.source import locate_source
+from acestep.engine.model_pool import DevicePlacement
+from acestep.engine.source_encoder import locate_source
 from acestep.planner.library import require_known_codes, settings_of
 from acestep.worker.backend import JobContext
 

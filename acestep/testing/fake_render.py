@@ -23,7 +23,7 @@ from acestep.api import limits
 from acestep.api.errors import SourceChanged
 from acestep.api.formats import exact_format
 from acestep.api.request import Role
-from acestep.api.resolve import ResolvedStage, resolve_stage
+from acestep.api.resolve import ResolvedStage, resolve_stage, with_guide
 from acestep.api.result import ResultFile, StageReport
 from acestep.api.rounding import samples
 from acestep.api.source import AudioFacts, Source
@@ -36,10 +36,8 @@ from acestep.audio.splice import Handles, clamp_handles, place_crossfades
 from acestep.audio.write import digest
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, find_checkpoints
 from acestep.checkpoints.installed import fingerprint as weights_fingerprint
-from acestep.engine.deliver import Delivery, VariantSound, WriteSpec, file_stem
+from acestep.engine.deliver import Delivery, VariantSound, WriteSpec, file_stem, stem_notes
 from acestep.engine.geometry import Window, frame_samples, new_window, source_window
-from acestep.engine.guides import with_guide
-from acestep.engine.level import stem_notes
 from acestep.engine.recipe import make_recipe, stage_settings
 from acestep.worker.backend import JobContext
 

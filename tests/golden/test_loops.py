@@ -11,7 +11,7 @@ import torch
 from acestep.api.plan import Fill, Plan
 from acestep.api.times import custom_times, schedule_times, truncate
 from acestep.checkpoints.load import Model
-from acestep.conditioning.context import Material, build_context, join, silence
+from acestep.conditioning.context import ContextInputs, build_context, join, silence
 from acestep.denoising import compat
 from acestep.denoising.flow_edit import FlowEditOptions, edit_flow
 from acestep.denoising.guidance import guidance_settings
@@ -58,7 +58,7 @@ def context_of(model: Model, args: dict[str, Any], inputs: dict[str, torch.Tenso
     for item, covers in enumerate(args.get("is_cover", [0] * inputs["noise"].shape[0])):
         source = inputs["src"][item : item + 1] if inputs["src"].shape[0] > 1 else inputs["src"]
         rule = Fill.SOURCE if not covers else Fill.HINT if "hints" in inputs else Fill.BOTTLENECK
-        material = Material(frames, (0, frames), source[:, :frames], inputs.get("hints"))
+        material = ContextInputs(frames, (0, frames), source[:, :frames], inputs.get("hints"))
         built.append(build_context(model, Plan(task="", instruction="", fill=rule), material))
     context = torch.cat(built)
     return join(context[..., :64], inputs["chunk_mask"]) if "chunk_mask" in inputs else context

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from acestep.api.plan import Fill, Plan
-from acestep.conditioning.context import Material, bottleneck, build_context, silence
+from acestep.conditioning.context import ContextInputs, bottleneck, build_context, silence
 from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.noise import SeededNoise, draw
 from acestep.networks.dit import Probe
@@ -96,7 +96,7 @@ def test_context(golden, tolerance, name):
         rule = Fill.SOURCE if not covers else Fill.BOTTLENECK if hints is None else Fill.HINT
         source = inputs["src"][item : item + 1]
         frames = source.shape[1]
-        material = Material(frames, (0, frames), source, hints)
+        material = ContextInputs(frames, (0, frames), source, hints)
         built.append(build_context(model, Plan(task="cover", instruction="", fill=rule), material))
     compare(torch.cat(built), golden.outputs(name)["context"], tolerance["module"])
 

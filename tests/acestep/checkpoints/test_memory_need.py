@@ -28,7 +28,7 @@ from acestep.checkpoints.memory import (
     whole_bytes,
 )
 from acestep.checkpoints.published import FILES, bytes_of
-from acestep.checkpoints.tiers import Offload
+from acestep.runtime.tiers import Offload
 
 _spec = importlib.util.spec_from_file_location("full_size", Path(__file__).with_name("full_size.py"))
 full_size = importlib.util.module_from_spec(_spec)

@@ -48,7 +48,7 @@ def test_more_takes_make_one_stem(runner, song, monkeypatch):
         given.append(takes)
         return masked(takes, *rest)
 
-    monkeypatch.setattr("acestep.engine.finish.masked", listen)
+    monkeypatch.setattr("acestep.engine.render.masked", listen)
     path, shared = str(song(rate=48_000)), {"track": "drums", "end": 96_000, "format": "wav32f", "steps": 2}
 
     def stem(found, folder) -> np.ndarray:

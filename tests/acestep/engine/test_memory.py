@@ -19,14 +19,13 @@ from acestep.api.errors import BadRequest, OutOfMemory, UnknownName
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints import quantise
 from acestep.checkpoints.adapters import run_list
-from acestep.checkpoints.devices import Choice
 from acestep.checkpoints.quantise import is_quantised
-from acestep.checkpoints.tiers import TIERS, Offload, tier_of
-from acestep.engine import takes
-from acestep.engine.models import ModelPool
-from acestep.engine.placement import DevicePlacement
-from acestep.engine.policy import Policy
+from acestep.engine import denoise_group
+from acestep.engine.model_pool import DevicePlacement, ModelPool
 from acestep.planner.integration import PlannedConditioning
+from acestep.runtime.devices import Choice
+from acestep.runtime.policy import Policy
+from acestep.runtime.tiers import TIERS, Offload, tier_of
 
 WISH = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f"}
 
@@ -172,7 +171,7 @@ def test_long_parts_are_shortened_on_small_devices(runner):
 
 def test_a_model_that_does_not_fit_is_refused_before_it_is_read(runner, monkeypatch):
     """With the figures; what is open already stays usable."""
-    from acestep.engine import models
+    from acestep.engine import model_pool as models
 
     engine = runner.fresh_engine()
     monkeypatch.setattr(models, "free_ram", lambda: 1000)
@@ -203,7 +202,7 @@ def test_a_planner_is_licensed_too(runner, monkeypatch):
 
 def test_no_room_is_said_before_the_work(runner, monkeypatch):
     """A device without free memory refuses before the first step and names what would help."""
-    monkeypatch.setattr(takes, "free_gb", lambda device: 0.1)
+    monkeypatch.setattr(denoise_group, "free_gb", lambda device: 0.1)
     with pytest.raises(OutOfMemory, match="shorter"):
         runner.run("generate", **WISH)
     assert not any(tick[0] == "generate" for tick in runner.ticks)
@@ -213,7 +212,7 @@ def test_batches_are_split_to_fit(runner, monkeypatch):
     """As many variants at a time as the memory takes, and the same takes."""
     three = {**WISH, "seeds": [1, 2, 3], "variants": 3, "batch": True}
     whole = [file.seed for file in runner.run("generate", **three)[0].files]
-    monkeypatch.setattr(takes, "free_gb", lambda device: 0.5 + 2.5 * 0.3 * 10 / 60)
+    monkeypatch.setattr(denoise_group, "free_gb", lambda device: 0.5 + 2.5 * 0.3 * 10 / 60)
     split, _ = runner.run("generate", **three)
     assert [file.seed for file in split.files] == whole
     assert sum(tick[0] == "generate" for tick in runner.ticks) == 2 * 2  # two groups of two steps
@@ -235,15 +234,14 @@ def test_batches_are_held_to_the_tier_where_nobody_tells_free_memory(kind, gigab
     tier = tier_of(float("inf") if gigabytes is None else gigabytes)
     pool = SimpleNamespace(device=torch.device(kind), memory_gb=gigabytes, tier=tier)
     notes: list[str] = []
-    chain = SimpleNamespace(
-        stages=[SimpleNamespace(params=SimpleNamespace(batch=True))],
-        windows=[SimpleNamespace(seconds=seconds)],
-        planning=planned,
-        thought={},
+    stage = SimpleNamespace(
+        params=SimpleNamespace(batch=True),
+        window=SimpleNamespace(seconds=seconds),
+        state=SimpleNamespace(planning=planned, thought={}),
+        resources=SimpleNamespace(models=pool),
         note=lambda *sentences: notes.extend(sentences),
     )
-    job = SimpleNamespace(resources=SimpleNamespace(pool=pool), chain=chain)
-    assert takes._fitting(job, 0, 6) == expected
+    assert denoise_group.fitting(stage, 6) == expected
     assert notes == (
         [] if expected == 6 else [f"rendered {expected} at a time instead of 6: the device's memory allows no more"]
     )
@@ -429,7 +427,7 @@ def test_weights_are_quantised_before_they_go_to_the_device(pool, monkeypatch):
     seen = []
     original = quantise.quantise_int8
     monkeypatch.setattr(
-        "acestep.engine.models.quantise_int8", lambda model: seen.append(places(model)) or original(model)
+        "acestep.engine.model_pool.quantise_int8", lambda model: seen.append(places(model)) or original(model)
     )
     models = pool(int8=True)
     model = models.open("", lambda: None)

@@ -13,7 +13,7 @@ from acestep.api.request import Stage
 from acestep.api.resolve import resolve_stage
 from acestep.api.result import ResultFile
 from acestep.api.variants import VARIANTS, ModelInfo
-from acestep.engine.level import clip_notes
+from acestep.engine.deliver import clip_notes
 
 ONE = {"length": 48_000, "rate": 48_000, "seed": 1, "steps": 1}
 

@@ -9,11 +9,11 @@ import torch
 
 from acestep.api.errors import BadRequest
 from acestep.api.registry import Registry
-from acestep.checkpoints.devices import Choice
-from acestep.checkpoints.tiers import Offload, tier_of
-from acestep.engine import policy
-from acestep.engine.policy import ATTENTION, Policy
 from acestep.networks import compiled
+from acestep.runtime import policy
+from acestep.runtime.devices import Choice
+from acestep.runtime.policy import ATTENTION, Policy
+from acestep.runtime.tiers import Offload, tier_of
 from acestep.worker import settings as worker
 from bridge.core.command import worker_command
 from bridge.paths import Paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acestep.engine.truth import Expected, judge
+from acestep.engine.verdict import Expected, judge
 
 RATE = 44_100
 

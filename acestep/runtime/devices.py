@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from acestep.api.errors import BadRequest, Unavailable
-from acestep.checkpoints.tiers import Tier, simulated_memory, tier_of
+from acestep.runtime.tiers import Tier, simulated_memory, tier_of
 
 DEVICES = ("cuda", "mps", "xpu", "cpu")
 """In the order of preference."""

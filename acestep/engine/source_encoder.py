@@ -31,7 +31,7 @@ from acestep.codec.codec import Codec, Tick
 from acestep.conditioning.context import silence
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window, frame_samples
 from acestep.engine.latents import Stored, latent_of, load_latent
-from acestep.engine.placement import DevicePlacement
+from acestep.engine.model_pool import DevicePlacement
 
 BEYOND = 1.06
 """Peak from which clipping is told: 0.5 dB, since what lossy files decode to goes a little beyond full scale all the time."""

@@ -100,7 +100,7 @@ def test_without_a_beat_the_assumption_is_told(runner, song, guides):
 
 
 def test_a_job_without_a_guide_does_not_listen(runner, pick_up, monkeypatch):
-    monkeypatch.setattr("acestep.engine.pulse.BeatFinder", None)
+    monkeypatch.setattr("acestep.engine.tempo.BeatFinder", None)
     repaint(runner, pick_up, start="0:12", end="0:16", bpm=BPM)
 
 

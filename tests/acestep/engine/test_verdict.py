@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.engine import checking
-from acestep.engine.truth import Verdict
+from acestep.engine import verdict
+from acestep.engine.verdict import Verdict
 
 PART = {"length": 60_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f", "bpm": 120.0}
 WRONG = "asked for 120 bpm, 97.0 are heard"
@@ -18,8 +18,8 @@ WRONG = "asked for 120 bpm, 97.0 are heard"
 def ear(monkeypatch):
     """Let every part be checked, and say what is heard in each, in order."""
     verdicts: list[Verdict] = []
-    monkeypatch.setattr(checking, "is_checked", lambda chain, index, model: chain.render.output.check != "off")
-    monkeypatch.setattr(checking, "judge", lambda sound, rate, wanted: verdicts.pop(0))
+    monkeypatch.setattr(verdict, "is_checked", lambda stage: stage.state.render.output.check != "off")
+    monkeypatch.setattr(verdict, "judge", lambda sound, rate, wanted: verdicts.pop(0))
     return verdicts
 
 
@@ -103,7 +103,7 @@ def test_a_part_within_half_a_percent_is_conformed_and_keeps_its_length(runner, 
 
 def test_models_that_were_not_trained_and_edits_are_not_listened_to(runner, song, monkeypatch):
     """Noise says nothing, and an edit lies in its song."""
-    monkeypatch.setattr(checking, "judge", None)
+    monkeypatch.setattr(verdict, "judge", None)
     assert "check" not in runner.run("generate", **PART)[0].data
 
 
@@ -126,8 +126,8 @@ def test_a_part_is_compared_with_the_tempo_and_the_beat_of_what_it_goes_with(
 ):
     """Found in the audio around it, counted from the region's start, where the job names no tempo."""
     wanted = []
-    monkeypatch.setattr(checking, "is_checked", lambda chain, index, model: True)
-    monkeypatch.setattr(checking, "judge", lambda sound, rate, expected: wanted.append(expected) or right())
+    monkeypatch.setattr(verdict, "is_checked", lambda stage: True)
+    monkeypatch.setattr(verdict, "judge", lambda sound, rate, expected: wanted.append(expected) or right())
     source = beats(tmp_path / "beats.wav")
     runner.run(operation, source=str(source), start_seconds=1.0, end_seconds=11.0, steps=1, seed=1, **more)
     (expected,) = wanted

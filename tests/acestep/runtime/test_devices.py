@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from acestep.api.errors import BadRequest, OutOfMemory
-from acestep.checkpoints import devices
-from acestep.checkpoints.devices import choose, choose_dtype, hold_to_simulated, is_out_of_memory
-from acestep.checkpoints.tiers import TIERS, Offload, clamp, fitting_items, limits_for, simulated_memory, tier_of
+from acestep.runtime import devices
+from acestep.runtime.devices import choose, choose_dtype, hold_to_simulated, is_out_of_memory
+from acestep.runtime.tiers import TIERS, Offload, clamp, fitting_items, limits_for, simulated_memory, tier_of
 
 SIZES = [(3.5, "1"), (4, "2"), (7.9, "3"), (11, "4"), (15.4, "5"), (15.5, "6a"), (23, "6b"), (80, "unlimited")]
 

@@ -1,11 +1,14 @@
-"""The models of this worker: opened by name, sharing codec and text encoder, kept or put away after use."""
+"""The models of this worker: opened by name, sharing codec and text encoder, kept or put away after use; and which of their
+networks are on the device while they do what."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import nn
@@ -13,7 +16,6 @@ from torch import nn
 from acestep.api.errors import AceError
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import AdapterWish, adapter_folders, parse_adapters
-from acestep.checkpoints.devices import free_gb
 from acestep.checkpoints.digest import weights_digest
 from acestep.checkpoints.files import weight_files
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, part_paths, read_info
@@ -21,12 +23,11 @@ from acestep.checkpoints.load import Model, open_checkpoint
 from acestep.checkpoints.lora import load_adapter, use
 from acestep.checkpoints.memory import Room, check_room, free_ram, mapped_too_large, stored_numbers
 from acestep.checkpoints.quantise import is_quantised, quantise_int8
-from acestep.checkpoints.tiers import Offload
 from acestep.checkpoints.weights import CODEC, TEXT
-from acestep.engine.device import free_cache
-from acestep.engine.placement import DevicePlacement
-from acestep.engine.policy import Policy
 from acestep.networks.compiled import CompiledBlock, compile_blocks
+from acestep.runtime.devices import free_cache, free_gb
+from acestep.runtime.policy import Policy
+from acestep.runtime.tiers import Offload
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,17 @@ SCRATCH = "tiny"
 
 OWN_PARTS = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detokenizer")
 """Networks that belong to one model alone; codec and text encoder are shared."""
+
+WORK = {
+    "words": ("text_encoder", "condition_encoder", "audio_tokenizer", "audio_detokenizer"),
+    "denoise": ("transformer", "condition_encoder"),
+    "listen": ("text_encoder", "condition_encoder", "transformer"),
+    "codec": ("codec",),
+}
+"""Kinds of work and the networks they need."""
+
+OFFLOADABLE = ("text_encoder", "codec")
+"""What leaves after its work under `Offload.PARTS`."""
 
 
 class ModelPool:
@@ -183,6 +195,57 @@ class ModelPool:
         own = [net for model in self._open.values() for net in model.networks().values()]
         networks = {id(net): net for net in (*shared, *own)}
         return sum(p.numel() * p.element_size() for net in networks.values() for p in net.parameters())
+
+
+class DevicePlacement:
+    """Moves networks to the device for their work and away again. Work may be nested; the outer one's networks come back."""
+
+    def __init__(
+        self, device: torch.device, offload: Offload, free: Callable[[torch.device], None], codec_on_cpu: bool = False
+    ) -> None:
+        self._device = device
+        self._codec_on_cpu = codec_on_cpu
+        self._offload = Offload.NONE if device.type == "cpu" else offload
+        self._free = free
+        self._work: list[str] = []
+        self._moved: WeakSet[nn.Module] = WeakSet()
+        """Every network that was brought to the device, of whichever model."""
+
+    @contextmanager
+    def on_device(self, model: Model, kind: str) -> Iterator[None]:
+        """Have what a kind of work in `WORK` needs on the device, and no more than the policy allows."""
+        self._work.append(kind)
+        try:
+            self._place(model, WORK[kind])
+            yield
+        finally:
+            self._work.pop()
+            if self._work:
+                self._place(model, WORK[self._work[-1]])
+            elif self._offload is not Offload.NONE:
+                self._send_away(model.networks()[name] for name in OFFLOADABLE)
+
+    def _place(self, model: Model, needed: tuple[str, ...]) -> None:
+        networks = model.networks()
+        needed = tuple(name for name in needed if name in networks)
+        if self._offload is Offload.ALL:
+            staying = {id(networks[name]) for name in needed}
+            self._send_away(network for network in self._moved if id(network) not in staying)
+        for name in needed:
+            self._moved.add(networks[name])
+            networks[name].to("cpu" if name == "codec" and self._codec_on_cpu else self._device)
+
+    def _send_away(self, networks: Iterable[nn.Module]) -> None:
+        moved = [network for network in networks if _is_on(network, self._device)]
+        for network in moved:
+            network.to("cpu")
+        if moved:
+            self._free(self._device)
+
+
+def _is_on(network: nn.Module, device: torch.device) -> bool:
+    first = next(network.parameters(), None)
+    return first is not None and first.device.type == device.type
 
 
 def _has(model: Model, adapters: Sequence[AdapterWish]) -> bool:

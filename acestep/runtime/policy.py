@@ -13,8 +13,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from acestep.api.errors import BadRequest
-from acestep.checkpoints.devices import Choice, choose
-from acestep.checkpoints.tiers import Offload
+from acestep.runtime.devices import Choice, choose
+from acestep.runtime.tiers import Offload
 
 _PLAIN = (SDPBackend.MATH,)
 ATTENTION: dict[str, tuple[SDPBackend, ...]] = {
