@@ -34,7 +34,7 @@ WORKER_ENVIRONMENT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ProcessGroup:
     rank: int = 0
     size: int = 1
 
@@ -114,7 +114,7 @@ def _enter(
     if size > 1:
         distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
     try:
-        work(Group(rank, size), *arguments)
+        work(ProcessGroup(rank, size), *arguments)
     except TrainingError as failure:
         failures.put((failure.code, str(failure)))
         sys.exit(2)

@@ -68,7 +68,7 @@ def decay(fraction: float, step: int, warmup: int = 60, hold: float = 0.4) -> fl
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """A training run in `folder`. `seconds` is the time asked for, `elapsed` the time used by all its sittings."""
 
     folder: Path

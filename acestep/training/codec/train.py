@@ -19,8 +19,8 @@ from acestep.networks.spectra import FRAME, Analysis
 from acestep.training.codec.data import CropPool
 from acestep.training.codec.loss import TRAINING, harmonic_distance, spectral_distance
 from acestep.training.codec.targets import oscillator_amplitudes
-from acestep.training.parallel import Group, mixed_precision
-from acestep.training.run import Run, decay, plot_history
+from acestep.training.parallel import ProcessGroup, mixed_precision
+from acestep.training.run import TrainingRun, decay, plot_history
 from acestep.training.songs.bank import open_bank
 from acestep.training.start import START_SHARE, start_codec
 
@@ -125,7 +125,7 @@ def compare_sounds(made: Tensor, wanted: Tensor, mixed: Tensor) -> dict[str, Ten
     return {"sound": sound, "harmony": HARMONY_WEIGHT * harmony}
 
 
-def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
+def train_codec(group: ProcessGroup, folder: Path, settings: CodecSettings) -> None:
     """Train (or go on training) in `folder` for the given time; leaves `vae/` and `loss.png` there.
 
     A fresh run with `settings.start` begins from that checkpoint's codec.
@@ -145,7 +145,7 @@ def train_codec(group: Group, folder: Path, settings: CodecSettings) -> None:
         weight_decay=1e-3,
         foreach=True,
     )
-    run = Run(folder, settings.seconds, leads=group.leads)
+    run = TrainingRun(folder, settings.seconds, leads=group.leads)
     state = run.resume()
     if state:
         trainer.load_state_dict(state["trainer"])

@@ -1,4 +1,4 @@
-"""Songs as latents: what one training song leaves on disk, and the growing shelf a run draws from."""
+"""Songs as latents: what one training song leaves on disk, and the growing store a run draws from."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def make_record(seed: int, bank: NoteBank, codec: NanoCodec) -> Record:
     return Record(song, other.caption, dict(zip(sounds, encoded, strict=True)))
 
 
-class Shelf:
+class RecordStore:
     """Records of one process in a folder of its run: made one at a time, kept for good, reread when a run resumes."""
 
     def __init__(self, folder: Path, seeds: range, bank: NoteBank, codec: NanoCodec) -> None:

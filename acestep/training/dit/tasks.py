@@ -30,7 +30,7 @@ def spell_key(key: str, rng: random.Random) -> str:
 
 
 @dataclass(frozen=True)
-class Example:
+class TrainingExample:
     """Latents are [256, 64]; `mask` and `weight` [256]. `bottleneck`: the source goes through the tokenizer first."""
 
     task: str
@@ -45,7 +45,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Desk:
+class ExampleInputs:
     """What the makers of examples work with: a record, an offset, silence [256, 64] and their own dice."""
 
     record: Record
@@ -71,91 +71,93 @@ class Desk:
         return text_prompt(sentence, caption, song.bpm if told[0] else None, song.metre if told[1] else "",
                            spell_key(song.key, rng) if told[2] else "", rng.randint(8, 60))  # fmt: skip
 
-    def example(self, task: str, source: Tensor, target: Tensor, prompt: str, **more: Any) -> Example:
+    def example(self, task: str, source: Tensor, target: Tensor, prompt: str, **more: Any) -> TrainingExample:
         ones = torch.ones(CROP)
         values: dict[str, Any] = {"mask": ones, "weight": ones} | more
-        return Example(task=task, source=source, target=target, prompt=prompt,
+        return TrainingExample(task=task, source=source, target=target, prompt=prompt,
                        lyrics=lyric_prompt(self.record.song.lyrics), **values)  # fmt: skip
 
 
-def generate(desk: Desk) -> Example:
+def generate(inputs: ExampleInputs) -> TrainingExample:
     """From silence: a song's beginning. A quarter of the time the recast song's sound is given as reference."""
-    target = desk.crop("mix", 0)
-    reference = desk.crop("mix", desk.start()) if desk.rng.random() < 0.1 else None
-    return desk.example("text2music", desk.silence, target, desk.prompt(instruction("text2music")), reference=reference)
+    target = inputs.crop("mix", 0)
+    reference = inputs.crop("mix", inputs.start()) if inputs.rng.random() < 0.1 else None
+    return inputs.example(
+        "text2music", inputs.silence, target, inputs.prompt(instruction("text2music")), reference=reference
+    )
 
 
-def generate_guided(desk: Desk) -> Example:
+def generate_guided(inputs: ExampleInputs) -> TrainingExample:
     """A guide as hint; the engine then says the cover sentence, but the plain one must do as well."""
-    start = desk.start()
-    sentence = instruction(desk.rng.choice(("text2music", "cover")))
-    guide = desk.crop(desk.rng.choice(("guide/beat", "guide/chords")), start)
-    return desk.example("text2music", guide, desk.crop("mix", start), desk.prompt(sentence))
+    start = inputs.start()
+    sentence = instruction(inputs.rng.choice(("text2music", "cover")))
+    guide = inputs.crop(inputs.rng.choice(("guide/beat", "guide/chords")), start)
+    return inputs.example("text2music", guide, inputs.crop("mix", start), inputs.prompt(sentence))
 
 
-def repaint(desk: Desk) -> Example:
+def repaint(inputs: ExampleInputs) -> TrainingExample:
     """A region is replaced by silence or, half of the time, by the guide; the loss looks mostly inside."""
-    rng, start = desk.rng, desk.start()
-    target = desk.crop("mix", start)
+    rng, start = inputs.rng, inputs.start()
+    target = inputs.crop("mix", start)
     length = rng.randrange(20, 160)
     begin = rng.randrange(0, CROP - length + 1)
     inside = torch.zeros(CROP)
     inside[begin : begin + length] = 1.0
-    filling = desk.silence if rng.random() < 0.5 else desk.crop(rng.choice(("guide/beat", "guide/chords")), start)
+    filling = inputs.silence if rng.random() < 0.5 else inputs.crop(rng.choice(("guide/beat", "guide/chords")), start)
     source = torch.where(inside[:, None] > 0, filling, target)
     weight = OUTSIDE_WEIGHT + (1.0 - OUTSIDE_WEIGHT) * inside
-    return desk.example("repaint", source, target, desk.prompt(instruction("repaint")), mask=inside, weight=weight)
+    return inputs.example("repaint", source, target, inputs.prompt(instruction("repaint")), mask=inside, weight=weight)
 
 
-def extract(desk: Desk) -> Example:
+def extract(inputs: ExampleInputs) -> TrainingExample:
     """A stem out of the mix; an absent instrument gives silence. Mostly without caption and metas, as users ask."""
-    rng, start = desk.rng, desk.start()
-    absent = sorted(set(TRACKS) - set(desk.stems()))
+    rng, start = inputs.rng, inputs.start()
+    absent = sorted(set(TRACKS) - set(inputs.stems()))
     if rng.random() < ABSENT_SHARE:
-        track, target = rng.choice(absent), desk.silence
+        track, target = rng.choice(absent), inputs.silence
     else:
-        track = rng.choice(desk.stems())
-        target = desk.crop(f"stem/{track}", start)
+        track = rng.choice(inputs.stems())
+        target = inputs.crop(f"stem/{track}", start)
     plain = rng.random() < 0.6
-    prompt = desk.prompt(instruction("extract", track), "" if plain else None, 0.0 if plain else 0.85)
-    return desk.example("extract", desk.crop("mix", start), target, prompt)
+    prompt = inputs.prompt(instruction("extract", track), "" if plain else None, 0.0 if plain else 0.85)
+    return inputs.example("extract", inputs.crop("mix", start), target, prompt)
 
 
-def lego(desk: Desk) -> Example:
+def lego(inputs: ExampleInputs) -> TrainingExample:
     """A new stem over the others; the caption is the whole song's or just the wanted sound."""
-    rng, start = desk.rng, desk.start()
-    track = rng.choice([name.removeprefix("without/") for name in desk.record.latents if name.startswith("without/")])
+    rng, start = inputs.rng, inputs.start()
+    track = rng.choice([name.removeprefix("without/") for name in inputs.record.latents if name.startswith("without/")])
     words = dict(
-        zip((part.track for part in desk.record.song.parts), instrument_words(desk.record.song, rng), strict=True)
+        zip((part.track for part in inputs.record.song.parts), instrument_words(inputs.record.song, rng), strict=True)
     )
     caption = words[track] if rng.random() < 0.4 else None
-    prompt = desk.prompt(instruction("lego", track), caption)
-    return desk.example("lego", desk.crop(f"without/{track}", start), desk.crop(f"stem/{track}", start), prompt)
+    prompt = inputs.prompt(instruction("lego", track), caption)
+    return inputs.example("lego", inputs.crop(f"without/{track}", start), inputs.crop(f"stem/{track}", start), prompt)
 
 
-def complete(desk: Desk) -> Example:
+def complete(inputs: ExampleInputs) -> TrainingExample:
     """The whole song from one of its stems or from all but one."""
-    rng, start = desk.rng, desk.start()
-    given = [name for name in desk.record.latents if name.startswith(("stem/", "without/"))]
+    rng, start = inputs.rng, inputs.start()
+    given = [name for name in inputs.record.latents if name.startswith(("stem/", "without/"))]
     name = rng.choice(given)
     kind, _, track = name.partition("/")
-    missing = [track] if kind == "without" else [stem for stem in desk.stems() if stem != track]
+    missing = [track] if kind == "without" else [stem for stem in inputs.stems() if stem != track]
     named = missing if rng.random() < 0.8 else []
-    return desk.example("complete", desk.crop(name, start), desk.crop("mix", start),
-                        desk.prompt(instruction("complete", *named)))  # fmt: skip
+    return inputs.example("complete", inputs.crop(name, start), inputs.crop("mix", start),
+                        inputs.prompt(instruction("complete", *named)))  # fmt: skip
 
 
-def cover(desk: Desk) -> Example:
+def cover(inputs: ExampleInputs) -> TrainingExample:
     """The song through the 5 Hz bottleneck, played by itself or by the recast band."""
-    rng, start = desk.rng, desk.start()
-    other = "recast" in desk.record.latents and rng.random() < 0.7
-    target = desk.crop("recast" if other else "mix", start)
-    caption = desk.record.recast_caption if other else None
-    return desk.example("cover", desk.crop("mix", start), target, desk.prompt(instruction("cover"), caption),
+    rng, start = inputs.rng, inputs.start()
+    other = "recast" in inputs.record.latents and rng.random() < 0.7
+    target = inputs.crop("recast" if other else "mix", start)
+    caption = inputs.record.recast_caption if other else None
+    return inputs.example("cover", inputs.crop("mix", start), target, inputs.prompt(instruction("cover"), caption),
                         bottleneck=True)  # fmt: skip
 
 
-MAKERS: dict[str, tuple[Callable[[Desk], Example], float]] = {
+MAKERS: dict[str, tuple[Callable[[ExampleInputs], TrainingExample], float]] = {
     "generate": (generate, 0.03),
     "guided": (generate_guided, 0.10),
     "repaint": (repaint, 0.05),
@@ -169,10 +171,10 @@ MAKERS: dict[str, tuple[Callable[[Desk], Example], float]] = {
 TASKS = ("text2music", "repaint", "cover", "extract", "lego", "complete")
 
 
-def draw_example(records: list[Record], silence: Tensor, rng: random.Random) -> tuple[str, Example]:
+def draw_example(records: list[Record], silence: Tensor, rng: random.Random) -> tuple[str, TrainingExample]:
     """A task by its share, a record that can serve it, an example."""
     name = rng.choices(list(MAKERS), [share for _, share in MAKERS.values()])[0]
     while True:
         record = rng.choice(records)
         if record.song.parts:
-            return name, MAKERS[name][0](Desk(record, silence, rng))
+            return name, MAKERS[name][0](ExampleInputs(record, silence, rng))

@@ -20,12 +20,12 @@ from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS
 from acestep.training.dit.hearing import Listener, hearing_loss
 from acestep.training.dit.model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.reading import Reader, draw_lesson
-from acestep.training.dit.records import Record, Shelf, silence_frame
-from acestep.training.dit.tasks import CODED_CROP, CROP, Example, draw_example
+from acestep.training.dit.records import Record, RecordStore, silence_frame
+from acestep.training.dit.tasks import CODED_CROP, CROP, TrainingExample, draw_example
 from acestep.training.dit.times import draw_times
 from acestep.training.dit.words import open_tokenizer
-from acestep.training.parallel import Group, mixed_precision
-from acestep.training.run import Run, decay, plot_history
+from acestep.training.parallel import ProcessGroup, mixed_precision
+from acestep.training.run import TrainingRun, decay, plot_history
 from acestep.training.songs import song_seed
 from acestep.training.songs.bank import open_bank
 from acestep.training.start import START_SHARE, start_model
@@ -86,7 +86,7 @@ class Batcher:
         return dict(self.words(prompts, return_tensors="pt", padding=True, truncation=True, max_length=longest,
                                return_token_type_ids=False).to(device))  # fmt: skip
 
-    def condition(self, model: NanoModel, examples: list[Example], rng: random.Random) -> tuple[Tensor, Tensor]:
+    def condition(self, model: NanoModel, examples: list[TrainingExample], rng: random.Random) -> tuple[Tensor, Tensor]:
         device, references, rows = model.device, [self.silence[:TIMBRE_REACH]], []
         for example in examples:
             rows.append(0 if example.reference is None else len(references))
@@ -100,7 +100,7 @@ class Batcher:
         return torch.where(dropped[:, None, None], null, hidden), mask
 
 
-def sources(model: NanoModel, examples: list[Example]) -> Tensor:
+def sources(model: NanoModel, examples: list[TrainingExample]) -> Tensor:
     """Context sources [B, T, 64], some of them through the bottleneck."""
     stacked = torch.stack([example.source for example in examples]).to(model.device)
     chosen = [index for index, example in enumerate(examples) if example.bottleneck]
@@ -110,7 +110,7 @@ def sources(model: NanoModel, examples: list[Example]) -> Tensor:
     return stacked.index_copy(0, torch.tensor(chosen, device=model.device), torch.cat([coarse, rest], 1))
 
 
-def example_losses(model: NanoModel, batcher: Batcher, examples: list[Example], rng: random.Random) -> Tensor:
+def example_losses(model: NanoModel, batcher: Batcher, examples: list[TrainingExample], rng: random.Random) -> Tensor:
     """Weighted squared velocity error per example [B]."""
     source = sources(model, examples)
     mask = torch.stack([example.mask for example in examples]).to(source)[..., None].expand(-1, -1, 64)
@@ -155,7 +155,7 @@ def playing_and_reading(learner: Learner) -> list[dict[str, Any]]:
     return [{"params": [value for value in learner.parameters() if id(value) not in ids]}, {"params": reading}]
 
 
-def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSettings) -> None:
+def train_dit(group: ProcessGroup, folder: Path, codec_folder: Path, settings: DitSettings) -> None:
     """Train (or go on training) in `folder` for the given time; leaves `state.pt` (with EMA) and `loss.png`.
 
     A fresh run with `settings.start` begins from that checkpoint's weights.
@@ -168,7 +168,7 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
     codec = open_codec(codec_folder).to(settings.device)
     optimizer = torch.optim.AdamW(playing_and_reading(learner), betas=(0.9, 0.98), weight_decay=0.01, foreach=True)
     average = Averager(model, settings.ema)
-    run = Run(folder, settings.seconds, leads=group.leads)
+    run = TrainingRun(folder, settings.seconds, leads=group.leads)
     state = run.resume()
     if state:
         for name, part in learner.named_children():
@@ -182,9 +182,9 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
     learning_rate = settings.learning_rate * (START_SHARE if settings.start else 1.0)
     first = song_seed("train", 0)
     seeds = range(first + group.rank, first + settings.songs * group.size, group.size)
-    shelf = Shelf(folder / "latents", seeds, open_bank(), codec)
-    while len(shelf.records) < min(settings.first_songs, len(seeds)):
-        shelf.grow()
+    store = RecordStore(folder / "latents", seeds, open_bank(), codec)
+    while len(store.records) < min(settings.first_songs, len(seeds)):
+        store.grow()
     group.wait()
 
     def snapshot() -> dict:
@@ -193,20 +193,20 @@ def train_dit(group: Group, folder: Path, codec_folder: Path, settings: DitSetti
 
     for step in run.steps(snapshot):
         if step % settings.grow_every == 0:
-            shelf.grow()
+            store.grow()
         practises = run.elapsed < min(settings.practice, settings.seconds / 10)
         rates = (learning_rate, READING_RATE * (1.0 if practises else LATER_READING))
         for parameters, rate in zip(optimizer.param_groups, rates, strict=True):
             parameters["lr"] = rate * decay(run.fraction, step, warmup=100, hold=0.5)
         loss = torch.zeros((), device=model.device)
         if practises or step % PRACTICE_EVERY == 0:
-            reading = reading_loss(model, reader, batcher, shelf.records, rng)
-            hearing = hearing_loss(model, listener, shelf.records, HEARING_BATCH, rng)
+            reading = reading_loss(model, reader, batcher, store.records, rng)
+            hearing = hearing_loss(model, listener, store.records, HEARING_BATCH, rng)
             run.track(reading=reading.item(), hearing=hearing.item())
             loss = loss + reading + HEARING_WEIGHT * hearing
         if not practises:
             names, examples = zip(
-                *(draw_example(shelf.records, batcher.silence, rng) for _ in range(settings.batch)), strict=True
+                *(draw_example(store.records, batcher.silence, rng) for _ in range(settings.batch)), strict=True
             )
             losses = example_losses(model, batcher, list(examples), rng)
             loss = loss + losses.mean()

@@ -11,7 +11,7 @@ from torch import Tensor
 from acestep.api.instructions import instruction
 from acestep.networks.spectra import FRAME, magnitudes
 from acestep.training.dit.tasks import CROP
-from acestep.training.evaluation.player import Player, Wish
+from acestep.training.evaluation.player import Player, RenderItem
 from acestep.training.evaluation.trials import KINDS, HeldOut, extracted
 
 matplotlib.use("Agg")
@@ -46,16 +46,18 @@ def draw_tasks(player: Player, item: HeldOut, folder: Path) -> None:
     track = next((name for name in item.stems if name not in KINDS), next(iter(item.stems)))  # a harmonic one
     stem = item.stems[track]
     rest = item.mix - stem
-    new = player.decode(player.render(Wish(player.encode(rest), item.prompt(instruction("lego", track)), task="lego")))
+    new = player.decode(
+        player.render(RenderItem(player.encode(rest), item.prompt(instruction("lego", track)), task="lego"))
+    )
     draw({f"the song without its {track}": rest, f"new {track}": new, "together": rest + new,
           f"its own {track}": stem}, folder / "lego.png", 4)  # fmt: skip
     guide = item.guide(chords=True)
-    made = player.decode(player.render(Wish(player.encode(guide), item.prompt(instruction("cover")))))
+    made = player.decode(player.render(RenderItem(player.encode(guide), item.prompt(instruction("cover")))))
     draw({"guide": guide, "generated": made, "the prompt's own song": item.mix}, folder / "generate.png", 3)
     mask = torch.zeros(CROP)
     mask[90:166] = 1.0
     source = torch.where(mask[:, None] > 0, player.encode(item.guide(chords=False)), whole)
-    painted = player.decode(player.render(Wish(source, item.prompt(instruction("repaint")), mask)))
+    painted = player.decode(player.render(RenderItem(source, item.prompt(instruction("repaint")), mask)))
     region = (90 * FRAME, 166 * FRAME)
     spliced = item.mix.clone()
     spliced[:, slice(*region)] = painted[:, slice(*region)]

@@ -25,7 +25,7 @@ NANO = VARIANTS["nano"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RenderItem:
     """One item: source latents [T, 64], mask [T] (1 = write), the text prompt."""
 
     source: Tensor
@@ -72,25 +72,25 @@ class Player:
         return self.codec.decode(latents.T[None])[0]
 
     @torch.inference_mode()
-    def render(self, wish: Wish) -> Tensor:
+    def render(self, request: RenderItem) -> Tensor:
         """Latents [T, 64] from seeded noise, in as many Euler steps and with the guidance that the variant has for the task."""
-        source = wish.source
-        if wish.bottleneck:
+        source = request.source
+        if request.bottleneck:
             whole = len(source) // 5 * 5
             source = torch.cat([self.model.through_bottleneck(source[None, :whole])[0], source[whole:]])
-        mask = torch.ones(len(source)) if wish.mask is None else wish.mask
+        mask = torch.ones(len(source)) if request.mask is None else request.mask
         context = torch.cat([source, mask[:, None].expand(-1, 64)], 1)[None]
-        text = self.words(wish.prompt, return_tensors="pt", return_token_type_ids=False)
+        text = self.words(request.prompt, return_tensors="pt", return_token_type_ids=False)
         lyrics = self.words(lyric_prompt("[Instrumental]"), return_tensors="pt", return_token_type_ids=False)
         reference = self.silence.expand(1, TIMBRE_REACH, -1)
         hidden, known = self.model.condition(dict(text), dict(lyrics), reference, torch.zeros(1, dtype=torch.long))
         null = self.model.condition_encoder.null_condition_emb.expand_as(hidden)
-        usual = NANO.for_task(wish.task)
+        usual = NANO.for_task(request.task)
         scale = usual.guidance_scale if self.guidance_scale is None else self.guidance_scale
         times = shifted_times(self.steps or usual.steps, self.shift)
         times = torch.tensor(truncate(times.tolist(), 1 - usual.noise_strength))
-        noise = torch.randn(source[None].shape, generator=torch.Generator().manual_seed(wish.seed))
-        x = torch.lerp(wish.source, noise, times[0])
+        noise = torch.randn(source[None].shape, generator=torch.Generator().manual_seed(request.seed))
+        x = torch.lerp(request.source, noise, times[0])
         for now, after in pairwise(times):
             velocity = self.model.velocity(x, now.expand(1), hidden, known, context)
             if scale > 1.0 and now >= usual.guidance_start:

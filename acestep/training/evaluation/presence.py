@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from acestep.training.dit.records import Record, Shelf
+from acestep.training.dit.records import Record, RecordStore
 from acestep.training.dit.tasks import CROP
 from acestep.training.evaluation.player import Player
 from acestep.training.run import save_atomically
@@ -55,10 +55,10 @@ def open_judge(player: Player, bank: NoteBank) -> Presence:
     else:
         first, folder = song_seed("train", 0), player.run / "latents"
         count = max(SONGS, len(list(folder.glob("*.safetensors"))))
-        shelf = Shelf(folder, range(first, first + count), bank, player.codec)
-        while not shelf.full:
-            shelf.grow()
-        train_judge(judge, shelf.records)
+        store = RecordStore(folder, range(first, first + count), bank, player.codec)
+        while not store.full:
+            store.grow()
+        train_judge(judge, store.records)
         save_atomically(path, lambda partial: torch.save(judge.state_dict(), partial))
     return judge.eval()
 

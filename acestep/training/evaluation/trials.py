@@ -26,7 +26,7 @@ from acestep.training.dit.prompts import text_prompt
 from acestep.training.dit.records import recast, song_guide
 from acestep.training.dit.tasks import CROP
 from acestep.training.evaluation import measures
-from acestep.training.evaluation.player import NANO, Player, Wish
+from acestep.training.evaluation.player import NANO, Player, RenderItem
 from acestep.training.evaluation.presence import Presence
 from acestep.training.songs import Song, compose, song_seed
 from acestep.training.songs.bank import NoteBank
@@ -102,8 +102,8 @@ def extracted(player: Player, item: HeldOut) -> Iterator[tuple[str, Tensor]]:
     source = player.encode(item.mix)
     heard = player.decode(source).numpy()
     for track in item.stems:
-        wish = Wish(source, text_prompt(instruction("extract", track), "", None, "", "", 10), task="extract")
-        takes = [player.decode(player.render(replace(wish, seed=seed))).numpy() for seed in range(TAKES)]
+        request = RenderItem(source, text_prompt(instruction("extract", track), "", None, "", "", 10), task="extract")
+        takes = [player.decode(player.render(replace(request, seed=seed))).numpy() for seed in range(TAKES)]
         yield track, torch.from_numpy(masked(takes, item.mix.numpy(), heard, RATE))
 
 
@@ -124,7 +124,7 @@ def try_generate(player: Player, item: HeldOut, guided: bool = True, chords: boo
     silence = player.silence.expand(CROP, -1)
     source = player.encode(item.guide(chords)) if guided else silence
     sentence = instruction("cover" if guided else "text2music")
-    latents = player.render(Wish(source, item.prompt(sentence), seed=item.song.seed % 1000))
+    latents = player.render(RenderItem(source, item.prompt(sentence), seed=item.song.seed % 1000))
     made = player.decode(latents)
     yield {"tempo kept": item.keeps_tempo(made), "real tempo kept": item.keeps_tempo(item.mix),
            "in key": measures.in_key(made, item.scale), "real in key": measures.in_key(item.mix, item.scale),
@@ -136,7 +136,7 @@ def try_instruments(player: Player, item: HeldOut, judge: Presence) -> Iterator[
     words = [track.replace("_", " ") for track in item.song.tracks]
     caption = f"{item.song.style}, {', '.join(words)}"
     guide = player.encode(item.guide(chords=True))
-    made = player.render(Wish(guide, item.prompt(instruction("cover"), caption), seed=7))
+    made = player.render(RenderItem(guide, item.prompt(instruction("cover"), caption), seed=7))
     heard, heard_really = judge.heard(made), judge.heard(player.encode(item.mix))
     for track in TRACKS:
         asked = track in item.song.tracks
@@ -157,7 +157,7 @@ def try_repaint(player: Player, item: HeldOut) -> Iterator[Row]:
     mask[first:last] = 1.0
     whole, guide = player.encode(item.mix), player.encode(item.guide(chords=False))
     source = torch.where(mask[:, None] > 0, guide, whole)
-    made = player.decode(player.render(Wish(source, item.prompt(instruction("repaint")), mask)))
+    made = player.decode(player.render(RenderItem(source, item.prompt(instruction("repaint")), mask)))
     region, real = made[:, begin : begin + length], item.mix[:, begin : begin + length]
     spliced = item.mix.clone()
     spliced[:, begin : begin + length] = region
@@ -178,7 +178,7 @@ def try_lego(player: Player, item: HeldOut) -> Iterator[Row]:
             continue
         rest = item.mix - stem
         made = player.decode(
-            player.render(Wish(player.encode(rest), item.prompt(instruction("lego", track)), task="lego"))
+            player.render(RenderItem(player.encode(rest), item.prompt(instruction("lego", track)), task="lego"))
         )
         row = {"tempo kept": item.keeps_tempo(made + rest), "real tempo kept": item.keeps_tempo(item.mix)}
         if track not in FEATURELESS:
@@ -191,7 +191,7 @@ def try_lego(player: Player, item: HeldOut) -> Iterator[Row]:
 def try_complete(player: Player, item: HeldOut) -> Iterator[Row]:
     track = next(iter(item.stems))
     others = [name for name in item.stems if name != track]
-    made = player.decode(player.render(Wish(player.encode(item.stems[track]),
+    made = player.decode(player.render(RenderItem(player.encode(item.stems[track]),
                                             item.prompt(instruction("complete", *others)))))  # fmt: skip
     yield {"tempo kept": item.keeps_tempo(made), "real tempo kept": item.keeps_tempo(item.mix),
            "in key": measures.in_key(made, item.scale), "real in key": measures.in_key(item.mix, item.scale)}  # fmt: skip
@@ -201,9 +201,9 @@ def try_cover(player: Player, item: HeldOut, bank: NoteBank) -> Iterator[Row]:
     """The same music asked for with another band; `real` is that band's true rendering of the notes."""
     other = recast(item.song, random.Random(item.song.seed))
     true = torch.from_numpy(render_mix(render_stems(other, bank, SAMPLES)))
-    wish = Wish(player.encode(item.mix), item.prompt(instruction("cover"), other.caption), bottleneck=True,
+    request = RenderItem(player.encode(item.mix), item.prompt(instruction("cover"), other.caption), bottleneck=True,
                 task="cover")  # fmt: skip
-    made = player.decode(player.render(wish))
+    made = player.decode(player.render(request))
     yield {"chroma with the source": measures.chroma_correlation(made, item.mix, smooth=25),
            "real chroma with the source": measures.chroma_correlation(true, item.mix, smooth=25),
            "chroma of peaks with the source": measures.chroma_correlation(made, item.mix, smooth=25, peaks_only=True),

@@ -22,7 +22,7 @@ PHRASE_BARS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SongPlan:
     """What all players share."""
 
     style: Style
@@ -47,7 +47,7 @@ def compose(seed: int, seconds: float = 12.0, style: str | None = None) -> Song:
     bpm = rng.randint(*chosen.tempo)
     bars = max(1, math.ceil(seconds * bpm / 60.0 / QUARTERS_PER_BAR[chosen.metre] - 1e-9))
     tonic, minor = rng.randrange(12), rng.random() < chosen.minor
-    plan = Plan(chosen, tonic, minor, _write_chords(rng, tonic, minor, bars))
+    plan = SongPlan(chosen, tonic, minor, _write_chords(rng, tonic, minor, bars))
     song = Song(
         seed=seed,
         style=chosen.name,
@@ -70,11 +70,11 @@ def _write_chords(rng: random.Random, tonic: int, minor: bool, bars: int) -> tup
     return tuple(diatonic_chord(tonic, minor, degree, seventh) for degree in degrees)
 
 
-def _arrange(rng: random.Random, plan: Plan) -> Iterator[Part]:
+def _arrange(rng: random.Random, plan: SongPlan) -> Iterator[Part]:
     """The band: rhythm section, comping, lead, and now and then a pad, hand percussion or effects."""
     style, taken = plan.style, set[str]()
 
-    def cast(track: str, write: Callable[[random.Random, Plan, Track], list[Note]], pan: float) -> Part:
+    def cast(track: str, write: Callable[[random.Random, SongPlan, Track], list[Note]], pan: float) -> Part:
         taken.add(track)
         notes = write(rng, plan, TRACKS[track])
         return Part(
@@ -132,7 +132,7 @@ def _groove_bar(
             yield Note(start + position, 0.0, sounds[sound], velocity)
 
 
-def _write_drums(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
+def _write_drums(rng: random.Random, plan: SongPlan, track: Track) -> list[Note]:
     notes: list[Note] = []
     steps, fills = round(plan.bar / SIXTEENTH), rng.random() < 0.7
     for bar in range(plan.bars):
@@ -148,7 +148,7 @@ def _write_drums(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
     return notes
 
 
-def _write_percussion(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
+def _write_percussion(rng: random.Random, plan: SongPlan, track: Track) -> list[Note]:
     groove, steps = rng.choice(PERCUSSION_GROOVES), round(plan.bar / SIXTEENTH)
     groove = {sound: pattern[:steps] for sound, pattern in groove.items()}
     return [
@@ -158,7 +158,7 @@ def _write_percussion(rng: random.Random, plan: Plan, track: Track) -> list[Note
     ]
 
 
-def _write_bass(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
+def _write_bass(rng: random.Random, plan: SongPlan, track: Track) -> list[Note]:
     """Roots on the pattern, now and then the fifth or, walking, the chord's other tones."""
     pattern, centre = rng.choice(plan.style.bass), rng.randint(track.low + 6, track.high - 8)
     walking, held = plan.style.swing >= 1.0, rng.uniform(0.75, 0.98)
@@ -175,7 +175,7 @@ def _write_bass(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
     return notes
 
 
-def _write_comping(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
+def _write_comping(rng: random.Random, plan: SongPlan, track: Track) -> list[Note]:
     """Block chords or a broken chord, voiced near one centre so that the voices move little."""
     pattern, centre = rng.choice(plan.style.chords), rng.randint(56, 66)
     broken, held = rng.random() < 0.35, rng.uniform(0.6, 0.95)
@@ -194,7 +194,7 @@ def _write_comping(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
     return notes
 
 
-def _write_pad(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
+def _write_pad(rng: random.Random, plan: SongPlan, track: Track) -> list[Note]:
     centre, voices = rng.randint(58, 68), rng.choice((2, 3))
     return [
         Note(bar * plan.bar, plan.bar * 0.97, pitch, rng.randint(64, 88))
@@ -203,14 +203,14 @@ def _write_pad(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
     ]
 
 
-def _write_fx(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
+def _write_fx(rng: random.Random, plan: SongPlan, track: Track) -> list[Note]:
     return [
         Note(bar * plan.bar, 2 * plan.bar, _within(nearest_pitch(plan.chords[bar].root, 60), track), 90)
         for bar in range(0, plan.bars, 4)
     ]
 
 
-def _write_lead(rng: random.Random, plan: Plan, track: Track) -> list[Note]:
+def _write_lead(rng: random.Random, plan: SongPlan, track: Track) -> list[Note]:
     """A two-bar motif, repeated with its last bar varied; strong beats fall on chord tones."""
     steps = round(plan.bar / SIXTEENTH)
     rhythm = [_draw_rhythm(rng, steps), _draw_rhythm(rng, steps)]

@@ -11,8 +11,8 @@ import torch
 from acestep.training.dit.hearing import NOTES, Listener, draw_excerpts, hearing_loss, sounding_notes
 from acestep.training.dit.model import HIDDEN, NanoModel
 from acestep.training.dit.reading import ANSWERS, SLOWEST, TEMPI, TEMPO_STEP, Lesson, Reader
-from acestep.training.dit.records import FRAMES, Shelf
-from acestep.training.dit.tasks import CROP, MAKERS, TASKS, Desk
+from acestep.training.dit.records import FRAMES, RecordStore
+from acestep.training.dit.tasks import CROP, MAKERS, TASKS, ExampleInputs
 from acestep.training.dit.times import draw_times
 from acestep.training.dit.train import Batcher, example_losses, reading_loss
 from acestep.training.dit.words import END, train_tokenizer
@@ -23,8 +23,8 @@ from acestep.training.songs.tracks import TRACKS
 
 
 @pytest.fixture
-def desk(record) -> Desk:
-    return Desk(record, torch.zeros(CROP, 64), random.Random(4))
+def inputs(record) -> ExampleInputs:
+    return ExampleInputs(record, torch.zeros(CROP, 64), random.Random(4))
 
 
 def test_a_record_holds_what_the_tasks_need(record):
@@ -37,30 +37,30 @@ def test_a_record_holds_what_the_tasks_need(record):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_examples_have_the_models_shapes(desk, name):
+def test_examples_have_the_models_shapes(inputs, name):
     """Source and target [256, 64], mask 0 or 1, prompt by the published template."""
-    example = MAKERS[name][0](desk)
+    example = MAKERS[name][0](inputs)
     assert example.source.shape == example.target.shape == (CROP, 64)
     assert set(example.mask.unique().tolist()) <= {0.0, 1.0}
     assert example.prompt.startswith("# Instruction\n") and example.prompt.endswith("<|endoftext|>\n")
     assert example.lyrics.startswith("# Languages\nunknown\n\n# Lyric\n")
 
 
-def test_repaint_keeps_the_outside_and_hides_the_region(desk):
+def test_repaint_keeps_the_outside_and_hides_the_region(inputs):
     """Outside the mask the source is the target; inside it is silence or the guide, never the answer."""
     for _ in range(20):
-        example = MAKERS["repaint"][0](desk)
+        example = MAKERS["repaint"][0](inputs)
         inside = example.mask.bool()
         assert torch.equal(example.source[~inside], example.target[~inside])
         assert not torch.equal(example.source[inside], example.target[inside])
         assert 20 <= int(inside.sum()) < 160
 
 
-def test_an_absent_instrument_gives_silence(desk):
+def test_an_absent_instrument_gives_silence(inputs):
     """Some extract examples ask for a class that the song lacks, and their target is silence."""
-    examples = [MAKERS["extract"][0](desk) for _ in range(80)]
-    silent = [example for example in examples if torch.equal(example.target, desk.silence)]
-    tracks = {track.upper() for track in desk.record.song.tracks}
+    examples = [MAKERS["extract"][0](inputs) for _ in range(80)]
+    silent = [example for example in examples if torch.equal(example.target, inputs.silence)]
+    tracks = {track.upper() for track in inputs.record.song.tracks}
     assert 0 < len(silent) < 40
     assert all(example.prompt.split("the ")[1].split(" track")[0] not in tracks for example in silent)
 
@@ -80,13 +80,13 @@ def test_shares_add_up_and_times_lie_between_noise_and_data():
 
 def test_a_shelf_is_reread_without_encoding_again(tmp_path, codec, sine_bank, monkeypatch):
     """After an interruption the records on disk are used as they are; a half-written one does not count."""
-    shelf = Shelf(tmp_path, range(2, 5), sine_bank, codec)
-    shelf.grow()
+    store = RecordStore(tmp_path, range(2, 5), sine_bank, codec)
+    store.grow()
     (tmp_path / "3.partial").write_bytes(b"half")
     monkeypatch.setattr("acestep.training.dit.records.make_record", None)
-    again = Shelf(tmp_path, range(2, 5), sine_bank, codec)
+    again = RecordStore(tmp_path, range(2, 5), sine_bank, codec)
     assert [record.song.seed for record in again.records] == [2] and not again.full
-    assert torch.allclose(again.records[0].latents["mix"], shelf.records[0].latents["mix"], atol=2e-3, rtol=2e-3)
+    assert torch.allclose(again.records[0].latents["mix"], store.records[0].latents["mix"], atol=2e-3, rtol=2e-3)
 
 
 def test_tokenizer_knows_every_byte_and_pads_right():
@@ -105,7 +105,9 @@ def test_padding_changes_nothing_and_every_weight_learns(record, tmp_path):
     torch.nn.init.normal_(model.transformer.proj_out_conv.weight, std=0.02)
     train_tokenizer(songs=40).save_pretrained(tmp_path / "tokenizer")
     batcher = Batcher(tmp_path, torch.zeros(64))
-    examples = [MAKERS[name][0](Desk(record, torch.zeros(CROP, 64), random.Random(2))) for name in ("extract", "cover")]
+    examples = [
+        MAKERS[name][0](ExampleInputs(record, torch.zeros(CROP, 64), random.Random(2))) for name in ("extract", "cover")
+    ]
     prompts = [batcher.tokens([example.prompt for example in chosen], 256) for chosen in (examples, examples[:1])]
     lyrics = [batcher.tokens([example.lyrics for example in chosen], 256) for chosen in (examples, examples[:1])]
     reference, x = torch.zeros(1, 129, 64), torch.randn(2, CROP, 64)

@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from acestep.networks.spectra import FRAME
-from acestep.training.dit.records import Shelf
+from acestep.training.dit.records import RecordStore
 from acestep.training.dit.tasks import CROP
 from acestep.training.evaluation import presence, report
-from acestep.training.evaluation.player import Wish
+from acestep.training.evaluation.player import RenderItem
 from acestep.training.evaluation.trials import HeldOut, held_out
 from acestep.training.songs import song_seed
 from acestep.training.songs.tracks import TRACKS
 
 
 class Echo:
-    """A player whose latents are the samples themselves and who answers every wish with its source."""
+    """A player whose latents are the samples themselves and who answers every item_ with its source."""
 
     silence = torch.zeros(2 * FRAME)
 
@@ -29,8 +29,8 @@ class Echo:
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         return latents.unflatten(1, (2, FRAME)).transpose(0, 1).flatten(1)
 
-    def render(self, wish: Wish) -> torch.Tensor:
-        return wish.source
+    def render(self, item_: RenderItem) -> torch.Tensor:
+        return item_.source
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_judge_learns_who_plays(record):
 def test_the_judge_is_trained_once_and_kept(tmp_path, codec, sine_bank, monkeypatch):
     """The first call trains on the run's own song and one more, and saves; the second reads the same judge."""
     seeds = range(song_seed("train", 0), song_seed("train", 0) + 1)
-    Shelf(tmp_path / "latents", seeds, sine_bank, codec).grow()
+    RecordStore(tmp_path / "latents", seeds, sine_bank, codec).grow()
     counts = []
     monkeypatch.setattr(presence, "SONGS", 2)
     monkeypatch.setattr(presence, "train_judge", lambda judge, records: counts.append(len(records)))

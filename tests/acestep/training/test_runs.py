@@ -20,8 +20,8 @@ from acestep.training.codec.loss import Resolution, harmonic_distance, spectral_
 from acestep.training.codec.targets import oscillator_amplitudes
 from acestep.training.codec.train import CodecSettings, compare_sounds, train_codec
 from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable
-from acestep.training.parallel import Group, side_by_side
-from acestep.training.run import Run, decay, save_atomically
+from acestep.training.parallel import ProcessGroup, side_by_side
+from acestep.training.run import TrainingRun, decay, save_atomically
 
 TINY = {"encoder_width": 16, "encoder_blocks": 1, "decoder_width": 16, "decoder_blocks": 1, "subframe_width": 16,
         "subframe_blocks": 1}  # fmt: skip
@@ -44,13 +44,13 @@ def test_work_side_by_side_comes_out_in_order(processes):
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
     """Clock, step count and state are those of the last step before the interruption."""
-    run = Run(tmp_path, seconds=10.0)
+    run = TrainingRun(tmp_path, seconds=10.0)
     with pytest.raises(Interrupted):
         for step in run.steps(lambda: {"value": torch.tensor(run.step)}):
             run.elapsed += 1.0
             if step == 3:
                 raise Interrupted
-    again = Run(tmp_path, seconds=10.0)
+    again = TrainingRun(tmp_path, seconds=10.0)
     state = again.resume()
     assert (again.step, again.elapsed, state["value"].item()) == (3, 4.0, 3)
     steps = []
@@ -64,10 +64,10 @@ TRAINING = """
 import sys, time
 from pathlib import Path
 from acestep.training.parallel import launch
-from acestep.training.run import Run
+from acestep.training.run import TrainingRun
 
 def work(group, folder):
-    run = Run(Path(folder), seconds=1e9, leads=group.leads)
+    run = TrainingRun(Path(folder), seconds=1e9, leads=group.leads)
     for step in run.steps(dict):
         Path(folder, f"steps.{group.rank}").write_text(str(step))
         time.sleep(0.01)
@@ -87,7 +87,7 @@ def test_no_process_trains_on_when_the_command_has_ended(tmp_path, number):
         children = [process.pid for process in psutil.Process(command.pid).children(recursive=True)]
         os.kill(command.pid, number)
     until(lambda: not any(alive(child) for child in children))
-    again = Run(tmp_path, seconds=1.0)
+    again = TrainingRun(tmp_path, seconds=1.0)
     assert again.resume() is not None
 
 
@@ -149,7 +149,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     """Half a file is no reason for a traceback: the error names the file and what to do."""
     (tmp_path / "state.pt").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(CheckpointUnreadable, match=r"state\.pt"):
-        Run(tmp_path, seconds=1.0).resume()
+        TrainingRun(tmp_path, seconds=1.0).resume()
 
 
 def test_learning_rate_rises_holds_and_decays():
@@ -224,10 +224,10 @@ def test_codec_training_resumes_and_leaves_a_codec(tmp_path, sine_bank, monkeypa
     monkeypatch.setattr("acestep.training.codec.train.open_bank", lambda: sine_bank)
     monkeypatch.setattr("acestep.training.codec.train.NanoCodec", lambda: NanoCodec(**TINY))
     settings = CodecSettings(seconds=1.5, batch=1, frames=12, pool=2)
-    train_codec(Group(), tmp_path, settings)
+    train_codec(ProcessGroup(), tmp_path, settings)
     first = torch.load(tmp_path / "state.pt", weights_only=True)
     longer = first["elapsed"] + 1.0  # a step on a busy machine may take any time
-    train_codec(Group(), tmp_path, replace(settings, seconds=longer))
+    train_codec(ProcessGroup(), tmp_path, replace(settings, seconds=longer))
     second = torch.load(tmp_path / "state.pt", weights_only=True)
     assert 0 < first["step"] < second["step"] and second["elapsed"] >= longer
     assert second["next_song"] > first["next_song"]
@@ -248,7 +248,7 @@ def test_latents_stay_when_a_finished_codec_goes_on(tmp_path, sine_bank, monkeyp
     settings = CodecSettings(
         seconds=1.5, batch=2, frames=12, pool=2, start=tmp_path / "start", decoder_only=decoder_only
     )
-    train_codec(Group(), tmp_path / "run", settings)
+    train_codec(ProcessGroup(), tmp_path / "run", settings)
     after = NanoCodec.from_pretrained(tmp_path / "run" / "vae").eval()
     assert torch.equal(after.latent_scale, before.latent_scale)
     sound = torch.rand(1, 2, 12 * 1920) - 0.5
