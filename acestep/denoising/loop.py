@@ -64,8 +64,8 @@ def _run(request: Denoising, velocity: GuidedVelocity, begin: tuple[Tensor, dict
     step = next(solver, None)
     while step is not None:
         x, t_next = step.x, request.times[index + 1] if step.t is None else step.t
-        if request.corrections and velocity.clean is not None:
-            x = correct(x, velocity.clean, request.times[index], request.corrections)
+        if request.corrections and velocity.x0 is not None:
+            x = correct(x, velocity.x0, request.times[index], request.corrections)
         if request.edit is not None and _injects(request, request.edit, index):
             x = inject(x, initial, t_next, request.edit)
         guidance, average = velocity.state()
@@ -85,9 +85,9 @@ def _injects(request: Denoising, edit: Edit, index: int) -> bool:
     return index < round(edit.injection * request.steps) and not (last and request.quirks.no_last_injection)
 
 
-def noised(clean: Tensor, noise: Tensor, t: float) -> Tensor:
+def noised(x0: Tensor, noise: Tensor, t: float) -> Tensor:
     """A clean latent at noise level ``t``."""
-    return t * noise + (1 - t) * clean
+    return t * noise + (1 - t) * x0
 
 
 def inject(x: Tensor, initial: Tensor, t: float, edit: Edit) -> Tensor:
@@ -108,12 +108,12 @@ def blend(x: Tensor, edit: Edit) -> Tensor:
     if edit.blend <= 0:
         return x
     start, end = edit.region
-    share = torch.zeros(x.shape[1], device=x.device)
-    share[start:end] = 1
+    weight = torch.zeros(x.shape[1], device=x.device)
+    weight[start:end] = 1
     before, after = min(edit.blend, start), min(edit.blend, x.shape[1] - end)
-    share[start - before : start] = torch.linspace(0, 1, before + 2, device=x.device)[1:-1]
-    share[end : end + after] = torch.linspace(1, 0, after + 2, device=x.device)[1:-1]
-    return torch.lerp(edit.source.to(x).expand_as(x), x, share[None, :, None])
+    weight[start - before : start] = torch.linspace(0, 1, before + 2, device=x.device)[1:-1]
+    weight[end : end + after] = torch.linspace(1, 0, after + 2, device=x.device)[1:-1]
+    return torch.lerp(edit.source.to(x).expand_as(x), x, weight[None, :, None])
 
 
 def check_finite(x: Tensor) -> None:

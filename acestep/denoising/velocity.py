@@ -29,14 +29,13 @@ class GuidedVelocity:
         self._average: Tensor | None = None
         self._first: Tensor | None = None
         self._calls = 0
-        self._step = 0
-        self.clean: Tensor | None = None
+        self.x0: Tensor | None = None
         """Estimate of the clean latent from the first velocity of the current step."""
 
     def begin_step(self, index: int) -> None:
         """Announce step ``index``; switches the condition when its share of the run is over."""
         request = self._request
-        self._step, self._first = index, None
+        self._first = None
         counted = request.quirks.switch_steps or request.steps
         switched = index >= int(counted * request.strength)
         branch = request.after if request.after is not None and switched else request.main
@@ -50,7 +49,7 @@ class GuidedVelocity:
         velocity = self._smooth(velocity, corrector)
         if self._first is None:
             self._first = velocity
-            self.clean = x - velocity * t
+            self.x0 = x - velocity * t
         self._calls += 1
         expected = (self._request.steps - self._request.first_step) * self._request.evaluations
         self._request.tick(self._calls, max(expected, self._calls))
@@ -77,10 +76,10 @@ class GuidedVelocity:
     def _smooth(self, velocity: Tensor, corrector: bool) -> Tensor:
         """A running mean over the steps; a second evaluation is mixed with the first of its own step, and the step then counts
         with the mean of both."""
-        share = self._request.velocity_average
+        weight = self._request.velocity_average
         partner = self._first if corrector else self._average
-        if share and partner is not None:
-            velocity = (1 - share) * velocity + share * partner
+        if weight and partner is not None:
+            velocity = (1 - weight) * velocity + weight * partner
         self._average = (self._first + velocity) / 2 if corrector and self._first is not None else velocity
         return velocity
 

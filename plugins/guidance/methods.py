@@ -99,21 +99,23 @@ class Adg(Unguided):
             return uncond + self.scale * (cond - uncond)
         return (x - self._turned(x - t * cond, x - t * uncond)) / t
 
-    def _turned(self, clean: Tensor, plain: Tensor) -> Tensor:
+    def _turned(self, x0: Tensor, x0_uncond: Tensor) -> Tensor:
         """The guided clean estimate from the conditional and the unconditional one."""
         weight = self.scale - 1 + 1e-3
-        angle = angles(clean, plain)
+        angle = angles(x0, x0_uncond)
         wider = weight * angle
         if self.LIMIT is not None:
             wider = wider.clamp(-self.LIMIT, self.LIMIT)
-        difference = clean - plain
-        along = (difference * plain).sum(-1, keepdim=True) / (plain * plain).sum(-1, keepdim=True).clamp_min(1e-20)
-        across = difference - along * plain
+        difference = x0 - x0_uncond
+        along = (difference * x0_uncond).sum(-1, keepdim=True) / (x0_uncond * x0_uncond).sum(
+            -1, keepdim=True
+        ).clamp_min(1e-20)
+        across = difference - along * x0_uncond
         sine = angle.sin()
-        share = torch.where(sine > 1e-3, wider.sin() / sine.clamp_min(1e-6), torch.full_like(sine, weight))
-        turned = (wider.cos() * clean + share * across).to(clean.dtype)
+        weight_across = torch.where(sine > 1e-3, wider.sin() / sine.clamp_min(1e-6), torch.full_like(sine, weight))
+        turned = (wider.cos() * x0 + weight_across * across).to(x0.dtype)
         if self.KEEP_NORM:
-            norms = [torch.linalg.vector_norm(part, dim=1, keepdim=True) for part in (clean, turned)]
+            norms = [torch.linalg.vector_norm(part, dim=1, keepdim=True) for part in (x0, turned)]
             turned = turned * norms[0] / norms[1].clamp_min(1e-20)
         return turned
 

@@ -73,8 +73,8 @@ def posterior_gain(t):
 def recursion(times, update):
     """Variance at time 0 of a sampler that is linear in x, by carrying the variance through its own formula."""
     variance = 1.0
-    for t, following in pairwise(times):
-        variance = update(variance, t, following)
+    for t, t_next in pairwise(times):
+        variance = update(variance, t, t_next)
     return variance
 
 
