@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from acestep.api import limits
 from acestep.api.errors import ModelMissing
@@ -20,6 +22,7 @@ from acestep.audio.latent_header import LatentFacts, read_latent_facts
 from acestep.audio.latent_store import find_latent
 from acestep.audio.resample import resample, to_channels
 from acestep.audio.write import Shape, form_of, write_audio
+from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec
 from acestep.engine.geometry import FRAMES_PER_SECOND
 from acestep.engine.latents import load_latent
@@ -55,28 +58,46 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
     begun = time.monotonic()
     asked: Any = convert(dict(request), context.registry.operation("decode").schema)
     engine: Any = context.backend
+
+    # 1. Find the latent and open a model with its codec.
     path = find_latent(Path(engine.settings["library"]), asked.latent)
     facts = read_latent_facts(path)
     model = engine.models.open(_model_for(engine, asked.model, facts), context.check)
     context.tick("load", 1, 1, SHARES["load"])
     latent, facts, _ = load_latent(path, model.info.latent_family)
+
+    # 2. Decode, one frame more than the sound has, so that the resampler's filter sees sound at the end.
     last = min(facts.frames, -(-facts.samples * FRAMES_PER_SECOND // facts.rate) + 1)
     codec = Codec(model.codec)
 
     def tick(done: int, of: int) -> None:
         context.tick("decode", done, of, SHARES["load"] + (SHARES["decode"] - SHARES["load"]) * done / of)
 
-    rate = asked.rate or facts.rate
-    length = max(1, rescaled(facts.samples, facts.rate, rate))
     with engine.models.placement.on_device(model, "codec"):
         decoded = codec.decode(latent, 0, last, tick).numpy()
-    sound = resample(decoded, limits.CODEC_RATE, rate, length)
-    sound, form = to_channels(sound, facts.channels), form_of(asked.format)
-    target = context.staging / f"{path.stem}-decoded{form.suffix}"
-    start = rescaled(facts.start, facts.rate, rate)
+
+    # 3. Write it at the asked rate, where the latent lies on its timeline.
+    rate = asked.rate or facts.rate
+    length = max(1, rescaled(facts.samples, facts.rate, rate))
+    sound = to_channels(resample(decoded, limits.CODEC_RATE, rate, length), facts.channels)
+    file = _write(context.staging / f"{path.stem}-decoded", sound, rate, asked.format, facts)
+    files = with_copies([file], context.staging, asked.format)
+
+    seconds = round(time.monotonic() - begun, 3)
+    report = StageReport(type="decode", model=model.info.name, seconds={"decode": seconds})
+    named = msgspec.to_builtins(msgspec.structs.replace(asked, model=model.info.name))
+    recipe = {"operation": "decode", "request": named, "weights": {model.info.name: model.digest}}
+    notes = (*_notes(facts, model, codec), *copy_notes(files))
+    return Result(files=tuple(files), notes=notes, stages=(report,), recipe=recipe, seconds=seconds)
+
+
+def _write(stem: Path, sound: NDArray[np.float32], rate: int, form_name: str, facts: LatentFacts) -> ResultFile:
+    form = form_of(form_name)
+    target = stem.with_name(stem.name + form.suffix)
+    start, length = rescaled(facts.start, facts.rate, rate), sound.shape[1]
     tags = Tags(position=start, description="decoded by acestep-bridge", recipe=facts.recipe)
     written = write_audio(target, [sound], Shape(rate, facts.channels, length), form, tags)
-    file = ResultFile(
+    return ResultFile(
         role="part",
         name=target.name,
         rate=rate,
@@ -88,15 +109,12 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
         subtype=form.subtype,
         sha256=written.sha256,
     )
-    notes = (
-        [*codec.notes] if facts.trained else [f"made by {facts.model}, which has random weights: noise", *codec.notes]
-    )
-    seconds = round(time.monotonic() - begun, 3)
-    report = StageReport(type="decode", model=model.info.name, seconds={"decode": seconds})
+
+
+def _notes(facts: LatentFacts, model: Model, codec: Codec) -> list[str]:
+    """What the user should know of the sound."""
+    notes = [] if facts.trained else [f"made by {facts.model}, which has random weights: noise"]
+    notes += codec.notes
     if facts.codec != model.codec_digest:
         notes.append(f"decoded by the codec of {model.info.name}, which is not the one that {facts.model} made it with")
-    request = msgspec.to_builtins(msgspec.structs.replace(asked, model=model.info.name))
-    recipe = {"operation": "decode", "request": request, "weights": {model.info.name: model.digest}}
-    files = with_copies([file], context.staging, asked.format)
-    notes += copy_notes(files)
-    return Result(files=tuple(files), notes=tuple(notes), stages=(report,), recipe=recipe, seconds=seconds)
+    return notes

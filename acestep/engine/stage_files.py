@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from acestep.api import limits
 from acestep.api.formats import exact_format
 from acestep.api.request import Role
 from acestep.api.result import ResultFile
+from acestep.api.rounding import samples
 from acestep.audio.copies import copy_notes
 from acestep.audio.latent_header import SUFFIX
 from acestep.audio.splice import Handles, clamp_handles, place_crossfades
@@ -45,7 +45,7 @@ def crossfades_of(stage: StageState) -> tuple[Handles, Handles]:
     spliced = bool(SPLICED & set(stage.roles)) or (stage.plan.splice and state.feeds(stage.index))
     if facts is None or not spliced:
         return place_crossfades(Handles(0, 0), 0 if facts is None else facts.length, state.render.output.crossfade_side)
-    crossfade = math.floor(state.render.output.crossfade * facts.rate / 1000 + 0.5)
+    crossfade = samples(state.render.output.crossfade / 1000, facts.rate)
     wanted = clamp_handles(facts.start, facts.length, facts.frames, crossfade)
     return place_crossfades(wanted, facts.length, state.render.output.crossfade_side)
 
