@@ -59,16 +59,16 @@ def ours(options: argparse.Namespace, folder: Path) -> Callable[[], dict[str, An
         }
     )
     engine.models.open("", lambda: None)
-    wish: dict[str, Any] = {"caption": CAPTION, "lyrics": LYRICS, "steps": options.steps, "schedule": "linear"}
+    request: dict[str, Any] = {"caption": CAPTION, "lyrics": LYRICS, "steps": options.steps, "schedule": "linear"}
     if options.job == "repaint":
         start = int(options.song / 2) * RATE
-        wish |= {"source": str(folder / "song.wav"), "start": start, "end": start + int(options.region * RATE)}
-        wish |= {"returns": ["whole"]}
+        request |= {"source": str(folder / "song.wav"), "start": start, "end": start + int(options.region * RATE)}
+        request |= {"returns": ["whole"]}
     else:
-        wish |= {"duration": float(options.song), "returns": ["part"]}
+        request |= {"duration": float(options.song), "returns": ["part"]}
 
     def job() -> dict[str, Any]:
-        admitted = admit(registry, options.job, wish, Here(engine))
+        admitted = admit(registry, options.job, request, Here(engine))
         staging = folder / "library" / str(os.getpid())
         staging.mkdir(parents=True)
         context = JobContext("bench", staging, registry, lambda *tick: None, backend=engine)
@@ -91,13 +91,13 @@ def theirs(options: argparse.Namespace, folder: Path) -> Callable[[], dict[str, 
     shared = {"prompt": CAPTION, "lyrics": LYRICS, "num_inference_steps": options.steps, "shift": 3.0}
 
     def job() -> dict[str, Any]:
-        wish: dict[str, Any] = {"audio_duration": float(options.song)}
+        request: dict[str, Any] = {"audio_duration": float(options.song)}
         if options.job == "repaint":
             sound, _ = soundfile.read(folder / "song.wav", dtype="float32")
             start = float(int(options.song / 2))
-            wish |= {"task_type": "repaint", "repainting_start": start, "repainting_end": start + options.region}
-            wish |= {"src_audio": torch.from_numpy(np.ascontiguousarray(sound.T))}
-        audio = pipeline(**shared, **wish, return_dict=False)[0]
+            request |= {"task_type": "repaint", "repainting_start": start, "repainting_end": start + options.region}
+            request |= {"src_audio": torch.from_numpy(np.ascontiguousarray(sound.T))}
+        audio = pipeline(**shared, **request, return_dict=False)[0]
         soundfile.write(folder / "theirs.wav", audio[0].float().cpu().numpy().T, RATE, "PCM_16")
         return {}
 
@@ -135,8 +135,8 @@ def peak() -> int:
 def in_a_process(options: argparse.Namespace, side: str) -> dict[str, Any]:
     """What `measure` says about one side, measured in a fresh process."""
     names = ("job", "device", "dtype", "steps", "song", "region", "threads", "folder")
-    wishes = [f"--{name}={getattr(options, name)}" for name in names]
-    command = [sys.executable, "-m", "benchmarks.edits", f"--side={side}", *wishes]
+    flags = [f"--{name}={getattr(options, name)}" for name in names]
+    command = [sys.executable, "-m", "benchmarks.edits", f"--side={side}", *flags]
     done = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     )

@@ -261,17 +261,17 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=100)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    wish = parser.parse_args()
-    torch.set_num_threads(wish.threads)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     tokenizer = tiny_tokenizer()
-    if wish.part in ("all", "grammar"):
+    if arguments.part in ("all", "grammar"):
         measure_grammars(tokenizer)
-    if wish.part != "grammar":
-        model = random_model(wish.size)
-        if wish.part in ("all", "codes"):
-            measure_codes(model, tokenizer, wish.tokens, wish.runs)
-        if wish.part in ("all", "constraint"):
-            measure_constraint(model, tokenizer, wish.tokens, wish.runs)
+    if arguments.part != "grammar":
+        model = random_model(arguments.size)
+        if arguments.part in ("all", "codes"):
+            measure_codes(model, tokenizer, arguments.tokens, arguments.runs)
+        if arguments.part in ("all", "constraint"):
+            measure_constraint(model, tokenizer, arguments.tokens, arguments.runs)
 
 
 if __name__ == "__main__":

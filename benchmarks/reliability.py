@@ -299,11 +299,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="kills or cancels")
     parser.add_argument("--seconds", type=float, help="length of each attack of strangers")
     parser.add_argument("--minutes", type=float, help="length of the soak")
-    wish = parser.parse_args()
+    arguments = parser.parse_args()
     print("| what | result |\n| --- | --- |", flush=True)
     for name, (run, option, usual) in SECTIONS.items():
-        if wish.section in (name, "all"):
-            given = getattr(wish, option)
+        if arguments.section in (name, "all"):
+            given = getattr(arguments, option)
             run(usual if given is None else given)
 
 

@@ -52,8 +52,13 @@ class Bench:
 
     def repaint(self, path: Path, seed: int, returns: list[str]) -> tuple[float, Result]:
         """One repaint; seconds from the canonical request to the synced file, and the result."""
-        wish: dict[str, Any] = {"source": str(path), "start": REGION[0] * RATE, "end": REGION[1] * RATE, "seed": seed}
-        admitted = admit(self.registry, "repaint", {**wish, "returns": returns}, Here(self.engine))
+        request: dict[str, Any] = {
+            "source": str(path),
+            "start": REGION[0] * RATE,
+            "end": REGION[1] * RATE,
+            "seed": seed,
+        }
+        admitted = admit(self.registry, "repaint", {**request, "returns": returns}, Here(self.engine))
         self._count += 1
         folder = self.folder / "library" / str(self._count)
         folder.mkdir(parents=True)

@@ -59,6 +59,7 @@ class Conditions:
         plan, hint = self._hint(model, inputs, tick)
         given = ContextInputs(inputs.window.frames, inputs.window.region, inputs.source, hint)
         context = build_context(model, plan, given)
+        # over a source the guide takes the place of silence in the region; what stands around it stays
         if hint is not None and plan.fill is not Fill.HINT:
             first, last = inputs.window.region
             context = context.clone()
@@ -73,6 +74,7 @@ class Conditions:
         if plan.instruction == TEXT_TO_MUSIC and plan.fill is Fill.SILENCE and hint is None:
             inputs.notes.append("this stage is plain text to music throughout; condition_strength changes nothing")
             return main, None
+        # from that share of the steps on the model is told nothing of the source: the outline is kept, the rest is free
         plain = msgspec.structs.replace(prompt, instruction=TEXT_TO_MUSIC)
         states = self._texts.encode(model, ConditionRequest(plain, timbre))
         return main, Branch(states, plain_context(model, plan, given))
@@ -117,6 +119,7 @@ class Conditions:
         bpm = time.tempo.bpm(window.start, window.start + 1)
         guide = parse_guide(text, conditioning.time_signature or "4", conditioning.key, bpm)
         inputs.notes.extend(guide.remarks)
+        # at the tempo that is rendered: guide and part are conformed together
         tempo = time.tempo.moved(window.start, limits.CODEC_RATE).faster(1 / inputs.speed)
         length = window.frames * limits.HOP
         audio = render_guide(guide, tempo, length, time.first_bar)

@@ -48,7 +48,7 @@ TARGETS = {"peak": -1.0, "lufs": -14.0}
 """dB full scale and LUFS where the request names none: what streaming services ask for."""
 
 HIGHEST_PEAK = -1.0
-"""dB full scale that a part at a wished loudness may reach."""
+"""dB full scale that a part at a given loudness may reach."""
 
 NOTHING = -60.0
 """dB full scale on average at which a stem holds nothing of its track: below what the codec itself leaves behind."""
@@ -243,7 +243,7 @@ def _write_residual(spec: WriteSpec, variant: VariantSound, role: Role) -> Resul
 
 
 def _write_new(spec: WriteSpec, variant: VariantSound, role: Role, sound: NDArray[np.floating]) -> ResultFile:
-    """Sound without its surroundings, in the wished rate, channels and form."""
+    """Sound without its surroundings, in the rate, channels and form that were asked for."""
     rate, channels = spec.output.rate or spec.rate, spec.output.channels or sound.shape[0]
     length, start, place = spec.length, spec.start, spec.origin + spec.start
     if rate != spec.rate:
@@ -274,13 +274,13 @@ def _holding(form: Form, sound: NDArray[np.floating], role: Role) -> Form:
     return Form("WAV", "FLOAT") if beyond else form
 
 
-def level_notes(files: Iterable[ResultFile], wished: str) -> list[str]:
-    """A sentence per stem or residual that was written as floats because the wished format would have clipped it."""
+def level_notes(files: Iterable[ResultFile], asked_format: str) -> list[str]:
+    """A sentence per stem or residual that was written as floats because the format that was asked for would have clipped it."""
     return [
-        f"the {file.role} {file.name} is a 32-bit float WAV: it goes beyond 0 dBFS, where {wished} would clip it and stem and "
-        "residual would no longer add up to the source"
+        f"the {file.role} {file.name} is a 32-bit float WAV: it goes beyond 0 dBFS, where {asked_format} would clip it and stem "
+        "and residual would no longer add up to the source"
         for file in files
-        if file.role in SUMMED and file.subtype in FLOATS and form_of(wished).subtype not in FLOATS
+        if file.role in SUMMED and file.subtype in FLOATS and form_of(asked_format).subtype not in FLOATS
     ]
 
 
@@ -305,7 +305,7 @@ _WRITERS: dict[str, Callable[[WriteSpec, VariantSound, Any], ResultFile]] = {
 
 
 def level_gain(output: Output, sound: NDArray[np.floating], rate: int) -> tuple[float, str]:
-    """The factor that brings a part [C, n] to the wished level, and the sentence about it."""
+    """The factor that brings a part [C, n] to the level that was asked for, and the sentence about it."""
     if output.level == "leave":
         return 1.0, ""
     found, unit = find_level(sound, rate), UNITS[output.level]
@@ -322,7 +322,7 @@ def level_gain(output: Output, sound: NDArray[np.floating], rate: int) -> tuple[
 
 
 def unlevelled_notes(output: Output, roles: Sequence[Role]) -> list[str]:
-    """That a wished level changes nothing in what is returned."""
+    """That a level changes nothing in what is returned."""
     if output.level == "leave" or LEVELLED in roles:
         return []
     return [f"level {output.level} changes nothing here: it is for new parts, not for {', '.join(roles)}"]

@@ -58,15 +58,15 @@ def choose_device(name: str = "auto") -> torch.device:
 
     Raises `BadRequest` for a name that is none, `Unavailable` for a device that this machine lacks.
     """
-    wished = os.environ.get("ACESTEP_DEVICE", "auto") if name in ("", "auto") else name
-    if wished in ("", "auto"):
+    named = os.environ.get("ACESTEP_DEVICE", "auto") if name in ("", "auto") else name
+    if named in ("", "auto"):
         return _best()
-    kind, _, index = wished.partition(":")
+    kind, _, index = named.partition(":")
     if kind not in DEVICES or (index and not index.isdigit()):
-        raise BadRequest(f"{wished!r} is no device", field="device", limits={"choices": ["auto", *DEVICES]})
+        raise BadRequest(f"{named!r} is no device", field="device", limits={"choices": ["auto", *DEVICES]})
     if not available(kind):
         raise Unavailable(f"there is no {kind} device on this machine", field="device")
-    return torch.device(wished)
+    return torch.device(named)
 
 
 def _best() -> torch.device:
@@ -89,11 +89,11 @@ def choose_dtype(device: torch.device, dtype: str = "auto") -> torch.dtype:
 
     float16 is never chosen by itself: older cards and Macs produce NaN or noise with it.
     """
-    wished = os.environ.get("ACESTEP_DTYPE", "auto") if dtype in ("", "auto") else dtype
-    if wished not in ("", "auto"):
-        if wished not in DTYPES:
-            raise BadRequest(f"{wished!r} is no number format", field="dtype", limits={"choices": ["auto", *DTYPES]})
-        return DTYPES[wished]
+    named = os.environ.get("ACESTEP_DTYPE", "auto") if dtype in ("", "auto") else dtype
+    if named not in ("", "auto"):
+        if named not in DTYPES:
+            raise BadRequest(f"{named!r} is no number format", field="dtype", limits={"choices": ["auto", *DTYPES]})
+        return DTYPES[named]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= BFLOAT_CAPABILITY else torch.float32
     return torch.bfloat16 if device.type == "xpu" else torch.float32

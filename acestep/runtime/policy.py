@@ -85,26 +85,26 @@ class Policy:
         }
 
 
-def _offload(wish: str, choice: Choice) -> Offload:
+def _offload(setting: str, choice: Choice) -> Offload:
     """As told, else as the original's variables say, else the tier's. A CPU has nowhere to offload to, and a Mac's GPU works in
     the ordinary memory anyway."""
     if choice.device.type == "cpu":
         return Offload.NONE
-    if wish == "auto":
+    if setting == "auto":
         named = {"ACESTEP_OFFLOAD_DIT_TO_CPU": Offload.ALL, "ACESTEP_OFFLOAD_TO_CPU": Offload.PARTS}
         otherwise = Offload.NONE if choice.device.type == "mps" else choice.tier.offload
         return next((offload for name, offload in named.items() if _said(name)), otherwise)
     try:
-        return Offload(wish)
+        return Offload(setting)
     except ValueError:
         limits = {"choices": ["auto", *(offload.value for offload in Offload)]}
-        raise BadRequest(f"{wish!r} is no way to offload", field="offload", limits=limits) from None
+        raise BadRequest(f"{setting!r} is no way to offload", field="offload", limits=limits) from None
 
 
-def _int8(wish: str, choice: Choice) -> bool:
+def _int8(setting: str, choice: Choice) -> bool:
     """As told, else where the tier needs it and the package is there; on a Mac only as told."""
-    if wish in ("on", "off"):
-        return wish == "on"
+    if setting in ("on", "off"):
+        return setting == "on"
     if choice.device.type == "mps":
         return False
     return choice.memory_gb is not None and choice.tier.int8 and importlib.util.find_spec("torchao") is not None

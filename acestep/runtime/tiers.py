@@ -83,10 +83,10 @@ def simulated_memory(kind: str, real_gb: float) -> float:
     if not text:
         return real_gb
     try:
-        wished = float(text)
+        named = float(text)
     except ValueError as failure:
         raise BadRequest(f"{SIMULATED[kind]}={text!r} is no number of gigabytes") from failure
-    return min(real_gb, wished) if wished > 0 else real_gb
+    return min(real_gb, named) if named > 0 else real_gb
 
 
 def limits_for(tier: Tier, kind: str, seconds: float, *, planned: bool) -> Tier:
@@ -97,7 +97,7 @@ def limits_for(tier: Tier, kind: str, seconds: float, *, planned: bool) -> Tier:
 
 
 class Clamped(msgspec.Struct, frozen=True):
-    """What is left of a wish inside a tier, and the sentences that say so."""
+    """What is left of a length and a number of items inside a tier, and the sentences that say so."""
 
     seconds: float
     items: int

@@ -1,4 +1,4 @@
-"""The planner's operations: wishes become plans, sentences become songs, audio becomes words. No torch here."""
+"""The planner's operations: prompts become plans, sentences become songs, audio becomes words. No torch here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def register_planners(register: Callable[[PlannerSpec], None]) -> None:
 OPERATIONS = (
     Operation(
         name="plan",
-        summary="Turn a wish into caption, tempo, key, metre, length and semantic codes; what is given stays.",
+        summary="Expand a prompt into caption, tempo, key, metre, length and semantic codes; fields you set are kept.",
         schema=requests.PlanRequest,
         planner="model",
         target=f"{CODE}:plan",

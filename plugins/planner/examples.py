@@ -10,7 +10,7 @@ import msgspec
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True):
-    """A wish that can be rendered as it stands: its fields are those of the same names in ``generate``."""
+    """A prompt that can be rendered as it stands: its fields are those of the same names in ``generate``."""
 
     caption: str
     lyrics: str = ""

@@ -48,7 +48,7 @@ class ModelField(Request):
     ] = ""
 
 
-NOT_WISHED = frozenset(
+NOT_PLANNED = frozenset(
     {"reference", "audio_codes", "codes", "codes_strength", "guide", "thinking", "samples", "cot_text"}
     | {name for name in Conditioning.__struct_fields__ if name.startswith("planner_")}
 )
@@ -64,8 +64,8 @@ SCORED = ("caption", "lyrics", "genres", "bpm", "duration", "key", "time_signatu
 
 NOTHING_TO_SCORE = (None, "", "unknown")
 
-WishFields = merge_schemas("WishFields", [Conditioning], drop=NOT_WISHED)
-MetaFields = merge_schemas("MetaFields", [Conditioning], drop=NOT_WISHED | {"caption", "lyrics"})
+PromptFields = merge_schemas("PromptFields", [Conditioning], drop=NOT_PLANNED)
+MetaFields = merge_schemas("MetaFields", [Conditioning], drop=NOT_PLANNED | {"caption", "lyrics"})
 TextSettings = merge_schemas("TextSettings", [PlannerSettings], drop=TEXT_SETTINGS)
 
 
@@ -114,8 +114,8 @@ def _check_piece(request: Any, *, needed: bool = True) -> None:
 AudioFields = merge_schemas("AudioFields", [SelectionFields], drop=frozenset({"source_latent", "context", "regions"}))
 
 
-class PlanRequest(merge_schemas("PlanFields", [WishFields, SeedFields, PlannerSettings])):  # type: ignore[misc]
-    """A wish to think about."""
+class PlanRequest(merge_schemas("PlanFields", [PromptFields, SeedFields, PlannerSettings])):  # type: ignore[misc]
+    """A prompt to expand."""
 
     cot_text: Annotated[
         str,
@@ -158,7 +158,7 @@ class ComposeRequest(merge_schemas("ComposeFields", [Query, MetaFields, SeedFiel
         _check_seeds(self)
 
 
-class FormatRequest(merge_schemas("FormatFields", [WishFields, SeedFields, TextSettings])):  # type: ignore[misc]
+class FormatRequest(merge_schemas("FormatFields", [PromptFields, SeedFields, TextSettings])):  # type: ignore[misc]
     """Caption and lyrics to improve."""
 
     def __post_init__(self) -> None:
@@ -192,7 +192,7 @@ class CodesRequest(merge_schemas("CodesFields", [AudioFields, CodesField, ModelF
         _check_piece(self)
 
 
-class ScoreRequest(merge_schemas("ScoreFields", [WishFields, AudioFields, CodesField, ModelField])):  # type: ignore[misc]
+class ScoreRequest(merge_schemas("ScoreFields", [PromptFields, AudioFields, CodesField, ModelField])):  # type: ignore[misc]
     """Words to hold against a piece."""
 
     genres: Annotated[str, param("Genres, separated by commas.", max_length=limits.MAX_CAPTION)] = ""
@@ -216,7 +216,7 @@ class ScoreRequest(merge_schemas("ScoreFields", [WishFields, AudioFields, CodesF
             raise BadRequest("an alignment score needs lyrics", field="lyrics")
 
 
-class TimingRequest(merge_schemas("TimingFields", [WishFields, AudioFields, ModelField])):  # type: ignore[misc]
+class TimingRequest(merge_schemas("TimingFields", [PromptFields, AudioFields, ModelField])):  # type: ignore[misc]
     """Sung audio and its lyrics."""
 
     lyrics: Annotated[
