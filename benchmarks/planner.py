@@ -23,7 +23,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, Qwen3Config, Qwen
 from acestep.api.metadata import FIELDS
 from acestep.api.planning import Sampling
 from acestep.planner.decoding import CodesTask, Decoder, Prompt, TextTask
-from acestep.planner.grammar import BlockWish, Constraint, TextVocabulary, allowed_values, block_grammar
+from acestep.planner.grammar import BlockOptions, Constraint, TextVocabulary, allowed_values, block_grammar
 from acestep.planner.layout import read_layout
 from acestep.planner.prompts import codes_negative, codes_prompt
 from acestep.planner.tiny import tiny_model, tiny_tokenizer
@@ -147,7 +147,7 @@ def measure_constraint(model: Qwen3ForCausalLM, tokenizer: Any, count: int, runs
         decoder.write([TextTask(prompt=prompt, constraint=constraint, seed=1, limit=count)], PLAIN, quiet)
 
     bound, free = in_turns(
-        runs, lambda: write(vocabulary.constrain(BlockWish())), lambda: write(Unconstrained(vocabulary.size))
+        runs, lambda: write(vocabulary.constrain(BlockOptions())), lambda: write(Unconstrained(vocabulary.size))
     )
     slow, fast = statistics.median(bound), statistics.median(free)
     print(f"text: {count / slow:.2f} tokens/s with the grammar, {count / fast:.2f} without, ratio {slow / fast:.3f}")
@@ -160,7 +160,7 @@ def constraint_seconds(vocabulary: TextVocabulary, seed: int) -> float:
     """Seconds per token of mask, mask applied, and token accepted, over one whole block."""
     generator = np.random.default_rng(seed)
     logits = generator.standard_normal(vocabulary.size).astype(np.float32)
-    constraint = vocabulary.constrain(BlockWish(caption_tokens=64))
+    constraint = vocabulary.constrain(BlockOptions(caption_tokens=64))
     spent, tokens = 0.0, 0
     while not constraint.done:
         begun = time.perf_counter()
@@ -207,7 +207,7 @@ def measure_grammars(tokenizer: Any) -> None:
     )
     compiler = xgrammar.GrammarCompiler(info, max_threads=1, cache_enabled=False)
     their_preparation = time.perf_counter() - begun
-    grammar = block_grammar(BlockWish()).replace('start: <think> "\\n"', "start:", 1).replace(" </think>", "", 1)
+    grammar = block_grammar(BlockOptions()).replace('start: <think> "\\n"', "start:", 1).replace(" </think>", "", 1)
     ours, theirs, compiled = [], [], ([], [])
     for seed in range(6):
         sentence = sentence_of(vocabulary, seed)
@@ -241,7 +241,7 @@ def measure_grammars(tokenizer: Any) -> None:
 def sentence_of(vocabulary: TextVocabulary, seed: int) -> list[int]:
     """The ids of a random valid block without its tags."""
     generator = np.random.default_rng(seed)
-    constraint = vocabulary.constrain(BlockWish(caption_tokens=48))
+    constraint = vocabulary.constrain(BlockOptions(caption_tokens=48))
     ids: list[int] = []
     while not constraint.done:
         noise = generator.standard_normal(vocabulary.size)

@@ -36,13 +36,6 @@ class Mask(Enum):
     REGION = "region"
 
 
-class Span(Enum):
-    """Which part of the timeline a result covers."""
-
-    REGION = "region"
-    WINDOW = "window"
-
-
 class Length(Enum):
     """What fixes how long the result is."""
 

@@ -67,7 +67,7 @@ class Tensors(msgspec.Struct, frozen=True):
         return value
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class WeightChange(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter does to one layer: ``scaling`` times a product of tensors, whose names are in ``parts``.
 
     ``rank`` is 0 where there is none (a LoKr of two whole factors, a full difference).
@@ -87,7 +87,7 @@ class AdapterFile(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Path
     file: Path
-    changes: tuple[Change, ...]
+    changes: tuple[WeightChange, ...]
     strays: tuple[str, ...] = ()
     """Tensors that belong to no change that could be merged."""
     alpha_from: str = ""
@@ -102,7 +102,7 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     """An adapter held against a model: what changes, by layer, and what finds no place."""
 
     source: AdapterFile
-    changes: dict[str, Change]
+    changes: dict[str, WeightChange]
     strays: tuple[str, ...]
 
     def facts(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def _facts(changes: Sequence[Change], source: AdapterFile) -> dict[str, Any]:
+def _facts(changes: Sequence[WeightChange], source: AdapterFile) -> dict[str, Any]:
     ranks = Counter(change.rank for change in changes)
     scalings = Counter(round(change.scaling, 6) for change in changes)
     return {
@@ -131,7 +131,7 @@ def _facts(changes: Sequence[Change], source: AdapterFile) -> dict[str, Any]:
     }
 
 
-def _tensors(changes: Iterable[Change]) -> int:
+def _tensors(changes: Iterable[WeightChange]) -> int:
     return sum(len(change.parts) for change in changes)
 
 
@@ -211,7 +211,7 @@ def _no_adapter(file: Path, keys: list[str]) -> str:
     return f"{file} holds no adapter: its tensors ({_some(keys)}) are those of something else"
 
 
-def _change(tensors: Tensors, spelt: str, parts: dict[str, str], settings: StrengthSettings) -> Change:
+def _change(tensors: Tensors, spelt: str, parts: dict[str, str], settings: StrengthSettings) -> WeightChange:
     """What the tensors of one layer amount to. Raises `BadCheckpoint`."""
     shapes = {part: tensors.table[key][0] for part, key in parts.items()}
     kind = next((name for start, name in KINDS.items() if any(part.startswith(start) for part in parts)), "")
@@ -224,7 +224,7 @@ def _change(tensors: Tensors, spelt: str, parts: dict[str, str], settings: Stren
     scaling = _scaling(tensors, parts, settings, (spelt, rank))
     if "magnitude" in parts:
         kind = "DoRA" if kind == "LoRA" else f"{kind} with DoRA"
-    return Change(path=spelt, kind=kind, parts=parts, rank=rank, scaling=scaling, shape=shape)
+    return WeightChange(path=spelt, kind=kind, parts=parts, rank=rank, scaling=scaling, shape=shape)
 
 
 def _lengths_fit(magnitude: tuple[int, ...] | None, shape: tuple[int, ...]) -> bool:
@@ -287,7 +287,7 @@ _MEASURES = {"LoRA": _lora, "LoKr": _lokr, "LoHa": _loha, "full difference": _di
 """Kind -> rank and size of the change from the shapes of its tensors; None where they do not fit together."""
 
 
-def _alpha_source(changes: list[Change], settings: StrengthSettings) -> str:
+def _alpha_source(changes: list[WeightChange], settings: StrengthSettings) -> str:
     if any("alpha" in change.parts for change in changes):
         return "file"
     return settings.origin if settings.alpha(changes[0].path) is not None else ""
@@ -299,7 +299,7 @@ def fit(adapter: AdapterFile, layers: Mapping[str, tuple[int, ...]]) -> Fitted:
     Raises `ModelUnsuited` when it was made for another size of model, `BadCheckpoint` when none of it belongs to such a model.
     """
     table = spellings(layers)
-    changes: dict[str, Change] = {}
+    changes: dict[str, WeightChange] = {}
     strays, wrong = list(adapter.strays), []
     for change in adapter.changes:
         layer = find_layer(change.path, table)

@@ -33,7 +33,7 @@ MAX_ADAPTERS = 8
 _NAME = re.compile(r"[^/\\\0=]{1,100}")
 
 
-class AdapterWish(msgspec.Struct, frozen=True):
+class AdapterOptions(msgspec.Struct, frozen=True):
     """An adapter that a stage asks for."""
 
     name: str
@@ -94,12 +94,12 @@ def adapter_row(name: str, path: Path, layers: Mapping[str, tuple[int, ...]]) ->
         return {**row, "problem": failure.message}
 
 
-def check_adapters(wishes: Iterable[AdapterWish], checkpoint: str) -> None:
+def check_adapters(asked: Iterable[AdapterOptions], checkpoint: str) -> None:
     """See at the door that adapters can be opened, and fit the checkpoint at this path (empty: one that is only built when needed).
 
     Reads headers only. Raises `BadCheckpoint`, `ModelMissing`, `ModelUnsuited`.
     """
-    adapters = [read_adapter_file(wish.path) for wish in wishes]
+    adapters = [read_adapter_file(one.path) for one in asked]
     if adapters and checkpoint:
         layers = layer_shapes(Path(checkpoint))
         for adapter in adapters:
@@ -120,21 +120,21 @@ def describe_adapter(name: str, scale: float, facts: Mapping[str, Any]) -> str:
     return text
 
 
-def parse_adapters(wishes: Iterable[str], folders: Iterable[Path]) -> tuple[AdapterWish, ...]:
+def parse_adapters(asked: Iterable[str], folders: Iterable[Path]) -> tuple[AdapterOptions, ...]:
     """``name`` or ``name=scale`` -> adapters, in order. Raises `BadRequest` and, naming those there are, `UnknownName`.
 
     The daemon calls it at the door, the worker again before it loads them.
     """
     known: dict[str, Path] | None = None
     found = []
-    for wish in wishes:
-        name, _, scale = wish.partition("=")
+    for one in asked:
+        name, _, scale = one.partition("=")
         if known is None:
             known = known_adapters(folders)
         if not _NAME.fullmatch(name) or name not in known:
             raise UnknownName(f"there is no LoRA {name!r}", field="lora", limits={"choices": sorted(known)})
-        found.append(AdapterWish(name, known[name], _scale(scale, wish)))
-    if len({wish.name for wish in found}) < len(found):
+        found.append(AdapterOptions(name, known[name], _scale(scale, one)))
+    if len({one.name for one in found}) < len(found):
         raise BadRequest("a LoRA is named twice", field="lora")
     if len(found) > MAX_ADAPTERS:
         limits = {"max": MAX_ADAPTERS}
@@ -142,13 +142,13 @@ def parse_adapters(wishes: Iterable[str], folders: Iterable[Path]) -> tuple[Adap
     return tuple(found)
 
 
-def _scale(text: str, wish: str) -> float:
+def _scale(text: str, one: str) -> float:
     try:
         scale = float(text) if text else 1.0
     except ValueError:
         scale = math.nan
     if not math.isfinite(scale):
-        raise BadRequest(f"{wish!r} is no 'name=scale'", field="lora")
+        raise BadRequest(f"{one!r} is no 'name=scale'", field="lora")
     return checked_scale(scale)
 
 

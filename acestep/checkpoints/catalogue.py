@@ -134,11 +134,6 @@ def published() -> list[str]:
     return [*own, *(f"{LANGUAGE}{size}" for size in library.REPOSITORIES)]
 
 
-def target_folder(root: Path, package: Package) -> Path:
-    """Where a package's files go."""
-    return root / package.target
-
-
 def pinned(wanted: list[Package], revision: str) -> list[Package]:
     """The packages at a revision of the model's own repository; what comes from elsewhere stays the newest.
 

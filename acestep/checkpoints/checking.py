@@ -20,7 +20,7 @@ from acestep.checkpoints.weights import (  # fmt: skip
     LANGUAGE,
     NETWORKS,
     TEXT,
-    Stored,
+    StoredTensor,
     extra_names,
     is_published,
     read_contents,
@@ -158,7 +158,7 @@ def _config(part: str, place: Path, root: Path) -> dict[str, Any]:
 
 
 def _compared(
-    index: Mapping[str, Stored], wanted: Mapping[str, tuple[int, ...]] | None, strange: Iterable[str]
+    index: Mapping[str, StoredTensor], wanted: Mapping[str, tuple[int, ...]] | None, strange: Iterable[str]
 ) -> dict[str, Any]:
     if wanted is None:
         return {"matched": 0, "total": 0}
@@ -181,7 +181,7 @@ def _some(names: list[str]) -> list[str]:
     return names if len(names) <= SHOWN else [*names[:SHOWN], f"and {len(names) - SHOWN} more"]
 
 
-def _types(index: Mapping[str, Stored]) -> dict[str, int]:
+def _types(index: Mapping[str, StoredTensor]) -> dict[str, int]:
     found: dict[str, int] = {}
     for stored in index.values():
         found[stored.dtype] = found.get(stored.dtype, 0) + 1
@@ -191,7 +191,7 @@ def _types(index: Mapping[str, Stored]) -> dict[str, int]:
 BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8}
 
 
-def _bytes(index: Mapping[str, Stored]) -> int:
+def _bytes(index: Mapping[str, StoredTensor]) -> int:
     """Bytes of the tensors on the disk."""
     total = 0
     for stored in index.values():

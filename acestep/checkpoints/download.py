@@ -35,7 +35,7 @@ STORES = ("published", "bfloat16")
 """How float32 weights are kept: as they were published, or at half the size."""
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class DownloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a model shall come: from where, which revision (empty: the newest; ``known``: the one known to work), kept how."""
 
     source: str = "auto"
@@ -43,12 +43,12 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     store: str = "published"
 
 
-NEWEST = Wish()
-"""What is wished for unless something is said."""
+NEWEST = DownloadOptions()
+"""What holds unless something is said."""
 
 
 def download(
-    name: str, root: Path, progress: Progress = lambda file, done, total: None, wish: Wish = NEWEST
+    name: str, root: Path, progress: Progress = lambda file, done, total: None, options: DownloadOptions = NEWEST
 ) -> AnyModel | LentParts:
     """Fetch a model by short name into ``root`` and return its facts; complete files are not fetched again.
 
@@ -57,17 +57,19 @@ def download(
     Raises `UnknownName`, `BadRequest`, `DownloadFailed` (what arrived is kept), `DiskFull`, `OutputUnwritable`, and what
     ``progress`` raises.
     """
-    wanted = pinned(packages(name), wish.revision)
-    source = os.environ.get("ACESTEP_DOWNLOAD_SOURCE", "auto") if wish.source == "auto" else wish.source
+    wanted = pinned(packages(name), options.revision)
+    source = os.environ.get("ACESTEP_DOWNLOAD_SOURCE", "auto") if options.source == "auto" else options.source
     if source not in SOURCES:
         raise BadRequest(f"there is no download source {source!r}", field="source", limits={"choices": list(SOURCES)})
-    if wish.store not in STORES:
-        raise BadRequest(f"weights are not stored as {wish.store!r}", field="store", limits={"choices": list(STORES)})
+    if options.store not in STORES:
+        raise BadRequest(
+            f"weights are not stored as {options.store!r}", field="store", limits={"choices": list(STORES)}
+        )
     _writable(root)
     with _turn(root, progress):
-        if (offline() or wish.revision) and all(_here(root, package) for package in wanted):
+        if (offline() or options.revision) and all(_here(root, package) for package in wanted):
             return read_download(name, root)
-        return _fetch(name, wanted, Order(files=[], root=root, bfloat16=wish.store == "bfloat16"), progress, source)
+        return _fetch(name, wanted, Order(files=[], root=root, bfloat16=options.store == "bfloat16"), progress, source)
 
 
 def _here(root: Path, package: Package) -> bool:

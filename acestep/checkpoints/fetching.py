@@ -1,4 +1,4 @@
-"""Brings listed files onto the disk: resumed where they broke off, checked, converted if wished, never half there. No torch."""
+"""Brings listed files onto the disk: resumed where they broke off, checked, converted if asked, never half there. No torch."""
 
 from __future__ import annotations
 

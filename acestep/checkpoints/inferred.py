@@ -15,7 +15,7 @@ from typing import Any
 from acestep.api.errors import BadCheckpoint
 from acestep.checkpoints import gguf_header
 from acestep.checkpoints.files import GGUF, read_json
-from acestep.checkpoints.weights import CODEC, LANGUAGE, TEXT, Stored, read_contents
+from acestep.checkpoints.weights import CODEC, LANGUAGE, TEXT, StoredTensor, read_contents
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -59,7 +59,7 @@ def with_rope_theta(config: dict[str, Any], place: Path) -> dict[str, Any]:
     return {**config, "rope_theta": theta}
 
 
-def infer_config(parts: Mapping[str, Mapping[str, Stored]], part: str) -> dict[str, Any]:
+def infer_config(parts: Mapping[str, Mapping[str, StoredTensor]], part: str) -> dict[str, Any]:
     """The config that ``part`` of a file would have had; empty where its tensors do not tell.
 
     For the four networks it is the one config that the published layout has for all of them.

@@ -23,11 +23,11 @@ from acestep.planner.library import PREFIX as PLANNER_PREFIX
 from acestep.planner.library import (
     PlannerInfo,
     find_planners,
+    named_planner,
     planner_folders,
     read_planner,
     require_known_codes,
     require_present,
-    wished_planner,
 )
 
 MANIFEST = "acestep-bridge.json"
@@ -76,7 +76,7 @@ def find_model(name: str, folders: Iterable[Path]) -> AnyModel:
 def require_language_model(name: str, found: Iterable[PlannerInfo], field: str) -> None:
     """See that a language model that a request names is here. Raises `ModelMissing` about ``field`` with what is here instead."""
     try:
-        require_present(wished_planner(name), list(found))
+        require_present(named_planner(name), list(found))
     except ModelMissing as failure:
         failure.field = field
         raise

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from acestep.api.errors import BadCheckpoint, BadRequest, ModelUnsuited, UnknownName
-from acestep.checkpoints.adapter_file import Change, Fitted, fit, read_adapter_file
+from acestep.checkpoints.adapter_file import Fitted, WeightChange, fit, read_adapter_file
 from acestep.checkpoints.adapters import MAX_ADAPTERS, checked_scale
 from acestep.checkpoints.digest import weights_digest
 from acestep.checkpoints.layers import WEIGHT, BaseWeights
@@ -156,7 +156,7 @@ def _read_factors(fitted: Fitted) -> dict[str, Factors]:
         raise BadCheckpoint(f"{file} is damaged: {failure}", field="lora") from failure
 
 
-def _checked(change: Change, tensors: dict[str, Tensor]) -> Factors:
+def _checked(change: WeightChange, tensors: dict[str, Tensor]) -> Factors:
     for part, tensor in tensors.items():
         if not tensor.is_floating_point() or not torch.isfinite(tensor.float()).all():
             raise BadCheckpoint(f"the adapter's tensor {change.parts[part]} holds no finite numbers", field="lora")

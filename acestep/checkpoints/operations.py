@@ -31,10 +31,10 @@ async def run_download(request: Any, daemon: Any) -> dict[str, Any]:
     """Operation ``model-download``; progress counts bytes."""
 
     def fetch(progress: Progress) -> dict[str, Any]:
-        from acestep.checkpoints.download import Wish, download  # the hub's client takes a second to import
+        from acestep.checkpoints.download import DownloadOptions, download  # the hub's client takes a second to import
 
-        wish = Wish(source=request.hub, revision=request.revision, store=request.store)
-        return model_facts(download(request.model, daemon.core.paths.checkpoints, progress, wish))
+        options = DownloadOptions(source=request.hub, revision=request.revision, store=request.store)
+        return model_facts(download(request.model, daemon.core.paths.checkpoints, progress, options))
 
     try:
         return await _in_a_thread(daemon, fetch)

@@ -14,7 +14,7 @@ from torch import Tensor
 from acestep.api.errors import BadCheckpoint
 from acestep.checkpoints import gguf_header
 from acestep.checkpoints.files import GGUF
-from acestep.checkpoints.weights import Stored
+from acestep.checkpoints.weights import StoredTensor
 
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
 """GGUF types that are no blocks: taken as they are."""
@@ -23,12 +23,12 @@ Check = Callable[[], None]
 """Called every few tensors; raises to stop (cancel)."""
 
 
-def read_tensor(stored: Stored) -> Tensor:
+def read_tensor(stored: StoredTensor) -> Tensor:
     """One tensor in its shape on the disk. Raises `BadCheckpoint`."""
     return next(read_tensors({"": stored}))[1]
 
 
-def read_tensors(index: Mapping[str, Stored], check: Check = lambda: None) -> Iterator[tuple[str, Tensor]]:
+def read_tensors(index: Mapping[str, StoredTensor], check: Check = lambda: None) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of an index under its name there, file by file. Raises `BadCheckpoint` and what ``check`` raises."""
     rows = sorted(index.items(), key=lambda row: str(row[1].file))
     for file, group in groupby(rows, key=lambda row: row[1].file):
@@ -40,7 +40,7 @@ def read_tensors(index: Mapping[str, Stored], check: Check = lambda: None) -> It
             yield row
 
 
-def _safetensors(path: Path, rows: Iterable[tuple[str, Stored]]) -> Iterator[tuple[str, Tensor]]:
+def _safetensors(path: Path, rows: Iterable[tuple[str, StoredTensor]]) -> Iterator[tuple[str, Tensor]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             for name, stored in rows:
@@ -50,7 +50,7 @@ def _safetensors(path: Path, rows: Iterable[tuple[str, Stored]]) -> Iterator[tup
         raise BadCheckpoint(f"{path} is damaged: {failure}", field="model") from failure
 
 
-def _scaled(tensor: Tensor, factor: Tensor, stored: Stored) -> Tensor:
+def _scaled(tensor: Tensor, factor: Tensor, stored: StoredTensor) -> Tensor:
     """A weight of scaled fp8, float32: one factor for all of it, or one for each row."""
     factor = factor.float()
     if factor.numel() == 1:
@@ -63,7 +63,7 @@ def _scaled(tensor: Tensor, factor: Tensor, stored: Stored) -> Tensor:
     return tensor.float() * factor.reshape(-1, *[1] * (tensor.ndim - 1))
 
 
-def _gguf(path: Path, rows: Iterable[tuple[str, Stored]]) -> Iterator[tuple[str, Tensor]]:
+def _gguf(path: Path, rows: Iterable[tuple[str, StoredTensor]]) -> Iterator[tuple[str, Tensor]]:
     table = gguf_header.read_head(path).tensors
     data = np.asarray(np.memmap(path, np.uint8, mode="c"))  # private pages: torch wants writable memory
     for name, stored in rows:

@@ -54,7 +54,7 @@ FAMILIES = (
 """Families that are told apart by a piece of a tensor's name; the rest is called unknown."""
 
 
-class Stored(msgspec.Struct, frozen=True):
+class StoredTensor(msgspec.Struct, frozen=True):
     """One tensor on the disk: its file, its name and shape in it, its type in the file's own word, and (scaled fp8) the name of the
     tensor it has to be multiplied with."""
 
@@ -68,14 +68,14 @@ class Stored(msgspec.Struct, frozen=True):
 class Contents(msgspec.Struct, frozen=True):
     """What the weight files of one place hold: part -> name in our networks -> tensor."""
 
-    parts: dict[str, dict[str, Stored]]
+    parts: dict[str, dict[str, StoredTensor]]
     extra: tuple[str, ...] = ()
     """Names that belong to no part, in a place whose other tensors do."""
     family: str = ""
     """What it is instead, where none of its tensors are ours."""
 
 
-def tensor_index(place: Path, part: str) -> dict[str, Stored]:
+def tensor_index(place: Path, part: str) -> dict[str, StoredTensor]:
     """The tensors of ``part`` at ``place`` under our names. Raises `BadCheckpoint` where there are none, `ModelMissing`."""
     found = read_contents(place, part if place.is_dir() else "")
     if part not in found.parts:
@@ -108,17 +108,17 @@ def read_contents(place: Path, part: str = "") -> Contents:
 @lru_cache(maxsize=256)
 def _sorted(stamps: tuple[tuple[Path, int, int], ...], part: str) -> Contents:
     """The work of `read_contents`, done again only when a file has changed."""
-    tensors: dict[str, Stored] = {}
+    tensors: dict[str, StoredTensor] = {}
     for file, _, _ in stamps:
         for name, (shape, dtype, _) in tensor_table(file).items():
             if name in tensors:
                 raise BadCheckpoint(f"{file} holds {name}, which another shard holds too", field="model")
-            tensors[name] = Stored(file, name, shape, dtype)
+            tensors[name] = StoredTensor(file, name, shape, dtype)
     sorter = _Sorter(_scaled(tensors), part)
     return sorter.contents(stamps[0][0])
 
 
-def _scaled(tensors: dict[str, Stored]) -> dict[str, Stored]:
+def _scaled(tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
     """The weights alone, each with the name of its factor. Raises `BadCheckpoint` for formats that are not opened."""
     if found := next((name for name in tensors if name.endswith(BLOCK_SCALE)), ""):
         raise BadCheckpoint(
@@ -137,10 +137,10 @@ def _scaled(tensors: dict[str, Stored]) -> dict[str, Stored]:
 class _Sorter:
     """Sorts names into parts: by prefix, then by what the names without one look like."""
 
-    def __init__(self, tensors: Mapping[str, Stored], part: str) -> None:
+    def __init__(self, tensors: Mapping[str, StoredTensor], part: str) -> None:
         self._tensors = tensors
         self._part = part
-        self._parts: dict[str, dict[str, Stored]] = {}
+        self._parts: dict[str, dict[str, StoredTensor]] = {}
         self._extra: list[str] = []
 
     def contents(self, file: Path) -> Contents:
@@ -166,10 +166,10 @@ class _Sorter:
             return Contents(self._parts, tuple(self._extra))
         return Contents({}, family=_family(file, self._tensors))
 
-    def _put(self, part: str, name: str, stored: Stored) -> None:
+    def _put(self, part: str, name: str, stored: StoredTensor) -> None:
         self._parts.setdefault(part, {})[name] = stored
 
-    def _put_bare(self, bare: dict[str, Stored]) -> bool:
+    def _put_bare(self, bare: dict[str, StoredTensor]) -> bool:
         """Names without a part's prefix; False where they are nothing of ours."""
         if any(name.startswith(("decoder.proj_in.", "decoder.time_embed.", "tokenizer.quantizer.")) for name in bare):
             for name, stored in bare.items():
@@ -190,7 +190,7 @@ class _Sorter:
             return False
         return True
 
-    def _put_text(self, tensors: dict[str, Stored]) -> None:
+    def _put_text(self, tensors: dict[str, StoredTensor]) -> None:
         """A Qwen3, whose vocabulary tells the planner from the text encoder; the planner's names keep their prefix."""
         plain = {name.removeprefix("model."): stored for name, stored in tensors.items()}
         rows = plain["embed_tokens.weight"].shape[0] if "embed_tokens.weight" in plain else 0
@@ -203,17 +203,17 @@ class _Sorter:
                 self._put(part, name if name.startswith("lm_head.") else f"model.{name}", stored)
 
 
-def _is_codec(names: Mapping[str, Stored]) -> bool:
+def _is_codec(names: Mapping[str, StoredTensor]) -> bool:
     plain = {codec_name(name) for name in names}
     return {"decoder.conv1.weight_g", "decoder.block.0.conv_t1.weight_v"} <= plain
 
 
-def _is_text(names: Mapping[str, Stored]) -> bool:
+def _is_text(names: Mapping[str, StoredTensor]) -> bool:
     plain = {name.removeprefix("model.") for name in names}
     return {"embed_tokens.weight", "layers.0.self_attn.q_norm.weight"} <= plain
 
 
-def _family(file: Path, names: Mapping[str, Stored]) -> str:
+def _family(file: Path, names: Mapping[str, StoredTensor]) -> str:
     """In a few words, what a file is that holds nothing of ours."""
     for family, pieces in FAMILIES:
         if any(piece in name for name in names for piece in pieces):

@@ -46,7 +46,7 @@ def load_latent(path: Path, family: str) -> tuple[Tensor, LatentFacts, dict[str,
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredLatent:
     """The stored latent of a sound: sample 0 of the sound lies ``offset`` samples after the latent's, and ``frames`` (first,
     last + 1; none: all) of the latent are what is heard."""
 
@@ -55,7 +55,7 @@ class Stored:
     frames: tuple[int, int] | None = None
 
 
-def latent_of(path: Path, index: LatentIndex, family: str, codec: str) -> Stored | None:
+def latent_of(path: Path, index: LatentIndex, family: str, codec: str) -> StoredLatent | None:
     """The stored latent of one of our own results, when it is of this codec and the sound is unchanged.
 
     Looked for beside the sound, and in the library for a copy that lies elsewhere.
@@ -70,7 +70,7 @@ def latent_of(path: Path, index: LatentIndex, family: str, codec: str) -> Stored
             continue
         for companion in facts.audio:
             if (companion.name == path.name or companion.bytes == size) and companion.sha256 == content():
-                return Stored(candidate, companion.offset, companion.frames)
+                return StoredLatent(candidate, companion.offset, companion.frames)
     return None
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from acestep.api.errors import AceError
 from acestep.api.variants import ModelInfo
-from acestep.checkpoints.adapters import AdapterWish, adapter_folders, parse_adapters
+from acestep.checkpoints.adapters import AdapterOptions, adapter_folders, parse_adapters
 from acestep.checkpoints.digest import weights_digest
 from acestep.checkpoints.files import weight_files
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, part_paths, read_info
@@ -248,18 +248,18 @@ def _is_on(network: nn.Module, device: torch.device) -> bool:
     return first is not None and first.device.type == device.type
 
 
-def _has(model: Model, adapters: Sequence[AdapterWish]) -> bool:
+def _has(model: Model, adapters: Sequence[AdapterOptions]) -> bool:
     """Whether exactly these adapters are merged."""
     there = [(known.name, known.path, known.scale) for known in model.adapters if known.enabled]
-    return there == [(wish.name, str(wish.path), wish.scale) for wish in adapters]
+    return there == [(one.name, str(one.path), one.scale) for one in adapters]
 
 
-def _merge(model: Model, adapters: Sequence[AdapterWish]) -> None:
+def _merge(model: Model, adapters: Sequence[AdapterOptions]) -> None:
     """Take all adapters out, then these in. Raises `BadRequest`, `BadCheckpoint`, `ModelUnsuited`; the model is then bare."""
     use(model, [])
     try:
-        for wish in adapters:
-            load_adapter(model, wish.path, name=wish.name, scale=wish.scale)
+        for one in adapters:
+            load_adapter(model, one.path, name=one.name, scale=one.scale)
     except AceError:
         use(model, [])
         raise

@@ -30,7 +30,7 @@ from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec, Tick
 from acestep.conditioning.context import silence
 from acestep.engine.geometry import FRAMES_PER_SECOND, Window, frame_samples
-from acestep.engine.latents import Stored, latent_of, load_latent
+from acestep.engine.latents import StoredLatent, latent_of, load_latent
 from acestep.engine.model_pool import DevicePlacement
 
 BEYOND = 1.06
@@ -46,7 +46,7 @@ class OpenSource:
 
     path: Path
     layout: Layout
-    latent: Stored | None = None
+    latent: StoredLatent | None = None
 
 
 def locate_source(source: Source, settings: Mapping[str, Any]) -> tuple[Path, Path | None]:
@@ -96,7 +96,7 @@ class SourceEncoder:
             sound = to_channels(resample(sound, limits.CODEC_RATE, facts.rate, facts.samples), facts.channels)
             shape = Shape(facts.rate, facts.channels, facts.samples)
             write_audio(companion, [sound], shape, Form("WAV", "FLOAT"), Tags())
-        return OpenSource(companion, sniff(companion), Stored(latent))
+        return OpenSource(companion, sniff(companion), StoredLatent(latent))
 
     def encode(self, source: OpenSource, window: Window, model: Model, tick: Tick) -> tuple[Tensor, tuple[str, ...]]:
         """Latents [1, window.frames, 64] of a window: from the store as far as the source came from it, the rest encoded.

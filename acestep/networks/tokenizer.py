@@ -6,8 +6,6 @@ import torch
 from diffusers.pipelines.ace_step.modeling_ace_step import AceStepAudioTokenDetokenizer, AceStepAudioTokenizer
 from torch import Tensor
 
-FRAMES_PER_CODE = 5
-
 
 class AudioTokenizer(AceStepAudioTokenizer):
     """Latents -> codes -> quantised states."""

@@ -1,4 +1,4 @@
-"""The planner: ACE-Step's 5 Hz language model, which turns a wish into caption, metadata and semantic codes, and music into words.
+"""The planner: ACE-Step's 5 Hz language model, which turns a prompt into caption, metadata and codes, and music into words.
 
 Importing the package costs nothing; `integration.plan_request` is what a render calls, `operations` are the planner's own jobs.
 """

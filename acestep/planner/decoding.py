@@ -24,14 +24,14 @@ from acestep.planner.layout import TokenLayout
 from acestep.planner.sampling import guide, penalize, pick, share_of
 
 
-class Prompt(msgspec.Struct, frozen=True):
+class TokenPrompt(msgspec.Struct, frozen=True):
     """Token ids to go on from, and those of the unconditional side (none: no guidance)."""
 
     ids: list[int]
     negative: list[int] | None = None
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
+class SampledToken(msgspec.Struct, frozen=True, kw_only=True):
     """One token of a text and how it came about."""
 
     place: int
@@ -53,18 +53,18 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 class TextTask(msgspec.Struct, frozen=True, kw_only=True):
     """Write a text under a constraint, from a seed, at most ``limit`` tokens long."""
 
-    prompt: Prompt
+    prompt: TokenPrompt
     constraint: Constraint
     seed: int
     limit: int
-    trace: Callable[[Taken], None] | None = None
+    trace: Callable[[SampledToken], None] | None = None
     """Told of every token as it is taken."""
 
 
 class CodesTask(msgspec.Struct, frozen=True, kw_only=True):
     """Write semantic codes, one sequence per seed: exactly ``count`` of them, or up to ``limit`` where none is given."""
 
-    prompt: Prompt
+    prompt: TokenPrompt
     seeds: tuple[int, ...]
     count: int | None = None
     limit: int = 0
@@ -160,10 +160,10 @@ class Decoder:
 class _Batch:
     """Sequences in lockstep: conditional rows first, then their unconditional twins.
 
-    ``owners`` says which prompt each conditional row goes on from, so eight variants of one wish cost two prefills.
+    ``owners`` says which prompt each conditional row goes on from, so eight variants of one request cost two prefills.
     """
 
-    def __init__(self, decoder: Decoder, prompts: Sequence[Prompt], owners: Sequence[int], room: int) -> None:
+    def __init__(self, decoder: Decoder, prompts: Sequence[TokenPrompt], owners: Sequence[int], room: int) -> None:
         self._model = decoder._model
         guided = all(prompt.negative is not None for prompt in prompts)
         sides = [[prompt.ids for prompt in prompts]]
@@ -247,7 +247,7 @@ def _logits(batch: _Batch, head: Tensor, scale: float, end: Tensor | None = None
     return logits.cpu().numpy()
 
 
-class _Draws:
+class _RandomDraws:
     """An item's own stream of uniform numbers; the n-th belongs to its n-th drawn token."""
 
     def __init__(self, seed: int) -> None:
@@ -268,7 +268,7 @@ class _TextWriter:
         self._constraint = task.constraint
         self._prompt = task.prompt.ids
         self._sampling = sampling
-        self._draws = _Draws(task.seed)
+        self._draws = _RandomDraws(task.seed)
         self._limit = task.limit
         self._trace = task.trace
         self._end = end
@@ -297,7 +297,7 @@ class _TextWriter:
     def _force(self) -> int:
         token = self._forced.pop(0)
         if self._trace is not None:
-            self._trace(Taken(place=len(self.ids), token=token, allowed=1, probability=1.0, how="forced"))
+            self._trace(SampledToken(place=len(self.ids), token=token, allowed=1, probability=1.0, how="forced"))
         return token
 
     def _choose(self, logits: np.ndarray) -> int:
@@ -312,7 +312,7 @@ class _TextWriter:
             how = "likeliest" if likeliest or self._sampling.temperature == 0 else "drawn"
             allowed, probability = int(np.isfinite(masked).sum()), share_of(masked, token)
             place = len(self.ids)
-            self._trace(Taken(place=place, token=token, allowed=allowed, probability=probability, how=how))
+            self._trace(SampledToken(place=place, token=token, allowed=allowed, probability=probability, how=how))
         return token
 
 
@@ -323,7 +323,7 @@ class _CodeWriter:
         self.codes: list[int] = []
         self.done = False
         self._sampling = sampling
-        self._draws = _Draws(seed)
+        self._draws = _RandomDraws(seed)
 
     def next(self, logits: np.ndarray) -> int:
         """The next code from logits [codes (+ end)]; a sequence that has ended repeats code 0 for its neighbours' sake."""

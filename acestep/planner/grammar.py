@@ -50,7 +50,7 @@ LANGUAGE_CUES = ("\nlanguage:", "\nlanguage: ")
 """Where the language begins. Its first token is taken by likelihood alone: a language is detected, not invented."""
 
 
-class BlockWish(msgspec.Struct, frozen=True, kw_only=True):
+class BlockOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Which block a sequence writes.
 
     Values in ``fixed`` appear verbatim, fields in ``skip`` not at all, those in ``optional`` if the model likes. After
@@ -77,37 +77,37 @@ def allowed_values(field: str, max_duration: int = int(limits.MAX_DURATION)) -> 
     return tables.get(field, ())
 
 
-def block_grammar(wish: BlockWish) -> str:
+def block_grammar(options: BlockOptions) -> str:
     """The block in llguidance's Lark dialect, from ``<think>`` to ``</think>`` (and free text where wished)."""
     rules: list[str] = []
     body: list[str] = []
     for field in FIELDS:
-        line = _field_line(field, wish, rules)
+        line = _field_line(field, options, rules)
         if line:
             body.append(line)
     tail = []
-    if wish.tail_tokens:
+    if options.tail_tokens:
         tail = ["tail"]
-        rules += [f"tail[max_tokens={wish.tail_tokens}]: TAIL", f"TAIL: /{FREE_TEXT}/"]
+        rules += [f"tail[max_tokens={options.tail_tokens}]: TAIL", f"TAIL: /{FREE_TEXT}/"]
     start = " ".join(["start: <think>", '"\\n"', *body, "</think>", *tail])
     return "\n".join([start, *rules])
 
 
-def _field_line(field: str, wish: BlockWish, rules: list[str]) -> str:
+def _field_line(field: str, options: BlockOptions, rules: list[str]) -> str:
     """One field as a sequence of the grammar; the rule of its value is appended to ``rules``."""
-    value = getattr(wish.fixed, field)
+    value = getattr(options.fixed, field)
     if value not in ("", None):
         line = write_block(Metadata(**{field: value})) if field in ("caption", "genres") else f"{field}: {value}"
         return _literal(line + "\n")
-    if field in wish.skip:
+    if field in options.skip:
         return ""
-    choices = allowed_values(field, wish.max_duration)
+    choices = allowed_values(field, options.max_duration)
     if choices:
         rules.append(f"{field}: " + " | ".join(_literal(choice) for choice in choices))
     else:
-        rules.append(f"{field}[max_tokens={wish.caption_tokens}]: {FOLDED_TEXT}")
+        rules.append(f"{field}[max_tokens={options.caption_tokens}]: {FOLDED_TEXT}")
     line = f'{_literal(field + ": ")} {field} "\\n"'
-    return f"({line})?" if field in wish.optional else line
+    return f"({line})?" if field in options.optional else line
 
 
 def _literal(text: str) -> str:
@@ -140,9 +140,9 @@ class TextVocabulary:
         self._tokens = _compiler().LLTokenizer(json.dumps(tables), n_vocab=self.size, eos_token=layout.end)
         self.end = layout.end
 
-    def constrain(self, wish: BlockWish) -> Constraint:
+    def constrain(self, options: BlockOptions) -> Constraint:
         """A fresh constraint for one sequence."""
-        return Constraint(self, block_grammar(wish))
+        return Constraint(self, block_grammar(options))
 
     def compile(self, grammar: str) -> LLMatcher:
         """A matcher at the start of a grammar. Raises `BadCheckpoint` if the tokenizer cannot write it."""

@@ -13,7 +13,7 @@ from acestep.api.planning import CODE_FAMILY, PlannerSettings, knows_codes_of
 from acestep.api.request import Render
 from acestep.api.rounding import samples
 from acestep.planner.library import settings_of
-from acestep.planner.planning import Wish, given_metadata, read_thought
+from acestep.planner.planning import PlanInputs, given_metadata, read_thought
 from acestep.planner.session import planner_for, put_away
 from acestep.worker.backend import JobContext
 
@@ -38,17 +38,17 @@ class PlannedConditioning(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_data(self) -> dict[str, Any]:
         """What a result shows of it: the thought, the metadata that came of it, and the codes per variant."""
-        wish = self.conditioning
+        conditioning = self.conditioning
         shown = {
-            "cot_text": wish.cot_text,
+            "cot_text": conditioning.cot_text,
             "model": self.model,
-            "caption": wish.caption,
-            "language": wish.language,
-            "bpm": wish.bpm,
-            "key": wish.key,
-            "time_signature": wish.time_signature,
-            "duration": wish.duration,
-            "codes": wish.codes or [],
+            "caption": conditioning.caption,
+            "language": conditioning.language,
+            "bpm": conditioning.bpm,
+            "key": conditioning.key,
+            "time_signature": conditioning.time_signature,
+            "duration": conditioning.duration,
+            "codes": conditioning.codes or [],
         }
         return {**shown, "decoding": list(self.decoding)} if self.decoding else shown
 
@@ -70,8 +70,8 @@ def plan_request(
     it cannot read.
     """
     settings = settings_for(conditioning, family)
-    wish = _wish(conditioning, duration)
-    thought = read_thought(conditioning.cot_text, wish) if conditioning.cot_text else None
+    inputs = _plan_inputs(conditioning, duration)
+    thought = read_thought(conditioning.cot_text, inputs) if conditioning.cot_text else None
     context.tick("load", 0, 1, 0.0)
     loaded = planner_for(context.registry, settings, settings_of(context.backend), "planner_model")
     middle = share * (0.3 if settings.codes else 1.0)
@@ -81,12 +81,12 @@ def plan_request(
 
     if thought is None:
         thought = loaded.planner.think(
-            wish, settings, seeds[0], lambda done, total: report("thinking", 0.0, middle, done, total)
+            inputs, settings, seeds[0], lambda done, total: report("thinking", 0.0, middle, done, total)
         )
     codes: list[list[int]] = []
     if settings.codes:
         codes = loaded.planner.sketch(
-            wish, thought.metadata, settings, seeds, lambda done, total: report("codes", middle, share, done, total)
+            inputs, thought.metadata, settings, seeds, lambda done, total: report("codes", middle, share, done, total)
         )
     put_away(settings_of(context.backend))
     planned = merge(conditioning, thought.metadata)
@@ -105,8 +105,8 @@ def settings_for(conditioning: Conditioning, family: str) -> PlannerSettings:
     return PlannerSettings(**{**given, "codes": conditioning.planner_codes and knows_codes_of(family)})
 
 
-def _wish(conditioning: Conditioning, duration: float | None) -> Wish:
-    return Wish(
+def _plan_inputs(conditioning: Conditioning, duration: float | None) -> PlanInputs:
+    return PlanInputs(
         caption=conditioning.caption,
         lyrics=conditioning.lyrics,
         instrumental=conditioning.instrumental,

@@ -7,7 +7,6 @@ few look-ups: listing 217,204 tokens one by one would cost seconds at every star
 from __future__ import annotations
 
 import itertools
-import re
 from typing import Any
 
 import msgspec
@@ -54,8 +53,6 @@ PLAIN_TOKENS = frozenset(QWEN_TOKENS[QWEN_TOKENS.index("<tool_call>") :])
 FIRST_SPECIAL = 151_643
 """Id of the first of `QWEN_TOKENS`: the size of Qwen's plain vocabulary."""
 
-_CODE = re.compile(r"<\|audio_code_(\d+)\|>")
-
 
 class TokenLayout(msgspec.Struct, frozen=True, kw_only=True):
     """Ids that the decoder needs. ``text`` ids are all below ``first_code``."""
@@ -64,10 +61,6 @@ class TokenLayout(msgspec.Struct, frozen=True, kw_only=True):
     end: int
     """``<|im_end|>``: ends a turn, and so a sequence of codes."""
     pad: int
-
-    def code_ids(self, codes: list[int]) -> list[int]:
-        """Token ids of semantic codes."""
-        return [self.first_code + code for code in codes]
 
 
 def read_layout(tokenizer: Any) -> TokenLayout:
@@ -85,11 +78,6 @@ def read_layout(tokenizer: Any) -> TokenLayout:
 def code_text(codes: list[int]) -> str:
     """Semantic codes as the text the model reads: tokens side by side, nothing between them."""
     return "".join(f"<|audio_code_{code}|>" for code in codes)
-
-
-def parse_codes(text: str) -> list[int]:
-    """All codes in a text, in order, clamped to the codebook."""
-    return [min(int(number), CODES - 1) for number in _CODE.findall(text)]
 
 
 def byte_characters() -> list[str]:

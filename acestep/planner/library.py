@@ -214,7 +214,7 @@ def _has_template(folder: Path) -> bool:
         return False
 
 
-def wished_planner(model: str) -> str:
+def named_planner(model: str) -> str:
     """The language model that a request names, by its bare name (``lm-0.6B`` and the published folder are ``0.6B``).
 
     For ``auto`` that of ``ACESTEP_LM_MODEL_PATH`` (a folder's name or path).

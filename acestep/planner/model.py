@@ -16,7 +16,7 @@ from acestep.checkpoints.inferred import read_config
 from acestep.checkpoints.load import Placement, Target
 from acestep.checkpoints.tensors import read_tensors
 from acestep.checkpoints.weights import LANGUAGE, tensor_index
-from acestep.planner.decoding import CodesTask, Decoder, Prompt, Taken, TextTask
+from acestep.planner.decoding import CodesTask, Decoder, SampledToken, TextTask, TokenPrompt
 from acestep.planner.device import choose_device, choose_dtype, device_memory, is_out_of_memory
 from acestep.planner.grammar import Constraint, TextVocabulary
 from acestep.planner.layout import read_layout
@@ -51,8 +51,8 @@ class TransformersPlanner:
         """Token ids of a rendered prompt, its special tokens taken as such."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _prompt(self, text: str, negative: str) -> Prompt:
-        return Prompt(self.ids(text), self.ids(negative) if negative else None)
+    def _prompt(self, text: str, negative: str) -> TokenPrompt:
+        return TokenPrompt(self.ids(text), self.ids(negative) if negative else None)
 
     def write(self, jobs: Sequence[TextJob], sampling: Sampling, progress: Progress) -> list[str]:
         """See `PlannerBackend.write`."""
@@ -69,7 +69,7 @@ class TransformersPlanner:
         ]
         return [self._vocabulary.text(ids) for ids in self._run(lambda: self.decoder.write(tasks, sampling, progress))]
 
-    def _trace(self, job: TextJob) -> Callable[[Taken], None] | None:
+    def _trace(self, job: TextJob) -> Callable[[SampledToken], None] | None:
         """What turns a token that was taken into a line for the job's log."""
         if job.trace is None:
             return None
@@ -93,7 +93,7 @@ class TransformersPlanner:
             codes += self._run(lambda task=task, step=step: self.decoder.write_codes(task, sampling, step))
         return codes
 
-    def _rows(self, tokens: int, prompt: Prompt) -> int:
+    def _rows(self, tokens: int, prompt: TokenPrompt) -> int:
         """How many sequences of this length fit into half of the memory that is free."""
         config = self._model.config
         numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * tokens

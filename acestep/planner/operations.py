@@ -16,25 +16,25 @@ from acestep.api.planning import CODE_RATE, PlannerSettings, Progress
 from acestep.api.result import Result, StageReport
 from acestep.api.schema import convert
 from acestep.planner.library import settings_of
-from acestep.planner.planning import Planner, Sample, Wish, given_metadata, read_thought
+from acestep.planner.planning import PlanInputs, Planner, Sample, given_metadata, read_thought
 from acestep.planner.session import Loaded, planner_for
 from acestep.worker.backend import JobContext
 
 
 def plan(request: Mapping[str, Any], context: JobContext) -> Result:
-    """Metadata and, unless switched off, codes for a wish."""
+    """Metadata and, unless switched off, codes for a prompt."""
     job = _Job("plan", request, context)
     seeds = job.seeds()
     settings = job.settings()
-    given = read_thought(job.typed.cot_text, job.wish()) if job.typed.cot_text else None
+    given = read_thought(job.typed.cot_text, job.inputs()) if job.typed.cot_text else None
     thought = given or job.planner.think(
-        job.wish(), settings, seeds[0], job.progress("thinking", 0.05, 0.3 if settings.codes else 1)
+        job.inputs(), settings, seeds[0], job.progress("thinking", 0.05, 0.3 if settings.codes else 1)
     )
     codes: list[list[int]] = []
     if settings.codes:
-        codes = job.planner.sketch(job.wish(), thought.metadata, settings, seeds, job.progress("codes", 0.3, 1))
+        codes = job.planner.sketch(job.inputs(), thought.metadata, settings, seeds, job.progress("codes", 0.3, 1))
     data = {
-        **_described(thought.metadata, job.wish().sung),
+        **_described(thought.metadata, job.inputs().sung),
         "caption": thought.metadata.caption or job.typed.caption,
         "cot_text": thought.text,
         "codes": codes,
@@ -47,14 +47,14 @@ def compose(request: Mapping[str, Any], context: JobContext) -> Result:
     """A sentence becomes caption, lyrics and metadata."""
     job = _Job("compose", request, context)
     return job.samples(
-        lambda seed, progress: job.planner.compose(job.typed.query, job.wish(), job.settings(), seed, progress)
+        lambda seed, progress: job.planner.compose(job.typed.query, job.inputs(), job.settings(), seed, progress)
     )
 
 
 def format_text(request: Mapping[str, Any], context: JobContext) -> Result:
     """Better caption and lyrics."""
     job = _Job("format", request, context)
-    return job.samples(lambda seed, progress: job.planner.format(job.wish(), job.settings(), seed, progress))
+    return job.samples(lambda seed, progress: job.planner.format(job.inputs(), job.settings(), seed, progress))
 
 
 def understand(request: Mapping[str, Any], context: JobContext) -> Result:
@@ -88,7 +88,7 @@ def score(request: Mapping[str, Any], context: JobContext) -> Result:
     piece = job.piece_codes()
     if not hasattr(job.planner.backend, "decoder"):
         raise Unavailable("scores need the transformers backend", field="backend")
-    lyrics = job.wish().lyrics
+    lyrics = job.inputs().lyrics
     progress = job.progress("scoring", 0.2, 0.8)
     found = scoring.score(job.planner.backend, piece, metadata_of(job.typed), lyrics, progress)
     data: dict[str, Any] = {"total": found.total, "parts": found.parts, "pmi": found.pmi}
@@ -138,10 +138,10 @@ class _Job:
         names = PlannerSettings.__struct_fields__
         return PlannerSettings(**{name: getattr(self.typed, name) for name in names if hasattr(self.typed, name)})
 
-    def wish(self) -> Wish:
+    def inputs(self) -> PlanInputs:
         """The request's musical wish."""
         typed = self.typed
-        return Wish(
+        return PlanInputs(
             caption=getattr(typed, "caption", ""),
             lyrics=getattr(typed, "lyrics", ""),
             instrumental=typed.instrumental,

@@ -1,4 +1,4 @@
-"""What the planner is for: thinking about a wish, sketching it as codes, composing, formatting, understanding.
+"""What the planner is for: expanding a prompt, sketching it as codes, composing, formatting, understanding.
 
 Knows prompts, metadata and grammars; does not know how tokens are made (a `PlannerBackend` does), files or jobs.
 """
@@ -27,13 +27,10 @@ from acestep.api.planning import (
 from acestep.api.rounding import half_up
 from acestep.api.thought import read_thought_text
 from acestep.planner import prompts
-from acestep.planner.grammar import BLOCK_TOKENS, BlockWish, block_grammar
-
-UNDERSTAND_TEMPERATURE = 0.3
-"""Describing what is there asks for less invention than composing (the model authors' value)."""
+from acestep.planner.grammar import BLOCK_TOKENS, BlockOptions, block_grammar
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody asks the planner to plan. Fields of ``given`` that are set are kept verbatim."""
 
     caption: str = ""
@@ -98,10 +95,10 @@ METAS = frozenset({"bpm", "duration", "keyscale", "timesignature"})
 """What a thought says of a piece besides its words."""
 
 
-def read_thought(text: str, wish: Wish) -> Thought:
-    """A thought that somebody brings along, with what the wish gives set above it. Raises `BadRequest` for one that is none."""
+def read_thought(text: str, inputs: PlanInputs) -> Thought:
+    """A thought that somebody brings along, with what the inputs give set above it. Raises `BadRequest` for one that is none."""
     metadata = read_thought_text(text)
-    given = {name: value for name, value in msgspec.structs.asdict(wish.given).items() if value not in ("", None)}
+    given = {name: value for name, value in msgspec.structs.asdict(inputs.given).items() if value not in ("", None)}
     metadata = msgspec.structs.replace(metadata, **given)
     return Thought(metadata=metadata, text=f"<think>\n{write_block(metadata)}\n</think>")
 
@@ -118,12 +115,12 @@ class Planner:
         """What runs the model."""
         return self._backend
 
-    def think(self, wish: Wish, settings: PlannerSettings, seed: int, progress: Progress) -> Thought:
-        """Phase 1: the metadata of a wish, with everything that is given kept. Raises `BadRequest`."""
-        _check(wish)
-        self._check_duration(wish.given.duration)
-        given = wish.given
-        if wish.sung == prompts.INSTRUMENTAL and not given.language:
+    def think(self, inputs: PlanInputs, settings: PlannerSettings, seed: int, progress: Progress) -> Thought:
+        """Phase 1: the metadata of a prompt, with everything that is given kept. Raises `BadRequest`."""
+        _check(inputs)
+        self._check_duration(inputs.given.duration)
+        given = inputs.given
+        if inputs.sung == prompts.INSTRUMENTAL and not given.language:
             given = msgspec.structs.replace(given, language="unknown")
         skip = {"genres"} | ({"caption"} if not settings.use_caption else set())
         skip |= METAS if not settings.use_metas else set()
@@ -131,10 +128,10 @@ class Planner:
         if not settings.use_language and not given.language:
             skip.add("language")
         job = TextJob(
-            prompt=prompts.thought_prompt(self._backend.tokenizer, wish.caption, wish.sung),
-            negative=prompts.thought_negative(self._backend.tokenizer, wish.sung, settings.negative_prompt),
+            prompt=prompts.thought_prompt(self._backend.tokenizer, inputs.caption, inputs.sung),
+            negative=prompts.thought_negative(self._backend.tokenizer, inputs.sung, settings.negative_prompt),
             grammar=block_grammar(
-                BlockWish(
+                BlockOptions(
                     fixed=given,
                     skip=frozenset(skip),
                     max_duration=self._max_duration,
@@ -150,16 +147,21 @@ class Planner:
         return Thought(metadata=_metadata(text), text=text.strip(), decoding=tuple(decoding))
 
     def sketch(
-        self, wish: Wish, metadata: Metadata, settings: PlannerSettings, seeds: Sequence[int], progress: Progress
+        self,
+        inputs: PlanInputs,
+        metadata: Metadata,
+        settings: PlannerSettings,
+        seeds: Sequence[int],
+        progress: Progress,
     ) -> list[list[int]]:
         """Phase 2: the piece as codes, one list per seed, five a second of ``metadata.duration``."""
-        _check(wish)
+        _check(inputs)
         if metadata.duration is None:
             raise BadRequest("codes need a duration", field="duration")
         self._check_duration(metadata.duration)
         tokenizer = self._backend.tokenizer
         job = CodesJob(
-            prompt=prompts.codes_prompt(tokenizer, wish.caption, wish.sung, write_block(metadata)),
+            prompt=prompts.codes_prompt(tokenizer, inputs.caption, inputs.sung, write_block(metadata)),
             negative=prompts.codes_negative(tokenizer, settings.negative_prompt),
             seeds=tuple(seeds),
             count=metadata.duration * CODE_RATE,
@@ -169,23 +171,25 @@ class Planner:
             job, _sampling(settings, settings.codes_temperature, settings.cfg_scale), progress
         )
 
-    def compose(self, query: str, wish: Wish, settings: PlannerSettings, seed: int, progress: Progress) -> Sample:
+    def compose(
+        self, query: str, inputs: PlanInputs, settings: PlannerSettings, seed: int, progress: Progress
+    ) -> Sample:
         """Simple mode: a sentence becomes caption, lyrics and metadata."""
         refuse_control_text(query, "query")
-        given = wish.given
-        if wish.instrumental:
+        given = inputs.given
+        if inputs.instrumental:
             given = msgspec.structs.replace(given, language="unknown")
-        prompt = prompts.inspire_prompt(self._backend.tokenizer, query, wish.instrumental)
-        sample = self._describe(prompt, given, settings, seed, progress, tail=not wish.instrumental)
-        return msgspec.structs.replace(sample, lyrics=prompts.INSTRUMENTAL) if wish.instrumental else sample
+        prompt = prompts.inspire_prompt(self._backend.tokenizer, query, inputs.instrumental)
+        sample = self._describe(prompt, given, settings, seed, progress, tail=not inputs.instrumental)
+        return msgspec.structs.replace(sample, lyrics=prompts.INSTRUMENTAL) if inputs.instrumental else sample
 
-    def format(self, wish: Wish, settings: PlannerSettings, seed: int, progress: Progress) -> Sample:
+    def format(self, inputs: PlanInputs, settings: PlannerSettings, seed: int, progress: Progress) -> Sample:
         """Better caption and lyrics; where the model writes no lyrics, those that were given stay."""
-        _check(wish)
-        prompt = prompts.format_prompt(self._backend.tokenizer, wish.caption, wish.sung)
-        silent = wish.sung == prompts.INSTRUMENTAL
-        sample = self._describe(prompt, wish.given, settings, seed, progress, tail=not silent)
-        return sample if sample.lyrics else msgspec.structs.replace(sample, lyrics=wish.sung)
+        _check(inputs)
+        prompt = prompts.format_prompt(self._backend.tokenizer, inputs.caption, inputs.sung)
+        silent = inputs.sung == prompts.INSTRUMENTAL
+        sample = self._describe(prompt, inputs.given, settings, seed, progress, tail=not silent)
+        return sample if sample.lyrics else msgspec.structs.replace(sample, lyrics=inputs.sung)
 
     def understand(self, codes: list[int], settings: PlannerSettings, seed: int, progress: Progress) -> Sample:
         """Codes become a description and lyrics."""
@@ -198,7 +202,7 @@ class Planner:
         """A block and, with ``tail``, lyrics after it. Guidance is off: these uses were never trained with it."""
         self._check_duration(given.duration)
         grammar = block_grammar(
-            BlockWish(
+            BlockOptions(
                 fixed=given,
                 skip=frozenset(),
                 optional=frozenset({"genres"}),
@@ -224,9 +228,9 @@ class Planner:
             )
 
 
-def _check(wish: Wish) -> None:
-    refuse_control_text(wish.caption, "caption")
-    refuse_control_text(wish.lyrics, "lyrics")
+def _check(inputs: PlanInputs) -> None:
+    refuse_control_text(inputs.caption, "caption")
+    refuse_control_text(inputs.lyrics, "lyrics")
 
 
 def _metadata(text: str) -> Metadata:

@@ -44,23 +44,23 @@ def is_real_negative(negative: str) -> bool:
     return bool(negative.strip()) and negative.strip() != NO_INPUT
 
 
-def _wish(caption: str, lyrics: str) -> str:
+def _prompt(caption: str, lyrics: str) -> str:
     return f"# Caption\n{caption}\n\n# Lyric\n{lyrics}\n"
 
 
 def thought_prompt(tokenizer: Any, caption: str, lyrics: str) -> str:
     """Phase 1, conditional: the model goes on with its chain of thought."""
-    return chat(tokenizer, GENERATE, _wish(caption, lyrics))
+    return chat(tokenizer, GENERATE, _prompt(caption, lyrics))
 
 
 def thought_negative(tokenizer: Any, lyrics: str, negative: str = "") -> str:
     """Phase 1, unconditional: the lyrics alone, or a real negative prompt in the caption's place."""
-    user = _wish(negative, lyrics) if is_real_negative(negative) else f"# Lyric\n{lyrics}\n"
+    user = _prompt(negative, lyrics) if is_real_negative(negative) else f"# Lyric\n{lyrics}\n"
     return chat(tokenizer, GENERATE, user)
 
 
 def codes_prompt(tokenizer: Any, caption: str, lyrics: str, block: str) -> str:
-    """Phase 2, conditional: the same wish, the finished thought, and the codes follow in the same turn."""
+    """Phase 2, conditional: the same prompt, the finished thought, and the codes follow in the same turn."""
     return thought_prompt(tokenizer, caption, lyrics) + f"<think>\n{block}\n</think>\n\n"
 
 
@@ -77,8 +77,8 @@ def understand_prompt(tokenizer: Any, codes: list[int]) -> str:
 
 def inspire_prompt(tokenizer: Any, query: str, instrumental: bool) -> str:
     """A sentence in, a full sample out."""
-    wish = query.strip() or NO_INPUT
-    return chat(tokenizer, INSPIRE, f"{wish}\n\ninstrumental: {str(instrumental).lower()}")
+    prompt = query.strip() or NO_INPUT
+    return chat(tokenizer, INSPIRE, f"{prompt}\n\ninstrumental: {str(instrumental).lower()}")
 
 
 def format_prompt(tokenizer: Any, caption: str, lyrics: str) -> str:

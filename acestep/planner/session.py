@@ -21,9 +21,9 @@ from acestep.planner.library import (
     choose_planner,
     find_planners,
     longest_plan,
+    named_planner,
     planner_folders,
     read_planner,
-    wished_planner,
 )
 from acestep.planner.planning import Planner
 
@@ -67,7 +67,7 @@ def planner_for(
     number_bytes = choose_dtype(device, str(worker.get("dtype") or "auto")).itemsize
     found = known_planners(worker)
     running = next((loaded for loaded in _loaded.values() if loaded.backend == name), None)
-    wanted = wished_planner(settings.model)
+    wanted = named_planner(settings.model)
     if wanted == TINY and TINY not in {info.name for info in found}:
         found.append(_build_tiny(worker))
     memory = device_memory(device) + (running.info.size_bytes if running and device.type == "cpu" else 0)

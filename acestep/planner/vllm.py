@@ -179,14 +179,14 @@ def _accept_bare_names() -> None:
         log.warning("this vLLM keeps its models elsewhere (%s); names without %r may not load", failure, PREFIX)
         return
 
-    class Planner(plain):  # type: ignore[misc, valid-type]
+    class PrefixedQwen3(plain):  # type: ignore[misc, valid-type]
         """Qwen3 whose tensors may come without the prefix."""
 
         def load_weights(self, weights: Iterable[tuple[str, Any]]) -> set[str]:
             found: set[str] = super().load_weights(with_prefix(weights))
             return found
 
-    registry.register_model(ARCHITECTURE, Planner)
+    registry.register_model(ARCHITECTURE, PrefixedQwen3)
 
 
 def _import(name: str) -> Any:

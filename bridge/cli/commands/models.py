@@ -132,14 +132,14 @@ def _readable(name: str, value: Any) -> Any:
 
 
 def _download(options: argparse.Namespace) -> int:
-    from acestep.checkpoints.download import Wish, download
+    from acestep.checkpoints.download import DownloadOptions, download
 
     folder = _here(options)[1].checkpoints
-    wish = Wish(source=options.source, revision=options.revision, store=options.store)
+    wanted = DownloadOptions(source=options.source, revision=options.revision, store=options.store)
     if not (options.quiet or options.json):
         tell(_announcement(options.name, folder, options.store))
     with _meter(options) as progress:
-        model = download(options.name, folder, progress, wish)
+        model = download(options.name, folder, progress, wanted)
     if options.json:
         show_json({"model": options.name, "path": model.path, "size_bytes": model.size_bytes})
     else:

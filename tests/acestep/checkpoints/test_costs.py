@@ -18,7 +18,7 @@ from acestep.checkpoints import convert, fetching, published
 from acestep.checkpoints.catalogue import cost_of, packages
 from acestep.checkpoints.catalogue import published as published_names
 from acestep.checkpoints.convert import round_to_bfloat16, to_bfloat16
-from acestep.checkpoints.download import Wish, download
+from acestep.checkpoints.download import DownloadOptions, download
 from acestep.checkpoints.info import find_checkpoints
 from acestep.checkpoints.installed import MANIFEST, remarks, verify
 from acestep.checkpoints.load import open_checkpoint
@@ -28,7 +28,7 @@ from bridge.cli import main
 from bridge.cli.exits import Exit
 
 XL, TURBO = "acestep-v15-xl-turbo", "acestep-v15-turbo"
-HALF = Wish(store="bfloat16", source="huggingface")
+HALF = DownloadOptions(store="bfloat16", source="huggingface")
 
 
 @pytest.fixture(scope="session")
@@ -61,17 +61,17 @@ def asked(hub) -> set[str]:
 
 def test_exactly_the_needed_files_of_the_published_lists(real_lists, hub_files, tmp_path):
     """Of the main bundle's list: one DiT, codec, text encoder; no remote code, no pages, no copy of the config at the root."""
-    download("turbo", tmp_path, wish=Wish(source="huggingface"))
+    download("turbo", tmp_path, options=DownloadOptions(source="huggingface"))
     own = {f"{TURBO}/{name}" for name in hub_files.DIT}
     shared = {"vae/config.json", "vae/diffusion_pytorch_model.safetensors"}
     words = {f"Qwen3-Embedding-0.6B/{name}" for name in ("config.json", "model.safetensors", *hub_files.TOKENIZER)}
     assert asked(real_lists) == own | shared | words
     real_lists.asked.clear()
-    download("xl-turbo", tmp_path, wish=Wish(source="huggingface"))
+    download("xl-turbo", tmp_path, options=DownloadOptions(source="huggingface"))
     assert asked(real_lists) == set(hub_files.XL)
     real_lists.asked.clear()
     with pytest.raises(Exception):  # noqa: B017 - filler weights are no model; what counts is what was fetched
-        download("lm-0.6B", tmp_path, wish=Wish(source="huggingface"))
+        download("lm-0.6B", tmp_path, options=DownloadOptions(source="huggingface"))
     assert asked(real_lists) == set(hub_files.PLANNER)
 
 
@@ -138,7 +138,7 @@ def test_a_converted_file_is_what_torch_would_write(tmp_path, monkeypatch):
 
 def test_xl_arrives_as_bfloat16(real_lists, lists, tmp_path):
     """Shard by shard; the manifest has both sums, `verify` checks what lies here and says that it is a conversion; it opens."""
-    info = download("xl-turbo", tmp_path, wish=HALF)
+    info = download("xl-turbo", tmp_path, options=HALF)
     folder, source = tmp_path / XL, lists[f"ACE-Step/{XL}"]
     entries = json.loads((folder / MANIFEST).read_text())["files"]
     for path in source.glob("*.safetensors"):
@@ -160,14 +160,14 @@ def test_a_conversion_is_not_fetched_twice(real_lists, tmp_path):
     """Broken off after the second shard: those that are done are left, also by a later download that wishes no conversion."""
     real_lists.breaks["model-00003-of-00004.safetensors"] = 10**6
     with pytest.raises(DownloadFailed):
-        download("xl-turbo", tmp_path, wish=HALF)
+        download("xl-turbo", tmp_path, options=HALF)
     assert find_checkpoints([tmp_path]) == []
     real_lists.breaks.clear()
     real_lists.asked.clear()
-    download("xl-turbo", tmp_path, wish=HALF)
+    download("xl-turbo", tmp_path, options=HALF)
     assert not asked(real_lists) & {"model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors"}
     real_lists.asked.clear()
-    assert verify(download("xl-turbo", tmp_path, wish=Wish(source="huggingface"))) == []
+    assert verify(download("xl-turbo", tmp_path, options=DownloadOptions(source="huggingface"))) == []
     assert asked(real_lists) == set()
 
 
@@ -179,13 +179,13 @@ def test_a_disk_that_fills_up_while_converting_leaves_nothing_half(real_lists, t
 
     monkeypatch.setattr(convert.os, "fsync", full)
     with pytest.raises(DiskFull, match="converted"):
-        download("xl-turbo", tmp_path, wish=HALF)
+        download("xl-turbo", tmp_path, options=HALF)
     left = [path.name for path in (tmp_path / XL).iterdir()]
     assert not [name for name in left if "converting" in name or name in ("model-00001-of-00004.safetensors",)]
     monkeypatch.undo()
     monkeypatch.setenv("HF_ENDPOINT", real_lists.url)
     real_lists.asked.clear()
-    assert verify(download("xl-turbo", tmp_path, wish=HALF)) == []
+    assert verify(download("xl-turbo", tmp_path, options=HALF)) == []
     assert ("model-00001-of-00004.safetensors", "bytes=0-") not in real_lists.asked
 
 
@@ -198,16 +198,16 @@ def free_bytes(monkeypatch, free: int) -> None:
 def test_the_disk_is_checked_for_what_is_really_needed(real_lists, lists, tmp_path, monkeypatch):
     """Too little for float32 is refused with the figures and the way out; bfloat16 fits; what has arrived counts as paid."""
     monkeypatch.setattr(fetching, "SPARE", 0)
-    download("turbo", tmp_path, wish=Wish(source="huggingface"))
+    download("turbo", tmp_path, options=DownloadOptions(source="huggingface"))
     sizes = {path.name: path.stat().st_size for path in lists[f"ACE-Step/{XL}"].iterdir()}
     weights = sum(size for name, size in sizes.items() if name.endswith(".safetensors"))
     free = int(sizes["silence_latent.pt"] + 0.9 * weights)
     real_lists.asked.clear()
     free_bytes(monkeypatch, free)
     with pytest.raises(DiskFull, match=r"GB free.*--store bfloat16") as failure:
-        download("xl-turbo", tmp_path, wish=Wish(source="huggingface"))
+        download("xl-turbo", tmp_path, options=DownloadOptions(source="huggingface"))
     assert not real_lists.asked and failure.value.limits["free"] == free
-    assert verify(download("xl-turbo", tmp_path, wish=HALF)) == []
+    assert verify(download("xl-turbo", tmp_path, options=HALF)) == []
 
 
 def test_a_resumed_download_needs_room_for_the_rest_only(real_lists, tmp_path, monkeypatch):
@@ -216,13 +216,13 @@ def test_a_resumed_download_needs_room_for_the_rest_only(real_lists, tmp_path, m
     weights = f"{TURBO}/model.safetensors"
     real_lists.breaks[weights] = 10**6
     with pytest.raises(DownloadFailed):
-        download("turbo", tmp_path, wish=Wish(source="huggingface"))
+        download("turbo", tmp_path, options=DownloadOptions(source="huggingface"))
     real_lists.breaks.clear()
     waiting = next((tmp_path / TURBO).glob(".model.safetensors.*.part")).stat().st_size
     missing = sum(path.stat().st_size for part in (TURBO, "vae", "Qwen3-Embedding-0.6B")
                   for path in (real_lists.repositories["ACE-Step/Ace-Step1.5"] / part).iterdir())  # fmt: skip
     free_bytes(monkeypatch, missing - waiting)
-    assert verify(download("turbo", tmp_path, wish=Wish(source="huggingface"))) == []
+    assert verify(download("turbo", tmp_path, options=DownloadOptions(source="huggingface"))) == []
 
 
 PIN = published.REVISIONS[f"ACE-Step/{XL}"]
@@ -231,21 +231,21 @@ PIN = published.REVISIONS[f"ACE-Step/{XL}"]
 def test_a_pin_is_kept(real_lists, tmp_path):
     """The manifest names the commit; the same pin again asks nobody; an unknown revision and an unknown pin are refused."""
     real_lists.revisions[f"ACE-Step/{XL}"] = PIN
-    wish = Wish(revision=PIN)
-    download("xl-turbo", tmp_path, wish=wish)
+    options = DownloadOptions(revision=PIN)
+    download("xl-turbo", tmp_path, options=options)
     assert json.loads((tmp_path / XL / MANIFEST).read_text())["revision"] == PIN
     real_lists.sent = 0
-    assert download("xl-turbo", tmp_path, wish=wish).name == "xl-turbo"
+    assert download("xl-turbo", tmp_path, options=options).name == "xl-turbo"
     assert real_lists.sent == 0
 
 
 def test_wrong_pins(real_lists, tmp_path):
     """Named with the field; nothing is fetched, and no other place is asked for a commit it cannot know."""
     with pytest.raises(DownloadFailed, match="no revision 'v9'") as failure:
-        download("turbo", tmp_path, wish=Wish(revision="v9"))
+        download("turbo", tmp_path, options=DownloadOptions(revision="v9"))
     assert failure.value.field == "revision" and not real_lists.asked
     with pytest.raises(BadRequest) as unknown:
-        download("base", tmp_path, wish=Wish(revision="known"))
+        download("base", tmp_path, options=DownloadOptions(revision="known"))
     assert f"ACE-Step/{XL}" in unknown.value.limits["choices"]
 
 
@@ -264,7 +264,7 @@ def test_a_hub_that_contradicts_the_known_sum_is_not_believed(real_lists, tmp_pa
     """At a revision whose sums are known, other bytes are refused before they are fetched."""
     real_lists.revisions.update(published.REVISIONS)
     with pytest.raises(DownloadFailed, match="another sum"):
-        download("turbo", tmp_path, wish=Wish(revision="known"))
+        download("turbo", tmp_path, options=DownloadOptions(revision="known"))
     assert not real_lists.asked
 
 
@@ -294,7 +294,7 @@ def test_offline_the_hubs_cache_is_enough(real_lists, lists, tmp_path, monkeypat
     """HF_HOME and HF_HUB_OFFLINE: the model comes out of the cache, converted if wished, and the network is not touched."""
     monkeypatch.setenv("HF_HOME", str(cache_of(lists, tmp_path / "hf", links=links)))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    info = download("xl-turbo", tmp_path / "models", wish=Wish(store="bfloat16", revision="a" * 40))
+    info = download("xl-turbo", tmp_path / "models", options=DownloadOptions(store="bfloat16", revision="a" * 40))
     assert verify(info) == [] and len(remarks(info)) == 4
     assert open_checkpoint(info.path, dtype=torch.bfloat16).info.name == "xl-turbo"
     assert real_lists.sent == 0
@@ -312,7 +312,7 @@ def test_what_the_cache_holds_is_not_fetched(real_lists, lists, tmp_path, monkey
     shutil.copyfile(weights, outside)
     weights.unlink()
     weights.symlink_to(outside)
-    assert verify(download("turbo", tmp_path / "models", wish=Wish(source="huggingface"))) == []
+    assert verify(download("turbo", tmp_path / "models", options=DownloadOptions(source="huggingface"))) == []
     assert asked(real_lists) == {"vae/diffusion_pytorch_model.safetensors"}
 
 

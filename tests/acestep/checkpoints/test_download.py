@@ -14,7 +14,7 @@ import pytest
 from acestep.api.errors import BadRequest, Cancelled, DiskFull, DownloadFailed, ModelMissing, UnknownName
 from acestep.checkpoints import fetching as module
 from acestep.checkpoints.catalogue import packages, published
-from acestep.checkpoints.download import Wish, download
+from acestep.checkpoints.download import DownloadOptions, download
 from acestep.checkpoints.info import checkpoint_problems, find_checkpoints, read_info
 from acestep.checkpoints.installed import find_model, model_facts, remove, verify
 from acestep.checkpoints.layout import TEXT_ENCODER
@@ -97,7 +97,7 @@ def test_damaged_file_is_discarded(hub, tmp_path):
     """Bytes that do not have the published sum are not kept, and the error says what to do."""
     hub.spoilt.add(f"{TURBO}/model.safetensors")
     with pytest.raises(DownloadFailed, match="damaged"):
-        download("turbo", tmp_path, wish=Wish(source="huggingface"))
+        download("turbo", tmp_path, options=DownloadOptions(source="huggingface"))
     assert not (tmp_path / TURBO / "model.safetensors").exists()
     hub.spoilt.clear()
     assert verify(download("turbo", tmp_path)) == []
@@ -107,7 +107,7 @@ def test_hopeless_connection_is_one_clear_error(hub, tmp_path):
     """When every try breaks off, the error says that the download can be continued."""
     hub.breaks[f"{TURBO}/model.safetensors"] = 10**6
     with pytest.raises(DownloadFailed, match="go on"):
-        download("turbo", tmp_path, wish=Wish(source="huggingface"))
+        download("turbo", tmp_path, options=DownloadOptions(source="huggingface"))
     assert find_checkpoints([tmp_path]) == []
 
 
@@ -125,7 +125,7 @@ def test_missing_repository(hub, tmp_path):
     """A repository the hub does not know is not asked for again and again."""
     hub.repositories.pop(f"ACE-Step/{BASE}")
     with pytest.raises(DownloadFailed, match="does not exist"):
-        download("base", tmp_path, wish=Wish(source="huggingface"))
+        download("base", tmp_path, options=DownloadOptions(source="huggingface"))
 
 
 def test_full_disk_is_found_before_the_first_byte(hub, tmp_path, monkeypatch):
@@ -167,7 +167,12 @@ def test_modelscope_is_the_fallback(modelscope, tmp_path):
 def test_modelscope_counts_bytes_and_leaves_a_manifest(modelscope, tmp_path):
     """Progress ends at the size of the files, each of which has its sum in the manifest."""
     seen = []
-    download("turbo", tmp_path, lambda file, done, total: seen.append((done, total)), wish=Wish(source="modelscope"))
+    download(
+        "turbo",
+        tmp_path,
+        lambda file, done, total: seen.append((done, total)),
+        options=DownloadOptions(source="modelscope"),
+    )
     counts = [done for done, _ in seen]
     assert counts == sorted(counts) and seen[-1][0] == seen[-1][1] and len({total for _, total in seen}) == 1
     manifests = [json.loads(path.read_text()) for path in tmp_path.glob("*/acestep-bridge.json")]
@@ -184,10 +189,10 @@ def test_modelscope_can_be_cancelled_and_goes_on(modelscope, tmp_path):
             raise Cancelled("stop")
 
     with pytest.raises(Cancelled):
-        download("turbo", tmp_path, stop, wish=Wish(source="modelscope"))
+        download("turbo", tmp_path, stop, options=DownloadOptions(source="modelscope"))
     assert find_checkpoints([tmp_path]) == []
     modelscope.asked.clear()
-    assert verify(download("turbo", tmp_path, wish=Wish(source="modelscope"))) == []
+    assert verify(download("turbo", tmp_path, options=DownloadOptions(source="modelscope"))) == []
     assert int(modelscope.asked[0][1].removeprefix("bytes=").removesuffix("-")) > 0
 
 
@@ -208,7 +213,7 @@ def test_a_damaged_file_of_modelscope_is_discarded(modelscope, tmp_path):
     """Its sums are looked at as the hub's are."""
     modelscope.spoilt.add(f"{TURBO}/model.safetensors")
     with pytest.raises(DownloadFailed, match="damaged"):
-        download("turbo", tmp_path, wish=Wish(source="modelscope"))
+        download("turbo", tmp_path, options=DownloadOptions(source="modelscope"))
     assert not (tmp_path / TURBO / "model.safetensors").exists()
 
 
@@ -216,7 +221,7 @@ def test_a_repository_that_modelscope_lacks(modelscope, tmp_path):
     """One sentence that names it; it is asked for once."""
     modelscope.repositories.pop(f"ACE-Step/{BASE}")
     with pytest.raises(DownloadFailed, match=rf"ModelScope does not list ACE-Step/{BASE}"):
-        download("base", tmp_path, wish=Wish(source="modelscope"))
+        download("base", tmp_path, options=DownloadOptions(source="modelscope"))
 
 
 def test_verify_names_what_changed(hub, tmp_path):

@@ -46,10 +46,10 @@ class Office:
 
 @pytest.fixture
 async def office(tmp_path, hub):
-    wish = Settings(home=str(tmp_path / "home"), backend="fake", worker_start="lazy")
-    paths = Paths.of(wish)
+    options = Settings(home=str(tmp_path / "home"), backend="fake", worker_start="lazy")
+    paths = Paths.of(options)
     paths.create()
-    service = Service(wish, paths)
+    service = Service(options, paths)
     await service.start()
     yield Office(service)
     for event in hub.held.values():

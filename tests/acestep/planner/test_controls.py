@@ -138,10 +138,10 @@ def test_variants_together_or_apart(jobs: Jobs, monkeypatch: pytest.MonkeyPatch)
         return plain(self, task, sampling, progress)
 
     monkeypatch.setattr(Decoder, "write_codes", counted)
-    wish = {**THINK, **METAS, "variants": 3, "seeds": [1, 2, 3]}
+    request = {**THINK, **METAS, "variants": 3, "seeds": [1, 2, 3]}
     found = []
     for controls in ({}, {"planner_batch_chunk": 2}, {"planner_parallel": False}):
-        found.append(jobs.run("generate", **wish, **controls).data["codes"])
+        found.append(jobs.run("generate", **request, **controls).data["codes"])
     assert sizes == [3, 2, 1, 1, 1, 1]
     assert found[0] == found[1] == found[2] and len({tuple(codes) for codes in found[0]}) == 3
 
@@ -160,23 +160,25 @@ def test_the_log_of_constrained_decoding(jobs: Jobs) -> None:
 
 def test_codes_strength_is_the_share_of_steps_that_follow_the_codes(jobs: Jobs) -> None:
     """0 is the sound without codes, 1 follows them throughout, in between is neither."""
-    wish = {"caption": "warm", "length": 40_000, "rate": 48_000, "seed": 3, "steps": 4, "format": "wav32f"}
+    request = {"caption": "warm", "length": 40_000, "rate": 48_000, "seed": 3, "steps": 4, "format": "wav32f"}
     codes = {"audio_codes": [5, 60_000, 17, 900, 63_999]}
-    plain = jobs.sound(jobs.run("generate", **wish))
-    full = jobs.sound(jobs.run("generate", **wish, **codes))
-    none, half, whole = (jobs.sound(jobs.run("generate", **wish, **codes, codes_strength=s)) for s in (0.0, 0.5, 1.0))
+    plain = jobs.sound(jobs.run("generate", **request))
+    full = jobs.sound(jobs.run("generate", **request, **codes))
+    none, half, whole = (
+        jobs.sound(jobs.run("generate", **request, **codes, codes_strength=s)) for s in (0.0, 0.5, 1.0)
+    )
     assert np.array_equal(none, plain) and np.array_equal(whole, full)
     assert not np.array_equal(half, plain) and not np.array_equal(half, full)
 
 
 def test_the_plan_decides_a_length_that_is_left_open(jobs: Jobs) -> None:
     """Nothing says how long: the part is as long as the plan; the recipe says it, and renders the same again."""
-    wish = {key: value for key, value in THINK.items() if key != "duration"}
-    found = jobs.run("generate", **wish, rate=8_000, planner_codes=False, planner_temperature=0.0)
+    request = {key: value for key, value in THINK.items() if key != "duration"}
+    found = jobs.run("generate", **request, rate=8_000, planner_codes=False, planner_temperature=0.0)
     planned = parse_block(split_answer(found.data["cot_text"])[0]).duration
     assert planned is not None and planned != 30
     assert found.files[0].length == planned * 8_000 == found.recipe["request"]["output"]["length"]
-    given = jobs.run("generate", **wish, rate=8_000, planner_codes=False, planner_metas=False)
+    given = jobs.run("generate", **request, rate=8_000, planner_codes=False, planner_metas=False)
     assert given.files[0].length == 30 * 8_000
 
 

@@ -9,10 +9,10 @@ import torch
 from acestep.api.errors import Cancelled, NumericFailure, TooLarge
 from acestep.api.planning import Sampling
 from acestep.planner.decoding import CodesTask, Decoder, Prompt, TextTask, _Batch, _logits
-from acestep.planner.grammar import BlockWish, TextVocabulary
+from acestep.planner.grammar import BlockOptions, TextVocabulary
 
 WARM = Sampling(temperature=1.0, top_p=0.95, cfg_scale=2.0)
-SHORT = BlockWish(skip=frozenset({"genres"}), caption_tokens=6)
+SHORT = BlockOptions(skip=frozenset({"genres"}), caption_tokens=6)
 
 
 def quiet(done: int, total: int) -> None:
@@ -136,7 +136,7 @@ def test_eight_variants_of_one_prompt_cost_two_prefills(
 
 
 def test_too_long_prompts_are_refused_with_the_numbers(decoder: Decoder) -> None:
-    """A wish that leaves no room for the codes is an error before anything is computed."""
+    """A options that leaves no room for the codes is an error before anything is computed."""
     with pytest.raises(TooLarge) as caught:
         codes(decoder, Prompt([5] * 40_900), (1,), count=3000)
     assert caught.value.field == "lyrics" and caught.value.limits == {"max_tokens": 37_960}

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from acestep.api import music
 from acestep.api.errors import InternalError
 from acestep.api.metadata import Metadata, parse_block, split_answer, write_block
-from acestep.planner.grammar import BLOCK_TOKENS, BlockWish, Constraint, TextVocabulary, allowed_values
+from acestep.planner.grammar import BLOCK_TOKENS, BlockOptions, Constraint, TextVocabulary, allowed_values
 
-FREE = BlockWish(caption_tokens=24)
+FREE = BlockOptions(caption_tokens=24)
 
 
-def speak(vocabulary: TextVocabulary, wish: BlockWish, logits, limit: int = BLOCK_TOKENS) -> str:
+def speak(vocabulary: TextVocabulary, options: BlockOptions, logits, limit: int = BLOCK_TOKENS) -> str:
     """The text of a mouth that says the likeliest allowed token of ``logits(step)`` at every step."""
-    constraint = vocabulary.constrain(wish)
+    constraint = vocabulary.constrain(options)
     ids: list[int] = []
     while not constraint.done and len(ids) < limit:
         for token in constraint.forced() or [int(np.where(constraint.mask(), logits(len(ids)), -np.inf).argmax())]:
@@ -32,13 +32,13 @@ def random_mouth(vocabulary: TextVocabulary, seed: int):
     return lambda step: generator.standard_normal(vocabulary.size)
 
 
-def check(text: str, wish: BlockWish) -> Metadata:
+def check(text: str, options: BlockOptions) -> Metadata:
     """The parsed block, after everything that must hold of any block."""
     assert text.startswith("<think>\n") and text.count("</think>") == 1
     block, _ = split_answer(text)
     metadata = parse_block(block)
     for field in ("bpm", "duration", "keyscale", "language", "timesignature"):
-        assert str(getattr(metadata, field)) in allowed_values(field, wish.max_duration)
+        assert str(getattr(metadata, field)) in allowed_values(field, options.max_duration)
     names = [line.partition(":")[0] for line in block.split("\n") if not line.startswith(" ")]
     assert names == sorted(names)
     assert metadata.caption and not set("`<\t\r\x00\u2028") & set(metadata.caption)
@@ -90,7 +90,7 @@ NATURAL = [
 @pytest.mark.parametrize("metadata", NATURAL)
 def test_blocks_as_in_the_training_data_are_allowed(vocabulary: TextVocabulary, metadata: Metadata) -> None:
     """What the writer writes, the grammar lets the model say, token by token, and ends there: captions end by themselves."""
-    constraint = vocabulary.constrain(BlockWish())
+    constraint = vocabulary.constrain(BlockOptions())
     for token in vocabulary._tokens.tokenize_str(f"<think>\n{write_block(metadata)}\n</think>", parse_special=True):
         assert constraint.mask()[token]
         constraint.accept(token)
@@ -113,7 +113,7 @@ fixed_values = st.fixed_dictionaries(
         "keyscale": st.sampled_from(music.KEYS),
         "language": st.sampled_from(music.LANGUAGES),
         "timesignature": st.sampled_from(music.MODEL_METRES),
-        "caption": st.sampled_from(["slow", 'a "quoted" wish: yes', "many words " * 20, "日本の歌"]).map(str.strip),
+        "caption": st.sampled_from(["slow", 'a "quoted" options: yes', "many words " * 20, "日本の歌"]).map(str.strip),
     },
 )
 
@@ -122,9 +122,9 @@ fixed_values = st.fixed_dictionaries(
 @given(values=fixed_values, seed=st.integers(0, 99))
 def test_given_values_appear_verbatim(vocabulary: TextVocabulary, values: dict, seed: int) -> None:
     """What the user said stands in the block, letter by letter, whatever the model would rather say."""
-    wish = BlockWish(fixed=Metadata(**values), caption_tokens=12)
-    text = speak(vocabulary, wish, random_mouth(vocabulary, seed))
-    metadata = check(text, wish)
+    options = BlockOptions(fixed=Metadata(**values), caption_tokens=12)
+    text = speak(vocabulary, options, random_mouth(vocabulary, seed))
+    metadata = check(text, options)
     for field, value in values.items():
         assert getattr(metadata, field) == value
         if field != "caption":
@@ -133,19 +133,19 @@ def test_given_values_appear_verbatim(vocabulary: TextVocabulary, values: dict, 
 
 def test_durations_stay_below_the_machines_limit(vocabulary: TextVocabulary, tokenizer) -> None:
     """A model that loves nines plans no more than the memory tier allows."""
-    wish = BlockWish(max_duration=240, caption_tokens=8)
+    options = BlockOptions(max_duration=240, caption_tokens=8)
     logits = np.zeros(vocabulary.size)
     logits[tokenizer("9", add_special_tokens=False)["input_ids"]] = 9.0
-    metadata = check(speak(vocabulary, wish, lambda step: logits), wish)
+    metadata = check(speak(vocabulary, options, lambda step: logits), options)
     assert metadata.duration is not None and metadata.duration <= 240
 
 
 def test_skipped_fields_are_absent_and_optional_ones_are_the_models_choice(vocabulary: TextVocabulary) -> None:
     """`skip` leaves no trace; an optional field appears for some models and not for others."""
-    skipping = BlockWish(skip=frozenset({"genres", "caption", "language"}))
+    skipping = BlockOptions(skip=frozenset({"genres", "caption", "language"}))
     text = speak(vocabulary, skipping, random_mouth(vocabulary, 1))
     assert "caption:" not in text and "language:" not in text and "genres" not in text
-    optional = BlockWish(skip=frozenset({"caption"}), optional=frozenset({"genres"}), caption_tokens=6)
+    optional = BlockOptions(skip=frozenset({"caption"}), optional=frozenset({"genres"}), caption_tokens=6)
     constraint = vocabulary.constrain(optional)
     for token in vocabulary._tokens.tokenize_str("<think>\nbpm: 120\nduration: 30\n", parse_special=True):
         constraint.accept(token)
@@ -155,8 +155,8 @@ def test_skipped_fields_are_absent_and_optional_ones_are_the_models_choice(vocab
 
 def test_tail_goes_on_after_the_block_and_stops_at_its_limit(vocabulary: TextVocabulary) -> None:
     """Lyrics may follow, never a control token, and no more than asked for."""
-    wish = BlockWish(skip=frozenset({"genres", "caption"}), tail_tokens=20)
-    text = speak(vocabulary, wish, random_mouth(vocabulary, 3))
+    options = BlockOptions(skip=frozenset({"genres", "caption"}), tail_tokens=20)
+    text = speak(vocabulary, options, random_mouth(vocabulary, 3))
     _, rest = split_answer(text)
     assert rest and "<" not in rest and "`" not in rest
     assert len(vocabulary._tokens.tokenize_str(rest)) <= 40
@@ -174,7 +174,7 @@ def test_sequences_keep_their_own_state(vocabulary: TextVocabulary) -> None:
 
 def test_language_is_taken_by_likelihood(vocabulary: TextVocabulary) -> None:
     """Only where the language begins is the next token to be the likeliest one."""
-    constraint = vocabulary.constrain(BlockWish(skip=frozenset({"genres", "caption", "keyscale"})))
+    constraint = vocabulary.constrain(BlockOptions(skip=frozenset({"genres", "caption", "keyscale"})))
     seen = []
     for token in vocabulary._tokens.tokenize_str(
         "<think>\nbpm: 120\nduration: 30\nlanguage: en\ntimesignature: 4\n", parse_special=True

@@ -14,9 +14,9 @@ from acestep.planner.library import (
     choose_planner,
     find_planners,
     longest_plan,
+    named_planner,
     planner_folders,
     planner_problems,
-    wished_planner,
 )
 from acestep.planner.model import load_model
 from acestep.planner.tokenizer import load_tokenizer
@@ -90,10 +90,10 @@ def test_a_damaged_folder_hides_no_other(tiny_folder: Path, tmp_path: Path, name
 def test_auto_means_the_model_that_ace_steps_own_variable_names(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By folder or by path; a request that names one itself is not overruled, and an empty variable says nothing."""
     monkeypatch.setenv("ACESTEP_LM_MODEL_PATH", text)
-    assert choose_planner(wished_planner("auto"), ALL, 24 * GiB, 2).name == "1.7B"
-    assert wished_planner("0.6B") == "0.6B"
+    assert choose_planner(named_planner("auto"), ALL, 24 * GiB, 2).name == "1.7B"
+    assert named_planner("0.6B") == "0.6B"
     monkeypatch.setenv("ACESTEP_LM_MODEL_PATH", "")
-    assert wished_planner("auto") == "auto"
+    assert named_planner("auto") == "auto"
 
 
 def test_published_folders_are_recognised_and_half_ones_are_not(tmp_path: Path, tiny_folder: Path) -> None:
