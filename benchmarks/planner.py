@@ -22,7 +22,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, Qwen3Config, Qwen
 
 from acestep.api.metadata import FIELDS
 from acestep.api.planning import Sampling
-from acestep.planner.decoding import CodesTask, Decoder, Prompt, TextTask
+from acestep.planner.decoding import CodesTask, Decoder, TextTask, TokenPrompt
 from acestep.planner.grammar import BlockOptions, Constraint, TextVocabulary, allowed_values, block_grammar
 from acestep.planner.layout import read_layout
 from acestep.planner.prompts import codes_negative, codes_prompt
@@ -66,7 +66,7 @@ class OnlyCodes(LogitsProcessor):
         return scores + self._mask
 
 
-def plain_generate(model: Qwen3ForCausalLM, prompt: Prompt, first: int, count: int, sampling: Sampling) -> None:
+def plain_generate(model: Qwen3ForCausalLM, prompt: TokenPrompt, first: int, count: int, sampling: Sampling) -> None:
     """``count`` codes by transformers' own generate."""
     extra = {}
     if sampling.cfg_scale != 1.0:
@@ -107,7 +107,10 @@ def measure_codes(model: Qwen3ForCausalLM, tokenizer: Any, count: int, runs: int
     ids, negative = (
         tokenizer(text, add_special_tokens=False)["input_ids"] for text in (cond, codes_negative(tokenizer))
     )
-    for name, sampling, prompt in (("guided", GUIDED, Prompt(ids, negative)), ("unguided", PLAIN, Prompt(ids))):
+    for name, sampling, prompt in (
+        ("guided", GUIDED, TokenPrompt(ids, negative)),
+        ("unguided", PLAIN, TokenPrompt(ids)),
+    ):
         task = CodesTask(prompt=prompt, seeds=(1,), count=count)
         ours, theirs = in_turns(
             runs,
@@ -141,7 +144,7 @@ def measure_constraint(model: Qwen3ForCausalLM, tokenizer: Any, count: int, runs
     """Seconds per token of text with the grammar and without, inside a caption (where there is a real choice)."""
     layout = read_layout(tokenizer)
     decoder, vocabulary = Decoder(model, layout), TextVocabulary(tokenizer, layout)
-    prompt = Prompt(tokenizer("a prompt of some words", add_special_tokens=False)["input_ids"])
+    prompt = TokenPrompt(tokenizer("a prompt of some words", add_special_tokens=False)["input_ids"])
 
     def write(constraint: Constraint) -> None:
         decoder.write([TextTask(prompt=prompt, constraint=constraint, seed=1, limit=count)], PLAIN, quiet)

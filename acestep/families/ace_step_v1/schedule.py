@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from acestep.api.errors import BadRequest
 from acestep.api.limits import MAX_STEPS
-from acestep.denoising.times import float32
+from acestep.api.times import float32
 
 SHIFT = 3.0
 SMALLEST = 0.001

@@ -13,7 +13,6 @@ from transformers import PreTrainedTokenizerBase
 
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.architecture import build_component
-from acestep.checkpoints.devices import free_cache
 from acestep.checkpoints.digest import weights_digest
 from acestep.checkpoints.files import weight_files
 from acestep.checkpoints.info import part_paths
@@ -28,6 +27,7 @@ from acestep.conditioning.prompts import Prompt
 from acestep.conditioning.text import TIMBRE_FRAMES, embed_lyrics, encode_text
 from acestep.networks.condition import ConditionEncoder
 from acestep.networks.dit import Dit
+from acestep.runtime.devices import free_cache
 from acestep.training.adapters.store import ModelFacts
 
 

@@ -21,7 +21,6 @@ from acestep.api.variants import ModelInfo
 from acestep.audio.read import read_window
 from acestep.audio.resample import resample, to_channels
 from acestep.audio.sniff import fingerprint
-from acestep.checkpoints.devices import Choice, choose
 from acestep.checkpoints.info import part_paths
 from acestep.checkpoints.layout import Parts
 from acestep.checkpoints.load import Target
@@ -32,6 +31,7 @@ from acestep.dataset.prompt import trained_prompt
 from acestep.dataset.sample import Dataset, Sample, duration_text
 from acestep.dataset.scan import measured_layout
 from acestep.dataset.split import validation_ids
+from acestep.runtime.devices import Choice, choose
 from acestep.training.adapters.encoders import float32_on, model_facts, opened_codec, opened_packer, opened_reader
 from acestep.training.adapters.pace import Pace, Report
 from acestep.training.adapters.store import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from acestep.planner.decoding import Decoder, Prompt
+from acestep.planner.decoding import Decoder, TokenPrompt
 from acestep.planner.grammar import TextVocabulary
 from acestep.planner.layout import TokenLayout, read_layout
 from acestep.planner.model import TransformersPlanner
@@ -57,8 +57,8 @@ def decoder(backend: TransformersPlanner) -> Decoder:
 
 
 @pytest.fixture(scope="session")
-def prompt(backend: TransformersPlanner) -> Prompt:
+def prompt(backend: TransformersPlanner) -> TokenPrompt:
     """A guided prompt whose two sides differ in length."""
-    return Prompt(
+    return TokenPrompt(
         backend.ids("<|im_start|>user\nwarm lofi house<|im_end|>\n"), backend.ids("<|im_start|>user\nno<|im_end|>\n")
     )
