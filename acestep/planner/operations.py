@@ -139,7 +139,7 @@ class _Job:
         return PlannerSettings(**{name: getattr(self.typed, name) for name in names if hasattr(self.typed, name)})
 
     def inputs(self) -> PlanInputs:
-        """The request's musical wish."""
+        """What the request asks the planner to plan."""
         typed = self.typed
         return PlanInputs(
             caption=getattr(typed, "caption", ""),
