@@ -78,7 +78,8 @@ class LocalExecutor:
             worker = await self._worker_for(running)
             worker.send(task)
             running.begin(worker)
-            await asyncio.wait([running.answer, worker.ended], return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [running.answer, worker.ended]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if running.answer.done():
                 self._crashes = 0
                 return running.answer.result()

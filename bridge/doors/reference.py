@@ -181,13 +181,13 @@ def _osc(operations: list[Operation]) -> str:
 
 def _osc_answer(method: Method) -> str:
     if method.name.endswith(".list"):
-        return f"`{method.osc} index count {' '.join(method.columns)}` for each row. {method.answer}"
+        return f"`{method.reply} index count {' '.join(method.columns)}` for each row. {method.answer}"
     if method.columns:
-        return f"`{method.osc} {' '.join(method.columns)}`. {method.answer}"
+        return f"`{method.reply} {' '.join(method.columns)}`. {method.answer}"
     return method.answer
 
 
-_OSC_LIMITS = [
+_OSC_LIMITS: list[list[Any]] = [
     ["bytes of a datagram in", limits.OSC_UDP_IN],
     ["bytes of a TCP packet in", limits.OSC_TCP_IN],
     ["elements of a packet", limits.OSC_ELEMENTS],
@@ -234,7 +234,7 @@ def _rpc(operations: list[Operation]) -> str:
     return _page("MessagePack-RPC methods", *parts)
 
 
-_RPC_LIMITS = [
+_RPC_LIMITS: list[list[Any]] = [
     ["bytes of a message", limits.RPC_MESSAGE],
     ["depth of containers", limits.RPC_DEPTH],
     ["entries of an array or map", limits.RPC_LENGTH],

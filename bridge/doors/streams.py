@@ -1,4 +1,4 @@
-"""What every TCP door does with its streams: judge the first byte, bound the crowd, and share the loop's time.
+"""What every TCP door does with its streams: judge the first byte, bound the crowd, share the loop's time, end what stalls.
 
 A page of the web can make a browser send bytes to any port of this machine, but they always begin with a word of HTTP (or with a
 TLS record). A door that names its legal first bytes here, none of them a letter, is therefore closed to pages.
@@ -7,10 +7,14 @@ TLS record). A door that names its legal first bytes here, none of them a letter
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from acestep.api.errors import ProtocolError
 from bridge.doors import limits
@@ -118,3 +122,132 @@ class Turns:
         if self._round is not None:
             self._round.cancel()
             self._round = None
+
+
+class StreamGroup(msgspec.Struct, frozen=True):
+    """The connections of one listener: who is there, and whose turn it is."""
+
+    crowd: Crowd
+    turns: Turns
+
+
+class Stream(asyncio.Protocol):
+    """One TCP connection of a door. Its bytes are taken in turns, and a message that has begun gets its time and no more.
+
+    A door's own stream says how its bytes are kept and taken (`_add`, `_step`, `_starved`, `_mark`), what becomes of a malformed or
+    stalled one (`_on_malformed`, `_on_stalled`), and when it is idle.
+    """
+
+    def __init__(self, group: StreamGroup) -> None:
+        self.spoke = False
+        self._group = group
+        self._transport: asyncio.Transport | None = None
+        self._reading = False
+        self._last_data_at = time.monotonic()
+        self._deadline: asyncio.TimerHandle | None = None
+        self._watched = 0
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        if self._admits(transport) and self._group.crowd.enter(self):
+            _keep_alive(transport)
+            self._on_admitted(transport)
+        else:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._last_data_at = time.monotonic()
+        self._add(data)
+        if not self._reading:
+            self._reading = True
+            self._group.turns.ask(self._read)
+        elif self._transport is not None:
+            self._transport.pause_reading()  # more than one turn has come; the rest may wait in the network
+
+    def _read(self) -> bool:
+        """Take a message, or look at a part of one. Returns whether there is more to do."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        try:
+            self._step()
+        except ProtocolError as failure:
+            self._on_malformed(failure)
+            return False
+        self._reading = not (self._starved or transport.is_closing())
+        if not self._reading and not transport.is_closing():
+            transport.resume_reading()
+            self._watch(self._mark)
+        return self._reading
+
+    def _watch(self, mark: int) -> None:
+        """Give a message that has begun its time. ``mark`` is 0 when none has, and changes as long as it moves on."""
+        if self._deadline is not None and mark != self._watched:
+            self._deadline.cancel()
+            self._deadline = None
+        if mark and self._deadline is None:
+            self._deadline = asyncio.get_running_loop().call_later(limits.FRAME_SECONDS, self._on_stalled)
+        self._watched = mark
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._group.crowd.leave(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _admits(self, transport: asyncio.Transport) -> bool:
+        """Whether the other side may speak here at all."""
+        return True
+
+    def _on_admitted(self, transport: asyncio.Transport) -> None:
+        """The connection has its place."""
+
+    def _add(self, data: bytes) -> None:
+        """Keep what has come."""
+        raise NotImplementedError
+
+    def _step(self) -> None:
+        """Take a message, or look at a part of one. Raises `ProtocolError`."""
+        raise NotImplementedError
+
+    @property
+    def _starved(self) -> bool:
+        """Whether everything that has come has been looked at."""
+        raise NotImplementedError
+
+    @property
+    def _mark(self) -> int:
+        """How far the message under way is; 0 when there is none. See `_watch`."""
+        raise NotImplementedError
+
+    def _on_malformed(self, failure: ProtocolError) -> None:
+        """Nothing that follows can be trusted."""
+        raise NotImplementedError
+
+    def _on_stalled(self) -> None:
+        """A message was begun and not finished in time."""
+        raise NotImplementedError
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when (monotonic s) nothing has come and nothing is under way; None while something is."""
+        raise NotImplementedError
+
+    def dismiss(self) -> None:
+        """Make room for another connection."""
+        raise NotImplementedError
+
+
+IDLE, INTERVAL, PROBES = 60, 15, 4
+"""Seconds of silence before the first probe, between probes, and how many go unanswered: gone after two minutes."""
+
+
+def _keep_alive(transport: asyncio.BaseTransport) -> None:
+    """Let the system probe a TCP connection; a dead one then ends instead of holding a place for hours."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (("TCP_KEEPIDLE", IDLE), ("TCP_KEEPINTVL", INTERVAL), ("TCP_KEEPCNT", PROBES)):
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 PREFIX = "acestep_bridge"
@@ -36,7 +36,7 @@ def _numbers(data: Any, label: str) -> list[tuple[dict[str, str], float]]:
     return [({label: str(key)}, value) for key, value in rows if isinstance(value, (int, float))]
 
 
-def _metric(name: str, kind: str, text: str, rows: list[tuple[dict[str, str], float]]) -> list[str]:
+def _metric(name: str, kind: str, text: str, rows: Sequence[tuple[dict[str, str], float]]) -> list[str]:
     full = f"{PREFIX}_{name}"
     lines = [f"# HELP {full} {text}", f"# TYPE {full} {kind}"]
     for labels, value in rows:

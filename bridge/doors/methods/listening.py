@@ -70,7 +70,7 @@ class Sync(Request):
     positional=("n",),
     columns=("n",),
     reply="/ace/synced",
-    answer="/ace/synced n.",
+    answer="The same number.",
     command=None,
 )
 async def sync(context: MethodContext, request: Sync) -> dict[str, Any]:

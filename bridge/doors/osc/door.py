@@ -119,14 +119,14 @@ class OscDoor:
 
     def _schedule(self, bundle: Bundle, wait: float, address: PeerAddress, send: Send) -> None:
         if wait > limits.OSC_SCHEDULE_SECONDS:
-            most = limits.OSC_SCHEDULE_SECONDS
+            ahead = limits.OSC_SCHEDULE_SECONDS
             raise BadTime(
-                f"a bundle may be dated {most:g} s ahead, not {wait:.0f} s", limits={"max": most, "unit": "s"}
+                f"a bundle may be dated {ahead:g} s ahead, not {wait:.0f} s", limits={"max": ahead, "unit": "s"}
             )
         size = weight(bundle)
         if self._scheduled_of[address] >= limits.OSC_SENDER_SCHEDULED:
-            most = {"bundles": limits.OSC_SENDER_SCHEDULED}
-            raise Busy(f"{limits.OSC_SENDER_SCHEDULED} bundles of this sender wait for their time", limits=most)
+            most = limits.OSC_SENDER_SCHEDULED
+            raise Busy(f"{most} bundles of this sender wait for their time", limits={"bundles": most})
         if len(self._scheduled) >= limits.OSC_SCHEDULED or self._scheduled_bytes + size > limits.OSC_SCHEDULED_BYTES:
             raise Busy("too many bundles are waiting for their time", limits={"bundles": limits.OSC_SCHEDULED})
 

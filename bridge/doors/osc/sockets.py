@@ -7,18 +7,16 @@ import contextlib
 import errno
 import logging
 import socket
-import time
 from collections import deque
 from typing import Any
 
 from acestep.api.errors import ProtocolError
 from bridge.doors import limits
-from bridge.doors.keepalive import keep_alive
 from bridge.doors.osc.allow import is_of_this_machine
 from bridge.doors.osc.door import OscDoor
 from bridge.doors.osc.framing import Framer, frame
 from bridge.doors.osc.peers import PeerAddress, Send
-from bridge.doors.streams import Crowd, Turns
+from bridge.doors.streams import Crowd, Stream, StreamGroup, Turns
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +30,7 @@ class OscSockets:
         self._port = port
         self._datagrams: dict[int, asyncio.DatagramTransport] = {}
         self._servers: list[asyncio.Server] = []
-        self.crowd = Crowd()
-        self.turns = Turns()
+        self._group = StreamGroup(Crowd(), Turns())
 
     async def open(self) -> dict[str, Any]:
         """Listen. Returns host and ports as they stand in the connection file."""
@@ -67,11 +64,11 @@ class OscSockets:
     async def _open_tcp(self, host: str, port: int, *, spare: bool) -> int:
         loop = asyncio.get_running_loop()
         try:
-            server = await loop.create_server(lambda: _Stream(self), host, port)
+            server = await loop.create_server(lambda: _OscStream(self.door, self._group), host, port)
         except OSError as failure:
             if not spare or failure.errno != errno.EADDRINUSE:
                 raise
-            server = await loop.create_server(lambda: _Stream(self), host, 0)
+            server = await loop.create_server(lambda: _OscStream(self.door, self._group), host, 0)
         self._servers.append(server)
         return server.sockets[0].getsockname()[1]
 
@@ -84,9 +81,9 @@ class OscSockets:
         self.door.close()
         for server in self._servers:
             server.close()
-        for stream in self.crowd:
+        for stream in self._group.crowd:
             stream.dismiss()
-        self.turns.close()
+        self._group.turns.close()
         for transport in self._datagrams.values():
             transport.close()
 
@@ -95,7 +92,8 @@ def _datagram_sender(door: OscDoor, transport: asyncio.DatagramTransport, addres
     def send(packet: bytes, droppable: bool) -> None:
         if transport.is_closing():
             return
-        if transport.get_write_buffer_size() > limits.OSC_SEND_BUFFER * (1 if droppable else 4):
+        waiting = transport.get_write_buffer_size()  # type: ignore[attr-defined]  # every real one has it
+        if waiting > limits.OSC_SEND_BUFFER * (1 if droppable else 4):
             door.counters.dropped += 1
             return
         transport.sendto(packet, address)
@@ -126,85 +124,63 @@ class _Datagrams(asyncio.DatagramProtocol):
         """A receiver is gone (ICMP); its lease will run out by itself."""
 
 
-class _Stream(asyncio.Protocol):
+class _OscStream(Stream):
     """One TCP connection. The first packet that is none closes it."""
 
-    def __init__(self, sockets: OscSockets) -> None:
-        self.spoke = False
-        self._sockets = sockets
-        self._door = sockets.door
+    def __init__(self, door: OscDoor, group: StreamGroup) -> None:
+        super().__init__(group)
+        self._door = door
         self._framer = Framer()
         self._arrived = bytearray()
         self._packets: deque[bytes] = deque()
-        self._reading = False
-        self._last_data_at = time.monotonic()
-        self._transport: asyncio.Transport | None = None
+        self._taken = 0
         self._peer_address: PeerAddress = ("", 0, "tcp")
-        self._deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        keep_alive(transport)
+    def _admits(self, transport: asyncio.Transport) -> bool:
         peer = transport.get_extra_info("peername")
         self._peer_address = (peer[0], peer[1], "tcp") if peer else self._peer_address
-        if not self._door.allowed(self._peer_address[0]) or not self._sockets.crowd.enter(self):
-            transport.abort()
+        return self._door.allowed(self._peer_address[0])
 
-    def data_received(self, data: bytes) -> None:
-        self._last_data_at = time.monotonic()
+    def _add(self, data: bytes) -> None:
         self._arrived += data
-        if not self._reading:
-            self._reading = True
-            self._sockets.turns.ask(self._read)
-        elif self._transport is not None:
-            self._transport.pause_reading()  # more than one turn has come; the rest may wait in the network
 
-    def _read(self) -> bool:
-        """Take a packet, or look at some more bytes. Returns whether there is more to do."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return False
-        try:
-            self._step(transport)
-        except ProtocolError as failure:
-            log.info("OSC connection from %s:%s closed: %s", *self._peer_address[:2], failure.message)
-            self._door.counters.malformed += 1
-            self._abort()
-            return False
-        self._reading = bool(self._packets or self._arrived) and not transport.is_closing()
-        if not self._reading and not transport.is_closing():
-            transport.resume_reading()
-            self._watch()
-        return self._reading
-
-    def _step(self, transport: asyncio.Transport) -> None:
+    def _step(self) -> None:
         if not self._packets:
             piece = bytes(self._arrived[: limits.TURN_BYTES])
             del self._arrived[: len(piece)]
             self._packets.extend(self._framer.feed(piece))
-            return
-        if self._door.take(self._packets.popleft(), self._peer_address, self._send):
+        elif self._door.take(self._packets.popleft(), self._peer_address, self._send):
             self.spoke = True
-            self._watch(progress=True)
-        else:
-            transport.close()  # what is no OSC may be anything; its answer still goes out
+            self._taken += 1
+            self._watch(self._mark)
+        elif self._transport is not None:
+            self._transport.close()  # what is no OSC may be anything; its answer still goes out
 
-    def _watch(self, progress: bool = False) -> None:
-        """Give a frame that has begun its time, and no more."""
-        if self._deadline is not None and (progress or not self._framer.unfinished):
-            self._deadline.cancel()
-            self._deadline = None
-        if self._framer.unfinished and self._deadline is None:
-            self._deadline = asyncio.get_running_loop().call_later(limits.FRAME_SECONDS, self._abort)
+    @property
+    def _starved(self) -> bool:
+        return not (self._packets or self._arrived)
+
+    @property
+    def _mark(self) -> int:
+        return self._taken + 1 if self._framer.unfinished else 0
+
+    def _on_malformed(self, failure: ProtocolError) -> None:
+        log.info("OSC connection from %s:%s closed: %s", *self._peer_address[:2], failure.message)
+        self._door.counters.malformed += 1
+        self.dismiss()
+
+    def _on_stalled(self) -> None:
+        self.dismiss()
 
     @property
     def idle_since(self) -> float | None:
-        """When it was heard last, if nothing of it is under way."""
+        """Since when (monotonic s) nothing has come; None while the door owes it something."""
         return None if self._door.peers.get(self._peer_address) is not None else self._last_data_at
 
     def dismiss(self) -> None:
-        """Make room for another connection."""
-        self._abort()
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def _send(self, packet: bytes, droppable: bool) -> None:
         transport = self._transport
@@ -215,16 +191,10 @@ class _Stream(asyncio.Protocol):
             self._door.counters.dropped += 1
         elif waiting > 4 * limits.OSC_SEND_BUFFER:
             log.warning("OSC client %s:%s does not read; closed", *self._peer_address[:2])
-            self._abort()
+            self.dismiss()
         else:
             transport.write(frame(packet, self._framer.mode or "length"))
 
-    def _abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
     def connection_lost(self, exc: Exception | None) -> None:
-        self._sockets.crowd.leave(self)
-        if self._deadline is not None:
-            self._deadline.cancel()
+        super().connection_lost(exc)
         self._door.gone(self._peer_address)

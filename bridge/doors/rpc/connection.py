@@ -18,11 +18,10 @@ from bridge.core.interface import SPARE, Event, EventKind
 from bridge.doors import limits
 from bridge.doors.dispatch import Dispatcher, submits
 from bridge.doors.following import Follower
-from bridge.doors.keepalive import keep_alive
 from bridge.doors.methods.daemon import Hello
 from bridge.doors.rpc import codec
 from bridge.doors.rpc.outbox import Outbox
-from bridge.doors.streams import Crowd, Turns
+from bridge.doors.streams import Stream, StreamGroup
 from bridge.plain import plain
 
 log = logging.getLogger(__name__)
@@ -38,49 +37,31 @@ class Terms(msgspec.Struct, frozen=True):
     access: Access = OWNER
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a listener's connections are together."""
-
-    crowd: Crowd
-    turns: Turns
-
-
-class Connection(asyncio.Protocol):
+class Connection(Stream):
     """The `Caller` of everything that comes over one connection."""
 
     door = "rpc"
 
-    def __init__(self, dispatcher: Dispatcher, terms: Terms, number: int, place: Place) -> None:
+    def __init__(self, dispatcher: Dispatcher, terms: Terms, number: int, group: StreamGroup) -> None:
+        super().__init__(group)
         self.name = f"rpc:{number}"
-        self.spoke = False
         self.access = terms.access
         self._dispatcher = dispatcher
         self._terms = terms
-        self._place = place
-        self._reading = False
-        self._begun = 0
         self._splitter = codec.Splitter()
         self._outbox = Outbox()
         self._follower = Follower(dispatcher.core, self.name, self._on_event)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
-        self._deadline: asyncio.TimerHandle | None = None
-        self._transport: asyncio.Transport | None = None
         self._blocked = False
         self._known = not terms.token
         self._wrong_tokens = 0
         self._events = True
-        self._last_data_at = time.monotonic()
 
     # The stream
 
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        if not self._place.crowd.enter(self):
-            transport.abort()
-            return
+    def _on_admitted(self, transport: asyncio.Transport) -> None:
         transport.set_write_buffer_limits(high=limits.CHUNK)
-        keep_alive(transport)
         if not self._known:
             self._later(limits.RPC_HELLO_SECONDS, self._demand_token)
 
@@ -92,44 +73,30 @@ class Connection(asyncio.Protocol):
         timer = asyncio.get_running_loop().call_later(seconds, due)
         self._timers.add(timer)
 
-    def data_received(self, data: bytes) -> None:
-        self._last_data_at = time.monotonic()
+    def _add(self, data: bytes) -> None:
         self._splitter.add(data)
-        if not self._reading:
-            self._reading = True
-            self._place.turns.ask(self._read)
-        elif self._transport is not None:
-            self._transport.pause_reading()  # more than one turn has come; the rest may wait in the network
 
-    def _read(self) -> bool:
-        """Take a message, or look at a part of one. Returns whether there is more to do."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return False
-        try:
-            body = self._splitter.next(limits.TURN_VALUES)
-            if body is not None:
-                self.spoke = True
-                self._begun = 0
-                self._take(codec.decode(body))
-        except ProtocolError as failure:
-            self.close("bad_packet", failure.message)
-            return False
-        self._reading = not self._splitter.starved
-        if not self._reading:
-            transport.resume_reading()
-            self._watch()
-        return self._reading
+    def _step(self) -> None:
+        body = self._splitter.next(limits.TURN_VALUES)
+        if body is not None:
+            self.spoke = True
+            self._watched = 0  # the next message gets a time of its own
+            self._take(codec.decode(body))
 
-    def _watch(self) -> None:
-        """Give a message that has begun its time to arrive; a long one gets it for each `limits.FRAME_BYTES` of it."""
-        begun = self._splitter.unfinished // limits.FRAME_BYTES + 1 if self._splitter.unfinished else 0
-        if self._deadline is not None and begun != self._begun:
-            self._deadline.cancel()
-            self._deadline = None
-        if begun and self._deadline is None:
-            self._deadline = asyncio.get_running_loop().call_later(limits.FRAME_SECONDS, self._stalled)
-        self._begun = begun
+    @property
+    def _starved(self) -> bool:
+        return self._splitter.starved
+
+    @property
+    def _mark(self) -> int:
+        """A long message gets its time for each `limits.FRAME_BYTES` of it."""
+        return self._splitter.unfinished // limits.FRAME_BYTES + 1 if self._splitter.unfinished else 0
+
+    def _on_malformed(self, failure: ProtocolError) -> None:
+        self.close("bad_packet", failure.message)
+
+    def _on_stalled(self) -> None:
+        self.close("bad_packet", f"a message was not finished within {limits.FRAME_SECONDS:g} s")
 
     @property
     def idle_since(self) -> float | None:
@@ -139,9 +106,6 @@ class Connection(asyncio.Protocol):
     def dismiss(self) -> None:
         """Make room for another connection."""
         self.close("idle", "too many connections; this one was idle longest")
-
-    def _stalled(self) -> None:
-        self.close("bad_packet", f"a message was not finished within {limits.FRAME_SECONDS:g} s")
 
     def pause_writing(self) -> None:
         self._blocked = True
@@ -173,14 +137,12 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_later(GOODBYE_SECONDS, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
+        super().connection_lost(exc)
         for timer in self._timers:
             timer.cancel()
         for task in self._tasks:
             task.cancel()
         self._follower.close()
-        self._place.crowd.leave(self)
 
     # Requests
 

@@ -15,8 +15,8 @@ from acestep.api.errors import NotAllowed
 from acestep.api.rights import Right
 from bridge.core.access import Access
 from bridge.doors.dispatch import Dispatcher
-from bridge.doors.rpc.connection import Connection, Place, Terms
-from bridge.doors.streams import Crowd, Turns
+from bridge.doors.rpc.connection import Connection, Terms
+from bridge.doors.streams import Crowd, StreamGroup, Turns
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -32,7 +32,7 @@ class RpcDoor:
         self._servers: list[asyncio.Server] = []
         self._socket: Path | None = None
         turns = Turns()
-        self._network, self._local = Place(Crowd(), turns), Place(Crowd(), turns)
+        self._network, self._local = StreamGroup(Crowd(), turns), StreamGroup(Crowd(), turns)
 
     async def listen(self, host: str, port: int) -> int:
         """Listen on TCP; returns the port. Raises `NotAllowed` beyond loopback without a token."""
@@ -68,8 +68,8 @@ class RpcDoor:
         self._socket = path
         self.address |= {"socket": str(path)}
 
-    def _connect(self, terms: Terms, place: Place) -> Connection:
-        return Connection(self._dispatcher, terms, next(self._numbers), place)
+    def _connect(self, terms: Terms, group: StreamGroup) -> Connection:
+        return Connection(self._dispatcher, terms, next(self._numbers), group)
 
     @property
     def connections(self) -> int:
