@@ -11,8 +11,8 @@ local function caption(row)
   local text = row.label
   if row.choices and #row.choices <= 12 then
     local shown = {}
-    for index, choice in ipairs(row.choices) do shown[index] = (tostring(choice):gsub(" ", "_")) end
-    text = text .. " [" .. table.concat(shown, " ") .. "]"
+    for index, choice in ipairs(row.choices) do shown[index] = forms.shown_in(row, choice) end
+    text = text .. " [" .. table.concat(shown, " / ") .. "]"
   end
   return (text:gsub("[,=|]", " "))
 end
@@ -24,21 +24,25 @@ local function split(text, count)
   return parts
 end
 
--- REAPER's box has no line of text: what a form tells goes into its title.
-local function without_notes(title, all)
-  local rows = {}
-  for _, row in ipairs(all) do
-    if row.kind == "note" then title = title .. " - " .. row.label else rows[#rows + 1] = row end
-  end
-  return title, rows
+-- REAPER's box has no line of text, and cuts a long title: what a form tells stands in a last field, which is only read.
+local function notes_last(all)
+  local rows, notes = {}, {}
+  for _, row in ipairs(all) do table.insert(row.kind == "note" and notes or rows, row) end
+  return table.move(notes, 1, #notes, #rows + 1, rows)
 end
 
-local function ask_box(title, rows, tell)
-  local captions, texts = {}, {}
-  title, rows = without_notes(title, rows)
+-- What a field of the box shows at first.
+local function shown(row)
+  local text = row.kind == "note" and row.label or forms.show(row)
+  if row.kind == "choice" and text ~= "" then text = forms.shown_in(row, text) end
+  return (text:gsub("[|\r\n]", "/"))
+end
+
+local function ask_box(title, all, tell)
+  local captions, texts, rows = {}, {}, notes_last(all)
   for index = 1, math.min(#rows, MOST_FIELDS) do
-    captions[index] = caption(rows[index])
-    texts[index] = (forms.show(rows[index]):gsub("[|\r\n]", "/"))
+    captions[index] = rows[index].kind == "note" and "(what will happen)" or caption(rows[index])
+    texts[index] = shown(rows[index])
   end
   local list = table.concat(captions, ",") .. ",extrawidth=400,separator=|"
   while true do

@@ -793,6 +793,29 @@ def test_a_session_clip_is_painted_into_the_next_free_slot(stage: Stage, running
     assert [slot.clip for slot in slots] == [clip, slots[1].clip, new, None]
 
 
+@pytest.mark.parametrize("warping", [True, False])
+def test_a_session_clip_begins_with_bar_1(stage: Stage, running: DaemonProcess, warping: bool) -> None:
+    """Warped, its loop begins a bar; of an unwarped one that is not known, and a guide begins with it all the same."""
+    clip = stage.song.view.detail_clip = stage.track.clip_slots[0].create_audio_clip(stage.clip.file_path)
+    clip.warping, clip.looping = warping, True
+    stage.song.tick()
+    clip.loop_start, clip.loop_end = (4.0, 20.0) if warping else (2.0, 10.0)
+    stage.run("repaint")
+    stage.said("done")
+    asked = request_of(stage)["conditioning"]
+    point = {"sample": 2 * RATE, "bpm": 120.0, "metre": "4/4", "bar": 1.0}
+    assert asked.get("tempo_map") == ([point] if warping else None)
+    assert asked.get("guide_from", "song") == ("song" if warping else "region")
+
+
+def test_a_session_clip_of_another_tempo_is_refused(stage: Stage, running: DaemonProcess) -> None:
+    """Its file is not what sounds."""
+    clip = stage.song.view.detail_clip = stage.track.clip_slots[0].create_audio_clip(stage.clip.file_path)
+    clip.clip_tempo, clip.looping, clip.loop_start, clip.loop_end = 100.0, True, 4.0, 20.0
+    stage.run("repaint")
+    stage.said("warped to another tempo")
+
+
 def record(stage: Stage, folder: Path, beats: float = 18.0) -> None:
     """Live runs through the selection, and a little further."""
     stage.until(lambda: stage.song.is_playing and stage.song.record_mode)

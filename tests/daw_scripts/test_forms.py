@@ -118,3 +118,13 @@ def test_instruments_stand_in_a_musicians_order() -> None:
     (track,) = [row for row in found["log"][0]["rows"] if row["name"] == "track"]
     assert track["choices"][:3] == ["vocals", "backing_vocals", "drums"] and track["choices"][-1] == "fx"
     assert found["values"]["track"] == "backing_vocals"
+
+
+def test_titles_stand_for_names() -> None:
+    """What has a title is offered, typed and named in errors by it; the name is what is sent."""
+    lua, load = lua_host.core("54")
+    row = {"name": "operation", "label": "Operation", "kind": "choice", "choices": ["refine", "preset-night"]}
+    row["titles"] = {"preset-night": "Night drive"}
+    ask = lambda text: lua_host.call(lua, load, "forms", "values", [[row], [text]])  # noqa: E731
+    assert ask("night drive")["value"] == ask("preset-night")["value"] == {"operation": "preset-night"}
+    assert ask("x")["refusal"] == "Operation: 'x' cannot be used here; enter refine, Night drive."

@@ -1150,6 +1150,29 @@ def test_a_session_clip_is_painted_into_the_next_free_slot(live: Set) -> None:
 
 
 @pytest.mark.foreign
+@pytest.mark.parametrize("warping", [1, 0])
+def test_a_session_clip_begins_with_bar_1(live: Set, warping: int) -> None:
+    """Warped, its loop begins a bar; of an unwarped one that is not known, and a guide begins with it all the same."""
+    live.song["loop"] = 0
+    marks = {"loop_start": 4, "loop_end": 20} if warping else {"loop_start": 2, "loop_end": 10}
+    live.tracks[0]["slot"] = {**live.clip, "is_arrangement_clip": 0, "looping": 1, "warping": warping, **marks}
+    live.play({"run": "repaint"}, {"wait": "done"}, detail_slot=True)
+    asked = request_of(live)["conditioning"]
+    point = {"sample": 2 * RATE, "bpm": 120, "metre": "4/4", "bar": 1}
+    assert asked.get("tempo_map") == ([point] if warping else None)
+    assert asked.get("guide_from", "song") == ("song" if warping else "region")
+
+
+@pytest.mark.foreign
+def test_a_session_clip_of_another_tempo_is_refused(live: Set) -> None:
+    """Its file is not what sounds."""
+    live.song["loop"] = 0
+    slot = {**live.clip, "is_arrangement_clip": 0, "looping": 1, "loop_start": 4, "loop_end": 20, "clip_tempo": 100}
+    live.tracks[0]["slot"] = slot
+    live.play({"run": "repaint"}, {"wait": "warped to another tempo"}, detail_slot=True)
+
+
+@pytest.mark.foreign
 def test_a_session_clip_of_another_track_is_not_taken(live: Set) -> None:
     """It is still in the detail view while another track is selected: nothing is selected there."""
     live.song["loop"] = 0

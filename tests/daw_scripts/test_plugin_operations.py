@@ -72,13 +72,14 @@ def test_a_saved_preset_in_reaper(desk: Desk, running: DaemonProcess) -> None:
     with Client(str(running.paths.home)) as client:
         client.call("preset.import", {"text": json.dumps(preset)})
     try:
-        desk.reaper.inputs = [lambda defaults: "preset-night"]
+        desk.reaper.inputs = [lambda defaults: "night drive"]
         desk.run("Other operation, preset or plug-in")
         desk.until(lambda: len(desk.project.tracks) > 1 and done(desk))
     finally:
         with Client(str(running.paths.home)) as client:
             client.call("preset.delete", {"name": "preset-night"})
-    assert "preset-night" in desk.reaper.asked[0][0] and desk.project.undo == ["ACE-Step: Night drive"]
+    assert "Night drive" in desk.reaper.asked[0][0] and "preset-night" not in desk.reaper.asked[0][0]
+    assert desk.project.undo == ["ACE-Step: Night drive"]
 
 
 def test_live_control_surface(stage: test_ableton_surface.Stage, running: DaemonProcess) -> None:
@@ -97,8 +98,8 @@ def test_live_device(live: test_max_device.Set) -> None:
     found = live.play(
         {"wait_menu": [2, OPERATION]},
         {"choose": OPERATION},
-        {"wait_menu": [3, "depth"]},
-        {"pick": "depth"},
+        {"wait_fields": OPERATION},
+        {"pick": "Depth"},
         {"value": [str(DEPTH)]},
         {"run": "operation"},
         {"wait_clips": 2},
@@ -106,6 +107,21 @@ def test_live_device(live: test_max_device.Set) -> None:
     assert len(found["tracks"]) == 2
     (recipe,) = live.folder.rglob("*.recipe.json")
     assert asked(recipe.read_text("utf-8")) == (OPERATION, DEPTH)
+
+
+@pytest.mark.foreign
+def test_a_saved_preset_in_the_live_device(live: test_max_device.Set, running: DaemonProcess) -> None:
+    """In the menu under its title, which the result's messages say, too."""
+    stages = [{"type": "repaint", "mode": "aggressive"}]
+    preset = {"name": "preset-night", "title": "Night drive", "source": True, "stages": stages}
+    with Client(str(running.paths.home)) as client:
+        client.call("preset.import", {"text": json.dumps(preset)})
+        try:
+            chosen = ({"wait_menu": [2, "Night drive"]}, {"choose": "Night drive"}, {"wait_fields": "preset-night"})
+            found = live.play(*chosen, {"run": "operation"}, {"wait": "Night drive: done"})
+        finally:
+            client.call("preset.delete", {"name": "preset-night"})
+    assert len(found["tracks"]) == 2 and not test_max_device.said(found, "preset-night")
 
 
 @pytest.mark.foreign

@@ -148,8 +148,11 @@ def test_what_the_form_says_of_several_stretches(desk: Desk, running: DaemonProc
     item.track.strings["P_RAZOREDITS"] = '4 6 "" 20 22 ""'
     desk.reaper.inputs = [lambda defaults: None]
     desk.run(REPAINT)
-    desk.until(lambda: desk.reaper.titles)
-    assert "Loop, 2 stretches, bars 3 to 11, 4.0 s, sent as 120 bpm." in desk.reaper.titles[0]
+    desk.until(lambda: desk.reaper.asked)
+    (captions, texts), (title,) = desk.reaper.asked[0], desk.reaper.titles
+    assert captions.split(",")[5] == "(what will happen)" and title == "ACE-Step: Repaint selection"
+    told = "Loop, 2 stretches, bars 3 to 11, 4.0 s, sent as 120 bpm. Read: the audio of the selected tracks"
+    assert texts.split("|")[5].startswith(told)
 
 
 def test_stretches_on_different_tracks_are_each_their_own(desk: Desk, running: DaemonProcess) -> None:

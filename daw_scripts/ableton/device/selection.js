@@ -91,6 +91,11 @@ function sampleAt(clip, mark, rate) {
   return Math.floor((get(clip, "warping") ? one(clip.call("beat_to_sample_time", mark)) : mark * rate) + 0.5);
 }
 
+// Whether a stretch of a file lasts as long as it would at the song's tempo.
+function runsStraight(samples, straight) {
+  return Math.abs(samples - straight) <= Math.max(1, STRAIGHT * straight);
+}
+
 // A stretch of the arrangement inside the clip's own file, or {refusal: code}. With `outside` it may reach past the clip's ends.
 function fileRegion(song, clip, start, end, outside) {
   if (!get(clip, "is_audio_clip")) return { refusal: "midi_only" };
@@ -100,8 +105,7 @@ function fileRegion(song, clip, start, end, outside) {
   const warping = get(clip, "warping");
   if (warping && get(clip, "looping") && marker + inside[1] > get(clip, "loop_end")) return { refusal: "warped" };
   const cut = inside.map((beat) => sampleAt(clip, marker + (warping ? beat : secondsOf(song, beat)), rate));
-  const straight = secondsOf(song, last - first) * rate;
-  if (Math.abs(cut[1] - cut[0] - straight) > Math.max(1, STRAIGHT * straight)) return { refusal: "warped" };
+  if (!runsStraight(cut[1] - cut[0], secondsOf(song, last - first) * rate)) return { refusal: "warped" };
   const found = { path: systemPath(String(get(clip, "file_path"))), rate, start: cut[0], end: cut[1], first, last };
   return outside ? reachOut(song, found, start, end) : found;
 }
@@ -113,11 +117,13 @@ function reachOut(song, cut, start, end) {
 }
 
 // What a Session clip plays, inside its file, or {refusal: code}.
-function sessionRegion(clip) {
+function sessionRegion(song, clip) {
   if (!get(clip, "is_audio_clip")) return { refusal: "midi_only" };
   const rate = get(clip, "sample_rate");
   const marks = get(clip, "looping") ? ["loop_start", "loop_end"] : ["start_marker", "end_marker"];
   const [start, end] = marks.map((name) => sampleAt(clip, get(clip, name), rate));
+  const beats = get(clip, marks[1]) - get(clip, marks[0]);
+  if (get(clip, "warping") && !runsStraight(end - start, secondsOf(song, beats) * rate)) return { refusal: "warped" };
   return { path: systemPath(String(get(clip, "file_path"))), rate, start, end, span_start: start, span_end: end, origin: 0 };
 }
 
@@ -155,10 +161,12 @@ function situation(song, wanted, rate) {
   let stretch = region(song, clip);
   const slot = !stretch && wanted.audio === "target" && exists(clip) ? slotOf(clip) : -1;
   if (slot >= 0) {
-    const source = sessionRegion(clip);
+    const source = sessionRegion(song, clip);
     if (source.refusal) return source;
     const cut = { rate: source.rate, start: source.start, end: source.end, source };
-    return { situation: { ...known, ...cut }, extra: { ...extra, slot } };
+    // A warped clip begins with bar 1; of another one it is not known where its bars are.
+    const time = get(clip, "warping") ? { point: pointAt(song, 0) } : { guide_from: "region" };
+    return { situation: { ...known, ...cut, ...time }, extra: { ...extra, slot } };
   }
   if (!stretch && wanted.needs === "position") stretch = Array(2).fill(get(song, "current_song_time"));
   if (!stretch) return { situation: known, extra };

@@ -71,10 +71,12 @@ function songMap(situation, wish, values) {
 }
 
 // The parameters of one job; fields is the operation's list from describe (absent: unknown, everything is sent). The situation may have
-// `point`, {bpm, metre, bar} at the selection's start in a song of one tempo.
+// `point`, {bpm, metre, bar} at the selection's start in a song of one tempo, and `guide_from`, where a guide's chords begin, for what lies in
+// no bar of the song.
 function params(action, situation, wish, values, fields) {
   const found = { ...cut(situation, wish), bpm: wish.bpm, time_signature: wish.time_signature, key: situation.key };
   found.tempo_map = songMap(situation, wish, values);
+  found.guide_from = situation.guide_from;
   found.name = placeName(action, situation);
   let returns = action.returns;
   if (returns === "patch" && found.span_start !== undefined) returns = "span";

@@ -78,7 +78,7 @@ local function row_of(field, last, many)
   if value == nil then value = standard end
   local made = {
     name = field.name, label = label(field), kind = field.name == many and "choices" or kind(field), value = value,
-    summary = field.summary or "", choices = ordered(present(field.choices)), min = present(field.min), max = present(field.max),
+    summary = field.summary or "", choices = ordered(present(field.choices)), titles = present(field.titles), min = present(field.min), max = present(field.max),
     element = (field.type:match("^list%[(%w+)%]") or field.type),
   }
   if made.kind == "choice" and not field.required and (standard == nil or standard == "") then made.optional = true end
@@ -231,29 +231,30 @@ local function plain(text)
   return (tostring(text):lower():gsub("_", " "))
 end
 
-local function one_of(text, choices)
-  for _, choice in ipairs(choices) do
-    if plain(choice) == plain(text) then return choice end
+-- The choice that a text means, by its own name or as it is shown.
+local function one_of(text, row)
+  for _, choice in ipairs(row.choices) do
+    if plain(choice) == plain(text) or plain(forms.shown_in(row, choice)) == plain(text) then return choice end
   end
   return nil
 end
 
 -- The choices that a text names: split at commas, and at spaces where a part is no choice as a whole.
-local function split_choices(text, choices)
+local function split_choices(text, row)
   local parts = {}
   for part in (text .. ","):gmatch("([^,]*),") do
     part = trim(part)
-    if part ~= "" and one_of(part, choices) == nil then part = part:gsub("%s+", ",") end
+    if part ~= "" and one_of(part, row) == nil then part = part:gsub("%s+", ",") end
     parts[#parts + 1] = part
   end
   return table.concat(parts, ",")
 end
 
 -- What to do about something that is no choice (or, without choices, no number).
-local function unknown(text, choices)
+local function unknown(text, row)
   local shown = {}
-  for index, choice in ipairs(choices or {}) do shown[index] = forms.shown(choice) end
-  return "'" .. text .. "' cannot be used here; enter " .. (choices and table.concat(shown, ", ") or "numbers")
+  for index, choice in ipairs(row.choices or {}) do shown[index] = forms.shown_in(row, choice) end
+  return "'" .. text .. "' cannot be used here; enter " .. (row.choices and table.concat(shown, ", ") or "numbers")
 end
 
 local function parse_number(row, text)
@@ -272,14 +273,14 @@ end
 
 local function parse_list(row, text)
   local values = json.list()
-  if row.choices then text = split_choices(text, row.choices) end
+  if row.choices then text = split_choices(text, row) end
   for part in (text .. ","):gmatch("([^,]*),") do
     part = trim(part)
     if part ~= "" then
       local value = part
-      if row.choices then value = one_of(part, row.choices) end
+      if row.choices then value = one_of(part, row) end
       if row.element == "int" or row.element == "float" then value = tonumber(part) end
-      if value == nil then return nil, unknown(part, row.choices) end
+      if value == nil then return nil, unknown(part, row) end
       values[#values + 1] = value
     end
   end
@@ -301,8 +302,8 @@ function forms.parse(row, text)
     return nil, "enter yes or no"
   end
   if row.kind == "choice" then
-    local value = one_of(text, row.choices)
-    if value == nil then return nil, unknown(text, row.choices) end
+    local value = one_of(text, row)
+    if value == nil then return nil, unknown(text, row) end
     return value
   end
   return text
@@ -331,7 +332,8 @@ end
 function forms.values(rows, texts)
   local values = {}
   for index, row in ipairs(rows) do
-    local value, wrong = forms.parse(row, texts[index] or "")
+    local value, wrong
+    if row.kind ~= "note" then value, wrong = forms.parse(row, texts[index] or "") end
     if wrong then return nil, called(row) .. ": " .. wrong .. "." end
     values[row.name] = value
   end

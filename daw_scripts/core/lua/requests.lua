@@ -118,7 +118,7 @@ local function place_name(action, situation)
 end
 
 --- The parameters of one job. `fields` is the operation's list from describe (nil: unknown, everything is sent).
--- `situation` has besides the keys of `refusal` key?, track?, track_name?, first_bar? and last_bar? (as the host counts them),
+-- `situation` has besides the keys of `refusal` key?, guide_from? (where a guide's chords begin), track?, track_name?, first_bar? and last_bar? (as the host counts them),
 -- segments? (the tempo map around the region, see song_map), source {path, rate?, origin, zero? (project time of its sample 0, s), start,
 -- end, span_start?, span_end?, regions? (several stretches of it, {start, end} each, instead of one)}; `wish` comes from tempo.plan.
 function requests.params(action, situation, wish, values, fields)
@@ -128,6 +128,7 @@ function requests.params(action, situation, wish, values, fields)
   set(params, fields, "time_signature", wish.time_signature)
   set_time(params, fields, situation, wish)
   set(params, fields, "key", situation.key)
+  set(params, fields, "guide_from", situation.guide_from)
   set(params, fields, "name", place_name(action, situation))
   local returns = action.returns
   if returns == "patch" and situation.source and situation.source.span_start then returns = "span" end

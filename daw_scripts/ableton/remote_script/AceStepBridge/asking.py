@@ -42,7 +42,7 @@ class Situation:
             self._set_stretch(*self.stretch, RATE)
 
     def _take_session_clip(self, clip: Clip) -> None:
-        cut = live.session_region(clip)
+        cut = live.session_region(self.song, clip)
         self.facts.update(rate=cut["rate"], start=cut["start"], end=cut["end"])
         self.facts["source"] = {**cut, "span_start": cut["start"], "span_end": cut["end"], "origin": 0}
 
@@ -92,11 +92,19 @@ class Situation:
         song, rate = self.song, self.facts["rate"]
         segment = {"start": 0.0, "bpm": song.tempo, "num": song.signature_numerator, "den": song.signature_denominator}
         first, last = self.facts["start"] / rate, max(self.facts["end"], self.facts["start"] + 1) / rate
-        if self.beat is not None and wanted["name"] != "operation":  # an operation of a plug-in may know no such field
-            self.facts["point"] = live.point(song, self.beat)
+        if wanted["name"] != "operation":  # an operation of a plug-in may know no such fields
+            self.facts.update(self._time())
         wishes, _ = plan([segment], first, last, "refuse")
         jobs: list[Facts] = requests.jobs(wanted, self.facts, wishes, values)
         return jobs
+
+    def _time(self) -> Facts:
+        """Where the bars are: those of the song; a warped Session clip begins with bar 1, of another one that is not known."""
+        if self.beat is not None:
+            return {"point": live.point(self.song, self.beat)}
+        if self.clip is not None and self.clip.warping:
+            return {"point": live.point(self.song, 0.0)}
+        return {"guide_from": "region"}
 
     def pending(self, name: str, wanted: Facts, job: Facts, values: Facts) -> Facts:
         """What is kept of a job until its result comes: plain data."""

@@ -73,12 +73,14 @@ def session_clip(song: Song) -> Clip | None:
     return clip if clip is not None and not song.loop and not getattr(clip, "is_arrangement_clip", False) else None
 
 
-def session_region(clip: Clip) -> Facts:
+def session_region(song: Song, clip: Clip) -> Facts:
     """What a Session clip plays, inside its file: ``{path, rate, start, end}`` in samples. Raises `Refused`."""
     _check_file(clip)
     marks = (clip.loop_start, clip.loop_end) if clip.looping else (clip.start_marker, clip.end_marker)
     rate = int(clip.sample_rate)
     start, end = (int((clip.beat_to_sample_time(mark) if clip.warping else mark * rate) + 0.5) for mark in marks)
+    if clip.warping:
+        _check_straight(end - start, seconds(song, marks[1] - marks[0]) * rate)
     return {"path": clip.file_path, "rate": rate, "start": start, "end": end}
 
 
@@ -126,6 +128,12 @@ def _check_file(clip: Clip) -> None:
         raise Refused("offline_media", path=clip.file_path)
 
 
+def _check_straight(samples: int, straight: float) -> None:
+    """Refuse a stretch of a file that does not last as long as it would at the song's tempo."""
+    if abs(samples - straight) > max(1.0, STRAIGHT * straight):
+        raise Refused("warped")
+
+
 def is_written(clip: Clip | None) -> bool:
     """Whether Live has finished a recorded clip and its file."""
     return clip is not None and not clip.is_recording and os.path.isfile(clip.file_path or "")
@@ -146,9 +154,7 @@ def file_region(song: Song, clip: Clip, start: float, end: float, outside: bool 
         if clip.looping and marks[1] > clip.loop_end:
             raise Refused("warped")
         samples = [int(clip.beat_to_sample_time(beat) + 0.5) for beat in marks]
-        straight = seconds(song, last - first) * rate
-        if abs(samples[1] - samples[0] - straight) > max(1.0, STRAIGHT * straight):
-            raise Refused("warped")
+        _check_straight(samples[1] - samples[0], seconds(song, last - first) * rate)
     else:
         samples = [int((clip.start_marker + seconds(song, beat)) * rate + 0.5) for beat in inside]
     cut = {"path": clip.file_path, "rate": rate, "start": samples[0], "end": samples[1], "first": first, "last": last}

@@ -94,11 +94,13 @@ def _song_map(situation, wish, values):
 def params(action, situation, wish, values, fields=None):
     """The parameters of one job; ``fields`` is the operation's list from describe (None: unknown, everything is sent).
 
-    ``situation`` may have ``point``: ``{bpm, metre, bar}`` at the selection's start in a song of one tempo.
+    ``situation`` may have ``point``: ``{bpm, metre, bar}`` at the selection's start in a song of one tempo; and ``guide_from``:
+    where a guide's chords begin, for what lies in no bar of the song.
     """
     found = _cut(situation, wish)
     found.update(bpm=wish["bpm"], time_signature=wish["time_signature"], key=situation.get("key"))
     found["tempo_map"] = _song_map(situation, wish, values)
+    found["guide_from"] = situation.get("guide_from")
     found["name"] = _place_name(action, situation)
     returns = action["returns"]
     if returns == "patch" and "span_start" in found:
