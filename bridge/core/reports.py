@@ -28,6 +28,8 @@ def describe_operation(operation: Operation, registry: Registry, models: Sequenc
             row["choices"] = ["", *models]
         elif info.choices_from is not None:
             row["choices"] = registry.choices(info.choices_from)
+        if info.choices_from == "sounds" and registry.sounds:
+            row["titles"] = {name: sound.title or name for name, sound in registry.sounds.items()}
         fields.append(row)
     return {
         "name": operation.name,

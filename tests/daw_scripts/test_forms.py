@@ -68,9 +68,7 @@ def test_every_field_of_an_operation_is_within_reach(operation: str) -> None:
             *("returns", "length", "rate", "folder", "name", "span_start", "span_end"),
             *("tempo_map", "bar_offset", "stages", "regions"),
         }
-        unnamed = field["name"] == "sound" and not field.get(
-            "choices"
-        )  # nothing to choose before the first one is named
+        unnamed = field["name"] == "sound" and not any(field["choices"])  # nothing to choose yet
         assert (field["name"] in names) == (simple and not placed and not unnamed), field["name"]
     assert all(len(page["rows"]) <= 14 for page in found["pages"])
 

@@ -14,7 +14,7 @@ from bridge.hosts.bundle import quote
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
 from . import ardour_host, test_ableton_surface, test_max_device
-from .conftest import Desk, done, loop_item, sound
+from .conftest import Desk, done, finish, loop_item, sound
 
 stage, device, live = test_ableton_surface.stage, test_max_device.device, test_max_device.live
 
@@ -80,6 +80,35 @@ def test_a_saved_preset_in_reaper(desk: Desk, running: DaemonProcess) -> None:
             client.call("preset.delete", {"name": "preset-night"})
     assert "Night drive" in desk.reaper.asked[0][0] and "preset-night" not in desk.reaper.asked[0][0]
     assert desk.project.undo == ["ACE-Step: Night drive"]
+
+
+@pytest.fixture
+def velvet(running: DaemonProcess) -> Iterator[None]:
+    """A sound that the user has named."""
+    with Client(str(running.paths.home)) as client:
+        client.call("sound.save", {"name": "velvet", "title": "Velvet choir", "values": {"caption": "soft voices"}})
+        yield
+        client.call("sound.delete", {"name": "velvet"})
+
+
+def test_a_named_sound_in_reaper(desk: Desk, running: DaemonProcess, velvet: None) -> None:
+    """Any form ends with it, under its title; its words are those of the job where none are given."""
+    item = loop_item(desk)
+    desk.reaper.inputs = [lambda defaults: "|1|7|Velvet choir|no"]
+    desk.run("Repaint selection")
+    finish(desk, 2, item)
+    assert "Velvet choir" in desk.reaper.asked[0][0].split(",")[3]
+    recipe = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]
+    assert recipe["conditioning"]["caption"] == "soft voices"
+
+
+@pytest.mark.foreign
+def test_a_named_sound_in_the_live_device(live: test_max_device.Set, velvet: None) -> None:
+    """In a group of its own, under its title."""
+    chosen = ({"wait_menu": [7, "Named sound"]}, {"group": 1}, {"option": 1}, {"param": ["variants", "1"]})
+    found = live.play(*chosen, {"run": "repaint"}, {"wait": "done"})
+    assert ["outlet 8", "append", "Velvet choir"] in found["log"]
+    assert test_max_device.request_of(live)["conditioning"]["caption"] == "soft voices"
 
 
 def test_live_control_surface(stage: test_ableton_surface.Stage, running: DaemonProcess) -> None:

@@ -49,7 +49,7 @@ function row(field, last, many) {
 
 // Maps and lists of lists are for programs; named sounds are chosen from, where there are any.
 function canBeSet({ name, type, choices }) {
-  if (name === SOUND && !(choices && choices.length)) return false;
+  if (name === SOUND && !(choices || []).some((choice) => choice !== "")) return false;
   return !HOST_FIELDS.has(name) && !PLACE_FIELDS.has(name) && !type.includes("map") && !type.includes("list[list");
 }
 

@@ -107,9 +107,16 @@ function forms.offers(row)
   return found
 end
 
+local function names_any(choices)
+  for _, choice in ipairs(choices or {}) do
+    if choice ~= "" then return true end
+  end
+  return false
+end
+
 -- Maps and lists of lists are for programs; named sounds are chosen from, where there are any.
 local function can_be_set(field)
-  if field.name == SOUND and not (present(field.choices) and #field.choices > 0) then return false end
+  if field.name == SOUND and not names_any(present(field.choices)) then return false end
   return not HOST_FIELDS[field.name] and not PLACE_FIELDS[field.name] and not field.type:find("map", 1, true)
     and not field.type:find("list%[list")
 end
