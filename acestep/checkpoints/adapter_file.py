@@ -33,6 +33,12 @@ KINDS = {"down": "LoRA", "up": "LoRA", "lokr": "LoKr", "hada": "LoHa", "diff": "
 SCALARS = {"F64": ("<d", 8), "F32": ("<f", 4), "F16": ("<e", 2), "BF16": ("<f", 2), "I64": ("<q", 8), "I32": ("<i", 4)}
 """Types of one-number tensors: how they are unpacked, and their bytes. (A bfloat16 is the upper half of a float32.)"""
 
+OTHER_FAMILIES = {
+    "ACE-Step v1": ("speaker_embedder", "lyric_encoder.encoders.", "transformer_blocks."),
+    "ACE-Step 1.5": ("self_attn.q_proj", "self_attn.o_proj", "cross_attn.q_proj", "cross_attn.o_proj"),
+}
+"""Family -> pieces of layers' paths that only its models have, for adapters that fit no layer of the model at hand."""
+
 SHOWN = 4
 """Names that a sentence lists; the rest is counted."""
 
@@ -328,9 +334,12 @@ def _nothing_fits(adapter: AdapterFile) -> str:
     paths = [change.path for change in adapter.changes]
     if all(is_text_encoder(path) for path in paths):
         return f"{adapter.file} changes a text encoder or language model ({_some(paths)}); only the music model's own layers can be"
-    return (
-        f"{adapter.file} changes layers that this model does not have ({_some(paths)}): it was made for another model"
+    family = next(
+        (name for name, pieces in OTHER_FAMILIES.items() if any(piece in path for path in paths for piece in pieces)),
+        "",
     )
+    made = f"it was made for {family}" if family else "it was made for another model"
+    return f"{adapter.file} changes layers that this model does not have ({_some(paths)}): {made}"
 
 
 def _some(names: list[str], between: str = ", ") -> str:

@@ -106,7 +106,7 @@ def use(model: Model, adapters: list[Adapter]) -> None:
             field="lora",
         )
     base = BaseWeights(model.info) if touched else None
-    merged = {layer: _merged(base.read(layer), layer, adapters) for layer in sorted(touched)} if base else {}
+    merged = {layer: merged_weight(base.read(layer), layer, adapters) for layer in sorted(touched)} if base else {}
     for layer, weight in merged.items():
         module = touched[layer]
         module.weight = nn.Parameter(weight.to(module.weight.device, module.weight.dtype), requires_grad=False)
@@ -118,8 +118,8 @@ def _module(model: Model, layer: str) -> nn.Module:
     return model.networks()[component].get_submodule(path)
 
 
-def _merged(base: Tensor, layer: str, adapters: list[Adapter]) -> Tensor:
-    """The base weight itself where no adapter acts, so that it comes back unrounded."""
+def merged_weight(base: Tensor, layer: str, adapters: list[Adapter]) -> Tensor:
+    """A layer's weight with these adapters: the base itself where none acts, so that it comes back unrounded."""
     deltas = [known.scale * known.factors[layer].delta(base) for known in adapters
               if known.enabled and known.scale and layer in known.factors]  # fmt: skip
     return base if not deltas else base.float() + torch.stack(deltas).sum(0)
@@ -140,12 +140,13 @@ def model_layers(model: Model) -> dict[str, tuple[int, ...]]:
 def read_adapter(model: Model, path: Path, *, name: str = "") -> Adapter:
     """The adapter at ``path`` for this model, not merged yet. Raises `ModelMissing`, `BadCheckpoint`, `ModelUnsuited`."""
     fitted = fit(read_adapter_file(path), model_layers(model))
-    factors = _read_factors(fitted)
+    factors = read_factors(fitted)
     digest = weights_digest([fitted.source.file])
     return Adapter(name or path.stem, str(path), digest, factors, fitted.facts())
 
 
-def _read_factors(fitted: Fitted) -> dict[str, Factors]:
+def read_factors(fitted: Fitted) -> dict[str, Factors]:
+    """The tensors of an adapter that found their layers. Raises `BadCheckpoint`."""
     file = fitted.source.file
     try:
         with safe_open(file, framework="pt", device="cpu") as tensors:

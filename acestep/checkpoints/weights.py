@@ -114,11 +114,11 @@ def _sorted(stamps: tuple[tuple[Path, int, int], ...], part: str) -> Contents:
             if name in tensors:
                 raise BadCheckpoint(f"{file} holds {name}, which another shard holds too", field="model")
             tensors[name] = StoredTensor(file, name, shape, dtype)
-    sorter = _Sorter(_scaled(tensors), part)
+    sorter = _Sorter(with_scales(tensors), part)
     return sorter.contents(stamps[0][0])
 
 
-def _scaled(tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
+def with_scales(tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
     """The weights alone, each with the name of its factor. Raises `BadCheckpoint` for formats that are not opened."""
     if found := next((name for name in tensors if name.endswith(BLOCK_SCALE)), ""):
         raise BadCheckpoint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -24,7 +25,7 @@ OWN_SIZES = "lyric_encoder"
 def build_transformer(config: Mapping[str, Any]) -> Transformer:
     """The transformer that a config describes, weightless. Raises `BadCheckpoint` for sizes that make no sense."""
     try:
-        encoder = LyricEncoderSizes(**config.get(OWN_SIZES, {"width": config["lyric_hidden_size"]}))
+        encoder = LyricEncoderSizes(**{"width": config["lyric_hidden_size"], **config.get(OWN_SIZES, {})})
         sizes = Sizes(
             heads=config["num_attention_heads"],
             head_width=config["attention_head_dim"],
@@ -46,9 +47,10 @@ def build_transformer(config: Mapping[str, Any]) -> Transformer:
 
 def build_autoencoder(config: Mapping[str, Any]) -> Any:
     """diffusers' autoencoder, weightless. Raises `BadCheckpoint`."""
+    known = inspect.signature(AutoencoderDC.__init__).parameters
     try:
         with weightless():
-            network: Any = AutoencoderDC(**{key: value for key, value in config.items() if not key.startswith("_")})
+            network: Any = AutoencoderDC(**{key: value for key, value in config.items() if key in known})
             return network.eval()
     except UNSUITED as failure:
         raise _senseless("music_dcae_f8c8", failure) from failure

@@ -75,7 +75,7 @@ class MusicCodec:
         ``tiled`` makes the autoencoder work in tiles at once, instead of only after memory ran out.
         """
         total = latents.shape[-1]
-        tilings = [LATENT_TILES] if tiled else [Tiling(total + 2, 0), LATENT_TILES]
+        tilings = [_evened(total)] if tiled else [Tiling(total, 0), _evened(total)]
         sounding = tile_count(0, total * MELS, SOUND_TILES)
         for index, tiling in enumerate(tilings):
             parts = tile_count(0, total, tiling) + sounding
@@ -118,6 +118,14 @@ class MusicCodec:
             sound[:, tile.core_first * HOP : tile.core_last * HOP] = made[:, core]
             tick(index + 1)
         return sound
+
+
+def _evened(total: int) -> Tiling:
+    """Tiles of about one length, at most `LATENT_TILES`, so that none is shorter than a ramp; one, where the whole is no longer."""
+    if total <= LATENT_TILES.chunk:
+        return Tiling(total, 0)
+    parts = tile_count(0, total, LATENT_TILES)
+    return Tiling(-(-total // parts) + 2 * LATENT_TILES.margin, LATENT_TILES.margin)
 
 
 def _ramps(tile: Tile, first: int, last: int) -> Tensor:

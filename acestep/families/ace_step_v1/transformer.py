@@ -2,13 +2,12 @@
 
 No library has this network. Against the original it encodes the words once per run, keys and values of every layer included, and
 leaves out what is in its files and never used: the second set of projections of each cross-attention and the training heads
-(`is_unused`), a fifth of the file. Source: the published code of 4 June 2025.
+(`acestep.families.ace_step_v1.unused`), a fifth of the file. Source: the published code of 4 June 2025.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,13 +24,6 @@ WEAK_BLOCKS = range(15, 20)
 TIME_WAVES = 256
 STEM_WIDTH = 256
 """Channels of the stem per channel of the latent."""
-
-_UNUSED = re.compile(r"projectors\.|transformer_blocks\.\d+\.cross_attn\.(add_[qkv]_proj|to_add_out)\.")
-
-
-def is_unused(name: str) -> bool:
-    """Whether a published tensor takes no part in the maths."""
-    return _UNUSED.match(name) is not None
 
 
 @dataclass(frozen=True)
