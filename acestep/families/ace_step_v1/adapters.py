@@ -12,7 +12,7 @@ from pathlib import Path
 
 from acestep.api.errors import BadRequest
 from acestep.checkpoints.adapter_file import Fitted, fit, read_adapter_file
-from acestep.checkpoints.adapters import MAX_ADAPTERS, AdapterWish, checked_scale
+from acestep.checkpoints.adapters import MAX_ADAPTERS, AdapterOptions, checked_scale
 from acestep.checkpoints.digest import weights_digest
 from acestep.checkpoints.lora import Adapter, merged_weight, read_factors
 from acestep.checkpoints.tensors import read_tensor
@@ -34,33 +34,33 @@ def _layers(parts: Parts) -> Mapping[str, tuple[int, ...]]:
     return {f"{COMPONENT}{layer}": shape for layer, shape in layer_shapes(parts, TRANSFORMER).items()}
 
 
-def read_adapter(model: Model, wish: AdapterWish) -> Adapter:
-    """A wished adapter for this model, not merged yet. Raises as `fit_adapter` does, and `BadRequest` for its scale."""
-    fitted = fit_adapter(wish.path, model.parts)
+def read_adapter(model: Model, one: AdapterOptions) -> Adapter:
+    """An adapter for this model, not merged yet. Raises as `fit_adapter` does, and `BadRequest` for its scale."""
+    fitted = fit_adapter(one.path, model.parts)
     return Adapter(
-        name=wish.name,
-        path=str(wish.path),
+        name=one.name,
+        path=str(one.path),
         digest=weights_digest([fitted.source.file]),
         factors=read_factors(fitted),
         facts=fitted.facts(),
-        scale=checked_scale(wish.scale),
+        scale=checked_scale(one.scale),
     )
 
 
-def use_adapters(model: Model, wishes: Sequence[AdapterWish]) -> list[Adapter]:
+def use_adapters(model: Model, asked: Sequence[AdapterOptions]) -> list[Adapter]:
     """Make the transformer's weights those of the checkpoint plus these adapters, and no others; the adapters as they are used.
 
     Untouched again, a weight comes back bit for bit. An adapter that is in use already is not read again. Raises as `read_adapter`
     does; the model is then as it was.
     """
-    if len(wishes) > MAX_ADAPTERS:
+    if len(asked) > MAX_ADAPTERS:
         limits = {"max": MAX_ADAPTERS}
         raise BadRequest(f"at most {MAX_ADAPTERS} adapters can be loaded at once", field="lora", limits=limits)
     known = {(adapter.name, adapter.path): adapter for adapter in model.adapters}
     wanted = []
-    for wish in wishes:
-        there = known.get((wish.name, str(wish.path)))
-        wanted.append(read_adapter(model, wish) if there is None else replace(there, scale=checked_scale(wish.scale)))
+    for one in asked:
+        there = known.get((one.name, str(one.path)))
+        wanted.append(read_adapter(model, one) if there is None else replace(there, scale=checked_scale(one.scale)))
     touched = {layer for adapter in (*model.adapters, *wanted) for layer in adapter.factors}
     stored = tensor_index(model.parts, TRANSFORMER) if touched else {}
     for layer in sorted(touched):

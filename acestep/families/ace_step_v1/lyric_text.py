@@ -44,8 +44,6 @@ CENTS_BEHIND = {
     "de": " und ",
     "pt": " e ",
     "it": " e ",
-    "nl": " en ",
-    "tr": ", ",
 }
 """Language -> what stands between the whole and the cents of an amount, which is cut off where there are none; others: a comma."""
 
@@ -74,7 +72,7 @@ def clean(line: str, language: str) -> tuple[str, bool]:
         line = re.sub(rf"\b{short}\.", word, line)
     for sign, word in zip("&@%", AND_AT_PERCENT.get(language, ()), strict=False):
         line = line.replace(sign, f" {word} ")
-    return _spaced(romanise.romanised_korean(line) if language == "ko" else line), figures
+    return _spaced(romanise.romanised_korean(line) if language == "ko" else line.lower()), figures
 
 
 def _spaced(line: str) -> str:
@@ -114,7 +112,7 @@ def _spell_numbers(line: str, language: str) -> tuple[str, bool]:
     for pattern, word in steps:
         try:
             line = pattern.sub(word, line)
-        except (NotImplementedError, KeyError, OverflowError):
+        except (NotImplementedError, KeyError, OverflowError, TypeError):
             continue  # the speller lacks this form, or this language
     return line, bool(NUMBER.search(line))
 

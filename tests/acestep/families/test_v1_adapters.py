@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from acestep.api.errors import BadCheckpoint, BadRequest, ModelUnsuited
 from acestep.checkpoints.adapter_file import fit, read_adapter_file
-from acestep.checkpoints.adapters import AdapterWish
+from acestep.checkpoints.adapters import AdapterOptions
 from acestep.checkpoints.layers import layer_shapes
 from acestep.checkpoints.tiny import build_tiny
 from acestep.families.ace_step_v1.adapters import fit_adapter, use_adapters
@@ -51,9 +51,9 @@ def adapter(tmp_path, model):
     return write
 
 
-def changed(model, wishes):
+def changed(model, asked):
     before = {layer: model.transformer.get_submodule(layer).weight.clone() for layer in LAYERS}
-    use_adapters(model, wishes)
+    use_adapters(model, asked)
     return {layer: model.transformer.get_submodule(layer).weight - before[layer] for layer in LAYERS}
 
 
@@ -78,7 +78,7 @@ RSLORA = {
 )
 def test_an_adapter_is_merged_at_its_strength(model, adapter, form, factor):
     folder, factors = adapter(**form)
-    found = changed(model, [AdapterWish("rap", folder, 0.5)])
+    found = changed(model, [AdapterOptions("rap", folder, 0.5)])
     for layer, product in factors.items():
         torch.testing.assert_close(found[layer], 0.5 * factor * product, atol=1e-5, rtol=1e-5)
     assert model.adapters[0].facts["scaling"] == pytest.approx(factor, abs=1e-6)
@@ -88,8 +88,8 @@ def test_weights_come_back_bit_for_bit(model, adapter, tiny_v1):
     """Two adapters, then one of them at another scale, then none."""
     folder, _ = adapter()
     other, _ = adapter(prefix="transformer.")
-    use_adapters(model, [AdapterWish("one", folder, 1.0), AdapterWish("two", other, -0.5)])
-    use_adapters(model, [AdapterWish("two", other, 0.25)])
+    use_adapters(model, [AdapterOptions("one", folder, 1.0), AdapterOptions("two", other, -0.5)])
+    use_adapters(model, [AdapterOptions("two", other, 0.25)])
     assert [(known.name, known.scale) for known in model.adapters] == [("two", 0.25)]
     use_adapters(model, [])
     plain = open_checkpoint(tiny_v1).transformer.state_dict()
@@ -122,5 +122,5 @@ def test_an_adapter_of_v1_is_refused_by_acestep_15(adapter, tmp_path):
 def test_a_scale_beyond_use_changes_nothing(model, adapter):
     folder, _ = adapter()
     with pytest.raises(BadRequest, match="scale"):
-        use_adapters(model, [AdapterWish("rap", folder, 40.0)])
+        use_adapters(model, [AdapterOptions("rap", folder, 40.0)])
     assert model.adapters == []

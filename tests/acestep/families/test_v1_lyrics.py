@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 
 import pytest
 
 from acestep.api.errors import BadCheckpoint, BadRequest, ModelMissing, Unavailable
+from acestep.families.ace_step_v1 import romanise
 from acestep.families.ace_step_v1.lyric_text import clean
 from acestep.families.ace_step_v1.lyrics import LyricTokenizer, instrumental, language_of, structure_of
 from acestep.families.ace_step_v1.romanise import pinyin, romanised_korean
@@ -30,26 +31,8 @@ def words(tokenizer):
 @pytest.fixture
 def without(monkeypatch):
     """``without(module)``: as if a package were not installed."""
-
-    def hide(name):
-        plain = builtins.__import__
-
-        def load(module, *args, **kwargs):
-            if module.partition(".")[0] == name:
-                raise ImportError(name)
-            return plain(module, *args, **kwargs)
-
-        import importlib
-
-        monkeypatch.setattr(builtins, "__import__", load)
-        real = importlib.import_module
-        monkeypatch.setattr(
-            importlib,
-            "import_module",
-            lambda module, package=None: load(module) if module == name else real(module, package),
-        )
-
-    return hide
+    romanise._cutlet.cache_clear()
+    return lambda name: monkeypatch.setitem(sys.modules, name, None)
 
 
 def test_lines_begin_with_their_language_and_end_with_a_space(words):
@@ -148,6 +131,26 @@ def test_chinese_becomes_pinyin():
     pytest.importorskip("pypinyin", reason="pip install pypinyin")
     assert pinyin("你好") == "ni3hao3"
     assert clean("我爱你 30 天", "zh")[0] == "wo3ai4ni3 san1shi2 tian1"
+
+
+@pytest.mark.parametrize(
+    ("line", "language", "text"),
+    [
+        ("99 balloons, $5 on the 1st, 3.5", "en", "ninety-nine balloons, five dollars on the first, three point five"),
+        ("1,000 miles", "en", "one thousand miles"),
+        ("99 Luftballons, 5€", "de", "neunundneunzig luftballons, fünf euro"),
+        ("7 jours 20€", "fr", "sept jours vingt euros"),
+    ],
+)
+def test_numbers_are_spelt_where_their_speller_is_installed(line, language, text):
+    pytest.importorskip("num2words", reason="pip install 'acestep-bridge[lyrics]'")
+    assert clean(line, language) == (text, False)
+
+
+def test_japanese_becomes_romaji():
+    for package in ("unidic_lite", "cutlet"):
+        pytest.importorskip(package, reason="pip install 'acestep-bridge[lyrics]'")
+    assert clean("君の名は。ありがとう", "ja")[0] == "kimi no na wa. arigatou"
 
 
 def test_a_language_without_its_package_is_refused_in_words(tokenizer, without):
