@@ -10,7 +10,6 @@ import re
 from typing import Any
 
 import msgspec
-import yaml
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,6 +38,8 @@ _HEADING = re.compile(r"#\s*Lyrics?\s*\n", re.IGNORECASE)
 
 def write_block(metadata: Metadata) -> str:
     """The block without its tags and without a final newline; fields that are not said are left out."""
+    import yaml  # not with this module: the door loads it in every process, and needs no YAML before a thought is read
+
     said = {
         name: _plain(name, value) for name, value in msgspec.structs.asdict(metadata).items() if value not in ("", None)
     }
@@ -95,6 +96,8 @@ def _value(lines: list[str]) -> str:
     joined = " ".join(line.strip() for line in lines if line.strip())
     if len(joined) < 2 or joined[0] not in "'\"" or joined[-1] != joined[0]:
         return joined
+    import yaml
+
     try:
         value = yaml.safe_load("\n".join(lines))
     except yaml.YAMLError:
