@@ -6,7 +6,10 @@ CODEC_RATE = 48_000
 """Sample rate in Hz of the model's codec (Oobleck, 48 kHz stereo)."""
 
 HOP = 1920
-"""Codec samples per latent frame: 25 frames a second."""
+"""Codec samples per latent frame."""
+
+FRAMES_PER_SECOND = CODEC_RATE // HOP
+"""Latent frames a second: 25."""
 
 LATENT_CHANNELS = 64
 """Channels of a latent frame."""

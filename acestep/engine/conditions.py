@@ -23,7 +23,7 @@ from acestep.conditioning.guide_text import parse_guide
 from acestep.conditioning.prompts import Prompt
 from acestep.conditioning.text import ConditionCache, ConditionRequest, cut_notes
 from acestep.denoising.request import Branch
-from acestep.engine.geometry import FRAMES_PER_SECOND, Window
+from acestep.engine.geometry import Window
 from acestep.engine.source_encoder import SourceEncoder, reference_latents, require_file
 from acestep.engine.tempo import GuideTime
 
@@ -159,5 +159,5 @@ def make_prompt(model: Model, inputs: ConditionInputs, instruction: str) -> Prom
         bpm=conditioning.bpm,
         key=conditioning.key,
         time_signature=conditioning.time_signature,
-        seconds=inputs.window.frames / FRAMES_PER_SECOND,
+        seconds=inputs.window.frames / limits.FRAMES_PER_SECOND,
     )

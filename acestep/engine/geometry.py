@@ -12,11 +12,11 @@ from math import gcd
 import msgspec
 
 from acestep.api import limits
+from acestep.api.limits import FRAMES_PER_SECOND
 from acestep.api.plan import SourceFacts
 from acestep.api.rounding import samples
 from acestep.audio.splice import Handles
 
-FRAMES_PER_SECOND = limits.CODEC_RATE // limits.HOP
 MIN_FRAMES = int(limits.MIN_DURATION * FRAMES_PER_SECOND)
 FRAME_MULTIPLE = 10
 """Windows are whole DiT patches (2 frames) and whole semantic codes (5 frames)."""

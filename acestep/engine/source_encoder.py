@@ -29,9 +29,9 @@ from acestep.audio.write import Form, Shape, digest, write_audio
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec, Tick
 from acestep.conditioning.context import silence
-from acestep.engine.geometry import FRAMES_PER_SECOND, Window, frame_samples
-from acestep.engine.latents import StoredLatent, latent_of, load_latent
+from acestep.engine.geometry import Window, frame_samples
 from acestep.engine.model_pool import DevicePlacement
+from acestep.latents.latent_file import StoredLatent, latent_of, load_latent
 
 BEYOND = 1.06
 """Peak from which clipping is told: 0.5 dB, since what lossy files decode to goes a little beyond full scale all the time."""
@@ -90,7 +90,7 @@ class SourceEncoder:
         companion = _companion(latent, facts.audio)
         if companion is None:
             companion = staging / f".source-{latent.stem}.wav"
-            last = min(stored.shape[1], -(-facts.samples * FRAMES_PER_SECOND // facts.rate) + 1)
+            last = min(stored.shape[1], -(-facts.samples * limits.FRAMES_PER_SECOND // facts.rate) + 1)
             with self._placement.on_device(model, "codec"):
                 sound = Codec(model.codec).decode(stored, 0, last, tick).numpy()
             sound = to_channels(resample(sound, limits.CODEC_RATE, facts.rate, facts.samples), facts.channels)
@@ -120,7 +120,7 @@ class SourceEncoder:
             return nothing
         stored, facts, _ = load_latent(source.latent.path, model.info.latent_family)
         begin = window.audio_start + source.latent.offset  # the window's audio, in samples of the latent
-        shift = begin * FRAMES_PER_SECOND // facts.rate
+        shift = begin * limits.FRAMES_PER_SECOND // facts.rate
         if frame_samples(shift, facts.rate) != begin:
             return nothing  # between two frames of the latent
         low, high = source.latent.frames or (0, stored.shape[1])  # also what was made beyond the kept sound

@@ -69,7 +69,7 @@ OPERATIONS = (
         name="decode",
         summary="Turn a stored latent into sound.",
         schema=DecodeLatent,
-        target="acestep.engine.decode:run",
+        target="acestep.latents.decode:run",
         group="store",
     ),
 )

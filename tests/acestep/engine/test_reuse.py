@@ -14,8 +14,8 @@ from acestep.api.source import Source
 from acestep.audio.latent_store import list_latents, trim_latents
 from acestep.audio.sniff import sniff
 from acestep.engine.geometry import region_frames, source_window
-from acestep.engine.latents import load_latent
 from acestep.engine.source_encoder import OpenSource
+from acestep.latents.latent_file import load_latent
 from bridge.core.library import Library
 
 RATE = 44_100

@@ -12,7 +12,7 @@ import torch
 from acestep.api.errors import BadRequest
 from acestep.checkpoints.info import read_info
 from acestep.checkpoints.tiny import build_tiny
-from acestep.engine.latents import load_latent
+from acestep.latents.latent_file import load_latent
 
 WISH = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f", "model": "tiny"}
 

@@ -24,8 +24,7 @@ from acestep.audio.resample import resample, to_channels
 from acestep.audio.write import Shape, form_of, write_audio
 from acestep.checkpoints.load import Model
 from acestep.codec.codec import Codec
-from acestep.engine.geometry import FRAMES_PER_SECOND
-from acestep.engine.latents import load_latent
+from acestep.latents.latent_file import load_latent
 from acestep.worker.backend import JobContext
 
 SHARES = {"load": 0.2, "decode": 0.9}
@@ -67,7 +66,7 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
     latent, facts, _ = load_latent(path, model.info.latent_family)
 
     # 2. Decode, one frame more than the sound has, so that the resampler's filter sees sound at the end.
-    last = min(facts.frames, -(-facts.samples * FRAMES_PER_SECOND // facts.rate) + 1)
+    last = min(facts.frames, -(-facts.samples * limits.FRAMES_PER_SECOND // facts.rate) + 1)
     codec = Codec(model.codec)
 
     def tick(done: int, of: int) -> None:
