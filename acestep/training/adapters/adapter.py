@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -57,6 +58,8 @@ def attach(network: Dit, shape: AdapterShape, seed: int) -> None:
         raise ModelUnsuited(
             "an adapter cannot be trained on int8 weights; open the model without quantisation", field="int8"
         )
+    if shape.kind == "lokr":
+        _require_factor(network, shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         require_peft().inject_adapter_in_model(peft_config(shape), network, adapter_name=NAME)
@@ -65,6 +68,20 @@ def attach(network: Dit, shape: AdapterShape, seed: int) -> None:
         parameter.requires_grad_(trained)
         if trained:
             parameter.data = parameter.data.float()
+
+
+def _require_factor(network: Dit, shape: AdapterShape) -> None:
+    """Beyond the square root of a layer's size PEFT and LyCORIS split it in different orders. Raises `BadRequest`."""
+    ends = tuple(rename(f".{name}.").rstrip(".") for name in shape.suffixes())
+    sizes = [size for name, module in network.named_modules() if f".{name}".endswith(ends)
+             for size in (module.in_features, module.out_features)]  # fmt: skip
+    largest = math.isqrt(min(sizes))
+    if shape.factor > largest:
+        raise BadRequest(
+            f"a factor of {shape.factor} is too large for this model's layers; it is at most {largest}, or -1",
+            field="factor",
+            limits={"max": largest},
+        )
 
 
 def trained_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
