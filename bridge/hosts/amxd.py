@@ -91,10 +91,13 @@ FORM = {
 CHOSEN = ("track", "tracks")
 """Rows with a list beside the field, from which instruments are added."""
 
-WIDTH, HEIGHT = 784.0, 169.0
+WIDTH, HEIGHT = 844.0, 169.0
 TOP, PITCH, ROW = 34.0, 19.3, 18.0
-LABELS, FIELDS, ACTIONS, MORE, SMALL = 6.0, 92.0, 274.0, 494.0, 700.0
+LABELS, FIELDS, ACTIONS, MORE, SMALL = 6.0, 92.0, 334.0, 554.0, 760.0
 """Left edges of the columns."""
+
+FIELD = 236.0
+"""Width of a row's field."""
 
 
 def _place(x: float, row: int, width: float) -> dict[str, Any]:
@@ -135,7 +138,7 @@ def _form(drawing: _Drawing, live: str) -> tuple[str, int]:
     for row, (name, (label, hint)) in enumerate(FORM.items()):
         y = 300 + 24.0 * row
         shown = drawing.box("comment", [30, y, 70, 20], 1, 0, text=label, hint=hint, **_place(LABELS, row, 84))
-        width = 150.0 if name in CHOSEN else 176.0
+        width = FIELD - 26 if name in CHOSEN else FIELD
         place = {**_place(FIELDS, row, width), "hint": hint, "annotation": hint}
         field, route = _text_field(drawing, name, (110, y), place)
         prepend = drawing.new(f"prepend param {name}", [370, y, 130, 20])
@@ -146,7 +149,7 @@ def _form(drawing: _Drawing, live: str) -> tuple[str, int]:
     for number, name in enumerate(CHOSEN):
         row = list(FORM).index(name)
         at = (960.0, 640 + 24.0 * number)
-        menu = _menu(drawing, f"add {name}", at, _place(FIELDS + 152, row, 24), live)
+        menu = _menu(drawing, f"add {name}", at, _place(FIELDS + FIELD - 24, row, 24), live)
         drawing.cord(back, words.index(f"choices_{name}"), menu)
     return back, words.index("value")
 

@@ -308,6 +308,7 @@ const live = vm.createContext({
   LiveAPI, Task, JSON, Math, Number, String, Array, Object, autowatch: 1, inlets: 1, outlets: 1,
   outlet: (index, ...words) => {
     if (index === 1) { log.push(["status", words.slice(1).join(" ")]); return; }
+    if (words[0] === "append" && /^[-(]/.test(words[1])) throw new Error(`a menu shows no entry ${words[1]} that can be chosen`);
     if (index > 1) { log.push([`outlet ${index}`, ...words]); return; }
     const [name, ...rest] = words;
     if (!handlers[name]) throw new Error(`node.script has no handler ${name}`);

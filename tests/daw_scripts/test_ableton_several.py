@@ -86,6 +86,15 @@ def test_clips_of_notes_beside_audio_are_left_out(band: Stage, running: DaemonPr
     band.said("only MIDI")
 
 
+def test_only_one_track_is_recorded(band: Stage, running: DaemonProcess) -> None:
+    """After effects, and what is heard without the selected track: with two selected one of them would be left out."""
+    for action, values in (("repaint", {"after_effects": 1}), ("add-instrument", {"track": "guitar"})):
+        band.live.messages.clear()
+        band.run(action, **values)
+        band.said("Select a single track")
+    assert band.song.recorded == [] and len(band.song.tracks) == 3
+
+
 def test_cancel_ends_all_of_a_key_press(band: Stage, running: DaemonProcess) -> None:
     """The newest press with both its jobs; an earlier one is placed."""
     band.song.tracks[1].is_part_of_selection = False

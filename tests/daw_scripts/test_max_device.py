@@ -1014,7 +1014,7 @@ def test_the_rows_of_the_form_have_a_musicians_words(live: Set) -> None:
     said = [entry[1:] for entry in found["log"] if entry[0] == "outlet 4"]
     assert ["label_caption", "set", "Description"] in said and ["label_seed", "set", "Seed"] in said
     offered = [entry[2] for entry in said if entry[:2] == ["choices_track", "append"]]
-    assert offered[:4] == ["(leave open)", "vocals", "backing vocals", "drums"] and offered[-1] == "fx"
+    assert offered[:4] == ["leave open", "vocals", "backing vocals", "drums"] and offered[-1] == "fx"
     assert [entry[2] for entry in said if entry[:2] == ["track", "set"]] == [
         "backing vocals",
         "backing vocals, drums",
@@ -1051,11 +1051,12 @@ def test_a_field_of_more_shows_its_value_and_what_it_takes(live: Set) -> None:
         if entry[:2] == ["outlet 8", "clear"]:
             current = []
             lists.append(current)
-        elif entry[0] == "outlet 8":
+        elif entry[:2] == ["outlet 8", "append"]:
             current.append(entry[2])
     assert ["conservative", "balanced", "aggressive"] in lists and [] in lists
-    assert lists[-1][0] == "(leave open)" and "A minor" in lists[-1]
+    assert lists[-1][0] == "leave open" and "A minor" in lists[-1]
     assert shown[-3:] == [lists[-1][1], "", lists[-1][2]]
+    assert [entry[2] for entry in found["log"] if entry[:2] == ["outlet 8", "set"]][-3:] == [1, 0, 2]
     assert "la la" in shown and request_of(live)["conditioning"]["key"] == lists[-1][2]
     assert request_of(live)["conditioning"]["lyrics"] == "la la"
 

@@ -62,6 +62,17 @@ def test_clips_of_notes_beside_audio_are_left_out(band: Set) -> None:
     assert takes(band.play({"run": "repaint"}, {"wait": "done"})) == [1, 0, 0]
 
 
+def test_only_one_track_is_recorded(band: Set) -> None:
+    """After effects, and what is heard without the selected track: with two selected one of them would be left out."""
+    told = {"wait": "Select a single track"}
+    for press in (
+        ({"after_effects": 1}, {"run": "repaint"}),
+        ({"param": ["track", "guitar"]}, {"run": "add-instrument"}),
+    ):
+        found = band.play(*press, told)
+        assert found["recorded"] == [] and len(found["tracks"]) == 3
+
+
 def test_cancel_ends_all_of_a_key_press(band: Set) -> None:
     """The newest press with both its jobs; an earlier one is placed."""
     long = {"param": ["caption", "fake: steps=200 delay=0.1"]}

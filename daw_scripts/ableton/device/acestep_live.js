@@ -171,8 +171,10 @@ function rowOfField() {
 function showValue() {
   const row = rowOfField();
   if (!row) return;
-  outlet(4, "value", "set", ownOf(other.name)[other.field] || "");
+  const text = ownOf(other.name)[other.field] || "";
+  outlet(4, "value", "set", text);
   fillMenu(8, row.offers);
+  if (row.offers.length) outlet(8, "set", Math.max(0, row.offers.indexOf(text)));
 }
 
 function value(...words) {
@@ -257,6 +259,7 @@ function withAudio(song, wanted, found, asked) {
     const parts = selection.findAudio(song, found, wanted.outside);
     return parts.refusal ? tell({ code: parts.refusal }) : submit(song, asked, parts);
   }
+  if (selection.selectedTracks(song, found.track).length > 1) return tell({ code: "one_track" });
   const only = wanted.audio === "target" ? found.track.id : 0, silent = wanted.audio === "others" ? found.track.id : 0;
   outlet(0, "check", JSON.stringify({ ...asked, stretch: found.stretch, only, silent }));
 }

@@ -216,4 +216,4 @@ function select(song, { beat, first, last, rate, tempo }) {
   song.set("loop", 1);
 }
 
-module.exports = { EDGE, get, one, exists, folder, fileName, systemPath, situation, use, findAudio, facts, clipAt, fileRegion, indexOf, slotOf, select };
+module.exports = { EDGE, get, one, exists, folder, fileName, systemPath, situation, use, findAudio, facts, selectedTracks, clipAt, fileRegion, indexOf, slotOf, select };

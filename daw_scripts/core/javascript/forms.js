@@ -5,7 +5,7 @@ const HOST_FIELDS = new Set(["source", "upload", "source_latent", "start", "end"
   "fingerprint", "regions", "stages", "tempo_map"]);
 const PLACE_FIELDS = new Set(["start_seconds", "end_seconds", "rate"]); // the host says the same in samples
 const YES = new Set(["yes", "true", "on", "1", "y"]), NO = new Set(["no", "false", "off", "0", "n"]);
-const OPEN = "(leave open)"; // what a list of choices shows for none of them
+const OPEN = "leave open"; // what a list of choices shows for none of them; a menu of Max greys out what begins with a bracket
 const ORDER = ["vocals", "backing_vocals", "drums", "percussion", "bass", "guitar", "keyboard", "strings", "brass", "woodwinds", "synth", "fx"];
 const GROUPS = [["main", "Main"], ["sound", "Named sound"], ["lyrics", "Lyrics"], ["music", "Music"], ["audio", "Sound"], ["model", "Model"], ["sampling", "Sampling"],
   ["guidance", "Guidance"], ["planner", "Planner"], ["output", "Output"], ["chain", "Chain"], ["advanced", "Advanced"]];

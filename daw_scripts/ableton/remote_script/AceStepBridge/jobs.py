@@ -140,6 +140,8 @@ class Jobs:
             return go_on([situation])
         if wanted["audio"] == "target" and not after_effects:
             return go_on(situation.parts(wanted["outside"]))
+        if len(live.selected_tracks(self.song, situation.track)) > 1:
+            raise live.Refused("one_track")
 
         def use(cut: Facts) -> None:
             self.recording = None
