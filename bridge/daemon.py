@@ -17,17 +17,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from acestep import __version__
 from acestep.api.errors import AceError, NotAllowed, OutputUnwritable, Unavailable
 from bridge import logs
-from bridge.core.service import PROTOCOL, Service
+from bridge.core.interface import PROTOCOL, DoorAddress
+from bridge.core.service import Service
 from bridge.paths import Paths
 from bridge.plain import plain
 from bridge.settings import Resolved, Settings
+
+if TYPE_CHECKING:
+    from bridge.performance.performance import Performance
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +64,9 @@ def require_packages(settings: Settings) -> None:
 class Door(Protocol):
     """An open door."""
 
-    address: Any
-    """Where clients find it, as it stands in the connection file."""
+    @property
+    def address(self) -> DoorAddress:
+        """Where clients find it, as it stands in the connection file."""
 
     async def close(self) -> None:
         """Let nobody in any more, and part with those who are."""
@@ -90,7 +95,7 @@ class Daemon:
             log.warning("no door is open; nobody can talk to this daemon")
         return self._write_connection()
 
-    async def _start_performance(self) -> Any:
+    async def _start_performance(self) -> Performance:
         """The part that plays; imported only when it is on."""
         from bridge.performance.performance import Performance, PerformanceSettings
 
@@ -298,8 +303,3 @@ def _stop_signals(stop: Callable[[], object]) -> Iterator[None]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
-
-
-def connection_file(home: str = "") -> Path:
-    """Where the daemon of a home says how to reach it."""
-    return Paths.of(Settings(home=home)).connection

@@ -9,11 +9,11 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
 from acestep import __version__
 from acestep.api.errors import AceError, BadRequest
+from acestep.api.targets import resolve_target
 from bridge.cli.exits import MEANINGS, Exit, exit_for
 from bridge.cli.show import show_error, tell
 
@@ -145,8 +145,7 @@ def _dispatch(given: list[str]) -> int:
 
 def _configure(name: str) -> Callable[[argparse.ArgumentParser], None]:
     if name in COMMANDS:
-        module, function = COMMANDS[name].target.split(":")
-        found: Callable[[argparse.ArgumentParser], None] = getattr(import_module(module), function)
+        found: Callable[[argparse.ArgumentParser], None] = resolve_target(COMMANDS[name].target)
         return found
     from bridge.cli.operations import operation_command
 

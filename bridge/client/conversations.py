@@ -15,8 +15,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from acestep.api.errors import Cancelled, DaemonUnreachable, error_from_wire
 from bridge.client import transfers
-from bridge.core.interface import JobState
-from bridge.doors.limits import PROTOCOL, RPC_MESSAGE
+from bridge.core.interface import PROTOCOL, JobState
+from bridge.doors.limits import RPC_MESSAGE
 
 RETRIES = (0.25, 0.5, 1.0, 2.0)
 """Pauses (s) before a lost connection is tried again."""

@@ -15,13 +15,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from acestep.api.errors import DaemonUnreachable, ProtocolError, error_from_wire
+from bridge.core.interface import JobState
 from bridge.doors.osc.codec import Bundle, Message, decode
 from bridge.doors.osc.messages import encode
 
 RETRIES = (0.25, 0.5, 1.0, 2.0)
 """Seconds to wait for an answer before the request is sent again."""
 
-TERMINAL = ("/ace/done", "/ace/failed", "/ace/cancelled", "/ace/interrupted")
+ENDINGS = tuple(f"/ace/{state}" for state in JobState if state.terminal)
+"""Addresses of which one ends every job."""
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
 
@@ -117,7 +119,7 @@ class OscClient:
                 last = asked = now
                 if message.address != "/ace/job/status":
                     yield message
-                if message.address in TERMINAL:
+                if message.address in ENDINGS:
                     return
             elif now - last > silence:
                 raise DaemonUnreachable(f"nothing was heard of {job} for {silence:g} s")

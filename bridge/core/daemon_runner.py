@@ -8,7 +8,7 @@ from typing import Any
 
 from acestep.api.errors import AceError
 from bridge.core.events import ProgressMeter
-from bridge.core.interface import JobState
+from bridge.core.interface import Core, JobState
 from bridge.core.job_tracker import JobTracker
 from bridge.core.records import JobRecord
 
@@ -16,10 +16,10 @@ from bridge.core.records import JobRecord
 class OperationContext:
     """What an operation that runs in the daemon is handed as ``daemon``: the core, and a way to report.
 
-    ``report`` takes (stage, step, steps, fraction of the whole) as often as it likes. ``core`` offers `bridge.core.interface.Core`.
+    ``report`` takes (stage, step, steps, fraction of the whole) as often as it likes.
     """
 
-    def __init__(self, job: str, core: Any, report: Callable[[str, int, int, float], None]) -> None:
+    def __init__(self, job: str, core: Core, report: Callable[[str, int, int, float], None]) -> None:
         self.job = job
         self.core = core
         self.report = report
@@ -29,7 +29,7 @@ class DaemonRunner:
     """Runs operations that need no model inside the daemon."""
 
     def __init__(
-        self, tracker: JobTracker, start: Callable[[JobRecord, OperationContext], Awaitable[dict[str, Any]]], core: Any
+        self, tracker: JobTracker, start: Callable[[JobRecord, OperationContext], Awaitable[dict[str, Any]]], core: Core
     ) -> None:
         self._tracker = tracker
         self._start = start

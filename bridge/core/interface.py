@@ -5,7 +5,7 @@ Doors know nothing else of the core: they translate their bytes into these calls
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from acestep.api.registry import Registry
     from bridge.core.presets import Presets
     from bridge.core.sounds import Sounds
+    from bridge.performance.performance import Performance
+
+
+PROTOCOL = 1
+"""Level of the contract with clients. Within a level only optional keys, methods and trailing arguments are added."""
+
+DoorAddress = Mapping[str, str | int] | str
+"""Where clients find a door, as it stands in the connection file: host, ports and socket by name, or a folder."""
 
 
 class JobState(StrEnum):
@@ -134,8 +142,8 @@ class Core(Protocol):
     """The user's presets."""
     sounds: Sounds
     """The user's named sounds."""
-    performance: Any
-    """The part that plays (`bridge.performance.performance.Performance`); None when it is off."""
+    performance: Performance | None
+    """The part that plays; None when it is off."""
 
     def readable(self, path: str, access: Access, field: str = "path") -> Path:
         """A file that a client named, if this caller may have it read. Raises `BadRequest`, `NotAllowed` or `NotFound`."""

@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,7 +25,7 @@ from bridge.core.descriptions import Descriptions
 from bridge.core.events import Subscription
 from bridge.core.executor import Executor
 from bridge.core.housekeeping import Housekeeping
-from bridge.core.interface import Accepted, Event, JobState, JobView, Submission
+from bridge.core.interface import PROTOCOL, Accepted, DoorAddress, Event, JobState, JobView, Submission
 from bridge.core.job_runner import JobRunner
 from bridge.core.job_table import JobTable
 from bridge.core.job_tracker import JobTracker
@@ -45,10 +45,10 @@ from bridge.core.worker_runner import ClientPaths, WorkerRunner
 from bridge.paths import AllowedRoots, Paths
 from bridge.settings import Settings, features
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from bridge.performance.performance import Performance
 
-PROTOCOL = 1
-"""Level of the contract with clients; additions do not change it."""
+log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 2
 """A job that was running in two daemons that crashed is not tried a third time."""
@@ -68,9 +68,9 @@ class Service:
         self.registry = registry or Registry.load(
             folder=paths.plugins, disabled=settings.plugins_disabled, features=features(settings)
         )
-        self.doors: dict[str, Any] = {}
+        self.doors: dict[str, DoorAddress] = {}
         """Address of every open door, filled in by the daemon."""
-        self.performance: Any = None
+        self.performance: Performance | None = None
         """The part that plays, when it is on; set by the daemon."""
         self.roots = AllowedRoots.of(settings, paths)
         self.uploads = Uploads(paths.uploads, largest=settings.upload_bytes, quota=settings.upload_quota)

@@ -208,11 +208,6 @@ class LocalExecutor:
         """Whether the worker was given up."""
         return self._gave_up is not None and time.monotonic() < self._gave_up
 
-    @property
-    def retry_in(self) -> float:
-        """Seconds until a task may be tried again; 0 when it may be now."""
-        return 0.0 if self._gave_up is None else max(0.0, self._gave_up - time.monotonic())
-
     def facts(self) -> dict[str, Any]:
         """State of the worker, for status."""
         worker = self._worker

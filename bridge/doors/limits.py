@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-PROTOCOL = 1
-"""Level of the wire contract. Within a level only optional keys, methods and trailing arguments are added."""
-
 OSC_UDP_IN = 65_507
 """Bytes of the largest datagram that IPv4 can carry."""
 

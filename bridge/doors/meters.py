@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+
+from bridge.core.interface import Core
 
 Reading = Callable[[], dict[str, float]]
 
-_METERS: weakref.WeakKeyDictionary[Any, dict[str, Reading]] = weakref.WeakKeyDictionary()
+_METERS: weakref.WeakKeyDictionary[Core, dict[str, Reading]] = weakref.WeakKeyDictionary()
 
 
-def attach(core: Any, door: str, reading: Reading) -> None:
+def attach(core: Core, door: str, reading: Reading) -> None:
     """Let a door of this core be read."""
     _METERS.setdefault(core, {})[door] = reading
 
 
-def read(core: Any) -> dict[str, dict[str, float]]:
+def read(core: Core) -> dict[str, dict[str, float]]:
     """The numbers of every door of this core."""
     return {door: reading() for door, reading in _METERS.get(core, {}).items()}

@@ -8,7 +8,7 @@ import socket
 import socketserver
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 import mido
 
@@ -32,18 +32,18 @@ class MidiSocket:
     """
 
     def __init__(self, deliver: Deliver, port: int, host: str = "127.0.0.1") -> None:
-        class Connection(socketserver.BaseRequestHandler):
+        class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                parser = mido.Parser()
+                server, parser = cast(_MidiServer, self.server), mido.Parser()
                 while data := self.request.recv(1024):
-                    if self.server.heard(self.request) and data[0] < FIRST_STATUS:
+                    if server.note_data(self.request) and data[0] < FIRST_STATUS:
                         return
                     parser.feed(data)
                     for message in parser:
                         deliver(message, time.monotonic(), "socket")
 
         try:
-            self._server = _Server((host, port), Connection)
+            self._server = _MidiServer((host, port), Handler)
         except OSError as failure:
             raise Unavailable(
                 f"MIDI socket {host}:{port} cannot be opened: {failure.strerror}", field="midi_socket"
@@ -62,7 +62,7 @@ class MidiSocket:
         self._server.server_close()
 
 
-class _Server(socketserver.ThreadingTCPServer):
+class _MidiServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
@@ -72,7 +72,7 @@ class _Server(socketserver.ThreadingTCPServer):
         self._lock = threading.Lock()
         super().__init__(*arguments)
 
-    def heard(self, connection: socket.socket) -> bool:
+    def note_data(self, connection: socket.socket) -> bool:
         """Note that bytes have come; whether they are its first."""
         with self._lock:
             before = self._open.get(connection, 0.0)

@@ -57,6 +57,7 @@ class ScriptedCore:
         self.folder = folder or Path("/nowhere")
         self.pace = pace
         self.paused = False
+        self.performance = None
         self.submits = 0
         self.hub = EventHub()
         self._submitted: dict[str, Any] = {}
@@ -250,6 +251,7 @@ class ScriptedCore:
     async def resume(self) -> None:
         """Remember it."""
         self.paused = False
+        self.performance = None
 
     async def clear(self) -> int:
         """Nothing waits here."""

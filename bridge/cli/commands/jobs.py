@@ -12,9 +12,8 @@ from bridge.cli.operations import add_job_options, finish, target_of
 from bridge.cli.results import save_files, show_result
 from bridge.cli.show import clock, show_json, show_pairs, show_table, tell
 from bridge.cli.targets import check_target
+from bridge.core.interface import JobState
 from bridge.core.reruns import closed_request
-
-STATES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
 
 
 def jobs(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +21,11 @@ def jobs(parser: argparse.ArgumentParser) -> None:
     parser.description = "Jobs, newest first."
     parser.add_argument("search", nargs="?", default="", metavar="TEXT", help="text in id, operation or caption")
     parser.add_argument(
-        "--state", action="append", choices=STATES, default=[], help="only these states (may be repeated)"
+        "--state",
+        action="append",
+        choices=[str(state) for state in JobState],
+        default=[],
+        help="only these states (may be repeated)",
     )
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="most jobs to list [default 20]")
     parser.add_argument("--before", default="", metavar="ID", help="only jobs older than this one: the next page")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.core.interface import Core
-from bridge.doors import limits
 from bridge.doors.method import Method
 from bridge.doors.methods import ADDRESSES
 from bridge.doors.operation_methods import OPERATION_ADDRESS
@@ -68,7 +67,7 @@ def _method(method: Method, core: Core) -> dict[str, Any]:
         node |= {"RANGE": [_range({"min": i.min, "max": i.max, "choices": i.choices}) for i in given]}
     if method.name == "version":
         facts = core.version()
-        node |= {"ACCESS": READ, "TYPE": "ssi", "VALUE": [facts["program"], facts["version"], limits.PROTOCOL]}
+        node |= {"ACCESS": READ, "TYPE": "ssi", "VALUE": [facts["program"], facts["version"], facts["protocol"]]}
     elif method.name == "status":
         node |= {"ACCESS": READ, "TYPE": "s", "VALUE": [core.status().get("state", "ok")]}
     return node

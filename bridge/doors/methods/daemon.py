@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from acestep.api.rights import Right
 from acestep.api.schema import Request, param
+from bridge.core.interface import PROTOCOL
 from bridge.doors import limits
 from bridge.doors.method import Method, Need, Nothing, describe_methods, method
 from bridge.doors.method_context import MethodContext
@@ -21,7 +22,7 @@ class Hello(Request):
     token: Annotated[str, param("The daemon's token, where one is set.", max_length=256, example="")] = ""
     client: Annotated[str, param("Name for logs and job lists.", max_length=64, example="my-script")] = ""
     protocol: Annotated[int, param("Protocol level the client was written for.", unit="level", ge=1, example=1)] = (
-        limits.PROTOCOL
+        PROTOCOL
     )
     events: Annotated[bool, param("Whether submitted jobs send their events without being asked.", example=True)] = True
     heartbeat: Annotated[
@@ -40,7 +41,6 @@ async def hello(context: MethodContext, request: Hello) -> dict[str, Any]:
     """Say who you are; first of all where a token is set."""
     return {
         **context.core.version(),
-        "protocol": limits.PROTOCOL,
         "client": context.caller.name,
         "heartbeat": limits.HEARTBEAT_SECONDS if request.heartbeat else 0.0,
         "limits": {"message": limits.RPC_MESSAGE, "chunk": limits.CHUNK, "in_flight": limits.RPC_IN_FLIGHT},
@@ -69,7 +69,7 @@ async def ping(context: MethodContext, request: Ping) -> dict[str, Any]:
 @method("version", osc="/ace/version", right=Right.ANYBODY, answer="Program, version, protocol level.")
 async def version(context: MethodContext, request: Nothing) -> dict[str, Any]:
     """Program, version and protocol level."""
-    return {**context.core.version(), "protocol": limits.PROTOCOL}
+    return context.core.version()
 
 
 @method(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from acestep.api.errors import BadRequest, Busy, NotAllowed
 from bridge.core.access import Access
+from bridge.core.interface import PROTOCOL
 from bridge.doors import limits
 from bridge.doors.osc.allow import is_of_this_machine
 from bridge.doors.osc.peers import Peer, PeerAddress
@@ -56,7 +57,7 @@ class OscSender:
         if port:
             peers.answer_at(self._address, target)
         listener.lease(seconds)
-        listener.send(("/ace/notify", [1, listener.name, limits.PROTOCOL, seconds]))
+        listener.send(("/ace/notify", [1, listener.name, PROTOCOL, seconds]))
 
     def _listener(self, target: PeerAddress) -> Peer:
         if target == self._address:
@@ -68,7 +69,7 @@ class OscSender:
     def leave(self) -> None:
         """Give the registration up."""
         self._peer.leave()
-        self._peer.send(("/ace/notify", [0, self._peer.name, limits.PROTOCOL, 0.0]))
+        self._peer.send(("/ace/notify", [0, self._peer.name, PROTOCOL, 0.0]))
 
     def watch_traffic(self, on: bool) -> None:
         """Show this sender every message that comes in, as text, for `limits.OSC_DUMP_SECONDS`; or no longer."""

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from acestep.api import Operation
+from acestep.api.errors import Unavailable, UnknownOperation
 from acestep.api.schema import convert, describe
+from bridge.core.access import OWNER
 from bridge.doors import reference
 from bridge.doors.method import describe_methods
 from bridge.doors.methods import ADDRESSES, METHODS
@@ -101,3 +103,26 @@ def test_describe_lists_every_method():
     assert all(
         {"summary", "fields", "example", "answer", "since"} <= set(row) for row in describe_methods(METHODS.values())
     )
+
+
+@pytest.mark.parametrize("name", ["performance", "slot.list", "tempo.get", "capture.cancel"])
+async def test_playing_says_when_it_is_off(dispatcher, name):
+    """One sentence that says how to turn it on, at every method of playing."""
+    with pytest.raises(Unavailable, match="playing is off; start the daemon with --performance"):
+        await dispatcher.call(name, {}, OwnCaller())
+
+
+async def test_a_door_calls_what_it_can_do_and_nothing_else(dispatcher):
+    """What needs a connection, bytes or a sender is no method at the spool; the choices are those that are."""
+    with pytest.raises(UnknownOperation) as caught:
+        await dispatcher.call("upload.begin", {}, OwnCaller())
+    choices = caught.value.limits["choices"]
+    assert "job.submit" in choices and not {"upload.begin", "job.subscribe", "notify", "job.wait"} & set(choices)
+
+
+class OwnCaller:
+    """A caller of the spool door: this machine's user, who follows nothing."""
+
+    door = "spool"
+    name = "spool:test"
+    access = OWNER

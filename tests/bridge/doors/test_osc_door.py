@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from acestep.api.errors import BadRequest
-from bridge.core.interface import EventKind
+from bridge.core.interface import PROTOCOL, EventKind
 from bridge.doors import limits
 from bridge.doors.osc import peers as osc_peers
 from bridge.doors.osc import sockets as osc_sockets
@@ -163,7 +163,7 @@ async def test_a_listener_hears_all_jobs_and_the_answers_to_its_machine(udp):
     sender, listener = await udp(), await udp()
     sender.send("/ace/notify", 1, listener.port, 30)
     on, name, level, lease = (await listener.next("/ace/notify")).arguments
-    assert (on, name, level, lease) == (1, f"osc:127.0.0.1:{listener.port}", limits.PROTOCOL, 30.0)
+    assert (on, name, level, lease) == (1, f"osc:127.0.0.1:{listener.port}", PROTOCOL, 30.0)
     third = await udp()
     third.send("/ace/op/sketch", "a")
     assert [m.address for m in await listener.until_end("a")][-1] == "/ace/done"
@@ -278,7 +278,7 @@ async def test_questions_are_answered_on_their_own_address(udp):
     peer.send("/ace/version")
     rows = [(await peer.next("/ace/version")).arguments for _ in range(3)]
     assert [row[:2] for row in rows] == [(0, 3), (1, 3), (2, 3)]
-    assert dict(row[2:] for row in rows)["protocol"] == limits.PROTOCOL
+    assert dict(row[2:] for row in rows)["protocol"] == PROTOCOL
     peer.send("/ace/describe")
     assert (await peer.next("/ace/describe")).arguments == (0, 1, "sketch", "Does what it is told.")
     peer.send("/ace/describe", "sketch")
