@@ -67,6 +67,27 @@ local function choose(imgui, context, row, text)
   return text
 end
 
+-- A list of choices with one more, unless it is there.
+local function added(text, choice)
+  for part in (text .. ","):gmatch("([^,]*),") do
+    if part:match("^%s*(.-)%s*$") == choice then return text end
+  end
+  return text == "" and choice or text .. ", " .. choice
+end
+
+-- A field that takes several choices, and below it a list that adds one.
+local function several(imgui, context, row, text)
+  local _, now = imgui.InputText(context, row.label, text)
+  if imgui.BeginCombo(context, "Add to: " .. row.label, "") then
+    for _, choice in ipairs(row.choices) do
+      local shown = forms.shown_in(row, choice)
+      if choice ~= "" and imgui.Selectable(context, shown, false) then now = added(now, shown) end
+    end
+    imgui.EndCombo(context)
+  end
+  return now
+end
+
 -- One widget; the row's text afterwards.
 local function widget(imgui, context, row, text)
   if row.kind == "note" then
@@ -74,11 +95,12 @@ local function widget(imgui, context, row, text)
     return ""
   end
   if row.kind == "choice" then return choose(imgui, context, row, text) end
+  if row.kind == "choices" then return several(imgui, context, row, text) end
   if row.kind == "switch" then
     local _, now = imgui.Checkbox(context, row.label, text == "yes")
     return now and "yes" or "no"
   end
-  local _, now = imgui.InputText(context, caption(row), text)
+  local _, now = imgui.InputText(context, row.label, text)
   return now
 end
 

@@ -559,6 +559,33 @@ def test_the_form_of_reaimgui(desk: Desk, running: DaemonProcess, enter: int) ->
     assert desk.last.globals().shown == "Variants: enter a number." and desk.last.globals().frames == 4
 
 
+PICKING = IMGUI.replace(
+    "offered[#offered + 1] = label return false",
+    'return frames <= 2 and (label == "backing vocals" or label == "bass")',
+).replace("if frames", "labels[label] = text if frames")
+
+
+def test_several_instruments_are_picked_from_a_list(desk: Desk, running: DaemonProcess) -> None:
+    """In ReaImGui's window: names without underscores, each added to the field once; its label is not lengthened."""
+    loop_item(desk)
+    (desk.folder / "imgui.lua").write_text(PICKING)
+    make = desk.lua
+
+    def with_imgui() -> Any:
+        lua = make()
+        lua.globals().frames, lua.globals().labels, lua.globals().enter = 0, lua.table(), 0
+        lua.globals().reaper.APIExists = lambda name: name == "ImGui_GetBuiltinPath" or desk.reaper.APIExists(name)
+        lua.globals().reaper.ImGui_GetBuiltinPath = lambda: str(desk.folder)
+        desk.last = lua
+        return lua
+
+    desk.lua = with_imgui  # type: ignore[method-assign]
+    desk.run("Extract stems from selection")
+    desk.until(lambda: len(desk.project.tracks) > 2 and done(desk))
+    assert "Instrument" in list(desk.last.globals().labels.keys())
+    assert sorted(track.strings["P_NAME"] for track in desk.project.tracks[2:]) == ["backing_vocals", "bass"]
+
+
 def test_without_an_answer_nothing_is_sent(desk: Desk, running: DaemonProcess) -> None:
     """The user cancels the form."""
     item = loop_item(desk)
