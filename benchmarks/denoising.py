@@ -28,9 +28,9 @@ from acestep.checkpoints.architecture import weightless
 from acestep.checkpoints.load import open_checkpoint
 from acestep.checkpoints.tiny import build_tiny
 from acestep.conditioning.context import join
+from acestep.denoising.denoising_run import Branch, Denoising
 from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.loop import denoise
-from acestep.denoising.request import Branch, Denoising
 from acestep.networks.dit import Dit
 from plugins.guidance import GUIDANCE
 from plugins.samplers import SAMPLERS

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from acestep.worker.settings import SHORT_SPIN, prepare_environment, usual_threads
+from acestep.worker.command_line import SHORT_SPIN, prepare_environment, usual_threads
 from bridge.client import Client
 from bridge.launch import FREE_PORTS, start_daemon
 

@@ -24,7 +24,7 @@ from acestep.api.result import Result
 from acestep.engine import Engine
 from acestep.engine.engine import Here
 from acestep.worker.backend import JobContext
-from acestep.worker.settings import prepare_environment
+from acestep.worker.command_line import prepare_environment
 
 RATE = 44_100
 REGION = (15, 23)

@@ -1,7 +1,7 @@
 """Behaviour of the original that we leave out on purpose, kept so that its recordings (and its takes) can be reproduced.
 
 Nothing here is used by default; docs/engine.md lists each difference with its reason. Flags of the loop are in
-`acestep.denoising.request.Quirks`.
+`acestep.denoising.denoising_run.Quirks`.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from acestep.api.errors import BadRequest
+from acestep.denoising.denoising_run import Branch, CustomLoopRun, Denoising, Guidance
 from acestep.denoising.loop import check_finite, noised
-from acestep.denoising.request import Branch, CustomLoopRun, Denoising, Guidance
 from acestep.denoising.velocity import combine
 from acestep.networks.dit import Condition, Dit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from acestep.api.sampling import GuidanceSpec
 from acestep.api.targets import resolve_target
-from acestep.denoising.request import GuidanceSettings
+from acestep.denoising.denoising_run import GuidanceSettings
 
 
 def guidance_settings(spec: GuidanceSpec, scale: float, *, low: float = 0.0, high: float = 1.0) -> GuidanceSettings:

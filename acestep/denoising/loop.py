@@ -14,7 +14,7 @@ from torch import Tensor
 
 from acestep.api.errors import NumericFailure
 from acestep.denoising.correction import correct
-from acestep.denoising.request import Denoising, Edit, Snapshot
+from acestep.denoising.denoising_run import Denoising, Edit, Snapshot
 from acestep.denoising.velocity import GuidedVelocity
 from acestep.networks.dit import Dit
 

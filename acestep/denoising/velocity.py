@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acestep.denoising.request import Branch, Denoising, Guidance
+from acestep.denoising.denoising_run import Branch, Denoising, Guidance
 from acestep.networks.dit import Dit
 
 

@@ -16,13 +16,13 @@ from acestep.api.planning import CODE_RATE
 from acestep.api.request import StageParams
 from acestep.api.resolve import asked_guide, guide_text
 from acestep.checkpoints.load import Model
-from acestep.codec.codec import Tick
+from acestep.codec.latent_codec import Tick
+from acestep.conditioning.condition_cache import ConditionCache, ConditionRequest, cut_notes
 from acestep.conditioning.context import ContextInputs, bottleneck, build_context, fit, hint_from_codes, plain_context
-from acestep.conditioning.guide import render_guide
+from acestep.conditioning.guide_audio import render_guide
 from acestep.conditioning.guide_text import parse_guide
 from acestep.conditioning.prompts import Prompt
-from acestep.conditioning.text import ConditionCache, ConditionRequest, cut_notes
-from acestep.denoising.request import Branch
+from acestep.denoising.denoising_run import Branch
 from acestep.engine.geometry import Window
 from acestep.engine.source_encoder import SourceEncoder, reference_latents, require_file
 from acestep.engine.tempo import GuideTime

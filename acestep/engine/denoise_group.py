@@ -15,11 +15,11 @@ from acestep.api import limits
 from acestep.api.errors import AceError, BadRequest, PluginFailed
 from acestep.api.targets import resolve_target
 from acestep.api.thinking import codes_of
-from acestep.codec.codec import Tick
+from acestep.codec.latent_codec import Tick
+from acestep.denoising.denoising_run import Branch, CustomLoopRun, Denoising, Edit
 from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.loop import denoise
 from acestep.denoising.noise import SeededNoise
-from acestep.denoising.request import Branch, CustomLoopRun, Denoising, Edit
 from acestep.engine.conditions import ConditionInputs
 from acestep.engine.render_state import StageState
 from acestep.engine.stage_store import keep_step, load_step

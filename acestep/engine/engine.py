@@ -27,7 +27,7 @@ from acestep.audio.latent_index import LatentIndex
 from acestep.audio.latent_store import find_latent
 from acestep.audio.sniff import probe
 from acestep.checkpoints.published import planner_licenses
-from acestep.conditioning.text import ConditionCache
+from acestep.conditioning.condition_cache import ConditionCache
 from acestep.engine.conditions import Conditions
 from acestep.engine.model_pool import ModelPool
 from acestep.engine.render import run_render

@@ -26,7 +26,7 @@ from acestep.audio.resample import resample, to_channels
 from acestep.checkpoints.adapters import describe_adapter
 from acestep.checkpoints.digest import require_weights
 from acestep.checkpoints.load import Model
-from acestep.codec.codec import Codec, Tick
+from acestep.codec.latent_codec import Codec, Tick
 from acestep.codec.mask import masked
 from acestep.engine.deliver import VariantSound
 from acestep.engine.denoise_group import DenoiseGroup, groups_of

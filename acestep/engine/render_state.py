@@ -18,7 +18,7 @@ from acestep.api.request import Render, Role, StageParams
 from acestep.api.resolve import ResolvedStage
 from acestep.api.result import ResultFile, StageReport
 from acestep.checkpoints.load import Model
-from acestep.codec.codec import Tick
+from acestep.codec.latent_codec import Tick
 from acestep.engine.conditions import Conditions
 from acestep.engine.geometry import Window
 from acestep.engine.model_pool import ModelPool

@@ -27,7 +27,7 @@ from acestep.audio.resample import resample, to_channels
 from acestep.audio.sniff import fingerprint, sniff
 from acestep.audio.write import Form, Shape, digest, write_audio
 from acestep.checkpoints.load import Model
-from acestep.codec.codec import Codec, Tick
+from acestep.codec.latent_codec import Codec, Tick
 from acestep.conditioning.context import silence
 from acestep.engine.geometry import Window, frame_samples
 from acestep.engine.model_pool import DevicePlacement

@@ -23,7 +23,7 @@ from acestep.audio.latent_store import find_latent
 from acestep.audio.resample import resample, to_channels
 from acestep.audio.write import Shape, form_of, write_audio
 from acestep.checkpoints.load import Model
-from acestep.codec.codec import Codec
+from acestep.codec.latent_codec import Codec
 from acestep.latents.latent_file import load_latent
 from acestep.worker.backend import JobContext
 

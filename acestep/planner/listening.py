@@ -20,7 +20,7 @@ from acestep.audio.read import read_window
 from acestep.audio.sniff import probe, sniff
 from acestep.audio.write import Shape, form_of, write_audio
 from acestep.checkpoints.load import Model
-from acestep.codec.codec import Codec
+from acestep.codec.latent_codec import Codec
 from acestep.conditioning.context import audio_codes as codes_of_latents
 from acestep.conditioning.context import hint_from_codes
 from acestep.engine.model_pool import DevicePlacement

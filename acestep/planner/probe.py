@@ -17,9 +17,9 @@ from torch import Tensor
 
 from acestep.checkpoints.files import read_json
 from acestep.checkpoints.load import Model
+from acestep.conditioning.condition_cache import ConditionRequest, encode_condition, token_ids
 from acestep.conditioning.context import join, silence
 from acestep.conditioning.prompts import LYRIC_TOKENS, Prompt, lyric_text, plain_lyrics
-from acestep.conditioning.text import ConditionRequest, encode_condition, token_ids
 from acestep.networks.dit import Probe
 from acestep.planner.layout import token_bytes
 from acestep.planner.timing import token_texts

@@ -20,7 +20,7 @@ import msgspec
 
 from acestep.api import frames
 from acestep.api.errors import AceError, DiskFull, InternalError, OutOfMemory, ProtocolError
-from acestep.worker.settings import parse_arguments, prepare_environment
+from acestep.worker.command_line import parse_arguments, prepare_environment
 
 log = logging.getLogger("acestep.worker")
 

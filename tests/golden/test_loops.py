@@ -13,11 +13,11 @@ from acestep.api.times import custom_times, schedule_times, truncate
 from acestep.checkpoints.load import Model
 from acestep.conditioning.context import ContextInputs, build_context, join, silence
 from acestep.denoising import compat
+from acestep.denoising.denoising_run import Branch, Denoising, Edit, GuidanceSettings, Quirks
 from acestep.denoising.flow_edit import FlowEditOptions, edit_flow
 from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.loop import denoise
 from acestep.denoising.noise import mix
-from acestep.denoising.request import Branch, Denoising, Edit, GuidanceSettings, Quirks
 from plugins.guidance import GUIDANCE
 from plugins.samplers import SAMPLERS
 from plugins.schedules import SCHEDULES

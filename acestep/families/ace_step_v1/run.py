@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from acestep.api.sampling import SamplerSpec
-from acestep.denoising.request import Guidance as Method
+from acestep.denoising.denoising_run import Guidance as Method
 from acestep.families.ace_step_v1.conditions import Words
 
 GUIDANCE_SCALE, INTERVAL, LOWEST_SCALE, OMEGA = 15.0, 0.5, 3.0, 10.0

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from acestep.denoising.request import Guidance as Method
+from acestep.denoising.denoising_run import Guidance as Method
 from acestep.families.ace_step_v1.conditions import Words
 from acestep.families.ace_step_v1.run import Guidance, Run
 from acestep.families.ace_step_v1.transformer import Condition, Transformer

@@ -21,10 +21,10 @@ from acestep.checkpoints.load import Target, fill, load_codec, load_silence, loa
 from acestep.checkpoints.tensors import read_tensor, read_tensors
 from acestep.checkpoints.text_tokenizer import load_text_tokenizer
 from acestep.checkpoints.weights import SILENCE, tensor_index
-from acestep.codec.codec import Codec
+from acestep.codec.latent_codec import Codec
+from acestep.conditioning.condition_cache import TIMBRE_FRAMES, embed_lyrics, encode_text
 from acestep.conditioning.context import silence
 from acestep.conditioning.prompts import Prompt
-from acestep.conditioning.text import TIMBRE_FRAMES, embed_lyrics, encode_text
 from acestep.networks.condition import ConditionEncoder
 from acestep.networks.dit import Dit
 from acestep.runtime.devices import free_cache

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from acestep.api.errors import OutOfMemory
-from acestep.checkpoints.devices import free_gb
 from acestep.checkpoints.memory import GB, SKIP, free_ram
+from acestep.runtime.devices import free_gb
 from acestep.training.adapters.adapter import trained_parameters
 from acestep.training.adapters.settings import TrainWish
 

@@ -24,7 +24,7 @@ from acestep.audio.sniff import fingerprint
 from acestep.checkpoints.info import part_paths
 from acestep.checkpoints.layout import Parts
 from acestep.checkpoints.load import Target
-from acestep.codec.codec import Codec
+from acestep.codec.latent_codec import Codec
 from acestep.conditioning.prompts import Prompt, caption_text, lyric_text
 from acestep.dataset.digest import content_key, dataset_digest, file_digest
 from acestep.dataset.prompt import trained_prompt

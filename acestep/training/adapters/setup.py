@@ -8,11 +8,11 @@ import torch
 
 from acestep.api.errors import BadRequest, ModelUnsuited
 from acestep.api.variants import ModelInfo
-from acestep.checkpoints.devices import choose
 from acestep.checkpoints.inferred import read_config
 from acestep.checkpoints.info import part_paths
 from acestep.checkpoints.load import Target, load_silence
 from acestep.networks.dit import Dit
+from acestep.runtime.devices import choose
 from acestep.training.adapters.adapter import attach
 from acestep.training.adapters.draw import FRAMES_PER_SECOND, Basis, seed_for
 from acestep.training.adapters.encoders import load_dit, model_facts, null_condition

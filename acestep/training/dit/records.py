@@ -16,7 +16,7 @@ from torch import Tensor
 from acestep.api.metre import parse_metre
 from acestep.api.tempo_map import TempoMap
 from acestep.conditioning.chords import GuideChord
-from acestep.conditioning.guide import render_guide
+from acestep.conditioning.guide_audio import render_guide
 from acestep.conditioning.guide_text import Guide
 from acestep.networks.nano_codec import NanoCodec
 from acestep.networks.spectra import FRAME

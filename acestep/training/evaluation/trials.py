@@ -20,7 +20,7 @@ from acestep.api.instructions import instruction
 from acestep.api.metre import parse_metre
 from acestep.api.tempo_map import TempoMap
 from acestep.codec.mask import masked
-from acestep.conditioning.guide import render_guide
+from acestep.conditioning.guide_audio import render_guide
 from acestep.networks.spectra import FRAME, RATE
 from acestep.training.dit.prompts import text_prompt
 from acestep.training.dit.records import recast, song_guide

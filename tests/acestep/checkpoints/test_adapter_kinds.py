@@ -275,8 +275,8 @@ def test_the_condition_encoder_can_be_changed_too(model, tmp_path, path):
 
 def test_words_are_encoded_again_after_the_encoder_changed(model, tmp_path):
     """A cached condition belongs to the weights that made it."""
+    from acestep.conditioning.condition_cache import ConditionCache, ConditionRequest, encode_condition
     from acestep.conditioning.prompts import Prompt
-    from acestep.conditioning.text import ConditionCache, ConditionRequest, encode_condition
 
     cache, request = ConditionCache(), ConditionRequest(Prompt(caption="a caption", lyrics="la"))
     bare = cache.encode(model, request)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from acestep.api.errors import Cancelled, OutOfMemory
 from acestep.checkpoints.tiny import CODEC_CONFIGS
-from acestep.codec import codec
-from acestep.codec.codec import DECODE, ENCODE, Codec
+from acestep.codec import latent_codec
+from acestep.codec.latent_codec import DECODE, ENCODE, Codec
 from acestep.codec.tiles import Tiling, tile_count, tiles
 from acestep.networks.nano_codec import NanoCodec
 
@@ -210,7 +210,7 @@ def test_the_margins_of_the_published_codec_are_its_reach(oobleck):
 
 def test_tiles_of_the_published_codec_have_no_seams(oobleck, monkeypatch):
     """Encoded and decoded in tiles is encoded and decoded whole, to rounding; with less margin it is not."""
-    monkeypatch.setattr(codec, "ENCODE", Tiling(2 * ENCODE.margin + 5, ENCODE.margin))
+    monkeypatch.setattr(latent_codec, "ENCODE", Tiling(2 * ENCODE.margin + 5, ENCODE.margin))
     audio = torch.rand(2, 15 * 1920) - 0.5
     tiled = Codec(oobleck).encode(audio, quiet)
     with torch.inference_mode():
@@ -219,7 +219,7 @@ def test_tiles_of_the_published_codec_have_no_seams(oobleck, monkeypatch):
     latents = torch.randn(1, 40, 64)
     whole = Codec(oobleck).decode(latents, 0, 40, quiet)
     near = 1e-5 * whole.abs().max()
-    monkeypatch.setattr(codec, "DECODE", Tiling(2 * DECODE.margin + 10, DECODE.margin))
+    monkeypatch.setattr(latent_codec, "DECODE", Tiling(2 * DECODE.margin + 10, DECODE.margin))
     assert torch.allclose(Codec(oobleck).decode(latents, 0, 40, quiet), whole, atol=near)
-    monkeypatch.setattr(codec, "DECODE", Tiling(14, 2))
+    monkeypatch.setattr(latent_codec, "DECODE", Tiling(14, 2))
     assert not torch.allclose(Codec(oobleck).decode(latents, 0, 40, quiet), whole, atol=near)

@@ -13,7 +13,7 @@ import resource
 from contextlib import nullcontext
 import psutil
 import torch
-from acestep.codec.memory import freed_memory_kept
+from acestep.codec.tile_memory import freed_memory_kept
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -14,7 +14,7 @@ from acestep.api.errors import BadRequest
 from acestep.api.metre import parse_metre
 from acestep.api.tempo_map import TempoMap, TempoPoint
 from acestep.conditioning.chords import parse_chord, parse_chord_line
-from acestep.conditioning.guide import render_guide, rhythm_of
+from acestep.conditioning.guide_audio import render_guide, rhythm_of
 from acestep.conditioning.guide_text import RHYTHMS, Guide, parse_guide
 from acestep.conditioning.midi_file import ClipNote
 
@@ -168,5 +168,5 @@ def test_a_broken_midi_file_is_one_clear_error(tmp_path, content):
 
 def test_the_guide_needs_no_torch():
     """The daemon may check a guide at the door."""
-    code = "import sys, acestep.conditioning.guide; sys.exit('torch' in sys.modules)"
+    code = "import sys, acestep.conditioning.guide_audio; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

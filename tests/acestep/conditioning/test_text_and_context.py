@@ -11,6 +11,13 @@ from acestep.api.errors import BadRequest
 from acestep.api.plan import Fill, Mask, Plan
 from acestep.checkpoints.load import Model, open_checkpoint
 from acestep.checkpoints.tiny import build_tiny
+from acestep.conditioning.condition_cache import (
+    ConditionCache,
+    ConditionRequest,
+    embed_lyrics,
+    encode_condition,
+    encode_text,
+)
 from acestep.conditioning.context import (
     ContextInputs,
     audio_codes,
@@ -20,7 +27,6 @@ from acestep.conditioning.context import (
     silence,
 )
 from acestep.conditioning.prompts import Prompt
-from acestep.conditioning.text import ConditionCache, ConditionRequest, embed_lyrics, encode_condition, encode_text
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import torch
 from acestep.api.times import schedule_times
 from acestep.checkpoints.load import Model, open_checkpoint
 from acestep.checkpoints.tiny import build_tiny
+from acestep.denoising.denoising_run import Branch, Denoising
 from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.noise import SeededNoise
-from acestep.denoising.request import Branch, Denoising
 from plugins.guidance import GUIDANCE
 from plugins.samplers import SAMPLERS
 from plugins.schedules import SCHEDULES

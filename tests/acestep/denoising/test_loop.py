@@ -10,9 +10,9 @@ import torch
 from acestep.api.errors import BadRequest, Cancelled, NumericFailure
 from acestep.api.sampling import Step
 from acestep.api.times import custom_times, schedule_times, truncate
+from acestep.denoising.denoising_run import Branch, Edit
 from acestep.denoising.loop import denoise
 from acestep.denoising.noise import SeededNoise
-from acestep.denoising.request import Branch, Edit
 from plugins.guidance import GUIDANCE
 from plugins.samplers import SAMPLERS
 from plugins.schedules import SCHEDULES

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.conditioning.guide import render_guide
+from acestep.conditioning.guide_audio import render_guide
 from acestep.engine import conditions
 
 RATE = 44_100

@@ -14,7 +14,7 @@ from acestep.runtime import policy
 from acestep.runtime.devices import Choice
 from acestep.runtime.policy import ATTENTION, Policy
 from acestep.runtime.tiers import Offload, tier_of
-from acestep.worker import settings as worker
+from acestep.worker import command_line as worker
 from bridge.core.command import worker_command
 from bridge.paths import Paths
 from bridge.settings import Settings, resolve, table

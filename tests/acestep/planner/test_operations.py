@@ -144,9 +144,9 @@ def test_lyrics_get_times_inside_the_song(jobs: Jobs, song: Path) -> None:
 def test_the_probe_reads_the_attention_of_the_right_heads_and_rows(jobs: Jobs) -> None:
     """Against a direct computation: queries and keys of each block taken by hooks, softmax over all condition tokens,
     then the chosen heads and the lyric rows."""
+    from acestep.conditioning.condition_cache import ConditionRequest, encode_condition
     from acestep.conditioning.context import join, silence
     from acestep.conditioning.prompts import Prompt
-    from acestep.conditioning.text import ConditionRequest, encode_condition
     from acestep.planner.probe import alignment_heads, lyric_attention
 
     model = jobs.engine.models.open("", lambda: None)

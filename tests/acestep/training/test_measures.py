@@ -9,7 +9,7 @@ import torch
 from acestep.api.metre import parse_metre
 from acestep.api.tempo_map import TempoMap
 from acestep.conditioning.chords import parse_chord_line
-from acestep.conditioning.guide import render_guide
+from acestep.conditioning.guide_audio import render_guide
 from acestep.conditioning.guide_text import Guide
 from acestep.training.evaluation import measures
 from acestep.training.evaluation.player import shifted_times

@@ -19,9 +19,9 @@ from acestep.audio.sniff import sniff
 from acestep.checkpoints.info import read_info
 from acestep.checkpoints.load import open_checkpoint
 from acestep.checkpoints.tiny import CODEC_CONFIGS, build_tiny
-from acestep.codec.codec import Codec
+from acestep.codec.latent_codec import Codec
+from acestep.conditioning.condition_cache import ConditionRequest, encode_condition
 from acestep.conditioning.prompts import Prompt
-from acestep.conditioning.text import ConditionRequest, encode_condition
 from acestep.dataset.edit import edit_sample
 from acestep.dataset.scan import scan
 from acestep.training.adapters import encoders, store

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from acestep.api.errors import OutOfMemory
 from acestep.api.limits import HOP
-from acestep.codec.memory import freed_memory_kept
+from acestep.codec.tile_memory import freed_memory_kept
 from acestep.codec.tiles import Tile, Tiling, tile_count, tiles
 from acestep.runtime.devices import free_cache, is_out_of_memory
 
