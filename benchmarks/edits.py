@@ -39,10 +39,9 @@ def song(path: Path, seconds: float) -> None:
 
 def ours(options: argparse.Namespace, folder: Path) -> Callable[[], dict[str, Any]]:
     """Our engine with the model loaded; returns the job."""
-    from acestep.admission.render import admit
+    from acestep.admission.render import admit_render
     from acestep.api import Registry
     from acestep.engine import Engine
-    from acestep.engine.engine import Here
     from acestep.worker.backend import JobContext
 
     registry = Registry.load()
@@ -68,7 +67,7 @@ def ours(options: argparse.Namespace, folder: Path) -> Callable[[], dict[str, An
         request |= {"duration": float(options.song), "returns": ["part"]}
 
     def job() -> dict[str, Any]:
-        admitted = admit(registry, options.job, request, Here(engine))
+        admitted = admit_render(registry, options.job, request, engine.host)
         staging = folder / "library" / str(os.getpid())
         staging.mkdir(parents=True)
         context = JobContext("bench", staging, registry, lambda *tick: None, backend=engine)

@@ -83,10 +83,9 @@ def render_alone(runs: int) -> None:
     to warm up first."""
     import torch
 
-    from acestep.admission.render import admit
+    from acestep.admission.render import admit_render
     from acestep.api import Registry
     from acestep.engine import Engine
-    from acestep.engine.engine import Here
     from acestep.worker.backend import JobContext
 
     threads = int(os.environ["OMP_NUM_THREADS"])
@@ -97,7 +96,7 @@ def render_alone(runs: int) -> None:
         engine = Engine({**settings, "checkpoints": [home / "checkpoints"], "device": "cpu", "dtype": "auto"})
         torch.set_num_threads(threads)
         for seed in range(runs + 1):
-            admitted = admit(registry, "generate", {**SONG, "seed": seed}, Here(engine))
+            admitted = admit_render(registry, "generate", {**SONG, "seed": seed}, engine.host)
             target = home / "library" / str(seed)
             target.mkdir(parents=True)
             context = JobContext(str(seed), target, registry, lambda *tick: None, backend=engine)

@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from acestep.admission.render import admit
+from acestep.admission.render import admit_render
 from acestep.api import Registry
 from acestep.api.result import Result
 from acestep.engine import Engine
-from acestep.engine.engine import Here
 from acestep.worker.backend import JobContext
 from acestep.worker.command_line import prepare_environment
 
@@ -58,7 +57,7 @@ class Bench:
             "end": REGION[1] * RATE,
             "seed": seed,
         }
-        admitted = admit(self.registry, "repaint", {**request, "returns": returns}, Here(self.engine))
+        admitted = admit_render(self.registry, "repaint", {**request, "returns": returns}, self.engine.host)
         self._count += 1
         folder = self.folder / "library" / str(self._count)
         folder.mkdir(parents=True)

@@ -11,9 +11,17 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from acestep.admission.host import World
-from acestep.admission.parse import Draft, StageWish, of_stage
-from acestep.admission.region import check_region, names_a_place, names_a_region, open_source, place, result_facts
+from acestep.admission.host import HostInfo
+from acestep.admission.parse import ParsedRender, ParsedStage, of_stage
+from acestep.admission.region import (
+    PlacedSource,
+    check_region,
+    names_a_place,
+    names_a_region,
+    open_source,
+    place,
+    result_facts,
+)
 from acestep.admission.song_time import SongTime
 from acestep.api import limits
 from acestep.api.conditioning import Conditioning
@@ -21,7 +29,7 @@ from acestep.api.errors import AceError, BadLatent, BadPreset, BadRequest, Regio
 from acestep.api.plan import Fill, Length, Plan, SourceFacts
 from acestep.api.rounding import samples
 from acestep.api.schema import R
-from acestep.api.source import Source, SourceWish
+from acestep.api.source import Source, SourceRequest
 from acestep.api.thinking import leaves_length_open
 from acestep.api.variants import ModelInfo
 
@@ -44,84 +52,88 @@ class StageInput(msgspec.Struct, frozen=True, kw_only=True):
         return self.latent if self.latent is not None else self.stage
 
 
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the stages of a job share: the time of the song, and the job's own source."""
+class SharedInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What all stages of a job share."""
 
     time: SongTime
-    wish: Conditioning
-    shared: tuple[Source, SourceFacts] | None
+    """The time of the song; a duration is not in it, for that is the job's own."""
+    conditioning: Conditioning
+    source: PlacedSource | None
+    """The job's own source."""
+    first: SourceFacts | None
+    """Of the job's own source, else of the first file that a stage of a job names which makes nothing new."""
+    part: SourceFacts
+    """What a new part will be."""
 
 
 class Inputs:
     """The inputs of a chain, found stage by stage: a later one may need what an earlier one will make."""
 
-    def __init__(self, draft: Draft, world: World, part: SourceFacts, around: Surroundings) -> None:
-        """``part`` says what a new part will be."""
-        self._draft = draft
-        self._world = world
-        self._part = part
-        self._shared = around.shared
-        self._wish = around.wish
-        self.time = around.time
+    def __init__(self, parsed: ParsedRender, host: HostInfo, shared: SharedInputs) -> None:
+        self.shared = shared
+        self.found: list[StageInput] = []
+        self._parsed = parsed
+        self._host = host
         self._plans: list[Plan] = []
         self._models: list[ModelInfo] = []
-        self.found: list[StageInput] = []
 
-    def find(self, index: int, stage: StageWish) -> StageInput:
+    def find(self, index: int, stage: ParsedStage) -> StageInput:
         """What a stage names, or works on by itself. Raises an `AceError` for a place that is none."""
-        wish = stage.source
-        return self._usual(index) if wish is None else _in_source(lambda: self._named(index, wish))
+        request = stage.source
+        return self._usual(index) if request is None else _in_source(lambda: self._named(index, request))
 
-    def _named(self, index: int, wish: SourceWish) -> StageInput:
-        if not names_a_place(wish):
-            return self._of_job(wish)
-        if wish.stage is not None:
-            return self._of_stage(index, wish)
-        source, facts = open_source(wish, self._world, self.time)
+    def _named(self, index: int, request: SourceRequest) -> StageInput:
+        if not names_a_place(request):
+            return self._of_job(request)
+        if request.stage is not None:
+            return self._of_stage(index, request)
+        source, facts = open_source(request, self._host, self.shared.time)
         return StageInput(source=source, facts=facts)
 
     def _usual(self, index: int) -> StageInput:
         if index > 0:
             return StageInput(latent=index - 1, facts=self._timeline(index - 1))
-        if self._shared is None:
+        if self.shared.source is None:
             return StageInput()
-        return StageInput(source=self._shared[0], facts=self._shared[1])
+        return StageInput(source=self.shared.source.source, facts=self.shared.source.facts)
 
-    def _of_job(self, wish: SourceWish) -> StageInput:
-        if self._shared is None:
+    def _of_job(self, request: SourceRequest) -> StageInput:
+        if self.shared.source is None:
             raise BadRequest("the job has no source of its own; name one, or a stage", field="source")
-        source, facts = self._shared
-        if names_a_region(wish):
-            facts = place(wish, msgspec.structs.replace(facts, start=0, length=facts.frames), self.time)
-        context = source.context if wish.context is None else wish.context
+        source, facts = self.shared.source
+        if names_a_region(request):
+            facts = place(request, msgspec.structs.replace(facts, start=0, length=facts.frames), self.shared.time)
+        context = source.context if request.context is None else request.context
         return StageInput(
             source=msgspec.structs.replace(source, start=facts.start, length=facts.length, context=context), facts=facts
         )
 
-    def _of_stage(self, index: int, wish: SourceWish) -> StageInput:
-        before = (wish.stage or 0) - 1
+    def _of_stage(self, index: int, request: SourceRequest) -> StageInput:
+        before = (request.stage or 0) - 1
         if before >= index:
             raise BadPreset(
-                f"its source is stage {wish.stage}, which does not come before it",
+                f"its source is stage {request.stage}, which does not come before it",
                 field="stage",
                 limits={"min": 1, "max": index},
             )
-        if not names_a_region(wish):
+        if not names_a_region(request):
             return StageInput(latent=before, facts=self._timeline(before))
         given = self._timeline(before)
         growing = given is None and self._length_is_open()
-        whole = self._part if given is None else result_facts(self._plans[before], given, self._part)
+        whole = self.shared.part if given is None else result_facts(self._plans[before], given, self.shared.part)
         if growing:  # as long as it may get; once it is planned, the region is looked at again
             whole = msgspec.structs.replace(whole, frames=samples(limits.MAX_DURATION, whole.rate))
-        facts = place(wish, whole, self.time)
-        context = limits.CONTEXT_SECONDS if wish.context is None else wish.context
+        facts = place(request, whole, self.shared.time)
+        context = limits.CONTEXT_SECONDS if request.context is None else request.context
         length = None if growing and facts.start + facts.length == whole.frames else facts.length
-        source = Source(stage=wish.stage, start=facts.start, length=length, context=context)
+        source = Source(stage=request.stage, start=facts.start, length=length, context=context)
         return StageInput(stage=before, source=source, facts=facts)
 
     def _length_is_open(self) -> bool:
         """Whether a plan decides how long the new part is."""
-        return self._shared is None and leaves_length_open(self._wish, self._plans, self._draft.output)
+        return self.shared.source is None and leaves_length_open(
+            self.shared.conditioning, self._plans, self._parsed.output
+        )
 
     def _timeline(self, index: int) -> SourceFacts | None:
         """Facts of the sound that a stage's latent lies on; none for something new."""
@@ -129,11 +141,11 @@ class Inputs:
 
     def seen(self, given: StageInput) -> SourceFacts | None:
         """The sound that a stage is told about when it plans: where it continues something new, that."""
-        return self._part if given.facts is None and given.latent is not None else given.facts
+        return self.shared.part if given.facts is None and given.latent is not None else given.facts
 
     def settle(self, index: int, given: StageInput, plan: Plan, model: ModelInfo) -> None:
         """Check a stage's input against what it plans, and keep it. Raises an `AceError` that names the field."""
-        stage = self._draft.stages[index]
+        stage = self._parsed.stages[index]
         if plan.length is Length.REQUEST:
             if stage.source is not None:
                 raise BadRequest(f"{stage.type} makes something new and works on no source", field="source")
@@ -171,7 +183,7 @@ class Inputs:
             if given.source is None or given.facts is None or given.latent is not None:
                 continue
             facts = given.facts
-            if self._draft.stages[index].source is None:
+            if self._parsed.stages[index].source is None:
                 check_region(facts, extends=extends)
             else:
                 of_stage(index, lambda f=facts: _in_source(lambda: check_region(f, extends=extends)))
@@ -182,9 +194,10 @@ class Inputs:
 
     def unused(self) -> bool:
         """Whether the job has a source that no stage works on."""
-        if self._shared is None:
+        if self.shared.source is None:
             return False
-        return all(given.source is None or given.source.place != self._shared[0].place for given in self.found)
+        place = self.shared.source.source.place
+        return all(given.source is None or given.source.place != place for given in self.found)
 
 
 def _in_source(check: Callable[[], R]) -> R:
@@ -203,7 +216,7 @@ def _needs_audio(plan: Plan) -> bool:
     return plan.start_from_source or plan.fill in (Fill.SOURCE, Fill.BOTTLENECK)
 
 
-def spread(stage: StageWish, regions: Sequence[SourceWish], *, in_place: bool) -> list[StageWish]:
+def spread(stage: ParsedStage, regions: Sequence[SourceRequest], *, in_place: bool) -> list[ParsedStage]:
     """The stage once for each region: edits in place follow one another on the same file, other stages work side by side.
 
     Raises `RegionOutside` for edits in place that overlap.

@@ -1,4 +1,4 @@
-"""The three forms of a render request, read into one typed draft: flat for one stage, flat for a preset, nested for a chain.
+"""The three forms of a render request, read into one typed request: flat for one stage, flat for a preset, nested for a chain.
 
 Sentences count stages from 1, as the files of a result do; fields keep the places of the JSON (`stages[0]`).
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.admission.region import wish_of
+from acestep.admission.region import source_of
 from acestep.admission.sounds import lay_under, named_sound, sound_note, under_stages
 from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError, BadPreset, BadRequest, UnknownName
@@ -22,26 +22,26 @@ from acestep.api.request import CHAIN_FIELDS, FORMAT, VERSION, Output, Role, Sta
 from acestep.api.result import RECIPE_FORMAT
 from acestep.api.schema import R, Request, convert, inside
 from acestep.api.sound import Sound
-from acestep.api.source import Region, SelectionFields, SourceWish
+from acestep.api.source import Region, SelectionFields, SourceRequest
 from acestep.api.upstream import in_our_words
 
 
-class StageWish(msgspec.Struct, frozen=True, kw_only=True):
+class ParsedStage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage as a client names it."""
 
     type: str
     params: StageParams
-    source: SourceWish | None = None
+    source: SourceRequest | None = None
     returns: tuple[Role, ...] | None = None
 
 
-class Draft(msgspec.Struct, kw_only=True):
+class ParsedRender(msgspec.Struct, kw_only=True):
     """A typed request whose regions may still be in seconds."""
 
-    stages: list[StageWish]
+    stages: list[ParsedStage]
     conditioning: Conditioning
     output: Output
-    source: SourceWish | None
+    source: SourceRequest | None
     regions: list[Region] = []
     """Of a flat request: the one stage is run on each of them."""
     selected: bool = False
@@ -57,11 +57,11 @@ class Draft(msgspec.Struct, kw_only=True):
 class ChainFields(Request):
     """What a stage of a chain may say besides its type and parameters."""
 
-    source: SourceWish | None = None
+    source: SourceRequest | None = None
     returns: list[Role] | None = None
 
 
-def parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> Draft:
+def parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> ParsedRender:
     """A client's map in one of its forms: the flat fields of an operation or a preset, or a whole chain. Raises an `AceError` that
     names the field."""
     request = in_our_words(request)
@@ -75,12 +75,12 @@ def parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> 
     request, taken = lay_under(sound, operation, request)
     if operation.preset is not None:
         taken |= under_stages(sound, operation.preset.stages)[1]
-    draft = _parse(registry, operation, request, sound)
-    draft.made_with, draft.notes = sound.name, (sound_note(sound, taken),)
-    return draft
+    parsed = _parse(registry, operation, request, sound)
+    parsed.made_with, parsed.notes = sound.name, (sound_note(sound, taken),)
+    return parsed
 
 
-def _parse(registry: Registry, operation: Operation, request: dict[str, Any], sound: Sound | None) -> Draft:
+def _parse(registry: Registry, operation: Operation, request: dict[str, Any], sound: Sound | None) -> ParsedRender:
     if operation.stage:
         return _parse_flat(registry, operation, request)
     if operation.preset is not None:
@@ -103,36 +103,38 @@ def unwrapped(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"weights": weights, **inner} if weights and "stages" in inner else dict(inner)
 
 
-def _parse_flat(registry: Registry, operation: Operation, request: dict[str, Any]) -> Draft:
+def _parse_flat(registry: Registry, operation: Operation, request: dict[str, Any]) -> ParsedRender:
     stage = registry.stage(operation.stage)
     typed = convert(request, operation.schema)
     flat = {name: getattr(typed, name) for name in typed.__struct_fields__}
     own = {field for field in stage.Params.__struct_fields__ if field not in CHAIN_FIELDS}
     params = stage.Params(**{name: flat[name] for name in own})
-    draft = Draft(
-        stages=[StageWish(type=stage.name, params=params)],
+    parsed = ParsedRender(
+        stages=[ParsedStage(type=stage.name, params=params)],
         conditioning=_pick(Conditioning, flat),
         output=_pick(Output, flat),
         source=None,
         chained=False,
     )
     if stage.source != "none":
-        _select(draft, _pick(SelectionFields, flat))
-    return draft
+        _select(parsed, _pick(SelectionFields, flat))
+    return parsed
 
 
-def _select(draft: Draft, selection: SelectionFields) -> None:
+def _select(parsed: ParsedRender, selection: SelectionFields) -> None:
     """Fill in the source of a flat request. Raises `BadRequest` for a region beside a list of them."""
-    draft.source, draft.selected = wish_of(selection), True
-    draft.regions = selection.regions
+    parsed.source, parsed.selected = source_of(selection), True
+    parsed.regions = selection.regions
     beside = [name for name in Region.__struct_fields__ if getattr(selection, name) is not None]
     if selection.regions and beside:
         raise BadRequest(f"give {beside[0]} or regions, not both", field="regions")
-    if selection.regions and draft.source is None:
+    if selection.regions and parsed.source is None:
         raise BadRequest("regions need a source", field="source")
 
 
-def _parse_preset(registry: Registry, operation: Operation, request: dict[str, Any], sound: Sound | None) -> Draft:
+def _parse_preset(
+    registry: Registry, operation: Operation, request: dict[str, Any], sound: Sound | None
+) -> ParsedRender:
     preset = operation.preset
     assert preset is not None
     typed = convert(request, operation.schema)
@@ -141,22 +143,22 @@ def _parse_preset(registry: Registry, operation: Operation, request: dict[str, A
     if sound is not None:
         chain["stages"], _ = under_stages(sound, chain["stages"])
     try:
-        draft = _parse_chain(registry, RenderRequest(**chain))
+        parsed = _parse_chain(registry, RenderRequest(**chain))
     except UnknownName as failure:
         raise BadPreset(f"the preset {preset.name} does not fit: {failure.message}", field=failure.field) from failure
     if preset.source:
         selection = _pick(SelectionFields, flat)
         if selection.regions:
             raise BadRequest("a preset works on one region; submit it for each", field="regions")
-        _select(draft, selection)
-    return draft
+        _select(parsed, selection)
+    return parsed
 
 
 def _pick(schema: type[Any], flat: dict[str, Any]) -> Any:
     return schema(**{name: flat[name] for name in schema.__struct_fields__ if name in flat})
 
 
-def _parse_chain(registry: Registry, request: RenderRequest) -> Draft:
+def _parse_chain(registry: Registry, request: RenderRequest) -> ParsedRender:
     if request.format != FORMAT or request.version > VERSION:
         raise BadPreset(
             f"this version reads {FORMAT} up to version {VERSION}, not {request.format} version {request.version}",
@@ -166,8 +168,8 @@ def _parse_chain(registry: Registry, request: RenderRequest) -> Draft:
         of_stage(index, functools.partial(_parse_stage, registry, entry, index))
         for index, entry in enumerate(request.stages)
     ]
-    source = None if request.source is None else inside("source", lambda: convert(request.source, SourceWish))
-    return Draft(
+    source = None if request.source is None else inside("source", lambda: convert(request.source, SourceRequest))
+    return ParsedRender(
         stages=_as_version_1(stages) if request.version == 1 else stages,
         conditioning=inside("conditioning", lambda: convert(request.conditioning, Conditioning)),
         output=inside("output", lambda: convert(request.output, Output)),
@@ -188,7 +190,7 @@ def of_stage(index: int, check: Callable[[], R]) -> R:
         raise
 
 
-def _parse_stage(registry: Registry, entry: dict[str, Any], index: int) -> StageWish:
+def _parse_stage(registry: Registry, entry: dict[str, Any], index: int) -> ParsedStage:
     fields = dict(entry)
     if "type" not in fields:
         raise BadRequest("type is missing; it takes the name of a stage", field="type", limits=_stage_names(registry))
@@ -200,7 +202,7 @@ def _parse_stage(registry: Registry, entry: dict[str, Any], index: int) -> Stage
         if source is not None:
             raise BadRequest("give source or input, not both", field="input")
         source = _numbered(before, index)
-    return StageWish(
+    return ParsedStage(
         type=stage.name,
         params=convert(fields, stage.Params),
         source=source,
@@ -212,14 +214,14 @@ def _stage_names(registry: Registry) -> dict[str, Any]:
     return {"choices": sorted(registry.stages)}
 
 
-def _numbered(before: Any, index: int) -> SourceWish:
+def _numbered(before: Any, index: int) -> SourceRequest:
     """The source that version 1 called ``input`` and counted from 0."""
     if isinstance(before, bool) or not isinstance(before, int) or not 0 <= before < index:
         raise BadPreset("input names a stage before it, counted from 0", field="input", limits={"max": index - 1})
-    return SourceWish(stage=before + 1)
+    return SourceRequest(stage=before + 1)
 
 
-def _as_version_1(stages: list[StageWish]) -> list[StageWish]:
+def _as_version_1(stages: list[ParsedStage]) -> list[ParsedStage]:
     """In version 1 only the last stage returned files, also where no other one went on from a stage."""
     return [
         stage if stage.returns is not None or index == len(stages) - 1 else msgspec.structs.replace(stage, returns=())

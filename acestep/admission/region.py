@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
-from acestep.admission.host import World
+from acestep.admission.host import HostInfo
 from acestep.admission.song_time import SongTime, timed
 from acestep.api import limits
 from acestep.api.errors import BadRequest, RegionOutside, TooLarge, UnsupportedChannels
 from acestep.api.plan import Plan, SourceFacts
 from acestep.api.request import Output
 from acestep.api.rounding import rescaled
-from acestep.api.source import AudioFacts, Region, SelectionFields, Source, SourceWish
+from acestep.api.source import AudioFacts, Region, SelectionFields, Source, SourceRequest
 
 PLACES = ("path", "upload", "latent", "stage")
 
@@ -19,12 +21,19 @@ LATENT = "latent"
 """The format of a stored latent in the facts of a source."""
 
 
-def wish_of(selection: SelectionFields) -> SourceWish | None:
+class PlacedSource(NamedTuple):
+    """A sound with its region in whole samples, and what its header says."""
+
+    source: Source
+    facts: SourceFacts
+
+
+def source_of(selection: SelectionFields) -> SourceRequest | None:
     """The source that a flat request names; none when it names none."""
     if not (selection.source or selection.upload or selection.source_latent):
         return None
     region = {name: getattr(selection, name) for name in Region.__struct_fields__}
-    return SourceWish(
+    return SourceRequest(
         path=selection.source,
         upload=selection.upload,
         latent=selection.source_latent,
@@ -33,33 +42,37 @@ def wish_of(selection: SelectionFields) -> SourceWish | None:
     )
 
 
-def names_a_place(wish: SourceWish) -> bool:
+def names_a_place(request: SourceRequest) -> bool:
     """Whether a source says where it lies; one that does not is the job's own. Raises `BadRequest` for two places."""
-    named = [name for name in PLACES if getattr(wish, name)]
+    named = [name for name in PLACES if getattr(request, name)]
     if len(named) > 1:
         raise BadRequest(f"name one source, not {' and '.join(named)}", field="source")
     return bool(named)
 
 
-def names_a_region(wish: SourceWish) -> bool:
+def names_a_region(request: SourceRequest) -> bool:
     """Whether a source says which part of it is meant."""
-    return wish.length is not None or any(getattr(wish, name) is not None for name in Region.__struct_fields__)
+    return request.length is not None or any(getattr(request, name) is not None for name in Region.__struct_fields__)
 
 
-def open_source(wish: SourceWish, world: World, time: SongTime) -> tuple[Source, SourceFacts]:
-    """The file that a wish names with its region in samples, and what its header says. Raises as `World.probe` does."""
-    if not names_a_place(wish):
+def open_source(request: SourceRequest, host: HostInfo, time: SongTime) -> PlacedSource:
+    """The file that a request names with its region in samples, and what its header says. Raises as `HostInfo.probe` does."""
+    if not names_a_place(request):
         raise BadRequest("name exactly one source: a file, an upload or a stored latent", field="source")
-    context = limits.CONTEXT_SECONDS if wish.context is None else wish.context
+    context = limits.CONTEXT_SECONDS if request.context is None else request.context
     source = Source(
-        path=wish.path, upload=wish.upload, latent=wish.latent, context=context, fingerprint=wish.fingerprint
+        path=request.path,
+        upload=request.upload,
+        latent=request.latent,
+        context=context,
+        fingerprint=request.fingerprint,
     )
-    facts = world.probe(source)
-    placed = place(wish, whole_of(facts), time)
+    facts = host.probe(source)
+    placed = place(request, whole_of(facts), time)
     source = msgspec.structs.replace(
         source, start=placed.start, length=placed.length, fingerprint=source.fingerprint or facts.fingerprint
     )
-    return source, placed
+    return PlacedSource(source, placed)
 
 
 def region_heard(selection: SelectionFields, facts: AudioFacts) -> SourceFacts:
@@ -70,7 +83,7 @@ def region_heard(selection: SelectionFields, facts: AudioFacts) -> SourceFacts:
     if facts.format == LATENT:
         raise BadRequest("a stored latent cannot be listened to; name the audio file beside it", field="source")
     region = {name: getattr(selection, name) for name in Region.__struct_fields__}
-    placed = place(SourceWish(**region), whole_of(facts), SongTime(timed(selection)))
+    placed = place(SourceRequest(**region), whole_of(facts), SongTime(timed(selection)))
     check_region(placed, extends=False)
     return placed
 
@@ -95,18 +108,18 @@ def whole_of(facts: AudioFacts) -> SourceFacts:
     )
 
 
-def place(wish: SourceWish, whole: SourceFacts, time: SongTime) -> SourceFacts:
-    """The facts of a sound with the region that a wish names. Raises `RegionOutside`, and `BadRequest` for a side given twice."""
-    start = time.edge(wish.start, wish.start_seconds, whole.rate, "start")
-    end = time.edge(wish.end, wish.end_seconds, whole.rate, "end")
-    if wish.length is not None:
+def place(request: SourceRequest, whole: SourceFacts, time: SongTime) -> SourceFacts:
+    """A sound's facts with the region that a request names. Raises `RegionOutside`, and `BadRequest` for a side given twice."""
+    start = time.edge(request.start, request.start_seconds, whole.rate, "start")
+    end = time.edge(request.end, request.end_seconds, whole.rate, "end")
+    if request.length is not None:
         if end is not None:
             raise BadRequest("give the region's end or its length, not both", field="length")
-        length = time.length(wish.length, whole.rate, start or 0, "length") or 0
+        length = time.length(request.length, whole.rate, start or 0, "length") or 0
         first, last = start or 0, (start or 0) + length
     else:
         first, last = time.region((start, end), whole.frames, whole.rate)
-    if last <= first and (end is not None or wish.length is not None):
+    if last <= first and (end is not None or request.length is not None):
         raise RegionOutside(
             f"the region ends at sample {last}, at or before its start {first}",
             field="end",

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import msgspec
 
 from acestep.admission.inputs import Inputs, StageInput
-from acestep.admission.parse import Draft, of_stage
+from acestep.admission.parse import ParsedRender, of_stage
 from acestep.admission.region import check_span
 from acestep.api import limits
 from acestep.api.errors import BadRequest, TooLarge
-from acestep.api.plan import Length, Plan, SourceFacts
+from acestep.api.plan import Length, Plan
 from acestep.api.request import Output, Role
 from acestep.api.rounding import samples
 
@@ -22,9 +22,10 @@ ONCE = frozenset({"whole", "span"})
 """Roles of which the last of several edits holds them all."""
 
 
-def resolve_output(draft: Draft, plans: Sequence[Plan], inputs: Sequence[StageInput], part: SourceFacts) -> Output:
-    """The output wish with nothing left open. Raises `BadRequest` for files that the last stage cannot return, and `TooLarge`."""
-    output, last = draft.output, draft.stages[-1]
+def resolve_output(parsed: ParsedRender, plans: Sequence[Plan], inputs: Inputs) -> Output:
+    """The output with nothing left open. Raises `BadRequest` for files that the last stage cannot return, and `TooLarge`."""
+    output, last, part = parsed.output, parsed.stages[-1], inputs.shared.part
+    worked_on = inputs.found[-1]
     if output.returns and last.returns and list(last.returns) != output.returns:
         raise BadRequest("the last stage and the output name different files to return", field="returns")
     if last.returns == ():
@@ -32,11 +33,11 @@ def resolve_output(draft: Draft, plans: Sequence[Plan], inputs: Sequence[StageIn
         raise BadRequest(
             "the last stage returns at least one file; leave its returns out for the usual one", field=where
         )
-    returns = list(last.returns or output.returns or [default_role(plans[-1], inputs[-1])])
+    returns = list(last.returns or output.returns or [default_role(plans[-1], worked_on)])
     if last.returns:
-        of_stage(len(plans) - 1, lambda: check_roles(returns, plans[-1], inputs[-1]))
+        of_stage(len(plans) - 1, lambda: check_roles(returns, plans[-1], worked_on))
     else:
-        check_roles(returns, plans[-1], inputs[-1])
+        check_roles(returns, plans[-1], worked_on)
     makes_new = any(plan.length is Length.REQUEST for plan in plans)
     if makes_new and not 1 <= part.frames <= samples(limits.MAX_DURATION, part.rate):
         raise TooLarge(
@@ -45,7 +46,7 @@ def resolve_output(draft: Draft, plans: Sequence[Plan], inputs: Sequence[StageIn
             limits={"min_samples": 1, "max": limits.MAX_DURATION, "unit": "s"},
         )
     if "span" in returns:
-        check_span(output, inputs[-1].facts)
+        check_span(output, worked_on.facts)
     return msgspec.structs.replace(
         output,
         returns=returns,
@@ -87,24 +88,24 @@ def check_roles(returns: Sequence[Role], plan: Plan, given: StageInput) -> None:
 
 
 def resolve_returns(
-    draft: Draft, plans: Sequence[Plan], inputs: Inputs, output: Output
+    parsed: ParsedRender, plans: Sequence[Plan], inputs: Inputs, output: Output
 ) -> list[tuple[Role, ...] | None]:
     """What each stage returns besides the last one's files: what it names, and where no other stage goes on from it, what the
-    output wishes for, or what its operation returns by itself."""
-    consumed, last = inputs.consumed(), len(draft.stages) - 1
+    output asks for, or what its operation returns by itself."""
+    consumed, last = inputs.consumed(), len(parsed.stages) - 1
     found: list[tuple[Role, ...] | None] = []
-    for index, (stage, plan, given) in enumerate(zip(draft.stages, plans, inputs.found, strict=True)):
+    for index, (stage, plan, given) in enumerate(zip(parsed.stages, plans, inputs.found, strict=True)):
         if index == last:
             found.append(None)
         elif stage.returns is not None:
             of_stage(index, lambda s=stage, p=plan, g=given: check_roles(s.returns or (), p, g))
             found.append(stage.returns)
-        elif draft.regions and index in consumed:
+        elif parsed.regions and index in consumed:
             found.append(tuple(role for role in output.returns or () if role not in ONCE))
         elif index in consumed:
             found.append(None)
         else:
-            wished = tuple(output.returns or ())
-            fits = bool(wished) and all(role in possible_roles(plan, given) for role in wished)
-            found.append(wished if fits else (default_role(plan, given),))
+            asked = tuple(output.returns or ())
+            fits = bool(asked) and all(role in possible_roles(plan, given) for role in asked)
+            found.append(asked if fits else (default_role(plan, given),))
     return found

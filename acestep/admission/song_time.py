@@ -19,28 +19,30 @@ AGREE = 0.001
 
 
 class SongTime:
-    """What a wish says about time. ``notes`` tell what was assumed while positions were read.
+    """What a job says about time. ``notes`` tell what was assumed while positions were read.
 
     Positions and lengths may be numbers or text (`acestep.api.positions`); every rate is that of the timeline they lie on.
     """
 
-    def __init__(self, wish: Conditioning) -> None:
-        self.wish = wish
+    def __init__(self, conditioning: Conditioning) -> None:
+        self.conditioning = conditioning
         self.notes: list[str] = []
-        if wish.tempo_map is not None and wish.bar_offset is not None:
+        if conditioning.tempo_map is not None and conditioning.bar_offset is not None:
             raise BadRequest("a tempo map says where bar 1 is; leave bar_offset out", field="bar_offset")
-        if wish.bar_offset is not None and wish.bpm is None:
+        if conditioning.bar_offset is not None and conditioning.bpm is None:
             raise BadRequest("bar_offset needs bpm", field="bpm")
 
     def tempo(self, rate: int) -> TempoMap | None:
         """The tempo map on a timeline; none without a tempo. Without ``bar_offset`` bar 1 begins with the timeline."""
-        wish = self.wish
-        if wish.tempo_map is not None:
-            return TempoMap.of(wish.tempo_map, rate)
-        if wish.bpm is None:
+        conditioning = self.conditioning
+        if conditioning.tempo_map is not None:
+            return TempoMap.of(conditioning.tempo_map, rate)
+        if conditioning.bpm is None:
             return None
-        metre = parse_metre(wish.time_signature, field="time_signature") if wish.time_signature else Metre()
-        return TempoMap.steady(wish.bpm, rate, self._offset(rate) or 0, metre)
+        metre = (
+            parse_metre(conditioning.time_signature, field="time_signature") if conditioning.time_signature else Metre()
+        )
+        return TempoMap.steady(conditioning.bpm, rate, self._offset(rate) or 0, metre)
 
     def sample(self, value: int | str | None, rate: int, field: str) -> int | None:
         """A position in samples; none stays none."""
@@ -61,8 +63,8 @@ class SongTime:
         return samples(seconds, rate) if seconds is not None else self.sample(value, rate, field)
 
     def duration(self, rate: int, start: int = 0) -> int | None:
-        """The wish's duration in samples, from a sample on; none where nobody gave one."""
-        value = self.wish.duration
+        """The duration in samples, from a sample on; none where nobody gave one."""
+        value = self.conditioning.duration
         return samples(value, rate) if isinstance(value, float | int) else self.length(value, rate, start, "duration")
 
     def region(self, edges: tuple[int | None, int | None], frames: int, rate: int) -> tuple[int, int]:
@@ -97,18 +99,18 @@ class SongTime:
         return msgspec.structs.replace(output, length=length, span_start=first, span_end=last)
 
     def settled(self, rate: int, start: int = 0, length: int | None = None) -> Conditioning:
-        """The wish in numbers: duration in seconds, offset in samples, and from a map the region's mean tempo and metre."""
+        """The settings in numbers: duration in seconds, offset in samples, and from a map the region's mean tempo and metre."""
         changes: dict[str, object] = {"bar_offset": self._offset(rate)}
         duration = self.duration(rate, start)
-        if isinstance(self.wish.duration, str):
+        if isinstance(self.conditioning.duration, str):
             changes["duration"] = _checked((duration or 0) / rate)
         tempo = self.tempo(rate)
-        if self.wish.tempo_map is not None and tempo is not None:
+        if self.conditioning.tempo_map is not None and tempo is not None:
             changes |= self._from_map(tempo, start, length or duration or rate)
-        return msgspec.structs.replace(self.wish, **changes)
+        return msgspec.structs.replace(self.conditioning, **changes)
 
     def _offset(self, rate: int) -> int | None:
-        value = self.wish.bar_offset
+        value = self.conditioning.bar_offset
         if not isinstance(value, str):
             return value
         position = read_field("bar_offset", value)
@@ -117,17 +119,17 @@ class SongTime:
         return Ruler(rate).sample(position, field="bar_offset")
 
     def _ruler(self, position: Position, rate: int) -> Ruler:
-        if position.bar is not None and self.wish.bar_offset is None and self.wish.tempo_map is None:
+        if position.bar is not None and self.conditioning.bar_offset is None and self.conditioning.tempo_map is None:
             self._note("bar 1 is taken to begin with the file; bar_offset or a tempo map says otherwise")
         return Ruler(rate, self.tempo(rate) if position.musical else None)
 
     def _from_map(self, tempo: TempoMap, start: int, length: int) -> dict[str, object]:
         found: dict[str, object] = {}
-        if self.wish.bpm is None:
+        if self.conditioning.bpm is None:
             mean = tempo.bpm(start, start + length)
             found["bpm"] = _folded(mean)
             self._note(f"the tempo map gives {mean:.6g} bpm over the region")
-        if not self.wish.time_signature:
+        if not self.conditioning.time_signature:
             found["time_signature"] = tempo.metre(tempo.bar(start)).name
         return found
 

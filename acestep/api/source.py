@@ -76,7 +76,7 @@ class Source(Request):
         return self.path, self.upload, self.latent
 
 
-class SourceWish(Region):
+class SourceRequest(Region):
     """A source as a client names it: at most one place, and a region. Without a place it is the job's own source."""
 
     path: Annotated[str, param("Local audio file.", max_length=limits.MAX_PATH)] = ""

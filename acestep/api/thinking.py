@@ -21,27 +21,32 @@ PREFIX = "planner_"
 """How the planner's own fields of a conditioning begin."""
 
 
-def given_codes(wish: Conditioning) -> list[list[int]]:
+def given_codes(conditioning: Conditioning) -> list[list[int]]:
     """The codes that a request brings: one sequence for all variants, one each, or none."""
-    if wish.codes:
-        return wish.codes
-    return [wish.audio_codes] if wish.audio_codes else []
+    if conditioning.codes:
+        return conditioning.codes
+    return [conditioning.audio_codes] if conditioning.audio_codes else []
 
 
-def codes_of(wish: Conditioning, variant: int) -> list[int]:
+def codes_of(conditioning: Conditioning, variant: int) -> list[int]:
     """The codes of one variant; empty where there are none."""
-    given = given_codes(wish)
+    given = given_codes(conditioning)
     return given[min(variant, len(given) - 1)] if given else []
 
 
-def wants_planning(wish: Conditioning, plans: Sequence[Plan]) -> bool:
+def wants_planning(conditioning: Conditioning, plans: Sequence[Plan]) -> bool:
     """Whether a render asks for the planner and may have it: its first stage makes something new, and no codes are given."""
-    return wish.thinking and not given_codes(wish) and _takes_codes(plans)
+    return conditioning.thinking and not given_codes(conditioning) and _takes_codes(plans)
 
 
-def leaves_length_open(wish: Conditioning, plans: Sequence[Plan], output: Output) -> bool:
+def leaves_length_open(conditioning: Conditioning, plans: Sequence[Plan], output: Output) -> bool:
     """Whether the plan decides how long the new part is, because the request does not."""
-    return wants_planning(wish, plans) and wish.planner_metas and output.length is None and wish.duration is None
+    return (
+        wants_planning(conditioning, plans)
+        and conditioning.planner_metas
+        and output.length is None
+        and conditioning.duration is None
+    )
 
 
 def _takes_codes(plans: Sequence[Plan]) -> bool:
@@ -49,7 +54,7 @@ def _takes_codes(plans: Sequence[Plan]) -> bool:
 
 
 def check_thinking(
-    wish: Conditioning, plans: Sequence[Plan], output: Output, models: Sequence[ModelInfo] = ()
+    conditioning: Conditioning, plans: Sequence[Plan], output: Output, models: Sequence[ModelInfo] = ()
 ) -> list[str]:
     """A sentence for everything about the planner that a request says and that changes nothing in it, or means nothing to the
     model of its stage.
@@ -57,22 +62,26 @@ def check_thinking(
     Raises `BadRequest` for codes that are none, that are given twice, or that are as many as the variants are not, for texts that
     would forge a turn of the language model, and for a thought that is none, or does not say how long the codes shall be.
     """
-    _check_codes(wish, output.variants)
+    _check_codes(conditioning, output.variants)
     unknown = [
         model.name
         for plan, model in zip(plans, models, strict=False)
         if plan.semantic_codes and not knows_codes_of(model.latent_family)
     ]
-    if not wants_planning(wish, plans):
-        return [*_unthought(wish, plans), *_left_out(wish), *map(_foreign_codes, unknown if given_codes(wish) else [])]
+    if not wants_planning(conditioning, plans):
+        return [
+            *_unthought(conditioning, plans),
+            *_left_out(conditioning),
+            *map(_foreign_codes, unknown if given_codes(conditioning) else []),
+        ]
     for field in ("caption", "lyrics", "genres", "planner_negative_prompt"):
-        refuse_control_text(getattr(wish, field), field)
-    if wish.cot_text:
-        known = output.length is not None or wish.duration is not None
-        check_brought_thought(wish.cot_text, codes=wish.planner_codes and not unknown, length=known)
-    dropped = unknown if wish.planner_codes else []
+        refuse_control_text(getattr(conditioning, field), field)
+    if conditioning.cot_text:
+        known = output.length is not None or conditioning.duration is not None
+        check_brought_thought(conditioning.cot_text, codes=conditioning.planner_codes and not unknown, length=known)
+    dropped = unknown if conditioning.planner_codes else []
     return [
-        *_left_out(wish),
+        *_left_out(conditioning),
         *(f"the planner does not know the codes of {name}, so it plans words and metadata only" for name in dropped),
     ]
 
@@ -93,71 +102,72 @@ def _foreign_codes(model: str) -> str:
     )
 
 
-def _check_codes(wish: Conditioning, variants: int) -> None:
-    if wish.codes and wish.audio_codes:
+def _check_codes(conditioning: Conditioning, variants: int) -> None:
+    if conditioning.codes and conditioning.audio_codes:
         raise BadRequest("give codes or audio_codes, not both", field="codes")
-    for sequence in wish.codes or []:
+    for sequence in conditioning.codes or []:
         check_codes(sequence, "codes")
-    if wish.audio_codes is not None:
-        check_codes(wish.audio_codes)
-    if len(wish.codes or []) not in (0, 1, variants):
+    if conditioning.audio_codes is not None:
+        check_codes(conditioning.audio_codes)
+    count = len(conditioning.codes or [])
+    if count not in (0, 1, variants):
         raise BadRequest(
-            f"codes holds {len(wish.codes or [])} sequences and {variants} variants are asked for; give one, or one for each",
+            f"codes holds {count} sequences and {variants} variants are asked for; give one, or one for each",
             field="codes",
             limits={"min": 1, "max": variants},
         )
 
 
-def _unthought(wish: Conditioning, plans: Sequence[Plan]) -> list[str]:
+def _unthought(conditioning: Conditioning, plans: Sequence[Plan]) -> list[str]:
     """What a job without a plan leaves aside."""
     notes = []
     takes_codes = any(plan.semantic_codes for plan in plans)
-    if wish.thinking and given_codes(wish) and takes_codes:
+    if conditioning.thinking and given_codes(conditioning) and takes_codes:
         notes.append("the codes are given, so the planner was not asked; thinking changes nothing")
-    elif wish.thinking:
+    elif conditioning.thinking:
         notes.append(
             "this operation works on audio, and a plan's codes would take that audio's place, so the planner was not asked"
         )
-    if given_codes(wish) and not takes_codes:
+    if given_codes(conditioning) and not takes_codes:
         notes.append("this operation follows its audio; the codes were left out")
-    if wish.codes_strength != 1.0 and not (given_codes(wish) and takes_codes):
+    if conditioning.codes_strength != 1.0 and not (given_codes(conditioning) and takes_codes):
         notes.append("there are no codes to follow; codes_strength changes nothing")
-    if wish.cot_text:  # what was planned already says what it was planned with
+    if conditioning.cot_text:  # what was planned already says what it was planned with
         return notes
-    if wish.genres:
+    if conditioning.genres:
         notes.append("genres are read by the planner alone, and nothing is planned here; put them into the caption")
-    if not wish.thinking and (changed := _changed(wish)):
+    if not conditioning.thinking and (changed := _changed(conditioning)):
         notes.append(f"nothing is planned without thinking; {', '.join(changed)} changes nothing")
     return notes
 
 
-def require_codes(plan: Plan, guide: str, wish: Conditioning, model: ModelInfo, *, planned: bool) -> None:
+def require_codes(plan: Plan, guide: str, conditioning: Conditioning, model: ModelInfo, *, planned: bool) -> None:
     """See that a model can read codes where a stage gets any: the request's, a plan's (``planned``), or those of a guide.
 
     ``guide`` is the one that the stage or the request names. Raises `ModelUnsuited` for a checkpoint without the parts for codes.
     """
     if not model.lacks:
         return
-    if plan.semantic_codes and given_codes(wish):
+    if plan.semantic_codes and given_codes(conditioning):
         raise ModelUnsuited(
-            missing_parts(model, "following audio codes"), field="codes" if wish.codes else "audio_codes"
+            missing_parts(model, "following audio codes"), field="codes" if conditioning.codes else "audio_codes"
         )
-    if planned and wish.planner_codes:
+    if planned and conditioning.planner_codes:
         sentence = missing_parts(model, "thinking")
         raise ModelUnsuited(f"{sentence}; planner_codes false plans words only", field="thinking")
     if plan.guide and guide not in ("", NO_GUIDE) and model.defaults.guide_bottleneck:
         raise ModelUnsuited(missing_parts(model, "following a guide"), field="guide")
 
 
-def _left_out(wish: Conditioning) -> list[str]:
-    count = len(wish.samples or [])
+def _left_out(conditioning: Conditioning) -> list[str]:
+    count = len(conditioning.samples or [])
     if count < 2:
         return []
     return [f"of the {count} samples the fields beside them are used; send another one by itself to use it"]
 
 
-def _changed(wish: Conditioning) -> list[str]:
+def _changed(conditioning: Conditioning) -> list[str]:
     """The planner's fields that are set to something else than their default."""
     defaults: dict[str, Any] = {info.name: info.default for info in describe(Conditioning)}
-    values = msgspec.to_builtins(wish)
+    values = msgspec.to_builtins(conditioning)
     return [name for name in values if name.startswith(PREFIX) and values[name] != defaults[name]]

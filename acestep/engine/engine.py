@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 
-from acestep.admission.render import Admitted, admit
+from acestep.admission.admitted import Admitted
+from acestep.admission.recipe import read_recipe
+from acestep.admission.render import plan_again
 from acestep.api.errors import OutOfMemory
 from acestep.api.request import Stage
 from acestep.api.resolve import resolve_stage
 from acestep.api.result import Result
 from acestep.api.rounding import samples
-from acestep.api.source import AudioFacts, Source
 from acestep.api.targets import resolve_target
 from acestep.api.thinking import wants_planning
-from acestep.api.variants import ModelInfo
 from acestep.audio.latent_header import read_latent_facts
 from acestep.audio.latent_index import LatentIndex
 from acestep.audio.latent_store import find_latent
-from acestep.audio.sniff import probe
 from acestep.checkpoints.published import planner_licenses
 from acestep.conditioning.condition_cache import ConditionCache
 from acestep.engine.conditions import Conditions
+from acestep.engine.host_info import WorkerHostInfo
 from acestep.engine.model_pool import ModelPool
 from acestep.engine.render import run_render
 from acestep.engine.render_state import EngineResources, RenderState
-from acestep.engine.source_encoder import SourceCache, SourceEncoder, locate_source
+from acestep.engine.source_encoder import SourceCache, SourceEncoder
 from acestep.engine.stage_store import resuming
 from acestep.engine.tempo import conform_render
 from acestep.runtime.devices import free_cache, hold_to_simulated, is_out_of_memory
@@ -65,6 +65,7 @@ class Engine:
         self.source_encoder = SourceEncoder(
             self._sources, self.models.placement, LatentIndex(Path(settings["library"]))
         )
+        self.host = WorkerHostInfo(self.settings, self.models.info)
         self._resources = EngineResources(
             self.settings, self.models, self.source_encoder, Conditions(self._texts, self.source_encoder)
         )
@@ -115,12 +116,13 @@ class Engine:
 
     def _render(self, request: dict[str, Any], context: JobContext) -> Result:
         begun = time.monotonic()
-        state = self._resolve(self.admit(request, context), context)
+        render = read_recipe(context.registry, request)
+        state = self._resolve(plan_again(context.registry, render, self.host), context)
         if state.planning:
             planned = self._think(state, context)
             context = context.part(PLANNING_SHARE)
             notes = state.notes
-            state = self._resolve(self.admit(planned.settle(state.render).to_recipe(), context), context)
+            state = self._resolve(plan_again(context.registry, planned.settle(state.render), self.host), context)
             state.notes = {**notes, **dict.fromkeys(planned.notes), **state.notes}
             state.thought = planned.to_data()
             state.licenses |= planner_licenses(planned.model)
@@ -173,10 +175,6 @@ class Engine:
             )
             state.note(*held.notes)
 
-    def admit(self, request: dict[str, Any], context: JobContext) -> Admitted:
-        """The canonical request checked once more, with its plans, as this worker's models and files make them."""
-        return admit(context.registry, "render", request, Here(self))
-
     def _think(self, state: RenderState, context: JobContext) -> PlannedConditioning:
         """Let the planner fill the gaps of a render."""
         from acestep.planner.integration import plan_request
@@ -197,19 +195,3 @@ def _planners() -> list[str]:
     """Language models in memory; none before the first job that plans."""
     planners = sys.modules.get("acestep.planner.session")
     return [] if planners is None else [f"planner {name}" for name in planners.loaded_planners()]
-
-
-class Here:
-    """The machine as the worker sees it (`acestep.admission.host.World`)."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def probe(self, source: Source) -> AudioFacts:
-        """Header facts of a source."""
-        path, _ = locate_source(source, self._engine.settings)
-        return probe(Path(path))
-
-    def model(self, name: str) -> ModelInfo:
-        """Facts of a model."""
-        return self._engine.models.info(name)

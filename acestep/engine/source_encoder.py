@@ -15,21 +15,21 @@ import torch
 from torch import Tensor
 
 from acestep.api import limits
-from acestep.api.errors import NotFound, SourceChanged
+from acestep.api.errors import NotFound
 from acestep.api.source import Source
 from acestep.audio.chunks import Tags
 from acestep.audio.latent_header import SUFFIX, Companion
 from acestep.audio.latent_index import LatentIndex
-from acestep.audio.latent_store import find_latent
 from acestep.audio.layout import Layout
 from acestep.audio.read import read_window
 from acestep.audio.resample import resample, to_channels
-from acestep.audio.sniff import fingerprint, sniff
+from acestep.audio.sniff import sniff
 from acestep.audio.write import Form, Shape, digest, write_audio
 from acestep.checkpoints.load import Model
 from acestep.codec.latent_codec import Codec, Tick
 from acestep.conditioning.context import silence
 from acestep.engine.geometry import Window, frame_samples
+from acestep.engine.host_info import locate_source
 from acestep.engine.model_pool import DevicePlacement
 from acestep.latents.latent_file import StoredLatent, latent_of, load_latent
 
@@ -49,22 +49,6 @@ class OpenSource:
     latent: StoredLatent | None = None
 
 
-def locate_source(source: Source, settings: Mapping[str, Any]) -> tuple[Path, Path | None]:
-    """The sound file (or latent file) a source means, and its latent if it names one.
-
-    Raises `NotFound`, and `SourceChanged` when the file is another than when the job was accepted.
-    """
-    if source.latent:
-        path = find_latent(Path(settings["library"]), source.latent)
-    elif source.upload:
-        path = Path(settings["uploads"]) / f"{source.upload}.audio"
-    else:
-        path = Path(source.path)
-    if source.fingerprint and fingerprint(path) != source.fingerprint:
-        raise SourceChanged(f"{path.name} has changed since the job was accepted; send it again", field="source")
-    return path, path if path.suffix == SUFFIX else None
-
-
 class SourceEncoder:
     """Opens and encodes sources for one model's codec. Latents are float32 [1, T, 64] on the CPU.
 
@@ -81,22 +65,22 @@ class SourceEncoder:
 
         Raises `NotFound`, `SourceChanged`, `NotAudio`, `CorruptAudio`, `BadLatent`.
         """
-        path, latent = locate_source(source, settings)
-        if latent is None:
+        path = locate_source(source, settings)
+        if path.suffix != SUFFIX:
             layout = sniff(path)
             found = latent_of(path, self._stored_latents, model.info.latent_family, model.codec_digest)
             return OpenSource(path, layout, found)
-        stored, facts, _ = load_latent(latent, model.info.latent_family)
-        companion = _companion(latent, facts.audio)
+        stored, facts, _ = load_latent(path, model.info.latent_family)
+        companion = _companion(path, facts.audio)
         if companion is None:
-            companion = staging / f".source-{latent.stem}.wav"
+            companion = staging / f".source-{path.stem}.wav"
             last = min(stored.shape[1], -(-facts.samples * limits.FRAMES_PER_SECOND // facts.rate) + 1)
             with self._placement.on_device(model, "codec"):
                 sound = Codec(model.codec).decode(stored, 0, last, tick).numpy()
             sound = to_channels(resample(sound, limits.CODEC_RATE, facts.rate, facts.samples), facts.channels)
             shape = Shape(facts.rate, facts.channels, facts.samples)
             write_audio(companion, [sound], shape, Form("WAV", "FLOAT"), Tags())
-        return OpenSource(companion, sniff(companion), StoredLatent(latent))
+        return OpenSource(companion, sniff(companion), StoredLatent(path))
 
     def encode(self, source: OpenSource, window: Window, model: Model, tick: Tick) -> tuple[Tensor, tuple[str, ...]]:
         """Latents [1, window.frames, 64] of a window: from the store as far as the source came from it, the rest encoded.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,8 @@ from acestep.checkpoints.load import Model
 from acestep.codec.latent_codec import Codec
 from acestep.conditioning.context import audio_codes as codes_of_latents
 from acestep.conditioning.context import hint_from_codes
+from acestep.engine.host_info import locate_source
 from acestep.engine.model_pool import DevicePlacement
-from acestep.engine.source_encoder import locate_source
 from acestep.planner.library import require_known_codes, settings_of
 from acestep.worker.backend import JobContext
 
@@ -50,9 +49,9 @@ def piece_latents(typed: Any, context: JobContext, model: Model) -> tuple[Tensor
     Raises `NotFound`, `BadRequest`, `NotAudio`, `CorruptAudio`, `UnsupportedChannels`, `RegionOutside`, `TooLarge`.
     """
     settings = settings_of(context.backend)
-    path, _ = locate_source(Source(path=typed.source, upload=typed.upload), settings)
-    heard = region_heard(typed, probe(Path(path)))
-    layout = sniff(Path(path))
+    path = locate_source(Source(path=typed.source, upload=typed.upload), settings)
+    heard = region_heard(typed, probe(path))
+    layout = sniff(path)
     seconds = heard.length / layout.rate
     audio = read_window(path, layout, heard.start, heard.length)
     length = max(samples(seconds, limits.CODEC_RATE), 1)

@@ -18,26 +18,26 @@ import msgspec
 import numpy as np
 from safetensors.numpy import save_file
 
-from acestep.admission.render import Admitted, admit
+from acestep.admission.admitted import Admitted
+from acestep.admission.recipe import read_recipe
+from acestep.admission.render import plan_again
 from acestep.api import limits
-from acestep.api.errors import SourceChanged
 from acestep.api.formats import exact_format
 from acestep.api.request import Role
 from acestep.api.resolve import ResolvedStage, resolve_stage, with_guide
 from acestep.api.result import ResultFile, StageReport
 from acestep.api.rounding import samples
-from acestep.api.source import AudioFacts, Source
 from acestep.api.variants import ModelInfo
 from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts
-from acestep.audio.latent_store import find_latent
 from acestep.audio.read import read_window
-from acestep.audio.sniff import fingerprint, probe, sniff
+from acestep.audio.sniff import sniff
 from acestep.audio.splice import Handles, clamp_handles, place_crossfades
 from acestep.audio.write import digest
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, find_checkpoints
 from acestep.checkpoints.installed import fingerprint as weights_fingerprint
 from acestep.engine.deliver import Delivery, VariantSound, WriteSpec, file_stem, stem_notes
 from acestep.engine.geometry import Window, frame_samples, new_window, source_window
+from acestep.engine.host_info import WorkerHostInfo, locate_source
 from acestep.engine.recipe import make_recipe, stage_settings
 from acestep.worker.backend import JobContext
 
@@ -52,36 +52,19 @@ FOR_STAGES = ".stages"
 SPLICED = frozenset({"patch", "span", "whole"})
 
 
-class Here:
-    """The machine as a fake worker sees it (`acestep.admission.host.World`)."""
+def host_info(settings: Mapping[str, Any]) -> WorkerHostInfo:
+    """The machine as a fake worker sees it; a model that is not on the disk is taken for one like the embedded model."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._settings = settings
-
-    def probe(self, source: Source) -> AudioFacts:
-        """Header facts of a source. Raises `NotFound`, and `SourceChanged` for another file than at admission."""
-        path = self.place(source)
-        if source.fingerprint and fingerprint(path) != source.fingerprint:
-            raise SourceChanged(f"{path.name} has changed since the job was accepted; send it again", field="source")
-        return probe(path)
-
-    def place(self, source: Source) -> Path:
-        """The file that a source means."""
-        if source.latent:
-            return find_latent(Path(self._settings["library"]), source.latent)
-        if source.upload:
-            return Path(self._settings["uploads"]) / f"{source.upload}.audio"
-        return Path(source.path)
-
-    def model(self, name: str) -> ModelInfo:
-        """Facts of a model; a name that is not on the disk is taken for one like the embedded model."""
-        folders = checkpoint_folders(*map(Path, self._settings.get("checkpoints") or ()), EMBEDDED)
-        wanted = name or str(self._settings.get("model") or "")
+    def model(name: str) -> ModelInfo:
+        folders = checkpoint_folders(*map(Path, settings.get("checkpoints") or ()), EMBEDDED)
+        wanted = name or str(settings.get("model") or "")
         known = {info.name: info for info in find_checkpoints(folders)}
         if wanted in known:
             return known[wanted]
         embedded = find_checkpoint("nano", [EMBEDDED])
         return msgspec.structs.replace(embedded, name=name) if name else embedded
+
+    return WorkerHostInfo(settings, model)
 
 
 @dataclass
@@ -90,7 +73,7 @@ class FakeRender:
 
     admitted: Admitted
     stages: list[ResolvedStage]
-    world: Here
+    settings: Mapping[str, Any]
     context: JobContext
     recipe: dict[str, Any] = field(default_factory=dict)
     made: dict[int, list[Path]] = field(default_factory=dict)
@@ -101,17 +84,17 @@ class FakeRender:
     @classmethod
     def of(cls, request: Mapping[str, Any], context: JobContext, settings: Mapping[str, Any]) -> FakeRender:
         """Raises what the engine's admission raises."""
-        world = Here(settings)
-        admitted = admit(context.registry, "render", request, world)
+        host = host_info(settings)
+        admitted = plan_again(context.registry, read_recipe(context.registry, request), host)
         stages = [
             with_guide(
-                resolve_stage(context.registry, stage, plan, world.model(stage.params.model)),
+                resolve_stage(context.registry, stage, plan, host.model(stage.params.model)),
                 admitted.render.conditioning,
             )
             for stage, plan in zip(admitted.render.stages, admitted.plans, strict=True)
         ]
-        found = cls(admitted, stages, world, context)
-        weights = {name: weights_fingerprint(world.model(name)) for name in found.models}
+        found = cls(admitted, stages, settings, context)
+        weights = {name: weights_fingerprint(host.model(name)) for name in found.models}
         render = msgspec.structs.replace(
             admitted.render, stages=tuple(stage.stage for stage in stages), weights=weights, made_on=f"{FAKE} float32"
         )
@@ -253,7 +236,7 @@ class FakeRender:
             made = self.made[given.stage]
             return made[min(variant, len(made) - 1)]
         assert given.source is not None
-        return self.world.place(given.source)
+        return locate_source(given.source, self.settings)
 
     def _facts(self, index: int) -> Any:
         return self.admitted.inputs[index].facts

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from acestep.admission import parse
-from acestep.admission.render import admit
+from acestep.admission.paths import UPLOADED
+from acestep.admission.render import admit_render
 from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.errors import AceError, BadRequest, NotFound
 from acestep.api.limits import MAX_PATH
@@ -25,7 +26,6 @@ from acestep.audio import sniff
 from acestep.conditioning.guide_text import names_file, parse_guide
 from bridge.cli.contact import Contact
 from bridge.cli.show import tell
-from bridge.core.intake import UPLOADED
 
 
 def read_request(place: str) -> dict[str, Any]:
@@ -68,10 +68,10 @@ def check_request(registry: Registry, operation: Operation, params: dict[str, An
         raise BadRequest(f"{operation.name} needs audio to work on", field="source")
     _check_guides(read)
     with suppress(_OnlyTheDaemonKnows):
-        admit(registry, operation.name, params, _WithoutDaemon())
+        admit_render(registry, operation.name, params, _WithoutDaemon())
 
 
-def _check_guides(read: parse.Draft) -> None:
+def _check_guides(read: parse.ParsedRender) -> None:
     """See that every guide can be read: a chord line, or a MIDI file of this machine. Raises `BadRequest`."""
     conditioning = read.conditioning
     for guide in [conditioning.guide, *(stage.params.guide or "" for stage in read.stages)]:

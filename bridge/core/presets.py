@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from acestep.admission.names import check_names
 from acestep.admission.parse import parse
-from acestep.admission.render import check_names
 from acestep.api.errors import BadRequest, NameClash, NotAllowed, OutputUnwritable, ReservedName, UnknownName
 from acestep.api.operation import Operation
 from acestep.api.preset import MAX_BYTES, SUFFIX, Preset

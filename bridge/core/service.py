@@ -17,13 +17,14 @@ from acestep.api.registry import Registry
 from acestep.api.targets import resolve_target
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import adapter_folders
-from bridge.core import intake, reports
+from bridge.core import reports
 from bridge.core.access import OWNER, Access
 from bridge.core.command import worker_command
 from bridge.core.daemon_runner import DaemonRunner, OperationContext
 from bridge.core.descriptions import Descriptions
 from bridge.core.events import Subscription
 from bridge.core.executor import Executor
+from bridge.core.host_info import DaemonHostInfo, Folders
 from bridge.core.housekeeping import Housekeeping
 from bridge.core.interface import PROTOCOL, Accepted, DoorAddress, Event, JobState, JobView, Submission
 from bridge.core.job_runner import JobRunner
@@ -80,8 +81,8 @@ class Service:
         self._store = Store(paths.database)
         self._table = JobTable(self._store)
         self._tracker = JobTracker(self._table, self.library)
-        folders = intake.Folders(paths.library, adapter_folders(paths.home, checkpoints))
-        self._machine = intake.Machine(self.roots, self._models, self.uploads, folders)
+        folders = Folders(paths.library, adapter_folders(paths.home, checkpoints))
+        self._host = DaemonHostInfo(self.roots, self._models, self.uploads, folders)
         self._executor: Executor = executor or LocalExecutor(
             Supervision(
                 command=lambda: worker_command(settings, paths, self.registry),
@@ -107,7 +108,7 @@ class Service:
         self.housekeeping = Housekeeping(settings, self._tracker, self.uploads, self._models, self._executor.unload)
         self._submissions = Submissions(
             registry=self.registry,
-            machine=self._machine,
+            host=self._host,
             table=self._table,
             tracker=self._tracker,
             executor=self._executor,
@@ -310,7 +311,7 @@ class Service:
 
     def readable(self, path: str, access: Access, field: str = "path") -> Path:
         """A file that a client named, if it may be read. Raises `BadRequest`, `NotAllowed` or `NotFound`."""
-        return self._machine.for_caller(access, self._table.client_of).roots.reading(path, field)
+        return self._host.for_caller(access, self._table.client_of).roots.reading(path, field)
 
     def version(self) -> dict[str, Any]:
         """Program version, protocol level."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from acestep.admission.names import check_names
 from acestep.admission.parse import parse
-from acestep.admission.render import check_names
 from acestep.api.errors import BadRequest, NameClash, OutputUnwritable
 from acestep.api.registry import NAME, Registry
 from acestep.api.sound import MAX_BYTES, SHARED, SUFFIX, Sound, check_sound

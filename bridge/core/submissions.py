@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from acestep.admission.admit import admit
 from acestep.api.errors import BadRequest, Busy, Degraded, IdConflict, Quarantined
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.rights import Right
-from bridge.core import intake
 from bridge.core.access import Access
 from bridge.core.executor import Executor
+from bridge.core.host_info import DaemonHostInfo
 from bridge.core.interface import Accepted, Submission
 from bridge.core.job_runner import JobRunner
 from bridge.core.job_table import JobTable
@@ -51,7 +52,7 @@ class Submissions:
     """Takes in what clients submit. ``runner_of`` says which runner does an operation; ``accepted`` hears of every new job."""
 
     registry: Registry
-    machine: intake.Machine
+    host: DaemonHostInfo
     table: JobTable
     tracker: JobTracker
     executor: Executor
@@ -94,11 +95,9 @@ class Submissions:
         operation = self.registry.operation(record.operation)
         self._reject_quarantined(operation, record.request_digest)
         self._check_bounds(record)
-        machine = self.machine.for_caller(access, self.table.client_of)
-        checked = await self.admissions.run(
-            record.client, intake.check, self.registry, operation, record.request, machine
-        )
-        record.request, record.notes = checked.request, checked.notes
+        host = self.host.for_caller(access, self.table.client_of)
+        admitted = await self.admissions.run(record.client, admit, self.registry, operation, record.request, host)
+        record.request, record.notes = admitted.to_data(), admitted.notes
         record.size = len(msgspec.msgpack.encode(record.request))
         record.caption = _caption(record.request)
         record.created = time.time()

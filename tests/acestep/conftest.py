@@ -1,4 +1,4 @@
-"""A small world for admission: two stage types, two models, sources that exist only as facts."""
+"""A small machine for admission: two stage types, two models, sources that exist only as facts."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def registry() -> Registry:
     return registry
 
 
-class World:
+class Host:
     """A machine with one file and two models."""
 
     def __init__(self) -> None:
@@ -99,5 +99,5 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def host() -> Host:
+    return Host()

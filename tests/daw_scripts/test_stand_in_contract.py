@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.admission.render import admit
+from acestep.admission.render import admit_render
 from acestep.api import Registry
-from acestep.testing.fake_render import Here
+from acestep.testing.fake_render import host_info
 from bridge.client.sync import Client
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
@@ -99,7 +99,7 @@ def pending(name: str) -> dict[str, Any]:
 def admitted(params: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A request as the daemon takes it, with the recorded folder where the song really lies."""
     text = json.dumps(params).replace(contract.FOLDER, str(folder))
-    return admit(Registry.load(), "render", json.loads(text), Here({})).render.to_recipe()
+    return admit_render(Registry.load(), "render", json.loads(text), host_info({})).render.to_recipe()
 
 
 def check_core(call: Callable[[str, str, list[Any]], Any], song: Path) -> None:

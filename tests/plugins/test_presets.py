@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from acestep.admission.render import admit
+from acestep.admission.render import admit_render
 from acestep.api import ModelInfo, Registry
 from acestep.api.errors import BadPreset, BadRequest
 from acestep.api.preset import Preset, check_preset
@@ -23,7 +23,7 @@ BUILT_IN = (
 )
 
 
-class World:
+class Host:
     """A machine with every published model and one file."""
 
     def probe(self, source):
@@ -47,7 +47,7 @@ def test_built_in_presets_can_be_run(registry, name):
     params = {"source": "/a.wav"} if operation.preset.source else {"duration": 12.0}
     if not any("model" in stage for stage in operation.preset.stages):
         params["models"] = ["base"]
-    admitted = admit(registry, name, {**params, "caption": "calm", "seed": 5}, World())
+    admitted = admit_render(registry, name, {**params, "caption": "calm", "seed": 5}, Host())
     assert [stage.type for stage in admitted.render.stages] == [stage["type"] for stage in operation.preset.stages]
     assert admitted.render.conditioning.caption == "calm"
     assert all(stage.params.seed == 5 for stage in admitted.render.stages)
@@ -55,10 +55,10 @@ def test_built_in_presets_can_be_run(registry, name):
 
 def test_models_of_a_preset_can_be_replaced(registry):
     """Whoever has other models names them in the order of the stages."""
-    admitted = admit(registry, "base-to-turbo-refine", {"models": ["xl-base", "xl-turbo"]}, World())
+    admitted = admit_render(registry, "base-to-turbo-refine", {"models": ["xl-base", "xl-turbo"]}, Host())
     assert [stage.params.model for stage in admitted.render.stages] == ["xl-base", "xl-turbo"]
     with pytest.raises(BadPreset):
-        admit(registry, "base-to-turbo-refine", {"models": ["base"] * 3}, World())
+        admit_render(registry, "base-to-turbo-refine", {"models": ["base"] * 3}, Host())
 
 
 def test_requests_stand_above_the_preset(tmp_path):
@@ -70,10 +70,10 @@ def test_requests_stand_above_the_preset(tmp_path):
         output={"format": "flac16"},
     )
     registry = Registry.load(folder=tmp_path)
-    render = admit(registry, "mine", {"bpm": 100.0}, World()).render
+    render = admit_render(registry, "mine", {"bpm": 100.0}, Host()).render
     assert (render.conditioning.bpm, render.conditioning.key, render.output.format) == (100.0, "A minor", "flac16")
     with pytest.raises(BadRequest):
-        admit(registry, "mine", {"depth": 1}, World())
+        admit_render(registry, "mine", {"depth": 1}, Host())
 
 
 def write(folder, **fields) -> None:
@@ -85,7 +85,9 @@ def test_user_preset_is_an_operation(tmp_path):
     """A file in the plug-in folder is enough."""
     write(tmp_path, title="Mine", source=True, stages=[{"type": "refine", "t_start": 0.3}])
     registry = Registry.load(folder=tmp_path)
-    assert admit(registry, "mine", {"source": "/a.wav", "start": 0, "end": 100}, World()).render.source.length == 100
+    assert (
+        admit_render(registry, "mine", {"source": "/a.wav", "start": 0, "end": 100}, Host()).render.source.length == 100
+    )
     report = next(plugin for plugin in registry.plugins if plugin.name == "mine")
     assert report.state.value == "enabled" and report.offers == ("operations:mine",)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acestep.admission.render import admit
+from acestep.admission.render import admit_render
 from acestep.api.errors import ModelUnsuited
 from acestep.api.plan import Length, Plan
 from acestep.api.variants import ModelInfo
@@ -42,20 +42,20 @@ PARTS = ("audio_tokenizer", "audio_token_detokenizer")
 def test_what_needs_codes_is_refused_at_the_door(registry, wish, field) -> None:
     """By field, with the parts' names; a model that has them, or can borrow them, takes the same request."""
     with pytest.raises(ModelUnsuited, match="audio_tokenizer and audio_token_detokenizer") as caught:
-        admit(registry, "make", wish, Lacking(PARTS))
+        admit_render(registry, "make", wish, Lacking(PARTS))
     assert caught.value.field == field
-    admit(registry, "make", wish, Lacking(()))
+    admit_render(registry, "make", wish, Lacking(()))
 
 
 @pytest.mark.parametrize("wish", [{}, {"guide": "none"}, {"thinking": True, "planner_codes": False}])
 def test_what_needs_none_is_taken(registry, wish) -> None:
     """Words alone, no guide, and plans without codes."""
-    admit(registry, "make", wish, Lacking(PARTS))
+    admit_render(registry, "make", wish, Lacking(PARTS))
 
 
 def test_what_was_assumed_of_a_model_is_a_note(registry) -> None:
     """A result says so, like everything else that nobody asked for."""
-    notes = admit(registry, "make", {}, Lacking((), "it is run as base")).notes
+    notes = admit_render(registry, "make", {}, Lacking((), "it is run as base")).notes
     assert "thin: it is run as base" in notes
 
 
@@ -73,7 +73,7 @@ class Foreign(Lacking):
 ])  # fmt: skip
 def test_a_model_with_another_codebook_is_told_of(registry, wish, said) -> None:
     """Codes that say nothing to the model are a note before the job runs; what is no code is none."""
-    assert any(said in note for note in admit(registry, "make", wish, Foreign(())).notes)
-    assert not any("codes" in note for note in admit(registry, "make", {}, Foreign(())).notes)
-    words = admit(registry, "make", {"thinking": True, "planner_codes": False}, Foreign(())).notes
+    assert any(said in note for note in admit_render(registry, "make", wish, Foreign(())).notes)
+    assert not any("codes" in note for note in admit_render(registry, "make", {}, Foreign(())).notes)
+    words = admit_render(registry, "make", {"thinking": True, "planner_codes": False}, Foreign(())).notes
     assert not any("codes" in note for note in words)

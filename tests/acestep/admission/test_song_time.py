@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from acestep.admission.render import admit
+from acestep.admission.render import admit_render
 from acestep.api.errors import BadRequest, RegionOutside, TooLarge
 
 SOURCE = {"source": "/song.wav"}
 RATE = 44_100
 
 
-def region(registry, world, **wish) -> tuple[float, float]:
+def region(registry, host, **wish) -> tuple[float, float]:
     """Start and length, in seconds, of an edit."""
-    source = admit(registry, "edit", {**SOURCE, **wish}, world).render.source
+    source = admit_render(registry, "edit", {**SOURCE, **wish}, host).render.source
     return source.start / RATE, source.length / RATE
 
 
@@ -35,9 +35,9 @@ def region(registry, world, **wish) -> tuple[float, float]:
         ({"start": "bar2", "duration": "1bar", "bpm": 120.0, "bar_offset": -RATE}, (1, 2)),
     ],
 )
-def test_a_region_is_what_a_musician_means(registry, world, wish, expected):
+def test_a_region_is_what_a_musician_means(registry, host, wish, expected):
     """Start with duration, beats and sixteenths, eighths where the metre says so, behind a pick-up."""
-    assert region(registry, world, **wish) == expected
+    assert region(registry, host, **wish) == expected
 
 
 MAP = [
@@ -46,27 +46,30 @@ MAP = [
 ]
 
 
-def test_a_tempo_map_places_a_region_and_gives_its_tempo_and_metre(registry, world):
+def test_a_tempo_map_places_a_region_and_gives_its_tempo_and_metre(registry, host):
     """A pick-up of 0.3 s and a change at bar 3: the region lies on the map, and the model hears what holds there."""
-    got = admit(registry, "edit", {**SOURCE, "start": "bar3", "duration": "2bars", "tempo_map": MAP}, world)
+    got = admit_render(registry, "edit", {**SOURCE, "start": "bar3", "duration": "2bars", "tempo_map": MAP}, host)
     assert (got.render.source.start, got.render.source.length) == (13_230 + 4 * RATE, 6 * RATE)
     assert (got.render.conditioning.bpm, got.render.conditioning.time_signature) == (60.0, "6")
     assert any("the tempo map gives 60 bpm" in note for note in got.notes)
-    assert admit(registry, "render", got.render.to_recipe(), world).render == got.render
+    assert admit_render(registry, "render", got.render.to_recipe(), host).render == got.render
 
 
-def test_the_canonical_request_holds_numbers_only(registry, world):
+def test_the_canonical_request_holds_numbers_only(registry, host):
     """A recipe can be read by whoever knows no positions."""
     wish = {"start": "bar2", "end": "bar3", "bpm": 120.0, "bar_offset": "0.5s", "returns": ["span"]}
-    got = admit(registry, "edit", {**SOURCE, **wish, "span_start": "bar1", "span_end": "bar4.2"}, world).render
+    got = admit_render(registry, "edit", {**SOURCE, **wish, "span_start": "bar1", "span_end": "bar4.2"}, host).render
     assert got.conditioning.bar_offset == RATE // 2
     assert (got.output.span_start, got.output.span_end) == (RATE // 2, RATE // 2 + int(6.5 * RATE))
-    part = admit(registry, "make", {"duration": "2bars", "bpm": 90.0, "time_signature": "3/4"}, world).render
+    part = admit_render(registry, "make", {"duration": "2bars", "bpm": 90.0, "time_signature": "3/4"}, host).render
     assert (part.conditioning.duration, part.output.length) == (4.0, 192_000)
-    part = admit(registry, "make", {"length": "2bars", "bpm": 90.0, "rate": 44_100}, world).render
+    part = admit_render(registry, "make", {"length": "2bars", "bpm": 90.0, "rate": 44_100}, host).render
     assert part.output.length == round(RATE * 8 * 60 / 90)
     nested = {"stages": [{"type": "edit"}], "source": {"path": "/song.wav", "start": 10, "length": 20}}
-    assert admit(registry, "render", {**nested, "conditioning": {"duration": "3s"}}, world).render.source.length == 20
+    assert (
+        admit_render(registry, "render", {**nested, "conditioning": {"duration": "3s"}}, host).render.source.length
+        == 20
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,24 +95,24 @@ def test_the_canonical_request_holds_numbers_only(registry, world):
         ({"start": "bar1" * 200, "bpm": 120.0}, BadRequest, "start"),
     ],
 )
-def test_a_bad_time_is_one_error_that_names_its_field(registry, world, wish, error, field):
+def test_a_bad_time_is_one_error_that_names_its_field(registry, host, wish, error, field):
     with pytest.raises(error) as caught:
-        admit(registry, "edit", {**SOURCE, **wish}, world)
+        admit_render(registry, "edit", {**SOURCE, **wish}, host)
     assert caught.value.field == field
 
 
-def test_text_for_a_field_that_an_operation_does_not_have_is_refused(registry, world):
+def test_text_for_a_field_that_an_operation_does_not_have_is_refused(registry, host):
     with pytest.raises(BadRequest):
-        admit(registry, "make", {"start": "bar2", "bpm": 120.0}, world)
+        admit_render(registry, "make", {"start": "bar2", "bpm": 120.0}, host)
 
 
-def test_what_is_assumed_is_told(registry, world):
+def test_what_is_assumed_is_told(registry, host):
     """Bar 1 with the file, and a metre that the model does not know; nothing where nothing was assumed."""
-    got = admit(registry, "edit", {**SOURCE, "start": "bar2", "bpm": 120.0, "time_signature": "5/4"}, world)
+    got = admit_render(registry, "edit", {**SOURCE, "start": "bar2", "bpm": 120.0, "time_signature": "5/4"}, host)
     assert got.render.conditioning.time_signature == "5/4"
     assert [note for note in got.notes if "bar 1 is taken to begin with the file" in note]
     assert [note for note in got.notes if "does not know 5/4 and reads 4/4" in note]
-    assert admit(registry, "edit", {**SOURCE, "start": 9, "bpm": 120.0}, world).notes == ()
+    assert admit_render(registry, "edit", {**SOURCE, "start": 9, "bpm": 120.0}, host).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -122,14 +125,14 @@ def test_what_is_assumed_is_told(registry, world):
         ({"start_seconds": 2.0, "end_seconds": 4.0}, {"duration": 2.0}, (2, 2)),
     ],
 )
-def test_the_duration_is_the_regions_in_a_chain_too(registry, world, source, conditioning, region):
+def test_the_duration_is_the_regions_in_a_chain_too(registry, host, source, conditioning, region):
     """Where the source's length is left open and nothing new is made, as in the flat form; written down, it is read the same."""
     wish = {"stages": [{"type": "edit"}], "source": {"path": "/song.wav", **source}, "conditioning": conditioning}
-    got = admit(registry, "render", wish, world).render
+    got = admit_render(registry, "render", wish, host).render
     assert (got.source.start, got.source.length) == (region[0] * RATE, region[1] * RATE)
-    assert admit(registry, "render", got.to_recipe(), world).render == got
+    assert admit_render(registry, "render", got.to_recipe(), host).render == got
     old = {**wish, "version": 1}
     if "end" not in source and "end_seconds" not in source:  # the first version read it as it was meant then
-        assert admit(registry, "render", old, world).render.source.length != region[1] * RATE
+        assert admit_render(registry, "render", old, host).render.source.length != region[1] * RATE
     with pytest.raises(BadRequest, match="leave one of them out"):
-        admit(registry, "render", {**wish, "source": {"path": "/song.wav", "start": 0, "end": RATE * 9}}, world)
+        admit_render(registry, "render", {**wish, "source": {"path": "/song.wav", "start": 0, "end": RATE * 9}}, host)

@@ -49,11 +49,10 @@ class EngineRunner:
 
     def run(self, operation: str, engine: Engine | None = None, **params):
         """Admit and run; returns the result and its folder."""
-        from acestep.admission.render import admit
-        from acestep.engine.engine import Here
+        from acestep.admission.render import admit_render
 
         engine = engine or self.engine
-        admitted = admit(self.registry, operation, params, Here(engine))
+        admitted = admit_render(self.registry, operation, params, engine.host)
         return self.run_recipe(admitted.render.to_recipe(), engine)
 
     def run_recipe(self, recipe: dict, engine: Engine | None = None):

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.admission.render import admit
+from acestep.admission.render import admit_render
 from acestep.api.errors import BadLatent, BadPreset, BadRequest, RegionOutside
 from acestep.api.music import TRACKS
-from acestep.engine.engine import Here
 
 SHARED = {"seeds": [4], "steps": 2}
 EXACT = {"format": "wav32f"}
@@ -200,7 +199,7 @@ def test_a_source_that_is_none_is_refused_at_the_door(runner, song, stages, erro
         for stage in stages
     ]
     with pytest.raises(error) as caught:
-        admit(runner.registry, "render", {"stages": stages, "output": {"length": 480_000}}, Here(runner.engine))
+        admit_render(runner.registry, "render", {"stages": stages, "output": {"length": 480_000}}, runner.engine.host)
     assert caught.value.field == field and said in caught.value.message
 
 
@@ -214,7 +213,7 @@ def test_regions_that_cannot_be(runner, song):
         ([{"strat": 0}], {}, "regions[0].strat"),
     ):
         with pytest.raises((RegionOutside, BadRequest)) as caught:
-            admit(runner.registry, "repaint", {"source": path, "regions": regions, **beside}, Here(runner.engine))
+            admit_render(runner.registry, "repaint", {"source": path, "regions": regions, **beside}, runner.engine.host)
         assert caught.value.field == field
 
 

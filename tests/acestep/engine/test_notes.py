@@ -111,10 +111,9 @@ def test_settings_without_effect_are_told(runner):
 
 def notes_of(runner, wish, *, run=True, operation="generate"):
     """What is said about a request: at the door, and by the result."""
-    from acestep.admission.render import admit
-    from acestep.engine.engine import Here
+    from acestep.admission.render import admit_render
 
-    admitted = admit(runner.registry, operation, wish, Here(runner.engine))
+    admitted = admit_render(runner.registry, operation, wish, runner.engine.host)
     return [*admitted.notes, *(runner.run_recipe(admitted.render.to_recipe())[0].notes if run else [])]
 
 

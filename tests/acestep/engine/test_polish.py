@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.admission.render import admit
+from acestep.admission.render import admit_render
 from acestep.api import ModelInfo, Registry
 from acestep.api.resolve import resolve_stage
 from acestep.api.source import AudioFacts
@@ -21,7 +21,7 @@ NAMED = {
 """Of every stage: model, start (of a polish), shift, steps that it really runs. Turbo starts 0.6 at 0.5455, the next it knows."""
 
 
-class World:
+class Host:
     """A machine with every published model and one file."""
 
     def probe(self, source):
@@ -34,12 +34,12 @@ class World:
 @pytest.mark.parametrize("name", NAMED)
 def test_polishes_start_where_their_authors_say(name):
     """With the sampler and shift that go with it; a start never lies above the asked one."""
-    registry, world = Registry.load(), World()
+    registry, host = Registry.load(), Host()
     operation = registry.operation(name)
     wish = {"source": "/a.wav"} if operation.preset.source else {"duration": 12.0}
-    admitted = admit(registry, name, wish, world)
+    admitted = admit_render(registry, name, wish, host)
     settled = [
-        resolve_stage(registry, stage, plan, world.model(stage.params.model))
+        resolve_stage(registry, stage, plan, host.model(stage.params.model))
         for stage, plan in zip(admitted.render.stages, admitted.plans, strict=True)
     ]
     for stage, (model, start, shift, steps) in zip(settled, NAMED[name], strict=True):

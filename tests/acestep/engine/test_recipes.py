@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from acestep.admission.render import admit
+from acestep.admission.render import admit_render
 from acestep.api.errors import BadRequest, WeightsChanged
-from acestep.engine.engine import Here
 
 OPERATIONS = {
     "generate": {"length": 50_000, "rate": 44_100, "caption": "calm", "bpm": 100.0},
@@ -119,7 +118,7 @@ def test_the_guide_of_a_model_stands_in_the_recipe(runner):
 def test_a_recipe_file_runs_as_it_is(runner):
     """The sidecar itself, wrapper and all, is a request of render."""
     first, _ = runner.run("generate", length=9_000, rate=48_000, steps=1)
-    admitted = admit(runner.registry, "render", first.recipe, Here(runner.engine))
+    admitted = admit_render(runner.registry, "render", first.recipe, runner.engine.host)
     again, _ = runner.run_recipe(admitted.render.to_recipe())
     assert [file.sha256 for file in again.files] == [file.sha256 for file in first.files]
 
@@ -157,7 +156,9 @@ def test_version_1_of_a_recipe_is_still_read(runner):
     old = {**new.recipe["request"], "version": 1}
     old["stages"] = [{name: value for name, value in stage.items() if name != "source"} for stage in old["stages"]]
     old["stages"][1]["input"] = 0
-    again, place = runner.run_recipe({**new.recipe, "version": 1, "request": old})
+    recipe = {**new.recipe, "version": 1, "request": old}
+    admitted = admit_render(runner.registry, "render", recipe, runner.engine.host)
+    again, place = runner.run_recipe(admitted.render.to_recipe())
     assert len(again.files) == len(new.files) == 1
     sounds = [soundfile.read(where / found.files[0].name)[0] for found, where in ((new, folder), (again, place))]
     assert np.array_equal(*sounds)

@@ -108,11 +108,10 @@ def test_an_open_header_is_told_and_mended(runner, song):
     place = data.index(b"data")
     data[4:8] = data[place + 4 : place + 8] = b"\xff" * 4
     path.write_bytes(data)
-    from acestep.admission.render import admit
-    from acestep.engine.engine import Here
+    from acestep.admission.render import admit_render
 
     wish = {"source": str(path), "end": 22_050, "steps": 1, "returns": ["whole"]}
-    admitted = admit(runner.registry, "repaint", wish, Here(runner.engine))
+    admitted = admit_render(runner.registry, "repaint", wish, runner.engine.host)
     assert [note for note in admitted.notes if path.name in note and "never completed" in note]
     result, folder = runner.run("repaint", **wish)
     assert soundfile.info(folder / result.files[0].name).frames == 44_100

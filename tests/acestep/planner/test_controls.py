@@ -37,10 +37,9 @@ class Jobs:
         context = JobContext("job", self.folder, self.registry, lambda *tick: None, backend=self.engine)
         if not self.registry.operation(operation).stage:
             return self.engine.run(operation, params, context)
-        from acestep.admission.render import admit
-        from acestep.engine.engine import Here
+        from acestep.admission.render import admit_render
 
-        admitted = admit(self.registry, operation, params, Here(self.engine))
+        admitted = admit_render(self.registry, operation, params, self.engine.host)
         return self.engine.run("render", admitted.render.to_recipe(), context)
 
     def sound(self, result) -> np.ndarray:
@@ -224,12 +223,11 @@ def test_an_example_can_be_sent_on(jobs: Jobs) -> None:
     """Every one of them."""
     import msgspec
 
-    from acestep.admission.render import admit
-    from acestep.engine.engine import Here
+    from acestep.admission.render import admit_render
     from plugins.planner.examples import EXAMPLES
 
     for entry in EXAMPLES:
-        admitted = admit(jobs.registry, "generate", msgspec.to_builtins(entry), Here(jobs.engine))
+        admitted = admit_render(jobs.registry, "generate", msgspec.to_builtins(entry), jobs.engine.host)
         assert admitted.render.conditioning.caption == entry.caption
 
 
@@ -246,13 +244,12 @@ def test_an_example_can_be_sent_on(jobs: Jobs) -> None:
 )
 def test_nothing_is_dropped_in_silence(jobs: Jobs, tmp_path: Path, operation: str, params: dict, words: str) -> None:
     """What a request says and what changes nothing is told, at the door already."""
-    from acestep.admission.render import admit
-    from acestep.engine.engine import Here
+    from acestep.admission.render import admit_render
 
     song = tmp_path / "song.wav"
     soundfile.write(song, np.zeros((48_000, 2)), 48_000)
     source = {"source": str(song)} if operation == "cover" else {"length": 20_000, "rate": 48_000}
-    admitted = admit(jobs.registry, operation, {**source, **params}, Here(jobs.engine))
+    admitted = admit_render(jobs.registry, operation, {**source, **params}, jobs.engine.host)
     assert any(words in note for note in admitted.notes)
 
 

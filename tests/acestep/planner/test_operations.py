@@ -42,10 +42,9 @@ class Jobs:
 
     def render(self, operation: str, **params):
         """A render from its flat form."""
-        from acestep.admission.render import admit
-        from acestep.engine.engine import Here
+        from acestep.admission.render import admit_render
 
-        admitted = admit(self.registry, operation, params, Here(self.engine))
+        admitted = admit_render(self.registry, operation, params, self.engine.host)
         return self.engine.run("render", admitted.render.to_recipe(), self.context())
 
 

@@ -17,8 +17,6 @@ def test_a_repaint_over_the_pipes(tmp_path):
     ready = worker.receive()
     assert ready.info["backend"] == "torch" and ready.info["models"] == []
     request = {
-        "format": "acestep-bridge/render",
-        "version": 1,
         "stages": [{"type": "repaint", "steps": 2, "seed": 1}],
         "source": {"path": str(source), "start": 10_000, "length": 5_001},
         "output": {"returns": ["patch"]},

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from acestep.admission.render import admit
+from acestep.admission.render import admit_render
 from acestep.api.errors import (
     AceError,
     BadPreset,
@@ -28,7 +28,7 @@ from bridge.launch import DaemonProcess
 STAGES = [{"type": "generate", "steps": 20, "sampler": "heun"}]
 
 
-class World:
+class Host:
     """A machine with one song and one model."""
 
     def probe(self, source):
@@ -122,7 +122,7 @@ def test_of_a_job_stays_what_was_chosen():
         "conditioning": {"caption": "warm", "bpm": 97.5, "duration": 12.0, "audio_codes": [1, 2]},
         "output": {"format": "flac", "name": "take", "variants": 2},
     }
-    request = admit(registry, "render", asked, World()).render.to_recipe()
+    request = admit_render(registry, "render", asked, Host()).render.to_recipe()
     preset = preset_of(registry, "mine", request)
     assert not preset.source
     assert preset.stages[0] == {"type": "generate", "model": "base", "steps": 20}
@@ -130,7 +130,9 @@ def test_of_a_job_stays_what_was_chosen():
     assert preset.conditioning == {"caption": "warm", "bpm": 97.5, "duration": 12.0}
     assert (preset.output["format"], preset.output["variants"]) == ("flac", 2)
     assert not {"name", "length", "rate", "folder"} & set(preset.output)
-    song = admit(registry, "repaint", {"source": "/a.wav", "start": 10, "end": 900, "guidance_scale": 4.0}, World())
+    song = admit_render(
+        registry, "repaint", {"source": "/a.wav", "start": 10, "end": 900, "guidance_scale": 4.0}, Host()
+    )
     edit = preset_of(registry, "edit", song.render.to_recipe())
     assert edit.source and edit.stages == [{"type": "repaint", "model": "base", "guidance_scale": 4.0}]
 

@@ -18,7 +18,7 @@ from acestep.api.errors import (
     UnknownJob,
     UnknownName,
 )
-from bridge.core import intake
+from bridge.core import submissions
 from bridge.core.interface import JobState, Submission
 
 
@@ -197,14 +197,14 @@ async def test_all_repeats_of_a_pending_submit_share_one_answer(desk, monkeypatc
     """A refused request that comes thousands of times while it is checked is checked once, and every copy gets its answer."""
     one = await desk()
     gate, checks = threading.Event(), []
-    check = intake.check
+    check = submissions.admit
 
     def slow(*arguments):
         checks.append(1)
         gate.wait(30)
         return check(*arguments)
 
-    monkeypatch.setattr(intake, "check", slow)
+    monkeypatch.setattr(submissions, "admit", slow)
     copies = [asyncio.ensure_future(one.submit("", "bad", seeds=["no number"])) for _ in range(4000)]
     other = asyncio.ensure_future(one.submit("", "bad", seeds=[1]))
     await asyncio.sleep(0.1)
@@ -213,7 +213,7 @@ async def test_all_repeats_of_a_pending_submit_share_one_answer(desk, monkeypatc
     assert len(checks) == 1
     assert {(answer.code, answer.field) for answer in answers[:-1]} == {("bad_request", answers[0].field)}
     assert answers[-1].code == "id_conflict"
-    monkeypatch.setattr(intake, "check", check)
+    monkeypatch.setattr(submissions, "admit", check)
     assert (await one.submit("", "bad", seeds=[1])).id == "bad"
     assert not one.service._submissions._pending
 

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from acestep.api.errors import Busy, Unavailable, WorkerDied
-from bridge.core import intake, limited, lookout, watchdog
+from bridge.core import limited, lookout, submissions, watchdog
 from bridge.core.interface import JobState
 from bridge.core.store import set_aside
 from bridge.doctor import Patient, check_store
@@ -80,14 +80,14 @@ async def test_a_worker_that_computes_is_left_alone(desk, impatient):
 @pytest.fixture
 def share(monkeypatch):
     """Checks of requests whose caption says so wait until ``share.set()``."""
-    answers, check = threading.Event(), intake.check
+    answers, check = threading.Event(), submissions.admit
 
-    def slow(registry, operation, params, machine):
+    def slow(registry, operation, params, host):
         if "hung" in params.get("caption", ""):
             answers.wait(120)
-        return check(registry, operation, params, machine)
+        return check(registry, operation, params, host)
 
-    monkeypatch.setattr(intake, "check", slow)
+    monkeypatch.setattr(submissions, "admit", slow)
     yield answers
     answers.set()
 
