@@ -8,8 +8,9 @@ import logging.handlers
 import os
 import stat
 import time
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from bridge.plain import escaped, plain, plain_lines
 from bridge.settings import Settings
@@ -75,11 +76,11 @@ def set_up(settings: Settings, folder: Path) -> None:
 class _OwnFile(logging.handlers.RotatingFileHandler):
     """A rotated file that only its owner can read: captions and paths are nobody else's business."""
 
-    def _open(self) -> TextIO:
+    def _open(self) -> TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         if os.name == "posix":
             os.fchmod(descriptor, 0o600)  # one that an older version left
-        return os.fdopen(descriptor, self.mode, encoding=self.encoding)
+        return cast(TextIOWrapper, os.fdopen(descriptor, self.mode, encoding=self.encoding))
 
 
 def _is_plain_file(stream: TextIO) -> bool:

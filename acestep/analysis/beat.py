@@ -93,7 +93,9 @@ class BeatFinder:
         """The onsets' mean self-similarity after so many beats of a tempo, -1 to 1."""
         lags = [60 * self.heard.rate / bpm * beat for beat in beats]
         frames = np.arange(len(self._repeats))
-        return float(np.mean([np.interp(lag, frames, self._repeats) for lag in lags if lag < len(frames)] or [0]))
+        return float(
+            np.mean([float(np.interp(lag, frames, self._repeats)) for lag in lags if lag < len(frames)] or [0.0])
+        )
 
     def bar(self, bpm: float, metre: Metre = COMMON) -> float:
         """Seconds from the sound's start to its first bar line at a tempo: where the beats of a bar lie best.
@@ -102,7 +104,8 @@ class BeatFinder:
         bass speak there, the snare on the others, and harmonies change with it.
         """
         heard, beat = self.heard, pulse(metre) * 60 * self.heard.rate / bpm
-        scores = sum(comb(strength, beat, np.arange(0, beat, STEP)) for strength in (heard.middle, heard.low))
+        places = np.arange(0, beat, STEP)
+        scores = comb(heard.middle, beat, places) + comb(heard.low, beat, places)
         beats = max(1, round(metre.bar / pulse(metre)))
         turns = np.repeat(changes(self.pitches, beat / heard.rate), round(heard.rate / CHROMA_RATE))
         best, found = -np.inf, 0.0
@@ -134,7 +137,9 @@ def exact_tempo(strength: NDArray[np.float64], rate: float, near: float, within:
     """The tempo near a rough one at which beats, eighths and sixteenths fit best over the whole length."""
     step = min(0.002, 0.1 / max(1.0, len(strength) / rate * near / 60))
     tempi = near * (1 + np.arange(-within, within + step / 2, step))
-    fits = sum(weight * _pulse(strength, rate, tempi * multiple) for multiple, weight in HARMONICS.items())
+    fits = np.zeros(len(tempi))
+    for multiple, weight in HARMONICS.items():
+        fits += weight * _pulse(strength, rate, tempi * multiple)
     return float(tempi[0] + _peak(fits) * (tempi[1] - tempi[0]))
 
 
@@ -147,7 +152,7 @@ def _bar_fit(heard: Onsets, beat: float, beats: int, place: float) -> float:
     return float(low[0] + 0.5 * back)
 
 
-def comb(strength: NDArray[np.float64], period: float, places: NDArray[np.float64]) -> NDArray[np.float64]:
+def comb(strength: NDArray[np.float64], period: float, places: NDArray[np.floating]) -> NDArray[np.float64]:
     """For each place (frames), the mean of what begins there and every period after it, relative to the whole."""
     grid = places[:, None] + np.arange(max(1, int(len(strength) / period))) * period
     smooth = _smooth(strength)

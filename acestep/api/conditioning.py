@@ -188,3 +188,9 @@ class Conditioning(Request):
         ]
         | None
     ) = None
+
+    @property
+    def seconds(self) -> float | None:
+        """The duration of an admitted request, in which nothing is written in bars any more."""
+        assert not isinstance(self.duration, str)
+        return self.duration

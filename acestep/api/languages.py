@@ -8,7 +8,7 @@ from acestep.api.errors import UnknownName
 from acestep.api.music import LANGUAGES
 
 NAMES: dict[str, str] = dict(
-    entry.rsplit(" ", 1)  # type: ignore[misc]
+    entry.rsplit(" ", 1)
     for entry in (
         "arabic ar,azerbaijani az,bulgarian bg,bengali bn,bangla bn,catalan ca,czech cs,danish da,german de,deutsch de,"
         "greek el,english en,spanish es,español es,persian fa,farsi fa,finnish fi,french fr,français fr,hebrew he,"

@@ -19,6 +19,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+import msgspec
+
 from acestep.api.errors import BadRequest
 from acestep.api.metre import Metre
 from acestep.api.rounding import nearest_sample, samples
@@ -39,7 +41,7 @@ _BARE_BAR = re.compile(r"\d+\.\d+\.\d+")
 _COUNT = re.compile(r"(\d+(?:\.\d+)?) ?(bars?|beats?)", re.IGNORECASE)
 
 
-class Position(NamedTuple):
+class Position(msgspec.Struct, frozen=True):
     """A position or a length that was written: samples, or seconds, or a place in a bar, or so many bars or beats."""
 
     text: str

@@ -105,6 +105,12 @@ class Output(Request):
         ),
     ] = "outside"
 
+    @property
+    def frames(self) -> int | None:
+        """The length in samples of an admitted request, in which nothing is written in bars any more."""
+        assert not isinstance(self.length, str)
+        return self.length
+
 
 class StageParams(Request):
     """Parameters that every stage type shares; a type's own schema derives from this.

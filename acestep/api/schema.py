@@ -238,7 +238,7 @@ def _check_inside(data: Any, schema: type[msgspec.Struct]) -> None:
         if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
             for place, part in parts:
                 if isinstance(part, dict):
-                    inside(place, lambda part=part, kind=annotation: convert(part, kind))
+                    inside(place, functools.partial(convert, part, annotation))
 
 
 def _refuse_non_finite(value: Any, path: str) -> None:

@@ -189,11 +189,10 @@ def _move(data: bytearray, places: list[int], shift: int, order: str) -> None:
 def _moved_ixml(text: bytes, shift: int) -> bytes:
     """The text with its time stamps moved; other text stays as it is."""
     for low, high in IXML_POSITIONS:
-        found = {tag: re.search(rb"<%s>\s*(\d{1,12})" % tag, text) for tag in (low, high)}
-        if found[low] is None:
+        least, most = (re.search(rb"<%s>\s*(\d{1,12})" % tag, text) for tag in (low, high))
+        if least is None:
             continue
-        most = int(found[high][1]) if found[high] else 0
-        moved = max((most << 32) + int(found[low][1]) - shift, 0)
+        moved = max(((int(most[1]) if most else 0) << 32) + int(least[1]) - shift, 0)
         for tag, value in ((low, moved & 0xFFFFFFFF), (high, moved >> 32)):
             text = re.sub(rb"(<%s>\s*)\d{1,12}" % tag, rb"\g<1>%d" % value, text, count=1)
     return text

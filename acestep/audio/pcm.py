@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.floating] | NDArray[np.int32]
 
-FLOATS = {"FLOAT": np.dtype("f4"), "DOUBLE": np.dtype("f8")}
+FLOATS: dict[str, np.dtype[np.floating]] = {"FLOAT": np.dtype("f4"), "DOUBLE": np.dtype("f8")}
 
 
 def depth(subtype: str) -> int:
@@ -24,14 +26,14 @@ def decode(data: bytes, subtype: str, channels: int, *, big_endian: bool = False
     """Interleaved bytes -> native samples [channels, n]."""
     order = ">" if big_endian else "<"
     if subtype in FLOATS:
-        flat: Samples = np.frombuffer(data, FLOATS[subtype].newbyteorder(order)).astype(FLOATS[subtype])
+        flat: Samples = np.frombuffer(data, np.dtype(f"{order}{FLOATS[subtype].str[1:]}")).astype(FLOATS[subtype])
     elif subtype == "PCM_24":
         flat = _widen(np.frombuffer(data, np.uint8).reshape(-1, 3), big_endian)
     elif subtype == "PCM_U8":
         flat = np.frombuffer(data, np.uint8).astype(np.int32) - 128
     else:
         flat = np.frombuffer(data, np.dtype(f"{order}i{depth(subtype) // 8}")).astype(np.int32)
-    return np.ascontiguousarray(flat.reshape(-1, channels).T)
+    return cast(Samples, np.ascontiguousarray(flat.reshape(-1, channels).T))
 
 
 def _widen(triples: NDArray[np.uint8], big_endian: bool) -> NDArray[np.int32]:
@@ -44,7 +46,7 @@ def encode(native: Samples, subtype: str, *, big_endian: bool = False) -> bytes:
     order = ">" if big_endian else "<"
     flat = np.ascontiguousarray(native.T).reshape(-1)
     if subtype in FLOATS:
-        return flat.astype(FLOATS[subtype].newbyteorder(order)).tobytes()
+        return flat.astype(np.dtype(f"{order}{FLOATS[subtype].str[1:]}")).tobytes()
     if subtype == "PCM_24":
         wide = flat.astype(f"{order}i4").view(np.uint8).reshape(-1, 4)
         return wide[:, 1:].tobytes() if big_endian else wide[:, :3].tobytes()

@@ -105,4 +105,4 @@ def _pieces(splice: Splice, native: pcm.Samples) -> Iterator[pcm.Samples]:
 
 def _write_block(file: soundfile.SoundFile, block: pcm.Samples, bits: int) -> None:
     interleaved = np.ascontiguousarray(block.T)
-    file.write(interleaved << (32 - bits) if bits else interleaved)
+    file.write(interleaved.astype(np.int32, copy=False) << (32 - bits) if bits else interleaved)

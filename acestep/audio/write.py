@@ -145,6 +145,6 @@ def _write_flac(path: Path, blocks: Iterable[pcm.Samples], shape: Shape, form: F
         if tags.description:
             file.comment = tags.description
         for block in blocks:
-            file.write(np.ascontiguousarray(block.T) << shift)
+            file.write(np.ascontiguousarray(block.T.astype(np.int32, copy=False)) << shift)
     if tags.position > 0:
         add_comment(path, "TIME_REFERENCE", str(tags.position))

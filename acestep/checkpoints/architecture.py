@@ -24,7 +24,7 @@ from acestep.networks.dit import Dit
 from acestep.networks.nano_codec import NanoCodec
 from acestep.networks.tokenizer import AudioDetokenizer, AudioTokenizer
 
-CODECS: dict[str, type[nn.Module]] = {"AutoencoderOobleck": AutoencoderOobleck, "NanoCodec": NanoCodec}
+CODECS: dict[str, type[Any]] = {"AutoencoderOobleck": AutoencoderOobleck, "NanoCodec": NanoCodec}
 """Codec classes by the ``_class_name`` of ``vae/config.json``."""
 
 COMPONENT_CLASSES = {
@@ -47,10 +47,10 @@ def weightless() -> Iterator[None]:
     with _turn:
         plain = nn.Module.register_parameter
 
-        def register(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-            if parameter is not None and not parameter.is_meta and threading.get_ident() == builder:
-                parameter = nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
-            plain(module, name, parameter)
+        def register(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+            if param is not None and not param.is_meta and threading.get_ident() == builder:
+                param = nn.Parameter(param.detach().to("meta"), requires_grad=False)
+            plain(self, name, param)
 
         nn.Module.register_parameter = register  # type: ignore[method-assign]
         try:
@@ -82,7 +82,9 @@ def build_component(name: str, parts: Parts) -> nn.Module:
 
 def _build(kind: type[nn.Module], config: dict[str, Any], **more: Any) -> nn.Module:
     """``kind`` with those entries of the config that its constructor (or its parent's) takes."""
-    known = {name for base in kind.__mro__[:2] for name in inspect.signature(base.__init__).parameters}
+    known = {
+        name for base in kind.__mro__[:2] for name in inspect.signature(vars(base).get("__init__", base)).parameters
+    }
     chosen = {
         name: value
         for name, value in config.items()

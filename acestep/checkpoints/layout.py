@@ -205,8 +205,8 @@ def _locate_file(file: Path, near: Iterable[Path]) -> Parts:
     found = read_contents(file)
     if "transformer" not in found.parts:
         held = ", ".join(part.replace("_", " ") for part in found.parts)
-        text = f"holds {held} and no transformer: it is a part of a model" if held else f"is {found.family}"
-        raise BadCheckpoint(f"{file.name} {text}", field="model")
+        what = f"holds {held} and no transformer: it is a part of a model" if held else f"is {found.family}"
+        raise BadCheckpoint(f"{file.name} {what}", field="model")
     config, lender = read_config(file, "transformer"), Lender(file, near)
     text = file if TEXT in found.parts else lender.part(TEXT, _fits(config, TEXT))
     vae = file if CODEC in found.parts else lender.part(CODEC, _fits(config, CODEC))

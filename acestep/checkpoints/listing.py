@@ -50,9 +50,9 @@ def list_huggingface(package: Package, stubborn: Stubborn) -> list[RemoteFile]:
     Raises `DownloadFailed`, also when the hub names another sum than the one that is known of a revision.
     """
     endpoint = os.environ.get("HF_ENDPOINT") or None
-    asked = {"revision": package.revision or None, "files_metadata": True}
+    hub, wanted = HfApi(endpoint=endpoint), package.revision or None
     try:
-        facts = stubborn(lambda: HfApi(endpoint=endpoint).model_info(package.repository, **asked))
+        facts = stubborn(lambda: hub.model_info(package.repository, revision=wanted, files_metadata=True))
     except RevisionNotFoundError as failure:
         raise DownloadFailed(
             f"{package.repository} has no revision {package.revision!r}", field="revision"

@@ -109,7 +109,7 @@ def open_checkpoint(
     return Model(
         info=info,
         digest=weights_digest(files),
-        **networks,
+        **networks,  # by the names of its fields
         codec=codec,
         text_encoder=text,
         text_tokenizer=words,
@@ -142,7 +142,7 @@ def _shared(
     return digest, found
 
 
-def load_networks(parts: Parts, target: Target) -> dict[str, nn.Module | None]:
+def load_networks(parts: Parts, target: Target) -> dict[str, Any]:
     """The four ACE-Step networks by part name; None for those that the checkpoint does not have."""
     places = {name: getattr(parts, name) for name in NETWORKS}
     networks = {name: None if place is None else build_component(name, parts) for name, place in places.items()}

@@ -109,7 +109,8 @@ def use(model: Model, adapters: list[Adapter]) -> None:
     merged = {layer: merged_weight(base.read(layer), layer, adapters) for layer in sorted(touched)} if base else {}
     for layer, weight in merged.items():
         module = touched[layer]
-        module.weight = nn.Parameter(weight.to(module.weight.device, module.weight.dtype), requires_grad=False)
+        before = module.get_parameter("weight")
+        module.weight = nn.Parameter(weight.to(before.device, before.dtype), requires_grad=False)
     model.adapters[:] = adapters
 
 

@@ -13,7 +13,7 @@ SMALLEST = 32
 
 def is_quantised(model: Model) -> bool:
     """Whether the model's DiT has been quantised."""
-    return getattr(model.transformer, "quantised_to", "") == "int8"
+    return model.transformer.quantised_to == "int8"
 
 
 def quantise_int8(model: Model) -> None:

@@ -58,8 +58,8 @@ def qwen_words(file: Path, added: list[AddedToken]) -> Tokenizer:
     """
     tokens, merges = gguf_header.read_strings(file, TOKENS), gguf_header.read_strings(file, MERGES)
     own = [] if END_OF_TEXT in tokens else [*qwen_tokens()]
-    pairs = [tuple(line.split(" ")) for line in merges]
-    if not tokens or any(len(pair) != 2 for pair in pairs):
+    pairs = [(first, second) for first, _, second in (line.partition(" ") for line in merges)]
+    if not tokens or any(not second or " " in second for _, second in pairs):
         raise BadCheckpoint(f"{file} carries no readable tokenizer", field="model")
     try:
         words = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=pairs))

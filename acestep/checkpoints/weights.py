@@ -145,7 +145,8 @@ class _Sorter:
 
     def contents(self, file: Path) -> Contents:
         """The result; ``file`` is named in errors."""
-        bare, texts = {}, {}
+        bare: dict[str, StoredTensor] = {}
+        texts: dict[str, dict[str, StoredTensor]] = {}
         for name, stored in self._tensors.items():
             if prefix := next((prefix for prefix in TEXT_PREFIXES if name.startswith(prefix)), ""):
                 key, _, rest = name.removeprefix(prefix).partition(".")

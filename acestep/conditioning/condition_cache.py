@@ -136,7 +136,7 @@ def _cut_note(model: Model, what: str, text: str, limit: int) -> str:
     ids = model.text_tokenizer(text, truncation=False, verbose=False).input_ids
     if len(ids) <= limit:
         return ""
-    kept = model.text_tokenizer.decode(ids[:limit], skip_special_tokens=True)
+    kept = str(model.text_tokenizer.decode(ids[:limit], skip_special_tokens=True))
     end = " ".join(kept[-SHOWN_END:].split())
     return f"the {what} are {len(ids)} tokens and the model reads {limit}: they end with '...{end}'"
 

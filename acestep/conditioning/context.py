@@ -16,6 +16,7 @@ from acestep.api.limits import LATENT_CHANNELS
 from acestep.api.plan import Fill, Mask, Plan, missing_parts
 from acestep.api.planning import check_codes
 from acestep.checkpoints.load import Model
+from acestep.networks.tokenizer import AudioDetokenizer, AudioTokenizer
 
 
 @dataclass(frozen=True)
@@ -97,26 +98,27 @@ def region_mask(mask: Mask, inputs: ContextInputs) -> Tensor:
     return values
 
 
-def require_codes(model: Model) -> None:
-    """Raise `ModelUnsuited` for a checkpoint without the networks for semantic codes."""
+def code_networks(model: Model) -> tuple[AudioTokenizer, AudioDetokenizer]:
+    """The networks for semantic codes. Raises `ModelUnsuited` for a checkpoint without them."""
     if model.audio_tokenizer is None or model.audio_detokenizer is None:
         raise ModelUnsuited(missing_parts(model.info, "working with semantic codes"), field="model")
+    return model.audio_tokenizer, model.audio_detokenizer
 
 
 def bottleneck(model: Model, latents: Tensor) -> Tensor:
     """Latents [B, T, 64] through tokenizer, quantiser and detokenizer: melody and rhythm stay, sound does not."""
-    require_codes(model)
-    quantised, _ = model.audio_tokenizer.quantise(latents, model.silence)
-    return model.audio_detokenizer.expand(quantised)[:, : latents.shape[1]].to(latents.device)
+    tokenizer, detokenizer = code_networks(model)
+    quantised, _ = tokenizer.quantise(latents, model.silence)
+    return detokenizer.expand(quantised)[:, : latents.shape[1]].to(latents.device)
 
 
 def audio_codes(model: Model, latents: Tensor) -> list[int]:
     """The semantic codes of latents [1, T, 64], five frames each."""
-    require_codes(model)
-    return model.audio_tokenizer.quantise(latents, model.silence)[1].flatten().tolist()
+    tokenizer, _ = code_networks(model)
+    return tokenizer.quantise(latents, model.silence)[1].flatten().tolist()
 
 
 def hint_from_codes(model: Model, codes: list[int]) -> Tensor:
     """Audio codes -> hint latents [1, 5 n, 64]. Raises what `check_codes` does."""
-    require_codes(model)
-    return model.audio_detokenizer.expand(model.audio_tokenizer.from_codes(torch.tensor([check_codes(codes)])))
+    tokenizer, detokenizer = code_networks(model)
+    return detokenizer.expand(tokenizer.from_codes(torch.tensor([check_codes(codes)])))

@@ -61,6 +61,9 @@ class Dit(AceStepTransformer1DModel):
     proj_in_conv: torch.nn.Conv1d
     proj_out_conv: torch.nn.ConvTranspose1d
 
+    quantised_to: str = ""
+    """The number format of its blocks' weights where that is another one than the model's (`acestep.checkpoints.quantise`)."""
+
     quicker_block: Callable[..., Tensor] | None = None
     """Runs a block instead of `run_block` where set (`acestep.networks.compiled`)."""
 

@@ -16,6 +16,8 @@ class FilledLayer(CacheLayerMixin):
     """One layer's keys and values: [rows, heads, capacity, head_dim], of which ``filled`` positions are in use."""
 
     is_sliding = False
+    keys: Tensor
+    values: Tensor
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         super().__init__()
@@ -53,6 +55,11 @@ class FilledLayer(CacheLayerMixin):
         start = end - keys.shape[-2]
         self.keys[row, :, start:end] = keys
         self.values[row, :, start:end] = values
+
+
+def filled_layers(cache: Cache) -> list[FilledLayer]:
+    """The layers of a cache that `allocate` made."""
+    return [layer for layer in cache.layers if isinstance(layer, FilledLayer)]
 
 
 def allocate(layers: int, shape: tuple[int, int, int, int], like: Tensor) -> Cache:

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import Cache, DynamicCache, Qwen3ForCausalLM
+from transformers import Cache, DynamicCache, Qwen3Config, Qwen3ForCausalLM
+from transformers.cache_utils import CacheLayerMixin
 
 from acestep.api.errors import BadCheckpoint, NumericFailure, TooLarge
 from acestep.api.planning import CODES, Progress, Sampling
-from acestep.planner.cache import allocate
+from acestep.planner.cache import allocate, filled_layers
 from acestep.planner.grammar import Constraint
 from acestep.planner.layout import TokenLayout
 from acestep.planner.sampling import guide, penalize, pick, share_of
@@ -75,11 +76,17 @@ class CodesTask(msgspec.Struct, frozen=True, kw_only=True):
         return self.limit if self.count is None else self.count
 
 
+def cached_heads(config: Qwen3Config) -> tuple[int, int]:
+    """How many heads keep keys and values, and of how many numbers each."""
+    heads = config.num_attention_heads
+    return config.num_key_value_heads or heads, config.head_dim or config.hidden_size // heads
+
+
 class Decoder:
     """The token loop over one loaded model."""
 
     def __init__(self, model: Qwen3ForCausalLM, layout: TokenLayout) -> None:
-        if any(kind != "full_attention" for kind in model.config.layer_types):
+        if any(kind != "full_attention" for kind in model.config.layer_types or ()):
             raise BadCheckpoint("the language model uses sliding attention, which no published planner does")
         self._model = model
         self._layout = layout
@@ -183,7 +190,8 @@ class _Batch:
 
     def _allocate(self, rows: int) -> Cache:
         config = self._model.config
-        shape = (rows, config.num_key_value_heads, self._begin + self._room, config.head_dim)
+        heads, size = cached_heads(config)
+        shape = (rows, heads, self._begin + self._room, size)
         return allocate(config.num_hidden_layers, shape, self._model.lm_head.weight)
 
     def _prefill(self, decoder: Decoder, sides: list[list[list[int]]], owners: Sequence[int]) -> Tensor:
@@ -198,12 +206,13 @@ class _Batch:
                         row = number * len(owners) + place
                         hidden[row] = last
                         self._copy(filled, row)
-        for layer in self._cache.layers:
+        for layer in filled_layers(self._cache):
             layer.filled = self._begin
         return torch.stack([state for state in hidden if state is not None])
 
     def _copy(self, filled: DynamicCache, row: int) -> None:
-        for target, source in zip(self._cache.layers, filled.layers, strict=True):
+        for target, source in zip(filled_layers(self._cache), filled.layers, strict=True):
+            assert isinstance(source, CacheLayerMixin) and source.keys is not None and source.values is not None
             target.fill(row, source.keys[0], source.values[0], self._begin)
 
     def _padding_mask(self) -> Tensor | None:
@@ -217,7 +226,7 @@ class _Batch:
     def step(self, tokens: list[int]) -> None:
         """Append a token to every sequence (both sides take the same one) and read the next hidden states."""
         rows = tokens * 2 if self.guided else tokens
-        length = self._cache.layers[0].get_seq_length() + 1
+        length = filled_layers(self._cache)[0].get_seq_length() + 1
         mask = None if self._mask is None else self._mask[..., :length]
         output = self._model.model(
             input_ids=torch.tensor(rows, device=self._lengths.device)[:, None],

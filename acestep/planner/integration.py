@@ -32,8 +32,9 @@ class PlannedConditioning(msgspec.Struct, frozen=True, kw_only=True):
     def settle(self, render: Render) -> Render:
         """The render with the plan in it; a length that was left open is the plan's."""
         output = render.output
-        if output.length is None and self.conditioning.duration is not None and output.rate is not None:
-            output = msgspec.structs.replace(output, length=samples(self.conditioning.duration, output.rate))
+        seconds = self.conditioning.seconds
+        if output.length is None and seconds is not None and output.rate is not None:
+            output = msgspec.structs.replace(output, length=samples(seconds, output.rate))
         return msgspec.structs.replace(render, conditioning=self.conditioning, output=output)
 
     def to_data(self) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def _plan_inputs(conditioning: Conditioning, duration: float | None) -> PlanInpu
         instrumental=conditioning.instrumental,
         given=given_metadata(
             bpm=conditioning.bpm,
-            duration=conditioning.duration if duration is None else duration,
+            duration=conditioning.seconds if duration is None else duration,
             key=conditioning.key,
             time_signature=conditioning.time_signature,
             language=conditioning.language,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from acestep.api.errors import BadCheckpoint, OutOfMemory
@@ -16,7 +17,7 @@ from acestep.checkpoints.inferred import read_config
 from acestep.checkpoints.load import Placement, Target
 from acestep.checkpoints.tensors import read_tensors
 from acestep.checkpoints.weights import LANGUAGE, tensor_index
-from acestep.planner.decoding import CodesTask, Decoder, SampledToken, TextTask, TokenPrompt
+from acestep.planner.decoding import CodesTask, Decoder, SampledToken, TextTask, TokenPrompt, cached_heads
 from acestep.planner.device import choose_device, choose_dtype, device_memory, is_out_of_memory
 from acestep.planner.grammar import Constraint, TextVocabulary
 from acestep.planner.layout import read_layout
@@ -39,7 +40,7 @@ class TransformersPlanner:
     def decoder(self) -> Decoder:
         """The decoder over the loaded model, which is on its device when this returns. Raises `OutOfMemory`."""
         try:
-            self._model.to(self._device)
+            nn.Module.to(self._model, self._device)
         except (RuntimeError, MemoryError) as failure:
             if not is_out_of_memory(failure):
                 raise
@@ -96,7 +97,8 @@ class TransformersPlanner:
     def _rows(self, tokens: int, prompt: TokenPrompt) -> int:
         """How many sequences of this length fit into half of the memory that is free."""
         config = self._model.config
-        numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * tokens
+        heads, size = cached_heads(config)
+        numbers = 2 * config.num_hidden_layers * heads * size * tokens
         each = numbers * self._dtype.itemsize * (1 if prompt.negative is None else 2)
         free = torch.cuda.mem_get_info(self._device)[0] if self._device.type == "cuda" else device_memory(self._device)
         return max(1, free // 2 // each)
@@ -112,7 +114,7 @@ class TransformersPlanner:
     def offload(self) -> None:
         """Move the weights to the CPU; the next call brings them back."""
         if self._model.device.type != "cpu":
-            self._model.to("cpu")
+            nn.Module.to(self._model, "cpu")
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
@@ -122,7 +124,7 @@ def load_model(folder: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:
     if folder.is_file():
         return _from_file(folder, dtype)
     try:
-        model, report = Qwen3ForCausalLM.from_pretrained(
+        loaded: Any = Qwen3ForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             local_files_only=True,
@@ -130,6 +132,7 @@ def load_model(folder: Path, dtype: torch.dtype) -> Qwen3ForCausalLM:
             attn_implementation="sdpa",
             output_loading_info=True,
         )
+        model, report = loaded
     except (OSError, ValueError, RuntimeError) as failure:
         raise BadCheckpoint(f"{folder} holds no readable language model: {failure}", field="model") from failure
     wrong = {

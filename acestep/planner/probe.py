@@ -53,7 +53,8 @@ def alignment_heads(model: Model) -> tuple[dict[int, tuple[int, ...]], bool]:
     all heads of its first half.
     """
     own = own_heads(model)
-    blocks, heads = len(model.transformer.layers), model.transformer.layers[0].cross_attn.heads
+    first: Any = model.transformer.layers[0]
+    blocks, heads = len(model.transformer.layers), int(first.cross_attn.heads)
     table = _own_heads(own) or (XL_HEADS if model.info.xl else HEADS)
     there = {
         block: tuple(head for head in chosen if head < heads)

@@ -115,7 +115,7 @@ def pmi_score(pmi: float) -> float:
 def total_score(parts: dict[str, float]) -> float:
     """The weighted mean of the parts that are there; all metadata together is one part."""
     metadata = [value for name, value in parts.items() if name not in ("caption", "lyrics")]
-    grouped = {name: parts[name] for name in ("caption", "lyrics") if name in parts}
+    grouped: dict[str, float] = {name: parts[name] for name in ("caption", "lyrics") if name in parts}
     if metadata:
         grouped["metadata"] = sum(metadata) / len(metadata)
     weight = sum(WEIGHTS[name] for name in grouped)

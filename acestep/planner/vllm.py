@@ -91,7 +91,7 @@ class VllmPlanner:
         ]
         end = self._layout.end
         written = self._run(requests, max(job.limit for job in jobs), progress)
-        return [self.tokenizer.decode([token for token in ids if token != end]) for ids in written]
+        return [str(self.tokenizer.decode([token for token in ids if token != end])) for ids in written]
 
     def write_codes(self, job: CodesJob, sampling: Sampling, progress: Progress) -> list[list[int]]:
         """See `PlannerBackend.write_codes`."""

@@ -217,7 +217,7 @@ class FakeRender:
         }
         if facts is None:
             rate = output.rate or limits.CODEC_RATE
-            return WriteSpec(rate=rate, start=0, length=output.length or rate, handles=Handles(0, 0), **shared)
+            return WriteSpec(rate=rate, start=0, length=output.frames or rate, handles=Handles(0, 0), **shared)
         handles = fades = Handles(0, 0)
         if SPLICED & set(roles) or (stage.plan.splice and self._feeds(index)):
             crossfade = samples(output.crossfade / 1000, facts.rate)
@@ -265,7 +265,7 @@ class FakeRender:
         output, given, facts = self.admitted.render.output, self.admitted.inputs[index], self._facts(index)
         if facts is None:
             rate = output.rate or limits.CODEC_RATE
-            return new_window(output.length or rate, rate)
+            return new_window(output.frames or rate, rate)
         context = given.source.context if given.source is not None else limits.CONTEXT_SECONDS
         return source_window(facts, max(context, output.crossfade / 1000 + 0.1), around=self.stages[index].plan.context)
 

@@ -152,7 +152,8 @@ def _control(field: dict[str, Any]) -> Widget:
         }
     if kind == "bool":
         return _menu(["on", "off"], [1, 0], None, required=False)
-    if kind in ("int", "float") and None not in (low, high, usual) and high - low <= 1000:
+    bounded = low is not None and high is not None and high - low <= 1000
+    if kind in ("int", "float") and bounded and usual is not None:
         decimals, tags = (0, "i") if kind == "int" else (3, "f")
         span = {"range": {"min": low, "max": high}, "decimals": decimals, "typeTags": tags}
         return {"type": "fader", "horizontal": True, "design": "compact", "default": usual, "doubleTap": True, **span}

@@ -50,7 +50,8 @@ class NanoModel(nn.Module):
         self.text_encoder = Qwen3Model(Qwen3Config(
             vocab_size=2048, hidden_size=TEXT_HIDDEN, intermediate_size=3 * TEXT_HIDDEN, num_hidden_layers=2,
             num_attention_heads=4, num_key_value_heads=2, head_dim=32, max_position_embeddings=4096,
-            attn_implementation="sdpa", bos_token_id=0, eos_token_id=0, pad_token_id=None))  # fmt: skip
+            attn_implementation="sdpa",  # type: ignore[call-arg] # read by the base class
+            bos_token_id=0, eos_token_id=0, pad_token_id=None))  # fmt: skip
         self.condition_encoder = AceStepConditionEncoder(
             **sizes, text_hidden_dim=TEXT_HIDDEN, num_lyric_encoder_hidden_layers=1, num_timbre_encoder_hidden_layers=1
         )

@@ -165,7 +165,7 @@ def train_dit(group: ProcessGroup, folder: Path, codec_folder: Path, settings: D
     model, reader, listener = learner.model, learner.reader, learner.listener
     torch.manual_seed(settings.seed + group.rank + 1)
     rng = random.Random(settings.seed + group.rank)
-    codec = open_codec(codec_folder).to(settings.device)
+    codec = nn.Module.to(open_codec(codec_folder), settings.device)
     optimizer = torch.optim.AdamW(playing_and_reading(learner), betas=(0.9, 0.98), weight_decay=0.01, foreach=True)
     average = Averager(model, settings.ema)
     run = TrainingRun(folder, settings.seconds, leads=group.leads)

@@ -81,7 +81,7 @@ def _describe(options: argparse.Namespace) -> int:
 
     registry = load_registry()
     names = [options.operation] if options.operation else sorted(registry.visible())
-    found = []
+    found: list[dict[str, Any]] = []
     for name in names:
         operation = registry.operation(name)
         fields = [msgspec.to_builtins(info) for info in schema.describe(operation.schema)]
