@@ -691,3 +691,35 @@ def test_of_several_regions_all_are_sent_or_none(
     found = [line for line in lines if line.startswith(("job", "told"))]
     assert len(found) == 1 and "no audio in the selection" in found[0]
     assert set(context.iterdir()) == before
+
+
+def test_the_form_says_what_will_happen(session: Path, running: DaemonProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracks, bars, seconds, tempo and what is read; many tracks are counted; a length is asked for at the playhead only."""
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(running.paths.home))
+    code = (
+        "local host, form, action = import('host'), import('form'), import('action') local found "
+        "function host.selection() return found end function host.cursor() return 96000 end "
+        "function form.ask(title, rows) local names = {} for _, row in ipairs(rows) do names[#names + 1] = row.name end "
+        "out('form', rows[1].label, table.concat(names, ' ')) end "
+        "local one, two, empty = track('One'), track('Two'), track('Empty') "
+        "local function place(name) return { track = track(name), first = 96000, last = 192000 } end "
+        "found = { ranged = true, first = 96000, last = 192000, tracks = { one }, regions = {} } action.run('repaint') "
+        "action.run('generate') "
+        "found = { ranged = true, first = 0, last = 9600, tracks = { one, two, empty, one, two }, regions = {} } "
+        "for _, name in ipairs({ 'a', 'b' }) do "
+        "local made = Session:new_audio_track(1, 1, nil, 1, name, ARDOUR.PresentationInfo.max_order, ARDOUR.TrackMode.Normal, true) "
+        "found.tracks[#found.tracks + 1] = made:front():to_track() end action.run('cover') "
+        "found = { first = 0, last = 192000, tracks = { one, two }, regions = { place('One'), place('Two'), "
+        "{ track = one, first = 0, last = 24000 } } } action.run('repaint') "
+        "found = { tracks = {}, regions = {} } action.run('generate')"
+    )
+    lines = [line.split("|") for line in run(session, code).splitlines() if line.startswith("form")]
+    read = "Read: the audio of the selected tracks, with some seconds around it."
+    assert [line[1] for line in lines] == [
+        f"One, bar 2, 2.0 s, sent as 120 bpm. {read}",
+        "Bar 2, 2.0 s, sent as 120 bpm. No audio is read.",
+        f"One, Two, Empty and 2 more tracks, bar 1, 0.2 s, sent as 120 bpm. {read}",
+        f"One, Two, 2 stretches, bars 1 to 2, 2.5 s, sent as 120 bpm. {read}",
+        "At bar 2, sent as 120 bpm. No audio is read.",
+    ]
+    assert ["duration" in line[2].split() for line in lines] == [False, False, False, False, True]

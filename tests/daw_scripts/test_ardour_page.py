@@ -7,6 +7,7 @@ them.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,7 @@ def cancel_reading(reader: Reader) -> None:
     reader.remember(repaint={})
     reader.press("repaint-again")
     window = reader.ardour.dialog("^Reading$", 60)
+    time.sleep(1)  # until something is drawn
     reader.ardour.screenshot(reader.folder / "ardour-reading.png")
     reader.ardour.press_default(window)
     reader.ardour.dialog("^ACE-Step$", 60)

@@ -10,8 +10,8 @@ function queue.lines(jobs, look)
   local lines = {}
   for index, pending in ipairs(jobs) do
     local status = look(pending.id)
-    local line = status and status.job and spool.line(status.job) or pending.title .. ": not taken yet"
-    lines[index] = string.format("%d  %s", index, line)
+    local stands = status and status.job and spool.line(status.job):match(":.*$") or ": not taken yet"
+    lines[index] = string.format("%d  %s%s", index, pending.title, stands)
   end
   return lines
 end
