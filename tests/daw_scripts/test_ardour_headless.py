@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from acestep.api.tempo_map import TempoMap, TempoPoint
+from bridge.client import Client
 from bridge.hosts.bundle import quote
 from bridge.launch import DaemonProcess
 
@@ -723,3 +724,33 @@ def test_the_form_says_what_will_happen(session: Path, running: DaemonProcess, m
         "At bar 2, sent as 120 bpm. No audio is read.",
     ]
     assert ["duration" in line[2].split() for line in lines] == [False, False, False, False, True]
+
+
+def test_a_named_sound_is_offered_as_soon_as_it_is_saved(
+    session: Path, running: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row without sounds; then one by its title, and what was made with it has the sound's words."""
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(running.paths.home))
+    code = (
+        "local host, form, forms = import('host'), import('form'), import('forms') "
+        "function host.tell(sentence) out('told', sentence) end "
+        "function host.selection() return { ranged = true, first = 0, last = 96000, tracks = { track('One') }, regions = {} } end "
+        "function form.ask(title, rows) for _, row in ipairs(rows) do if row.name == 'sound' then "
+        "out('row', row.label, forms.offers(row)[2][2]) return { sound = forms.parse(row, row.choices[2]), variants = 1 } end end "
+        "out('row', '-') end "
+        "import('action').run('repaint') "
+        "local job = import('exchange').journal(host.folder() .. '/pending.json').read()[1] "
+        "if job then local status repeat host.sleep(0.05) "
+        f"status = import('follow').look({quote(str(running.paths.home / 'spool'))}, job, {{}}, 0) until status and status.ended "
+        "out('job', status.job.state, status.job.result.recipe.request.conditioning.caption) "
+        "os.remove(host.folder() .. '/pending.json') end"
+    )
+    assert "row|-" in run(session, code)
+    with Client(str(running.paths.home)) as client:
+        client.call("sound.save", {"name": "velvet", "title": "Velvet choir", "values": {"caption": "soft voices"}})
+    try:
+        lines = run(session, code).splitlines()
+    finally:
+        with Client(str(running.paths.home)) as client:
+            client.call("sound.delete", {"name": "velvet"})
+    assert "row|Sound|Velvet choir" in lines and "job|done|soft voices" in lines, lines
