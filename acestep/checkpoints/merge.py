@@ -21,12 +21,12 @@ from torch import Tensor
 from acestep.api.errors import BadRequest, DiskFull, ModelUnsuited, OutputUnwritable
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapter_file import Fitted, fit, read_adapter_file
-from acestep.checkpoints.adapters import AdapterWish
+from acestep.checkpoints.adapters import AdapterOptions
 from acestep.checkpoints.files import SAFETENSORS, read_header, weight_files
 from acestep.checkpoints.layers import WEIGHT, layer_shapes
 from acestep.checkpoints.layout import own_networks
 from acestep.checkpoints.lora import Factors, read_factors
-from acestep.checkpoints.weights import Stored, tensor_index
+from acestep.checkpoints.weights import StoredTensor, tensor_index
 
 ENTRY = "merged_adapters"
 """Entry of the new config that names what was merged."""
@@ -37,7 +37,7 @@ Check = Callable[[], None]
 
 
 def merge_adapters(
-    info: ModelInfo, wishes: Sequence[AdapterWish], target: Path, check: Check = lambda: None
+    info: ModelInfo, asked: Sequence[AdapterOptions], target: Path, check: Check = lambda: None
 ) -> dict[str, Any]:
     """Write the checkpoint with the adapters in it to the new folder ``target``, which appears whole or not at all.
 
@@ -45,13 +45,13 @@ def merge_adapters(
     of each adapter. Raises `BadRequest` (no adapter, a folder that is there), `ModelUnsuited` for weights that are blocks of
     numbers, `BadCheckpoint`, `DiskFull`, `OutputUnwritable`, and what ``check`` raises.
     """
-    if not wishes:
+    if not asked:
         raise BadRequest("name at least one adapter to merge", field="lora")
     if target.exists():
         raise BadRequest(f"{target} is there already; name a new folder", field="out")
     root = Path(info.path)
-    fitted = {wish.name: fit(read_adapter_file(wish.path), layer_shapes(root)) for wish in wishes}
-    changes = _changes(fitted, {wish.name: wish.scale for wish in wishes})
+    fitted = {options.name: fit(read_adapter_file(options.path), layer_shapes(root)) for options in asked}
+    changes = _changes(fitted, {options.name: options.scale for options in asked})
     places = _places(root)
     _require_room(root, target)
     draft = target.with_name(f".{target.name}.merging")
@@ -59,7 +59,7 @@ def merge_adapters(
         shutil.rmtree(draft, ignore_errors=True)
         _write(root, draft, {file: {name: changes[layer] for name, layer in rows.items() if layer in changes}
                              for file, rows in places.items()}, check)  # fmt: skip
-        merged = [{"name": wish.name, "scale": wish.scale} for wish in wishes]
+        merged = [{"name": options.name, "scale": options.scale} for options in asked]
         _note(draft, root, merged)
         draft.replace(target)
     except OSError as failure:
@@ -112,7 +112,7 @@ def _places(root: Path) -> dict[Path, dict[str, str]]:
     return found
 
 
-def _require_plain(stored: Stored) -> None:
+def _require_plain(stored: StoredTensor) -> None:
     if stored.scale:
         raise ModelUnsuited(f"{stored.file.name} holds scaled fp8; merge into the bf16 checkpoint", field="model")
 

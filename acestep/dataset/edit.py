@@ -10,13 +10,13 @@ import msgspec
 from acestep.api.errors import BadRequest, NotFound, UnknownName
 from acestep.conditioning.prompts import INSTRUMENTAL, INSTRUMENTAL_FORMS
 from acestep.dataset.labels import LABELS, read_label
-from acestep.dataset.sample import SPLITS, TAG_POSITIONS, Dataset, Sample
+from acestep.dataset.sample import SPLITS, TAG_POSITIONS, Dataset, TrainingSample
 
 OWN_FIELDS = ("song", "split")
 MAX_VALIDATION = 0.5
 
 
-def find_sample(dataset: Dataset, id_: str) -> Sample:
+def find_sample(dataset: Dataset, id_: str) -> TrainingSample:
     """The sample of that id. Raises `NotFound`."""
     for sample in dataset.samples:
         if sample.id == id_:
@@ -33,7 +33,7 @@ def edit_sample(dataset: Dataset, id_: str, changes: Mapping[str, Any]) -> Datas
     return _with(dataset, {id_: edited(old, changes)})
 
 
-def edited(sample: Sample, changes: Mapping[str, Any]) -> Sample:
+def edited(sample: TrainingSample, changes: Mapping[str, Any]) -> TrainingSample:
     """A sample with other labels. Raises `UnknownName`, `BadRequest`."""
     values: dict[str, Any] = {}
     own = sample.own
@@ -118,6 +118,6 @@ def remove_samples(dataset: Dataset, ids: Iterable[str]) -> Dataset:
     return msgspec.structs.replace(dataset, samples=kept)
 
 
-def _with(dataset: Dataset, changed: Mapping[str, Sample]) -> Dataset:
+def _with(dataset: Dataset, changed: Mapping[str, TrainingSample]) -> Dataset:
     samples = tuple(changed.get(sample.id, sample) for sample in dataset.samples)
     return msgspec.structs.replace(dataset, samples=samples)

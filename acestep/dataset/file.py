@@ -14,7 +14,7 @@ import msgspec
 
 from acestep.api.errors import BadRequest, DiskFull, NotFound, OutputUnwritable, TooLarge
 from acestep.dataset.labels import LABELS, lenient_label
-from acestep.dataset.sample import OWN, SPLITS, TAG_POSITIONS, Dataset, Own, Sample
+from acestep.dataset.sample import OWN, SPLITS, TAG_POSITIONS, Dataset, Own, TrainingSample
 
 MAX_BYTES = 256 * 2**20
 """Of a dataset file: ten thousand songs with long lyrics are far below."""
@@ -65,7 +65,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _dataset(
-    metadata: dict[str, Any], samples: tuple[Sample, ...], around: dict[str, Any], notes: list[str]
+    metadata: dict[str, Any], samples: tuple[TrainingSample, ...], around: dict[str, Any], notes: list[str]
 ) -> Dataset:
     known = {key: metadata[key] for key in METADATA if metadata.get(key) is not None}
     own = metadata.get(OWN) if isinstance(metadata.get(OWN), dict) else {}
@@ -89,7 +89,7 @@ def _dataset(
     return found
 
 
-def _sample(row: dict[str, Any], index: int, folder: Path, notes: list[str]) -> Sample:
+def _sample(row: dict[str, Any], index: int, folder: Path, notes: list[str]) -> TrainingSample:
     path = row.get("audio_path")
     if not isinstance(path, str) or not path.strip():
         raise BadRequest(f"sample {index + 1} has no audio_path", field="samples")
@@ -104,7 +104,7 @@ def _sample(row: dict[str, Any], index: int, folder: Path, notes: list[str]) -> 
             else:
                 values[key] = value
     length = row.get("duration")
-    return Sample(
+    return TrainingSample(
         id=str(row.get("id") or f"{index:08x}"),
         audio_path=str(place),
         filename=name or place.name,
@@ -166,7 +166,7 @@ def to_data(dataset: Dataset) -> dict[str, Any]:
     return {**dataset.around, "metadata": metadata, "samples": [_row(sample) for sample in dataset.samples]}
 
 
-def _row(sample: Sample) -> dict[str, Any]:
+def _row(sample: TrainingSample) -> dict[str, Any]:
     row = {**sample.extra, **{key: getattr(sample, key) for key in (*PLAIN, *LABELS)}}
     own = msgspec.to_builtins(sample.own)
     return {**row, OWN: own} if own else row

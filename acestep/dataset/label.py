@@ -13,19 +13,19 @@ from acestep.dataset.edit import edited
 from acestep.dataset.labels import is_absent, lenient_label
 from acestep.dataset.measure import measure_sample
 from acestep.dataset.names import name_labels
-from acestep.dataset.sample import Dataset, Sample
+from acestep.dataset.sample import Dataset, TrainingSample
 
 MEASURED = ("bpm", "keyscale", "timesignature")
 WORDS = ("caption", "genre", "lyrics", "language")
 
-Understand = Callable[[Sample], Mapping[str, Any]]
+Understand = Callable[[TrainingSample], Mapping[str, Any]]
 """Listens to a sample and says caption, genre, lyrics, language: a planner's `understand`. May raise `AceError`."""
 
 Advance = Callable[[int, int, str], None]
 """``advance(done, total, file name)`` before each sample; may raise to stop."""
 
 
-class LabelWish(msgspec.Struct, frozen=True, kw_only=True):
+class LabelOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to label. ``skip``: labels that are not known are left so (N/A) and nothing is listened to. ``replace``: also those
     that have a value. ``only``: ids of samples; empty for all."""
 
@@ -35,7 +35,7 @@ class LabelWish(msgspec.Struct, frozen=True, kw_only=True):
     only: tuple[str, ...] = ()
 
 
-AS_NEEDED = LabelWish()
+AS_NEEDED = LabelOptions()
 """Everything that is missing, by measurement and by name."""
 
 
@@ -48,7 +48,7 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True):
 
 def label(
     dataset: Dataset,
-    wish: LabelWish = AS_NEEDED,
+    options: LabelOptions = AS_NEEDED,
     understand: Understand | None = None,
     advance: Advance = lambda done, total, name: None,
 ) -> Labelled:
@@ -56,29 +56,31 @@ def label(
 
     Raises `BadRequest` for ids that are not in the dataset, and what ``advance`` raises.
     """
-    strange = set(wish.only) - {sample.id for sample in dataset.samples}
+    strange = set(options.only) - {sample.id for sample in dataset.samples}
     if strange:
         raise BadRequest(f"the dataset has no samples {', '.join(sorted(strange))}", field="only")
     notes: list[str] = []
-    done: list[Sample] = []
+    done: list[TrainingSample] = []
     for index, sample in enumerate(dataset.samples):
         advance(index, len(dataset.samples), sample.filename)
-        if wish.only and sample.id not in wish.only:
+        if options.only and sample.id not in options.only:
             done.append(sample)
             continue
-        done.append(_labelled(sample, wish, understand, notes))
+        done.append(_labelled(sample, options, understand, notes))
     advance(len(done), len(done), "")
     return Labelled(dataset=msgspec.structs.replace(dataset, samples=tuple(done)), notes=tuple(notes))
 
 
-def _labelled(sample: Sample, wish: LabelWish, understand: Understand | None, notes: list[str]) -> Sample:
-    if wish.instrumental:
+def _labelled(
+    sample: TrainingSample, options: LabelOptions, understand: Understand | None, notes: list[str]
+) -> TrainingSample:
+    if options.instrumental:
         sample = edited(sample, {"lyrics": INSTRUMENTAL, "language": "unknown"})
-    wanted = [name for name in (*WORDS, *MEASURED) if wish.replace or _missing(sample, name)]
-    if wish.instrumental:
+    wanted = [name for name in (*WORDS, *MEASURED) if options.replace or _missing(sample, name)]
+    if options.instrumental:
         wanted = [name for name in wanted if name not in ("lyrics", "language")]
     found, unsure = name_labels(sample.path.stem), {}
-    if not wish.skip:
+    if not options.skip:
         try:
             measured = measure_sample(sample)
             found.update(measured.labels)
@@ -94,14 +96,14 @@ def _labelled(sample: Sample, wish: LabelWish, understand: Understand | None, no
     return msgspec.structs.replace(labelled, own=own, labeled=bool(labelled.caption or labelled.genre))
 
 
-def _missing(sample: Sample, name: str) -> bool:
+def _missing(sample: TrainingSample, name: str) -> bool:
     value = getattr(sample, name)
     if name == "lyrics":
         return sample.is_instrumental and value.strip().lower() in INSTRUMENTAL_FORMS
     return is_absent(value) or (name == "language" and value == "unknown")
 
 
-def _understood(sample: Sample, understand: Understand, notes: list[str]) -> dict[str, Any]:
+def _understood(sample: TrainingSample, understand: Understand, notes: list[str]) -> dict[str, Any]:
     """What a planner hears, in words; its tempo and key are not taken, since it makes them up."""
     found = {}
     for name, value in understand(sample).items():

@@ -18,7 +18,7 @@ from acestep.analysis.harmony import find_keys
 from acestep.analysis.spectrum import Sound
 from acestep.api.limits import BPM_RANGE
 from acestep.audio.read import read_window
-from acestep.dataset.sample import Sample
+from acestep.dataset.sample import TrainingSample
 from acestep.dataset.scan import measured_layout
 
 LISTENED = 180.0
@@ -43,7 +43,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def measure_sample(sample: Sample) -> Measured:
+def measure_sample(sample: TrainingSample) -> Measured:
     """Listen to a sample's window. Raises as `measured_layout` and `read_window` do."""
     layout, seconds = measured_layout(sample.path, sample.own.window)
     length = int(min(seconds, LISTENED) * layout.rate)

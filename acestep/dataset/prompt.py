@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 
 from acestep.conditioning.prompts import INSTRUMENTAL, Prompt
-from acestep.dataset.sample import Dataset, Sample
+from acestep.dataset.sample import Dataset, TrainingSample
 
 SEED = 42
 """Of the choice of samples that are trained with their genre; fixed, so that a sample keeps its text."""
 
 
-def trained_prompt(dataset: Dataset, sample: Sample, seconds: float) -> Prompt:
+def trained_prompt(dataset: Dataset, sample: TrainingSample, seconds: float) -> Prompt:
     """The prompt of a sample of which ``seconds`` are learned, as the renderer writes prompts."""
     return Prompt(
         caption=tagged(trained_words(dataset, sample), sample.custom_tag or dataset.custom_tag, dataset.tag_position),
@@ -32,10 +32,10 @@ def tagged(words: str, tag: str, position: str) -> str:
     return {"prepend": f"{tag}, {words}", "append": f"{words}, {tag}", "replace": tag}[position]
 
 
-def trained_words(dataset: Dataset, sample: Sample) -> str:
-    """The caption or the genre: by the sample's own wish, else by the dataset's share. One that is empty gives way."""
-    wish = sample.prompt_override or ("genre" if sample.id in genre_samples(dataset) else "caption")
-    first, second = (sample.genre, sample.caption) if wish == "genre" else (sample.caption, sample.genre)
+def trained_words(dataset: Dataset, sample: TrainingSample) -> str:
+    """The caption or the genre: by the sample's own choice, else by the dataset's share. One that is empty gives way."""
+    taken = sample.prompt_override or ("genre" if sample.id in genre_samples(dataset) else "caption")
+    first, second = (sample.genre, sample.caption) if taken == "genre" else (sample.caption, sample.genre)
     return first or (second if not sample.prompt_override else "") or ""
 
 

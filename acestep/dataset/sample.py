@@ -17,14 +17,14 @@ SPLITS = ("", "train", "validation")
 OVERRIDES = ("caption", "genre")
 
 
-class Window(msgspec.Struct, frozen=True, kw_only=True):
+class SampleWindow(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a sound file in samples at its own rate; a length of 0 reaches to the end."""
 
     start: int = 0
     length: int = 0
 
 
-WHOLE = Window()
+WHOLE = SampleWindow()
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,12 +36,12 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     song: str = ""
     split: str = ""
-    window: Window = WHOLE
+    window: SampleWindow = WHOLE
     seconds: float = 0.0
     unsure: dict[str, str] = {}
 
 
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
+class TrainingSample(msgspec.Struct, frozen=True, kw_only=True):
     """One song, or a part of one, with its labels. ``extra``: keys of other programs, kept as they are."""
 
     id: str
@@ -88,7 +88,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     all_instrumental: bool = True
     genre_ratio: int = 0
     validation: float = 0.0
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[TrainingSample, ...] = ()
     extra: dict[str, Any] = {}
     around: dict[str, Any] = {}
 

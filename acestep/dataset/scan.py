@@ -16,7 +16,7 @@ from acestep.api.limits import MAX_CHANNELS, MAX_DURATION
 from acestep.audio.layout import Layout
 from acestep.audio.sniff import sniff
 from acestep.conditioning.prompts import INSTRUMENTAL_FORMS
-from acestep.dataset.sample import WHOLE, Dataset, Own, Sample, Window, duration_text
+from acestep.dataset.sample import WHOLE, Dataset, Own, SampleWindow, TrainingSample, duration_text
 from acestep.dataset.sidecars import Tables, read_sidecars
 
 SUFFIXES = (".wav", ".flac", ".aiff", ".aif", ".ogg", ".opus", ".mp3")
@@ -56,7 +56,7 @@ def scan(folders: Iterable[Path], *, name: str = "", known: Dataset | None = Non
     table = Tables()
     for path in tables:
         table.read(path, _by_name(chosen, path.parent), notes)
-    samples: list[Sample] = []
+    samples: list[TrainingSample] = []
     for song in chosen:
         before = [sample for sample in known.samples if sample.audio_path == str(song)] if known else []
         try:
@@ -118,7 +118,7 @@ def _by_name(songs: list[Path], folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def measured_layout(path: Path, window: Window = WHOLE) -> tuple[Layout, float]:
+def measured_layout(path: Path, window: SampleWindow = WHOLE) -> tuple[Layout, float]:
     """A sound file that can be learned from: its layout, and the seconds of its window.
 
     Raises as `sniff` does, `UnsupportedChannels`, `TooLarge` for a file that is no song any more, `BadRequest` for one too short.
@@ -140,14 +140,14 @@ def measured_layout(path: Path, window: Window = WHOLE) -> tuple[Layout, float]:
     return layout, seconds
 
 
-def make_sample(song: Path, *, window: Window = WHOLE, title: str = "", song_name: str = "") -> Sample:
+def make_sample(song: Path, *, window: SampleWindow = WHOLE, title: str = "", song_name: str = "") -> TrainingSample:
     """A sample without labels: a file, or a window of it. The id follows from both, so that it is the same at the next scan.
 
     Raises as `measured_layout` does.
     """
     _, seconds = measured_layout(song, window)
     named = f"{song}\0{window.start}\0{window.length}" if window != WHOLE else str(song)
-    return Sample(
+    return TrainingSample(
         id=hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()[:8],
         audio_path=str(song),
         filename=title or song.name,
@@ -156,14 +156,14 @@ def make_sample(song: Path, *, window: Window = WHOLE, title: str = "", song_nam
     )
 
 
-def _measured_again(sample: Sample) -> Sample:
+def _measured_again(sample: TrainingSample) -> TrainingSample:
     """A known sample, whose file may have become another one."""
     _, seconds = measured_layout(sample.path, sample.own.window)
     own = msgspec.structs.replace(sample.own, seconds=round(seconds, 3))
     return msgspec.structs.replace(sample, duration=int(seconds + 0.5), own=own)
 
 
-def _sample(song: Path, table: Tables, notes: list[str]) -> Sample:
+def _sample(song: Path, table: Tables, notes: list[str]) -> TrainingSample:
     bare = make_sample(song)
     labels: dict[str, Any] = {**read_sidecars(song, notes), **table.labels(song)}
     if labels.get("lyrics", "").strip().lower() not in INSTRUMENTAL_FORMS:
@@ -189,7 +189,7 @@ def _nothing(roots: list[Path], left_out: list[LeftOut]) -> str:
     return f"none of the {len(left_out)} songs below {place} can be used: {left_out[0].reason}{more}"
 
 
-class Region(msgspec.Struct, frozen=True, kw_only=True):
+class SampleRegion(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a project: a sound file, a window of it in samples, a title, and the song it belongs to."""
 
     path: str
@@ -199,12 +199,12 @@ class Region(msgspec.Struct, frozen=True, kw_only=True):
     song: str = ""
 
 
-def from_regions(regions: Iterable[Region], *, name: str = "") -> Scan:
+def from_regions(regions: Iterable[SampleRegion], *, name: str = "") -> Scan:
     """A dataset of a project's stems or regions; ids, errors and what is left out are as with `scan`."""
     left_out: list[LeftOut] = []
-    samples: dict[str, Sample] = {}
+    samples: dict[str, TrainingSample] = {}
     for region in regions:
-        song, window = Path(region.path).expanduser(), Window(start=region.start, length=region.length)
+        song, window = Path(region.path).expanduser(), SampleWindow(start=region.start, length=region.length)
         try:
             sample = make_sample(song, window=window, title=region.title, song_name=region.song)
             samples.setdefault(sample.id, sample)

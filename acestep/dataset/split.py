@@ -6,7 +6,7 @@ import re
 
 from acestep.api.music import TRACK_ALIASES, TRACKS
 from acestep.dataset.prompt import chance
-from acestep.dataset.sample import Dataset, Sample
+from acestep.dataset.sample import Dataset, TrainingSample
 
 _TRACKS = "|".join(sorted(map(re.escape, {*TRACKS, *TRACK_ALIASES, "mix", "full"}), key=len, reverse=True))
 _PART = re.compile(
@@ -15,7 +15,7 @@ _PART = re.compile(
 )
 
 
-def song_of(sample: Sample) -> str:
+def song_of(sample: TrainingSample) -> str:
     """The song a sample belongs to: as it was named, else by its file without ``part 2``, ``drums`` and the like."""
     if sample.own.song:
         return sample.own.song
@@ -31,7 +31,7 @@ def validation_ids(dataset: Dataset, seed: int = 42) -> frozenset[str]:
     At least one song validates where a share was asked for, and at least one is left to learn from. A side chosen by hand holds
     for the whole song.
     """
-    songs: dict[str, list[Sample]] = {}
+    songs: dict[str, list[TrainingSample]] = {}
     for sample in dataset.samples:
         songs.setdefault(song_of(sample), []).append(sample)
     fixed = {

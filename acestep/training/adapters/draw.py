@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from acestep.conditioning.context import join, silence
-from acestep.training.adapters.settings import Flow, TrainWish
+from acestep.training.adapters.settings import Flow, TrainOptions
 from acestep.training.adapters.store import Item
 from acestep.training.times import logit_normal, turbo_times
 
@@ -31,7 +31,7 @@ class Draw:
 class Basis:
     """What all draws of a training share: its settings, the silence latent [1, N, 64] and the null condition [1, 1, H]."""
 
-    wish: TrainWish
+    options: TrainOptions
     flow: Flow
     silence: Tensor
     null: Tensor
@@ -50,14 +50,14 @@ def seed_for(seed: int, *words: object) -> int:
 
 def draw(item: Item, name: str, epoch: int, basis: Basis) -> Draw:
     """A sample as it is trained on in an epoch."""
-    wish, flow = basis.wish, basis.flow
-    chance = generator_for(wish.seed, "draw", epoch, name)
+    options, flow = basis.options, basis.flow
+    chance = generator_for(options.seed, "draw", epoch, name)
     time = draw_time(flow, chance)
     dropped = torch.rand(1, generator=chance).item() < flow.condition_dropout
-    first, last = _crop(len(item.mean), wish.crop_seconds, torch.rand(1, generator=chance).item())
+    first, last = _crop(len(item.mean), options.crop_seconds, torch.rand(1, generator=chance).item())
     clean = item.mean[first:last]
     spread = torch.randn(clean.shape, generator=chance)
-    if wish.sample_latents and item.std is not None:
+    if options.sample_latents and item.std is not None:
         clean = clean + item.std[first:last].float() * spread
     noise = torch.randn(clean.shape, generator=chance)
     return Draw(clean, noise, _context(item, first, last, basis), _states(item, dropped, basis), time)
@@ -65,9 +65,9 @@ def draw(item: Item, name: str, epoch: int, basis: Basis) -> Draw:
 
 def fixed_draw(item: Item, name: str, time: float, basis: Basis) -> Draw:
     """A sample as it is judged: at a time of the judge's, with the same noise always, its beginning and its condition."""
-    first, last = _crop(len(item.mean), basis.wish.crop_seconds, 0.0)
+    first, last = _crop(len(item.mean), basis.options.crop_seconds, 0.0)
     clean = item.mean[first:last]
-    noise = torch.randn(clean.shape, generator=generator_for(basis.wish.seed, "validation", name))
+    noise = torch.randn(clean.shape, generator=generator_for(basis.options.seed, "validation", name))
     return Draw(clean, noise, _context(item, first, last, basis), _states(item, False, basis), time)
 
 

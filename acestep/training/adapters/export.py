@@ -24,7 +24,7 @@ from acestep.training.adapters.settings import AdapterShape
 from acestep.training.adapters.writing import save_whole
 
 OWN_ENTRY = "acestep_bridge"
-"""Entry of a file's header, and of a PEFT config, under which our facts stand."""
+"""Entry of a file's header under which our facts stand."""
 
 PEFT_FILE, LOKR_FILE = ADAPTER_FILES[0], ADAPTER_FILES[1]
 COMFY_ENDING, DIFFUSERS_ENDING = ".comfyui.safetensors", ".diffusers.safetensors"
@@ -86,8 +86,9 @@ def write_peft(export: Export, folder: Path) -> Path:
         for part, tensor in parts.items()
     }
     _save(folder / PEFT_FILE, tensors, export.header())
-    config = {**peft_settings(export.shape), OWN_ENTRY: dict(export.facts)}
-    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    text = (
+        json.dumps(peft_settings(export.shape), indent=2) + "\n"
+    )  # PEFT warns of, or fails at, entries it does not know
     save_whole(folder / ADAPTER_CONFIG, lambda path: path.write_text(text, "utf-8"))
     return folder
 

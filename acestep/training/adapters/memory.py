@@ -14,7 +14,7 @@ from acestep.api.errors import OutOfMemory
 from acestep.checkpoints.memory import GB, SKIP, free_ram
 from acestep.runtime.devices import free_gb
 from acestep.training.adapters.adapter import trained_parameters
-from acestep.training.adapters.settings import TrainWish
+from acestep.training.adapters.settings import TrainOptions
 
 OPTIMISER_BYTES = {"adamw": 8, "adamw8bit": 2, "adafactor": 0.1, "prodigy": 16}
 """Per trained number, besides its value and its gradient in float32."""
@@ -39,7 +39,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
         return int(self.weights + self.adapter + self.activations + RESERVE)
 
 
-def estimate(network: nn.Module, wish: TrainWish, frames: int, tokens: int, *, checkpointing: bool) -> Need:
+def estimate(network: nn.Module, options: TrainOptions, frames: int, tokens: int, *, checkpointing: bool) -> Need:
     """The need of a network with its adapter, for batches of songs of so many latent frames and condition tokens."""
     trained = sum(parameter.numel() for parameter in trained_parameters(network).values())
     weights = sum(
@@ -49,14 +49,14 @@ def estimate(network: nn.Module, wish: TrainWish, frames: int, tokens: int, *, c
     )
     config: dict[str, Any] = dict(network.config)  # type: ignore[arg-type]  # diffusers' own mapping
     width = next(parameter.element_size() for parameter in network.parameters() if not parameter.requires_grad)
-    patches = -(-frames // int(config["patch_size"])) * wish.batch
+    patches = -(-frames // int(config["patch_size"])) * options.batch
     block = patches * (HIDDEN_SAVED * config["hidden_size"] + WIDE_SAVED * config["intermediate_size"])
-    block += tokens * wish.batch * CONDITION_SAVED * config["num_key_value_heads"] * config["head_dim"]
+    block += tokens * options.batch * CONDITION_SAVED * config["num_key_value_heads"] * config["head_dim"]
     layers = int(config["num_hidden_layers"])
     kept = block + layers * patches * config["hidden_size"] if checkpointing else layers * block
     return Need(
         weights=weights,
-        adapter=int(trained * (8 + OPTIMISER_BYTES[wish.optimiser])),
+        adapter=int(trained * (8 + OPTIMISER_BYTES[options.optimiser])),
         activations=int(kept * width),
     )
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from acestep.api.errors import Unavailable
-from acestep.training.adapters.settings import TrainWish
+from acestep.training.adapters.settings import TrainOptions
 
 WARMUP_FLOOR = 0.1
 """Share of the rate that the first step has."""
@@ -18,12 +18,14 @@ COSINE_FLOOR = 0.01
 """Share of the rate that the last step has."""
 
 
-def make_optimiser(wish: TrainWish, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
+def make_optimiser(
+    options: TrainOptions, parameters: Iterable[nn.Parameter], device: torch.device
+) -> torch.optim.Optimizer:
     """The optimiser of a training. Raises `Unavailable`, which names the missing package."""
-    trained, rate = list(parameters), wish.rate()
-    if wish.optimiser == "adamw8bit":
-        return _eight_bits(trained, rate, wish, device)
-    if wish.optimiser == "prodigy":
+    trained, rate = list(parameters), options.rate()
+    if options.optimiser == "adamw8bit":
+        return _eight_bits(trained, rate, options, device)
+    if options.optimiser == "prodigy":
         try:
             from prodigyopt import Prodigy
         except ImportError:
@@ -32,16 +34,16 @@ def make_optimiser(wish: TrainWish, parameters: Iterable[nn.Parameter], device: 
                 field="optimiser",
             ) from None
         return Prodigy(
-            trained, lr=rate, weight_decay=wish.weight_decay, use_bias_correction=True, safeguard_warmup=True
+            trained, lr=rate, weight_decay=options.weight_decay, use_bias_correction=True, safeguard_warmup=True
         )
-    if wish.optimiser == "adafactor":
-        return torch.optim.Adafactor(trained, lr=rate, weight_decay=wish.weight_decay)
+    if options.optimiser == "adafactor":
+        return torch.optim.Adafactor(trained, lr=rate, weight_decay=options.weight_decay)
     fused = device.type == "cuda"
-    return torch.optim.AdamW(trained, lr=rate, weight_decay=wish.weight_decay, fused=fused)
+    return torch.optim.AdamW(trained, lr=rate, weight_decay=options.weight_decay, fused=fused)
 
 
 def _eight_bits(
-    trained: list[nn.Parameter], rate: float, wish: TrainWish, device: torch.device
+    trained: list[nn.Parameter], rate: float, options: TrainOptions, device: torch.device
 ) -> torch.optim.Optimizer:
     if device.type != "cuda":
         raise Unavailable("the optimiser adamw8bit runs on CUDA only; take adamw", field="optimiser")
@@ -51,14 +53,14 @@ def _eight_bits(
         raise Unavailable(
             "the optimiser adamw8bit needs the package bitsandbytes: pip install bitsandbytes", field="optimiser"
         ) from None
-    return AdamW8bit(trained, lr=rate, weight_decay=wish.weight_decay)
+    return AdamW8bit(trained, lr=rate, weight_decay=options.weight_decay)
 
 
-def rate_factor(wish: TrainWish, step: int, steps: int) -> float:
+def rate_factor(options: TrainOptions, step: int, steps: int) -> float:
     """Share of the learning rate in step ``step`` of ``steps``: linear warm-up, then by the schedule."""
-    warmup = min(wish.warmup, steps // 10)
+    warmup = min(options.warmup, steps // 10)
     rise = 1.0 if step >= warmup else WARMUP_FLOOR + (1 - WARMUP_FLOOR) * step / warmup
     passed = min(1.0, max(0, step - warmup) / max(1, steps - warmup))
-    if wish.schedule == "cosine":
+    if options.schedule == "cosine":
         return rise * (COSINE_FLOOR + (1 - COSINE_FLOOR) * (0.5 + 0.5 * math.cos(math.pi * passed)))
-    return rise * (1 - passed) if wish.schedule == "linear" else rise
+    return rise * (1 - passed) if options.schedule == "linear" else rise

@@ -41,10 +41,10 @@ class Outputs:
 
     def begin(self) -> None:
         """A new training: its settings stand at the beginning of the log."""
-        wish, setup = self._setup.wish, self._setup
+        options, setup = self._setup.options, self._setup
         self._log("begins", model=setup.info.name, songs=len(setup.rows), judged=len(setup.judged),
                   need_bytes=setup.need.total, checkpointing=setup.checkpointing,
-                  flow=msgspec.to_builtins(setup.basis.flow), settings=msgspec.to_builtins(wish))  # fmt: skip
+                  flow=msgspec.to_builtins(setup.basis.flow), settings=msgspec.to_builtins(options))  # fmt: skip
         for note in self.notes:
             self._log("note", text=note)
 
@@ -87,7 +87,7 @@ class Outputs:
 
     def finish(self, step: int, history: list[dict[str, float]]) -> dict[str, str]:
         """Every form of the adapter, the figures and the plot; returns the files by form."""
-        files = write_forms(self._export(self._setup.wish.epochs, step), self.final, self._name())
+        files = write_forms(self._export(self._setup.options.epochs, step), self.final, self._name())
         save_whole(self._folder / HISTORY, lambda path: path.write_text(json.dumps(history, indent=1) + "\n"))
         files["history"] = str(self._folder / HISTORY)
         try:
@@ -113,6 +113,6 @@ class Outputs:
             "name": self._name(), "model": info.name, "variant": info.variant, "model_digest": self._setup.identity.model,
             "dataset": manifest.name, "dataset_digest": manifest.dataset, "trigger": manifest.trigger,
             "tag_position": manifest.tag_position, "songs": len(self._setup.rows), "epoch": epoch, "step": step,
-            "flow": msgspec.to_builtins(self._setup.basis.flow), "settings": msgspec.to_builtins(self._setup.wish),
+            "flow": msgspec.to_builtins(self._setup.basis.flow), "settings": msgspec.to_builtins(self._setup.options),
         }  # fmt: skip
-        return Export.of(self._setup.network, self._setup.wish.shape, facts)
+        return Export.of(self._setup.network, self._setup.options.shape, facts)

@@ -28,7 +28,7 @@ from acestep.codec.latent_codec import Codec
 from acestep.conditioning.prompts import Prompt, caption_text, lyric_text
 from acestep.dataset.digest import content_key, dataset_digest, file_digest
 from acestep.dataset.prompt import trained_prompt
-from acestep.dataset.sample import Dataset, Sample, duration_text
+from acestep.dataset.sample import Dataset, TrainingSample, duration_text
 from acestep.dataset.scan import measured_layout
 from acestep.dataset.split import validation_ids
 from acestep.runtime.devices import Choice, choose
@@ -54,7 +54,7 @@ MAX_SECONDS = 240.0
 SOUNDS_STAGE, WORDS_STAGE, STATES_STAGE = "sounds", "words", "conditions"
 
 
-class PrepareWish(msgspec.Struct, frozen=True, kw_only=True):
+class PrepareOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to prepare: device and number format (``auto``), and the seconds of each song that are learned from."""
 
     device: str = "auto"
@@ -74,7 +74,7 @@ class PrepareWish(msgspec.Struct, frozen=True, kw_only=True):
 class _Plan:
     """A sample on its way: what it will be trained with, and where its tensors lie."""
 
-    sample: Sample
+    sample: TrainingSample
     sound: str
     mark: str
     """The file's fingerprint when its hash was taken."""
@@ -99,7 +99,7 @@ class _Run:
 
     dataset: Dataset
     info: ModelInfo
-    wish: PrepareWish
+    options: PrepareOptions
     store: Store
     report: Report
     choice: Choice
@@ -110,15 +110,15 @@ class _Run:
 
 
 def prepare(
-    dataset: Dataset, info: ModelInfo, folder: Path, wish: PrepareWish, report: Report = lambda progress: None
+    dataset: Dataset, info: ModelInfo, folder: Path, options: PrepareOptions, report: Report = lambda progress: None
 ) -> PreparedFolder:
     """Prepare a dataset for a model, in a folder that may hold what was prepared before.
 
     Songs that cannot be used are left out with a sentence in the manifest. Raises `BadRequest` when none is left, `DiskFull`,
     `OutputUnwritable`, `OutOfMemory`, what opening the model raises, and what ``report`` raises.
     """
-    choice = choose(wish.device, wish.dtype)
-    run = _Run(dataset, info, wish, Store(folder), report, choice, part_paths(info), model_facts(info))
+    choice = choose(options.device, options.dtype)
+    run = _Run(dataset, info, options, Store(folder), report, choice, part_paths(info), model_facts(info))
     run.notes += choice.notes
     plans = _plans(run)
     plans = _encode_sounds(run, plans)
@@ -144,9 +144,9 @@ def _plans(run: _Run) -> list[_Plan]:
     return plans
 
 
-def _plan(run: _Run, sample: Sample) -> _Plan:
+def _plan(run: _Run, sample: TrainingSample) -> _Plan:
     _, length = measured_layout(sample.path, sample.own.window)
-    seconds = min(length, run.wish.max_seconds)
+    seconds = min(length, run.options.max_seconds)
     if seconds < length:
         run.notes.append(
             f"{sample.filename} is {duration_text(length)} long; its first {duration_text(seconds)} are learned from"
@@ -260,7 +260,7 @@ def _manifest(run: _Run, plans: list[_Plan]) -> Manifest:
         dataset=dataset_digest(run.dataset, texts, {plan.sample.id: plan.latents for plan in plans}),
         trigger=run.dataset.custom_tag,
         tag_position=run.dataset.tag_position,
-        max_seconds=run.wish.max_seconds,
+        max_seconds=run.options.max_seconds,
         left_out=tuple(run.left_out),
         notes=tuple(run.notes),
     )

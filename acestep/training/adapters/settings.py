@@ -60,7 +60,7 @@ class AdapterShape(msgspec.Struct, frozen=True, kw_only=True):
         return [f"{part}{name}" for part in parts for name in self.targets if name not in wide] + wide
 
 
-class TrainWish(msgspec.Struct, frozen=True, kw_only=True):
+class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A training. ``auto`` and None stand for what suits the model, the kind of adapter and the device."""
 
     shape: AdapterShape = AdapterShape()
@@ -108,27 +108,27 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     deviation: float = CONTINUOUS_DEVIATION
 
 
-def by_variant(wish: TrainWish, variant: Variant, config: dict[str, Any]) -> Flow:
+def by_variant(options: TrainOptions, variant: Variant, config: dict[str, Any]) -> Flow:
     """What ``auto`` means for a model: a distilled one is taught at the eight times it runs, and knows no guidance."""
     discrete = variant.distilled and variant.schedule != "continuous"
     usual: Literal["continuous", "discrete"] = "discrete" if discrete else "continuous"
     dropout = 0.0 if variant.distilled else CONDITION_DROPOUT
     return Flow(
-        timesteps=usual if wish.timesteps == "auto" else wish.timesteps,
-        condition_dropout=dropout if wish.condition_dropout is None else wish.condition_dropout,
+        timesteps=usual if options.timesteps == "auto" else options.timesteps,
+        condition_dropout=dropout if options.condition_dropout is None else options.condition_dropout,
         mean=float(config.get("timestep_mu", CONTINUOUS_MEAN)),
         deviation=float(config.get("timestep_sigma", CONTINUOUS_DEVIATION)),
     )
 
 
-def checked_wish(values: dict[str, Any]) -> TrainWish:
+def checked_options(values: dict[str, Any]) -> TrainOptions:
     """A training out of plain values. Raises `BadRequest` in a sentence of our own, with the field."""
     shape = {name: values[name] for name in AdapterShape.__struct_fields__ if name in values}
     rest = {name: value for name, value in values.items() if name not in shape}
-    for kind, given in ((AdapterShape, shape), (TrainWish, rest)):
+    for kind, given in ((AdapterShape, shape), (TrainOptions, rest)):
         for name, value in given.items():
             _check(kind, name, value)
-    return msgspec.convert({**rest, "shape": msgspec.convert(shape, AdapterShape)}, TrainWish, from_attributes=True)
+    return msgspec.convert({**rest, "shape": msgspec.convert(shape, AdapterShape)}, TrainOptions, from_attributes=True)
 
 
 def _check(kind: type[msgspec.Struct], name: str, value: Any) -> None:

@@ -17,7 +17,7 @@ from acestep.training.adapters.adapter import attach
 from acestep.training.adapters.draw import FRAMES_PER_SECOND, Basis, seed_for
 from acestep.training.adapters.encoders import load_dit, model_facts, null_condition
 from acestep.training.adapters.memory import Need, estimate, free_bytes, require_room
-from acestep.training.adapters.settings import TrainWish, by_variant
+from acestep.training.adapters.settings import TrainOptions, by_variant
 from acestep.training.adapters.state import Identity
 from acestep.training.adapters.store import Item, Prepared, Row, require_model, require_sizes
 from acestep.training.masks import Padding
@@ -32,7 +32,7 @@ class Setup:
 
     prepared: Prepared
     info: ModelInfo
-    wish: TrainWish
+    options: TrainOptions
     network: Dit
     padding: Padding
     basis: Basis
@@ -59,7 +59,7 @@ class Setup:
         return item
 
 
-def set_up(prepared: Prepared, info: ModelInfo, wish: TrainWish) -> Setup:
+def set_up(prepared: Prepared, info: ModelInfo, options: TrainOptions) -> Setup:
     """Open the model, put the adapter into it, and see that all fits.
 
     Raises `ModelUnsuited` for tensors of another model, `BadRequest` when no song is left to learn from, `OutOfMemory`.
@@ -71,17 +71,20 @@ def set_up(prepared: Prepared, info: ModelInfo, wish: TrainWish) -> Setup:
     judged = tuple(row for row in manifest.rows if row.validation)
     if not rows:
         raise BadRequest("every song of the dataset validates, so there is none to learn from", field="prepared")
-    choice, parts = choose(wish.device, wish.dtype), part_paths(info)
-    null, flow = null_condition(parts), by_variant(wish, info.defaults, read_config(parts.transformer, "transformer"))
+    choice, parts = choose(options.device, options.dtype), part_paths(info)
+    null, flow = (
+        null_condition(parts),
+        by_variant(options, info.defaults, read_config(parts.transformer, "transformer")),
+    )
     longest, tokens = _largest(prepared, (*rows, *judged), null.shape[-1])
     network = load_dit(parts, Target(choice.device, choice.dtype, lambda: None))
-    attach(network, wish.shape, seed_for(wish.seed, "adapter"))
-    crop = int(wish.crop_seconds * FRAMES_PER_SECOND)
-    need, checkpointing = _need(network, wish, min(longest, crop or longest), tokens, choice.device)
+    attach(network, options.shape, seed_for(options.seed, "adapter"))
+    crop = int(options.crop_seconds * FRAMES_PER_SECOND)
+    need, checkpointing = _need(network, options, min(longest, crop or longest), tokens, choice.device)
     if checkpointing:
         network.enable_gradient_checkpointing()
     return Setup(
-        prepared, info, wish, network, Padding(network), Basis(wish, flow, load_silence(parts), null.float()),
+        prepared, info, options, network, Padding(network), Basis(options, flow, load_silence(parts), null.float()),
         Identity(model=facts.digest, dataset=manifest.dataset), rows, judged, choice.device, choice.dtype, need, checkpointing,
         notes=[*choice.notes, *manifest.notes],
     )  # fmt: skip
@@ -99,15 +102,15 @@ def _largest(prepared: Prepared, rows: tuple[Row, ...], width: int) -> tuple[int
     return max(row.frames for row in rows), tokens
 
 
-def _need(network: Dit, wish: TrainWish, frames: int, tokens: int, device: torch.device) -> tuple[Need, bool]:
+def _need(network: Dit, options: TrainOptions, frames: int, tokens: int, device: torch.device) -> tuple[Need, bool]:
     """What the training needs, and whether activations are computed twice to fit. Raises `OutOfMemory`."""
     free = free_bytes(device)
-    needs = {on: estimate(network, wish, frames, tokens, checkpointing=on) for on in (False, True)}
+    needs = {on: estimate(network, options, frames, tokens, checkpointing=on) for on in (False, True)}
     if device.type == "cpu":  # the weights are in memory already, or mapped from their files
         needs = {on: Need(weights=0, adapter=need.adapter, activations=need.activations) for on, need in needs.items()}
     elif free is not None:
         free += needs[True].weights
     fits = free is None or needs[False].total <= free
-    checkpointing = wish.checkpointing == "on" or (wish.checkpointing == "auto" and not fits)
+    checkpointing = options.checkpointing == "on" or (options.checkpointing == "auto" and not fits)
     require_room(needs[checkpointing], free, device)
     return needs[checkpointing], checkpointing

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from acestep.api.errors import BadCheckpoint, BadRequest, NumericFailure
-from acestep.training.adapters.settings import TrainWish
+from acestep.training.adapters.settings import TrainOptions
 from acestep.training.adapters.store import finite
 from acestep.training.adapters.writing import save_whole
 from acestep.training.errors import CheckpointUnreadable
@@ -46,7 +46,7 @@ class RunState:
     """A training's state. ``sums``: loss and steps of the epoch so far; ``chunk``: songs that fit into memory at once."""
 
     identity: Identity
-    wish: TrainWish
+    options: TrainOptions
     place: Place = field(default_factory=Place)
     adapter: dict[str, Tensor] = field(default_factory=dict)
     gradients: dict[str, Tensor] = field(default_factory=dict)
@@ -68,7 +68,7 @@ def save_state(folder: Path, state: RunState) -> None:
         "format": FORMAT,
         "version": VERSION,
         "identity": msgspec.to_builtins(state.identity),
-        "wish": msgspec.to_builtins(state.wish),
+        "options": msgspec.to_builtins(state.options),
         "place": msgspec.to_builtins(state.place),
         "best": state.best,
         "sums": list(state.sums),
@@ -91,7 +91,7 @@ def load_state(folder: Path) -> RunState | None:
             raise KeyError("format")
         return RunState(
             identity=msgspec.convert(data["identity"], Identity),
-            wish=msgspec.convert(data["wish"], TrainWish),
+            options=msgspec.convert(data["options"], TrainOptions),
             place=msgspec.convert(data["place"], Place),
             best=data["best"],
             sums=(float(data["sums"][0]), int(data["sums"][1])),
@@ -103,14 +103,14 @@ def load_state(folder: Path) -> RunState | None:
         ) from failure
 
 
-def require_same(state: RunState, identity: Identity, wish: TrainWish) -> None:
+def require_same(state: RunState, identity: Identity, options: TrainOptions) -> None:
     """Refuse to continue what is another training. Raises `BadRequest`, naming what differs and both values."""
     for name, words in (("model", "another model"), ("dataset", "another dataset, or other labels")):
         if getattr(state.identity, name) != getattr(identity, name):
             raise BadRequest(
                 f"the training in this folder began with {words}; name another folder to begin a new one", field=name
             )
-    old, new = _flat(state.wish), _flat(wish)
+    old, new = _flat(state.options), _flat(options)
     changed = [name for name in old if old[name] != new[name]]
     if changed:
         name = changed[0]
@@ -122,9 +122,9 @@ def require_same(state: RunState, identity: Identity, wish: TrainWish) -> None:
         )
 
 
-def _flat(wish: TrainWish) -> Mapping[str, Any]:
-    fixed = {name: getattr(wish, name) for name in FIXED if name != "shape"}
-    return {**msgspec.to_builtins(wish.shape), **fixed}
+def _flat(options: TrainOptions) -> Mapping[str, Any]:
+    fixed = {name: getattr(options, name) for name in FIXED if name != "shape"}
+    return {**msgspec.to_builtins(options.shape), **fixed}
 
 
 def _words(value: Any) -> str:

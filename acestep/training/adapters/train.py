@@ -26,7 +26,7 @@ from acestep.training.adapters.objective import Batch, collate, squared_error
 from acestep.training.adapters.optimisers import make_optimiser, rate_factor
 from acestep.training.adapters.outputs import Outputs
 from acestep.training.adapters.pace import Pace, Report
-from acestep.training.adapters.settings import TrainWish
+from acestep.training.adapters.settings import TrainOptions
 from acestep.training.adapters.setup import Setup, set_up
 from acestep.training.adapters.state import Place, RunState, load_state, require_same, save_state
 from acestep.training.adapters.store import Prepared, Row
@@ -66,14 +66,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def train(prepared: Prepared, info: ModelInfo, folder: Path, wish: TrainWish, hooks: Hooks | None = None) -> Outcome:
+def train(
+    prepared: Prepared, info: ModelInfo, folder: Path, options: TrainOptions, hooks: Hooks | None = None
+) -> Outcome:
     """Train an adapter, or continue the training in ``folder``.
 
     Raises `BadRequest` for a training that cannot continue like this, `ModelUnsuited`, `OutOfMemory` before it begins or when not
     even one song fits, `NumericFailure` (the last good weights are kept), `DiskFull` (so is the last save), `Unavailable`, and what
     ``hooks.report`` raises; whatever it raises, the place is saved.
     """
-    setup = set_up(prepared, info, wish)
+    setup = set_up(prepared, info, options)
     return Training(setup, folder, hooks or Hooks()).run()
 
 
@@ -86,13 +88,13 @@ class Training:
 
     def __init__(self, setup: Setup, folder: Path, hooks: Hooks) -> None:
         self._setup, self._folder, self._hooks = setup, folder, hooks
-        self._wish, self._network = setup.wish, setup.network
+        self._options, self._network = setup.options, setup.network
         self._parameters = trained_parameters(setup.network)
-        self._optimiser = make_optimiser(setup.wish, self._parameters.values(), setup.device)
+        self._optimiser = make_optimiser(setup.options, self._parameters.values(), setup.device)
         self._scaler = torch.amp.GradScaler(setup.device.type, enabled=setup.dtype == torch.float16)
         self._outputs = Outputs(setup, folder)
-        self._state = RunState(setup.identity, setup.wish, chunk=setup.wish.batch)
-        self._steps_an_epoch = len(plan_epoch(setup.rows, setup.wish, 0))
+        self._state = RunState(setup.identity, setup.options, chunk=setup.options.batch)
+        self._steps_an_epoch = len(plan_epoch(setup.rows, setup.options, 0))
         self._saved_at = self._outputs.clock()
         self._whole = True
         """Whether weights and optimiser are those of one step, so that they may be saved."""
@@ -100,7 +102,7 @@ class Training:
     @property
     def steps(self) -> int:
         """Of the whole training."""
-        return self._wish.epochs * self._steps_an_epoch
+        return self._options.epochs * self._steps_an_epoch
 
     def run(self) -> Outcome:
         """Train to the end, or until something else waits."""
@@ -108,7 +110,7 @@ class Training:
         pace = Pace(STAGE, self.steps, self._hooks.report)
         pace.skip(self._state.place.step)
         try:
-            while self._state.place.epoch < self._wish.epochs:
+            while self._state.place.epoch < self._options.epochs:
                 self._epoch(pace)
             files = {} if self._state.finished else self._finish()
         except _SteppedAside:
@@ -123,7 +125,7 @@ class Training:
         return self._outcome(finished=True, files=files or self._outputs.files())
 
     def _epoch(self, pace: Pace) -> None:
-        epoch, groups = self._state.place.epoch, plan_epoch(self._setup.rows, self._wish, self._state.place.epoch)
+        epoch, groups = self._state.place.epoch, plan_epoch(self._setup.rows, self._options, self._state.place.epoch)
         for group in groups[self._state.place.group :]:
             loss = self._step(group, epoch)
             pace.advance(loss=loss, epoch=epoch, rate=self._rate())
@@ -149,7 +151,7 @@ class Training:
         place = self._state.place
         self._state.place = Place(step=place.step + 1, epoch=epoch, group=place.group + 1)
         self._outputs.log_step(self._state.place.step, loss)
-        if self._outputs.clock() - self._saved_at > 60 * self._wish.save_minutes:
+        if self._outputs.clock() - self._saved_at > 60 * self._options.save_minutes:
             self._save()
         return loss
 
@@ -157,13 +159,13 @@ class Training:
         """Gradients of one batch, added to those of the step; returns its part of the step's loss."""
         setup = self._setup
         draws = [draw(setup.read(row), row.id, epoch, setup.basis) for row in rows]
-        masked = self._wish.loss == "masked"
+        masked = self._options.loss == "masked"
         whole = collate(draws, setup.device)
         count = whole.elements(masked) * share
         place, total = self._state.place, 0.0
         self._network.train()
         with torch.random.fork_rng(devices=_devices(setup.device)):
-            torch.manual_seed(seed_for(self._wish.seed, "dropout", place.step, place.micro))
+            torch.manual_seed(seed_for(self._options.seed, "dropout", place.step, place.micro))
             for part in _parts(whole, self._state.chunk):
                 error = squared_error(self._network, setup.padding, part, masked) / count
                 self._require_number(error, rows)
@@ -173,11 +175,11 @@ class Training:
 
     def _update(self) -> None:
         """Let the optimiser take its step."""
-        factor = rate_factor(self._wish, self._state.place.step, self.steps)
+        factor = rate_factor(self._options, self._state.place.step, self.steps)
         for parameters in self._optimiser.param_groups:
-            parameters["lr"] = self._wish.rate() * factor
+            parameters["lr"] = self._options.rate() * factor
         self._scaler.unscale_(self._optimiser)
-        norm = nn.utils.clip_grad_norm_(self._parameters.values(), self._wish.clip)
+        norm = nn.utils.clip_grad_norm_(self._parameters.values(), self._options.clip)
         if not self._scaler.is_enabled() and not torch.isfinite(norm):
             raise NumericFailure("the gradients are no numbers")
         self._whole = False
@@ -233,7 +235,7 @@ class Training:
         """Figures of the epoch, the judge, and the adapter where one is due."""
         state, epoch = self._state, self._state.place.epoch + 1
         row = {"epoch": epoch, "step": state.place.step, "loss": state.sums[0] / state.sums[1], "rate": self._rate()}
-        if self._setup.judged and epoch % self._wish.validate_every == 0:
+        if self._setup.judged and epoch % self._options.validate_every == 0:
             row["validation"] = self.validate()
         state.history.append(row)
         state.sums = 0.0, 0
@@ -243,9 +245,9 @@ class Training:
         if better:
             state.best = row["validation"]
             self._outputs.keep_best(epoch, state.place.step)
-        if epoch % self._wish.save_every == 0 or epoch == self._wish.epochs or better:
+        if epoch % self._options.save_every == 0 or epoch == self._options.epochs or better:
             self._save()
-        if epoch % self._wish.save_every == 0 and epoch < self._wish.epochs:
+        if epoch % self._options.save_every == 0 and epoch < self._options.epochs:
             self._hooks.saved(epoch, self._outputs.keep_epoch(epoch, state.place.step))
 
     def validate(self) -> float:
@@ -266,7 +268,7 @@ class Training:
         return total / count
 
     def _rate(self) -> float:
-        return self._wish.rate() * rate_factor(self._wish, max(0, self._state.place.step - 1), self.steps)
+        return self._options.rate() * rate_factor(self._options, max(0, self._state.place.step - 1), self.steps)
 
     def _resume(self) -> None:
         """Take up the training that is in the folder, if there is one. Raises `BadRequest`, `BadCheckpoint`."""
@@ -274,15 +276,15 @@ class Training:
         if found is None:
             self._outputs.begin()
             return
-        require_same(found, self._setup.identity, self._wish)
+        require_same(found, self._setup.identity, self._options)
         restore(self._network, found.adapter)
         for name, gradient in found.gradients.items():
             self._parameters[name].grad = gradient.to(self._setup.device)
         self._optimiser.load_state_dict(found.optimiser)
         self._scaler.load_state_dict(found.scaler)
-        if found.finished and found.place.epoch < self._wish.epochs:
+        if found.finished and found.place.epoch < self._options.epochs:
             found.finished = False
-        found.wish = self._wish
+        found.options = self._options
         self._state = found
         self._outputs.resume(found.place.step)
 

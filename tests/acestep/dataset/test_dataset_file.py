@@ -11,7 +11,7 @@ from acestep.api.errors import BadRequest, NotFound, OutputUnwritable, UnknownNa
 from acestep.dataset.edit import edit_dataset, edit_sample, remove_samples
 from acestep.dataset.file import open_dataset, save_dataset
 from acestep.dataset.prompt import genre_samples, tagged, trained_prompt, trained_words
-from acestep.dataset.sample import Dataset, Sample
+from acestep.dataset.sample import Dataset, TrainingSample
 from acestep.dataset.scan import scan
 
 ORIGINAL_SAMPLE = {
@@ -107,14 +107,14 @@ def test_the_trigger_stands_where_it_is_wanted(position, words, expected):
 
 
 def test_the_words_of_a_sample():
-    """A sample's own wish before the share; the share is exact and falls on the same samples each time."""
-    samples = tuple(Sample(id=f"{i}", audio_path="/x", caption=f"c{i}", genre=f"g{i}") for i in range(20))
+    """A sample's own choice before the share; the share is exact and falls on the same samples each time."""
+    samples = tuple(TrainingSample(id=f"{i}", audio_path="/x", caption=f"c{i}", genre=f"g{i}") for i in range(20))
     dataset = Dataset(samples=samples, genre_ratio=30, custom_tag="zap")
     assert len(genre_samples(dataset)) == 6 and genre_samples(dataset) == genre_samples(dataset)
     told = [trained_words(dataset, sample) for sample in samples]
     assert sum(words.startswith("g") for words in told) == 6
-    wish = msgspec.structs.replace(samples[0], prompt_override="genre", custom_tag="own", bpm=90, keyscale="A minor")
-    prompt = trained_prompt(dataset, wish, 33.0)
+    options = msgspec.structs.replace(samples[0], prompt_override="genre", custom_tag="own", bpm=90, keyscale="A minor")
+    prompt = trained_prompt(dataset, options, 33.0)
     assert (prompt.caption, prompt.bpm, prompt.key, prompt.seconds) == ("own, g0", 90, "A minor", 33.0)
     bare = msgspec.structs.replace(samples[0], genre="", prompt_override=None)
     assert trained_words(msgspec.structs.replace(dataset, genre_ratio=100), bare) == "c0"

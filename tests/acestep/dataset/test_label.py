@@ -8,7 +8,7 @@ import soundfile
 
 from acestep.api.errors import BadRequest
 from acestep.dataset.edit import edit_sample
-from acestep.dataset.label import LabelWish, label
+from acestep.dataset.label import LabelOptions, label
 from acestep.dataset.measure import measure_sound
 from acestep.dataset.names import name_labels
 from acestep.dataset.scan import scan
@@ -85,19 +85,19 @@ def test_labelling_fills_in_what_is_missing(dataset):
 
 
 def test_labels_may_be_skipped_or_all_instrumental(dataset):
-    skipped = label(dataset, LabelWish(skip=True)).dataset.samples
+    skipped = label(dataset, LabelOptions(skip=True)).dataset.samples
     assert [(sample.bpm, sample.caption) for sample in skipped] == [(None, "Fog"), (77, "Night Bus")]
     sung = edit_sample(dataset, dataset.samples[0].id, {"lyrics": "oh"})
-    silent = label(sung, LabelWish(skip=True, instrumental=True)).dataset.samples[0]
+    silent = label(sung, LabelOptions(skip=True, instrumental=True)).dataset.samples[0]
     assert silent.is_instrumental and silent.lyrics == "[Instrumental]"
     with pytest.raises(BadRequest, match="no samples nobody"):
-        label(dataset, LabelWish(only=("nobody",)))
+        label(dataset, LabelOptions(only=("nobody",)))
 
 
 def test_a_planner_says_the_words_and_never_the_tempo(dataset):
     """Caption, lyrics and language are the planner's; tempo and key stay measured."""
     heard = {"caption": "a bus at night", "bpm": 240, "keyscale": "C major", "language": "de", "lyrics": "[verse]\nBus"}
-    made = label(dataset, LabelWish(only=(dataset.samples[1].id,)), understand=lambda sample: heard)
+    made = label(dataset, LabelOptions(only=(dataset.samples[1].id,)), understand=lambda sample: heard)
     bus = made.dataset.samples[1]
     assert (bus.caption, bus.language, bus.lyrics, bus.is_instrumental) == (
         "a bus at night",

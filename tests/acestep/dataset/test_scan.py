@@ -11,7 +11,7 @@ import soundfile
 
 from acestep.api.errors import BadRequest, NotFound
 from acestep.dataset.edit import edit_sample
-from acestep.dataset.scan import Region, from_regions, scan
+from acestep.dataset.scan import SampleRegion, from_regions, scan
 from acestep.dataset.split import song_of, validation_ids
 
 
@@ -135,10 +135,10 @@ def test_regions_of_a_project_become_samples(folder):
     place = str(folder / "alpha.wav")
     found = from_regions(
         [
-            Region(path=place, start=0, length=22_050, title="verse"),
-            Region(path=place, start=22_050, title="chorus"),
-            Region(path=place, start=90_000),
-            Region(path=str(folder / "none.wav")),
+            SampleRegion(path=place, start=0, length=22_050, title="verse"),
+            SampleRegion(path=place, start=22_050, title="chorus"),
+            SampleRegion(path=place, start=90_000),
+            SampleRegion(path=str(folder / "none.wav")),
         ],
         name="session",
     )

@@ -14,7 +14,7 @@ from acestep.checkpoints.tiny import build_tiny
 from acestep.dataset.edit import edit_dataset, edit_sample
 from acestep.dataset.sample import Dataset
 from acestep.dataset.scan import scan
-from acestep.training.adapters.prepare import PrepareWish, prepare
+from acestep.training.adapters.prepare import PrepareOptions, prepare
 from acestep.training.adapters.store import PreparedFolder
 
 RATE = 24_000
@@ -55,4 +55,4 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def prepared(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset, tiny_info: ModelInfo) -> PreparedFolder:
     """The songs prepared for the tiny checkpoint; one of them validates."""
     listening = edit_sample(dataset, dataset.samples[4].id, {"split": "validation"})
-    return prepare(listening, tiny_info, tmp_path_factory.mktemp("prepared"), PrepareWish(device="cpu"))
+    return prepare(listening, tiny_info, tmp_path_factory.mktemp("prepared"), PrepareOptions(device="cpu"))

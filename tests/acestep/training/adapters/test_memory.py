@@ -15,7 +15,7 @@ from acestep.training.adapters.draw import Draw
 from acestep.training.adapters.encoders import load_dit, part_paths
 from acestep.training.adapters.memory import estimate, require_room
 from acestep.training.adapters.objective import collate, squared_error
-from acestep.training.adapters.settings import AdapterShape, TrainWish
+from acestep.training.adapters.settings import AdapterShape, TrainOptions
 from acestep.training.masks import Padding
 
 CPU = torch.device("cpu")
@@ -55,12 +55,12 @@ def test_the_estimate_is_near_what_is_kept(case, checkpointing, tmp_path):
         sizes = {"hidden_size": 256, "intermediate_size": 768, "num_attention_heads": 8} if name == "wide" else {}
         info = read_info(build_tiny(tmp_path, config=sizes))
     network = load_dit(part_paths(info), Target(CPU, torch.float32, lambda: None))
-    wish = TrainWish(shape=AdapterShape(rank=8, alpha=8, dropout=0.0), batch=batch)
-    attach(network, wish.shape, 0)
+    options = TrainOptions(shape=AdapterShape(rank=8, alpha=8, dropout=0.0), batch=batch)
+    attach(network, options.shape, 0)
     network.train()
     if checkpointing:
         network.enable_gradient_checkpointing()
-    need = estimate(network, wish, frames, tokens, checkpointing=checkpointing)
+    need = estimate(network, options, frames, tokens, checkpointing=checkpointing)
     real = kept_bytes(network, frames, tokens, batch)
     if checkpointing:
         assert need.activations > real  # and one block that is computed again

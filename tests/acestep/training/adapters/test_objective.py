@@ -18,7 +18,7 @@ from acestep.training.adapters.adapter import attach, peft_config, trained_param
 from acestep.training.adapters.draw import Basis, draw, fixed_draw
 from acestep.training.adapters.encoders import load_dit
 from acestep.training.adapters.objective import collate, squared_error
-from acestep.training.adapters.settings import AdapterShape, Flow, TrainWish
+from acestep.training.adapters.settings import AdapterShape, Flow, TrainOptions
 from acestep.training.adapters.setup import set_up
 from acestep.training.adapters.store import Item
 
@@ -27,9 +27,9 @@ PUBLISHED_TIMES = (1.0, 0.9545454545, 0.9, 0.8333333333, 0.75, 0.6428571429, 0.5
 """The turbo schedule at shift 3, as the original's trainer lists it."""
 
 
-def wish(**more) -> TrainWish:
+def options(**more) -> TrainOptions:
     shape = AdapterShape(kind=more.pop("kind", "lora"), rank=4, alpha=8, dropout=0.0)
-    return TrainWish(shape=shape, device="cpu", **more)
+    return TrainOptions(shape=shape, device="cpu", **more)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def velocity(network, draws, states=None):
 @pytest.mark.parametrize("songs", [[0], [0, 1, 3]], ids=["unpadded", "padded"])
 def test_the_loss_is_the_published_formula(prepared, tiny_info, plain, timesteps, songs):
     """Mean of (v - (noise - x0))^2 over each song alone, whatever it is padded with; ``whole``: over all of the padded batch."""
-    setup = set_up(prepared, tiny_info, wish(timesteps=timesteps))
+    setup = set_up(prepared, tiny_info, options(timesteps=timesteps))
     rows = [setup.rows[index] for index in songs]
     draws = [draw(setup.read(row), row.id, 3, setup.basis) for row in rows]
     assert len(songs) == 1 or len({len(one.clean) for one in draws}) == 3
@@ -78,11 +78,11 @@ def test_the_loss_is_the_published_formula(prepared, tiny_info, plain, timesteps
 
 def test_times_are_the_published_ones(prepared, tiny_info):
     """Discrete: the eight of the turbo schedule, each as often; continuous: sigmoid of N(-0.4, 1)."""
-    basis = set_up(prepared, tiny_info, wish()).basis
+    basis = set_up(prepared, tiny_info, options()).basis
     item = Item(torch.zeros(2, 64), torch.zeros(1, 64))
     for mode in ("discrete", "continuous"):
         flow = Flow(timesteps=mode, condition_dropout=0.0)
-        one = Basis(basis.wish, flow, basis.silence, basis.null)
+        one = Basis(basis.options, flow, basis.silence, basis.null)
         times = torch.tensor([draw(item, str(index), 0, one).time for index in range(2000)])
         if mode == "discrete":
             assert sorted(set(times.tolist()), reverse=True) == pytest.approx(PUBLISHED_TIMES)
@@ -95,7 +95,7 @@ def test_times_are_the_published_ones(prepared, tiny_info):
 @pytest.mark.parametrize("kind", ["lora", "dora", "lokr"])
 def test_gradients_are_those_of_pefts_own_model(prepared, tiny_info, plain, kind):
     """PEFT around diffusers' class with the same weights, the formula written out: the same gradient in every parameter."""
-    setup = set_up(prepared, tiny_info, wish(kind=kind))
+    setup = set_up(prepared, tiny_info, options(kind=kind))
     generator = torch.Generator().manual_seed(0)
     own = trained_parameters(setup.network)
     for parameter in own.values():
@@ -104,7 +104,7 @@ def test_gradients_are_those_of_pefts_own_model(prepared, tiny_info, plain, kind
     batch = collate(draws, CPU)
     (squared_error(setup.network, setup.padding, batch, True) / batch.elements(True)).backward()
 
-    theirs = peft.get_peft_model(copy.deepcopy(plain), peft_config(setup.wish.shape))
+    theirs = peft.get_peft_model(copy.deepcopy(plain), peft_config(setup.options.shape))
     named = {name.removeprefix("base_model.model."): p for name, p in theirs.named_parameters() if p.requires_grad}
     assert named.keys() == own.keys() and len(own) > 60
     for name, parameter in named.items():
@@ -119,7 +119,7 @@ def test_checkpointing_changes_no_gradient(prepared, tiny_info):
     """Activations that are computed twice, padding masks included."""
     found = []
     for checkpointing in ("off", "on"):
-        setup = set_up(prepared, tiny_info, wish(checkpointing=checkpointing))
+        setup = set_up(prepared, tiny_info, options(checkpointing=checkpointing))
         assert setup.checkpointing == (checkpointing == "on")
         setup.network.train()
         batch = collate([draw(setup.read(row), row.id, 0, setup.basis) for row in setup.rows[:3]], CPU)
@@ -131,7 +131,7 @@ def test_checkpointing_changes_no_gradient(prepared, tiny_info):
 
 def test_chance_follows_from_seed_epoch_and_sample(prepared, tiny_info):
     """The same again, another in the next epoch; crops move, the posterior is drawn from, conditions are left out."""
-    basis = set_up(prepared, tiny_info, wish(crop_seconds=1.0)).basis
+    basis = set_up(prepared, tiny_info, options(crop_seconds=1.0)).basis
     item = Item(torch.randn(60, 64), torch.randn(3, 64))
     first, again, later = (draw(item, "song", epoch, basis) for epoch in (0, 0, 1))
     assert first.time == again.time and torch.equal(first.noise, again.noise) and torch.equal(first.clean, again.clean)
@@ -144,14 +144,14 @@ def test_chance_follows_from_seed_epoch_and_sample(prepared, tiny_info):
     wide = Item(item.mean, item.states, torch.full((60, 64), 0.5))
     spread = torch.stack([draw(wide, "song", epoch, basis).clean - one.clean for epoch, one in enumerate(many)])
     assert spread.std().item() == pytest.approx(0.5, rel=0.02) and abs(spread.mean().item()) < 0.01
-    means = Basis(wish(crop_seconds=1.0, sample_latents=False), basis.flow, basis.silence, basis.null)
+    means = Basis(options(crop_seconds=1.0, sample_latents=False), basis.flow, basis.silence, basis.null)
     assert torch.equal(draw(wide, "song", 7, means).clean, many[7].clean)
     judged = fixed_draw(item, "song", 0.3, basis)
     assert torch.equal(judged.noise, fixed_draw(item, "song", 0.9, basis).noise) and judged.time == 0.3
 
 
 def test_the_context_is_silence_and_a_mask_of_ones(prepared, tiny_info):
-    setup = set_up(prepared, tiny_info, wish())
+    setup = set_up(prepared, tiny_info, options())
     one = draw(setup.read(setup.rows[0]), "x", 0, setup.basis)
     assert torch.equal(one.context[:, :64], setup.basis.silence[0, : len(one.clean)]) and bool(
         (one.context[:, 64:] == 1).all()

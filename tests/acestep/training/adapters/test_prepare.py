@@ -27,12 +27,12 @@ from acestep.dataset.scan import scan
 from acestep.training.adapters import encoders, store
 from acestep.training.adapters.original import OriginalTensors, open_prepared
 from acestep.training.adapters.pace import Pace
-from acestep.training.adapters.prepare import PrepareWish, prepare
+from acestep.training.adapters.prepare import PrepareOptions, prepare
 from acestep.training.adapters.store import require_model, require_sizes
 
 from .conftest import labelled, write_songs
 
-CPU = PrepareWish(device="cpu")
+CPU = PrepareOptions(device="cpu")
 
 
 class Stopped(Exception):
@@ -154,11 +154,11 @@ def test_songs_that_change_or_say_nothing_are_left_out(tmp_path, tiny_info):
 
 def test_a_long_song_is_learned_from_its_beginning_only(tmp_path, tiny_info):
     dataset = labelled(write_songs(tmp_path / "s", (3.0,)))
-    manifest = prepare(dataset, tiny_info, tmp_path / "p", PrepareWish(device="cpu", max_seconds=2.0)).manifest
+    manifest = prepare(dataset, tiny_info, tmp_path / "p", PrepareOptions(device="cpu", max_seconds=2.0)).manifest
     assert manifest.rows[0].frames == 50
     assert manifest.notes == ("song a.wav is 0:03 long; its first 0:02 are learned from",)
     with pytest.raises(BadRequest, match="max_seconds is 1 to 600"):
-        PrepareWish(max_seconds=0.2)
+        PrepareOptions(max_seconds=0.2)
 
 
 def test_a_full_disk_is_told_as_one(tmp_path, tiny_info, monkeypatch):
@@ -263,10 +263,12 @@ def test_no_prepared_folder(tmp_path):
 
 def test_windows_of_a_file_are_prepared_apart(tmp_path, tiny_info):
     """Two regions of one file: two latents, each of its own window."""
-    from acestep.dataset.scan import Region, from_regions
+    from acestep.dataset.scan import SampleRegion, from_regions
 
     song = str(write_songs(tmp_path / "s", (3.0,)) / "song a.wav")
-    made = from_regions([Region(path=song, start=0, length=36_000), Region(path=song, start=36_000, length=36_000)])
+    made = from_regions(
+        [SampleRegion(path=song, start=0, length=36_000), SampleRegion(path=song, start=36_000, length=36_000)]
+    )
     rows = prepare(made.dataset, tiny_info, tmp_path / "p", CPU).manifest.rows
     assert [row.frames for row in rows] == [38, 38] and rows[0].latents != rows[1].latents
     assert scan([tmp_path / "s"], known=made.dataset).dataset.samples == made.dataset.samples

@@ -8,21 +8,21 @@ from acestep.api.errors import BadRequest, Unavailable
 from acestep.api.variants import VARIANTS
 from acestep.training.adapters.batches import plan_epoch
 from acestep.training.adapters.optimisers import make_optimiser, rate_factor
-from acestep.training.adapters.settings import AdapterShape, TrainWish, by_variant, checked_wish
+from acestep.training.adapters.settings import AdapterShape, TrainOptions, by_variant, checked_options
 from acestep.training.adapters.store import Row
 
 
 def test_defaults_by_kind_of_model():
     """Distilled models at their eight times with their condition always; the others continuously with dropout."""
     for name in ("turbo", "turbo-shift1", "xl-turbo"):
-        flow = by_variant(TrainWish(), VARIANTS[name], {})
+        flow = by_variant(TrainOptions(), VARIANTS[name], {})
         assert (flow.timesteps, flow.condition_dropout) == ("discrete", 0.0)
     for name in ("base", "sft", "xl-base", "xl-sft", "nano"):
-        flow = by_variant(TrainWish(), VARIANTS[name], {})
+        flow = by_variant(TrainOptions(), VARIANTS[name], {})
         assert (flow.timesteps, flow.condition_dropout, flow.mean, flow.deviation) == ("continuous", 0.15, -0.4, 1.0)
-    assert by_variant(TrainWish(), VARIANTS["turbo-continuous"], {}).timesteps == "continuous"
-    assert by_variant(TrainWish(), VARIANTS["nano"], {"timestep_mu": 0.8}).mean == 0.8
-    own = TrainWish(timesteps="continuous", condition_dropout=0.5)
+    assert by_variant(TrainOptions(), VARIANTS["turbo-continuous"], {}).timesteps == "continuous"
+    assert by_variant(TrainOptions(), VARIANTS["nano"], {"timestep_mu": 0.8}).mean == 0.8
+    own = TrainOptions(timesteps="continuous", condition_dropout=0.5)
     assert by_variant(own, VARIANTS["turbo"], {}).condition_dropout == 0.5
 
 
@@ -44,14 +44,18 @@ def test_defaults_by_kind_of_model():
 )
 def test_bad_settings_are_refused_in_a_sentence(values, field, words):
     with pytest.raises(BadRequest, match=words) as raised:
-        checked_wish(values)
+        checked_options(values)
     assert raised.value.field == field and "\n" not in raised.value.message
 
 
 def test_good_settings_are_taken():
-    wish = checked_wish({"kind": "lokr", "rank": 8, "targets": ["q_proj", "up_proj"], "attention": "self", "epochs": 3})
-    assert wish.shape.suffixes() == ["self_attn.q_proj", "up_proj"] and wish.epochs == 3 and wish.rate() == 1e-3
-    assert TrainWish(optimiser="prodigy").rate() == 1.0 and TrainWish().rate() == 1e-4
+    options = checked_options(
+        {"kind": "lokr", "rank": 8, "targets": ["q_proj", "up_proj"], "attention": "self", "epochs": 3}
+    )
+    assert (
+        options.shape.suffixes() == ["self_attn.q_proj", "up_proj"] and options.epochs == 3 and options.rate() == 1e-3
+    )
+    assert TrainOptions(optimiser="prodigy").rate() == 1.0 and TrainOptions().rate() == 1e-4
 
 
 def rows(*frames):
@@ -61,14 +65,14 @@ def rows(*frames):
 def test_an_epoch_has_every_song_once_in_buckets_of_like_length():
     """As many steps each time, in another order; songs of a batch are neighbours in length."""
     songs = rows(*(10 * (index // 2 + 1) for index in range(13)))
-    wish = TrainWish(batch=2, accumulation=3)
-    plans = [plan_epoch(songs, wish, epoch) for epoch in range(5)]
+    options = TrainOptions(batch=2, accumulation=3)
+    plans = [plan_epoch(songs, options, epoch) for epoch in range(5)]
     for plan in plans:
         flat = [index for group in plan for batch in group for index in batch]
         assert sorted(flat) == list(range(13)) and [len(group) for group in plan] == [3, 3, 1]
         lengths = [[songs[index].frames for index in batch] for group in plan for batch in group]
         assert all(max(batch) == min(batch) for batch in lengths)
-    assert plans[0] == plan_epoch(songs, wish, 0) and plans[0] != plans[1]
+    assert plans[0] == plan_epoch(songs, options, 0) and plans[0] != plans[1]
 
 
 @pytest.mark.parametrize(
@@ -77,9 +81,9 @@ def test_an_epoch_has_every_song_once_in_buckets_of_like_length():
 )
 def test_rates(schedule, expected):
     """A hundred steps of warm-up in a thousand, then by the schedule."""
-    wish = TrainWish(schedule=schedule, warmup=100)
-    assert [rate_factor(wish, step, 1000) for step in (0, 50, 100, 550, 1000)] == pytest.approx(expected)
-    assert rate_factor(TrainWish(schedule=schedule, warmup=100), 10, 100) == 1.0  # a tenth at most
+    options = TrainOptions(schedule=schedule, warmup=100)
+    assert [rate_factor(options, step, 1000) for step in (0, 50, 100, 550, 1000)] == pytest.approx(expected)
+    assert rate_factor(TrainOptions(schedule=schedule, warmup=100), 10, 100) == 1.0  # a tenth at most
 
 
 def test_missing_packages_are_named(monkeypatch):
@@ -91,9 +95,11 @@ def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
     weights = [torch.nn.Parameter(torch.zeros(1))]
     with pytest.raises(Unavailable, match="prodigyopt"):
-        make_optimiser(TrainWish(optimiser="prodigy"), weights, torch.device("cpu"))
+        make_optimiser(TrainOptions(optimiser="prodigy"), weights, torch.device("cpu"))
     with pytest.raises(Unavailable, match="CUDA only"):
-        make_optimiser(TrainWish(optimiser="adamw8bit"), weights, torch.device("cpu"))
+        make_optimiser(TrainOptions(optimiser="adamw8bit"), weights, torch.device("cpu"))
     with pytest.raises(Unavailable, match="bitsandbytes"):
-        make_optimiser(TrainWish(optimiser="adamw8bit"), weights, torch.device("cuda"))
-    assert isinstance(make_optimiser(TrainWish(shape=AdapterShape()), weights, torch.device("cpu")), torch.optim.AdamW)
+        make_optimiser(TrainOptions(optimiser="adamw8bit"), weights, torch.device("cuda"))
+    assert isinstance(
+        make_optimiser(TrainOptions(shape=AdapterShape()), weights, torch.device("cpu")), torch.optim.AdamW
+    )

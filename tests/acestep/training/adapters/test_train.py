@@ -29,14 +29,14 @@ from acestep.training.adapters import outputs
 from acestep.training.adapters import setup as setting_up
 from acestep.training.adapters import state as keeping
 from acestep.training.adapters import train as training
-from acestep.training.adapters.settings import AdapterShape, TrainWish
+from acestep.training.adapters.settings import AdapterShape, TrainOptions
 from acestep.training.adapters.state import load_state
 from acestep.training.adapters.train import Hooks, train
 
 EPOCHS, STEPS = 3, 6
 
 
-def wish(**more) -> TrainWish:
+def options(**more) -> TrainOptions:
     """Four songs in batches of one, two batches a step: six steps, and the state is saved after each."""
     shape = AdapterShape(**{"rank": 3, "alpha": 7, "dropout": 0.2} | more.pop("shape", {}))
     given = {
@@ -47,7 +47,7 @@ def wish(**more) -> TrainWish:
         "save_minutes": 1e-6,
         "device": "cpu",
     }
-    return TrainWish(shape=shape, **given | more)
+    return TrainOptions(shape=shape, **given | more)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -76,7 +76,7 @@ def no_pictures(request, monkeypatch):
 def unbroken(prepared, tiny_info, tmp_path_factory) -> Path:
     """A training that nobody interrupted."""
     folder = tmp_path_factory.mktemp("runs") / "unbroken"
-    outcome = train(prepared, tiny_info, folder, wish())
+    outcome = train(prepared, tiny_info, folder, options())
     assert outcome.finished and (outcome.step, outcome.steps, outcome.epoch) == (STEPS, STEPS, EPOCHS)
     return folder
 
@@ -84,7 +84,7 @@ def unbroken(prepared, tiny_info, tmp_path_factory) -> Path:
 def test_a_training_learns_and_leaves_its_files(prepared, tiny_info, tmp_path):
     """The loss falls, on songs that only validate as well; adapters on the way, figures, a plot and a log are there."""
     kept = []
-    outcome = train(prepared, tiny_info, tmp_path / "run", wish(epochs=12, save_every=5, accumulation=1, save_minutes=5),
+    outcome = train(prepared, tiny_info, tmp_path / "run", options(epochs=12, save_every=5, accumulation=1, save_minutes=5),
                     Hooks(saved=lambda epoch, folder: kept.append((epoch, folder.name))))  # fmt: skip
     rows = outcome.history
     assert [row["epoch"] for row in rows] == list(range(1, 13)) and rows[-1]["step"] == 48
@@ -107,12 +107,12 @@ def test_stepping_aside_at_every_batch_changes_nothing(prepared, tiny_info, unbr
     reference = unbroken
     if optimiser != "adamw":
         reference = tmp_path / "whole"
-        train(prepared, tiny_info, reference, wish(optimiser=optimiser, learning_rate=rate, epochs=1))
+        train(prepared, tiny_info, reference, options(optimiser=optimiser, learning_rate=rate, epochs=1))
     epochs = EPOCHS if optimiser == "adamw" else 1
     sittings, middles = 0, 0
     while True:
         asked = []
-        outcome = train(prepared, tiny_info, tmp_path / "parts", wish(optimiser=optimiser, learning_rate=rate, epochs=epochs),
+        outcome = train(prepared, tiny_info, tmp_path / "parts", options(optimiser=optimiser, learning_rate=rate, epochs=epochs),
                         Hooks(yields=lambda asked=asked: bool(asked.append(1)) or len(asked) > 1))  # fmt: skip
         sittings += 1
         if outcome.finished:
@@ -125,16 +125,16 @@ def test_stepping_aside_at_every_batch_changes_nothing(prepared, tiny_info, unbr
 @pytest.mark.parametrize("kind", ["dora", "lokr"])
 def test_other_kinds_resume_as_exactly(prepared, tiny_info, tmp_path, kind):
     """Cancelled from a report, then continued."""
-    train(prepared, tiny_info, tmp_path / "whole", wish(shape={"kind": kind}, epochs=2))
+    train(prepared, tiny_info, tmp_path / "whole", options(shape={"kind": kind}, epochs=2))
 
     def cancel(progress):
         if progress.done == 3:
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
-        train(prepared, tiny_info, tmp_path / "parts", wish(shape={"kind": kind}, epochs=2), Hooks(report=cancel))
+        train(prepared, tiny_info, tmp_path / "parts", options(shape={"kind": kind}, epochs=2), Hooks(report=cancel))
     assert load_state(tmp_path / "parts").place.step == 3
-    train(prepared, tiny_info, tmp_path / "parts", wish(shape={"kind": kind}, epochs=2))
+    train(prepared, tiny_info, tmp_path / "parts", options(shape={"kind": kind}, epochs=2))
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -143,16 +143,16 @@ import os, sys
 from pathlib import Path
 import torch
 from acestep.checkpoints.info import read_info
-from acestep.training.adapters.settings import AdapterShape, TrainWish
+from acestep.training.adapters.settings import AdapterShape, TrainOptions
 from acestep.training.adapters.store import PreparedFolder
 from acestep.training.adapters.train import Hooks, train
 import msgspec, peft
 torch.set_num_threads(1)
-model, prepared, folder, wish = sys.argv[1:]
+model, prepared, folder, options = sys.argv[1:]
 
 def sit():
     told = os.fdopen(3, "w", buffering=1)
-    train(PreparedFolder(Path(prepared)), read_info(Path(model)), Path(folder), msgspec.json.decode(wish, type=TrainWish),
+    train(PreparedFolder(Path(prepared)), read_info(Path(model)), Path(folder), msgspec.json.decode(options, type=TrainOptions),
           Hooks(report=lambda progress: told.write(f"{progress.done}\\n")))
 
 for line in sys.stdin:
@@ -170,12 +170,12 @@ def test_killed_at_random_points_it_resumes_exactly(prepared, tiny_info, unbroke
     """SIGKILL at three random moments, in the middle of saves among them; what is on disk is whole and leads to the same end."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    train(prepared, tiny_info, tmp_path / "whole", wish())
+    train(prepared, tiny_info, tmp_path / "whole", options())
     torch.set_num_threads(threads)
     chance, folder = random.Random(7), tmp_path / "killed"
     steps, states = os.pipe(), os.pipe()
     command = [sys.executable, "-c", CHILD, tiny_info.path, str(prepared.folder), str(folder),
-               msgspec.json.encode(wish()).decode()]  # fmt: skip
+               msgspec.json.encode(options()).decode()]  # fmt: skip
 
     def wire() -> None:
         os.dup2(steps[1], 3)
@@ -218,11 +218,11 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_weights(prepared, tiny_inf
         with pytest.raises(
             NumericFailure, match=r"the loss of song .\.wav is no number.*after step 2 are kept"
         ) as raised:
-            train(prepared, tiny_info, tmp_path / "run", wish())
+            train(prepared, tiny_info, tmp_path / "run", options())
     assert raised.value.limits == {"step": 2}
     assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path / "run").values())
-    train(prepared, tiny_info, tmp_path / "run", wish())
-    train(prepared, tiny_info, tmp_path / "whole", wish())
+    train(prepared, tiny_info, tmp_path / "run", options())
+    train(prepared, tiny_info, tmp_path / "whole", options())
     assert_same(tmp_path / "whole", tmp_path / "run")
 
 
@@ -239,7 +239,7 @@ def test_weights_that_are_no_numbers_are_never_saved(prepared, tiny_info, tmp_pa
 
     monkeypatch.setattr(training.Training, "_update", ruin)
     with pytest.raises(NumericFailure, match="after step 3 are kept"):
-        train(prepared, tiny_info, tmp_path / "run", wish())
+        train(prepared, tiny_info, tmp_path / "run", options())
     assert ruined and load_state(tmp_path / "run").place.step == 3
 
 
@@ -256,16 +256,16 @@ def test_a_full_disk_keeps_the_last_save(prepared, tiny_info, unbroken, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(keeping, "save_whole", full)
         with pytest.raises(DiskFull):
-            train(prepared, tiny_info, tmp_path / "run", wish())
+            train(prepared, tiny_info, tmp_path / "run", options())
     assert load_state(tmp_path / "run").place.step == 2
-    train(prepared, tiny_info, tmp_path / "run", wish())
+    train(prepared, tiny_info, tmp_path / "run", options())
     assert_same(unbroken, tmp_path / "run")
 
 
 def test_too_little_memory_lowers_the_batch_and_says_so(prepared, tiny_info, tmp_path, monkeypatch):
     """Fewer songs at once and the step once more; not even one song is an error with a way out."""
     real = training.squared_error
-    big = wish(batch=4, accumulation=1, epochs=1, shape={"dropout": 0.0})
+    big = options(batch=4, accumulation=1, epochs=1, shape={"dropout": 0.0})
     whole = train(prepared, tiny_info, tmp_path / "whole", big)
 
     def short(limit):
@@ -290,7 +290,7 @@ def test_pieces_of_a_batch_have_its_gradients(prepared, tiny_info, tmp_path):
     """However many songs are computed at once."""
     found = []
     for chunk in (4, 3, 1):
-        setup = setting_up.set_up(prepared, tiny_info, wish(batch=4, shape={"dropout": 0.0}))
+        setup = setting_up.set_up(prepared, tiny_info, options(batch=4, shape={"dropout": 0.0}))
         one = training.Training(setup, tmp_path, Hooks())
         one._state.chunk = chunk
         loss = one._batch(setup.rows, 0, 1)
@@ -314,7 +314,7 @@ def test_another_training_cannot_be_continued(prepared, tiny_info, unbroken, cha
     """Another size, another kind, another order: named with both values, and nothing is written."""
     before = (unbroken / "state.pt").read_bytes()
     with pytest.raises(BadRequest, match=words):
-        train(prepared, tiny_info, unbroken, wish(**changes))
+        train(prepared, tiny_info, unbroken, options(**changes))
     assert (unbroken / "state.pt").read_bytes() == before
 
 
@@ -323,9 +323,9 @@ def test_more_epochs_continue_a_finished_training(prepared, tiny_info, unbroken,
     import shutil
 
     shutil.copytree(unbroken, tmp_path / "run")
-    again = train(prepared, tiny_info, tmp_path / "run", wish())
+    again = train(prepared, tiny_info, tmp_path / "run", options())
     assert again.finished and again.step == STEPS
-    more = train(prepared, tiny_info, tmp_path / "run", wish(epochs=EPOCHS + 1, learning_rate=0.001))
+    more = train(prepared, tiny_info, tmp_path / "run", options(epochs=EPOCHS + 1, learning_rate=0.001))
     assert more.step == STEPS + 2 and len(more.history) == EPOCHS + 1
 
 
@@ -335,23 +335,23 @@ def test_another_dataset_or_model_cannot_continue(prepared, tiny_info, unbroken,
     other = PreparedFolder(prepared.folder)
     other.manifest = msgspec.structs.replace(other.manifest, dataset="another")
     with pytest.raises(BadRequest, match="another dataset"):
-        train(other, tiny_info, unbroken, wish())
+        train(other, tiny_info, unbroken, options())
     with pytest.raises(ModelUnsuited, match="prepared with another"):
-        train(prepared, read_info(build_tiny(tmp_path, salt="x/")), tmp_path / "run", wish())
+        train(prepared, read_info(build_tiny(tmp_path, salt="x/")), tmp_path / "run", options())
 
 
 def test_a_state_that_is_none_is_named(prepared, tiny_info, tmp_path):
     for content in (b"", b"not a state", (b"PK\x03\x04" + bytes(100))):
         (tmp_path / "state.pt").write_bytes(content)
         with pytest.raises(BadCheckpoint, match="no training of this version"):
-            train(prepared, tiny_info, tmp_path, wish())
+            train(prepared, tiny_info, tmp_path, options())
 
 
 def test_a_training_that_cannot_fit_is_refused_with_figures(prepared, tiny_info, tmp_path, monkeypatch):
     """Before its first step, and without a file."""
     monkeypatch.setattr(setting_up, "free_bytes", lambda device: 10_000_000)
     with pytest.raises(OutOfMemory, match=r"needs about 0\.3 GB on cpu .* 0\.0 GB are free") as raised:
-        train(prepared, tiny_info, tmp_path / "run", wish())
+        train(prepared, tiny_info, tmp_path / "run", options())
     assert raised.value.limits["free_bytes"] == 10_000_000 and not (tmp_path / "run").exists()
 
 
@@ -362,4 +362,4 @@ def test_songs_that_all_validate_leave_nothing_to_learn(prepared, tiny_info, tmp
     rows = tuple(msgspec.structs.replace(row, validation=True) for row in other.manifest.rows)
     other.manifest = msgspec.structs.replace(other.manifest, rows=rows)
     with pytest.raises(BadRequest, match="none to learn from"):
-        train(other, tiny_info, tmp_path, wish())
+        train(other, tiny_info, tmp_path, options())
