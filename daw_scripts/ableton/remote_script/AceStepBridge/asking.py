@@ -116,3 +116,28 @@ class Situation:
 
 def _samples(song: Song, beats: float, rate: int) -> int:
     return int(live.seconds(song, beats) * rate + 0.5)
+
+
+def summary(wanted: Facts, parts: list[Situation], recorded: bool) -> str:
+    """What is sent for an action, and what is read for it: tracks, bars, seconds, tempo."""
+    facts = [part.facts for part in parts]
+    names = [known["track_name"] for known in facts if "source" in known]
+    bars = [known for known in facts if "first_bar" in known]
+    read = {"none": "No audio is read.", "others": "Read: what is heard without the selected track."}.get(
+        wanted["audio"]
+    )
+    own = (
+        "Read: the track after its effects." if recorded else "Read: the file of the clip, with some seconds around it."
+    )
+    told: str = requests.summary(
+        {
+            "tracks": list(dict.fromkeys(names)) if wanted["audio"] != "none" else [],
+            "stretches": len(parts),
+            "first_bar": min((known["first_bar"] for known in bars), default=None),
+            "last_bar": max((known["last_bar"] for known in bars), default=None),
+            "seconds": sum((known["end"] - known["start"]) / known["rate"] for known in facts),
+            "bpm": parts[0].song.tempo,
+            "read": read or own,
+        }
+    )
+    return told

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import live
 from .acestep_core import recipes, requests
-from .asking import Situation
+from .asking import Situation, summary
 from .osc import flat
 from .placing import Placing
 from .presses import asked_about, press_of, variants
@@ -126,7 +126,12 @@ class Jobs:
             return self.say(code="no_tracks")
         self._last[wanted["operation"]] = values
         self.store.keep_values(wanted["operation"], values)
-        self._with_audio(wanted, situation, after_effects, lambda parts: self._submit(wanted, parts, values, listen))
+
+        def go_on(parts: list[Situation]) -> None:
+            self.tell(f"{wanted['title']}: {summary(wanted, parts, after_effects)}")
+            self._submit(wanted, parts, values, listen)
+
+        self._with_audio(wanted, situation, after_effects, go_on)
 
     def _with_audio(
         self, wanted: Facts, situation: Situation, after_effects: bool, go_on: Callable[[list[Situation]], None]

@@ -172,6 +172,22 @@ def pending(id, action, situation, job):
     return {name: value for name, value in found.items() if value is not None}
 
 
+def summary(facts):
+    """What will happen, in a sentence: ``facts`` are ``tracks`` (names), ``stretches`` (how many), ``first_bar``, ``last_bar``,
+    ``seconds`` (all together), ``bpm``, ``read`` (a sentence); what the host does not know is None.
+    """
+    words = [", ".join(facts["tracks"])] if facts["tracks"] else []
+    if facts["stretches"] > 1:
+        words.append(f"{facts['stretches']} clips")
+    first, last = facts["first_bar"], facts["last_bar"]
+    if first is not None:
+        words.append(f"bar {first}" if first == last else f"bars {first} to {last}")
+    if facts["seconds"] > 0:
+        words.append(f"{facts['seconds']:.1f} s")
+    words.append(f"sent as {facts['bpm']:.6g} bpm")
+    return f"{', '.join(words)}. {facts['read']}"
+
+
 def sentence(messages, facts):
     """The sentence of a message: ``code`` looked up in messages.json, ``{name}`` filled in from ``facts``."""
 
