@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from acestep.training.dit.model import NanoModel
+from acestep.training.dit.dit_model import NanoModel
 from acestep.training.errors import CheckpointUnwritable
 from acestep.training.run import state_file
 from acestep.training.start import start_model

@@ -99,7 +99,7 @@ def _share(text: str) -> float:
 
 
 def _songs(options: argparse.Namespace) -> None:
-    from acestep.training.songs.files import write_song
+    from acestep.training.songs.song_files import write_song
 
     for index in range(options.first, options.first + options.count):
         print(write_song(options.out, options.split, index, options.seconds))
@@ -110,7 +110,7 @@ def _processes(options: argparse.Namespace, device: str = "cpu") -> int:
 
 
 def _codec(options: argparse.Namespace) -> None:
-    from acestep.training.codec.train import CodecSettings, train_codec
+    from acestep.training.codec.train_codec import CodecSettings, train_codec
     from acestep.training.parallel import launch
     from acestep.training.songs.bank import open_bank
 
@@ -122,7 +122,7 @@ def _codec(options: argparse.Namespace) -> None:
 
 
 def _dit(options: argparse.Namespace) -> None:
-    from acestep.training.dit.train import DitSettings, train_dit
+    from acestep.training.dit.train_dit import DitSettings, train_dit
     from acestep.training.parallel import launch
     from acestep.training.songs.bank import open_bank
 

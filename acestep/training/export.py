@@ -19,10 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from acestep.checkpoints.mapping import to_original
-from acestep.training.dit.model import CONFIG, NanoModel
+from acestep.training.dit.dit_model import CONFIG, NanoModel
 from acestep.training.dit.records import silence_frame
 from acestep.training.dit.words import open_tokenizer
-from acestep.training.layout import CODEC_FOLDER, DIT_FOLDER, MODULES, TEXT_FOLDER
+from acestep.training.export_layout import CODEC_FOLDER, DIT_FOLDER, MODULES, TEXT_FOLDER
 from acestep.training.weights import averaged_weights, open_codec
 
 SILENCE_FRAMES = 15000

@@ -11,9 +11,9 @@ from torch import nn
 
 from acestep.checkpoints.mapping import to_diffusers
 from acestep.networks.nano_codec import NanoCodec
-from acestep.training.dit.model import NanoModel
+from acestep.training.dit.dit_model import NanoModel
 from acestep.training.errors import StartUnsuited
-from acestep.training.layout import CODEC_FOLDER, DIT_FOLDER, MODULES, TEXT_FOLDER
+from acestep.training.export_layout import CODEC_FOLDER, DIT_FOLDER, MODULES, TEXT_FOLDER
 from acestep.training.run import state_file
 from acestep.training.weights import save_weights
 

@@ -15,10 +15,10 @@ import soundfile
 
 from acestep.training.songs import Note, Part, Song, compose
 from acestep.training.songs.bank import RATE, NoteBank, open_bank
-from acestep.training.songs.files import describe_song
-from acestep.training.songs.harmony import MINOR, nearest_pitch
 from acestep.training.songs.midi import write_midi
-from acestep.training.songs.render import render_stems
+from acestep.training.songs.song_files import describe_song
+from acestep.training.songs.song_harmony import MINOR, nearest_pitch
+from acestep.training.songs.stem_render import render_stems
 
 BPM, BARS, QUARTERS = 120, 16, 4
 LENGTH = BARS * QUARTERS * RATE * 60 // BPM

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageType, instruction, param
 from plugins.stages.near_source import near_source
-from plugins.stages.tracks import TrackParams, require_track
+from plugins.stages.track_params import TrackParams, require_track
 from plugins.stages.variation import variation
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from acestep.api import Fill, Mask, ModelInfo, Plan, SourceFacts, StageType, instruction
 from plugins.stages.near_source import near_source
-from plugins.stages.tracks import TrackParams, require_track
+from plugins.stages.track_params import TrackParams, require_track
 from plugins.stages.variation import variation
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from acestep.training.songs import compose, song_seed
 from acestep.training.songs.bank import NoteBank
-from acestep.training.songs.render import render_stems
+from acestep.training.songs.stem_render import render_stems
 
 SONG_SECONDS = 10.24
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acestep.networks.spectra import FRAME, RATE
-from acestep.training.dit.model import NanoModel
+from acestep.training.dit.dit_model import NanoModel
 from acestep.training.dit.records import FRAMES, Record
 from acestep.training.dit.tasks import CODED_CROP
 from acestep.training.parallel import mixed_precision

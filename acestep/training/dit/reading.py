@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acestep.api.instructions import instruction
-from acestep.training.dit.model import HIDDEN
-from acestep.training.dit.prompts import text_prompt
+from acestep.training.dit.dit_model import HIDDEN
 from acestep.training.dit.tasks import TASKS, spell_key
+from acestep.training.dit.text_prompts import text_prompt
 from acestep.training.songs import Song
 from acestep.training.songs.captions import instrument_words
-from acestep.training.songs.harmony import scale
-from acestep.training.songs.tracks import TRACKS
+from acestep.training.songs.song_harmony import scale
+from acestep.training.songs.song_tracks import TRACKS
 
 NAMING_TASKS = ("extract", "lego", "complete")
 TONICS, TEMPO_STEP, SLOWEST, FASTEST = 12, 5, 60, 180

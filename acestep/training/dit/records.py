@@ -23,8 +23,8 @@ from acestep.networks.spectra import FRAME
 from acestep.training.songs import Part, Song, compose
 from acestep.training.songs.bank import NoteBank
 from acestep.training.songs.captions import write_caption
-from acestep.training.songs.render import render_mix, render_stems
-from acestep.training.songs.tracks import TRACKS
+from acestep.training.songs.song_tracks import TRACKS
+from acestep.training.songs.stem_render import render_mix, render_stems
 
 SECONDS = 12.0
 FRAMES = 300

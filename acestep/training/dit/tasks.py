@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from acestep.api.instructions import instruction
-from acestep.training.dit.prompts import lyric_prompt, text_prompt
 from acestep.training.dit.records import FRAMES, Record
+from acestep.training.dit.text_prompts import lyric_prompt, text_prompt
 from acestep.training.songs.captions import instrument_words
-from acestep.training.songs.tracks import TRACKS
+from acestep.training.songs.song_tracks import TRACKS
 
 CROP = 256
 CODED_CROP = CROP // 5 * 5  # as much of it as whole 5 Hz codes cover

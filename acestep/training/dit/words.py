@@ -13,10 +13,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from acestep.api.instructions import instruction
-from acestep.training.dit.prompts import lyric_prompt, text_prompt
 from acestep.training.dit.tasks import TASKS, spell_key
+from acestep.training.dit.text_prompts import lyric_prompt, text_prompt
 from acestep.training.songs import compose, song_seed
-from acestep.training.songs.tracks import TRACKS
+from acestep.training.songs.song_tracks import TRACKS
 
 END = "<|endoftext|>"
 VOCABULARY = 2048

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from acestep.api.times import truncate
 from acestep.api.variants import VARIANTS
-from acestep.training.dit.model import TIMBRE_REACH, NanoModel
-from acestep.training.dit.prompts import lyric_prompt
+from acestep.training.dit.dit_model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.records import silence_frame
+from acestep.training.dit.text_prompts import lyric_prompt
 from acestep.training.dit.words import open_tokenizer
 from acestep.training.times import shifted
 from acestep.training.weights import averaged_weights, open_codec

@@ -16,7 +16,7 @@ from acestep.training.evaluation.player import Player
 from acestep.training.run import save_atomically
 from acestep.training.songs import song_seed
 from acestep.training.songs.bank import NoteBank
-from acestep.training.songs.tracks import TRACKS
+from acestep.training.songs.song_tracks import TRACKS
 
 WIDTH = 192
 DILATIONS = (1, 2, 4)

@@ -22,17 +22,17 @@ from acestep.api.tempo_map import TempoMap
 from acestep.codec.mask import masked
 from acestep.conditioning.guide_audio import render_guide
 from acestep.networks.spectra import FRAME, RATE
-from acestep.training.dit.prompts import text_prompt
 from acestep.training.dit.records import recast, song_guide
 from acestep.training.dit.tasks import CROP
+from acestep.training.dit.text_prompts import text_prompt
 from acestep.training.evaluation import measures
 from acestep.training.evaluation.player import NANO, Player, RenderItem
 from acestep.training.evaluation.presence import Presence
 from acestep.training.songs import Song, compose, song_seed
 from acestep.training.songs.bank import NoteBank
-from acestep.training.songs.harmony import scale
-from acestep.training.songs.render import render_mix, render_stems
-from acestep.training.songs.tracks import TRACKS
+from acestep.training.songs.song_harmony import scale
+from acestep.training.songs.song_tracks import TRACKS
+from acestep.training.songs.stem_render import render_mix, render_stems
 
 TAKES = NANO.for_task("extract").takes
 SAMPLES = CROP * FRAME  # 10.24 s

@@ -17,7 +17,7 @@ import numpy as np
 import platformdirs
 
 from acestep.training.errors import SoundFontMissing, SynthesiserMissing
-from acestep.training.songs.tracks import KIT_SOUNDS, PERCUSSION_SOUNDS, TRACKS, Track
+from acestep.training.songs.song_tracks import KIT_SOUNDS, PERCUSSION_SOUNDS, TRACKS, Track
 
 RATE = 48000
 TONE_SECONDS, HIT_SECONDS = 3.2, 1.5

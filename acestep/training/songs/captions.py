@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 from acestep.training.songs.score import Song
+from acestep.training.songs.song_tracks import program_words
 from acestep.training.songs.styles import STYLES
-from acestep.training.songs.tracks import program_words
 
 _TEMPO_WORDS = ((80, ("slow", "relaxed")), (112, ("mid-tempo", "moderate")), (146, ("upbeat", "lively")),
                 (999, ("fast", "energetic")))  # fmt: skip

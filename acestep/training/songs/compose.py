@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from acestep.training.songs.captions import write_caption
-from acestep.training.songs.harmony import PROGRESSIONS, Chord, diatonic_chord, nearest_pitch, scale
 from acestep.training.songs.score import QUARTERS_PER_BAR, Note, Part, Song
+from acestep.training.songs.song_harmony import PROGRESSIONS, Chord, diatonic_chord, nearest_pitch, scale
+from acestep.training.songs.song_tracks import KIT_SOUNDS, PERCUSSION_SOUNDS, TRACKS, Track
 from acestep.training.songs.styles import FILLS, PERCUSSION_GROOVES, STYLES, VELOCITY, Style
-from acestep.training.songs.tracks import KIT_SOUNDS, PERCUSSION_SOUNDS, TRACKS, Track
 
 SIXTEENTH = 0.25
 MAX_DETUNE_CENTS = 5.0  # the nano codec's oscillators sit on the equal-tempered grid

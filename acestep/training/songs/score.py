@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from acestep.training.songs.harmony import Chord, key_name
+from acestep.training.songs.song_harmony import Chord, key_name
 
 QUARTERS_PER_BAR: dict[str, float] = {"4": 4.0, "3": 3.0, "6": 3.0}
 """Bar length by the metre's name as the model's metas write it: 4/4, 3/4, 6/8."""

@@ -19,8 +19,8 @@ from acestep.analysis.listen import listen
 from acestep.api.metre import parse_metre
 from acestep.training.songs import compose, song_seed
 from acestep.training.songs.bank import RATE
-from acestep.training.songs.render import render_mix, render_stems
 from acestep.training.songs.score import Song
+from acestep.training.songs.stem_render import render_mix, render_stems
 
 LOOP = Path(__file__).resolve().parents[3] / "examples" / "loop"
 SONGS = 20

@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 import torch
 
+from acestep.training.dit.dit_model import HIDDEN, NanoModel
 from acestep.training.dit.hearing import NOTES, Listener, draw_excerpts, hearing_loss, sounding_notes
-from acestep.training.dit.model import HIDDEN, NanoModel
 from acestep.training.dit.reading import ANSWERS, SLOWEST, TEMPI, TEMPO_STEP, Lesson, Reader
 from acestep.training.dit.records import FRAMES, RecordStore
 from acestep.training.dit.tasks import CROP, MAKERS, TASKS, ExampleInputs
-from acestep.training.dit.times import draw_times
-from acestep.training.dit.train import Batcher, example_losses, reading_loss
+from acestep.training.dit.time_draws import draw_times
+from acestep.training.dit.train_dit import Batcher, example_losses, reading_loss
 from acestep.training.dit.words import END, train_tokenizer
 from acestep.training.evaluation.player import shifted_times
 from acestep.training.songs import Note, Part
-from acestep.training.songs.harmony import scale
-from acestep.training.songs.tracks import TRACKS
+from acestep.training.songs.song_harmony import scale
+from acestep.training.songs.song_tracks import TRACKS
 
 
 @pytest.fixture

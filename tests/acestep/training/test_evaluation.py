@@ -12,7 +12,7 @@ from acestep.training.evaluation import presence, report
 from acestep.training.evaluation.player import RenderItem
 from acestep.training.evaluation.trials import HeldOut, held_out
 from acestep.training.songs import song_seed
-from acestep.training.songs.tracks import TRACKS
+from acestep.training.songs.song_tracks import TRACKS
 
 
 class Echo:

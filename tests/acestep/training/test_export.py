@@ -15,7 +15,7 @@ from acestep.checkpoints.mapping import to_diffusers
 from acestep.networks.nano_codec import NanoCodec
 from acestep.training.blend import blend_run
 from acestep.training.commands import main
-from acestep.training.dit.model import NanoModel
+from acestep.training.dit.dit_model import NanoModel
 from acestep.training.dit.words import train_tokenizer
 from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable, RunMissing, StartUnsuited
 from acestep.training.evaluation import report

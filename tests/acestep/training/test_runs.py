@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from acestep.networks.nano_codec import NanoCodec
+from acestep.training.codec.codec_targets import oscillator_amplitudes
 from acestep.training.codec.loss import Resolution, harmonic_distance, spectral_distance
-from acestep.training.codec.targets import oscillator_amplitudes
-from acestep.training.codec.train import CodecSettings, compare_sounds, train_codec
+from acestep.training.codec.train_codec import CodecSettings, compare_sounds, train_codec
 from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable
 from acestep.training.parallel import ProcessGroup, side_by_side
 from acestep.training.run import TrainingRun, decay, save_atomically
@@ -221,8 +221,8 @@ def test_oscillator_target_finds_a_sine():
 
 def test_codec_training_resumes_and_leaves_a_codec(tmp_path, sine_bank, monkeypatch):
     """Two sittings of the real loop: both phases run, the second continues the first, latents have about unit variance."""
-    monkeypatch.setattr("acestep.training.codec.train.open_bank", lambda: sine_bank)
-    monkeypatch.setattr("acestep.training.codec.train.NanoCodec", lambda: NanoCodec(**TINY))
+    monkeypatch.setattr("acestep.training.codec.train_codec.open_bank", lambda: sine_bank)
+    monkeypatch.setattr("acestep.training.codec.train_codec.NanoCodec", lambda: NanoCodec(**TINY))
     settings = CodecSettings(seconds=1.5, batch=1, frames=12, pool=2)
     train_codec(ProcessGroup(), tmp_path, settings)
     first = torch.load(tmp_path / "state.pt", weights_only=True)
@@ -238,9 +238,9 @@ def test_codec_training_resumes_and_leaves_a_codec(tmp_path, sine_bank, monkeypa
 @pytest.mark.parametrize("decoder_only", [True, False])
 def test_latents_stay_when_a_finished_codec_goes_on(tmp_path, sine_bank, monkeypatch, decoder_only):
     """From a checkpoint, the decoder alone: it encodes as before, to the bit. With the encoder: almost. It decodes otherwise."""
-    monkeypatch.setattr("acestep.training.codec.train.open_bank", lambda: sine_bank)
-    monkeypatch.setattr("acestep.training.codec.train.NanoCodec", lambda: NanoCodec(**TINY))
-    monkeypatch.setattr("acestep.training.codec.train.LEASH_WEIGHT", 100.0)
+    monkeypatch.setattr("acestep.training.codec.train_codec.open_bank", lambda: sine_bank)
+    monkeypatch.setattr("acestep.training.codec.train_codec.NanoCodec", lambda: NanoCodec(**TINY))
+    monkeypatch.setattr("acestep.training.codec.train_codec.LEASH_WEIGHT", 100.0)
     start = NanoCodec(**TINY)
     start.latent_scale.fill_(0.5)
     start.half().save_pretrained(tmp_path / "start" / "vae")

@@ -16,10 +16,10 @@ from acestep.training.errors import SoundFontMissing, SynthesiserMissing
 from acestep.training.songs import compose, song_seed
 from acestep.training.songs.bank import RATE, build_bank, find_sound_font
 from acestep.training.songs.midi import to_midi
-from acestep.training.songs.render import place, render_mix, render_part, render_stems
 from acestep.training.songs.score import Note, Part
 from acestep.training.songs.seeds import SPAN
-from acestep.training.songs.tracks import TRACKS as SOUNDS
+from acestep.training.songs.song_tracks import TRACKS as SOUNDS
+from acestep.training.songs.stem_render import place, render_mix, render_part, render_stems
 
 MANY = [compose(seed, 6.0) for seed in range(400)]
 

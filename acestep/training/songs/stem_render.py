@@ -9,7 +9,7 @@ import numpy as np
 
 from acestep.training.songs.bank import RATE, NoteBank
 from acestep.training.songs.score import Note, Part, Song
-from acestep.training.songs.tracks import TRACKS
+from acestep.training.songs.song_tracks import TRACKS
 
 RELEASE = int(0.09 * RATE)
 LEVEL = 0.085  # RMS of a stem whose track level is 1

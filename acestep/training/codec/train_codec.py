@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from acestep.networks.nano_codec import NanoCodec
 from acestep.networks.spectra import FRAME, Analysis
+from acestep.training.codec.codec_targets import oscillator_amplitudes
 from acestep.training.codec.data import CropPool
 from acestep.training.codec.loss import TRAINING, harmonic_distance, spectral_distance
-from acestep.training.codec.targets import oscillator_amplitudes
 from acestep.training.parallel import ProcessGroup, mixed_precision
 from acestep.training.run import TrainingRun, decay, plot_history
 from acestep.training.songs.bank import open_bank

@@ -17,12 +17,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from acestep.api.variants import VARIANTS
 from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS
+from acestep.training.dit.dit_model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.hearing import Listener, hearing_loss
-from acestep.training.dit.model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.reading import Reader, draw_lesson
 from acestep.training.dit.records import Record, RecordStore, silence_frame
 from acestep.training.dit.tasks import CODED_CROP, CROP, TrainingExample, draw_example
-from acestep.training.dit.times import draw_times
+from acestep.training.dit.time_draws import draw_times
 from acestep.training.dit.words import open_tokenizer
 from acestep.training.parallel import ProcessGroup, mixed_precision
 from acestep.training.run import TrainingRun, decay, plot_history

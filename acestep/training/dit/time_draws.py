@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from acestep.training.dit.model import CONFIG
+from acestep.training.dit.dit_model import CONFIG
 from acestep.training.times import logit_normal, shifted
 
 UNIFORM_SHARE = 0.2

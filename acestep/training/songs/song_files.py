@@ -10,9 +10,9 @@ import soundfile
 from acestep.training.songs.bank import RATE, open_bank
 from acestep.training.songs.compose import compose
 from acestep.training.songs.midi import write_midi
-from acestep.training.songs.render import render_mix, render_stems
 from acestep.training.songs.score import Song
 from acestep.training.songs.seeds import song_seed
+from acestep.training.songs.stem_render import render_mix, render_stems
 
 
 def describe_song(song: Song) -> dict[str, object]:
