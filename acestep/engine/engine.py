@@ -116,6 +116,7 @@ class Engine:
 
     def _render(self, request: dict[str, Any], context: JobContext) -> Result:
         begun = time.monotonic()
+        # the door has admitted the render; it is planned again because only this process has the models and files as they are now
         render = read_recipe(context.registry, request)
         state = self._resolve(plan_again(context.registry, render, self.host), context)
         if state.planning:
@@ -157,35 +158,28 @@ class Engine:
 
     def _hold_to_tier(self, state: RenderState) -> None:
         """Shorten a new part that is longer than the device's memory allows; the result says so."""
-        output = state.render.output
-        if (
-            self.policy.choice.memory_gb is None
-            or not output.length
-            or not output.rate
-            or state.facts(len(state.stages) - 1) is not None
-        ):
+        output, asked = state.render.output, state.part_length
+        makes_new = state.facts(len(state.stages) - 1) is None
+        if self.policy.choice.memory_gb is None or not asked or not output.rate or not makes_new:
             return
-        seconds = output.length / output.rate
+        seconds = asked / output.rate
         tier = limits_for(self.policy.choice.tier, self.device.type, seconds, planned=state.planning)
         held = clamp(tier, seconds, 1)
         if held.notes:
-            length = samples(held.seconds, output.rate)
-            state.render = msgspec.structs.replace(
-                state.render, output=msgspec.structs.replace(output, length=min(length, output.length))
-            )
+            length = min(samples(held.seconds, output.rate), asked)
+            state.render = msgspec.structs.replace(state.render, output=msgspec.structs.replace(output, length=length))
             state.note(*held.notes)
 
     def _think(self, state: RenderState, context: JobContext) -> PlannedConditioning:
         """Let the planner fill the gaps of a render."""
         from acestep.planner.integration import plan_request
 
-        output, params = state.render.output, state.stages[0].params
-        length = output.length / output.rate if output.length and output.rate else None
+        length, rate, params = state.part_length, state.render.output.rate, state.stages[0].params
         return plan_request(
             state.render.conditioning,
             params.seeds or [params.seed],
             context,
-            duration=length,
+            duration=length / rate if length and rate else None,
             share=PLANNING_SHARE,
             family=self.models.info(params.model).latent_family,
         )

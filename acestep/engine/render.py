@@ -102,8 +102,8 @@ class StageRun(StageState):
 
         # 3. Denoise, variant by variant: in a batch matrix products round differently, and no variant shall depend on its
         #    company. Later stages continue with the mean of a variant's passes.
-        for variant, passes in enumerate(self._denoise()):
-            self.made[variant, self.seed(variant)] = passes
+        for number, passes in enumerate(self._denoise()):
+            self.made[number, self.seed(number)] = passes
         self.state.latents.append([passes.mean(0, keepdim=True) for passes in self.made.values()])
 
         if self.state.is_heard(self.index):
@@ -182,7 +182,7 @@ class StageRun(StageState):
 
     def _new_window(self) -> Window:
         output = self.state.render.output
-        length = self.state.conform.model_length(output.length or limits.CODEC_RATE)
+        length = self.state.conform.model_length(self.state.part_length or limits.CODEC_RATE)
         if output.check == "conform":
             length = math.ceil(length * (1 + MAX_CONFORM))  # what a part may lack when it is played faster
         return new_window(length, output.rate or limits.CODEC_RATE)
@@ -320,7 +320,7 @@ class StageRun(StageState):
                 state.note(MONO_PART if facts is None else MONO_SOURCE)
             if facts is None:
                 # a fractional tempo was rendered at the nearest whole one: the resampler plays it at its own
-                length, rate = output.length or window.region_length, limits.CODEC_RATE * state.conform.speed
+                length, rate = state.part_length or window.region_length, limits.CODEC_RATE * state.conform.speed
                 return to_channels(resample(decoded, rate, window.rate, length), output.channels or 2)
             # from the first sample of a whole frame on, so that the resampler's filter is where it was for the source
             sound = resample(decoded, limits.CODEC_RATE, window.rate, piece.skip + piece.length)[:, piece.skip :]

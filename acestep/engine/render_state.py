@@ -84,6 +84,13 @@ class RenderState:
         conditioning = msgspec.structs.replace(self.render.conditioning, **fields)
         self.render = msgspec.structs.replace(self.render, conditioning=conditioning)
 
+    @property
+    def part_length(self) -> int | None:
+        """Samples of a new part, at the output's rate; None where nothing fixes them."""
+        length = self.render.output.length
+        assert not isinstance(length, str), "admission writes lengths in samples"
+        return length
+
     def input_of(self, index: int) -> int | None:
         """The stage whose latent stage ``index`` continues; None when it works on a sound, or makes something new."""
         return self.inputs[index].latent

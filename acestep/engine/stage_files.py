@@ -144,10 +144,10 @@ class StageFiles:
         }
         facts, sound = stage.facts, stage.sound_of(variant.index)
         if facts is None or sound is None:
-            length = output.length or stage.window.region_length
+            length = stage.state.part_length or stage.window.region_length
             return WriteSpec(rate=output.rate or limits.CODEC_RATE, start=0, length=length, **shared)
-        place = {"rate": facts.rate, "start": facts.start, "length": facts.length}
-        return WriteSpec(path=sound.path, layout=sound.layout, **place, **shared)
+        shared |= {"path": sound.path, "layout": sound.layout}
+        return WriteSpec(rate=facts.rate, start=facts.start, length=facts.length, **shared)
 
 
 def _exact(spec: WriteSpec) -> WriteSpec:

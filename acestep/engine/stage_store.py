@@ -69,9 +69,8 @@ def _facts(
     samples = frame_samples(window.frames, window.rate)
     if stage.facts is None:
         # frames are whole pairs and the model has a minimum: the latent is longer than the part that was asked for
-        samples, channels = min(samples, window.region_length), state.render.output.channels or 2
-    else:
-        channels = stage.facts.channels
+        samples = min(samples, window.region_length)
+    channels = (state.render.output.channels or 2) if stage.facts is None else stage.facts.channels
     return LatentFacts(
         family=model.info.latent_family,
         codec=model.codec_digest,
@@ -164,7 +163,7 @@ def _check_length(name: str, stored: int, frames: int) -> None:
 
 def _check_state(name: str, snapshot: Snapshot, stage: ResolvedStage, frames: int) -> None:
     """The tensors are there, in the shape of one item, and one guidance state for it where it is guided."""
-    parts = [snapshot.x, snapshot.x0]
+    parts: list[Tensor | None] = [snapshot.x, snapshot.x0]
     if stage.params.velocity_average:
         parts.append(snapshot.velocity)
     shaped = all(isinstance(part, Tensor) and part.shape == (1, frames, LATENT_CHANNELS) for part in parts)
