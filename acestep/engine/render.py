@@ -156,6 +156,7 @@ class StageRun(StageState):
             source=state.render.source,
             output=state.render.output,
             weights=dict(state.weights),
+            made_with=state.render.made_with,
             made_on=made_on(self.model),
         )
         return {**make_recipe(render, self.model), "licenses": dict(state.licenses)}

@@ -30,6 +30,7 @@ from acestep.audio.read import read_window
 from acestep.engine.deliver import VariantSound
 from acestep.engine.render_state import RETRIES, StageState
 from acestep.engine.source_encoder import OpenSource
+from acestep.engine.stage_files import crossfades_of
 from acestep.engine.tempo import MAX_CONFORM
 
 SHORTEST = 4.0
@@ -40,6 +41,12 @@ LONGEST = 60.0
 
 TEMPO = 0.01
 """Share by which a heard tempo may differ from the asked one."""
+
+GRID = "the grid"
+"""What beats are held against where the request says the tempo."""
+
+AROUND = 20.0
+"""Seconds beside a region that are listened to: far enough for a clear beat, near enough to count it on without drift."""
 
 LEVELS = (1 / 3, 0.5, 2 / 3, 1.0, 4 / 3, 1.5, 2.0, 3.0)
 """Metrical levels at which the asked pulse may be heard: halves, doubles and threes of it are the same time."""
@@ -68,8 +75,13 @@ class Expected:
     beat: float | None = None
     metre: Metre = field(default_factory=Metre)
     key: str = ""
-    source: str = "the grid"
+    source: str = GRID
     """What the beat is that of, for sentences."""
+
+    @property
+    def tempo(self) -> str:
+        """The tempo and where it comes from, as a sentence begins."""
+        return f"asked for {self.bpm:g} bpm" if self.source == GRID else f"{self.source} has {self.bpm:.1f} bpm"
 
 
 @dataclass(frozen=True)
@@ -115,10 +127,10 @@ def _tempo(finder: BeatFinder, expected: Expected, heard: dict[str, Any], remark
     at_asked = finder.find(expected.bpm, expected.metre)
     if at_asked is None or not (_same(found.bpm, expected.bpm) or at_asked.clarity > RIVAL * found.clarity):
         heard |= {"bpm": round(found.bpm, 2)}
-        return [f"asked for {expected.bpm:g} bpm, {found.bpm:.1f} are heard"]
+        return [f"{expected.tempo}, {found.bpm:.1f} are heard"]
     heard |= {"bpm": round(at_asked.bpm, 3)}
     if abs(at_asked.bpm / expected.bpm - 1) > TEMPO:
-        return [f"asked for {expected.bpm:g} bpm, {at_asked.bpm:.1f} are heard"]
+        return [f"{expected.tempo}, {at_asked.bpm:.1f} are heard"]
     slower = finder.find(expected.bpm / 2, expected.metre)
     if slower is not None and at_asked.clarity < SPARSE * slower.clarity:
         remarks += _felt(slower.bpm, expected.bpm, heard)
@@ -197,7 +209,6 @@ def is_checked(stage: StageState) -> bool:
         and stage.roles
         and stage.model.info.trained
         and not stage.plan.soft_mask
-        and not (stage.plan.splice and stage.facts is not None)
     )
 
 
@@ -216,9 +227,11 @@ def expected(stage: StageState) -> Expected:
         beat = (tempo.bar_sample(1) - start) / rate % (60 / tempo.bpm(start, start + length))
         return dataclasses.replace(found, bpm=tempo.bpm(start, start + length), beat=beat)
     found = dataclasses.replace(found, bpm=asked.bpm)
-    if facts is not None and sound is not None and stage.plan.fill is Fill.SOURCE:
-        return _of_source(sound, facts, found)
-    return found
+    if facts is None or sound is None:
+        return found
+    if stage.plan.splice:
+        return _of_surroundings(sound, facts, found)
+    return _of_source(sound, facts, found) if stage.plan.fill is Fill.SOURCE else found
 
 
 def _of_source(sound: OpenSource, facts: SourceFacts, asked: Expected) -> Expected:
@@ -230,6 +243,26 @@ def _of_source(sound: OpenSource, facts: SourceFacts, asked: Expected) -> Expect
     if beat is None or not beat.clear:
         return asked
     return dataclasses.replace(asked, bpm=beat.bpm, beat=beat.bar, source="the audio it was made for")
+
+
+def _of_surroundings(sound: OpenSource, facts: SourceFacts, asked: Expected) -> Expected:
+    """Tempo and beat of the audio around a region that is made new in its place: of the longer side, the nearest `AROUND`
+    seconds of it, counted on to the region. Where both sides are too short, of what the region held."""
+    reach = round(AROUND * facts.rate)
+    first, last = max(facts.start, 0), min(facts.start + facts.length, facts.frames)
+    sides = [(max(0, first - reach), first), (last, min(facts.frames, last + reach))]
+    start, end = max(sides, key=lambda side: side[1] - side[0])
+    source = "the audio around it"
+    if end - start < SHORTEST * facts.rate:
+        start, end, source = first, min(last, first + round(LONGEST * facts.rate)), "what was there"
+    beat = BeatFinder(read_window(sound.path, sound.layout, start, end - start), facts.rate).find(
+        asked.bpm, asked.metre
+    )
+    if beat is None or not beat.clear:
+        return asked
+    bar = asked.metre.bar * 60 / beat.bpm
+    place = ((start - facts.start) / facts.rate + beat.bar) % bar
+    return dataclasses.replace(asked, bpm=beat.bpm, beat=place, source=source)
 
 
 @dataclass
@@ -267,7 +300,9 @@ class VariantCheck:
         return best[0]
 
     def _hear(self, variant: VariantSound) -> Verdict:
-        return judge(variant.samples, self.stage.rate, self.wanted)
+        facts, before = self.stage.facts, crossfades_of(self.stage)[0].before
+        length = variant.samples.shape[-1] if facts is None else facts.length
+        return judge(variant.samples[..., before : before + length], self.stage.rate, self.wanted)
 
     def _reseed(self, index: int, seed: int) -> None:
         """Give a variant another seed, in the render and in the recipe."""

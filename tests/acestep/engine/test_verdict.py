@@ -101,8 +101,8 @@ def test_a_part_within_half_a_percent_is_conformed_and_keeps_its_length(runner, 
     assert not any("conformed" in note for note in result.notes)
 
 
-def test_models_that_were_not_trained_and_edits_are_not_listened_to(runner, song, monkeypatch):
-    """Noise says nothing, and an edit lies in its song."""
+def test_models_that_were_not_trained_are_not_listened_to(runner, song, monkeypatch):
+    """Noise says nothing."""
     monkeypatch.setattr(verdict, "judge", None)
     assert "check" not in runner.run("generate", **PART)[0].data
 
@@ -136,3 +136,49 @@ def test_a_part_is_compared_with_the_tempo_and_the_beat_of_what_it_goes_with(
     off = (expected.beat - (0.2 - 1.0) + beat / 2) % beat - beat / 2
     assert abs(off) < 0.02
     assert expected.source == "the audio it was made for"
+
+
+@pytest.mark.parametrize(
+    ("operation", "region", "source"),
+    [
+        ("repaint", (16.0, 21.0), "the audio around it"),
+        ("repaint", (2.0, 8.0), "the audio around it"),
+        ("cover", (16.0, 21.0), "the audio around it"),
+        ("cover", (0.0, 24.0), "what was there"),
+    ],
+)
+def test_an_edit_in_place_is_compared_with_its_surroundings(runner, monkeypatch, tmp_path, operation, region, source):
+    """Tempo and beat are those of the longer side, counted on to the region; what is heard is the region without its crossfades."""
+    wanted, heard = [], []
+    monkeypatch.setattr(verdict, "is_checked", lambda stage: True)
+
+    def judge(sound, rate, expected):
+        wanted.append(expected)
+        heard.append(sound.shape[-1])
+        return right()
+
+    monkeypatch.setattr(verdict, "judge", judge)
+    start, end = region
+    song = beats(tmp_path / "beats.wav", first=0.3, seconds=24)
+    wish = {"source": str(song), "start_seconds": start, "end_seconds": end, "returns": ["patch"]}
+    result, _ = runner.run(operation, **wish, steps=1, seed=1)
+    (expected,) = wanted
+    beat = 60 / 126
+    assert expected.bpm == pytest.approx(126, rel=0.002) and expected.source == source
+    off = (expected.beat - (0.3 - start) + beat / 2) % beat - beat / 2
+    assert abs(off) < 0.03
+    assert heard == [round((end - start) * 44_100)]
+    assert result.data["check"][0]["problems"] == []
+
+
+def test_an_edit_that_leaves_the_beat_of_its_song_is_told():
+    """Judged against the tempo around it."""
+    rate = 44_100
+    line = np.zeros(8 * rate)
+    time = np.arange(rate // 6) / rate
+    for beat in range(13):
+        start = round(beat * 60 / 105 * rate)
+        line[start : start + len(time)] += np.sin(2 * np.pi * 60 * time) * np.exp(-25 * time)
+    sound = np.stack([line, line]).astype(np.float32) * 0.7
+    (problem,) = verdict.judge(sound, rate, verdict.Expected(bpm=126.0, source="the audio around it")).problems
+    assert problem.startswith("the audio around it has 126.0 bpm, ")
