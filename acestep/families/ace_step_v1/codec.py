@@ -8,7 +8,8 @@ blended.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acestep.api.errors import OutOfMemory
+from acestep.codec.memory import freed_memory_kept
 from acestep.codec.tiles import Tile, Tiling, tile_count, tiles
 from acestep.families.ace_step_v1.mel import HOP, LOUDEST, SILENCE, LogMel
 from acestep.families.ace_step_v1.units import FRAME, frames_covering
@@ -62,10 +64,8 @@ class MusicCodec:
         length = frames_covering(audio.shape[-1]) * FRAME
         padded = functional.pad(audio.float().cpu(), (0, length - audio.shape[-1]))
         mel = (self._log_mel(padded) - SILENCE) / (LOUDEST - SILENCE)
-        try:
+        with _memory_in_words(), _working_memory(self.autoencoder):
             latents = self.autoencoder.encoder(_like(self.autoencoder, 2 * mel[None] - 1))
-        except (RuntimeError, MemoryError) as failure:
-            raise _explained(failure) from failure
         return (latents.float().cpu() + SHIFT) * SCALE
 
     @torch.inference_mode()
@@ -75,49 +75,48 @@ class MusicCodec:
         ``tiled`` makes the autoencoder work in tiles at once, instead of only after memory ran out.
         """
         total = latents.shape[-1]
-        tilings = [_evened(total)] if tiled else [Tiling(total, 0), _evened(total)]
-        sounding = tile_count(0, total * MELS, SOUND_TILES)
-        for index, tiling in enumerate(tilings):
-            parts = tile_count(0, total, tiling) + sounding
+        if not tiled:
             try:
-                mel = self._mel(latents, tiling, lambda done: tick(done, parts))  # noqa: B023
-                break
+                return self._decode(latents, Tiling(total, 0), tick)
             except (RuntimeError, MemoryError) as failure:
-                if index == len(tilings) - 1 or not is_out_of_memory(failure):
-                    raise _explained(failure) from failure
+                if not is_out_of_memory(failure):
+                    raise
             free_cache(_device(self.autoencoder))
             log.warning("too little memory to decode %d frames at once; decoding in tiles", total)
             self.notes.append("memory was short: the codec worked in tiles")
-        return self._sound(mel, lambda done: tick(parts - sounding + done, parts))
+        with _memory_in_words():
+            return self._decode(latents, _evened(total), tick)
 
-    def _mel(self, latents: Tensor, tiling: Tiling, tick: Callable[[int], None]) -> Tensor:
-        """Log-mel [2, 128, 8 T] of latents; tiles meet in a ramp of `BLEND` frames a side of their border."""
+    def _decode(self, latents: Tensor, tiling: Tiling, tick: Tick) -> Tensor:
         total = latents.shape[-1]
+        first = tile_count(0, total, tiling)
+        parts = first + tile_count(0, total * MELS, SOUND_TILES)
         mel = torch.zeros(2, self._log_mel.filters.shape[1], total * MELS)
-        for index, tile in enumerate(tiles(0, total, total, tiling)):
-            part = latents[..., tile.first : tile.last] / SCALE - SHIFT
-            made = self.autoencoder.decoder(_like(self.autoencoder, part))[0].float().cpu()
-            first, last = max(tile.first, tile.core_first - BLEND), min(tile.last, tile.core_last + BLEND)
-            if tiling.margin == 0:
-                first, last = tile.core_first, tile.core_last
-            kept = made[..., (first - tile.first) * MELS : (last - tile.first) * MELS]
-            mel[..., first * MELS : last * MELS] += kept * _ramps(tile, first, last)
-            tick(index + 1)
-        return (mel + 1) / 2 * (LOUDEST - SILENCE) + SILENCE
-
-    def _sound(self, mel: Tensor, tick: Callable[[int], None]) -> Tensor:
-        frames = mel.shape[-1]
-        sound = torch.empty(2, frames * HOP)
-        for index, tile in enumerate(tiles(0, frames, frames, SOUND_TILES)):
-            part = _like(self.vocoder, mel[..., tile.first : tile.last])
-            try:
-                made = torch.cat([self.vocoder(channel[None])[0] for channel in part]).float().cpu()
-            except (RuntimeError, MemoryError) as failure:
-                raise _explained(failure) from failure
-            core = slice((tile.core_first - tile.first) * HOP, (tile.core_last - tile.first) * HOP)
-            sound[:, tile.core_first * HOP : tile.core_last * HOP] = made[:, core]
-            tick(index + 1)
+        sound = torch.empty(2, total * FRAME)
+        with _working_memory(self.autoencoder):
+            for index, tile in enumerate(tiles(0, total, total, tiling)):
+                self._add_mel(mel, latents, tile)
+                tick(index + 1, parts)
+        mel = (mel + 1) / 2 * (LOUDEST - SILENCE) + SILENCE
+        with _working_memory(self.vocoder):
+            for index, tile in enumerate(tiles(0, total * MELS, total * MELS, SOUND_TILES)):
+                self._put_sound(sound, mel, tile)
+                tick(first + index + 1, parts)
         return sound
+
+    def _add_mel(self, mel: Tensor, latents: Tensor, tile: Tile) -> None:
+        """A tile's share of the autoencoder's spectrum; tiles meet in a ramp of `BLEND` frames a side of their border."""
+        part = latents[..., tile.first : tile.last] / SCALE - SHIFT
+        made = self.autoencoder.decoder(_like(self.autoencoder, part))[0].float().cpu()
+        first, last = max(tile.first, tile.core_first - BLEND), min(tile.last, tile.core_last + BLEND)
+        kept = made[..., (first - tile.first) * MELS : (last - tile.first) * MELS]
+        mel[..., first * MELS : last * MELS] += kept * _ramps(tile, first, last)
+
+    def _put_sound(self, sound: Tensor, mel: Tensor, tile: Tile) -> None:
+        part = _like(self.vocoder, mel[..., tile.first : tile.last])
+        made = torch.cat([self.vocoder(channel[None])[0] for channel in part]).float().cpu()
+        core = slice((tile.core_first - tile.first) * HOP, (tile.core_last - tile.first) * HOP)
+        sound[:, tile.core_first * HOP : tile.core_last * HOP] = made[:, core]
 
 
 def _evened(total: int) -> Tiling:
@@ -149,8 +148,17 @@ def _like(module: nn.Module, tensor: Tensor) -> Tensor:
     return tensor.to(next(module.parameters()))
 
 
-def _explained(failure: BaseException) -> BaseException:
-    """What to raise: a lack of memory in words, anything else as it is."""
-    if is_out_of_memory(failure):
-        return OutOfMemory("there is too little memory to turn this much sound into latents or back")
-    return failure
+def _working_memory(module: nn.Module) -> AbstractContextManager[Any]:
+    """On a CPU memory is used again instead of asking the system anew for every layer, which takes most of a vocoder's time."""
+    return freed_memory_kept() if _device(module).type == "cpu" else nullcontext()
+
+
+@contextmanager
+def _memory_in_words() -> Iterator[None]:
+    """Raise `OutOfMemory` for a library's own words of it."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as failure:
+        if not is_out_of_memory(failure):
+            raise
+        raise OutOfMemory("there is too little memory to turn this much sound into latents or back") from failure

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from acestep.codec.memory import freed_memory_kept
 from acestep.families.ace_step_v1.codec import MELS, SCALE, SHIFT, MusicCodec
 from acestep.families.ace_step_v1.mel import HOP, LOUDEST, SILENCE
 
@@ -43,6 +44,7 @@ SOUND_WINDOW, SOUND_OVERLAP, SOUND_FADE = 512, 1024, 128
 
 
 @torch.inference_mode()
+@freed_memory_kept()
 def decode_overlapped(codec: MusicCodec, latents: Tensor) -> Tensor:
     """Sound [2, 4096 T] at 44.1 kHz by the original's overlapped decoding, hard joints and a loud last block included."""
     total = latents.shape[-1]

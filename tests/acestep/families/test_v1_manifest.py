@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from acestep.families import ace_step_v1
 from acestep.families.ace_step_v1.architecture import (
     build_autoencoder,
     build_text_encoder,
@@ -76,3 +81,32 @@ def test_the_tables_are_those_of_the_networks():
 
 def test_the_size_is_known_before_fetching():
     assert bytes_to_fetch() == pytest.approx(8_275_790_207, rel=1e-4)
+
+
+TORCH_FREE = (
+    "units",
+    "schedule",
+    "published",
+    "tables",
+    "inferred",
+    "layout",
+    "weights",
+    "unused",
+    "lyrics",
+    "lyric_text",
+)
+"""Modules that the daemon may ask."""
+
+
+def test_what_the_daemon_asks_comes_without_torch():
+    names = [f"acestep.families.ace_step_v1.{name}" for name in TORCH_FREE]
+    script = f"import sys, {', '.join(names)}; print('torch' in sys.modules, 'transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_family_stands_on_the_layers_below():
+    """Networks, checkpoints, codec tiles and the loop's parts; nothing of the engine or of another family's conditioning."""
+    folder = Path(ace_step_v1.__file__).parent
+    above = re.compile(r"acestep\.(engine|conditioning|planner|worker|admission|training)\b")
+    assert [path.name for path in sorted(folder.glob("*.py")) if above.search(path.read_text("utf-8"))] == []

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from acestep.api.errors import BadRequest, RegionOutside
 from acestep.api.targets import resolve_target
+from acestep.audio.resample import resample
 from acestep.families.ace_step_v1 import tasks
 from acestep.families.ace_step_v1.codec import LATENT_TILES
 from acestep.families.ace_step_v1.conditions import NO_SWITCHES, Prompt, Switches, words_for, words_for_edit
 from acestep.families.ace_step_v1.edit import EditOptions, edit
+from acestep.families.ace_step_v1.lyrics import LyricTokenizer
 from acestep.families.ace_step_v1.noise import StepNoise, draw
 from acestep.families.ace_step_v1.run import Guidance, Run
 from acestep.families.ace_step_v1.schedule import levels, levels_near, picked_levels
 from acestep.families.ace_step_v1.tasks import audio_to_audio, extend, repaint, text_to_music
-from acestep.families.ace_step_v1.units import MAX_FRAMES, frames_covering, frames_within
+from acestep.families.ace_step_v1.units import MAX_FRAMES, RATE, frames_covering, frames_within
 from acestep.families.ace_step_v1.velocity import held_mean
 from plugins.guidance import GUIDANCE
 from plugins.samplers import SAMPLERS
@@ -231,6 +234,40 @@ def test_sound_comes_back_in_whole_frames(model_v1):
     latents = model_v1.codec.encode(sound)
     assert latents.shape == (1, 8, 16, 11)
     assert model_v1.codec.decode(latents).shape == (2, 11 * 4096)
+
+
+def test_a_song_from_words_to_sound(model_v1, tiny_v1):
+    """All networks after one another, with lyrics; 48 kHz to the sample by the engine's resampler, and the same again."""
+    seconds, rate = 2.5, 48_000
+    frames = frames_covering(int(seconds * RATE))
+    text, mask = model_v1.prompts.encode("lo-fi piano, 80 bpm")
+    lyrics = LyricTokenizer.load(tiny_v1 / "vocab.json", model_v1.transformer.sizes.lyric_tokens)
+    ids = torch.tensor([lyrics.encode("[verse]\nla la la").ids])
+    prompt = Prompt(text, mask, ids, torch.ones_like(ids), model_v1.prompts.encode_weakly("lo-fi piano, 80 bpm"))
+    made = []
+    for _ in range(2):
+        run = Run(
+            words=words_for(model_v1.transformer, prompt, Switches()),
+            levels=levels(3),
+            sampler=SOLVERS["euler"],
+            noise=StepNoise(5, frames),
+            guidance=Guidance(make=APG),
+        )
+        native = model_v1.codec.decode(text_to_music(model_v1.transformer, run, draw(5, frames)))
+        made.append(resample(native.numpy(), RATE, rate, int(seconds * rate)))
+    assert made[0].shape == (2, 120_000) and np.isfinite(made[0]).all() and made[0].any()
+    assert np.array_equal(*made)
+
+
+def test_no_lyrics_are_masked(transformer, prompt):
+    """Instrumental music: one token whose mask is 0, so that whichever it is plays no part."""
+    mask = torch.tensor([[0]])
+    found = []
+    for token in (0, 7):
+        silent = replace(prompt, lyrics=torch.tensor([[token]]), lyric_mask=mask)
+        condition = words_for(transformer, silent, NO_SWITCHES).main
+        found.append(transformer.velocity(draw(3, FRAMES), 500.0, condition))
+    assert torch.equal(*found)
 
 
 def test_the_vocoder_in_tiles_is_the_whole(model_v1, monkeypatch):

@@ -92,7 +92,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker: Any = metafunc.definition.get_closest_marker("golden_v1")
     if marker is not None:
         names = [name for name in ARRAYS.files if name.startswith(marker.args)]
-        slow = {name: (pytest.mark.slow,) for name in names if name.startswith(MINUTE_LONG)}
+        slow = {name: (pytest.mark.slow, pytest.mark.timeout(900)) for name in names if name.startswith(MINUTE_LONG)}
         metafunc.parametrize("name", [pytest.param(name, marks=slow.get(name, ())) for name in names])
 
 
