@@ -84,7 +84,7 @@ class Housekeeping:
     async def trim(self) -> list[str]:
         """Remove the oldest results beyond the bounds of the library, where the settings have any; returns which."""
         self._trimmed = time.monotonic()
-        bounds = retention.Bounds(size=self._settings.library_bytes, age=self._settings.library_days * DAY)
+        bounds = retention.LibraryBounds(size=self._settings.library_bytes, age=self._settings.library_days * DAY)
         return await asyncio.to_thread(retention.trim, self._tracker.library, bounds, self._requests())
 
     async def trim_latents(self) -> LatentUsage:

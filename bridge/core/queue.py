@@ -20,7 +20,7 @@ AGEING = 20.0
 """Seconds of waiting that are worth one level of priority; the whole range (20 levels) is bridged in under seven minutes."""
 
 
-class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+class QueueBounds(msgspec.Struct, frozen=True, kw_only=True):
     """What may wait at most: jobs in all, jobs of one client (running ones included), bytes of one client's requests."""
 
     jobs: int
@@ -141,7 +141,7 @@ class FairQueue:
             self._served = {client: turn for client, turn in self._served.items() if turn > self._turn - 500}
 
 
-def check_bounds(waiting: FairQueue, active: list[JobRecord], client: str, size: int, bounds: Bounds) -> None:
+def check_bounds(waiting: FairQueue, active: list[JobRecord], client: str, size: int, bounds: QueueBounds) -> None:
     """Refuse a further job of ``size`` bytes with `Busy` when a bound is reached; ``active`` are all jobs not ended."""
     if len(waiting) >= bounds.jobs:
         raise Busy(f"the queue is full with {bounds.jobs} jobs", limits={"queue_length": bounds.jobs})

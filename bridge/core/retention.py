@@ -17,14 +17,14 @@ FRESH = 3600.0
 """Seconds that a result stays whatever the bounds say: its client may still be fetching it."""
 
 
-class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+class LibraryBounds(msgspec.Struct, frozen=True, kw_only=True):
     """How large (bytes) and how old (seconds) the library may grow; 0 is no bound."""
 
     size: int = 0
     age: float = 0.0
 
 
-def trim(library: Library, bounds: Bounds, requests: Iterable[dict[str, Any]] = ()) -> list[str]:
+def trim(library: Library, bounds: LibraryBounds, requests: Iterable[dict[str, Any]] = ()) -> list[str]:
     """Remove the oldest results beyond the bounds; returns their folders' names.
 
     What the ``requests`` of waiting and running jobs read stays, and what is younger than `FRESH`. Blocks on the disk.

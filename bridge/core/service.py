@@ -35,7 +35,7 @@ from bridge.core.limited import Admissions
 from bridge.core.lookout import Space, keep_fresh
 from bridge.core.models import Models
 from bridge.core.presets import Presets
-from bridge.core.queue import Bounds
+from bridge.core.queue import QueueBounds
 from bridge.core.records import SEQ_GAP, JobRecord
 from bridge.core.sounds import Sounds
 from bridge.core.store import Store
@@ -113,7 +113,7 @@ class Service:
             tracker=self._tracker,
             executor=self._executor,
             admissions=Admissions(settings.admission_seconds),
-            bounds=Bounds(
+            bounds=QueueBounds(
                 jobs=settings.queue_length,
                 jobs_per_client=settings.jobs_per_client,
                 bytes_per_client=settings.bytes_per_client,

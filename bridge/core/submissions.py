@@ -24,7 +24,7 @@ from bridge.core.job_runner import JobRunner
 from bridge.core.job_table import JobTable
 from bridge.core.job_tracker import JobTracker
 from bridge.core.limited import Admissions
-from bridge.core.queue import Bounds, check_bounds
+from bridge.core.queue import QueueBounds, check_bounds
 from bridge.core.records import JobRecord, check_id, digest_of
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Submissions:
     tracker: JobTracker
     executor: Executor
     admissions: Admissions
-    bounds: Bounds
+    bounds: QueueBounds
     runner_of: Callable[[str], JobRunner]
     accepted: Callable[[], None]
     _pending: dict[str, _Pending] = field(default_factory=dict, init=False)

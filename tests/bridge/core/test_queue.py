@@ -5,7 +5,7 @@ import random
 import pytest
 
 from acestep.api.errors import Busy
-from bridge.core.queue import AGEING, Bounds, FairQueue, check_bounds
+from bridge.core.queue import AGEING, FairQueue, QueueBounds, check_bounds
 from bridge.core.records import JobRecord
 
 numbers = iter(range(1, 1_000_000))
@@ -122,9 +122,9 @@ def test_a_removed_job_is_not_served():
 @pytest.mark.parametrize(
     ("bounds", "limit"),
     [
-        (Bounds(jobs=3, jobs_per_client=99, bytes_per_client=10**6), "queue_length"),
-        (Bounds(jobs=99, jobs_per_client=3, bytes_per_client=10**6), "jobs_per_client"),
-        (Bounds(jobs=99, jobs_per_client=99, bytes_per_client=35), "bytes_per_client"),
+        (QueueBounds(jobs=3, jobs_per_client=99, bytes_per_client=10**6), "queue_length"),
+        (QueueBounds(jobs=99, jobs_per_client=3, bytes_per_client=10**6), "jobs_per_client"),
+        (QueueBounds(jobs=99, jobs_per_client=99, bytes_per_client=35), "bytes_per_client"),
     ],
 )
 def test_past_a_bound_the_answer_is_busy(bounds, limit):

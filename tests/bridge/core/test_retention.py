@@ -7,7 +7,7 @@ import pytest
 
 from bridge.core.library import Library
 from bridge.core.records import JobRecord
-from bridge.core.retention import FRESH, Bounds, inputs, trim
+from bridge.core.retention import FRESH, LibraryBounds, inputs, trim
 from bridge.settings import Settings
 
 DAY = 86_400.0
@@ -36,7 +36,7 @@ def test_nothing_is_ever_removed_by_default(library):
     """The usual settings have no bound: a take of ten years ago is still there."""
     result(library, "old", days=3650)
     wish = Settings()
-    assert trim(library, Bounds(size=wish.library_bytes, age=wish.library_days * DAY)) == []
+    assert trim(library, LibraryBounds(size=wish.library_bytes, age=wish.library_days * DAY)) == []
     assert names(library) == {"old"}
 
 
@@ -46,7 +46,7 @@ def test_the_oldest_go_until_the_size_fits(library):
         result(library, f"j{days}", days)
     (library.folder / "mine").mkdir()
     os.utime(library.folder / "mine", (1000, 1000))
-    assert trim(library, Bounds(size=2600)) == ["j3", "j4"]
+    assert trim(library, LibraryBounds(size=2600)) == ["j3", "j4"]
     assert names(library) == {"j1", "j2", "mine"}
 
 
@@ -54,14 +54,14 @@ def test_what_is_too_old_goes(library):
     """Whatever its size."""
     result(library, "week", days=7)
     result(library, "month", days=31)
-    assert trim(library, Bounds(age=30 * DAY)) == ["month"]
+    assert trim(library, LibraryBounds(age=30 * DAY)) == ["month"]
 
 
 def test_a_fresh_result_stays_however_large(library):
     """Its client may still be fetching it, also when it is larger than the bound all by itself."""
     result(library, "fresh", days=(FRESH - 60) / DAY, size=100_000)
     result(library, "stale", days=(FRESH + 60) / DAY)
-    assert trim(library, Bounds(size=10, age=1.0)) == ["stale"]
+    assert trim(library, LibraryBounds(size=10, age=1.0)) == ["stale"]
 
 
 def test_what_a_waiting_job_reads_stays(library):
@@ -74,7 +74,7 @@ def test_what_a_waiting_job_reads_stays(library):
         {"source": {"latent": "latent/final.safetensors"}},
         {"stages": [{"guide": str(library.folder / "reference" / "take.wav")}]},
     ]
-    assert trim(library, Bounds(size=1), requests) == ["other"]
+    assert trim(library, LibraryBounds(size=1), requests) == ["other"]
 
 
 def test_a_caption_names_no_result(library):
