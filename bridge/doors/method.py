@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=msgspec.Struct)
 
 
-class Need(Flag):
-    """What a method asks of a door beyond taking a request and giving an answer."""
+class Ability(Flag):
+    """What a door is able to do for a method beyond taking a request and giving an answer."""
 
     NOTHING = 0
     CONNECTION = auto()
@@ -38,10 +38,10 @@ class Need(Flag):
     """A sender without a connection, who says where and for how long it wants to hear something."""
 
 
-OFFERS: Mapping[str, Need] = {
-    "osc": Need.SENDER,
-    "rpc": Need.CONNECTION | Need.TIME | Need.BYTES,
-    "spool": Need.NOTHING,
+OFFERS: Mapping[str, Ability] = {
+    "osc": Ability.SENDER,
+    "rpc": Ability.CONNECTION | Ability.TIME | Ability.BYTES,
+    "spool": Ability.NOTHING,
 }
 """What each door can do for a method. A further door has its line here."""
 
@@ -63,7 +63,7 @@ class Method:
     function: Callable[[MethodContext, Any], Awaitable[Any]]
     right: Right
     answer: str
-    needs: Need
+    needs: Ability
     osc: str
     positional: tuple[str, ...]
     columns: tuple[str, ...]
@@ -109,7 +109,7 @@ def method(
     *,
     right: Right,
     answer: str,
-    needs: Need = Need.NOTHING,
+    needs: Ability = Ability.NOTHING,
     osc: str = "",
     positional: tuple[str, ...] = (),
     columns: tuple[str, ...] = (),

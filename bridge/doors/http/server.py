@@ -21,7 +21,7 @@ from bridge.doors.streams import Crowd
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-class _Server(uvicorn.Server):
+class _HttpServer(uvicorn.Server):
     """uvicorn without its signal handlers: stopping is the daemon's business."""
 
     @contextlib.contextmanager
@@ -36,7 +36,7 @@ class HttpDoor:
         self.address: dict[str, Any] = {"host": "", "port": 0}
         self._core = core
         self._token = token
-        self._server: _Server | None = None
+        self._server: _HttpServer | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def listen(self, host: str, port: int) -> int:
@@ -62,7 +62,7 @@ class HttpDoor:
             h11_max_incomplete_event_size=16 * 1024,
         )
         logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and stop are ours, and told by us
-        self._server = _Server(config)
+        self._server = _HttpServer(config)
         self._task = asyncio.get_running_loop().create_task(self._server.serve(sockets=[sock]), name="http door")
         while not self._server.started and not self._task.done():
             await asyncio.sleep(0.005)

@@ -9,7 +9,7 @@ from acestep.api.rights import Right
 from acestep.api.schema import Request, param
 from bridge.core.interface import PROTOCOL
 from bridge.doors import limits
-from bridge.doors.method import Method, Need, Nothing, describe_methods, method
+from bridge.doors.method import Ability, Method, Nothing, describe_methods, method
 from bridge.doors.method_context import MethodContext
 
 TO_STRANGERS = ("program", "version", "protocol", "state", "uptime", "model")
@@ -33,7 +33,7 @@ class Hello(Request):
 @method(
     "hello",
     right=Right.ANYBODY,
-    needs=Need.CONNECTION,
+    needs=Ability.CONNECTION,
     answer="Program, version, protocol, the name you go by, limits.",
     command=None,
 )
@@ -47,7 +47,7 @@ async def hello(context: MethodContext, request: Hello) -> dict[str, Any]:
     }
 
 
-class Ping(Request):
+class Echo(Request):
     """A number that comes back."""
 
     n: Annotated[int, param("Any number; the answer repeats it.", unit="count", example=1)] = 0
@@ -61,7 +61,7 @@ class Ping(Request):
     columns=("n",),
     answer="The same number.",
 )
-async def ping(context: MethodContext, request: Ping) -> dict[str, Any]:
+async def ping(context: MethodContext, request: Echo) -> dict[str, Any]:
     """See whether the daemon is there."""
     return {"n": request.n}
 

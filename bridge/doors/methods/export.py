@@ -19,7 +19,7 @@ from bridge.doors.method_context import MethodContext
 from bridge.doors.methods.jobs import JobName
 
 
-class Export(Request):
+class ExportJob(Request):
     """Which job to write as a project, and in which form."""
 
     id: JobName
@@ -37,7 +37,7 @@ class Export(Request):
     answer="Path of the file, which lies beside the result's files; names of the tracks; notes.",
     command="export",
 )
-async def export(context: MethodContext, request: Export) -> dict[str, Any]:
+async def export(context: MethodContext, request: ExportJob) -> dict[str, Any]:
     """Write a finished job as a project for other programs: its sounds on tracks, its tempo, its regions.
 
     Whoever exports it again replaces the file.

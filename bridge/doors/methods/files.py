@@ -13,7 +13,7 @@ from acestep.api.rights import Right
 from acestep.api.schema import Request, param
 from bridge.core.uploads import read_chunk
 from bridge.doors import limits
-from bridge.doors.method import Need, method
+from bridge.doors.method import Ability, method
 from bridge.doors.method_context import MethodContext
 from bridge.doors.methods.jobs import JobName
 
@@ -39,7 +39,7 @@ class UploadBegin(Request):
 @method(
     "upload.begin",
     right=Right.OWNER,
-    needs=Need.BYTES,
+    needs=Ability.BYTES,
     answer="Id of the upload, how many bytes have arrived (go on there), whether it is complete.",
     command=None,
 )
@@ -64,7 +64,7 @@ class UploadChunk(Request):
 @method(
     "upload.chunk",
     right=Right.OWNER,
-    needs=Need.BYTES,
+    needs=Ability.BYTES,
     answer="How many bytes have arrived; with the last one the sum is checked and the upload complete.",
     command=None,
 )
@@ -83,7 +83,7 @@ class WhichUpload(Request):
 @method(
     "upload.status",
     right=Right.OWNER,
-    needs=Need.BYTES,
+    needs=Ability.BYTES,
     answer="Id, size, how many bytes have arrived, whether it is complete.",
 )
 async def upload_status(context: MethodContext, request: WhichUpload) -> dict[str, Any]:
@@ -91,7 +91,7 @@ async def upload_status(context: MethodContext, request: WhichUpload) -> dict[st
     return dict(msgspec.to_builtins(await asyncio.to_thread(context.uploads.find, request.id)))
 
 
-@method("upload.drop", right=Right.OWNER, needs=Need.BYTES, answer="Nothing.")
+@method("upload.drop", right=Right.OWNER, needs=Ability.BYTES, answer="Nothing.")
 async def drop_upload(context: MethodContext, request: WhichUpload) -> dict[str, Any]:
     """Throw an upload away."""
     await asyncio.to_thread(context.uploads.remove, request.id)
@@ -108,7 +108,7 @@ class DownloadBegin(Request):
 @method(
     "download.begin",
     right=Right.OWNER,
-    needs=Need.BYTES,
+    needs=Ability.BYTES,
     answer="Name, size in bytes, SHA-256 (empty where none was stored).",
     command=None,
 )
@@ -134,7 +134,7 @@ class DownloadChunk(Request):
 @method(
     "download.chunk",
     right=Right.OWNER,
-    needs=Need.BYTES,
+    needs=Ability.BYTES,
     answer="The bytes, their offset, and whether the file ends there.",
     command=None,
 )

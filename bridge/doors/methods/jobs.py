@@ -12,7 +12,7 @@ from acestep.api.schema import Request, param
 from bridge.core.interface import JobState, JobView, Submission
 from bridge.core.reruns import again
 from bridge.doors import limits
-from bridge.doors.method import Need, Nothing, method
+from bridge.doors.method import Ability, Nothing, method
 from bridge.doors.method_context import MethodContext
 
 JobName = Annotated[str, param("Id of the job.", max_length=64, example="take-1")]
@@ -99,7 +99,7 @@ class WaitForEvents(Request):
 @method(
     "job.wait",
     right=Right.ANYBODY,
-    needs=Need.TIME,
+    needs=Ability.TIME,
     answer="State, whether it is final, and the events since.",
 )
 async def wait(context: MethodContext, request: WaitForEvents) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class Subscribe(Request):
 @method(
     "job.subscribe",
     right=Right.ANYBODY,
-    needs=Need.CONNECTION,
+    needs=Ability.CONNECTION,
     answer="The ids; then notifications named event.",
     command=None,
 )
@@ -221,7 +221,7 @@ class Unsubscribe(Request):
     ids: Annotated[list[str], param("Jobs; empty: all.", max_length=limits.SUBSCRIPTIONS, example=["take-1"])] = []
 
 
-@method("job.unsubscribe", right=Right.ANYBODY, needs=Need.CONNECTION, answer="Nothing.", command=None)
+@method("job.unsubscribe", right=Right.ANYBODY, needs=Ability.CONNECTION, answer="Nothing.", command=None)
 async def unsubscribe(context: MethodContext, request: Unsubscribe) -> dict[str, Any]:
     """Send them no longer."""
     context.caller.unfollow(request.ids)

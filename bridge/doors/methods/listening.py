@@ -7,7 +7,7 @@ from typing import Annotated, Any, Protocol, cast
 from acestep.api.rights import Right
 from acestep.api.schema import Request, param
 from bridge.doors import limits
-from bridge.doors.method import Need, method
+from bridge.doors.method import Ability, method
 from bridge.doors.method_context import Caller, MethodContext
 
 
@@ -39,7 +39,7 @@ class Notify(Request):
     "notify",
     osc="/ace/notify",
     right=Right.ANYBODY,
-    needs=Need.SENDER,
+    needs=Ability.SENDER,
     positional=("on", "port", "lease"),
     answer="/ace/notify on client level lease.",
     command=None,
@@ -66,7 +66,7 @@ class Sync(Request):
     "sync",
     osc="/ace/sync",
     right=Right.ANYBODY,
-    needs=Need.SENDER,
+    needs=Ability.SENDER,
     positional=("n",),
     columns=("n",),
     reply="/ace/synced",
@@ -89,7 +89,7 @@ class Dump(Request):
     "dump",
     osc="/ace/dump",
     right=Right.OWNER,
-    needs=Need.SENDER,
+    needs=Ability.SENDER,
     positional=("on",),
     answer="/ace/dump from text, for 30 s.",
     command=None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from acestep.api import limits
 from acestep.api.rights import Right
 from acestep.api.schema import Request, param
-from bridge.doors.method import Need, Nothing, method
+from bridge.doors.method import Ability, Nothing, method
 from bridge.doors.method_context import MethodContext
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Learn(Request):
 @method(
     "midi.learn",
     right=Right.OWNER,
-    needs=Need.TIME,
+    needs=Ability.TIME,
     answer="Kind, channel, number, port, and lines for the mapping file.",
     command="midi learn",
 )

@@ -224,7 +224,7 @@ class OscDoor:
         peer.send(outgoing)  # listeners hear it as an event
         peer.follow(answer["id"], answer["seq"])
 
-    async def _call(self, question: grammar.Call, peer: Peer, address: PeerAddress) -> None:
+    async def _call(self, question: grammar.CallMessage, peer: Peer, address: PeerAddress) -> None:
         try:
             answer = await self._dispatcher.call(question.method.name, question.params, OscSender(self, peer, address))
         except AceError as failure:
@@ -277,7 +277,7 @@ class OscDoor:
         self.peers.close()
 
 
-def _answers(question: grammar.Call, answer: Any) -> Iterator[messages.Outgoing]:
+def _answers(question: grammar.CallMessage, answer: Any) -> Iterator[messages.Outgoing]:
     if question.method.name == "job.result":
         return messages.result(answer)
     return messages.answer(question.method, answer)

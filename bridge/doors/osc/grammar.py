@@ -48,14 +48,14 @@ class Release(msgspec.Struct, frozen=True):
     """``/ace/op/<operation> 0``: a button of a controller was let go. It asks for nothing."""
 
 
-class Call(msgspec.Struct, frozen=True):
+class CallMessage(msgspec.Struct, frozen=True):
     """Any other address: a method and its parameters."""
 
     method: Method
     params: dict[str, Any]
 
 
-Question = SubmitMessage | DraftValue | Release | Call
+Question = SubmitMessage | DraftValue | Release | CallMessage
 
 _ENVELOPE_FIELDS = {info.name: info for info in describe(Submission) if info.name in ENVELOPE}
 
@@ -70,7 +70,7 @@ def parse(message: Message, find: Callable[[str], Operation]) -> Question:
     method = ADDRESSES.get(message.address)
     if method is None:
         raise UnknownOperation(f"there is no address {message.address}")
-    return Call(method, positional(method, message.arguments))
+    return CallMessage(method, positional(method, message.arguments))
 
 
 def _operation(message: Message, find: Callable[[str], Operation]) -> Question:

@@ -15,7 +15,7 @@ from bridge.doors.method import describe_methods
 from bridge.doors.methods import ADDRESSES, METHODS
 from bridge.doors.operation_methods import OPERATION_ADDRESS, operation_example
 from bridge.doors.osc.codec import Message
-from bridge.doors.osc.grammar import Call, SubmitMessage, parse
+from bridge.doors.osc.grammar import CallMessage, SubmitMessage, parse
 from bridge.doors.reference import unit
 from bridge.testing.core import Sketch
 
@@ -57,7 +57,7 @@ def test_the_osc_example_of_a_method_is_understood(method):
     """What the page shows can be sent."""
     words = tuple(method.example[name] for name in method.positional if name in method.example)
     question = parse(Message(method.osc, words), REGISTRY.operation)
-    assert isinstance(question, Call)
+    assert isinstance(question, CallMessage)
     convert(question.params, method.request)
 
 

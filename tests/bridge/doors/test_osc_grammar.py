@@ -6,7 +6,7 @@ import pytest
 
 from acestep.api.errors import BadRequest, UnknownOperation
 from bridge.doors.osc.codec import Message
-from bridge.doors.osc.grammar import Call, DraftValue, SubmitMessage, parse
+from bridge.doors.osc.grammar import CallMessage, DraftValue, SubmitMessage, parse
 from bridge.doors.reference import built_in
 from bridge.testing.core import SKETCH
 
@@ -98,7 +98,7 @@ def test_a_draft_takes_one_value_or_a_list():
 def test_positions_of_a_verb_are_filled_in_order():
     """What is left out keeps its default."""
     call = ask("/ace/notify", 1.0, 9001.0)
-    assert isinstance(call, Call)
+    assert isinstance(call, CallMessage)
     assert (call.method.name, call.params) == ("notify", {"on": True, "port": 9001})
 
 
