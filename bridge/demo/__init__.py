@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from acestep.api.errors import Unavailable
 from bridge.children import python
 from bridge.demo.report import show_report, table_of_times
@@ -44,7 +46,7 @@ def run_demo(out: Path, *, model: str = "", as_json: bool = False, settings: dic
     checks = verify(session, loop)
     picture = _draw(session, loop, out)
     (out / "times.md").write_text(table_of_times(session), "utf-8")
-    report = {"out": str(out), "picture": picture, **session, "checks": [check.to_map() for check in checks]}
+    report = {"out": str(out), "picture": picture, **session, "checks": msgspec.to_builtins(checks)}
     (out / "report.json").write_text(json.dumps(report, indent=2), "utf-8")
     show_report(report, checks, as_json=as_json)
     return 0 if all(check.held for check in checks) else 1

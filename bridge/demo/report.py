@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bridge.demo.verify import Check
+from bridge.check import Check
 
 UNTRAINED = (
     "The embedded model has random weights: everything it paints is noise. What this demo shows is the way there and back, "

@@ -5,27 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import soundfile
 
 from acestep.api.limits import CROSSFADE_MS
 from acestep.api.rounding import samples
+from bridge.check import Check
 
 LSB_24 = 2.0**-23
 """One step of a 24-bit file, on a scale of -1 to 1."""
-
-
-class Check(msgspec.Struct, frozen=True):
-    """One thing that must be so, and what was found."""
-
-    rule: str
-    held: bool
-    found: str = ""
-
-    def to_map(self) -> dict[str, Any]:
-        """For the report."""
-        return {"rule": self.rule, "held": self.held, "found": self.found}
 
 
 def verify(session: dict[str, Any], loop: Path) -> list[Check]:

@@ -20,12 +20,13 @@ import soundfile
 
 from acestep.api.errors import BadRequest
 from acestep.checkpoints.catalogue import language_model
+from bridge.check import Check
 from bridge.client import Client
 from bridge.core.models import SCRATCH, Models
 from bridge.launch import FREE_PORTS, start_daemon
 from bridge.paths import Paths, make_report_folder
 from bridge.settings import resolve
-from bridge.trial.measures import Check, Sound, judge, measure
+from bridge.trial.measures import MeasuredSound, judge, measure
 
 SECONDS = 10.0
 SEED = 20_260
@@ -46,8 +47,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     file: str
     checks: tuple[Check, ...]
-    sound: Sound
-    random: Sound
+    sound: MeasuredSound
+    random: MeasuredSound
     seconds: dict[str, float]
     """Of each part of the run, and ``total`` from the request to the file."""
     digest: str

@@ -7,6 +7,8 @@ import math
 import msgspec
 import numpy as np
 
+from bridge.check import Check
+
 WINDOW = 2048
 """Samples of one look at the spectrum; looks overlap by half."""
 
@@ -27,7 +29,7 @@ AHEAD_OF_RANDOM = 1.5
 """How much more than with random weights it has to be."""
 
 
-class Sound(msgspec.Struct, frozen=True, kw_only=True):
+class MeasuredSound(msgspec.Struct, frozen=True, kw_only=True):
     """A measured sound. Levels in dB of full scale; ``movement``: how much more neighbouring moments resemble each other than
     distant ones (0 to 1)."""
 
@@ -40,19 +42,11 @@ class Sound(msgspec.Struct, frozen=True, kw_only=True):
     movement: float
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that must be so, and what was found."""
-
-    rule: str
-    held: bool
-    found: str
-
-
-def measure(audio: np.ndarray, rate: int) -> Sound:
+def measure(audio: np.ndarray, rate: int) -> MeasuredSound:
     """Measure float samples [frames, channels]."""
     finite = bool(np.isfinite(audio).all())
     clean = np.nan_to_num(audio.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    return Sound(
+    return MeasuredSound(
         seconds=len(audio) / rate,
         channels=audio.shape[1],
         finite=finite,
@@ -85,7 +79,7 @@ def movement(mono: np.ndarray) -> float:
     return float(near - far)
 
 
-def judge(sound: Sound, random: Sound, seconds: float) -> tuple[Check, ...]:
+def judge(sound: MeasuredSound, random: MeasuredSound, seconds: float) -> tuple[Check, ...]:
     """The checks of a trial: each a rule, whether it held, and the figure."""
     heard = sound.level_db > SILENT_DB
     least = max(LEAST_MOVEMENT, AHEAD_OF_RANDOM * random.movement)

@@ -19,7 +19,7 @@ from bridge.doors import limits
 from bridge.doors.dispatch import Dispatcher, submits
 from bridge.doors.following import Follower
 from bridge.doors.methods.jobs import HEAVY, job_map
-from bridge.doors.spool.files import Folder, SpoolRequest
+from bridge.doors.spool.files import Folder, RequestFile
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +75,12 @@ class SpoolDoor:
                 self._hand_in(taken)
             await asyncio.sleep(self._pause)
 
-    def _hand_in(self, taken: SpoolRequest) -> None:
+    def _hand_in(self, taken: RequestFile) -> None:
         task = asyncio.get_running_loop().create_task(self._answer(taken))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, taken: SpoolRequest) -> None:
+    async def _answer(self, taken: RequestFile) -> None:
         entry = _Entry(self, taken.name)
         if taken.request is None:
             self.refused += 1

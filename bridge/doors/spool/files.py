@@ -29,7 +29,7 @@ UNFINISHED = frozenset(JobState) - TERMINAL
 
 
 class SpoolRequest(Request):
-    """One request file."""
+    """What a request file says."""
 
     format: Annotated[str, param("acestep-bridge/spool")]
     version: Annotated[int, param("1")]
@@ -37,8 +37,8 @@ class SpoolRequest(Request):
     params: Annotated[dict, param("Its parameters.")] = {}
 
 
-class SpoolRequest(msgspec.Struct, frozen=True):
-    """A request that was taken out of the folder: its name, and what it says or why it says nothing."""
+class RequestFile(msgspec.Struct, frozen=True):
+    """A request file that was taken out of the folder: its name, and what it says or why it says nothing."""
 
     name: str
     request: SpoolRequest | None
@@ -60,7 +60,7 @@ class Folder:
             if os.name == "posix":
                 folder.chmod(0o700)
 
-    def take(self, most: int) -> list[SpoolRequest]:
+    def take(self, most: int) -> list[RequestFile]:
         """Take up to ``most`` finished requests out of the folder, oldest first.
 
         A file that is no request is taken too, and becomes an error for its host; ``.tmp`` files are still being written.
@@ -73,7 +73,7 @@ class Folder:
                         found.append((entry.stat(follow_symlinks=False).st_mtime, Path(entry.path)))
         return [taken for _, path in sorted(found)[:most] if (taken := self._take_one(path)) is not None]
 
-    def _take_one(self, path: Path) -> SpoolRequest | None:
+    def _take_one(self, path: Path) -> RequestFile | None:
         name = path.stem
         request: SpoolRequest | None = None
         error: AceError | None = None
@@ -87,7 +87,7 @@ class Folder:
         except OSError as failure:
             error = ProtocolError(f"the request cannot be read: {failure.strerror}")
         _remove(path)
-        return SpoolRequest(name, None, error.to_wire()) if error is not None else SpoolRequest(name, request)
+        return RequestFile(name, None, error.to_wire()) if error is not None else RequestFile(name, request)
 
     def write(self, name: str, data: dict[str, Any]) -> None:
         """Write a status file, whole or not at all. Its name is that of the request's file, also where that is no job's name."""

@@ -13,7 +13,7 @@ import soundfile
 
 from bridge.cli import main
 from bridge.cli.exits import Exit
-from bridge.trial.measures import Sound, judge, measure
+from bridge.trial.measures import MeasuredSound, judge, measure
 
 RATE = 48_000
 
@@ -26,7 +26,7 @@ def noise(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(10 * RATE)
 
 
-def failed(audio: np.ndarray, random: Sound | None = None) -> set[str]:
+def failed(audio: np.ndarray, random: MeasuredSound | None = None) -> set[str]:
     other = random or measure(stereo(0.1 * noise(1)), RATE)
     words = ("finite", "lasts", "silent", "loud", "moves")
     rules = [check.rule for check in judge(measure(audio, RATE), other, 10.0) if not check.held]
@@ -89,7 +89,7 @@ def test_the_report_is_complete(tried):
     report = json.loads((tried[2] / "report.json").read_text())
     assert report["weights"]["nano"] and report["recipe"]["licenses"]["nano"] and report["engine"]["dtype"] == "float32"
     assert report["recipe"]["versions"]["torch"] and report["system"]["platform"]
-    random = msgspec.convert(report["random"], Sound)
+    random = msgspec.convert(report["random"], MeasuredSound)
     assert [check.held for check in judge(random, random, 10.0)][-1] is False
 
 
