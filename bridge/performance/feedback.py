@@ -9,8 +9,7 @@ from typing import Any
 
 from bridge.performance.link import PlayerLink
 from bridge.performance.mapping import Mapping
-from bridge.performance.player.messages import Beat, Levels
-from bridge.performance.player.messages import Feedback as Wish
+from bridge.performance.player.messages import ClockBeat, FeedbackOutput, Levels
 from bridge.performance.tempo import Tempo
 from bridge.performance.timeline import TempoSource, Timeline
 
@@ -41,7 +40,7 @@ class Feedback:
         self._pads: list[tuple[int, int, int]] = []
         """(channel from 0, note, slot) of every pad that launches a slot."""
         self._lit: dict[tuple[int, int], int] = {}
-        self._sent: Beat | None = None
+        self._sent: ClockBeat | None = None
         self._turned = asyncio.Event()
 
     async def take_over(self, mapping: Mapping) -> None:
@@ -54,7 +53,7 @@ class Feedback:
         self._lit = {place: velocity for place, velocity in self._lit.items() if place in known}
         if mapping.feedback != self._output:
             self._output = mapping.feedback
-            await self._player.feed_back(Wish(output=mapping.feedback, backend=self._backend))
+            await self._player.feed_back(FeedbackOutput(output=mapping.feedback, backend=self._backend))
 
     async def show(self, levels: Levels) -> None:
         """Light the pads of slots: bright while playing, dim while ready, off otherwise. Only what changes is sent."""
@@ -96,9 +95,9 @@ class Feedback:
         """Look at the tempo now: somebody changed it."""
         self._turned.set()
 
-    def _beat(self, timeline: Timeline) -> Beat:
+    def _beat(self, timeline: Timeline) -> ClockBeat:
         bar = timeline.metre.bar
-        return Beat(
+        return ClockBeat(
             bpm=timeline.bpm,
             anchor=timeline.anchor,
             beat=timeline.beat,
@@ -108,7 +107,7 @@ class Feedback:
             bar=bar,
         )
 
-    def _differs(self, beat: Beat) -> bool:
+    def _differs(self, beat: ClockBeat) -> bool:
         before = self._sent
         if before is None or (before.clock, before.join, before.bar) != (beat.clock, beat.join, beat.bar):
             return True
@@ -120,7 +119,7 @@ class Feedback:
         return DIM if self._ready(slot) else 0
 
 
-def _line(beat: Beat) -> Timeline:
+def _line(beat: ClockBeat) -> Timeline:
     return Timeline(bpm=beat.bpm, anchor=beat.anchor, beat=beat.beat, running=beat.running)
 
 

@@ -15,9 +15,9 @@ from acestep.api.frames import FrameReader, encode
 from bridge import children
 from bridge.performance.player.messages import (
     CARD_LOST,
-    Beat,
+    ClockBeat,
     Command,
-    Feedback,
+    FeedbackOutput,
     Gain,
     Launch,
     Launched,
@@ -61,9 +61,9 @@ class PlayerLink:
         self._on_levels = on_levels
         self._wish: Open | None = None
         self._loaded: dict[int, Load] = {}
-        self._feedback = Feedback()
+        self._feedback = FeedbackOutput()
         self._lights: dict[tuple[int, int], int] = {}
-        self._beat: Beat | None = None
+        self._beat: ClockBeat | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting: dict[str, asyncio.Future[Any]] = {}
@@ -129,7 +129,7 @@ class PlayerLink:
         """Write what was played from a monotonic time on."""
         return await self._ask(Take(start=start, frames=frames, path=path))
 
-    async def feed_back(self, wish: Feedback) -> None:
+    async def feed_back(self, wish: FeedbackOutput) -> None:
         """Open another feedback port."""
         self._feedback = wish
         await self._send_if_running(wish)
@@ -139,7 +139,7 @@ class PlayerLink:
         self._lights |= lights
         await self._send_if_running(Lights.of(lights))
 
-    async def follow(self, beat: Beat) -> None:
+    async def follow(self, beat: ClockBeat) -> None:
         """Give the player the time that MIDI clock is made from."""
         self._beat = beat
         await self._send_if_running(beat)

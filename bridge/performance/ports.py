@@ -184,7 +184,7 @@ class MidiInputs:
             self._deliver(mido.Message("reset"), time.monotonic(), name)
 
 
-class Outputs:
+class MidiOutputs:
     """The output that feedback goes to: by the beginning of its name; ``tcp:HOST:PORT`` is a program that listens as
     `mido.sockets.PortServer` does; our own name is a virtual output, where the system has them."""
 

@@ -12,7 +12,7 @@ import math
 import mido
 
 from bridge.performance.midi_clock import TICKS_PER_BEAT, TICKS_PER_SONG_POSITION
-from bridge.performance.player.messages import Beat
+from bridge.performance.player.messages import ClockBeat
 from bridge.performance.timeline import Timeline
 
 JUMP = 0.125
@@ -34,14 +34,14 @@ class ClockOut:
     def __init__(self) -> None:
         self.rolling = False
         """Whether the receiver's transport runs."""
-        self._beat: Beat | None = None
+        self._beat: ClockBeat | None = None
         self._line: Timeline | None = None
         self._tick = 0
         """The next tick."""
         self._join: int | None = None
         """The tick at which the transport starts; none while it rolls or the song stands."""
 
-    def follow(self, beat: Beat | None, now: float) -> list[mido.Message]:
+    def follow(self, beat: ClockBeat | None, now: float) -> list[mido.Message]:
         """Go on by another time from this moment (s) on; what the receiver must hear of it at once."""
         before, self._beat = self._line, beat if beat is not None and beat.clock else None
         if self._beat is None:

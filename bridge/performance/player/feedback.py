@@ -18,8 +18,8 @@ from typing import Any
 import mido
 
 from bridge.performance.player.clock_out import ClockOut
-from bridge.performance.player.messages import Beat, Feedback, Lights
-from bridge.performance.ports import RESCAN, Outputs
+from bridge.performance.player.messages import ClockBeat, FeedbackOutput, Lights
+from bridge.performance.ports import RESCAN, MidiOutputs
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ class FeedbackOut:
     """One output with its lights and its clock. Threads run only while they are needed."""
 
     def __init__(self) -> None:
-        self._wish = Feedback()
-        self._outputs: Outputs | None = None
+        self._wish = FeedbackOutput()
+        self._outputs: MidiOutputs | None = None
         self._port: Any = None
         self._lights: dict[tuple[int, int], int] = {}
         self._clock = ClockOut()
@@ -46,7 +46,7 @@ class FeedbackOut:
 
     # What the daemon asks for
 
-    def open(self, wish: Feedback) -> None:
+    def open(self, wish: FeedbackOutput) -> None:
         """Look for another output; empty: none."""
         with self._changed:
             if wish == self._wish:
@@ -69,7 +69,7 @@ class FeedbackOut:
                 self._lights[channel, note] = velocity
             self._send([_light(*pad) for pad in lights.pads])
 
-    def follow(self, beat: Beat) -> None:
+    def follow(self, beat: ClockBeat) -> None:
         """Make the clock from another time."""
         with self._changed:
             self._send(self._clock.follow(beat, time.monotonic()))
@@ -110,18 +110,18 @@ class FeedbackOut:
             with self._changed:
                 wish = self._wish
                 if wish.output and self._outputs is None:
-                    self._outputs = Outputs(wish.output, wish.backend)
+                    self._outputs = MidiOutputs(wish.output, wish.backend)
                 outputs, open_now = self._outputs, self._port
             if outputs is not None:
                 self._look(wish, outputs, open_now)
             with self._changed:
                 self._changed.wait_for(functools.partial(self._is_over, wish), RESCAN)
 
-    def _is_over(self, wish: Feedback) -> bool:
+    def _is_over(self, wish: FeedbackOutput) -> bool:
         """Whether there is nothing more to keep open for this request."""
         return self._ended or self._wish is not wish
 
-    def _look(self, wish: Feedback, outputs: Outputs, port: Any) -> None:
+    def _look(self, wish: FeedbackOutput, outputs: MidiOutputs, port: Any) -> None:
         """One look at the output, without the lock: sound and MIDI systems can take their time."""
         if port is not None and (port.closed or not outputs.present(port)):
             log.info("MIDI output %s went away", port.name)

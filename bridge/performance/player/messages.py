@@ -68,7 +68,7 @@ class Take(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     request: str = ""
 
 
-class Feedback(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+class FeedbackOutput(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """Which MIDI output pad lights and clock go to: the beginning of its name (`bridge.performance.ports.find_output`);
     empty: none. ``backend`` is a mido backend; empty takes mido's default."""
 
@@ -87,7 +87,7 @@ class Lights(msgspec.Struct, tag=True, frozen=True, kw_only=True):
         return cls(pads=tuple((channel, note, velocity) for (channel, note), velocity in lights.items()))
 
 
-class Beat(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+class ClockBeat(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """The time that rules: at monotonic time ``anchor`` the song stood at ``beat``. MIDI clock is made from it while ``clock``
     is set; a transport that must join does so on a multiple of ``join`` beats."""
 
@@ -100,7 +100,7 @@ class Beat(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     bar: float = 4.0
 
 
-Command = Open | Load | Launch | Stop | Gain | Take | Feedback | Lights | Beat
+Command = Open | Load | Launch | Stop | Gain | Take | FeedbackOutput | Lights | ClockBeat
 
 
 class Opened(msgspec.Struct, tag=True, frozen=True, kw_only=True):

@@ -16,9 +16,9 @@ from acestep.api.errors import AceError, BadRequest, CorruptAudio, OutputUnwrita
 from bridge.performance.player.devices import BlockTimes, find_devices_anew, open_stream
 from bridge.performance.player.feedback import FeedbackOut
 from bridge.performance.player.messages import (
-    Beat,
+    ClockBeat,
     Command,
-    Feedback,
+    FeedbackOutput,
     Gain,
     Launch,
     Launched,
@@ -223,13 +223,13 @@ class Player:
         _write(Path(wish.path), self._ring.read(start, wish.frames), self._rate)
         self._report(Taken(path=wish.path, frames=wish.frames, rate=self._rate, request=wish.request))
 
-    def _open_feedback(self, wish: Feedback) -> None:
+    def _open_feedback(self, wish: FeedbackOutput) -> None:
         self._feedback.open(wish)
 
     def _light(self, wish: Lights) -> None:
         self._feedback.light(wish)
 
-    def _follow(self, wish: Beat) -> None:
+    def _follow(self, wish: ClockBeat) -> None:
         self._feedback.follow(wish)
 
     @property
@@ -266,9 +266,9 @@ _HANDLERS: dict[type, Callable[[Player, Any], None]] = {
     Stop: Player._stop,
     Gain: Player._gain,
     Take: Player._take,
-    Feedback: Player._open_feedback,
+    FeedbackOutput: Player._open_feedback,
     Lights: Player._light,
-    Beat: Player._follow,
+    ClockBeat: Player._follow,
 }
 
 

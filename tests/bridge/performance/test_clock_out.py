@@ -7,15 +7,17 @@ import pytest
 
 from bridge.performance.midi_clock import MidiClock
 from bridge.performance.player.clock_out import LOST, ClockOut
-from bridge.performance.player.messages import Beat
+from bridge.performance.player.messages import ClockBeat
 from bridge.performance.tempo import ClockInput
 
 SIXTEENTH, BAR = 0.25, 4.0
 
 
-def beat(bpm: float = 120.0, at: float = 0.0, song: float = 0.0, **wish) -> Beat:
+def beat(bpm: float = 120.0, at: float = 0.0, song: float = 0.0, **wish) -> ClockBeat:
     """At time ``at`` the song stands at ``song`` beats."""
-    return Beat(**{"bpm": bpm, "anchor": at, "beat": song, "running": True, "clock": True, "join": SIXTEENTH, **wish})
+    return ClockBeat(
+        **{"bpm": bpm, "anchor": at, "beat": song, "running": True, "clock": True, "join": SIXTEENTH, **wish}
+    )
 
 
 class Line:
@@ -26,7 +28,7 @@ class Line:
         self.heard: list[tuple[float, mido.Message]] = []
         self.now = 0.0
 
-    def follow(self, wish: Beat | None) -> list[str]:
+    def follow(self, wish: ClockBeat | None) -> list[str]:
         return self._hear(self.clock.follow(wish, self.now))
 
     def run(self, until: float) -> list[str]:

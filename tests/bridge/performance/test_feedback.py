@@ -9,7 +9,7 @@ import mido
 import pytest
 from mido.sockets import PortServer, SocketPort
 
-from bridge.performance.player.messages import Beat, Feedback, Lights
+from bridge.performance.player.messages import ClockBeat, FeedbackOutput, Lights
 from bridge.performance.tempo import ClockInput
 
 
@@ -60,8 +60,8 @@ def receiver():
     made.unplug()
 
 
-def song(**wish) -> Beat:
-    return Beat(
+def song(**wish) -> ClockBeat:
+    return ClockBeat(
         **{"bpm": 150.0, "anchor": time.monotonic(), "beat": 0.0, "running": True, "clock": True, "join": 0.25, **wish}
     )
 
@@ -72,7 +72,7 @@ def notes(receiver: Receiver) -> list[tuple[int, int, int]]:
 
 def test_a_clock_sent_by_the_player_is_heard_with_its_tempo_and_position(player, receiver):
     """A round trip: our clock out, a real socket, our clock in."""
-    player.send(Feedback(output=receiver.output))
+    player.send(FeedbackOutput(output=receiver.output))
     beat = song()
     player.send(beat)
     receiver.until(lambda: len(receiver.heard) > 4 * 24)
@@ -87,7 +87,7 @@ def test_a_clock_sent_by_the_player_is_heard_with_its_tempo_and_position(player,
 
 
 def test_the_transport_of_the_host_is_passed_on(player, receiver):
-    player.send(Feedback(output=receiver.output))
+    player.send(FeedbackOutput(output=receiver.output))
     player.send(song(running=False))
     receiver.until(lambda: receiver.types().count("clock") > 5)
     player.send(song())
@@ -102,7 +102,7 @@ def test_the_transport_of_the_host_is_passed_on(player, receiver):
 
 def test_a_receiver_that_was_unplugged_gets_its_lights_and_its_place_in_the_song_again(player, receiver):
     player.send(Lights(pads=((9, 36, 127),)))
-    player.send(Feedback(output=receiver.output))
+    player.send(FeedbackOutput(output=receiver.output))
     player.send(song())
     receiver.until(lambda: notes(receiver) == [(9, 36, 127)])
     receiver.unplug()
@@ -118,7 +118,7 @@ def test_a_receiver_that_was_unplugged_gets_its_lights_and_its_place_in_the_song
 
 
 def test_a_player_that_ends_leaves_its_receiver_stopped_and_dark(player, receiver):
-    player.send(Feedback(output=receiver.output))
+    player.send(FeedbackOutput(output=receiver.output))
     player.send(song())
     player.send(Lights(pads=((0, 1, 127), (0, 2, 0))))
     receiver.until(lambda: {"start", "continue"} & set(receiver.types()) and (0, 1, 127) in notes(receiver))

@@ -14,7 +14,7 @@ from mido.sockets import connect
 
 from acestep.api.errors import Unavailable
 from bridge.performance.midi_socket import CONNECTIONS, MidiSocket
-from bridge.performance.ports import MidiInputs, Outputs
+from bridge.performance.ports import MidiInputs, MidiOutputs
 
 
 class Ports:
@@ -218,7 +218,7 @@ def receivers(monkeypatch):
 
 
 def test_an_output_is_found_by_the_beginning_of_its_name_as_soon_as_it_is_there(receivers):
-    outputs = Outputs("launchpad")
+    outputs = MidiOutputs("launchpad")
     assert outputs.open() is None
     receivers.names += ["Midi Through", "Launchpad Mini:0"]
     port = outputs.open()
@@ -229,12 +229,12 @@ def test_an_output_is_found_by_the_beginning_of_its_name_as_soon_as_it_is_there(
 
 
 def test_our_own_name_is_a_virtual_output(receivers):
-    assert Outputs("acestep-bridge").open().options["virtual"] is True
+    assert MidiOutputs("acestep-bridge").open().options["virtual"] is True
 
 
 @pytest.mark.parametrize("failure", [ImportError("no rtmidi"), SystemError("no ALSA"), OSError("no JACK")])
 def test_an_output_without_a_midi_system_is_looked_for_and_named_once(receivers, monkeypatch, caplog, failure):
     monkeypatch.setattr(receivers, "get_output_names", lambda: (_ for _ in ()).throw(failure))
-    outputs = Outputs("Launchpad")
+    outputs = MidiOutputs("Launchpad")
     assert [outputs.open(), outputs.open()] == [None, None]
     assert caplog.text.count(str(failure)) == 1
