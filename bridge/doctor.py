@@ -38,7 +38,7 @@ LOW_SPACE = 2_000_000_000
 """Bytes below which a download or a long result is likely to fail."""
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """How good or bad a finding is."""
 
     OK = "ok"
@@ -50,7 +50,7 @@ class Level(StrEnum):
 class Finding(msgspec.Struct, frozen=True):
     """One thing that was looked at: what it is, what was found and, where it helps, what to do."""
 
-    level: Level
+    level: Severity
     subject: str
     text: str
     advice: str = ""
@@ -69,7 +69,7 @@ def examine(home: str = "") -> list[Finding]:
         settings = resolve({"home": home or None}).settings
     except AceError as error:
         advice = "Correct or remove it; `acestep-bridge config path` says where the file is."
-        return [Finding(Level.PROBLEM, "settings", error.message, advice)]
+        return [Finding(Severity.PROBLEM, "settings", error.message, advice)]
     patient = Patient(settings, Paths.of(settings))
     return [finding for check in CHECKS for finding in check(patient)]
 
@@ -77,12 +77,14 @@ def examine(home: str = "") -> list[Finding]:
 def check_program(patient: Patient) -> list[Finding]:
     """Python, this program, and the libraries that decide what works."""
     python = f"Python {platform.python_version()} on {platform.platform(terse=True)}"
-    findings = [Finding(Level.OK, "program", f"acestep-bridge {_version('acestep-bridge') or '(checkout)'}, {python}")]
+    findings = [
+        Finding(Severity.OK, "program", f"acestep-bridge {_version('acestep-bridge') or '(checkout)'}, {python}")
+    ]
     if sys.maxsize < 2**32:
-        findings.append(Finding(Level.PROBLEM, "program", "this Python is 32-bit", "Install a 64-bit Python."))
+        findings.append(Finding(Severity.PROBLEM, "program", "this Python is 32-bit", "Install a 64-bit Python."))
     for name, use in OPTIONAL.items():
         if not _version(name):
-            findings.append(Finding(Level.NOTE, "program", f"{name} is not installed: {use}", f"pip install {name}"))
+            findings.append(Finding(Severity.NOTE, "program", f"{name} is not installed: {use}", f"pip install {name}"))
     return findings
 
 
@@ -107,9 +109,9 @@ def check_names(patient: Patient) -> list[Finding]:
     for name, other in foreign_distributions():
         text = f"the package {other!r} also installs a module named {name!r}"
         findings.append(
-            Finding(Level.PROBLEM, "names", text, f"pip uninstall {other}, or use an environment of its own")
+            Finding(Severity.PROBLEM, "names", text, f"pip uninstall {other}, or use an environment of its own")
         )
-    return findings or [Finding(Level.OK, "names", "no other package is in the way")]
+    return findings or [Finding(Severity.OK, "names", "no other package is in the way")]
 
 
 def check_folders(patient: Patient) -> list[Finding]:
@@ -119,22 +121,24 @@ def check_folders(patient: Patient) -> list[Finding]:
         standing = _nearest(folder)
         if not _writable(standing):
             findings.append(
-                Finding(Level.PROBLEM, "folders", f"the {name} {folder} cannot be written", f"Set {name} to another.")
+                Finding(
+                    Severity.PROBLEM, "folders", f"the {name} {folder} cannot be written", f"Set {name} to another."
+                )
             )
             continue
         free = shutil.disk_usage(standing).free
         low = free < max(LOW_SPACE, patient.settings.free_bytes)
         advice = "Make room, or move the library: a model takes 5 to 20 GB." if low else ""
         text = f"{name}: {folder} ({free / 1e9:.1f} GB free)"
-        findings.append(Finding(Level.WARNING if low else Level.OK, "folders", text, advice))
+        findings.append(Finding(Severity.WARNING if low else Severity.OK, "folders", text, advice))
     roots = AllowedRoots.of(patient.settings, patient.paths)
     gone = [
         root
         for root in patient.settings.read_roots + patient.settings.write_roots
         if not Path(root).expanduser().is_dir()
     ]
-    findings += [Finding(Level.WARNING, "folders", f"the allowed folder {root} does not exist") for root in gone]
-    findings.append(Finding(Level.OK, "folders", f"sources may be read below {', '.join(map(str, roots.read[:6]))}"))
+    findings += [Finding(Severity.WARNING, "folders", f"the allowed folder {root} does not exist") for root in gone]
+    findings.append(Finding(Severity.OK, "folders", f"sources may be read below {', '.join(map(str, roots.read[:6]))}"))
     return findings
 
 
@@ -142,7 +146,7 @@ def check_store(patient: Patient) -> list[Finding]:
     """Job stores that were damaged and set aside."""
     return [
         Finding(
-            Level.WARNING,
+            Severity.WARNING,
             "job store",
             f"a damaged job store was set aside as {path}: its history and waiting jobs are gone, the results are not",
             "Look at the disk; `sqlite3 FILE .recover` may read it. Remove the file when you no longer need it.",
@@ -178,8 +182,8 @@ def check_daemon(patient: Patient) -> list[Finding]:
     running = str(connection.get("version", ""))
     text = f"running as process {connection['pid']}, version {running}"
     if running and version and running != version:
-        return [Finding(Level.WARNING, "daemon", text, f"Version {version} is installed; restart it to use that.")]
-    return [Finding(Level.OK, "daemon", text)]
+        return [Finding(Severity.WARNING, "daemon", text, f"Version {version} is installed; restart it to use that.")]
+    return [Finding(Severity.OK, "daemon", text)]
 
 
 def _check_ports(settings: Settings) -> list[Finding]:
@@ -192,8 +196,10 @@ def _check_ports(settings: Settings) -> list[Finding]:
     for name, port, kinds, used in wanted:
         if used and port and not all(_free(settings.listen, port, kind) for kind in kinds):
             text = f"port {port} ({name}) is taken by another program"
-            findings.append(Finding(Level.PROBLEM, "ports", text, f"End that program, or set {name} to another port."))
-    return findings or [Finding(Level.OK, "ports", "no daemon is running; its ports are free")]
+            findings.append(
+                Finding(Severity.PROBLEM, "ports", text, f"End that program, or set {name} to another port.")
+            )
+    return findings or [Finding(Severity.OK, "ports", "no daemon is running; its ports are free")]
 
 
 def _free(host: str, port: int, kind: int) -> bool:
@@ -216,12 +222,15 @@ def check_plugins(patient: Patient) -> list[Finding]:
     failed = [one for one in registry.plugins if one.state is PluginState.LOAD_ERROR]
     findings = [
         Finding(
-            Level.PROBLEM, "plug-ins", f"{one.name} ({one.origin}) did not load: {one.reason}", "Update or remove it."
+            Severity.PROBLEM,
+            "plug-ins",
+            f"{one.name} ({one.origin}) did not load: {one.reason}",
+            "Update or remove it.",
         )
         for one in failed
     ]
     loaded = [one.name for one in registry.plugins if one.state is PluginState.ENABLED]
-    return [*findings, Finding(Level.OK, "plug-ins", f"{len(loaded)} loaded: {', '.join(loaded)}")]
+    return [*findings, Finding(Severity.OK, "plug-ins", f"{len(loaded)} loaded: {', '.join(loaded)}")]
 
 
 def check_models(patient: Patient) -> list[Finding]:
@@ -232,16 +241,16 @@ def check_models(patient: Patient) -> list[Finding]:
     folders = [*checkpoint_folders(patient.paths.checkpoints, *extra)]
     problems = checkpoint_problems(folders)
     findings = [
-        Finding(Level.WARNING, "models", f"{path}: {reason}", "Download it again, or remove the folder.")
+        Finding(Severity.WARNING, "models", f"{path}: {reason}", "Download it again, or remove the folder.")
         for path, reason in problems.items()
     ]
     found = [info.name for info in find_checkpoints(folders)]
     embedded = "nano, a sketch model" if EMBEDDED.is_dir() else "random weights that sound like noise"
     if found:
-        findings.append(Finding(Level.OK, "models", f"found: {', '.join(found)}"))
+        findings.append(Finding(Severity.OK, "models", f"found: {', '.join(found)}"))
     else:
         text = f"no ACE-Step checkpoint is installed; the embedded model ({embedded}) is used"
-        findings.append(Finding(Level.NOTE, "models", text, "`acestep-bridge models` lists what can be downloaded."))
+        findings.append(Finding(Severity.NOTE, "models", text, "`acestep-bridge models` lists what can be downloaded."))
     return findings
 
 
@@ -253,12 +262,14 @@ def check_planner(patient: Patient) -> list[Finding]:
     missing = missing_packages(registry.planner(DEFAULT_PLANNER))
     if missing:
         text = f"the planner cannot run: {', '.join(missing)} is not installed; only generating without thinking works"
-        return [Finding(Level.WARNING, "planner", text, "python3 run.py setup installs it again.")]
+        return [Finding(Severity.WARNING, "planner", text, "python3 run.py setup installs it again.")]
     found = [model.name for model in models.language_models()]
     if not found:
         text = "no language model is installed; plan, compose and thinking need one"
-        return [Finding(Level.NOTE, "planner", text, "`acestep-bridge models download lm-0.6B` fetches the smallest.")]
-    return [Finding(Level.OK, "planner", f"language models: {', '.join(found)}")]
+        return [
+            Finding(Severity.NOTE, "planner", text, "`acestep-bridge models download lm-0.6B` fetches the smallest.")
+        ]
+    return [Finding(Severity.OK, "planner", f"language models: {', '.join(found)}")]
 
 
 TORCH_PROBE = """
@@ -310,12 +321,14 @@ def check_devices(patient: Patient) -> list[Finding]:
     answer, complaint = probe(TORCH_PROBE)
     if answer is None:
         advice = "python3 run.py setup installs it again."
-        return [Finding(Level.PROBLEM, "devices", f"torch does not work: {complaint}", advice)]
+        return [Finding(Severity.PROBLEM, "devices", f"torch does not work: {complaint}", advice)]
     text = f"torch {answer['version']}: {'; '.join(answer['devices'])} ({answer['threads']} threads)"
     if len(answer["devices"]) == 1 and shutil.which("nvidia-smi"):
         advice = "python3 run.py --gpu setup installs the GPU build; if it is installed, update the NVIDIA driver."
-        return [Finding(Level.WARNING, "devices", f"{text}; there is an NVIDIA driver, but torch sees no GPU", advice)]
-    return [Finding(Level.OK, "devices", text)]
+        return [
+            Finding(Severity.WARNING, "devices", f"{text}; there is an NVIDIA driver, but torch sees no GPU", advice)
+        ]
+    return [Finding(Severity.OK, "devices", text)]
 
 
 def check_worker(patient: Patient) -> list[Finding]:
@@ -324,16 +337,16 @@ def check_worker(patient: Patient) -> list[Finding]:
     wishes = {name: getattr(patient.settings, name) for name in names}
     facts, complaint = probe(POLICY_PROBE, json.dumps(wishes))
     if facts is None:
-        return [Finding(Level.PROBLEM, "worker", complaint, "Correct that setting or environment variable.")]
+        return [Finding(Severity.PROBLEM, "worker", complaint, "Correct that setting or environment variable.")]
     memory = "" if facts["memory_gb"] is None else f" with {facts['memory_gb']:.0f} GB ({_tier_text(facts)})"
     shown = f"offload {facts['offload']}, 8-bit weights {'on' if facts['int8'] else 'off'}"
     shown += ", codec on the CPU" if facts["codec_on_cpu"] else ""
     shown += f", attention {facts['attention']}, compile {facts['compile']}"
-    findings = [Finding(Level.OK, "worker", f"{facts['device_name']}{memory} in {facts['dtype']}; {shown}")]
-    findings += [Finding(Level.WARNING, "worker", note) for note in facts["notes"]]
+    findings = [Finding(Severity.OK, "worker", f"{facts['device_name']}{memory} in {facts['dtype']}; {shown}")]
+    findings += [Finding(Severity.WARNING, "worker", note) for note in facts["notes"]]
     if facts["compile"] == "on" and facts["device"] == "cpu" and not any(map(shutil.which, ("c++", "g++", "cl"))):
         text = "compile is on, but there is no C++ compiler; the model will run as it is"
-        findings.append(Finding(Level.WARNING, "worker", text, "Install one, or set compile to off."))
+        findings.append(Finding(Severity.WARNING, "worker", text, "Install one, or set compile to off."))
     return findings
 
 
@@ -345,19 +358,19 @@ def check_sound(patient: Patient) -> list[Finding]:
     """Sound output (for playing takes) and MIDI ports; the daemon and the DAW scripts do without both."""
     devices, complaint = probe(SOUND_PROBE)
     if devices:
-        findings = [Finding(Level.OK, "sound", f"{len(devices)} devices: {', '.join(devices[:4])}")]
+        findings = [Finding(Severity.OK, "sound", f"{len(devices)} devices: {', '.join(devices[:4])}")]
     else:
         text = "no sound device" + (f" ({complaint})" if complaint else "")
         advice = "Only the performance mode plays sound itself; on Debian and Ubuntu it needs libportaudio2."
-        findings = [Finding(Level.NOTE, "sound", text, advice)]
+        findings = [Finding(Severity.NOTE, "sound", text, advice)]
     if not _version("rtmidi2"):
         return findings
     ports, complaint = probe(MIDI_PROBE)
     if ports is None:
-        findings.append(Finding(Level.NOTE, "MIDI", f"no MIDI system ({complaint})"))
+        findings.append(Finding(Severity.NOTE, "MIDI", f"no MIDI system ({complaint})"))
     else:
         names = ", ".join([*ports["inputs"], *ports["outputs"]][:6]) or "no ports"
-        findings.append(Finding(Level.OK, "MIDI", names))
+        findings.append(Finding(Severity.OK, "MIDI", names))
     return findings
 
 

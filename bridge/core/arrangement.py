@@ -44,7 +44,7 @@ SUFFIXES = {"FLAC": ".flac", "AIFF": ".aiff", "AIFC": ".aif"}
 """Endings of a song by its container; all others are WAVs."""
 
 
-class Sound(NamedTuple):
+class ProjectSound(NamedTuple):
     """An audio file; ``frames`` and positions on it are samples at ``rate``. ``name`` is what a project calls it."""
 
     path: Path
@@ -54,12 +54,12 @@ class Sound(NamedTuple):
     frames: int
 
 
-class Clip(NamedTuple):
+class ProjectClip(NamedTuple):
     """A piece of a sound on the timeline: from sample ``start`` of the song (at the sound's rate), ``length`` samples of the
     sound from its sample ``offset`` on."""
 
     name: str
-    sound: Sound
+    sound: ProjectSound
     start: int
     length: int
     offset: int = 0
@@ -75,11 +75,11 @@ class Clip(NamedTuple):
         return self.start / self.sound.rate, self.end / self.sound.rate
 
 
-class Track(msgspec.Struct):
+class ProjectTrack(msgspec.Struct):
     """A track with its clips, which do not overlap."""
 
     name: str
-    clips: list[Clip]
+    clips: list[ProjectClip]
     muted: bool = False
 
 
@@ -96,7 +96,7 @@ class Arrangement(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str
     comment: str
-    tracks: tuple[Track, ...]
+    tracks: tuple[ProjectTrack, ...]
     regions: tuple[Marked, ...]
     tempo: TempoMap
     origin: float
@@ -144,7 +144,7 @@ def song_path(request: dict[str, Any]) -> Path | None:
     return path if path.is_absolute() else None
 
 
-def _song(path: Path | None, notes: list[str]) -> Sound | None:
+def _song(path: Path | None, notes: list[str]) -> ProjectSound | None:
     """The song, if it is there in a form that every DAW reads alike."""
     if path is None:
         return None
@@ -162,30 +162,30 @@ def _song(path: Path | None, notes: list[str]) -> Sound | None:
         return None
     name = "song" if path.suffix == UPLOADED else path.stem
     name += SUFFIXES.get(layout.container, ".wav")
-    return Sound(path, name, layout.rate, layout.channels, layout.frames)
+    return ProjectSound(path, name, layout.rate, layout.channels, layout.frames)
 
 
-def _tracks(files: list[dict[str, Any]], stages: list[dict[str, Any]]) -> list[Track]:
+def _tracks(files: list[dict[str, Any]], stages: list[dict[str, Any]]) -> list[ProjectTrack]:
     """A track for each kind of sound and variant, in the order of the result; what overlaps gets a further one."""
-    found: dict[tuple[str, int], list[Track]] = {}
+    found: dict[tuple[str, int], list[ProjectTrack]] = {}
     for entry in files:
         stage = int(entry.get("stage", 1))
         kind = str(stages[stage - 1].get("type", "")) if stage <= len(stages) else ""
         variant = int(entry.get("variant", 0))
         name = _name(entry, kind)
-        clip = Clip(name, _sound(entry), int(entry["start"]), int(entry["length"]))
+        clip = ProjectClip(name, _sound(entry), int(entry["start"]), int(entry["length"]))
         row = found.setdefault((name, variant), [])
         track = next((one for one in row if all(_apart(clip, other) for other in one.clips)), None)
         if track is None:
-            track = Track(name + (f" (take {variant + 1})" if variant else ""), [])
+            track = ProjectTrack(name + (f" (take {variant + 1})" if variant else ""), [])
             row.append(track)
         track.clips.append(clip)
     return [track for row in found.values() for track in row]
 
 
-def _sound(entry: dict[str, Any]) -> Sound:
+def _sound(entry: dict[str, Any]) -> ProjectSound:
     path = Path(entry["path"])
-    return Sound(path, path.name, int(entry["rate"]), int(entry["channels"]), int(entry["length"]))
+    return ProjectSound(path, path.name, int(entry["rate"]), int(entry["channels"]), int(entry["length"]))
 
 
 def _name(entry: dict[str, Any], kind: str) -> str:
@@ -202,11 +202,11 @@ def _words(name: object) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _apart(one: Clip, other: Clip) -> bool:
+def _apart(one: ProjectClip, other: ProjectClip) -> bool:
     return one.seconds[1] <= other.seconds[0] or other.seconds[1] <= one.seconds[0]
 
 
-def _mixed(tracks: list[Track], files: list[dict[str, Any]], song: Sound | None) -> list[Track]:
+def _mixed(tracks: list[ProjectTrack], files: list[dict[str, Any]], song: ProjectSound | None) -> list[ProjectTrack]:
     """The tracks with the song among them, muted so that nothing is heard twice."""
     last = {int(entry.get("stage", 1)) for entry in files if entry["role"] == "whole"}
     heard = {
@@ -227,18 +227,18 @@ def _mixed(tracks: list[Track], files: list[dict[str, Any]], song: Sound | None)
     ]
     split = any(entry["role"] in SPLIT for entry in files)
     pieces = list(_around(song, gaps))
-    return [Track("Song", pieces, muted=split), *tracks] if pieces else tracks
+    return [ProjectTrack("Song", pieces, muted=split), *tracks] if pieces else tracks
 
 
-def _around(song: Sound, gaps: list[tuple[int, ...]]) -> Iterator[Clip]:
+def _around(song: ProjectSound, gaps: list[tuple[int, ...]]) -> Iterator[ProjectClip]:
     """The song without the pieces, from sample to sample, that clips take the place of."""
     place = 0
     for first, last in sorted(gaps):
         if min(first, song.frames) > place:
-            yield Clip("Song", song, place, min(first, song.frames) - place, place)
+            yield ProjectClip("Song", song, place, min(first, song.frames) - place, place)
         place = max(place, last)
     if place < song.frames:
-        yield Clip("Song", song, place, song.frames - place, place)
+        yield ProjectClip("Song", song, place, song.frames - place, place)
 
 
 def _tempo(wish: dict[str, Any], rate: int, notes: list[str]) -> TempoMap:
@@ -254,7 +254,7 @@ def _bar_line(tempo: TempoMap, sample: float) -> float:
     return tempo.quarter(tempo.bar_sample((tempo.bar(sample) + BAR) // 1))
 
 
-def _regions(request: dict[str, Any], song: Sound | None, rate: int) -> Iterator[Marked]:
+def _regions(request: dict[str, Any], song: ProjectSound | None, rate: int) -> Iterator[Marked]:
     """The regions that stages worked on; not the whole song."""
     seen: set[Marked] = set()
     for stage in request.get("stages") or []:

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as xml
 
 from acestep import __version__
 from acestep.api.errors import NotFound, OutputUnwritable
-from bridge.core.arrangement import Arrangement, Clip, Sound, Track
+from bridge.core.arrangement import Arrangement, ProjectClip, ProjectSound, ProjectTrack
 
 SUFFIX = ".dawproject"
 
@@ -119,7 +119,7 @@ class _Writer:
         _element(transport, "TimeSignature", **numbers, id=metre)
         return tempo, metre
 
-    def _track(self, structure: xml.Element, track: Track, master: str) -> str:
+    def _track(self, structure: xml.Element, track: ProjectTrack, master: str) -> str:
         found = self._id()
         row = _element(structure, "Track", contentType="audio", loaded=True, id=found, name=track.name)
         width = max(clip.sound.channels for clip in track.clips)
@@ -136,12 +136,12 @@ class _Writer:
         _element(strip, "Pan", unit="normalized", value=0.5, min=0.0, max=1.0, id=self._id(), name="Pan")
         _element(strip, "Volume", unit="linear", value=1.0, min=0.0, max=2.0, id=self._id(), name="Volume")
 
-    def _clips(self, lane: xml.Element, track: Track) -> None:
+    def _clips(self, lane: xml.Element, track: ProjectTrack) -> None:
         clips = _element(lane, "Clips", id=self._id())
         for clip in sorted(track.clips, key=lambda one: one.seconds):
             self._clip(clips, clip)
 
-    def _clip(self, clips: xml.Element, clip: Clip) -> None:
+    def _clip(self, clips: xml.Element, clip: ProjectClip) -> None:
         first, last = (self._arrangement.beat(seconds) for seconds in clip.seconds)
         rate = clip.sound.rate
         row = _element(
@@ -156,7 +156,7 @@ class _Writer:
         )
         self._audio(row, clip.sound)
 
-    def _audio(self, row: xml.Element, sound: Sound) -> None:
+    def _audio(self, row: xml.Element, sound: ProjectSound) -> None:
         facts = {"channels": sound.channels, "duration": sound.frames / sound.rate, "sampleRate": sound.rate}
         audio = _element(row, "Audio", **facts, timeUnit="seconds", id=self._id())
         _element(audio, "File", path=self._names[sound.path], external=False)

@@ -38,7 +38,7 @@ TERMINAL = ("/ace/done", "/ace/failed", "/ace/cancelled", "/ace/interrupted", "/
 Progress = Callable[[float], None]
 
 
-class Peer:
+class DemoPeer:
     """One UDP socket to the daemon; everything it sends comes back here."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -71,7 +71,7 @@ class Peer:
 class DemoJob:
     """One request and everything that was heard about it."""
 
-    def __init__(self, peer: Peer, title: str, operation: str, params: dict[str, Any]) -> None:
+    def __init__(self, peer: DemoPeer, title: str, operation: str, params: dict[str, Any]) -> None:
         self.peer = peer
         self.title = title
         self.operation = operation
@@ -134,7 +134,7 @@ def play(plan: dict[str, Any]) -> dict[str, Any]:
     """The four jobs of the demo, one after the other; the report of the session."""
     loop = Path(plan["loop"])
     facts = json.loads((loop / "loop.json").read_text("utf-8"))
-    peer = Peer(plan["host"], plan["port"])
+    peer = DemoPeer(plan["host"], plan["port"])
     bar = facts["samples"] // facts["bars"]
     mix = str(loop / "mix.flac")
     shared = {"model": plan["model"]} if plan["model"] else {}
@@ -158,7 +158,7 @@ def play(plan: dict[str, Any]) -> dict[str, Any]:
     return {"loop": facts, "bar": bar, "region": region, "part": part["length"], "jobs": jobs, "models": models}
 
 
-def _cancel_half_way(peer: Peer, part: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
+def _cancel_half_way(peer: DemoPeer, part: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
     """The part again with so many steps that it takes a few seconds, cancelled when half of it is done."""
     steps = max(20, min(200, round(8 * CANCELLED_SECONDS / max(like["seconds"], 0.05))))
     asked: list[float] = []

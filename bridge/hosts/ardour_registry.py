@@ -45,14 +45,14 @@ class Entry:
 
 
 @dataclass
-class Slots:
+class ActionSlots:
     """The action scripts of a list: slot -> its statements as they stand there. ``rest`` is what was not understood."""
 
     texts: dict[int, bytes] = field(default_factory=dict)
     rest: bytes = b""
 
     @classmethod
-    def of(cls, text: bytes) -> Slots:
+    def of(cls, text: bytes) -> ActionSlots:
         """Take the Lua text of a list apart."""
         found = cls()
         begin = _BEGIN.match(text)
@@ -100,14 +100,14 @@ class Slots:
         return b"scripts = {} " + b"".join(parts) + self.rest
 
 
-def read(registry: bytes) -> tuple[ElementTree.Element, Slots]:
+def read(registry: bytes) -> tuple[ElementTree.Element, ActionSlots]:
     """The list and its action scripts; an empty one where there is none yet."""
     root = ElementTree.fromstring(registry) if registry.strip() else ElementTree.Element("UIScripts")
     actions = _child(root, "ActionScript", {"lua": "Lua 5.3"})
-    return root, Slots.of(base64.b64decode(actions.text or ""))
+    return root, ActionSlots.of(base64.b64decode(actions.text or ""))
 
 
-def write(root: ElementTree.Element, slots: Slots) -> bytes:
+def write(root: ElementTree.Element, slots: ActionSlots) -> bytes:
     """The list as Ardour reads it."""
     _child(root, "ActionScript", {}).text = base64.b64encode(slots.text()).decode("ascii")
     _child(root, "ActionHooks", {})

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bridge import doctor
-from bridge.doctor import Finding, Level, Patient
+from bridge.doctor import Finding, Patient, Severity
 from bridge.name_conflicts import foreign_acestep
 from bridge.paths import Paths
 from bridge.settings import Settings
@@ -26,7 +26,7 @@ def patient(home: Path, **settings: object) -> Patient:
 
 def worst(findings: list[Finding]) -> Finding:
     """The most serious finding."""
-    return max(findings, key=lambda one: list(Level).index(one.level))
+    return max(findings, key=lambda one: list(Severity).index(one.level))
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
@@ -35,12 +35,12 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         found = worst(doctor.check_daemon(patient(tmp_path, osc_port=port, rpc_port=0, http_port=0)))
-    assert found.level is Level.PROBLEM and f"port {port} (osc_port)" in found.text and "osc_port" in found.advice
+    assert found.level is Severity.PROBLEM and f"port {port} (osc_port)" in found.text and "osc_port" in found.advice
 
 
 def test_free_ports_are_fine(tmp_path: Path) -> None:
     """No finding above ok."""
-    assert worst(doctor.check_daemon(patient(tmp_path, osc_port=0, rpc_port=0, http_port=0))).level is Level.OK
+    assert worst(doctor.check_daemon(patient(tmp_path, osc_port=0, rpc_port=0, http_port=0))).level is Severity.OK
 
 
 @pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="root writes everywhere")
@@ -48,13 +48,13 @@ def test_a_home_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
     """Found before a job is lost on it."""
     tmp_path.chmod(0o500)
     found = worst(doctor.check_folders(patient(tmp_path / "home")))
-    assert found.level is Level.PROBLEM and "cannot be written" in found.text
+    assert found.level is Severity.PROBLEM and "cannot be written" in found.text
 
 
 def test_an_allowed_folder_that_is_gone_is_mentioned(tmp_path: Path) -> None:
     """A typing error in read_roots would otherwise look like a daemon that refuses everything."""
     found = doctor.check_folders(patient(tmp_path, read_roots=[str(tmp_path / "gone")]))
-    assert any(one.level is Level.WARNING and "gone" in one.text for one in found)
+    assert any(one.level is Severity.WARNING and "gone" in one.text for one in found)
 
 
 def test_a_broken_plug_in_is_a_problem_with_its_reason(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_broken_plug_in_is_a_problem_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "mine.py").write_text("raise RuntimeError('it needs a moon')\n")
     found = worst(doctor.check_plugins(patient(tmp_path)))
-    assert found.level is Level.PROBLEM and "it needs a moon" in found.text
+    assert found.level is Severity.PROBLEM and "it needs a moon" in found.text
 
 
 def test_a_damaged_model_is_mentioned(tmp_path: Path) -> None:
@@ -70,14 +70,14 @@ def test_a_damaged_model_is_mentioned(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints" / "acestep-v15-turbo"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"num_audio_decoder_hidden_layers": 2}))
-    assert worst(doctor.check_models(patient(tmp_path))).level is Level.WARNING
+    assert worst(doctor.check_models(patient(tmp_path))).level is Severity.WARNING
 
 
 def test_wrong_settings_are_a_finding(tmp_path: Path) -> None:
     """The one thing that keeps everything else from being looked at."""
     (tmp_path / "config.toml").write_text("no_such_setting = 1\n")
     (found,) = doctor.examine(str(tmp_path))
-    assert found.level is Level.PROBLEM and "no_such_setting" in found.text
+    assert found.level is Severity.PROBLEM and "no_such_setting" in found.text
 
 
 def test_a_probe_that_crashes_is_an_answer() -> None:
@@ -93,7 +93,7 @@ def test_a_gpu_that_torch_does_not_see_is_a_warning(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(doctor, "probe", lambda script: ({"version": "2", "devices": ["cpu"], "threads": 2}, ""))
     monkeypatch.setattr(doctor.shutil, "which", lambda program: "/usr/bin/nvidia-smi")
     (found,) = doctor.check_devices(patient(tmp_path))
-    assert found.level is Level.WARNING and "--gpu setup" in found.advice
+    assert found.level is Severity.WARNING and "--gpu setup" in found.advice
 
 
 def test_a_foreign_acestep_is_named_before_anything_is_imported_from_it(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_our_own_acestep_is_not_in_the_way() -> None:
 def test_how_the_worker_will_compute_is_shown(tmp_path: Path) -> None:
     """Device, number format, offloading, kernel and compiler as the settings come to, in one line."""
     asked = patient(tmp_path, device="cpu", dtype="bfloat16", attention="math", int8="on")
-    (found,) = [one for one in doctor.check_worker(asked) if one.level is Level.OK]
+    (found,) = [one for one in doctor.check_worker(asked) if one.level is Severity.OK]
     for words in ("cpu", "bfloat16", "8-bit weights on", "attention math", "compile off"):
         assert words in found.text
 
@@ -140,7 +140,7 @@ def test_the_codec_on_the_cpu_is_shown(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_device_that_is_none_is_a_problem(tmp_path: Path) -> None:
     """The sentence of the refusal, before a worker dies of it."""
     found = worst(doctor.check_worker(patient(tmp_path, device="abacus")))
-    assert found.level is Level.PROBLEM and "abacus" in found.text
+    assert found.level is Severity.PROBLEM and "abacus" in found.text
 
 
 def test_the_planner_is_told_the_truth_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,13 +149,13 @@ def test_the_planner_is_told_the_truth_about(tmp_path: Path, monkeypatch: pytest
     from bridge.core import planners
 
     (none,) = doctor.check_planner(patient(tmp_path))
-    assert none.level is Level.NOTE and "lm-0.6B" in none.advice
+    assert none.level is Severity.NOTE and "lm-0.6B" in none.advice
     build_tiny(tmp_path / "checkpoints" / "acestep-5Hz-lm-mine")
     (there,) = doctor.check_planner(patient(tmp_path))
-    assert there.level is Level.OK and "mine" in there.text
+    assert there.level is Severity.OK and "mine" in there.text
     monkeypatch.setattr(planners.importlib.util, "find_spec", lambda name: None)
     (broken,) = doctor.check_planner(patient(tmp_path))
-    assert broken.level is Level.WARNING and "cannot run" in broken.text and "llguidance" in broken.text
+    assert broken.level is Severity.WARNING and "cannot run" in broken.text and "llguidance" in broken.text
 
 
 def test_nothing_is_called_missing_that_nothing_needs(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def doctor(parser: argparse.ArgumentParser) -> None:
 def _doctor(options: argparse.Namespace) -> int:
     import msgspec
 
-    from bridge.doctor import Level, examine
+    from bridge.doctor import Severity, examine
 
     findings = examine(options.home)
     if options.json:
@@ -31,9 +31,9 @@ def _doctor(options: argparse.Namespace) -> int:
             print(plain(f"{MARKS[one.level]} {one.subject}: {one.text}"))
             if one.advice:
                 print(plain(f"{' ' * 9} -> {one.advice}"))
-        bad = sum(one.level in (Level.WARNING, Level.PROBLEM) for one in findings)
+        bad = sum(one.level in (Severity.WARNING, Severity.PROBLEM) for one in findings)
         tell("everything is fine" if not bad else f"{bad} thing{'s' if bad > 1 else ''} to look at")
-    return Exit.FAILED if any(one.level is Level.PROBLEM for one in findings) else Exit.OK
+    return Exit.FAILED if any(one.level is Severity.PROBLEM for one in findings) else Exit.OK
 
 
 def demo(parser: argparse.ArgumentParser) -> None:
