@@ -23,9 +23,9 @@ import msgspec
 from acestep.api.errors import AceError
 from acestep.api.registry import PluginState, Registry
 from bridge import children
+from bridge.core.job_store import set_aside
 from bridge.core.models import Models
 from bridge.core.planners import DEFAULT_PLANNER, missing_packages
-from bridge.core.store import set_aside
 from bridge.launch import read_connection
 from bridge.name_conflicts import foreign_distributions
 from bridge.paths import AllowedRoots, Paths

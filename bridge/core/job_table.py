@@ -11,8 +11,8 @@ import msgspec
 
 from bridge.core.access import Access
 from bridge.core.interface import TERMINAL, Event, EventKind, JobState
+from bridge.core.job_store import JobStore
 from bridge.core.records import JobRecord
-from bridge.core.store import Store
 
 _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.decode
@@ -29,9 +29,9 @@ _OF_ORIGIN = "substr(client, 1, length(?) + 1) = ? || ':' AND instr(substr(clien
 
 
 class JobTable:
-    """Jobs, their events, and the crashes they caused, in a `Store`."""
+    """Jobs, their events, and the crashes they caused, in a `JobStore`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: JobStore) -> None:
         self._store = store
         self._reader = store.reader
 

@@ -28,6 +28,7 @@ from bridge.core.host_info import DaemonHostInfo, Folders
 from bridge.core.housekeeping import Housekeeping
 from bridge.core.interface import PROTOCOL, Accepted, DoorAddress, Event, JobState, JobView, Submission
 from bridge.core.job_runner import JobRunner
+from bridge.core.job_store import JobStore
 from bridge.core.job_table import JobTable
 from bridge.core.job_tracker import JobTracker
 from bridge.core.library import Library
@@ -38,7 +39,6 @@ from bridge.core.presets import Presets
 from bridge.core.queue import QueueBounds
 from bridge.core.records import SEQ_GAP, JobRecord
 from bridge.core.sounds import Sounds
-from bridge.core.store import Store
 from bridge.core.submissions import Submissions
 from bridge.core.supervisor import LocalExecutor, Supervision
 from bridge.core.uploads import Uploads
@@ -78,7 +78,7 @@ class Service:
         self.library = Library(paths.library, paths.staging, settings.free_bytes)
         checkpoints = [paths.checkpoints, *map(_folder, settings.checkpoints)]
         self._models = Models(checkpoints, settings.model)
-        self._store = Store(paths.database)
+        self._store = JobStore(paths.database)
         self._table = JobTable(self._store)
         self._tracker = JobTracker(self._table, self.library)
         folders = Folders(paths.library, adapter_folders(paths.home, checkpoints))

@@ -7,14 +7,14 @@ import threading
 import pytest
 
 from acestep.api.errors import DiskFull, InternalError
+from bridge.core.job_store import JobStore, migrate, migrations
 from bridge.core.job_table import JobTable
 from bridge.core.records import JobRecord
-from bridge.core.store import Store, migrate, migrations
 
 
 @pytest.fixture
 async def store(tmp_path):
-    opened = Store(tmp_path / "jobs.sqlite3")
+    opened = JobStore(tmp_path / "jobs.sqlite3")
     opened.start()
     yield opened
     await opened.close()
@@ -48,7 +48,7 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path):
     connection.execute("PRAGMA user_version = 999")
     connection.close()
     with pytest.raises(InternalError, match="newer version"):
-        Store(tmp_path / "jobs.sqlite3")
+        JobStore(tmp_path / "jobs.sqlite3")
 
 
 async def test_what_was_accepted_is_on_disk(store, tmp_path):
@@ -138,7 +138,7 @@ async def test_a_search_that_fails_is_one_clear_error(store):
 
 async def test_closing_does_not_wait_for_the_searches_in_line(tmp_path):
     """The one that runs is finished, those behind it are given up, and later ones are told that the store is closed."""
-    store = Store(tmp_path / "jobs.sqlite3")
+    store = JobStore(tmp_path / "jobs.sqlite3")
     store.start()
     began, go_on = threading.Event(), threading.Event()
     running = asyncio.create_task(store.search(lambda connection: (began.set(), go_on.wait(30))[1]))

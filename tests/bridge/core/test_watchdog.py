@@ -15,7 +15,7 @@ import pytest
 from acestep.api.errors import Busy, Unavailable, WorkerDied
 from bridge.core import limited, lookout, submissions, watchdog
 from bridge.core.interface import JobState
-from bridge.core.store import set_aside
+from bridge.core.job_store import set_aside
 from bridge.doctor import Patient, check_store
 from bridge.paths import Paths
 from bridge.settings import Settings
@@ -157,7 +157,7 @@ async def test_a_damaged_store_is_set_aside(desk, caplog, kind):
     damage(path, kind)
     caplog.clear()
     two = await desk()
-    said = [record for record in caplog.records if record.name == "bridge.core.store"]
+    said = [record for record in caplog.records if record.name == "bridge.core.job_store"]
     assert len(said) == 1
     assert said[0].exc_info is None
     (kept,) = set_aside(path)

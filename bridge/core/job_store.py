@@ -34,7 +34,7 @@ MAX_BATCH = 256
 """Writes per commit; bounds how long the first of them waits for the last."""
 
 
-class Store:
+class JobStore:
     """A database with one writing thread. Every write is an awaitable that returns once it is on disk."""
 
     def __init__(self, path: Path) -> None:
