@@ -109,8 +109,8 @@ def _check_parts(registry: Registry, admitted: Admitted, host: CallerHostInfo, a
     if render.output.variants > 1 and any(stage.params.resume for stage in render.stages):
         raise BadRequest("a stored step is one take; ask for one variant", field="variants", limits={"max": 1})
     for index, (stage, plan) in enumerate(zip(render.stages, admitted.plans, strict=True)):
-        at_stage(index, lambda s=stage: host.require_adapters(s.params.lora, s.params.model))
-        at_stage(index, lambda s=stage, p=plan: _check_run(registry, s, p, host))
+        at_stage(index, functools.partial(host.require_adapters, stage.params.lora, stage.params.model))
+        at_stage(index, functools.partial(_check_run, registry, stage, plan, host))
     host.require_weights(render.weights, {stage.params.model for stage in render.stages})
 
 

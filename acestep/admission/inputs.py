@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -186,7 +187,7 @@ class Inputs:
             if self._parsed.stages[index].source is None:
                 check_region(facts, extends=extends)
             else:
-                of_stage(index, lambda f=facts: _in_source(lambda: check_region(f, extends=extends)))
+                of_stage(index, partial(_in_source, partial(check_region, facts, extends=extends)))
 
     def consumed(self) -> set[int]:
         """Indices of the stages that another one goes on from."""

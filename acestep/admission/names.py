@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -70,4 +71,4 @@ def check_names(registry: Registry, parsed: ParsedRender) -> None:
     """See that every sampler, key, track ... that a request names exists. Raises `UnknownName` that says where."""
     inside("conditioning", lambda: resolve_names(registry, parsed.conditioning))
     for index, stage in enumerate(parsed.stages):
-        of_stage(index, lambda s=stage: resolve_names(registry, s.params))
+        of_stage(index, partial(resolve_names, registry, stage.params))

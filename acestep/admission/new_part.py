@@ -24,22 +24,21 @@ def requested_part(
     """
     rate = output.rate or (facts.rate if facts is not None else limits.CODEC_RATE)
     channels = output.channels or (facts.channels if facts is not None else 2)
-    seconds = conditioning.duration
+    seconds = conditioning.seconds
     if seconds is None:
         seconds = facts.length / facts.rate if facts is not None and whole else DEFAULT_DURATION
-    frames = output.length if output.length is not None else samples(seconds, rate)
+    frames = samples(seconds, rate) if output.frames is None else output.frames
     return SourceFacts(rate=rate, channels=channels, frames=frames, start=0, length=frames)
 
 
 def length_notes(output: Output, conditioning: Conditioning, part: SourceFacts, *, open_end: bool) -> list[str]:
     """About a length that nobody gave, or that is given twice. ``open_end``: the planner will say how long."""
-    if output.length is None and conditioning.duration is None and not open_end:
+    length, duration = output.frames, conditioning.seconds
+    if length is None and duration is None and not open_end:
         return [f"no length is given: the part lasts {part.frames / part.rate:g} s"]
-    if output.length is None or conditioning.duration is None:
+    if length is None or duration is None or abs(duration - length / part.rate) < 0.01:
         return []
-    if abs(conditioning.duration - output.length / part.rate) < 0.01:
-        return []
-    return [f"length is {output.length / part.rate:g} s, so duration {conditioning.duration:g} s changes nothing"]
+    return [f"length is {length / part.rate:g} s, so duration {duration:g} s changes nothing"]
 
 
 def rate_notes(

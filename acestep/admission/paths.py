@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,7 @@ def with_real_paths(render: Render, host: CallerHostInfo, at_stage: AtStage) -> 
         conditioning=on_disk(render.conditioning, host),
         output=on_disk(render.output, host),
         stages=tuple(
-            at_stage(index, lambda s=stage: _stage_on_disk(s, host)) for index, stage in enumerate(render.stages)
+            at_stage(index, partial(_stage_on_disk, stage, host)) for index, stage in enumerate(render.stages)
         ),
         source=_source_on_disk(render.source, host),
     )
@@ -87,7 +88,7 @@ def check_guides(render: Render, at_stage: AtStage) -> tuple[str, ...]:
     for index, stage in enumerate(render.stages):
         if stage.params.guide is not None:
             own = msgspec.structs.replace(render.conditioning, guide=stage.params.guide)
-            remarks += at_stage(index, lambda conditioning=own: _check_guide(conditioning))
+            remarks += at_stage(index, partial(_check_guide, own))
     return remarks
 
 

@@ -6,6 +6,7 @@ A client's map may come in several forms (`acestep.admission.parse`); this one h
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from acestep.admission.parse import ParsedRender, ParsedStage, of_stage
@@ -24,7 +25,7 @@ def read_recipe(registry: Registry, recipe: Mapping[str, Any]) -> Render:
         raise BadPreset("this job was accepted by another version of the program; submit it again", field="version")
     return Render(
         stages=tuple(
-            of_stage(index, lambda e=entry: _read_stage(registry, e)) for index, entry in enumerate(typed.stages)
+            of_stage(index, partial(_read_stage, registry, entry)) for index, entry in enumerate(typed.stages)
         ),
         conditioning=inside("conditioning", lambda: convert(typed.conditioning, Conditioning)),
         source=None if typed.source is None else inside("source", lambda: convert(typed.source, Source)),

@@ -154,14 +154,11 @@ def check_region(facts: SourceFacts, *, extends: bool) -> None:
 
 def check_span(output: Output, facts: SourceFacts | None) -> None:
     """Refuse a span that does not cover the region or leaves the source."""
-    if facts is None or output.span_start is None or output.span_end is None:
+    start, end = output.span
+    if facts is None or start is None or end is None:
         raise BadRequest("a span needs span_start and span_end", field="span_start")
-    covered = output.span_start <= facts.start and output.span_end >= facts.start + facts.length
-    if (
-        not covered
-        or output.span_start < min(0, facts.start)
-        or output.span_end > max(facts.frames, facts.start + facts.length)
-    ):
+    covered = start <= facts.start and end >= facts.start + facts.length
+    if not covered or start < min(0, facts.start) or end > max(facts.frames, facts.start + facts.length):
         raise RegionOutside(
             "a span covers the region and stays inside the source",
             field="span_start",

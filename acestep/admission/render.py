@@ -6,6 +6,7 @@ The steps are the same for every operation and every door. Nothing here knows a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -112,7 +113,7 @@ class _RenderAdmission:
         whole = source.facts
         regions = [SourceRequest(**msgspec.structs.asdict(region)) for region in self._parsed.regions]
         placed = [
-            inside(f"regions[{index}]", lambda r=region: place(r, whole, self._time))
+            inside(f"regions[{index}]", partial(place, region, whole, self._time))
             for index, region in enumerate(regions)
         ]
         stage = self._parsed.stages[0]
@@ -133,7 +134,7 @@ class _RenderAdmission:
             self._notes += notes
             return msgspec.structs.replace(stage, params=params)
 
-        self._parsed.stages = [self._at(index, lambda s=stage: resolve(s)) for index, stage in enumerate(stages)]
+        self._parsed.stages = [self._at(index, partial(resolve, stage)) for index, stage in enumerate(stages)]
 
     def _first_named(self) -> SourceFacts | None:
         """The first file that a stage names, in a job without a source of its own that makes nothing new: its rate and channels
@@ -157,7 +158,7 @@ class _RenderAdmission:
         asked, first = self._parsed.output, source.facts if source else self._first_named()
         rate = source.facts.rate if source else asked.rate or (first.rate if first else limits.CODEC_RATE)
         output = self._parsed.output = self._time.delivered(asked, rate)
-        start, length = (source.facts.start, source.facts.length) if source else (0, output.length)
+        start, length = (source.facts.start, source.facts.length) if source else (0, output.frames)
         conditioning = self._time.settled(rate, start, length)
         return SharedInputs(
             time=_without_duration(self._time),
@@ -176,7 +177,7 @@ class _RenderAdmission:
             inputs.settle(index, given, found, model)
             return found
 
-        return tuple(self._at(i, lambda i=i, s=stage: plan(i, s)) for i, stage in enumerate(self._parsed.stages))
+        return tuple(self._at(index, partial(plan, index, stage)) for index, stage in enumerate(self._parsed.stages))
 
     def _plan_stage(self, stage: ParsedStage, facts: SourceFacts | None, model: ModelInfo) -> Plan:
         try:
@@ -203,7 +204,7 @@ class _RenderAdmission:
         for index, (stage, plan, model) in enumerate(zip(self._parsed.stages, plans, models, strict=True)):
             guide = conditioning.guide if stage.params.guide is None else stage.params.guide
             planned = planning and plan.semantic_codes
-            self._at(index, lambda p=plan, g=guide, m=model, t=planned: require_codes(p, g, conditioning, m, planned=t))
+            self._at(index, partial(require_codes, plan, guide, conditioning, model, planned=planned))
         self._notes += [f"{model.name}: {model.assumed}" for model in models if model.assumed]
 
     def _note_sounds(self, inputs: Inputs, plans: tuple[Plan, ...]) -> None:

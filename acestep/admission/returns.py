@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -98,7 +99,7 @@ def resolve_returns(
         if index == last:
             found.append(None)
         elif stage.returns is not None:
-            of_stage(index, lambda s=stage, p=plan, g=given: check_roles(s.returns or (), p, g))
+            of_stage(index, partial(check_roles, stage.returns, plan, given))
             found.append(stage.returns)
         elif parsed.regions and index in consumed:
             found.append(tuple(role for role in output.returns or () if role not in ONCE))

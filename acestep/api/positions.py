@@ -49,13 +49,13 @@ class Position(msgspec.Struct, frozen=True):
     seconds: float | None = None
     bar: tuple[int, int, int] | None = None
     """Bar, beat and sixteenth, each from 1."""
-    count: tuple[float, str] | None = None
+    amount: tuple[float, str] | None = None
     """A number of ``bars`` or ``beats``."""
 
     @property
     def musical(self) -> bool:
         """Whether it needs a tempo."""
-        return self.bar is not None or self.count is not None
+        return self.bar is not None or self.amount is not None
 
 
 def read_position(text: str, *, field: str = "start") -> Position:
@@ -82,7 +82,7 @@ def read_length(text: str, *, field: str = "duration") -> Position:
         sign = -1.0 if found[1] == "-" else 1.0
         return Position(text, seconds=sign * (int(found[2] or 0) * 3600.0 + int(found[3]) * 60.0 + float(found[4])))
     if found := _COUNT.fullmatch(plain):
-        return Position(text, count=(float(found[1]), "bars" if found[2].lower().startswith("bar") else "beats"))
+        return Position(text, amount=(float(found[1]), "bars" if found[2].lower().startswith("bar") else "beats"))
     wanted = (
         "write 12.5s, 1:03.25, 8bars or 2beats"
         if field in LENGTH_FIELDS
@@ -109,8 +109,8 @@ class Ruler(NamedTuple):
         if position.seconds is not None:
             return samples(position.seconds, self.rate)
         tempo = self._tempo(position, field)
-        if position.count is not None:
-            return nearest_sample(self._after(tempo, tempo.bar_sample(1.0), position.count))
+        if position.amount is not None:
+            return nearest_sample(self._after(tempo, tempo.bar_sample(1.0), position.amount))
         assert position.bar is not None
         bar, beat, sixteenth = position.bar
         first = min(1, int(tempo.stretches[0].bar))
@@ -123,8 +123,8 @@ class Ruler(NamedTuple):
 
     def length(self, position: Position, start: int = 0, *, field: str = "duration") -> int:
         """The samples of a length that begins at a sample. Raises `BadRequest` without a tempo."""
-        if position.count is not None:
-            return nearest_sample(self._after(self._tempo(position, field), start, position.count)) - start
+        if position.amount is not None:
+            return nearest_sample(self._after(self._tempo(position, field), start, position.amount)) - start
         if position.bar is not None:
             raise BadRequest(f"{quoted(position.text)} is a position, not a length; write 8bars or 12.5s", field=field)
         return self.sample(position, field=field)

@@ -111,6 +111,12 @@ class Output(Request):
         assert not isinstance(self.length, str)
         return self.length
 
+    @property
+    def span(self) -> tuple[int | None, int | None]:
+        """First sample of a span and the one after its last, likewise in numbers."""
+        assert not isinstance(self.span_start, str) and not isinstance(self.span_end, str)
+        return self.span_start, self.span_end
+
 
 class StageParams(Request):
     """Parameters that every stage type shares; a type's own schema derives from this.
