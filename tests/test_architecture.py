@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import json
 import re
 import subprocess
@@ -99,6 +100,45 @@ def test_the_interfaces_build_on_nothing_but_themselves() -> None:
     """acestep.api imports nothing of the engine that it describes."""
     others = offenders("acestep", re.compile(r"acestep(?!\.(api|__version__)(\.|$))(\.|$)"))
     assert [line for line in others if line.startswith("acestep/api/")] == []
+
+
+def test_the_runtime_knows_the_interfaces_only() -> None:
+    """Device, memory tier and policy are asked by codec, networks and checkpoints, so they know none of them."""
+    assert [line for line in offenders("acestep", OUTSIDE_RUNTIME) if line.startswith("acestep/runtime/")] == []
+
+
+OUTSIDE_RUNTIME = re.compile(r"acestep\.(?!(api|runtime)(\.|$))")
+
+BELOW_THE_ENGINE = ("api", "admission", "runtime", "audio", "analysis", "networks", "codec", "checkpoints", "conditioning",
+                    "denoising", "latents", "worker")  # fmt: skip
+
+
+def test_nothing_below_the_engine_knows_it() -> None:
+    """What the engine is made of can be used, and read, without it."""
+    folders = tuple(f"acestep/{name}/" for name in BELOW_THE_ENGINE)
+    found = offenders("acestep", re.compile(r"acestep\.engine(\.|$)"))
+    assert [line for line in found if line.startswith(folders)] == []
+
+
+def test_the_engines_modules_form_no_circle() -> None:
+    """They can be read from the bottom up, imports for type checkers included."""
+    known = {"acestep.engine." + path.stem for path in (ROOT / "acestep" / "engine").glob("*.py")}
+    graph = {
+        "acestep.engine." + path.stem: {module.rpartition(".")[0] for module, _ in imported(path)} & known
+        for path in (ROOT / "acestep" / "engine").glob("*.py")
+    }
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError with the circle
+
+
+def test_no_two_classes_of_the_engine_share_a_name() -> None:
+    """One name, one meaning. A model family is a house of its own: it may have a codec of its own and call it so."""
+    found: dict[str, set[str]] = {}
+    for path in [*sources("acestep"), *sources("plugins")]:
+        if "families" not in path.parts:
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    found.setdefault(node.name, set()).add(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 
 UNPICKLERS = re.compile(r"(pickle|_pickle|dill|cloudpickle|shelve|marshal|joblib)\.(load|loads|open|Unpickler)$")
