@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acestep.api.errors import OutOfMemory
-from acestep.codec.memory import freed_memory_kept
+from acestep.codec.tile_memory import freed_memory_kept
 from acestep.codec.tiles import Tile, Tiling, tile_count, tiles
 from acestep.families.ace_step_v1.mel import HOP, LOUDEST, SILENCE, LogMel
 from acestep.families.ace_step_v1.units import FRAME, frames_covering

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from acestep.codec.memory import freed_memory_kept
+from acestep.codec.tile_memory import freed_memory_kept
 from acestep.families.ace_step_v1.codec import MELS, SCALE, SHIFT, MusicCodec
 from acestep.families.ace_step_v1.mel import HOP, LOUDEST, SILENCE
 
