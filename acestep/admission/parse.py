@@ -6,8 +6,8 @@ Sentences count stages from 1, as the files of a result do; fields keep the plac
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ from acestep.api.schema import R, Request, convert, inside
 from acestep.api.sound import Sound
 from acestep.api.source import Region, SelectionFields, SourceRequest
 from acestep.api.upstream import in_our_words
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class ParsedStage(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,10 +107,8 @@ def unwrapped(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parse_flat(registry: Registry, operation: Operation, request: dict[str, Any]) -> ParsedRender:
     stage = registry.stage(operation.stage)
-    typed = convert(request, operation.schema)
-    flat = {name: getattr(typed, name) for name in typed.__struct_fields__}
-    own = {field for field in stage.Params.__struct_fields__ if field not in CHAIN_FIELDS}
-    params = stage.Params(**{name: flat[name] for name in own})
+    flat = convert(request, operation.schema)
+    params = _pick(stage.Params, flat, without=CHAIN_FIELDS)
     parsed = ParsedRender(
         stages=[ParsedStage(type=stage.name, params=params)],
         conditioning=_pick(Conditioning, flat),
@@ -137,8 +137,7 @@ def _parse_preset(
 ) -> ParsedRender:
     preset = operation.preset
     assert preset is not None
-    typed = convert(request, operation.schema)
-    flat = {name: getattr(typed, name) for name in typed.__struct_fields__}
+    flat = convert(request, operation.schema)
     chain = fill_preset(preset, request, flat)
     if sound is not None:
         chain["stages"], _ = under_stages(sound, chain["stages"])
@@ -154,8 +153,10 @@ def _parse_preset(
     return parsed
 
 
-def _pick(schema: type[Any], flat: dict[str, Any]) -> Any:
-    return schema(**{name: flat[name] for name in schema.__struct_fields__ if name in flat})
+def _pick(schema: type[S], flat: msgspec.Struct, without: Collection[str] = ()) -> S:
+    """The part of a flat request that one of its schemas describes."""
+    names = set(schema.__struct_fields__) & set(flat.__struct_fields__) - set(without)
+    return schema(**{name: getattr(flat, name) for name in names})
 
 
 def _parse_chain(registry: Registry, request: RenderRequest) -> ParsedRender:

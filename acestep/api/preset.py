@@ -117,12 +117,12 @@ def preset_schema(preset: Preset) -> type[Request]:
     return merge_schemas(f"{title}Request", parts)
 
 
-def fill_preset(preset: Preset, given: dict[str, Any], typed: dict[str, Any]) -> dict[str, Any]:
+def fill_preset(preset: Preset, given: dict[str, Any], typed: Any) -> dict[str, Any]:
     """The nested render request of a preset: its own values under those that the request ``given`` names.
 
     ``typed`` is the checked flat request with all defaults. Raises `BadPreset` for more models than stages.
     """
-    models = typed["models"]
+    models = typed.models
     if len(models) == 1 and not any("model" in stage for stage in preset.stages):
         models = models * len(preset.stages)
     if len(models) > len(preset.stages):
@@ -134,7 +134,7 @@ def fill_preset(preset: Preset, given: dict[str, Any], typed: dict[str, Any]) ->
     stages = []
     for index, stage in enumerate(preset.stages):
         chosen = {"model": models[index]} if index < len(models) and models[index] else {}
-        stages.append({"seed": typed["seed"], **stage, **chosen})
+        stages.append({"seed": typed.seed, **stage, **chosen})
     return {
         "stages": stages,
         "conditioning": {**preset.conditioning, **_given(Conditioning, given)},
