@@ -57,7 +57,7 @@ USAGE = """usage: python3 run.py [--cpu | --gpu] COMMAND [...]
 Build = Literal["cpu", "gpu"]
 
 
-class Wish(NamedTuple):
+class Invocation(NamedTuple):
     """What the command line asks for."""
 
     build: Build | None
@@ -75,14 +75,14 @@ class Stamp(NamedTuple):
 
 def main(arguments: Sequence[str]) -> int:
     """Prepare the environment, then run the command in it; the exit code is the command's."""
-    wish = parse(arguments)
-    if wish == Wish(None, []) or wish.command[:1] in (["-h"], ["--help"]):
+    invocation = parse(arguments)
+    if invocation == Invocation(None, []) or invocation.command[:1] in (["-h"], ["--help"]):
         print(USAGE)
         return 0
-    word = wish.command[0] if wish.command else "setup"
+    word = invocation.command[0] if invocation.command else "setup"
     try:
         with one_at_a_time():
-            prepare(wish.build, word)
+            prepare(invocation.build, word)
     except SetupFailed as failure:
         print(f"run.py: {failure}", file=sys.stderr)
         return 1
@@ -92,14 +92,14 @@ def main(arguments: Sequence[str]) -> int:
     if word == "setup":
         print(f"ready: {venv_python(VENV)} has everything; try `python3 run.py demo`")
         return 0
-    return start(command_line(wish.command))
+    return start(command_line(invocation.command))
 
 
 class SetupFailed(Exception):
     """The environment could not be made; the message says what to do."""
 
 
-def parse(arguments: Sequence[str]) -> Wish:
+def parse(arguments: Sequence[str]) -> Invocation:
     """Take our own two flags out of the arguments, wherever they stand before a ``--``."""
     build: Build | None = None
     command: list[str] = []
@@ -113,7 +113,7 @@ def parse(arguments: Sequence[str]) -> Wish:
             build = "cpu"
         else:
             command.append(argument)
-    return Wish(build, command)
+    return Invocation(build, command)
 
 
 SIDE_BY_SIDE = ("--numprocesses=auto", "--dist=loadfile")

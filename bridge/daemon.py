@@ -99,18 +99,18 @@ class Daemon:
         """The part that plays; imported only when it is on."""
         from bridge.performance.performance import Performance, PerformanceSettings
 
-        wish = self.settings
+        given = self.settings
         settings = PerformanceSettings(
             folder=self.paths.captures,
-            mapping=Path(wish.performance_mapping).expanduser() if wish.performance_mapping else None,
-            output=wish.performance_output,
-            input=wish.performance_input,
-            rate=wish.performance_rate,
-            capture_seconds=wish.capture_seconds,
-            midi=wish.midi,
-            midi_backend=wish.midi_backend,
-            midi_socket=wish.midi_socket or None,
-            midi_clock=wish.midi_clock,
+            mapping=Path(given.performance_mapping).expanduser() if given.performance_mapping else None,
+            output=given.performance_output,
+            input=given.performance_input,
+            rate=given.performance_rate,
+            capture_seconds=given.capture_seconds,
+            midi=given.midi,
+            midi_backend=given.midi_backend,
+            midi_socket=given.midi_socket or None,
+            midi_clock=given.midi_clock,
         )
         performance = Performance(self.service, settings)
         await performance.start()

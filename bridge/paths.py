@@ -36,13 +36,13 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, settings: Settings | None = None) -> Paths:
         """The places that these settings (none: the defaults) mean."""
-        wish = settings or Settings()
-        home = home_folder(wish.home)
+        given = settings or Settings()
+        home = home_folder(given.home)
         return cls(
             home=home,
-            library=Path(wish.library).expanduser().absolute() if wish.library else home / "library",
+            library=Path(given.library).expanduser().absolute() if given.library else home / "library",
             runtime=_runtime_folder(home),
-            plugins=Path(wish.plugin_folder).expanduser().absolute() if wish.plugin_folder else home / "plugins",
+            plugins=Path(given.plugin_folder).expanduser().absolute() if given.plugin_folder else home / "plugins",
         )
 
     @property

@@ -128,23 +128,23 @@ def inputs_of(request: Any) -> Iterator[Path]:
 
 def with_format(params: dict[str, Any], target: Target, fields: Iterable[str]) -> dict[str, Any]:
     """The request with the format that the target's ending asks for. Raises `BadRequest` where the request names another."""
-    wish = next(filter(None, map(format_of_suffix, FAMILIES.get(target.suffix, (target.suffix,)))), "")
-    wish = wish if target.single else ""
+    chosen = next(filter(None, map(format_of_suffix, FAMILIES.get(target.suffix, (target.suffix,)))), "")
+    chosen = chosen if target.single else ""
     place = params.get("output") if isinstance(params.get("output"), dict) else params
     assert isinstance(place, dict)
     given = place.get("format") if place is not params or "format" in fields else None
-    if not wish or ("format" not in fields and "stages" not in params):
+    if not chosen or ("format" not in fields and "stages" not in params):
         return params
     if given is not None:
         known = FORMATS.get(str(given))
         if known is not None and not target.fits(f"x{known.suffix}"):
             raise BadRequest(f"--format {given} and --out {target.path.name} contradict each other", field="out")
         return params
-    if FORMATS[wish].suffix == ".wav":
+    if FORMATS[chosen].suffix == ".wav":
         return params  # the default, in the depth that the daemon chooses
     if "stages" in params:
-        return {**params, "output": {**(params.get("output") or {}), "format": wish}}
-    return {**params, "format": wish}
+        return {**params, "output": {**(params.get("output") or {}), "format": chosen}}
+    return {**params, "format": chosen}
 
 
 def check_returns(target: Target, request: dict[str, Any]) -> None:

@@ -241,8 +241,12 @@ def _around(song: ProjectSound, gaps: list[tuple[int, ...]]) -> Iterator[Project
         yield ProjectClip("Song", song, place, song.frames - place, place)
 
 
-def _tempo(wish: dict[str, Any], rate: int, notes: list[str]) -> TempoMap:
-    known = {name: wish[name] for name in ("bpm", "time_signature", "bar_offset", "tempo_map") if wish.get(name)}
+def _tempo(conditioning: dict[str, Any], rate: int, notes: list[str]) -> TempoMap:
+    known = {
+        name: conditioning[name]
+        for name in ("bpm", "time_signature", "bar_offset", "tempo_map")
+        if conditioning.get(name)
+    }
     tempo = SongTime(convert(known, Conditioning)).tempo(rate) if known else None
     if tempo is None:
         notes.append(f"the job had no tempo; the project has {DEFAULT_BPM:g} bpm, and the sounds lie at their times")

@@ -68,16 +68,16 @@ class Housekeeping:
 
     async def tidy(self) -> None:
         """One round: forget what is beyond the bounds; look for new models; rest idle ones."""
-        wish, now = self._settings, time.monotonic()
-        oldest = time.time() - wish.history_days * DAY if wish.history_days else None
-        if await self._tracker.table.forget(wish.history_jobs, oldest):
+        settings, now = self._settings, time.monotonic()
+        oldest = time.time() - settings.history_days * DAY if settings.history_days else None
+        if await self._tracker.table.forget(settings.history_jobs, oldest):
             self._tracker.recount()
         if now - self._trimmed > TRIM_EVERY:
             await self.trim()
         if self._last_job > self._latents_seen and now - self._latents_seen > LATENTS_EVERY:
             await self.trim_latents()
         used = frozenset(name for request in self._requests() for name in uploads_in(request))
-        await asyncio.to_thread(self._uploads.expire, wish.upload_hours * 3600.0, used)
+        await asyncio.to_thread(self._uploads.expire, settings.upload_hours * 3600.0, used)
         await asyncio.to_thread(self._models.all)
         self._rest()
 

@@ -139,13 +139,13 @@ def play(plan: dict[str, Any]) -> dict[str, Any]:
     mix = str(loop / "mix.flac")
     shared = {"model": plan["model"]} if plan["model"] else {}
     music = {**shared, "bpm": float(facts["bpm"]), "key": facts["key"]}
-    wish = {**music, "caption": facts["caption"]}
+    shared = {**music, "caption": facts["caption"]}
     region = {"start": BARS[0] * bar, "end": BARS[1] * bar}
     stem = {"source": mix, "track": "drums", "returns": "stem,residual", "seed": 1, **shared}
-    part = {**wish, "length": NEW_BARS * bar, "rate": facts["rate"], "seed": 2}
+    part = {**shared, "length": NEW_BARS * bar, "rate": facts["rate"], "seed": 2}
     jobs = [
         DemoJob(
-            peer, "repaint", "repaint", {"source": mix, **region, "returns": "whole,patch", "seed": 1, **wish}
+            peer, "repaint", "repaint", {"source": mix, **region, "returns": "whole,patch", "seed": 1, **shared}
         ).run(),
         DemoJob(peer, "drums", "extract", stem).run(),
         DemoJob(peer, "part", "generate", part).run(),

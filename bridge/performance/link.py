@@ -59,7 +59,7 @@ class PlayerLink:
         self.problem = ""
         """Why there is no sound, in a sentence; empty when all is well."""
         self._on_levels = on_levels
-        self._wish: Open | None = None
+        self._open_command: Open | None = None
         self._loaded: dict[int, Load] = {}
         self._feedback = FeedbackOutput()
         self._lights: dict[tuple[int, int], int] = {}
@@ -70,9 +70,9 @@ class PlayerLink:
         self._numbers = itertools.count(1)
         self._ready = asyncio.Event()
 
-    async def start(self, wish: Open) -> None:
+    async def start(self, command: Open) -> None:
         """Start the process and open the sound card; a card that is missing is stated, not raised."""
-        self._wish = wish
+        self._open_command = command
         self._task = asyncio.create_task(self._supervise(), name="player")
         await self._ready.wait()
 
@@ -86,28 +86,28 @@ class PlayerLink:
     @property
     def rate(self) -> int:
         """Sample rate (Hz) of the stream, open or wished for."""
-        return Open().rate if self._wish is None else self._wish.rate
+        return Open().rate if self._open_command is None else self._open_command.rate
 
     @property
     def input(self) -> str:
         """Name of the capture input; empty: none."""
-        return "" if self._wish is None else self._wish.input
+        return "" if self._open_command is None else self._open_command.input
 
     @property
     def capture_seconds(self) -> float:
         """Seconds of input that are held."""
-        return 0.0 if self._wish is None else self._wish.capture_seconds
+        return 0.0 if self._open_command is None else self._open_command.capture_seconds
 
-    async def load(self, wish: Load) -> None:
+    async def load(self, command: Load) -> None:
         """Put a file into a slot. Raises what the player refused; a player that is away gets it when it is back."""
-        self._loaded[wish.slot] = wish
+        self._loaded[command.slot] = command
         if not self._running:
             return
         try:
-            await self._ask(wish, READING)
+            await self._ask(command, READING)
         except AceError:
-            if self._loaded.get(wish.slot) is wish and self._running:
-                del self._loaded[wish.slot]
+            if self._loaded.get(command.slot) is command and self._running:
+                del self._loaded[command.slot]
             raise
 
     async def launch(self, slot: int, at: float) -> Launched:
@@ -129,10 +129,10 @@ class PlayerLink:
         """Write what was played from a monotonic time on."""
         return await self._ask(Take(start=start, frames=frames, path=path))
 
-    async def feed_back(self, wish: FeedbackOutput) -> None:
+    async def feed_back(self, command: FeedbackOutput) -> None:
         """Open another feedback port."""
-        self._feedback = wish
-        await self._send_if_running(wish)
+        self._feedback = command
+        await self._send_if_running(command)
 
     async def light(self, lights: dict[tuple[int, int], int]) -> None:
         """Set pads, (channel, note) -> velocity."""
@@ -192,8 +192,8 @@ class PlayerLink:
             await asyncio.sleep(BACK_OFF[min(self.crashes, len(BACK_OFF)) - 1])
 
     async def _restore(self) -> None:
-        assert self._wish is not None
-        await self._send(self._wish)
+        assert self._open_command is not None
+        await self._send(self._open_command)
         restored = [*self._loaded.values(), self._feedback, Lights.of(self._lights), self._beat]
         for command in restored:
             if command is not None:

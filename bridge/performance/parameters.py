@@ -77,12 +77,12 @@ def _fill(value: Any, facts: Mapping[str, Any]) -> Any:
     return _write(value, facts)
 
 
-def _scale(wish: dict[str, Any], fact: float | None) -> float | int | None:
+def _scale(scale: dict[str, Any], fact: float | None) -> float | int | None:
     """The fact's place in its own range, laid over low to high; whole where both ends are."""
     if fact is None:
         return None
-    low, high = wish["low"], wish["high"]
-    found = low + (high - low) * fact / (_largest(wish["from"]) or 1.0)
+    low, high = scale["low"], scale["high"]
+    found = low + (high - low) * fact / (_largest(scale["from"]) or 1.0)
     return round(found) if isinstance(low, int) and isinstance(high, int) else float(found)
 
 

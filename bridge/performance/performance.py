@@ -88,13 +88,13 @@ class Performance:
         """Start the player and listen to MIDI; whatever is missing is stated in `state`."""
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._settings.folder.mkdir, parents=True, exist_ok=True)
-        wish = Open(
+        command = Open(
             output=self._settings.output,
             input=self._settings.input,
             rate=self._settings.rate,
             capture_seconds=self._settings.capture_seconds,
         )
-        await self._player.start(wish)
+        await self._player.start(command)
         self._spawn(self.feedback.keep_time())
         if self._file is not None:
             await self._file.look()

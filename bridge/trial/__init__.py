@@ -117,9 +117,9 @@ def _try(client: Client, name: str, out: Path, progress: Progress) -> Trial:
 
 
 def _render(client: Client, model: str, progress: Progress) -> dict[str, Any]:
-    wish = {"model": model, "caption": CAPTION, "instrumental": True, "duration": SECONDS, "seed": SEED,
+    params = {"model": model, "caption": CAPTION, "instrumental": True, "duration": SECONDS, "seed": SEED,
             "rate": 48_000, "format": "wav32f", "bpm": 110.0}  # fmt: skip
-    job = client.submit("generate", wish)
+    job = client.submit("generate", params)
     client.wait(job, timeout=PATIENCE, progress=progress)
     return client.result(job)
 

@@ -118,8 +118,8 @@ def _rerun(options: argparse.Namespace) -> int:
         check_target(target, [])
     contact = open_contact(options, starts=True)
     try:
-        wish = {"job": options.job, "vary": options.vary, "priority": options.priority}
-        accepted = contact.call("job.rerun", **wish, **({"id": options.id} if options.id else {}))
+        params = {"job": options.job, "vary": options.vary, "priority": options.priority}
+        accepted = contact.call("job.rerun", **params, **({"id": options.id} if options.id else {}))
         if options.detach:
             show_json(accepted) if options.json else print(accepted["id"])
             return Exit.OK

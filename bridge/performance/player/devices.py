@@ -29,11 +29,11 @@ class BlockTimes(msgspec.Struct, frozen=True):
 Callback = Callable[[np.ndarray | None, np.ndarray, BlockTimes], None]
 
 
-def open_stream(wish: Open, callback: Callback) -> Any:
+def open_stream(command: Open, callback: Callback) -> Any:
     """A stream, not yet started. Raises `Unavailable` with what is missing."""
-    if wish.output == "null":
-        return NullStream(wish, callback)
-    return _sound_stream(wish, callback)
+    if command.output == "null":
+        return NullStream(command, callback)
+    return _sound_stream(command, callback)
 
 
 def find_devices_anew() -> None:
@@ -49,8 +49,8 @@ class NullStream:
 
     latency = 0.0
 
-    def __init__(self, wish: Open, callback: Callback) -> None:
-        self._wish = wish
+    def __init__(self, command: Open, callback: Callback) -> None:
+        self._open_command = command
         self._callback = callback
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="null sound card", daemon=True)
@@ -70,21 +70,25 @@ class NullStream:
         self._thread.join()
 
     def _run(self) -> None:
-        size = self._wish.block or 512
+        size = self._open_command.block or 512
         begin = time.monotonic()
         frame = 0
         heard: np.ndarray | None = None
         while not self._stop.is_set():
-            clock = begin + frame / self._wish.rate
-            out = np.zeros((size, self._wish.channels), np.float32)
+            clock = begin + frame / self._open_command.rate
+            out = np.zeros((size, self._open_command.channels), np.float32)
             played = heard if heard is not None else out
-            self._callback(played if self._wish.input else None, out, BlockTimes(clock, clock - size / self._wish.rate))
+            self._callback(
+                played if self._open_command.input else None,
+                out,
+                BlockTimes(clock, clock - size / self._open_command.rate),
+            )
             heard = out.copy()
             frame += size
-            self._stop.wait(max(0.0, begin + frame / self._wish.rate - time.monotonic()))
+            self._stop.wait(max(0.0, begin + frame / self._open_command.rate - time.monotonic()))
 
 
-def _sound_stream(wish: Open, callback: Callback) -> Any:
+def _sound_stream(command: Open, callback: Callback) -> Any:
     try:
         import sounddevice
     except OSError as failure:  # sounddevice raises OSError when PortAudio is missing
@@ -92,21 +96,21 @@ def _sound_stream(wish: Open, callback: Callback) -> Any:
             f"there is no sound system: {failure}; install PortAudio (Debian: libportaudio2)", field="output"
         ) from None
     settings = {
-        "samplerate": wish.rate,
-        "blocksize": wish.block,
+        "samplerate": command.rate,
+        "blocksize": command.block,
         "dtype": "float32",
         "latency": "low",
-        "channels": wish.channels,
+        "channels": command.channels,
     }
     try:
-        output = _device(sounddevice, wish.output, "output")
-        if not wish.input:
+        output = _device(sounddevice, command.output, "output")
+        if not command.input:
             return sounddevice.OutputStream(
                 **settings,
                 device=output,
                 callback=lambda out, n, times, flags: callback(None, out, _times(times, flags)),
             )
-        both = (_device(sounddevice, wish.input, "input"), output)
+        both = (_device(sounddevice, command.input, "input"), output)
         return sounddevice.Stream(
             **settings,
             device=both,

@@ -34,7 +34,7 @@ class FeedbackOut:
     """One output with its lights and its clock. Threads run only while they are needed."""
 
     def __init__(self) -> None:
-        self._wish = FeedbackOutput()
+        self._output_command = FeedbackOutput()
         self._outputs: MidiOutputs | None = None
         self._port: Any = None
         self._lights: dict[tuple[int, int], int] = {}
@@ -46,15 +46,15 @@ class FeedbackOut:
 
     # What the daemon asks for
 
-    def open(self, wish: FeedbackOutput) -> None:
+    def open(self, command: FeedbackOutput) -> None:
         """Look for another output; empty: none."""
         with self._changed:
-            if wish == self._wish:
+            if command == self._output_command:
                 return
             self._disconnect()
-            self._wish, self._outputs = wish, None
+            self._output_command, self._outputs = command, None
             self._changed.notify_all()
-        if wish.output and not self._threads:
+        if command.output and not self._threads:
             self._threads = [
                 threading.Thread(target=work, name=name, daemon=True)
                 for work, name in ((self._keep_port, "feedback port"), (self._keep_time, "MIDI clock"))
@@ -108,20 +108,20 @@ class FeedbackOut:
         """Open the output when it is there, let go of it when it is not."""
         while not self._ended:
             with self._changed:
-                wish = self._wish
-                if wish.output and self._outputs is None:
-                    self._outputs = MidiOutputs(wish.output, wish.backend)
+                command = self._output_command
+                if command.output and self._outputs is None:
+                    self._outputs = MidiOutputs(command.output, command.backend)
                 outputs, open_now = self._outputs, self._port
             if outputs is not None:
-                self._look(wish, outputs, open_now)
+                self._look(command, outputs, open_now)
             with self._changed:
-                self._changed.wait_for(functools.partial(self._is_over, wish), RESCAN)
+                self._changed.wait_for(functools.partial(self._is_over, command), RESCAN)
 
-    def _is_over(self, wish: FeedbackOutput) -> bool:
+    def _is_over(self, command: FeedbackOutput) -> bool:
         """Whether there is nothing more to keep open for this request."""
-        return self._ended or self._wish is not wish
+        return self._ended or self._output_command is not command
 
-    def _look(self, wish: FeedbackOutput, outputs: MidiOutputs, port: Any) -> None:
+    def _look(self, command: FeedbackOutput, outputs: MidiOutputs, port: Any) -> None:
         """One look at the output, without the lock: sound and MIDI systems can take their time."""
         if port is not None and (port.closed or not outputs.present(port)):
             log.info("MIDI output %s went away", port.name)
@@ -131,7 +131,7 @@ class FeedbackOut:
         if port is None and (found := outputs.open()) is not None:
             log.info("MIDI output %s is open", found.name)
             with self._changed:
-                if self._ended or self._wish is not wish:
+                if self._ended or self._output_command is not command:
                     found.close()
                     return
                 self._port = found

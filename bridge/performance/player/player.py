@@ -57,7 +57,7 @@ class Player:
 
     def __init__(self, report: Callable[[Report], None]) -> None:
         self._report = report
-        self._wish: Open | None = None
+        self._open_command: Open | None = None
         self._stream: Any = None
         self._mixer = Mixer()
         self._ring: CaptureRing | None = None
@@ -133,11 +133,15 @@ class Player:
     def watch(self) -> None:
         """Report levels; look for a sound card that was not there. Call it a few times a second."""
         away = self._stream is None and not self._opening.locked()
-        if self._wish is not None and away and time.monotonic() >= self._retry_at:
-            self.do(self._wish)
+        if self._open_command is not None and away and time.monotonic() >= self._retry_at:
+            self.do(self._open_command)
         self._report(
             Levels(
-                state="closed" if self._wish is None else "lost" if self._stream is None or self.lost else "running",
+                state="closed"
+                if self._open_command is None
+                else "lost"
+                if self._stream is None or self.lost
+                else "running",
                 playing=tuple(self._mixer.playing()),
                 input_peak=0.0 if self._ring is None else self._ring.take_peak(),
                 output_peak=self._take_peak(),
@@ -163,20 +167,20 @@ class Player:
         if stream is not None:
             stream.stop()
 
-    def _open(self, wish: Open) -> None:
+    def _open(self, command: Open) -> None:
         """Open the card; one attempt at a time, because sound systems do not survive two."""
         with self._opening:
             self._close_stream()
-            if wish == self._wish:
+            if command == self._open_command:
                 find_devices_anew()
-            self._wish = wish
+            self._open_command = command
             self._retry_at = time.monotonic() + RETRY
-            self._mixer.channels = wish.channels
-            self._output_clock, self._input_clock = StreamClock(wish.rate), StreamClock(wish.rate)
+            self._mixer.channels = command.channels
+            self._output_clock, self._input_clock = StreamClock(command.rate), StreamClock(command.rate)
             self._frame = 0
-            if wish.input and wish.capture_seconds > 0:
-                self._ring = CaptureRing(int(wish.capture_seconds * wish.rate), wish.channels)
-            stream = open_stream(wish, self._callback)
+            if command.input and command.capture_seconds > 0:
+                self._ring = CaptureRing(int(command.capture_seconds * command.rate), command.channels)
+            stream = open_stream(command, self._callback)
             try:
                 stream.start()
             except Exception as failure:  # PortAudio has one error class for everything, raised lazily
@@ -184,57 +188,61 @@ class Player:
             self._called = time.monotonic()
             self._stream = stream
         latency = stream.latency if isinstance(stream.latency, float) else stream.latency[-1]
-        self._report(Opened(output=wish.output, input=wish.input, rate=wish.rate, latency=latency))
+        self._report(Opened(output=command.output, input=command.input, rate=command.rate, latency=latency))
 
-    def _load(self, wish: Load) -> None:
+    def _load(self, command: Load) -> None:
         settings = SlotSettings(
-            gain=wish.gain, loop=wish.loop, length=wish.length, crossfade=wish.crossfade, choke=wish.choke
+            gain=command.gain,
+            loop=command.loop,
+            length=command.length,
+            crossfade=command.crossfade,
+            choke=command.choke,
         )
-        slot = Slot(_read(wish.path, self._rate), settings)
-        if self._newest[wish.slot] is wish:  # a later file may have been read sooner
-            self._mixer.load(wish.slot, slot)
-        self._report(Loaded(slot=wish.slot, frames=len(slot.audio), request=wish.request))
+        slot = Slot(_read(command.path, self._rate), settings)
+        if self._newest[command.slot] is command:  # a later file may have been read sooner
+            self._mixer.load(command.slot, slot)
+        self._report(Loaded(slot=command.slot, frames=len(slot.audio), request=command.request))
 
-    def _launch(self, wish: Launch) -> None:
+    def _launch(self, command: Launch) -> None:
         if self._stream is None or not self._output_clock.known:
             raise Unavailable("no sound card is open", field="output")
-        frame = self._output_clock.frame_at(wish.at)
+        frame = self._output_clock.frame_at(command.at)
         late = max(0, self._frame - frame)
         frame += late
-        self._apply(lambda: self._mixer.launch(wish.slot, frame))
-        self._report(Launched(slot=wish.slot, frame=frame, late=late / self._rate, request=wish.request))
+        self._apply(lambda: self._mixer.launch(command.slot, frame))
+        self._report(Launched(slot=command.slot, frame=frame, late=late / self._rate, request=command.request))
 
-    def _stop(self, wish: Stop) -> None:
+    def _stop(self, command: Stop) -> None:
         if not self._output_clock.known:
             return
-        frame = max(self._output_clock.frame_at(wish.at), self._frame)
-        self._apply(lambda: self._mixer.stop(wish.slot, frame))
+        frame = max(self._output_clock.frame_at(command.at), self._frame)
+        self._apply(lambda: self._mixer.stop(command.slot, frame))
 
-    def _gain(self, wish: Gain) -> None:
-        self._apply(lambda: self._mixer.set_gain(wish.slot, wish.gain))
+    def _gain(self, command: Gain) -> None:
+        self._apply(lambda: self._mixer.set_gain(command.slot, command.gain))
 
-    def _take(self, wish: Take) -> None:
+    def _take(self, command: Take) -> None:
         if self._ring is None or not self._input_clock.known:
             raise Unavailable("no capture input is open", field="input")
-        start = self._input_clock.frame_at(wish.start)
+        start = self._input_clock.frame_at(command.start)
         deadline = time.monotonic() + CAPTURE_WAIT
-        while self._ring.end < start + wish.frames and time.monotonic() < deadline:
+        while self._ring.end < start + command.frames and time.monotonic() < deadline:
             time.sleep(0.005)
-        _write(Path(wish.path), self._ring.read(start, wish.frames), self._rate)
-        self._report(Taken(path=wish.path, frames=wish.frames, rate=self._rate, request=wish.request))
+        _write(Path(command.path), self._ring.read(start, command.frames), self._rate)
+        self._report(Taken(path=command.path, frames=command.frames, rate=self._rate, request=command.request))
 
-    def _open_feedback(self, wish: FeedbackOutput) -> None:
-        self._feedback.open(wish)
+    def _open_feedback(self, command: FeedbackOutput) -> None:
+        self._feedback.open(command)
 
-    def _light(self, wish: Lights) -> None:
-        self._feedback.light(wish)
+    def _light(self, command: Lights) -> None:
+        self._feedback.light(command)
 
-    def _follow(self, wish: ClockBeat) -> None:
-        self._feedback.follow(wish)
+    def _follow(self, command: ClockBeat) -> None:
+        self._feedback.follow(command)
 
     @property
     def _rate(self) -> int:
-        return 48_000 if self._wish is None else self._wish.rate
+        return 48_000 if self._open_command is None else self._open_command.rate
 
     def _apply(self, change: Callable[[], None]) -> None:
         """Change the mixer between two blocks. The lock is held for the change only, far shorter than a block."""
