@@ -106,8 +106,6 @@ def _check_parts(registry: Registry, admitted: Admitted, host: CallerHostInfo, a
     render = admitted.render
     if wants_planning(render.conditioning, admitted.plans):
         host.require_planner(registry, render.conditioning, "planner_model")
-    if render.output.variants > 1 and any(stage.params.resume for stage in render.stages):
-        raise BadRequest("a stored step is one take; ask for one variant", field="variants", limits={"max": 1})
     for index, (stage, plan) in enumerate(zip(render.stages, admitted.plans, strict=True)):
         at_stage(index, functools.partial(host.require_adapters, stage.params.lora, stage.params.model))
         at_stage(index, functools.partial(_check_run, registry, stage, plan, host))

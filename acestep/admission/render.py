@@ -76,6 +76,7 @@ class _RenderAdmission:
             output = msgspec.structs.replace(output, length=None)
         # 6 What only all stages together show, and what the user should know
         self._note_time(inputs, plans, open_end=output.length is None)
+        self._check_stored_steps(output)
         self._check_planner(inputs, plans, output)
         self._note_sounds(inputs, plans)
         # 7 The canonical form
@@ -194,6 +195,11 @@ class _RenderAdmission:
         self._notes += [*self._time.notes, *shared.time.notes, *metre_notes(shared.conditioning.time_signature)]
         if any(plan.length is Length.REQUEST for plan in plans):
             self._notes += length_notes(self._parsed.output, shared.conditioning, shared.part, open_end=open_end)
+
+    def _check_stored_steps(self, output: Output) -> None:
+        """See that a run that is gone on with makes one variant: it was stored with one seed. Raises `BadRequest`."""
+        if output.variants > 1 and any(stage.params.resume for stage in self._parsed.stages):
+            raise BadRequest("a stored step is one take; ask for one variant", field="variants", limits={"max": 1})
 
     def _check_planner(self, inputs: Inputs, plans: tuple[Plan, ...], output: Output) -> None:
         """See that what is planned, or given as codes, can be read by every stage's model. Raises `BadRequest`, `ModelUnsuited`."""
