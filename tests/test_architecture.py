@@ -327,3 +327,24 @@ def test_every_module_of_a_family_imports() -> None:
     """A family builds on names of many parts; one that was moved shows here and not at a musician's."""
     names = [f"{path.with_suffix('').relative_to(ROOT)}".replace("/", ".") for path in sources("acestep/families")]
     subprocess.run([sys.executable, "-c", f"import {', '.join(names)}"], check=True, capture_output=True, cwd=ROOT)
+
+
+def test_no_two_classes_of_the_bridge_share_a_name() -> None:
+    """Whoever looks for a class of the bridge finds one."""
+    found: dict[str, list[str]] = {}
+    for path in sources("bridge"):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
+def test_a_method_lives_in_one_file() -> None:
+    """What a client can call is made by the decorator in bridge/doors/methods, and its request stands in the same file, or is the
+    one empty request or the submission that the core takes."""
+    from bridge.doors.methods import METHODS
+
+    shared = {"Nothing", "Submission"}
+    for one in METHODS.values():
+        assert one.function.__module__.startswith("bridge.doors.methods.")
+        assert one.request.__module__ == one.function.__module__ or one.request.__name__ in shared, one.name

@@ -46,7 +46,7 @@ class Policy:
         """The policy of a worker's settings map. Raises `BadRequest` for a value that is none."""
         choice = choose(str(settings.get("device") or "auto"), str(settings.get("dtype") or "auto"))
         attention = str(settings.get("attention") or "auto")
-        if attention == "auto" and _said("ACESTEP_USE_FLASH_ATTENTION"):
+        if attention == "auto" and _env_flag("ACESTEP_USE_FLASH_ATTENTION"):
             attention = "flash"
         if attention not in ATTENTION:
             limits = {"choices": list(ATTENTION)}
@@ -57,7 +57,7 @@ class Policy:
             int8=_int8(str(settings.get("int8") or "auto"), choice),
             attention=attention,
             compiled=str(settings.get("compile") or "off") == "on",
-            codec_on_cpu=_said("ACESTEP_VAE_ON_CPU"),
+            codec_on_cpu=_env_flag("ACESTEP_VAE_ON_CPU"),
         )
 
     def attending(self) -> AbstractContextManager[None]:
@@ -93,7 +93,7 @@ def _offload(setting: str, choice: Choice) -> Offload:
     if setting == "auto":
         named = {"ACESTEP_OFFLOAD_DIT_TO_CPU": Offload.ALL, "ACESTEP_OFFLOAD_TO_CPU": Offload.PARTS}
         otherwise = Offload.NONE if choice.device.type == "mps" else choice.tier.offload
-        return next((offload for name, offload in named.items() if _said(name)), otherwise)
+        return next((offload for name, offload in named.items() if _env_flag(name)), otherwise)
     try:
         return Offload(setting)
     except ValueError:
@@ -110,5 +110,5 @@ def _int8(setting: str, choice: Choice) -> bool:
     return choice.memory_gb is not None and choice.tier.int8 and importlib.util.find_spec("torchao") is not None
 
 
-def _said(variable: str) -> bool:
+def _env_flag(variable: str) -> bool:
     return os.environ.get(variable, "").strip().lower() in TRUE
