@@ -60,7 +60,11 @@ class SaveSound(Request):
     ] = ""
     values: Annotated[
         dict[str, Any],
-        param("Fields that the sound gives, instead of a job's or over them.", example={"lora": ["velvet=0.8"]}),
+        param(
+            "Fields that the sound gives, instead of a job's or over them.",
+            max_length=100,
+            example={"lora": ["velvet=0.8"]},
+        ),
     ] = {}
     title: Annotated[str, param("Name for people.", max_length=80, example="Velvet choir")] = ""
     replace: Annotated[bool, param("Whether a sound of that name may be replaced.", example=False)] = False
