@@ -87,9 +87,12 @@ def test_every_setting_of_the_planner_is_a_field_of_a_generation() -> None:
 @pytest.mark.parametrize(
     ("change", "same_as"),
     [
-        ({"planner_top_k": 1}, {"planner_temperature": 0.0}),
+        ({"planner_top_k": 1, **METAS}, {"planner_temperature": 0.0, **METAS}),
         ({"planner_codes_temperature": 0.0, "planner_metadata_temperature": 0.0}, {"planner_temperature": 0.0}),
-        ({"planner_cfg_scale": 1.0, "planner_negative_prompt": "noise"}, {"planner_cfg_scale": 1.0}),
+        (
+            {"planner_cfg_scale": 1.0, "planner_negative_prompt": "noise", **METAS},
+            {"planner_cfg_scale": 1.0, **METAS},
+        ),
     ],
 )
 def test_controls_that_come_to_the_same(jobs: Jobs, change: dict, same_as: dict) -> None:
