@@ -1,4 +1,4 @@
-"""The musical wish that all stages of a job share."""
+"""The musical settings that all stages of a job share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_GUIDE = "none"
 
 
 class Conditioning(Request):
-    """The musical wish that all stages share."""
+    """The musical settings that all stages share."""
 
     caption: Annotated[
         str,

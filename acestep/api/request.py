@@ -1,6 +1,6 @@
 """What a job asks for: the render request, and its flat forms.
 
-A render is one shared `Conditioning`, a chain of stages, a `Source` and an `Output` wish. It is canonical: samples
+A render is one shared `Conditioning`, a chain of stages, a `Source` and an `Output`. It is canonical: samples
 instead of seconds, explicit seeds, resolved names. So the request is also the recipe that travels with its result.
 """
 

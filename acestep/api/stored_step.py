@@ -34,7 +34,7 @@ def check_stored_step(name: str, stored: StoredRun, stage: ResolvedStage, weight
         raise BadLatent(f"{name} is a finished latent, no stored step; use it as source_latent", field="resume")
     if weights and stored.weights != weights:
         raise BadLatent(f"{name} was stored by other weights ({stored.model})", field="resume")
-    _check_run(name, _stored_wish(name, stored.recipe, stored.checkpoint), stage)
+    _check_run(name, _stored_settings(name, stored.recipe, stored.checkpoint), stage)
     try:
         reached, t = int(stored.checkpoint["index"]) + 1, float(stored.checkpoint["t"])
     except (KeyError, TypeError, ValueError) as failure:
@@ -43,25 +43,25 @@ def check_stored_step(name: str, stored: StoredRun, stage: ResolvedStage, weight
     _check_next_step(reached, stage)
 
 
-def _stored_wish(name: str, recipe: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+def _stored_settings(name: str, recipe: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """The map of the stage that stored the step, from the recipe beside it."""
     try:
-        wish = recipe["request"]["stages"][checkpoint["stage"]]
+        settings = recipe["request"]["stages"][checkpoint["stage"]]
     except (KeyError, IndexError, TypeError):
-        wish = None
-    if not isinstance(wish, dict):
+        settings = None
+    if not isinstance(settings, dict):
         raise BadLatent(f"{name} does not say which stage it was stored in; store it again", field="resume")
-    return wish
+    return settings
 
 
-def _traits(wish: Mapping[str, Any]) -> dict[str, str]:
+def _traits(settings: Mapping[str, Any]) -> dict[str, str]:
     """What the state of a run depends on, by name."""
-    guided = (wish["guidance_scale"] or 1.0) > 1.0
+    guided = (settings["guidance_scale"] or 1.0) > 1.0
     return {
-        "stage type": wish["type"],
-        "sampler": wish["sampler"],
-        "guidance": wish["guidance"] if guided else "none",
-        "velocity_average": "on" if wish["velocity_average"] else "off",
+        "stage type": settings["type"],
+        "sampler": settings["sampler"],
+        "guidance": settings["guidance"] if guided else "none",
+        "velocity_average": "on" if settings["velocity_average"] else "off",
     }
 
 
