@@ -147,8 +147,7 @@ class FakeRender:
         """What the engine's check of new parts would say of tones: that they can be heard, and nothing else."""
         found = []
         for index, stage in enumerate(self.stages):
-            edit = stage.plan.soft_mask or (stage.plan.splice and self._facts(index) is not None)
-            if self.admitted.render.output.check == "off" or edit or not self._roles(index):
+            if self.admitted.render.output.check == "off" or stage.plan.soft_mask or not self._roles(index):
                 continue
             for variant in range(self.admitted.render.output.variants):
                 heard = {"loudness": -20.0, "peak": -6.0}
