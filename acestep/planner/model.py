@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -40,7 +40,7 @@ class TransformersPlanner:
     def decoder(self) -> Decoder:
         """The decoder over the loaded model, which is on its device when this returns. Raises `OutOfMemory`."""
         try:
-            nn.Module.to(self._model, self._device)
+            cast(nn.Module, self._model).to(self._device)
         except (RuntimeError, MemoryError) as failure:
             if not is_out_of_memory(failure):
                 raise
@@ -114,7 +114,7 @@ class TransformersPlanner:
     def offload(self) -> None:
         """Move the weights to the CPU; the next call brings them back."""
         if self._model.device.type != "cpu":
-            nn.Module.to(self._model, "cpu")
+            cast(nn.Module, self._model).to("cpu")
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
