@@ -73,3 +73,15 @@ def test_every_path_of_the_map_exists() -> None:
     paths = set(re.findall(r"`((?:acestep|bridge|plugins|daw_scripts|tests|docs)/[\w./]*)`", text))
     assert len(paths) > 10
     assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+def test_commands_that_count_bars_say_the_tempo() -> None:
+    """A command of a page that names a bar is refused without ``--bpm`` or ``--tempo-map``."""
+    lines = [
+        (page.name, line)
+        for page in PAGES
+        for line in page.read_text("utf-8").splitlines()
+        if re.search(r"acestep-bridge .*--(start|end) bar", line)
+    ]
+    assert len(lines) > 2
+    assert [line for line in lines if "--bpm" not in line[1] and "--tempo-map" not in line[1]] == []
