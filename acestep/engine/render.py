@@ -96,9 +96,8 @@ class StageRun(StageState):
         #    Where the source is a result of ours its stored latent is used: each pass through the codec loses a little.
         self.given = self._encode_source()
         self._settle_guide_time()
-        self.state.recipe = (
-            self._recipe()
-        )  # not sooner: a tempo that was heard in the source is part of the request now
+        # The recipe not sooner: a tempo that was heard in the source is part of the request now.
+        self.state.recipe = self._recipe()
 
         # 3. Denoise, variant by variant: in a batch matrix products round differently, and no variant shall depend on its
         #    company. Later stages continue with the mean of a variant's passes.
@@ -127,9 +126,8 @@ class StageRun(StageState):
         state, models = self.state, self.resources.models
         tick = self.run.progress.phase("load")
         with self.clock.measure("load"):
-            model = models.open(
-                self.params.model, lambda: tick(0, 1), self.params.lora
-            )  # may be cancelled at every shard
+            # may be cancelled at every shard
+            model = models.open(self.params.model, lambda: tick(0, 1), self.params.lora)
         tick(1, 1)
         if not model.info.trained:
             state.note(NOISE_NOTE.format(model.info.name))

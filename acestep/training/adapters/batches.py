@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from acestep.training.adapters.draw import FRAMES_PER_SECOND, generator_for
+from acestep.api import limits
+from acestep.training.adapters.draw import generator_for
 from acestep.training.adapters.settings import TrainOptions
 from acestep.training.adapters.store import Row
 
@@ -18,7 +19,7 @@ def plan_epoch(rows: Sequence[Row], options: TrainOptions, epoch: int) -> list[l
     the same number of steps.
     """
     chance = generator_for(options.seed, "order", epoch)
-    longest = int(options.crop_seconds * FRAMES_PER_SECOND) or max(row.frames for row in rows)
+    longest = int(options.crop_seconds * limits.FRAMES_PER_SECOND) or max(row.frames for row in rows)
     ties = torch.rand(len(rows), generator=chance).tolist()
     order = sorted(range(len(rows)), key=lambda index: (min(rows[index].frames, longest), ties[index]))
     batches = [order[first : first + options.batch] for first in range(0, len(order), options.batch)]

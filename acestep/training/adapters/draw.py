@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from acestep.api import limits
 from acestep.conditioning.context import join, silence
 from acestep.training.adapters.settings import Flow, TrainOptions
 from acestep.training.adapters.store import Item
 from acestep.training.times import logit_normal, turbo_times
-
-FRAMES_PER_SECOND = 25
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def draw_time(flow: Flow, chance: torch.Generator) -> float:
 
 
 def _crop(frames: int, seconds: float, place: float) -> tuple[int, int]:
-    longest = int(seconds * FRAMES_PER_SECOND)
+    longest = int(seconds * limits.FRAMES_PER_SECOND)
     if not longest or frames <= longest:
         return 0, frames
     first = int(place * (frames - longest + 1))

@@ -17,6 +17,7 @@ import torch
 
 from acestep.api import limits
 from acestep.api.errors import AceError, BadRequest, CorruptAudio, SourceChanged
+from acestep.api.rounding import samples
 from acestep.api.variants import ModelInfo
 from acestep.audio.read import read_window
 from acestep.audio.resample import resample, to_channels
@@ -193,7 +194,7 @@ def _encode_sounds(run: _Run, plans: list[_Plan]) -> list[_Plan]:
 def _encode_sound(run: _Run, plan: _Plan, codec: Codec) -> None:
     """One sound, read no further than it is learned from. Raises `SourceChanged` when somebody wrote the file meanwhile."""
     layout, _ = measured_layout(plan.sample.path, plan.sample.own.window)
-    length = int(plan.seconds * layout.rate + 0.5)
+    length = samples(plan.seconds, layout.rate)
     audio = read_window(plan.sample.path, layout, plan.sample.own.window.start, length)
     if fingerprint(plan.sample.path) != plan.mark:
         raise SourceChanged("the file was changed while it was prepared; prepare it again when it is finished")

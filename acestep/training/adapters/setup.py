@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from acestep.api import limits
 from acestep.api.errors import BadRequest, ModelUnsuited
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.inferred import read_config
@@ -14,7 +15,7 @@ from acestep.checkpoints.load import Target, load_silence
 from acestep.networks.dit import Dit
 from acestep.runtime.devices import choose
 from acestep.training.adapters.adapter import attach
-from acestep.training.adapters.draw import FRAMES_PER_SECOND, Basis, seed_for
+from acestep.training.adapters.draw import Basis, seed_for
 from acestep.training.adapters.encoders import load_dit, model_facts, null_condition
 from acestep.training.adapters.memory import Need, estimate, free_bytes, require_room
 from acestep.training.adapters.settings import TrainOptions, by_variant
@@ -79,7 +80,7 @@ def set_up(prepared: Prepared, info: ModelInfo, options: TrainOptions) -> Setup:
     longest, tokens = _largest(prepared, (*rows, *judged), null.shape[-1])
     network = load_dit(parts, Target(choice.device, choice.dtype, lambda: None))
     attach(network, options.shape, seed_for(options.seed, "adapter"))
-    crop = int(options.crop_seconds * FRAMES_PER_SECOND)
+    crop = int(options.crop_seconds * limits.FRAMES_PER_SECOND)
     need, checkpointing = _need(network, options, min(longest, crop or longest), tokens, choice.device)
     if checkpointing:
         network.enable_gradient_checkpointing()

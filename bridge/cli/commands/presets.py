@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bridge.cli.app import common_options
-from bridge.cli.contact import open_contact
 from bridge.cli.exits import Exit
 from bridge.cli.show import show_json, show_table, tell
+from bridge.cli.subcommands import ask, subcommands
 
 FILE_HELP = "file of the preset (-: standard input)"
 
@@ -19,15 +18,7 @@ def preset(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Presets are commands of their own: after `preset save mine JOB`, `acestep-bridge mine` runs it."
     )
-    actions = parser.add_subparsers(required=True, metavar="WHAT")
-
-    def add(name: str, about: str, run: Any, *words: str) -> argparse.ArgumentParser:
-        command = actions.add_parser(name, help=about, description=about, parents=[common_options(below=True)])
-        for word in words:
-            command.add_argument(word, metavar=word.upper())
-        command.set_defaults(run=run)
-        return command
-
+    add = subcommands(parser)
     add("list", "list presets: built in and your own", _list)
     add("show", "show what stands in a preset", _show, "name")
     save = add("save", "keep what a job did as a preset", _save, "name", "job")
@@ -44,16 +35,8 @@ def preset(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--force", action="store_true", help="replace a file that exists")
 
 
-def _call(options: argparse.Namespace, action: str, **params: Any) -> Any:
-    contact = open_contact(options)
-    try:
-        return contact.call(f"preset.{action}", **params)
-    finally:
-        contact.close()
-
-
 def _list(options: argparse.Namespace) -> int:
-    found = _call(options, "list")
+    found = ask(options, "preset.list")
     if options.json:
         show_json(found)
     else:
@@ -63,13 +46,13 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    show_json(_call(options, "show", name=options.name))
+    show_json(ask(options, "preset.show", name=options.name))
     return Exit.OK
 
 
 def _save(options: argparse.Namespace) -> int:
     words = {name: getattr(options, name) for name in ("name", "job", "title", "summary", "replace")}
-    return _saved(options, _call(options, "save", **words))
+    return _saved(options, ask(options, "preset.save", **words))
 
 
 def _saved(options: argparse.Namespace, row: dict[str, Any]) -> int:
@@ -81,14 +64,14 @@ def _saved(options: argparse.Namespace, row: dict[str, Any]) -> int:
 
 
 def _delete(options: argparse.Namespace) -> int:
-    _call(options, "delete", name=options.name)
+    ask(options, "preset.delete", name=options.name)
     tell(f"{options.name} is deleted")
     return Exit.OK
 
 
 def _import(options: argparse.Namespace) -> int:
     text = _read(options.file)
-    return _saved(options, _call(options, "import", text=text, name=options.name, replace=options.replace))
+    return _saved(options, ask(options, "preset.import", text=text, name=options.name, replace=options.replace))
 
 
 def _read(name: str) -> str:
@@ -110,7 +93,9 @@ def _export(options: argparse.Namespace) -> int:
 
     from acestep.api.errors import BadRequest, OutputUnwritable
 
-    text = json.dumps(json.loads(_call(options, "export", name=options.name)["text"]), indent=2, ensure_ascii=False)
+    text = json.dumps(
+        json.loads(ask(options, "preset.export", name=options.name)["text"]), indent=2, ensure_ascii=False
+    )
     if options.file == "-":
         print(text)
         return Exit.OK

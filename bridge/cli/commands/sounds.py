@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from acestep.api.schema import describe
 from acestep.api.sound import SoundValues
-from bridge.cli.app import common_options
-from bridge.cli.contact import open_contact
 from bridge.cli.exits import Exit
 from bridge.cli.fields import add_fields, read_fields
 from bridge.cli.show import show_json, show_table, tell
+from bridge.cli.subcommands import ask, subcommands
 
 
 def sound(parser: argparse.ArgumentParser) -> None:
@@ -20,15 +18,7 @@ def sound(parser: argparse.ArgumentParser) -> None:
         "A sound is a reference, adapter, seed and words under a name: after `sound save velvet JOB`, every operation takes "
         "`--sound velvet`. What is given beside it wins."
     )
-    actions = parser.add_subparsers(required=True, metavar="WHAT")
-
-    def add(name: str, about: str, run: Any, *words: str) -> argparse.ArgumentParser:
-        command = actions.add_parser(name, help=about, description=about, parents=[common_options(below=True)])
-        for word in words:
-            command.add_argument(word, metavar=word.upper())
-        command.set_defaults(run=run)
-        return command
-
+    add = subcommands(parser)
     add("list", "list your sounds", _list)
     add("show", "show what a sound gives", _show, "name")
     save = add(
@@ -41,16 +31,8 @@ def sound(parser: argparse.ArgumentParser) -> None:
     add("delete", "forget a sound", _delete, "name")
 
 
-def _call(options: argparse.Namespace, action: str, **params: Any) -> Any:
-    contact = open_contact(options)
-    try:
-        return contact.call(f"sound.{action}", **params)
-    finally:
-        contact.close()
-
-
 def _list(options: argparse.Namespace) -> int:
-    found = _call(options, "list")
+    found = ask(options, "sound.list")
     if options.json:
         show_json(found)
     else:
@@ -61,13 +43,13 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    show_json(_call(options, "show", name=options.name))
+    show_json(ask(options, "sound.show", name=options.name))
     return Exit.OK
 
 
 def _save(options: argparse.Namespace) -> int:
     words = {name: getattr(options, name) for name in ("name", "job", "title", "replace")}
-    row = _call(options, "save", values=read_fields(vars(options), describe(SoundValues)), **words)
+    row = ask(options, "sound.save", values=read_fields(vars(options), describe(SoundValues)), **words)
     if options.json:
         show_json(row)
     else:
@@ -76,6 +58,6 @@ def _save(options: argparse.Namespace) -> int:
 
 
 def _delete(options: argparse.Namespace) -> int:
-    _call(options, "delete", name=options.name)
+    ask(options, "sound.delete", name=options.name)
     tell(f"{options.name} is deleted")
     return Exit.OK
