@@ -13,7 +13,7 @@ from collections.abc import Mapping
 SAFE_PATH = ("-P",)
 """Keeps the current folder out of the module search; in a checkout of the original ACE-Step it holds another ``acestep``."""
 
-SECRET_VARIABLES = ("ACESTEP_BRIDGE_TOKEN",)
+SECRET_VARIABLES = ("ACESTEP_BRIDGE_TOKEN", "ACESTEP_API_KEY")
 
 
 def python(*arguments: str) -> list[str]:

@@ -28,7 +28,7 @@ from bridge.core.interface import PROTOCOL, DoorAddress
 from bridge.core.service import Service
 from bridge.paths import Paths
 from bridge.plain import plain
-from bridge.settings import Resolved, Settings
+from bridge.settings import LOOPBACK, MADE_HERE, Resolved, Settings
 
 if TYPE_CHECKING:
     from bridge.performance.performance import Performance
@@ -43,9 +43,6 @@ STOP_SECONDS = 18.0
 
 DESCRIBED_SECONDS = 5.0
 """After this time the descriptions of all operations have been made, too."""
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
 
 INT8_PACKAGE = "torchao"
 
@@ -183,7 +180,7 @@ def with_own_token(settings: Settings, system: str = os.name) -> Settings:
     """Where there are no socket files with an owner (Windows), RPC asks for a token that only the connection file tells."""
     if system != "nt" or settings.token:
         return settings
-    return msgspec.structs.replace(settings, token=secrets.token_urlsafe(32))
+    return msgspec.structs.replace(settings, token=MADE_HERE + secrets.token_urlsafe(32))
 
 
 @contextlib.contextmanager

@@ -191,6 +191,7 @@ def _check_ports(settings: Settings) -> list[Finding]:
         ("osc_port", settings.osc_port, (socket.SOCK_DGRAM, socket.SOCK_STREAM), settings.osc),
         ("rpc_port", settings.rpc_port, (socket.SOCK_STREAM,), settings.rpc),
         ("http_port", settings.http_port, (socket.SOCK_STREAM,), settings.http),
+        *(("http_ports", port, (socket.SOCK_STREAM,), settings.http) for port in settings.http_ports),
     )
     findings = []
     for name, port, kinds, used in wanted:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,8 +28,14 @@ HOME_VARIABLE = "ACESTEP_BRIDGE_HOME"
 PREFIX = "ACESTEP_BRIDGE_"
 FEATURE_PREFIX = "ACESTEP_FEATURE_"
 CONFIG_NAME = "config.toml"
-UPSTREAM = {"model": "ACESTEP_CONFIG_PATH", "queue_length": "ACESTEP_QUEUE_MAXSIZE"}
+UPSTREAM = {"model": "ACESTEP_CONFIG_PATH", "queue_length": "ACESTEP_QUEUE_MAXSIZE", "token": "ACESTEP_API_KEY"}
 """Settings that ACE-Step's own variables fill in where nobody says anything else."""
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Addresses that only this machine can reach."""
+
+MADE_HERE = "own."
+"""Beginning of a token that the daemon makes for RPC where nobody has set one; see `http_token`."""
 
 MiB = 1024 * 1024
 GiB = 1024 * MiB
@@ -81,6 +88,23 @@ class Settings(Request):
     rpc_port: Annotated[Port, param("TCP port of MessagePack-RPC; 0 takes a free one.", group="doors")] = 9701
     http: Annotated[bool, param("Whether the HTTP door is open.", group="doors")] = True
     http_port: Annotated[Port, param("TCP port of HTTP; 0 takes a free one.", group="doors")] = 9702
+    http_ports: Annotated[
+        list[Port],
+        param(
+            "Further TCP ports of HTTP: 8001 and 8002 are those of ACE-Step's own servers, where its front ends look.",
+            group="doors",
+            max_length=8,
+        ),
+    ] = []
+    http_origins: Annotated[
+        list[str],
+        param(
+            "Origins of web pages, besides our own, that may use the HTTP door.",
+            group="doors",
+            max_length=32,
+            example=["http://localhost:5173"],
+        ),
+    ] = []
     spool: Annotated[bool, param("Whether the spool folder is watched.", group="doors")] = True
 
     backend: Annotated[str, param("Backend that runs the models; empty: the first registered.", group="worker")] = ""
@@ -320,7 +344,8 @@ def parse_text(name: str, kind: str, text: str) -> Any:
     except (ValueError, KeyError):
         raise BadRequest(f"{name}: {text!r} is no {kind}", field=name, limits={"type": kind}) from None
     if kind.startswith("list"):
-        return [part.strip() for part in text.split(",") if part.strip()]
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return [parse_text(name, "int", part) for part in parts] if kind == "list[int]" else parts
     return text
 
 
@@ -342,7 +367,7 @@ def _check(values: dict[str, Any], origins: Mapping[str, str]) -> Settings:
         if kinds[name] == "float" and type(value) is int:
             values[name] = float(value)  # TOML writes 10 where a person means 10.0
     try:
-        return _check_token(convert(values, Settings))
+        return _check_origins(_check_token(convert(values, Settings)))
     except BadRequest as error:
         error.message = f"{error.message} ({origins.get(error.field or '', 'settings')})"
         raise
@@ -353,6 +378,26 @@ def _check_token(settings: Settings) -> Settings:
     if any(not character.isprintable() or character.isspace() for character in settings.token):
         raise BadRequest("a token holds no blanks; `openssl rand -hex 32` makes a good one", field="token")
     return settings
+
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
+
+
+def _check_origins(settings: Settings) -> Settings:
+    """Refuse what is no origin, and ``*`` and ``null``, which any page of the web could have. Raises `BadRequest`."""
+    for origin in settings.http_origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise BadRequest(
+                f"http_origins: {origin!r} is no origin; write scheme, host and port, such as http://localhost:5173",
+                field="http_origins",
+            )
+    return settings
+
+
+def http_token(settings: Settings) -> str:
+    """The token that HTTP asks for: the one that somebody has set, but on loopback not one that the daemon has made for RPC."""
+    made_here = settings.token.startswith(MADE_HERE) and settings.listen in LOOPBACK
+    return "" if made_here else settings.token
 
 
 def features(settings: Settings, environment: Mapping[str, str] | None = None) -> frozenset[str]:

@@ -80,6 +80,9 @@ CONNECTIONS = 64
 HEADER_SECONDS = 10.0
 """Time an HTTP client has to send the header of its first request."""
 
+HTTP_BODY = 1024 * 1024
+"""Bytes of the body of an HTTP request that carries no audio: as a message of the RPC door."""
+
 TURN_SECONDS = 0.002
 """Time (s) that all streams of a door together get in one round of the loop."""
 

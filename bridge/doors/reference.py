@@ -22,6 +22,7 @@ from acestep.api.rights import Right
 from acestep.api.schema import FieldInfo, describe
 from acestep.api.sentences import number
 from bridge.doors import limits
+from bridge.doors.http.site import door_pages
 from bridge.doors.method import Method
 from bridge.doors.methods import METHODS
 from bridge.doors.operation_methods import OPERATION_ADDRESS, operation_example
@@ -278,15 +279,22 @@ _PATHS = [
 def _http() -> str:
     return _page(
         "HTTP",
-        "Default port 9702 on loopback. Only GET and HEAD, and nothing changes by them. The Host header must name this machine's "
-        "loopback; pages of other sites are refused by Sec-Fetch-Site and Origin. Off loopback every request needs "
+        "Default port 9702 on loopback; the setting `http_ports` adds others. No GET changes anything. On loopback the Host header "
+        "must name it. Pages of other sites are refused by Sec-Fetch-Site and Origin, whatever they send, unless the setting "
+        "`http_origins` names their origin. Where a token is set, every request but `/health` needs "
         "`Authorization: Bearer TOKEN`, or, from a browser, any user name with the token as password.",
-        _table(["path", "answer", "example"], [[_code(path), text, _code(example)] for path, text, example in _PATHS]),
+        "## Pages of the daemon",
+        _paths(_PATHS),
+        *[part for title, rows in door_pages() for part in (f"## {title}", _paths(rows))],
         "## OSCQuery",
         "Attributes: FULL_PATH, CONTENTS, TYPE, ACCESS, VALUE, RANGE, DESCRIPTION, UNIT, TAGS, EXTENDED_TYPE. An attribute that "
         "does not apply is answered with 204, an unknown one with 400, an unknown address with 404. VALUE of a parameter is its "
         "default.",
     )
+
+
+def _paths(rows: Iterable[Sequence[str]]) -> str:
+    return _table(["path", "answer", "example"], [[_code(path), text, _code(example)] for path, text, example in rows])
 
 
 def _operations(operations: list[Operation]) -> str:

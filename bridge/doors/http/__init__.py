@@ -1,4 +1,4 @@
-"""The HTTP door: health, metrics, the OSCQuery tree and the audition page. Reads only."""
+"""The HTTP server: health, metrics, the OSCQuery tree, the audition page, and the doors that speak HTTP (`site.DOORS`)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
 
 async def start(service: Service, settings: Settings) -> HttpDoor:
-    """Open the door at the address of the settings. Raises `OSError` when the port is taken."""
+    """Open the door at the address of the settings. Raises `Unavailable` when a port is taken."""
+    from bridge.doors.dispatch import Dispatcher
     from bridge.doors.http.server import HttpDoor
+    from bridge.doors.http.site import Site
+    from bridge.settings import http_token
 
-    door = HttpDoor(service, token=settings.token)
-    await door.listen("127.0.0.1" if settings.listen == "localhost" else settings.listen, settings.http_port)
+    door = HttpDoor(Site(Dispatcher(service, service.uploads), settings), token=http_token(settings))
+    host = "127.0.0.1" if settings.listen == "localhost" else settings.listen
+    await door.listen(host, settings.http_port, *settings.http_ports)
     return door

@@ -1,4 +1,4 @@
-"""The pages of the HTTP door."""
+"""The application behind the HTTP server: our own pages, and the doors that speak HTTP."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import asyncio
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from bridge.core.interface import Core
 from bridge.doors import meters
 from bridge.doors.http import audition, metrics, oscquery
+from bridge.doors.http.site import Site, door_routes
 
 KEPT = 64
 """Answers of the OSCQuery tree that are kept as bytes."""
@@ -44,9 +46,10 @@ class _Tree:
         return self._answers[path, attribute]
 
 
-def build(core: Core) -> Starlette:
-    """The application over a core."""
+def build(site: Site) -> Starlette:
+    """The application: our own pages, and the routes of the doors."""
 
+    core = site.core
     tree, slowly = _Tree(core), asyncio.Lock()
 
     async def health(request: Request) -> Response:
@@ -69,4 +72,24 @@ def build(core: Core) -> Starlette:
             return tree.answer(request.url.path, attribute)
 
     routes = [Route("/health", health), Route("/metrics", numbers), Route("/", osc), Route("/ace{rest:path}", osc)]
-    return Starlette(routes=[*routes, *audition.routes(core)])
+    return Starlette(
+        routes=[*routes, *audition.routes(core), *door_routes(site)],
+        exception_handlers={HTTPException: _refused, ClientDisconnect: _left, Exception: _failed},
+    )
+
+
+async def _refused(request: Request, refusal: Exception) -> Response:
+    """No such page, another method than it has, a body that cannot be taken: one sentence, as JSON."""
+    assert isinstance(refusal, HTTPException)
+    headers = {name: ", ".join(sorted(value.split(", "))) for name, value in (refusal.headers or {}).items()}
+    return JSONResponse({"detail": refusal.detail}, status_code=refusal.status_code, headers=headers)
+
+
+async def _left(request: Request, failure: Exception) -> Response:
+    """The client went away in the middle of its request; nobody reads this."""
+    return Response(status_code=400)
+
+
+async def _failed(request: Request, failure: Exception) -> Response:
+    """A fault of ours: the log has it, and the client learns no more than that."""
+    return JSONResponse({"detail": "this request failed; the daemon's log says why"}, status_code=500)

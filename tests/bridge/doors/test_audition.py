@@ -11,9 +11,11 @@ import msgspec
 import pytest
 
 from bridge.core.interface import Submission
+from bridge.doors.dispatch import Dispatcher
 from bridge.doors.http import AUDITION, audition
 from bridge.doors.http.app import build
-from bridge.doors.http.guard import Guard
+from bridge.doors.http.guard import Guard, Terms
+from bridge.doors.http.site import Site
 
 HOST = "127.0.0.1:9702"
 PAGE = Path(audition.__file__).parent
@@ -22,7 +24,7 @@ PAGE = Path(audition.__file__).parent
 @pytest.fixture
 async def http(core):
     """A browser at the guarded door."""
-    app = Guard(build(core), [HOST])
+    app = Guard(build(Site(Dispatcher(core))), Terms(hosts=frozenset({HOST})))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=f"http://{HOST}") as client:
         yield client
 
@@ -97,8 +99,8 @@ async def test_the_page_runs_only_its_own_scripts(http):
 
 
 async def test_a_browser_shows_the_token_as_a_password(core):
-    """Off loopback; the answer without it makes the browser ask."""
-    app = Guard(build(core), [HOST], "secret")
+    """The answer without it makes the browser ask."""
+    app = Guard(build(Site(Dispatcher(core))), Terms(hosts=frozenset({HOST}), token="secret"))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=f"http://{HOST}") as client:
         refused = await client.get("/audition")
         assert (refused.status_code, refused.headers["www-authenticate"].split()[0]) == (401, "Basic")
@@ -136,5 +138,5 @@ def test_the_reference_names_every_page_of_the_door(core):
     """Each route of the application has its row."""
     page = (Path(__file__).parents[3] / "docs" / "reference" / "http.md").read_text()
     assets = {AUDITION + address for address in audition.ASSETS if address}
-    paths = {route.path.split("{")[0].rstrip("/") for route in build(core).routes} - assets
+    paths = {route.path.split("{")[0].rstrip("/") for route in build(Site(Dispatcher(core))).routes} - assets
     assert [path for path in paths if f"`{path}" not in page] == []

@@ -11,7 +11,9 @@ import time
 import pytest
 
 from bridge.doors import limits
+from bridge.doors.dispatch import Dispatcher
 from bridge.doors.http.server import HttpDoor
+from bridge.doors.http.site import Site
 from bridge.doors.osc.codec import decode
 from bridge.doors.osc.framing import Framer, frame
 from bridge.doors.osc.messages import encode
@@ -73,7 +75,7 @@ async def test_a_flood_gets_its_share_of_each_round_and_no_more():
 @pytest.fixture
 async def http_door(core):
     """An open HTTP door."""
-    door = HttpDoor(core)
+    door = HttpDoor(Site(Dispatcher(core)))
     await door.listen("127.0.0.1", 0)
     yield door
     await door.close()

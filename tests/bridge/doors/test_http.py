@@ -1,4 +1,4 @@
-"""The HTTP door: reads for this machine, nothing for other sites."""
+"""The HTTP server's own pages: reads for this machine, nothing for other sites. Its guard: see test_http_guard."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import pytest
 
 from acestep.api.errors import NotAllowed
 from bridge.doors import meters
+from bridge.doors.dispatch import Dispatcher
 from bridge.doors.http import oscquery
 from bridge.doors.http.app import build
-from bridge.doors.http.guard import Guard
+from bridge.doors.http.guard import Guard, Terms
 from bridge.doors.http.server import HttpDoor
+from bridge.doors.http.site import Site
 
 HOST = "127.0.0.1:9702"
 
 
-def client(core, token=""):
-    app = Guard(build(core), [HOST, "localhost:9702", "[::1]:9702"], token)
+def client(core, token="", **terms):
+    hosts = frozenset({HOST, "localhost:9702", "[::1]:9702"})
+    app = Guard(build(Site(Dispatcher(core))), Terms(hosts=hosts, token=token, **terms))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=f"http://{HOST}")
 
 
@@ -57,11 +60,12 @@ async def test_only_this_machine_and_no_other_site_may_read(core, path, headers,
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"])
 @pytest.mark.parametrize("path", ["/health", "/", "/ace/queue/clear", "/ace/op/sketch"])
-async def test_nothing_can_be_changed(core, method, path):
+async def test_nothing_can_be_changed_on_our_own_pages(core, method, path):
     """Only GET and HEAD exist."""
     async with client(core) as http:
         answer = await http.request(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert answer.json() == {"detail": "Method Not Allowed"}
 
 
 async def test_a_get_of_an_address_does_not_run_it(core):
@@ -74,13 +78,27 @@ async def test_a_get_of_an_address_does_not_run_it(core):
 
 @pytest.mark.parametrize(
     ("header", "status"),
-    [("Bearer secret", 200), ("Bearer wrong", 401), ("secret", 401), ("Basic secret", 401), ("bearer secret", 401)],
+    [
+        ("Bearer secret", 200),
+        ("bearer secret", 200),
+        ("secret", 200),
+        ("Basic YW55Ym9keTpzZWNyZXQ=", 200),
+        ("Bearer wrong", 401),
+        ("Bearer", 401),
+        ("wrong", 401),
+        ("Basic secret", 401),
+        ("Basic c2VjcmV0", 401),
+        ("Digest secret", 401),
+        ("", 401),
+    ],
 )
-async def test_off_loopback_the_token_must_be_shown(core, header, status):
-    """In the Authorization header, and only there."""
+async def test_where_there_is_a_token_it_must_be_shown(core, header, status):
+    """In the Authorization header, with or without its scheme; a supervisor may ask /health without it."""
     async with client(core, token="secret") as http:
-        assert (await http.get("/health", headers={"authorization": header})).status_code == status
-        assert (await http.get("/health?token=secret")).status_code == 401
+        for path in ("/metrics", "/", "/audition/results"):
+            assert (await http.get(path, headers={"authorization": header})).status_code == status
+            assert (await http.get(f"{path}?token=secret")).status_code == 401
+        assert (await http.get("/health")).status_code == 200
 
 
 async def test_every_answer_forbids_guessing_storing_and_embedding(core):
@@ -148,7 +166,7 @@ async def test_one_attribute_can_be_asked_for(core):
 
 async def test_the_server_runs_beside_everything_else(core):
     """On a free port, with the guard in front, closed without rest."""
-    door = HttpDoor(core)
+    door = HttpDoor(Site(Dispatcher(core)))
     port = await door.listen("127.0.0.1", 0)
     async with httpx.AsyncClient() as http:
         assert (await http.get(f"http://127.0.0.1:{port}/health")).json()["status"] == "ok"
@@ -161,4 +179,4 @@ async def test_the_server_runs_beside_everything_else(core):
 async def test_without_a_token_only_loopback_is_listened_to(core):
     """Anything else is refused at once."""
     with pytest.raises(NotAllowed):
-        await HttpDoor(core).listen("0.0.0.0", 0)
+        await HttpDoor(Site(Dispatcher(core))).listen("0.0.0.0", 0)

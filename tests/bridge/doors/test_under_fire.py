@@ -91,7 +91,7 @@ def test_on_the_network_every_door_asks_for_its_protection(daemon):
         assert friend.status()["state"] == "ok"
     with Client(str(house.paths.home)) as owner:
         assert owner.status()["state"] == "ok"
-    page = f"http://127.0.0.1:{doors['http']['port']}/health"
+    page = f"http://127.0.0.1:{doors['http']['port']}/metrics"
     assert httpx.get(page).status_code == 401
     assert httpx.get(page, headers={"authorization": "Bearer secret"}).status_code == 200
     logs = [house.output, *house.paths.logs.iterdir()]
