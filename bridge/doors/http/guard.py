@@ -54,8 +54,8 @@ def token_matches(shown: str, token: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What the guard demands."""
+class Entry:
+    """The terms on which the guard lets requests in."""
 
     hosts: frozenset[str] = frozenset()
     """Names that this server goes by, with their port; none: any name, as on a network where only the token counts."""
@@ -70,9 +70,9 @@ class Terms:
 class Guard:
     """An ASGI application that lets only proper requests through to another one."""
 
-    def __init__(self, app: Any, terms: Terms) -> None:
+    def __init__(self, app: Any, entry: Entry) -> None:
         self._app = app
-        self._terms = terms
+        self._entry = entry
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer, or refuse, one request."""
@@ -99,7 +99,7 @@ class Guard:
 
     def _refusal(self, scope: dict[str, Any], headers: dict[str, list[str]], shown: bool) -> tuple[int, str]:
         hosts = headers.get("host", [])
-        if len(hosts) != 1 or (self._terms.hosts and hosts[0].lower() not in self._terms.hosts):
+        if len(hosts) != 1 or (self._entry.hosts and hosts[0].lower() not in self._entry.hosts):
             return 421, "this server does not go by that name"
         if not self._welcome(scope, hosts[0], headers):
             return 403, "pages of other sites may not use this; the setting http_origins lets an origin in"
@@ -110,37 +110,37 @@ class Guard:
     def _welcome(self, scope: dict[str, Any], host: str, headers: dict[str, list[str]]) -> bool:
         """Whether the request comes from a program, from a page of ours, or from one that the settings let in."""
         origins = headers.get("origin", [])
-        if any(origin != f"http://{host}" and origin not in self._terms.origins for origin in origins):
+        if any(origin != f"http://{host}" and origin not in self._entry.origins for origin in origins):
             return False
         sites = headers.get("sec-fetch-site", [])
         if all(site in OWN_SITES for site in sites):
             return True
         if origins:
-            return all(origin in self._terms.origins for origin in origins)
+            return all(origin in self._entry.origins for origin in origins)
         # An <audio> element of a page names no Origin, but where it stands.
         referers = headers.get("referer", [])
         plain_read = scope.get("method") in ("GET", "HEAD") and len(referers) == 1
-        return plain_read and origin_of(referers[0]) in self._terms.origins
+        return plain_read and origin_of(referers[0]) in self._entry.origins
 
     def _needs_no_header(self, scope: dict[str, Any], headers: dict[str, list[str]]) -> bool:
         """Whether the token may be missing in the header: it is looked for elsewhere, or the question is a harmless one."""
         if scope["type"] == "websocket" or _is_preflight(scope, headers):
             return True
-        return scope["path"] in OPEN_PATHS or scope["path"] in self._terms.body_tokens
+        return scope["path"] in OPEN_PATHS or scope["path"] in self._entry.body_tokens
 
     def _shows_token(self, headers: dict[str, list[str]]) -> bool:
-        if not self._terms.token:
+        if not self._entry.token:
             return True
         shown = headers.get("authorization", [])
-        return len(shown) == 1 and hmac.compare_digest(_shown_token(shown[0]), self._terms.token.encode())
+        return len(shown) == 1 and hmac.compare_digest(_shown_token(shown[0]), self._entry.token.encode())
 
     def _cors(self, headers: dict[str, list[str]]) -> list[tuple[bytes, bytes]]:
         """What lets a page of an origin of the settings read the answer."""
-        if not self._terms.origins:
+        if not self._entry.origins:
             return []
         told = [(b"vary", b"Origin")]
         origins = headers.get("origin", [])
-        if len(origins) == 1 and origins[0] in self._terms.origins:
+        if len(origins) == 1 and origins[0] in self._entry.origins:
             told.append((b"access-control-allow-origin", origins[0].encode("latin-1")))
             told.append((b"access-control-expose-headers", EXPOSED))
             if headers.get("access-control-request-private-network") == ["true"]:

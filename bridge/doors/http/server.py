@@ -13,7 +13,7 @@ import uvicorn
 
 from acestep.api.errors import NotAllowed, Unavailable
 from bridge.doors.http.app import build
-from bridge.doors.http.guard import Guard, Terms
+from bridge.doors.http.guard import Entry, Guard
 from bridge.doors.http.protocol import protocol
 from bridge.doors.http.site import Site, paths_with_body_token
 from bridge.doors.streams import Crowd
@@ -47,13 +47,13 @@ class HttpDoor:
         sockets = _bind(host, ports)
         found = [sock.getsockname()[1] for sock in sockets]
         names = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]") for port in found}
-        terms = Terms(
+        entry = Entry(
             hosts=frozenset(names) if host in LOOPBACK else frozenset(),
             token=self._token,
             origins=frozenset(self._site.settings.http_origins),
             body_tokens=paths_with_body_token(),
         )
-        app = Guard(build(self._site), terms)
+        app = Guard(build(self._site), entry)
         config = uvicorn.Config(
             app,
             log_config=None,
