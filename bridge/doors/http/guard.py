@@ -54,7 +54,7 @@ def token_matches(shown: str, token: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Entry:
+class EntryTerms:
     """The terms on which the guard lets requests in."""
 
     hosts: frozenset[str] = frozenset()
@@ -70,7 +70,7 @@ class Entry:
 class Guard:
     """An ASGI application that lets only proper requests through to another one."""
 
-    def __init__(self, app: Any, entry: Entry) -> None:
+    def __init__(self, app: Any, entry: EntryTerms) -> None:
         self._app = app
         self._entry = entry
 

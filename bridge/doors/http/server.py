@@ -13,7 +13,7 @@ import uvicorn
 
 from acestep.api.errors import NotAllowed, Unavailable
 from bridge.doors.http.app import build
-from bridge.doors.http.guard import Entry, Guard
+from bridge.doors.http.guard import EntryTerms, Guard
 from bridge.doors.http.protocol import protocol
 from bridge.doors.http.site import Site, paths_with_body_token
 from bridge.doors.streams import Crowd
@@ -47,7 +47,7 @@ class HttpDoor:
         sockets = _bind(host, ports)
         found = [sock.getsockname()[1] for sock in sockets]
         names = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]") for port in found}
-        entry = Entry(
+        entry = EntryTerms(
             hosts=frozenset(names) if host in LOOPBACK else frozenset(),
             token=self._token,
             origins=frozenset(self._site.settings.http_origins),

@@ -14,7 +14,7 @@ from bridge.core.interface import Submission
 from bridge.doors.dispatch import Dispatcher
 from bridge.doors.http import AUDITION, audition
 from bridge.doors.http.app import build
-from bridge.doors.http.guard import Entry, Guard
+from bridge.doors.http.guard import EntryTerms, Guard
 from bridge.doors.http.site import Site
 
 HOST = "127.0.0.1:9702"
@@ -24,7 +24,7 @@ PAGE = Path(audition.__file__).parent
 @pytest.fixture
 async def http(core):
     """A browser at the guarded door."""
-    app = Guard(build(Site(Dispatcher(core))), Entry(hosts=frozenset({HOST})))
+    app = Guard(build(Site(Dispatcher(core))), EntryTerms(hosts=frozenset({HOST})))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=f"http://{HOST}") as client:
         yield client
 
@@ -100,7 +100,7 @@ async def test_the_page_runs_only_its_own_scripts(http):
 
 async def test_a_browser_shows_the_token_as_a_password(core):
     """The answer without it makes the browser ask."""
-    app = Guard(build(Site(Dispatcher(core))), Entry(hosts=frozenset({HOST}), token="secret"))
+    app = Guard(build(Site(Dispatcher(core))), EntryTerms(hosts=frozenset({HOST}), token="secret"))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=f"http://{HOST}") as client:
         refused = await client.get("/audition")
         assert (refused.status_code, refused.headers["www-authenticate"].split()[0]) == (401, "Basic")

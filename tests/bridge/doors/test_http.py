@@ -12,7 +12,7 @@ from bridge.doors import meters
 from bridge.doors.dispatch import Dispatcher
 from bridge.doors.http import oscquery
 from bridge.doors.http.app import build
-from bridge.doors.http.guard import Entry, Guard
+from bridge.doors.http.guard import EntryTerms, Guard
 from bridge.doors.http.server import HttpDoor
 from bridge.doors.http.site import Site
 
@@ -21,7 +21,7 @@ HOST = "127.0.0.1:9702"
 
 def client(core, token="", **terms):
     hosts = frozenset({HOST, "localhost:9702", "[::1]:9702"})
-    app = Guard(build(Site(Dispatcher(core))), Entry(hosts=hosts, token=token, **terms))
+    app = Guard(build(Site(Dispatcher(core))), EntryTerms(hosts=hosts, token=token, **terms))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=f"http://{HOST}")
 
 

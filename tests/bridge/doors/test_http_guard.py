@@ -17,7 +17,7 @@ from bridge.daemon import with_own_token
 from bridge.doors import limits
 from bridge.doors.dispatch import Dispatcher
 from bridge.doors.http.body import read_body
-from bridge.doors.http.guard import Entry, Guard, token_shown
+from bridge.doors.http.guard import EntryTerms, Guard, token_shown
 from bridge.doors.http.server import HttpDoor
 from bridge.doors.http.site import Site, is_loopback
 from bridge.settings import Settings, http_token, resolve
@@ -44,7 +44,7 @@ class Anything:
 
 def client(app, **terms):
     """An HTTP client of the guard before an application."""
-    transport = httpx.ASGITransport(app=Guard(app, Entry(hosts=HOSTS, **terms)))
+    transport = httpx.ASGITransport(app=Guard(app, EntryTerms(hosts=HOSTS, **terms)))
     return httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}")
 
 
@@ -182,7 +182,7 @@ async def ask_socket(app, headers, **terms):
 
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "websocket", "path": "/rpc", "headers": encoded}
-    await Guard(app, Entry(hosts=HOSTS, **terms))(scope, receive, send)
+    await Guard(app, EntryTerms(hosts=HOSTS, **terms))(scope, receive, send)
     return sent
 
 
