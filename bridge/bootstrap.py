@@ -298,7 +298,9 @@ def start(arguments: list[str]) -> int:
     line = [str(venv_python(VENV)), *arguments]
     if arguments[:2] == ["-m", "pytest"]:
         os.chdir(ROOT)
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads of side-by-side tests starve each other
+        # Tests run side by side, one process per core: further threads in each would only starve the others.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.stdout.flush()
     if os.name != "nt":
         os.execv(line[0], line)

@@ -14,23 +14,38 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
+from xdist.scheduler import LoadFileScheduling
 
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
 THIRDPARTY_PLUGIN = Path(__file__).parent / "thirdparty_plugin"
 FOREIGN_PACKAGES = Path(__file__).parent / "foreign-packages.txt"
+IN_ARDOUR = ("tests/daw_scripts/test_ardour", "tests/daw_scripts/test_plugin_operations.py")
+"""Files of tests that run Ardour, of which there is one at a time."""
 REQUIRE_FOREIGN = "CI_REQUIRE_FOREIGN"
 """Set by .ci/run: a missing foreign program is then a failure."""
 
 
+class _FilesSideBySide(LoadFileScheduling):
+    """A file belongs to one process, and all files that need Ardour to the same one: another would only wait for it."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "ardour" if nodeid.startswith(IN_ARDOUR) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """How xdist hands out the tests, in whatever form it is started."""
+    return _FilesSideBySide(config, log)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test sees the settings or the home of the person who runs it, nor starts more threads than two cores hold."""
+    """No test sees the settings or the home of the person who runs it, nor starts more threads than the cores hold."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("ACESTEP_BRIDGE_", "ACESTEP_FEATURE_"))]:
             patch.delenv(name)
         patch.setenv("ACESTEP_BRIDGE_HOME", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "2"))
+        patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
         patch.setenv("OMP_WAIT_POLICY", "PASSIVE")
         patch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
         patch.setenv("NO_COLOR", "1")
