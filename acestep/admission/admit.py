@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from acestep.admission.admitted import Admitted
+from acestep.admission.chain_errors import AtStage, of_only_stage, of_stage, place_in_chain
 from acestep.admission.host import CallerHostInfo
-from acestep.admission.parse import of_stage
-from acestep.admission.paths import AtStage, check_guides, on_disk, with_real_paths
+from acestep.admission.parse import parse
+from acestep.admission.paths import check_guides, on_disk, with_real_paths
 from acestep.admission.region import region_heard
-from acestep.admission.render import admit_render
+from acestep.admission.render import RenderAdmission
 from acestep.admission.song_time import written_duration
-from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError, BadRequest
-from acestep.api.operation import Operation
+from acestep.api.operation import RENDER, Operation
 from acestep.api.plan import Plan
-from acestep.api.registry import Registry, RenderRequest
-from acestep.api.request import Output, Stage
+from acestep.api.registry import Registry
+from acestep.api.request import Stage
 from acestep.api.resolve import ResolvedStage, resolve_stage
 from acestep.api.schema import convert
 from acestep.api.source import Region, Source
@@ -38,13 +39,29 @@ MODEL_OF_STAGE = re.compile(r"stages\[\d+\]\.model")
 
 def admit(registry: Registry, operation: Operation, params: dict[str, Any], host: CallerHostInfo) -> Admitted:
     """Check a request of any operation. Blocks on the disk; call it in a thread. Raises `AceError` that names the field."""
+    with _told_to_the_caller(operation, host):
+        if not operation.renders:
+            return _admit_other(registry, operation, params, host)
+        if operation.preset is not None and operation.preset.source and not SOURCES & params.keys():
+            raise BadRequest(f"{operation.name} needs audio to work on", field="source")
+        admitted = RenderAdmission(registry, host, parse(registry, operation, params)).run()
+        at_stage = of_stage if operation.name == RENDER else of_only_stage
+        _check_parts(registry, admitted, host, at_stage)
+        render = with_real_paths(admitted.render, host, at_stage)
+        notes = map(host.named, (*admitted.notes, *check_guides(render, at_stage)))
+        return msgspec.structs.replace(admitted, request=render, notes=tuple(notes))
+
+
+@contextmanager
+def _told_to_the_caller(operation: Operation, host: CallerHostInfo) -> Iterator[None]:
+    """Errors name the fields of the form in which the request came, and the caller's own files, and say nothing of ours."""
     try:
-        if operation.stage or operation.preset or operation.schema is RenderRequest:
-            admitted = _admit_render(registry, operation, params, host)
-        else:
-            admitted = _admit_other(registry, operation, params, host)
-        return msgspec.structs.replace(admitted, notes=tuple(map(host.named, admitted.notes)))
+        yield
     except AceError as error:
+        if operation.name == RENDER and error.field is not None:
+            error.field = place_in_chain(error.field)
+        elif operation.preset is not None and MODEL_OF_STAGE.fullmatch(error.field or ""):
+            error.field = "models"
         error.message = host.named(error.message)
         error.args = (error.message,)
         raise
@@ -81,26 +98,6 @@ def _check_heard(typed: Any, host: CallerHostInfo) -> None:
         host.place(source)
 
 
-def _admit_render(registry: Registry, operation: Operation, params: dict[str, Any], host: CallerHostInfo) -> Admitted:
-    """A render in any of its forms; fields of errors are those of that form."""
-    chained = operation.schema is RenderRequest
-    if operation.preset is not None and operation.preset.source and not SOURCES & params.keys():
-        raise BadRequest(f"{operation.name} needs audio to work on", field="source")
-    try:
-        admitted = admit_render(registry, operation.name, params, host)
-        at_stage = functools.partial(_at_stage, chained)
-        _check_parts(registry, admitted, host, at_stage)
-        render = with_real_paths(admitted.render, host, at_stage)
-        remarks = check_guides(render, at_stage)
-        return msgspec.structs.replace(admitted, request=render, notes=(*admitted.notes, *remarks))
-    except AceError as error:
-        if chained and error.field is not None:
-            error.field = _place_in_chain(error.field)
-        elif operation.preset is not None and MODEL_OF_STAGE.fullmatch(error.field or ""):
-            error.field = "models"
-        raise
-
-
 def _check_parts(registry: Registry, admitted: Admitted, host: CallerHostInfo, at_stage: AtStage) -> None:
     """See that the planner, adapters, weights and stored steps that a render needs are here, and that every stage can run."""
     render = admitted.render
@@ -132,16 +129,3 @@ def _check_stored_step(run: ResolvedStage, host: CallerHostInfo) -> None:
         error.field = "resume"
         raise
     check_stored_step(name, facts, run, host.weights(run.model))
-
-
-def _at_stage(chained: bool, index: int, check: Callable[[], Any]) -> Any:
-    """A check of one stage, whose error says which one where the request is a chain."""
-    return of_stage(index, check) if chained else check()
-
-
-def _place_in_chain(field: str) -> str:
-    """Where a field stands in the request of a chain, which keeps the shared settings and the output in maps of their own."""
-    name = re.split(r"[.\[]", field, maxsplit=1)[0]
-    if name in Conditioning.__struct_fields__:
-        return f"conditioning.{field}"
-    return f"output.{field}" if name in Output.__struct_fields__ else field

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.admission.inputs import StageInput
+from acestep.admission.chain import StageInput
 from acestep.api.plan import Plan
 from acestep.api.request import Render
 

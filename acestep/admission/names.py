@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from acestep.admission.parse import ParsedRender, of_stage
+from acestep.admission.chain_errors import of_stage
+from acestep.admission.parse import ParsedRender
 from acestep.api import music
 from acestep.api.errors import UnknownName
 from acestep.api.languages import language_name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from acestep.admission.inputs import StageInput
+from acestep.admission.chain import StageInput
 from acestep.api import limits
 from acestep.api.conditioning import Conditioning
 from acestep.api.plan import Plan, SourceFacts

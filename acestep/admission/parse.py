@@ -1,26 +1,24 @@
-"""The three forms of a render request, read into one typed request: flat for one stage, flat for a preset, nested for a chain.
-
-Sentences count stages from 1, as the files of a result do; fields keep the places of the JSON (`stages[0]`).
-"""
+"""The three forms of a render request, read into one typed request: flat for one stage, flat for a preset, nested for a chain."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
+from acestep.admission.chain_errors import of_stage
 from acestep.admission.region import source_of
 from acestep.admission.sounds import lay_under, named_sound, sound_note, under_stages
 from acestep.api.conditioning import Conditioning
-from acestep.api.errors import AceError, BadPreset, BadRequest, UnknownName
+from acestep.api.errors import BadPreset, BadRequest, UnknownName
 from acestep.api.operation import Operation
 from acestep.api.preset import fill_preset
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import CHAIN_FIELDS, FORMAT, VERSION, Output, Role, StageParams
 from acestep.api.result import RECIPE_FORMAT
-from acestep.api.schema import R, Request, convert, inside
+from acestep.api.schema import Request, convert, inside
 from acestep.api.sound import Sound
 from acestep.api.source import Region, SelectionFields, SourceRequest
 from acestep.api.upstream import in_our_words
@@ -72,24 +70,18 @@ def parse(registry: Registry, operation: Operation, request: dict[str, Any]) -> 
             raise BadPreset(f"this is a recipe of {request['operation']}; run it by that name", field="operation")
         request = in_our_words(unwrapped(request))
     sound = named_sound(registry, request)
-    if sound is None:
-        return _parse(registry, operation, request, None)
-    request, taken = lay_under(sound, operation, request)
-    if operation.preset is not None:
-        taken |= under_stages(sound, operation.preset.stages)[1]
-    parsed = _parse(registry, operation, request, sound)
-    parsed.made_with, parsed.notes = sound.name, (sound_note(sound, taken),)
-    return parsed
-
-
-def _parse(registry: Registry, operation: Operation, request: dict[str, Any], sound: Sound | None) -> ParsedRender:
+    request, taken = (request, set()) if sound is None else lay_under(sound, operation, request)
     if operation.stage:
-        return _parse_flat(registry, operation, request)
-    if operation.preset is not None:
-        return _parse_preset(registry, operation, request, sound)
-    if operation.schema is not RenderRequest:
+        parsed = _parse_flat(registry, operation, request)
+    elif operation.preset is not None:
+        parsed = _parse_preset(registry, operation, request, sound)
+    elif operation.renders:
+        parsed = _parse_chain(registry, convert(request, RenderRequest))
+    else:
         raise BadRequest(f"{operation.name} is not a render", field="operation")
-    return _parse_chain(registry, convert(request, RenderRequest))
+    if sound is not None:
+        parsed.made_with, parsed.notes = sound.name, (sound_note(sound, taken),)
+    return parsed
 
 
 def unwrapped(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,15 +172,6 @@ def _parse_chain(registry: Registry, request: RenderRequest) -> ParsedRender:
         made_with=request.made_with,
         made_on=request.made_on,
     )
-
-
-def of_stage(index: int, check: Callable[[], R]) -> R:
-    """Run a check of one stage of a chain. Its error says which one, counted from 1, and names the field in the JSON."""
-    try:
-        return inside(f"stages[{index}]", check)
-    except AceError as error:
-        error.message = f"stage {index + 1}: {error.message}"
-        raise
 
 
 def _parse_stage(registry: Registry, entry: dict[str, Any], index: int) -> ParsedStage:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from acestep.admission.chain_errors import AtStage
 from acestep.admission.host import CallerHostInfo
 from acestep.api import limits
 from acestep.api.conditioning import NO_GUIDE, Conditioning
@@ -23,9 +23,6 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 UPLOADED = "upload:"
 """Before the id of an upload, in a field that takes a path."""
-
-AtStage = Callable[[int, Callable[[], Any]], Any]
-"""Runs a check of the stage of an index, and has its error say which one it is."""
 
 
 def with_real_paths(render: Render, host: CallerHostInfo, at_stage: AtStage) -> Render:

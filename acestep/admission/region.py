@@ -21,6 +21,10 @@ LATENT = "latent"
 """The format of a stored latent in the facts of a source."""
 
 
+AskedSource = SourceRequest | Source
+"""A sound as a client names it, or with its region in samples already."""
+
+
 class PlacedSource(NamedTuple):
     """A sound with its region in whole samples, and what its header says."""
 
@@ -42,7 +46,7 @@ def source_of(selection: SelectionFields) -> SourceRequest | None:
     )
 
 
-def names_a_place(request: SourceRequest) -> bool:
+def names_a_place(request: AskedSource) -> bool:
     """Whether a source says where it lies; one that does not is the job's own. Raises `BadRequest` for two places."""
     named = [name for name in PLACES if getattr(request, name)]
     if len(named) > 1:
@@ -50,13 +54,16 @@ def names_a_place(request: SourceRequest) -> bool:
     return bool(named)
 
 
-def names_a_region(request: SourceRequest) -> bool:
+def names_a_region(request: AskedSource) -> bool:
     """Whether a source says which part of it is meant."""
-    return request.length is not None or any(getattr(request, name) is not None for name in Region.__struct_fields__)
+    edges = Region.__struct_fields__ if isinstance(request, SourceRequest) else ("start",)
+    return request.length is not None or any(getattr(request, name) is not None for name in edges)
 
 
-def open_source(request: SourceRequest, host: HostInfo, time: SongTime) -> PlacedSource:
+def open_source(request: AskedSource, host: HostInfo, time: SongTime) -> PlacedSource:
     """The file that a request names with its region in samples, and what its header says. Raises as `HostInfo.probe` does."""
+    if request.stage is not None:
+        raise BadRequest("the job's source is audio; only a stage's source names another stage", field="source.stage")
     if not names_a_place(request):
         raise BadRequest("name exactly one source: a file, an upload or a stored latent", field="source")
     context = limits.CONTEXT_SECONDS if request.context is None else request.context
@@ -108,10 +115,9 @@ def whole_of(facts: AudioFacts) -> SourceFacts:
     )
 
 
-def place(request: SourceRequest, whole: SourceFacts, time: SongTime) -> SourceFacts:
+def place(request: AskedSource, whole: SourceFacts, time: SongTime) -> SourceFacts:
     """A sound's facts with the region that a request names. Raises `RegionOutside`, and `BadRequest` for a side given twice."""
-    start = time.edge(request.start, request.start_seconds, whole.rate, "start")
-    end = time.edge(request.end, request.end_seconds, whole.rate, "end")
+    start, end = _edges(request, whole.rate, time)
     if request.length is not None:
         if end is not None:
             raise BadRequest("give the region's end or its length, not both", field="length")
@@ -132,6 +138,14 @@ def place(request: SourceRequest, whole: SourceFacts, time: SongTime) -> SourceF
             limits={"frames": whole.frames},
         )
     return msgspec.structs.replace(whole, start=first, length=last - first)
+
+
+def _edges(request: AskedSource, rate: int, time: SongTime) -> tuple[int | None, int | None]:
+    """First sample of a region and the one after its last, as far as they are given. A length is another matter."""
+    if isinstance(request, Source):
+        return request.start, None
+    start = time.edge(request.start, request.start_seconds, rate, "start")
+    return start, time.edge(request.end, request.end_seconds, rate, "end")
 
 
 def check_region(facts: SourceFacts, *, extends: bool) -> None:

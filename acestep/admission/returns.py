@@ -7,14 +7,15 @@ from functools import partial
 
 import msgspec
 
-from acestep.admission.inputs import Inputs, StageInput
-from acestep.admission.parse import ParsedRender, of_stage
+from acestep.admission.chain import Chain, StageInput
+from acestep.admission.chain_errors import of_stage
 from acestep.admission.region import check_span
 from acestep.api import limits
 from acestep.api.errors import BadRequest, TooLarge
-from acestep.api.plan import Length, Plan
+from acestep.api.plan import Plan, SourceFacts
 from acestep.api.request import Output, Role
 from acestep.api.rounding import samples
+from acestep.api.thinking import leaves_length_open
 
 NEEDS_SOURCE = frozenset({"patch", "span", "whole", "residual"})
 """Roles that are made of the source's own samples too."""
@@ -23,38 +24,63 @@ ONCE = frozenset({"whole", "span"})
 """Roles of which the last of several edits holds them all."""
 
 
-def resolve_output(parsed: ParsedRender, plans: Sequence[Plan], inputs: Inputs) -> Output:
-    """The output with nothing left open. Raises `BadRequest` for files that the last stage cannot return, and `TooLarge`."""
-    output, last, part = parsed.output, parsed.stages[-1], inputs.shared.part
-    worked_on = inputs.found[-1]
-    if output.returns and last.returns and list(last.returns) != output.returns:
+def resolve_returns(chain: Chain) -> tuple[Output, list[tuple[Role, ...] | None]]:
+    """The output with nothing left open, which says what the last stage returns, and what each stage returns besides.
+
+    Raises `BadRequest` for files that a stage cannot return, and `TooLarge`.
+    """
+    output, part = chain.shared.output, chain.shared.part
+    last = _of_last(chain)
+    if chain.makes_new:
+        _check_length(output, part)
+    if "span" in last:
+        check_span(output, chain.inputs[-1].facts)
+    length: int | str | None = part.frames if chain.makes_new else output.length
+    if chain.shared.source is None and leaves_length_open(chain.shared.conditioning, chain.plans, output):
+        length = None  # the planner will say
+    output = msgspec.structs.replace(output, returns=last, rate=part.rate, channels=part.channels, length=length)
+    return output, [*(_of_earlier(chain, index, last) for index in range(len(chain.stages) - 1)), None]
+
+
+def _of_last(chain: Chain) -> list[Role]:
+    """What the last stage returns: what it names, else what the output asks for, else what its operation returns by itself."""
+    index, stage, asked = len(chain.stages) - 1, chain.stages[-1], chain.shared.output.returns
+    plan, given = chain.plans[-1], chain.inputs[-1]
+    if asked and stage.returns and list(stage.returns) != asked:
         raise BadRequest("the last stage and the output name different files to return", field="returns")
-    if last.returns == ():
-        where = f"stages[{len(plans) - 1}].returns"
+    if stage.returns == ():
         raise BadRequest(
-            "the last stage returns at least one file; leave its returns out for the usual one", field=where
+            "the last stage returns at least one file; leave its returns out for the usual one",
+            field=f"stages[{index}].returns",
         )
-    returns = list(last.returns or output.returns or [default_role(plans[-1], worked_on)])
-    if last.returns:
-        of_stage(len(plans) - 1, lambda: check_roles(returns, plans[-1], worked_on))
-    else:
-        check_roles(returns, plans[-1], worked_on)
-    makes_new = any(plan.length is Length.REQUEST for plan in plans)
-    if makes_new and not 1 <= part.frames <= samples(limits.MAX_DURATION, part.rate):
+    if stage.returns:
+        of_stage(index, partial(check_roles, stage.returns, plan, given))
+        return list(stage.returns)
+    roles = asked or [default_role(plan, given)]
+    check_roles(roles, plan, given)
+    return roles
+
+
+def _of_earlier(chain: Chain, index: int, last: Sequence[Role]) -> tuple[Role, ...] | None:
+    """What a stage before the last returns: what it names, and where no other stage goes on from it, what the last returns, or
+    what its operation returns by itself."""
+    stage, plan, given = chain.stages[index], chain.plans[index], chain.inputs[index]
+    if stage.returns is not None:
+        of_stage(index, partial(check_roles, stage.returns, plan, given))
+        return stage.returns
+    if index in chain.consumed():
+        return tuple(role for role in last if role not in ONCE) if chain.spread else None
+    fits = all(role in possible_roles(plan, given) for role in last)
+    return tuple(last) if fits else (default_role(plan, given),)
+
+
+def _check_length(output: Output, part: SourceFacts) -> None:
+    if not 1 <= part.frames <= samples(limits.MAX_DURATION, part.rate):
         raise TooLarge(
             f"a part of {part.frames / part.rate:g} s is asked for; it may have 1 sample to {limits.MAX_DURATION:.0f} s",
             field="duration" if output.length is None else "length",
             limits={"min_samples": 1, "max": limits.MAX_DURATION, "unit": "s"},
         )
-    if "span" in returns:
-        check_span(output, worked_on.facts)
-    return msgspec.structs.replace(
-        output,
-        returns=returns,
-        rate=part.rate,
-        channels=part.channels,
-        length=part.frames if makes_new else output.length,
-    )
 
 
 def default_role(plan: Plan, given: StageInput) -> Role:
@@ -86,27 +112,3 @@ def check_roles(returns: Sequence[Role], plan: Plan, given: StageInput) -> None:
             field="returns",
             limits={"choices": list(possible)},
         )
-
-
-def resolve_returns(
-    parsed: ParsedRender, plans: Sequence[Plan], inputs: Inputs, output: Output
-) -> list[tuple[Role, ...] | None]:
-    """What each stage returns besides the last one's files: what it names, and where no other stage goes on from it, what the
-    output asks for, or what its operation returns by itself."""
-    consumed, last = inputs.consumed(), len(parsed.stages) - 1
-    found: list[tuple[Role, ...] | None] = []
-    for index, (stage, plan, given) in enumerate(zip(parsed.stages, plans, inputs.found, strict=True)):
-        if index == last:
-            found.append(None)
-        elif stage.returns is not None:
-            of_stage(index, partial(check_roles, stage.returns, plan, given))
-            found.append(stage.returns)
-        elif parsed.regions and index in consumed:
-            found.append(tuple(role for role in output.returns or () if role not in ONCE))
-        elif index in consumed:
-            found.append(None)
-        else:
-            asked = tuple(output.returns or ())
-            fits = bool(asked) and all(role in possible_roles(plan, given) for role in asked)
-            found.append(asked if fits else (default_role(plan, given),))
-    return found

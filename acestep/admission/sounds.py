@@ -28,7 +28,8 @@ def lay_under(sound: Sound, operation: Operation, request: Mapping[str, Any]) ->
     """
     if operation.stage or operation.preset is not None:
         added = values_under(sound, request, frozenset(operation.schema.__struct_fields__))
-        return {**request, **added}, set(added)
+        of_stages = set() if operation.preset is None else under_stages(sound, operation.preset.stages)[1]
+        return {**request, **added}, {*added, *of_stages}
     found = dict(request)
     taken: set[str] = set()
     if isinstance(conditioning := request.get("conditioning") or {}, Mapping):

@@ -10,6 +10,9 @@ from acestep.api.preset import Preset, preset_schema
 from acestep.api.result import Result
 from acestep.api.rights import Right
 
+RENDER = "render"
+"""The operation whose request is a chain in its nested form; to the worker every render is one."""
+
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Something a client can ask for as a job.
@@ -39,6 +42,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """The chain of stages that it runs; None for everything else."""
     form_help: dict[str, Any] = {}
     """Help for whoever fills in the request: tags, names, examples. Published with the operation as ``guide``, never checked."""
+
+    @property
+    def renders(self) -> bool:
+        """Whether it is a render: of one stage, of a preset, or of a chain that the request spells out."""
+        return bool(self.stage) or self.preset is not None or self.name == RENDER
 
 
 def preset_operation(preset: Preset) -> Operation:

@@ -26,7 +26,7 @@ from acestep.api.errors import (
     UnknownName,
     UnknownOperation,
 )
-from acestep.api.operation import Operation, preset_operation
+from acestep.api.operation import RENDER, Operation, preset_operation
 from acestep.api.plan import StageType
 from acestep.api.planning import PlannerSpec
 from acestep.api.preset import SUFFIX as PRESET_SUFFIX
@@ -114,7 +114,7 @@ class RenderRequest(Request):
     ] = ""
 
 
-_RENDER = Operation(name="render", summary="Run a chain of stages.", schema=RenderRequest, right=Right.ANYBODY)
+_RENDER = Operation(name=RENDER, summary="Run a chain of stages.", schema=RenderRequest, right=Right.ANYBODY)
 
 
 class Registry:

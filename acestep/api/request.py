@@ -253,11 +253,11 @@ class Stage(msgspec.Struct, frozen=True):
         return data if self.returns is None else {**data, "returns": list(self.returns)}
 
 
-class Render(msgspec.Struct, frozen=True, kw_only=True):
+class Render(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The canonical request of a render job, typed.
 
-    `acestep.api.registry.Registry.render` builds it from a client's map (or a flat form) and `to_recipe` gives the
-    map back; both directions are exact.
+    Admission makes it of a client's map in any form, `to_recipe` gives a map of it, and `acestep.admission.recipe` reads that back
+    exactly.
     """
 
     stages: tuple[Stage, ...]

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from acestep.api.conditioning import NO_GUIDE, Conditioning
-from acestep.api.errors import AceError, BadRequest, PluginFailed
+from acestep.api.errors import BadRequest
 from acestep.api.plan import Fill, Plan
 from acestep.api.registry import Registry
 from acestep.api.request import Stage, StageParams
-from acestep.api.sampling import GuidanceSpec, SamplerSpec, ScheduleSpec
+from acestep.api.sampling import GuidanceSpec, SamplerSpec
+from acestep.api.targets import plugin_code
 from acestep.api.times import custom_times, schedule_times, trained_start, truncate
 from acestep.api.unused import idle_notes, time_notes
 from acestep.api.variants import ModelInfo
@@ -63,7 +64,8 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         start = 0.0 if plan.custom_loop or usual.guidance_start > params.guidance_end else usual.guidance_start
     steps = params.steps or usual.steps
     shift = schedule.held_shift(steps, variant.shift if params.shift is None else params.shift)
-    times = _scheduled(schedule, steps, shift) if params.timesteps is None else custom_times(params.timesteps)
+    with plugin_code(f"the schedule {schedule.name} failed", "schedule"):
+        times = schedule_times(schedule, steps, shift) if params.timesteps is None else custom_times(params.timesteps)
     snapped: dict[str, float] = {}
     if plan.start_from_source:
         begin = trained_start(plan.t_start, schedule.trained) if params.timesteps is None else plan.t_start
@@ -93,16 +95,6 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         guidance=registry.guidance_method(method),
         notes=(*notes, *idle_notes(params, guided=scale > 1.0 and method != "none")),
     )
-
-
-def _scheduled(schedule: ScheduleSpec, steps: int, shift: float) -> list[float]:
-    """The times of a schedule. Raises `BadRequest` for times that no solver can follow, `PluginFailed` where there are none."""
-    try:
-        return schedule_times(schedule, steps, shift)
-    except AceError:
-        raise
-    except Exception as failure:  # a plug-in's own code may raise anything
-        raise PluginFailed(f"the schedule {schedule.name} failed: {failure}", field="schedule") from failure
 
 
 def _check_checkpoint(params: StageParams, times: list[float]) -> None:

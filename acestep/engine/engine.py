@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 
-from acestep.admission.admitted import Admitted
 from acestep.admission.recipe import read_recipe
-from acestep.admission.render import plan_again
+from acestep.admission.render import RenderAdmission
 from acestep.api.errors import OutOfMemory
-from acestep.api.request import Stage
+from acestep.api.request import Render, Stage
 from acestep.api.resolve import resolve_stage
 from acestep.api.result import Result
 from acestep.api.rounding import samples
@@ -117,21 +116,21 @@ class Engine:
     def _render(self, request: dict[str, Any], context: JobContext) -> Result:
         begun = time.monotonic()
         # the door has admitted the render; it is planned again because only this process has the models and files as they are now
-        render = read_recipe(context.registry, request)
-        state = self._resolve(plan_again(context.registry, render, self.host), context)
+        state = self._resolve(read_recipe(context.registry, request), context)
         if state.planning:
             planned = self._think(state, context)
             context = context.part(PLANNING_SHARE)
             notes = state.notes
-            state = self._resolve(plan_again(context.registry, planned.settle(state.render), self.host), context)
+            state = self._resolve(planned.settle(state.render), context)
             state.notes = {**notes, **dict.fromkeys(planned.notes), **state.notes}
             state.thought = planned.to_data()
             state.licenses |= planner_licenses(planned.model)
         result = run_render(self._resources, state, context)
         return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
 
-    def _resolve(self, admitted: Admitted, context: JobContext) -> RenderState:
-        """An admitted render with nothing left open but what the planner shall decide, held to what the device can do."""
+    def _resolve(self, render: Render, context: JobContext) -> RenderState:
+        """A render with nothing left open but what the planner shall decide, held to what the device can do."""
+        admitted = RenderAdmission(context.registry, self.host, render).run()
         stages = [
             resolve_stage(context.registry, self._with_stored_seed(stage), plan, self.models.info(stage.params.model))
             for stage, plan in zip(admitted.render.stages, admitted.plans, strict=True)

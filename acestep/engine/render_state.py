@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from torch import Tensor
 
-from acestep.admission.inputs import StageInput
+from acestep.admission.chain import StageInput
 from acestep.api.plan import Plan, SourceFacts
 from acestep.api.request import Render, Role, StageParams
 from acestep.api.resolve import ResolvedStage

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from acestep.admission.admitted import Admitted
 from acestep.admission.recipe import read_recipe
-from acestep.admission.render import plan_again
+from acestep.admission.render import RenderAdmission
 from acestep.api import limits
 from acestep.api.formats import exact_format
 from acestep.api.request import Role
@@ -85,7 +85,7 @@ class FakeRender:
     def of(cls, request: Mapping[str, Any], context: JobContext, settings: Mapping[str, Any]) -> FakeRender:
         """Raises what the engine's admission raises."""
         host = host_info(settings)
-        admitted = plan_again(context.registry, read_recipe(context.registry, request), host)
+        admitted = RenderAdmission(context.registry, host, read_recipe(context.registry, request)).run()
         stages = [
             with_guide(
                 resolve_stage(context.registry, stage, plan, host.model(stage.params.model)),

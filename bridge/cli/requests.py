@@ -12,7 +12,7 @@ from typing import Any
 
 from acestep.admission import parse
 from acestep.admission.paths import UPLOADED
-from acestep.admission.render import admit_render
+from acestep.admission.render import RenderAdmission
 from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.errors import AceError, BadRequest, NotFound
 from acestep.api.limits import MAX_PATH
@@ -60,7 +60,7 @@ def unwrap_recipe(request: dict[str, Any], operation: str, registry: Registry) -
 
 def check_request(registry: Registry, operation: Operation, params: dict[str, Any]) -> None:
     """See what can be seen without a daemon, so that none is started for a request that it would refuse. Raises `AceError`."""
-    if not (operation.stage or operation.preset or operation.schema is RenderRequest):
+    if not operation.renders:
         convert(params, operation.schema)
         return
     read = parse.parse(registry, operation, dict(params))
@@ -68,7 +68,7 @@ def check_request(registry: Registry, operation: Operation, params: dict[str, An
         raise BadRequest(f"{operation.name} needs audio to work on", field="source")
     _check_guides(read)
     with suppress(_OnlyTheDaemonKnows):
-        admit_render(registry, operation.name, params, _WithoutDaemon())
+        RenderAdmission(registry, _WithoutDaemon(), read).run()
 
 
 def _check_guides(read: parse.ParsedRender) -> None:

@@ -37,7 +37,23 @@ class JobTable:
 
     async def accept(self, job: JobRecord) -> None:
         """Store a new job with its ``accepted`` event; gives it its number."""
-        job.number = await self._store.write(lambda connection: _insert(connection, job))
+        row = (
+            *(job.id, job.request_digest, job.client, job.operation, job.caption, job.priority),
+            *(job.position, job.created, _pack(job.request), _pack(job.notes)),
+        )
+        accepted = Event(job=job.id, seq=0, kind=EventKind.ACCEPTED, data={"position": job.position}, time=job.created)
+
+        def action(connection: sqlite3.Connection) -> int:
+            cursor = connection.execute(
+                "INSERT INTO jobs (id, body, client, operation, caption, priority, state, seq, position, created, request, "
+                "notes) VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?, ?)",
+                row,
+            )
+            number = int(cursor.lastrowid or 0)
+            _insert_events(connection, number, [accepted])
+            return number
+
+        job.number = await self._store.write(action)
 
     async def running(self, job: JobRecord) -> None:
         """Store that a job runs now, before anything of it starts."""
@@ -201,21 +217,6 @@ def _events(connection: sqlite3.Connection, job: str, number: int, after: int) -
 
 def _blob(value: Any) -> bytes | None:
     return None if value is None else _pack(value)
-
-
-def _insert(connection: sqlite3.Connection, job: JobRecord) -> int:
-    cursor = connection.execute(
-        "INSERT INTO jobs (id, body, client, operation, caption, priority, state, seq, position, created, request, notes)"
-        " VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?, ?)",
-        (
-            *(job.id, job.request_digest, job.client, job.operation, job.caption, job.priority),
-            *(job.position, job.created, _pack(job.request), _pack(job.notes)),
-        ),
-    )
-    number = int(cursor.lastrowid or 0)
-    accepted = Event(job=job.id, seq=0, kind=EventKind.ACCEPTED, data={"position": job.position}, time=job.created)
-    _insert_events(connection, number, [accepted])
-    return number
 
 
 def _insert_events(connection: sqlite3.Connection, number: int, events: list[Event]) -> None:

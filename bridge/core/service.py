@@ -26,7 +26,7 @@ from bridge.core.events import Subscription
 from bridge.core.executor import Executor
 from bridge.core.host_info import DaemonHostInfo, Folders
 from bridge.core.housekeeping import Housekeeping
-from bridge.core.interface import PROTOCOL, Accepted, DoorAddress, Event, JobState, JobView, Submission
+from bridge.core.interface import PROTOCOL, DoorAddress, Event, JobState, JobView
 from bridge.core.job_runner import JobRunner
 from bridge.core.job_store import JobStore
 from bridge.core.job_table import JobTable
@@ -121,6 +121,7 @@ class Service:
             runner_of=self._runner_of,
             accepted=self.housekeeping.job_came,
         )
+        self.submit = self._submissions.submit
 
     # Life
 
@@ -181,10 +182,6 @@ class Service:
         return self._runners["daemon" if found is not None and found.runs == "daemon" else "worker"]
 
     # Jobs and events
-
-    async def submit(self, submission: Submission, client: str, access: Access = OWNER) -> Accepted:
-        """Admit a job and store it durably before answering."""
-        return await self._submissions.submit(submission, client, access)
 
     async def barrier(self) -> None:
         """Return when every submit made before this call is stored."""

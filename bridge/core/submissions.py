@@ -16,7 +16,7 @@ from acestep.api.errors import BadRequest, Busy, Degraded, IdConflict, Quarantin
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.rights import Right
-from bridge.core.access import Access
+from bridge.core.access import OWNER, Access
 from bridge.core.executor import Executor
 from bridge.core.host_info import DaemonHostInfo
 from bridge.core.interface import Accepted, Submission
@@ -62,7 +62,7 @@ class Submissions:
     accepted: Callable[[], None]
     _pending: dict[str, _Pending] = field(default_factory=dict, init=False)
 
-    async def submit(self, submission: Submission, client: str, access: Access) -> Accepted:
+    async def submit(self, submission: Submission, client: str, access: Access = OWNER) -> Accepted:
         """Admit a job and store it durably before answering; a repeat gets the answer of the first."""
         _check_priority(submission.priority, access)
         job = check_id(submission.id)

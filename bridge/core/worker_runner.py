@@ -9,15 +9,13 @@ from typing import Any, NamedTuple
 
 from acestep.api.errors import AceError, Cancelled, WorkerDied
 from acestep.api.frames import Run
+from acestep.api.operation import RENDER
 from bridge.core.events import ProgressMeter
 from bridge.core.executor import Executor, Listener
 from bridge.core.interface import JobState
 from bridge.core.job_tracker import JobTracker
 from bridge.core.library import Library
 from bridge.core.records import JobRecord
-
-RENDER = "render"
-"""What every chain of stages is to the worker, whatever it was called at the door."""
 
 
 class ClientPaths(NamedTuple):

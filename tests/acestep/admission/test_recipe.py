@@ -3,7 +3,7 @@
 import pytest
 
 from acestep.admission.recipe import read_recipe
-from acestep.admission.render import admit_render, plan_again
+from acestep.admission.render import RenderAdmission, admit_render
 from acestep.api.errors import BadPreset, BadRequest, UnknownName
 
 SOURCE = {"source": "/song.wav", "start": 100, "end": 44_100}
@@ -30,7 +30,7 @@ def test_what_was_written_is_read_and_planned_the_same(registry, host, operation
     admitted = admit_render(registry, operation, fields, host)
     render = read_recipe(registry, admitted.to_data())
     assert render == admitted.render
-    again = plan_again(registry, render, host)
+    again = RenderAdmission(registry, host, render).run()
     assert (again.request, again.plans, again.inputs) == (admitted.request, admitted.plans, admitted.inputs)
 
 

@@ -1,4 +1,4 @@
-"""What every stage of a chain works on: nothing, a sound, or what an earlier stage made.
+"""The stages of a render, and what each of them works on: nothing, a sound, or what an earlier stage made.
 
 A stage that goes on from another one without a region of its own continues its latent, on the same stretch of time. One with a
 region works on the other's *file*, as a job of its own would: the whole source with the edit in it, or the part that was made.
@@ -12,9 +12,11 @@ from functools import partial
 
 import msgspec
 
+from acestep.admission.chain_errors import of_stage
 from acestep.admission.host import HostInfo
-from acestep.admission.parse import ParsedRender, ParsedStage, of_stage
+from acestep.admission.parse import ParsedStage
 from acestep.admission.region import (
+    AskedSource,
     PlacedSource,
     check_region,
     names_a_place,
@@ -28,11 +30,15 @@ from acestep.api import limits
 from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError, BadLatent, BadPreset, BadRequest, RegionOutside
 from acestep.api.plan import Fill, Length, Plan, SourceFacts
+from acestep.api.request import Output, Stage
 from acestep.api.rounding import samples
 from acestep.api.schema import R
 from acestep.api.source import Source, SourceRequest
 from acestep.api.thinking import leaves_length_open
 from acestep.api.variants import ModelInfo
+
+AskedStage = ParsedStage | Stage
+"""A stage as a client names it, or one that is canonical already."""
 
 
 class StageInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,27 +69,40 @@ class SharedInputs(msgspec.Struct, frozen=True, kw_only=True):
     """The job's own source."""
     first: SourceFacts | None
     """Of the job's own source, else of the first file that a stage of a job names which makes nothing new."""
+    output: Output
+    """What shall come back, with lengths in samples."""
     part: SourceFacts
     """What a new part will be."""
 
 
-class Inputs:
-    """The inputs of a chain, found stage by stage: a later one may need what an earlier one will make."""
+class Chain:
+    """Stages with their plans and inputs, which are found stage by stage: a later one may need what an earlier one will make.
 
-    def __init__(self, parsed: ParsedRender, host: HostInfo, shared: SharedInputs) -> None:
+    ``spread``: it is one stage, run on several regions.
+    """
+
+    def __init__(
+        self, stages: Sequence[AskedStage], host: HostInfo, shared: SharedInputs, *, spread: bool = False
+    ) -> None:
+        self.stages = stages
         self.shared = shared
-        self.found: list[StageInput] = []
-        self._parsed = parsed
+        self.spread = spread
+        self.plans: list[Plan] = []
+        self.inputs: list[StageInput] = []
         self._host = host
-        self._plans: list[Plan] = []
         self._models: list[ModelInfo] = []
 
-    def find(self, index: int, stage: ParsedStage) -> StageInput:
+    @property
+    def makes_new(self) -> bool:
+        """Whether a stage makes a part of its own, of the length that the request says."""
+        return any(plan.length is Length.REQUEST for plan in self.plans)
+
+    def find(self, index: int) -> StageInput:
         """What a stage names, or works on by itself. Raises an `AceError` for a place that is none."""
-        request = stage.source
+        request = self.stages[index].source
         return self._usual(index) if request is None else _in_source(lambda: self._named(index, request))
 
-    def _named(self, index: int, request: SourceRequest) -> StageInput:
+    def _named(self, index: int, request: AskedSource) -> StageInput:
         if not names_a_place(request):
             return self._of_job(request)
         if request.stage is not None:
@@ -98,7 +117,7 @@ class Inputs:
             return StageInput()
         return StageInput(source=self.shared.source.source, facts=self.shared.source.facts)
 
-    def _of_job(self, request: SourceRequest) -> StageInput:
+    def _of_job(self, request: AskedSource) -> StageInput:
         if self.shared.source is None:
             raise BadRequest("the job has no source of its own; name one, or a stage", field="source")
         source, facts = self.shared.source
@@ -109,7 +128,7 @@ class Inputs:
             source=msgspec.structs.replace(source, start=facts.start, length=facts.length, context=context), facts=facts
         )
 
-    def _of_stage(self, index: int, request: SourceRequest) -> StageInput:
+    def _of_stage(self, index: int, request: AskedSource) -> StageInput:
         before = (request.stage or 0) - 1
         if before >= index:
             raise BadPreset(
@@ -121,7 +140,7 @@ class Inputs:
             return StageInput(latent=before, facts=self._timeline(before))
         given = self._timeline(before)
         growing = given is None and self._length_is_open()
-        whole = self.shared.part if given is None else result_facts(self._plans[before], given, self.shared.part)
+        whole = self.shared.part if given is None else result_facts(self.plans[before], given, self.shared.part)
         if growing:  # as long as it may get; once it is planned, the region is looked at again
             whole = msgspec.structs.replace(whole, frames=samples(limits.MAX_DURATION, whole.rate))
         facts = place(request, whole, self.shared.time)
@@ -132,13 +151,12 @@ class Inputs:
 
     def _length_is_open(self) -> bool:
         """Whether a plan decides how long the new part is."""
-        return self.shared.source is None and leaves_length_open(
-            self.shared.conditioning, self._plans, self._parsed.output
-        )
+        shared = self.shared
+        return shared.source is None and leaves_length_open(shared.conditioning, self.plans, shared.output)
 
     def _timeline(self, index: int) -> SourceFacts | None:
         """Facts of the sound that a stage's latent lies on; none for something new."""
-        return self.found[index].facts
+        return self.inputs[index].facts
 
     def seen(self, given: StageInput) -> SourceFacts | None:
         """The sound that a stage is told about when it plans: where it continues something new, that."""
@@ -146,7 +164,7 @@ class Inputs:
 
     def settle(self, index: int, given: StageInput, plan: Plan, model: ModelInfo) -> None:
         """Check a stage's input against what it plans, and keep it. Raises an `AceError` that names the field."""
-        stage = self._parsed.stages[index]
+        stage = self.stages[index]
         if plan.length is Length.REQUEST:
             if stage.source is not None:
                 raise BadRequest(f"{stage.type} makes something new and works on no source", field="source")
@@ -154,9 +172,9 @@ class Inputs:
         elif given == StageInput() and _needs_audio(plan):
             raise BadRequest(f"{stage.type} needs audio to work on", field="source")
         self._check_family(given, model)
-        self._plans.append(plan)
+        self.plans.append(plan)
+        self.inputs.append(given)
         self._models.append(model)
-        self.found.append(given)
 
     def _check_family(self, given: StageInput, model: ModelInfo) -> None:
         """Latents pass between models of one family only, in a chain as from the store."""
@@ -179,26 +197,26 @@ class Inputs:
 
     def check_regions(self) -> None:
         """Refuse regions outside their source, unless a stage extends it."""
-        extends = any(plan.extend for plan in self._plans)
-        for index, given in enumerate(self.found):
+        extends = any(plan.extend for plan in self.plans)
+        for index, given in enumerate(self.inputs):
             if given.source is None or given.facts is None or given.latent is not None:
                 continue
             facts = given.facts
-            if self._parsed.stages[index].source is None:
+            if self.stages[index].source is None:
                 check_region(facts, extends=extends)
             else:
                 of_stage(index, partial(_in_source, partial(check_region, facts, extends=extends)))
 
     def consumed(self) -> set[int]:
         """Indices of the stages that another one goes on from."""
-        return {given.consumes for given in self.found if given.consumes is not None}
+        return {given.consumes for given in self.inputs if given.consumes is not None}
 
     def unused(self) -> bool:
         """Whether the job has a source that no stage works on."""
         if self.shared.source is None:
             return False
         place = self.shared.source.source.place
-        return all(given.source is None or given.source.place != place for given in self.found)
+        return all(given.source is None or given.source.place != place for given in self.inputs)
 
 
 def _in_source(check: Callable[[], R]) -> R:
@@ -217,7 +235,7 @@ def _needs_audio(plan: Plan) -> bool:
     return plan.start_from_source or plan.fill in (Fill.SOURCE, Fill.BOTTLENECK)
 
 
-def spread(stage: ParsedStage, regions: Sequence[SourceRequest], *, in_place: bool) -> list[ParsedStage]:
+def spread(stage: AskedStage, regions: Sequence[SourceRequest], *, in_place: bool) -> list[AskedStage]:
     """The stage once for each region: edits in place follow one another on the same file, other stages work side by side.
 
     Raises `RegionOutside` for edits in place that overlap.
