@@ -25,6 +25,13 @@ def submits(name: str) -> bool:
     return name.startswith(OPERATION_PREFIX) or (name in METHODS and METHODS[name].submits)
 
 
+def submission_of(operation: str, params: dict[str, Any]) -> Submission:
+    """The submit of ``op.<operation>``, whose parameters are the operation's own, with ``id`` and ``priority`` among them."""
+    envelope = {key: params[key] for key in ENVELOPE if key in params}
+    rest = {key: value for key, value in params.items() if key not in ENVELOPE}
+    return convert({"operation": operation, "params": rest, **envelope}, Submission)
+
+
 class Dispatcher:
     """Finds and calls methods, for all doors."""
 
@@ -38,21 +45,14 @@ class Dispatcher:
         """A visible operation. Raises `UnknownOperation`, or `FeatureDisabled` where a flag hides it."""
         return find_operation(self.core, name)
 
-    def _context(self, caller: Caller) -> MethodContext:
-        return MethodContext(caller, self.core, self.uploads, METHODS, self._submits, self._slowly)
-
     async def call(self, name: str, params: dict[str, Any], caller: Caller) -> Any:
         """The answer of a method, or of a submit as ``op.<operation>``. Raises an `AceError`."""
+        context = MethodContext(caller, self.core, self.uploads, METHODS, self._submits, self._slowly)
         if name.startswith(OPERATION_PREFIX):
-            return await self._submit(name.removeprefix(OPERATION_PREFIX), params, caller)
+            submission = submission_of(name.removeprefix(OPERATION_PREFIX), params)
+            return msgspec.to_builtins(await context.submit(submission))
         method = METHODS.get(name)
         if method is None or caller.door not in method.doors:
             choices = sorted(one.name for one in METHODS.values() if caller.door in one.doors)
             raise UnknownOperation(f"there is no method {name!r}", field="method", limits={"choices": choices})
-        return await method.call(self._context(caller), params)
-
-    async def _submit(self, operation: str, params: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        envelope = {key: params[key] for key in ENVELOPE if key in params}
-        rest = {key: value for key, value in params.items() if key not in ENVELOPE}
-        submission = convert({"operation": operation, "params": rest, **envelope}, Submission)
-        return dict(msgspec.to_builtins(await self._context(caller).submit(submission)))
+        return await method.call(context, params)

@@ -9,22 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from acestep.api.errors import AceError, BadTime, Busy, InternalError, ProtocolError
+from acestep.api.errors import AceError, Busy, InternalError, ProtocolError
 from bridge.doors import limits
-from bridge.doors.dispatch import Dispatcher
+from bridge.doors.dispatch import Dispatcher, submits
+from bridge.doors.methods import METHODS
 from bridge.doors.operation_methods import OPERATION_ADDRESS
 from bridge.doors.osc import grammar, messages, ordinals
 from bridge.doors.osc.allow import AllowList
 from bridge.doors.osc.answers import ANSWERS
-from bridge.doors.osc.codec import Bundle, Message, Packet, decode, weight
+from bridge.doors.osc.codec import Message, Packet, decode
 from bridge.doors.osc.ordinals import Ordinal
 from bridge.doors.osc.peers import Peer, PeerAddress, Peers, Send
+from bridge.doors.osc.schedule import Schedule
 from bridge.doors.osc.sender import OscSender
 
 log = logging.getLogger(__name__)
@@ -54,9 +57,7 @@ class OscDoor:
         self._dispatcher = dispatcher
         self._allow = allow
         self._tasks: set[asyncio.Task[None]] = set()
-        self._scheduled: set[asyncio.TimerHandle] = set()
-        self._scheduled_bytes = 0
-        self._scheduled_of: Counter[PeerAddress] = Counter()
+        self.schedule = Schedule()
         self._dumps: dict[PeerAddress, float] = {}
         self.udp: Callable[[PeerAddress], Send] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -93,7 +94,7 @@ class OscDoor:
             self.counters.malformed += 1
             self._complain(failure, address, send)
             return False
-        self._take_packet(packet, address, send)
+        self._receive_due([packet], address, send)
         return True
 
     def _complain(self, failure: ProtocolError, address: PeerAddress, send: Send) -> None:
@@ -102,63 +103,70 @@ class OscDoor:
             self._complaints += 1
             self.peer_at(address, send).send(messages.refused("", failure), droppable=True)
 
-    def _take_packet(self, packet: Packet, address: PeerAddress, send: Send) -> None:
-        if isinstance(packet, Message):
-            self._take_message(packet, address, send)
-            return
-        wait = packet.due - time.time()
-        try:
-            if wait > 0:
-                self._schedule(packet, wait, address, send)
-                return
-        except AceError as failure:
-            self.peer_at(address, send).send(messages.refused("#bundle", failure))
-            return
-        for element in packet.elements:
-            self._take_packet(element, address, send)
+    def _receive_due(self, packets: Iterable[Packet], address: PeerAddress, send: Send) -> None:
+        """Receive every message of some packets, those of bundles that are dated ahead when it is their time."""
+        for packet in packets:
+            if isinstance(packet, Message):
+                self._receive(packet, address, send)
+            elif (wait := packet.due - time.time()) <= 0:
+                self._receive_due(packet.elements, address, send)
+            else:
+                try:
+                    self.schedule.add(packet, wait, address, partial(self._receive_due, packet.elements, address, send))
+                except AceError as failure:
+                    self.peer_at(address, send).send(messages.refused("#bundle", failure))
 
-    def _schedule(self, bundle: Bundle, wait: float, address: PeerAddress, send: Send) -> None:
-        if wait > limits.OSC_SCHEDULE_SECONDS:
-            ahead = limits.OSC_SCHEDULE_SECONDS
-            raise BadTime(
-                f"a bundle may be dated {ahead:g} s ahead, not {wait:.0f} s", limits={"max": ahead, "unit": "s"}
-            )
-        size = weight(bundle)
-        if self._scheduled_of[address] >= limits.OSC_SENDER_SCHEDULED:
-            most = limits.OSC_SENDER_SCHEDULED
-            raise Busy(f"{most} bundles of this sender wait for their time", limits={"bundles": most})
-        if len(self._scheduled) >= limits.OSC_SCHEDULED or self._scheduled_bytes + size > limits.OSC_SCHEDULED_BYTES:
-            raise Busy("too many bundles are waiting for their time", limits={"bundles": limits.OSC_SCHEDULED})
-
-        def due() -> None:
-            self._scheduled.discard(timer)
-            self._scheduled_bytes -= size
-            self._scheduled_of[address] -= 1
-            self._scheduled_of += Counter()  # forgets whoever has none
-            for element in bundle.elements:
-                self._take_packet(element, address, send)
-
-        timer = asyncio.get_running_loop().call_later(wait, due)
-        self._scheduled.add(timer)
-        self._scheduled_of[address] += 1
-        self._scheduled_bytes += size
-
-    def _take_message(self, message: Message, address: PeerAddress, send: Send) -> None:
+    def _receive(self, message: Message, address: PeerAddress, send: Send) -> None:
+        """Do what a message asks for at once; a call becomes a task, for the core may have to wait for a disk."""
         self.counters.messages += 1
         if message.address in ANSWERS:
             self.counters.echoes += 1  # what a daemon says is no question; an answer could go back and forth for ever
             return
         if self._dumps:
             self._show(message, address)
-        peer = self.peer_at(address, send)
-        try:
+        sender = OscSender(self, self.peer_at(address, send), address)
+        with self._refusing(message.address, _given_id(message), sender):
             question = grammar.parse(message, self._dispatcher.operation)
-            self._answer(question, peer, address)
-        except AceError as failure:
-            self._send(_refusal(message, failure), peer, address)
-        except Exception:  # a request must always get its answer, and the others their door
-            log.exception("%s from %s failed", message.address, peer.name)
-            self._send(_refusal(message, InternalError(f"{message.address} failed; the log says why")), peer, address)
+            if isinstance(question, grammar.DraftValue):
+                sender.keep()
+                sender.peer.drafts.set(question.operation, question.name, self._value(question, sender.peer))
+            elif isinstance(question, grammar.CallMessage):
+                if question.operation:
+                    params = sender.peer.drafts.take(question.operation, question.params, question.count)
+                    question = msgspec.structs.replace(question, params=params)
+                if len(self._tasks) >= limits.OSC_PENDING:
+                    most = limits.OSC_PENDING
+                    raise Busy(f"{most} requests are being answered", limits={"pending": most})
+                task = asyncio.get_running_loop().create_task(self._call(question, sender))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _call(self, call: grammar.CallMessage, sender: OscSender) -> None:
+        """Call what a message asks for, and answer."""
+        with self._refusing(call.address, str(call.params.get("id", "")), sender):
+            if not submits(call.method):
+                answer = await self._dispatcher.call(call.method, call.params, sender)
+                for outgoing in messages.answer(METHODS[call.method], answer):
+                    sender.send(outgoing)
+                return
+            sender.keep()
+            accepted = await self._dispatcher.call(call.method, call.params, sender)
+            words = messages.accepted(accepted["id"], accepted["seq"], accepted["position"], accepted["notes"])
+            sender.peer.send(words)  # listeners hear it as an event
+            sender.follow(accepted["id"], accepted["seq"])
+
+    @contextmanager
+    def _refusing(self, address: str, job: str, sender: OscSender) -> Iterator[None]:
+        """Answer with an error where one is raised. A request must always get its answer, and the others their door."""
+        operation = address.startswith(OPERATION_ADDRESS) and address.count("/") == OPERATION_ADDRESS.count("/")
+        try:
+            yield
+        except Exception as error:
+            failure = error
+            if not isinstance(error, AceError):
+                log.exception("%s from %s failed", address, sender.name)
+                failure = InternalError(f"{address} failed; the log says why")
+            sender.send(messages.rejected(job, failure) if operation else messages.refused(address, failure))
 
     def peer_at(self, address: PeerAddress, send: Send) -> Peer:
         """The peer that answers to an address go to; a new one where none is remembered."""
@@ -175,73 +183,11 @@ class OscDoor:
         if self.peers.get(address) is None and not self.peers.add(address, peer):
             raise Busy(f"{limits.OSC_PEERS} senders are remembered", limits={"senders": limits.OSC_PEERS})
 
-    def _send(self, outgoing: messages.Outgoing, peer: Peer, address: PeerAddress) -> None:
-        """Answer a sender; programs of its machine that registered a port of their own hear it too."""
-        peer.send(outgoing)
-        if not peer.registered:
-            for listener in self.peers.listeners(address[0]):
-                listener.send(outgoing)
-
-    def _answer(self, question: grammar.Question, peer: Peer, address: PeerAddress) -> None:
-        if isinstance(question, grammar.DraftValue):
-            self.keep(peer, address)
-            peer.drafts.set(question.operation, question.name, self._value(question, peer))
-        elif isinstance(question, grammar.Release):
-            return
-        elif isinstance(question, grammar.SubmitMessage):
-            params = peer.drafts.take(question.operation, question.params, question.count)
-            self._start(self._submit(question.operation, params, peer, address))
-        else:
-            self._start(self._call(question, peer, address))
-
     def _value(self, question: grammar.DraftValue, peer: Peer) -> Any:
         if isinstance(question.value, Ordinal):
             origin = peer.access.origin if peer.access.stranger else ""
             return ordinals.resolve(question.value, question.operation, question.field, self._dispatcher.core, origin)
         return question.value
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        if len(self._tasks) >= limits.OSC_PENDING:
-            work.close()
-            raise Busy(f"{limits.OSC_PENDING} requests are being answered", limits={"pending": limits.OSC_PENDING})
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _submit(self, operation: str, params: dict[str, Any], peer: Peer, address: PeerAddress) -> None:
-        job = str(params.get("id", ""))
-        try:
-            self.keep(peer, address)
-            answer = await self._dispatcher.call(f"op.{operation}", params, peer)
-        except AceError as failure:
-            self._send(messages.rejected(job, failure), peer, address)
-            return
-        except Exception:  # as above
-            log.exception("a submit of %s from %s failed", operation, peer.name)
-            self._send(messages.rejected(job, InternalError("the submit failed; the log says why")), peer, address)
-            return
-        outgoing = messages.accepted(answer["id"], answer["seq"], answer["position"], answer["notes"])
-        peer.send(outgoing)  # listeners hear it as an event
-        peer.follow(answer["id"], answer["seq"])
-
-    async def _call(self, question: grammar.CallMessage, peer: Peer, address: PeerAddress) -> None:
-        try:
-            answer = await self._dispatcher.call(question.method.name, question.params, OscSender(self, peer, address))
-        except AceError as failure:
-            self._send(messages.refused(question.method.osc, failure), peer, address)
-            return
-        except Exception:  # as above
-            log.exception("%s from %s failed", question.method.osc, peer.name)
-            failed = InternalError(f"{question.method.osc} failed; the log says why")
-            self._send(messages.refused(question.method.osc, failed), peer, address)
-            return
-        if question.method.submits:
-            self.keep(peer, address)
-            peer.send(messages.accepted(answer["id"], answer["seq"], answer["position"], answer["notes"]))
-            peer.follow(answer["id"], answer["seq"])
-            return
-        for outgoing in _answers(question, answer):
-            self._send(outgoing, peer, address)
 
     def watch(self, address: PeerAddress) -> float:
         """Show every message that comes in to a peer; returns until when (monotonic s)."""
@@ -270,23 +216,10 @@ class OscDoor:
         """Stop everything that is under way."""
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for timer in self._scheduled:
-            timer.cancel()
+        self.schedule.close()
         for task in self._tasks:
             task.cancel()
         self.peers.close()
-
-
-def _answers(question: grammar.CallMessage, answer: Any) -> Iterator[messages.Outgoing]:
-    if question.method.name == "job.result":
-        return messages.result(answer)
-    return messages.answer(question.method, answer)
-
-
-def _refusal(message: Message, failure: AceError) -> messages.Outgoing:
-    if message.address.startswith(OPERATION_ADDRESS) and message.address.count("/") == 3:
-        return messages.rejected(_given_id(message), failure)
-    return messages.refused(message.address, failure)
 
 
 def _given_id(message: Message) -> str:

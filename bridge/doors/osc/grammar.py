@@ -17,18 +17,31 @@ from acestep.api.operation import Operation
 from acestep.api.schema import FieldInfo, describe
 from bridge.core.interface import Submission
 from bridge.doors.method import Method
-from bridge.doors.methods import ADDRESSES
-from bridge.doors.operation_methods import ENVELOPE, OPERATION_ADDRESS
+from bridge.doors.methods import ADDRESSES, METHODS
+from bridge.doors.operation_methods import ENVELOPE, OPERATION_ADDRESS, OPERATION_PREFIX
 from bridge.doors.osc import ordinals
 from bridge.doors.osc.codec import Message
 
 
-class SubmitMessage(msgspec.Struct, frozen=True):
-    """``/ace/op/<operation> ...``: submit, after what the draft holds. ``count`` is the number of parameters it must hold."""
+class CallMessage(msgspec.Struct, frozen=True):
+    """A call, as `bridge.doors.dispatch.Dispatcher.call` takes it: of a method, or of ``op.<operation>`` for a submit.
 
-    operation: str
+    A submit comes after what the draft holds, which must be ``count`` parameters where that is given.
+    """
+
+    method: str
     params: dict[str, Any]
     count: int | None = None
+
+    @property
+    def operation(self) -> str:
+        """The operation that it submits; empty for a method of the daemon."""
+        return self.method.removeprefix(OPERATION_PREFIX) if self.method.startswith(OPERATION_PREFIX) else ""
+
+    @property
+    def address(self) -> str:
+        """Where it came."""
+        return f"{OPERATION_ADDRESS}{self.operation}" if self.operation else METHODS[self.method].osc
 
 
 class DraftValue(msgspec.Struct, frozen=True):
@@ -48,14 +61,7 @@ class Release(msgspec.Struct, frozen=True):
     """``/ace/op/<operation> 0``: a button of a controller was let go. It asks for nothing."""
 
 
-class CallMessage(msgspec.Struct, frozen=True):
-    """Any other address: a method and its parameters."""
-
-    method: Method
-    params: dict[str, Any]
-
-
-Question = SubmitMessage | DraftValue | Release | CallMessage
+Question = CallMessage | DraftValue | Release
 
 _ENVELOPE_FIELDS = {info.name: info for info in describe(Submission) if info.name in ENVELOPE}
 
@@ -65,20 +71,22 @@ def parse(message: Message, find: Callable[[str], Operation]) -> Question:
 
     Raises `UnknownOperation`, `FeatureDisabled` or `BadRequest`; whether values are in range is not looked at here.
     """
-    if message.address.startswith(OPERATION_ADDRESS):
-        return _operation(message, find)
-    method = ADDRESSES.get(message.address)
-    if method is None:
-        raise UnknownOperation(f"there is no address {message.address}")
-    return CallMessage(method, positional(method, message.arguments))
-
-
-def _operation(message: Message, find: Callable[[str], Operation]) -> Question:
-    name, _, parameter = message.address.removeprefix(OPERATION_ADDRESS).partition("/")
-    fields = fields_of(find(name))
+    arguments = message.arguments
+    if not message.address.startswith(OPERATION_ADDRESS):
+        method = ADDRESSES.get(message.address)
+        if method is None:
+            raise UnknownOperation(f"there is no address {message.address}")
+        return CallMessage(method.name, positional(method, arguments))
+    operation, _, parameter = message.address.removeprefix(OPERATION_ADDRESS).partition("/")
+    fields = fields_of(find(operation))
     if parameter:
-        return _draft(name, parameter, message.arguments, fields)
-    return _submit(name, list(message.arguments), fields)
+        return _draft(operation, parameter, arguments, fields)
+    if len(arguments) != 1 or not isinstance(arguments[0], (int, float)):
+        return CallMessage(OPERATION_PREFIX + operation, _pairs(list(arguments), fields))
+    if not arguments[0]:
+        return Release()
+    count = None if arguments[0] is True else _whole(arguments[0], "count")
+    return CallMessage(OPERATION_PREFIX + operation, {}, count)
 
 
 def envelope() -> list[dict[str, Any]]:
@@ -91,11 +99,8 @@ def fields_of(operation: Operation) -> dict[str, FieldInfo]:
     return {**{info.name: info for info in describe(operation.schema)}, **_ENVELOPE_FIELDS}
 
 
-def _submit(name: str, arguments: list[Any], fields: Mapping[str, FieldInfo]) -> SubmitMessage | Release:
-    if len(arguments) == 1 and isinstance(arguments[0], (int, float)):
-        if not arguments[0]:
-            return Release()
-        return SubmitMessage(name, {}, None if arguments[0] is True else _whole(arguments[0], "count"))
+def _pairs(arguments: list[Any], fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
+    """The parameters of a submit: names and values in turn, before them, where their number is odd, the id."""
     params: dict[str, Any] = {}
     if len(arguments) % 2:
         params["id"] = coerce(arguments.pop(0), _ENVELOPE_FIELDS["id"])
@@ -105,7 +110,7 @@ def _submit(name: str, arguments: list[Any], fields: Mapping[str, FieldInfo]) ->
         if key in params:
             raise BadRequest(f"{key} is given twice", field=key)
         params[key] = coerce(value, _field(key, fields))
-    return SubmitMessage(name, params)
+    return params
 
 
 def _draft(operation: str, name: str, arguments: tuple[Any, ...], fields: Mapping[str, FieldInfo]) -> DraftValue:

@@ -137,9 +137,11 @@ def answer(method: Method, data: Any) -> Iterator[Outgoing]:
     """The answer of a method on its own address; None is no answer at all.
 
     One row of columns is one message; a list is one message a row, each with its index and the number of rows before it; a map
-    without columns is one such message for each key, nested keys joined by dots.
+    without columns is one such message for each key, nested keys joined by dots. A result is told as its events told it.
     """
-    if isinstance(data, list):
+    if method.name == "job.result":
+        yield from result(data)
+    elif isinstance(data, list):
         yield from _numbered(method.reply, [_row(row, method.columns) for row in data])
     elif method.columns:
         yield method.reply, _row(data, method.columns)

@@ -21,12 +21,10 @@ PeerAddress = tuple[str, int, str]
 
 
 class Peer:
-    """An address that answers go to. It is the `Caller` of what it asks for.
+    """An address that answers go to; `bridge.doors.osc.sender.OscSender` is the caller of each message from there.
 
     ``most`` bounds a packet in bytes (None on a stream).
     """
-
-    door = "osc"
 
     def __init__(self, core: Core, name: str, send: Send, *, access: Access, most: int | None) -> None:
         self.name = name

@@ -9,6 +9,7 @@ from bridge.core.access import Access
 from bridge.core.interface import PROTOCOL
 from bridge.doors import limits
 from bridge.doors.osc.allow import is_of_this_machine
+from bridge.doors.osc.messages import Outgoing
 from bridge.doors.osc.peers import Peer, PeerAddress
 
 if TYPE_CHECKING:
@@ -23,21 +24,32 @@ class OscSender:
     def __init__(self, door: OscDoor, peer: Peer, address: PeerAddress) -> None:
         self.name = peer.name
         self.access: Access = peer.access
+        self.peer = peer
         self._door = door
-        self._peer = peer
         self._address = address
+
+    def keep(self) -> None:
+        """Remember who it is: what is drafted and followed. Raises `Busy` when too many are remembered."""
+        self._door.keep(self.peer, self._address)
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Answer; programs of its machine that registered a port of their own hear it too."""
+        self.peer.send(outgoing)
+        if not self.peer.registered:
+            for listener in self._door.peers.listeners(self._address[0]):
+                listener.send(outgoing)
 
     def follow(self, job: str, after: int) -> None:
         """Send a job's events until it ends."""
-        self._peer.follow(job, after)
+        self.peer.follow(job, after)
 
     def follow_all(self, after: dict[str, int]) -> None:
         """Send the events of all jobs."""
-        self._peer.follow_all(after)
+        self.peer.follow_all(after)
 
     def unfollow(self, jobs: list[str]) -> None:
         """Send them no longer."""
-        self._peer.unfollow(jobs)
+        self.peer.unfollow(jobs)
 
     def register(self, port: int, seconds: float) -> None:
         """Send the events of all jobs to this sender, or to another UDP port of its machine, for the time of a lease.
@@ -61,20 +73,20 @@ class OscSender:
 
     def _listener(self, target: PeerAddress) -> Peer:
         if target == self._address:
-            return self._peer
+            return self.peer
         if self._door.udp is None:
             raise NotAllowed("the door is closed")
         return self._door.peer_at(target, self._door.udp(target))
 
     def leave(self) -> None:
         """Give the registration up."""
-        self._peer.leave()
-        self._peer.send(("/ace/notify", [0, self._peer.name, PROTOCOL, 0.0]))
+        self.peer.leave()
+        self.peer.send(("/ace/notify", [0, self.peer.name, PROTOCOL, 0.0]))
 
     def watch_traffic(self, on: bool) -> None:
         """Show this sender every message that comes in, as text, for `limits.OSC_DUMP_SECONDS`; or no longer."""
         if on:
-            self._door.keep(self._peer, self._address)
-            self._peer.lease_ends = max(self._peer.lease_ends, self._door.watch(self._address))
+            self.keep()
+            self.peer.lease_ends = max(self.peer.lease_ends, self._door.watch(self._address))
         else:
             self._door.unwatch(self._address)

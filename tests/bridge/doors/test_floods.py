@@ -177,4 +177,4 @@ async def test_dated_bundles_of_one_sender_leave_room_for_others(osc_door, udp):
     assert (await flood.next("/ace/error")).arguments[1] == "busy"
     other.send_raw(bundle(0.2, encode("/ace/ping", [7])))
     assert (await other.next()).arguments == (7,)
-    assert len(osc_door.door._scheduled) == limits.OSC_SENDER_SCHEDULED
+    assert len(osc_door.door.schedule) == limits.OSC_SENDER_SCHEDULED

@@ -15,7 +15,7 @@ from bridge.doors.method import describe_methods
 from bridge.doors.methods import ADDRESSES, METHODS
 from bridge.doors.operation_methods import OPERATION_ADDRESS, operation_example
 from bridge.doors.osc.codec import Message
-from bridge.doors.osc.grammar import CallMessage, SubmitMessage, parse
+from bridge.doors.osc.grammar import CallMessage, parse
 from bridge.doors.reference import unit
 from bridge.testing.core import Sketch
 
@@ -78,7 +78,7 @@ def test_the_osc_example_of_an_operation_is_understood(operation):
         )
     ]
     question = parse(Message(OPERATION_ADDRESS + operation.name, ("take-1", *pairs)), REGISTRY.operation)
-    assert isinstance(question, SubmitMessage)
+    assert isinstance(question, CallMessage)
     assert question.params == {"id": "take-1", **example}
 
 

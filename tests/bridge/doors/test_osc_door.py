@@ -262,7 +262,7 @@ async def test_what_waits_for_its_time_is_bounded(udp, osc_door, monkeypatch):
     monkeypatch.setattr(limits, "OSC_SCHEDULED_BYTES", 1000)
     peer.send_raw(bundle(0.2, encode("/ace/op/sketch", ["a", "lyrics", "x" * 1000])))
     assert (await peer.next()).arguments[:2] == ("#bundle", "busy")
-    assert osc_door.door._scheduled_bytes == 0
+    assert osc_door.door.schedule.bytes == 0
 
 
 async def test_a_bundle_of_the_past_is_now(udp):

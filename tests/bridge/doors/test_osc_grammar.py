@@ -6,7 +6,7 @@ import pytest
 
 from acestep.api.errors import BadRequest, UnknownOperation
 from bridge.doors.osc.codec import Message
-from bridge.doors.osc.grammar import CallMessage, DraftValue, SubmitMessage, parse
+from bridge.doors.osc.grammar import CallMessage, DraftValue, parse
 from bridge.doors.reference import built_in
 from bridge.testing.core import SKETCH
 
@@ -23,14 +23,14 @@ def ask(address, *arguments):
 
 def test_an_even_number_of_arguments_are_pairs():
     """``key value key value``."""
-    assert ask("/ace/op/sketch", "caption", "x", "steps", 2) == SubmitMessage("sketch", {"caption": "x", "steps": 2})
+    assert ask("/ace/op/sketch", "caption", "x", "steps", 2) == CallMessage("op.sketch", {"caption": "x", "steps": 2})
 
 
 def test_an_odd_number_begins_with_the_id():
     """The first argument of an odd number is the job's id; a number is taken as its text."""
-    assert ask("/ace/op/sketch", "take-1", "steps", 2) == SubmitMessage("sketch", {"id": "take-1", "steps": 2})
-    assert ask("/ace/op/sketch", 7.0, "steps", 2) == SubmitMessage("sketch", {"id": "7", "steps": 2})
-    assert ask("/ace/op/sketch", "take-1") == SubmitMessage("sketch", {"id": "take-1"})
+    assert ask("/ace/op/sketch", "take-1", "steps", 2) == CallMessage("op.sketch", {"id": "take-1", "steps": 2})
+    assert ask("/ace/op/sketch", 7.0, "steps", 2) == CallMessage("op.sketch", {"id": "7", "steps": 2})
+    assert ask("/ace/op/sketch", "take-1") == CallMessage("op.sketch", {"id": "take-1"})
 
 
 def test_codes_of_each_variant_come_as_json():
@@ -50,7 +50,7 @@ def test_codes_of_each_variant_come_as_json():
 
 def test_a_lone_number_is_the_count_of_the_draft():
     """As int or as the float that Max and Pd send."""
-    assert ask("/ace/op/sketch", 3) == SubmitMessage("sketch", {}, 3) == ask("/ace/op/sketch", 3.0)
+    assert ask("/ace/op/sketch", 3) == CallMessage("op.sketch", {}, 3) == ask("/ace/op/sketch", 3.0)
     for wrong in (1.5, -1, float("nan"), float("inf")):
         with pytest.raises(BadRequest):
             ask("/ace/op/sketch", wrong)
@@ -99,7 +99,7 @@ def test_positions_of_a_verb_are_filled_in_order():
     """What is left out keeps its default."""
     call = ask("/ace/notify", 1.0, 9001.0)
     assert isinstance(call, CallMessage)
-    assert (call.method.name, call.params) == ("notify", {"on": True, "port": 9001})
+    assert (call.method, call.params) == ("notify", {"on": True, "port": 9001})
 
 
 WRONG = [
