@@ -335,8 +335,8 @@ def check_devices(patient: Patient) -> list[Finding]:
 def check_worker(patient: Patient) -> list[Finding]:
     """How the worker will compute: what settings, environment and device come to."""
     names = ("device", "dtype", "int8", "offload", "attention", "compile")
-    wishes = {name: getattr(patient.settings, name) for name in names}
-    facts, complaint = probe(POLICY_PROBE, json.dumps(wishes))
+    settings = {name: getattr(patient.settings, name) for name in names}
+    facts, complaint = probe(POLICY_PROBE, json.dumps(settings))
     if facts is None:
         return [Finding(Severity.PROBLEM, "worker", complaint, "Correct that setting or environment variable.")]
     memory = "" if facts["memory_gb"] is None else f" with {facts['memory_gb']:.0f} GB ({_tier_text(facts)})"

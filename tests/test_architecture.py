@@ -130,10 +130,10 @@ def test_the_engines_modules_form_no_circle() -> None:
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError with the circle
 
 
-def test_no_two_classes_of_the_engine_share_a_name() -> None:
-    """One name, one meaning. A model family is a house of its own: it may have a codec of its own and call it so."""
+def test_no_two_classes_share_a_name() -> None:
+    """One name, one meaning, in the whole product. A model family is a house of its own: it may have a codec and call it so."""
     found: dict[str, set[str]] = {}
-    for path in [*sources("acestep"), *sources("plugins")]:
+    for path in (path for package in PACKAGES for path in sources(package)):
         if "families" not in path.parts:
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.ClassDef):
@@ -327,16 +327,6 @@ def test_every_module_of_a_family_imports() -> None:
     """A family builds on names of many parts; one that was moved shows here and not at a musician's."""
     names = [f"{path.with_suffix('').relative_to(ROOT)}".replace("/", ".") for path in sources("acestep/families")]
     subprocess.run([sys.executable, "-c", f"import {', '.join(names)}"], check=True, capture_output=True, cwd=ROOT)
-
-
-def test_no_two_classes_of_the_bridge_share_a_name() -> None:
-    """Whoever looks for a class of the bridge finds one."""
-    found: dict[str, list[str]] = {}
-    for path in sources("bridge"):
-        for node in ast.parse(path.read_text("utf-8")).body:
-            if isinstance(node, ast.ClassDef):
-                found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
-    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
 
 
 def test_a_method_lives_in_one_file() -> None:

@@ -30,7 +30,7 @@ LIKELY = 3
 
 
 @dataclass(frozen=True)
-class Keys:
+class LikelyKeys:
     """The keys a sound may be in as (pitch class, minor), the likeliest first."""
 
     ranked: tuple[tuple[int, bool], ...]
@@ -71,7 +71,7 @@ def _peaks(spectrum: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.sqrt(np.where((spectrum >= left) & (spectrum > right), spectrum, 0.0))
 
 
-def find_keys(pitches: NDArray[np.float64]) -> Keys | None:
+def find_keys(pitches: NDArray[np.float64]) -> LikelyKeys | None:
     """The keys whose notes a chroma holds best; none for silence or noise without pitch."""
     total = np.square(pitches).sum(0)
     if total.sum() <= 1e-12 or total.max() < 1.2 * total.mean():
@@ -81,7 +81,7 @@ def find_keys(pitches: NDArray[np.float64]) -> Keys | None:
         for minor, profile in ((False, MAJOR), (True, MINOR))
         for tonic in range(12)
     }
-    return Keys(tuple(sorted(fits, key=lambda key: fits[key], reverse=True)))
+    return LikelyKeys(tuple(sorted(fits, key=lambda key: fits[key], reverse=True)))
 
 
 def changes(pitches: NDArray[np.float64], seconds: float) -> NDArray[np.float64]:

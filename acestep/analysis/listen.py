@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from acestep.analysis.beat import Beat, BeatFinder
-from acestep.analysis.harmony import Keys, find_keys
+from acestep.analysis.harmony import LikelyKeys, find_keys
 from acestep.analysis.level import Level, find_level
 from acestep.analysis.spectrum import Sound
 from acestep.api.metre import Metre
@@ -17,7 +17,7 @@ class Heard:
     """What a sound is: beat and keys where there are any, and its level."""
 
     beat: Beat | None
-    keys: Keys | None
+    keys: LikelyKeys | None
     level: Level
 
     def to_data(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ OF_ONE_SONG = frozenset("audio_codes codes cot_text samples tempo_map bar_offset
 """Conditioning that fits one length of one song only."""
 
 OF_ONE_PLACE = frozenset("folder name length span_start span_end rate channels".split())
-"""Output wishes that say where one result went."""
+"""Output settings that say where one result went."""
 
 
 def preset_of(registry: Registry, name: str, request: dict[str, Any]) -> Preset:

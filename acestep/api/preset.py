@@ -36,7 +36,7 @@ class Preset(Request, kw_only=True):
     conditioning: Annotated[
         dict[str, Any], param("Caption, tempo ... that hold unless the request says otherwise.")
     ] = {}
-    output: Annotated[dict[str, Any], param("Output wishes that hold unless the request says otherwise.")] = {}
+    output: Annotated[dict[str, Any], param("Output settings that hold unless the request says otherwise.")] = {}
     format: Annotated[str, param("Format name of the file.")] = FORMAT
     version: Annotated[int, param("Version of that format.", unit="level")] = VERSION
 

@@ -187,9 +187,9 @@ class Registry:
         """Offer a preset of the user's that is kept in a file. Raises `AceError` for one that does not fit."""
         name = path.name.removesuffix(PRESET_SUFFIX)
         self.check_stages(preset)
-        draft = _Draft(self, name)
-        draft.add_operation(preset_operation(preset))
-        report = PluginReport(name=name, origin=str(path), state=PluginState.ENABLED, offers=draft.commit())
+        registration = _Registration(self, name)
+        registration.add_operation(preset_operation(preset))
+        report = PluginReport(name=name, origin=str(path), state=PluginState.ENABLED, offers=registration.commit())
         self.plugins.append(report)
 
     def _load_sound(self, path: Path) -> None:
@@ -229,15 +229,15 @@ class Registry:
         pm.add_hookspecs(hooks)
         pm.register(plugin, name)
         pm.check_pending()
-        draft = _Draft(self, name)
-        pm.hook.register_stages(register=draft.add_stage)
-        pm.hook.register_samplers(register=draft.adder("samplers", self.samplers))
-        pm.hook.register_schedules(register=draft.adder("schedules", self.schedules))
-        pm.hook.register_guidance(register=draft.adder("guidance", self.guidance))
-        pm.hook.register_backends(register=draft.adder("backends", self.backends))
-        pm.hook.register_planners(register=draft.adder("planners", self.planners))
-        pm.hook.register_operations(register=draft.add_operation)
-        return draft.commit()
+        registration = _Registration(self, name)
+        pm.hook.register_stages(register=registration.add_stage)
+        pm.hook.register_samplers(register=registration.adder("samplers", self.samplers))
+        pm.hook.register_schedules(register=registration.adder("schedules", self.schedules))
+        pm.hook.register_guidance(register=registration.adder("guidance", self.guidance))
+        pm.hook.register_backends(register=registration.adder("backends", self.backends))
+        pm.hook.register_planners(register=registration.adder("planners", self.planners))
+        pm.hook.register_operations(register=registration.add_operation)
+        return registration.commit()
 
     def _add_operation(self, operation: Operation, owner: str) -> None:
         self.operations[operation.name] = operation
@@ -373,7 +373,7 @@ def _import_file(path: Path, name: str) -> object:
     return module
 
 
-class _Draft:
+class _Registration:
     """What one plug-in registers, held back until all of it is known to fit."""
 
     def __init__(self, registry: Registry, owner: str) -> None:

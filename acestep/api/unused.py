@@ -1,4 +1,4 @@
-"""What of a stage's wish a run changes or does not use, in sentences: nothing is snapped, held or ignored in silence. No torch."""
+"""What of a stage's settings a run changes or does not use, in sentences: nothing is snapped, held or ignored in silence."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def to_bfloat16(source: Path, target: Path, check: Callable[[], None] = lambda: 
     digest = hashlib.sha256()
     try:
         with source.open("rb") as read, draft.open("wb") as file:
-            write = _Writer(file, digest)
+            write = _HashingWriter(file, digest)
             write(_header(entries, metadata))
             start = 8 + len(read_header(source))
             for entry in _in_file_order(entries):
@@ -83,7 +83,7 @@ def to_bfloat16(source: Path, target: Path, check: Callable[[], None] = lambda: 
         draft.unlink(missing_ok=True)
 
 
-class _Writer:
+class _HashingWriter:
     def __init__(self, file: BinaryIO, digest: Any) -> None:
         self._file, self._digest = file, digest
 
@@ -92,7 +92,7 @@ class _Writer:
         self._digest.update(data)
 
 
-def _copy(read: BinaryIO, write: _Writer, entry: dict[str, Any], check: Callable[[], None]) -> None:
+def _copy(read: BinaryIO, write: _HashingWriter, entry: dict[str, Any], check: Callable[[], None]) -> None:
     """One tensor, block by block."""
     left, shrink = _length(entry), entry["dtype"] == "F32"
     while left:

@@ -48,7 +48,7 @@ class Clip:
     """Sentences for the user: what was read otherwise than it was written."""
 
 
-class Event(NamedTuple):
+class MidiEvent(NamedTuple):
     """Something that happens in a track: ticks from its start, track number, status byte and what follows it."""
 
     tick: int
@@ -69,7 +69,7 @@ class Header(NamedTuple):
 class _Track:
     """The events of one track, its length in ticks, and whether the file ended before it did."""
 
-    events: list[Event] = field(default_factory=list)
+    events: list[MidiEvent] = field(default_factory=list)
     end: int = 0
     cut: bool = False
 
@@ -204,7 +204,7 @@ def _read_track(body: bytes, number: int, *, cut: bool, name: str) -> _Track:
                 data = source.take(source.number(where))
             else:
                 data = source.take(_length(status))
-            track.events.append(Event(tick, number, status, data))
+            track.events.append(MidiEvent(tick, number, status, data))
     except _Cut:
         track.cut = True
     return track
@@ -303,7 +303,7 @@ class _Voices:
         self.done.append((sounding.start, tick, voice[2], sounding.velocity, voice[1]))
 
 
-def _notes(events: Iterable[Event], end: int) -> list[tuple[int, int, int, int, int]]:
+def _notes(events: Iterable[MidiEvent], end: int) -> list[tuple[int, int, int, int, int]]:
     voices = _Voices()
     for event in events:
         kind, channel = event.status & 0xF0, event.status & 0x0F
@@ -327,7 +327,7 @@ def _scaled(notes: Iterable[tuple[int, int, int, int, int]], scale: float) -> It
         yield ClipNote(start * scale, (end - start) * scale, pitch, velocity / 127.0, channel == DRUM_CHANNEL)
 
 
-def _metres(events: Iterable[Event], scale: float, bar: float) -> Iterator[tuple[float, float]]:
+def _metres(events: Iterable[MidiEvent], scale: float, bar: float) -> Iterator[tuple[float, float]]:
     """Where a metre begins and its bar, in quarters; the job's bar until the file says another."""
     yield 0.0, bar
     for event in events:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from acestep.admission.song_time import SongTime
 from acestep.analysis.beat import Beat, BeatFinder, pulse
-from acestep.analysis.harmony import Keys, find_keys
+from acestep.analysis.harmony import LikelyKeys, find_keys
 from acestep.analysis.level import find_level
 from acestep.api import limits
 from acestep.api.metre import Metre, parse_metre
@@ -169,7 +169,7 @@ def _phase(finder: BeatFinder, beat: Beat, expected: Expected, heard: dict[str, 
     return [f"its beats come {abs(off) * 1000:.0f} ms {'after' if off > 0 else 'before'} those of {expected.source}"]
 
 
-def _key(keys: Keys | None, expected: Expected, heard: dict[str, Any]) -> list[str]:
+def _key(keys: LikelyKeys | None, expected: Expected, heard: dict[str, Any]) -> list[str]:
     if keys is None:
         return []
     heard["key"] = keys.name

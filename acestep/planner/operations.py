@@ -17,7 +17,7 @@ from acestep.api.result import Result, StageReport
 from acestep.api.schema import convert
 from acestep.planner.library import settings_of
 from acestep.planner.planning import PlanInputs, Planner, Sample, given_metadata, read_thought
-from acestep.planner.session import Loaded, planner_for
+from acestep.planner.session import LoadedPlanner, planner_for
 from acestep.worker.backend import JobContext
 
 
@@ -117,10 +117,10 @@ class _Job:
         self.context = context
         self.typed: Any = convert(dict(request), context.registry.operation(operation).schema)
         self._began = time.monotonic()
-        self._loaded: Loaded | None = None
+        self._loaded: LoadedPlanner | None = None
 
     @property
-    def loaded(self) -> Loaded:
+    def loaded(self) -> LoadedPlanner:
         """The language model of the request. Raises `ModelMissing`, `OutOfMemory` and their like."""
         if self._loaded is None:
             self.context.tick("load", 0, 1, 0.0)

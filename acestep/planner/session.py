@@ -36,7 +36,7 @@ OFFLOAD_BELOW = 20 * 2**30
 """Bytes of accelerator memory below which the language model waits on the CPU while other networks work."""
 
 
-class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+class LoadedPlanner(msgspec.Struct, frozen=True, kw_only=True):
     """A planner that is ready, and what it is."""
 
     planner: Planner
@@ -51,12 +51,12 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
         return (f"the language model {self.info.name} has random weights: what it writes is noise in valid form",)
 
 
-_loaded: dict[tuple[str, str], Loaded] = {}
+_loaded: dict[tuple[str, str], LoadedPlanner] = {}
 
 
 def planner_for(
     registry: Registry, settings: PlannerSettings, worker: Mapping[str, Any], field: str = "model"
-) -> Loaded:
+) -> LoadedPlanner:
     """The planner that the settings ask for, loaded if it is not yet. One at a time: another one takes its place.
 
     ``worker`` is the worker's settings map (home, checkpoints, device, dtype), ``field`` the request's name for the model.
@@ -81,7 +81,7 @@ def planner_for(
         unload()
         backend = _resolve(registry, name)(Path(info.path), {**worker, "tokenizer": info.tokenizer})
         planner = Planner(backend, max_duration=longest_plan(memory * 2 // number_bytes))
-        _loaded[key] = Loaded(planner=planner, info=info, backend=name)
+        _loaded[key] = LoadedPlanner(planner=planner, info=info, backend=name)
         log.info("language model %s loaded by %s", info.name, name)
     return _loaded[key]
 

@@ -133,12 +133,12 @@ def _dit(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from acestep.training.evaluation.player import Player
     from acestep.training.evaluation.report import Examination, write_report
+    from acestep.training.evaluation.trained_model import TrainedModel
     from acestep.training.start import start_run
 
-    player = partial(Player, options.folder, options.codec, options.steps, options.shift, options.guidance)
-    examination = Examination(player, options.split, options.count, tuple(options.only or ()))
+    trained = partial(TrainedModel, options.folder, options.codec, options.steps, options.shift, options.guidance)
+    examination = Examination(trained, options.split, options.count, tuple(options.only or ()))
     if options.start is not None:
         start_run(options.folder, options.start)
     write_report(examination, options.out, _processes(options), options.threads)

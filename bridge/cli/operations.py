@@ -18,7 +18,7 @@ from bridge.cli.follow import display_for, follow
 from bridge.cli.requests import Sent, check_request, path_fields, read_request, unwrap_recipe
 from bridge.cli.results import save_files, show_result
 from bridge.cli.show import show_error, show_json
-from bridge.cli.targets import Target, check_returns, check_target, inputs_of, read_target, with_format
+from bridge.cli.targets import SaveTarget, check_returns, check_target, inputs_of, read_target, with_format
 
 
 def load_registry() -> Registry:
@@ -75,7 +75,7 @@ def add_job_options(section: Any) -> None:
     section.add_argument("--force", action="store_true", help="replace a file that --out names")
 
 
-def target_of(options: argparse.Namespace) -> Target | None:
+def target_of(options: argparse.Namespace) -> SaveTarget | None:
     """Where the files are to be copied; none for nowhere. Raises `BadRequest` for a copy that nobody waits for."""
     target = read_target(options.out, force=options.force) if options.out else None
     if target is not None and options.detach:
@@ -110,7 +110,7 @@ def _run(options: argparse.Namespace, operation: Operation, fields: list[FieldIn
         contact.close()
 
 
-def _check_accepted(contact: Contact, job: str, target: Target) -> None:
+def _check_accepted(contact: Contact, job: str, target: SaveTarget) -> None:
     """Take a job back whose files would not fit the name that they are to get."""
     try:
         check_returns(target, contact.call("job.result", id=job).get("request") or {})

@@ -11,7 +11,7 @@ from typing import Any
 from acestep.api.errors import BadRequest, OutputUnwritable
 from bridge.cli.contact import Contact
 from bridge.cli.show import clock, show_table, tell
-from bridge.cli.targets import Target, check_target, inputs_of, instead, place_file, read_target
+from bridge.cli.targets import SaveTarget, check_target, inputs_of, instead, place_file, read_target
 
 
 def show_result(view: dict[str, Any], saved: list[Path]) -> None:
@@ -68,7 +68,7 @@ def save_files(contact: Contact, view: dict[str, Any], options: argparse.Namespa
     return saved
 
 
-def _agreed(target: Target, files: list[dict[str, Any]]) -> Target:
+def _agreed(target: SaveTarget, files: list[dict[str, Any]]) -> SaveTarget:
     """The target, under another ending where the file could not be written as the kind that was asked for."""
     if any(target.fits(str(entry["name"])) for entry in files):
         return target
@@ -79,7 +79,7 @@ def _agreed(target: Target, files: list[dict[str, Any]]) -> Target:
     return other
 
 
-def _fitting(files: list[tuple[int, dict[str, Any]]], target: Target) -> list[tuple[int, dict[str, Any]]]:
+def _fitting(files: list[tuple[int, dict[str, Any]]], target: SaveTarget) -> list[tuple[int, dict[str, Any]]]:
     found = [(index, entry) for index, entry in files if target.fits(str(entry["name"]))]
     if len(found) == 1:
         return found

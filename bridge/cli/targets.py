@@ -38,7 +38,7 @@ SUMMED = frozenset(("stem", "residual"))
 """Roles that become float WAVs where another format would clip them."""
 
 
-class Target(NamedTuple):
+class SaveTarget(NamedTuple):
     """A folder, or the name of a single file."""
 
     path: Path
@@ -55,7 +55,7 @@ class Target(NamedTuple):
         return Path(name).suffix.lower() in FAMILIES.get(self.suffix, (self.suffix,))
 
 
-def read_target(out: str, *, force: bool = False) -> Target:
+def read_target(out: str, *, force: bool = False) -> SaveTarget:
     """What ``--out`` means: an ending that a sound file has names a file, everything else a folder.
 
     Raises `BadRequest` for a kind of file that is not written, `OutputUnwritable` for a folder that is a file.
@@ -65,7 +65,7 @@ def read_target(out: str, *, force: bool = False) -> Target:
         return _folder(path, out)
     suffix = path.suffix.lower()
     if format_of_suffix(suffix) or suffix in FAMILIES:
-        return Target(path, True, force)
+        return SaveTarget(path, True, force)
     if suffix in OTHER_SOUNDS or mimetypes.guess_type(f"x{suffix}")[0]:
         raise BadRequest(
             f"--out {out}: files of the kind {suffix} are not written", field="out", limits={"choices": suffixes()}
@@ -73,13 +73,13 @@ def read_target(out: str, *, force: bool = False) -> Target:
     return _folder(path, out)
 
 
-def _folder(path: Path, out: str) -> Target:
+def _folder(path: Path, out: str) -> SaveTarget:
     if os.path.lexists(path) and not path.is_dir():
         raise OutputUnwritable(f"--out {out} is a file and no folder", field="out", limits={"choices": suffixes()})
-    return Target(path, False)
+    return SaveTarget(path, False)
 
 
-def instead(target: Target, files: Iterable[dict[str, Any]]) -> Target | None:
+def instead(target: SaveTarget, files: Iterable[dict[str, Any]]) -> SaveTarget | None:
     """The target under the one ending that a job's files have after all; none where there are several of them, or none.
 
     A stem that goes beyond full scale is a float WAV whatever format was asked for, and that is known only when it has been made.
@@ -93,7 +93,7 @@ def suffixes() -> list[str]:
     return list(dict.fromkeys(entry.suffix for entry in FORMATS.values()))
 
 
-def check_target(target: Target, inputs: Iterable[Path]) -> None:
+def check_target(target: SaveTarget, inputs: Iterable[Path]) -> None:
     """Refuse to replace what a job is made from, by whatever name, and any other file without ``--force``. Raises `BadRequest`."""
     if not target.single or not os.path.lexists(target.path):
         return
@@ -126,7 +126,7 @@ def inputs_of(request: Any) -> Iterator[Path]:
         yield Path(request)
 
 
-def with_format(params: dict[str, Any], target: Target, fields: Iterable[str]) -> dict[str, Any]:
+def with_format(params: dict[str, Any], target: SaveTarget, fields: Iterable[str]) -> dict[str, Any]:
     """The request with the format that the target's ending asks for. Raises `BadRequest` where the request names another."""
     chosen = next(filter(None, map(format_of_suffix, FAMILIES.get(target.suffix, (target.suffix,)))), "")
     chosen = chosen if target.single else ""
@@ -147,7 +147,7 @@ def with_format(params: dict[str, Any], target: Target, fields: Iterable[str]) -
     return {**params, "format": chosen}
 
 
-def check_returns(target: Target, request: dict[str, Any]) -> None:
+def check_returns(target: SaveTarget, request: dict[str, Any]) -> None:
     """Refuse a file name that no file of an accepted render will fit, or several will. Raises `BadRequest`."""
     output = request.get("output")
     if not target.single or not isinstance(output, dict) or not output.get("returns"):
@@ -182,7 +182,7 @@ def _names(role: str, form: str, source: str) -> list[str]:
     return [f"{role}{ending}", *([f"{role}{written.suffix}"] if written.exact else [])]
 
 
-def place_file(target: Target, name: str, fetch: Callable[[Path], object]) -> Path:
+def place_file(target: SaveTarget, name: str, fetch: Callable[[Path], object]) -> Path:
     """Bring a result file to its place, whole or not at all; ``fetch`` writes it to a draft beside the place.
 
     In a folder a name that is taken gets a number. Raises `OSError`, and `BadRequest` for a name that appeared meanwhile.

@@ -64,7 +64,7 @@ class Move:
 
 
 @dataclass
-class Keys:
+class GivenKeys:
     """Files to write, and what the user should know: (action, key) pairs that were taken, files that could not be read."""
 
     files: dict[Path, bytes] = field(default_factory=dict)
@@ -88,11 +88,11 @@ def standard_set(version: str, environment: Mapping[str, str] = os.environ, root
     return b""
 
 
-def give(folder: Path, move: Move, standard: bytes) -> Keys:
+def give(folder: Path, move: Move, standard: bytes) -> GivenKeys:
     """Give every action of ours its key in every set of a configuration folder; nobody's other key changes."""
     record = _record(folder)
     offered = set(record.get("offered", ()))
-    made = Keys()
+    made = GivenKeys()
     for path in sorted({*folder.glob("*.keys"), *([folder / STANDARD] if standard else [])}):
         before = path.read_bytes() if path.is_file() else b""
         ours = path.name == STANDARD and (not before or _digest(before) == record.get("standard"))

@@ -102,7 +102,7 @@ def ardour_version(folder: Path) -> str:
     return "".join(filter(str.isdigit, folder.name))
 
 
-def _remarks(keys: ardour_keys.Keys, titles: Mapping[str, str]) -> list[str]:
+def _remarks(keys: ardour_keys.GivenKeys, titles: Mapping[str, str]) -> list[str]:
     """What to say of keys that could not be set."""
     found = [f"{key} was taken, so '{titles[name]}' has no key yet." for name, key in keys.taken]
     found += [f"{path} could not be read, so no keys were set there." for path in keys.unreadable]

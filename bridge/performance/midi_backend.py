@@ -114,7 +114,7 @@ class _Port:
         self._client.close_port()
 
 
-class Input(_Port, ports.BaseInput):
+class MidiInput(_Port, ports.BaseInput):
     """An input; ``callback`` gets each message in the system's MIDI thread, else they wait for ``receive``."""
 
     _kind = "input"
@@ -156,7 +156,7 @@ class Input(_Port, ports.BaseInput):
         return self._queue.poll()
 
 
-class Output(_Port, ports.BaseOutput):
+class MidiOutput(_Port, ports.BaseOutput):
     """An output."""
 
     _kind = "output"
@@ -167,3 +167,6 @@ class Output(_Port, ports.BaseOutput):
 
     def _send(self, message: Message) -> None:
         self._client.send_raw(*message.bytes())
+
+
+Input, Output = MidiInput, MidiOutput  # the names that mido looks for in a backend

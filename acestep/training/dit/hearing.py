@@ -41,7 +41,7 @@ def sounding_notes(song: Song, frames: int = FRAMES) -> Tensor:
     return rolls
 
 
-class Listener(nn.Module):
+class NoteHead(nn.Module):
     """Names the notes of latents that came through the bottleneck."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ def draw_excerpts(records: list[Record], count: int, rng: random.Random) -> tupl
     return torch.stack(latents), torch.stack(sounding)
 
 
-def hearing_loss(model: NanoModel, listener: Listener, records: list[Record], count: int, rng: random.Random) -> Tensor:
+def hearing_loss(model: NanoModel, listener: NoteHead, records: list[Record], count: int, rng: random.Random) -> Tensor:
     """How badly some excerpts come through the bottleneck."""
     latents, sounding = (part.to(model.device) for part in draw_excerpts(records, count, rng))
     with mixed_precision(model.device):

@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from acestep.api.variants import VARIANTS
 from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS
 from acestep.training.dit.dit_model import TIMBRE_REACH, NanoModel
-from acestep.training.dit.hearing import Listener, hearing_loss
+from acestep.training.dit.hearing import NoteHead, hearing_loss
 from acestep.training.dit.reading import Reader, draw_lesson
 from acestep.training.dit.records import Record, RecordStore, silence_frame
 from acestep.training.dit.tasks import CODED_CROP, CROP, TrainingExample, draw_example
@@ -143,7 +143,7 @@ class Learner(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model, self.reader, self.listener = NanoModel(), Reader(), Listener()
+        self.model, self.reader, self.listener = NanoModel(), Reader(), NoteHead()
 
 
 def playing_and_reading(learner: Learner) -> list[dict[str, Any]]:

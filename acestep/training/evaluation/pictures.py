@@ -11,7 +11,7 @@ from torch import Tensor
 from acestep.api.instructions import instruction
 from acestep.networks.spectra import FRAME, magnitudes
 from acestep.training.dit.tasks import CROP
-from acestep.training.evaluation.player import Player, RenderItem
+from acestep.training.evaluation.trained_model import RenderItem, TrainedModel
 from acestep.training.evaluation.trials import KINDS, HeldOut, extracted
 
 matplotlib.use("Agg")
@@ -35,29 +35,29 @@ def draw(panels: dict[str, Tensor], path: Path, columns: int, region: tuple[int,
     pyplot.close(figure)
 
 
-def draw_tasks(player: Player, item: HeldOut, folder: Path) -> None:
+def draw_tasks(trained: TrainedModel, item: HeldOut, folder: Path) -> None:
     """`codec.png`, `extract.png`, `lego.png`, `generate.png`, `repaint.png` of one song."""
-    whole = player.encode(item.mix)
-    draw({"song": item.mix, "through the codec": player.decode(whole)}, folder / "codec.png", 2)
+    whole = trained.encode(item.mix)
+    draw({"song": item.mix, "through the codec": trained.decode(whole)}, folder / "codec.png", 2)
     stems = {"mix": item.mix}
-    for track, stem in extracted(player, item):
+    for track, stem in extracted(trained, item):
         stems |= {f"{track}, true": item.stems[track], f"{track}, extracted": stem}
     draw(stems, folder / "extract.png", 3)
     track = next((name for name in item.stems if name not in KINDS), next(iter(item.stems)))  # a harmonic one
     stem = item.stems[track]
     rest = item.mix - stem
-    new = player.decode(
-        player.render(RenderItem(player.encode(rest), item.prompt(instruction("lego", track)), task="lego"))
+    new = trained.decode(
+        trained.render(RenderItem(trained.encode(rest), item.prompt(instruction("lego", track)), task="lego"))
     )
     draw({f"the song without its {track}": rest, f"new {track}": new, "together": rest + new,
           f"its own {track}": stem}, folder / "lego.png", 4)  # fmt: skip
     guide = item.guide(chords=True)
-    made = player.decode(player.render(RenderItem(player.encode(guide), item.prompt(instruction("cover")))))
+    made = trained.decode(trained.render(RenderItem(trained.encode(guide), item.prompt(instruction("cover")))))
     draw({"guide": guide, "generated": made, "the prompt's own song": item.mix}, folder / "generate.png", 3)
     mask = torch.zeros(CROP)
     mask[90:166] = 1.0
-    source = torch.where(mask[:, None] > 0, player.encode(item.guide(chords=False)), whole)
-    painted = player.decode(player.render(RenderItem(source, item.prompt(instruction("repaint")), mask)))
+    source = torch.where(mask[:, None] > 0, trained.encode(item.guide(chords=False)), whole)
+    painted = trained.decode(trained.render(RenderItem(source, item.prompt(instruction("repaint")), mask)))
     region = (90 * FRAME, 166 * FRAME)
     spliced = item.mix.clone()
     spliced[:, slice(*region)] = painted[:, slice(*region)]

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from acestep.training.dit.records import Record, RecordStore
 from acestep.training.dit.tasks import CROP
-from acestep.training.evaluation.player import Player
+from acestep.training.evaluation.trained_model import TrainedModel
 from acestep.training.run import save_atomically
 from acestep.training.songs import song_seed
 from acestep.training.songs.bank import NoteBank
@@ -47,15 +47,15 @@ class Presence(nn.Module):
         return {name for name, logit in zip(CLASSES, self(latents[None])[0].tolist(), strict=True) if logit > 0}
 
 
-def open_judge(player: Player, bank: NoteBank) -> Presence:
-    """The judge kept in the player's run, trained there first if it is missing (some minutes, most of them for songs)."""
-    judge, path = Presence(), player.run / "judge.pt"
+def open_judge(trained: TrainedModel, bank: NoteBank) -> Presence:
+    """The judge kept in the model's run, trained there first if it is missing (some minutes, most of them for songs)."""
+    judge, path = Presence(), trained.run / "judge.pt"
     if path.is_file():
         judge.load_state_dict(torch.load(path, weights_only=True))
     else:
-        first, folder = song_seed("train", 0), player.run / "latents"
+        first, folder = song_seed("train", 0), trained.run / "latents"
         count = max(SONGS, len(list(folder.glob("*.safetensors"))))
-        store = RecordStore(folder, range(first, first + count), bank, player.codec)
+        store = RecordStore(folder, range(first, first + count), bank, trained.codec)
         while not store.full:
             store.grow()
         train_judge(judge, store.records)

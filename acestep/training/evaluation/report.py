@@ -12,24 +12,24 @@ from pathlib import Path
 from acestep.training.errors import NoSuchTrial
 from acestep.training.evaluation import trials
 from acestep.training.evaluation.pictures import draw_tasks
-from acestep.training.evaluation.player import Player
 from acestep.training.evaluation.presence import open_judge
+from acestep.training.evaluation.trained_model import TrainedModel
 from acestep.training.evaluation.trials import HeldOut, Row, held_out
 from acestep.training.parallel import side_by_side
 from acestep.training.songs import Song
 from acestep.training.songs.bank import NoteBank, open_bank
 
-SUITE: dict[str, Callable[[Player, HeldOut, NoteBank], Iterable[Row]]] = {
-    "codec": lambda player, item, bank: trials.try_codec(player, item),
-    "extract": lambda player, item, bank: trials.try_extract(player, item),
-    "generate, beat guide": lambda player, item, bank: trials.try_generate(player, item, guided=True),
-    "generate, chord guide": lambda player, item, bank: trials.try_generate(player, item, guided=True, chords=True),
-    "generate, no guide": lambda player, item, bank: trials.try_generate(player, item, guided=False),
-    "instruments": lambda player, item, bank: trials.try_instruments(player, item, open_judge(player, bank)),
-    "repaint": lambda player, item, bank: trials.try_repaint(player, item),
-    "lego": lambda player, item, bank: trials.try_lego(player, item),
-    "complete": lambda player, item, bank: trials.try_complete(player, item),
-    "cover": lambda player, item, bank: trials.try_cover(player, item, bank),
+SUITE: dict[str, Callable[[TrainedModel, HeldOut, NoteBank], Iterable[Row]]] = {
+    "codec": lambda trained, item, bank: trials.try_codec(trained, item),
+    "extract": lambda trained, item, bank: trials.try_extract(trained, item),
+    "generate, beat guide": lambda trained, item, bank: trials.try_generate(trained, item, guided=True),
+    "generate, chord guide": lambda trained, item, bank: trials.try_generate(trained, item, guided=True, chords=True),
+    "generate, no guide": lambda trained, item, bank: trials.try_generate(trained, item, guided=False),
+    "instruments": lambda trained, item, bank: trials.try_instruments(trained, item, open_judge(trained, bank)),
+    "repaint": lambda trained, item, bank: trials.try_repaint(trained, item),
+    "lego": lambda trained, item, bank: trials.try_lego(trained, item),
+    "complete": lambda trained, item, bank: trials.try_complete(trained, item),
+    "cover": lambda trained, item, bank: trials.try_cover(trained, item, bank),
 }
 
 LIMITS: dict[str, dict[str, tuple[str, float]]] = {
@@ -55,7 +55,7 @@ Measured = dict[str, tuple[list[Row], float]]
 class Examination:
     """Whom to measure, by which trials (none named: all), on the first `songs` songs of a split. Raises `NoSuchTrial`."""
 
-    open_player: Callable[[], Player]
+    open_model: Callable[[], TrainedModel]
     split: str
     songs: int
     trials: tuple[str, ...] = ()
@@ -67,9 +67,9 @@ class Examination:
     def evaluate(self, processes: int = 1, threads: int = 1) -> dict[str, dict[str, float]]:
         """Figures by trial, and of how many rows and seconds. Prints a line per song. Raises `TrainingError`."""
         started, bank = time.monotonic(), open_bank()
-        player = self.open_player()  # what is wrong with it is said here, not by every process
+        trained = self.open_model()  # what is wrong with it is said here, not by every process
         if not self.trials or "instruments" in self.trials:
-            open_judge(player, bank)  # made here once, read by every process
+            open_judge(trained, bank)  # made here once, read by every process
         rows: dict[str, list[Row]] = defaultdict(list)
         seconds: dict[str, float] = defaultdict(float)
         with side_by_side(self._examiner, processes, threads) as examine:
@@ -85,13 +85,13 @@ class Examination:
         }
 
     def _examiner(self) -> Callable[[Song], Measured]:
-        player, bank = self.open_player(), open_bank()
+        trained, bank = self.open_model(), open_bank()
 
         def examine(song: Song) -> Measured:
             item, measured = HeldOut.of(song, bank), {}
             for name in self.trials or SUITE:
                 begun = time.monotonic()
-                measured[name] = list(SUITE[name](player, item, bank)), time.monotonic() - begun
+                measured[name] = list(SUITE[name](trained, item, bank)), time.monotonic() - begun
             return measured
 
         return examine
@@ -134,4 +134,4 @@ def write_report(examination: Examination, folder: Path, processes: int = 1, thr
     (folder / "figures.md").write_text(as_markdown(figures))
     if not examination.trials:
         (song,) = held_out(examination.split, 1)
-        draw_tasks(examination.open_player(), HeldOut.of(song, open_bank()), folder)
+        draw_tasks(examination.open_model(), HeldOut.of(song, open_bank()), folder)

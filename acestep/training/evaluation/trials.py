@@ -26,8 +26,8 @@ from acestep.training.dit.records import recast, song_guide
 from acestep.training.dit.tasks import CROP
 from acestep.training.dit.text_prompts import text_prompt
 from acestep.training.evaluation import measures
-from acestep.training.evaluation.player import NANO, Player, RenderItem
 from acestep.training.evaluation.presence import Presence
+from acestep.training.evaluation.trained_model import NANO, RenderItem, TrainedModel
 from acestep.training.songs import Song, compose, song_seed
 from acestep.training.songs.bank import NoteBank
 from acestep.training.songs.song_harmony import scale
@@ -90,61 +90,61 @@ def held_out(split: str, count: int) -> list[Song]:
     return list(itertools.islice((song for song in songs if len(song.tracks) > 1), count))
 
 
-def try_codec(player: Player, item: HeldOut) -> Iterator[Row]:
-    made = player.decode(player.encode(item.mix))
+def try_codec(trained: TrainedModel, item: HeldOut) -> Iterator[Row]:
+    made = trained.decode(trained.encode(item.mix))
     yield {"mel error dB": measures.mel_error(made, item.mix),
            "chroma correlation": measures.chroma_correlation(made, item.mix),
            "chroma correlation of peaks": measures.chroma_correlation(made, item.mix, peaks_only=True)}  # fmt: skip
 
 
-def extracted(player: Player, item: HeldOut) -> Iterator[tuple[str, Tensor]]:
+def extracted(trained: TrainedModel, item: HeldOut) -> Iterator[tuple[str, Tensor]]:
     """Each stem out of the mix, under the mask that the engine lays on it."""
-    source = player.encode(item.mix)
-    heard = player.decode(source).numpy()
+    source = trained.encode(item.mix)
+    heard = trained.decode(source).numpy()
     for track in item.stems:
         request = RenderItem(source, text_prompt(instruction("extract", track), "", None, "", "", 10), task="extract")
-        takes = [player.decode(player.render(replace(request, seed=seed))).numpy() for seed in range(TAKES)]
+        takes = [trained.decode(trained.render(replace(request, seed=seed))).numpy() for seed in range(TAKES)]
         yield track, torch.from_numpy(masked(takes, item.mix.numpy(), heard, RATE))
 
 
-def try_extract(player: Player, item: HeldOut) -> Iterator[Row]:
+def try_extract(trained: TrainedModel, item: HeldOut) -> Iterator[Row]:
     """The stems against the true ones, and what is left of the mix without each."""
-    for track, made in extracted(player, item):
+    for track, made in extracted(trained, item):
         stem = item.stems[track]
         kind = KINDS.get(track, "harmonic")
         error, mixed = measures.mel_error(made, stem), measures.mel_error(item.mix, stem)
-        floor = measures.mel_error(player.decode(player.encode(stem)), stem)
+        floor = measures.mel_error(trained.decode(trained.encode(stem)), stem)
         rest = measures.mel_error(item.mix - made, item.mix - stem)
         yield {f"{kind}: mel error dB": error, f"{kind}: mix instead dB": mixed, f"{kind}: codec alone dB": floor,
                f"{kind}: mel error of the residual dB": rest,
                "closer than the mix": float(error < mixed)}  # fmt: skip
 
 
-def try_generate(player: Player, item: HeldOut, guided: bool = True, chords: bool = False) -> Iterator[Row]:
-    silence = player.silence.expand(CROP, -1)
-    source = player.encode(item.guide(chords)) if guided else silence
+def try_generate(trained: TrainedModel, item: HeldOut, guided: bool = True, chords: bool = False) -> Iterator[Row]:
+    silence = trained.silence.expand(CROP, -1)
+    source = trained.encode(item.guide(chords)) if guided else silence
     sentence = instruction("cover" if guided else "text2music")
-    latents = player.render(RenderItem(source, item.prompt(sentence), seed=item.song.seed % 1000))
-    made = player.decode(latents)
+    latents = trained.render(RenderItem(source, item.prompt(sentence), seed=item.song.seed % 1000))
+    made = trained.decode(latents)
     yield {"tempo kept": item.keeps_tempo(made), "real tempo kept": item.keeps_tempo(item.mix),
            "in key": measures.in_key(made, item.scale), "real in key": measures.in_key(item.mix, item.scale),
            "loudness dB": measures.loudness(made), "real loudness dB": measures.loudness(item.mix)}  # fmt: skip
 
 
-def try_instruments(player: Player, item: HeldOut, judge: Presence) -> Iterator[Row]:
+def try_instruments(trained: TrainedModel, item: HeldOut, judge: Presence) -> Iterator[Row]:
     """Ask for the song's instruments by name; the judge says, of each of the twelve classes, whether it is there."""
     words = [track.replace("_", " ") for track in item.song.tracks]
     caption = f"{item.song.style}, {', '.join(words)}"
-    guide = player.encode(item.guide(chords=True))
-    made = player.render(RenderItem(guide, item.prompt(instruction("cover"), caption), seed=7))
-    heard, heard_really = judge.heard(made), judge.heard(player.encode(item.mix))
+    guide = trained.encode(item.guide(chords=True))
+    made = trained.render(RenderItem(guide, item.prompt(instruction("cover"), caption), seed=7))
+    heard, heard_really = judge.heard(made), judge.heard(trained.encode(item.mix))
     for track in TRACKS:
         asked = track in item.song.tracks
         yield {"instruments right": float((track in heard) == asked),
                "real instruments right": float((track in heard_really) == asked)}  # fmt: skip
 
 
-def try_repaint(player: Player, item: HeldOut) -> Iterator[Row]:
+def try_repaint(trained: TrainedModel, item: HeldOut) -> Iterator[Row]:
     """Two bars (or as many as give 3 s) in the middle are replaced, the guide in the region; the outside is spliced back.
 
     The seams lie on bar lines, where songs change most, so the change there is compared with the song's other bar lines.
@@ -155,9 +155,9 @@ def try_repaint(player: Player, item: HeldOut) -> Iterator[Row]:
     first, last = begin // FRAME, min(CROP, -(-(begin + length) // FRAME))
     mask = torch.zeros(CROP)
     mask[first:last] = 1.0
-    whole, guide = player.encode(item.mix), player.encode(item.guide(chords=False))
+    whole, guide = trained.encode(item.mix), trained.encode(item.guide(chords=False))
     source = torch.where(mask[:, None] > 0, guide, whole)
-    made = player.decode(player.render(RenderItem(source, item.prompt(instruction("repaint")), mask)))
+    made = trained.decode(trained.render(RenderItem(source, item.prompt(instruction("repaint")), mask)))
     region, real = made[:, begin : begin + length], item.mix[:, begin : begin + length]
     spliced = item.mix.clone()
     spliced[:, begin : begin + length] = region
@@ -170,15 +170,15 @@ def try_repaint(player: Player, item: HeldOut) -> Iterator[Row]:
            "real change at the seams": measures.frame_change(item.mix, seams) / usual}  # fmt: skip
 
 
-def try_lego(player: Player, item: HeldOut) -> Iterator[Row]:
+def try_lego(trained: TrainedModel, item: HeldOut) -> Iterator[Row]:
     """Each stem is made anew over the others; what has pitch is held against the song's key and chords."""
     chords = [chord.tones for chord in item.song.chords]
     for track, stem in item.stems.items():
         if track == "fx":
             continue
         rest = item.mix - stem
-        made = player.decode(
-            player.render(RenderItem(player.encode(rest), item.prompt(instruction("lego", track)), task="lego"))
+        made = trained.decode(
+            trained.render(RenderItem(trained.encode(rest), item.prompt(instruction("lego", track)), task="lego"))
         )
         row = {"tempo kept": item.keeps_tempo(made + rest), "real tempo kept": item.keeps_tempo(item.mix)}
         if track not in FEATURELESS:
@@ -188,22 +188,22 @@ def try_lego(player: Player, item: HeldOut) -> Iterator[Row]:
         yield row
 
 
-def try_complete(player: Player, item: HeldOut) -> Iterator[Row]:
+def try_complete(trained: TrainedModel, item: HeldOut) -> Iterator[Row]:
     track = next(iter(item.stems))
     others = [name for name in item.stems if name != track]
-    made = player.decode(player.render(RenderItem(player.encode(item.stems[track]),
+    made = trained.decode(trained.render(RenderItem(trained.encode(item.stems[track]),
                                             item.prompt(instruction("complete", *others)))))  # fmt: skip
     yield {"tempo kept": item.keeps_tempo(made), "real tempo kept": item.keeps_tempo(item.mix),
            "in key": measures.in_key(made, item.scale), "real in key": measures.in_key(item.mix, item.scale)}  # fmt: skip
 
 
-def try_cover(player: Player, item: HeldOut, bank: NoteBank) -> Iterator[Row]:
+def try_cover(trained: TrainedModel, item: HeldOut, bank: NoteBank) -> Iterator[Row]:
     """The same music asked for with another band; `real` is that band's true rendering of the notes."""
     other = recast(item.song, random.Random(item.song.seed))
     true = torch.from_numpy(render_mix(render_stems(other, bank, SAMPLES)))
-    request = RenderItem(player.encode(item.mix), item.prompt(instruction("cover"), other.caption), bottleneck=True,
+    request = RenderItem(trained.encode(item.mix), item.prompt(instruction("cover"), other.caption), bottleneck=True,
                 task="cover")  # fmt: skip
-    made = player.decode(player.render(request))
+    made = trained.decode(trained.render(request))
     yield {"chroma with the source": measures.chroma_correlation(made, item.mix, smooth=25),
            "real chroma with the source": measures.chroma_correlation(true, item.mix, smooth=25),
            "chroma of peaks with the source": measures.chroma_correlation(made, item.mix, smooth=25, peaks_only=True),

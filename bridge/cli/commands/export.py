@@ -15,7 +15,7 @@ from acestep.api.errors import BadRequest, OutputUnwritable
 from bridge.cli.contact import Contact, open_contact
 from bridge.cli.exits import Exit
 from bridge.cli.show import show_json, tell
-from bridge.cli.targets import Target, check_target, inputs_of, place_file
+from bridge.cli.targets import SaveTarget, check_target, inputs_of, place_file
 from bridge.core.arrangement import Arrangement, arrange, song_path
 from bridge.core.dawproject import SUFFIX, write_dawproject
 from bridge.core.interface import JobView
@@ -56,17 +56,17 @@ def _export(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _target(out: str, force: bool) -> Target:
+def _target(out: str, force: bool) -> SaveTarget:
     """Where the project goes. Raises `BadRequest` for the name of another kind of file."""
     path = Path(out).expanduser()
     if path.suffix.lower() == SUFFIX and not path.is_dir():
-        return Target(path, True, force)
+        return SaveTarget(path, True, force)
     if path.suffix and not path.is_dir() and not out.endswith("/"):
         raise BadRequest(f"--out {out}: a project's name ends in {SUFFIX}", field="out")
-    return Target(path, False)
+    return SaveTarget(path, False)
 
 
-def _write(contact: Contact, view: dict[str, Any], target: Target, folder: Path) -> tuple[Path, Arrangement]:
+def _write(contact: Contact, view: dict[str, Any], target: SaveTarget, folder: Path) -> tuple[Path, Arrangement]:
     """Write the project; from another machine with the sounds fetched into ``folder`` first."""
     if contact.remote:
         for index, entry in enumerate((view["result"] or {}).get("files", [])):

@@ -18,7 +18,7 @@ from bridge.doors import limits
 REQUEST, RESPONSE, NOTIFICATION = 0, 1, 2
 
 
-class Request(msgspec.Struct, frozen=True):
+class RpcRequest(msgspec.Struct, frozen=True):
     """A call that wants an answer."""
 
     id: int
@@ -41,7 +41,7 @@ class Notification(msgspec.Struct, frozen=True):
     params: Any
 
 
-Message = Request | Response | Notification
+Message = RpcRequest | Response | Notification
 
 
 def _sizes() -> list[tuple[str, int]]:
@@ -176,7 +176,7 @@ def decode(body: bytes) -> Message:
         raise ProtocolError(f"the message is no MessagePack: {failure}") from None
     match data:
         case [0, int(id), str(method), params] if _is_id(id) and len(method) <= limits.RPC_METHOD:
-            return Request(id, method, params)
+            return RpcRequest(id, method, params)
         case [1, int(id), error, result] if _is_id(id):
             return Response(id, error, result)
         case [2, str(method), params] if len(method) <= limits.RPC_METHOD:

@@ -149,7 +149,7 @@ class Connection(Stream):
     def _take(self, message: codec.Message) -> None:
         if isinstance(message, codec.Response):
             return  # the answer to a heartbeat; that it came is all it says
-        id = message.id if isinstance(message, codec.Request) else None
+        id = message.id if isinstance(message, codec.RpcRequest) else None
         if len(self._tasks) >= limits.RPC_IN_FLIGHT:
             self._answer(id, Busy(f"{limits.RPC_IN_FLIGHT} requests are under way on this connection"), None)
             return

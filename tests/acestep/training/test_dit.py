@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from acestep.training.dit.dit_model import HIDDEN, NanoModel
-from acestep.training.dit.hearing import NOTES, Listener, draw_excerpts, hearing_loss, sounding_notes
+from acestep.training.dit.hearing import NOTES, NoteHead, draw_excerpts, hearing_loss, sounding_notes
 from acestep.training.dit.reading import ANSWERS, SLOWEST, TEMPI, TEMPO_STEP, Lesson, Reader
 from acestep.training.dit.records import FRAMES, RecordStore
 from acestep.training.dit.tasks import CROP, MAKERS, TASKS, ExampleInputs
 from acestep.training.dit.time_draws import draw_times
 from acestep.training.dit.train_dit import Batcher, example_losses, reading_loss
 from acestep.training.dit.words import END, train_tokenizer
-from acestep.training.evaluation.player import shifted_times
+from acestep.training.evaluation.trained_model import shifted_times
 from acestep.training.songs import Note, Part
 from acestep.training.songs.song_harmony import scale
 from acestep.training.songs.song_tracks import TRACKS
@@ -179,12 +179,12 @@ def test_hearing_teaches_the_tokenizer_pair_and_nothing_else(record):
     rng = random.Random(1)
     latents, sounding = draw_excerpts([record], 2, rng)
     assert latents.shape == (2, 255, 64) and sounding.shape == (2, 255, NOTES) and 0 < sounding.mean() < 0.5
-    listener, model = Listener(), NanoModel()
+    listener, model = NoteHead(), NanoModel()
     honest = listener.loss(latents, latents, sounding)
     with torch.no_grad():
         listener.notes[-1].weight.zero_()
         listener.notes[-1].bias.fill_(20.0)
     assert listener.loss(latents, latents, torch.ones_like(sounding)).item() < 1e-3 < honest.item()
-    hearing_loss(model, Listener(), [record], 1, rng).backward()
+    hearing_loss(model, NoteHead(), [record], 1, rng).backward()
     taught = {name.partition(".")[0] for name, value in model.named_parameters() if value.grad is not None}
     assert taught == {"tokenizer", "detokenizer"}

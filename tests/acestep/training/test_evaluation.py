@@ -1,4 +1,4 @@
-"""The evaluation: every figure with a bound is measured, on a player whose answers are known; the judge learns and is kept."""
+"""The evaluation: every figure with a bound is measured, on a trained whose answers are known; the judge learns and is kept."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from acestep.networks.spectra import FRAME
 from acestep.training.dit.records import RecordStore
 from acestep.training.dit.tasks import CROP
 from acestep.training.evaluation import presence, report
-from acestep.training.evaluation.player import RenderItem
+from acestep.training.evaluation.trained_model import RenderItem
 from acestep.training.evaluation.trials import HeldOut, held_out
 from acestep.training.songs import song_seed
 from acestep.training.songs.song_tracks import TRACKS
 
 
 class Echo:
-    """A player whose latents are the samples themselves and who answers every item_ with its source."""
+    """A trained whose latents are the samples themselves and who answers every item_ with its source."""
 
     silence = torch.zeros(2 * FRAME)
 
@@ -49,7 +49,7 @@ class Deaf:
 def test_every_bound_is_measured(tmp_path, sine_bank, monkeypatch):
     """The trials give a figure for every line of the table of bounds; a codec that loses nothing is perfect in both its own."""
     monkeypatch.setattr(report, "open_bank", lambda: sine_bank)
-    monkeypatch.setattr(report, "open_judge", lambda player, bank: Deaf())
+    monkeypatch.setattr(report, "open_judge", lambda trained, bank: Deaf())
     figures = report.Examination(lambda: Echo(tmp_path), "validation", 1).evaluate()
     for trial, bounds in report.LIMITS.items():
         assert set(bounds) <= set(figures[trial]), trial

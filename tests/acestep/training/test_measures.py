@@ -12,8 +12,8 @@ from acestep.conditioning.chords import parse_chord_line
 from acestep.conditioning.guide_audio import render_guide
 from acestep.conditioning.guide_text import Guide
 from acestep.training.evaluation import measures
-from acestep.training.evaluation.player import shifted_times
 from acestep.training.evaluation.report import as_markdown
+from acestep.training.evaluation.trained_model import shifted_times
 
 RATE = 48000
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from acestep.api.errors import BadRequest, ProtocolError
 from bridge.doors import limits
 from bridge.doors.rpc import codec
-from bridge.doors.rpc.codec import Notification, Request, Response, Splitter, decode, parameters
+from bridge.doors.rpc.codec import Notification, Response, RpcRequest, Splitter, decode, parameters
 
 VALUES = st.recursive(
     st.none()
@@ -38,7 +38,7 @@ def test_messages_come_out_whole_however_the_stream_is_cut(values, size):
     splitter, found = Splitter(), []
     for at in range(0, len(stream), size):
         found += splitter.feed(stream[at : at + size])
-    assert [decode(body) for body in found] == [Request(*message[1:]) for message in messages]
+    assert [decode(body) for body in found] == [RpcRequest(*message[1:]) for message in messages]
     assert not splitter.unfinished
 
 
@@ -65,7 +65,7 @@ def test_every_form_of_value_is_skipped_by_its_size():
 
 def test_the_three_kinds_of_message():
     """Request, response and notification round trip."""
-    assert decode(codec.request(7, "m", {"a": 1})) == Request(7, "m", [{"a": 1}])
+    assert decode(codec.request(7, "m", {"a": 1})) == RpcRequest(7, "m", [{"a": 1}])
     assert decode(codec.response(2**32 - 1, None, 5)) == Response(2**32 - 1, None, 5)
     assert decode(codec.notification("event", {})) == Notification("event", [{}])
 

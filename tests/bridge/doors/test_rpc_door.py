@@ -270,9 +270,9 @@ async def test_heartbeats_close_a_silent_client_that_asked_for_them(rpc, monkeyp
     await awake.ask("hello", heartbeat=True)
     for _ in range(6):
         beat = await awake.next()
-        assert isinstance(beat, codec.Request)
+        assert isinstance(beat, codec.RpcRequest)
         awake.send(codec.response(beat.id, None, {}))
-    while isinstance(message := await silent.next(), codec.Request):
+    while isinstance(message := await silent.next(), codec.RpcRequest):
         pass
     assert message.params[0]["reason"] == "silent"
 

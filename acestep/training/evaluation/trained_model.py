@@ -42,7 +42,7 @@ def shifted_times(steps: int, shift: float) -> Tensor:
     return shifted(torch.linspace(1, 0, steps + 1), shift)
 
 
-class Player:
+class TrainedModel:
     """Codec and model of a training run (its EMA weights). Raises `RunMissing`, `CheckpointUnreadable` or `CodecUnreadable`."""
 
     def __init__(
