@@ -86,7 +86,7 @@ class _Connection:
                     answer.set_exception(error_from_wire(message.error))
         elif isinstance(message, codec.Notification) and message.method == "event":
             self._client.on_event(codec.parameters(message.params))
-        elif isinstance(message, codec.Request):
+        elif isinstance(message, codec.RpcRequest):
             self._writer.write(codec.response(message.id, None, {}))  # a heartbeat
 
     async def close(self) -> None:
