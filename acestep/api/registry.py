@@ -48,7 +48,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 RESERVED = frozenset(
     "auto none all render job jobs op status version describe notify sync synced dump error hello ping cancel result "
     "rerun results serve stop models plugins doctor demo config preset presets help upload download queue metrics health "
-    "slot capture tempo performance midi call "
+    "slot capture tempo performance midi call mcp "
     "audition export layout install-scripts sound sounds".split()
 )
 """Words the bridge's own addresses, methods and commands use; no plug-in may take one as an operation."""

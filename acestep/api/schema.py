@@ -109,6 +109,8 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: int = 1
     label: str = ""
     """What a form calls it."""
+    written: bool = False
+    """Whether a number may also be given as musicians write it: ``8bars``, ``1:30``."""
 
 
 def _unwrap(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:
@@ -123,12 +125,17 @@ def _unwrap(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:
         elif origin in (Union, types.UnionType):
             rest = [option for option in get_args(annotation) if option is not type(None)]
             if len(rest) == 2 and _is_text(rest[1]):
-                rest.pop()  # a number that may be written as text too
+                rest.pop()
+                metas.append(_WRITTEN)
             if len(rest) != 1:
                 return annotation, metas
             annotation = rest[0]
         else:
             return annotation, metas
+
+
+_WRITTEN = msgspec.Meta(extra={"written": True})
+"""Marks a number that may be written as text too."""
 
 
 def _is_text(annotation: Any) -> bool:
@@ -197,6 +204,7 @@ def _describe_field(field: msgspec.structs.FieldInfo, hint: Any) -> FieldInfo:
         group=merged.get("group", "main"),
         since=merged.get("since", 1),
         label=label_of(field.name, merged.get("unit")),
+        written=merged.get("written", False),
     )
 
 

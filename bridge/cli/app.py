@@ -54,6 +54,7 @@ COMMANDS = {
     "capture": Command("keep the last bars of a live input", "bridge.cli.commands.playing:capture"),
     "tempo": Command("the ruling tempo: get, host, tap, free", "bridge.cli.commands.playing:tempo"),
     "midi": Command("learn a pad or pedal; check a mapping file", "bridge.cli.commands.playing:midi"),
+    "mcp": Command("serve assistants over the Model Context Protocol", "bridge.cli.commands.mcp:mcp"),
     "call": Command("any method of the daemon by its name, for scripts", "bridge.cli.commands.call:call"),
     "config": Command("settings, and where each comes from", "bridge.cli.commands.state:config"),
     "doctor": Command("check this machine and say what to do", "bridge.cli.commands.checks:doctor"),

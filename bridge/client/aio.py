@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import msgspec
+
 from acestep.api.errors import AceError, DaemonUnreachable, ProtocolError, error_from_wire
 from bridge.client import conversations
 from bridge.client.conversations import ANSWER_MOST, RETRIES, Call, Conversation, NoAnswer, advance
@@ -100,13 +102,23 @@ class AsyncClient:
     """Talks to a daemon from asyncio; the same arguments and errors as `bridge.client.sync.Client`.
 
     Use it as an async context manager. A lost connection is made again by the next call; event streams go on from the last
-    seq they saw.
+    seq they saw. ``local_socket=False`` connects by TCP also on this machine: the daemon then lets the client name files of its
+    read roots only, and not every file of the user's.
     """
 
     def __init__(
-        self, home: str = "", *, host: str = "", port: int = 0, token: str = "", name: str = "", timeout: float = 30.0
+        self,
+        home: str = "",
+        *,
+        host: str = "",
+        port: int = 0,
+        token: str = "",
+        name: str = "",
+        timeout: float = 30.0,
+        local_socket: bool = True,
     ) -> None:
         self._where = (home, host, port, token)
+        self._local_socket = local_socket
         self._name = name or conversations.default_name()
         self._timeout = timeout
         self._connection: _Connection | None = None
@@ -164,6 +176,8 @@ class AsyncClient:
     async def _open(self) -> _Connection:
         home, host, port, token = self._where
         address = find_daemon(home, host=host, port=port, token=token)
+        if not self._local_socket:
+            address = msgspec.structs.replace(address, socket="")
         connection = _Connection(*await _connect(address, self._timeout), self)
         try:
             await connection.ask(conversations.hello(address.token, self._name, heartbeat=True), self._timeout)

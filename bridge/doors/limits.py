@@ -155,3 +155,18 @@ SPOOL_FILES = 1_000
 
 SPOOL_KEEP_SECONDS = 24 * 3_600.0
 """Age at which a status file that nobody fetched is removed."""
+
+MCP_WAIT = 50.0
+"""Seconds that a tool waits for its job unless told otherwise: assistants commonly give a call a minute."""
+
+MCP_LONGEST_WAIT = 3_600.0
+"""Longest time that a tool may wait for a job."""
+
+MCP_LINE = 4 * 1024 * 1024
+"""Bytes of a line that an assistant may send on standard input, as much as the package takes over HTTP."""
+
+MCP_FILE = 16 * 1024 * 1024
+"""Bytes of a file that is read as a resource, which is a text of its bytes; a larger one is fetched by its path."""
+
+MCP_JOBS = 50
+"""Jobs on a page of resources."""

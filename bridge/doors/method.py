@@ -42,6 +42,7 @@ OFFERS: Mapping[str, Ability] = {
     "osc": Ability.SENDER,
     "rpc": Ability.CONNECTION | Ability.TIME | Ability.BYTES,
     "spool": Ability.NOTHING,
+    "mcp": Ability.TIME,
 }
 """What each door can do for a method. A further door has its line here."""
 
@@ -55,7 +56,7 @@ class Method:
     """One thing a client can ask for, as the decorator `method` makes it."""
 
     name: str
-    """At the RPC and spool doors, and behind ``acestep-bridge call``."""
+    """At the RPC and spool doors, and behind ``acestep-bridge call``; assistants find it with ``_`` for ``.``."""
     summary: str
     """What it does: the first line of the function's docstring."""
     request: type[msgspec.Struct]
@@ -71,6 +72,7 @@ class Method:
     fast: bool
     slow: bool
     submits: bool
+    reads: bool
     command: str | None
     since: int
 
@@ -117,6 +119,7 @@ def method(
     fast: bool = True,
     slow: bool = False,
     submits: bool = False,
+    reads: bool = False,
     command: str | None = "",
     since: int = 1,
 ) -> Callable[[Callable[[MethodContext, R], Awaitable[Any]]], Method]:
@@ -129,8 +132,8 @@ def method(
 
     ``fast``: answered by the daemon at once, whatever the worker does. ``slow``: costs the daemon milliseconds of its own; such
     calls are answered one after the other, so that a flood of them holds up nothing else. ``submits``: the answer is a new job,
-    whose events the caller gets. ``command`` is the words of the command line for it; empty: ``call NAME``; None: it is about a
-    connection or a piece of a file, which the command line looks after itself.
+    whose events the caller gets. ``reads``: nothing changes by it. ``command`` is the words of the command line for it; empty:
+    ``call NAME``; None: it is about a connection or a piece of a file, which the command line looks after itself.
     """
 
     def made(function: Callable[[MethodContext, R], Awaitable[Any]]) -> Method:
@@ -149,6 +152,7 @@ def method(
             fast=fast,
             slow=slow,
             submits=submits,
+            reads=reads,
             command=command,
             since=since,
         )
@@ -175,6 +179,8 @@ def describe_methods(methods: Iterable[Method]) -> list[dict[str, Any]]:
             "answer": one.answer,
             "command": one.command_line,
             "fast": one.fast,
+            "submits": one.submits,
+            "reads": one.reads,
             "since": one.since,
         }
         for one in methods

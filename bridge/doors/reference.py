@@ -23,7 +23,8 @@ from acestep.api.schema import FieldInfo, describe
 from acestep.api.sentences import number
 from bridge.doors import limits
 from bridge.doors.http.site import door_pages
-from bridge.doors.method import Method
+from bridge.doors.mcp.tools import offered_tools
+from bridge.doors.method import Method, describe_methods
 from bridge.doors.methods import METHODS
 from bridge.doors.operation_methods import OPERATION_ADDRESS, operation_example
 from bridge.doors.osc.answers import ANSWERS
@@ -53,6 +54,7 @@ def pages(registry: Registry) -> dict[str, str]:
         "osc.md": _osc(operations),
         "rpc.md": _rpc(operations),
         "http.md": _http(),
+        "mcp.md": _mcp(operations),
         "operations.md": _operations(operations),
         "errors.md": _errors(),
     }
@@ -295,6 +297,30 @@ def _http() -> str:
 
 def _paths(rows: Iterable[Sequence[str]]) -> str:
     return _table(["path", "answer", "example"], [[_code(path), text, _code(example)] for path, text, example in rows])
+
+
+def _mcp(operations: list[Operation]) -> str:
+    described = {
+        "operations": [
+            {
+                "name": one.name,
+                "summary": one.summary,
+                "group": one.group,
+                "fields": [msgspec.to_builtins(info) for info in describe(one.schema)],
+            }
+            for one in operations
+        ],
+        "methods": describe_methods(METHODS.values()),
+    }
+    tools = offered_tools(described).values()
+    rows = [[_code(one.name), one.description, ", ".join(map(_code, one.schema["properties"]))] for one in tools]
+    parts = [
+        "The tools that `acestep-bridge mcp` offers to assistants. A first read is [MCP](../mcp.md). The parameters are explained "
+        "with the [operations](operations.md) and the [methods](rpc.md); a tool's schema holds those that everybody needs, and "
+        "its operation takes the others too. Tools for playing are only there where the setting `performance` is on.",
+        _table(["tool", "what it is told to do", "parameters in its schema"], rows),
+    ]
+    return _page("MCP tools", *parts)
 
 
 def _operations(operations: list[Operation]) -> str:

@@ -92,6 +92,7 @@ class WaitForRecording(Request):
     "capture.wait",
     osc="/ace/capture/wait",
     right=Right.OWNER,
+    reads=True,
     positional=("timeout",),
     columns=COLUMNS,
     answer="The file, or where the recording stands after that time.",

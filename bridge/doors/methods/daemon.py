@@ -57,6 +57,7 @@ class Echo(Request):
     "ping",
     osc="/ace/ping",
     right=Right.ANYBODY,
+    reads=True,
     positional=("n",),
     columns=("n",),
     answer="The same number.",
@@ -66,7 +67,7 @@ async def ping(context: MethodContext, request: Echo) -> dict[str, Any]:
     return {"n": request.n}
 
 
-@method("version", osc="/ace/version", right=Right.ANYBODY, answer="Program, version, protocol level.")
+@method("version", osc="/ace/version", right=Right.ANYBODY, reads=True, answer="Program, version, protocol level.")
 async def version(context: MethodContext, request: Nothing) -> dict[str, Any]:
     """Program, version and protocol level."""
     return context.core.version()
@@ -76,6 +77,7 @@ async def version(context: MethodContext, request: Nothing) -> dict[str, Any]:
     "status",
     osc="/ace/status",
     right=Right.ANYBODY,
+    reads=True,
     answer="Version, uptime, queue, worker, doors, limits, warnings.",
     command="status",
 )
@@ -98,6 +100,7 @@ class Describe(Request):
     "describe",
     osc="/ace/describe",
     right=Right.ANYBODY,
+    reads=True,
     slow=True,
     positional=("operation",),
     answer="Operations with their fields; without a name also every method and address.",
@@ -120,6 +123,7 @@ def _described(methods: tuple[Method, ...]) -> list[dict[str, Any]]:
     "plugins.list",
     osc="/ace/plugins",
     right=Right.OWNER,
+    reads=True,
     slow=True,
     columns=("name", "version", "state", "reason"),
     answer="A row for each plug-in.",

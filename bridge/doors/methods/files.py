@@ -83,6 +83,7 @@ class WhichUpload(Request):
 @method(
     "upload.status",
     right=Right.OWNER,
+    reads=True,
     needs=Ability.BYTES,
     answer="Id, size, how many bytes have arrived, whether it is complete.",
 )
@@ -108,6 +109,7 @@ class DownloadBegin(Request):
 @method(
     "download.begin",
     right=Right.OWNER,
+    reads=True,
     needs=Ability.BYTES,
     answer="Name, size in bytes, SHA-256 (empty where none was stored).",
     command=None,
@@ -134,6 +136,7 @@ class DownloadChunk(Request):
 @method(
     "download.chunk",
     right=Right.OWNER,
+    reads=True,
     needs=Ability.BYTES,
     answer="The bytes, their offset, and whether the file ends there.",
     command=None,

@@ -14,6 +14,7 @@ from bridge.doors.method_context import MethodContext
     "models.list",
     osc="/ace/models",
     right=Right.ANYBODY,
+    reads=True,
     slow=True,
     columns=("name", "variant", "present", "default", "trained"),
     answer="A row for each checkpoint.",

@@ -192,6 +192,7 @@ async def choose_variant(context: MethodContext, request: SlotVariant) -> dict[s
     "slot.list",
     osc="/ace/slot/list",
     right=Right.OWNER,
+    reads=True,
     columns=("slot", "state", "chosen", "playing"),
     answer="A row for each such slot.",
     command="slot list",

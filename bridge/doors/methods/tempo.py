@@ -46,6 +46,7 @@ class InTime(Request):
     "performance",
     osc="/ace/performance",
     right=Right.OWNER,
+    reads=True,
     answer="State of sound, capture, MIDI, mapping and tempo.",
 )
 async def performance_state(context: MethodContext, request: Nothing) -> dict[str, Any]:
@@ -57,6 +58,7 @@ async def performance_state(context: MethodContext, request: Nothing) -> dict[st
     "tempo.get",
     osc="/ace/tempo",
     right=Right.OWNER,
+    reads=True,
     columns=COLUMNS,
     answer="Tempo, position, metre, where it comes from.",
     command="tempo get",
@@ -144,6 +146,7 @@ class Learn(Request):
 @method(
     "midi.learn",
     right=Right.OWNER,
+    reads=True,
     needs=Ability.TIME,
     answer="Kind, channel, number, port, and lines for the mapping file.",
     command="midi learn",
