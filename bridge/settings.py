@@ -138,7 +138,10 @@ class Settings(Request):
         Literal["serve", "lazy"], param("Start the worker with the daemon or with the first job.", group="worker")
     ] = "serve"
     idle_unload: Annotated[
-        float, param("Minutes without a job after which models are unloaded; 0 keeps them.", unit="min", ge=0.0)
+        float,
+        param(
+            "Minutes without a job after which models are unloaded; 0 keeps them.", unit="min", ge=0.0, group="worker"
+        ),
     ] = 0.0
     cancel_grace: Annotated[
         float,

@@ -30,6 +30,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     runs: Literal["worker", "daemon"] = "worker"
     target: str = ""
     group: str = "render"
+    """Heading under which musicians look for it: edit, create, stems, preset, planner, models, library, or one of its own."""
     since: int = 1
     feature: str = ""
     right: Right = Right.OWNER

@@ -138,6 +138,8 @@ class StageType(Generic[P]):
     since: int = 1
     feature: str = ""
     """Name of the feature flag that must be on; empty: always there."""
+    group: str = ""
+    """`Operation.group` of its operation; empty: ``edit``, or ``create`` where no audio is needed."""
 
     def plan(self, params: P, source: SourceFacts | None, model: ModelInfo) -> Plan:
         """What the engine shall do. Raises `AceError` subclasses for what cannot be done; never touches a tensor."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 from acestep import __version__
 from acestep.api.errors import AceError, BadRequest
 from acestep.api.targets import resolve_target
-from bridge.cli.exits import MEANINGS, Exit, exit_for
+from bridge.cli.exits import Exit, exit_for
 from bridge.cli.show import show_error, tell
 
 PROGRAM = "acestep-bridge"
@@ -25,43 +25,58 @@ class Command(NamedTuple):
 
     summary: str
     target: str
+    group: str = "daemon"
+    """Heading of the help under which it stands."""
 
 
 COMMANDS = {
     "serve": Command("run the daemon in this terminal", "bridge.cli.commands.serve:serve"),
     "stop": Command("stop the daemon; what is queued stays queued", "bridge.cli.commands.serve:stop"),
     "status": Command("what the daemon is doing", "bridge.cli.commands.state:status"),
-    "jobs": Command("list jobs, newest first", "bridge.cli.commands.jobs:jobs"),
-    "job": Command("one job in full; --wait follows it", "bridge.cli.commands.jobs:job"),
-    "rerun": Command("run a job once more; --vary: another take of it", "bridge.cli.commands.jobs:rerun"),
+    "jobs": Command("list jobs, newest first", "bridge.cli.commands.jobs:jobs", "library"),
+    "job": Command("one job in full; --wait follows it", "bridge.cli.commands.jobs:job", "library"),
+    "rerun": Command("run a job once more; --vary: another take of it", "bridge.cli.commands.jobs:rerun", "library"),
     "cancel": Command("cancel jobs", "bridge.cli.commands.jobs:cancel"),
-    "result": Command("files of a finished job; --out copies them", "bridge.cli.commands.jobs:result"),
+    "result": Command("files of a finished job; --out copies them", "bridge.cli.commands.jobs:result", "library"),
     "export": Command(
-        "a finished job as a project for Bitwig, Studio One, Cubase (.dawproject)", "bridge.cli.commands.export:export"
+        "a finished job as a project for Bitwig, Studio One, Cubase (.dawproject)",
+        "bridge.cli.commands.export:export",
+        "library",
     ),
     "audition": Command(
-        "hear the newest results in the browser, drag or save them", "bridge.cli.commands.audition:audition"
+        "hear the newest results in the browser, drag or save them", "bridge.cli.commands.audition:audition", "library"
     ),
     "queue": Command("pause, resume or clear the queue", "bridge.cli.commands.jobs:queue"),
-    "models": Command("list, inspect, download, verify, remove or unload models", "bridge.cli.commands.models:models"),
-    "preset": Command("save a job as a preset; list, show, import, export", "bridge.cli.commands.presets:preset"),
-    "sound": Command(
-        "save how a job sounds, for every operation's --sound; list, show", "bridge.cli.commands.sounds:sound"
+    "models": Command(
+        "list, inspect, download, verify, remove or unload models", "bridge.cli.commands.models:models", "models"
     ),
-    "plugins": Command("list plug-ins, and why one did not load", "bridge.cli.commands.state:plugins"),
-    "describe": Command("fields of an operation, or all operations", "bridge.cli.commands.state:describe"),
-    "slot": Command("slots: load, fill, launch, stop parts on the bar", "bridge.cli.commands.playing:slot"),
-    "capture": Command("keep the last bars of a live input", "bridge.cli.commands.playing:capture"),
-    "tempo": Command("the ruling tempo: get, host, tap, free", "bridge.cli.commands.playing:tempo"),
-    "midi": Command("learn a pad or pedal; check a mapping file", "bridge.cli.commands.playing:midi"),
+    "preset": Command(
+        "save a job as a preset; list, show, import, export", "bridge.cli.commands.presets:preset", "library"
+    ),
+    "sound": Command(
+        "save how a job sounds, for every operation's --sound; list, show",
+        "bridge.cli.commands.sounds:sound",
+        "library",
+    ),
+    "plugins": Command("list plug-ins, and why one did not load", "bridge.cli.commands.state:plugins", "set-up"),
+    "describe": Command("fields of an operation, or all operations", "bridge.cli.commands.state:describe", "set-up"),
+    "slot": Command("slots: load, fill, launch, stop parts on the bar", "bridge.cli.commands.playing:slot", "playing"),
+    "capture": Command("keep the last bars of a live input", "bridge.cli.commands.playing:capture", "playing"),
+    "tempo": Command("the ruling tempo: get, host, tap, free", "bridge.cli.commands.playing:tempo", "playing"),
+    "midi": Command("learn a pad or pedal; check a mapping file", "bridge.cli.commands.playing:midi", "playing"),
     "mcp": Command("serve assistants over the Model Context Protocol", "bridge.cli.commands.mcp:mcp"),
     "call": Command("any method of the daemon by its name, for scripts", "bridge.cli.commands.call:call"),
-    "config": Command("settings, and where each comes from", "bridge.cli.commands.state:config"),
-    "doctor": Command("check this machine and say what to do", "bridge.cli.commands.checks:doctor"),
-    "demo": Command("run the whole loop once and check it", "bridge.cli.commands.checks:demo"),
-    "layout": Command("a control surface for Open Stage Control, as a file", "bridge.cli.commands.layout:layout"),
+    "config": Command("settings, and where each comes from", "bridge.cli.commands.state:config", "set-up"),
+    "doctor": Command("check this machine and say what to do", "bridge.cli.commands.checks:doctor", "set-up"),
+    "demo": Command("run the whole loop once and check it", "bridge.cli.commands.checks:demo", "set-up"),
+    "layout": Command(
+        "a control surface for Open Stage Control, as a file", "bridge.cli.commands.layout:layout", "set-up"
+    ),
+    "completion": Command(
+        "Tab for commands and options in bash, zsh, tcsh", "bridge.cli.commands.completion:completion", "set-up"
+    ),
     "install-scripts": Command(
-        "put the scripts into REAPER, Ableton Live or Ardour", "bridge.cli.commands.scripts:install"
+        "put the scripts into REAPER, Ableton Live or Ardour", "bridge.cli.commands.scripts:install", "set-up"
     ),
 }
 """Every command that is no operation, in the order of the help."""
@@ -122,6 +137,8 @@ def command_first(arguments: list[str]) -> list[str]:
 
 def _dispatch(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help", "help"):
+        from bridge.cli.overview import overview
+
         print(overview())
         return Exit.OK
     if given[0] in ("--version", "-V", "version"):
@@ -182,32 +199,3 @@ def common_options(*, below: bool = False) -> argparse.ArgumentParser:
 def _refuse(sentence: str) -> NoReturn:
     tell(f"{PROGRAM}: {sentence} (`{PROGRAM} --help` lists them)")
     raise SystemExit(int(Exit.REFUSED))
-
-
-def overview() -> str:
-    """The help of the whole program: operations of the installed plug-ins, commands, examples, exit codes."""
-    from bridge.cli.operations import load_registry
-
-    operations = {name: entry.summary for name, entry in sorted(load_registry().visible().items())}
-    commands = {name: entry.summary for name, entry in COMMANDS.items()}
-    width = max(map(len, [*operations, *commands]))
-    sections = [
-        f"usage: {PROGRAM} COMMAND [options]\n\nMark a region, press a key: new takes, stems and parts from ACE-Step 1.5 models.",
-        "operations (a job each; the daemon starts by itself):\n" + _listed(operations, width),
-        "commands:\n" + _listed(commands, width),
-        EXAMPLES,
-        "exit codes:\n" + "\n".join(f"  {int(code):>3}  {text}" for code, text in MEANINGS.items()),
-        f"`{PROGRAM} COMMAND --help` explains one command.",
-    ]
-    return "\n\n".join(sections)
-
-
-def _listed(entries: dict[str, str], width: int) -> str:
-    return "\n".join(f"  {name.ljust(width)}  {text}" for name, text in entries.items())
-
-
-EXAMPLES = f"""examples:
-  {PROGRAM} generate "warm lofi house, rhodes" --duration 8bars --bpm 92 --out new-part.wav
-  {PROGRAM} repaint song.wav --start bar5 --end bar9 --bpm 120 --caption "half-time drums" --out .
-  {PROGRAM} extract song.wav --track drums --out stems/
-  {PROGRAM} jobs --json | jq '.[0].id'"""

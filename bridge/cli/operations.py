@@ -42,10 +42,11 @@ def operation_command(name: str, others: Collection[str]) -> Callable[[argparse.
         near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise UnknownOperation(f"there is no command or operation {name!r}{hint}", limits={"choices": known}) from None
-    return lambda parser: _configure(parser, operation, registry)
+    return lambda parser: configure_operation(parser, operation, registry)
 
 
-def _configure(parser: argparse.ArgumentParser, operation: Operation, registry: Registry) -> None:
+def configure_operation(parser: argparse.ArgumentParser, operation: Operation, registry: Registry) -> None:
+    """The options of an operation, made from its schema."""
     fields = describe(operation.schema)
     parser.description = operation.summary
     first = positional_field(fields)

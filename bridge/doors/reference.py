@@ -28,6 +28,7 @@ from bridge.doors.method import Method, describe_methods
 from bridge.doors.methods import METHODS
 from bridge.doors.operation_methods import OPERATION_ADDRESS, operation_example
 from bridge.doors.osc.answers import ANSWERS
+from bridge.settings import PREFIX, UPSTREAM, Settings
 
 DISTRIBUTION = "acestep-bridge"
 
@@ -56,6 +57,7 @@ def pages(registry: Registry) -> dict[str, str]:
         "http.md": _http(),
         "mcp.md": _mcp(operations),
         "operations.md": _operations(operations),
+        "settings.md": _settings(),
         "errors.md": _errors(),
     }
 
@@ -329,6 +331,35 @@ def _operations(operations: list[Operation]) -> str:
         parts += [f"## {operation.name}", operation.summary, f"Example: `{_json(operation_example(operation))}`"]
         parts.append(parameters(describe(operation.schema)))
     return _page("Operations", *parts)
+
+
+_GROUPS = {"plugins": "Plug-ins", "performance": "Playing"}
+"""Headings of groups of settings that differ from their names."""
+
+
+def _settings() -> str:
+    groups: dict[str, list[FieldInfo]] = {}
+    for info in describe(Settings):
+        groups.setdefault(info.group, []).append(info)
+    parts = [
+        "A value comes from the option of `acestep-bridge serve` (`--queue-length 20`), else from the environment "
+        f"(`{PREFIX}QUEUE_LENGTH=20`), else from the file `config.toml` in the home (`queue_length = 20`), else from the variable "
+        "of ACE-Step's own in the last table, else it is the default. `acestep-bridge config show --all` says which it was. A name "
+        "that is not on this page is refused.",
+    ]
+    for group, fields in groups.items():
+        rows = [
+            [_code(info.name), unit(info), _code(_json(info.default)), _range(info), info.summary] for info in fields
+        ]
+        parts += [
+            f"## {_GROUPS.get(group, group.capitalize())}",
+            _table(["name", "value", "default", "range", "meaning"], rows),
+        ]
+    parts += [
+        "## Variables of ACE-Step's own",
+        _table(["variable", "fills"], [[_code(variable), _code(name)] for name, variable in UPSTREAM.items()]),
+    ]
+    return _page("Settings", *parts)
 
 
 def _errors() -> str:

@@ -56,7 +56,7 @@ def _of_the_store(name: str, summary: str, schema: type[Request], code: str) -> 
     """An operation that the daemon does itself."""
     target = f"acestep.audio.latent_store:{code}"
     return Operation(
-        name=name, summary=summary, schema=schema, result=dict, runs="daemon", target=target, group="store"
+        name=name, summary=summary, schema=schema, result=dict, runs="daemon", target=target, group="library"
     )
 
 
@@ -70,7 +70,7 @@ OPERATIONS = (
         summary="Turn a stored latent into sound.",
         schema=DecodeLatent,
         target="acestep.latents.decode:run",
-        group="store",
+        group="library",
     ),
 )
 

@@ -25,6 +25,6 @@ def register_operations(register: Callable[[Operation], None]) -> None:
             result=dict,
             runs="daemon",
             target="acestep.checkpoints.adapters:run_list",
-            group="store",
+            group="models",
         )
     )

@@ -60,6 +60,6 @@ def register_operations(register: Callable[[Operation], None]) -> None:
                 result=dict,
                 runs="daemon",
                 target=f"{CODE}:run_{word}",
-                group="store",
+                group="models",
             )
         )

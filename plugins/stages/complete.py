@@ -31,6 +31,7 @@ class Complete(StageType[CompleteParams]):
     """The source is the context; the result is a mix that contains it, filled up with the named tracks."""
 
     name = "complete"
+    group = "create"
     summary = "Fill a track up to a whole arrangement."
 
     Params = CompleteParams

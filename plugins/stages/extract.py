@@ -36,6 +36,7 @@ class Extract(StageType[ExtractParams]):
     """
 
     name = "extract"
+    group = "stems"
     summary = "Take one track out of a mix."
 
     Params = ExtractParams

@@ -16,6 +16,7 @@ class Lego(StageType[LegoParams]):
     """The source stays in the context, also inside the region: silencing it would take away what the new track shall fit."""
 
     name = "lego"
+    group = "create"
     summary = "Add one instrument to what is heard."
 
     Params = LegoParams

@@ -366,3 +366,24 @@ def test_a_language_in_capitals_is_that_language(cli: Callable[..., Any]) -> Non
     made = cli("generate", "fake: steps=1", "--duration", "0.1", "--language", "EN", "--json").json
     assert made["request"]["conditioning"]["language"] == "en"
     assert "did you mean" in cli("generate", "x", "--language", "englsh").err
+
+
+@pytest.mark.foreign
+def test_the_shell_completes_commands_options_and_choices(
+    foreign: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """bash itself, with the printed script, finishes a command, a field of an operation and one of its choices."""
+    assert main(["completion", "bash"]) == Exit.OK
+    (tmp_path / "completion").write_text(capsys.readouterr().out)
+    asked = ("rep", "repaint --cap", "repaint --time-signature ", "models down")
+    lines = [
+        f"COMP_WORDS=(acestep-bridge {' '.join(words[:-1])} '{words[-1]}'); COMP_CWORD={len(words)}; COMPREPLY=(); "
+        '_shtab_acestep_bridge; echo "${COMPREPLY[*]}"'
+        for words in (question.split(" ") for question in asked)
+    ]
+    script = "\n".join([f"source {tmp_path / 'completion'}", *lines])
+    told = subprocess.run(
+        [foreign("bash"), "-c", script], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert told[0].split() == ["repaint"] and "--caption" in told[1].split() and "4" in told[2].split()
+    assert told[3].split() == ["download"]
