@@ -114,6 +114,12 @@ RPC_METHOD = 128
 RPC_IN_FLIGHT = 64
 """Requests of one connection that may wait for their answer; beyond it the answer is `busy`."""
 
+JSON_BATCH = 64
+"""Requests in one batch of JSON-RPC: as many as may be under way."""
+
+JSON_ID = 256
+"""Characters of a request's id; the answer repeats it."""
+
 RPC_QUEUE_MESSAGES = 256
 """Messages that may wait for a client to read them."""
 

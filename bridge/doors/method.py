@@ -41,6 +41,7 @@ class Ability(Flag):
 OFFERS: Mapping[str, Ability] = {
     "osc": Ability.SENDER,
     "rpc": Ability.CONNECTION | Ability.TIME | Ability.BYTES,
+    "jsonrpc": Ability.CONNECTION | Ability.TIME | Ability.BYTES,
     "spool": Ability.NOTHING,
     "mcp": Ability.TIME,
 }

@@ -80,13 +80,14 @@ def test_the_command_line_shows_none(capfd, evil):
 async def test_a_clients_name_is_clean_everywhere(tmp_path):
     """What a client calls itself in its hello stands in job lists and logs."""
     from bridge.core.uploads import Uploads
+    from bridge.doors.connection import Terms
     from bridge.doors.dispatch import Dispatcher
-    from bridge.doors.rpc.connection import Connection, Terms
+    from bridge.doors.rpc.connection import RpcConnection
     from bridge.doors.streams import Crowd, StreamGroup, Turns
     from bridge.testing.core import ScriptedCore
 
     core = ScriptedCore(tmp_path)
     dispatcher = Dispatcher(core, Uploads(tmp_path / "uploads", largest=1, quota=1))
-    connection = Connection(dispatcher, Terms(), 1, StreamGroup(Crowd(), Turns()))
+    connection = RpcConnection(dispatcher, Terms(), 1, StreamGroup(Crowd(), Turns()))
     connection._admit("hello", {"client": "me\x1b[31m\nroot"})
     assert connection.name == "rpc:me [31m root"

@@ -76,18 +76,11 @@ class Guard:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer, or refuse, one request."""
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] != "http":
             return
         headers = _headers(scope)
         shown = self._shows_token(headers)
         status, reason = self._refusal(scope, headers, shown)
-        if scope["type"] == "websocket":
-            if status:
-                await receive()
-                await send({"type": "websocket.close", "code": 1008})
-                return
-            await self._app({**scope, TOKEN_SHOWN: shown}, receive, send)
-            return
         hardened = _hardened(send, self._cors(headers))
         if status:
             await _refuse(hardened, status, reason)
@@ -96,6 +89,14 @@ class Guard:
             await hardened({"type": "http.response.body", "body": b""})
         else:
             await self._app({**scope, TOKEN_SHOWN: shown}, receive, hardened)
+
+    def judge(self, scope: dict[str, Any]) -> tuple[int, str, bool]:
+        """Judge the handshake of a WebSocket: status and reason of a refusal (0 when there is none), and whether the token was
+        shown. Its absence is no reason, for a page can show it in its first message only.
+        """
+        headers = _headers(scope)
+        shown = self._shows_token(headers)
+        return *self._refusal(scope, headers, shown), shown
 
     def _refusal(self, scope: dict[str, Any], headers: dict[str, list[str]], shown: bool) -> tuple[int, str]:
         hosts = headers.get("host", [])

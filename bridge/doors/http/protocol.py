@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -43,11 +43,22 @@ def protocol(crowd: Crowd) -> type[H11Protocol]:
             if self._deadline is None and not self.transport.is_closing():  # the next header has its time, too
                 self._deadline = self.loop.call_later(self.timeout_keep_alive + limits.HEADER_SECONDS, self.dismiss)
 
+        def handle_websocket_upgrade(self, event: Any) -> None:
+            self._let_go()  # a WebSocket has its own place and its own deadlines
+            super().handle_websocket_upgrade(event)
+            behind, _ = self.conn.trailing_data
+            if behind:
+                cast(asyncio.Protocol, self.transport.get_protocol()).data_received(behind)
+
         def connection_lost(self, exc: Exception | None) -> None:
+            self._let_go()
+            super().connection_lost(exc)
+
+        def _let_go(self) -> None:
             crowd.leave(self)
             if self._deadline is not None:
                 self._deadline.cancel()
-            super().connection_lost(exc)
+                self._deadline = None
 
         @property
         def idle_since(self) -> float | None:

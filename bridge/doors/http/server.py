@@ -16,6 +16,7 @@ from bridge.doors.http.app import build
 from bridge.doors.http.guard import EntryTerms, Guard
 from bridge.doors.http.protocol import protocol
 from bridge.doors.http.site import Site, paths_with_body_token
+from bridge.doors.jsonrpc.websocket import WebSockets
 from bridge.doors.streams import Crowd
 from bridge.settings import LOOPBACK
 
@@ -59,7 +60,7 @@ class HttpDoor:
             log_config=None,
             access_log=False,
             lifespan="off",
-            ws="none",
+            ws=WebSockets(self._site.dispatcher, app.judge, self._token),  # type: ignore[arg-type]
             http=protocol(Crowd()),
             server_header=False,
             date_header=False,

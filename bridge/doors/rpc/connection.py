@@ -1,77 +1,27 @@
-"""One client of the RPC door: its bytes, its token, its requests under way, its events."""
+"""One client of the RPC door: its bytes as MessagePack."""
 
 from __future__ import annotations
 
-import asyncio
-import hmac
-import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
-from acestep.api.errors import AceError, Busy, InternalError, ProtocolError, Unauthorized
-from acestep.api.schema import convert
-from bridge.core.access import OWNER, Access
-from bridge.core.interface import SPARE, Event, EventKind
+from acestep.api.errors import AceError
 from bridge.doors import limits
-from bridge.doors.dispatch import Dispatcher, submits
-from bridge.doors.following import Follower
-from bridge.doors.methods.daemon import Hello
+from bridge.doors.connection import Connection, Language, Reply, Terms
+from bridge.doors.dispatch import Dispatcher
 from bridge.doors.rpc import codec
-from bridge.doors.rpc.outbox import Outbox
-from bridge.doors.streams import Stream, StreamGroup
-from bridge.plain import plain
-
-log = logging.getLogger(__name__)
-
-GOODBYE_SECONDS = 2.0
-"""Time a closing connection has to take its last message."""
+from bridge.doors.streams import StreamGroup
 
 
-class Terms(msgspec.Struct, frozen=True):
-    """What a listener demands of its connections, and what it lets them do. ``token`` empty: none is asked for."""
-
-    token: str = ""
-    access: Access = OWNER
-
-
-class Connection(Stream):
-    """The `Caller` of everything that comes over one connection."""
+class RpcConnection(Connection):
+    """A row of MessagePack arrays, without any framing."""
 
     door = "rpc"
+    language: Language = codec
 
     def __init__(self, dispatcher: Dispatcher, terms: Terms, number: int, group: StreamGroup) -> None:
-        super().__init__(group)
-        self.name = f"rpc:{number}"
-        self.access = terms.access
-        self._dispatcher = dispatcher
-        self._terms = terms
+        super().__init__(dispatcher, terms, number, group)
         self._splitter = codec.Splitter()
-        self._outbox = Outbox()
-        self._follower = Follower(dispatcher.core, self.name, self._on_event)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._timers: set[asyncio.TimerHandle] = set()
-        self._blocked = False
-        self._known = not terms.token
-        self._wrong_tokens = 0
-        self._events = True
-
-    # The stream
-
-    def _on_admitted(self, transport: asyncio.Transport) -> None:
-        transport.set_write_buffer_limits(high=limits.CHUNK)
-        if not self._known:
-            self._later(limits.RPC_HELLO_SECONDS, self._demand_token)
-
-    def _later(self, seconds: float, work: Callable[[], None]) -> None:
-        def due() -> None:
-            self._timers.discard(timer)
-            work()
-
-        timer = asyncio.get_running_loop().call_later(seconds, due)
-        self._timers.add(timer)
 
     def _add(self, data: bytes) -> None:
         self._splitter.add(data)
@@ -81,7 +31,7 @@ class Connection(Stream):
         if body is not None:
             self.spoke = True
             self._watched = 0  # the next message gets a time of its own
-            self._take(codec.decode(body))
+            self._obey(codec.decode(body))
 
     @property
     def _starved(self) -> bool:
@@ -92,151 +42,15 @@ class Connection(Stream):
         """A long message gets its time for each `limits.FRAME_BYTES` of it."""
         return self._splitter.unfinished // limits.FRAME_BYTES + 1 if self._splitter.unfinished else 0
 
-    def _on_malformed(self, failure: ProtocolError) -> None:
-        self.close("bad_packet", failure.message)
-
-    def _on_stalled(self) -> None:
-        self.close("bad_packet", f"a message was not finished within {limits.FRAME_SECONDS:g} s")
-
-    @property
-    def idle_since(self) -> float | None:
-        """When it was heard last, if nothing of it is under way."""
-        return None if self._known and (self._tasks or self._follower.busy) else self._last_data_at
-
-    def dismiss(self) -> None:
-        """Make room for another connection."""
-        self.close("idle", "too many connections; this one was idle longest")
-
-    def pause_writing(self) -> None:
-        self._blocked = True
-
-    def resume_writing(self) -> None:
-        self._blocked = False
-        while len(self._outbox) and not self._blocked:
-            self._write(self._outbox.take())
-
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
-
-    def _send(self, data: bytes, merge: str = "") -> None:
-        if not self._blocked:
-            self._write(data)
-        elif not self._outbox.put(data, merge):
-            self.close("slow_client", "the client does not read what it asked for")
-
-    def close(self, reason: str, message: str = "") -> None:
-        """Say why, and end the connection."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        log.info("%s closed: %s %s", self.name, reason, message)
-        self._outbox.clear()
-        transport.write(codec.notification("closing", {"reason": reason, "message": message}))
-        transport.close()
-        asyncio.get_running_loop().call_later(GOODBYE_SECONDS, transport.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        for timer in self._timers:
-            timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        self._follower.close()
-
-    # Requests
-
-    def _take(self, message: codec.Message) -> None:
+    def _obey(self, message: codec.Message) -> None:
         if isinstance(message, codec.Response):
             return  # the answer to a heartbeat; that it came is all it says
-        id = message.id if isinstance(message, codec.RpcRequest) else None
-        if len(self._tasks) >= limits.RPC_IN_FLIGHT:
-            self._answer(id, Busy(f"{limits.RPC_IN_FLIGHT} requests are under way on this connection"), None)
-            return
-        task = asyncio.get_running_loop().create_task(self._run(id, message.method, message.params))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        reply = self._reply_to(message.id) if isinstance(message, codec.RpcRequest) else None
+        self._take(message.method, message.params, reply)
 
-    async def _run(self, id: int | None, method: str, params: Any) -> None:
-        try:
-            arguments = codec.parameters(params)
-            self._admit(method, arguments)
-            result = await self._dispatcher.call(method, arguments, self)
-        except AceError as failure:
-            self._answer(id, failure, None)
-            return
-        except Exception:  # a request must always get its answer, and this one client no more than that
-            log.exception("%s from %s failed", method, self.name)
-            self._answer(id, InternalError(f"{method} failed; the log says why"), None)
-            return
-        self._answer(id, None, result)
-        if submits(method):
-            self._after_submit(result)
+    def _reply_to(self, id: int) -> Reply:
+        def reply(error: AceError | None, result: Any, then: Callable[[], None]) -> None:
+            self._send(codec.response(id, None if error is None else error.to_wire(), result))
+            then()
 
-    def _answer(self, id: int | None, error: AceError | None, result: Any) -> None:
-        if id is None:
-            if error is not None:
-                log.debug("a notification from %s was refused: %s", self.name, error.message)
-            return
-        self._send(codec.response(id, None if error is None else error.to_wire(), result))
-
-    def _after_submit(self, result: dict[str, Any]) -> None:
-        if self._events:
-            self.follow(result["id"], result["seq"])
-
-    def _admit(self, method: str, arguments: dict[str, Any]) -> None:
-        """Let a request through. A hello is looked at here, before anything else hears of it. Raises `Unauthorized`."""
-        if method != "hello":
-            if not self._known:
-                raise Unauthorized("say hello with the token first", field="token")
-            return
-        hello = convert(arguments, Hello)
-        if not self._known and not hmac.compare_digest(hello.token.encode(), self._terms.token.encode()):
-            self._refuse_token()
-            raise Unauthorized("the token is wrong", field="token")
-        self._known = True
-        self._events = hello.events
-        if hello.client:
-            self.name = f"rpc:{plain(hello.client)}"
-        if hello.heartbeat:
-            self._beat()
-
-    def _refuse_token(self) -> None:
-        self._wrong_tokens += 1
-        if self._wrong_tokens >= limits.RPC_BAD_TOKENS:
-            asyncio.get_running_loop().call_soon(self.close, "unauthorized", "too many wrong tokens")
-
-    def _demand_token(self) -> None:
-        if not self._known:
-            self.close("unauthorized", "no token was shown")
-
-    def _beat(self) -> None:
-        if time.monotonic() - self._last_data_at > limits.HEARTBEAT_SECONDS * limits.HEARTBEAT_MISSES:
-            self.close("silent", "no heartbeat was answered")
-            return
-        self._send(codec.request(0, "ping", {"n": 0}), merge="heartbeat")
-        self._later(limits.HEARTBEAT_SECONDS, self._beat)
-
-    # Events
-
-    def follow(self, job: str, after: int) -> None:
-        """Send a job's events until it ends."""
-        self._follower.follow(job, after)
-
-    def follow_all(self, after: dict[str, int]) -> None:
-        """Send the events of all jobs."""
-        self._follower.follow_all(after)
-
-    def unfollow(self, jobs: list[str]) -> None:
-        """Send them no longer."""
-        self._follower.unfollow(jobs)
-
-    def _on_event(self, event: Event) -> None:
-        self._send(codec.notification("event", msgspec.to_builtins(event)), _merge_key(event))
-
-
-def _merge_key(event: Event) -> str:
-    """Under which name an event may be replaced or dropped while the client does not read; empty: never."""
-    if event.kind not in SPARE:
-        return ""
-    return f"progress {event.job}" if event.kind is EventKind.PROGRESS else f"preview {event.job} {event.seq}"
+        return reply

@@ -14,8 +14,9 @@ from typing import Any
 from acestep.api.errors import NotAllowed
 from acestep.api.rights import Right
 from bridge.core.access import Access
+from bridge.doors.connection import Terms
 from bridge.doors.dispatch import Dispatcher
-from bridge.doors.rpc.connection import Connection, Terms
+from bridge.doors.rpc.connection import RpcConnection
 from bridge.doors.streams import Crowd, StreamGroup, Turns
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -68,8 +69,8 @@ class RpcDoor:
         self._socket = path
         self.address |= {"socket": str(path)}
 
-    def _connect(self, terms: Terms, group: StreamGroup) -> Connection:
-        return Connection(self._dispatcher, terms, next(self._numbers), group)
+    def _connect(self, terms: Terms, group: StreamGroup) -> RpcConnection:
+        return RpcConnection(self._dispatcher, terms, next(self._numbers), group)
 
     @property
     def connections(self) -> int:

@@ -15,11 +15,11 @@ import pytest
 from acestep.api.errors import NotAllowed
 from bridge.core.interface import EventKind
 from bridge.daemon import with_own_token
+from bridge.doors import connection as any_connection
 from bridge.doors import limits
+from bridge.doors.outbox import Outbox
 from bridge.doors.rpc import codec
-from bridge.doors.rpc import connection as rpc_connection
 from bridge.doors.rpc.door import RpcDoor
-from bridge.doors.rpc.outbox import Outbox
 from bridge.settings import Settings
 
 
@@ -147,7 +147,7 @@ async def test_what_is_no_message_ends_only_that_connection(rpc, data):
 
 async def test_a_message_that_is_never_finished_ends_the_connection(rpc, monkeypatch):
     """A peer that stalls in the middle of a message is closed."""
-    monkeypatch.setattr(rpc_connection.limits, "FRAME_SECONDS", 0.05)
+    monkeypatch.setattr(any_connection.limits, "FRAME_SECONDS", 0.05)
     client = await rpc()
     client.send(codec.request(1, "ping", {})[:-1])
     assert (await client.next()).params[0]["reason"] == "bad_packet"
@@ -231,7 +231,7 @@ async def test_five_wrong_tokens_close_the_connection(rpc, locked):
 
 async def test_a_connection_without_a_token_is_closed_in_time(rpc, locked, monkeypatch):
     """Nobody holds a place without showing one."""
-    monkeypatch.setattr(rpc_connection.limits, "RPC_HELLO_SECONDS", 0.05)
+    monkeypatch.setattr(any_connection.limits, "RPC_HELLO_SECONDS", 0.05)
     client = await rpc(locked)
     assert (await client.next()).params[0]["reason"] == "unauthorized"
 
@@ -264,7 +264,7 @@ async def test_the_unix_socket_is_for_its_owner_alone(dispatcher, tmp_path):
 
 async def test_heartbeats_close_a_silent_client_that_asked_for_them(rpc, monkeypatch):
     """Whoever wants heartbeats must answer them; an answering client stays."""
-    monkeypatch.setattr(rpc_connection.limits, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(any_connection.limits, "HEARTBEAT_SECONDS", 0.05)
     silent, awake = await rpc(), await rpc()
     await silent.ask("hello", heartbeat=True)
     await awake.ask("hello", heartbeat=True)
