@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DOORS = {name: f"bridge.doors.{name}" for name in ("osc", "rpc", "spool", "http")}
+DOORS = {name: f"bridge.doors.{name}" for name in ("osc", "rpc", "jsonrpc", "spool", "http")}
 """Setting that opens a door -> its module, which offers ``async start(service, settings)``."""
 
 STOP_SECONDS = 18.0

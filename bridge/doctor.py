@@ -190,6 +190,7 @@ def _check_ports(settings: Settings) -> list[Finding]:
     wanted = (
         ("osc_port", settings.osc_port, (socket.SOCK_DGRAM, socket.SOCK_STREAM), settings.osc),
         ("rpc_port", settings.rpc_port, (socket.SOCK_STREAM,), settings.rpc),
+        ("jsonrpc_port", settings.jsonrpc_port, (socket.SOCK_STREAM,), settings.jsonrpc and bool(settings.token)),
         ("http_port", settings.http_port, (socket.SOCK_STREAM,), settings.http),
         *(("http_ports", port, (socket.SOCK_STREAM,), settings.http) for port in settings.http_ports),
     )

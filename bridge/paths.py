@@ -21,6 +21,8 @@ from acestep.api.errors import BadRequest, NotAllowed, NotFound, OutputUnwritabl
 from acestep.api.limits import MAX_PATH
 from bridge.settings import APP, Settings, home_folder
 
+RPC_SOCKET, JSON_SOCKET = "rpc.sock", "json-rpc.sock"
+
 MAX_SOCKET_PATH = 100
 """Bytes; the kernel's own limit is 104 on macOS and 108 on Linux."""
 
@@ -93,7 +95,12 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def socket(self) -> Path:
         """Unix socket of MessagePack-RPC, in a 0700 folder, short enough for the kernel."""
-        return self.runtime / "rpc.sock"
+        return self.runtime / RPC_SOCKET
+
+    @property
+    def json_socket(self) -> Path:
+        """Unix socket of JSON-RPC, beside it."""
+        return self.runtime / JSON_SOCKET
 
     def create(self) -> None:
         """Make all folders. Raises `OutputUnwritable` that names the one that cannot be made."""
@@ -126,7 +133,7 @@ def _check_owner(folder: Path) -> None:
 def _runtime_folder(home: Path) -> Path:
     """A folder of this user for this home; in the home itself unless a socket path there would be too long."""
     inside = home / "runtime"
-    if os.name != "posix" or len(os.fsencode(inside / "rpc.sock")) <= MAX_SOCKET_PATH:
+    if os.name != "posix" or len(os.fsencode(inside / JSON_SOCKET)) <= MAX_SOCKET_PATH:
         return inside
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"{APP}-{os.getuid()}-{digest}"

@@ -86,6 +86,12 @@ class Settings(Request):
     ] = []
     rpc: Annotated[bool, param("Whether the MessagePack-RPC door is open.", group="doors")] = True
     rpc_port: Annotated[Port, param("TCP port of MessagePack-RPC; 0 takes a free one.", group="doors")] = 9701
+    jsonrpc: Annotated[
+        bool, param("Whether the JSON-RPC door is open: its local socket and, with a token, TCP.", group="doors")
+    ] = True
+    jsonrpc_port: Annotated[
+        Port, param("TCP port of JSON-RPC, open only where a token is set; 0 takes a free one.", group="doors")
+    ] = 9703
     http: Annotated[bool, param("Whether the HTTP door is open.", group="doors")] = True
     http_port: Annotated[Port, param("TCP port of HTTP; 0 takes a free one.", group="doors")] = 9702
     http_ports: Annotated[

@@ -66,6 +66,9 @@ COMMANDS = {
     "midi": Command("learn a pad or pedal; check a mapping file", "bridge.cli.commands.playing:midi", "playing"),
     "mcp": Command("serve assistants over the Model Context Protocol", "bridge.cli.commands.mcp:mcp"),
     "call": Command("any method of the daemon by its name, for scripts", "bridge.cli.commands.call:call"),
+    "json-rpc": Command(
+        "speak JSON-RPC on standard input and output, for editors and scripts", "bridge.cli.commands.json_rpc:json_rpc"
+    ),
     "config": Command("settings, and where each comes from", "bridge.cli.commands.state:config", "set-up"),
     "doctor": Command("check this machine and say what to do", "bridge.cli.commands.checks:doctor", "set-up"),
     "demo": Command("run the whole loop once and check it", "bridge.cli.commands.checks:demo", "set-up"),

@@ -64,11 +64,11 @@ def _connect(options: argparse.Namespace) -> Client:
     return Client(options.home, token=options.token, name=NAME)
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """``HOST:PORT`` or ``HOST`` (port 9701). Raises `BadRequest`."""
+def parse_address(text: str, default: int = 9701) -> tuple[str, int]:
+    """``HOST:PORT`` or ``HOST``. Raises `BadRequest`."""
     host, colon, port = text.rpartition(":")
     if not colon:
-        return text, 9701
+        return text, default
     if not port.isdigit() or not 0 < int(port) < 65_536 or not host:
         raise BadRequest(f"{text!r} is no HOST:PORT", field="connect")
     return host.strip("[]"), int(port)

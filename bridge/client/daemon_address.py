@@ -20,7 +20,7 @@ TOKEN_VARIABLE = "ACESTEP_BRIDGE_TOKEN"
 
 
 class DaemonAddress(msgspec.Struct, frozen=True):
-    """An RPC door: a Unix socket where there is one, else host and port; and the token it may ask for."""
+    """A door with connections: a Unix socket where there is one, else host and port; and the token it may ask for."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -33,20 +33,24 @@ class DaemonAddress(msgspec.Struct, frozen=True):
         return self.socket or f"{self.host}:{self.port}"
 
 
-def find_daemon(home: str = "", *, host: str = "", port: int = 0, token: str = "") -> DaemonAddress:
+PORTS = {"rpc": 9701, "jsonrpc": 9703}
+"""Doors with connections, and their usual ports."""
+
+
+def find_daemon(home: str = "", *, host: str = "", port: int = 0, token: str = "", door: str = "rpc") -> DaemonAddress:
     """The address of the daemon of a home, or at a host and port (token: also from the environment). Raises `DaemonUnreachable`."""
     if host:
-        return DaemonAddress(host=host, port=port or 9701, token=token or os.environ.get(TOKEN_VARIABLE, ""))
+        return DaemonAddress(host=host, port=port or PORTS[door], token=token or os.environ.get(TOKEN_VARIABLE, ""))
     path = Paths.of(Settings(home=home)).connection
     facts = read_connection(path)
-    door = facts.get("rpc") or {}
-    if not door:
-        raise DaemonUnreachable(f"the daemon of {path} has its RPC door closed")
-    _check_door(door, facts.get("token") or "", path)
+    found = facts.get(door) or {}
+    if not found:
+        raise DaemonUnreachable(f"the daemon of {path} has its {door.upper()} door closed")
+    _check_door(found, facts.get("token") or "", path)
     return DaemonAddress(
-        host=reachable(door.get("host") or ""),
-        port=door.get("port") or 0,
-        socket=(door.get("socket") or "") if hasattr(socket, "AF_UNIX") else "",
+        host=reachable(found.get("host") or ""),
+        port=found.get("port") or 0,
+        socket=(found.get("socket") or "") if hasattr(socket, "AF_UNIX") else "",
         token=token or facts.get("token") or "",
     )
 

@@ -124,7 +124,16 @@ class Connection(Stream):
         if self._transport is not None and not self._parting and not self._transport.is_closing():
             self._transport.write(data)
 
-    def _send(self, data: bytes, merge: str = "") -> None:
+    def _send(self, message: bytes, merge: str = "") -> None:
+        framed = self._framed(message)
+        if framed:
+            self._pass_on(framed, merge)
+
+    def _framed(self, message: bytes) -> bytes:
+        """A message as it goes over this connection; empty when nothing more can be said."""
+        return message
+
+    def _pass_on(self, data: bytes, merge: str = "") -> None:
         if not self._blocked:
             self._write(data)
         elif not self._outbox.put(data, merge):
@@ -143,7 +152,7 @@ class Connection(Stream):
 
     def _part(self, transport: asyncio.Transport, reason: str, goodbye: bytes) -> None:
         """Send the last message."""
-        transport.write(goodbye)
+        transport.write(self._framed(goodbye))
         transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -163,7 +172,10 @@ class Connection(Stream):
             return
         task = asyncio.get_running_loop().create_task(self._run(method, params, reply))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._on_request_end)
+
+    def _on_request_end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
 
     async def _run(self, method: str, params: Any, reply: Reply | None) -> None:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from acestep.api.schema import FieldInfo, describe
 from acestep.api.sentences import number
 from bridge.doors import limits
 from bridge.doors.http.site import door_pages
+from bridge.doors.jsonrpc import codec as json_codec
+from bridge.doors.jsonrpc.websocket import PATH as SOCKET_PATH
 from bridge.doors.mcp.tools import offered_tools
 from bridge.doors.method import Method, describe_methods
 from bridge.doors.methods import METHODS
@@ -54,6 +56,7 @@ def pages(registry: Registry) -> dict[str, str]:
     return {
         "osc.md": _osc(operations),
         "rpc.md": _rpc(operations),
+        "json-rpc.md": _json_rpc(operations),
         "http.md": _http(),
         "mcp.md": _mcp(operations),
         "operations.md": _operations(operations),
@@ -206,37 +209,85 @@ _OSC_LIMITS: list[list[Any]] = [
 
 
 def _rpc(operations: list[Operation]) -> str:
-    parts = [
+    return _page(
+        "MessagePack-RPC methods",
         "MessagePack-RPC: request `[0, id, method, [params]]`, response `[1, id, error, result]`, notification "
         "`[2, method, [params]]`, params being one map, also bare. Default port 9701 on "
         "loopback, and a Unix socket; the connection file says where.",
         "Events come as notifications `event {job, seq, kind, data, time}`; before the daemon closes a connection it sends "
         "`closing {reason, message}`. An error is a map `{code, message, retryable, field, limits}` with a [code](errors.md).",
-        "The spool door takes the same methods, except those marked as RPC only.",
+        "The spool door takes the same methods, except those that say otherwise.",
+        *_calls("rpc", operations, lambda method, params: [0, 1, method, [params]]),
+        "## Limits",
+        _table(["what", "number"], _RPC_LIMITS),
+    )
+
+
+def _json_rpc(operations: list[Operation]) -> str:
+    return _page(
+        "JSON-RPC methods",
+        "[JSON-RPC 2.0](../json-rpc.md): one message or batch on a line, on a Unix socket, on standard input and output "
+        "(`acestep-bridge json-rpc`) and, where a token is set, on TCP port 9703; or in a text message of the WebSocket "
+        f"`ws://127.0.0.1:9702{SOCKET_PATH}`. The connection file says where.",
+        "Events come as notifications `event {job, seq, kind, data, time}`; before the daemon closes a connection it sends "
+        "`closing {reason, message}`. An error's `message` is a sentence; its `data` is `{code, retryable, field, limits}` with "
+        "a [code](errors.md).",
+        _table(["number of an error", "meaning"], _JSON_NUMBERS),
+        "Where a field is of type bytes it holds base64.",
+        *_calls(
+            "jsonrpc",
+            operations,
+            lambda method, params: {"jsonrpc": "2.0", "id": 1, "method": method, "params": params},
+        ),
+        "## Limits",
+        _table(
+            ["what", "number"],
+            [["requests in a batch", limits.JSON_BATCH], ["characters of an id", limits.JSON_ID], *_RPC_LIMITS],
+        ),
+    )
+
+
+_JSON_LIMITS: list[list[Any]] = [
+    ["requests in a batch", limits.JSON_BATCH],
+    ["characters of a request's id", limits.JSON_ID],
+]
+
+_JSON_NUMBERS = [
+    [json_codec.PARSE_ERROR, "no JSON"],
+    [json_codec.INVALID_REQUEST, "JSON, and no request; too large, too deep"],
+    [json_codec.METHOD_NOT_FOUND, "no such method or operation"],
+    [json_codec.INVALID_PARAMS, "a parameter is missing, unknown or wrong: `bad_request`, `unknown_name`"],
+    [json_codec.INTERNAL_ERROR, "a fault of the daemon; its log says more"],
+    [json_codec.SERVER_ERROR, "everything else; `data.code` says what"],
+]
+
+
+def _calls(door: str, operations: list[Operation], shown: Callable[[str, Any], Any]) -> list[str]:
+    """The operations and methods of a door with connections; ``shown`` makes a message of a method and its parameters."""
+
+    def example(method: str, params: Any) -> str:
+        return _code(_json(shown(method, params)))
+
+    parts = [
         "## Operations",
         "`op.<operation>` submits a job, the parameters being the map itself, with `id` and `priority` beside them.",
         _table(
             ["method", "meaning", "example"],
-            [[_code("op." + o.name), o.summary, _code(_json(operation_example(o)))] for o in operations],
+            [[_code("op." + o.name), o.summary, example("op." + o.name, operation_example(o))] for o in operations],
         ),
         "## Methods",
     ]
     for method in METHODS.values():
-        if "rpc" not in method.doors:
+        if door not in method.doors:
             continue
-        only = "" if "spool" in method.doors else " RPC only."
-        parts += [
-            f"### {method.name}",
-            method.summary + only,
-            f"Example: `{_json([0, 1, method.name, [method.example]])}`",
-        ]
+        only = "" if "spool" in method.doors else " Not at the spool door."
+        parts += [f"### {method.name}", method.summary + only, f"Example: {example(method.name, method.example)}"]
         if method.parameters:
             parts.append(parameters(method.parameters))
         parts.append(f"Answer: {method.answer}")
         if method.command_line:
             parts.append(f"Command line: `acestep-bridge {method.command_line}`")
-    parts += ["## Limits", _table(["what", "number"], _RPC_LIMITS)]
-    return _page("MessagePack-RPC methods", *parts)
+    return parts
 
 
 _RPC_LIMITS: list[list[Any]] = [

@@ -172,7 +172,7 @@ class WebSocketConnection(JsonConnection):
         """Send what the protocol itself has to say: the handshake, pongs, the close frame, the end."""
         for data in self._protocol.data_to_send():
             if data != SEND_EOF:
-                super()._send(data)
+                self._pass_on(data)
             elif self._transport is not None:
                 self._leave(self._transport)
 
@@ -184,15 +184,10 @@ class WebSocketConnection(JsonConnection):
             transport.resume_reading()
             asyncio.get_running_loop().call_later(GOODBYE_SECONDS, transport.abort)
 
-    def _send(self, data: bytes, merge: str = "") -> None:
-        framed = self._framed(data)
-        if framed:
-            super()._send(framed, merge)
-
-    def _framed(self, data: bytes) -> bytes:
+    def _framed(self, message: bytes) -> bytes:
         """A message as its frame; empty when the conversation is over."""
         try:
-            self._protocol.send_text(data)
+            self._protocol.send_text(message)
         except InvalidState:
             return b""
         return b"".join(self._protocol.data_to_send())
