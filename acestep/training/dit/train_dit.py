@@ -7,6 +7,7 @@ learns to do without it, and unlearning that takes longer than some minutes of r
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from acestep.api.variants import VARIANTS
 from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS
+from acestep.networks.nano_codec import NanoCodec
 from acestep.training.dit.dit_model import TIMBRE_REACH, NanoModel
 from acestep.training.dit.hearing import NoteHead, hearing_loss
 from acestep.training.dit.reading import Reader, draw_lesson
@@ -155,6 +157,27 @@ def playing_and_reading(learner: Learner) -> list[dict[str, Any]]:
     return [{"params": [value for value in learner.parameters() if id(value) not in ids]}, {"params": reading}]
 
 
+def practice_loss(
+    learner: Learner, batcher: Batcher, records: list[Record], rng: random.Random, track: Callable[..., None]
+) -> Tensor:
+    """How badly prompts are read and notes are heard in some of the songs."""
+    reading = reading_loss(learner.model, learner.reader, batcher, records, rng)
+    hearing = hearing_loss(learner.model, learner.listener, records, HEARING_BATCH, rng)
+    track(reading=reading.item(), hearing=hearing.item())
+    return reading + HEARING_WEIGHT * hearing
+
+
+def first_records(group: ProcessGroup, folder: Path, codec: NanoCodec, settings: DitSettings) -> RecordStore:
+    """This process's share of the songs, as many as the first step needs already made; returns when all processes have theirs."""
+    first = song_seed("train", 0)
+    seeds = range(first + group.rank, first + settings.songs * group.size, group.size)
+    store = RecordStore(folder / "latents", seeds, open_bank(), codec)
+    while len(store.records) < min(settings.first_songs, len(seeds)):
+        store.grow()
+    group.wait()
+    return store
+
+
 def train_dit(group: ProcessGroup, folder: Path, codec_folder: Path, settings: DitSettings) -> None:
     """Train (or go on training) in `folder` for the given time; leaves `state.pt` (with EMA) and `loss.png`.
 
@@ -162,7 +185,7 @@ def train_dit(group: ProcessGroup, folder: Path, codec_folder: Path, settings: D
     """
     torch.manual_seed(settings.seed)
     learner = Learner().to(settings.device)
-    model, reader, listener = learner.model, learner.reader, learner.listener
+    model = learner.model
     torch.manual_seed(settings.seed + group.rank + 1)
     rng = random.Random(settings.seed + group.rank)
     codec = nn.Module.to(open_codec(codec_folder), settings.device)
@@ -180,12 +203,7 @@ def train_dit(group: ProcessGroup, folder: Path, codec_folder: Path, settings: D
         average = Averager(model, settings.ema)
     batcher = Batcher(folder, silence_frame(codec))
     learning_rate = settings.learning_rate * (START_SHARE if settings.start else 1.0)
-    first = song_seed("train", 0)
-    seeds = range(first + group.rank, first + settings.songs * group.size, group.size)
-    store = RecordStore(folder / "latents", seeds, open_bank(), codec)
-    while len(store.records) < min(settings.first_songs, len(seeds)):
-        store.grow()
-    group.wait()
+    store = first_records(group, folder, codec, settings)
 
     def snapshot() -> dict:
         parts = {name: part.state_dict() for name, part in learner.named_children()}
@@ -200,17 +218,12 @@ def train_dit(group: ProcessGroup, folder: Path, codec_folder: Path, settings: D
             parameters["lr"] = rate * decay(run.fraction, step, warmup=100, hold=0.5)
         loss = torch.zeros((), device=model.device)
         if practises or step % PRACTICE_EVERY == 0:
-            reading = reading_loss(model, reader, batcher, store.records, rng)
-            hearing = hearing_loss(model, listener, store.records, HEARING_BATCH, rng)
-            run.track(reading=reading.item(), hearing=hearing.item())
-            loss = loss + reading + HEARING_WEIGHT * hearing
+            loss = loss + practice_loss(learner, batcher, store.records, rng, run.track)
         if not practises:
-            names, examples = zip(
-                *(draw_example(store.records, batcher.silence, rng) for _ in range(settings.batch)), strict=True
-            )
-            losses = example_losses(model, batcher, list(examples), rng)
+            drawn = [draw_example(store.records, batcher.silence, rng) for _ in range(settings.batch)]
+            losses = example_losses(model, batcher, [example for _, example in drawn], rng)
             loss = loss + losses.mean()
-            for name, value in zip(names, losses.tolist(), strict=True):
+            for (name, _), value in zip(drawn, losses.tolist(), strict=True):
                 run.track(**{name: value})
         optimizer.zero_grad()
         loss.backward()
