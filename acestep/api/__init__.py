@@ -1,6 +1,7 @@
 """The surface that plug-ins and the daemon build on: requests, plans, schemas, hooks, errors. No torch, ever."""
 
 from acestep.api.conditioning import Conditioning
+from acestep.api.daemon import DaemonContext
 from acestep.api.errors import AceError
 from acestep.api.hooks import hookimpl
 from acestep.api.instructions import instruction
@@ -21,6 +22,7 @@ __all__ = [
     "AceError",
     "BackendSpec",
     "Conditioning",
+    "DaemonContext",
     "Fill",
     "GuidanceSpec",
     "Length",

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from acestep.api.daemon import DaemonContext
 from acestep.api.errors import AceError, BadRequest, UnknownName
 from acestep.checkpoints.adapter_file import ADAPTER_PICKLES, adapter_places, fit, read_adapter_file
 from acestep.checkpoints.adapter_strength import ADAPTER_CONFIG, ADAPTER_FILES
@@ -67,10 +68,10 @@ def _is_adapter_folder(path: Path) -> bool:
     return signs or any(path.glob("*.safetensors"))
 
 
-async def run_list(request: Any, daemon: Any) -> dict[str, Any]:
+async def run_list(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """Operation ``loras``: every adapter, and how it fits the named model (the default one for the empty name).
 
-    ``daemon`` offers ``core.paths``, ``core.settings`` and ``core.model(name)``. Raises `ModelMissing`.
+    Raises `ModelMissing`.
     """
     paths, settings = daemon.core.paths, daemon.core.settings
     folders = [paths.checkpoints, *(Path(folder).expanduser() for folder in settings.checkpoints)]

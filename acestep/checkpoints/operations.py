@@ -1,8 +1,6 @@
 """The daemon's operations on models: facts, download, verify, remove; the same code as the command line's. No torch.
 
-Each is ``async run(request, daemon)``; ``daemon`` offers ``report(stage, step, steps, fraction)`` and, as ``core``, ``paths``,
-``settings``, ``unload(model)`` and ``look()`` (see which models there are now). Reading and fetching gigabytes happens in a
-thread of its own, which a cancelled job leaves behind: it ends at its next block.
+Reading and fetching gigabytes happens in a thread of its own, which a cancelled job leaves behind: it ends at its next block.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from acestep.api.daemon import DaemonContext
 from acestep.api.errors import Cancelled
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders
 from acestep.checkpoints.installed import find_model, fingerprint, model_facts, remarks, remove, verify
@@ -22,12 +21,12 @@ Outcome = TypeVar("Outcome")
 Progress = Callable[[str, int, int], None]
 
 
-async def run_info(request: Any, daemon: Any) -> dict[str, Any]:
+async def run_info(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """Operation ``model-info``."""
     return model_facts(await asyncio.to_thread(find_model, request.model, _folders(daemon)))
 
 
-async def run_download(request: Any, daemon: Any) -> dict[str, Any]:
+async def run_download(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """Operation ``model-download``; progress counts bytes."""
 
     def fetch(progress: Progress) -> dict[str, Any]:
@@ -42,7 +41,7 @@ async def run_download(request: Any, daemon: Any) -> dict[str, Any]:
         await daemon.core.look()
 
 
-async def run_verify(request: Any, daemon: Any) -> dict[str, Any]:
+async def run_verify(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """Operation ``model-verify``; progress counts bytes."""
 
     def read(progress: Progress) -> dict[str, Any]:
@@ -54,7 +53,7 @@ async def run_verify(request: Any, daemon: Any) -> dict[str, Any]:
     return await _in_a_thread(daemon, read)
 
 
-async def run_remove(request: Any, daemon: Any) -> dict[str, Any]:
+async def run_remove(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """Operation ``model-remove``; the worker lets go of the model first."""
     model = await asyncio.to_thread(find_model, request.model, _folders(daemon))
     await daemon.core.unload(model.name)
@@ -63,13 +62,13 @@ async def run_remove(request: Any, daemon: Any) -> dict[str, Any]:
     return {"model": request.model, "removed": [str(folder) for folder in gone], "size_bytes": model.size_bytes}
 
 
-def _folders(daemon: Any) -> list[Path]:
+def _folders(daemon: DaemonContext) -> list[Path]:
     """Where models are, as the daemon looks for them."""
     extra = [Path(folder).expanduser() for folder in daemon.core.settings.checkpoints]
     return checkpoint_folders(EMBEDDED, daemon.core.paths.checkpoints, *extra)
 
 
-async def _in_a_thread(daemon: Any, work: Callable[[Progress], Outcome]) -> Outcome:
+async def _in_a_thread(daemon: DaemonContext, work: Callable[[Progress], Outcome]) -> Outcome:
     """What ``work`` returns or raises; its progress goes to the job, which may be cancelled at any time."""
     loop, stop = asyncio.get_running_loop(), threading.Event()
     outcome: asyncio.Future[Outcome] = loop.create_future()

@@ -22,8 +22,6 @@ from acestep.api.rounding import samples
 from acestep.api.targets import resolve_target
 from acestep.api.thinking import wants_planning
 from acestep.audio.latent_header import read_latent_facts
-from acestep.audio.latent_index import LatentIndex
-from acestep.audio.latent_store import find_latent
 from acestep.checkpoints.published import planner_licenses
 from acestep.conditioning.condition_cache import ConditionCache
 from acestep.engine.conditions import Conditions
@@ -34,6 +32,8 @@ from acestep.engine.render_state import EngineResources, RenderState
 from acestep.engine.source_encoder import SourceCache, SourceEncoder
 from acestep.engine.stage_store import resuming
 from acestep.engine.tempo import conform_render
+from acestep.latents.latent_index import LatentIndex
+from acestep.latents.latent_store import find_latent
 from acestep.runtime.devices import free_cache, hold_to_simulated, is_out_of_memory
 from acestep.runtime.policy import Policy
 from acestep.runtime.tiers import clamp, limits_for

@@ -9,8 +9,8 @@ from typing import Any
 from acestep.api.errors import SourceChanged
 from acestep.api.source import AudioFacts, Source
 from acestep.api.variants import ModelInfo
-from acestep.audio.latent_store import find_latent
 from acestep.audio.sniff import fingerprint, probe
+from acestep.latents.latent_store import find_latent
 
 
 def locate_source(source: Source, settings: Mapping[str, Any]) -> Path:

@@ -19,7 +19,6 @@ from acestep.api.errors import NotFound
 from acestep.api.source import Source
 from acestep.audio.chunks import Tags
 from acestep.audio.latent_header import SUFFIX, Companion
-from acestep.audio.latent_index import LatentIndex
 from acestep.audio.layout import Layout
 from acestep.audio.read import read_window
 from acestep.audio.resample import resample, to_channels
@@ -32,6 +31,7 @@ from acestep.engine.geometry import Window, frame_samples
 from acestep.engine.host_info import locate_source
 from acestep.engine.model_pool import DevicePlacement
 from acestep.latents.latent_file import StoredLatent, latent_of, load_latent
+from acestep.latents.latent_index import LatentIndex
 
 BEYOND = 1.06
 """Peak from which clipping is told: 0.5 dB, since what lossy files decode to goes a little beyond full scale all the time."""

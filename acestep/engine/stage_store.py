@@ -19,11 +19,11 @@ from acestep.api.resolve import ResolvedStage
 from acestep.api.result import ResultFile
 from acestep.api.stored_step import check_stored_step
 from acestep.audio.latent_header import SUFFIX, Companion, LatentFacts
-from acestep.audio.latent_store import find_latent
 from acestep.denoising.denoising_run import Snapshot
 from acestep.engine.geometry import frame_samples, region_frames
 from acestep.engine.render_state import StageState
 from acestep.latents.latent_file import load_latent, pack_snapshot, save_latent, unpack_snapshot
+from acestep.latents.latent_store import find_latent
 
 REUSABLE = ("part", "stem", "patch", "span", "whole")
 """Roles of files that hold what the latent says."""

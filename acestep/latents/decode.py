@@ -19,12 +19,12 @@ from acestep.api.variants import ModelInfo
 from acestep.audio.chunks import Tags
 from acestep.audio.copies import copy_notes, with_copies
 from acestep.audio.latent_header import LatentFacts, read_latent_facts
-from acestep.audio.latent_store import find_latent
 from acestep.audio.resample import resample, to_channels
 from acestep.audio.write import Shape, form_of, write_audio
 from acestep.checkpoints.load import Model
 from acestep.codec.latent_codec import Codec
 from acestep.latents.latent_file import load_latent
+from acestep.latents.latent_store import find_latent
 from acestep.worker.backend import JobContext
 
 SHARES = {"load": 0.2, "decode": 0.9}

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from acestep.api.errors import BadLatent
 from acestep.audio.latent_header import KEY, SUFFIX, LatentFacts, read_latent_facts, require_family
-from acestep.audio.latent_index import LatentIndex
 from acestep.audio.write import digest, storage_errors, sync
 from acestep.denoising.denoising_run import Snapshot
+from acestep.latents.latent_index import LatentIndex
 
 
 def save_latent(path: Path, latent: Tensor, facts: LatentFacts, state: dict[str, Tensor] | None = None) -> str:

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
+from acestep.api.daemon import DaemonParts
 from acestep.api.errors import AceError
 from bridge.core.events import ProgressMeter
-from bridge.core.interface import Core, JobState
+from bridge.core.interface import JobState
 from bridge.core.job_tracker import JobTracker
 from bridge.core.records import JobRecord
 
 
+@dataclass(frozen=True)
 class OperationContext:
-    """What an operation that runs in the daemon is handed as ``daemon``: the core, and a way to report.
+    """The `acestep.api.daemon.DaemonContext` of one job."""
 
-    ``report`` takes (stage, step, steps, fraction of the whole) as often as it likes.
-    """
-
-    def __init__(self, job: str, core: Core, report: Callable[[str, int, int, float], None]) -> None:
-        self.job = job
-        self.core = core
-        self.report = report
+    job: str
+    core: DaemonParts
+    report: Callable[[str, int, int, float], None]
 
 
 class DaemonRunner:
     """Runs operations that need no model inside the daemon."""
 
     def __init__(
-        self, tracker: JobTracker, start: Callable[[JobRecord, OperationContext], Awaitable[dict[str, Any]]], core: Core
+        self,
+        tracker: JobTracker,
+        start: Callable[[JobRecord, OperationContext], Awaitable[dict[str, Any]]],
+        core: DaemonParts,
     ) -> None:
         self._tracker = tracker
         self._start = start

@@ -16,10 +16,10 @@ from acestep.api.rights import Right
 from acestep.api.source import AudioFacts, Source
 from acestep.api.variants import ModelInfo
 from acestep.audio import sniff
-from acestep.audio.latent_store import find_latent, job_of
 from acestep.checkpoints.adapters import check_adapters, parse_adapters
 from acestep.checkpoints.digest import require_weights
 from acestep.checkpoints.installed import fingerprint
+from acestep.latents.latent_store import find_latent, job_of
 from bridge.core import planners
 from bridge.core.access import Access
 from bridge.core.models import Models

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.audio.latent_store import LatentUsage, trim_latents
+from acestep.latents.latent_store import LatentUsage, trim_latents
 from bridge.core import retention
 from bridge.core.job_tracker import JobTracker
 from bridge.core.models import Models

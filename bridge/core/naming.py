@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import NotFound
-from acestep.audio.latent_store import RECORD, folders_of, job_of
+from acestep.latents.latent_store import RECORD, folders_of, job_of
 from bridge.core.records import JOB_ID
 
 NAMED = re.compile(rf"({JOB_ID.pattern})(?:/([^/]+))?")

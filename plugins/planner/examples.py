@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from acestep.api import DaemonContext
+
 
 class Example(msgspec.Struct, frozen=True, kw_only=True):
     """A prompt that can be rendered as it stands: its fields are those of the same names in ``generate``."""
@@ -190,7 +192,7 @@ def pick(words: str, seed: int) -> Example:
     return chance.choice(best)
 
 
-async def run(request: Any, daemon: Any) -> dict[str, Any]:
+async def run(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """The operation ``example``: fields that can be passed to ``generate`` or ``plan`` as they are."""
     fields = request if isinstance(request, dict) else msgspec.to_builtins(request)
     return msgspec.to_builtins(pick(str(fields.get("words", "")), int(fields.get("seed", -1))))

@@ -11,11 +11,11 @@ import torch
 
 from acestep.api.plan import SourceFacts
 from acestep.api.source import Source
-from acestep.audio.latent_store import list_latents, trim_latents
 from acestep.audio.sniff import sniff
 from acestep.engine.geometry import region_frames, source_window
 from acestep.engine.source_encoder import OpenSource
 from acestep.latents.latent_file import load_latent
+from acestep.latents.latent_store import list_latents, trim_latents
 from bridge.core.library import Library
 
 RATE = 44_100

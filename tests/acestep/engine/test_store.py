@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from acestep.api.errors import ModelMissing, NotFound
-from acestep.audio.latent_store import LatentUsage, delete_latent, find_latent, list_latents, pin_latent, trim_latents
+from acestep.latents.latent_store import LatentUsage, delete_latent, find_latent, list_latents, pin_latent, trim_latents
 
 
 def test_list_decode_delete(runner):

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from acestep.api.daemon import DaemonContext
 from acestep.api.errors import BadLatent, NotFound, OutputUnwritable
 from acestep.audio.latent_header import SUFFIX, LatentFacts, read_latent_facts
 
@@ -171,23 +172,23 @@ def _unlink(path: Path) -> None:
     os.utime(path.parent, ns=(made.st_atime_ns, made.st_mtime_ns))
 
 
-async def run_list(request: Any, daemon: Any) -> dict[str, Any]:
+async def run_list(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """Operation ``latents``."""
     return await asyncio.to_thread(list_latents, daemon.core.library.folder, request.search, request.limit)
 
 
-async def run_inspect(request: Any, daemon: Any) -> dict[str, Any]:
+async def run_inspect(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """Operation ``latent``."""
     path = await asyncio.to_thread(find_latent, daemon.core.library.folder, request.latent)
     facts = await asyncio.to_thread(read_latent_facts, path)
     return {"id": request.latent, "path": str(path), **msgspec.to_builtins(facts)}
 
 
-async def run_delete(request: Any, daemon: Any) -> dict[str, Any]:
+async def run_delete(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """Operation ``latent-delete``."""
     return await asyncio.to_thread(delete_latent, daemon.core.library.folder, request.latent)
 
 
-async def run_pin(request: Any, daemon: Any) -> dict[str, Any]:
+async def run_pin(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """Operation ``latent-pin``."""
     return await asyncio.to_thread(pin_latent, daemon.core.library.folder, request.latent, request.pinned)
