@@ -117,14 +117,14 @@ def _follow(request: Denoising, options: FlowEditOptions, clip: Tensor, target: 
         if index < last:
             change = torch.zeros_like(clip)
             for _ in range(options.n_avg):
-                noisy = fresh(t)
+                noisy = fresh(t)  # the same noise on both sides: in the difference of the velocities it cancels
                 forward = target.velocity(edited + noisy - clip, t)
                 evaluations()
                 change = change + forward - source.velocity(noisy, t)
                 evaluations()
             source.end_step(t)
             edited = edited + (t_next - t) * change / options.n_avg
-        else:
+        else:  # the target alone: what was edited so far, at the noise level that the schedule has reached
             x = edited + fresh(t) - clip if x is None else x
             x = x + (t_next - t) * target.velocity(x, t)
             evaluations()

@@ -27,10 +27,10 @@ def denoise(dit: Dit, null_condition: Tensor, request: Denoising) -> Tensor:
     initial = request.noise.initial().to(device)
     velocity = GuidedVelocity(dit, null_condition, request, initial.shape[0])
     x, state = _begin(request, velocity, initial)
-    if request.first_step < request.steps:
+    if request.first_step < request.steps:  # else the stored step that it goes on from was the last one
         x = _run(request, velocity, (x, state), initial)
     check_finite(x)
-    if request.edit is not None:
+    if request.edit is not None:  # not before: each step begins with the surroundings as they are, at its noise level
         x = blend(x, request.edit)
     return x.cpu()
 
@@ -42,7 +42,7 @@ def _begin(request: Denoising, velocity: GuidedVelocity, initial: Tensor) -> tup
         state = {key: _moved(value, initial.device) for key, value in request.resume.sampler.items()}
         state.setdefault("t", request.times[request.resume.index])  # version 0.1 stored steps without their time
         return request.resume.x.to(initial.device), state
-    if request.start is not None:
+    if request.start is not None:  # near a source: it begins part of the way, under as much noise as that time has
         return noised(request.start.to(initial), initial, request.times[0]), None
     return initial, None
 
@@ -57,17 +57,21 @@ def _run(request: Denoising, velocity: GuidedVelocity, begin: tuple[Tensor, dict
     index = request.first_step
 
     def noise(i: int) -> Tensor:
+        # by the step's number in the whole run, so that a resumed run draws what the unbroken one drew
         return request.noise.step(request.first_step + i).to(initial.device)
 
     solver = request.sampler(velocity, x, list(request.times[index:]), noise, state)
     velocity.begin_step(index)
     step = next(solver, None)
     while step is not None:
+        # a sampler that adds noise may leave x at another level than the schedule's next time; it says so
         x, t_next = step.x, request.times[index + 1] if step.t is None else step.t
+        # corrected before the surroundings are set back: those are the source's and nothing shall move them
         if request.corrections and velocity.x0 is not None:
             x = correct(x, velocity.x0, request.times[index], request.corrections)
         if request.edit is not None and _injects(request, request.edit, index):
             x = inject(x, initial, t_next, request.edit)
+        # what is stored is the whole state between two steps, so that going on from it comes to the same samples
         guidance, average = velocity.state()
         request.on_step(Snapshot(index, t_next, x, step.x0, step.state, guidance, average))
         index += 1

@@ -22,6 +22,7 @@ class GuidedVelocity:
         self._dit = dit
         self._request = request
         make = request.guidance.make
+        # one for each item: momentum of one variant must not reach another
         self._methods: list[Guidance] = [] if make is None else [make() for _ in range(batch)]
         self._null = dit.condition(null_condition) if self._methods else None
         self._branch: Branch = request.main
@@ -36,6 +37,7 @@ class GuidedVelocity:
         """Announce step ``index``; switches the condition when its share of the run is over."""
         request = self._request
         self._first = None
+        # rounded down, as the original counts
         counted = request.quirks.switch_steps or request.steps
         switched = index >= int(counted * request.strength)
         branch = request.after if request.after is not None and switched else request.main
@@ -47,7 +49,7 @@ class GuidedVelocity:
         """Velocity float32 [B, T, 64] at ``x`` and time ``t``. Raises what the run's ``tick`` raises (cancel)."""
         velocity = self._limit(self._guide(x, float(t), corrector), x)
         velocity = self._smooth(velocity, corrector)
-        if self._first is None:
+        if self._first is None:  # a second evaluation of the step lies at another x and t, and says nothing of x0 here
             self._first = velocity
             self.x0 = x - velocity * t
         self._calls += 1
@@ -57,7 +59,7 @@ class GuidedVelocity:
 
     def _guide(self, x: Tensor, t: float, corrector: bool) -> Tensor:
         settings, context = self._request.guidance, self._branch.context
-        if self._null is None or not settings.low <= t <= settings.high:
+        if self._null is None or not settings.low <= t <= settings.high:  # half the work
             return self._dit.velocity(x, t, context, [self._condition])[0]
         cond, uncond = self._dit.velocity(x, t, context, [self._condition, self._null])
         return combine(self._methods, cond, uncond, x, t, corrector)

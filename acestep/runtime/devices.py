@@ -48,6 +48,7 @@ def choose(device: str = "auto", dtype: str = "auto") -> Choice:
         target = _best()
         notes = (f"{failure.message}; {target.type} is used instead",)
     memory = memory_gb(target)
+    # a CPU is in no tier's bounds: it swaps where a GPU fails
     return Choice(
         target, choose_dtype(target, dtype), memory, tier_of(float("inf") if memory is None else memory), notes
     )
@@ -111,7 +112,7 @@ def _real_memory(device: torch.device) -> float:
         return torch.cuda.get_device_properties(device).total_memory
     if device.type == "xpu":
         return torch.xpu.get_device_properties(device).total_memory
-    recommended = torch.mps.recommended_max_memory()
+    recommended = torch.mps.recommended_max_memory()  # 0 where the system does not say
     return recommended or MPS_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -120,7 +121,7 @@ def free_gb(device: torch.device) -> float | None:
     if device.type != "cuda":
         return None
     free, total = torch.cuda.mem_get_info(device)
-    used = (total - free) / 2**30
+    used = (total - free) / 2**30  # by everybody, also other programs
     return max(0.0, simulated_memory("cuda", total / 2**30) - used)
 
 

@@ -46,6 +46,7 @@ class Policy:
         """The policy of a worker's settings map. Raises `BadRequest` for a value that is none."""
         choice = choose(str(settings.get("device") or "auto"), str(settings.get("dtype") or "auto"))
         attention = str(settings.get("attention") or "auto")
+        # variables named ACESTEP_... are the original's: whoever set them up for it finds them heard, below every setting of ours
         if attention == "auto" and _env_flag("ACESTEP_USE_FLASH_ATTENTION"):
             attention = "flash"
         if attention not in ATTENTION:
@@ -63,6 +64,7 @@ class Policy:
     def attending(self) -> AbstractContextManager[None]:
         """A context in which torch's attention prefers the chosen kernel."""
         kernels = ATTENTION[self.attention]
+        # in order of priority instead of exclusively: what the preferred kernel cannot do shall be slower and not fail
         return sdpa_kernel(list(kernels), set_priority=True) if kernels else nullcontext()
 
     def facts(self) -> dict[str, Any]:

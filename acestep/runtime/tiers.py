@@ -64,6 +64,7 @@ PER_ITEM_MINUTE_GB = {False: 0.3, True: 0.6}
 """Activations per item and minute, without and with guidance (which evaluates two branches)."""
 
 RESERVE_GB = 0.5
+"""Added to the activations of any run, however short."""
 
 MPS_BATCH_SECONDS = 180.0
 """Seconds beyond which a Mac denoises one item at a time."""
@@ -123,7 +124,7 @@ def fitting_items(free_gb: float, seconds: float, items: int, guided: bool) -> i
     """How many items fit at once. Raises `OutOfMemory` when not even one does (unless ``ACESTEP_SKIP_VRAM_PREFLIGHT`` is set)."""
     if os.environ.get("ACESTEP_SKIP_VRAM_PREFLIGHT", "").lower() in ("1", "true", "yes"):
         return items
-    for count in range(items, 0, -1):
+    for count in range(items, 0, -1):  # as many as fit: together they are faster than one after another
         if activation_gb(seconds, count, guided) <= free_gb:
             return count
     need = activation_gb(seconds, 1, guided)
