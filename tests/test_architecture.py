@@ -189,6 +189,10 @@ def decisive_strings(tree: ast.AST) -> Iterator[ast.Constant]:
             yield from (item for item in inner if isinstance(item, ast.Constant) and isinstance(item.value, str))
 
 
+FOREIGN_INTERFACES = tuple(f"bridge/doors/{name}/" for name in ("rest", "chat", "gradio", "lofi"))
+"""Doors that translate somebody else's interface, whose tasks are a fixed list, into ours."""
+
+
 def test_the_bridge_names_no_operation_sampler_or_backend() -> None:
     """Everything that plug-ins register is reached through the registry: core and doors decide by none of its names."""
     from acestep.api.registry import Registry
@@ -202,7 +206,7 @@ def test_the_bridge_names_no_operation_sampler_or_backend() -> None:
             tree = ast.parse(path.read_text("utf-8"))
             names = [node for node in decisive_strings(tree) if node.value in named]
             found += [f"{path.relative_to(ROOT)}:{node.lineno}: {node.value!r}" for node in names]
-    assert found == []
+    assert [place for place in found if not place.startswith(FOREIGN_INTERFACES)] == []
 
 
 def modules_after(*statements: str) -> set[str]:

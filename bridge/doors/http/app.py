@@ -15,6 +15,8 @@ from bridge.core.interface import Core
 from bridge.doors import meters
 from bridge.doors.http import audition, metrics, oscquery
 from bridge.doors.http.site import Site, door_routes
+from bridge.doors.rest.envelope import envelope
+from bridge.doors.rest.facts import health_data
 
 KEPT = 64
 """Answers of the OSCQuery tree that are kept as bytes."""
@@ -55,8 +57,10 @@ def build(site: Site) -> Starlette:
     async def health(request: Request) -> Response:
         status = core.status()
         state = status.get("state", "ok")
-        facts = {"status": state, "version": status.get("version"), "uptime": status.get("uptime")}
-        return JSONResponse(facts, status_code=200 if state == "ok" else 503)
+        code = 200 if state == "ok" else 503
+        ours = {"status": state, "version": status.get("version"), "uptime": status.get("uptime")}
+        theirs = envelope(health_data(core), code)  # as ACE-Step's own server says it, for its front ends
+        return JSONResponse({**ours, **theirs}, status_code=code)
 
     async def numbers(request: Request) -> Response:
         text = metrics.render(core.status(), meters.read(core))

@@ -30,6 +30,8 @@ HEADERS = [
 """On every answer that does not say otherwise itself: nothing is guessed, kept, embedded or told on."""
 
 PREFLIGHT = [
+    (b"content-type", b"text/plain"),
+    (b"content-length", b"2"),
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, DELETE, OPTIONS"),
     (b"access-control-allow-headers", b"Authorization, Content-Type, Range"),
     (b"access-control-max-age", b"600"),
@@ -85,8 +87,8 @@ class Guard:
         if status:
             await _refuse(hardened, status, reason)
         elif _is_preflight(scope, headers):
-            await hardened({"type": "http.response.start", "status": 204, "headers": PREFLIGHT})
-            await hardened({"type": "http.response.body", "body": b""})
+            await hardened({"type": "http.response.start", "status": 200, "headers": PREFLIGHT})
+            await hardened({"type": "http.response.body", "body": b"OK"})
         else:
             await self._app({**scope, TOKEN_SHOWN: shown}, receive, hardened)
 

@@ -19,9 +19,10 @@ from starlette.routing import BaseRoute
 from bridge.core.access import OWNER, Access
 from bridge.core.interface import Core
 from bridge.doors.dispatch import Dispatcher
+from bridge.doors.rest.standing import Choices
 from bridge.settings import Settings
 
-DOORS: tuple[str, ...] = ()
+DOORS: tuple[str, ...] = ("bridge.doors.rest",)
 """Modules of the doors that live on the HTTP server, beside its own pages. A further door has its line here."""
 
 
@@ -31,6 +32,8 @@ class Site:
 
     dispatcher: Dispatcher
     settings: Settings = field(default_factory=Settings)
+    choices: Choices = field(default_factory=Choices)
+    """Model and adapters that front ends of ACE-Step have chosen for what follows."""
 
     @property
     def core(self) -> Core:

@@ -1,0 +1,80 @@
+"""What the language model does for a request of the REST interface, and its settings under our names. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from acestep.api import limits
+from acestep.api.errors import Unavailable
+from acestep.api.planning import PLANNER_SIZES
+from bridge.doors.rest.fields import Body, given
+
+ONLY_WITH_PLANNER = ("lm_model_path", "lm_backend", "lm_temperature", "lm_cfg_scale", "lm_top_k", "lm_top_p",
+                     "lm_repetition_penalty", "lm_negative_prompt", "constrained_decoding_debug", "use_cot_caption",
+                     "use_cot_language", "allow_lm_batch")  # fmt: skip
+
+
+def planned(body: Body, params: dict[str, Any], operation: str, has_planner: bool) -> tuple[str, dict[str, Any]] | None:
+    """What the language model does: nothing, fill in what is missing (``thinking``), or write the words first."""
+    query = body.text("sample_query").strip()
+    composes = bool(query) or body.flag("sample_mode", False)
+    if operation != "generate":
+        body.ignore("thinking", "sample_query", "sample_mode", "use_format", *ONLY_WITH_PLANNER)
+        return None
+    if (composes or body.flag("use_format", False)) and not has_planner:
+        raise Unavailable(
+            "there is no language model on this machine, which sample_query and use_format need; "
+            "`acestep-bridge models download lm-0.6B` fetches one",
+            field="sample_query" if composes else "use_format",
+        )
+    if body.flag("thinking", False) and not has_planner:
+        body.told.change("thinking", True, False, "there is no language model on this machine")
+    elif body.flag("thinking", False):
+        params |= {"thinking": True, **planner_settings(body, "planner_")}
+    elif not composes and not body.flag("use_format", False):
+        body.ignore(*ONLY_WITH_PLANNER)
+    settings = planner_settings(body, "", ("model", "temperature", "top_k", "top_p", "repetition_penalty"))
+    known = {name: params[name] for name in ("bpm", "key", "time_signature", "duration") if name in params}
+    if composes:
+        return "compose", {"query": query[: limits.MAX_CAPTION], **settings}
+    if body.flag("use_format", False):
+        words = {"caption": params["caption"], "lyrics": params["lyrics"]}
+        return "format", {**words, **known, **settings}
+    return None
+
+
+def planner_settings(body: Body, prefix: str, wanted: Sequence[str] = ()) -> dict[str, Any]:
+    """Settings of the language model under our names."""
+    size = next((size for size in PLANNER_SIZES if size in body.text("lm_model_path")), None)
+    if size is None and body.text("lm_model_path"):
+        body.told.ignore("lm_model_path")
+    if body.raw("lm_backend"):
+        body.told.ignore("lm_backend")
+    found = given(
+        model=size,
+        temperature=body.number_in("lm_temperature", 0.0, 2.0),
+        cfg_scale=body.number_in("lm_cfg_scale", 1.0, 10.0),
+        top_k=body.number_in("lm_top_k", 0, 1000),
+        top_p=body.number_in("lm_top_p", 0.01, 1.0),
+        repetition_penalty=body.number_in("lm_repetition_penalty", 1.0, 2.0),
+        negative_prompt=body.text("lm_negative_prompt") or None,
+        debug=body.value("constrained_decoding_debug"),
+        caption=body.value("use_cot_caption"),
+        language=body.value("use_cot_language"),
+        parallel=body.value("allow_lm_batch"),
+    )
+    return {prefix + name: value for name, value in found.items() if not wanted or name in wanted}
+
+
+def with_words(params: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with what the language model wrote; what the request says itself stays, but for the words."""
+    found = dict(params)
+    for name in ("caption", "lyrics"):
+        if said.get(name):
+            found[name] = said[name]
+    found["instrumental"] = bool(said.get("instrumental", not str(found.get("lyrics", "")).strip()))
+    for name in ("bpm", "key", "time_signature", "duration", "language"):
+        if said.get(name) and (name not in params or name == "language"):
+            found[name] = said[name]
+    return found
