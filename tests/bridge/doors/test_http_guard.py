@@ -170,20 +170,13 @@ async def test_a_path_that_takes_the_token_in_the_body_is_told_that_none_was_sho
     assert app.asked == [("http", False), ("http", True)]
 
 
-async def ask_socket(app, headers, **terms):
-    """What the guard does with a WebSocket's handshake."""
-    sent = []
-
-    async def receive():
-        return {"type": "websocket.connect"}
-
-    async def send(message):
-        sent.append(message["type"])
-
+def judged(headers, **terms):
+    """What the guard says of a WebSocket's handshake: status of a refusal, and whether the token was shown."""
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "websocket", "path": "/rpc", "headers": encoded}
-    await Guard(app, EntryTerms(hosts=HOSTS, **terms))(scope, receive, send)
-    return sent
+    status, _, shown = Guard(Anything(), EntryTerms(hosts=HOSTS, **terms)).judge(
+        {"type": "websocket", "path": "/rpc", "headers": encoded}
+    )
+    return status, shown
 
 
 @pytest.mark.parametrize(
@@ -199,19 +192,15 @@ async def ask_socket(app, headers, **terms):
         ({}, False),
     ],
 )
-async def test_websockets_are_judged_likewise(headers, opens):
+def test_websockets_are_judged_likewise(headers, opens):
     """Host and Origin; a page may open one without asking, so this is all that keeps others out."""
-    app = Anything()
-    sent = await ask_socket(app, headers, origins=frozenset({PAGE}))
-    assert (sent == ["websocket.accept"], bool(app.asked)) == (opens, opens)
+    assert (judged(headers, origins=frozenset({PAGE}))[0] == 0) == opens
 
 
-async def test_a_websocket_shows_its_token_in_the_handshake_or_later():
+def test_a_websocket_shows_its_token_in_the_handshake_or_later():
     """A page cannot set headers, so the door behind asks for it; it is told whether it came."""
-    app = Anything()
-    await ask_socket(app, {"host": HOST}, token="K")
-    await ask_socket(app, {"host": HOST, "authorization": "Bearer K"}, token="K")
-    assert app.asked == [("websocket", False), ("websocket", True)]
+    assert judged({"host": HOST}, token="K") == (0, False)
+    assert judged({"host": HOST, "authorization": "Bearer K"}, token="K") == (0, True)
 
 
 def test_the_token_of_ace_steps_own_server_is_read():
