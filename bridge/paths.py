@@ -209,6 +209,10 @@ class AllowedRoots:
         """
         return _file(self._inside(text, self.read, "read_roots", field), text, field)
 
+    def reading_folder(self, text: str, field: str = "folder") -> Path:
+        """The real path of an existing folder below a read root. Raises as `reading` does."""
+        return _folder(self._inside(text, self.read, "read_roots", field), text, field)
+
     def writing(self, text: str, field: str = "folder") -> Path:
         """The real path of a folder (which need not exist yet) below a write root.
 
@@ -239,6 +243,10 @@ class UserRoots(AllowedRoots):
         """The real path of an existing regular file. Raises `BadRequest`, `NotAllowed` or `NotFound`."""
         return _file(_followed(text, field), text, field)
 
+    def reading_folder(self, text: str, field: str = "folder") -> Path:
+        """The real path of an existing folder. Raises as `reading` does."""
+        return _folder(_followed(text, field), text, field)
+
 
 def _followed(text: str, field: str) -> Path:
     """The place that would really be opened."""
@@ -256,6 +264,12 @@ def _file(real: Path, text: str, field: str) -> Path:
         raise NotFound(f"{text} cannot be opened: {failure.strerror}", field=field) from None
     if not found:
         raise NotFound(f"there is no file {text}", field=field)
+    return real
+
+
+def _folder(real: Path, text: str, field: str) -> Path:
+    if not real.is_dir():
+        raise NotFound(f"there is no folder {text}", field=field)
     return real
 
 

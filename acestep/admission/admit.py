@@ -27,6 +27,7 @@ from acestep.api.resolve import ResolvedStage, resolve_stage
 from acestep.api.schema import convert
 from acestep.api.source import Region, Source
 from acestep.api.stored_step import check_stored_step
+from acestep.api.targets import resolve_target
 from acestep.api.thinking import wants_planning
 from acestep.audio.latent_header import read_latent_facts, require_family
 
@@ -82,6 +83,8 @@ def _admit_other(registry: Registry, operation: Operation, params: dict[str, Any
         host.require_checkpoint(typed, read=bool(operation.planner))
     found = on_disk(typed, host)
     _check_heard(typed, host)
+    if operation.check:
+        found = resolve_target(operation.check)(found, host)
     return Admitted(request=found)
 
 

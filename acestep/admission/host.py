@@ -23,11 +23,18 @@ class HostInfo(Protocol):
 class CallerHostInfo(HostInfo, Protocol):
     """What the door asks besides, about files and models as far as a caller may name them. Every refusal is an `AceError`."""
 
+    @property
+    def home(self) -> Path:
+        """The folder of the daemon's state: datasets and adapters lie there."""
+
     def place(self, source: Source) -> Path:
         """The file that a source means."""
 
     def file(self, text: str, field: str) -> Path:
         """The file that a path field names: a path, ``upload:<id>``, or a finished job (and its file)."""
+
+    def read_folder(self, text: str, field: str) -> Path:
+        """A folder whose files may be read."""
 
     def folder(self, text: str, field: str) -> Path:
         """A folder for copies, which can be written."""

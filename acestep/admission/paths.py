@@ -14,7 +14,7 @@ from acestep.api import limits
 from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.errors import AceError
 from acestep.api.request import Output, Render, Stage
-from acestep.api.schema import describe
+from acestep.api.schema import FieldInfo, describe
 from acestep.api.source import Source
 from acestep.audio import sniff
 from acestep.conditioning.guide_text import names_file, parse_guide
@@ -39,20 +39,47 @@ def with_real_paths(render: Render, host: CallerHostInfo, at_stage: AtStage) -> 
 
 
 def on_disk(value: S, host: CallerHostInfo) -> S:
-    """A struct with the real paths in its path fields: strings whose limit is that of a path. Raises `AceError`."""
-    found: dict[str, str] = {}
+    """A struct with the real paths in its path fields: those that say what they name, and strings whose limit is that of a path.
+
+    Raises `AceError`.
+    """
+    found: dict[str, Any] = {}
     for info in describe(type(value)):
-        text = getattr(value, info.name)
-        if info.type != "str" or info.max_length != limits.MAX_PATH or not text:
+        given = getattr(value, info.name)
+        if not given:
             continue
-        if isinstance(value, Output):
-            found[info.name] = str(host.folder(text, info.name))
-        elif info.name != "guide" or names_file(text) or text.startswith(UPLOADED):
-            path = host.file(text.strip(), info.name)
-            if info.group == "audio":
-                _check_sound(path, info.name)
-            found[info.name] = str(path)
+        if info.names is not None:
+            place = _PLACES[info.names]
+            many = [place(host, text, info.name) for text in ([given] if isinstance(given, str) else given)]
+            found[info.name] = many[0] if isinstance(given, str) else many
+        elif info.type == "str" and info.max_length == limits.MAX_PATH:
+            found |= _file_on_disk(value, info, given, host)
     return msgspec.structs.replace(value, **found)
+
+
+def _file_on_disk(value: msgspec.Struct, info: FieldInfo, text: str, host: CallerHostInfo) -> dict[str, str]:
+    if isinstance(value, Output):
+        return {info.name: str(host.folder(text, info.name))}
+    if info.name == "guide" and not names_file(text) and not text.startswith(UPLOADED):
+        return {}
+    path = host.file(text.strip(), info.name)
+    if info.group == "audio":
+        _check_sound(path, info.name)
+    return {info.name: str(path)}
+
+
+def _new_file(host: CallerHostInfo, text: str, field: str) -> str:
+    """A file that is to be written, in a folder that may be written."""
+    path = Path(text)
+    return str(host.folder(str(path.parent), field) / path.name)
+
+
+_PLACES: dict[str, Callable[[CallerHostInfo, str, str], str]] = {
+    "folder": lambda host, text, field: str(host.read_folder(text, field)),
+    "target": lambda host, text, field: str(host.folder(text, field)),
+    "new_file": _new_file,
+}
+"""What a path names -> its real place, if this caller may use it."""
 
 
 def _stage_on_disk(stage: Stage, host: CallerHostInfo) -> Stage:

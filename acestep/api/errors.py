@@ -274,6 +274,13 @@ class Quarantined(AceError):
     code = "quarantined"
 
 
+class Suspended(AceError):
+    """The job made room for another one and continues later; no client ever gets it."""
+
+    code = "suspended"
+    retryable = True
+
+
 class Cancelled(AceError):
     """The job was cancelled; raised inside the worker at the next check."""
 

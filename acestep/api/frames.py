@@ -34,6 +34,12 @@ class Cancel(msgspec.Struct, tag=True, frozen=True):
     job: str
 
 
+class StepAside(msgspec.Struct, tag=True, frozen=True):
+    """Daemon -> worker: another job waits; this one saves its place and ends with the error ``suspended``."""
+
+    job: str
+
+
 class Unload(msgspec.Struct, tag=True, frozen=True):
     """Daemon -> worker: free the memory of a model (empty: of all)."""
 
@@ -69,6 +75,21 @@ class Tick(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     fraction: float
 
 
+class Saved(msgspec.Struct, tag=True, frozen=True):
+    """Worker -> daemon: the job has saved something new, so a crash from now on is not the one of before."""
+
+    job: str
+
+
+class Follow(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Worker -> daemon: a running job hands in a further one, under this id, for its own client."""
+
+    job: str
+    operation: str
+    params: dict[str, Any]
+    id: str
+
+
 class Preview(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """Worker -> daemon: a preview file stands in the staging folder."""
 
@@ -96,7 +117,9 @@ class Info(msgspec.Struct, tag=True, frozen=True):
     info: dict[str, Any]
 
 
-Message = Run | Cancel | Unload | Ping | Pong | Ready | Tick | Preview | Done | Failed | Info
+Message = (
+    Run | Cancel | StepAside | Unload | Ping | Pong | Ready | Tick | Saved | Follow | Preview | Done | Failed | Info
+)
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -30,6 +30,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     result: type[msgspec.Struct] | type[dict] = Result
     runs: Literal["worker", "daemon"] = "worker"
     target: str = ""
+    check: str = ""
+    """``module:attribute`` of what the door checks besides the schema, without torch: ``check(request, host) -> request`` with the
+    host of `acestep.admission.host.CallerHostInfo`. It may raise any `AceError`."""
+    steps_aside: bool = False
+    """Whether a job of it makes room for any other that waits, and continues afterwards; its request may switch that off
+    (``step_aside``)."""
     group: str = "render"
     """Heading under which musicians look for it: edit, create, stems, preset, planner, models, library, or one of its own."""
     since: int = 1

@@ -25,8 +25,9 @@ Role = Literal["patch", "span", "whole", "part", "stem", "residual", "latent"]
 """What a result file is: a *patch* is the region with its crossfade handles, a *span* any asked bounds around it, *whole* the
 complete source with the edit in it, *part* newly made audio, *stem* an extracted track, *residual* source minus stem."""
 
-FileRole = Literal[Role, "copy"]
-"""A result may also hold a *copy*: one of the others in a lossy format, beside the exact file."""
+FileRole = Literal[Role, "copy", "plot", "log"]
+"""A result may also hold a *copy*: one of the others in a lossy format, beside the exact file; and a training's *plot* and *log*,
+which are no sound."""
 
 
 class Output(Request):

@@ -72,14 +72,16 @@ def param(
     max_length: int | None = None,
     pattern: str | None = None,
     choices: str | None = None,
+    names: str | None = None,
     example: Any = None,
 ) -> msgspec.Meta:
     """Metadata of one request field, to stand in ``Annotated``.
 
     ``unit`` is a unit name (``s``, ``samples``, ``Hz``, ``bpm``, ``frames``, ``ms``, ``ratio``); ``choices`` names a
-    registry table (``samplers``, ``models`` ...) whose entries are the allowed values at run time.
+    registry table (``samplers``, ``models`` ...) whose entries are the allowed values at run time; ``names`` says what a path
+    names where it is no file to be read: a ``folder`` to be read, a ``target`` folder or a ``new_file`` to be written.
     """
-    extra = {"unit": unit, "group": group, "since": since, "choices": choices}
+    extra = {"unit": unit, "group": group, "since": since, "choices": choices, "names": names}
     limits: dict[str, Any] = {"ge": ge, "le": le, "max_length": max_length, "pattern": pattern}
     return msgspec.Meta(
         description=description,
@@ -104,6 +106,8 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_length: int | None = None
     choices: list[Any] | None = None
     choices_from: str | None = None
+    names: str | None = None
+    """What a path names, where it is no file to be read: ``folder``, ``target`` or ``new_file``."""
     example: Any = None
     group: str = "main"
     since: int = 1
@@ -200,6 +204,7 @@ def _describe_field(field: msgspec.structs.FieldInfo, hint: Any) -> FieldInfo:
         max_length=merged.get("max_length"),
         choices=choices,
         choices_from=merged.get("choices"),
+        names=merged.get("names"),
         example=(merged.get("examples") or [None])[0],
         group=merged.get("group", "main"),
         since=merged.get("since", 1),

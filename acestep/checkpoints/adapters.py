@@ -132,6 +132,8 @@ def parse_adapters(asked: Iterable[str], folders: Iterable[Path]) -> tuple[Adapt
         name, _, scale = one.partition("=")
         if known is None:
             known = known_adapters(folders)
+        if (kept := _kept(name, known)) is not None:
+            known[name] = kept
         if not _NAME.fullmatch(name) or name not in known:
             raise UnknownName(f"there is no LoRA {name!r}", field="lora", limits={"choices": sorted(known)})
         found.append(AdapterOptions(name, known[name], _scale(scale, one)))
@@ -141,6 +143,15 @@ def parse_adapters(asked: Iterable[str], folders: Iterable[Path]) -> tuple[Adapt
         limits = {"max": MAX_ADAPTERS}
         raise BadRequest(f"at most {MAX_ADAPTERS} adapters can be loaded at once", field="lora", limits=limits)
     return tuple(found)
+
+
+def _kept(name: str, known: Mapping[str, Path]) -> Path | None:
+    """The adapter that a training kept after an epoch, which is named ``NAME@EPOCH``."""
+    training, _, epoch = name.rpartition("@")
+    if training not in known or not epoch.isdigit():
+        return None
+    place = known[training] / "checkpoints" / f"epoch_{int(epoch)}"
+    return place if place.is_dir() else None
 
 
 def _scale(text: str, one: str) -> float:

@@ -6,19 +6,13 @@ Reading and fetching gigabytes happens in a thread of its own, which a cancelled
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from acestep.api.daemon import DaemonContext
-from acestep.api.errors import Cancelled
+from acestep.api.threads import Progress, in_a_thread
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders
 from acestep.checkpoints.installed import find_model, fingerprint, model_facts, remarks, remove, verify
-
-Outcome = TypeVar("Outcome")
-Progress = Callable[[str, int, int], None]
 
 
 async def run_info(request: Any, daemon: DaemonContext) -> dict[str, Any]:
@@ -36,7 +30,7 @@ async def run_download(request: Any, daemon: DaemonContext) -> dict[str, Any]:
         return model_facts(download(request.model, daemon.core.paths.checkpoints, progress, options))
 
     try:
-        return await _in_a_thread(daemon, fetch)
+        return await in_a_thread(daemon, fetch)
     finally:
         await daemon.core.look()
 
@@ -50,7 +44,7 @@ async def run_verify(request: Any, daemon: DaemonContext) -> dict[str, Any]:
         digest = "" if problems else fingerprint(model)
         return {"model": request.model, "problems": problems, "remarks": remarks(model), "digest": digest}
 
-    return await _in_a_thread(daemon, read)
+    return await in_a_thread(daemon, read)
 
 
 async def run_remove(request: Any, daemon: DaemonContext) -> dict[str, Any]:
@@ -66,37 +60,3 @@ def _folders(daemon: DaemonContext) -> list[Path]:
     """Where models are, as the daemon looks for them."""
     extra = [Path(folder).expanduser() for folder in daemon.core.settings.checkpoints]
     return checkpoint_folders(EMBEDDED, daemon.core.paths.checkpoints, *extra)
-
-
-async def _in_a_thread(daemon: DaemonContext, work: Callable[[Progress], Outcome]) -> Outcome:
-    """What ``work`` returns or raises; its progress goes to the job, which may be cancelled at any time."""
-    loop, stop = asyncio.get_running_loop(), threading.Event()
-    outcome: asyncio.Future[Outcome] = loop.create_future()
-
-    def progress(file: str, done: int, total: int) -> None:
-        if stop.is_set():
-            raise Cancelled("the job was cancelled")
-        loop.call_soon_threadsafe(daemon.report, file, done, total, done / max(total, 1))
-
-    def settle(value: Outcome | None, failure: BaseException | None) -> None:
-        if outcome.done():
-            return
-        if failure is None:
-            outcome.set_result(value)  # type: ignore[arg-type]
-        else:
-            outcome.set_exception(failure)
-
-    def run() -> None:
-        value, failure = None, None
-        try:
-            value = work(progress)
-        except Exception as caught:  # whatever it is belongs to the one who waits
-            failure = caught
-        with contextlib.suppress(RuntimeError):  # the daemon has ended meanwhile
-            loop.call_soon_threadsafe(settle, value, failure)
-
-    threading.Thread(target=run, name=f"models {daemon.job}", daemon=True).start()
-    try:
-        return await outcome
-    finally:
-        stop.set()

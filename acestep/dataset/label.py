@@ -79,6 +79,8 @@ def _labelled(
     wanted = [name for name in (*WORDS, *MEASURED) if options.replace or _missing(sample, name)]
     if options.instrumental:
         wanted = [name for name in wanted if name not in ("lyrics", "language")]
+    if not wanted:
+        return sample
     found, unsure = name_labels(sample.path.stem), {}
     if not options.skip:
         try:

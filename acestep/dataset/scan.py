@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,15 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def scan(folders: Iterable[Path], *, name: str = "", known: Dataset | None = None) -> Scan:
-    """Every song below the folders. Samples that ``known`` has keep the labels they have there.
+def scan(
+    folders: Iterable[Path],
+    *,
+    name: str = "",
+    known: Dataset | None = None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> Scan:
+    """Every song below the folders. Samples that ``known`` has keep the labels they have there; ``advance(done, total)`` may raise
+    to stop.
 
     Raises `NotFound` for a folder that is not there, `BadRequest` when no song can be used, `TooLarge` beyond `MAX_SAMPLES`.
     """
@@ -57,7 +64,8 @@ def scan(folders: Iterable[Path], *, name: str = "", known: Dataset | None = Non
     for path in tables:
         table.read(path, _by_name(chosen, path.parent), notes)
     samples: list[TrainingSample] = []
-    for song in chosen:
+    for done, song in enumerate(chosen):
+        advance(done, len(chosen))
         before = [sample for sample in known.samples if sample.audio_path == str(song)] if known else []
         try:
             samples += [_measured_again(sample) for sample in before] or [_sample(song, table, notes)]

@@ -61,6 +61,7 @@ class Engine:
         self._sources = SourceCache()
         self._texts = ConditionCache()
         self.models = ModelPool(self.settings, self.policy, lambda model: self._texts.forget(model.digest))
+        self.models.make_room = _end_rest
         self.source_encoder = SourceEncoder(
             self._sources, self.models.placement, LatentIndex(Path(settings["library"]))
         )
@@ -89,6 +90,7 @@ class Engine:
         if (planners := sys.modules.get("acestep.planner.session")) is not None:
             planners.unload(model)
         if not model:
+            _end_rest()
             self.forget()
 
     def forget(self) -> None:
@@ -108,6 +110,7 @@ class Engine:
         except (RuntimeError, MemoryError) as failure:
             if not is_out_of_memory(failure):
                 raise
+            _end_rest()
             free_cache(self.device)
             raise OutOfMemory(
                 f"{self.device} has too little memory for this job; a shorter region, one variant or a smaller model need less"
@@ -182,6 +185,12 @@ class Engine:
             share=PLANNING_SHARE,
             family=self.models.info(params.model).latent_family,
         )
+
+
+def _end_rest() -> bool:
+    """Give up the networks of a training that has stepped aside; whether there were any."""
+    resting = sys.modules.get("acestep.training.adapters.resting")
+    return False if resting is None else bool(resting.forget())
 
 
 def _planners() -> list[str]:

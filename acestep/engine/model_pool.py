@@ -13,7 +13,7 @@ from weakref import WeakSet
 import torch
 from torch import nn
 
-from acestep.api.errors import AceError
+from acestep.api.errors import AceError, OutOfMemory
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import AdapterOptions, adapter_folders, parse_adapters
 from acestep.checkpoints.digest import weights_digest
@@ -67,6 +67,8 @@ class ModelPool:
         self._landing = torch.device("cpu") if waits else self.device
         self._compiled = policy.compiled
         self._closed = closed
+        self.make_room: Callable[[], bool] = lambda: False
+        """Asked when a model does not fit: gives up what only waits, and says whether there was anything."""
         self._home = Path(settings["home"])
         self._default = str(settings.get("model") or "")
         self._folders = [Path(folder) for folder in settings.get("checkpoints") or ()]
@@ -103,7 +105,12 @@ class ModelPool:
             model = None
         if model is None:
             log.info("opening %s on %s in %s", info.name, self.device, self.dtype)
-            self._check_room(info)
+            try:
+                self._check_room(info)
+            except OutOfMemory:
+                if not self.make_room():
+                    raise
+                self._check_room(info)
             model = open_checkpoint(
                 Path(info.path),
                 near=map(Path, info.near),

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from acestep.api.errors import ERRORS
@@ -51,12 +52,15 @@ class FakeBackend:
 
     def run(self, operation: str, request: dict[str, Any], context: JobContext) -> Result:
         """Follow the script, then write what the request asks for."""
-        caption = str((request.get("conditioning") or {}).get("caption", ""))
+        caption = str((request.get("conditioning") or {}).get("caption", "") or request.get("script", ""))
         script = parse_script(caption if "fake:" in caption else os.environ.get(SCRIPT_VARIABLE, ""))
         started = time.monotonic()
         self._jobs += 1
         if "stages" not in request:
-            self._play(script, [operation], ["fake"], context)
+            if context.registry.operation(operation).steps_aside:
+                self._play_in_sittings(script, operation, context)
+            else:
+                self._play(script, [operation], ["fake"], context)
             return Result(data=request, notes=(NOTE,), seconds=_since(started))
         render = FakeRender.of(request, context, self._settings)
         self._play(script, render.types, render.models, context)
@@ -86,6 +90,21 @@ class FakeBackend:
             time.sleep(script.delay)
             context.tick(stage, step, script.steps, done / (total + 1))
             _happen(script, done)
+
+    def _play_in_sittings(self, script: Script, operation: str, context: JobContext) -> None:
+        """Go on from the place that was saved, and make way when another job waits. Accidents happen at steps of the sitting."""
+        place = Path(self._settings["home"]) / f"fake-{context.job}.place"
+        begun = int(place.read_text()) if place.is_file() else 0
+        for done in range(begun + 1, script.steps + 1):
+            time.sleep(script.delay)
+            context.tick(operation, done, script.steps, done / (script.steps + 1))
+            if script.save_every and done % script.save_every == 0:
+                place.write_text(str(done))
+                context.saved()
+            _happen(script, done - begun)
+            if context.makes_way():
+                place.write_text(str(done))
+                context.make_way()
 
 
 def _since(started: float) -> float:

@@ -27,6 +27,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     crash_at: int = -1
     """The process dies at once, without a word."""
     hang_at: int = -1
+    save_every: int = 0
+    """Steps after which a job that steps aside has saved its place; a crash takes back what came after. 0: never."""
     memory: int = 0
     """MiB held while the job runs."""
     chatter: int = 0

@@ -7,9 +7,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from acestep.api.errors import Cancelled
+from acestep.api.errors import Cancelled, Suspended
 from acestep.api.registry import Registry
 from acestep.api.result import Result
+
+
+class Ties:
+    """What a job has with the daemon besides progress, whichever part of it runs: a request to stop or to make way, what it has
+    saved, and further jobs that it asks for."""
+
+    def __init__(
+        self,
+        saved: Callable[[], None] = lambda: None,
+        follow: Callable[[str, dict[str, Any], str], None] = lambda operation, params, job: None,
+    ) -> None:
+        self.cancelled = threading.Event()
+        self.way_wanted = threading.Event()
+        self.saved = saved
+        self.follow = follow
 
 
 class JobContext:
@@ -27,6 +42,7 @@ class JobContext:
         report: Callable[[str, int, int, float], None],
         preview: Callable[[dict[str, Any]], None] = lambda file: None,
         backend: Backend | None = None,
+        ties: Ties | None = None,
     ) -> None:
         self.job = job
         self.staging = staging
@@ -35,16 +51,37 @@ class JobContext:
         self.backend = backend
         """The backend that runs the job, for operations that use its models and settings."""
         self._report = report
-        self._cancel = threading.Event()
+        self._ties = ties or Ties()
 
     def cancel(self) -> None:
         """Ask the job to stop at its next check; safe from any thread."""
-        self._cancel.set()
+        self._ties.cancelled.set()
 
     def check(self) -> None:
         """Raise `Cancelled` if the job was cancelled."""
-        if self._cancel.is_set():
+        if self._ties.cancelled.is_set():
             raise Cancelled("the job was cancelled")
+
+    def step_aside(self) -> None:
+        """Ask the job to make way for another one as soon as it has saved its place; safe from any thread."""
+        self._ties.way_wanted.set()
+
+    def makes_way(self) -> bool:
+        """Whether another job waits for this one to save its place and to raise `Suspended`."""
+        return self._ties.way_wanted.is_set()
+
+    def make_way(self) -> None:
+        """Raise `Suspended` if another job waits: for work that is saved piece by piece anyway."""
+        if self.makes_way():
+            raise Suspended("the job made room for another one")
+
+    def saved(self) -> None:
+        """Tell that something new has been saved which a crash does not take back."""
+        self._ties.saved()
+
+    def follow(self, operation: str, params: dict[str, Any], job: str) -> None:
+        """Hand in a further job, for the same client; what the door says of it stands in the daemon's log."""
+        self._ties.follow(operation, params, job)
 
     def tick(self, stage: str, step: int, steps: int, fraction: float) -> None:
         """Report that ``step`` of ``steps`` in ``stage`` is done, ``fraction`` (0 to 1) of the whole job."""
@@ -53,22 +90,15 @@ class JobContext:
 
     def within(self, folder: Path) -> JobContext:
         """The same job with another folder for its files."""
-        inner = JobContext(self.job, folder, self.registry, self._report, self.preview, self.backend)
-        inner._cancel = self._cancel
-        return inner
+        return JobContext(self.job, folder, self.registry, self._report, self.preview, self.backend, self._ties)
 
-    def part(self, begin: float) -> JobContext:
-        """The same job for code that does its rest and counts its own fractions from 0: they become ``begin`` to 1."""
-        rest = JobContext(
-            self.job,
-            self.staging,
-            self.registry,
-            lambda stage, step, steps, fraction: self._report(stage, step, steps, begin + (1 - begin) * fraction),
-            self.preview,
-            self.backend,
-        )
-        rest._cancel = self._cancel
-        return rest
+    def part(self, begin: float, end: float = 1.0) -> JobContext:
+        """The same job for code that does a part of it and counts its own fractions from 0: they become ``begin`` to ``end``."""
+
+        def report(stage: str, step: int, steps: int, fraction: float) -> None:
+            self._report(stage, step, steps, begin + (end - begin) * fraction)
+
+        return JobContext(self.job, self.staging, self.registry, report, self.preview, self.backend, self._ties)
 
 
 class Backend(Protocol):

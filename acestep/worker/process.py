@@ -119,6 +119,10 @@ class Worker:
                     self._current.cancel()
                 else:
                     self._cancelled.add(message.job)
+        elif isinstance(message, frames.StepAside):
+            with self._lock:
+                if self._current is not None and self._current.job == message.job:
+                    self._current.step_aside()
         elif isinstance(message, frames.Ping):
             self._outlet.send(frames.Pong())
         elif isinstance(message, (frames.Run, frames.Unload)):
@@ -184,7 +188,7 @@ class Worker:
                 self._current = None
 
     def _begin(self, run: frames.Run, registry: Any, backend: Any) -> Any:
-        from acestep.worker.backend import JobContext
+        from acestep.worker.backend import JobContext, Ties
 
         def report(stage: str, step: int, steps: int, fraction: float) -> None:
             share = min(max(fraction, 0.0), 0.9999)
@@ -193,7 +197,14 @@ class Worker:
         def preview(file: dict[str, Any]) -> None:
             self._outlet.send(frames.Preview(job=run.job, file=file))
 
-        context = JobContext(run.job, Path(run.staging), registry, report, preview, backend)
+        def saved() -> None:
+            self._outlet.send(frames.Saved(run.job))
+
+        def follow(operation: str, params: dict[str, Any], job: str) -> None:
+            self._outlet.send(frames.Follow(job=run.job, operation=operation, params=params, id=job))
+
+        ties = Ties(saved, follow)
+        context = JobContext(run.job, Path(run.staging), registry, report, preview, backend, ties)
         with self._lock:
             self._current = context
             if run.job in self._cancelled:

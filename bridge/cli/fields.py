@@ -94,10 +94,10 @@ def _add_field(section: Any, info: FieldInfo, choices: Choices, *, positions: bo
 
 def _metavar(info: FieldInfo) -> str:
     if info.type.startswith("list"):
-        return "A,B,..."
+        return "A,B,..." if info.names is None else "PATH,PATH,..."
     if info.type == "map":
         return "JSON"
-    if info.max_length == MAX_PATH and info.group in PATH_GROUPS:
+    if info.names is not None or (info.max_length == MAX_PATH and info.group in PATH_GROUPS):
         return "PATH"
     return {"s": "TIME"}.get(info.unit or "", (info.unit or info.type).upper())
 
@@ -196,7 +196,13 @@ def _read(info: FieldInfo, value: Any) -> Any:
         if length.seconds is None:
             raise BadRequest(f"{value!r} is not taken here; write seconds, such as 12.5s")
         return length.seconds
+    if info.names is not None:
+        return [_full(text) for text in value] if isinstance(value, list) else _full(value)
     return absolute(info, value) if info.type == "str" else value
+
+
+def _full(text: str) -> str:
+    return str(Path(text).expanduser().absolute()) if text else text
 
 
 def _musical(info: FieldInfo, value: Any) -> bool:

@@ -110,6 +110,8 @@ def follow(contact: Contact, job: str, display: Display) -> tuple[dict[str, Any]
                 for event in events:
                     if event["kind"] == "progress":
                         display.progress(event["data"])
+                    elif event["kind"] == "suspended":
+                        display.progress({**event["data"], "stage": "waiting for another job"})
                 break
             except KeyboardInterrupt:
                 if asked:

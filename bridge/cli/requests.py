@@ -106,7 +106,7 @@ def path_fields(registry: Registry, operation: Operation) -> frozenset[str]:
         info.name
         for schema in schemas
         for info in describe(schema)
-        if info.type == "str" and info.max_length == MAX_PATH and info.group != "output"
+        if info.type == "str" and info.max_length == MAX_PATH and info.group != "output" and info.names is None
     }
     return frozenset(found | {"source", "path"})
 

@@ -51,6 +51,9 @@ class DaemonRunner:
         if task := self._tasks.get(job.id):
             task.cancel()
 
+    def step_aside(self, job: JobRecord) -> None:
+        """Nothing: what the daemon does is short."""
+
     async def run(self, job: JobRecord) -> None:
         """One job."""
         meter = ProgressMeter(lambda data: self._tracker.progress(job, data))
@@ -65,7 +68,9 @@ class DaemonRunner:
             if task.cancelled():
                 await self._stopped(job)
             else:
-                await self._tracker.done(job, {"data": task.result(), "files": [], "notes": []})
+                data = task.result()
+                notes = [*job.notes, *data.pop("notes", [])]
+                await self._tracker.done(job, {"data": data, "files": [], "notes": notes})
         except AceError as error:
             meter.stop()
             await self._tracker.failed(job, error)

@@ -18,6 +18,9 @@ PROGRESS_INTERVAL = 0.1
 """Seconds between two progress events of a job: ten a second, a rate that a client reading every 100 ms can take."""
 
 
+MERGED = frozenset({EventKind.PROGRESS, EventKind.SUSPENDED})
+"""Of these the newest is remembered: a training may be suspended hundreds of times in a night."""
+
 Stored = Callable[[], Awaitable[list[Event]]]
 """Reads the events of ended jobs from the disk."""
 
@@ -179,8 +182,8 @@ class EventHub:
 
 def _remember(events: list[Event], event: Event) -> None:
     """Append an event, in place of an older progress, and without the oldest preview when there are too many."""
-    if event.kind is EventKind.PROGRESS:
-        events[:] = [old for old in events if old.kind is not EventKind.PROGRESS]
+    if event.kind in MERGED:
+        events[:] = [old for old in events if old.kind is not event.kind]
     if len(events) >= MAX_EVENTS:
         spare = next((i for i, old in enumerate(events) if old.kind is EventKind.PREVIEW), 1)
         del events[spare]
@@ -195,15 +198,19 @@ class ProgressMeter:
     """
 
     def __init__(
-        self, publish: Callable[[dict[str, object]], None], clock: Callable[[], float] = time.monotonic
+        self,
+        publish: Callable[[dict[str, object]], None],
+        clock: Callable[[], float] = time.monotonic,
+        fraction: float = 0.0,
     ) -> None:
+        """``fraction``: where an earlier attempt at the job has come to."""
         self._publish = publish
         self._clock = clock
         self._first: tuple[float, float] | None = None
         self._last = float("-inf")
         self._pending: dict[str, object] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.fraction = 0.0
+        self.fraction = fraction
 
     def report(self, stage: str, step: int, steps: int, fraction: float) -> None:
         """Note a tick. ``fraction`` is of the whole job, 0 to 1."""

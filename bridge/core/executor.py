@@ -17,6 +17,10 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     """Stage, step, steps, fraction of the whole job (0 to 1)."""
     preview: Callable[[dict[str, Any]], None]
     """A preview file stands in the staging folder."""
+    saved: Callable[[], None] = lambda: None
+    """The job has saved something new, which a crash does not take back."""
+    follow: Callable[[str, dict[str, Any], str], None] = lambda operation, params, job: None
+    """The job hands in a further one: operation, parameters, id."""
 
 
 class Executor(Protocol):
@@ -34,6 +38,9 @@ class Executor(Protocol):
 
     def cancel(self, job: str) -> None:
         """Ask the running task to stop, and force it when it does not."""
+
+    def step_aside(self, job: str) -> None:
+        """Ask the running task to save its place and to end with `Suspended`; it may also just end."""
 
     def unload(self, model: str = "") -> None:
         """Free the memory of a model (empty: of all) after the present task."""

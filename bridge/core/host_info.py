@@ -29,10 +29,11 @@ from bridge.paths import AllowedRoots, UserRoots
 
 
 class Folders(msgspec.Struct, frozen=True):
-    """Folders that requests name things in: results, and the LoRA adapters' own."""
+    """Folders that requests name things in: results, the LoRA adapters' own, and the home with its datasets."""
 
     library: Path
     adapters: list[Path] = []
+    home: Path = Path()
 
 
 class DaemonHostInfo:
@@ -97,6 +98,15 @@ class DaemonHostInfo:
         if names_job(text):
             text = str(sound_of_job(self._folders.library, text, field))
         return self.roots.reading(text, field)
+
+    @property
+    def home(self) -> Path:
+        """The folder of the daemon's state."""
+        return self._folders.home
+
+    def read_folder(self, text: str, field: str) -> Path:
+        """A folder whose files may be read. Raises `BadRequest`, `NotAllowed` or `NotFound`."""
+        return self.roots.reading_folder(text, field)
 
     def folder(self, text: str, field: str) -> Path:
         """A folder for copies, and that it can be written. Raises `NotAllowed` or `OutputUnwritable`."""
@@ -165,6 +175,10 @@ class OwnResults(AllowedRoots):
         ):
             raise NotAllowed(OWN_ONLY, field=field)
         return real
+
+    def reading_folder(self, text: str, field: str = "folder") -> Path:
+        """Nothing. Raises `NotAllowed`."""
+        raise NotAllowed(OWN_ONLY, field=field)
 
     def writing(self, text: str, field: str = "folder") -> Path:
         """Nothing. Raises `NotAllowed`."""

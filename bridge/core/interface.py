@@ -31,10 +31,12 @@ DoorAddress = Mapping[str, str | int] | str
 
 
 class JobState(StrEnum):
-    """Where a job stands; the last four are terminal and never change again."""
+    """Where a job stands; the last four are terminal and never change again. A suspended one has saved its place, made way for
+    another one, and continues when nothing else waits."""
 
     QUEUED = "queued"
     RUNNING = "running"
+    SUSPENDED = "suspended"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -54,6 +56,7 @@ class EventKind(StrEnum):
 
     ACCEPTED = "accepted"
     PROGRESS = "progress"
+    SUSPENDED = "suspended"
     PREVIEW = "preview"
     RESULT = "result"
     DONE = "done"
@@ -67,14 +70,15 @@ class EventKind(StrEnum):
         return self in TERMINAL
 
 
-SPARE = frozenset({EventKind.PROGRESS, EventKind.PREVIEW})
+SPARE = frozenset({EventKind.PROGRESS, EventKind.SUSPENDED, EventKind.PREVIEW})
 """What a reader who is too slow can do without. Results and endings never give way to these, at any door."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to a job. ``seq`` grows by job, starting at 0 with ``accepted``.
 
-    ``data`` by kind: accepted {position}; progress {stage, step, steps, fraction, eta}; preview and result: one file
+    ``data`` by kind: accepted {position}; progress {stage, step, steps, fraction, eta}; suspended {reason, stage, step, steps,
+    fraction}, the next progress tells that the job continues; preview and result: one file
     {index, role, path, start, length, rate, channels, variant, seed, lead_in, lead_out, track}; done {seconds, notes, files};
     failed {error}; cancelled and interrupted {reason}.
     """

@@ -29,9 +29,15 @@ class Runner(Protocol):
     def cancel(self, job: JobRecord) -> None:
         """Ask a running job to stop."""
 
+    def step_aside(self, job: JobRecord) -> None:
+        """Ask a running job to save its place and to make way."""
+
 
 class JobRunner:
-    """A queue, and the tasks that take jobs from it: at most ``concurrency`` at once."""
+    """A queue, and the tasks that take jobs from it: at most ``concurrency`` at once.
+
+    When all of them are busy and a job waits that does not step aside, a running one that does is asked to.
+    """
 
     def __init__(self, tracker: JobTracker, runner: Runner, concurrency: int = 1) -> None:
         self.queue = FairQueue()
@@ -54,8 +60,17 @@ class JobRunner:
         self.queue.add(job, time.monotonic())
         await self.wake()
 
+    def _make_room(self) -> None:
+        if self.paused or len(self.running) < self._concurrency or all(job.steps_aside for job in self.queue):
+            return
+        for job in self.running.values():
+            if job.steps_aside:
+                self._runner.step_aside(job)
+                return
+
     async def wake(self) -> None:
-        """Look again whether a job may start."""
+        """Look again whether a job may start, or should make way."""
+        self._make_room()
         async with self._changed:
             self._changed.notify_all()
 
@@ -64,6 +79,7 @@ class JobRunner:
         if self.queue.remove(job.id) is not None:
             await self._tracker.stopped(job, JobState.CANCELLED, reason)
         elif job.id in self.running:
+            job.cancelled = True
             self._runner.cancel(job)
 
     async def _serve(self) -> None:
@@ -76,8 +92,21 @@ class JobRunner:
                 if not job.state.terminal:
                     await self._tracker.failed(job, InternalError(f"the job failed: {type(failure).__name__}"))
             finally:
-                self.running.pop(job.id, None)
+                await self._let_go(job)
                 await self.wake()
+
+    async def _let_go(self, job: JobRecord) -> None:
+        """A job runs no more: it has ended, or made way and waits for its next turn unless it was cancelled meanwhile."""
+        suspended = await self._tracker.suspended(job) if job.waits_because else None
+        self.running.pop(job.id, None)
+        if suspended is None:
+            return
+        job.waits_because = ""
+        if job.cancelled:
+            await self._tracker.stopped(job, JobState.CANCELLED, "cancelled on request")
+        else:
+            self.queue.add(job, time.monotonic())
+            self._tracker.hub.publish(suspended)
 
     async def _next(self) -> JobRecord:
         async with self._changed:
@@ -91,6 +120,7 @@ class JobRunner:
             job = self.queue.take(time.monotonic())
             assert job is not None
             self.running[job.id] = job
+            self._make_room()  # others may have come while this one was being taken
             return job
 
     async def stop(self) -> None:

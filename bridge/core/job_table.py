@@ -68,13 +68,24 @@ class JobTable:
         await self._store.write(action)
 
     async def requeued(self, job: JobRecord) -> None:
-        """Store that a job waits again (after a stop or a crash of the daemon)."""
-        seq, attempt = job.seq, job.attempt
+        """Store that a job waits again (after a stop or a crash of the daemon or of its worker)."""
+        seq, attempt, state = job.seq, job.attempt, job.state.value
 
         def action(connection: sqlite3.Connection) -> None:
             connection.execute(
-                "UPDATE jobs SET state = 'queued', seq = ?, attempt = ? WHERE number = ?", (seq, attempt, job.number)
+                "UPDATE jobs SET state = ?, seq = ?, attempt = ? WHERE number = ?", (state, seq, attempt, job.number)
             )
+
+        await self._store.write(action)
+
+    async def suspended(self, job: JobRecord, event: Event) -> None:
+        """Store that a job has saved its place and waits again, with the event that tells so in the place of the one before."""
+        row = (job.state.value, job.seq, job.attempt, _blob(job.progress), job.number)
+
+        def action(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE jobs SET state = ?, seq = ?, attempt = ?, progress = ? WHERE number = ?", row)
+            connection.execute("DELETE FROM events WHERE job = ? AND kind = ?", (job.number, event.kind.value))
+            _insert_events(connection, job.number, [event])
 
         await self._store.write(action)
 
@@ -101,7 +112,7 @@ class JobTable:
     def unended(self) -> list[JobRecord]:
         """The jobs that have not ended, in order of acceptance."""
         rows = self._reader.execute(
-            "SELECT * FROM jobs WHERE state IN ('queued', 'running') ORDER BY number"
+            "SELECT * FROM jobs WHERE state IN ('queued', 'running', 'suspended') ORDER BY number"
         ).fetchall()
         return [_record(row) for row in rows]
 

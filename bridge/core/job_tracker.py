@@ -105,6 +105,24 @@ class JobTracker:
         job.attempt -= 1
         await self.table.requeued(job)
 
+    async def suspended(self, job: JobRecord) -> Event:
+        """Store that a job has made way and waits again; its progress keeps its value. Returns the event to publish."""
+        job.state = JobState.SUSPENDED
+        told = {name: job.progress[name] for name in ("stage", "step", "steps", "fraction") if name in job.progress}
+        event = job.event(EventKind.SUSPENDED, {"reason": job.waits_because, **told})
+        try:
+            await self.table.suspended(job, event)
+        except AceError as failure:  # after a crash it is then taken up as one that ran
+            log.error("the suspension could not be stored: %s", failure.message, extra={"job": job.id})
+        log.info("suspended: %s", job.waits_because, extra={"job": job.id})
+        return event
+
+    async def saved(self, job: JobRecord) -> None:
+        """A running job has saved something new: attempts are counted from here."""
+        if job.state is JobState.RUNNING and job.attempt > 1:
+            job.attempt = 1
+            await self.table.running(job)
+
     def progress(self, job: JobRecord, data: dict[str, Any]) -> None:
         """Tell how far a running job is."""
         if job.state is JobState.RUNNING:

@@ -2,7 +2,7 @@
 
 A client's own jobs run by priority, then in order of arrival. Between clients the higher priority goes first, and at the same level
 the client that was served longest ago. A client that waits gains a level every `AGEING` seconds, so no flood of urgent jobs can
-keep another client from its turn for ever.
+keep another client from its turn for ever. Jobs that step aside stand behind all others.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class _Line:
         return max(self.levels) + max(now - self.waiting_since, 0.0) // AGEING
 
     def remove(self, job: JobRecord) -> None:
-        waiting = self.levels[job.priority]
+        waiting = self.levels[job.level]
         del waiting[job.id]
         if not waiting:
-            del self.levels[job.priority]
+            del self.levels[job.level]
 
 
 class FairQueue:
@@ -78,7 +78,7 @@ class FairQueue:
         if line is None:
             line = self._lines[job.client] = _Line(now)
             line.served = self._served.get(job.client, 0)
-        line.levels.setdefault(job.priority, {})[job.id] = job
+        line.levels.setdefault(job.level, {})[job.id] = job
         self._jobs[job.id] = job
 
     def take(self, now: float) -> JobRecord | None:
@@ -109,8 +109,8 @@ class FairQueue:
     def position(self, job: JobRecord) -> int:
         """Place of a waiting job, from 1, were no other job to come; ageing is left out."""
         line = self._lines[job.client]
-        ahead = list(line.levels[job.priority]).index(job.id)
-        return 1 + ahead + self._higher(job.priority) + self._between(job, ahead)
+        ahead = list(line.levels[job.level]).index(job.id)
+        return 1 + ahead + self._higher(job.level) + self._between(job, ahead)
 
     def place_for(self, job: JobRecord) -> int:
         """The position that a job would have were it added now."""
@@ -130,10 +130,10 @@ class FairQueue:
         own = self._lines[job.client]
         count = 0
         for line in self._lines.values():
-            if line is own or job.priority not in line.levels:
+            if line is own or job.level not in line.levels:
                 continue
             earlier = (line.served, line.head().number) < (own.served, own.head().number)
-            count += min(len(line.levels[job.priority]), ahead + (1 if earlier else 0))
+            count += min(len(line.levels[job.level]), ahead + (1 if earlier else 0))
         return count
 
     def _prune_idle_clients(self) -> None:

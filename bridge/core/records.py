@@ -30,6 +30,9 @@ MAX_ENTRIES = 8_192
 MAX_VALUES = 32_768
 """Values in a request, all containers together."""
 
+BEHIND = 1_000_000
+"""Levels that a job which steps aside stands behind every other, however long it waits."""
+
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*")
 
 
@@ -58,6 +61,19 @@ class JobRecord(msgspec.Struct, kw_only=True):
     notes: tuple[str, ...] = ()
     size: int = 0
     """Bytes of the stored request."""
+    steps_aside: bool = False
+    """Whether it makes way for any job that does not; told by its operation, so it is not stored."""
+
+    waits_because: str = ""
+    """Why it waits for its turn once more as soon as this attempt has ended; empty: it does not."""
+
+    cancelled: bool = False
+    """Whether it was asked to stop while it ran."""
+
+    @property
+    def level(self) -> int:
+        """Its priority in the queue."""
+        return self.priority - BEHIND if self.steps_aside else self.priority
 
     def view(self, position: int = 0, result: dict[str, Any] | None = None) -> JobView:
         """The job as clients see it, with its present place in the queue and its files' absolute paths."""

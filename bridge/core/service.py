@@ -39,10 +39,10 @@ from bridge.core.presets import Presets
 from bridge.core.queue import QueueBounds
 from bridge.core.records import SEQ_GAP, JobRecord
 from bridge.core.sounds import Sounds
-from bridge.core.submissions import Submissions
+from bridge.core.submissions import Submissions, steps_aside
 from bridge.core.supervisor import LocalExecutor, Supervision
 from bridge.core.uploads import Uploads
-from bridge.core.worker_runner import ClientPaths, WorkerRunner
+from bridge.core.worker_runner import MAX_ATTEMPTS, ClientPaths, WorkerRunner
 from bridge.paths import AllowedRoots, Paths
 from bridge.settings import Settings, features
 
@@ -50,9 +50,6 @@ if TYPE_CHECKING:
     from bridge.performance.performance import Performance
 
 log = logging.getLogger(__name__)
-
-MAX_ATTEMPTS = 2
-"""A job that was running in two daemons that crashed is not tried a third time."""
 
 LOOK_BACK = 64
 """Jobs among which the newest results are looked for."""
@@ -81,7 +78,7 @@ class Service:
         self._store = JobStore(paths.database)
         self._table = JobTable(self._store)
         self._tracker = JobTracker(self._table, self.library)
-        folders = Folders(paths.library, adapter_folders(paths.home, checkpoints))
+        folders = Folders(paths.library, adapter_folders(paths.home, checkpoints), paths.home)
         self._host = DaemonHostInfo(self.roots, self._models, self.uploads, folders)
         self._executor: Executor = executor or LocalExecutor(
             Supervision(
@@ -121,7 +118,7 @@ class Service:
             runner_of=self._runner_of,
             accepted=self.housekeeping.job_came,
         )
-        self.submit = self._submissions.submit
+        self.submit = self._worker_runner.submit = self._submissions.submit
 
     # Life
 
@@ -156,6 +153,7 @@ class Service:
     async def _recover(self) -> None:
         """Reconcile store and library: what was committed is done, what ran goes on once, what waited waits."""
         for job in self._table.unended():
+            job.steps_aside = steps_aside(self.registry, job.operation, job.request)
             self._tracker.restore(job)
             if job.state is JobState.RUNNING and not await self._resume(job):
                 continue

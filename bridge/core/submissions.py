@@ -100,6 +100,7 @@ class Submissions:
         record.request, record.notes = admitted.to_data(), admitted.notes
         record.size = len(msgspec.msgpack.encode(record.request))
         record.caption = _caption(record.request)
+        record.steps_aside = steps_aside(self.registry, record.operation, record.request)
         record.created = time.time()
         self._check_bounds(record)
         runner = self.runner_of(record.operation)
@@ -150,6 +151,12 @@ def _refuse_another(job: str, known: JobRecord | _Pending, digest: str, access: 
     """Raises `IdConflict` when an id that is known is used for another request, or by somebody else."""
     if known.request_digest != digest or not access.owns(known.client):
         raise IdConflict(f"the job id {job!r} is known, with another request", field="id")
+
+
+def steps_aside(registry: Registry, operation: str, request: dict[str, Any]) -> bool:
+    """Whether a job makes way for others: its operation can, and its request does not forbid it."""
+    found = registry.operations.get(operation)
+    return found is not None and found.steps_aside and bool(request.get("step_aside", True))
 
 
 def _caption(request: dict[str, Any]) -> str:

@@ -178,7 +178,14 @@ class LocalExecutor:
         if running is None or running.task.job != message.job:
             log.debug("a late %s of job %s", type(message).__name__, getattr(message, "job", "?"))
             return
+        if isinstance(message, frames.Saved):
+            self._crashes = 0
         running.on_message(message)
+
+    def step_aside(self, job: str) -> None:
+        """Ask the running task to make way; see `Executor.step_aside`."""
+        if self._running is not None and self._running.task.job == job:
+            self._running.step_aside()
 
     def cancel(self, job: str) -> None:
         """Ask the running task to stop; kill the worker after max(grace, three times the longest recent unit)."""
@@ -261,12 +268,20 @@ class _Running:
         self._worker: WorkerProcess | None = None
         self._last_sign = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._way_wanted = False
 
     def begin(self, worker: WorkerProcess) -> None:
         self._worker = worker
         self._last_sign = time.monotonic()
         if self.cancelled.is_set():
             worker.send(frames.Cancel(self.task.job))
+        if self._way_wanted:
+            worker.send(frames.StepAside(self.task.job))
+
+    def step_aside(self) -> None:
+        self._way_wanted = True
+        if self._worker is not None and self._worker.alive:
+            self._worker.send(frames.StepAside(self.task.job))
 
     def on_message(self, message: Any) -> None:
         if isinstance(message, frames.Tick):
@@ -276,6 +291,10 @@ class _Running:
             self._listener.tick(message.stage, message.step, message.steps, message.fraction)
         elif isinstance(message, frames.Preview):
             self._listener.preview(message.file)
+        elif isinstance(message, frames.Saved):
+            self._listener.saved()
+        elif isinstance(message, frames.Follow):
+            self._listener.follow(message.operation, message.params, message.id)
         elif self.answer.done():
             return
         elif isinstance(message, frames.Done):

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from acestep.api.errors import AceError, Cancelled, WorkerDied
+from acestep.api.errors import AceError, Cancelled, Suspended, Unavailable, WorkerDied
 from acestep.api.frames import Run
 from acestep.api.operation import RENDER
 from bridge.core.events import ProgressMeter
 from bridge.core.executor import Executor, Listener
-from bridge.core.interface import JobState
+from bridge.core.interface import JobState, Submission
 from bridge.core.job_tracker import JobTracker
 from bridge.core.library import Library
 from bridge.core.records import JobRecord
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 2
+"""A job that ended two daemons or, where it can continue, two workers without anything saved in between is not tried again."""
+
+
+async def _refuse(submission: Submission, client: str) -> None:
+    raise Unavailable("nothing takes further jobs here")
 
 
 class ClientPaths(NamedTuple):
@@ -35,6 +45,9 @@ class WorkerRunner:
         self._copy_to = paths.copies
         self._named = paths.named
         self._cancelled: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.submit: Callable[[Submission, str], Awaitable[Any]] = _refuse
+        """How a running job hands in a further one for a client; set by the service."""
         self.stopping = False
 
     @property
@@ -47,9 +60,14 @@ class WorkerRunner:
         self._cancelled.add(job.id)
         self._executor.cancel(job.id)
 
+    def step_aside(self, job: JobRecord) -> None:
+        """Ask a running job to save its place and to make way."""
+        self._executor.step_aside(job.id)
+
     async def run(self, job: JobRecord) -> None:
         """One attempt at a job."""
-        meter = ProgressMeter(lambda data: self._tracker.progress(job, data))
+        fraction = float(job.progress.get("fraction", 0.0))
+        meter = ProgressMeter(lambda data: self._tracker.progress(job, data), fraction=fraction)
         staged: Path | None = None
         try:
             await self._tracker.begin(job)
@@ -76,13 +94,44 @@ class WorkerRunner:
 
         operation = RENDER if "stages" in job.request else job.operation  # the worker need not know a preset by name
         task = Run(job=job.id, operation=operation, request=job.request, staging=str(staged))
-        result = await self._executor.run(task, Listener(tick=meter.report, preview=preview))
+
+        def saved() -> None:
+            self._later(self._tracker.saved(job))
+
+        def follow(operation: str, params: dict[str, Any], name: str) -> None:
+            self._later(self._follow(job, Submission(operation=operation, params=params, id=name)))
+
+        listener = Listener(tick=meter.report, preview=preview, saved=saved, follow=follow)
+        result = await self._executor.run(task, listener)
         if job.id in self._cancelled:
             raise Cancelled("the job was cancelled")
         return result
 
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _follow(self, job: JobRecord, submission: Submission) -> None:
+        """Hand in what a running job asks for, for its client. What the door says against it ends up in the log only."""
+        try:
+            await self.submit(submission, job.client)
+        except AceError as error:
+            log.warning("%s of it was refused: %s", submission.operation, error.message, extra={"job": job.id})
+
     async def _ended(self, job: JobRecord, error: AceError) -> None:
         asked = job.id in self._cancelled
+        if isinstance(error, Suspended) and not asked:
+            job.attempt, job.waits_because = 0, "another job runs first"
+            return
+        if (
+            job.steps_aside
+            and isinstance(error, WorkerDied)
+            and not (asked or self.stopping)
+            and job.attempt < MAX_ATTEMPTS
+        ):
+            job.waits_because = "the worker ended; the job continues from where it was saved"
+            return
         if self.stopping and not asked and isinstance(error, (Cancelled, WorkerDied)):
             await self._tracker.put_back(job)
         elif asked or isinstance(error, Cancelled):

@@ -1,4 +1,4 @@
-"""The operation that lists LoRA adapters; stages use them by their parameter ``lora``."""
+"""Operations on LoRA adapters, which stages use by their parameter ``lora``: list them, and make one of one's own music."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from acestep.api import Operation, Request, hookimpl, param
+from plugins.loras import datasets, training
 
 
 class ListLoras(Request):
@@ -16,7 +17,9 @@ class ListLoras(Request):
 
 @hookimpl
 def register_operations(register: Callable[[Operation], None]) -> None:
-    """One operation of the daemon."""
+    """The list, and what datasets and trainings need."""
+    for operation in (*datasets.OPERATIONS, *training.OPERATIONS):
+        register(operation)
     register(
         Operation(
             name="loras",

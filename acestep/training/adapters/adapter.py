@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from acestep.api.errors import BadRequest, ModelUnsuited, Unavailable
+from acestep.api.training import AdapterShape
 from acestep.checkpoints.mapping import rename
 from acestep.networks.dit import Dit
-from acestep.training.adapters.settings import AdapterShape
 
 NAME = "default"
 """PEFT's own name for the only adapter."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from acestep.api import limits
+from acestep.api.training import TrainOptions
 from acestep.training.adapters.draw import generator_for
-from acestep.training.adapters.settings import TrainOptions
 from acestep.training.adapters.store import Row
 
 

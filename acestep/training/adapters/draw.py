@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from acestep.api import limits
+from acestep.api.training import Flow, TrainOptions
 from acestep.conditioning.context import join, silence
-from acestep.training.adapters.settings import Flow, TrainOptions
 from acestep.training.adapters.store import Item
 from acestep.training.times import logit_normal, turbo_times
 

@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from acestep.api.training import AdapterShape
 from acestep.checkpoints.adapter_strength import ADAPTER_CONFIG, ADAPTER_FILES
 from acestep.checkpoints.mapping import rename, to_original
 from acestep.networks.dit import Dit
 from acestep.training.adapters.adapter import split_name, trained_parameters
-from acestep.training.adapters.settings import AdapterShape
 from acestep.training.adapters.writing import save_whole
 
 OWN_ENTRY = "acestep_bridge"

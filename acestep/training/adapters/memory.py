@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from acestep.api.errors import OutOfMemory
+from acestep.api.training import TrainOptions
 from acestep.checkpoints.memory import GB, SKIP, free_ram
 from acestep.runtime.devices import free_gb
 from acestep.training.adapters.adapter import trained_parameters
-from acestep.training.adapters.settings import TrainOptions
 
 OPTIMISER_BYTES = {"adamw": 8, "adamw8bit": 2, "adafactor": 0.1, "prodigy": 16}
 """Per trained number, besides its value and its gradient in float32."""

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from acestep.api.errors import Unavailable
-from acestep.training.adapters.settings import TrainOptions
+from acestep.api.training import TrainOptions
 
 WARMUP_FLOOR = 0.1
 """Share of the rate that the first step has."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,10 @@ class Outputs:
     def clock(self) -> float:
         return time.monotonic()
 
-    def begin(self) -> None:
+    def begin(self, steps: int) -> None:
         """A new training: its settings stand at the beginning of the log."""
         options, setup = self._setup.options, self._setup
-        self._log("begins", model=setup.info.name, songs=len(setup.rows), judged=len(setup.judged),
+        self._log("begins", steps=steps, model=setup.info.name, songs=len(setup.rows), judged=len(setup.judged),
                   need_bytes=setup.need.total, checkpointing=setup.checkpointing,
                   flow=msgspec.to_builtins(setup.basis.flow), settings=msgspec.to_builtins(options))  # fmt: skip
         for note in self.notes:
@@ -58,6 +59,10 @@ class Outputs:
 
     def log_step(self, step: int, loss: float) -> None:
         self._log("step", step=step, loss=round(loss, 6))
+
+    def log_sample(self, row: Mapping[str, Any]) -> None:
+        """A render of a kept adapter: its job, epoch, prompt."""
+        self._log("sample", **row)
 
     def log_epoch(self, row: dict[str, float]) -> None:
         self._log("epoch", **row)
@@ -88,15 +93,24 @@ class Outputs:
     def finish(self, step: int, history: list[dict[str, float]]) -> dict[str, str]:
         """Every form of the adapter, the figures and the plot; returns the files by form."""
         files = write_forms(self._export(self._setup.options.epochs, step), self.final, self._name())
+        files |= self.draw(history)
+        self._log("ends", step=step, files=files)
+        return files
+
+    def draw(self, history: list[dict[str, float]]) -> dict[str, str]:
+        """The figures of every epoch so far, and their plot; returns the files by form."""
         save_whole(self._folder / HISTORY, lambda path: path.write_text(json.dumps(history, indent=1) + "\n"))
-        files["history"] = str(self._folder / HISTORY)
+        files = {"history": str(self._folder / HISTORY)}
         try:
             losses = [{name: value for name, value in row.items() if name != "rate"} for row in history]
             plot_history(losses, self._folder / PLOT, f"adapter {self._name()}", against="step")
             files["plot"] = str(self._folder / PLOT)
         except ImportError:
-            self.note("loss.png was not drawn: pip install 'acestep-bridge[pictures]'")
-        self._log("ends", step=step, files=files)
+            sentence = "loss.png was not drawn: pip install 'acestep-bridge[pictures]'"
+            if sentence not in self.notes:
+                self.note(sentence)
+        except OSError:
+            log.warning("%s cannot be written", self._folder / PLOT)
         return files
 
     def files(self) -> dict[str, str]:

@@ -18,6 +18,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     done: int
     total: int
+    fresh: int = 0
+    """Of what is done: units that were not found done already."""
     rate: float = 0.0
     eta: float | None = None
     values: dict[str, float] = {}
@@ -39,6 +41,7 @@ class Pace:
         self._stage, self._total, self._report, self._clock = stage, total, report, clock
         self._times: deque[float] = deque([clock()], REMEMBERED + 1)
         self.done = 0
+        self._fresh = 0
 
     def skip(self, units: int = 1) -> None:
         """Units that were done before."""
@@ -49,6 +52,7 @@ class Pace:
     def advance(self, **values: float) -> None:
         """One more unit is done."""
         self.done += 1
+        self._fresh += 1
         self._times.append(self._clock())
         self._tell(values)
 
@@ -56,4 +60,14 @@ class Pace:
         passed = self._times[-1] - self._times[0]
         rate = (len(self._times) - 1) / passed if passed > 0 else 0.0
         eta = (self._total - self.done) / rate if rate else None
-        self._report(Progress(stage=self._stage, done=self.done, total=self._total, rate=rate, eta=eta, values=values))
+        self._report(
+            Progress(
+                stage=self._stage,
+                done=self.done,
+                total=self._total,
+                fresh=self._fresh,
+                rate=rate,
+                eta=eta,
+                values=values,
+            )
+        )

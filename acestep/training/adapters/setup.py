@@ -8,6 +8,7 @@ import torch
 
 from acestep.api import limits
 from acestep.api.errors import BadRequest, ModelUnsuited
+from acestep.api.training import TrainOptions, by_variant
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.inferred import read_config
 from acestep.checkpoints.info import part_paths
@@ -18,7 +19,6 @@ from acestep.training.adapters.adapter import attach
 from acestep.training.adapters.draw import Basis, seed_for
 from acestep.training.adapters.encoders import load_dit, model_facts, null_condition
 from acestep.training.adapters.memory import Need, estimate, free_bytes, require_room
-from acestep.training.adapters.settings import TrainOptions, by_variant
 from acestep.training.adapters.state import Identity
 from acestep.training.adapters.store import Item, Prepared, Row, require_model, require_sizes
 from acestep.training.masks import Padding

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from acestep.api.errors import BadCheckpoint, BadRequest, NumericFailure
-from acestep.training.adapters.settings import TrainOptions
+from acestep.api.training import TrainOptions
 from acestep.training.adapters.store import finite
 from acestep.training.adapters.writing import save_whole
 from acestep.training.errors import CheckpointUnreadable

@@ -8,15 +8,17 @@ weights as one that was not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
 from acestep.api.errors import AceError, NumericFailure, OutOfMemory
+from acestep.api.training import TrainOptions
 from acestep.api.variants import ModelInfo
 from acestep.runtime.devices import free_cache, is_out_of_memory
 from acestep.training.adapters.adapter import restore, trained_parameters
@@ -26,7 +28,6 @@ from acestep.training.adapters.objective import Batch, collate, squared_error
 from acestep.training.adapters.optimisers import make_optimiser, rate_factor
 from acestep.training.adapters.outputs import Outputs
 from acestep.training.adapters.pace import Pace, Report
-from acestep.training.adapters.settings import TrainOptions
 from acestep.training.adapters.setup import Setup, set_up
 from acestep.training.adapters.state import Place, RunState, load_state, require_same, save_state
 from acestep.training.adapters.store import Prepared, Row
@@ -43,12 +44,16 @@ class Hooks:
     """How a training speaks with whoever runs it.
 
     ``yields`` is asked before every batch: True means that something else waits, and the training saves its place and returns.
-    ``report`` hears of every step and may raise to stop. ``saved`` hears of every kept adapter: epoch and folder.
+    ``report`` hears of every step and may raise to stop. ``stored`` hears whenever a place beyond that of the beginning is on the
+    disk. ``saved`` hears of every kept adapter, epoch and folder, and returns a line for the log of each sample it asked for;
+    ``wanted`` says whether an epoch's adapter is kept besides the usual ones.
     """
 
     report: Report = lambda progress: None
     yields: Callable[[], bool] = lambda: False
-    saved: Callable[[int, Path], None] = lambda epoch, folder: None
+    stored: Callable[[], None] = lambda: None
+    saved: Callable[[int, Path], Sequence[Mapping[str, Any]] | None] = lambda epoch, folder: None
+    wanted: Callable[[int], bool] = lambda epoch: False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +103,8 @@ class Training:
         self._saved_at = self._outputs.clock()
         self._whole = True
         """Whether weights and optimiser are those of one step, so that they may be saved."""
+        self._began_at = 0
+        """The step that this sitting began with."""
 
     @property
     def steps(self) -> int:
@@ -247,8 +254,15 @@ class Training:
             self._outputs.keep_best(epoch, state.place.step)
         if epoch % self._options.save_every == 0 or epoch == self._options.epochs or better:
             self._save()
-        if epoch % self._options.save_every == 0 and epoch < self._options.epochs:
-            self._hooks.saved(epoch, self._outputs.keep_epoch(epoch, state.place.step))
+        due = epoch % self._options.save_every == 0 or self._hooks.wanted(epoch)
+        if due and epoch < self._options.epochs:
+            self._tell_kept(epoch, self._outputs.keep_epoch(epoch, state.place.step))
+            self._outputs.draw(state.history)
+
+    def _tell_kept(self, epoch: int, folder: Path) -> None:
+        """Let the adapter be heard, if anybody wants to."""
+        for row in self._hooks.saved(epoch, folder) or ():
+            self._outputs.log_sample(row)
 
     def validate(self) -> float:
         """The mean loss over the songs that are only listened to, at fixed times with fixed noise and without any dropout."""
@@ -274,7 +288,7 @@ class Training:
         """Take up the training that is in the folder, if there is one. Raises `BadRequest`, `BadCheckpoint`."""
         found = load_state(self._folder)
         if found is None:
-            self._outputs.begin()
+            self._outputs.begin(self.steps)
             return
         require_same(found, self._setup.identity, self._options)
         restore(self._network, found.adapter)
@@ -286,6 +300,7 @@ class Training:
             found.finished = False
         found.options = self._options
         self._state = found
+        self._began_at = found.place.step
         self._outputs.resume(found.place.step)
 
     def _save(self) -> None:
@@ -299,12 +314,14 @@ class Training:
         state.optimiser, state.scaler = self._optimiser.state_dict(), self._scaler.state_dict()
         save_state(self._folder, state)
         self._saved_at = self._outputs.clock()
+        if state.place.step > self._began_at:
+            self._hooks.stored()
 
     def _finish(self) -> dict[str, str]:
         files = self._outputs.finish(self._state.place.step, self._state.history)
         self._state.finished = True
         self._save()
-        self._hooks.saved(self._state.place.epoch, self._outputs.final)
+        self._tell_kept(self._state.place.epoch, self._outputs.final)
         return files
 
     def _outcome(self, *, finished: bool, files: dict[str, str] | None = None) -> Outcome:

@@ -9,6 +9,10 @@ ANSWERS = {
         "sisiiff",
         "How far a job is: id, seq, stage, step, steps, fraction, seconds left (-1: unknown).",
     ),
+    "/ace/suspended": (
+        "sisf",
+        "A job has saved its place and made way for another: id, seq, reason, fraction. The next progress says that it continues.",
+    ),
     "/ace/preview": ("siissiiiiisi", "A preview of a job: the same arguments as a result."),
     "/ace/result": (
         "siissiiiiisi",

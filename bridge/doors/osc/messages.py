@@ -98,6 +98,8 @@ def event(happened: Event) -> Outgoing:
         return "/ace/done", [*head, float(data.get("seconds", 0.0)), _count(data.get("files", 0)), *notes]
     if happened.kind is EventKind.FAILED:
         return failed(happened.job, happened.seq, data.get("error") or {})
+    if happened.kind is EventKind.SUSPENDED:
+        return "/ace/suspended", [*head, data.get("reason", ""), float(data.get("fraction", 0.0))]
     return f"/ace/{happened.kind}", [*head, data.get("reason", "")]
 
 

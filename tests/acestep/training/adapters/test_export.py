@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from acestep.api.errors import BadRequest
+from acestep.api.training import AdapterShape
 from acestep.checkpoints.adapters import known_adapters
 from acestep.checkpoints.info import part_paths
 from acestep.checkpoints.load import Target, open_checkpoint
@@ -23,7 +24,6 @@ from acestep.checkpoints.lora import load_adapter, unload_adapter
 from acestep.training.adapters.adapter import attach, trained_parameters
 from acestep.training.adapters.encoders import load_dit
 from acestep.training.adapters.export import Export, original_path, write_forms
-from acestep.training.adapters.settings import AdapterShape
 
 CPU = torch.device("cpu")
 SHAPES = {

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from acestep.api.errors import OutOfMemory
+from acestep.api.training import AdapterShape, TrainOptions
 from acestep.checkpoints.info import read_info
 from acestep.checkpoints.load import Target
 from acestep.checkpoints.places import EMBEDDED
@@ -15,7 +16,6 @@ from acestep.training.adapters.draw import Draw
 from acestep.training.adapters.encoders import load_dit, part_paths
 from acestep.training.adapters.memory import estimate, require_room
 from acestep.training.adapters.objective import collate, squared_error
-from acestep.training.adapters.settings import AdapterShape, TrainOptions
 from acestep.training.masks import Padding
 
 CPU = torch.device("cpu")

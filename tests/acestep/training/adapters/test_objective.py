@@ -11,6 +11,7 @@ from diffusers import AceStepTransformer1DModel
 from torch.nn import functional
 
 from acestep.api.errors import ModelUnsuited
+from acestep.api.training import AdapterShape, Flow, TrainOptions
 from acestep.checkpoints.info import part_paths
 from acestep.checkpoints.load import Target, open_checkpoint
 from acestep.checkpoints.quantise import quantise_int8
@@ -18,7 +19,6 @@ from acestep.training.adapters.adapter import attach, peft_config, trained_param
 from acestep.training.adapters.draw import Basis, draw, fixed_draw
 from acestep.training.adapters.encoders import load_dit
 from acestep.training.adapters.objective import collate, squared_error
-from acestep.training.adapters.settings import AdapterShape, Flow, TrainOptions
 from acestep.training.adapters.setup import set_up
 from acestep.training.adapters.store import Item
 

@@ -23,13 +23,13 @@ from acestep.api.errors import (
     NumericFailure,
     OutOfMemory,
 )
+from acestep.api.training import AdapterShape, TrainOptions
 from acestep.checkpoints.info import read_info
 from acestep.checkpoints.tiny import build_tiny
 from acestep.training.adapters import outputs
 from acestep.training.adapters import setup as setting_up
 from acestep.training.adapters import state as keeping
 from acestep.training.adapters import train as training
-from acestep.training.adapters.settings import AdapterShape, TrainOptions
 from acestep.training.adapters.state import load_state
 from acestep.training.adapters.train import Hooks, train
 
@@ -143,7 +143,7 @@ import os, sys
 from pathlib import Path
 import torch
 from acestep.checkpoints.info import read_info
-from acestep.training.adapters.settings import AdapterShape, TrainOptions
+from acestep.api.training import AdapterShape, TrainOptions
 from acestep.training.adapters.store import PreparedFolder
 from acestep.training.adapters.train import Hooks, train
 import msgspec, peft

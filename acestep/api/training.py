@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from acestep.api.errors import BadRequest
 from acestep.api.limits import MAX_DURATION, MAX_SEED
+from acestep.api.schema import param
 from acestep.api.variants import Variant
 
 ATTENTION_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -29,20 +30,32 @@ LEARNING_RATES = {"lora": 1e-4, "dora": 1e-4, "lokr": 1e-3}
 PRODIGY_RATE = 1.0
 """Prodigy finds the rate itself; this is its factor."""
 
-Share = Annotated[float, Meta(ge=0.0, lt=1.0)]
+ABOVE_ZERO, BELOW_ONE = Meta(gt=0.0), Meta(ge=0.0, lt=1.0)
 
 
 class AdapterShape(msgspec.Struct, frozen=True, kw_only=True):
     """What is trained: its kind, size and place. ``factor``: of a LoKr, how its layers are split (-1: as evenly as can be)."""
 
-    kind: Literal["lora", "dora", "lokr"] = "lora"
-    rank: Annotated[int, Meta(ge=1, le=1024)] = 64
-    alpha: Annotated[int, Meta(ge=1, le=4096)] = 128
-    dropout: Share = 0.1
-    targets: tuple[str, ...] = ATTENTION_LAYERS
-    attention: Literal["both", "self", "cross"] = "both"
-    factor: Annotated[int, Meta(ge=-1, le=128)] = -1
-    decompose_both: bool = False
+    kind: Annotated[
+        Literal["lora", "dora", "lokr"],
+        param("Kind of adapter; a LoKr is smaller and learns quicker.", group="adapter"),
+    ] = "lora"
+    rank: Annotated[
+        int, param("Size of the adapter; more learns finer detail, and overfits.", ge=1, le=1024, group="adapter")
+    ] = 64
+    alpha: Annotated[int, param("The adapter counts alpha / rank times.", ge=1, le=4096, group="adapter")] = 128
+    dropout: Annotated[
+        float, param("Share of its input that is left out while it learns.", group="adapter"), BELOW_ONE
+    ] = 0.1
+    targets: Annotated[
+        tuple[str, ...],
+        param(f"Layers it changes: {', '.join(TARGETS)}.", group="adapter", example=list(ATTENTION_LAYERS)),
+    ] = ATTENTION_LAYERS
+    attention: Annotated[Literal["both", "self", "cross"], param("Attention it changes.", group="adapter")] = "both"
+    factor: Annotated[
+        int, param("How a LoKr splits its layers; -1: as evenly as can be.", ge=-1, le=128, group="adapter")
+    ] = -1
+    decompose_both: Annotated[bool, param("Whether a LoKr decomposes both factors.", group="adapter")] = False
 
     def __post_init__(self) -> None:
         strange = [name for name in self.targets if name not in TARGETS]
@@ -64,33 +77,76 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A training. ``auto`` and None stand for what suits the model, the kind of adapter and the device."""
 
     shape: AdapterShape = AdapterShape()
-    epochs: Annotated[int, Meta(ge=1, le=100_000)] = 100
-    batch: Annotated[int, Meta(ge=1, le=64)] = 1
-    accumulation: Annotated[int, Meta(ge=1, le=256)] = 4
-    optimiser: Literal["adamw", "adamw8bit", "adafactor", "prodigy"] = "adamw"
-    learning_rate: Annotated[float, Meta(gt=0.0, le=10.0)] | None = None
-    schedule: Literal["cosine", "constant", "linear"] = "cosine"
-    warmup: Annotated[int, Meta(ge=0, le=100_000)] = 100
-    """Steps; a tenth of the training at most."""
-    weight_decay: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.01
-    clip: Annotated[float, Meta(gt=0.0, le=1000.0)] = 1.0
-    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 42
-    timesteps: Literal["auto", "continuous", "discrete"] = "auto"
-    condition_dropout: Share | None = None
-    loss: Literal["masked", "whole"] = "masked"
-    """``whole``: over the padding, too, as the original's trainers do it."""
-    sample_latents: bool = True
-    """Whether latents are drawn from the codec's posterior, each epoch another; else its mean."""
-    crop_seconds: Annotated[float, Meta(ge=0.0, le=MAX_DURATION)] = 0.0
-    """Longest part of a song in a batch, at another place each epoch; 0: whole songs."""
-    save_every: Annotated[int, Meta(ge=1, le=100_000)] = 10
-    """Epochs between two kept adapters."""
-    save_minutes: Annotated[float, Meta(gt=0.0, le=1440.0)] = 5.0
-    """Most minutes of training that a power cut costs."""
-    validate_every: Annotated[int, Meta(ge=1, le=100_000)] = 1
-    checkpointing: Literal["auto", "on", "off"] = "auto"
+    epochs: Annotated[int, param("How often every song is learned from.", ge=1, le=100_000)] = 100
+    batch: Annotated[int, param("Songs at once; fewer when memory is short.", ge=1, le=64, group="optimiser")] = 1
+    accumulation: Annotated[int, param("Batches in a step of the optimiser.", ge=1, le=256, group="optimiser")] = 4
+    optimiser: Annotated[
+        Literal["adamw", "adamw8bit", "adafactor", "prodigy"],
+        param("Optimiser; adamw8bit needs bitsandbytes and CUDA, prodigy finds the rate itself.", group="optimiser"),
+    ] = "adamw"
+    learning_rate: (
+        Annotated[
+            float,
+            param("Learning rate; none: by optimiser and kind of adapter.", le=10.0, group="optimiser"),
+            ABOVE_ZERO,
+        ]
+        | None
+    ) = None
+    schedule: Annotated[
+        Literal["cosine", "constant", "linear"], param("How the rate falls after its warm-up.", group="optimiser")
+    ] = "cosine"
+    warmup: Annotated[
+        int,
+        param("Steps of warm-up; a tenth of the training at most.", unit="steps", ge=0, le=100_000, group="optimiser"),
+    ] = 100
+    weight_decay: Annotated[float, param("Weight decay.", ge=0.0, le=1.0, group="optimiser")] = 0.01
+    clip: Annotated[float, param("Largest norm of the gradients.", le=1000.0, group="optimiser"), ABOVE_ZERO] = 1.0
+    seed: Annotated[int, param("Seed of everything that chance decides.", ge=0, le=MAX_SEED)] = 42
+    timesteps: Annotated[
+        Literal["auto", "continuous", "discrete"],
+        param("Times at which the model is taught; auto: as it was made.", group="objective"),
+    ] = "auto"
+    condition_dropout: (
+        Annotated[
+            float, param("Share of songs taught without their words; none: by the model.", group="objective"), BELOW_ONE
+        ]
+        | None
+    ) = None
+    loss: Annotated[
+        Literal["masked", "whole"],
+        param(
+            "Over the true length of songs, or over the padding too, as the original's trainers do.", group="objective"
+        ),
+    ] = "masked"
+    sample_latents: Annotated[
+        bool, param("Whether latents are drawn from the codec's posterior, each epoch another.", group="objective")
+    ] = True
+    crop_seconds: Annotated[
+        float,
+        param(
+            "Longest part of a song in a batch, at another place each epoch; 0: whole songs.",
+            unit="s",
+            ge=0.0,
+            le=MAX_DURATION,
+            group="objective",
+        ),
+    ] = 0.0
+    save_every: Annotated[int, param("Epochs between two kept adapters.", ge=1, le=100_000, group="saving")] = 10
+    save_minutes: Annotated[
+        float, param("Most minutes of training that a power cut costs.", le=1440.0, group="saving"), ABOVE_ZERO
+    ] = 5.0
+    validate_every: Annotated[
+        int, param("Epochs between two looks at the songs that validate.", ge=1, le=100_000, group="saving")
+    ] = 1
+    checkpointing: Annotated[
+        Literal["auto", "on", "off"],
+        param("Compute activations twice to save memory; auto: where it is short.", group="optimiser"),
+    ] = "auto"
     device: str = "auto"
-    dtype: str = "auto"
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        param("Number type of the model; auto: by the device.", group="optimiser"),
+    ] = "auto"
 
     def rate(self) -> float:
         """The learning rate, or the one that suits the optimiser and the kind of adapter."""
@@ -149,10 +205,10 @@ def _check(kind: type[msgspec.Struct], name: str, value: Any) -> None:
 
 def _limits(kind: Any) -> dict[str, Any]:
     """What a field allows, from its type."""
-    facts = msgspec.inspect.type_info(kind)
+    facts = _bare(msgspec.inspect.type_info(kind))
     options = facts.types if isinstance(facts, msgspec.inspect.UnionType) else (facts,)
     found: dict[str, Any] = {}
-    for option in options:
+    for option in map(_bare, options):
         if isinstance(option, msgspec.inspect.LiteralType):
             found["choices"] = list(option.values)
         for word, names in (("at least", ("ge", "gt")), ("at most", ("le", "lt"))):
@@ -160,3 +216,10 @@ def _limits(kind: Any) -> dict[str, Any]:
                 if getattr(option, name, None) is not None:
                     found[word] = getattr(option, name)
     return found
+
+
+def _bare(facts: Any) -> Any:
+    """A type without the descriptions around it."""
+    while isinstance(facts, msgspec.inspect.Metadata):
+        facts = facts.type
+    return facts

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from acestep.api.errors import BadRequest, Unavailable
+from acestep.api.training import AdapterShape, TrainOptions, by_variant, checked_options
 from acestep.api.variants import VARIANTS
 from acestep.training.adapters.batches import plan_epoch
 from acestep.training.adapters.optimisers import make_optimiser, rate_factor
-from acestep.training.adapters.settings import AdapterShape, TrainOptions, by_variant, checked_options
 from acestep.training.adapters.store import Row
 
 

@@ -1,0 +1,118 @@
+"""Operations on adapters of one's own: train, look at trainings, merge, copy out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from acestep.api import Operation, Request, limits, param
+from acestep.api.schema import merge_schemas
+from acestep.api.training import AdapterShape, TrainOptions
+from plugins.loras.datasets import StepAside
+
+CODE = "acestep.training.adapters"
+
+LORAS = Annotated[
+    list[str],
+    param("Adapters by name, each with its strength if it is not 1.", group="model", example=["my songs=0.8"]),
+]
+
+
+class WhatToTrain(Request):
+    """The fields of ``train`` besides the adapter's shape and the training's settings."""
+
+    dataset: Annotated[str, param("Prepared dataset to learn from.", max_length=80, example="my songs")] = ""
+    tensors: Annotated[
+        str, param("Or a folder of tensors that the original trainer prepared.", names="folder", group="source")
+    ] = ""
+    name: Annotated[
+        str,
+        param(
+            "Name of the adapter, by which it can be used; empty: that of the dataset. A training that is there is continued.",
+            max_length=80,
+        ),
+    ] = ""
+    model: Annotated[str, param("Model that learns; empty: the default one.", choices="models", group="model")] = ""
+    sample_prompts: Annotated[
+        list[Annotated[str, param("A caption.", max_length=limits.MAX_CAPTION)]],
+        param("Captions that are rendered on the way, to hear what it has learned.", group="samples"),
+    ] = []
+    sample_every: Annotated[
+        int, param("Epochs between two rounds of samples; 0: none.", ge=0, le=100_000, group="samples")
+    ] = 0
+    sample_seed: Annotated[int, param("Seed of every sample.", ge=0, le=limits.MAX_SEED, group="samples")] = 1
+    sample_seconds: Annotated[
+        float, param("Length of a sample.", unit="s", ge=1.0, le=limits.MAX_DURATION, group="samples")
+    ] = 20.0
+    folder: Annotated[
+        str, param("Folder for a copy of the finished adapter, in every form.", names="target", group="output")
+    ] = ""
+    step_aside: StepAside = True
+
+
+Train = merge_schemas("Train", [WhatToTrain, AdapterShape, TrainOptions], drop=frozenset({"shape", "device"}))
+
+
+class ListTrainings(Request):
+    """Request of ``trainings``."""
+
+    name: Annotated[str, param("A training whose figures are told; empty: all, in short.", max_length=80)] = ""
+    points: Annotated[int, param("Points of its loss curve at most.", ge=0, le=10_000)] = 500
+
+
+class MergeLora(Request):
+    """Request of ``lora-merge``."""
+
+    lora: LORAS
+    name: Annotated[str, param("Name of the new checkpoint.", max_length=80, example="my-turbo")]
+    model: Annotated[
+        str, param("Model they are merged into; empty: the default one.", choices="models", group="model")
+    ] = ""
+
+
+class ExportLora(Request):
+    """Request of ``lora-export``."""
+
+    lora: Annotated[str, param("An adapter by its name.", max_length=128, example="my songs")]
+    folder: Annotated[
+        str, param("Folder that gets a folder of its files.", names="target", group="output", example="/home/me/loras")
+    ]
+
+
+OPERATIONS = (
+    Operation(
+        name="train",
+        summary="Train an adapter (LoRA, DoRA, LoKr) on a prepared dataset; it can be used by its name at once.",
+        schema=Train,
+        target=f"{CODE}.operations:run_train",
+        check=f"{CODE}.door:check_train",
+        steps_aside=True,
+        group="training",
+    ),
+    Operation(
+        name="trainings",
+        summary="List trainings, or tell the figures of one: losses, samples, notes, plot.",
+        schema=ListTrainings,
+        result=dict,
+        runs="daemon",
+        target=f"{CODE}.door:run_trainings",
+        group="training",
+    ),
+    Operation(
+        name="lora-merge",
+        summary="Bake adapters into a new checkpoint.",
+        schema=MergeLora,
+        target=f"{CODE}.operations:run_merge",
+        check=f"{CODE}.door:check_merge",
+        group="training",
+    ),
+    Operation(
+        name="lora-export",
+        summary="Copy an adapter's files to a folder, for other programs.",
+        schema=ExportLora,
+        result=dict,
+        runs="daemon",
+        target=f"{CODE}.door:run_export",
+        check=f"{CODE}.door:check_export",
+        group="training",
+    ),
+)
