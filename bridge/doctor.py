@@ -237,29 +237,31 @@ def check_plugins(patient: Patient) -> list[Finding]:
 
 def check_models(patient: Patient) -> list[Finding]:
     """Which checkpoints are there, and which are damaged."""
-    from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, checkpoint_problems, find_checkpoints
+    from acestep.checkpoints.info import EMBEDDED
 
-    extra = [Path(folder).expanduser() for folder in patient.settings.checkpoints]
-    folders = [*checkpoint_folders(patient.paths.checkpoints, *extra)]
-    problems = checkpoint_problems(folders)
+    models = Models.of(patient.settings, patient.paths)
+    problems = models.problems()
     findings = [
         Finding(Severity.WARNING, "models", f"{path}: {reason}", "Download it again, or remove the folder.")
         for path, reason in problems.items()
     ]
-    found = [info.name for info in find_checkpoints(folders)]
+    found = [
+        f"{info.name} ({info.family_title})"
+        for info in models.all().values()
+        if info.path and Path(info.path) != EMBEDDED
+    ]
     embedded = "nano, a sketch model" if EMBEDDED.is_dir() else "random weights that sound like noise"
     if found:
         findings.append(Finding(Severity.OK, "models", f"found: {', '.join(found)}"))
     else:
-        text = f"no ACE-Step checkpoint is installed; the embedded model ({embedded}) is used"
+        text = f"no checkpoint is installed; the embedded model ({embedded}) is used"
         findings.append(Finding(Severity.NOTE, "models", text, "`acestep-bridge models` lists what can be downloaded."))
     return findings
 
 
 def check_planner(patient: Patient) -> list[Finding]:
     """Whether the planner can run: the packages of each backend, and a language model."""
-    extra = [Path(folder).expanduser() for folder in patient.settings.checkpoints]
-    models = Models([patient.paths.checkpoints, *extra], patient.settings.model)
+    models = Models.of(patient.settings, patient.paths)
     registry = Registry.load(entry_points=True)
     missing = missing_packages(registry.planner(DEFAULT_PLANNER))
     if missing:

@@ -27,6 +27,7 @@ from acestep.admission.region import (
 )
 from acestep.admission.song_time import SongTime
 from acestep.api import limits
+from acestep.api.ability import check_length
 from acestep.api.conditioning import Conditioning
 from acestep.api.errors import AceError, BadLatent, BadPreset, BadRequest, RegionOutside
 from acestep.api.plan import Fill, Length, Plan, SourceFacts
@@ -172,6 +173,8 @@ class Chain:
         elif given == StageInput() and _needs_audio(plan):
             raise BadRequest(f"{stage.type} needs audio to work on", field="source")
         self._check_family(given, model)
+        made = self.shared.part if given.facts is None else given.facts
+        check_length(made.length / made.rate, model, "duration" if given.facts is None else "end")
         self.plans.append(plan)
         self.inputs.append(given)
         self._models.append(model)

@@ -24,6 +24,7 @@ from acestep.admission.returns import resolve_returns
 from acestep.admission.song_time import SongTime, metre_notes
 from acestep.admission.stage_params import resolve_params
 from acestep.api import limits
+from acestep.api.ability import check_ability
 from acestep.api.errors import AceError, BadRequest
 from acestep.api.plan import Plan, SourceFacts
 from acestep.api.registry import Registry
@@ -169,6 +170,8 @@ class RenderAdmission:
         """The plan of a stage, with what it works on; both are kept in the chain."""
         stage, given = self._stages[index], chain.find(index)
         model = self._host.model(stage.params.model)
+        shared = chain.shared.conditioning
+        self._notes += check_ability(stage.type, stage.params, shared, model, self._registry.families)
         chain.settle(index, given, self._plan_of(stage, chain.seen(given), model), model)
 
     def _plan_of(self, stage: AskedStage, facts: SourceFacts | None, model: ModelInfo) -> Plan:

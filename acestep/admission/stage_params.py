@@ -9,6 +9,7 @@ import msgspec
 from acestep.admission.host import HostInfo
 from acestep.admission.names import alias_notes, resolve_names
 from acestep.api import limits
+from acestep.api.ability import fit_params
 from acestep.api.errors import BadRequest
 from acestep.api.registry import Registry
 from acestep.api.request import StageParams
@@ -28,9 +29,11 @@ def resolve_params(
     if named.timesteps is not None:
         custom_times(named.timesteps)
     seeds = _seeds(named, variants)
-    model = host.model(named.model).name  # so that another default later changes nothing
-    notes = [*alias_notes(params, named), *_seed_notes(named, variants)]
-    return msgspec.structs.replace(named, seed=seeds[0], seeds=seeds, model=model), notes
+    model = host.model(named.model)
+    fitted, remarks = fit_params(named, model, registry.families)
+    notes = [*alias_notes(params, named), *_seed_notes(named, variants), *remarks]
+    # by its name, so that another default later changes nothing
+    return msgspec.structs.replace(fitted, seed=seeds[0], seeds=seeds, model=model.name), notes
 
 
 def _seeds(params: StageParams, variants: int) -> list[int]:

@@ -3,6 +3,8 @@
 from acestep.api.conditioning import Conditioning
 from acestep.api.daemon import DaemonContext
 from acestep.api.errors import AceError
+from acestep.api.family import Download, FamilyRuntime, FamilySpec, ModelFamily, ModelOpening, NoOptions, StageTake
+from acestep.api.grid import LatentGrid
 from acestep.api.hooks import hookimpl
 from acestep.api.instructions import instruction
 from acestep.api.operation import Operation
@@ -23,11 +25,18 @@ __all__ = [
     "BackendSpec",
     "Conditioning",
     "DaemonContext",
+    "Download",
+    "FamilyRuntime",
+    "FamilySpec",
     "Fill",
     "GuidanceSpec",
+    "LatentGrid",
     "Length",
     "Mask",
+    "ModelFamily",
     "ModelInfo",
+    "ModelOpening",
+    "NoOptions",
     "Operation",
     "Output",
     "Plan",
@@ -44,6 +53,7 @@ __all__ = [
     "Stage",
     "StageParams",
     "StageReport",
+    "StageTake",
     "StageType",
     "Step",
     "Variant",

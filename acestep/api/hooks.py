@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import pluggy
 
+from acestep.api.family import FamilySpec
 from acestep.api.operation import Operation
 from acestep.api.plan import StageType
 from acestep.api.planning import PlannerSpec
@@ -57,3 +58,8 @@ def register_operations(register: Callable[[Operation], None]) -> None:
 @hookspec
 def register_planners(register: Callable[[PlannerSpec], None]) -> None:
     """Offer what runs the planner's language model. Example: ``register(PlannerSpec(name="vllm", target="...", ...))``."""
+
+
+@hookspec
+def register_families(register: Callable[[FamilySpec], None]) -> None:
+    """Offer model families: whole models behind the same operations. Example: ``register(FamilySpec(name="my-model", ...))``."""

@@ -26,6 +26,7 @@ from acestep.api.errors import (
     UnknownName,
     UnknownOperation,
 )
+from acestep.api.family import FamilySpec
 from acestep.api.operation import RENDER, Operation, preset_operation
 from acestep.api.plan import StageType
 from acestep.api.planning import PlannerSpec
@@ -56,7 +57,9 @@ RESERVED = frozenset(
 OF_A_CHAIN = frozenset({"source", "returns"})
 """What a stage of a chain says besides its type's own parameters."""
 
-Entry = TypeVar("Entry", StageType, SamplerSpec, ScheduleSpec, GuidanceSpec, BackendSpec, PlannerSpec, Operation)
+Entry = TypeVar(
+    "Entry", StageType, SamplerSpec, ScheduleSpec, GuidanceSpec, BackendSpec, PlannerSpec, FamilySpec, Operation
+)
 
 
 class PluginState(Enum):
@@ -131,6 +134,7 @@ class Registry:
         self.guidance: dict[str, GuidanceSpec] = {}
         self.backends: dict[str, BackendSpec] = {}
         self.planners: dict[str, PlannerSpec] = {}
+        self.families: dict[str, FamilySpec] = {}
         self.operations: dict[str, Operation] = {}
         self.sounds: dict[str, Sound] = {}
         self.plugins: list[PluginReport] = []
@@ -236,6 +240,7 @@ class Registry:
         pm.hook.register_guidance(register=registration.adder("guidance", self.guidance))
         pm.hook.register_backends(register=registration.adder("backends", self.backends))
         pm.hook.register_planners(register=registration.adder("planners", self.planners))
+        pm.hook.register_families(register=registration.adder("families", self.families))
         pm.hook.register_operations(register=registration.add_operation)
         return registration.commit()
 
@@ -282,6 +287,10 @@ class Registry:
     def planner(self, name: str) -> PlannerSpec:
         """The planner backend of that name. Raises `UnknownName`."""
         return _find(self.planners, name, "planner backend", "backend")
+
+    def family(self, name: str) -> FamilySpec:
+        """The model family of that name. Raises `UnknownName`."""
+        return _find(self.families, name, "model family", "model")
 
     def sound(self, name: str) -> Sound:
         """The sound of that name. Raises `UnknownName`."""

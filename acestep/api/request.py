@@ -208,6 +208,23 @@ class StageParams(Request):
             "LoRA adapters to use, each 'name' or 'name=scale'.", max_length=8, group="model", example=["velvet=0.8"]
         ),
     ] = []
+    options: Annotated[
+        list[str],
+        param(
+            "Parameters that only this model's family has, each 'name=value'; `models info` lists them.",
+            max_length=32,
+            group="model",
+            example=["omega=10"],
+        ),
+    ] = []
+    quality: Annotated[
+        str,
+        param(
+            "Named values of the model's own for what is left open, such as 'fast' or 'quality'; empty: its defaults.",
+            max_length=40,
+            group="model",
+        ),
+    ] = ""
     batch: Annotated[
         bool,
         param("Run the variants together: faster on a GPU, equal to single runs to rounding only.", group="sampling"),

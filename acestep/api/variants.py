@@ -6,7 +6,13 @@ APG 7). Variants differ in this table only, never in code.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+
+from acestep.api import limits
+from acestep.api.grid import LatentGrid
+from acestep.api.schema import FieldInfo
 
 TURBO_TASKS = ("text2music", "repaint", "cover")
 ALL_TASKS = (*TURBO_TASKS, "extract", "lego", "complete")
@@ -144,8 +150,38 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What its files do not tell and was assumed, in a sentence; every result made with it says so."""
     near: tuple[str, ...] = ()
     """Folders from which missing parts are borrowed."""
+    family: str = "ace-step-15"
+    """Name of its model family (`acestep.api.family`)."""
+    family_title: str = "ACE-Step 1.5"
+    """What people call the family."""
+    grid: LatentGrid = LatentGrid()
+    """Rate of its codec and shape of its latents."""
+    seconds: tuple[float, float] = (limits.MIN_DURATION, limits.MAX_DURATION)
+    """Shortest and longest piece that it makes at once. Shorter ones are padded and trimmed, longer ones are refused."""
+    operations: tuple[str, ...] = ()
+    """Operations that it can do; empty: those of its tasks."""
+    refuses: tuple[str, ...] = ()
+    """Fields of a request that it cannot follow; a request that uses one is refused."""
+    choices: dict[str, tuple[str, ...]] = {}
+    """Field -> those of its choices that the model knows."""
+    ranges: dict[str, tuple[float, float]] = {}
+    """Field -> smallest and largest value, where the model's own are narrower."""
+    qualities: dict[str, dict[str, Any]] = {}
+    """Name in the field ``quality`` -> values of parameters that the request leaves open."""
+    options: tuple[FieldInfo, ...] = ()
+    """Parameters of its family alone."""
+    languages: tuple[str, ...] = ()
+    """Languages that it sings; empty: all that the bridge knows."""
+    weight_files: tuple[str, ...] = ()
+    """Its weight files, each once, where the parts of its family are not those of `acestep.checkpoints`."""
+    memory_bytes: dict[str, int] = {}
+    """Number format -> bytes of all weights in it, likewise."""
+    remark: str = ""
+    """What every result that it makes says of it (a licence that forbids commercial use), in a sentence."""
+    usual: Variant | None = None
+    """Its defaults, where they stand in no table of this module."""
 
     @property
     def defaults(self) -> Variant:
         """The variant's row."""
-        return VARIANTS[self.variant]
+        return VARIANTS[self.variant] if self.usual is None else self.usual

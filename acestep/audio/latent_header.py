@@ -38,7 +38,7 @@ class Companion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LatentFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The description of a stored latent [1, frames, 64].
+    """The description of a stored latent [1, frames, C].
 
     ``samples`` at ``rate`` of sound begin with frame 0; ``start`` places them on the timeline of the source they were made for;
     ``region`` is (first sample, length) of what was asked for.
@@ -101,6 +101,6 @@ def read_latent_facts(path: Path) -> LatentFacts:
         raise BadLatent(f"{path.name} is damaged: {size} of {expected} bytes", field="source_latent")
     if facts.format != FORMAT or facts.version > VERSION:
         raise BadLatent(f"{path.name} is a latent of another kind or a later version", field="source_latent")
-    if shape != [1, facts.frames, 64] or facts.samples < 1 or facts.rate < 1:
+    if len(shape) != 3 or shape[:2] != [1, facts.frames] or facts.samples < 1 or facts.rate < 1:
         raise BadLatent(f"{path.name} contradicts its own description", field="source_latent")
     return facts

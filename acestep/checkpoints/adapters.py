@@ -15,7 +15,6 @@ from acestep.api.daemon import DaemonContext
 from acestep.api.errors import AceError, BadRequest, UnknownName
 from acestep.checkpoints.adapter_file import ADAPTER_PICKLES, adapter_places, fit, read_adapter_file
 from acestep.checkpoints.adapter_strength import ADAPTER_CONFIG, ADAPTER_FILES
-from acestep.checkpoints.layers import layer_shapes
 
 FOLDER = "loras"
 """Beside the checkpoints and in the home: one folder or one safetensors file per adapter."""
@@ -79,7 +78,7 @@ async def run_list(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     def look() -> dict[str, Any]:
         model = daemon.core.model(request.model)
         found = known_adapters(adapter_folders(paths.home, folders))
-        layers = layer_shapes(Path(model.path)) if model.path else {}
+        layers = daemon.core.registry.family(model.family).described().layers(model)
         return {"model": model.name, "loras": [adapter_row(name, path, layers) for name, path in found.items()]}
 
     return await asyncio.to_thread(look)
@@ -95,15 +94,14 @@ def adapter_row(name: str, path: Path, layers: Mapping[str, tuple[int, ...]]) ->
         return {**row, "problem": failure.message}
 
 
-def check_adapters(asked: Iterable[AdapterOptions], checkpoint: str) -> None:
-    """See at the door that adapters can be opened, and fit the checkpoint at this path (empty: one that is only built when needed).
+def check_adapters(asked: Iterable[AdapterOptions], layers: Mapping[str, tuple[int, ...]]) -> None:
+    """See at the door that adapters can be opened, and fit a model of these layers (none: one that is only built when needed).
 
     Reads headers only. Raises `BadCheckpoint`, `ModelMissing`, `ModelUnsuited`.
     """
-    adapters = [read_adapter_file(one.path) for one in asked]
-    if adapters and checkpoint:
-        layers = layer_shapes(Path(checkpoint))
-        for adapter in adapters:
+    for one in asked:
+        adapter = read_adapter_file(one.path)
+        if layers:
             fit(adapter, layers)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from acestep.api.errors import BadRequest, UnknownName
+from acestep.api.family import NO_FAMILIES, Download, Families
 from acestep.api.variants import VARIANTS
 from acestep.checkpoints.info import PREFIX
 from acestep.checkpoints.layout import SILENCE, TEXT_ENCODER, VAE
@@ -46,16 +47,28 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     """Commit, tag or branch; empty: the newest."""
     weights: bool = True
     """Whether there are weights among them; a tokenizer alone has none."""
+    told: Download | None = None
+    """What its family says of it; None: it stands in the tables of `acestep.checkpoints.published`."""
 
     @property
     def size(self) -> int:
         """Bytes of its files, as far as they are known before the hub is asked; 0: unknown."""
-        return bytes_of(self.target)
+        return self.told.size_bytes if self.told else bytes_of(self.target)
 
     @property
     def license(self) -> str:
         """Licence of what it holds."""
-        return license_of(self.target)
+        return self.told.license if self.told else license_of(self.target)
+
+    @property
+    def remark(self) -> str:
+        """What has to be known before it is fetched, in a sentence."""
+        return self.told.remark if self.told else ""
+
+    @property
+    def memory(self) -> int:
+        """Bytes of its weights in bfloat16."""
+        return self.told.memory_bytes if self.told else weights_of(self.target) - _spared(self)
 
 
 SHARED = (
@@ -105,8 +118,11 @@ def language_model(name: str) -> str:
     return ""
 
 
-def packages(name: str) -> list[Package]:
+def packages(name: str, families: Families = NO_FAMILIES) -> list[Package]:
     """What has to be on disk for a model, the shared parts included. Raises `UnknownName` with the published ones."""
+    for spec in families.values():
+        if name in (own := spec.described().published()):
+            return [_told(download) for download in own[name]]
     if name in BY_NAME:
         return list(BY_NAME[name])
     size = language_model(name)
@@ -115,7 +131,8 @@ def packages(name: str) -> list[Package]:
     plain = name.removeprefix(PREFIX)
     variant = VARIANTS.get(plain)
     if variant is None or not variant.repository:
-        raise UnknownName(f"there is no published model {name!r}", field="model", limits={"choices": published()})
+        choices = published(families)
+        raise UnknownName(f"there is no published model {name!r}", field="model", limits={"choices": choices})
     inner = PREFIX + plain if variant.repository == MAIN_BUNDLE else ""
     own = Package(repository=variant.repository, inner=inner, target=PREFIX + plain, patterns=(*CONFIGS, *WEIGHTS))
     return [own, *SHARED]
@@ -128,10 +145,22 @@ def _language_package(size: str) -> Package:
     return Package(repository=repository, inner=inner, target=folder, patterns=patterns)
 
 
-def published() -> list[str]:
+def _told(download: Download) -> Package:
+    """What a family wants to have fetched."""
+    return Package(
+        repository=download.repository,
+        inner=download.inner,
+        target=download.target,
+        patterns=download.patterns,
+        told=download,
+    )
+
+
+def published(families: Families = NO_FAMILIES) -> list[str]:
     """Short names of the models that can be downloaded, language models last."""
     own = [name for name, variant in VARIANTS.items() if variant.repository]
-    return [*own, *(f"{LANGUAGE}{size}" for size in library.REPOSITORIES)]
+    others = [name for spec in families.values() for name in spec.described().published()]
+    return [*own, *others, *(f"{LANGUAGE}{size}" for size in library.REPOSITORIES)]
 
 
 def pinned(wanted: list[Package], revision: str) -> list[Package]:
@@ -143,6 +172,9 @@ def pinned(wanted: list[Package], revision: str) -> list[Package]:
         return wanted
     own = wanted[0].repository
     if revision == KNOWN:
+        told = {part.repository: part.told.known_revision for part in wanted if part.told and part.told.known_revision}
+        if own in told:
+            return [msgspec.structs.replace(part, revision=told.get(part.repository, "")) for part in wanted]
         if own not in REVISIONS:
             limits = {"choices": sorted(REVISIONS)}
             raise BadRequest(f"no revision of {own} is known; name one of its commits", field="revision", limits=limits)
@@ -164,12 +196,12 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
         return 2 * self.memory_bfloat16
 
 
-def cost_of(name: str, root: Path) -> Cost:
+def cost_of(name: str, root: Path, families: Families = NO_FAMILIES) -> Cost:
     """What is still to be fetched of a published model into ``root``, and what it will take there. Raises `UnknownName`."""
-    wanted = packages(name)
+    wanted = packages(name, families)
     missing = [part for part in wanted if not (root / part.target / "config.json").is_file()]
     size, halved = sum(part.size for part in missing), sum(_spared(part) for part in missing)
-    memory = sum(weights_of(part.target) - _spared(part) for part in wanted)
+    memory = sum(part.memory for part in wanted)
     return Cost(fetch=size, disk=size, disk_bfloat16=size - halved, memory_bfloat16=memory)
 
 

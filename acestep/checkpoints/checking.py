@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from acestep.api.errors import AceError
+from acestep.api.family import NO_FAMILIES, Families, ModelFamily
 from acestep.checkpoints.expected import expected_tensors
+from acestep.checkpoints.families import model_problems
 from acestep.checkpoints.files import weight_files
 from acestep.checkpoints.inferred import read_config
 from acestep.checkpoints.info import candidates, checkpoint_problems, part_paths, read_info, short_name
 from acestep.checkpoints.layout import INDEX, encoder_config, own_networks, settled
+from acestep.checkpoints.places import loose_files, places
 from acestep.checkpoints.weights import (  # fmt: skip
     CODEC,
     LANGUAGE,
@@ -74,22 +77,52 @@ class ModelCheck(msgspec.Struct, frozen=True, kw_only=True):
         return not self.problem and all(part.whole for part in self.parts)
 
 
-def check_place(place: Path, near: Iterable[Path] = ()) -> list[ModelCheck]:
+def check_place(place: Path, near: Iterable[Path] = (), families: Families = NO_FAMILIES) -> list[ModelCheck]:
     """Every model at or below ``place`` (a folder or a weight file), and what lies there that is none, each with its reason.
 
     ``near``: folders to borrow missing parts from. Raises nothing about damaged files: that is what is told.
     """
     place, near = settled(place), list(near)
+    others = [_check_of_family(family, path, [place, *near]) for family, path in _of_families(place, families)]
     if place.is_file():
-        return [_check_file(place, near)]
-    models = [_check_model(path, [place, *near]) for path in candidates([place])]
+        return others or [_check_file(place, near)]
+    models = [_check_model(path, [place, *near]) for path in candidates([place])] + others
     planners = [_check_planner(Path(info.path)) for info in find_planners([place])]
     planners += [ModelCheck(name=Path(path).name, path=path, kind="language model", problem=sentence)
                  for path, sentence in planner_problems([place]).items()]  # fmt: skip
     told = {check.path for check in (*models, *planners)} | {part.place for check in models for part in check.parts}
-    others = [ModelCheck(name=Path(path).name, path=path, kind="not opened", problem=sentence)
-              for path, sentence in checkpoint_problems([place]).items() if path not in told]  # fmt: skip
-    return [*models, *planners, *others]
+    problems = model_problems([place], families) if families else checkpoint_problems([place])
+    strange = [ModelCheck(name=Path(path).name, path=path, kind="not opened", problem=sentence)
+               for path, sentence in problems.items() if path not in told]  # fmt: skip
+    return [*models, *planners, *strange]
+
+
+def _of_families(place: Path, families: Families) -> Iterator[tuple[ModelFamily, Path]]:
+    """Models in a place that are of another family than that of this package."""
+    own = set(candidates([place.parent if place.is_file() else place]))
+    looked = [place] if place.is_file() else [*places([place]), *loose_files(places([place]))]
+    for spec in families.values():
+        family = spec.described()
+        yield from ((family, path) for path in family.candidates([place], looked) if path.resolve() not in own)
+
+
+def _check_of_family(family: ModelFamily, path: Path, near: list[Path]) -> ModelCheck:
+    facts: dict[str, Any] = {"name": short_name(path), "path": str(path), "kind": f"model, {family.title}"}
+    try:
+        info = family.read_info(path, near)
+        parts = [
+            PartCheck(
+                part=one.part,
+                place=str(one.place),
+                **_compared(one.found, one.wanted, ()),
+                types=_types(one.found),
+                size_bytes=_bytes(one.found),
+            )
+            for one in family.tensors(info)
+        ]
+    except AceError as failure:
+        return ModelCheck(**facts, problem=failure.message)
+    return ModelCheck(**{**facts, "name": info.name}, origin=info.origin, parts=parts, tasks=info.operations)
 
 
 def _check_file(file: Path, near: list[Path]) -> ModelCheck:

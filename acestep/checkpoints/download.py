@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from huggingface_hub.utils import build_hf_headers
 
 from acestep.api.errors import BadRequest, DownloadFailed, OutputUnwritable
+from acestep.api.family import NO_FAMILIES, Families
 from acestep.checkpoints.catalogue import Package, packages, pinned
 from acestep.checkpoints.fetching import Order, Progress, fetch_files, stubborn
 from acestep.checkpoints.installed import AnyModel, LentParts, read_download, read_manifest
@@ -41,6 +42,8 @@ class DownloadOptions(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "auto"
     revision: str = ""
     store: str = "published"
+    families: Families = NO_FAMILIES
+    """The model families of other plug-ins, whose models can be fetched too."""
 
 
 NEWEST = DownloadOptions()
@@ -57,7 +60,7 @@ def download(
     Raises `UnknownName`, `BadRequest`, `DownloadFailed` (what arrived is kept), `DiskFull`, `OutputUnwritable`, and what
     ``progress`` raises.
     """
-    wanted = pinned(packages(name), options.revision)
+    wanted = pinned(packages(name, options.families), options.revision)
     source = os.environ.get("ACESTEP_DOWNLOAD_SOURCE", "auto") if options.source == "auto" else options.source
     if source not in SOURCES:
         raise BadRequest(f"there is no download source {source!r}", field="source", limits={"choices": list(SOURCES)})
@@ -68,8 +71,10 @@ def download(
     _writable(root)
     with _turn(root, progress):
         if (offline() or options.revision) and all(_here(root, package) for package in wanted):
-            return read_download(name, root)
-        return _fetch(name, wanted, Order(files=[], root=root, bfloat16=options.store == "bfloat16"), progress, source)
+            return read_download(name, root, options.families)
+        order = Order(files=[], root=root, bfloat16=options.store == "bfloat16")
+        _fetch(wanted, order, progress, source)
+        return read_download(name, root, options.families)
 
 
 def _here(root: Path, package: Package) -> bool:
@@ -81,14 +86,14 @@ def _here(root: Path, package: Package) -> bool:
     return all(path.is_file() and path.stat().st_size == facts["size"] for path, facts in places)
 
 
-def _fetch(name: str, wanted: list[Package], order: Order, progress: Progress, source: str) -> AnyModel | LentParts:
+def _fetch(wanted: list[Package], order: Order, progress: Progress, source: str) -> None:
     """From the first place that has it. Raises `DownloadFailed` with what each of them said."""
     failures = []
     for listing, headers in places(source, pinned=bool(wanted[0].revision)):
         try:
             files = [file for package in wanted for file in listing(package)]
             fetch_files(msgspec.structs.replace(order, files=files, headers=headers()), progress)
-            return read_download(name, order.root)
+            return
         except DownloadFailed as failure:
             log.warning("download of %s: %s", wanted[0].target, failure.message)
             failures.append(failure)

@@ -70,6 +70,11 @@ def checkpoint_problems(folders: Iterable[Path]) -> dict[str, str]:
             used.add(str(path))
         else:
             used.update((info.path, *map(str, part_paths(info).folders())))
+    return problems_beside(near, problems, used)
+
+
+def problems_beside(near: list[Path], problems: dict[str, str], used: set[str]) -> dict[str, str]:
+    """The problems of checkpoints, with those of language models and of what is no model, given the places that are ``used``."""
     planners = planner_problems(near)
     used |= planners.keys() | {str(Path(info.path).resolve()) for info in find_planners(near)}
     return {**strangers(places(near), used), **planners, **problems}

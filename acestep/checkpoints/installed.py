@@ -11,9 +11,11 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import AceError, BadCheckpoint, ModelMissing
+from acestep.api.family import NO_FAMILIES, Families
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.catalogue import BY_NAME, LANGUAGE, language_model, packages
 from acestep.checkpoints.digest import weights_digest
+from acestep.checkpoints.families import find_named
 from acestep.checkpoints.files import read_json, weight_files
 from acestep.checkpoints.info import find_checkpoint, part_paths, read_info
 from acestep.checkpoints.layout import TEXT_ENCODER, VAE, is_transformer, locate, users
@@ -46,8 +48,11 @@ class LentParts(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
-def read_download(name: str, root: Path) -> AnyModel | LentParts:
+def read_download(name: str, root: Path, families: Families = NO_FAMILIES) -> AnyModel | LentParts:
     """Facts of what `packages` of that name have brought to ``root``. Raises `ModelMissing` and `BadCheckpoint`."""
+    for spec in families.values():
+        if downloads := spec.described().published().get(name):
+            return spec.described().read_info(root / downloads[0].folder, [root])
     folders = [root / package.target for package in packages(name)]
     if name not in BY_NAME:
         return read_model(folders[0])
@@ -61,7 +66,7 @@ def read_model(folder: Path) -> AnyModel:
     return read_info(folder) if planner is None else planner
 
 
-def find_model(name: str, folders: Iterable[Path]) -> AnyModel:
+def find_model(name: str, folders: Iterable[Path], families: Families = NO_FAMILIES) -> AnyModel:
     """The model of that name below the folders, language models (``lm-1.7B``) included. Raises `ModelMissing`."""
     places = list(folders)
     if wanted := language_model(name):
@@ -70,7 +75,7 @@ def find_model(name: str, folders: Iterable[Path]) -> AnyModel:
             limits = {"choices": sorted(f"{LANGUAGE}{known}" for known in found)}
             raise ModelMissing(f"there is no model {name!r} on this machine", field="model", limits=limits)
         return found[wanted]
-    return find_checkpoint(name, places)
+    return find_named(name, places, families) if families else find_checkpoint(name, places)
 
 
 def require_language_model(name: str, found: Iterable[PlannerInfo], field: str) -> None:
@@ -103,7 +108,7 @@ def model_facts(model: AnyModel | LentParts) -> dict[str, Any]:
     facts |= {"kind": "checkpoint", "defaults": msgspec.to_builtins(model.defaults)}
     if model.defaults.repository:
         facts["text_encoder_license"] = license_of(TEXT_ENCODER)
-    return {**facts, "memory_bytes": _memory(model)} if model.path else facts
+    return {**facts, "memory_bytes": model.memory_bytes or _memory(model)} if model.path else facts
 
 
 def _memory(model: ModelInfo) -> dict[str, int]:
@@ -207,6 +212,8 @@ def _places(info: AnyModel) -> list[Path]:
     own = Path(info.path)
     if isinstance(info, PlannerInfo):
         return [own]
+    if info.weight_files:
+        return list(dict.fromkeys(file if file == own else file.parent for file in map(Path, info.weight_files)))
     try:
         return part_paths(info).folders()
     except AceError:  # a part is gone: what is left can still be looked at

@@ -7,7 +7,7 @@ share (codec, text encoder) are loaded once: pass the same ``shared`` mapping to
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,17 @@ from acestep.networks.tokenizer import AudioDetokenizer, AudioTokenizer
 SHOWN = 6
 """How many tensor names an error lists; the rest is counted."""
 
+WORK = {
+    "words": ("text_encoder", "condition_encoder", "audio_tokenizer", "audio_detokenizer"),
+    "denoise": ("transformer", "condition_encoder"),
+    "listen": ("text_encoder", "condition_encoder", "transformer"),
+    "codec": ("codec",),
+}
+"""Kinds of work and the networks they need."""
+
+OFFLOADABLE = ("text_encoder", "codec")
+"""Networks that leave the device first."""
+
 Check = Callable[[], None]
 """Called at every shard and every few tensors; raises to stop (cancel)."""
 
@@ -60,6 +71,16 @@ class Model:
     dtype: torch.dtype
     adapters: list[Any] = field(default_factory=list)
     """LoRA adapters merged into the transformer, in order (`acestep.checkpoints.lora`)."""
+
+    @property
+    def work(self) -> Mapping[str, tuple[str, ...]]:
+        """Kinds of work and the networks they need."""
+        return WORK
+
+    @property
+    def offloadable(self) -> tuple[str, ...]:
+        """What leaves the device after its work where memory is short."""
+        return OFFLOADABLE
 
     @property
     def null_condition(self) -> Tensor:

@@ -17,7 +17,9 @@ from acestep.checkpoints.installed import find_model, fingerprint, model_facts, 
 
 async def run_info(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """Operation ``model-info``."""
-    return model_facts(await asyncio.to_thread(find_model, request.model, _folders(daemon)))
+    return model_facts(
+        await asyncio.to_thread(find_model, request.model, _folders(daemon), daemon.core.registry.families)
+    )
 
 
 async def run_download(request: Any, daemon: DaemonContext) -> dict[str, Any]:
@@ -26,7 +28,12 @@ async def run_download(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     def fetch(progress: Progress) -> dict[str, Any]:
         from acestep.checkpoints.download import DownloadOptions, download  # the hub's client takes a second to import
 
-        options = DownloadOptions(source=request.hub, revision=request.revision, store=request.store)
+        options = DownloadOptions(
+            source=request.hub,
+            revision=request.revision,
+            store=request.store,
+            families=daemon.core.registry.families,
+        )
         return model_facts(download(request.model, daemon.core.paths.checkpoints, progress, options))
 
     try:
@@ -39,7 +46,7 @@ async def run_verify(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """Operation ``model-verify``; progress counts bytes."""
 
     def read(progress: Progress) -> dict[str, Any]:
-        model = find_model(request.model, _folders(daemon))
+        model = find_model(request.model, _folders(daemon), daemon.core.registry.families)
         problems = verify(model, progress)
         digest = "" if problems else fingerprint(model)
         return {"model": request.model, "problems": problems, "remarks": remarks(model), "digest": digest}
@@ -49,7 +56,7 @@ async def run_verify(request: Any, daemon: DaemonContext) -> dict[str, Any]:
 
 async def run_remove(request: Any, daemon: DaemonContext) -> dict[str, Any]:
     """Operation ``model-remove``; the worker lets go of the model first."""
-    model = await asyncio.to_thread(find_model, request.model, _folders(daemon))
+    model = await asyncio.to_thread(find_model, request.model, _folders(daemon), daemon.core.registry.families)
     await daemon.core.unload(model.name)
     gone = await asyncio.to_thread(remove, model, daemon.core.paths.checkpoints)
     await daemon.core.look()

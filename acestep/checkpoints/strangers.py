@@ -40,7 +40,9 @@ def strangers(places: Iterable[Path], used: Collection[str]) -> dict[str, str]:
     """
     folders = list(places)
     found = {
-        str(path): f"this is {family}, another model family: not opened here" for path, family in _families(folders)
+        str(path): f"this is {family}, another model family: not opened here"
+        for path, family in _families(folders)
+        if not _is_told(path, used)
     }
     crowd: dict[Path, list[str]] = {}
     for file in loose_files(folders):

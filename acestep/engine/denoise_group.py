@@ -4,14 +4,12 @@ asked for. A variant has one pass, or several whose mean its latent will be."""
 from __future__ import annotations
 
 import logging
-import random
 from dataclasses import dataclass
 
 import msgspec
 import torch
 from torch import Tensor
 
-from acestep.api import limits
 from acestep.api.errors import AceError, BadRequest, PluginFailed
 from acestep.api.targets import resolve_target
 from acestep.api.thinking import codes_of
@@ -68,10 +66,7 @@ class DenoiseGroup:
 
     def seeds(self) -> list[int]:
         """One for each variant; further passes have seeds of their own, drawn from it."""
-        own = [self.stage.seed(variant) for variant in self.variants]
-        if self.number == 0:
-            return own
-        return [random.Random(f"{seed}/{self.number}").randint(0, limits.MAX_SEED) for seed in own]
+        return [self.stage.pass_seed(variant, self.number) for variant in self.variants]
 
     def denoise(self, tick: Tick) -> Tensor:
         """The clean latents, float32 [B, T, 64] on the CPU. Raises `AceError`."""

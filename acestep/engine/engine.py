@@ -62,9 +62,7 @@ class Engine:
         self._texts = ConditionCache()
         self.models = ModelPool(self.settings, self.policy, lambda model: self._texts.forget(model.digest))
         self.models.make_room = _end_rest
-        self.source_encoder = SourceEncoder(
-            self._sources, self.models.placement, LatentIndex(Path(settings["library"]))
-        )
+        self.source_encoder = SourceEncoder(self._sources, self.models, LatentIndex(Path(settings["library"])))
         self.host = WorkerHostInfo(self.settings, self.models.info)
         self._resources = EngineResources(
             self.settings, self.models, self.source_encoder, Conditions(self._texts, self.source_encoder)

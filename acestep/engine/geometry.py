@@ -1,32 +1,30 @@
 """Where a job's window, region and latent frames lie. Pure integers; knows nothing of audio, models or files.
 
-A window is a stretch of the source's timeline that becomes latent frames of 40 ms. Its first sample is sample 0 of frame 0, so
-regions may lie anywhere between frames and still come back to the sample. Windows begin on the timeline's own 40 ms grid, so that
-latents of neighbouring edits and stored latents line up.
+A window is a stretch of the source's timeline that becomes latent frames. Its first sample is sample 0 of frame 0, so regions may
+lie anywhere between frames and still come back to the sample. Where frames are whole samples, windows begin on the timeline's own
+grid of them, so that latents of neighbouring edits and stored latents line up.
 """
 
 from __future__ import annotations
 
-from math import gcd
-
 import msgspec
 
-from acestep.api import limits
-from acestep.api.limits import FRAMES_PER_SECOND
+from acestep.api.grid import LatentGrid
 from acestep.api.plan import SourceFacts
 from acestep.api.rounding import samples
 from acestep.audio.splice import Handles
 
-MIN_FRAMES = int(limits.MIN_DURATION * FRAMES_PER_SECOND)
-FRAME_MULTIPLE = 10
-"""Windows are whole DiT patches (2 frames) and whole semantic codes (5 frames)."""
+GRID = LatentGrid()
+
+LONGEST_GRAIN = 1.0
+"""Seconds: a grid on which fewer places than this are whole samples is of no use to begin windows on."""
 
 DECODE_MARGIN = 2
 """Frames decoded beyond what is returned, so that the resampler's filter sees sound there."""
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """A window on a timeline of ``rate`` samples a second.
+    """A window on a timeline of ``rate`` samples a second, in frames of ``grid``.
 
     ``start`` is the timeline's sample that frame 0 begins with (negative before the file); ``frames`` latent frames follow.
     ``lead`` frames lie before the audio that is read: ``audio_start`` to ``audio_start + audio_length`` on the timeline. What
@@ -42,28 +40,29 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     lead: int = 0
     audio_start: int = 0
     audio_length: int = 0
+    grid: LatentGrid = GRID
 
     @property
     def region(self) -> tuple[int, int]:
         """The region in frames."""
-        first = self.region_start * FRAMES_PER_SECOND // self.rate
-        last = -(-(self.region_start + self.region_length) * FRAMES_PER_SECOND // self.rate)
+        first = self.grid.frame_at(self.region_start, self.rate)
+        last = self.grid.covering(self.region_start + self.region_length, self.rate)
         return first, min(last, self.frames)
 
     @property
     def seconds(self) -> float:
         """Length of the window."""
-        return self.frames / FRAMES_PER_SECOND
+        return self.grid.seconds(self.frames)
 
     @property
     def audio_frames(self) -> int:
         """Latent frames that the read audio fills, the last one perhaps partly."""
-        return min(-(-self.audio_length * FRAMES_PER_SECOND // self.rate), self.frames - self.lead)
+        return min(self.grid.covering(self.audio_length, self.rate), self.frames - self.lead)
 
     @property
     def codec_samples(self) -> int:
         """Length of the read audio at the codec's rate; the last sample may reach past the last one that is read."""
-        return -(-self.audio_length * limits.CODEC_RATE // self.rate)
+        return -(-self.audio_length * self.grid.rate // self.rate)
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -75,53 +74,37 @@ class Cut(msgspec.Struct, frozen=True):
     length: int
 
 
-def grain(rate: int) -> int:
-    """The least number of frames that is a whole number of samples at ``rate``; 1 at every usual rate."""
-    return FRAMES_PER_SECOND // gcd(rate, FRAMES_PER_SECOND)
-
-
-def frame_samples(frames: int, rate: int) -> int:
-    """Samples at ``rate`` before frame ``frames``, rounded down."""
-    return frames * rate // FRAMES_PER_SECOND
-
-
 def region_frames(window: Window) -> tuple[int, int]:
     """The frames (first, last + 1) that lie wholly inside the region; none of them for a very short one."""
-    first = -(-window.region_start * FRAMES_PER_SECOND // window.rate)
-    last = (window.region_start + window.region_length) * FRAMES_PER_SECOND // window.rate
+    first = window.grid.covering(window.region_start, window.rate)
+    last = window.grid.frame_at(window.region_start + window.region_length, window.rate)
     return first, max(first, last)
 
 
-def frame_count(samples: int, rate: int) -> int:
-    """Frames of a window that holds ``samples``: within the model's minimum, and a multiple of what it needs."""
-    needed = max(-(-samples * FRAMES_PER_SECOND // rate), MIN_FRAMES)
-    return -(-needed // FRAME_MULTIPLE) * FRAME_MULTIPLE
-
-
-def new_window(length: int, rate: int) -> Window:
+def new_window(length: int, rate: int, grid: LatentGrid = GRID) -> Window:
     """The window of a new part of ``length`` samples."""
-    return Window(rate=rate, start=0, frames=frame_count(length, rate), region_start=0, region_length=length)
+    return Window(rate=rate, start=0, frames=grid.window(length, rate), region_start=0, region_length=length, grid=grid)
 
 
-def source_window(source: SourceFacts, context: float, *, around: bool = True) -> Window:
+def source_window(source: SourceFacts, context: float, *, around: bool = True, grid: LatentGrid = GRID) -> Window:
     """The window of an edit: the region, ``context`` seconds a side, and more while the whole is below the model's minimum.
 
     The region may reach outside the file; nothing else of the window does, except to fill the last frames. ``around`` False
-    reads the region alone.
+    reads the region alone. Where the model has a longest piece, the context is cut to what fits beside the region.
     """
     end = source.start + source.length
     low, high = min(source.start, 0), max(source.frames, end)
     first, last = source.start, end
     if around:
-        reach = samples(context, source.rate)
+        reach = min(samples(context, source.rate), _room(source, grid))
         first, last = max(source.start - reach, low), min(end + reach, high)
-        first, last = _grow((first, last), (low, high), int(limits.MIN_DURATION * source.rate))
-    step = frame_samples(grain(source.rate), source.rate)
+        first, last = _grow((first, last), (low, high), grid.samples(grid.least, source.rate))
+    step = _step(source.rate, grid)
     first = first // step * step
-    frames = frame_count(last - first, source.rate)
-    lead = _lead(first, source.rate)
-    audio_start = first + frame_samples(lead, source.rate)
-    audio_end = min(source.frames, first + frame_samples(frames, source.rate) if around else end)
+    frames = grid.window(last - first, source.rate)
+    lead = _lead(first, source.rate, grid)
+    audio_start = first + grid.samples(lead, source.rate)
+    audio_end = min(source.frames, first + grid.samples(frames, source.rate) if around else end)
     return Window(
         rate=source.rate,
         start=first,
@@ -131,7 +114,21 @@ def source_window(source: SourceFacts, context: float, *, around: bool = True) -
         lead=lead,
         audio_start=audio_start,
         audio_length=max(0, audio_end - audio_start),
+        grid=grid,
     )
+
+
+def _room(source: SourceFacts, grid: LatentGrid) -> int:
+    """Samples a side that the longest piece of a model leaves beside a region."""
+    if not grid.most:
+        return source.frames + source.length
+    return max(0, (grid.samples(grid.most, source.rate) - source.length) // 2)
+
+
+def _step(rate: int, grid: LatentGrid) -> int:
+    """Samples between the places at which a window may begin: of a grid whose frames are hardly ever whole samples, any."""
+    unit = grid.samples(grid.grain(rate), rate)
+    return unit if unit <= LONGEST_GRAIN * rate else 1
 
 
 def _grow(window: tuple[int, int], bounds: tuple[int, int], wanted: int) -> tuple[int, int]:
@@ -144,19 +141,19 @@ def _grow(window: tuple[int, int], bounds: tuple[int, int], wanted: int) -> tupl
     return first - left, last + right
 
 
-def _lead(first: int, rate: int) -> int:
+def _lead(first: int, rate: int, grid: LatentGrid) -> int:
     """Frames of a window that lie before sample 0 of the file, as many as are whole numbers of samples."""
     if first >= 0:
         return 0
-    unit = grain(rate)
-    return -first * FRAMES_PER_SECOND // rate // unit * unit
+    unit = grid.grain(rate)
+    return grid.frame_at(-first, rate) // unit * unit
 
 
 def cut(window: Window, handles: Handles) -> Cut:
     """The frames to decode for the region with its handles, and where its samples begin in them."""
-    first_sample = window.region_start - handles.before
+    grid, first_sample = window.grid, window.region_start - handles.before
     length = handles.before + window.region_length + handles.after
-    unit = grain(window.rate)
-    first = max(0, first_sample * FRAMES_PER_SECOND // window.rate - DECODE_MARGIN) // unit * unit
-    last = -(-(first_sample + length) * FRAMES_PER_SECOND // window.rate) + DECODE_MARGIN
-    return Cut(first, min(last, window.frames), first_sample - frame_samples(first, window.rate), length)
+    unit = grid.grain(window.rate)
+    first = max(0, grid.frame_at(first_sample, window.rate) - DECODE_MARGIN) // unit * unit
+    last = grid.covering(first_sample + length, window.rate) + DECODE_MARGIN
+    return Cut(first, min(last, window.frames), first_sample - grid.samples(first, window.rate), length)

@@ -13,18 +13,15 @@ from weakref import WeakSet
 import torch
 from torch import nn
 
-from acestep.api.errors import AceError, OutOfMemory
+from acestep.api.errors import OutOfMemory
+from acestep.api.family import Families, FamilyRuntime, ModelOpening
+from acestep.api.registry import Registry
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import AdapterOptions, adapter_folders, parse_adapters
-from acestep.checkpoints.digest import weights_digest
-from acestep.checkpoints.files import weight_files
-from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, part_paths, read_info
-from acestep.checkpoints.load import Model, open_checkpoint
-from acestep.checkpoints.lora import load_adapter, use
-from acestep.checkpoints.memory import Room, check_room, free_ram, mapped_too_large, stored_numbers
-from acestep.checkpoints.quantise import is_quantised, quantise_int8
-from acestep.checkpoints.weights import CODEC, TEXT
-from acestep.networks.compiled import CompiledBlock, compile_blocks
+from acestep.checkpoints.families import find_named
+from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, read_info
+from acestep.checkpoints.memory import Room, check_room, free_ram, mapped_too_large
+from acestep.networks.compiled import CompiledBlock
 from acestep.runtime.devices import free_cache, free_gb
 from acestep.runtime.policy import Policy
 from acestep.runtime.tiers import Offload
@@ -34,26 +31,15 @@ log = logging.getLogger(__name__)
 SCRATCH = "tiny"
 """The random checkpoint that is built when no other is named and none is shipped."""
 
-OWN_PARTS = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detokenizer")
-"""Networks that belong to one model alone; codec and text encoder are shared."""
-
-WORK = {
-    "words": ("text_encoder", "condition_encoder", "audio_tokenizer", "audio_detokenizer"),
-    "denoise": ("transformer", "condition_encoder"),
-    "listen": ("text_encoder", "condition_encoder", "transformer"),
-    "codec": ("codec",),
-}
-"""Kinds of work and the networks they need."""
-
-OFFLOADABLE = ("text_encoder", "codec")
-"""What leaves after its work under `Offload.PARTS`."""
+OpenedModel = Any
+"""An opened checkpoint of any family (`acestep.api.family.OpenModel`)."""
 
 
 class ModelPool:
     """Opened models by path."""
 
     def __init__(
-        self, settings: Mapping[str, Any], policy: Policy, closed: Callable[[Model], None] = lambda model: None
+        self, settings: Mapping[str, Any], policy: Policy, closed: Callable[[OpenedModel], None] = lambda model: None
     ) -> None:
         """``closed`` is told of every model that is forgotten."""
         self.device = policy.choice.device
@@ -72,9 +58,11 @@ class ModelPool:
         self._home = Path(settings["home"])
         self._default = str(settings.get("model") or "")
         self._folders = [Path(folder) for folder in settings.get("checkpoints") or ()]
+        registry = settings.get("registry")
+        self.families: Families = (Registry.load() if registry is None else registry).families
         self.remarks: dict[str, str] = {}
         """Model -> what users of it should know about how it was opened; empty: nothing."""
-        self._open: dict[str, Model] = {}
+        self._open: dict[str, OpenedModel] = {}
         self._shared: dict[tuple[str, ...], Any] = {}
 
     def info(self, name: str) -> ModelInfo:
@@ -82,7 +70,11 @@ class ModelPool:
         wanted = name or self._default or (EMBEDDED.name if EMBEDDED.is_dir() else SCRATCH)
         if wanted == SCRATCH:
             return read_info(self._scratch())
-        return find_checkpoint(wanted, checkpoint_folders(EMBEDDED, *self._folders))
+        return find_named(wanted, checkpoint_folders(EMBEDDED, *self._folders), self.families)
+
+    def runtime(self, info: ModelInfo) -> FamilyRuntime:
+        """The tensor code of a model's family. Raises `PluginFailed` where it cannot be imported."""
+        return self.families[info.family].runtime()
 
     def _scratch(self) -> Path:
         from acestep.checkpoints.tiny import FOLDER, build_tiny
@@ -91,60 +83,56 @@ class ModelPool:
         path = folder / FOLDER
         return path if (path / "config.json").is_file() else build_tiny(folder)
 
-    def open(self, name: str, check: Callable[[], None], lora: Sequence[str] = ()) -> Model:
+    def open(self, name: str, check: Callable[[], None], lora: Sequence[str] = ()) -> OpenedModel:
         """The model with exactly these adapters (``name`` or ``name=scale``) in it. Where not everything shall be on the device at
         once, or not as it was read, its networks wait in ordinary memory and `placement` fetches them for their work.
 
         Raises `ModelMissing`, `BadCheckpoint`, `UnknownName`, `ModelUnsuited`, and what ``check`` raises.
         """
         info = self.info(name)
+        runtime = self.runtime(info)
         adapters = parse_adapters(lora, adapter_folders(self._home, self._folders))
         model = self._open.get(info.path)
-        if model is not None and is_quantised(model) and not _has(model, adapters):
+        if model is not None and not _has(model, adapters) and not runtime.takes(model, adapters):
             self._close(info.path)  # quantised weights cannot be merged with; they are read again
             model = None
         if model is None:
-            log.info("opening %s on %s in %s", info.name, self.device, self.dtype)
+            dtype = runtime.supported_dtype(self.device, self.dtype)
+            log.info("opening %s on %s in %s", info.name, self.device, dtype)
             try:
-                self._check_room(info)
+                self._check_room(info, dtype)
             except OutOfMemory:
                 if not self.make_room():
                     raise
-                self._check_room(info)
-            model = open_checkpoint(
-                Path(info.path),
-                near=map(Path, info.near),
-                device=self._landing,
-                dtype=self.dtype,
-                check=check,
-                shared=self._shared,
+                self._check_room(info, dtype)
+            near = tuple(map(Path, info.near))
+            opening = ModelOpening(
+                device=self.device, dtype=dtype, landing=self._landing, check=check, shared=self._shared, near=near
             )
+            model = runtime.open(info, opening)
             model.device = self.device
             self._open[info.path] = model
         if not _has(model, adapters):
-            _merge(model, adapters)
-        if self.int8:
-            quantise_int8(model)
-        if self._compiled:
-            compile_blocks(model.transformer)
+            runtime.use_adapters(model, adapters)
+        runtime.prepare(model, int8=self.int8, compiled=self._compiled)
         return model
 
-    def _check_room(self, info: ModelInfo) -> None:
-        """See that a model fits before gigabytes are read, codec and text encoder left out where they are in use already.
+    def _check_room(self, info: ModelInfo, number_type: torch.dtype) -> None:
+        """See that a model fits before gigabytes are read, parts left out that other models have opened already.
 
         Raises `OutOfMemory` with the figures.
         """
-        parts = part_paths(info)
-        numbers = stored_numbers(parts)
+        family = self.families[info.family].described()
+        numbers = dict(family.numbers(info))
         opened = {key[:2] for key in self._shared}
-        for part, shared, place in (("codec", CODEC, parts.vae), ("text_encoder", TEXT, parts.text_encoder)):
-            if (weights_digest(weight_files(place)), shared) in opened:
+        for part, key in family.shared(info).items():
+            if key in opened:
                 del numbers[part]
         free_cache(self.device)
         on_device = None
         if self.device.type != "cpu" and (gigabytes := free_gb(self.device) or self.memory_gb) is not None:
             on_device = int(gigabytes * 2**30)
-        dtype = str(self.dtype).removeprefix("torch.")
+        dtype = str(number_type).removeprefix("torch.")
         ram = free_ram() if self._landing.type == "cpu" else None
         room = Room(dtype=dtype, ram=ram, device=on_device, offload=self._offload, int8=self.int8)
         check_room(info.name, numbers, room)
@@ -161,7 +149,7 @@ class ModelPool:
             self._close(path)
         elif self.device.type != "cpu":
             for part, network in model.networks().items():
-                if part in OWN_PARTS:
+                if part not in model.offloadable:
                     network.to("cpu")
             free_cache(self.device)
 
@@ -175,7 +163,9 @@ class ModelPool:
     def tidy(self) -> None:
         """Forget the shared parts that no opened model uses."""
         used = {
-            id(part) for model in self._open.values() for part in (*model.networks().values(), model.text_tokenizer)
+            id(part)
+            for model in self._open.values()
+            for part in (*model.networks().values(), getattr(model, "text_tokenizer", None))
         }
         unused = [key for key, part in self._shared.items() if id(part) not in used]
         for key in unused:
@@ -191,9 +181,14 @@ class ModelPool:
         """Names of the opened models."""
         return sorted(model.info.name for model in self._open.values())
 
+    def quantised(self, model: OpenedModel) -> bool:
+        """Whether an opened model's weights were quantised to 8 bits."""
+        return self.int8 and self.runtime(model.info).quantises
+
     def compiler_failure(self) -> str:
         """Why an opened model that should be compiled is not; empty when all is well."""
-        runners = [model.transformer.quicker_block for model in self._open.values()]
+        networks = [network for model in self._open.values() for network in model.networks().values()]
+        runners = [getattr(network, "quicker_block", None) for network in networks]
         return next((run.failure for run in runners if isinstance(run, CompiledBlock) and run.failure), "")
 
     def memory(self) -> int:
@@ -219,20 +214,20 @@ class DevicePlacement:
         """Every network that was brought to the device, of whichever model."""
 
     @contextmanager
-    def on_device(self, model: Model, kind: str) -> Iterator[None]:
-        """Have what a kind of work in `WORK` needs on the device, and no more than the policy allows."""
+    def on_device(self, model: OpenedModel, kind: str) -> Iterator[None]:
+        """Have what a kind of work of the model needs on the device, and no more than the policy allows."""
         self._work.append(kind)
         try:
-            self._place(model, WORK[kind])
+            self._place(model, model.work[kind])
             yield
         finally:
             self._work.pop()
             if self._work:
-                self._place(model, WORK[self._work[-1]])
+                self._place(model, model.work[self._work[-1]])
             elif self._offload is not Offload.NONE:
-                self._send_away(model.networks()[name] for name in OFFLOADABLE)
+                self._send_away(model.networks()[name] for name in model.offloadable)
 
-    def _place(self, model: Model, needed: tuple[str, ...]) -> None:
+    def _place(self, model: OpenedModel, needed: tuple[str, ...]) -> None:
         networks = model.networks()
         needed = tuple(name for name in needed if name in networks)
         if self._offload is Offload.ALL:
@@ -240,7 +235,8 @@ class DevicePlacement:
             self._send_away(network for network in self._moved if id(network) not in staying)
         for name in needed:
             self._moved.add(networks[name])
-            networks[name].to("cpu" if name == "codec" and self._codec_on_cpu else self._device)
+            stays = self._codec_on_cpu and name in model.work["codec"]
+            networks[name].to("cpu" if stays else self._device)
 
     def _send_away(self, networks: Iterable[nn.Module]) -> None:
         moved = [network for network in networks if _is_on(network, self._device)]
@@ -255,18 +251,7 @@ def _is_on(network: nn.Module, device: torch.device) -> bool:
     return first is not None and first.device.type == device.type
 
 
-def _has(model: Model, adapters: Sequence[AdapterOptions]) -> bool:
+def _has(model: OpenedModel, adapters: Sequence[AdapterOptions]) -> bool:
     """Whether exactly these adapters are merged."""
     there = [(known.name, known.path, known.scale) for known in model.adapters if known.enabled]
     return there == [(one.name, str(one.path), one.scale) for one in adapters]
-
-
-def _merge(model: Model, adapters: Sequence[AdapterOptions]) -> None:
-    """Take all adapters out, then these in. Raises `BadRequest`, `BadCheckpoint`, `ModelUnsuited`; the model is then bare."""
-    use(model, [])
-    try:
-        for one in adapters:
-            load_adapter(model, one.path, name=one.name, scale=one.scale)
-    except AceError:
-        use(model, [])
-        raise

@@ -11,7 +11,7 @@ from acestep.api.resolve import ResolvedStage
 from acestep.api.result import RECIPE_FORMAT, RECIPE_VERSION
 
 if TYPE_CHECKING:
-    from acestep.checkpoints.load import Model
+    from acestep.api.family import OpenModel
 
 PACKAGES = ("acestep-bridge", "torch", "diffusers", "transformers", "soxr", "numpy")
 
@@ -19,12 +19,12 @@ REPORTED = ("steps", "sampler", "schedule", "shift", "guidance", "guidance_scale
 """Settings of a stage that its report shows."""
 
 
-def made_on(model: Model) -> str:
+def made_on(model: OpenModel) -> str:
     """Device and number type of a run, which decide the last bits of its samples."""
     return f"{model.device.type} {str(model.dtype).removeprefix('torch.')}"
 
 
-def place_notes(recipe: str, model: Model) -> list[str]:
+def place_notes(recipe: str, model: OpenModel) -> list[str]:
     """That a recipe was made elsewhere, where it was."""
     here = made_on(model)
     if not recipe or recipe == here:
@@ -32,7 +32,7 @@ def place_notes(recipe: str, model: Model) -> list[str]:
     return [f"the recipe was made on {recipe} and ran on {here}: its samples come back to rounding only"]
 
 
-def make_recipe(render: Render, model: Model) -> dict[str, Any]:
+def make_recipe(render: Render, model: OpenModel) -> dict[str, Any]:
     """``request`` run again on the same weights, device and dtype gives the same samples."""
     return {
         "format": RECIPE_FORMAT,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acestep.api import limits
+from acestep.api.family import TakeGroup
 from acestep.api.request import Render
 from acestep.api.resolve import guide_text, with_guide
 from acestep.api.result import Result, StageReport
@@ -25,12 +26,11 @@ from acestep.audio.read import read_window
 from acestep.audio.resample import resample, to_channels
 from acestep.checkpoints.adapters import describe_adapter
 from acestep.checkpoints.digest import require_weights
-from acestep.checkpoints.load import Model
-from acestep.codec.latent_codec import Codec, Tick
+from acestep.codec.latent_codec import Tick
 from acestep.codec.mask import masked
 from acestep.engine.deliver import VariantSound
-from acestep.engine.denoise_group import DenoiseGroup, groups_of
-from acestep.engine.geometry import Cut, Window, cut, frame_samples, new_window, source_window
+from acestep.engine.geometry import Cut, Window, cut, new_window, source_window
+from acestep.engine.model_pool import OpenedModel
 from acestep.engine.recipe import made_on, make_recipe, place_notes, stage_settings
 from acestep.engine.render_state import (
     EngineResources,
@@ -83,9 +83,9 @@ class StageRun(StageState):
     """One stage of a render, carried out for all its variants."""
 
     given: list[Tensor] = field(default_factory=list)
-    """What the stage works on, [1, T, 64]: one for all variants, one each, or none."""
+    """What the stage works on, [1, T, C]: one for all variants, one each, or none."""
     made: dict[tuple[int, int], Tensor] = field(default_factory=dict)
-    """What it made, by variant and seed, [passes, T, 64]; more than one seed where variants are made again."""
+    """What it made, by variant and seed, [passes, T, C]; more than one seed where variants are made again."""
 
     def carry_out(self) -> None:
         """Do the stage. Raises `AceError`."""
@@ -121,7 +121,7 @@ class StageRun(StageState):
 
     # 1. open the model
 
-    def _open_model(self) -> Model:
+    def _open_model(self) -> OpenedModel:
         """The stage's model, ready; what it is goes into notes and recipe."""
         state, models = self.state, self.resources.models
         tick = self.run.progress.phase("load")
@@ -140,7 +140,7 @@ class StageRun(StageState):
         state.note(*(describe_adapter(adapter.name, adapter.scale, adapter.facts) for adapter in model.adapters))
         if remark := models.remarks.get(model.info.name):
             state.note(remark)
-        if models.int8:
+        if models.quantised(model):
             state.note("the weights were quantised to 8 bits to fit into memory")
         state.note(*place_notes(state.render.made_on, model))
         return model
@@ -184,14 +184,14 @@ class StageRun(StageState):
         length = self.state.conform.model_length(self.state.part_length or limits.CODEC_RATE)
         if output.check == "conform":
             length = math.ceil(length * (1 + MAX_CONFORM))  # what a part may lack when it is played faster
-        return new_window(length, output.rate or limits.CODEC_RATE)
+        return new_window(length, output.rate or limits.CODEC_RATE, self.model.info.grid)
 
     def _source_window(self) -> Window:
         source, facts = self.state.inputs[self.index].source, self.facts
         assert source is not None and facts is not None
         # a crossfade is cut out of what was rendered, so the window holds it and a tenth of a second more
         context = max(source.context, self.state.render.output.crossfade / 1000 + 0.1)
-        window = source_window(facts, context, around=self.plan.context)
+        window = source_window(facts, context, around=self.plan.context, grid=self.model.info.grid)
         if window.seconds > facts.frames / facts.rate + 1 and window.frames > window.audio_frames + window.lead:
             self.note("the window is longer than the file; what it lacks was filled with silence and trimmed")
         return window
@@ -244,18 +244,21 @@ class StageRun(StageState):
     # 3. denoise
 
     def _denoise(self) -> list[Tensor]:
-        """The passes of every variant, float32 [passes, T, 64]."""
+        """The passes of every variant, float32 [passes, T, C]."""
         made: list[Tensor] = []
         count = self.plan.passes
-        for variants in groups_of(self):
+        for variants in self.family.groups(self):
             tick = self.run.progress.phase("denoise", self.type, len(variants))
             with self.clock.measure("denoise"):
-                groups = [DenoiseGroup(self, variants, self._sources(variants), number) for number in range(count)]
-                passes = [group.denoise(part_of(tick, group.number, count)) for group in groups]
+                passes = [self._pass(variants, number, part_of(tick, number, count)) for number in range(count)]
             made += [self._adjusted(latents) for latents in torch.stack(passes, 1).unbind()]
         if failure := self.resources.models.compiler_failure():
             self.note(f"the model could not be compiled and ran as it is: {failure}")
         return made
+
+    def _pass(self, variants: tuple[int, ...], number: int, tick: Tick) -> Tensor:
+        """One pass of some variants, float32 [B, T, C]."""
+        return torch.cat(self.family.denoise(self, TakeGroup(variants, self._sources(variants), number), tick))
 
     def _sources(self, variants: tuple[int, ...]) -> tuple[Tensor, ...]:
         """What each of these variants works on."""
@@ -277,7 +280,7 @@ class StageRun(StageState):
         if name and (variant, seed) not in self.made:
             tick = self.run.progress.phase("denoise", name)
             with self.clock.measure("denoise"):
-                latents = DenoiseGroup(self, (variant,), self._sources((variant,))).denoise(tick)
+                latents = self._pass((variant,), 0, tick)
             self.made[variant, seed] = self._adjusted(latents)
         passes = self.made[variant, seed]
         self.state.latents[self.index][variant] = passes.mean(0, keepdim=True)
@@ -308,22 +311,24 @@ class StageRun(StageState):
             yield VariantSound(index=variant, seed=seed, samples=sound)
 
     def _sound(self, latents: Tensor, piece: Cut, tick: Tick) -> Sound:
-        """Latents [1, T, 64] decoded, at the timeline's rate: what the cut says, or a new part of its exact length."""
-        state, facts, window, codec = self.state, self.facts, self.window, Codec(self.model.codec)
+        """Latents [1, T, C] decoded, at the timeline's rate: what the cut says, or a new part of its exact length."""
+        state, facts, window, rate = self.state, self.facts, self.window, self.model.info.grid.rate
         output = state.render.output
         with self.clock.measure("decode"):
             with self.on_device("codec"):
-                decoded = codec.decode(latents, piece.first, piece.last, tick).numpy()
-            state.note(*codec.notes)
+                sound, notes = self.family.decode(self.model, latents, (piece.first, piece.last), tick)
+            decoded = sound.numpy()
+            state.note(*notes)
             if (output.channels if facts is None else facts.channels) == 1:
                 state.note(MONO_PART if facts is None else MONO_SOURCE)
             if facts is None:
                 # a fractional tempo was rendered at the nearest whole one: the resampler plays it at its own
-                length, rate = state.part_length or window.region_length, limits.CODEC_RATE * state.conform.speed
-                return to_channels(resample(decoded, rate, window.rate, length), output.channels or 2)
+                length = state.part_length or window.region_length
+                played = resample(decoded, rate * state.conform.speed, window.rate, length)
+                return to_channels(played, output.channels or 2)
             # from the first sample of a whole frame on, so that the resampler's filter is where it was for the source
-            sound = resample(decoded, limits.CODEC_RATE, window.rate, piece.skip + piece.length)[:, piece.skip :]
-            return to_channels(sound, facts.channels)
+            played = resample(decoded, rate, window.rate, piece.skip + piece.length)[:, piece.skip :]
+            return to_channels(played, facts.channels)
 
     def _masked(self, variant: int, passes: list[Sound], heard: Sound, piece: Cut) -> Sound:
         """The passes of a variant as part of what the stage worked on: the source's own samples, or the sound of the stage
@@ -331,7 +336,7 @@ class StageRun(StageState):
         window, mix = self.window, heard
         sound = self.sound_of(variant) if self.state.input_of(self.index) is None else None
         if sound is not None:
-            first = window.start + frame_samples(piece.first, window.rate) + piece.skip
+            first = window.start + window.grid.samples(piece.first, window.rate) + piece.skip
             mix = read_window(sound.path, sound.layout, first, piece.length)
         return masked(passes, mix, heard, window.rate, self.check)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -13,15 +14,17 @@ import msgspec
 from torch import Tensor
 
 from acestep.admission.chain import StageInput
+from acestep.api import limits
+from acestep.api.family import FamilyRuntime, StageTake, TakeGroup
+from acestep.api.options import read_options
 from acestep.api.plan import Plan, SourceFacts
 from acestep.api.request import Render, Role, StageParams
 from acestep.api.resolve import ResolvedStage
 from acestep.api.result import ResultFile, StageReport
-from acestep.checkpoints.load import Model
 from acestep.codec.latent_codec import Tick
 from acestep.engine.conditions import Conditions
 from acestep.engine.geometry import Window
-from acestep.engine.model_pool import ModelPool
+from acestep.engine.model_pool import ModelPool, OpenedModel
 from acestep.engine.source_encoder import OpenSource, SourceEncoder
 from acestep.engine.tempo import Conform, GuideTime
 from acestep.worker.backend import JobContext
@@ -59,7 +62,7 @@ class RenderState:
     """The time of the song that a guide follows, on the timeline of the stage that runs."""
     windows: list[Window] = field(default_factory=list)
     latents: list[list[Tensor]] = field(default_factory=list)
-    """Per stage and variant, float32 [1, T, 64] on the CPU."""
+    """Per stage and variant, float32 [1, T, C] on the CPU."""
     reports: list[StageReport] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
     """What was heard in each part (`acestep.engine.verdict`)."""
@@ -193,7 +196,7 @@ class StageState:
 
     run: RenderRun
     index: int
-    model: Model = field(init=False)
+    model: OpenedModel = field(init=False)
     clock: Clock = field(default_factory=Clock)
 
     @property
@@ -251,9 +254,47 @@ class StageState:
         """The instrument that the stage is about; empty for stages without one."""
         return str(getattr(self.params, "track", ""))
 
+    @property
+    def family(self) -> FamilyRuntime:
+        """The tensor code of the model's family."""
+        return self.resources.models.runtime(self.model.info)
+
+    @property
+    def variants(self) -> int:
+        """How many results there are."""
+        return self.state.render.output.variants
+
     def seed(self, variant: int) -> int:
         """The seed of a variant."""
         return self.state.seed(self.index, variant)
+
+    def pass_seed(self, variant: int, number: int) -> int:
+        """The seed of one of a variant's passes: the first has its own, further ones have some drawn from it."""
+        own = self.seed(variant)
+        return random.Random(f"{own}/{number}").randint(0, limits.MAX_SEED) if number else own
+
+    def take(self, group: TakeGroup, place: int, tick: Tick) -> StageTake:
+        """One item of a group, as a model family is told of it; its share of the group's progress is told apart."""
+        variant = group.variants[place]
+        return StageTake(
+            model=self.model,
+            stage=self.resolved,
+            options=self.options,
+            conditioning=self.state.render.conditioning,
+            frames=self.window.frames,
+            region=self.window.region,
+            source=group.source(place),
+            seed=self.pass_seed(variant, group.number),
+            tick=part_of(tick, place, len(group.variants)),
+            note=self.note,
+            on_device=self.on_device,
+        )
+
+    @property
+    def options(self) -> Any:
+        """The parameters of the model's family alone."""
+        described = self.resources.models.families[self.model.info.family].described()
+        return read_options(self.params.options, described.Options)
 
     def sound_of(self, variant: int) -> OpenSource | None:
         """The sound on whose timeline a variant lies."""

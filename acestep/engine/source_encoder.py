@@ -24,12 +24,10 @@ from acestep.audio.read import read_window
 from acestep.audio.resample import resample, to_channels
 from acestep.audio.sniff import sniff
 from acestep.audio.write import Form, Shape, digest, write_audio
-from acestep.checkpoints.load import Model
-from acestep.codec.latent_codec import Codec, Tick
-from acestep.conditioning.context import silence
-from acestep.engine.geometry import Window, frame_samples
+from acestep.codec.latent_codec import Tick
+from acestep.engine.geometry import Window
 from acestep.engine.host_info import locate_source
-from acestep.engine.model_pool import DevicePlacement
+from acestep.engine.model_pool import ModelPool, OpenedModel
 from acestep.latents.latent_file import StoredLatent, latent_of, load_latent
 from acestep.latents.latent_index import LatentIndex
 
@@ -50,17 +48,19 @@ class OpenSource:
 
 
 class SourceEncoder:
-    """Opens and encodes sources for one model's codec. Latents are float32 [1, T, 64] on the CPU.
+    """Opens and encodes sources for one model's codec. Latents are float32 [1, T, C] on the CPU.
 
     ``stored`` knows the latents of earlier results.
     """
 
-    def __init__(self, entries: SourceCache, placement: DevicePlacement, stored: LatentIndex) -> None:
+    def __init__(self, entries: SourceCache, models: ModelPool, stored: LatentIndex) -> None:
         self._cache = entries
-        self._placement = placement
+        self._models = models
         self._stored_latents = stored
 
-    def open(self, source: Source, settings: Mapping[str, Any], model: Model, staging: Path, tick: Tick) -> OpenSource:
+    def open(
+        self, source: Source, settings: Mapping[str, Any], model: OpenedModel, staging: Path, tick: Tick
+    ) -> OpenSource:
         """The source's sound file. A stored latent whose sound is gone is decoded into the staging folder first.
 
         Raises `NotFound`, `SourceChanged`, `NotAudio`, `CorruptAudio`, `BadLatent`.
@@ -74,16 +74,19 @@ class SourceEncoder:
         companion = _companion(path, facts.audio)
         if companion is None:
             companion = staging / f".source-{path.stem}.wav"
-            last = min(stored.shape[1], -(-facts.samples * limits.FRAMES_PER_SECOND // facts.rate) + 1)
-            with self._placement.on_device(model, "codec"):
-                sound = Codec(model.codec).decode(stored, 0, last, tick).numpy()
-            sound = to_channels(resample(sound, limits.CODEC_RATE, facts.rate, facts.samples), facts.channels)
+            grid = model.info.grid
+            last = min(stored.shape[1], grid.covering(facts.samples, facts.rate) + 1)
+            with self._models.placement.on_device(model, "codec"):
+                decoded, _ = self._models.runtime(model.info).decode(model, stored, (0, last), tick)
+            sound = to_channels(resample(decoded.numpy(), grid.rate, facts.rate, facts.samples), facts.channels)
             shape = Shape(facts.rate, facts.channels, facts.samples)
             write_audio(companion, [sound], shape, Form("WAV", "FLOAT"), Tags())
         return OpenSource(companion, sniff(companion), StoredLatent(path))
 
-    def encode(self, source: OpenSource, window: Window, model: Model, tick: Tick) -> tuple[Tensor, tuple[str, ...]]:
-        """Latents [1, window.frames, 64] of a window: from the store as far as the source came from it, the rest encoded.
+    def encode(
+        self, source: OpenSource, window: Window, model: OpenedModel, tick: Tick
+    ) -> tuple[Tensor, tuple[str, ...]]:
+        """Latents [1, window.frames, C] of a window: from the store as far as the source came from it, the rest encoded.
 
         With them what the user should know of the sound as the model hears it.
         """
@@ -95,33 +98,42 @@ class SourceEncoder:
             encoded = self.encode_audio(audio, source.layout.rate, window.codec_samples, model, tick).clone()
             encoded[:, first : first + stored.shape[1]] = stored
             first, stored = 0, encoded
-        return place(stored, window.lead + first, window.frames, model.silence), notes
+        return self._placed(stored, window.lead + first, window.frames, model), notes
 
-    def _stored(self, source: OpenSource, window: Window, model: Model) -> tuple[int, Tensor]:
+    def _placed(self, latents: Tensor, lead: int, frames: int, model: OpenedModel) -> Tensor:
+        """Latents at frame ``lead`` of a window of ``frames``; everything else is silence of the same frame indices."""
+        window = self._models.runtime(model.info).silence(model, frames).clone()
+        count = min(latents.shape[1], frames - lead)
+        window[:, lead : lead + count] = latents[:, :count]
+        return window
+
+    def _stored(self, source: OpenSource, window: Window, model: OpenedModel) -> tuple[int, Tensor]:
         """What the store holds of the window's audio: the first frame, and latents from there on, perhaps none."""
-        nothing = 0, torch.zeros(1, 0, limits.LATENT_CHANNELS)
+        grid = model.info.grid
+        nothing = 0, torch.zeros(1, 0, grid.channels)
         if source.latent is None:
             return nothing
         stored, facts, _ = load_latent(source.latent.path, model.info.latent_family)
         begin = window.audio_start + source.latent.offset  # the window's audio, in samples of the latent
-        shift = begin * limits.FRAMES_PER_SECOND // facts.rate
-        if frame_samples(shift, facts.rate) != begin:
+        shift = grid.frame_at(begin, facts.rate)
+        if grid.samples(shift, facts.rate) != begin:
             return nothing  # between two frames of the latent
         low, high = source.latent.frames or (0, stored.shape[1])  # also what was made beyond the kept sound
         low, high = max(low, shift), min(high, shift + window.frames - window.lead)
         return (low - shift, stored[:, low:high]) if low < high else nothing
 
-    def encode_audio(self, audio: np.ndarray, rate: int, length: int, model: Model, tick: Tick) -> Tensor:
+    def encode_audio(self, audio: np.ndarray, rate: int, length: int, model: OpenedModel, tick: Tick) -> Tensor:
         """Sound float32 [C, n] at ``rate`` as latents, resampled to ``length`` samples first. Silence is the model's own."""
+        runtime, grid = self._models.runtime(model.info), model.info.grid
         key = _content_key(audio, rate, length, model)
         found = self._cache.get(key)
         if found is None:
             if not audio.any():
-                found = silence(model.silence, -(-length // limits.HOP))
+                found = runtime.silence(model, grid.covering(length, grid.rate))
             else:
-                stereo = np.clip(resample(to_channels(audio, 2), rate, limits.CODEC_RATE, length), -1.0, 1.0)
-                with self._placement.on_device(model, "codec"):
-                    found = Codec(model.codec).encode(torch.from_numpy(stereo), tick)
+                stereo = np.clip(resample(to_channels(audio, 2), rate, grid.rate, length), -1.0, 1.0)
+                with self._models.placement.on_device(model, "codec"):
+                    found = runtime.encode(model, torch.from_numpy(stereo), tick)
             self._cache.put(key, found)
         return found
 
@@ -144,15 +156,7 @@ def _companion(latent: Path, companions: tuple[Companion, ...]) -> Path | None:
     return None
 
 
-def place(latents: Tensor, lead: int, frames: int, silence_latent: Tensor) -> Tensor:
-    """Latents at frame ``lead`` of a window of ``frames``; everything else is silence of the same frame indices."""
-    window = silence(silence_latent, frames).clone()
-    count = min(latents.shape[1], frames - lead)
-    window[:, lead : lead + count] = latents[:, :count]
-    return window
-
-
-def _content_key(audio: np.ndarray, rate: int, length: int, model: Model) -> str:
+def _content_key(audio: np.ndarray, rate: int, length: int, model: OpenedModel) -> str:
     key = hashlib.sha256(np.ascontiguousarray(audio).data)
     key.update(
         f"{audio.shape}/{rate}/{length}/{model.codec_digest}/{model.dtype}/{model.device}/{model.digest}".encode()
@@ -190,7 +194,7 @@ class SourceCache:
         self._kept.clear()
 
 
-def reference_latents(encoder: SourceEncoder, path: Path, model: Model, tick: Tick) -> Tensor | None:
+def reference_latents(encoder: SourceEncoder, path: Path, model: OpenedModel, tick: Tick) -> Tensor | None:
     """Three fixed excerpts of 10 s (start, from one third, end) of a sound as timbre reference [1, 750, 64].
 
     A shorter sound is repeated; a silent one is no reference. Only the excerpts are read. Raises as `sniff` does.
@@ -207,7 +211,7 @@ def reference_latents(encoder: SourceEncoder, path: Path, model: Model, tick: Ti
         audio = audio[: limits.MAX_CHANNELS]
     if not audio.any():
         return None
-    return encoder.encode_audio(audio, layout.rate, 30 * limits.CODEC_RATE, model, tick)
+    return encoder.encode_audio(audio, layout.rate, 30 * model.info.grid.rate, model, tick)
 
 
 def require_file(path: Path, field: str) -> Path:

@@ -14,13 +14,12 @@ from typing import Any
 from torch import Tensor
 
 from acestep.api.errors import BadLatent, NotFound
-from acestep.api.limits import FRAMES_PER_SECOND, LATENT_CHANNELS
 from acestep.api.resolve import ResolvedStage
 from acestep.api.result import ResultFile
 from acestep.api.stored_step import check_stored_step
 from acestep.audio.latent_header import SUFFIX, Companion, LatentFacts
 from acestep.denoising.denoising_run import Snapshot
-from acestep.engine.geometry import frame_samples, region_frames
+from acestep.engine.geometry import Window, region_frames
 from acestep.engine.render_state import StageState
 from acestep.latents.latent_file import load_latent, pack_snapshot, save_latent, unpack_snapshot
 from acestep.latents.latent_store import find_latent
@@ -66,7 +65,7 @@ def _facts(
     stage: StageState, variant: int, companions: tuple[Companion, ...], checkpoint: dict[str, Any] | None
 ) -> LatentFacts:
     window, model, state = stage.window, stage.model, stage.state
-    samples = frame_samples(window.frames, window.rate)
+    samples = window.grid.samples(window.frames, window.rate)
     if stage.facts is None:
         # frames are whole pairs and the model has a minimum: the latent is longer than the part that was asked for
         samples = min(samples, window.region_length)
@@ -143,30 +142,31 @@ def load_step(stage: StageState) -> Snapshot:
     Raises `NotFound`, `BadLatent` when the latent is no stored step or one of another run, `BadRequest` for a `checkpoint_step`
     that already lies behind it.
     """
-    name, frames, resolved = stage.params.resume, stage.window.frames, stage.resolved
+    name, resolved = stage.params.resume, stage.resolved
     with resuming():
         path = find_latent(Path(stage.resources.settings["library"]), name)
         _, facts, tensors = load_latent(path, stage.model.info.latent_family)
         check_stored_step(name, facts, resolved, stage.model.digest)
-        _check_length(name, facts.frames, frames)
+        _check_length(name, facts.frames, stage.window)
         snapshot = unpack_snapshot(tensors, facts.checkpoint or {})
-        _check_state(name, snapshot, resolved, frames)
+        _check_state(name, snapshot, resolved, stage.window)
     return snapshot
 
 
-def _check_length(name: str, stored: int, frames: int) -> None:
-    if stored == frames:
+def _check_length(name: str, stored: int, window: Window) -> None:
+    if stored == window.frames:
         return
-    lengths = [f"{count / FRAMES_PER_SECOND:.2f} s ({count} frames)" for count in (stored, frames)]
+    lengths = [f"{window.grid.seconds(count):.2f} s ({count} frames)" for count in (stored, window.frames)]
     raise BadLatent(f"{name} was stored with a length of {lengths[0]}, and this stage works on {lengths[1]}")
 
 
-def _check_state(name: str, snapshot: Snapshot, stage: ResolvedStage, frames: int) -> None:
+def _check_state(name: str, snapshot: Snapshot, stage: ResolvedStage, window: Window) -> None:
     """The tensors are there, in the shape of one item, and one guidance state for it where it is guided."""
+    frames, channels = window.frames, window.grid.channels
     parts: list[Tensor | None] = [snapshot.x, snapshot.x0]
     if stage.params.velocity_average:
         parts.append(snapshot.velocity)
-    shaped = all(isinstance(part, Tensor) and part.shape == (1, frames, LATENT_CHANNELS) for part in parts)
+    shaped = all(isinstance(part, Tensor) and part.shape == (1, frames, channels) for part in parts)
     guided = stage.guidance.needs_uncond and (stage.params.guidance_scale or 1.0) > 1.0
     if not shaped or not isinstance(snapshot.sampler, dict) or len(snapshot.guidance) != int(guided):
         raise BadLatent(f"{name} contradicts its own description: its state is not that of a run of {frames} frames")

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from acestep.api import limits
 from acestep.api.errors import ModelMissing
+from acestep.api.family import OpenModel
 from acestep.api.result import Result, ResultFile, StageReport
 from acestep.api.rounding import rescaled
 from acestep.api.schema import convert
@@ -21,8 +21,6 @@ from acestep.audio.copies import copy_notes, with_copies
 from acestep.audio.latent_header import LatentFacts, read_latent_facts
 from acestep.audio.resample import resample, to_channels
 from acestep.audio.write import Shape, form_of, write_audio
-from acestep.checkpoints.load import Model
-from acestep.codec.latent_codec import Codec
 from acestep.latents.latent_file import load_latent
 from acestep.latents.latent_store import find_latent
 from acestep.worker.backend import JobContext
@@ -66,19 +64,19 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
     latent, facts, _ = load_latent(path, model.info.latent_family)
 
     # 2. Decode, one frame more than the sound has, so that the resampler's filter sees sound at the end.
-    last = min(facts.frames, -(-facts.samples * limits.FRAMES_PER_SECOND // facts.rate) + 1)
-    codec = Codec(model.codec)
+    grid, runtime = model.info.grid, engine.models.runtime(model.info)
+    last = min(facts.frames, grid.covering(facts.samples, facts.rate) + 1)
 
     def tick(done: int, of: int) -> None:
         context.tick("decode", done, of, SHARES["load"] + (SHARES["decode"] - SHARES["load"]) * done / of)
 
     with engine.models.placement.on_device(model, "codec"):
-        decoded = codec.decode(latent, 0, last, tick).numpy()
+        decoded, remarks = runtime.decode(model, latent, (0, last), tick)
 
     # 3. Write it at the asked rate, where the latent lies on its timeline.
     rate = asked.rate or facts.rate
     length = max(1, rescaled(facts.samples, facts.rate, rate))
-    sound = to_channels(resample(decoded, limits.CODEC_RATE, rate, length), facts.channels)
+    sound = to_channels(resample(decoded.numpy(), grid.rate, rate, length), facts.channels)
     file = _write(context.staging / f"{path.stem}-decoded", sound, rate, asked.format, facts)
     files = with_copies([file], context.staging, asked.format)
 
@@ -86,7 +84,7 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
     report = StageReport(type="decode", model=model.info.name, seconds={"decode": seconds})
     named = msgspec.to_builtins(msgspec.structs.replace(asked, model=model.info.name))
     recipe = {"operation": "decode", "request": named, "weights": {model.info.name: model.digest}}
-    notes = (*_notes(facts, model, codec), *copy_notes(files))
+    notes = (*_notes(facts, model), *remarks, *copy_notes(files))
     return Result(files=tuple(files), notes=notes, stages=(report,), recipe=recipe, seconds=seconds)
 
 
@@ -110,10 +108,9 @@ def _write(stem: Path, sound: NDArray[np.float32], rate: int, form_name: str, fa
     )
 
 
-def _notes(facts: LatentFacts, model: Model, codec: Codec) -> list[str]:
+def _notes(facts: LatentFacts, model: OpenModel) -> list[str]:
     """What the user should know of the sound."""
     notes = [] if facts.trained else [f"made by {facts.model}, which has random weights: noise"]
-    notes += codec.notes
     if facts.codec != model.codec_digest:
         notes.append(f"decoded by the codec of {model.info.name}, which is not the one that {facts.model} made it with")
     return notes

@@ -22,7 +22,7 @@ from acestep.latents.latent_index import LatentIndex
 
 
 def save_latent(path: Path, latent: Tensor, facts: LatentFacts, state: dict[str, Tensor] | None = None) -> str:
-    """Write float32 [1, T, 64] (and the tensors of a stored run) with its facts; returns the file's sha256."""
+    """Write float32 [1, T, C] (and the tensors of a stored run) with its facts; returns the file's sha256."""
     tensors = {"latent": latent.detach().float().cpu().contiguous(), **(state or {})}
     description = msgspec.json.encode(facts).decode()
     with storage_errors(path):

@@ -36,7 +36,7 @@ from acestep.audio.write import digest
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, find_checkpoints
 from acestep.checkpoints.installed import fingerprint as weights_fingerprint
 from acestep.engine.deliver import Delivery, VariantSound, WriteSpec, file_stem, stem_notes
-from acestep.engine.geometry import Window, frame_samples, new_window, source_window
+from acestep.engine.geometry import Window, new_window, source_window
 from acestep.engine.host_info import WorkerHostInfo, locate_source
 from acestep.engine.recipe import make_recipe, stage_settings
 from acestep.worker.backend import JobContext
@@ -291,7 +291,7 @@ def write_latent(spec: WriteSpec, made: tuple[int, int], window: Window, model: 
     variant, seed = made
     path = spec.folder / (file_stem(spec, variant, "latent") + SUFFIX)
     channels = spec.layout.channels if spec.layout is not None else spec.output.channels or 2
-    length = frame_samples(window.frames, window.rate)
+    length = window.grid.samples(window.frames, window.rate)
     facts = LatentFacts(
         family=model.latent_family,
         codec=FAKE,

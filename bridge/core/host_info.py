@@ -85,7 +85,9 @@ class DaemonHostInfo:
         Raises `UnknownName` with those there are, `BadRequest`, `BadCheckpoint`, `ModelUnsuited`.
         """
         if adapters:
-            check_adapters(parse_adapters(adapters, self._folders.adapters), self.model(model).path)
+            found = self.model(model)
+            layers = self._models.family(found).layers(found)
+            check_adapters(parse_adapters(adapters, self._folders.adapters), layers)
 
     def probe(self, source: Source) -> AudioFacts:
         """Header facts of a source. Raises `NotFound`, `NotAllowed`, `NotAudio`, `CorruptAudio` ..."""

@@ -10,10 +10,15 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import ModelMissing
+from acestep.api.family import Families, ModelFamily
+from acestep.api.registry import Registry
 from acestep.api.variants import VARIANTS, ModelInfo
 from acestep.checkpoints import catalogue
 from acestep.checkpoints import info as checkpoints
+from acestep.checkpoints.families import find_models, model_problems
 from acestep.checkpoints.installed import AnyModel, PlannerInfo, find_model, language_models, model_facts
+from bridge.paths import Paths
+from bridge.settings import Settings, features
 
 FRESH = 5.0
 """Seconds that a look at the disk is believed; a model that was just copied in is seen after that."""
@@ -23,15 +28,28 @@ SCRATCH = "tiny"
 
 
 class Models:
-    """The models of this machine. Safe from several threads."""
+    """The models of this machine, of all ``families``. Safe from several threads."""
 
-    def __init__(self, folders: list[Path], default: str = "") -> None:
+    def __init__(self, folders: list[Path], families: Families, default: str = "") -> None:
         self._folders = folders
+        self._families = families
         self._default = default
         self._lock = threading.Lock()
         self._found: dict[str, ModelInfo] = {}
         self._language: list[PlannerInfo] = []
         self._looked = float("-inf")
+
+    @classmethod
+    def of(cls, settings: Settings, paths: Paths) -> Models:
+        """Those that the settings' folders hold, of every family whose plug-in loads; for commands without a daemon."""
+        registry = Registry.load(folder=paths.plugins, disabled=settings.plugins_disabled, features=features(settings))
+        folders = [paths.checkpoints, *(Path(folder).expanduser() for folder in settings.checkpoints)]
+        return cls(folders, registry.families, settings.model)
+
+    @property
+    def families(self) -> Families:
+        """The families whose models these are, by name."""
+        return self._families
 
     def all(self, *, now: bool = False) -> dict[str, ModelInfo]:
         """Every model by name, from a look at the disk at most `FRESH` seconds old; ``now``: from a new one."""
@@ -47,7 +65,7 @@ class Models:
 
     def _look(self) -> dict[str, ModelInfo]:
         places = checkpoints.checkpoint_folders(checkpoints.EMBEDDED, *self._folders)
-        found = {model.name: model for model in checkpoints.find_checkpoints(places)}
+        found = {model.name: model for model in find_models(places, self._families)}
         found.setdefault(SCRATCH, _scratch())
         self._language = [*language_models(places)]
         return found
@@ -66,7 +84,8 @@ class Models:
         for model in found.values():
             if wanted in (model.name, Path(model.path).name if model.path else model.name):
                 return model
-        hint = f"; `acestep-bridge models download {wanted}` fetches it" if _fetchable(wanted) else ""
+        fetchable = wanted in catalogue.published(self._families)
+        hint = f"; `acestep-bridge models download {wanted}` fetches it" if fetchable else ""
         raise ModelMissing(
             f"there is no model {wanted!r} on this machine{hint}", field="model", limits={"choices": sorted(found)}
         )
@@ -75,7 +94,11 @@ class Models:
         """As `get`, language models (``lm-1.7B``) included. Raises `ModelMissing`."""
         if not catalogue.language_model(name):
             return self.get(name)
-        return find_model(name, checkpoints.checkpoint_folders(*self._folders))
+        return find_model(name, checkpoints.checkpoint_folders(*self._folders), self._families)
+
+    def family(self, model: ModelInfo) -> ModelFamily:
+        """The description of a model's family."""
+        return self._families[model.family].described()
 
     def language_models(self) -> list[PlannerInfo]:
         """The language models on this disk, from a look at most `FRESH` seconds old."""
@@ -84,7 +107,7 @@ class Models:
 
     def problems(self) -> dict[str, str]:
         """Path -> sentence for what lies in the folders like a model and cannot be used; reads headers."""
-        return checkpoints.checkpoint_problems(checkpoints.checkpoint_folders(*self._folders))
+        return model_problems(checkpoints.checkpoint_folders(*self._folders), self._families)
 
     def rows(self) -> list[dict[str, Any]]:
         """Every model for clients: facts, whether it is here, whether it is the default. Language models come last."""
@@ -93,26 +116,28 @@ class Models:
         here += [{**model_facts(model), "variant": "language"} for model in self._language]
         names = {row["name"] for row in here}
         rows = [{**row, "present": True} for row in here]
-        rows += [_absent(name, self._folders[0]) for name in catalogue.published() if name not in names]
+        published = catalogue.published(self._families)
+        rows += [self._absent(name) for name in published if name not in names]
         return [{**row, "default": row["name"] == default} for row in rows]
 
-
-def _absent(name: str, folder: Path) -> dict[str, Any]:
-    """The row of a model that could be fetched into ``folder``, with what that would cost in bytes."""
-    language = bool(catalogue.language_model(name))
-    cost = catalogue.cost_of(name, folder)
-    return {
-        "name": name,
-        "variant": "language" if language else name,
-        "kind": "language" if language else "checkpoint",
-        "present": False,
-        "repository": catalogue.packages(name)[0].repository,
-        "fetch_bytes": cost.fetch,
-        "disk_bytes": cost.disk,
-        "disk_bytes_bfloat16": cost.disk_bfloat16,
-        "memory_bytes": {"float32": cost.memory_float32, "bfloat16": cost.memory_bfloat16},
-        "license": catalogue.packages(name)[0].license,
-    }
+    def _absent(self, name: str) -> dict[str, Any]:
+        """The row of a model that could be fetched, with what that would cost in bytes."""
+        language = bool(catalogue.language_model(name))
+        first = catalogue.packages(name, self._families)[0]
+        cost = catalogue.cost_of(name, self._folders[0], self._families)
+        return {
+            "name": name,
+            "variant": "language" if language else name,
+            "kind": "language" if language else "checkpoint",
+            "present": False,
+            "repository": first.repository,
+            "fetch_bytes": cost.fetch,
+            "disk_bytes": cost.disk,
+            "disk_bytes_bfloat16": cost.disk_bfloat16,
+            "memory_bytes": {"float32": cost.memory_float32, "bfloat16": cost.memory_bfloat16},
+            "license": first.license,
+            **({"remark": first.remark} if first.remark else {}),
+        }
 
 
 def _scratch() -> ModelInfo:
@@ -125,7 +150,3 @@ def _scratch() -> ModelInfo:
         trained=False,
         latent_family="acestep-1.5-random",
     )
-
-
-def _fetchable(name: str) -> bool:
-    return name in VARIANTS and bool(VARIANTS[name].repository)

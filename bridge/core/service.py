@@ -74,7 +74,7 @@ class Service:
         self.uploads = Uploads(paths.uploads, largest=settings.upload_bytes, quota=settings.upload_quota)
         self.library = Library(paths.library, paths.staging, settings.free_bytes)
         checkpoints = [paths.checkpoints, *map(_folder, settings.checkpoints)]
-        self._models = Models(checkpoints, settings.model)
+        self._models = Models(checkpoints, self.registry.families, settings.model)
         self._store = JobStore(paths.database)
         self._table = JobTable(self._store)
         self._tracker = JobTracker(self._table, self.library)

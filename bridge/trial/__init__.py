@@ -78,7 +78,7 @@ def run_trial(name: str, out: Path, home: str = "", progress: Progress = lambda 
         raise BadRequest(f"{name} writes codes, no sound; try a checkpoint, or `plan` with this model", field="name")
     settings = resolve({"home": home or None}).settings
     folders = [Paths.of(settings).checkpoints, *(Path(folder).expanduser() for folder in settings.checkpoints)]
-    Models(folders, settings.model).get(name)
+    Models.of(settings, Paths.of(settings)).get(name)
     make_report_folder(out, REPORT)
     computing = {key: getattr(settings, key) for key in COMPUTING if getattr(settings, key) not in ("", None)}
     with tempfile.TemporaryDirectory(prefix="acestep-try-", ignore_cleanup_errors=True) as place:

@@ -1,13 +1,32 @@
-"""Operations on models: facts, download, verify, remove. Listing and unloading are methods of the daemon."""
+"""The built-in model families, and operations on models: facts, download, verify, remove. Listing and unloading are methods of the
+daemon."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from acestep.api import Operation, Request, hookimpl, param
+from acestep.api import FamilySpec, Operation, Request, hookimpl, param
 
 CODE = "acestep.checkpoints.operations"
+
+FAMILIES = (
+    FamilySpec(
+        name="ace-step-15",
+        title="ACE-Step 1.5",
+        description="acestep.families.ace_step_15.family:AceStep15",
+        target="acestep.families.ace_step_15.runtime:Runtime",
+        summary="Songs up to ten minutes, edits, covers, tracks out of and into a mix.",
+    ),
+)
+"""The first is asked first."""
+
+
+@hookimpl
+def register_families(register: Callable[[FamilySpec], None]) -> None:
+    """All of them."""
+    for family in FAMILIES:
+        register(family)
 
 
 class NameModel(Request):

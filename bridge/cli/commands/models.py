@@ -17,6 +17,7 @@ from bridge.cli.follow import display_for
 from bridge.cli.show import show_json, show_pairs, show_table, size, tell
 
 if TYPE_CHECKING:
+    from acestep.api.family import Families
     from acestep.checkpoints.installed import AnyModel
     from bridge.core.models import Models
     from bridge.paths import Paths
@@ -70,7 +71,7 @@ def _here(options: argparse.Namespace) -> tuple[Models, Paths]:
 
     settings = resolve({"home": options.home or None}).settings
     paths = Paths.of(settings)
-    found = Models([paths.checkpoints, *(Path(folder).expanduser() for folder in settings.checkpoints)], settings.model)
+    found = Models.of(settings, paths)
     found.all()
     return found, paths
 
@@ -134,10 +135,12 @@ def _readable(name: str, value: Any) -> Any:
 def _download(options: argparse.Namespace) -> int:
     from acestep.checkpoints.download import DownloadOptions, download
 
-    folder = _here(options)[1].checkpoints
-    wanted = DownloadOptions(source=options.source, revision=options.revision, store=options.store)
+    here, paths = _here(options)
+    folder, families = paths.checkpoints, here.families
+    wanted = DownloadOptions(source=options.source, revision=options.revision, store=options.store, families=families)
     if not (options.quiet or options.json):
-        tell(_announcement(options.name, folder, options.store))
+        for line in _announcement(options.name, folder, options.store, families):
+            tell(line)
     with _meter(options) as progress:
         model = download(options.name, folder, progress, wanted)
     if options.json:
@@ -147,11 +150,12 @@ def _download(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _announcement(name: str, folder: Path, store: str) -> str:
-    """What a download will cost, before its first byte. Raises `UnknownName`."""
-    from acestep.checkpoints.catalogue import cost_of
+def _announcement(name: str, folder: Path, store: str, families: Families) -> list[str]:
+    """What a download will cost, and what has to be known of it, before its first byte. Raises `UnknownName`."""
+    from acestep.checkpoints.catalogue import cost_of, packages
 
-    cost, nearest = cost_of(name, folder), next(path for path in (folder, *folder.parents) if path.is_dir())
+    cost = cost_of(name, folder, families)
+    nearest = next(path for path in (folder, *folder.parents) if path.is_dir())
     disk = cost.disk_bfloat16 if store == "bfloat16" else cost.disk
     text = (
         f"{name}: about {size(cost.fetch)} to fetch, {size(disk)} on disk; {size(shutil.disk_usage(nearest).free)} free"
@@ -159,7 +163,8 @@ def _announcement(name: str, folder: Path, store: str) -> str:
     )
     if store == "published" and cost.disk_bfloat16 < cost.disk:
         text += f" (--store bfloat16 keeps {size(cost.disk_bfloat16)})"
-    return text if cost.fetch else f"{name}: looking for what is missing"
+    remarks = dict.fromkeys(package.remark for package in packages(name, families) if package.remark)
+    return [text if cost.fetch else f"{name}: looking for what is missing", *remarks]
 
 
 @contextmanager
@@ -202,12 +207,14 @@ def _try(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from acestep.checkpoints.info import checkpoint_folders
     from bridge.cli.commands.models_check import check_models
+    from bridge.core.models import Models
     from bridge.paths import Paths
     from bridge.settings import resolve
 
     settings = resolve({"home": options.home or None}).settings
     extra = [Path(folder).expanduser() for folder in settings.checkpoints]
-    return check_models(options, checkpoint_folders(Paths.of(settings).checkpoints, *extra))
+    families = Models.of(settings, Paths.of(settings)).families
+    return check_models(options, checkpoint_folders(Paths.of(settings).checkpoints, *extra), families)
 
 
 def _find(options: argparse.Namespace) -> tuple[AnyModel, Paths]:

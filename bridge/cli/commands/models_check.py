@@ -13,14 +13,15 @@ from bridge.cli.exits import Exit
 from bridge.cli.show import show_json, show_table, size, tell
 
 if TYPE_CHECKING:
+    from acestep.api.family import Families
     from acestep.checkpoints.checking import ModelCheck, PartCheck
 
 
-def check_models(options: argparse.Namespace, near: list[Path]) -> int:
+def check_models(options: argparse.Namespace, near: list[Path], families: Families) -> int:
     """Check a folder or file (or a model by its name) and show every part; 1 when something there cannot be used."""
     from acestep.checkpoints.checking import check_place
 
-    found = check_place(find_place(options.name, near), near)
+    found = check_place(find_place(options.name, near, families), near, families)
     if options.json:
         show_json([{**msgspec.to_builtins(model), "usable": model.usable} for model in found])
     else:
@@ -31,7 +32,7 @@ def check_models(options: argparse.Namespace, near: list[Path]) -> int:
     return Exit.OK if found and all(model.usable for model in found) else Exit.FAILED
 
 
-def find_place(name: str, near: list[Path]) -> Path:
+def find_place(name: str, near: list[Path], families: Families) -> Path:
     """The folder or file of that path, or where the model of that name lies. Raises `ModelMissing`."""
     from acestep.checkpoints.info import EMBEDDED
     from acestep.checkpoints.installed import find_model
@@ -41,7 +42,7 @@ def find_place(name: str, near: list[Path]) -> Path:
         return place.absolute()
     if any(mark in name for mark in ("/", "\\")):
         raise ModelMissing(f"there is no folder or file {name}", field="name")
-    return Path(find_model(name, [EMBEDDED, *near]).path)
+    return Path(find_model(name, [EMBEDDED, *near], families).path)
 
 
 def show_model(model: ModelCheck) -> None:

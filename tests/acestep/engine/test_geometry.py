@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from acestep.api.plan import SourceFacts
 from acestep.audio.splice import clamp_handles
-from acestep.engine.geometry import FRAME_MULTIPLE, MIN_FRAMES, cut, new_window, source_window
+from acestep.engine.geometry import GRID, cut, new_window, source_window
 
 RATES = st.one_of(st.sampled_from([44_100, 48_000, 88_200, 96_000, 22_050, 8_000]), st.integers(8_000, 192_000))
 
@@ -52,8 +52,8 @@ def test_region_lies_inside_its_frames(source, context):
 def test_window_is_what_the_model_takes(source, context):
     """At least ten seconds, whole patches and codes."""
     window = source_window(source, context)
-    assert window.frames >= MIN_FRAMES
-    assert window.frames % FRAME_MULTIPLE == 0
+    assert window.frames >= GRID.least
+    assert window.frames % GRID.multiple == 0
 
 
 @given(source=facts(), context=CONTEXT)
@@ -108,7 +108,7 @@ def test_new_parts_fit(length, rate):
     """A new part from one sample on fits its window and starts with it."""
     window = new_window(length, rate)
     assert seconds(window.frames) >= Fraction(length, rate)
-    assert window.frames >= MIN_FRAMES and window.region[0] == 0
+    assert window.frames >= GRID.least and window.region[0] == 0
 
 
 @given(source=facts())
