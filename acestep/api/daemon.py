@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from acestep.api.variants import ModelInfo
 
@@ -25,6 +25,9 @@ class DaemonContext(Protocol):
 
     def report(self, stage: str, step: int, steps: int, fraction: float, /) -> None:
         """Tell how far it is, as often as it likes: ``fraction`` is that of the whole job."""
+
+    async def follow(self, operation: str, params: dict[str, Any], job: str, /) -> str:
+        """Hand in a further job under this id, for the same client; returns the id. Raises what the door refuses it with."""
 
 
 class DaemonParts(Protocol):

@@ -36,6 +36,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     steps_aside: bool = False
     """Whether a job of it makes room for any other that waits, and continues afterwards; its request may switch that off
     (``step_aside``)."""
+    prelude: tuple[str, ...] = ()
+    """Operations that a folder goes through before this one, when the command line is given a folder: the first takes it in
+    ``folders``; the rest, and this one, take the ``dataset`` that it made of it."""
     group: str = "render"
     """Heading under which musicians look for it: edit, create, stems, preset, planner, models, library, or one of its own."""
     since: int = 1

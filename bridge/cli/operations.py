@@ -47,6 +47,10 @@ def operation_command(name: str, others: Collection[str]) -> Callable[[argparse.
 
 def configure_operation(parser: argparse.ArgumentParser, operation: Operation, registry: Registry) -> None:
     """The options of an operation, made from its schema."""
+    if operation.prelude:
+        from bridge.cli.prelude import configure_prelude
+
+        return configure_prelude(parser, operation, registry)
     fields = describe(operation.schema)
     parser.description = operation.summary
     first = positional_field(fields)
@@ -160,6 +164,10 @@ def finish(contact: Contact, job: str, options: argparse.Namespace, sent: Sent |
         show_error(error_from_wire(view["error"]))
     else:
         show_result(view, saved)
+    further = (view.get("result") or {}).get("data", {}).get("jobs", ())
+    codes = [finish(contact, row["job"], options, sent) for row in further if not options.json]
+    if any(codes):
+        return max(codes)
     if stopped and view["state"] == "cancelled":
         return Exit.STOPPED
     return JOB_EXITS.get(view["state"], Exit.FAILED)

@@ -10,9 +10,10 @@ from typing import Any
 from acestep.api.daemon import DaemonParts
 from acestep.api.errors import AceError
 from bridge.core.events import ProgressMeter
-from bridge.core.interface import JobState
+from bridge.core.interface import Accepted, JobState, Submission
 from bridge.core.job_tracker import JobTracker
 from bridge.core.records import JobRecord
+from bridge.core.worker_runner import refuse_submission
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class OperationContext:
     job: str
     core: DaemonParts
     report: Callable[[str, int, int, float], None]
+    submit: Callable[[Submission], Awaitable[Accepted]]
+
+    async def follow(self, operation: str, params: dict[str, Any], job: str) -> str:
+        """Hand in a further job for the same client."""
+        return (await self.submit(Submission(operation=operation, params=params, id=job))).id
 
 
 class DaemonRunner:
@@ -36,6 +42,8 @@ class DaemonRunner:
         self._tracker = tracker
         self._start = start
         self._core = core
+        self.submit: Callable[[Submission, str], Awaitable[Accepted]] = refuse_submission
+        """How an operation hands in a further job for a client; set by the service."""
         self._tasks: dict[str, asyncio.Task[dict[str, Any]]] = {}
         self._cancelled: set[str] = set()
         self.stopping = False
@@ -59,7 +67,8 @@ class DaemonRunner:
         meter = ProgressMeter(lambda data: self._tracker.progress(job, data))
         try:
             await self._tracker.begin(job)
-            task = asyncio.ensure_future(self._start(job, OperationContext(job.id, self._core, meter.report)))
+            context = OperationContext(job.id, self._core, meter.report, lambda one: self.submit(one, job.client))
+            task = asyncio.ensure_future(self._start(job, context))
             self._tasks[job.id] = task
             if job.id in self._cancelled:
                 task.cancel()

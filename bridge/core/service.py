@@ -118,7 +118,7 @@ class Service:
             runner_of=self._runner_of,
             accepted=self.housekeeping.job_came,
         )
-        self.submit = self._worker_runner.submit = self._submissions.submit
+        self.submit = self._worker_runner.submit = self._daemon_runner.submit = self._submissions.submit
 
     # Life
 

@@ -13,7 +13,7 @@ from acestep.api.frames import Run
 from acestep.api.operation import RENDER
 from bridge.core.events import ProgressMeter
 from bridge.core.executor import Executor, Listener
-from bridge.core.interface import JobState, Submission
+from bridge.core.interface import Accepted, JobState, Submission
 from bridge.core.job_tracker import JobTracker
 from bridge.core.library import Library
 from bridge.core.records import JobRecord
@@ -24,7 +24,8 @@ MAX_ATTEMPTS = 2
 """A job that ended two daemons or, where it can continue, two workers without anything saved in between is not tried again."""
 
 
-async def _refuse(submission: Submission, client: str) -> None:
+async def refuse_submission(submission: Submission, client: str) -> Accepted:
+    """What stands where nothing takes further jobs. Raises `Unavailable`."""
     raise Unavailable("nothing takes further jobs here")
 
 
@@ -46,7 +47,7 @@ class WorkerRunner:
         self._named = paths.named
         self._cancelled: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.submit: Callable[[Submission, str], Awaitable[Any]] = _refuse
+        self.submit: Callable[[Submission, str], Awaitable[Accepted]] = refuse_submission
         """How a running job hands in a further one for a client; set by the service."""
         self.stopping = False
 

@@ -5,7 +5,7 @@ local json, exchange, files, choices = import("json"), import("exchange"), impor
 local requests, forms = import("requests"), import("forms")
 local host, asking, form, daemon = import("host"), import("asking"), import("form"), import("daemon")
 local operations, jobs_view, choosing = import("operations"), import("jobs_view"), import("choosing")
-local audition = import("audition")
+local audition, pieces = import("audition"), import("pieces")
 
 local action = {}
 
@@ -99,6 +99,7 @@ local CONTROLS = {
   queue = function() jobs_view.show() end,
   cancel = function() jobs_view.cancel_newest() end,
   vary = choosing.reroll,
+  dataset = pieces.make,
   keep = choosing.keep,
   restore = function() choosing.restore(action.run) end,
   ["listen-page"] = audition.listen,

@@ -26,6 +26,24 @@ function daemon.call(method, params, patience)
   return nil
 end
 
+--- Run a short job and wait for its end; the job, or nil and the error (nil when it did not end in time).
+function daemon.finished(operation, params, patience)
+  local name = exchange.name(host.NAME, host.clock())
+  if not exchange.send(data.spool, name, "job.submit", { operation = operation, params = params }) then return nil end
+  local until_when = host.clock() + patience
+  while host.clock() < until_when do
+    local status = exchange.look(data.spool, name)
+    if status and status.ended then
+      exchange.forget(data.spool, name)
+      local failure = status.error or (status.job and status.job.error)
+      if type(failure) == "table" and failure.message then return nil, failure end
+      return status.job
+    end
+    host.sleep(0.05)
+  end
+  return nil
+end
+
 --- Whether a daemon of the right version answers; offers to start one, and says what is wrong otherwise.
 function daemon.ready()
   local answer = daemon.call("version", {})

@@ -4,7 +4,7 @@ local import, data = ...
 local exchange, files, choices, requests = import("exchange"), import("files"), import("choices"), import("requests")
 local forms, groups, operations, queue = import("forms"), import("groups"), import("operations"), import("queue")
 local host, asking, form, daemon = import("host"), import("asking"), import("form"), import("daemon")
-local resident, choosing = import("resident"), import("choosing")
+local resident, choosing, pieces = import("resident"), import("choosing"), import("pieces")
 
 local action = {}
 
@@ -153,6 +153,7 @@ local CONTROLS = {
   keep = choosing.keep,
   restore = function() choosing.restore(action.run) end,
   listen = choosing.listen,
+  dataset = function() pieces.make(daemon.ready) end,
   ["place-heard"] = choosing.place,
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
+
+import msgspec
 
 from acestep.api import Operation, Request, limits, param
 from acestep.api.schema import merge_schemas
@@ -69,6 +71,28 @@ class MergeLora(Request):
     ] = ""
 
 
+class SweepLora(Request):
+    """Request of ``lora-sweep``."""
+
+    lora: Annotated[str, param("An adapter by its name.", max_length=128, example="my songs")]
+    scales: Annotated[
+        list[Annotated[float, param("A strength.", ge=-4.0, le=4.0)]],
+        param("Strengths to render.", example=[0.0, 0.5, 1.0]),
+    ] = msgspec.field(default_factory=lambda: [0.0, 0.5, 1.0])
+    caption: Annotated[
+        str,
+        param(
+            "What is rendered, the adapter's trigger in it.", max_length=limits.MAX_CAPTION, example="zap, slow drone"
+        ),
+    ] = ""
+    duration: Annotated[float, param("Length.", unit="s", ge=1.0, le=limits.MAX_DURATION)] = 20.0
+    seed: Annotated[int, param("Seed of every render.", ge=0, le=limits.MAX_SEED)] = 1
+    model: Annotated[str, param("Model; empty: the default one.", choices="models", group="model")] = ""
+    params: Annotated[
+        dict[str, Any], param("Further fields of generate, such as bpm or lyrics.", example={"bpm": 120.0})
+    ] = {}
+
+
 class ExportLora(Request):
     """Request of ``lora-export``."""
 
@@ -86,6 +110,7 @@ OPERATIONS = (
         target=f"{CODE}.operations:run_train",
         check=f"{CODE}.door:check_train",
         steps_aside=True,
+        prelude=("dataset-scan", "dataset-label", "dataset-prepare"),
         group="training",
     ),
     Operation(
@@ -103,6 +128,16 @@ OPERATIONS = (
         schema=MergeLora,
         target=f"{CODE}.operations:run_merge",
         check=f"{CODE}.door:check_merge",
+        group="training",
+    ),
+    Operation(
+        name="lora-sweep",
+        summary="Render one caption and seed at several strengths of an adapter, to hear what it does.",
+        schema=SweepLora,
+        result=dict,
+        runs="daemon",
+        target=f"{CODE}.sweep:run_sweep",
+        check=f"{CODE}.sweep:check_sweep",
         group="training",
     ),
     Operation(

@@ -41,6 +41,30 @@ def last(text: str) -> str:
     return text.strip().splitlines()[-1]
 
 
+PIECES = """
+local daemon, host = import('daemon'), import('host')
+daemon.ready = function() return true end
+daemon.finished = function(operation, params) print(import('json').encode({ operation = operation, params = params })) end
+host.say, host.sleep = function() end, function() end
+import('pieces').make()
+"""
+
+
+def test_the_regions_of_a_session_become_a_dataset(session: Path) -> None:
+    """Without a selection all of them: files with all channels are named as they are, split ones are written as one; each exact."""
+    asked = json.loads(last(run(session, PIECES)))
+    assert (asked["operation"], asked["params"]["dataset"]) == ("dataset-scan", "song")
+    regions = asked["params"]["regions"]
+    assert [(one["title"], one["length"], one["song"]) for one in regions] == [
+        ("One", 4 * RATE, "song"),
+        ("Two", 4 * RATE, "song"),
+    ]
+    for one, name in zip(regions, ("one", "two"), strict=True):
+        read, rate = soundfile.read(one["path"], start=one["start"], frames=one["length"], always_2d=True)
+        source, _ = soundfile.read(session.parent / f"{name}.wav", always_2d=True)
+        assert rate == RATE and read.shape == source.shape and np.abs(read - source).max() < 1e-6
+
+
 def test_one_tempo_is_one_segment(session: Path) -> None:
     """A plain session: one segment, exact."""
     found = json.loads(last(run(session, "print(import('json').encode(import('host').segments(0, 480000)))")))

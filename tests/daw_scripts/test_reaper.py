@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -936,3 +937,27 @@ def test_restore_of_a_take_made_without_a_form_opens_the_form(desk: Desk, runnin
     for _ in range(20):
         desk.reaper.tick()
     assert desk.waiting() == [] and len(item.takes) == 2
+
+
+def test_the_items_of_a_project_become_a_dataset(desk: Desk, running: DaemonProcess) -> None:
+    """All items where none is selected: each file's own samples, once, one song for the project; it says how to train on it."""
+    shutil.rmtree(desk.home / "datasets", ignore_errors=True)
+    item = loop_item(desk)
+    item.selected = item.track.selected = False
+    desk.project.add_item(item.track, item.takes[0].source, 40.0, 30.0, 0.5)  # the same piece again
+    desk.project.add_item(item.track, item.takes[0].source, 80.0, 4.0, 10.0)
+    desk.run("Make a dataset for training")
+    desk.until(lambda: desk.reaper.messages)
+    (message,) = desk.reaper.messages
+    assert "Söng holds 2 pieces, 34 s in all" in message and 'train --dataset "Söng"' in message
+    saved = json.loads((desk.home / "datasets" / "Söng" / "dataset.json").read_text("utf-8"))
+    windows = [sample["acestep_bridge"]["window"] for sample in saved["samples"]]
+    assert windows == [{"start": RATE // 2, "length": 30 * RATE}, {"start": 10 * RATE, "length": 4 * RATE}]
+    assert {sample["audio_path"] for sample in saved["samples"]} == {str(item.takes[0].source.path)}
+    assert {sample["acestep_bridge"]["song"] for sample in saved["samples"]} == {"Söng"}
+    assert saved["samples"][0]["filename"] == "Loop"
+
+
+def test_a_project_without_audio_makes_no_dataset(desk: Desk, running: DaemonProcess) -> None:
+    desk.run("Make a dataset for training")
+    assert "no audio to learn from" in desk.reaper.messages[0]
