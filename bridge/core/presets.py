@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +9,18 @@ import msgspec
 
 from acestep.admission.names import check_names
 from acestep.admission.parse import parse
-from acestep.api.errors import BadRequest, NameClash, NotAllowed, OutputUnwritable, ReservedName, UnknownName
-from acestep.api.operation import Operation
+from acestep.api.errors import NameClash, NotAllowed, ReservedName, UnknownName
+from acestep.api.operation import RENDER, Operation
 from acestep.api.preset import MAX_BYTES, SUFFIX, Preset
-from acestep.api.registry import NAME, RESERVED, Registry
-
-CHAIN = "render"
-"""The operation that runs any chain; what a preset fills in is read as a request of it."""
+from acestep.api.registry import RESERVED
+from bridge.core.kept_files import KeptFiles
 
 
-class Presets:
-    """Presets of one daemon. ``changed`` is called when the list of operations is another one."""
+class Presets(KeptFiles):
+    """Presets of one daemon; each is an operation."""
 
-    def __init__(self, registry: Registry, folder: Path, changed: Callable[[], None]) -> None:
-        self._registry = registry
-        self._folder = folder
-        self._changed = changed
+    word = "preset"
+    most = MAX_BYTES
 
     def rows(self) -> list[dict[str, Any]]:
         """Every preset: what it is called, whether it is the user's, whether it works on audio, the types of its stages."""
@@ -68,25 +60,17 @@ class Presets:
 
         Raises `BadRequest`, `BadPreset`, `NameClash`, `ReservedName`, `OutputUnwritable`; nothing is changed then.
         """
-        self._check_name(preset.name, replace)
-        check_names(self._registry, parse(self._registry, self._registry.operation(CHAIN), _as_request(preset)))
-        data = msgspec.json.format(msgspec.json.encode(preset), indent=2)
-        if len(data) > MAX_BYTES:
-            raise BadRequest("a preset is a page of text, not more", field="stages", limits={"max": MAX_BYTES})
+        self._check_free(preset.name, replace)
+        check_names(self._registry, parse(self._registry, self._registry.operation(RENDER), _as_request(preset)))
         path = self._path(preset.name)
-        await asyncio.to_thread(write_whole, path, data)
+        await self._write(path, preset, "stages")
         self._registry.drop_preset(preset.name)
         self._registry.add_preset(preset, path)
         self._changed()
         return self._row(self._registry.operation(preset.name))
 
-    def _check_name(self, name: str, replace: bool) -> None:
-        if not NAME.fullmatch(name):
-            raise BadRequest(
-                "the name of a preset has up to 40 lower case letters, digits, - and _, and begins with a letter",
-                field="name",
-                limits={"max_length": 40},
-            )
+    def _check_free(self, name: str, replace: bool) -> None:
+        self._check_name(name)
         if name in RESERVED:
             raise ReservedName(f"{name!r} is a word of acestep-bridge itself; take another name", field="name")
         taken = self._registry.operations.get(name)
@@ -95,9 +79,7 @@ class Presets:
         if not self._path(name).is_file():
             raise NameClash(f"{name!r} is an operation already; take another name", field="name")
         if not replace:
-            raise NameClash(
-                f"there is a preset {name!r} already; ask for replace to put this one in its place", field="name"
-            )
+            self._refuse_clash(name)
 
     async def delete(self, name: str) -> None:
         """Forget one of the user's presets. Raises `UnknownName`, and `NotAllowed` for one that came with a program."""
@@ -105,10 +87,7 @@ class Presets:
         path = self._path(name)
         if not path.is_file():
             raise NotAllowed(f"{name} is built in and stays; only your own presets can be deleted", field="name")
-        try:
-            await asyncio.to_thread(path.unlink)
-        except OSError as failure:
-            raise OutputUnwritable(f"{path.name} cannot be removed: {failure.strerror}", field="name") from None
+        await self._remove(path)
         self._registry.drop_preset(name)
         self._changed()
 
@@ -116,22 +95,6 @@ class Presets:
 def _as_request(preset: Preset) -> dict[str, Any]:
     """The chain of a preset as a request, to be checked like any other."""
     return {"stages": preset.stages, "conditioning": preset.conditioning, "output": preset.output}
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """The whole file or nothing of it, on the disk when this returns."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as failure:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise OutputUnwritable(f"{path.parent} cannot be written: {failure.strerror}", field="name") from None
 
 
 def text_of(preset: Preset) -> str:
