@@ -26,14 +26,13 @@ from acestep.admission.stage_params import resolve_params
 from acestep.api import limits
 from acestep.api.ability import check_ability
 from acestep.api.errors import AceError, BadRequest
-from acestep.api.plan import Plan, SourceFacts
+from acestep.api.plan import SourceFacts
 from acestep.api.registry import Registry
 from acestep.api.request import Output, Render, Role, Stage
 from acestep.api.schema import inside
 from acestep.api.source import Region, Source, SourceRequest
 from acestep.api.targets import plugin_code
 from acestep.api.thinking import check_thinking, require_codes, wants_planning
-from acestep.api.variants import ModelInfo
 
 
 def admit_render(registry: Registry, operation: str, request: Mapping[str, Any], host: HostInfo) -> Admitted:
@@ -114,7 +113,9 @@ class RenderAdmission:
             for index, request in enumerate(requests)
         ]
         stage = self._stages[0]
-        plan = self._plan_of(stage, placed[0], self._host.model(stage.params.model))
+        model = self._host.model(stage.params.model)
+        with plugin_code(f"stage type {stage.type} failed to plan", "type"):
+            plan = self._registry.stage(stage.type).plan(stage.params, placed[0], model)
         if plan.splice:
             if plan.extend:
                 raise BadRequest(f"{stage.type} works on one region", field="regions")
@@ -172,11 +173,9 @@ class RenderAdmission:
         model = self._host.model(stage.params.model)
         shared = chain.shared.conditioning
         self._notes += check_ability(stage.type, stage.params, shared, model, self._registry.families)
-        chain.settle(index, given, self._plan_of(stage, chain.seen(given), model), model)
-
-    def _plan_of(self, stage: AskedStage, facts: SourceFacts | None, model: ModelInfo) -> Plan:
         with plugin_code(f"stage type {stage.type} failed to plan", "type"):
-            return self._registry.stage(stage.type).plan(stage.params, facts, model)
+            plan = self._registry.stage(stage.type).plan(stage.params, chain.seen(given), model)
+        chain.settle(index, given, plan, model)
 
     def _note_time(self, chain: Chain, *, open_end: bool) -> None:
         shared = chain.shared

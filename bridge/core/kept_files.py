@@ -1,4 +1,4 @@
-"""What the user keeps by name, presets and sounds: small JSON files in the plug-in folder, offered from the moment they are saved."""
+"""What the user keeps by name, presets and sounds: small JSON files in the plug-in folder, offered as soon as they are saved."""
 
 from __future__ import annotations
 

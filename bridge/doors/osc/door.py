@@ -24,7 +24,7 @@ from bridge.doors.operation_methods import OPERATION_ADDRESS
 from bridge.doors.osc import grammar, messages, ordinals
 from bridge.doors.osc.allow import AllowList
 from bridge.doors.osc.answers import ANSWERS
-from bridge.doors.osc.codec import Message, Packet, decode
+from bridge.doors.osc.codec import Bundle, Message, Packet, decode
 from bridge.doors.osc.ordinals import Ordinal
 from bridge.doors.osc.peers import Peer, PeerAddress, Peers, Send
 from bridge.doors.osc.schedule import Schedule
@@ -94,7 +94,7 @@ class OscDoor:
             self.counters.malformed += 1
             self._complain(failure, address, send)
             return False
-        self._receive_due([packet], address, send)
+        self._receive(packet, address, send)
         return True
 
     def _complain(self, failure: ProtocolError, address: PeerAddress, send: Send) -> None:
@@ -103,21 +103,26 @@ class OscDoor:
             self._complaints += 1
             self.peer_at(address, send).send(messages.refused("", failure), droppable=True)
 
-    def _receive_due(self, packets: Iterable[Packet], address: PeerAddress, send: Send) -> None:
-        """Receive every message of some packets, those of bundles that are dated ahead when it is their time."""
-        for packet in packets:
-            if isinstance(packet, Message):
-                self._receive(packet, address, send)
-            elif (wait := packet.due - time.time()) <= 0:
-                self._receive_due(packet.elements, address, send)
-            else:
-                try:
-                    self.schedule.add(packet, wait, address, partial(self._receive_due, packet.elements, address, send))
-                except AceError as failure:
-                    self.peer_at(address, send).send(messages.refused("#bundle", failure))
+    def _open_bundle(self, bundle: Bundle, address: PeerAddress, send: Send) -> None:
+        """Receive what is in a bundle; what is dated ahead when it is its time."""
+        wait = bundle.due - time.time()
+        if wait <= 0:
+            self._receive_all(bundle.elements, address, send)
+            return
+        try:
+            self.schedule.add(bundle, wait, address, partial(self._receive_all, bundle.elements, address, send))
+        except AceError as failure:
+            self.peer_at(address, send).send(messages.refused("#bundle", failure))
 
-    def _receive(self, message: Message, address: PeerAddress, send: Send) -> None:
+    def _receive_all(self, packets: Iterable[Packet], address: PeerAddress, send: Send) -> None:
+        for packet in packets:
+            self._receive(packet, address, send)
+
+    def _receive(self, message: Packet, address: PeerAddress, send: Send) -> None:
         """Do what a message asks for at once; a call becomes a task, for the core may have to wait for a disk."""
+        if isinstance(message, Bundle):
+            self._open_bundle(message, address, send)
+            return
         self.counters.messages += 1
         if message.address in ANSWERS:
             self.counters.echoes += 1  # what a daemon says is no question; an answer could go back and forth for ever
