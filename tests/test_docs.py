@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,23 @@ def test_commands_that_count_bars_say_the_tempo() -> None:
     ]
     assert len(lines) > 2
     assert [line for line in lines if "--bpm" not in line[1] and "--tempo-map" not in line[1]] == []
+
+
+def test_the_way_of_a_request_leads_through_functions_that_exist():
+    """The table of docs/architecture.md: whoever follows it finds each function in the file beside it."""
+
+    def defined(tree: ast.AST, prefix: str = "") -> Iterator[str]:
+        for node in ast.iter_child_nodes(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                yield prefix + node.name
+                yield from defined(node, f"{prefix}{node.name}.")
+
+    rows = re.findall(
+        r"^\| `([a-z_/]+\.py)` \| ((?:`[\w.]+`(?:, )?)+) \|$",
+        (ROOT / "docs" / "architecture.md").read_text("utf-8"),
+        re.M,
+    )
+    assert len(rows) > 20
+    for path, names in rows:
+        there = set(defined(ast.parse((ROOT / path).read_text("utf-8"))))
+        assert set(re.findall(r"`([\w.]+)`", names)) <= there, path
