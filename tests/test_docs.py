@@ -98,10 +98,11 @@ def test_the_way_of_a_request_leads_through_functions_that_exist():
                 yield prefix + node.name
                 yield from defined(node, f"{prefix}{node.name}.")
 
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     rows = re.findall(
         r"^\| `([a-z_/]+\.py)` \| ((?:`[\w.]+`(?:, )?)+) \|$",
-        (ROOT / "docs" / "architecture.md").read_text("utf-8"),
-        re.M,
+        page,
+        re.MULTILINE,
     )
     assert len(rows) > 20
     for path, names in rows:
