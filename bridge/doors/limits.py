@@ -83,6 +83,9 @@ HEADER_SECONDS = 10.0
 HTTP_BODY = 1024 * 1024
 """Bytes of the body of an HTTP request that carries no audio: as a message of the RPC door."""
 
+CHAT_BODY = 64 * 1024 * 1024
+"""Bytes of a chat request: four minutes of sound as base64; more goes up as a file over another call. One is read at a time."""
+
 TURN_SECONDS = 0.002
 """Time (s) that all streams of a door together get in one round of the loop."""
 

@@ -170,7 +170,7 @@ class RestDoor:
         caller = HttpCaller.of(request, DOOR)
         body = await self.body(request, optional=True)
         found = await self._said("example", {}, caller)
-        simple = read_text(body.values.get("sample_type")) == "simple_mode"
+        simple = read_text(body.values.get("sample_type")) != "custom_mode"
         return answer(told_sample(found, simple=simple))
 
     async def format_input(self, request: Request) -> Response:

@@ -133,7 +133,7 @@ class Told:
 
     def change(self, name: str, sent: Any, used: Any, why: str) -> None:
         """Remember a value that became another one; ``used`` None: as if it had not been sent."""
-        shown = sent if isinstance(sent, (int, bool)) or sent is None else str(sent)[:200]
+        shown = sent if isinstance(sent, (int, float)) or sent is None else str(sent)[:200]
         self.changed[name] = {"sent": shown, "used": used, "why": why}
 
     def to_extra(self) -> dict[str, Any] | None:

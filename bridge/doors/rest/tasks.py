@@ -102,6 +102,11 @@ class Tasks:
                 continue
         return None
 
+    def trouble(self, task: str) -> str:
+        """Why the music of a task could not be handed in after its words; empty while it can."""
+        known = self._known.get(task)
+        return known.trouble if known is not None else "the task is not known any more"
+
     def entry(self, task: str) -> dict[str, Any]:
         """The task's row of ``/query_result``."""
         view, known = self.view(task), self._known.get(task)

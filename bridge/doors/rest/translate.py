@@ -304,6 +304,8 @@ def _edit(body: Body, params: dict[str, Any], task: str, source: dict[str, str])
 
 def _region(body: Body) -> dict[str, Any]:
     """Where the task works: from the start to the end of the sound where it is not said otherwise."""
+    if body.text("chunk_mask_mode").strip().lower() == "explicit":
+        body.told.ignore("chunk_mask_mode")
     start, end = body.value("repainting_start") or 0.0, body.value("repainting_end")
     if start < 0:
         body.told.change("repainting_start", start, 0.0, "a region begins inside the sound")

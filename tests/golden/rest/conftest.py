@@ -35,7 +35,7 @@ def recorded() -> list[tuple[str, dict[str, Any]]]:
 
 
 class Asked:
-    """A daemon whose first job never ends, so that all others wait, over HTTP and, to see what reached a job, over RPC."""
+    """A daemon, over HTTP and, to see what reached a job, over RPC."""
 
     def __init__(self, folder: Path, http: httpx.Client, client: Client) -> None:
         self.folder, self.http, self.client = folder, http, client
@@ -60,12 +60,12 @@ class Asked:
         return self.http.request(exchange["method"], path, content=content, headers=headers)
 
 
-def _asked(folder: Path, **settings: Any) -> Iterator[Asked]:
+def _asked(folder: Path, script: str, **settings: Any) -> Iterator[Asked]:
     t = np.arange(12 * 48_000) / 48_000
     soundfile.write(folder / "up.wav", np.stack([0.2 * np.sin(440 * t), 0.2 * np.sin(660 * t)], 1), 48_000)
     given = {**FREE_PORTS, "home": folder / "home", "backend": "fake", "worker_start": "lazy", "read_roots": [folder],
              "jobs_per_client": 1000, "http_origins": [ORIGIN], **settings}  # fmt: skip
-    with start_daemon(given, environment={**os.environ, "ACESTEP_FAKE_SCRIPT": "hang_at=1"}) as daemon:
+    with start_daemon(given, environment={**os.environ, "ACESTEP_FAKE_SCRIPT": script}) as daemon:
         address = daemon.connection["http"]
         base = f"http://127.0.0.1:{address['port']}"
         with httpx.Client(base_url=base, timeout=30, trust_env=False) as http, Client(str(daemon.paths.home)) as client:
@@ -75,10 +75,16 @@ def _asked(folder: Path, **settings: Any) -> Iterator[Asked]:
 @pytest.fixture(scope="session")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     """A daemon without a token."""
-    yield from _asked(tmp_path_factory.mktemp("rest"))
+    yield from _asked(tmp_path_factory.mktemp("rest"), "hang_at=1")
 
 
 @pytest.fixture(scope="session")
 def asked_with_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     """One with the token of the recordings."""
-    yield from _asked(tmp_path_factory.mktemp("rest-key"), token=KEY)
+    yield from _asked(tmp_path_factory.mktemp("rest-key"), "hang_at=1", token=KEY)
+
+
+@pytest.fixture(scope="session")
+def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """One that makes the files that are asked for."""
+    yield from _asked(tmp_path_factory.mktemp("rest-working"), "steps=2")
