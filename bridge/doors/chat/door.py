@@ -18,7 +18,7 @@ from acestep.api.errors import AceError
 from bridge.core.interface import JobState, JobView
 from bridge.doors import limits
 from bridge.doors.chat.answers import Head, as_list, as_object, codes_of, describe, filled, sounds
-from bridge.doors.chat.messages import SOURCES_FIRST, Sound, read_request, wanted_object
+from bridge.doors.chat.messages import SOURCES_FIRST, MessageSound, read_request, wanted_object
 from bridge.doors.http.body import declared_length, read_body
 from bridge.doors.http.site import HttpCaller, Site
 from bridge.doors.rest import facts
@@ -84,7 +84,7 @@ class ChatDoor:
         files = await self._keep(given, _text(values.get("task_type")).strip().lower(), caller)
         return body, translate(values, files, self._site.choices.standing(self._site.core, caller))
 
-    async def _keep(self, given: list[Sound], task: str, caller: HttpCaller) -> dict[str, str]:
+    async def _keep(self, given: list[MessageSound], task: str, caller: HttpCaller) -> dict[str, str]:
         """The sounds as uploads, by what they are for."""
         roles = ("source", "reference") if task in SOURCES_FIRST else ("reference",)
         files: dict[str, str] = {}

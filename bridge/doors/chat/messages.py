@@ -44,7 +44,7 @@ OUR_DEFAULTS = {"batch_size": 1, "lm_cfg_scale": 2.0}
 _SECTION = re.compile(r"^\s*\[[^\]\n]{1,60}\]", re.MULTILINE)
 
 
-class Sound(NamedTuple):
+class MessageSound(NamedTuple):
     """A sound in a message."""
 
     data: bytes
@@ -57,10 +57,10 @@ class Asked(NamedTuple):
     prompt: str
     lyrics: str
     query: str
-    sounds: list[Sound]
+    sounds: list[MessageSound]
 
 
-def read_request(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[Sound]]:
+def read_request(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[MessageSound]]:
     """The fields of the REST interface, and the sounds. Raises `HTTPException`: 422 for a wrong form, 400 for nothing to do."""
     messages = body.get("messages")
     if not isinstance(messages, list):
@@ -135,7 +135,7 @@ def is_lyrics(text: str) -> bool:
     return len(lines) >= LYRICS_LINES and sum(map(len, lines)) / len(lines) < LYRICS_WIDTH
 
 
-def _sound(part: Mapping[str, Any]) -> Sound:
+def _sound(part: Mapping[str, Any]) -> MessageSound:
     """Raises `HTTPException` 400 for one that is no base64."""
     given = part.get("input_audio")
     data = given.get("data") if isinstance(given, Mapping) else None
@@ -144,6 +144,8 @@ def _sound(part: Mapping[str, Any]) -> Sound:
     kind = str(given.get("format") or "wav") if isinstance(given, Mapping) else "wav"
     encoded = data.partition(",")[2] if data.startswith("data:") else data
     try:
-        return Sound(base64.b64decode(encoded, validate=True), re.sub("[^a-z0-9]", "", kind.lower())[:8] or "wav")
+        return MessageSound(
+            base64.b64decode(encoded, validate=True), re.sub("[^a-z0-9]", "", kind.lower())[:8] or "wav"
+        )
     except (binascii.Error, ValueError):
         raise HTTPException(400, "the data of input_audio is no base64") from None
