@@ -21,8 +21,7 @@ def routes(site: Site) -> list[BaseRoute]:
     """The two calls."""
     from starlette.routing import Route
 
-    from bridge.doors.chat.door import ChatDoor
-    from bridge.doors.rest.door import guarded
+    from bridge.doors.chat.door import ChatDoor, guarded
 
     door = ChatDoor(site)
     return [

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.core.interface import JobView
-from bridge.doors.rest.results import answers
+from bridge.doors.rest.results import answers, conditioning_of
 
 PIECE = 3 * 64 * 1024
 """Bytes of a file that are encoded at a time; a multiple of three, so that the pieces are one base64 text."""
@@ -58,7 +58,7 @@ class Head:
 
 def describe(view: JobView) -> str:
     """The music in Markdown: what was given or planned, and the lyrics."""
-    conditioning = ((view.result or {}).get("recipe") or view.request).get("conditioning") or {}
+    conditioning = conditioning_of(view)
     duration = conditioning.get("duration")
     bpm = conditioning.get("bpm")
     rows = {
@@ -82,8 +82,7 @@ def sounds(view: JobView) -> list[Path]:
 
 def codes_of(view: JobView) -> str | None:
     """The semantic codes that the language model planned, as the original writes them."""
-    conditioning = ((view.result or {}).get("recipe") or {}).get("conditioning") or {}
-    planned = conditioning.get("codes") or []
+    planned = conditioning_of(view).get("codes") or []
     codes = planned[0] if planned and isinstance(planned[0], list) else []
     return "".join(f"<|audio_code_{code}|>" for code in codes) or None
 

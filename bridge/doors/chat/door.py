@@ -23,6 +23,8 @@ from bridge.doors.http.body import declared_length, read_body
 from bridge.doors.http.site import HttpCaller, Site
 from bridge.doors.rest import facts
 from bridge.doors.rest.bodies import BodyReader, parse_json
+from bridge.doors.rest.door import Handler
+from bridge.doors.rest.envelope import hard
 from bridge.doors.rest.results import error_of
 from bridge.doors.rest.tasks import WORDS, Tasks
 from bridge.doors.rest.translate import Wish, translate
@@ -166,6 +168,23 @@ class ChatDoor:
         if codes := codes_of(view):
             yield _event(head.chunk({"content": f"\n\n[audio_codes]{codes}[/audio_codes]"}))
         yield _event(head.chunk({}, "stop"))
+
+
+def guarded(handler: Handler) -> Handler:
+    """A call whose errors are told as the original does, as ``detail``, and as OpenAI's clients read them, as ``error``."""
+
+    async def call(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except AceError as failure:
+            refusal = hard(failure)
+        except HTTPException as failure:
+            refusal = failure
+        error = {"message": refusal.detail, "type": "api_error", "code": None, "param": None}
+        told = {"detail": refusal.detail, "error": error}
+        return JSONResponse(told, status_code=refusal.status_code, headers=refusal.headers)
+
+    return call
 
 
 def _event(chunk: Mapping[str, Any]) -> bytes:

@@ -91,7 +91,7 @@ def success(task: str, view: JobView, asked: Mapping[str, Any]) -> list[dict[str
     if view.operation in ("understand", "codes"):
         return [_analysis(view, result.get("data") or {})]
     takes = answers(result.get("files") or [])
-    conditioning = (result.get("recipe") or view.request).get("conditioning") or {}
+    conditioning = conditioning_of(view)
     seeds = ",".join(str(file.get("seed")) for _, file in takes)
     metas = {**_metas(conditioning), "prompt": asked.get("prompt", conditioning.get("caption", "")),
              "lyrics": asked.get("lyrics", conditioning.get("lyrics", ""))}  # fmt: skip
@@ -111,6 +111,12 @@ def success(task: str, view: JobView, asked: Mapping[str, Any]) -> list[dict[str
         "stage": "succeeded",
     }
     return [{**_address(view.id, index, file), **shared} for index, file in takes]
+
+
+def conditioning_of(view: JobView) -> dict[str, Any]:
+    """Words, tempo, key and length as they were used: of the recipe, and before there is one, as they were asked for."""
+    recipe = (view.result or {}).get("recipe") or {}
+    return dict((recipe.get("request") or view.request).get("conditioning") or {})
 
 
 def answers(files: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, Any]]]:

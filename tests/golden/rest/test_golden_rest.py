@@ -151,8 +151,10 @@ def test_golden_rest_results(working):
     entry = ended(working, task)
     assert entry["status"] == final["status"] == 1
     items, expected = json.loads(entry["result"]), json.loads(final["result"])
+    assert expected[0]["metas"].pop("duration") and items[0]["metas"].pop("duration") == 1.0
     assert missing(form_of(expected[0]), form_of(items[0])) == []
     assert len(items) == 2
+    assert [(item["prompt"], item["lyrics"]) for item in items] == [("base", "la")] * 2
     assert [item["metas"]["bpm"] for item in items] == ["N/A", "N/A"]
     failed = released(working, prompt="fake: fail_at=1")
     entry = ended(working, failed)
