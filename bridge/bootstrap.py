@@ -31,20 +31,23 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 WINDOWS_GPU_INDEX = "https://download.pytorch.org/whl/cu130"
 """On Windows the registry's torch is the CPU build; CUDA builds live on PyTorch's own index."""
 
-NEEDED_SPACE = {"cpu": 2_500_000_000, "gpu": 9_000_000_000}
-"""Bytes that the environment takes, roughly, with each build of torch."""
+NEEDED_SPACE = {"cpu": 2_500_000_000, "gpu": 9_000_000_000, "light": 300_000_000}
+"""Bytes that the environment takes, roughly, with each build."""
 
-EXTRAS = {"test": ("pictures", "test")}
+EXTRAS = {"test": ("engine", "pictures", "test")}
 """Extras that a command cannot do without; every other command gets `DEFAULT_EXTRAS`."""
 
-DEFAULT_EXTRAS = ("pictures",)
+DEFAULT_EXTRAS = ("engine", "pictures")
+
+ENGINE_COMMANDS = frozenset({"demo", "test"})
+"""Commands that compute on this machine, so that a light environment is not enough."""
 
 OPTIONAL_EXTRAS = {"test": ("midi", "quantisation")}
 """Extras without which the command still works: one that does not install here is named and left out."""
 
 DEFAULT_OPTIONAL = ("midi",)
 
-USAGE = """usage: python3 run.py [--cpu | --gpu] COMMAND [...]
+USAGE = """usage: python3 run.py [--cpu | --gpu | --light] COMMAND [...]
 
   demo [--out FOLDER]   hear and see the whole loop: daemon, repaint, extract, generate, cancel
   test [PYTEST OPTIONS] run the tests
@@ -52,21 +55,22 @@ USAGE = """usage: python3 run.py [--cpu | --gpu] COMMAND [...]
   serve, doctor, ...    any command of acestep-bridge; `python3 run.py help` lists them all
 
   --cpu   install the CPU build of PyTorch (the default)
-  --gpu   install the platform's GPU build (CUDA on Linux and Windows, MPS on macOS); remembered for later runs"""
+  --gpu   install the platform's GPU build (CUDA on Linux and Windows, MPS on macOS); remembered for later runs
+  --light leave the engine out: 200 MB, for a machine that uses another one's models; remembered for later runs"""
 
-Build = Literal["cpu", "gpu"]
+Build = Literal["cpu", "gpu", "light"]
 
 
 class Invocation(NamedTuple):
     """What the command line asks for."""
 
     build: Build | None
-    """Named build of torch; none: the one that is installed, else the CPU build."""
+    """Named build: of torch, or without it; none: the one that is installed, else the CPU build."""
     command: list[str]
 
 
 class Stamp(NamedTuple):
-    """What an environment holds: build of torch, extras, and a digest of the files that declared them."""
+    """What an environment holds: build, extras, and a digest of the files that declared them."""
 
     build: Build
     extras: frozenset[str]
@@ -99,18 +103,19 @@ class SetupFailed(Exception):
     """The environment could not be made; the message says what to do."""
 
 
+FLAGS: dict[str, Build] = {"--cpu": "cpu", "--gpu": "gpu", "--light": "light"}
+
+
 def parse(arguments: Sequence[str]) -> Invocation:
-    """Take our own two flags out of the arguments, wherever they stand before a ``--``."""
+    """Take our own flags out of the arguments, wherever they stand before a ``--``."""
     build: Build | None = None
     command: list[str] = []
     for index, argument in enumerate(arguments):
         if argument == "--":
             command += arguments[index:]
             break
-        if argument == "--gpu":
-            build = "gpu"
-        elif argument == "--cpu":
-            build = "cpu"
+        if argument in FLAGS:
+            build = FLAGS[argument]
         else:
             command.append(argument)
     return Invocation(build, command)
@@ -136,18 +141,25 @@ def venv_python(folder: Path) -> Path:
 
 def prepare(build: Build | None, command: str) -> None:
     """Make ``.venv`` and install what the command needs, unless the stamp says that it is there already."""
-    needed = frozenset(EXTRAS.get(command, DEFAULT_EXTRAS))
-    optional = OPTIONAL_EXTRAS.get(command, DEFAULT_OPTIONAL)
     present = read_stamp()
     chosen: Build = build or (present.build if present else "cpu")
+    if chosen == "light" and command in ENGINE_COMMANDS:
+        raise SetupFailed(
+            f"{command} computes on this machine, and the engine is left out here; `python3 run.py --cpu {command}` adds it"
+        )
+    needed = frozenset() if chosen == "light" else frozenset(EXTRAS.get(command, DEFAULT_EXTRAS))
+    optional = OPTIONAL_EXTRAS.get(command, DEFAULT_OPTIONAL)
     wished = needed | frozenset(optional)
     digest = inputs_digest()
     if present and present == Stamp(chosen, present.extras | wished, digest) and venv_python(VENV).exists():
         return
     _warn_of_space(chosen)
+    if chosen == "light" and present and present.build != "light":  # nothing of the engine stays behind
+        shutil.rmtree(VENV)
+        present = None
     make_venv()
     STAMP.unlink(missing_ok=True)
-    if (present and present.build != chosen) or (chosen == "gpu" and _torch_version().endswith("+cpu")):
+    if (present and present.build not in (chosen, "light")) or (chosen == "gpu" and _torch_version().endswith("+cpu")):
         _pip(["uninstall", "--yes", "--quiet", "torch"])
     kept = present.extras if present else frozenset()
     install(chosen, sorted(needed), [extra for extra in sorted(kept | frozenset(optional)) if extra not in needed])
@@ -221,11 +233,13 @@ def _works(python: Path) -> bool:
 
 
 def install(build: Build, needed: Sequence[str], optional: Sequence[str]) -> None:
-    """Install torch in the chosen build, this checkout with the needed extras, and each optional extra that will."""
+    """Install torch in the chosen build (light: none), this checkout with the needed extras, and each optional extra that will."""
     constraints = ["--constraint", str(ROOT / "constraints.txt")]
     print("installing the pinned versions of constraints.txt ...", flush=True)
-    _install_torch(build)
-    if _pip(["install", *constraints, "--editable", f"{ROOT}[{','.join(needed)}]"]) != 0:
+    if build != "light":
+        _install_torch(build)
+    extras = f"[{','.join(needed)}]" if needed else ""
+    if _pip(["install", *constraints, "--editable", f"{ROOT}{extras}"]) != 0:
         raise SetupFailed("pip could not install everything; its lines above say why. Running this again continues.")
     for extra in optional:
         if (reason := _try_pip(["install", *constraints, "--editable", f"{ROOT}[{extra}]"])) is not None:

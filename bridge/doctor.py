@@ -25,7 +25,8 @@ from acestep.api.registry import PluginState, Registry
 from bridge import children
 from bridge.core.job_store import set_aside
 from bridge.core.models import Models
-from bridge.core.planners import DEFAULT_PLANNER, missing_packages
+from bridge.core.packages import ENGINE_ADVICE, missing_packages
+from bridge.core.planners import DEFAULT_PLANNER
 from bridge.launch import read_connection
 from bridge.name_conflicts import foreign_distributions
 from bridge.paths import AllowedRoots, Paths
@@ -261,9 +262,11 @@ def check_models(patient: Patient) -> list[Finding]:
 
 def check_planner(patient: Patient) -> list[Finding]:
     """Whether the planner can run: the packages of each backend, and a language model."""
+    if missing_packages(["torch"]):
+        return []
     models = Models.of(patient.settings, patient.paths)
     registry = Registry.load(entry_points=True)
-    missing = missing_packages(registry.planner(DEFAULT_PLANNER))
+    missing = missing_packages(registry.planner(DEFAULT_PLANNER).packages)
     if missing:
         text = f"the planner cannot run: {', '.join(missing)} is not installed; only generating without thinking works"
         return [Finding(Severity.WARNING, "planner", text, "python3 run.py setup installs it again.")]
@@ -322,6 +325,9 @@ def probe(script: str, *arguments: str) -> tuple[Any, str]:
 
 def check_devices(patient: Patient) -> list[Finding]:
     """torch and what it can compute on."""
+    if missing_packages(["torch"]):
+        text = "this installation comes without the engine; it uses the models of other machines (--connect HOST:PORT)"
+        return [Finding(Severity.NOTE, "devices", text, f"{ENGINE_ADVICE}.")]
     answer, complaint = probe(TORCH_PROBE)
     if answer is None:
         advice = "python3 run.py setup installs it again."
@@ -337,6 +343,8 @@ def check_devices(patient: Patient) -> list[Finding]:
 
 def check_worker(patient: Patient) -> list[Finding]:
     """How the worker will compute: what settings, environment and device come to."""
+    if missing_packages(["torch"]):
+        return []
     names = ("device", "dtype", "int8", "offload", "attention", "compile")
     settings = {name: getattr(patient.settings, name) for name in names}
     facts, complaint = probe(POLICY_PROBE, json.dumps(settings))

@@ -77,20 +77,21 @@ def test_without_a_command_it_says_what_it_can_do() -> None:
         (["demo", "--out", "x"], None, ["demo", "--out", "x"]),
         (["--gpu", "serve"], "gpu", ["serve"]),
         (["serve", "--cpu"], "cpu", ["serve"]),
+        (["--light", "setup"], "light", ["setup"]),
         (["test", "--", "--gpu"], None, ["test", "--", "--gpu"]),
     ],
 )
 def test_the_build_is_taken_out_of_the_arguments(
     bootstrap: SimpleNamespace, arguments: list[str], build: str | None, command: list[str]
 ) -> None:
-    """Our two flags may stand anywhere before ``--``; everything else belongs to the command."""
+    """Our flags may stand anywhere before ``--``; everything else belongs to the command."""
     assert bootstrap.parse(arguments) == (build, command)
 
 
 def test_the_second_run_installs_nothing(bootstrap: SimpleNamespace) -> None:
     """The stamp remembers what is there."""
     bootstrap.prepare(None, "demo")
-    assert installed(bootstrap) == ["pictures", "midi"]
+    assert installed(bootstrap) == ["engine,pictures", "midi"]
     bootstrap.calls.clear()
     bootstrap.prepare(None, "demo")
     bootstrap.prepare(None, "serve")
@@ -102,7 +103,7 @@ def test_another_command_adds_its_extras_and_keeps_the_rest(bootstrap: SimpleNam
     bootstrap.prepare(None, "demo")
     bootstrap.calls.clear()
     bootstrap.prepare(None, "test")
-    assert installed(bootstrap)[0] == "pictures,test"
+    assert installed(bootstrap)[0] == "engine,pictures,test"
     bootstrap.calls.clear()
     bootstrap.prepare(None, "demo")
     bootstrap.prepare(None, "test")
@@ -129,6 +130,19 @@ def test_the_gpu_build_replaces_the_other_and_is_remembered(bootstrap: SimpleNam
     assert bootstrap.calls == []
 
 
+def test_a_light_environment_has_no_engine_and_stays_light(bootstrap: SimpleNamespace) -> None:
+    """No torch, no extra `engine`; later commands keep it so, and what needs the engine says how to add it."""
+    bootstrap.prepare("light", "setup")
+    assert installed(bootstrap) == ["midi"] and not any("--index-url" in call for call in bootstrap.calls)
+    bootstrap.calls.clear()
+    bootstrap.prepare(None, "serve")
+    assert bootstrap.calls == []
+    with pytest.raises(bootstrap.SetupFailed, match=r"run\.py --cpu demo"):
+        bootstrap.prepare(None, "demo")
+    bootstrap.prepare("cpu", "demo")
+    assert installed(bootstrap)[0] == "engine,pictures"
+
+
 @pytest.mark.parametrize(
     ("build", "system", "index"),
     [
@@ -151,7 +165,7 @@ def test_an_index_out_of_reach_is_no_end(bootstrap: SimpleNamespace) -> None:
     """Without PyTorch's own index the registry's build is taken."""
     bootstrap.broken.append("--index-url")
     bootstrap.prepare("cpu", "demo")
-    assert installed(bootstrap) == ["pictures", "midi"]
+    assert installed(bootstrap) == ["engine,pictures", "midi"]
 
 
 def test_an_optional_extra_that_does_not_install_is_left_out(

@@ -92,3 +92,5 @@ class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     target: str
     summary: str
+    packages: tuple[str, ...] = ()
+    """Modules that it needs and that may not be installed."""

@@ -5,14 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from acestep.api.registry import Registry
+from acestep.api.sampling import BackendSpec
 from bridge.children import python
 from bridge.paths import Paths
 from bridge.settings import Settings
 
 
+def chosen_backend(settings: Settings, registry: Registry) -> BackendSpec:
+    """What the worker runs jobs with. Raises `UnknownName` for a backend that is not registered."""
+    return registry.backend(settings.backend or next(iter(registry.backends), ""))
+
+
 def worker_command(settings: Settings, paths: Paths, registry: Registry) -> list[str]:
     """How the worker is started now. Raises `UnknownName` for a backend that is not registered."""
-    spec = registry.backend(settings.backend or next(iter(registry.backends), ""))
+    spec = chosen_backend(settings, registry)
     command = python("-m", "acestep.worker", f"--backend={spec.name}", f"--home={paths.home}")
     command += [f"--library={paths.library}", f"--uploads={paths.uploads}", f"--plugins={paths.plugins}"]
     for name in ("device", "dtype", "int8", "offload", "attention", "compile", "threads", "model", "log_level"):

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 from acestep.api.errors import BadRequest, ModelMissing, Unavailable
-from acestep.api.planning import PlannerSpec
 from acestep.api.registry import Registry
 from acestep.checkpoints.installed import require_codes, require_language_model
 from bridge.core.models import Models
+from bridge.core.packages import missing_packages
 
 DEFAULT_PLANNER = "transformers"
 """What ``auto`` means among the backends of the planner."""
-
-
-def missing_packages(spec: PlannerSpec) -> list[str]:
-    """Modules that a backend needs and that are not installed."""
-    return [name for name in spec.packages if importlib.util.find_spec(name) is None]
 
 
 def require_checkpoint(models: Models, request: Any, *, read: bool) -> None:
@@ -42,7 +36,7 @@ def require_planner(registry: Registry, models: Models, request: Any, field: str
     prefix = field.removesuffix("model")
     backend = getattr(request, f"{prefix}backend", "auto")
     spec = registry.planner(DEFAULT_PLANNER if backend == "auto" else backend)
-    if missing := missing_packages(spec):
+    if missing := missing_packages(spec.packages):
         raise Unavailable(
             f"planning needs {', '.join(missing)}, which is not installed here; `pip install {' '.join(missing)}` adds it, and "
             "generating without 'thinking' works",

@@ -19,7 +19,7 @@ from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import adapter_folders
 from bridge.core import reports
 from bridge.core.access import OWNER, Access
-from bridge.core.command import worker_command
+from bridge.core.command import chosen_backend, worker_command
 from bridge.core.daemon_runner import DaemonRunner, OperationContext
 from bridge.core.descriptions import Descriptions
 from bridge.core.events import Subscription
@@ -35,6 +35,7 @@ from bridge.core.library import Library
 from bridge.core.limited import Admissions
 from bridge.core.lookout import Space, keep_fresh
 from bridge.core.models import Models
+from bridge.core.packages import engine_missing
 from bridge.core.presets import Presets
 from bridge.core.queue import QueueBounds
 from bridge.core.records import SEQ_GAP, JobRecord
@@ -80,6 +81,7 @@ class Service:
         self._tracker = JobTracker(self._table, self.library)
         folders = Folders(paths.library, adapter_folders(paths.home, checkpoints), paths.home)
         self._host = DaemonHostInfo(self.roots, self._models, self.uploads, folders)
+        self._backend = chosen_backend(settings, self.registry)
         self._executor: Executor = executor or LocalExecutor(
             Supervision(
                 command=lambda: worker_command(settings, paths, self.registry),
@@ -109,6 +111,7 @@ class Service:
             table=self._table,
             tracker=self._tracker,
             executor=self._executor,
+            backend=self._backend,
             admissions=Admissions(settings.admission_seconds),
             bounds=QueueBounds(
                 jobs=settings.queue_length,
@@ -127,7 +130,7 @@ class Service:
         self._store.start()
         self._tracker.recount()
         await self._recover()
-        if self.settings.worker_start == "serve":
+        if self.settings.worker_start == "serve" and not engine_missing(self._backend):
             self._executor.start()
         for runner in self._runners.values():
             runner.start()
@@ -340,6 +343,7 @@ class Service:
             self._submissions.admissions.warning,
             str(self._executor.facts().get("warning", "")),
             self._space.warning,
+            engine_missing(self._backend),
         ]
         found += [f"a damaged job store was set aside as {path}" for path in self._store.set_aside]
         return [*reports.plugin_warnings(self.registry), *filter(None, found)]

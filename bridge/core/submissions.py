@@ -16,6 +16,7 @@ from acestep.api.errors import BadRequest, Busy, Degraded, IdConflict, Quarantin
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.rights import Right
+from acestep.api.sampling import BackendSpec
 from bridge.core.access import OWNER, Access
 from bridge.core.executor import Executor
 from bridge.core.host_info import DaemonHostInfo
@@ -24,6 +25,7 @@ from bridge.core.job_runner import JobRunner
 from bridge.core.job_table import JobTable
 from bridge.core.job_tracker import JobTracker
 from bridge.core.limited import Admissions
+from bridge.core.packages import require_engine
 from bridge.core.queue import QueueBounds, check_bounds
 from bridge.core.records import JobRecord, check_id, digest_of
 
@@ -56,6 +58,7 @@ class Submissions:
     table: JobTable
     tracker: JobTracker
     executor: Executor
+    backend: BackendSpec
     admissions: Admissions
     bounds: QueueBounds
     runner_of: Callable[[str], JobRunner]
@@ -93,6 +96,8 @@ class Submissions:
     async def _admit(self, record: JobRecord, access: Access) -> Accepted:
         """Check a request, store its canonical form and let it wait for its turn."""
         operation = self.registry.operation(record.operation)
+        if operation.runs == "worker":
+            require_engine(self.backend)
         self._reject_quarantined(operation, record.request_digest)
         self._check_bounds(record)
         host = self.host.for_caller(access, self.table.client_of)

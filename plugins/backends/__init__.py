@@ -7,7 +7,12 @@ from collections.abc import Callable
 from acestep.api import BackendSpec, hookimpl
 
 BACKENDS = (
-    BackendSpec(name="torch", target="acestep.engine:Engine", summary="The model, on this machine's CPU or GPU."),
+    BackendSpec(
+        name="torch",
+        target="acestep.engine:Engine",
+        summary="The model, on this machine's CPU or GPU.",
+        packages=("torch", "diffusers", "transformers", "tokenizers"),
+    ),
     BackendSpec(
         name="fake",
         target="acestep.testing.fake_backend:FakeBackend",
