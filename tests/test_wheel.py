@@ -21,7 +21,7 @@ from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(\[[^]]*\])?[^;]*(?:; *(.*))?$")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ class Installed:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         line = [str(self.program), *arguments, "--home", str(self.home)]
         return subprocess.run(
-            line, capture_output=True, text=True, check=False, cwd=self.home.parent, env=environment, timeout=170
+            line, capture_output=True, text=True, check=False, cwd=self.home.parent, env=environment, timeout=600
         )
 
 
@@ -125,14 +125,14 @@ def test_an_operation_without_the_engine_says_how_to_get_it(light: Installed) ->
 def test_what_needs_no_engine_works_without_it(light: Installed, line: list[str]) -> None:
     """Lists, descriptions and checks answer, without a traceback."""
     done = light.run(*line)
-    assert "Traceback" not in done.stderr and len(done.stdout) > 40
+    assert "Traceback" not in done.stderr and len(done.stdout) > 20
 
 
 def test_another_machines_models_serve_it(light: Installed, other_machine: DaemonProcess, sound_file: Any) -> None:
     """A file of this machine is sent, the result fetched."""
-    rpc = other_machine.connection["doors"]["rpc"]
-    line = ["repaint", str(sound_file(frames=96_000)), "--start", "0.5s", "--end", "1s", "--returns", "span"]
-    target = light.home.parent / "span.wav"
+    rpc = other_machine.connection["rpc"]
+    line = ["repaint", str(sound_file(frames=96_000)), "--start", "0.5s", "--end", "1s", "--returns", "whole"]
+    target = light.home.parent / "whole.wav"
     done = light.run(*line, "--out", str(target), "--connect", f"{rpc['host']}:{rpc['port']}")
     assert done.returncode == 0, done.stderr
     assert soundfile.info(target).frames > 0
