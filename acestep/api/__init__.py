@@ -1,7 +1,7 @@
 """The surface that plug-ins and the daemon build on: requests, plans, schemas, hooks, errors. No torch, ever."""
 
 from acestep.api.conditioning import Conditioning
-from acestep.api.daemon import DaemonContext
+from acestep.api.daemon_context import DaemonContext
 from acestep.api.errors import AceError
 from acestep.api.family import Download, FamilyRuntime, FamilySpec, ModelFamily, ModelOpening, NoOptions, StageTake
 from acestep.api.grid import LatentGrid

@@ -20,7 +20,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     ``schema`` is the request type. ``runs`` says where: in the ``worker`` (may load models) or in the ``daemon``
     (must not block). ``target`` is ``module:attribute`` of the code: in the worker ``run(request, context) -> Result`` with the
     context of `acestep.worker.backend.JobContext`; in the daemon an ``async run(request, daemon) -> dict`` with an
-    `acestep.api.daemon.DaemonContext`. An empty target is a
+    `acestep.api.daemon_context.DaemonContext`. An empty target is a
     render of the stage type of the same name.
     """
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.daemon import DaemonContext
+from acestep.api.daemon_context import DaemonContext
 from acestep.api.errors import AceError, BadRequest, UnknownName
 from acestep.checkpoints.adapter_file import ADAPTER_PICKLES, adapter_places, fit, read_adapter_file
 from acestep.checkpoints.adapter_strength import ADAPTER_CONFIG, ADAPTER_FILES

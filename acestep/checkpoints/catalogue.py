@@ -20,7 +20,7 @@ from acestep.checkpoints.published import (
     license_of,
     weights_of,
 )
-from acestep.planner import library
+from acestep.planner import planner_models
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 CONFIGS = ("config.json", SILENCE)
@@ -96,8 +96,8 @@ BY_NAME = {
         ),
         Package(
             repository=MAIN_BUNDLE,
-            inner=f"{library.PREFIX}1.7B",
-            target=f"{COMPANIONS}/{library.PREFIX}tokenizer",
+            inner=f"{planner_models.PREFIX}1.7B",
+            target=f"{COMPANIONS}/{planner_models.PREFIX}tokenizer",
             patterns=TOKENIZER,
             weights=False,
         ),
@@ -112,7 +112,7 @@ LANGUAGE = "lm-"
 
 def language_model(name: str) -> str:
     """The planner's own name of a language model that is called by its short or its published name; empty for anything else."""
-    for prefix in (LANGUAGE, library.PREFIX):
+    for prefix in (LANGUAGE, planner_models.PREFIX):
         if name.startswith(prefix):
             return name.removeprefix(prefix)
     return ""
@@ -126,7 +126,7 @@ def packages(name: str, families: Families = NO_FAMILIES) -> list[Package]:
     if name in BY_NAME:
         return list(BY_NAME[name])
     size = language_model(name)
-    if size in library.REPOSITORIES:
+    if size in planner_models.REPOSITORIES:
         return [_language_package(size)]
     plain = name.removeprefix(PREFIX)
     variant = VARIANTS.get(plain)
@@ -139,7 +139,7 @@ def packages(name: str, families: Families = NO_FAMILIES) -> list[Package]:
 
 
 def _language_package(size: str) -> Package:
-    repository, folder = library.REPOSITORIES[size], f"{library.PREFIX}{size}"
+    repository, folder = planner_models.REPOSITORIES[size], f"{planner_models.PREFIX}{size}"
     inner = folder if repository == MAIN_BUNDLE else ""
     patterns = ("config.json", "generation_config.json", *WEIGHTS, *TOKENIZER)
     return Package(repository=repository, inner=inner, target=folder, patterns=patterns)
@@ -160,7 +160,7 @@ def published(families: Families = NO_FAMILIES) -> list[str]:
     """Short names of the models that can be downloaded, language models last."""
     own = [name for name, variant in VARIANTS.items() if variant.repository]
     others = [name for spec in families.values() for name in spec.described().published()]
-    return [*own, *others, *(f"{LANGUAGE}{size}" for size in library.REPOSITORIES)]
+    return [*own, *others, *(f"{LANGUAGE}{size}" for size in planner_models.REPOSITORIES)]
 
 
 def pinned(wanted: list[Package], revision: str) -> list[Package]:

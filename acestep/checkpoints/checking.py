@@ -29,7 +29,7 @@ from acestep.checkpoints.weights import (  # fmt: skip
     read_contents,
     tensor_index,
 )
-from acestep.planner.library import find_planners, planner_problems
+from acestep.planner.planner_models import find_planners, planner_problems
 
 SHOWN = 6
 """Names that are listed of each kind of fault; the rest is counted."""

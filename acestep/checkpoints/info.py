@@ -21,7 +21,7 @@ from acestep.checkpoints.places import EMBEDDED as EMBEDDED
 from acestep.checkpoints.places import loose_files, places
 from acestep.checkpoints.strangers import strangers
 from acestep.checkpoints.weights import CODEC, read_contents
-from acestep.planner.library import find_planners, planner_problems
+from acestep.planner.planner_models import find_planners, planner_problems
 
 PREFIX = "acestep-v15-"
 TRAINED = "trained"

@@ -21,8 +21,8 @@ from acestep.checkpoints.info import find_checkpoint, part_paths, read_info
 from acestep.checkpoints.layout import TEXT_ENCODER, VAE, is_transformer, locate, users
 from acestep.checkpoints.memory import stored_numbers, whole_bytes
 from acestep.checkpoints.published import FILES, license_of
-from acestep.planner.library import PREFIX as PLANNER_PREFIX
-from acestep.planner.library import (
+from acestep.planner.planner_models import PREFIX as PLANNER_PREFIX
+from acestep.planner.planner_models import (
     PlannerInfo,
     find_planners,
     named_planner,

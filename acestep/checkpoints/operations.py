@@ -9,7 +9,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from acestep.api.daemon import DaemonContext
+from acestep.api.daemon_context import DaemonContext
 from acestep.api.threads import Progress, in_a_thread
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders
 from acestep.checkpoints.installed import find_model, fingerprint, model_facts, remarks, remove, verify

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.daemon import DaemonContext
+from acestep.api.daemon_context import DaemonContext
 from acestep.api.errors import BadRequest, NotFound
 from acestep.api.schema import inside
 from acestep.api.threads import Progress, in_a_thread

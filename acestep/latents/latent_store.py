@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.daemon import DaemonContext
+from acestep.api.daemon_context import DaemonContext
 from acestep.api.errors import BadLatent, NotFound, OutputUnwritable
 from acestep.audio.latent_header import SUFFIX, LatentFacts, read_latent_facts
 

@@ -12,7 +12,7 @@ from acestep.api.metadata import Metadata
 from acestep.api.planning import CODE_FAMILY, PlannerSettings, knows_codes_of
 from acestep.api.request import Render
 from acestep.api.rounding import samples
-from acestep.planner.library import settings_of
+from acestep.planner.planner_models import settings_of
 from acestep.planner.planning import PlanInputs, given_metadata, read_thought
 from acestep.planner.session import planner_for, put_away
 from acestep.worker.backend import JobContext

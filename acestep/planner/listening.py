@@ -24,7 +24,7 @@ from acestep.conditioning.context import audio_codes as codes_of_latents
 from acestep.conditioning.context import hint_from_codes
 from acestep.engine.host_info import locate_source
 from acestep.engine.model_pool import DevicePlacement
-from acestep.planner.library import require_known_codes, settings_of
+from acestep.planner.planner_models import require_known_codes, settings_of
 from acestep.worker.backend import JobContext
 
 

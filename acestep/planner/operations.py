@@ -15,7 +15,7 @@ from acestep.api.metadata import Metadata
 from acestep.api.planning import CODE_RATE, PlannerSettings, Progress
 from acestep.api.result import Result, StageReport
 from acestep.api.schema import convert
-from acestep.planner.library import settings_of
+from acestep.planner.planner_models import settings_of
 from acestep.planner.planning import PlanInputs, Planner, Sample, given_metadata, read_thought
 from acestep.planner.session import LoadedPlanner, planner_for
 from acestep.worker.backend import JobContext

@@ -15,7 +15,7 @@ from acestep.api.planning import PlannerBackend, PlannerSettings
 from acestep.api.registry import Registry
 from acestep.api.targets import resolve_target
 from acestep.planner.device import choose_device, choose_dtype, device_memory
-from acestep.planner.library import (
+from acestep.planner.planner_models import (
     TINY,
     PlannerInfo,
     choose_planner,

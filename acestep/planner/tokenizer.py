@@ -18,7 +18,7 @@ from acestep.api.errors import BadCheckpoint
 from acestep.checkpoints.files import read_json
 from acestep.checkpoints.text_tokenizer import qwen_words
 from acestep.planner.layout import AUDIO_TOKENS
-from acestep.planner.library import TEMPLATE, planner_problem
+from acestep.planner.planner_models import TEMPLATE, planner_problem
 
 FILE = "tokenizer.json"
 CONFIG = "tokenizer_config.json"

@@ -208,7 +208,7 @@ def _refuse_guidance(sampling: Sampling) -> None:
 def _utilization(name: str) -> float:
     """The share of the device's memory that vLLM may take, within its own bounds."""
     from acestep.planner.device import choose_device, device_memory
-    from acestep.planner.library import size_of
+    from acestep.planner.planner_models import size_of
 
     wanted = MEMORY_GB.get(size_of(name), 4) * 2**30
     return min(max(wanted / device_memory(choose_device("cuda")), 0.1), 0.9)

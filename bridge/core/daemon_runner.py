@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from acestep.api.daemon import DaemonParts
+from acestep.api.daemon_context import DaemonParts
 from acestep.api.errors import AceError
 from bridge.core.events import ProgressMeter
 from bridge.core.interface import Accepted, JobState, Submission
@@ -18,7 +18,7 @@ from bridge.core.worker_runner import refuse_submission
 
 @dataclass(frozen=True)
 class OperationContext:
-    """The `acestep.api.daemon.DaemonContext` of one job."""
+    """The `acestep.api.daemon_context.DaemonContext` of one job."""
 
     job: str
     core: DaemonParts

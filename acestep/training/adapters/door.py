@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.daemon import DaemonContext
+from acestep.api.daemon_context import DaemonContext
 from acestep.api.errors import BadRequest, DiskFull, NotFound, OutputUnwritable, Unavailable, UnknownName
 from acestep.api.schema import convert
 from acestep.api.training import AdapterShape, TrainOptions

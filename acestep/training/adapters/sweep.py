@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from acestep.api.daemon import DaemonContext
+from acestep.api.daemon_context import DaemonContext
 from acestep.api.errors import BadRequest
 
 MAX_STRENGTHS = 16

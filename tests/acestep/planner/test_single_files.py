@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from acestep.planner.library import find_planners, planner_problems
 from acestep.planner.model import TransformersPlanner, load_model
+from acestep.planner.planner_models import find_planners, planner_problems
 from acestep.planner.tokenizer import load_tokenizer
 
 _files = Path(__file__).parent.parent / "checkpoints" / "foreign_files.py"

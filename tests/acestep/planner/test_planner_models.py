@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from acestep.api.errors import BadCheckpoint, ModelMissing, OutOfMemory
-from acestep.planner.library import (
+from acestep.planner.model import load_model
+from acestep.planner.planner_models import (
     PlannerInfo,
     choose_planner,
     find_planners,
@@ -18,7 +19,6 @@ from acestep.planner.library import (
     planner_folders,
     planner_problems,
 )
-from acestep.planner.model import load_model
 from acestep.planner.tokenizer import load_tokenizer
 
 GiB = 2**30
