@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from typing import Any, cast
 
@@ -10,6 +12,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bridge.doors import limits
 from bridge.doors.streams import Crowd
+
+
+def _send_at_once(transport: Any) -> None:
+    """No waiting for the other side's receipt between the header and the body of an answer, which costs each 40 ms.
+
+    asyncio sees to it only for sockets that were made with the number of their protocol.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def protocol(crowd: Crowd) -> type[H11Protocol]:
@@ -25,6 +38,7 @@ def protocol(crowd: Crowd) -> type[H11Protocol]:
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._last_data_at = time.monotonic()
+            _send_at_once(transport)
             if not crowd.enter(self):
                 transport.abort()
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import httpx
 import pytest
@@ -180,3 +181,14 @@ async def test_without_a_token_only_loopback_is_listened_to(core):
     """Anything else is refused at once."""
     with pytest.raises(NotAllowed):
         await HttpDoor(Site(Dispatcher(core))).listen("0.0.0.0", 0)
+
+
+async def test_answers_wait_for_no_receipt(core):
+    """Header and body leave one after the other: with Nagle's wait between them each answer on an open connection took 40 ms."""
+    door = HttpDoor(Site(Dispatcher(core)))
+    port = await door.listen("127.0.0.1", 0)
+    async with httpx.AsyncClient() as browser:
+        assert (await browser.get(f"http://127.0.0.1:{port}/health")).status_code == 200
+        (held,) = door._server.server_state.connections
+        assert held.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    await door.close()
