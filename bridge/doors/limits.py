@@ -179,3 +179,18 @@ MCP_FILE = 16 * 1024 * 1024
 
 MCP_JOBS = 50
 """Jobs on a page of resources."""
+
+GRADIO_SESSIONS = 128
+"""Clients of Gradio's protocol that are known at a time."""
+
+GRADIO_CALLS = 16
+"""Calls of one such client that may be under way."""
+
+GRADIO_SILENCE = 30.0
+"""Seconds after which a client that no longer listens counts as gone; its calls are then cancelled, as Gradio does."""
+
+GRADIO_HEARTBEAT = 15.0
+"""Pause (s) between signs of life on a stream without news."""
+
+GRADIO_FILES = 16
+"""Files of one upload."""

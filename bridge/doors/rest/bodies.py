@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -65,25 +66,7 @@ class BodyReader:
 
     async def _multipart(self, request: Request, client: str, admit: Admit) -> ParsedBody:
         """A form whose files become uploads, as those of clients on other machines; parts of other names are left alone."""
-        size = min(declared_length(request) or self._most, self._most)
-        if self._coming + size > self._quota:
-            raise HTTPException(429, "too many files are being sent at once; try again", {"retry-after": "5"})
-        self._coming += size
-        try:
-            return await self._parts(request, client, admit)
-        finally:
-            self._coming -= size
-
-    async def _parts(self, request: Request, client: str, admit: Admit) -> ParsedBody:
-        pieces = _with_end(body_pieces(request, self._most))
-        parser = MultiPartParser(
-            request.headers, pieces, max_files=8, max_fields=MAX_FIELDS, max_part_size=limits.HTTP_BODY
-        )
-        try:
-            form = await parser.parse()
-        except (MultiPartException, KeyError, ValueError) as failure:
-            raise HTTPException(400, f"the multipart body cannot be read: {_reason(failure)}") from None
-        try:
+        async with self.form(request) as form:
             values = {name: value for name, value in reversed(form.multi_items()) if isinstance(value, str)}
             admit(values)
             files: dict[str, str] = {}
@@ -92,8 +75,32 @@ class BodyReader:
                 if isinstance(sent, UploadFile) and sent.size and role not in files:
                     files[role] = await self.keep(sent.file, sent.size, sent.filename or "", client)
             return ParsedBody(values, files)
+
+    @contextlib.asynccontextmanager
+    async def form(self, request: Request, most_files: int = 8) -> AsyncIterator[FormData]:
+        """A multipart body, read within bounds; its files are gone afterwards. Raises `HTTPException`: 400, 408, 413, 429."""
+        size = min(declared_length(request) or self._most, self._most)
+        if self._coming + size > self._quota:
+            raise HTTPException(429, "too many files are being sent at once; try again", {"retry-after": "5"})
+        self._coming += size
+        try:
+            form = await self._parsed_form(request, most_files)
+            try:
+                yield form
+            finally:
+                await form.close()
         finally:
-            await form.close()
+            self._coming -= size
+
+    async def _parsed_form(self, request: Request, most_files: int) -> FormData:
+        pieces = _with_end(body_pieces(request, self._most))
+        parser = MultiPartParser(
+            request.headers, pieces, max_files=most_files, max_fields=MAX_FIELDS, max_part_size=limits.HTTP_BODY
+        )
+        try:
+            return await parser.parse()
+        except (MultiPartException, KeyError, ValueError) as failure:
+            raise HTTPException(400, f"the multipart body cannot be read: {_reason(failure)}") from None
 
     async def keep(self, file: BinaryIO, size: int, name: str, client: str) -> str:
         """Keep a file as an upload; its id. Raises `HTTPException`."""

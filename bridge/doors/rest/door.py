@@ -169,7 +169,7 @@ class RestDoor:
         """One of our own examples."""
         caller = HttpCaller.of(request, DOOR)
         body = await self.body(request, optional=True)
-        found = await self._said("example", {}, caller)
+        found = await self.said("example", {}, caller)
         simple = read_text(body.values.get("sample_type")) != "custom_mode"
         return answer(told_sample(found, simple=simple))
 
@@ -177,19 +177,19 @@ class RestDoor:
         """A better caption and lyrics, by the language model."""
         caller = HttpCaller.of(request, DOOR)
         values = (await self.body(request)).values
-        said = await self._said("format", format_request(values, as_object(values.get("param_obj"))), caller)
+        said = await self.said("format", format_request(values, as_object(values.get("param_obj"))), caller)
         named = {"key_scale": said.get("key", ""), "time_signature": said.get("time_signature", "")}
         return answer({**_words(said), **named})
 
     async def create_sample(self, request: Request) -> Response:
         """A song of one sentence, by the language model."""
         caller = HttpCaller.of(request, DOOR)
-        said = await self._said("compose", sample_request((await self.body(request)).values), caller)
+        said = await self.said("compose", sample_request((await self.body(request)).values), caller)
         return answer(
             {**_words(said), "keyscale": said.get("key", ""), "timesignature": said.get("time_signature", "")}
         )
 
-    async def _said(self, operation: str, params: dict[str, Any], caller: HttpCaller) -> dict[str, Any]:
+    async def said(self, operation: str, params: dict[str, Any], caller: HttpCaller) -> dict[str, Any]:
         """What an operation that makes no sound answers. Raises `HTTPException` where it fails."""
         accepted = await self.dispatcher.call(f"op.{operation}", params, caller)
         try:
@@ -213,7 +213,7 @@ class RestDoor:
         path = read_text(values.get("lora_path"))
         if not path:
             raise HTTPException(422, "lora_path names the adapter")
-        listed = await self._said("loras", {}, caller)
+        listed = await self.said("loras", {}, caller)
         known = [str(row["name"]) for row in listed.get("loras") or []]
         name = self.adapters.load(path[:4_096], (read_text(values.get("adapter_name")) or "")[:100], known)
         return answer(
