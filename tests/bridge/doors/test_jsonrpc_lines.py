@@ -309,9 +309,8 @@ async def test_at_the_end_of_input_every_answer_is_given(peers):
     assert {message["id"] for message in said} == {1, 2, 3}
 
 
-async def test_who_does_not_read_is_closed_and_others_are_answered(peers, core, monkeypatch):
+async def test_who_does_not_read_is_closed_and_others_are_answered(peers, core):
     """Its place is free afterwards, and what waited for it is gone."""
-    monkeypatch.setattr(limits, "CHUNK", 4096)
     good, greedy = await peers(), await peers()
     greedy.writer.transport.pause_reading()
     with contextlib.suppress(ConnectionError):

@@ -312,9 +312,8 @@ async def test_endless_pieces_and_slow_bytes_end_in_time(http_door, monkeypatch)
         writer.close()
 
 
-async def test_who_does_not_read_is_closed_and_costs_little(http_door, socket_to, monkeypatch):
+async def test_who_does_not_read_is_closed_and_costs_little(http_door, socket_to):
     """Pings whose answers nobody takes, and questions whose answers nobody takes; meanwhile others are answered."""
-    monkeypatch.setattr(limits, "CHUNK", 4096)
     door = await http_door()
     port = door.address["port"]
     good = await socket_to(door)
