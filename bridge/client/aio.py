@@ -103,7 +103,7 @@ class AsyncClient:
 
     Use it as an async context manager. A lost connection is made again by the next call; event streams go on from the last
     seq they saw. ``local_socket=False`` connects by TCP also on this machine: the daemon then lets the client name files of its
-    read roots only, and not every file of the user's.
+    read roots only, and not every file of the user's. ``cancel_on_close``: jobs of this client end when it does, however it does.
     """
 
     def __init__(
@@ -116,7 +116,9 @@ class AsyncClient:
         name: str = "",
         timeout: float = 30.0,
         local_socket: bool = True,
+        cancel_on_close: bool = False,
     ) -> None:
+        self._cancel_on_close = cancel_on_close
         self._where = (home, host, port, token)
         self._local_socket = local_socket
         self._name = name or conversations.default_name()
@@ -180,7 +182,10 @@ class AsyncClient:
             address = msgspec.structs.replace(address, socket="")
         connection = _Connection(*await _connect(address, self._timeout), self)
         try:
-            await connection.ask(conversations.hello(address.token, self._name, heartbeat=True), self._timeout)
+            hello = conversations.hello(
+                address.token, self._name, heartbeat=True, cancel_on_close=self._cancel_on_close
+            )
+            await connection.ask(hello, self._timeout)
         except BaseException:  # also a cancelled caller: nobody else could close it
             await connection.close()
             raise

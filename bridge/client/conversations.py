@@ -64,11 +64,10 @@ def is_worth_a_retry(failure: DaemonUnreachable, *, new: bool) -> bool:
     return not new and not isinstance(failure, NoAnswer)
 
 
-def hello(token: str, name: str, *, heartbeat: bool) -> Call:
+def hello(token: str, name: str, *, heartbeat: bool, cancel_on_close: bool = False) -> Call:
     """The first call of every connection. Events come only where they are asked for."""
-    return Call(
-        "hello", {"token": token, "client": name, "protocol": PROTOCOL, "events": False, "heartbeat": heartbeat}
-    )
+    wishes = {"events": False, "heartbeat": heartbeat, **({"cancel_on_close": True} if cancel_on_close else {})}
+    return Call("hello", {"token": token, "client": name, "protocol": PROTOCOL, **wishes})
 
 
 def default_name() -> str:

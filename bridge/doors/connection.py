@@ -6,6 +6,7 @@ A door's own connection says how bytes become calls and calls bytes (`Language`)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import time
@@ -37,6 +38,10 @@ class Terms(msgspec.Struct, frozen=True):
 
     token: str = ""
     access: Access = OWNER
+
+
+_ABANDONING: set[asyncio.Task[None]] = set()
+"""Keeps the tasks that clean up behind clients from being collected."""
 
 
 class Language(Protocol):
@@ -81,6 +86,9 @@ class Connection(Stream):
         self._known = not terms.token
         self._wrong_tokens = 0
         self._events = True
+        self._abandons = False
+        self._submitted: set[str] = set()
+        """Jobs that end with the connection."""
 
     # The stream
 
@@ -145,6 +153,7 @@ class Connection(Stream):
         if transport is None or transport.is_closing() or self._parting:
             return
         self._parting = True
+        self._abandons = self._abandons and reason != "stopping"  # what is queued when the daemon stops stays queued
         log.info("%s closed: %s %s", self.name, reason, message)
         self._outbox.clear()
         self._part(transport, reason, self.language.notification("closing", {"reason": reason, "message": message}))
@@ -162,6 +171,16 @@ class Connection(Stream):
         for task in self._tasks:
             task.cancel()
         self._follower.close()
+        if self._abandons:
+            abandoned = asyncio.get_running_loop().create_task(self._abandon(self._submitted))
+            _ABANDONING.add(abandoned)
+            abandoned.add_done_callback(_ABANDONING.discard)
+
+    async def _abandon(self, jobs: set[str]) -> None:
+        """Cancel the jobs of a client that has gone."""
+        for job in jobs:
+            with contextlib.suppress(AceError):
+                await self._dispatcher.core.cancel(job)
 
     # Requests
 
@@ -182,7 +201,7 @@ class Connection(Stream):
             arguments = self.language.parameters(params)
             self._admit(method, arguments)
             result = await self._dispatcher.call(method, arguments, self)
-            follow = self._follow_submitted(result) if submits(method) else _nothing
+            follow = self._note_submitted(result) if submits(method) else _nothing
             follow() if reply is None else reply(None, result, follow)
         except AceError as failure:
             self._refuse(reply, failure)
@@ -196,9 +215,17 @@ class Connection(Stream):
         else:
             log.debug("a notification from %s was refused: %s", self.name, failure.message)
 
-    def _follow_submitted(self, result: dict[str, Any]) -> Callable[[], None]:
-        """What sends the events of a new job, if they are wanted."""
+    def _note_submitted(self, result: dict[str, Any]) -> Callable[[], None]:
+        """Remember a new job; returns what sends its events, if they are wanted."""
+        if self._abandons:
+            self._submitted = {job for job in self._submitted if not self._has_ended(job)} | {result["id"]}
         return (lambda: self.follow(result["id"], result["seq"])) if self._events else _nothing
+
+    def _has_ended(self, job: str) -> bool:
+        try:
+            return self._dispatcher.core.job(job).state.terminal
+        except AceError:
+            return True
 
     def _admit(self, method: str, arguments: dict[str, Any]) -> None:
         """Let a request through. A hello is looked at here, before anything else hears of it. Raises `Unauthorized`."""
@@ -212,6 +239,7 @@ class Connection(Stream):
             raise Unauthorized("the token is wrong", field="token")
         self._known = True
         self._events = hello.events
+        self._abandons = hello.cancel_on_close
         if hello.client:
             self.name = f"{self.door}:{plain(hello.client)}"
         if hello.heartbeat:

@@ -14,6 +14,7 @@ from bridge.doors.connection import Terms
 from bridge.doors.dispatch import Dispatcher
 from bridge.doors.jsonrpc import codec
 from bridge.doors.jsonrpc.connection import JsonConnection
+from bridge.doors.jsonrpc.framing import LineSplitter
 from bridge.doors.streams import Opening, StreamGroup
 
 OPENING = Opening(b"{ \t\r\n")
@@ -24,8 +25,7 @@ class LineConnection(JsonConnection):
 
     def __init__(self, dispatcher: Dispatcher, terms: Terms, number: int, group: StreamGroup) -> None:
         super().__init__(dispatcher, terms, number, group)
-        self._buffer = bytearray()
-        self._looked_at = 0
+        self._lines = LineSplitter()
         self._judged = not terms.token
         """Whether the first line is known to be a JSON object; on a local socket no page can speak."""
         self._ended = False
@@ -33,32 +33,26 @@ class LineConnection(JsonConnection):
     # What comes
 
     def _add(self, data: bytes) -> None:
-        self._buffer += data
+        self._lines.add(data)
 
     @property
     def _starved(self) -> bool:
-        return self._looked_at == len(self._buffer)
+        return self._lines.starved
 
     @property
     def _mark(self) -> int:
         """A long line gets its time for each `limits.FRAME_BYTES` of it."""
-        return len(self._buffer) // limits.FRAME_BYTES + 1 if self._buffer else 0
+        return self._lines.unfinished // limits.FRAME_BYTES + 1 if self._lines.unfinished else 0
 
     def _step(self) -> None:
         if not self._judged:
-            OPENING.check(bytes(self._buffer[:1]))
-        end = self._buffer.find(b"\n", self._looked_at)
-        if max(end, len(self._buffer) if end < 0 else 0) > limits.RPC_MESSAGE:
-            raise ProtocolError(f"a line has at most {limits.RPC_MESSAGE} bytes", limits={"max": limits.RPC_MESSAGE})
-        if end < 0:
-            self._looked_at = len(self._buffer)
-        else:
-            line = bytes(self._buffer[:end]).strip()
-            del self._buffer[: end + 1]
-            self._looked_at = self._watched = 0  # the next message gets a time of its own
-            if line:
-                self._judge(line)
-                self._hear(line)
+            OPENING.check(self._lines.beginning)
+        line = self._lines.next()
+        if line is not None:
+            self._watched = 0  # the next message gets a time of its own
+        if line:
+            self._judge(line)
+            self._hear(line)
         self._end_if_done()
 
     def _judge(self, line: bytes) -> None:

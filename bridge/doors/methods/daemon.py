@@ -28,6 +28,13 @@ class Hello(Request):
     heartbeat: Annotated[
         bool, param("Whether both sides prove every few seconds that they are alive.", example=False)
     ] = False
+    cancel_on_close: Annotated[
+        bool,
+        param(
+            "Whether jobs submitted on this connection are cancelled when the client goes, even without a word.",
+            example=False,
+        ),
+    ] = False
 
 
 @method(

@@ -354,3 +354,22 @@ def test_windows_gets_a_token_of_its_own():
     assert with_own_token(Settings(), "nt").token != made
     assert with_own_token(Settings(token="mine"), "nt").token == "mine"
     assert with_own_token(Settings(), "posix").token == ""
+
+
+async def test_jobs_end_with_a_client_that_wants_it_so(rpc, rpc_door, core):
+    """However it goes; those of other clients, and of a daemon that stops, do not."""
+    leaving, staying = await rpc(), await rpc()
+    await leaving.ask("hello", cancel_on_close=True)
+    await leaving.ask("op.sketch", hold=True, id="a")
+    await staying.ask("op.sketch", hold=True, id="b")
+    await staying.ask("job.subscribe", ids=["a"])
+    leaving.writer.transport.abort()
+    assert (await staying.event("cancelled"))["job"] == "a"
+    third = await rpc()
+    await third.ask("hello", cancel_on_close=True)
+    await third.ask("op.sketch", hold=True, id="c")
+    await rpc_door.close()
+    with contextlib.suppress(ConnectionError):
+        while await third.next() is not None:
+            pass
+    assert [str(core.job(job).state) for job in "abc"] == ["cancelled", "running", "running"]
