@@ -69,6 +69,7 @@ COMMANDS = {
     "json-rpc": Command(
         "speak JSON-RPC on standard input and output, for editors and scripts", "bridge.cli.commands.json_rpc:json_rpc"
     ),
+    "lofi": Command("be the daemon that lofi.nvim starts (also: lofi-daemon)", "bridge.cli.commands.lofi:lofi"),
     "config": Command("settings, and where each comes from", "bridge.cli.commands.state:config", "set-up"),
     "doctor": Command("check this machine and say what to do", "bridge.cli.commands.checks:doctor", "set-up"),
     "demo": Command("run the whole loop once and check it", "bridge.cli.commands.checks:demo", "set-up"),

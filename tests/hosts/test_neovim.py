@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 
 import pytest
 
@@ -84,3 +86,104 @@ def test_unasked_events_do_not_disturb_it(daemon, foreign, tmp_path):
     command = [foreign("nvim"), "--headless", "-u", "NONE", "-i", "NONE", "-n", "-S", str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
     assert out.read_text().strip() == "done", done.stderr
+
+
+TRANSCRIPT = """
+let g:heard = []
+let g:code = -1
+function! Heard(channel, lines, name)
+  " a plug-in that takes every item for a whole line, as lofi.nvim does
+  for line in a:lines
+    if line !=# ''
+      call add(g:heard, json_decode(line))
+    endif
+  endfor
+endfunction
+function! Ended(channel, code, name)
+  let g:code = a:code
+endfunction
+function! Names()
+  return map(copy(g:heard), {{_, one -> get(one, 'method', '')}})
+endfunction
+let ch = jobstart({command}, {{'on_stdout': 'Heard', 'on_exit': 'Ended'}})
+call chansend(ch, [json_encode({{'jsonrpc': '2.0', 'id': 1, 'method': 'generate', 'params': {{'prompt': '{prompt}',
+  \\ 'duration_sec': 5, 'seed': 42, 'priority': 'normal', 'backend': 'ace_step'}}}}), ''])
+call wait(60000, {{-> index(Names(), 'generation_complete') >= 0}}, 20)
+call chansend(ch, [json_encode({{'jsonrpc': '2.0', 'id': 2, 'method': 'get_backends', 'params': []}}), ''])
+call wait(60000, {{-> !empty(filter(copy(g:heard), {{_, one -> get(one, 'id', 0) == 2}}))}}, 20)
+call chanclose(ch, 'stdin')
+call wait(60000, {{-> g:code >= 0}}, 20)
+call writefile([json_encode({{'heard': g:heard, 'code': g:code}})], '{out}')
+qall!
+"""
+
+
+def neovim(foreign, script, text, environment=None):
+    """Run a script in a headless Neovim."""
+    script.write_text(text)
+    command = [foreign("nvim"), "--headless", "-u", "NONE", "-i", "NONE", "-n", "-S", str(script)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, env=environment
+    )
+
+
+def test_lofis_transcript_through_neovims_channels(daemon, foreign, tmp_path):
+    """jobstart, chansend and chanclose as lofi.nvim uses them: every line whole, the answer first, the end at end of input."""
+    home = daemon().paths.home
+    lofi = [sys.executable, "-c", "import sys; from bridge.cli.commands.lofi import main; sys.exit(main())", "--daemon"]
+    environment = {**os.environ, "ACESTEP_BRIDGE_HOME": str(home), "LOFI_CACHE_PATH": str(tmp_path / "cache")}
+    out = tmp_path / "out.json"
+    prompt = "fake: steps=8 delay=0.02"
+    text = TRANSCRIPT.format(command=json.dumps(lofi), prompt=prompt, out=out)
+    done = neovim(foreign, tmp_path / "lofi.vim", text, environment)
+    assert out.exists(), done.stderr
+    seen = json.loads(out.read_text())
+    first, *middle, complete, backends = seen["heard"]
+    assert (first["id"], first["result"]["status"], first["result"]["seed"]) == (1, "generating", 42)
+    assert {one["method"] for one in middle} == {"generation_progress"}
+    assert complete["method"] == "generation_complete"
+    assert complete["params"]["track_id"] == first["result"]["track_id"]
+    assert complete["params"]["path"] == str(tmp_path / "cache" / f"{first['result']['track_id']}.wav")
+    assert backends["result"]["default_backend"] == "ace_step"
+    assert seen["code"] == 0
+
+
+LINES = """
+let g:heard = []
+function! Heard(channel, lines, name)
+  for line in a:lines
+    if line !=# ''
+      call add(g:heard, json_decode(line))
+    endif
+  endfor
+endfunction
+function! Has(name, value)
+  return !empty(filter(copy(g:heard), {{_, one -> get(get(one, 'params', {{}}), a:name, '') ==# a:value}}))
+endfunction
+let ch = {open}
+call chansend(ch, json_encode({{'jsonrpc': '2.0', 'id': 1, 'method': 'version', 'params': []}}) . "\\n")
+call chansend(ch, json_encode({{'jsonrpc': '2.0', 'id': 2, 'method': 'op.generate', 'params':
+  \\ {{'id': '{job}', 'caption': 'fake: steps=3 delay=0.02', 'duration': 1.0}}}}) . "\\n")
+call wait(60000, {{-> Has('kind', 'done')}}, 20)
+call writefile([json_encode(g:heard)], '{out}')
+qall!
+"""
+
+
+def test_json_rpc_lines_through_neovims_channels(daemon, foreign, tmp_path):
+    """On the local socket, and with `acestep-bridge json-rpc` as a process."""
+    house = daemon()
+    command = [sys.executable, "-m", "bridge.cli", "json-rpc", "--home", str(house.paths.home)]
+    opened = {
+        "socket": f"sockconnect('pipe', '{house.connection['jsonrpc']['socket']}', {{'on_data': 'Heard'}})",
+        "process": f"jobstart({json.dumps(command)}, {{'on_stdout': 'Heard'}})",
+    }
+    for kind, opening in opened.items():
+        out = tmp_path / f"{kind}.json"
+        done = neovim(foreign, tmp_path / f"{kind}.vim", LINES.format(open=opening, job=kind, out=out))
+        assert out.exists(), done.stderr
+        heard = json.loads(out.read_text())
+        assert [one["id"] for one in heard if "id" in one] == [1, 2]
+        kinds = [one["params"]["kind"] for one in heard if one.get("method") == "event"]
+        assert kinds[-1] == "done"
+        assert "result" in kinds

@@ -179,7 +179,12 @@ def failure(id: Id, error: AceError, code: int) -> bytes:
     """An error as bytes: the sentence as ``message``, everything else of it in ``data``."""
     data = error.to_wire()
     message = data.pop("message")
-    return _encoder.encode({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message, "data": data}})
+    return error_response(id, {"code": code, "message": message, "data": data})
+
+
+def error_response(id: Id, error: dict[str, Any]) -> bytes:
+    """An error object as bytes."""
+    return _encoder.encode({"jsonrpc": "2.0", "id": id, "error": error})
 
 
 def batch(answers: list[bytes]) -> bytes:
