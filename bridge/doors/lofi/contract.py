@@ -65,7 +65,7 @@ class LofiError(Exception):
         return {"code": CODES[self.word], "message": self.message, "data": data}
 
 
-class Backend(msgspec.Struct, frozen=True, kw_only=True):
+class LofiBackend(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of model as lofi.nvim knows it."""
 
     type: str
@@ -92,25 +92,25 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-class Range(msgspec.Struct, frozen=True):
+class Bounds(msgspec.Struct, frozen=True):
     """Bounds of a number."""
 
     least: float
     most: float
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class LofiTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What the daemon behind this door takes."""
 
-    backends: Mapping[str, Backend]
+    backends: Mapping[str, LofiBackend]
     samplers: Collection[str]
-    steps: Range
-    guidance: Range
+    steps: Bounds
+    guidance: Bounds
     prompt: int
     """Characters of the longest prompt."""
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
+class TrackWish(msgspec.Struct, frozen=True, kw_only=True):
     """A part as it was asked for, complete: what decides how it sounds, and nothing else."""
 
     backend: str
@@ -154,7 +154,7 @@ def backend_type(value: Any) -> str:
     return found
 
 
-def parse_generate(given: Mapping[str, Any], terms: Terms, seed: int) -> tuple[Wish, int]:
+def parse_generate(given: Mapping[str, Any], terms: LofiTerms, seed: int) -> tuple[TrackWish, int]:
     """The wish in the parameters of ``generate``, and the job's priority; ``seed`` is for requests without one.
 
     Raises `LofiError`.
@@ -165,7 +165,7 @@ def parse_generate(given: Mapping[str, Any], terms: Terms, seed: int) -> tuple[W
     priority = params.get("priority", "normal")
     if not isinstance(priority, str) or priority not in PRIORITIES:
         raise LofiError("INVALID_PARAMS", "priority is normal or high", field="priority", choices=list(PRIORITIES))
-    wish = Wish(
+    wish = TrackWish(
         backend=backend.type,
         model=backend.model,
         identity=backend.identity,
@@ -195,7 +195,7 @@ def _named(given: Mapping[str, Any]) -> dict[str, Any]:
     return params
 
 
-def _prompt(value: Any, terms: Terms) -> str:
+def _prompt(value: Any, terms: LofiTerms) -> str:
     if not isinstance(value, str) or not value.strip() or len(value) > terms.prompt:
         raise LofiError(
             "INVALID_PROMPT", f"prompt is a text of 1 to {terms.prompt} characters", max_length=terms.prompt
@@ -203,14 +203,14 @@ def _prompt(value: Any, terms: Terms) -> str:
     return value
 
 
-def _backend(value: Any, terms: Terms) -> Backend:
+def _backend(value: Any, terms: LofiTerms) -> LofiBackend:
     backend = terms.backends[backend_type(value)]
     if not backend.model:
         raise LofiError("BACKEND_NOT_INSTALLED", f"{backend.name} is not installed", backend=backend.type)
     return backend
 
 
-def _duration(value: Any, backend: Backend) -> float:
+def _duration(value: Any, backend: LofiBackend) -> float:
     least, most = backend.seconds
     if not _is_number(value) or not least <= value <= most:
         raise LofiError(
@@ -228,7 +228,7 @@ def _seed(value: Any) -> int:
     return whole
 
 
-def _steps(value: Any, bounds: Range) -> int | None:
+def _steps(value: Any, bounds: Bounds) -> int | None:
     if value is None:
         return None
     whole = _whole(value)
@@ -240,7 +240,7 @@ def _steps(value: Any, bounds: Range) -> int | None:
     return whole
 
 
-def _guidance(value: Any, bounds: Range) -> float | None:
+def _guidance(value: Any, bounds: Bounds) -> float | None:
     if value is None:
         return None
     if not _is_number(value) or not bounds.least <= value <= bounds.most:
@@ -249,7 +249,7 @@ def _guidance(value: Any, bounds: Range) -> float | None:
     return float(value)
 
 
-def _scheduler(value: Any, terms: Terms) -> str:
+def _scheduler(value: Any, terms: LofiTerms) -> str:
     if value == "":
         return ""
     if not isinstance(value, str) or value.lower() not in terms.samplers:

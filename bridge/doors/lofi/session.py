@@ -21,7 +21,7 @@ from bridge.client.aio import AsyncClient
 from bridge.doors.jsonrpc import codec
 from bridge.doors.lofi import contract, studio
 from bridge.doors.lofi.cache import TrackCache
-from bridge.doors.lofi.contract import LofiError, Wish
+from bridge.doors.lofi.contract import LofiError, TrackWish
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def _nothing() -> None:
 class Making:
     """A track that is being made."""
 
-    def __init__(self, wish: Wish, job: str) -> None:
+    def __init__(self, wish: TrackWish, job: str) -> None:
         self.wish = wish
         self.job = job
         self.percent = -STEP
@@ -181,7 +181,7 @@ class LofiSession:
         rows = [one.to_wire() for one in terms.backends.values()]
         return {"backends": rows, "default_backend": self._default_backend(terms)}, _nothing
 
-    def _default_backend(self, terms: contract.Terms) -> str:
+    def _default_backend(self, terms: contract.LofiTerms) -> str:
         """That of the editor's settings where it is installed."""
         wanted: str = self._defaults.get("backend", "ace_step")
         return wanted if terms.backends[wanted].model else "ace_step"
@@ -271,7 +271,7 @@ class LofiSession:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(self._cache.drop_draft, track)
 
-    def _tell_complete(self, wish: Wish, facts: Mapping[str, Any]) -> None:
+    def _tell_complete(self, wish: TrackWish, facts: Mapping[str, Any]) -> None:
         told = ("path", "duration_sec", "sample_rate", "generation_time_sec", "model_version")
         self._notify(
             "generation_complete",

@@ -28,7 +28,7 @@ WAITING = 1_000
 """Messages that may wait for an editor that does not read; then this process waits for it."""
 
 
-class Output:
+class LineWriter:
     """Writes whole messages, each in one write, from a thread of its own: lofi.nvim loses a line that comes in two pieces."""
 
     def __init__(self, descriptor: int) -> None:
@@ -62,7 +62,7 @@ async def serve(client: AsyncClient, cache: TrackCache, defaults: Mapping[str, A
     Raises `OutputUnwritable` for a cache that cannot be used.
     """
     await asyncio.to_thread(cache.open)
-    output = Output(1)
+    output = LineWriter(1)
     session = LofiSession(client, cache, output.put, defaults)
     lines: asyncio.Queue[Heard] = asyncio.Queue(16)
     threading.Thread(target=_read, args=(0, lines, asyncio.get_running_loop()), daemon=True).start()

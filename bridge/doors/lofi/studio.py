@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.client.aio import AsyncClient
-from bridge.doors.lofi.contract import Backend, Range, Terms
+from bridge.doors.lofi.contract import Bounds, LofiBackend, LofiTerms
 
 SECONDS = {"musicgen": (5, 120), "ace_step": (5, 240)}
 """Lengths that lofi.nvim's own side checks before it asks."""
@@ -15,11 +15,11 @@ MUSICGEN = "musicgen"
 """The family of ours that its other backend is."""
 
 
-async def look(client: AsyncClient) -> Terms:
+async def look(client: AsyncClient) -> LofiTerms:
     """Ask the daemon for its models and for what ``generate`` takes. Raises an `AceError`."""
     rows = await client.call("models.list")
     fields = {field["name"]: field for field in (await client.describe("generate"))[0]["fields"]}
-    return Terms(
+    return LofiTerms(
         backends={one.type: one for one in backends(rows)},
         samplers=frozenset(fields["sampler"]["choices"]),
         steps=_range(fields["steps"]),
@@ -28,11 +28,11 @@ async def look(client: AsyncClient) -> Terms:
     )
 
 
-def _range(field: Mapping[str, Any]) -> Range:
-    return Range(field["min"], field["max"])
+def _range(field: Mapping[str, Any]) -> Bounds:
+    return Bounds(field["min"], field["max"])
 
 
-def backends(rows: list[dict[str, Any]]) -> list[Backend]:
+def backends(rows: list[dict[str, Any]]) -> list[LofiBackend]:
     """lofi.nvim's two backends: MusicGen where it is installed, and whatever model of ACE-Step is the default here."""
     here = [row for row in rows if row.get("present") and row.get("kind", "checkpoint") == "checkpoint"]
     musicgen = _first([row for row in here if row.get("family") == MUSICGEN])
@@ -49,6 +49,8 @@ def _first(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return next((row for row in rows if row.get("default")), rows[0] if rows else {})
 
 
-def _backend(type: str, name: str, rate: int, row: Mapping[str, Any]) -> Backend:
+def _backend(type: str, name: str, rate: int, row: Mapping[str, Any]) -> LofiBackend:
     identity = f"{row.get('path', '')} {row.get('size_bytes', 0)}" if row else ""
-    return Backend(type=type, name=name, seconds=SECONDS[type], rate=rate, model=row.get("name", ""), identity=identity)
+    return LofiBackend(
+        type=type, name=name, seconds=SECONDS[type], rate=rate, model=row.get("name", ""), identity=identity
+    )

@@ -11,7 +11,7 @@ import pytest
 from acestep.api.errors import BadRequest, Busy, DaemonUnreachable, ModelMissing, UnknownName
 from bridge.doors.lofi import contract, studio
 from bridge.doors.lofi.cache import UNFINISHED, TrackCache, default_folder
-from bridge.doors.lofi.contract import LofiError, Range, parse_generate
+from bridge.doors.lofi.contract import Bounds, LofiError, parse_generate
 from bridge.doors.lofi.stdio import daemon_variables, defaults_of
 
 ROWS = [
@@ -24,11 +24,11 @@ ROWS = [
 def terms(rows=ROWS):
     """What a daemon with these models takes."""
     found = {one.type: one for one in studio.backends(rows)}
-    return contract.Terms(
+    return contract.LofiTerms(
         backends=found,
         samplers={"euler", "heun", "pingpong", "auto"},
-        steps=Range(1, 200),
-        guidance=Range(1, 30),
+        steps=Bounds(1, 200),
+        guidance=Bounds(1, 30),
         prompt=512,
     )
 
