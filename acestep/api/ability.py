@@ -17,8 +17,11 @@ from acestep.api.schema import FieldInfo, describe
 from acestep.api.sentences import quoted
 from acestep.api.variants import ModelInfo
 
-IDLE = (None, "", "auto", NO_GUIDE, 0, [], {})
+IDLE = (None, "", "auto", NO_GUIDE, [], {})
 """Values by which a field asks for nothing, besides its default."""
+
+SETTLED = {"guidance_start": 0.0}
+"""Values that recipes write out where nothing was asked for."""
 
 
 def fit_params(params: StageParams, model: ModelInfo, families: Families) -> tuple[StageParams, list[str]]:
@@ -94,7 +97,7 @@ def _check_refused(operation: str, value: msgspec.Struct, model: ModelInfo, fami
     defaults = {info.name: info.default for info in describe(type(value)) if info.name in model.refuses}
     for name, default in defaults.items():
         given = getattr(value, name)
-        if given in IDLE or given == default:
+        if given in IDLE or given == default or given == SETTLED.get(name, default):
             continue
         following = [
             spec.described()

@@ -102,6 +102,8 @@ class SourceEncoder:
 
     def _placed(self, latents: Tensor, lead: int, frames: int, model: OpenedModel) -> Tensor:
         """Latents at frame ``lead`` of a window of ``frames``; everything else is silence of the same frame indices."""
+        if lead == 0 and latents.shape[1] >= frames:
+            return latents[:, :frames].clone()
         window = self._models.runtime(model.info).silence(model, frames).clone()
         count = min(latents.shape[1], frames - lead)
         window[:, lead : lead + count] = latents[:, :count]

@@ -18,6 +18,13 @@ FAMILIES = (
         target="acestep.families.ace_step_15.runtime:Runtime",
         summary="Songs up to ten minutes, edits, covers, tracks out of and into a mix.",
     ),
+    FamilySpec(
+        name="ace-step-v1",
+        title="ACE-Step v1",
+        description="acestep.families.ace_step_v1.family:AceStepV1",
+        target="acestep.families.ace_step_v1.runtime:Runtime",
+        summary="The 3.5B model of 2025 and its adapters: songs up to four minutes, repaint, extend, edits by words.",
+    ),
 )
 """The first is asked first."""
 

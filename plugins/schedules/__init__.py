@@ -59,6 +59,12 @@ def sgm_uniform(steps: int, shift: float) -> list[float]:
     return [*(shifted(1 - k / steps * (1 - SMALLEST), shift) for k in range(steps)), 0.0]
 
 
+def double_shift(steps: int, shift: float) -> list[float]:
+    """An even grid between the shifted ends of the training times, shifted again, with 0 appended."""
+    first, last = shifted(1.0, shift), shifted(SMALLEST, shift)
+    return [*(shifted(first + (last - first) * k / max(1, steps - 1), shift) for k in range(steps)), 0.0]
+
+
 SCHEDULES = (
     ScheduleSpec(name="linear", times=linear, summary="Even grid with any shift.",
                  aliases=("simple", "normal", "uniform", "karras", "exponential", "beta", "linear_quadratic", "kl_optimal")),
@@ -67,6 +73,7 @@ SCHEDULES = (
     ScheduleSpec(name="continuous", times=continuous, summary="Even grid with a shift of 1 to 5.", held_shift=continuous_shift),
     ScheduleSpec(name="sgm_uniform", times=sgm_uniform, summary="Even grid over the training times, then 0.",
                  aliases=("ddim_uniform",)),
+    ScheduleSpec(name="double_shift", times=double_shift, summary="Even grid whose ends are shifted too; what v1 is used with."),
 )  # fmt: skip
 """Aliases are names that users know from ComfyUI. Those that bend the grid in a way of their own (karras to kl_optimal) run as the
 even one, which the models were trained for and which the shift can bend; results say so."""

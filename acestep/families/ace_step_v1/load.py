@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import UMT5EncoderModel
 
+from acestep.api.variants import ModelInfo
 from acestep.checkpoints.architecture import materialise_buffers
 from acestep.checkpoints.digest import weights_digest
+from acestep.checkpoints.files import weight_files
 from acestep.checkpoints.load import Check, Placement, Target
 from acestep.checkpoints.tensors import read_tensors
 from acestep.families.ace_step_v1 import architecture
@@ -24,6 +26,9 @@ from acestep.families.ace_step_v1.text import PromptEncoder, load_tokenizer
 from acestep.families.ace_step_v1.transformer import Transformer
 from acestep.families.ace_step_v1.vocoder import Vocoder, fuse_weight_norm
 from acestep.families.ace_step_v1.weights import TIED, read_config, tensor_index
+
+WORK = {"words": (TEXT,), "denoise": (TRANSFORMER,), "codec": (AUTOENCODER, VOCODER)}
+"""Kinds of work and the networks they need on the device."""
 
 Build = Callable[[dict[str, Any]], nn.Module]
 
@@ -41,7 +46,21 @@ class Model:
     tokenizer: Tokenizer
     device: torch.device
     dtype: torch.dtype
+    codec_digest: str
+    text_digest: str
     adapters: list[Any] = field(default_factory=list)
+    info: ModelInfo | None = None
+    """What the daemon knows of it; set by whoever opens it for jobs."""
+
+    @property
+    def work(self) -> Mapping[str, tuple[str, ...]]:
+        """Kinds of work and the networks they need."""
+        return WORK
+
+    @property
+    def offloadable(self) -> tuple[str, ...]:
+        """What leaves the device after its work where memory is short: all but the vocoder and the transformer."""
+        return (TEXT, AUTOENCODER)
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks by part, in the order in which a job uses them: for offloading and accounting. The vocoder is small and used
@@ -95,7 +114,13 @@ def open_checkpoint(
         tokenizer=load_tokenizer(parts.tokenizer),
         device=target.device,
         dtype=target.dtype,
+        codec_digest=weights_digest(_files(parts, AUTOENCODER, VOCODER)),
+        text_digest=weights_digest(_files(parts, TEXT)),
     )
+
+
+def _files(parts: Parts, *names: str) -> list[Path]:
+    return list(dict.fromkeys(file for name in names for file in weight_files(parts.places[name])))
 
 
 _BUILDERS: dict[str, Build] = {

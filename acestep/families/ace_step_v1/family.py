@@ -1,0 +1,282 @@
+"""ACE-Step v1 for the torch-free side: its checkpoints, what it can do, and what of a request it takes differently. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from acestep.api.conditioning import Conditioning
+from acestep.api.family import Download, ModelFamily, PartTensors
+from acestep.api.grid import LatentGrid
+from acestep.api.music import INSTRUMENTAL_FORMS
+from acestep.api.request import StageParams
+from acestep.api.schema import Request, describe, param
+from acestep.api.variants import ModelInfo, TaskDefaults, Variant
+from acestep.checkpoints.memory import whole_bytes
+from acestep.families.ace_step_v1.inferred import Shapes
+from acestep.families.ace_step_v1.layout import FOLDERS, Parts, locate, recognise
+from acestep.families.ace_step_v1.lyrics import LANGUAGE_TOKENS, LyricTokenizer, LyricTokens
+from acestep.families.ace_step_v1.published import (
+    AUTOENCODER,
+    FILES,
+    LICENSE,
+    REPOSITORY,
+    REVISION,
+    TEXT,
+    TRANSFORMER,
+    VOCABULARY,
+    VOCODER,
+    WEIGHTS,
+)
+from acestep.families.ace_step_v1.tables import stored_tensors
+from acestep.families.ace_step_v1.units import CHANNELS, FRAME, MAX_SECONDS, MIN_SECONDS, RATE, ROWS, frames_covering
+from acestep.families.ace_step_v1.unused import is_unused
+from acestep.families.ace_step_v1.weights import TIED, layer_shapes, read_config, stored_numbers, tensor_index
+
+NAME, TITLE = "ace-step-v1", "ACE-Step v1"
+
+SHORT = "v1"
+"""What the published checkpoint is called."""
+
+PUBLISHED_FOLDER = "ACE-Step-v1-3.5B"
+
+OPERATIONS = ("generate", "refine", "cover", "repaint", "extend", "flow-edit")
+
+GRID = LatentGrid(
+    rate=RATE,
+    hop=FRAME,
+    channels=CHANNELS * ROWS,
+    least=frames_covering(round(MIN_SECONDS * RATE)),
+    multiple=1,
+    most=frames_covering(round(MAX_SECONDS * RATE)),
+)
+
+QUALITIES = {"fast": {"steps": 27}, "quality": {"steps": 60}}
+"""The two numbers of steps that its authors give figures for."""
+
+USUAL = Variant(
+    name=SHORT,
+    steps=60,
+    shift=3.0,
+    schedule="double_shift",
+    guidance="apg",
+    guidance_scale=15.0,
+    by_task={"cover": TaskDefaults(steps=60, guidance_scale=15.0, guidance_start=0.0, noise_strength=0.5)},
+    distilled=False,
+    guide_bottleneck=False,
+    repository=REPOSITORY,
+)
+
+CHOICES = {
+    "sampler": ("euler", "heun", "pingpong"),
+    "schedule": (USUAL.schedule,),
+    "guidance": ("apg", "cfg", "cfg_zero_star", "none"),
+}
+
+REFUSES = (
+    "timesteps",
+    "guidance_start",
+    "guidance_end",
+    "condition_strength",
+    "velocity_limit",
+    "velocity_average",
+    "correction_low",
+    "correction_high",
+    "checkpoint_step",
+    "resume",
+    "batch",
+    "guide",
+    "mode",
+    "strength",
+    "bottleneck",
+    "global_caption",
+    "reference",
+    "audio_codes",
+    "codes",
+    "thinking",
+)
+"""What belongs to the networks and training of other models."""
+
+
+class V1Options(Request):
+    """Parameters that only this family has."""
+
+    omega: Annotated[
+        float, param("Holds the mean of each step back: 0 is off, -100 to 100.", ge=-100.0, le=100.0, group="v1")
+    ] = 10.0
+    guidance_interval: Annotated[
+        float, param("Share of the run, its middle, that is guided.", ge=0.0, le=1.0, group="v1")
+    ] = 0.5
+    guidance_decay: Annotated[
+        float,
+        param("How far the guidance falls within its interval: 1 down to the lowest.", ge=0.0, le=1.0, group="v1"),
+    ] = 0.0
+    guidance_lowest: Annotated[float, param("The scale that it falls to.", ge=0.0, le=30.0, group="v1")] = 3.0
+    guidance_text: Annotated[
+        float, param("Guidance of the text alone; with guidance_lyric, both above 1.", ge=0.0, le=30.0, group="v1")
+    ] = 0.0
+    guidance_lyric: Annotated[float, param("Guidance of the lyrics alone.", ge=0.0, le=30.0, group="v1")] = 0.0
+    erg_text: Annotated[bool, param("Steer away from a weak reading of the text.", group="v1")] = True
+    erg_lyric: Annotated[bool, param("Steer away from a weak reading of the lyrics.", group="v1")] = True
+    erg_diffusion: Annotated[bool, param("Steer away from weak attention to the words.", group="v1")] = True
+    variance: Annotated[
+        float,
+        param("How far a repainted region leaves what was there; 1 begins at noise.", ge=0.05, le=1.0, group="v1"),
+    ] = 1.0
+
+
+class AceStepV1(ModelFamily):
+    """The 3.5B model of May 2025 and its adapters."""
+
+    name = NAME
+    title = TITLE
+    Options = V1Options
+    refuses = REFUSES
+
+    def recognise(self, path: Path) -> bool:
+        """The hub's four folders, ComfyUI's file, or a form of the model that is refused by name."""
+        return bool(recognise(path))
+
+    def read_info(self, path: Path, near: Iterable[Path]) -> ModelInfo:
+        """Facts of a complete checkpoint."""
+        folders = list(near)
+        parts = locate(path, folders)
+        config, numbers = read_config(parts, TRANSFORMER), stored_numbers(parts)
+        files = parts.files()
+        trained = bool(config.get("trained", True))
+        return ModelInfo(
+            name=short_name(parts.name),
+            path=str(path),
+            variant=SHORT,
+            task_types=USUAL.tasks,
+            layers=int(config["num_layers"]),
+            trained=trained,
+            codec="MusicDCAE",
+            latent_family=NAME if trained else f"{NAME}-random",
+            size_bytes=sum(file.stat().st_size for file in files),
+            license=str(config.get("license", LICENSE)),
+            origin="ComfyUI" if path.is_file() else "original",
+            lacks=() if parts.vocabulary else (VOCABULARY,),
+            near=tuple(str(folder) for folder in folders),
+            family=NAME,
+            family_title=TITLE,
+            grid=GRID,
+            seconds=(MIN_SECONDS, MAX_SECONDS),
+            operations=OPERATIONS,
+            refuses=REFUSES,
+            choices=CHOICES,
+            ranges={"shift": (USUAL.shift, USUAL.shift)},
+            qualities=QUALITIES,
+            options=tuple(describe(V1Options)),
+            languages=tuple(LANGUAGE_TOKENS),
+            weight_files=tuple(map(str, files)),
+            memory_bytes={dtype: whole_bytes(numbers, dtype) for dtype in ("float32", "bfloat16")},
+            usual=USUAL,
+        )
+
+    def files(self, info: ModelInfo) -> list[Path]:
+        """The weight files."""
+        return [Path(file) for file in info.weight_files]
+
+    def numbers(self, info: ModelInfo) -> Mapping[str, Mapping[str, int]]:
+        """Its parts, as memory is counted; the vocoder stays where the autoencoder is."""
+        stored = stored_numbers(parts_of(info))
+        codec: dict[str, int] = {}
+        for part in (AUTOENCODER, VOCODER):
+            for kind, count in stored[part].items():
+                codec[kind] = codec.get(kind, 0) + count
+        return {"transformer": stored[TRANSFORMER], "text_encoder": stored[TEXT], "codec": codec}
+
+    def tensors(self, info: ModelInfo) -> list[PartTensors]:
+        """The four parts against what their configs ask for; what takes no part in the maths is left out on both sides."""
+        parts = parts_of(info)
+        return [
+            PartTensors(part, parts.places[part], tensor_index(parts, part), _wanted(parts, part)) for part in FOLDERS
+        ]
+
+    def published(self) -> Mapping[str, tuple[Download, ...]]:
+        """The hub's files, folder by folder. (The lyric vocabulary is not among them.)"""
+        return {SHORT: tuple(_download(folder) for folder in FOLDERS)}
+
+    def able(self, operation: str) -> list[str]:
+        """The one model there is."""
+        return [SHORT] if operation in OPERATIONS else []
+
+    def layers(self, info: ModelInfo) -> Mapping[str, tuple[int, ...]]:
+        """Those of the transformer."""
+        shapes = layer_shapes(parts_of(info), TRANSFORMER)
+        return {f"transformer/{name}": shape for name, shape in shapes.items()}
+
+    def check(self, params: StageParams, conditioning: Conditioning, info: ModelInfo) -> list[str]:
+        """Lyrics can be read: their vocabulary and the packages of their languages are here."""
+        own = conditioning.lyrics if params.lyrics is None else params.lyrics
+        found = [own, getattr(params, "source_lyrics", "")]
+        sung = [text for text in found if not is_instrumental(text, conditioning)]
+        notes: list[str] = []
+        for text in sung:
+            notes += read_lyrics(text, conditioning.language, parts_of(info)).notes
+        if conditioning.lyrics.strip() and conditioning.instrumental:
+            notes.append("instrumental is asked for, so the lyrics are not sung")
+        if conditioning.time_signature:
+            notes.append(
+                f"{info.name} knows no metre: time_signature {conditioning.time_signature} is only written into files"
+            )
+        return notes
+
+
+def short_name(name: str) -> str:
+    """What a checkpoint is called: the published one ``v1``."""
+    return SHORT if name in (PUBLISHED_FOLDER, REPOSITORY) else name.removeprefix("ACE-Step-")
+
+
+def parts_of(info: ModelInfo) -> Parts:
+    """Where the parts of a known checkpoint lie. Raises as `locate` does."""
+    return locate(Path(info.path), map(Path, info.near))
+
+
+def is_instrumental(lyrics: str, conditioning: Conditioning) -> bool:
+    """Whether there is nothing to sing."""
+    return conditioning.instrumental or lyrics.strip().lower() in INSTRUMENTAL_FORMS
+
+
+def read_lyrics(lyrics: str, language: str, parts: Parts) -> LyricTokens:
+    """Lyrics as tokens. Raises `ModelMissing` without the vocabulary, `Unavailable` for a language whose package is missing."""
+    tokens = int(read_config(parts, TRANSFORMER)["lyric_encoder_vocab_size"])
+    return LyricTokenizer.load(parts.vocabulary, tokens).encode(lyrics, "" if language == "unknown" else language)
+
+
+def prompt_text(caption: str, conditioning: Conditioning) -> str:
+    """The description with tempo and key as the tags that the model was trained on."""
+    words = [caption.strip().rstrip(".,")]
+    if conditioning.bpm is not None and "bpm" not in caption.lower():
+        words.append(f"{round(conditioning.bpm)} bpm")
+    if conditioning.key and conditioning.key.lower() not in caption.lower():
+        words.append(conditioning.key)
+    return ", ".join(filter(None, words))
+
+
+def _wanted(parts: Parts, part: str) -> Shapes:
+    shapes = stored_tensors(part, read_config(parts, part))
+    if part == VOCODER:
+        return {name: shape for name, shape in shapes.items() if not name.startswith("mel_transform.")}
+    return {name: shape for name, shape in shapes.items() if not is_unused(name) and name != TIED}
+
+
+def _download(folder: str) -> Download:
+    own = {name: file for name, file in FILES.items() if name.startswith(f"{folder}/")}
+    weights = FILES[f"{folder}/{WEIGHTS[folder]}"].size
+    return Download(
+        repository=REPOSITORY,
+        folder=PUBLISHED_FOLDER,
+        inner=folder,
+        target=f"{PUBLISHED_FOLDER}/{folder}",
+        patterns=tuple(name.partition("/")[2] for name in own),
+        size_bytes=sum(file.size for file in own.values()),
+        memory_bytes=weights // 2 if folder == TEXT else weights,
+        license=LICENSE,
+        known_revision=REVISION,
+        remark=""
+        if folder != TRANSFORMER
+        else "the lyric vocabulary is not on the hub: without it the model makes instrumental music",
+    )
