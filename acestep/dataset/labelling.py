@@ -105,8 +105,22 @@ class _Ear:
 
     def __init__(self, typed: Any, context: JobContext) -> None:
         self._typed, self._context = typed, context
-        self._deaf = False
         self.notes: list[str] = []
+        self._deaf = False
+        if typed.understand == "auto" and not typed.skip:
+            self._look()
+
+    def _look(self) -> None:
+        """Spare the songs' codes where nobody is there to read them."""
+        from acestep.planner.session import known_planners  # heavy
+
+        backend: Any = self._context.backend
+        if not known_planners(backend.settings):
+            self._go_deaf("none is on this machine")
+
+    def _go_deaf(self, reason: str) -> None:
+        self._deaf = True
+        self.notes.append(f"no language model listened ({reason}); words are from files and their names only")
 
     def hear(self, sample: TrainingSample) -> dict[str, Any]:
         """Caption, genre, lyrics and language of a sample."""
@@ -117,8 +131,7 @@ class _Ear:
         except NO_EAR as failure:
             if self._typed.understand == "on":
                 raise
-            self._deaf = True
-            self.notes.append(f"no language model listened, so words are from files and names only: {failure.message}")
+            self._go_deaf(failure.message)
             return {}
         sung = not heard.get("instrumental")
         return {

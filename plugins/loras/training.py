@@ -35,8 +35,8 @@ class WhatToTrain(Request):
     ] = ""
     model: Annotated[str, param("Model that learns; empty: the default one.", choices="models", group="model")] = ""
     sample_prompts: Annotated[
-        list[Annotated[str, param("A caption.", max_length=limits.MAX_CAPTION)]],
-        param("Captions that are rendered on the way, to hear what it has learned.", group="samples"),
+        list[str],
+        param("Captions that are rendered on the way, to hear what it has learned; 8 at most.", group="samples"),
     ] = []
     sample_every: Annotated[
         int, param("Epochs between two rounds of samples; 0: none.", ge=0, le=100_000, group="samples")
@@ -75,10 +75,9 @@ class SweepLora(Request):
     """Request of ``lora-sweep``."""
 
     lora: Annotated[str, param("An adapter by its name.", max_length=128, example="my songs")]
-    scales: Annotated[
-        list[Annotated[float, param("A strength.", ge=-4.0, le=4.0)]],
-        param("Strengths to render.", example=[0.0, 0.5, 1.0]),
-    ] = msgspec.field(default_factory=lambda: [0.0, 0.5, 1.0])
+    scales: Annotated[list[float], param("Strengths to render, -4 to 4.", example=[0.0, 0.5, 1.0])] = msgspec.field(
+        default_factory=lambda: [0.0, 0.5, 1.0]
+    )
     caption: Annotated[
         str,
         param(

@@ -114,6 +114,7 @@ def trained(studio: Studio) -> dict[str, Any]:
     assert studio.client.wait(render, timeout=WAIT)["state"] == "done"
     meanwhile = studio.client.job(job)["state"]
     result = studio.client.result(job, timeout=WAIT)
+    studio.run("dataset-scan", dataset="bare", folders=[str(studio.songs)])
     return {"result": result, "meanwhile": meanwhile, "events": list(studio.client.events(job))}
 
 
@@ -283,12 +284,13 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("dataset-label", {"dataset": "my songs", "only": ["none"]}, "only", "no samples none"),
     ("dataset-prepare", {"dataset": "my songs", "model": "none"}, "model", "no model"),
     ("train", {}, "dataset", "name a dataset"),
-    ("train", {"dataset": "project"}, "dataset", "not prepared"),
+    ("train", {"dataset": "bare"}, "dataset", "not prepared"),
     ("train", {"dataset": "my songs", "rank": 0}, "rank", "1"),
     ("train", {"dataset": "my songs", "targets": ["conv"]}, "targets", "no layers conv"),
     ("train", {"dataset": "my songs", "name": "a/b"}, "name", "cannot be a name"),
     ("train", {"dataset": "my songs", "name": "foreign"}, "name", "not trained here"),
     ("train", {"dataset": "my songs", "sample_every": 1}, "sample_prompts", "prompt"),
+    ("train", {"dataset": "my songs", "sample_prompts": ["x"] * 9, "sample_every": 1}, "sample_prompts", "1 to 8"),
     ("train", {"dataset": "my songs", "folder": "/nowhere"}, "folder", "outside"),
     ("train", {"tensors": "{empty}"}, "prepared", "no prepared"),
     ("train", {**SMALL, "dataset": "my songs", "rank": 3, "epochs": 9}, "rank", "has rank 2, not 3"),
@@ -296,7 +298,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("lora-merge", {"lora": [], "name": "x"}, "lora", "at least one"),
     ("lora-sweep", {"lora": "none"}, "lora", "no LoRA"),
     ("lora-sweep", {"lora": "my songs", "scales": []}, "scales", "1 to 16"),
-    ("lora-sweep", {"lora": "my songs", "scales": [9.0]}, "scales", "4"),
+    ("lora-sweep", {"lora": "my songs", "scales": [9.0]}, "scales", "-4 to 4"),
     ("lora-export", {"lora": "none", "folder": "{out}"}, "lora", "no LoRA"),
 ]
 

@@ -18,6 +18,7 @@ import msgspec
 
 from acestep.api.daemon_context import DaemonContext
 from acestep.api.errors import BadRequest, DiskFull, NotFound, OutputUnwritable, Unavailable, UnknownName
+from acestep.api.limits import MAX_CAPTION
 from acestep.api.schema import convert
 from acestep.api.training import AdapterShape, TrainOptions
 from acestep.checkpoints.adapters import FOLDER, adapter_folders, parse_adapters
@@ -29,8 +30,8 @@ STATE, LOG, PLOT, FINAL = "state.pt", "training.log", "loss.png", "final"
 BY_THE_WORKER = ("shape", "device")
 """Settings of a training that a request does not have."""
 
-MAX_POINTS = 2000
-"""Steps of a loss curve that are told; of more, evenly spread ones."""
+MAX_PROMPTS = 8
+"""Each is a render in every round of samples."""
 
 
 def check_prepare(request: Any, host: Any) -> Any:
@@ -52,9 +53,21 @@ def check_train(request: Any, host: Any) -> Any:
     train_options(request)
     name = check_name(request.name or request.dataset or Path(request.tensors).name, "name")
     _require_own(training_folder(host.home, name))
-    if request.sample_every and not request.sample_prompts:
-        raise BadRequest("samples need a prompt each", field="sample_prompts")
+    _check_samples(request)
     return msgspec.structs.replace(request, name=name)
+
+
+def _check_samples(request: Any) -> None:
+    """Raises `BadRequest`."""
+    prompts = request.sample_prompts
+    if request.sample_every and not prompts:
+        raise BadRequest("samples need a prompt each", field="sample_prompts")
+    if len(prompts) > MAX_PROMPTS or any(not 0 < len(prompt) <= MAX_CAPTION for prompt in prompts):
+        raise BadRequest(
+            f"samples take 1 to {MAX_PROMPTS} prompts of 1 to {MAX_CAPTION} characters",
+            field="sample_prompts",
+            limits={"max": MAX_PROMPTS, "max_length": MAX_CAPTION},
+        )
 
 
 def train_options(request: Any, **more: Any) -> TrainOptions:

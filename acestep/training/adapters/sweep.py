@@ -6,6 +6,7 @@ from typing import Any
 
 from acestep.api.daemon_context import DaemonContext
 from acestep.api.errors import BadRequest
+from acestep.checkpoints.adapters import MAX_SCALE
 
 MAX_STRENGTHS = 16
 
@@ -16,6 +17,10 @@ def check_sweep(request: Any, host: Any) -> Any:
         raise BadRequest(
             f"name 1 to {MAX_STRENGTHS} different strengths", field="scales", limits={"max": MAX_STRENGTHS}
         )
+    for scale in request.scales:
+        if abs(scale) > MAX_SCALE:
+            raise BadRequest(f"a strength is -{MAX_SCALE:g} to {MAX_SCALE:g}, not {scale:g}", field="scales",
+                             limits={"min": -MAX_SCALE, "max": MAX_SCALE})  # fmt: skip
     if "=" in request.lora:
         raise BadRequest("name the adapter without a strength; scales has them", field="lora")
     host.require_adapters([request.lora], request.model)
