@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 
 from acestep.api.daemon_context import DaemonContext
-from acestep.api.errors import BadRequest, DiskFull, NotFound, OutputUnwritable, Unavailable, UnknownName
+from acestep.api.errors import BadRequest, DiskFull, ModelUnsuited, NotFound, OutputUnwritable, Unavailable, UnknownName
 from acestep.api.limits import MAX_CAPTION
 from acestep.api.schema import convert
 from acestep.api.training import AdapterShape, TrainOptions
+from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import FOLDER, adapter_folders, parse_adapters
 from acestep.dataset.store import Datasets, check_name
 
@@ -37,8 +38,16 @@ MAX_PROMPTS = 8
 def check_prepare(request: Any, host: Any) -> Any:
     """See that the dataset and the model are there."""
     Datasets(host.home).require(request.dataset)
-    host.model(request.model)
+    require_trainable(host.model(request.model))
     return request
+
+
+def require_trainable(model: ModelInfo) -> None:
+    """Refuse a model of a family whose adapters are not made here. Raises `ModelUnsuited`."""
+    if model.operations and "train" not in model.operations:
+        raise ModelUnsuited(
+            f"{model.name} ({model.family_title}) cannot be trained here; models of ACE-Step 1.5 can", field="model"
+        )
 
 
 def check_train(request: Any, host: Any) -> Any:
@@ -47,7 +56,7 @@ def check_train(request: Any, host: Any) -> Any:
         raise Unavailable("training needs the package peft: pip install 'acestep-bridge[training]'", field="peft")
     if bool(request.dataset) == bool(request.tensors):
         raise BadRequest("name a dataset, or a folder of tensors that the original prepared", field="dataset")
-    host.model(request.model)
+    require_trainable(host.model(request.model))
     if request.dataset:
         _require_prepared(Datasets(host.home), request.dataset)
     train_options(request)
@@ -107,6 +116,7 @@ def check_merge(request: Any, host: Any) -> Any:
     target = host.home / "checkpoints" / request.name
     if target.exists():
         raise BadRequest(f"there is a checkpoint {request.name!r} already; take another name", field="name")
+    require_trainable(host.model(request.model))
     host.require_adapters(request.lora, request.model)
     return request
 
