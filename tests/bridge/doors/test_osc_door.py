@@ -49,6 +49,20 @@ async def test_a_repeated_submit_is_the_same_job(udp, core):
     assert (await peer.next("/ace/rejected")).arguments[:3] == ("a", "id_conflict", "id")
 
 
+async def test_who_cannot_be_remembered_hands_in_no_job(udp, core, osc_door, monkeypatch):
+    """Nobody would hear of it: an operation and a method that submits are refused before the core has stored anything."""
+    peer = await udp()
+    peer.send("/ace/op/sketch", "a", "steps", 1)
+    await peer.until_end("a")
+    monkeypatch.setattr(osc_door.door, "peers", osc_peers.Peers())
+    monkeypatch.setattr(osc_door.door.peers, "add", lambda address, peer: False)
+    peer.send("/ace/op/sketch", "b")
+    assert (await peer.next("/ace/rejected")).arguments[:2] == ("b", "busy")
+    peer.send("/ace/job/rerun", "a")
+    assert (await peer.next("/ace/error")).arguments[:2] == ("/ace/job/rerun", "busy")
+    assert [job.id for job in await core.jobs()] == ["a"]
+
+
 async def test_the_retry_of_a_job_that_has_ended_hears_its_end_again(udp):
     """Whoever lost the terminal message gets it by asking again, or by submitting again."""
     peer = await udp()
