@@ -11,8 +11,16 @@ from diffusers import AceStepPipeline, AceStepTransformer1DModel, FlowMatchEuler
 from diffusers.pipelines.ace_step.modeling_ace_step import AceStepConditionEncoder
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers import AutoTokenizer, Qwen3Config, Qwen3Model
 
-from acestep.checkpoints.architecture import COMPONENT_CLASSES, build_codec, build_component, build_text_encoder
+from acestep.checkpoints.architecture import (
+    COMPONENT_CLASSES,
+    build_codec,
+    build_component,
+    build_text_encoder,
+    weightless,
+)
+from acestep.checkpoints.info import part_paths
 from acestep.checkpoints.layout import SILENCE, TEXT_ENCODER, VAE, Parts
 from acestep.checkpoints.load import Model
 from acestep.checkpoints.mapping import to_original
@@ -96,15 +104,25 @@ def noise(module: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
     return values
 
 
+def words_over(model: Model) -> dict[str, Any]:
+    """transformers' text encoder and tokenizer over the tensors and files of an opened model, by the pipeline's names for them."""
+    parts = part_paths(model.info)
+    with weightless():
+        encoder = Qwen3Model(Qwen3Config.from_pretrained(parts.text_encoder))
+    encoder.load_state_dict(model.text_encoder.state_dict(), assign=True)
+    words = AutoTokenizer.from_pretrained(parts.text_tokenizer, local_files_only=True, padding_side="right")
+    return {"text_encoder": encoder.eval(), "tokenizer": words}
+
+
 def pipeline_over(model: Model) -> AceStepPipeline:
     """diffusers' pipeline, its own classes throughout, over the tensors of an opened model; tiling on."""
-    transformer = _twin(AceStepTransformer1DModel, model.transformer)
-    conditions = _twin(AceStepConditionEncoder, model.condition_encoder)
+    parts = part_paths(model.info)
+    transformer = _over(build_component("transformer", parts, AceStepTransformer1DModel), model.transformer)
+    conditions = _over(build_component("condition_encoder", parts, AceStepConditionEncoder), model.condition_encoder)
     conditions.silence_latent = model.silence.to(model.device, model.dtype)
     pipeline = AceStepPipeline(
         vae=model.codec,
-        text_encoder=model.text_encoder,
-        tokenizer=model.text_tokenizer,
+        **words_over(model),
         transformer=transformer,
         condition_encoder=conditions,
         scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0),
@@ -114,14 +132,10 @@ def pipeline_over(model: Model) -> AceStepPipeline:
     return pipeline
 
 
-def _twin(kind: type[nn.Module], ours: nn.Module) -> nn.Module:
-    """The parent's module on the same tensors; buffers that are stored nowhere are its own."""
-    config = {
-        key: value for key, value in ours.config.items() if not key.startswith("_") and key != "leading_timbre_token"
-    }
-    twin = kind(**config)
+def _over(twin: nn.Module, ours: nn.Module) -> nn.Module:
+    """The library's module on the same tensors; buffers that are stored nowhere are its own."""
     twin.load_state_dict(ours.state_dict(), assign=True, strict=False)
     missing = [name for name, _ in twin.named_parameters() if name not in ours.state_dict()]
     if missing:
-        raise RuntimeError(f"{kind.__name__} has parameters that ours lacks: {missing}")
+        raise RuntimeError(f"{type(twin).__name__} has parameters that ours lacks: {missing}")
     return twin.eval()

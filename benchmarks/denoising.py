@@ -32,6 +32,7 @@ from acestep.denoising.denoising_run import Branch, Denoising
 from acestep.denoising.guidance import guidance_settings
 from acestep.denoising.loop import denoise
 from acestep.networks.dit import Dit
+from benchmarks.checkpoint import words_over
 from plugins.guidance import GUIDANCE
 from plugins.samplers import SAMPLERS
 from plugins.schedules import SCHEDULES
@@ -74,7 +75,7 @@ def build(options: argparse.Namespace) -> Bench:
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
     torch.manual_seed(0)
     with weightless():
-        dit = Dit(**sizes, is_turbo=not options.guided)
+        dit = Dit(**sizes)
         reference = AceStepTransformer1DModel(**sizes, is_turbo=not options.guided)
         encoder = AceStepConditionEncoder(
             **{key: sizes[key] for key in ("hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim")},
@@ -86,9 +87,8 @@ def build(options: argparse.Namespace) -> Bench:
     encoder.silence_latent = torch.randn(1, 15000, 64, device=device, dtype=dtype)
     with tempfile.TemporaryDirectory() as folder:
         model = open_checkpoint(build_tiny(Path(folder), codec="AutoencoderOobleck"), device=device, dtype=dtype)
-        text, words, codec = model.text_encoder, model.text_tokenizer, model.codec
         pipeline = AceStepPipeline(
-            vae=codec.to(device), text_encoder=text.to(device), tokenizer=words, transformer=reference.eval(),
+            vae=model.codec, **words_over(model), transformer=reference.eval(),
             condition_encoder=encoder.eval(), scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1, shift=1.0),
         )  # fmt: skip
     pipeline.set_progress_bar_config(disable=True)

@@ -140,6 +140,10 @@ class Settings(Request):
         int, param("CPU threads of the worker; 0 takes all cores but one, at least two.", ge=0, le=1024, group="worker")
     ] = 0
     model: Annotated[str, param("Default model; empty: the embedded one.", max_length=128, group="worker")] = ""
+    warm: Annotated[
+        Literal["auto", "on", "off"],
+        param("Open the default model at start; auto: a small one, a large one where memory is ample.", group="worker"),
+    ] = "auto"
     worker_start: Annotated[
         Literal["serve", "lazy"], param("Start the worker with the daemon or with the first job.", group="worker")
     ] = "serve"

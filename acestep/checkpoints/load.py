@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
 from acestep.api.errors import BadCheckpoint
 from acestep.api.limits import LATENT_CHANNELS
@@ -26,10 +25,11 @@ from acestep.checkpoints.info import part_paths, read_info
 from acestep.checkpoints.layout import Parts
 from acestep.checkpoints.manifest import verify_manifest
 from acestep.checkpoints.tensors import read_tensor, read_tensors
-from acestep.checkpoints.text_tokenizer import load_text_tokenizer
+from acestep.checkpoints.text_tokenizer import Words, load_text_tokenizer
 from acestep.checkpoints.weights import CODEC, NETWORKS, SILENCE, TEXT, extra_names, tensor_index
 from acestep.networks.condition import ConditionEncoder
 from acestep.networks.dit import Dit
+from acestep.networks.text_encoder import TextEncoder
 from acestep.networks.tokenizer import AudioDetokenizer, AudioTokenizer
 
 SHOWN = 6
@@ -53,7 +53,7 @@ Check = Callable[[], None]
 @dataclass
 class Model:
     """An opened checkpoint. ``silence`` is the silence latent, float32 [1, 15000, 64] on the CPU; ``codec`` maps waveforms
-    [B, 2, N] to latents [B, 64, T] and back; ``text_encoder`` is a Qwen3 model with its ``text_tokenizer``."""
+    [B, 2, N] to latents [B, 64, T] and back; ``text_encoder`` a Qwen3 without a head, with its ``text_tokenizer``."""
 
     info: ModelInfo
     digest: str
@@ -62,8 +62,8 @@ class Model:
     audio_tokenizer: AudioTokenizer | None
     audio_detokenizer: AudioDetokenizer | None
     codec: nn.Module
-    text_encoder: nn.Module
-    text_tokenizer: PreTrainedTokenizerBase
+    text_encoder: TextEncoder
+    text_tokenizer: Words
     silence: Tensor
     text_digest: str
     codec_digest: str
@@ -153,7 +153,7 @@ class Target:
 
 def _shared(
     pool: MutableMapping[tuple[str, ...], Any], target: Target, part: str, place: Path, load: Callable[[], nn.Module]
-) -> tuple[str, nn.Module]:
+) -> tuple[str, Any]:
     """A part out of the pool, by the digest of its weights, or freshly loaded. (One file may hold several parts.)"""
     digest = weights_digest(weight_files(place))
     key = (digest, part, str(target.device), str(target.dtype))
@@ -187,9 +187,11 @@ def load_codec(place: Path, target: Target) -> nn.Module:
     return fill(build_codec(place), read_tensors(tensor_index(place, CODEC), target.check), target, place.name)
 
 
-def load_text_encoder(place: Path, target: Target) -> nn.Module:
+def load_text_encoder(place: Path, target: Target) -> TextEncoder:
     """The text encoder; a causal-LM export's ``model.`` prefix and tied head are taken for what they are."""
-    return fill(build_text_encoder(place), read_tensors(tensor_index(place, TEXT), target.check), target, place.name)
+    encoder = build_text_encoder(place)
+    fill(encoder, read_tensors(tensor_index(place, TEXT), target.check), target, place.name)
+    return encoder
 
 
 def load_silence(parts: Parts) -> Tensor:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from acestep.api.errors import BadCheckpoint
 from acestep.checkpoints import gguf_header
+from acestep.checkpoints.borrowing import TOKENIZER
 
 TOKENS, MERGES = "tokenizer.ggml.tokens", "tokenizer.ggml.merges"
 
@@ -20,35 +21,52 @@ WORDS = (
 END_OF_TEXT = "<|endoftext|>"
 """What the text encoder's tokenizer puts behind every text."""
 
-MAX_LENGTH = 131_072
+
+class Words:
+    """A text encoder's tokenizer: text -> token ids and back, with the markers that its file puts around a text."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._tokenizer = tokenizer
+
+    def ids(self, text: str, limit: int | None = None) -> list[int]:
+        """Token ids, no more than ``limit``: what is too long loses its end, not the marker behind it."""
+        if limit is None:
+            return list(self._tokenizer.encode(text).ids)
+        self._tokenizer.enable_truncation(limit)
+        try:
+            return list(self._tokenizer.encode(text).ids)
+        finally:
+            self._tokenizer.no_truncation()
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """The text of token ids."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
+
+    def id_of(self, token: str) -> int | None:
+        """The id of one token; None where there is no such token."""
+        found = self._tokenizer.token_to_id(token)
+        return None if found is None else int(found)
 
 
-def load_text_tokenizer(place: Path) -> PreTrainedTokenizerBase:
-    """The text encoder's tokenizer, padding on the right (the encoder gets no mask). Raises `BadCheckpoint`."""
+def load_text_tokenizer(place: Path) -> Words:
+    """The text encoder's tokenizer, from its folder or a GGUF file. Raises `BadCheckpoint`."""
     if place.is_file():
-        return _from_tokens(place)
+        return Words(_from_tokens(place))
     try:
-        return AutoTokenizer.from_pretrained(
-            place, local_files_only=True, trust_remote_code=False, padding_side="right"
-        )
-    except (OSError, ValueError, KeyError, TypeError) as failure:
+        return Words(Tokenizer.from_file(str(place / TOKENIZER)))
+    except Exception as failure:  # the library raises nothing narrower
         raise BadCheckpoint(f"the tokenizer in {place} cannot be read: {failure}", field="model") from failure
 
 
-def _from_tokens(file: Path) -> PreTrainedTokenizerBase:
+def _from_tokens(file: Path) -> Tokenizer:
     words = qwen_words(file, [])
     end = words.token_to_id(END_OF_TEXT)
     words.post_processor = processors.TemplateProcessing(
         single=f"$A {END_OF_TEXT}", pair=f"$A {END_OF_TEXT} $B {END_OF_TEXT}", special_tokens=[(END_OF_TEXT, end)]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        eos_token="<|im_end|>",
-        pad_token=END_OF_TEXT,
-        model_max_length=MAX_LENGTH,
-        padding_side="right",
-        clean_up_tokenization_spaces=False,
-    )
+    return words
 
 
 def qwen_words(file: Path, added: list[AddedToken]) -> Tokenizer:

@@ -8,24 +8,26 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from acestep.checkpoints.load import Model
+from acestep.checkpoints.text_tokenizer import Words
 from acestep.conditioning.context import silence
 from acestep.conditioning.prompts import CAPTION_TOKENS, LYRIC_TOKENS, Prompt, caption_text, lyric_text
+from acestep.networks.text_encoder import TextEncoder
 
 
 class ReadsText(Protocol):
     """What turns words into numbers: an opened model, or its text encoder alone."""
 
     @property
-    def text_encoder(self) -> Any: ...
+    def text_encoder(self) -> TextEncoder: ...
 
     @property
-    def text_tokenizer(self) -> Any: ...
+    def text_tokenizer(self) -> Words: ...
 
 
 TIMBRE_FRAMES = 750
@@ -115,8 +117,7 @@ def encode_condition(model: Model, request: ConditionRequest) -> Tensor:
 
 def token_ids(model: ReadsText, text: str, limit: int) -> Tensor:
     """Token ids [1, L], cut off at ``limit``, on the text encoder's device."""
-    ids = model.text_tokenizer(text, truncation=True, max_length=limit, return_tensors="pt").input_ids
-    return ids.to(model.text_encoder.device)
+    return torch.tensor([model.text_tokenizer.ids(text, limit)], device=model.text_encoder.device)
 
 
 SHOWN_END = 40
@@ -133,10 +134,10 @@ def cut_notes(model: Model, prompt: Prompt) -> list[str]:
 def _cut_note(model: Model, what: str, text: str, limit: int) -> str:
     if len(text.encode()) <= limit:  # no token is shorter than a byte
         return ""
-    ids = model.text_tokenizer(text, truncation=False, verbose=False).input_ids
+    ids = model.text_tokenizer.ids(text)
     if len(ids) <= limit:
         return ""
-    kept = str(model.text_tokenizer.decode(ids[:limit], skip_special_tokens=True))
+    kept = model.text_tokenizer.decode(ids[:limit], skip_special_tokens=True)
     end = " ".join(kept[-SHOWN_END:].split())
     return f"the {what} are {len(ids)} tokens and the model reads {limit}: they end with '...{end}'"
 
@@ -144,12 +145,10 @@ def _cut_note(model: Model, what: str, text: str, limit: int) -> str:
 @torch.inference_mode()
 def encode_text(model: ReadsText, prompt: Prompt) -> Tensor:
     """Hidden states [1, L <= 256, D] of the caption branch: the whole text encoder, no mask."""
-    return model.text_encoder(input_ids=token_ids(model, caption_text(prompt), CAPTION_TOKENS)).last_hidden_state
+    return model.text_encoder(token_ids(model, caption_text(prompt), CAPTION_TOKENS))
 
 
 @torch.inference_mode()
 def embed_lyrics(model: ReadsText, prompt: Prompt) -> Tensor:
     """Embeddings [1, L <= 2048, D] of the lyric branch: only the embedding table; the lyric encoder does the rest."""
-    embed = model.text_encoder.get_input_embeddings()
-    assert isinstance(embed, torch.nn.Module)
-    return embed(token_ids(model, lyric_text(prompt), LYRIC_TOKENS))
+    return model.text_encoder.embed_tokens(token_ids(model, lyric_text(prompt), LYRIC_TOKENS))

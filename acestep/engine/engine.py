@@ -32,6 +32,7 @@ from acestep.engine.render_state import EngineResources, RenderState
 from acestep.engine.source_encoder import SourceCache, SourceEncoder
 from acestep.engine.stage_store import resuming
 from acestep.engine.tempo import conform_render
+from acestep.engine.warm import warm_up
 from acestep.latents.latent_index import LatentIndex
 from acestep.latents.latent_store import find_latent
 from acestep.runtime.devices import free_cache, hold_to_simulated, is_out_of_memory
@@ -90,6 +91,10 @@ class Engine:
         if not model:
             _end_rest()
             self.forget()
+
+    def warm(self, context: JobContext) -> None:
+        """Get ready for the first job, by the setting ``warm``; gives way where ``context`` says so."""
+        warm_up(self, context)
 
     def forget(self) -> None:
         """Empty the caches of encoded sound and words."""

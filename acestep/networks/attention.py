@@ -1,4 +1,4 @@
-"""Attention of the DiT on diffusers' weights: banded self-attention, and cross-attention over cached keys and values.
+"""Attention: banded self-attention, and cross-attention over cached keys and values.
 
 Shapes: hidden states [B, N, H] with N patches, heads as [B, h, N, D]. Grouped queries share keys (16:8 in the 2B models).
 """
@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
 
 import torch
-from diffusers.models.normalization import RMSNorm
-from diffusers.models.transformers.ace_step_transformer import AceStepAttention
 from torch import Tensor
 from torch.nn import functional
+
+from acestep.networks.layers import Attention
 
 DENSE_LIMIT = 768
 """Patches up to which a dense band mask is cheaper than cutting the sequence into blocks (61 s of audio)."""
@@ -36,12 +35,6 @@ def rotary(length: int, head_dim: int, theta: float, device: torch.device, dtype
     return Rotary(angles.cos().to(dtype), angles.sin().to(dtype))
 
 
-def normalise(norm: RMSNorm, x: Tensor) -> Tensor:
-    """Root-mean-square norm of the last dimension, fused where the device can (diffusers spells it out)."""
-    weight = cast(Tensor, norm.weight)  # all of this model's norms have one
-    return functional.rms_norm(x, weight.shape, weight, norm.eps)
-
-
 def rotate(x: Tensor, rope: Rotary) -> Tensor:
     """``x`` [B, h, N, D] turned by its positions."""
     first, second = x.chunk(2, dim=-1)
@@ -53,14 +46,14 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def query_heads(layer: AceStepAttention, x: Tensor) -> Tensor:
+def query_heads(layer: Attention, x: Tensor) -> Tensor:
     """Normalised queries [B, h, N, D] of [B, N, H]."""
-    return normalise(layer.norm_q, split_heads(layer.to_q(x), layer.heads))
+    return layer.norm_q(split_heads(layer.to_q(x), layer.heads))
 
 
-def key_heads(layer: AceStepAttention, x: Tensor) -> Tensor:
+def key_heads(layer: Attention, x: Tensor) -> Tensor:
     """Normalised keys [B, h_kv, L, D] of [B, L, H]."""
-    return normalise(layer.norm_k, split_heads(layer.to_k(x), layer.kv_heads))
+    return layer.norm_k(split_heads(layer.to_k(x), layer.kv_heads))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -70,13 +63,19 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     )
 
 
-def self_attention(layer: AceStepAttention, x: Tensor, rope: Rotary, window: int | None) -> Tensor:
-    """Self-attention of one block; ``window`` keeps ``|i - j| <= window`` patches, None keeps all."""
+def self_attention(layer: Attention, x: Tensor, rope: Rotary, window: int | None, seen: Tensor | None = None) -> Tensor:
+    """Self-attention of one block; ``window`` keeps ``|i - j| <= window`` patches, None keeps all. ``seen`` [B, N] is False where
+    a batch is padded."""
     query = rotate(query_heads(layer, x), rope)
     key = rotate(key_heads(layer, x), rope)
     value = split_heads(layer.to_v(x), layer.kv_heads)
     length = x.shape[1]
-    if window is None or length <= window + 1:
+    if seen is not None:
+        band = band_mask(length, length if window is None else window, x.device) & seen[:, None, None]
+        # the lowest number instead of False: padding that sees nothing but padding averages all of it, as in the original
+        weights = torch.zeros(band.shape, dtype=x.dtype, device=x.device).masked_fill(~band, torch.finfo(x.dtype).min)
+        out = attend(query, key, value, weights)
+    elif window is None or length <= window + 1:
         out = attend(query, key, value)
     elif length <= max(DENSE_LIMIT, 2 * window):
         out = attend(query, key, value, band_mask(length, window, x.device))
@@ -148,7 +147,7 @@ class Constant:
 LayerCondition = KeyValues | Constant
 
 
-def cache_layer(layer: AceStepAttention, condition: Tensor) -> LayerCondition:
+def cache_layer(layer: Attention, condition: Tensor) -> LayerCondition:
     """Keys and values of an embedded condition [B, L, H]; a single position gives the constant form.
 
     Softmax over one key (or over equal keys) is 1, so the output is the value itself.
@@ -160,7 +159,7 @@ def cache_layer(layer: AceStepAttention, condition: Tensor) -> LayerCondition:
     return KeyValues(key_heads(layer, condition), value)
 
 
-def cross_attention(layer: AceStepAttention, x: Tensor, condition: LayerCondition) -> Tensor:
+def cross_attention(layer: Attention, x: Tensor, condition: LayerCondition) -> Tensor:
     """Cross-attention of ``x`` [B, N, H] over a cached condition; no rotation, no mask, as the model was trained."""
     if isinstance(condition, Constant):
         return condition.output.expand_as(x)
@@ -168,7 +167,7 @@ def cross_attention(layer: AceStepAttention, x: Tensor, condition: LayerConditio
     return layer.to_out[0](out.transpose(1, 2).flatten(2))
 
 
-def attention_weights(layer: AceStepAttention, x: Tensor, condition: LayerCondition) -> Tensor:
+def attention_weights(layer: Attention, x: Tensor, condition: LayerCondition) -> Tensor:
     """Probabilities [B, h, N, L] of a cross-attention over its condition tokens, in float32 (lyric alignment reads them)."""
     if isinstance(condition, Constant):
         raise ValueError("a constant condition has one position; there is nothing to weigh")

@@ -8,8 +8,6 @@ pitches off A = 440 Hz equal temperament are drawn to the nearest oscillator.
 from __future__ import annotations
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -41,14 +39,13 @@ def conv_stack(width: int, blocks: int, kernel: int) -> nn.Sequential:
     return nn.Sequential(*(ConvBlock(width, kernel) for _ in range(blocks)), nn.LayerNorm(width))
 
 
-class NanoCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers' two bases disagree on config_name
+class NanoCodec(nn.Module):
     """`encode` to normalised latents, `decode` back; both can be tiled exactly with `context_frames` on each side."""
 
     hop = FRAME
     sample_rate = RATE
     tile_frames = 800  # decoded at once, 32 s; shorter tiles are slower: margins, small matrices
 
-    @register_to_config
     def __init__(
         self,
         latent_channels: int = 64,
@@ -60,6 +57,11 @@ class NanoCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers' tw
         subframe_blocks: int = 3,
     ) -> None:
         super().__init__()
+        self.sizes = {
+            "latent_channels": latent_channels, "encoder_width": encoder_width, "encoder_blocks": encoder_blocks,
+            "decoder_width": decoder_width, "decoder_blocks": decoder_blocks, "subframe_width": subframe_width,
+            "subframe_blocks": subframe_blocks,
+        }  # fmt: skip
         self.blocks = (encoder_blocks, decoder_blocks, subframe_blocks)
         self.analysis = Analysis()
         self.encoder_in = nn.Linear(Analysis.WIDTH, encoder_width)
@@ -78,6 +80,16 @@ class NanoCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers' tw
             self.band_out.weight.mul_(0.5)
         self.register_buffer("latent_mean", torch.zeros(latent_channels))
         self.register_buffer("latent_scale", torch.ones(latent_channels))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.encoder_in.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the weights."""
+        return self.encoder_in.weight.dtype
 
     @property
     def context_frames(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from acestep.api import frames
 class Process:
     """A worker with a backend, by default the fake one."""
 
-    def __init__(self, home: Path, *, backend: str = "fake", model: str = "") -> None:
-        command = [sys.executable, "-m", "acestep.worker", "--backend", backend, "--home", str(home), "--model", model]
+    def __init__(
+        self, home: Path, *, backend: str = "fake", model: str = "", worker: Sequence[str] = ("-m", "acestep.worker")
+    ) -> None:
+        """``worker``: the arguments of Python that start one."""
+        command = [sys.executable, *worker, "--backend", backend, "--home", str(home), "--model", model]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         assert self.process.stdin is not None and self.process.stdout is not None
         self._input, self._output = self.process.stdin, self.process.stdout

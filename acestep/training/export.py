@@ -23,7 +23,7 @@ from acestep.training.dit.dit_model import CONFIG, NanoModel
 from acestep.training.dit.records import silence_frame
 from acestep.training.dit.words import open_tokenizer
 from acestep.training.export_layout import CODEC_FOLDER, DIT_FOLDER, MODULES, TEXT_FOLDER
-from acestep.training.weights import averaged_weights, open_codec
+from acestep.training.weights import averaged_weights, open_codec, save_codec
 
 SILENCE_FRAMES = 15000
 MODEL_CARD = Path(__file__).with_name("model_card.md")
@@ -57,20 +57,13 @@ def export_checkpoint(run: Path, codec_folder: Path, out: Path) -> None:
     torch.save(
         silence[None, :, None].expand(1, -1, SILENCE_FRAMES), dit / "silence_latent.pt"
     )  # a view: 64 numbers on disk
-    codec.half().save_pretrained(out / CODEC_FOLDER)
-    _forget_paths(out / CODEC_FOLDER / "config.json")
+    save_codec(codec.half(), out / CODEC_FOLDER)
     model.text_encoder.half().save_pretrained(text)
     open_tokenizer(run / "tokenizer").save_pretrained(text)
     shutil.copyfile(MODEL_CARD, out / "README.md")
     for path in out.rglob("*.safetensors"):
         path.chmod(0o644)
     write_manifest(out)
-
-
-def _forget_paths(config: Path) -> None:
-    """Remove where the file came from: a private path has no place in a shipped one."""
-    kept = {key: value for key, value in json.loads(config.read_text()).items() if key != "_name_or_path"}
-    config.write_text(json.dumps(kept, indent=2) + "\n")
 
 
 def write_manifest(folder: Path) -> None:

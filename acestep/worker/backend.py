@@ -102,7 +102,10 @@ class JobContext:
 
 
 class Backend(Protocol):
-    """Runs jobs in the worker. Built as ``Class(settings)`` with the worker's settings map (device, dtype, threads ...)."""
+    """Runs jobs in the worker. Built as ``Class(settings)`` with the worker's settings map (device, dtype, threads ...).
+
+    It may also have ``warm(context)``: called once before the first job, to make that one quick; gives way at ``context.tick``.
+    """
 
     def info(self) -> dict[str, Any]:
         """Device, dtype, loaded models and memory, for status."""

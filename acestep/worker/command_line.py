@@ -34,6 +34,7 @@ def parse_arguments(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument(
         "--no-latents", dest="keep_latents", action="store_false", help="store latents only where asked"
     )
+    parser.add_argument("--warm", choices=("auto", "on", "off"), default="auto", help="open the default model at start")
     parser.add_argument("--model", default="", help="default model; empty: the embedded one")
     parser.add_argument("--log-level", default="info", help="debug, info, warning, error")
     settings = vars(parser.parse_args(arguments))

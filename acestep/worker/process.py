@@ -12,6 +12,7 @@ import os
 import queue
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import msgspec
 
 from acestep.api import frames
-from acestep.api.errors import AceError, DiskFull, InternalError, OutOfMemory, ProtocolError
+from acestep.api.errors import AceError, Cancelled, DiskFull, InternalError, OutOfMemory, ProtocolError
 from acestep.worker.command_line import parse_arguments, prepare_environment
 
 log = logging.getLogger("acestep.worker")
@@ -144,12 +145,31 @@ class Worker:
         """The main thread: jobs until the input has closed."""
         self._info = backend.info()
         self._outlet.send(frames.Ready(pid=os.getpid(), info=self._info))
+        self._warm(registry, backend)
         while (message := self._inbox.get()) is not None:
             if isinstance(message, frames.Unload):
                 self._unload(backend, message.model)
             else:
                 self._outlet.send(self._do(message, registry, backend))
             self._tell_changes(backend)
+
+    def _warm(self, registry: Any, backend: Any) -> None:
+        """Let the backend get ready for its first job until there is one; a backend need not know how."""
+        warm = getattr(backend, "warm", None)
+        if warm is None:
+            return
+        from acestep.worker.backend import JobContext
+
+        def give_way(*_progress: Any) -> None:
+            if not self._inbox.empty():
+                raise Cancelled("there is a job")
+
+        with tempfile.TemporaryDirectory(prefix="acestep-warm-") as folder:
+            try:
+                warm(JobContext("warm-up", Path(folder), registry, give_way, backend=backend))
+            except Exception:  # whatever a model, a plug-in or a library raises: the first job meets it again
+                log.warning("the warm-up failed", exc_info=True)
+        self._tell_changes(backend)
 
     def _tell_changes(self, backend: Any) -> None:
         info = backend.info()

@@ -21,7 +21,7 @@ def worker_command(settings: Settings, paths: Paths, registry: Registry) -> list
     spec = chosen_backend(settings, registry)
     command = python("-m", "acestep.worker", f"--backend={spec.name}", f"--home={paths.home}")
     command += [f"--library={paths.library}", f"--uploads={paths.uploads}", f"--plugins={paths.plugins}"]
-    for name in ("device", "dtype", "int8", "offload", "attention", "compile", "threads", "model", "log_level"):
+    for name in ("device", "dtype", "int8", "offload", "attention", "compile", "threads", "model", "warm", "log_level"):
         command.append(f"--{name.replace('_', '-')}={getattr(settings, name)}")
     command += [f"--checkpoints={Path(folder).expanduser().absolute()}" for folder in settings.checkpoints]
     command += [] if settings.keep_latents else ["--no-latents"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from acestep.api.errors import BadRequest, ModelUnsuited, Unavailable
 from acestep.api.training import AdapterShape
 from acestep.checkpoints.mapping import rename
-from acestep.networks.dit import Dit
+from acestep.training.adapters.network import TrainedDit
 
 NAME = "default"
 """PEFT's own name for the only adapter."""
@@ -52,7 +52,7 @@ def require_peft() -> Any:
     return peft
 
 
-def attach(network: Dit, shape: AdapterShape, seed: int) -> None:
+def attach(network: TrainedDit, shape: AdapterShape, seed: int) -> None:
     """Put a fresh adapter into a network; it alone is trainable, in float32. Raises `Unavailable`, `ModelUnsuited`."""
     if any(type(parameter.data) is not Tensor for parameter in network.parameters()):
         raise ModelUnsuited(
@@ -70,7 +70,7 @@ def attach(network: Dit, shape: AdapterShape, seed: int) -> None:
             parameter.data = parameter.data.float()
 
 
-def _require_factor(network: Dit, shape: AdapterShape) -> None:
+def _require_factor(network: TrainedDit, shape: AdapterShape) -> None:
     """Beyond the square root of a layer's size PEFT and LyCORIS split it in different orders. Raises `BadRequest`."""
     ends = tuple(rename(f".{name}.").rstrip(".") for name in shape.suffixes())
     sizes = [size for name, module in network.named_modules() if f".{name}".endswith(ends)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.architecture import build_component
@@ -19,15 +18,16 @@ from acestep.checkpoints.info import part_paths
 from acestep.checkpoints.layout import Parts
 from acestep.checkpoints.load import Target, fill, load_codec, load_silence, load_text_encoder
 from acestep.checkpoints.tensors import read_tensor, read_tensors
-from acestep.checkpoints.text_tokenizer import load_text_tokenizer
+from acestep.checkpoints.text_tokenizer import Words, load_text_tokenizer
 from acestep.checkpoints.weights import SILENCE, tensor_index
 from acestep.codec.latent_codec import Codec
 from acestep.conditioning.condition_cache import TIMBRE_FRAMES, embed_lyrics, encode_text
 from acestep.conditioning.context import silence
 from acestep.conditioning.prompts import Prompt
 from acestep.networks.condition import ConditionEncoder
-from acestep.networks.dit import Dit
+from acestep.networks.text_encoder import TextEncoder
 from acestep.runtime.devices import free_cache
+from acestep.training.adapters.network import TrainedDit
 from acestep.training.adapters.store import ModelFacts
 
 
@@ -35,8 +35,8 @@ from acestep.training.adapters.store import ModelFacts
 class TextReader:
     """The text encoder with its tokenizer: what prompts become before the condition encoder packs them."""
 
-    text_encoder: nn.Module
-    text_tokenizer: PreTrainedTokenizerBase
+    text_encoder: TextEncoder
+    text_tokenizer: Words
 
     def read(self, prompt: Prompt) -> dict[str, Tensor]:
         """``text`` [L, D] and ``lyrics`` [M, D] of a prompt, as the renderer makes them."""
@@ -91,17 +91,20 @@ class Packer:
         return self.encoder.encode(words["text"][None], words["lyrics"][None], timbre)[0]
 
 
-def load_network(name: str, parts: Parts, target: Target) -> nn.Module:
-    """One of a checkpoint's own networks, without the others. Raises `ModelMissing`, `BadCheckpoint`."""
+def load_network(name: str, parts: Parts, target: Target, kind: type[nn.Module] | None = None) -> nn.Module:
+    """One of a checkpoint's own networks, without the others; ``kind``: as another class.
+
+    Raises `ModelMissing`, `BadCheckpoint`.
+    """
     place = getattr(parts, name)
     index = {key: stored for key, stored in tensor_index(place, name).items() if key != SILENCE}
-    return fill(build_component(name, parts), read_tensors(index, target.check), target, f"{place.name}, {name}")
+    return fill(build_component(name, parts, kind), read_tensors(index, target.check), target, f"{place.name}, {name}")
 
 
-def load_dit(parts: Parts, target: Target) -> Dit:
-    """The transformer alone: training needs no other network."""
-    found = load_network("transformer", parts, target)
-    assert isinstance(found, Dit)
+def load_dit(parts: Parts, target: Target) -> TrainedDit:
+    """The transformer alone, in the class that trains: training needs no other network."""
+    found = load_network("transformer", parts, target, TrainedDit)
+    assert isinstance(found, TrainedDit)
     return found
 
 

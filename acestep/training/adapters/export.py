@@ -19,8 +19,8 @@ from torch import Tensor
 from acestep.api.training import AdapterShape
 from acestep.checkpoints.adapter_strength import ADAPTER_CONFIG, ADAPTER_FILES
 from acestep.checkpoints.mapping import rename, to_original
-from acestep.networks.dit import Dit
 from acestep.training.adapters.adapter import split_name, trained_parameters
+from acestep.training.adapters.network import TrainedDit
 from acestep.training.adapters.writing import save_whole
 
 OWN_ENTRY = "acestep_bridge"
@@ -45,7 +45,7 @@ class Export:
     facts: Mapping[str, Any]
 
     @classmethod
-    def of(cls, network: Dit, shape: AdapterShape, facts: Mapping[str, Any]) -> Export:
+    def of(cls, network: TrainedDit, shape: AdapterShape, facts: Mapping[str, Any]) -> Export:
         """The adapter that is in a network."""
         layers: Layers = {}
         for name, parameter in trained_parameters(network).items():

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from acestep.api.limits import LATENT_CHANNELS
-from acestep.networks.dit import Dit
 from acestep.training.adapters.draw import Draw
+from acestep.training.adapters.network import TrainedDit
 from acestep.training.masks import Lengths, Padding
 
 
@@ -64,7 +64,7 @@ def collate(draws: Sequence[Draw], device: torch.device) -> Batch:
     )
 
 
-def squared_error(network: Dit, padding: Padding, batch: Batch, masked: bool) -> Tensor:
+def squared_error(network: TrainedDit, padding: Padding, batch: Batch, masked: bool) -> Tensor:
     """The sum of squared velocity errors over the elements that count, float32."""
     if masked:
         lengths = Lengths(batch.frames, batch.clean.shape[1]), Lengths(batch.tokens, batch.states.shape[1])

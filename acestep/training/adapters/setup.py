@@ -13,12 +13,12 @@ from acestep.api.variants import ModelInfo
 from acestep.checkpoints.inferred import read_config
 from acestep.checkpoints.info import part_paths
 from acestep.checkpoints.load import Target, load_silence
-from acestep.networks.dit import Dit
 from acestep.runtime.devices import choose
 from acestep.training.adapters.adapter import attach
 from acestep.training.adapters.draw import Basis, seed_for
 from acestep.training.adapters.encoders import load_dit, model_facts, null_condition
 from acestep.training.adapters.memory import Need, estimate, free_bytes, require_room
+from acestep.training.adapters.network import TrainedDit
 from acestep.training.adapters.state import Identity
 from acestep.training.adapters.store import Item, Prepared, Row, require_model, require_sizes
 from acestep.training.masks import Padding
@@ -34,7 +34,7 @@ class Setup:
     prepared: Prepared
     info: ModelInfo
     options: TrainOptions
-    network: Dit
+    network: TrainedDit
     padding: Padding
     basis: Basis
     identity: Identity
@@ -103,7 +103,9 @@ def _largest(prepared: Prepared, rows: tuple[Row, ...], width: int) -> tuple[int
     return max(row.frames for row in rows), tokens
 
 
-def _need(network: Dit, options: TrainOptions, frames: int, tokens: int, device: torch.device) -> tuple[Need, bool]:
+def _need(
+    network: TrainedDit, options: TrainOptions, frames: int, tokens: int, device: torch.device
+) -> tuple[Need, bool]:
     """What the training needs, and whether activations are computed twice to fit. Raises `OutOfMemory`."""
     free = free_bytes(device)
     needs = {on: estimate(network, options, frames, tokens, checkpointing=on) for on in (False, True)}

@@ -23,6 +23,7 @@ from acestep.training.parallel import ProcessGroup, mixed_precision
 from acestep.training.run import TrainingRun, decay, plot_history
 from acestep.training.songs.bank import open_bank
 from acestep.training.start import START_SHARE, start_codec
+from acestep.training.weights import save_codec
 
 FEATURE_WEIGHT, AMPLITUDE_WEIGHT, KL_WEIGHT = 0.3, 0.25, 3e-4
 HARMONY_WEIGHT = 8.0  # in mixes only: on single stems, most of all drums, it costs level and colour
@@ -176,7 +177,7 @@ def train_codec(group: ProcessGroup, folder: Path, settings: CodecSettings) -> N
     if group.leads:
         if not settings.start:
             calibrate(trainer.codec.eval(), pool)
-        trainer.codec.save_pretrained(folder / "vae")
+        save_codec(trainer.codec, folder / "vae")
         plot_history(run.history, folder / "loss.png", "codec")
 
 

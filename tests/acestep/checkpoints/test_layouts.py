@@ -193,7 +193,7 @@ def test_rope_theta_is_taken_from_rope_parameters(published: Path, tmp_path: Pat
     row = {"rope_theta": 50_000.0, "rope_type": "default"}
     config["rope_parameters"] = row if given == "rope_parameters" else {"sliding_attention": row, "full_attention": row}
     (dit / "config.json").write_text(json.dumps(config))
-    assert open_checkpoint(dit).transformer.config.rope_theta == 50_000.0
+    assert open_checkpoint(dit).transformer.sizes.rope_theta == 50_000.0
     config["rope_parameters"] = {"rope_theta": 50_000.0, "rope_type": "yarn"}
     (dit / "config.json").write_text(json.dumps(config))
     with pytest.raises(BadCheckpoint, match="rope_parameters"):

@@ -125,7 +125,7 @@ def test_weights_in_the_asked_dtype(bundle):
     """Floating weights take the asked dtype; constants that no file holds keep their own."""
     model = open_checkpoint(bundle, dtype=torch.bfloat16)
     assert {p.dtype for network in model.networks().values() for p in network.parameters()} == {torch.bfloat16}
-    assert model.text_encoder.rotary_emb.inv_freq.dtype == torch.float32
+    assert model.audio_tokenizer.quantizer.levels.dtype == torch.int64
     assert model.silence.dtype == torch.float32
     assert not any(p.is_meta for network in model.networks().values() for p in network.parameters())
 

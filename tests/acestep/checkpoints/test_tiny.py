@@ -37,12 +37,11 @@ def test_two_builders_at_once(tmp_path):
 
 
 def test_tokenizer_keeps_the_end_marker_whole(pristine):
-    """``<|endoftext|>`` is one token, any text comes back, and padding is on the right."""
+    """``<|endoftext|>`` is one token, and any text comes back."""
     words = open_checkpoint(pristine).text_tokenizer
-    ids = words("# Lyric\nHéllo 世界 🎵<|endoftext|>\n").input_ids
-    assert ids.count(words.convert_tokens_to_ids("<|endoftext|>")) == 1
+    ids = words.ids("# Lyric\nHéllo 世界 🎵<|endoftext|>\n")
+    assert ids.count(words.id_of("<|endoftext|>")) == 1
     assert words.decode(ids) == "# Lyric\nHéllo 世界 🎵<|endoftext|>\n"
-    assert words.padding_side == "right"
 
 
 def test_published_codec_class(tmp_path):

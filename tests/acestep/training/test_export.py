@@ -21,7 +21,7 @@ from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable, 
 from acestep.training.evaluation import report
 from acestep.training.export import export_checkpoint
 from acestep.training.start import start_codec, start_model
-from acestep.training.weights import averaged_weights
+from acestep.training.weights import averaged_weights, save_codec
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def bundle(tmp_path_factory):
     torch.manual_seed(0)
     model = NanoModel()
     torch.save({"model": model.state_dict(), "ema": {}}, folder / "state.pt")
-    NanoCodec().save_pretrained(folder / "vae")
+    save_codec(NanoCodec(), folder / "vae")
     train_tokenizer(songs=60).save_pretrained(folder / "tokenizer")
     export_checkpoint(folder, folder / "vae", folder / "nano")
     return folder / "nano", model
@@ -66,7 +66,7 @@ def test_the_strict_loader_opens_it(bundle):
     """Every tensor finds its place and none is left over; codec and text encoder come along."""
     model = open_checkpoint(bundle[0])
     assert isinstance(model.codec, NanoCodec) and model.silence.shape == (1, 15000, 64)
-    assert model.text_tokenizer("<|endoftext|>")["input_ids"] == [model.text_tokenizer.pad_token_id]
+    assert model.text_tokenizer.ids("<|endoftext|>") == [model.text_tokenizer.id_of("<|endoftext|>")]
     latents = torch.randn(1, 64, 4)
     assert model.codec.decode(latents).shape == (1, 2, 4 * 1920)
 

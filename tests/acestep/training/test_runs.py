@@ -22,6 +22,7 @@ from acestep.training.codec.train_codec import CodecSettings, compare_sounds, tr
 from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable
 from acestep.training.parallel import ProcessGroup, side_by_side
 from acestep.training.run import TrainingRun, decay, save_atomically
+from acestep.training.weights import open_codec, save_codec
 
 TINY = {"encoder_width": 16, "encoder_blocks": 1, "decoder_width": 16, "decoder_blocks": 1, "subframe_width": 16,
         "subframe_blocks": 1}  # fmt: skip
@@ -231,7 +232,7 @@ def test_codec_training_resumes_and_leaves_a_codec(tmp_path, sine_bank, monkeypa
     second = torch.load(tmp_path / "state.pt", weights_only=True)
     assert 0 < first["step"] < second["step"] and second["elapsed"] >= longer
     assert second["next_song"] > first["next_song"]
-    codec = NanoCodec.from_pretrained(tmp_path / "vae")
+    codec = open_codec(tmp_path / "vae")
     assert codec.latent_scale.min() >= 0.05 and (tmp_path / "loss.png").stat().st_size > 1000
 
 
@@ -243,13 +244,13 @@ def test_latents_stay_when_a_finished_codec_goes_on(tmp_path, sine_bank, monkeyp
     monkeypatch.setattr("acestep.training.codec.train_codec.LEASH_WEIGHT", 100.0)
     start = NanoCodec(**TINY)
     start.latent_scale.fill_(0.5)
-    start.half().save_pretrained(tmp_path / "start" / "vae")
-    before = NanoCodec.from_pretrained(tmp_path / "start" / "vae").float().eval()
+    save_codec(start.half(), tmp_path / "start" / "vae")
+    before = open_codec(tmp_path / "start" / "vae")
     settings = CodecSettings(
         seconds=1.5, batch=2, frames=12, pool=2, start=tmp_path / "start", decoder_only=decoder_only
     )
     train_codec(ProcessGroup(), tmp_path / "run", settings)
-    after = NanoCodec.from_pretrained(tmp_path / "run" / "vae").eval()
+    after = open_codec(tmp_path / "run" / "vae")
     assert torch.equal(after.latent_scale, before.latent_scale)
     sound = torch.rand(1, 2, 12 * 1920) - 0.5
     with torch.inference_mode():
