@@ -118,11 +118,11 @@ def _lyric_rows(model: Model, prompt: Prompt) -> tuple[slice, list[str]]:
     header = text[: text.index("# Lyric\n") + len("# Lyric\n")]
     start = token_ids(model, header, LYRIC_TOKENS).shape[1]
     ids = token_ids(model, text, LYRIC_TOKENS)[0].tolist()
-    end_of_text = model.text_tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    end_of_text = model.text_tokenizer.id_of("<|endoftext|>")
     end = ids.index(end_of_text) if end_of_text in ids else len(ids)
     return slice(start, end), token_texts(token_bytes(model.text_tokenizer, ids[start:end]))
 
 
 def is_truncated(model: Model, prompt: Prompt) -> bool:
     """Whether the lyrics are longer than the lyric encoder reads."""
-    return len(model.text_tokenizer(plain_lyrics(prompt)).input_ids) > LYRIC_TOKENS - 16
+    return len(model.text_tokenizer.ids(plain_lyrics(prompt))) > LYRIC_TOKENS - 16
