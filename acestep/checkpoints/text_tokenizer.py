@@ -44,6 +44,10 @@ class Words:
         """The text of token ids."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
 
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """Token ids as their entries of the vocabulary."""
+        return [str(self._tokenizer.id_to_token(one)) for one in ids]
+
     def id_of(self, token: str) -> int | None:
         """The id of one token; None where there is no such token."""
         found = self._tokenizer.token_to_id(token)

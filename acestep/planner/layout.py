@@ -7,6 +7,7 @@ few look-ups: listing 217,204 tokens one by one would cost seconds at every star
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -87,11 +88,11 @@ def byte_characters() -> list[str]:
     return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
 
 
-def token_bytes(tokenizer: Any, ids: list[int]) -> list[bytes]:
+def token_bytes(tokens: Iterable[str]) -> list[bytes]:
     """The bytes that every token of a byte-level tokenizer stands for."""
     table = {char: byte for byte, char in enumerate(byte_characters())}
     pieces = []
-    for token in tokenizer.convert_ids_to_tokens(ids):
+    for token in tokens:
         known = all(char in table for char in token)
         pieces.append(bytes(table[char] for char in token) if known else token.encode())
     return pieces

@@ -120,7 +120,7 @@ def _lyric_rows(model: Model, prompt: Prompt) -> tuple[slice, list[str]]:
     ids = token_ids(model, text, LYRIC_TOKENS)[0].tolist()
     end_of_text = model.text_tokenizer.id_of("<|endoftext|>")
     end = ids.index(end_of_text) if end_of_text in ids else len(ids)
-    return slice(start, end), token_texts(token_bytes(model.text_tokenizer, ids[start:end]))
+    return slice(start, end), token_texts(token_bytes(model.text_tokenizer.tokens(ids[start:end])))
 
 
 def is_truncated(model: Model, prompt: Prompt) -> bool:
