@@ -94,7 +94,7 @@ class Engine:
 
     def warm(self, context: JobContext) -> None:
         """Get ready for the first job, by the setting ``warm``; gives way where ``context`` says so."""
-        warm_up(self, context)
+        warm_up(self.settings, self.models, self.run, context)
 
     def forget(self) -> None:
         """Empty the caches of encoded sound and words."""

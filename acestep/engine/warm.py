@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from acestep.api.errors import AceError
+from acestep.api.result import Result
 from acestep.checkpoints.memory import free_ram
+from acestep.engine.model_pool import ModelPool
 from acestep.worker.backend import JobContext
 
-if TYPE_CHECKING:
-    from acestep.engine.engine import Engine
+Run = Callable[[str, dict[str, Any], JobContext], Result]
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ AMPLE = 4
 """How many times a larger model's files must fit into the free memory: converted they may take twice their size, and the DAW
 needs the rest."""
 
-SONG = {
+SONG: dict[str, Any] = {
     "stages": [{"type": "generate", "steps": 1, "seed": 1}],
     "conditioning": {"caption": "warm-up", "bpm": 120.0},
     "output": {"rate": 48_000, "channels": 2, "length": 48_000, "format": "wav"},
@@ -29,18 +31,18 @@ SONG = {
 """A second of sound in one step: everything that a first job would meet for the first time."""
 
 
-def warm_up(engine: Engine, context: JobContext) -> None:
+def warm_up(settings: Mapping[str, Any], models: ModelPool, run: Run, context: JobContext) -> None:
     """Open the default model and, if it is small, make a sound that nobody hears. Nothing that goes wrong here stops anything:
     the first job meets it again and can tell."""
-    wanted = str(engine.settings.get("warm") or "auto")
+    wanted = str(settings.get("warm") or "auto")
     if wanted == "off":
         return
     try:
-        info = engine.models.info("")
+        info = models.info("")
         if info.size_bytes <= SMALL:
-            engine.run("render", SONG, context)
+            run("render", SONG, context)
         elif wanted == "on" or _ample(info.size_bytes):
-            engine.models.open("", context.check)
+            models.open("", context.check)
     except AceError as failure:
         log.info("not warmed up: %s", failure.message)
 

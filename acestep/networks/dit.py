@@ -69,7 +69,7 @@ class TimeEmbedding(nn.Module):
         return embedding, self.time_proj(functional.silu(embedding)).unflatten(1, (6, -1))
 
 
-class Block(nn.Module):
+class DitBlock(nn.Module):
     """The weights of one transformer block; `run_block` computes with them."""
 
     def __init__(self, sizes: Sizes, window: int | None) -> None:
@@ -113,7 +113,7 @@ class Dit(nn.Module):
         width = self.sizes.hidden_size
         self.patch_size = patch_size
         windows = self.sizes.windows(num_hidden_layers, layer_types)
-        self.layers = nn.ModuleList(Block(self.sizes, window) for window in windows)
+        self.layers = nn.ModuleList(DitBlock(self.sizes, window) for window in windows)
         self.proj_in_conv = nn.Conv1d(in_channels, width, patch_size, stride=patch_size)
         self.time_embed, self.time_embed_r = TimeEmbedding(width), TimeEmbedding(width)
         self.condition_embedder = nn.Linear(encoder_hidden_size or width, width)
@@ -132,9 +132,9 @@ class Dit(nn.Module):
         return self.like.device
 
     @property
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[DitBlock]:
         """The transformer blocks in order."""
-        return [cast(Block, block) for block in self.layers]
+        return [cast(DitBlock, block) for block in self.layers]
 
     @torch.inference_mode()
     def condition(self, states: Tensor) -> Condition:
@@ -198,7 +198,7 @@ class Dit(nn.Module):
 
 
 def run_block(
-    block: Block,
+    block: DitBlock,
     hidden: Tensor,
     rope: Rotary,
     modulation: Tensor,
