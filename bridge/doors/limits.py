@@ -174,6 +174,9 @@ MCP_LONGEST_WAIT = 3_600.0
 MCP_LINE = 4 * 1024 * 1024
 """Bytes of a line that an assistant may send on standard input, as much as the package takes over HTTP."""
 
+MCP_SESSIONS = 64
+"""Assistants that may be connected over HTTP at a time."""
+
 MCP_FILE = 16 * 1024 * 1024
 """Bytes of a file that is read as a resource, which is a text of its bytes; a larger one is fetched by its path."""
 

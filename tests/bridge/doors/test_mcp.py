@@ -10,17 +10,18 @@ import sys
 from pathlib import Path
 
 import anyio
+import httpx
+import mcp
 import psutil
 import pytest
 
 from bridge.client import Client
+from bridge.doors import limits
 from bridge.doors.mcp.link import ClientLink
 from bridge.doors.mcp.server import AssistantDoor
 from bridge.doors.mcp.tools import DOOR
 from bridge.doors.methods import METHODS
 from bridge.launch import FREE_PORTS, read_connection, start_daemon
-
-mcp = pytest.importorskip("mcp")
 
 QUICK = {"caption": "fake: steps=2", "duration": 0.5}
 LONG = {"caption": "fake: steps=500 delay=0.1", "duration": 0.5}
@@ -215,6 +216,48 @@ async def test_a_few_tools_only(assistant):
         assert [tool.name for tool in (await client.list_tools()).tools] == ["generate", "job_wait"]
         with pytest.raises(mcp.MCPError, match="there is no tool"):
             await client.call_tool("queue_clear", {})
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_over_http(house, mode):
+    """The daemon itself answers at /mcp: the same tools, progress, files, and a cancelled call's job."""
+    heard = []
+
+    async def progress(done, total, message):
+        heard.append(message)
+
+    async with mcp.Client(f"{page(house)}/mcp", mode=mode) as client:
+        made = await client.call_tool("generate", {**QUICK, "id": f"over-http-{mode}"}, progress_callback=progress)
+        file = made.structured_content["files"][0]
+        blob = (await client.read_resource(file["uri"])).contents[0]
+        refused = await client.call_tool("repaint", {"source": "/etc/hostname", "start": 0, "end": 10})
+        with anyio.move_on_after(1.0):
+            await client.call_tool("generate", {**LONG, "id": f"http-cancel-{mode}"})
+    assert base64.b64decode(blob.blob) == Path(file["path"]).read_bytes() and heard
+    assert refused.is_error and "outside the allowed folders" in text(refused)
+    with Client(str(house.paths.home)) as owner:
+        assert (await asyncio.to_thread(owner.wait, f"http-cancel-{mode}"))["state"] == "cancelled"
+        assert owner.job(f"over-http-{mode}")["client"].startswith("mcp:")
+
+
+async def test_over_http_behind_the_guard(house):
+    """No page of another site, no rebound name, no body beyond its bound, and nothing that is no message."""
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    kinds = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+    async with httpx.AsyncClient(base_url=page(house), headers=kinds, timeout=60) as web:
+        for headers in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}):
+            assert (await web.post("/mcp", json=hello, headers=headers)).status_code == 403
+        assert (await web.post("/mcp", json=hello, headers={"host": "evil.example"})).status_code == 421
+        assert (await web.post("/mcp", content=b"x" * (limits.MCP_LINE + 1))).status_code == 413
+        for body in (b"", b"{", b"[]", b"null", b'{"jsonrpc": "2.0"}', b"[" * 50_000):
+            answer = await web.post("/mcp", content=body)
+            assert 400 <= answer.status_code < 500 and "Traceback" not in answer.text, body[:20]
+    assert "Traceback" not in house.output.read_text()
+
+
+def page(house):
+    """The address of the HTTP port."""
+    return f"http://127.0.0.1:{house.connection['http']['port']}"
 
 
 @pytest.mark.slow
