@@ -41,6 +41,8 @@ class AssistantDoor:
         self._link = link
         self._only = frozenset(only)
         """Names of the tools that are offered; empty: all."""
+        self._known: dict[str, OfferedTool] = {}
+        """The tools as they were last listed: a call of one of them needs no new list, and what is gone the daemon refuses."""
 
     def server(self) -> Server[Any]:
         """The protocol's server with this door behind it."""
@@ -63,7 +65,8 @@ class AssistantDoor:
         described = await self._link.call(DESCRIBES, {})
         status = await self._link.call("status", {})
         offered = offered_tools(described, plays=status.get("performance") is not None)
-        return {name: one for name, one in offered.items() if not self._only or name in self._only}
+        self._known = {name: one for name, one in offered.items() if not self._only or name in self._only}
+        return self._known
 
     async def check(self) -> None:
         """Raises `BadRequest` about names of tools that there are not, so that a typing error shows at the start."""
@@ -80,7 +83,7 @@ class AssistantDoor:
 
     async def call_tool(self, call: Call, params: types.CallToolRequestParams) -> types.CallToolResult:
         """Call one. What the daemon refuses is the tool's answer, so that the assistant reads it."""
-        offered = await _told(self._tools())
+        offered = self._known if params.name in self._known else await _told(self._tools())
         tool = offered.get(params.name)
         if tool is None:
             hint = nearest(params.name, offered)

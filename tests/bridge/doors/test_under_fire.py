@@ -67,6 +67,7 @@ def test_a_burst_of_messages_arrives_whole(daemon):
 def test_the_doors_need_no_torch():
     """Importing every door, the clients and the reference leaves torch alone."""
     modules = "bridge.doors.osc.sockets, bridge.doors.rpc.door, bridge.doors.spool.door, bridge.doors.http.server"
+    modules += ", bridge.doors.mcp.stdio, bridge.doors.mcp.http, bridge.doors.gradio.door"
     code = f"import sys, {modules}, bridge.client.aio, bridge.client.osc, bridge.doors.reference\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
