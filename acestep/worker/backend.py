@@ -80,7 +80,7 @@ class JobContext:
         self._ties.saved()
 
     def follow(self, operation: str, params: dict[str, Any], job: str) -> None:
-        """Hand in a further job, for the same client; what the door says of it stands in the daemon's log."""
+        """Hand in a further job, for the same client; if the door refuses it, that becomes a note of this one's result."""
         self._ties.follow(operation, params, job)
 
     def tick(self, stage: str, step: int, steps: int, fraction: float) -> None:

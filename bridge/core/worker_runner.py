@@ -114,11 +114,12 @@ class WorkerRunner:
         task.add_done_callback(self._tasks.discard)
 
     async def _follow(self, job: JobRecord, submission: Submission) -> None:
-        """Hand in what a running job asks for, for its client. What the door says against it ends up in the log only."""
+        """Hand in what a running job asks for, for its client. What the door says against it becomes a note of the result."""
         try:
             await self.submit(submission, job.client)
         except AceError as error:
             log.warning("%s of it was refused: %s", submission.operation, error.message, extra={"job": job.id})
+            job.notes = (*job.notes, f"{submission.operation} {submission.id} was refused: {error.message}")
 
     async def _ended(self, job: JobRecord, error: AceError) -> None:
         asked = job.id in self._cancelled

@@ -54,7 +54,7 @@ def job_data(view: Mapping[str, Any]) -> dict[str, Any]:
     result = view.get("result") or {}
     data = {name: view[name] for name in ("id", "operation", "state", "caption") if view.get(name)}
     data["uri"] = job_uri(view["id"])
-    if not result and view["state"] in ("queued", "running"):
+    if not result and view["state"] in ("queued", "running", "suspended"):
         data |= {"position": view.get("position", 0), "progress": view.get("progress") or {}}
     if view.get("error"):
         data["error"] = view["error"]
@@ -78,7 +78,7 @@ def _file_data(job: str, index: int, file: Mapping[str, Any]) -> dict[str, Any]:
 def job_text(data: Mapping[str, Any]) -> str:
     """The same for reading: state, files, notes, the error."""
     state = data["state"]
-    if state in ("queued", "running"):
+    if state in ("queued", "running", "suspended"):
         return f"Job {data['id']} ({data['operation']}) is {state}{_so_far(data)}. Wait for it with job_wait."
     lines = [f"Job {data['id']} ({data['operation']}) is {state}."]
     if error := data.get("error"):
