@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from acestep.admission.admit import admit
-from acestep.api.errors import BadRequest, Busy, Degraded, IdConflict, Quarantined
+from acestep.api.errors import AceError, BadRequest, Busy, Degraded, IdConflict, Quarantined
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.rights import Right
@@ -90,8 +90,14 @@ class Submissions:
         )
         task = asyncio.create_task(self._admit(record, access), name=f"admit {job}")
         self._pending[job] = _Pending(task, digest, client)
-        task.add_done_callback(lambda _: self._pending.pop(job, None))
+        task.add_done_callback(lambda done: self._settle(job, done))
         return await asyncio.shield(task)
+
+    def _settle(self, job: str, done: asyncio.Task[Accepted]) -> None:
+        """A check has ended. Where the client has gone meanwhile, nobody asks for a refusal, and that is no fault of ours."""
+        self._pending.pop(job, None)
+        if not done.cancelled() and isinstance(failure := done.exception(), AceError):
+            log.debug("refused: %s", failure.message, extra={"job": job})
 
     async def _admit(self, record: JobRecord, access: Access) -> Accepted:
         """Check a request, store its canonical form and let it wait for its turn."""
