@@ -229,13 +229,25 @@ def acknowledgement(daemon: DaemonProcess, scale: float) -> None:
 
 def hostile(daemon: DaemonProcess, scale: float) -> None:
     """Bad packets and frames while good jobs run."""
-    doors = daemon.connection
-    count, jobs = max(1000, int(100_000 * scale)), max(5, int(50 * scale))
-    process = psutil.Process(doors["pid"])
-    before = process.memory_info().rss
+    doors, count = daemon.connection, max(1000, int(100_000 * scale))
     ports = [str(port) for port in (doors["osc"]["udp"], doors["osc"]["tcp"], doors["rpc"]["port"])]
+    _under_attack(daemon, ["bridge.testing.hostile", *ports, str(count)], f"{count} hostile packets and frames", scale)
+
+
+def hostile_json(daemon: DaemonProcess, scale: float) -> None:
+    """Bad JSON-RPC messages as lines and over WebSocket while good jobs run."""
+    count = max(1000, int(20_000 * scale))
+    line = ["bridge.testing.hostile_jsonrpc", str(daemon.paths.home), str(count)]
+    _under_attack(daemon, line, f"{count} hostile JSON-RPC messages", scale)
+
+
+def _under_attack(daemon: DaemonProcess, enemy_line: list[str], what: str, scale: float) -> None:
+    """Rows about good jobs, status and memory while a module of this name attacks."""
+    jobs = max(5, int(50 * scale))
+    process = psutil.Process(daemon.connection["pid"])
+    before = process.memory_info().rss
     begun = time.perf_counter()
-    enemy = subprocess.Popen([sys.executable, "-m", "bridge.testing.hostile", *ports, str(count)])
+    enemy = subprocess.Popen([sys.executable, "-m", *enemy_line])
     states: collections.Counter[str] = collections.Counter()
     status: list[float] = []
     with Client(str(daemon.paths.home)) as client:
@@ -246,13 +258,10 @@ def hostile(daemon: DaemonProcess, scale: float) -> None:
         seconds = time.perf_counter() - begun
         status += timed(client.status, 5)
     grown = (process.memory_info().rss - before) / 2**20
-    row(
-        f"{count} hostile packets and frames",
-        f"{dict(states)} of {jobs} good jobs, {count / seconds:.0f} packets/s",
-        "all done",
-    )
+    row(what, f"{dict(states)} of {jobs} good jobs, {int(enemy_line[-1]) / seconds:.0f}/s", "all done")
     row("status meanwhile", milliseconds(status), "p99 < 50 ms")
     row("memory growth", f"{grown:.1f} MiB", "< 20 MiB")
+    assert "Traceback" not in daemon.output.read_text(), "an attack came to a traceback"
 
 
 def loss(daemon: DaemonProcess, scale: float) -> None:
@@ -340,7 +349,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full counts")
     scale = parser.parse_args().scale
     print("| what | found | wanted |\n| --- | --- | --- |")
-    for measure in (codecs, osc_in, status_calls, acknowledgement, history, spool, hostile, loss):
+    for measure in (codecs, osc_in, status_calls, acknowledgement, history, spool, hostile, hostile_json, loss):
         with house() as daemon:
             measure(daemon, scale)
 

@@ -13,7 +13,7 @@ WATCHED = """
 import dis, inspect, importlib, json, sys, types
 import pytest
 
-NAMES = ("bridge.doors.osc.codec", "bridge.doors.osc.framing", "bridge.doors.rpc.codec")
+NAMES = ("bridge.doors.osc.codec", "bridge.doors.osc.framing", "bridge.doors.rpc.codec", "bridge.doors.jsonrpc.codec")
 
 
 def lines_of(code):  # of functions: what stands outside them is run by the import
@@ -65,7 +65,10 @@ print("\\n" + json.dumps({"status": int(status), "missed": missed}))
 
 def test_every_line_of_the_codecs_is_run():
     """The tests of the codecs, traced, without the longest of those that try random input: they leave no line out."""
-    tests = [str(HERE / name) for name in ("test_osc_codec.py", "test_osc_framing.py", "test_rpc_codec.py")]
+    tests = [
+        str(HERE / name)
+        for name in ("test_osc_codec.py", "test_osc_framing.py", "test_rpc_codec.py", "test_jsonrpc_codec.py")
+    ]
     program = [sys.executable, "-c", "import importlib.util\n" + WATCHED, *tests]
     done = subprocess.run(program, capture_output=True, text=True, cwd=HERE.parents[2])
     found = json.loads(done.stdout.splitlines()[-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import random
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ import soundfile
 from acestep.api.targets import resolve_target
 from bridge.client import Client
 from bridge.launch import FREE_PORTS, start_daemon
+from bridge.testing.hostile_jsonrpc import LOFI_SEEDS, message
 
 ROOT = Path(__file__).resolve().parents[3]
 LINE = [sys.executable, "-c", "import sys; from bridge.cli.commands.lofi import main; sys.exit(main())", "--daemon"]
@@ -70,8 +72,9 @@ class Editor:
     def ask(self, method, params=()):
         """The answer; notifications before it are kept."""
         self.number += 1
-        self.send({"jsonrpc": "2.0", "id": self.number, "method": method, "params": params or []})
-        while (message := self.next()).get("id") != self.number:
+        id = f"ours-{self.number}"
+        self.send({"jsonrpc": "2.0", "id": id, "method": method, "params": params or []})
+        while not isinstance(message := self.next(), dict) or message.get("id") != id:
             self.unasked.append(message)
         return message
 
@@ -243,6 +246,23 @@ def test_bad_input_is_answered_and_costs_nothing(editor):
     assert nvim.next()["error"]["code"] == -32600
     assert nvim.next() is None
     assert nvim.process.wait(60) == 0
+
+
+def test_hostile_messages_end_nothing(editor, studio):
+    """Five hundred mutated ones: proper ones are answered between them, by the daemon too; no traceback, memory bounded."""
+    nvim, chance = editor(), random.Random(5)
+    for number in range(500):
+        data = message(chance, LOFI_SEEDS)
+        nvim.send(data[:900_000].replace(b"shutdown", b"ping") + b"\n")
+        if number % 100 == 99:
+            assert nvim.ask("ping", {})["result"]["status"] == "ok"
+            nvim.unasked.clear()
+            with Client(str(studio.paths.home)) as client:
+                assert client.status()["state"] == "ok"
+    assert psutil.Process(nvim.process.pid).memory_info().rss < 200 * 2**20
+    assert nvim.leave() == 0
+    assert nvim.process.stderr.read() == b""
+    assert "Traceback" not in studio.output.read_text()
 
 
 def test_it_ends_when_asked_to(editor, tmp_path):

@@ -72,7 +72,7 @@ def test_the_doors_need_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("door", ["osc", "rpc", "http", "spool"])
+@pytest.mark.parametrize("door", ["osc", "rpc", "jsonrpc", "http", "spool"])
 def test_a_door_can_stay_closed(daemon, door):
     """The others work without it, and the connection file does not name it."""
     house = daemon(**{door: False})
