@@ -16,7 +16,7 @@ from bridge.doors.methods import ADDRESSES, METHODS
 from bridge.doors.operation_methods import OPERATION_ADDRESS, operation_example
 from bridge.doors.osc.codec import Message
 from bridge.doors.osc.grammar import CallMessage, parse
-from bridge.doors.reference import unit
+from bridge.doors.reference_parts import unit
 from bridge.testing.core import Sketch
 
 REGISTRY = reference.built_in()
