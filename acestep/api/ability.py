@@ -11,6 +11,7 @@ from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.errors import BadRequest, ModelUnsuited
 from acestep.api.family import Families, ModelFamily
 from acestep.api.limits import MAX_DURATION
+from acestep.api.operation import Operation
 from acestep.api.options import read_options, write_options
 from acestep.api.request import StageParams
 from acestep.api.schema import FieldInfo, describe
@@ -109,6 +110,24 @@ def _check_refused(operation: str, value: msgspec.Struct, model: ModelInfo, fami
         raise ModelUnsuited(
             f"{model.name} ({model.family_title}) does not follow {name}{hint}", field=name, limits={"choices": able}
         )
+
+
+def able_operations(operations: Iterable[Operation], model: ModelInfo, families: Families) -> list[Operation]:
+    """Those operations that a model can do, and those that run on no model."""
+    family = _family(model, families)
+    return [one for one in operations if not one.stage or family is None or family.can(one.stage, model)]
+
+
+def require_able(operation: Operation, model: ModelInfo, families: Families) -> None:
+    """Raise `ModelUnsuited`, with the models that can, for an operation that a model cannot do."""
+    if able_operations([operation], model, families):
+        return
+    able = _able(operation.stage, families)
+    raise ModelUnsuited(
+        f"{operation.name} is nothing that {model.name} ({model.family_title}) can do; {', '.join(able)} can",
+        field="model",
+        limits={"choices": able},
+    )
 
 
 def check_length(seconds: float, model: ModelInfo, field: str) -> None:

@@ -126,6 +126,10 @@ class ModelFamily:
         """Short names of published models that can do an operation; for the error of one that cannot."""
         return []
 
+    def can(self, operation: str, info: ModelInfo) -> bool:
+        """Whether a model of the family can do an operation."""
+        return not info.operations or operation in info.operations
+
     def check(self, params: StageParams, conditioning: Conditioning, info: ModelInfo) -> list[str]:
         """See at the door that a stage can run. Returns sentences about what the model takes differently.
 

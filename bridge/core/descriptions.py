@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from acestep.api.ability import able_operations
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
+from acestep.api.variants import ModelInfo
 from bridge.core import reports
 from bridge.core.models import Models
 
@@ -23,6 +25,11 @@ class Descriptions:
     def rows(self, operations: list[Operation]) -> list[dict[str, Any]]:
         """The descriptions of some operations; one that is not ready is made at once."""
         return [self._rows.get(operation.name) or self._make(operation) for operation in operations]
+
+    def for_model(self, operations: list[Operation], model: ModelInfo) -> list[dict[str, Any]]:
+        """The same as one model has them, those left out that it cannot do."""
+        able, names = able_operations(operations, model, self._registry.families), list(self._models.known())
+        return [reports.describe_operation(one, self._registry, names, model) for one in able]
 
     def _make(self, operation: Operation) -> dict[str, Any]:
         row = reports.describe_operation(operation, self._registry, list(self._models.known()))

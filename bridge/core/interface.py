@@ -208,8 +208,8 @@ class Core(Protocol):
     def version(self) -> dict[str, Any]:
         """Program version, protocol level."""
 
-    def describe(self, operation: str = "") -> list[dict[str, Any]]:
-        """Visible operations with their fields (`acestep.api.schema.FieldInfo` as maps), choices filled in."""
+    def describe(self, operation: str = "", model: str = "") -> list[dict[str, Any]]:
+        """Visible operations with their fields (`acestep.api.schema.FieldInfo` as maps), choices filled in; as ``model`` has them."""
 
     def operations(self) -> dict[str, Operation]:
         """Visible operations by name."""

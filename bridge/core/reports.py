@@ -10,23 +10,28 @@ from typing import Any
 
 import msgspec
 
+from acestep.api.ability import fields_for
 from acestep.api.operation import Operation
 from acestep.api.registry import PluginState, Registry
 from acestep.api.schema import describe
+from acestep.api.variants import ModelInfo
 from bridge.core.job_runner import JobRunner
 
 LOW_SPACE = 1 << 30
 """Bytes of free space below which status warns."""
 
 
-def describe_operation(operation: Operation, registry: Registry, models: Sequence[str]) -> dict[str, Any]:
-    """An operation with its fields, the choices filled in that are known at run time only."""
+def describe_operation(
+    operation: Operation, registry: Registry, models: Sequence[str], model: ModelInfo | None = None
+) -> dict[str, Any]:
+    """An operation with its fields, the choices filled in that are known at run time only; as one model has it, where one is named."""
     fields = []
-    for info in describe(operation.schema):
+    described = describe(operation.schema)
+    for info in described if model is None else fields_for(model, described):
         row = msgspec.to_builtins(info)
         if info.choices_from == "models":
             row["choices"] = ["", *models]
-        elif info.choices_from is not None:
+        elif info.choices_from is not None and info.choices is None:
             row["choices"] = registry.choices(info.choices_from)
         if info.choices_from == "sounds" and registry.sounds:
             row["titles"] = {name: sound.title or name for name, sound in registry.sounds.items()}

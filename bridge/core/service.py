@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from acestep import __version__
+from acestep.api.ability import require_able
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.targets import resolve_target
@@ -273,9 +274,15 @@ class Service:
         """Visible operations by name."""
         return self.registry.visible()
 
-    def describe(self, operation: str = "") -> list[dict[str, Any]]:
-        """Visible operations with their fields, choices filled in. Raises `UnknownOperation` or `FeatureDisabled`."""
+    def describe(self, operation: str = "", model: str = "") -> list[dict[str, Any]]:
+        """Visible operations with their fields, choices filled in; of a named model those that it can do, with its own ranges and
+        defaults. Raises `UnknownOperation`, `FeatureDisabled`, `ModelMissing`, `ModelUnsuited`."""
         chosen = [self.registry.operation(operation)] if operation else list(self.operations().values())
+        if model:
+            info = self._models.get(model)
+            if operation:
+                require_able(chosen[0], info, self.registry.families)
+            return self._descriptions.for_model(chosen, info)
         return self._descriptions.rows(chosen)
 
     def plugins(self) -> list[dict[str, Any]]:

@@ -217,7 +217,7 @@ class ScriptedCore:
         """The one operation that is not hidden."""
         return {SKETCH.name: SKETCH}
 
-    def describe(self, operation: str = "") -> list[dict[str, Any]]:
+    def describe(self, operation: str = "", model: str = "") -> list[dict[str, Any]]:
         """Operations with their fields."""
         if operation == SECRET.name:
             raise FeatureDisabled("secret is experimental; enable the feature 'secret'", field="operation")

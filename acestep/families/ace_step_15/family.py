@@ -65,6 +65,10 @@ class AceStep15(ModelFamily):
         task = TASKS.get(operation)
         return [name for name, variant in VARIANTS.items() if variant.repository and task in variant.tasks]
 
+    def can(self, operation: str, info: ModelInfo) -> bool:
+        """Those whose task it was trained for; of a plug-in's operation nothing is known before it plans."""
+        return operation not in TASKS or TASKS[operation] in info.task_types
+
     def layers(self, info: ModelInfo) -> Mapping[str, tuple[int, ...]]:
         """Of its own networks; nothing for the checkpoint that is built when it is needed."""
         return layer_shapes(Path(info.path)) if info.path else {}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.cli.contact import open_contact
 from bridge.cli.exits import Exit
 from bridge.cli.show import clock, show_json, show_pairs, show_table, size
+
+if TYPE_CHECKING:
+    from acestep.api.variants import ModelInfo
 
 
 def status(parser: argparse.ArgumentParser) -> None:
@@ -70,23 +73,42 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "The fields of an operation with type, unit, range and default; without a name, all operations."
     )
     parser.add_argument("operation", nargs="?", default="", metavar="OPERATION")
+    parser.add_argument("--model", default="", metavar="NAME", help="as this model has them: its ranges and defaults")
     parser.set_defaults(run=_describe)
+
+
+def _named_model(options: argparse.Namespace) -> ModelInfo:
+    """The model that a command names. Raises `ModelMissing`."""
+    from bridge.core.models import Models
+    from bridge.paths import Paths
+    from bridge.settings import resolve
+
+    settings = resolve({"home": getattr(options, "home", None) or None}).settings
+    return Models.of(settings, Paths.of(settings)).get(options.model)
 
 
 def _describe(options: argparse.Namespace) -> int:
     import msgspec
 
     from acestep.api import schema
+    from acestep.api.ability import able_operations, fields_for, require_able
     from bridge.cli.operations import load_registry
 
     registry = load_registry()
+    model = _named_model(options) if options.model else None
     names = [options.operation] if options.operation else sorted(registry.visible())
+    if model is not None and options.operation:
+        require_able(registry.operation(options.operation), model, registry.families)
+    if model is not None:
+        names = [one.name for one in able_operations(map(registry.operation, names), model, registry.families)]
     found: list[dict[str, Any]] = []
     for name in names:
         operation = registry.operation(name)
-        fields = [msgspec.to_builtins(info) for info in schema.describe(operation.schema)]
+        described = schema.describe(operation.schema)
+        known = described if model is None else fields_for(model, described)
+        fields = [msgspec.to_builtins(info) for info in known]
         for field in fields:
-            if table := field.get("choices_from"):
+            if (table := field.get("choices_from")) and field.get("choices") is None:
                 field["choices"] = list(registry.choices(table))
         found.append({"name": name, "summary": operation.summary, "runs": operation.runs, "fields": fields})
     if options.json:

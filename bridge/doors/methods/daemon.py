@@ -101,6 +101,12 @@ class Describe(Request):
     """Which operation to describe."""
 
     operation: Annotated[str, param("Operation; empty: all.", max_length=64, example="repaint")] = ""
+    model: Annotated[
+        str,
+        param(
+            "Model whose own operations, ranges and defaults are meant; empty: any.", max_length=128, example="turbo"
+        ),
+    ] = ""
 
 
 @method(
@@ -109,13 +115,13 @@ class Describe(Request):
     right=Right.ANYBODY,
     reads=True,
     slow=True,
-    positional=("operation",),
+    positional=("operation", "model"),
     answer="Operations with their fields; without a name also every method and address.",
     command="describe",
 )
 async def describe(context: MethodContext, request: Describe) -> dict[str, Any]:
     """Operations with every field: type, unit, range, choices, default."""
-    operations = context.core.describe(request.operation)
+    operations = context.core.describe(request.operation, request.model)
     if request.operation:
         return {"operations": operations}
     return {"operations": operations, "methods": _described(tuple(context.methods.values()))}

@@ -94,17 +94,21 @@ def test_extends_to_both_sides(runner, long_song):
 
 
 def test_seeds_retakes_and_options_change_what_is_made(runner, part):
-    """Another seed, a variation, the guidance of text and lyrics apart, another omega: none is ignored; each comes back."""
+    """Another seed, a variation, the guidance of text and lyrics apart, another omega: none is ignored.
+
+    (The tiny networks have none of the layers that entropy-rectifying guidance weakens, so it shows only when it is off.)
+    """
     made = {}
     for name, change in {
         "seed": {"seed": 5},
         "retake": {"variation": 0.3, "variation_seed": 9},
         "apart": {"options": ["guidance_text=5", "guidance_lyric=1.5", "guidance_interval=1"]},
         "omega": {"options": ["omega=80"]},
+        "weak": {"options": ["erg_lyric=off"]},
         "heun": {"sampler": "heun"},
         "pingpong": {"sampler": "pingpong"},
-        "cfg": {"guidance": "cfg", "guidance_scale": 3.0, "options": ["guidance_interval=1"]},
-        "star": {"guidance": "cfg_zero_star", "options": ["guidance_interval=1"]},
+        "cfg": {"guidance": "cfg", "guidance_scale": 3.0, "options": ["erg_lyric=off"]},
+        "star": {"guidance": "cfg_zero_star", "options": ["erg_lyric=off"]},
     }.items():
         asked = {**QUICK, **change}
         result, folder = runner.run("generate", duration=6.0, lyrics="[Verse]\nhello there", format="wav32f", **asked)
