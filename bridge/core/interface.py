@@ -209,7 +209,7 @@ class Core(Protocol):
         """Program version, protocol level."""
 
     def describe(self, operation: str = "", model: str = "") -> list[dict[str, Any]]:
-        """Visible operations with their fields (`acestep.api.schema.FieldInfo` as maps), choices filled in; as ``model`` has them."""
+        """Visible operations with their fields (`acestep.api.schema.FieldInfo` as maps), as a named ``model`` has them."""
 
     def operations(self) -> dict[str, Operation]:
         """Visible operations by name."""

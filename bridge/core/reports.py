@@ -24,7 +24,7 @@ LOW_SPACE = 1 << 30
 def describe_operation(
     operation: Operation, registry: Registry, models: Sequence[str], model: ModelInfo | None = None
 ) -> dict[str, Any]:
-    """An operation with its fields, the choices filled in that are known at run time only; as one model has it, where one is named."""
+    """An operation with its fields, as one model has it where one is named, with the choices that are known at run time only."""
     fields = []
     described = describe(operation.schema)
     for info in described if model is None else fields_for(model, described):

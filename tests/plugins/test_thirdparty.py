@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from acestep.api import Registry, frames
+from acestep.api.errors import AceError
 from acestep.testing.process import Process
 from bridge import Client
 from bridge.client.osc import OscClient
@@ -129,3 +130,36 @@ def test_broken_plugin_is_reported(tmp_path, code, reason):
     report = next(plugin for plugin in registry.plugins if plugin.name == "bad")
     assert report.state.value == "load_error" and reason in report.reason
     assert "repaint" in registry.operations and registry.stage("repaint").summary
+
+
+def test_its_model_family_stands_beside_the_others(environment, daemon, tmp_path):
+    """A model of its own is found, described, made music with and edited with: exact lengths, the outside bit for bit."""
+    folder = tmp_path / "models"
+    (folder / "hum").mkdir(parents=True)
+    (folder / "hum" / "sines.json").write_text('{"pitch": 220}')
+    (folder / "mute").mkdir()
+    (folder / "mute" / "sines.json").write_text("{}")
+    running = daemon(backend="torch", model="hum", checkpoints=[folder])
+    with Client(str(running.paths.home)) as client:
+        (row,) = client.call("describe", {"operation": "generate", "model": "hum"})["operations"]
+        assert "lyrics" not in {field["name"] for field in row["fields"]}
+        job = client.call("op.generate", {"duration": 1.5, "seed": 3, "options": ["octave=1"]})["id"]
+        result = client.result(job)
+        path = result["files"][0]["path"]
+        made = soundfile.read(path, dtype="int32")[0]
+        assert len(made) == 72_000 and "sung at 220 Hz" in result["notes"]
+        assert result["recipe"]["licenses"] == {"hum": "CC0-1.0"}
+        edit = {"source": path, "start": 20_001, "end": 40_003, "seed": 9, "returns": ["whole"], "crossfade": 5.0}
+        job = client.call("op.repaint", edit)["id"]
+        painted = soundfile.read(client.result(job)["files"][0]["path"], dtype="int32")[0]
+        assert np.array_equal(painted[:19_761], made[:19_761]) and np.array_equal(painted[40_243:], made[40_243:])
+        assert not np.array_equal(painted[20_001:40_003], made[20_001:40_003])
+        for refused, words in (
+            ({"lyrics": "la"}, "hum (Sines) does not follow lyrics; ACE-Step"),
+            ({"duration": 61.0}, "0.1 to 60 s"),
+        ):
+            with pytest.raises(AceError) as failure:
+                client.call("op.generate", {"duration": 1.0, **refused})
+            assert words in failure.value.message
+        found = client.call("models.list", {})
+        assert "hum" in {row["name"] for row in found} and "mute" not in {row["name"] for row in found}
