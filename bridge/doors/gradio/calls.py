@@ -79,7 +79,8 @@ class GradioCalls:
 
     async def _ended(self, task: str, report: Report) -> JobView:
         """The job of a task when it has ended well. Raises `BadRequest` with the reason when it has not."""
-        tasks, core, seen = self._rest.tasks, self._rest.core, {}
+        tasks, core = self._rest.tasks, self._rest.core
+        seen: dict[str, int] = {}
         while (entry := tasks.entry(task))["status"] == results.WAITS:
             view = tasks.view(task)
             if view is None or view.state.terminal:  # between the words and the music

@@ -7,8 +7,10 @@ import json
 import threading
 
 import httpx
+import numpy as np
 import psutil
 import pytest
+from safetensors.numpy import save_file
 
 from acestep.api.errors import BadRequest
 from bridge.client import Client
@@ -215,6 +217,34 @@ def test_a_call_as_with_curl(web):
     kind, again = outcome(web, "generation_wrapper", [*VALUES[:13], values[0], *VALUES[14:19], "cover", *VALUES[20:]])
     assert kind == "complete", again
     assert again[0]["path"] != values[0]["path"]
+
+
+def test_an_adapter_is_loaded_weakened_left_out_and_unloaded(house, web):
+    """As the page does it: what is chosen holds for the generations that follow, over the REST interface too."""
+    folder = house.paths.home / "loras" / "velvet"
+    folder.mkdir(parents=True)
+    name = "layers.0.self_attn.o_proj"
+    tensors = {
+        f"{name}.lora_A.weight": np.zeros((8, 256), "float32"),
+        f"{name}.lora_B.weight": np.zeros((256, 8), "float32"),
+    }
+    save_file(tensors, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 8, "lora_alpha": 16}))
+
+    def used():
+        kind, values = outcome(web, "generation_wrapper", VALUES)
+        assert kind == "complete", values
+        job = values[0]["path"].removeprefix("sounds/").rpartition("-")[0]
+        with Client(str(house.paths.home)) as owner:
+            return owner.job(job)["request"]["stages"][0]["lora"]
+
+    assert outcome(web, "load_lora", [str(folder)]) == ("complete", ["✅ velvet is used from now on"])
+    assert outcome(web, "set_lora_scale", [0.5]) == ("complete", ["✅ velvet acts with 0.5"])
+    assert used() == ["velvet=0.5"]
+    assert web.get("/v1/lora/status").json()["data"]["lora_scale"] == 0.5
+    assert outcome(web, "set_use_lora", [False]) == ("complete", ["✅ adapters are left out"]) and used() == []
+    assert outcome(web, "set_use_lora", [True])[1] == ["✅ adapters are used"]
+    assert outcome(web, "unload_lora", []) == ("complete", ["✅ no adapter is used any more"]) and used() == []
 
 
 @pytest.mark.parametrize(
