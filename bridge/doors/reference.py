@@ -198,7 +198,7 @@ def _mcp(operations: list[Operation]) -> str:
             {
                 "name": one.name,
                 "summary": one.summary,
-                "group": one.group,
+                "right": one.right.label,
                 "fields": [msgspec.to_builtins(info) for info in describe(one.schema)],
             }
             for one in operations

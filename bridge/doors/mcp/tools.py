@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from acestep.api.rights import Right
 from bridge.doors import limits
 from bridge.doors.json_schema import object_schema
 from bridge.doors.operation_methods import ENVELOPE, OPERATION_PREFIX
@@ -23,6 +24,9 @@ WAITS = "job.wait"
 
 DESCRIBES = "describe"
 """The method that is offered with short answers: everything at once is more than an assistant can read."""
+
+OUTPUTS = frozenset({"returns", "output"})
+"""Fields of the operations that make audio."""
 
 WAIT_FIELD = "wait"
 """What tools that hand in jobs take besides: how long to wait."""
@@ -90,7 +94,7 @@ def _operation(row: Mapping[str, Any], taken: set[str]) -> OfferedTool:
     shown = [one for one in fields if one.get("group", "main") not in hidden or one["name"] in PLAIN]
     left = len(fields) - len(shown)
     words = [row["summary"]]
-    if row["group"] in ("render", "preset"):
+    if any(one["name"] in OUTPUTS for one in fields):
         words.append("Makes audio: the answer names the finished files by path and as resources.")
     if any(one["name"] == "source" for one in fields):
         words.append("Audio to work on is named by its absolute path, or by the id of an earlier job.")
@@ -106,7 +110,7 @@ def _operation(row: Mapping[str, Any], taken: set[str]) -> OfferedTool:
         description=" ".join(words),
         schema=schema,
         submits=True,
-        adds=row["group"] != "store",
+        adds=row.get("right") == Right.ANYBODY.label,  # which touches nothing but the caller's own jobs
     )
 
 

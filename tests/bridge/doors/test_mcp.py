@@ -79,6 +79,8 @@ async def test_every_operation_and_method_is_a_tool(house, assistant):
     assert tools["status"].annotations.read_only_hint and not tools["queue_clear"].annotations.read_only_hint
     assert tools["queue_clear"].annotations.destructive_hint is not False
     assert tools["generate"].annotations.destructive_hint is False
+    assert tools["latent-delete"].annotations.destructive_hint is not False
+    assert "Makes audio" in tools["repaint"].description and "Makes audio" not in tools["compose"].description
     assert all(tool.description and len(tool.name) <= 64 for tool in tools.values())
 
 
