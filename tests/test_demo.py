@@ -45,6 +45,8 @@ def test_it_leaves_audio_a_picture_and_a_table(demo: tuple[Path, subprocess.Comp
     for name in ("repaint-whole.flac", "repaint-patch.wav", "drums-stem.wav", "drums-residual.wav", "part-part.wav"):
         assert soundfile.info(out / name).samplerate == 48_000
     assert (out / "demo.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("before", "after", "drums", "part"):
+        assert (out / "listen" / f"{name}.mp3").stat().st_size < 400_000
     table = (out / "times.md").read_text("utf-8")
     assert table.startswith("| job |") and table.splitlines()[2] in done.stdout
 

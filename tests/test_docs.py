@@ -83,7 +83,7 @@ def test_commands_that_count_bars_say_the_tempo() -> None:
         (page.name, line)
         for page in PAGES
         for line in page.read_text("utf-8").splitlines()
-        if re.search(r"acestep-bridge .*--(start|end) bar", line)
+        if re.search(r"(acestep-bridge|`repaint) .*--(start|end) bar", line)
     ]
     assert len(lines) > 2
     assert [line for line in lines if "--bpm" not in line[1] and "--tempo-map" not in line[1]] == []

@@ -1,7 +1,8 @@
 """`acestep-bridge demo`: the whole loop of this product, closed once and checked.
 
 A daemon with a home of its own is started on free ports; a second process that speaks nothing but OSC drives it as a DAW would
-(`bridge.demo.session`); what comes back is checked here to the sample (`bridge.demo.verify`) and drawn (`bridge.demo.picture`).
+(`bridge.demo.session`); what comes back is checked here to the sample (`bridge.demo.verify`), drawn (`bridge.demo.picture`) and
+written small for listening (`bridge.demo.listen`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import msgspec
 
 from acestep.api.errors import Unavailable
 from bridge.children import python
+from bridge.demo.listen import write_mp3s
 from bridge.demo.report import show_report, table_of_times
 from bridge.demo.verify import verify
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
@@ -38,13 +40,11 @@ def run_demo(out: Path, *, model: str = "", as_json: bool = False, settings: dic
     """
     loop = data_folder("loop")
     make_report_folder(out, "report.json")
-    signal.signal(
-        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
-    )  # so that the daemon is stopped then too
-    with _daemon(loop, model, settings or {}) as daemon:
+    with _stopped_in_order(), _daemon(loop, model, settings or {}) as daemon:
         session = drive(daemon, loop, out, model)
     checks = verify(session, loop)
     picture = _draw(session, loop, out)
+    write_mp3s(session, loop, out / "listen")
     (out / "times.md").write_text(table_of_times(session), "utf-8")
     report = {"out": str(out), "picture": picture, **session, "checks": msgspec.to_builtins(checks)}
     (out / "report.json").write_text(json.dumps(report, indent=2), "utf-8")

@@ -1,0 +1,79 @@
+"""The commands of the pages: those of the README's table are run, all others are parsed as the program would."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.cli.commands.completion import whole_parser
+from bridge.cli.exits import Exit
+
+ROOT = Path(__file__).resolve().parents[3]
+OWN_TEST = {"plugin-tutorial.md"}
+"""Pages whose commands are run by a test of their own."""
+
+PAGES = [
+    path
+    for path in [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+    if path.name not in OWN_TEST
+]
+BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+OWN_WORD = re.compile(r"<[^>]*>|\[[^\]]*\]|\.\.\.|\bHOST\b|\bCOMMAND\b|\bOPERATION\b")
+"""A word that stands for one of the reader's: such a line is a form, not a command."""
+
+WORDS = dict(
+    line.split("|")[1:4:2] for line in (ROOT / "README.md").read_text("utf-8").splitlines() if line.count("|") == 4
+)
+TABLE = [found[1] for text in WORDS.values() if (found := re.fullmatch(r" `(.+)` ", text)) and "FOLDER" not in found[1]]
+"""The third column of *You want, you press*; training has tests of its own."""
+
+
+@pytest.mark.parametrize("line", TABLE)
+def test_the_table_of_the_readme_works(
+    line: str, cli: Callable[..., Any], sound_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each line, with files of those names in the current folder."""
+    for name in ("song.wav", "mix.wav", "guitar.wav"):
+        sound_file(frames=16 * 96_000, name=name)
+    monkeypatch.chdir(tmp_path)
+    if "JOB" in line:
+        line = line.replace("JOB", cli("generate", "x", "--duration", "2s", "--detach").out.strip())
+    answer = cli(*shlex.split(line))
+    assert answer.code == Exit.OK, answer.err
+    if "--out" in line:
+        assert len([path for path in tmp_path.rglob("*.wav") if path.name not in ("song.wav", "mix.wav", "guitar.wav")])
+
+
+def commands(page: Path) -> list[str]:
+    """The whole commands in the code blocks of a page."""
+    lines = "\n".join(BLOCK.findall(page.read_text("utf-8"))).replace("\\\n", " ").splitlines()
+    found = [line.split("#")[0].strip() for line in lines]
+    return [line for line in found if line.startswith("acestep-bridge ") and not OWN_WORD.search(line)]
+
+
+@pytest.fixture(scope="module")
+def parser() -> argparse.ArgumentParser:
+    """Of the whole program."""
+    return whole_parser()
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if commands(page)], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_commands_of_the_pages_are_commands(page: Path, parser: argparse.ArgumentParser) -> None:
+    """Each begins with a command there is and has no option or choice that does not exist."""
+    wrong = []
+    for line in commands(page):
+        words = shlex.split(re.split(r"\s(?:\||&&|\|\||>|&$)", line)[0])[1:]
+        words = [word for word in words if word not in ("-h", "--help")]
+        try:
+            parser.parse_args(words)
+        except SystemExit:
+            wrong.append(line)
+    assert wrong == []
