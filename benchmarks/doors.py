@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import psutil
 
@@ -227,6 +228,57 @@ def acknowledgement(daemon: DaemonProcess, scale: float) -> None:
     row("cancel of a queued job", milliseconds(cancel_times), "< 100 ms")
 
 
+def rest(daemon: DaemonProcess, scale: float) -> None:
+    """The same acknowledgement through ACE-Step's REST interface, beside OSC and RPC, and how many a second each takes."""
+    count = max(50, int(1_000 * scale))
+    task = {"prompt": QUICK["caption"], "audio_duration": QUICK["duration"], "batch_size": 1, "audio_format": "wav"}
+    address = daemon.connection["http"]
+    with (
+        Client(str(daemon.paths.home)) as client,
+        OscClient("127.0.0.1", daemon.connection["osc"]["udp"]) as osc,
+        httpx.Client(base_url=f"http://127.0.0.1:{address['port']}", trust_env=False, timeout=60) as http,
+    ):
+        client.call("queue.pause")
+        ways: dict[str, Callable[[], Any]] = {
+            "OSC": lambda: osc.submit("generate", QUICK),
+            "RPC": lambda: client.submit("generate", QUICK),
+            "REST": lambda: http.post("/release_task", json=task).raise_for_status(),
+        }
+        for name, submit in ways.items():
+            used = processor_seconds(daemon)
+            times = timed(submit, count)
+            used = processor_seconds(daemon) - used
+            found = f"{milliseconds(times)}, {count / sum(times):.0f}/s one after the other; {per_core(used, count)}"
+            row(f"accepted over {name}, queue paused", found, "p99 < 20 ms" if name != "REST" else "p99 < 50 ms")
+        polled = timed(lambda: http.post("/query_result", json={"task_id_list": ["nobody"]}).raise_for_status(), count)
+        row("query_result over REST", milliseconds(polled), "p99 < 50 ms")
+
+
+def hostile_http(daemon: DaemonProcess, scale: float) -> None:
+    """Bad HTTP requests while others ask for the status."""
+    count = max(500, int(20_000 * scale))
+    process = psutil.Process(daemon.connection["pid"])
+    port = str(daemon.connection["http"]["port"])
+    status: list[float] = []
+    with Client(str(daemon.paths.home)) as client:
+        client.call("queue.pause")
+        before, begun = process.memory_info().rss, time.perf_counter()
+        enemy = subprocess.Popen(
+            [sys.executable, "-m", "bridge.testing.hostile_http", port, str(count)], stdout=subprocess.PIPE
+        )
+        while enemy.poll() is None:
+            status += timed(client.status, 5)
+            time.sleep(0.05)
+        seconds = time.perf_counter() - begun
+    assert enemy.stdout is not None
+    seen = json.loads(enemy.stdout.read())
+    faults = sum(number for code, number in seen.items() if code in ("500", "502", "504"))
+    tracebacks = daemon.output.read_text().count("Traceback")
+    row(f"{count} hostile HTTP requests", f"{faults} of 500, {tracebacks} tracebacks, {count / seconds:.0f}/s", "none")
+    row("status over RPC meanwhile", milliseconds(status), "p99 < 50 ms")
+    row("memory growth", f"{(process.memory_info().rss - before) / 2**20:.1f} MiB", "< 50 MiB")
+
+
 def hostile(daemon: DaemonProcess, scale: float) -> None:
     """Bad packets and frames while good jobs run."""
     doors, count = daemon.connection, max(1000, int(100_000 * scale))
@@ -349,7 +401,20 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full counts")
     scale = parser.parse_args().scale
     print("| what | found | wanted |\n| --- | --- | --- |")
-    for measure in (codecs, osc_in, status_calls, acknowledgement, history, spool, hostile, hostile_json, loss):
+    measures = (
+        codecs,
+        osc_in,
+        status_calls,
+        acknowledgement,
+        rest,
+        history,
+        spool,
+        hostile,
+        hostile_json,
+        hostile_http,
+        loss,
+    )
+    for measure in measures:
         with house() as daemon:
             measure(daemon, scale)
 

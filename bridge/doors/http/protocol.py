@@ -8,6 +8,7 @@ import socket
 import time
 from typing import Any, cast
 
+from h11 import LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bridge.doors import limits
@@ -51,6 +52,12 @@ def protocol(crowd: Crowd) -> type[H11Protocol]:
                 self.spoke = True
                 self._deadline.cancel()
                 self._deadline = None
+
+        def send_400_response(self, msg: str) -> None:
+            try:
+                super().send_400_response(msg)
+            except LocalProtocolError:  # bytes behind a last answer: there is no room for another one
+                self.transport.close()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections import Counter
 
 import httpx
 import psutil
@@ -14,6 +15,7 @@ from acestep.api.errors import Unauthorized
 from bridge.client import Client
 from bridge.client.osc import OscClient
 from bridge.testing.hostile import attack
+from bridge.testing.hostile_http import attack as attack_http
 from bridge.testing.lossy import LossyProxy
 from bridge.testing.retries import submit_all
 
@@ -97,3 +99,27 @@ def test_on_the_network_every_door_asks_for_its_protection(daemon):
     assert httpx.get(page, headers={"authorization": "Bearer secret"}).status_code == 200
     logs = [house.output, *house.paths.logs.iterdir()]
     assert len(logs) > 1 and all("secret" not in log.read_text() for log in logs)
+
+
+def test_hostile_requests_disturb_nobody(daemon):
+    """Others are answered while bad requests come in over HTTP; none makes the daemon fail, and the log has no traceback."""
+    house = daemon(jobs_per_client=100_000, queue_length=100_000, worker_start="lazy")
+    port = house.connection["http"]["port"]
+    seen = Counter()
+    enemy = threading.Thread(target=lambda: seen.update(attack_http(port, 2_000)))
+    with (
+        Client(str(house.paths.home)) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http,
+    ):
+        client.call("queue.pause")  # some damaged requests are good ones, and their jobs would only take time
+        enemy.start()
+        while enemy.is_alive():
+            task = http.post("/release_task", json={"prompt": "x"}, timeout=60).json()["data"]["task_id"]
+            cancelled = http.post("/cancel_task", data={"task_id": task}, timeout=60).json()["data"]
+            assert cancelled == {"task_id": task, "status": "cancelled"}
+            assert client.status()["state"] == "ok"
+            enemy.join(0.1)
+    assert seen.total() >= 2_000
+    assert not [status for status in seen if status.startswith("5") and status not in ("501", "503")], seen
+    assert "Traceback" not in house.output.read_text()
+    assert psutil.Process(house.connection["pid"]).memory_info().rss < 250 * 2**20
