@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import psutil
@@ -62,3 +64,13 @@ def test_too_large_arguments_hurt_nobody_else(assistant):
         assert answer["result"]["isError"] and answer["result"]["structuredContent"]["error"]["code"] == "bad_request"
     data = assistant.answer("job")["result"]["structuredContent"]
     assert data["state"] == "done" and Path(data["files"][0]["path"]).exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_an_interrupt_ends_the_command(house, tmp_path):
+    """At once, although no further line comes and its input stays open."""
+    one = StdioAssistant(house.paths.home, tmp_path / "errors.txt")
+    assert one.ask("there", "ping", {})["result"] == {}
+    one.process.send_signal(signal.SIGINT)
+    assert one.process.wait(60) == 130
+    assert (tmp_path / "errors.txt").read_text().strip() == "stopped"
