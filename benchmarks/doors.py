@@ -279,6 +279,38 @@ def hostile_http(daemon: DaemonProcess, scale: float) -> None:
     row("memory growth", f"{(process.memory_info().rss - before) / 2**20:.1f} MiB", "< 50 MiB")
 
 
+def json_lines(daemon: DaemonProcess, scale: float) -> None:
+    """Status calls and accepted answers as JSON lines over the local socket, for comparison with MessagePack-RPC and OSC."""
+    count = max(200, int(20_000 * scale))
+    with socket.socket(socket.AF_UNIX) as sock, Client(str(daemon.paths.home)) as client:
+        sock.connect(daemon.connection["jsonrpc"]["socket"])
+        answers = sock.makefile("rb")
+
+        def send(method: str, params: dict[str, Any], times: int = 1) -> None:
+            request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            sock.sendall((json.dumps(request).encode() + b"\n") * times)
+
+        def ask(method: str, params: dict[str, Any]) -> None:
+            send(method, params)
+            answers.readline()
+
+        ask("hello", {"events": False})
+        used, begun = processor_seconds(daemon), time.perf_counter()
+        for _ in range(count // PIPELINE):
+            send("status", {}, PIPELINE)
+            for _ in range(PIPELINE):
+                answers.readline()
+        rate, used = count / (time.perf_counter() - begun), processor_seconds(daemon) - used
+        busy = client.submit("generate", BUSY)
+        accepted = timed(lambda: ask("op.generate", QUICK), max(50, int(1_000 * scale)))
+        status = timed(lambda: ask("status", {}), max(50, int(1_000 * scale)))
+        client.call("queue.clear")
+        client.cancel(busy)
+    row("status calls as JSON lines", f"{rate:.0f}/s; {per_core(used, count)}", "2,000/s a core")
+    row("accepted as JSON lines, worker busy", milliseconds(accepted), "p99 < 20 ms")
+    row("status as JSON lines, worker busy", milliseconds(status), "p99 < 50 ms")
+
+
 def hostile(daemon: DaemonProcess, scale: float) -> None:
     """Bad packets and frames while good jobs run."""
     doors, count = daemon.connection, max(1000, int(100_000 * scale))
@@ -407,6 +439,7 @@ def main() -> None:
         status_calls,
         acknowledgement,
         rest,
+        json_lines,
         history,
         spool,
         hostile,

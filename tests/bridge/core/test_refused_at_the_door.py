@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
+
 import msgspec
 import numpy as np
 import pytest
@@ -221,3 +225,16 @@ async def test_guidance_that_a_backend_cannot_give(here, monkeypatch):
     assert error.field == "cfg_scale" and "set it to 1" in error.message
     error = await refused(here, "generate", length=480_000, planner_backend="vllm", **THINKING)
     assert error.field == "planner_cfg_scale"
+
+
+async def test_a_refusal_that_nobody_waits_for_is_no_fault(desk, caplog):
+    """The client left while its request was checked: asyncio has no exception to complain of."""
+    one = await desk()
+    asking = asyncio.ensure_future(one.submit(operation="repaint", source="/nowhere.wav"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await one.service.barrier()
+    gc.collect()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

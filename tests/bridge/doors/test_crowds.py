@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.server
+import json
 import threading
 import time
 
@@ -14,6 +15,8 @@ from bridge.doors import limits
 from bridge.doors.dispatch import Dispatcher
 from bridge.doors.http.server import HttpDoor
 from bridge.doors.http.site import Site
+from bridge.doors.jsonrpc import codec as json_codec
+from bridge.doors.jsonrpc.door import JsonRpcDoor
 from bridge.doors.osc.codec import decode
 from bridge.doors.osc.framing import Framer, frame
 from bridge.doors.osc.messages import encode
@@ -113,17 +116,40 @@ async def ask_http(port):
     return answer.startswith(b"HTTP/1.1 200")
 
 
+TOKEN = "crowd"
+
+
 @pytest.fixture
-def doors(osc_door, rpc_door, http_door):
+async def json_door(dispatcher):
+    """An open door for lines of JSON."""
+    door = JsonRpcDoor(dispatcher, token=TOKEN)
+    await door.listen("127.0.0.1", 0)
+    yield door
+    await door.close()
+
+
+async def ask_json(port):
+    """Say hello in a line of JSON."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(json_codec.request(1, "hello", {"token": TOKEN}) + b"\n")
+    async with asyncio.timeout(10):
+        answer = json.loads(await reader.readline())
+    writer.close()
+    return "result" in answer
+
+
+@pytest.fixture
+def doors(osc_door, rpc_door, json_door, http_door):
     """Name -> port, a question that gets its answer, and bytes that begin a message."""
     return {
         "osc": (osc_door.address["tcp"], ask_osc, b"\0\0\0\x40/ace"),
         "rpc": (rpc_door.address["port"], ask_rpc, b"\x94\0\1"),
+        "jsonrpc": (json_door.address["port"], ask_json, b'{"json'),
         "http": (http_door.address["port"], ask_http, b"GET /heal"),
     }
 
 
-@pytest.mark.parametrize("name", ["osc", "rpc", "http"])
+@pytest.mark.parametrize("name", ["osc", "rpc", "jsonrpc", "http"])
 @pytest.mark.parametrize("begun", [False, True], ids=["silent", "in the middle"])
 async def test_connections_that_say_nothing_lock_nobody_out(doors, name, begun):
     """As many as may be and more: the next client is served, again and again."""
@@ -140,7 +166,7 @@ async def test_connections_that_say_nothing_lock_nobody_out(doors, name, begun):
         writer.close()
 
 
-@pytest.mark.parametrize("name", ["osc", "rpc", "http"])
+@pytest.mark.parametrize("name", ["osc", "rpc", "jsonrpc", "http"])
 async def test_a_byte_now_and_then_keeps_no_connection_open(doors, name, monkeypatch):
     """Drip by drip a message may take its few seconds and no more."""
     monkeypatch.setattr(limits, "FRAME_SECONDS", 0.3)
@@ -208,7 +234,7 @@ async def test_who_waits_for_events_is_not_idle(rpc_door, rpc):
 # What is no message of ours
 
 
-@pytest.mark.parametrize("name", ["osc", "rpc"])
+@pytest.mark.parametrize("name", ["osc", "rpc", "jsonrpc"])
 @pytest.mark.parametrize(
     "word", [b"POST", b"GET", b"PUT", b"OPTIONS", b"CONNECT", b"PRI * HTTP/2.0", b"\x16\x03\x01\2\0"]
 )
@@ -216,7 +242,14 @@ async def test_words_of_http_close_a_stream_unread(doors, core, name, word):
     """Whatever stands behind them, in whatever framing, is not obeyed."""
     port, *_ = doors[name]
     pause = encode("/ace/queue/pause", [])
-    smuggled = [frame(pause, "slip"), frame(pause, "length"), codec.request(1, "queue.pause", {})]
+    lines = (
+        b"\n"
+        + json_codec.request(1, "hello", {"token": TOKEN})
+        + b"\n"
+        + json_codec.request(2, "queue.pause", {})
+        + b"\n"
+    )
+    smuggled = [frame(pause, "slip"), frame(pause, "length"), codec.request(1, "queue.pause", {}), lines]
     for body in smuggled:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with contextlib.suppress(ConnectionError):
@@ -257,7 +290,10 @@ async function attack(port) {
   form.method = "POST"; form.enctype = "text/plain"; form.target = "f" + port; form.action = "http://127.0.0.1:" + port + "/";
   const field = document.createElement("textarea");
   field.name = "\\u00c0/ace/queue/pause"; field.value = "x"; form.append(field); document.body.append(form); form.submit();
-  try { const socket = new WebSocket("ws://127.0.0.1:" + port + "/"); } catch (error) {}
+  for (const path of ["/", "/jsonrpc"]) try {
+    const socket = new WebSocket("ws://127.0.0.1:" + port + path);
+    socket.onopen = () => socket.send('{"jsonrpc":"2.0","id":1,"method":"queue.pause"}');
+  } catch (error) {}
 }
 addEventListener("load", async () => {
   for (const port of PORTS) {
