@@ -4,6 +4,8 @@
     python -m benchmarks.training rates   [--model NAME] [--device NAME]  # prepare and step rate, memory against the estimate
     python -m benchmarks.training kills   [--count 50]                    # kill -9 at random moments, against the unbroken run
 
+`kills` kills daemon and worker at once, each time at a random moment after a further step: a job ends that dies twice without one.
+
 `trait` makes twelve songs: chords, and in half of them a bell on every beat, which their captions tell from the others. An adapter
 is trained on them, and another one with the captions dealt out at random. Then both captions are rendered with the same seeds at
 three strengths. Measured is how much louder the bell's band is with the bell's caption than with the other, in dB.
@@ -152,13 +154,13 @@ def run_trait(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         figures: dict[str, Any] = bench.train(name, dataset(home / "songs", shuffled), settings)
         for strength in STRENGTHS:
             lora = [f"{name}={strength:g}"]
-            gaps = [
-                loudness(bench.render("zap, slow chords", seed, lora))
-                - loudness(bench.render("slow chords", seed, lora))
-                for seed in SEEDS
+            levels = [
+                float(np.mean([loudness(bench.render(CAPTIONS[bell], seed, lora)) for seed in SEEDS]))
+                for bell in (True, False)
             ]
-            figures[f"bell_db_at_{strength:g}"] = round(float(np.mean(gaps)), 2)
-            print(name, strength, figures[f"bell_db_at_{strength:g}"], flush=True)
+            figures[f"gap_db_at_{strength:g}"] = round(levels[0] - levels[1], 1)
+            figures[f"levels_db_at_{strength:g}"] = [round(level, 1) for level in levels]
+            print(name, strength, levels, flush=True)
         found[name] = figures
     return found
 
@@ -222,7 +224,7 @@ def run_kills(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         "epochs": options.count,
         "save_minutes": 0.001,
     }
-    chance, kills = random.Random(1), 0
+    chance, kills, reached = random.Random(1), 0, 0
     with start_daemon(settings) as daemon, Client(home=str(home / "home")) as client:
         for operation, given in (
             ("dataset-scan", {"folders": [str(songs)]}),
@@ -240,7 +242,11 @@ def run_kills(options: argparse.Namespace, home: Path) -> dict[str, Any]:
                 state = client.wait("broken")["state"]
                 daemon.stop()
                 break
-            time.sleep(chance.uniform(0.5, 12.0))
+            if (
+                kills % 2
+            ):  # two deaths without anything saved in between end a job, so every second one comes after a step
+                reached = _step_beyond(client, "broken", reached)
+            time.sleep(chance.uniform(0.0, 6.0))
             state = client.job("broken")["state"]
         family = [psutil.Process(daemon.process.pid), *psutil.Process(daemon.process.pid).children(recursive=True)]
         for process in family:
@@ -260,6 +266,14 @@ def run_kills(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         bool(whole) and whole.keys() == broken.keys() and all(np.array_equal(whole[key], broken[key]) for key in whole)
     )
     return {"kills": kills, "state": state, "same_bits": equal}
+
+
+def _step_beyond(client: Any, job: str, step: int) -> int:
+    """Wait until a training has done a further step; the one it has done, or the old one when it has ended."""
+    for event in client.events(job):
+        if event["kind"] == "progress" and event["data"]["stage"] == "training" and event["data"]["step"] > step:
+            return int(event["data"]["step"])
+    return step
 
 
 RUNS = {"trait": run_trait, "rates": run_rates, "kills": run_kills}

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.errors import BadRequest, ModelMissing, ModelUnsuited, OutOfMemory, Unavailable
+from acestep.api.errors import BadRequest, Cancelled, ModelMissing, ModelUnsuited, OutOfMemory, Unavailable
 from acestep.api.result import Result, StageReport
 from acestep.api.schema import convert
 from acestep.dataset.label import LabelOptions, label
@@ -31,7 +31,11 @@ def run_label(request: Mapping[str, Any], context: JobContext) -> Result:
     typed: Any = convert(dict(request), context.registry.operation("dataset-label").schema)
     backend: Any = context.backend
     job = _Labelling(typed, Datasets(Path(backend.settings["home"])), context)
-    notes = job.run()
+    try:
+        notes = job.run()
+    except Cancelled:
+        job.forget()
+        raise
     job.datasets.note(typed.dataset, "label", notes=notes)
     seconds = time.monotonic() - begun
     return Result(
@@ -67,8 +71,12 @@ class _Labelling:
             self._context.saved()
             if first + BATCH < len(left):
                 self._context.make_way()
-        self._done_file.unlink(missing_ok=True)
+        self.forget()
         return list(dict.fromkeys([*notes, *self._ear.notes]))
+
+    def forget(self) -> None:
+        """Leave no trace of how far it was."""
+        self._done_file.unlink(missing_ok=True)
 
     def _chosen(self, dataset: Dataset) -> list[TrainingSample]:
         """Raises `BadRequest` for ids that are not in the dataset."""
