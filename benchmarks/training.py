@@ -224,7 +224,7 @@ def run_kills(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         "epochs": options.count,
         "save_minutes": 0.001,
     }
-    chance, kills, reached = random.Random(1), 0, 0
+    chance, kills = random.Random(1), 0
     with start_daemon(settings) as daemon, Client(home=str(home / "home")) as client:
         for operation, given in (
             ("dataset-scan", {"folders": [str(songs)]}),
@@ -268,12 +268,14 @@ def run_kills(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     return {"kills": kills, "state": state, "same_bits": equal}
 
 
-def _step_beyond(client: Any, job: str, step: int) -> int:
-    """Wait until a training has done a further step; the one it has done, or the old one when it has ended."""
+def _wait_for_a_step(client: Any, job: str) -> None:
+    """Wait until a training has done a step since it was taken up, or has ended."""
+    first = None
     for event in client.events(job):
-        if event["kind"] == "progress" and event["data"]["stage"] == "training" and event["data"]["step"] > step:
-            return int(event["data"]["step"])
-    return step
+        if event["kind"] == "progress" and event["data"]["stage"] == "training":
+            first = event["data"]["step"] if first is None else first
+            if event["data"]["step"] > first:
+                return
 
 
 RUNS = {"trait": run_trait, "rates": run_rates, "kills": run_kills}
