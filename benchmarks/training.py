@@ -242,11 +242,8 @@ def run_kills(options: argparse.Namespace, home: Path) -> dict[str, Any]:
                 state = client.wait("broken")["state"]
                 daemon.stop()
                 break
-            if (
-                kills % 2
-            ):  # two deaths without anything saved in between end a job, so every second one comes after a step
-                reached = _step_beyond(client, "broken", reached)
-            time.sleep(chance.uniform(0.0, 6.0))
+            _wait_for_a_step(client, "broken")  # two deaths without anything saved in between end a job
+            time.sleep(chance.uniform(0.0, 3.0))
             state = client.job("broken")["state"]
         family = [psutil.Process(daemon.process.pid), *psutil.Process(daemon.process.pid).children(recursive=True)]
         for process in family:
