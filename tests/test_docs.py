@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from acestep.api.plan import Plan
 from bridge.cli.app import COMMANDS
 from bridge.cli.exits import MEANINGS
+from bridge.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -108,3 +110,23 @@ def test_the_way_of_a_request_leads_through_functions_that_exist():
     for path, names in rows:
         there = set(defined(ast.parse((ROOT / path).read_text("utf-8"))))
         assert set(re.findall(r"`([\w.]+)`", names)) <= there, path
+
+
+def test_the_table_of_plan_fields_is_whole() -> None:
+    """docs/plugins.md names every field of a Plan, and none that there is not."""
+    text = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+    table = text[text.index("| Plan field |") :].split("\n\n")[0]
+    named = {name for row in table.splitlines()[2:] for name in re.findall(r"`([a-z_]+)`", row.split("|")[1])}
+    assert named == set(Plan.__struct_fields__)
+
+
+def test_settings_that_the_pages_name_exist() -> None:
+    """Wherever a page says "the setting `x`", there is one."""
+    named = {
+        (page.name, name)
+        for page in PAGES
+        for group in re.findall(r"settings? ((?:`[a-z_]+`(?:, | and | or )?)+)", page.read_text("utf-8"))
+        for name in re.findall(r"`([a-z_]+)`", group)
+    }
+    assert len(named) > 10
+    assert {found for found in named if found[1] not in Settings.__struct_fields__} == set()
