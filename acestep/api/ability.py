@@ -18,7 +18,7 @@ from acestep.api.schema import FieldInfo, describe
 from acestep.api.sentences import quoted
 from acestep.api.variants import ModelInfo
 
-IDLE = (None, "", "auto", NO_GUIDE, [], {})
+IDLE: tuple[Any, ...] = (None, "", "auto", NO_GUIDE, [], {})
 """Values by which a field asks for nothing, besides its default."""
 
 SETTLED = {"guidance_start": 0.0}

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from acestep.api.variants import ModelInfo
+
+if TYPE_CHECKING:
+    from acestep.api.registry import Registry
 
 
 class DaemonContext(Protocol):
@@ -36,6 +39,10 @@ class DaemonParts(Protocol):
     @property
     def library(self) -> DaemonLibrary:
         """The results."""
+
+    @property
+    def registry(self) -> Registry:
+        """What the plug-ins offer."""
 
     @property
     def paths(self) -> DaemonPaths:

@@ -106,7 +106,7 @@ def model_facts(model: AnyModel | LentParts) -> dict[str, Any]:
         license = license_of(f"{PLANNER_PREFIX}{model.name}") if model.trained else ""
         return {**facts, "name": f"{LANGUAGE}{model.name}", "kind": "language", "license": license}
     facts |= {"kind": "checkpoint", "defaults": msgspec.to_builtins(model.defaults)}
-    if model.defaults.repository:
+    if model.defaults.repository and not model.weight_files:
         facts["text_encoder_license"] = license_of(TEXT_ENCODER)
     return {**facts, "memory_bytes": model.memory_bytes or _memory(model)} if model.path else facts
 

@@ -131,7 +131,7 @@ class StageRun(StageState):
         tick(1, 1)
         if not model.info.trained:
             state.note(NOISE_NOTE.format(model.info.name))
-        state.note(*self.plan.notes, *self.resolved.notes)
+        state.note(*filter(None, [model.info.remark]), *self.plan.notes, *self.resolved.notes)
         state.note(*sung_notes(self.params, state.render.conditioning, self.resolved.model))
         used = {model.info.name: model.digest, **{f"lora/{adapter.name}": adapter.digest for adapter in model.adapters}}
         require_weights(state.render.weights, used)  # a recipe is run again on the weights it names or not at all

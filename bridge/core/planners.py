@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from acestep.api.errors import BadRequest, ModelMissing, Unavailable
+from acestep.api.errors import BadRequest, ModelMissing, ModelUnsuited, Unavailable
 from acestep.api.registry import Registry
 from acestep.checkpoints.installed import require_codes, require_language_model
 from bridge.core.models import Models
@@ -23,6 +23,11 @@ def require_checkpoint(models: Models, request: Any, *, read: bool) -> None:
     except ModelMissing as error:
         error.field = "checkpoint"
         raise
+    if found.operations:
+        raise ModelUnsuited(
+            f"{found.name} ({found.family_title}) has no semantic codes, which this works with; name a model of another family",
+            field="checkpoint",
+        )
     if read and getattr(request, "audio_codes", None) is None:
         require_codes(found)
 

@@ -13,9 +13,10 @@ import pytest
 import soundfile
 
 from acestep.api.tempo_map import TempoMap, TempoPoint
+from acestep.families.ace_step_v1.tiny import build_tiny
 from bridge.client import Client
 from bridge.hosts.bundle import quote
-from bridge.launch import DaemonProcess
+from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
 from . import ardour_host
 from .ardour_host import run
@@ -703,6 +704,37 @@ def test_several_regions_are_one_action(session: Path, running: DaemonProcess, m
         ["96000", "144000", "One", "96000", "144000", "read"],
     ]
     assert len({job[6] for job in found}) == 3 and "presses|1" in lines
+
+
+REPAINTED = (
+    "local host, form, placing, landing = import('host'), import('form'), import('placing'), import('landing') local done "
+    "function host.tell(sentence) out('told', sentence) end "
+    "function host.selection() return { first = 48000, last = 96000, tracks = { track('One') }, regions = {} } end "
+    "function form.ask() return { caption = 'soft piano', steps = 1, seed = 3 } end "
+    "function landing.land(jobs) done = true out('landed', landing.path(jobs[1].list[1]), jobs[1].memory.pending.first) end "
+    "import('action').run('repaint') "
+    "for _ = 1, 240 do if not done then placing.tick() os.execute('sleep 0.5') end end"
+)
+
+
+def test_a_repaint_by_a_model_of_another_family(
+    session: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key press with a tiny v1 as the daemon's model: the patch begins and ends as the track's own audio, and is new inside."""
+    folder = tmp_path_factory.mktemp("family")
+    build_tiny(folder / "models")
+    settings = {"home": folder / "home", "backend": "torch", "model": "v1-tiny", "checkpoints": [folder / "models"]}
+    with start_daemon({**FREE_PORTS, **settings, "read_roots": [session.parent]}):
+        monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(folder / "home"))
+        lines = run(session, REPAINTED).splitlines()
+    landed = [line.split("|") for line in lines if line.startswith(("landed", "told"))]
+    assert [line[0] for line in landed] == ["landed"], landed
+    patch, rate = soundfile.read(landed[0][1], dtype="float32")
+    source, _ = soundfile.read(session.parent / "one.wav", dtype="float32")
+    handle = (len(patch) - 48_000) // 2
+    under = source[48_000 - handle : 96_000 + handle]
+    assert rate == RATE and handle > 0 and np.abs(patch[[0, -1]] - under[[0, -1]]).max() < 1e-3
+    assert not np.allclose(patch[handle:-handle], under[handle:-handle], atol=1e-3)
 
 
 def test_of_several_regions_all_are_sent_or_none(

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
+from safetensors.torch import save_file
 
 from acestep.api.errors import AceError, BadLatent, BadRequest, Cancelled, ModelMissing, ModelUnsuited
 from acestep.audio.latent_header import read_latent_facts
@@ -246,3 +248,57 @@ def test_models_and_problems_of_all_families_are_found(runner, tmp_path):
     assert model_problems([tmp_path / "broken"], families) == {
         str(root): f"{FOLDER} is not complete: music_vocoder/config.json is missing; download the model again"
     }
+
+
+def test_adapters_change_what_is_made_and_are_told(runner, tmp_path):
+    """An adapter of v1 works at its scale, stands in notes and recipe, and another family's model refuses it."""
+    place = runner.home / "loras" / "rap"
+    place.mkdir(parents=True)
+    generator = torch.Generator().manual_seed(2)
+    factors = {
+        f"transformer_blocks.0.attn.{layer}.{side}.weight": torch.randn(shape, generator=generator)
+        for layer in ("to_q", "to_v")
+        for side, shape in (("lora_A", (4, 256)), ("lora_B", (256, 4)))
+    }
+    save_file(factors, place / "pytorch_lora_weights.safetensors")
+    made = []
+    for lora in ([], ["rap=0.5"], []):
+        result, folder = runner.run("generate", duration=5.0, lora=lora, format="wav32f", **QUICK)
+        made.append(samples(folder / result.files[0].name))
+        assert ("lora/rap" in result.recipe["weights"]) == bool(lora)
+    assert np.array_equal(made[0], made[2]) and not np.array_equal(made[0], made[1])
+    with pytest.raises(AceError, match="made for ACE-Step v1"):
+        runner.run("generate", duration=10.0, steps=1, model="tiny", lora=["rap"])
+
+
+def test_a_shard_that_came_half_and_a_file_of_another_family_are_told(runner, tmp_path):
+    """Each by one sentence of its own family; neither is offered as a model."""
+    from acestep.checkpoints.families import find_models, model_problems
+
+    families = runner.registry.families
+    root = build_tiny(tmp_path / "models")
+    weights = root / "music_dcae_f8c8" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    alone = {
+        "model.diffusion_model.lyric_embs.weight": torch.zeros(3, 4),
+        "model.diffusion_model.lyric_proj.weight": torch.zeros(4, 4),
+    }
+    save_file(alone, tmp_path / "models" / "half.safetensors")
+    assert find_models([tmp_path / "models"], families) == []
+    problems = model_problems([tmp_path / "models"], families)
+    assert set(problems) == {str(root), str(tmp_path / "models" / "half.safetensors")}
+    assert (
+        "music_dcae_f8c8" in problems[str(root)]
+        and "holds no" in problems[str(tmp_path / "models" / "half.safetensors")]
+    )
+
+
+def test_a_check_by_headers_compares_every_part(runner, tiny_v1):
+    """All four parts are whole, and the check says what the model does."""
+    from acestep.checkpoints.checking import check_place
+
+    (check,) = check_place(tiny_v1, families=runner.registry.families)
+    assert check.usable and check.kind == "model, ACE-Step v1" and "flow-edit" in check.tasks
+    assert [(part.part, part.whole, part.total > 0) for part in check.parts] == [
+        (part, True, True) for part in ("ace_step_transformer", "music_dcae_f8c8", "music_vocoder", "umt5-base")
+    ]
