@@ -53,6 +53,9 @@ class Download(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     patterns: tuple[str, ...]
     inner: str = ""
+    url: str = ""
+    """Address of a single file that is on no hub; ``patterns`` is then its name, and ``sha256`` decides."""
+    sha256: str = ""
     size_bytes: int = 0
     """Bytes to fetch, as far as they are known before the hub is asked."""
     memory_bytes: int = 0

@@ -199,10 +199,15 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 def cost_of(name: str, root: Path, families: Families = NO_FAMILIES) -> Cost:
     """What is still to be fetched of a published model into ``root``, and what it will take there. Raises `UnknownName`."""
     wanted = packages(name, families)
-    missing = [part for part in wanted if not (root / part.target / "config.json").is_file()]
+    missing = [part for part in wanted if not _is_here(root, part)]
     size, halved = sum(part.size for part in missing), sum(_spared(part) for part in missing)
     memory = sum(part.memory for part in wanted)
     return Cost(fetch=size, disk=size, disk_bfloat16=size - halved, memory_bfloat16=memory)
+
+
+def _is_here(root: Path, part: Package) -> bool:
+    single = part.told is not None and part.told.url
+    return (root / part.target / (part.patterns[0] if single else "config.json")).is_file()
 
 
 def _spared(part: Package) -> int:

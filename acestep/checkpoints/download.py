@@ -23,7 +23,7 @@ from acestep.api.family import NO_FAMILIES, Families
 from acestep.checkpoints.catalogue import Package, packages, pinned
 from acestep.checkpoints.fetching import Order, Progress, fetch_files, stubborn
 from acestep.checkpoints.installed import AnyModel, LentParts, read_download, read_manifest
-from acestep.checkpoints.listing import RemoteFile, list_cache, list_huggingface, list_modelscope, offline
+from acestep.checkpoints.listing import RemoteFile, direct_file, list_cache, list_huggingface, list_modelscope, offline
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +91,11 @@ def _fetch(wanted: list[Package], order: Order, progress: Progress, source: str)
     failures = []
     for listing, headers in places(source, pinned=bool(wanted[0].revision)):
         try:
-            files = [file for package in wanted for file in listing(package)]
+            files = [file for package in wanted if direct_file(package) is None for file in listing(package)]
             fetch_files(msgspec.structs.replace(order, files=files, headers=headers()), progress)
+            if direct := [file for package in wanted if (file := direct_file(package)) is not None]:
+                # from somebody else's server, which is not told what the hub's is
+                fetch_files(msgspec.structs.replace(order, files=direct), progress)
             return
         except DownloadFailed as failure:
             log.warning("download of %s: %s", wanted[0].target, failure.message)

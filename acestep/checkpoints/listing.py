@@ -44,6 +44,23 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
 
 
+def direct_file(package: Package) -> RemoteFile | None:
+    """The one file of a package that is on no hub; None for all others."""
+    told = package.told
+    if told is None or not told.url:
+        return None
+    name = told.patterns[0]
+    return RemoteFile(
+        repository=package.repository,
+        revision=told.sha256,
+        path=name,
+        target=f"{package.target}/{name}",
+        url=told.url,
+        size=told.size_bytes,
+        sha256=told.sha256,
+    )
+
+
 def list_huggingface(package: Package, stubborn: Stubborn) -> list[RemoteFile]:
     """The package's files as the hub lists them, all of one commit; ``HF_ENDPOINT`` and ``HF_TOKEN`` are honoured.
 

@@ -26,6 +26,8 @@ from acestep.families.ace_step_v1.published import (
     TEXT,
     TRANSFORMER,
     VOCABULARY,
+    VOCABULARY_FILE,
+    VOCABULARY_URL,
     VOCODER,
     WEIGHTS,
 )
@@ -196,8 +198,8 @@ class AceStepV1(ModelFamily):
         ]
 
     def published(self) -> Mapping[str, tuple[Download, ...]]:
-        """The hub's files, folder by folder. (The lyric vocabulary is not among them.)"""
-        return {SHORT: tuple(_download(folder) for folder in FOLDERS)}
+        """The hub's files, folder by folder, and the lyric vocabulary, which its authors keep elsewhere."""
+        return {SHORT: (*(_download(folder) for folder in FOLDERS), _vocabulary())}
 
     def able(self, operation: str) -> list[str]:
         """The one model there is."""
@@ -276,7 +278,18 @@ def _download(folder: str) -> Download:
         memory_bytes=weights // 2 if folder == TEXT else weights,
         license=LICENSE,
         known_revision=REVISION,
-        remark=""
-        if folder != TRANSFORMER
-        else "the lyric vocabulary is not on the hub: without it the model makes instrumental music",
+    )
+
+
+def _vocabulary() -> Download:
+    return Download(
+        repository=REPOSITORY,
+        folder=PUBLISHED_FOLDER,
+        target=PUBLISHED_FOLDER,
+        patterns=(VOCABULARY,),
+        url=VOCABULARY_URL,
+        sha256=VOCABULARY_FILE.sha256,
+        size_bytes=VOCABULARY_FILE.size,
+        license=LICENSE,
+        known_revision=REVISION,
     )

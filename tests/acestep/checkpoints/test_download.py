@@ -7,10 +7,12 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from acestep.api import Registry
 from acestep.api.errors import BadRequest, Cancelled, DiskFull, DownloadFailed, ModelMissing, UnknownName
 from acestep.checkpoints import fetching as module
 from acestep.checkpoints.catalogue import packages, published
@@ -20,6 +22,9 @@ from acestep.checkpoints.installed import find_model, model_facts, remove, verif
 from acestep.checkpoints.layout import TEXT_ENCODER
 from acestep.checkpoints.load import open_checkpoint
 from acestep.checkpoints.published import MAIN_BUNDLE
+from acestep.families.ace_step_v1 import family
+from acestep.families.ace_step_v1.published import PublishedFile
+from acestep.families.ace_step_v1.tiny import build_tiny as build_tiny_v1
 
 TURBO, BASE = "acestep-v15-turbo", "acestep-v15-base"
 
@@ -333,3 +338,33 @@ def test_the_shared_parts_come_alone(hub, tmp_path):
     """For somebody who has a model's own repository only."""
     download("shared", tmp_path)
     assert {path.name for path in tmp_path.iterdir() if not path.name.startswith((".", "hf"))} == {"vae", TEXT_ENCODER}
+
+
+def test_a_model_of_another_family_comes_with_the_file_that_is_on_no_hub(hub, tmp_path, monkeypatch):
+    """v1: four folders of the hub, and the lyric vocabulary from elsewhere, by its sum and without the hub's token."""
+    root = build_tiny_v1(tmp_path / "published")
+    own = root / "umt5-base"
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        (own / name).write_text("{}")
+    vocabulary = root / family.VOCABULARY
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    vocabulary.rename(elsewhere / vocabulary.name)
+    hub.repositories |= {family.REPOSITORY: root, "somebody/else": elsewhere}
+    monkeypatch.setenv("HF_TOKEN", "secret-of-the-hub")
+    facts = PublishedFile(
+        (elsewhere / vocabulary.name).stat().st_size, sha256((elsewhere / vocabulary.name).read_bytes()).hexdigest()
+    )
+    monkeypatch.setattr(family, "VOCABULARY_FILE", facts)
+    monkeypatch.setattr(family, "VOCABULARY_URL", f"{hub.url}/somebody/else/resolve/main/{vocabulary.name}")
+    families = Registry.load().families
+    models = tmp_path / "models"
+    info = download("v1", models, options=DownloadOptions(families=families, source="huggingface"))
+    assert (info.name, info.family, info.lacks, info.license) == ("v1", "ace-step-v1", (), "Apache-2.0")
+    assert verify(info) == []
+    assert not any("secret" in token for token in hub.tokens[-1:]), "another server never sees the hub's token"
+    sent = hub.sent
+    download("v1", models, options=DownloadOptions(families=families, source="huggingface"))
+    assert hub.sent - sent < 100_000, "what is here is not fetched again"
+    assert find_model("v1", [models], families).path == info.path
+    assert remove(find_model("v1", [models], families), models) == [models / "ACE-Step-v1-3.5B"]
