@@ -91,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"run.py: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nrun.py: stopped; run the same command again to go on", file=sys.stderr)
+        print("\nrun.py: stopped; run the same command again to continue", file=sys.stderr)
         return 130
     if word == "setup":
         print(f"ready: {venv_python(VENV)} has everything; try `python3 run.py demo`")

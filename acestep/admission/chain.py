@@ -185,8 +185,8 @@ class Chain:
             before = self._models[given.latent]
             if before.latent_family != model.latent_family:
                 raise BadLatent(
-                    f"{model.name} cannot go on with a latent of {before.name}: their codecs differ. Give the source a region "
-                    "(start 0 is enough) and it goes on from the sound",
+                    f"{model.name} cannot continue from a latent of {before.name}: their codecs differ. Give the source a region "
+                    "(start 0 is enough) and it starts from the sound",
                     field="model",
                     limits={"family": before.latent_family},
                 )

@@ -33,10 +33,9 @@ which are no sound."""
 class Output(Request):
     """Which files to return, and how they are written."""
 
-    returns: (
-        Annotated[list[Role], param("Files to return; none: what the operation returns by itself.", group="output")]
-        | None
-    ) = None
+    returns: Annotated[list[Role], param("Files to return; none: the operation's default.", group="output")] | None = (
+        None
+    )
     variants: Annotated[int, param("Number of results with different seeds.", ge=1, le=limits.MAX_VARIANTS)] = 1
     length: (
         Annotated[int, param("Exact length of a new part, at `rate`.", unit="samples", ge=1, group="output")]
@@ -232,7 +231,7 @@ class StageParams(Request):
     resume: Annotated[
         str,
         param(
-            "Id of a stored step of the same stage to go on from (see checkpoint_step).",
+            "Id of a stored step of the same stage to continue from (see checkpoint_step).",
             max_length=128,
             group="advanced",
         ),

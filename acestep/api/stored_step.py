@@ -74,7 +74,8 @@ def _check_run(name: str, stored: Mapping[str, Any], stage: ResolvedStage) -> No
     different = [f"{trait} {was}, not {now}" for (trait, was), now in pairs if was != now]
     if different:
         raise BadLatent(
-            f"{name} was stored with {', '.join(different)}; it goes on in a run of the same kind only", field="resume"
+            f"{name} was stored with {', '.join(different)}; it continues only in a run of the same kind",
+            field="resume",
         )
 
 

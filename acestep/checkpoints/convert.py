@@ -76,7 +76,7 @@ def to_bfloat16(source: Path, target: Path, check: Callable[[], None] = lambda: 
     except OSError as failure:
         if failure.errno in FULL:
             raise DiskFull(
-                f"the disk filled up while {source.name} was converted; free some space and go on"
+                f"the disk filled up while {source.name} was converted; free some space and run it again"
             ) from failure
         raise
     finally:

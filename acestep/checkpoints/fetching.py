@@ -196,7 +196,9 @@ def _arrive(file: RemoteFile, part: Path, headers: Mapping[str, str], meter: Met
     except AceError:
         raise
     except Exception as failure:  # a stranger's client: network, server and format errors share no base class
-        raise DownloadFailed(f"{file.path} broke off ({short(failure)}); run the download again to go on") from failure
+        raise DownloadFailed(
+            f"{file.path} broke off ({short(failure)}); run the download again to resume it"
+        ) from failure
 
 
 def _append(file: RemoteFile, part: Path, headers: Mapping[str, str], meter: Meter) -> None:

@@ -72,7 +72,7 @@ class Repaint(StageType[RepaintParams]):
     are spliced back outside."""
 
     name = "repaint"
-    summary = "Paint a region anew; everything outside stays untouched."
+    summary = "Repaint a region; everything outside it stays untouched."
     Params = RepaintParams
 
     def plan(self, params: RepaintParams, source: SourceFacts | None, model: ModelInfo) -> Plan:

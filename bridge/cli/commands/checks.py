@@ -41,7 +41,7 @@ def demo(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Start a daemon of its own and, from a second process that speaks only OSC, repaint bars 5 to 8 of the example loop, "
         "extract its drums, generate an 8-bar part and cancel a fourth job half-way. Writes audio, a picture and a table "
-        "of times, and checks lengths and untouched samples by itself."
+        "of times, and checks lengths and untouched samples."
     )
     parser.add_argument("--out", metavar="FOLDER", default="demo-out", help="where the files go [default: demo-out]")
     parser.add_argument("--model", default="", help="model to use; empty: the default one")

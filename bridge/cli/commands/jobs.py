@@ -176,7 +176,7 @@ def _result(options: argparse.Namespace) -> int:
 
 def queue(parser: argparse.ArgumentParser) -> None:
     """What to do with the queue."""
-    parser.description = "pause: start no further job; resume: go on; clear: cancel every job that waits."
+    parser.description = "pause: start no further job; resume: start jobs again; clear: cancel every job that waits."
     parser.add_argument("action", choices=("pause", "resume", "clear"))
     parser.set_defaults(run=_queue)
 

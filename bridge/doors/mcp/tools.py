@@ -136,7 +136,7 @@ def _submit_fields() -> list[dict[str, Any]]:
             "max": 10,
             "summary": "Higher runs earlier.",
         },
-        _wait_field("Then the answer tells the job's id, and the job goes on. 0 does not wait at all."),
+        _wait_field("Then the answer tells the job's id, and the job keeps running. 0 does not wait at all."),
     ]
 
 

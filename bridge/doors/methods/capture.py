@@ -48,11 +48,11 @@ class TakeBars(Onward, kw_only=True):
     right=Right.OWNER,
     positional=("bars", "name", "operation", "params", "slot"),
     columns=("path", "frames", "rate", "bpm", "bars", "job"),
-    answer="Path, length, rate and tempo of the file, and the job that goes on with it.",
+    answer="Path, length, rate and tempo of the file, and the job that continues with it.",
     command="capture take",
 )
 async def take(context: MethodContext, request: TakeBars) -> dict[str, Any]:
-    """Keep the last bars of the input as a file that begins and ends on bar lines; with an operation, go on with it."""
+    """Keep the last bars of the input as a file that begins and ends on bar lines; with an operation, a job continues with it."""
     performance = context.performance
     asked, then = request.timeline(performance), request.then(performance)
     return await performance.take(request.bars, request.name, asked=asked, then=then)
@@ -76,7 +76,7 @@ class RecordBars(Onward, kw_only=True):
     command="capture record",
 )
 async def record(context: MethodContext, request: RecordBars) -> dict[str, Any]:
-    """Record from the next beat, bar or bars on, for so many bars; with an operation, go on with the file."""
+    """Record from the next beat, bar or bars on, for a number of bars; with an operation, a job continues with the file."""
     performance = context.performance
     asked, then = request.timeline(performance), request.then(performance)
     return performance.capture.record(request.bars, request.quantise, request.name, asked=asked, then=then)

@@ -40,7 +40,7 @@ class UploadBegin(Request):
     "upload.begin",
     right=Right.OWNER,
     needs=Ability.BYTES,
-    answer="Id of the upload, how many bytes have arrived (go on there), whether it is complete.",
+    answer="Id of the upload, how many bytes have arrived (continue there), whether it is complete.",
     command=None,
 )
 async def begin_upload(context: MethodContext, request: UploadBegin) -> dict[str, Any]:

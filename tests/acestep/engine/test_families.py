@@ -159,7 +159,7 @@ def test_stored_latents_stay_within_their_family(runner, part):
     assert samples(folder / result.files[0].name).shape == (288_000, 2)
     with pytest.raises(BadLatent, match="family"):
         runner.run("refine", source_latent=name, steps=2, model="tiny")
-    with pytest.raises(BadLatent, match="cannot go on with a latent of v1-tiny"):
+    with pytest.raises(BadLatent, match="cannot continue from a latent of v1-tiny"):
         stages = [{"type": "generate", "model": V1, "steps": 1}, {"type": "refine", "model": "tiny", "steps": 1}]
         runner.run("render", stages=stages, conditioning={"duration": 5.0})
     chain = [
