@@ -84,6 +84,7 @@ class ChatDoor:
         if isinstance(audio, Mapping) and audio.get("format"):
             values["audio_format"] = audio["format"]
         files = await self._keep(given, _text(values.get("task_type")).strip().lower(), caller)
+        await self._site.choices.ready(self._site.core)
         return body, translate(values, files, self._site.choices.standing(self._site.core, caller))
 
     async def _keep(self, given: list[MessageSound], task: str, caller: HttpCaller) -> dict[str, str]:

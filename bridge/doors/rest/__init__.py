@@ -28,9 +28,23 @@ PAGES = [
     ("/v1/lora/toggle", "POST: use what is loaded, or not.", "see docs/rest.md"),
     ("/v1/lora/scale", "POST: how strongly an adapter acts.", "see docs/rest.md"),
     ("/v1/lora/status", "Which adapters are used.", "curl http://127.0.0.1:9702/v1/lora/status"),
-    ("/v1/training/status", "That nothing is trained over this interface.", "see docs/rest.md"),
-    ("/v1/training/stop", "POST: there is nothing to stop.", "see docs/rest.md"),
+    ("/v1/training/start", "POST: train a LoRA on the dataset.", "see docs/rest.md"),
+    ("/v1/training/start_lokr", "POST: train a LoKr on it.", "see docs/rest.md"),
+    ("/v1/training/stop", "POST: stop; the place is saved.", "see docs/rest.md"),
+    ("/v1/training/status", "Where the training stands.", "see docs/rest.md"),
+    ("/v1/training/export", "POST: write the adapter into a folder.", "see docs/rest.md"),
     ("/v1/training/...", "Not offered: 501.", "see docs/rest.md"),
+    ("/v1/dataset/scan", "POST: make a dataset of a folder.", "see docs/rest.md"),
+    ("/v1/dataset/load", "POST: open a dataset file.", "see docs/rest.md"),
+    ("/v1/dataset/save", "POST: write the dataset as the original's file.", "see docs/rest.md"),
+    ("/v1/dataset/samples", "Every sample.", "see docs/rest.md"),
+    ("/v1/dataset/sample/INDEX", "One sample; PUT changes its labels.", "see docs/rest.md"),
+    ("/v1/dataset/auto_label", "POST: label the songs, and wait for it.", "see docs/rest.md"),
+    ("/v1/dataset/auto_label_async", "POST: the same, as a task.", "see docs/rest.md"),
+    ("/v1/dataset/auto_label_status", "Where that stands.", "see docs/rest.md"),
+    ("/v1/dataset/preprocess", "POST: prepare for training, and wait for it.", "see docs/rest.md"),
+    ("/v1/dataset/preprocess_async", "POST: the same, as a task.", "see docs/rest.md"),
+    ("/v1/dataset/preprocess_status", "Where that stands.", "see docs/rest.md"),
     ("/v1/dataset/...", "Not offered: 501.", "see docs/rest.md"),
 ]  # fmt: skip
 
@@ -61,17 +75,16 @@ def routes(site: Site) -> list[BaseRoute]:
         "/v1/lora/unload": door.lora_unload,
         "/v1/lora/toggle": door.lora_toggle,
         "/v1/lora/scale": door.lora_scale,
-        "/v1/training/stop": training.stop,
     }
     gets = {
         "/v1/audio": door.audio,
         "/v1/stats": door.stats,
         "/v1/model_inventory": door.model_inventory,
         "/v1/lora/status": door.lora_status,
-        "/v1/training/status": training.status,
     }
     found: list[BaseRoute] = [Route(path, guarded(call), methods=["POST"]) for path, call in posts.items()]
     found += [Route(path, guarded(call)) for path, call in gets.items()]
+    found += [Route(path, call, methods=[method]) for path, call, method in training.TrainingCalls(door).routes()]
     for prefix in ("/v1/training/{rest:path}", "/v1/dataset/{rest:path}"):
         found.append(Route(prefix, training.elsewhere, methods=["GET", "POST", "PUT"]))
     return found

@@ -75,6 +75,7 @@ class RestDoor:
         """Hand in a task."""
         caller = HttpCaller.of(request, DOOR)
         body = await self.body(request)
+        await self.choices.ready(self.core)
         wish = translate(body.values, body.files, self.choices.standing(self.core, caller))
         task, accepted = await self.tasks.release(wish, caller)
         wish.told.notes += accepted.get("notes") or []

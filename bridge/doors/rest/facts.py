@@ -49,6 +49,11 @@ def language_models(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [str(row["name"]) for row in rows if row.get("present") and row.get("kind") == "language"]
 
 
+def usable_language_models(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those that are taken where none is named: the trained ones."""
+    return [name for row in rows if row.get("trained", True) for name in language_models([row])]
+
+
 def names_of(rows: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     """Every name that a request may give a model: its own, and its folder's."""
     here = checkpoints(rows)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from acestep.api import limits
 from acestep.api.errors import Unavailable
-from acestep.api.planning import PLANNER_SIZES
 from bridge.doors.rest.fields import Body, given
 
 ONLY_WITH_PLANNER = ("lm_model_path", "lm_backend", "lm_temperature", "lm_cfg_scale", "lm_top_k", "lm_top_p",
@@ -15,26 +14,45 @@ ONLY_WITH_PLANNER = ("lm_model_path", "lm_backend", "lm_temperature", "lm_cfg_sc
                      "use_cot_language", "allow_lm_batch")  # fmt: skip
 
 
-def planned(body: Body, params: dict[str, Any], operation: str, has_planner: bool) -> tuple[str, dict[str, Any]] | None:
+class LanguageModels(NamedTuple):
+    """The language models of this machine."""
+
+    usable: bool = False
+    """Whether there is one that is taken where none is named."""
+    names: frozenset[str] = frozenset()
+    """Every name, as ``models list`` shows it: ``lm-0.6B``."""
+
+
+def named_model(body: Body, here: LanguageModels) -> str | None:
+    """The language model that a request names, if it is on this machine: by its folder, its own name, or its size."""
+    sent = body.text("lm_model_path").strip().replace("\\", "/").rpartition("/")[2]
+    known = {name.removeprefix("lm-") for name in here.names}
+    return next((name for name in sorted(known) if sent in (name, f"lm-{name}", f"acestep-5Hz-lm-{name}")), None)
+
+
+def planned(
+    body: Body, params: dict[str, Any], operation: str, here: LanguageModels
+) -> tuple[str, dict[str, Any]] | None:
     """What the language model does: nothing, fill in what is missing (``thinking``), or write the words first."""
+    usable = here.usable or named_model(body, here) is not None
     query = body.text("sample_query").strip()
     composes = bool(query) or body.flag("sample_mode", False)
     if operation != "generate":
         body.ignore("thinking", "sample_query", "sample_mode", "use_format", *ONLY_WITH_PLANNER)
         return None
-    if (composes or body.flag("use_format", False)) and not has_planner:
+    if (composes or body.flag("use_format", False)) and not usable:
         raise Unavailable(
             "there is no language model on this machine, which sample_query and use_format need; "
             "`acestep-bridge models download lm-0.6B` fetches one",
             field="sample_query" if composes else "use_format",
         )
-    if body.flag("thinking", False) and not has_planner:
+    if body.flag("thinking", False) and not usable:
         body.told.change("thinking", True, False, "there is no language model on this machine")
     elif body.flag("thinking", False):
-        params |= {"thinking": True, **planner_settings(body, "planner_")}
+        params |= {"thinking": True, **planner_settings(body, here, "planner_")}
     elif not composes and not body.flag("use_format", False):
         body.ignore(*ONLY_WITH_PLANNER)
-    settings = planner_settings(body, "", ("model", "temperature", "top_k", "top_p", "repetition_penalty"))
+    settings = planner_settings(body, here, "", ("model", "temperature", "top_k", "top_p", "repetition_penalty"))
     known = {name: params[name] for name in ("bpm", "key", "time_signature", "duration") if name in params}
     if composes:
         return "compose", {"query": query[: limits.MAX_CAPTION], **settings}
@@ -44,15 +62,15 @@ def planned(body: Body, params: dict[str, Any], operation: str, has_planner: boo
     return None
 
 
-def planner_settings(body: Body, prefix: str, wanted: Sequence[str] = ()) -> dict[str, Any]:
+def planner_settings(body: Body, here: LanguageModels, prefix: str, wanted: Sequence[str] = ()) -> dict[str, Any]:
     """Settings of the language model under our names."""
-    size = next((size for size in PLANNER_SIZES if size in body.text("lm_model_path")), None)
-    if size is None and body.text("lm_model_path"):
-        body.told.ignore("lm_model_path")
+    name = named_model(body, here)
+    if name is None and (sent := body.text("lm_model_path")):
+        body.told.change("lm_model_path", sent, "auto", "this language model is not on this machine")
     if body.raw("lm_backend"):
         body.told.ignore("lm_backend")
     found = given(
-        model=size,
+        model=name,
         temperature=body.number_in("lm_temperature", 0.0, 2.0),
         cfg_scale=body.number_in("lm_cfg_scale", 1.0, 10.0),
         top_k=body.number_in("lm_top_k", 0, 1000),

@@ -33,11 +33,16 @@ class Choices:
             self._rows, self._looked = core.models(), time.monotonic()
         return self._rows
 
+    async def ready(self, core: Core) -> None:
+        """See once which models there are; a daemon that has just been started does not know them all yet."""
+        if self._looked == float("-inf"):
+            await self.look(core)
+
     async def look(self, core: Core) -> list[dict[str, Any]]:
         """Rows of all models, from a new look at the disk."""
         await core.look()
-        self._looked = float("-inf")
-        return self.models(core)
+        self._rows, self._looked = core.models(), time.monotonic()
+        return self._rows
 
     def standing(self, core: Core, caller: HttpCaller) -> Standing:
         """What a request of this caller meets."""
@@ -46,6 +51,7 @@ class Choices:
             local=caller.local,
             models=facts.names_of(rows),
             model=self.model,
-            planner=bool(facts.language_models(rows)),
+            planner=bool(facts.usable_language_models(rows)),
+            planners=frozenset(facts.language_models(rows)),
             adapters=self.adapters.wanted,
         )

@@ -17,7 +17,7 @@ from acestep.api.errors import BadRequest, NotAllowed, UnknownName
 from acestep.api.formats import FORMATS, NOT_WRITTEN
 from acestep.api.music import INSTRUMENTAL_FORMS
 from bridge.doors.rest.fields import Body, Told, given, read_integer
-from bridge.doors.rest.planned import planned, planner_settings
+from bridge.doors.rest.planned import LanguageModels, planned, planner_settings
 
 TASKS = {
     "text2music": "generate",
@@ -68,9 +68,16 @@ class Standing:
     model: str = ""
     """The model that `/v1/init` has named; empty: the daemon's default."""
     planner: bool = False
-    """Whether a language model is on this machine."""
+    """Whether a language model is on this machine that is taken where none is named."""
     adapters: tuple[str, ...] = ()
     """What `/v1/lora/load` has loaded, as the parameter ``lora`` takes it."""
+    planners: frozenset[str] = frozenset()
+    """Names of the language models on this machine, such as ``lm-0.6B``."""
+
+    @property
+    def language(self) -> LanguageModels:
+        """What the language model's part of a request meets."""
+        return LanguageModels(self.planner, self.planners)
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ def translate(values: Mapping[str, Any], files: Mapping[str, str], standing: Sta
         if codes:
             body.told.ignore("audio_code_string")
         params = _edit(body, params, task, source)
-    words = planned(body, params, operation, standing.planner)
+    words = planned(body, params, operation, standing.language)
     prompt, lyrics = body.text("prompt"), body.text("lyrics")
     return Wish(operation, params, body.told, words, prompt=prompt, lyrics=lyrics)
 
@@ -359,6 +366,5 @@ def _analysis(body: Body, files: Mapping[str, str], standing: Standing) -> Wish:
         )
     if body.flag("extract_codes_only", False):
         return Wish("codes", given, body.told)
-    return Wish(
-        "understand", {**given, **planner_settings(body, "", ("model", "temperature", "top_k", "top_p"))}, body.told
-    )
+    settings = planner_settings(body, standing.language, "", ("model", "temperature", "top_k", "top_p"))
+    return Wish("understand", {**given, **settings}, body.told)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from acestep.planner.tiny import build_tiny
 from bridge.client import Client
 from bridge.launch import FREE_PORTS, start_daemon
 
@@ -28,6 +29,7 @@ def house(folder):
     """A daemon with the fake backend."""
     settings = {**FREE_PORTS, "home": folder / "home", "backend": "fake", "read_roots": [folder / "songs"]}
     (folder / "songs").mkdir()
+    build_tiny(folder / "home" / "checkpoints" / "acestep-5Hz-lm-mine")
     with start_daemon(settings, environment={**os.environ, "ACESTEP_FAKE_SCRIPT": "steps=2"}) as daemon:
         yield daemon
 
@@ -240,13 +242,53 @@ def test_examples_and_what_is_not_offered(http):
     assert set(simple) == {"description", "instrumental", "vocal_language"}
     custom = http.post("/create_random_sample", json={"sample_type": "custom_mode"}).json()["data"]
     assert custom["caption"] and custom["lyrics"]
-    for method, path in (
-        ("POST", "/v1/training/start"),
-        ("GET", "/v1/dataset/samples"),
-        ("PUT", "/v1/dataset/sample/0"),
-    ):
-        answer = http.request(method, path, json={})
-        assert (answer.status_code, answer.json()["code"]) == (501, 501) and answer.json()["error"]
+    answer = http.post("/v1/training/load_tensor_info", json={})
+    assert (answer.status_code, answer.json()["code"]) == (501, 501) and answer.json()["error"]
+
+
+def test_a_dataset_is_made_and_trained_on(http, folder):
+    """Scan, look, change, label, prepare, train, stop: the original's calls, our operations."""
+    songs = folder / "songs" / "album"
+    songs.mkdir()
+    for number in range(2):
+        (songs / f"song-{number}.wav").write_bytes(song())
+    assert http.get("/v1/dataset/samples").status_code == 400
+    assert http.post("/v1/dataset/scan", json={"audio_dir": str(folder / "nowhere")}).json()["code"] == 400
+    scanned = http.post(
+        "/v1/dataset/scan", json={"audio_dir": str(songs), "dataset_name": "album", "custom_tag": "mine"}
+    )
+    assert scanned.json()["data"]["num_samples"] == 2, scanned.text
+    changed = http.put("/v1/dataset/sample/1", json={"caption": "dub", "bpm": 74, "nonsense": 1}).json()["data"][
+        "sample"
+    ]
+    assert (changed["caption"], changed["bpm"], changed["index"]) == ("dub", 74, 1)
+    assert http.get("/v1/dataset/sample/1").json()["data"]["caption"] == "dub"
+    assert http.get("/v1/dataset/sample/9").status_code == 404
+    assert http.get("/v1/dataset/preprocess_status").json()["data"]["status"] == "idle"
+    labelled = http.post("/v1/dataset/auto_label", json={})
+    assert labelled.json()["data"]["status"] == "completed", labelled.text
+    prepared = http.post("/v1/dataset/preprocess_async", json={"output_dir": "./tensors"}).json()["data"]
+    deadline = time.monotonic() + 60
+    while http.get(f"/v1/dataset/preprocess_status/{prepared['task_id']}").json()["data"]["status"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert http.get("/v1/training/status").json()["data"]["is_training"] is False
+    assert http.post("/v1/training/stop").json()["data"]["message"] == "No training in progress"
+    refused = http.post(
+        "/v1/training/start", json={"tensor_dir": "./tensors", "lora_rank": 8, "train_epochs": 2}
+    ).json()
+    assert (refused["code"], "not prepared" in refused["error"]) == (400, True), "the fake backend prepares nothing"
+    assert http.post("/v1/training/export", json={"export_path": str(folder)}).status_code == 404
+
+
+def test_the_language_model_writes_the_words_and_then_the_music_is_made(http, rpc):
+    """One task for the client, two jobs here; the music has the id of the task."""
+    sent = {"sample_query": "a song about rain", "lm_model_path": "acestep-5Hz-lm-mine", "audio_format": "wav"}
+    task = release(http, json={**sent, "audio_duration": 0.5, "batch_size": 1})
+    entry, (item,) = ended(http, task)
+    assert entry["status"] == 1 and item["file"], entry
+    assert rpc.job(f"{task}.words")["operation"] == "compose"
+    assert rpc.job(task)["operation"] == "generate"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from bridge.doors.rest.fields import BOOLEAN, INTEGER, NESTED, NUMBER, RULES, TE
 from bridge.doors.rest.planned import with_words
 from bridge.doors.rest.translate import Standing, translate
 
-HERE = Standing(models=frozenset({"nano", "turbo"}), planner=True)
+HERE = Standing(models=frozenset({"nano", "turbo"}), planner=True, planners=frozenset({"lm-0.6B", "lm-1.7B"}))
 SAMPLES = {TEXT: "words", BOOLEAN: True, INTEGER: 7, NUMBER: 0.5, "any": "5"}
 NAMES = [(name, alias) for name, rule in RULES.items() for alias in rule.names]
 
@@ -161,6 +161,23 @@ def test_without_a_language_model_it_is_not_waited_for():
     for sent in ({"sample_query": "a song"}, {"use_format": True}, {"sample_mode": True}):
         with pytest.raises(Unavailable):
             translate(sent, {}, alone)
+
+
+@pytest.mark.parametrize(
+    ("sent", "used"),
+    [
+        ("acestep-5Hz-lm-1.7B", "1.7B"),
+        ("1.7B", "1.7B"),
+        ("lm-0.6B", "0.6B"),
+        ("/models/acestep-5Hz-lm-0.6B", "0.6B"),
+        ("lm-4B", None),
+    ],
+)
+def test_a_language_model_of_this_machine_is_taken_by_any_of_its_names(sent, used):
+    """One that is not here counts as not named, and that is told."""
+    wish = translate({"prompt": "x", "thinking": True, "lm_model_path": sent}, {}, HERE)
+    assert wish.params.get("planner_model") == used
+    assert ("lm_model_path" in wish.told.changed) == (used is None)
 
 
 def test_the_language_model_writes_the_words_first():
