@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from base64 import b64encode
 from collections.abc import Awaitable, Collection
 from typing import Any, TypeVar
@@ -31,6 +32,9 @@ T = TypeVar("T")
 NO_RESOURCE = -32002
 """The protocol's code for a resource that is not there."""
 
+LIST_SECONDS = 1.0
+"""How long a list of the tools is believed when an unknown one is asked for: making it costs the daemon milliseconds."""
+
 Call = ServerRequestContext[Any, Any]
 
 
@@ -43,6 +47,7 @@ class AssistantDoor:
         """Names of the tools that are offered; empty: all."""
         self._known: dict[str, OfferedTool] = {}
         """The tools as they were last listed: a call of one of them needs no new list, and what is gone the daemon refuses."""
+        self._listed_at = float("-inf")
 
     def server(self) -> Server[Any]:
         """The protocol's server with this door behind it."""
@@ -66,7 +71,16 @@ class AssistantDoor:
         status = await self._link.call("status", {})
         offered = offered_tools(described, plays=status.get("performance") is not None)
         self._known = {name: one for name, one in offered.items() if not self._only or name in self._only}
+        self._listed_at = time.monotonic()
         return self._known
+
+    async def _tool(self, name: str) -> OfferedTool:
+        """A tool by its name. One that is not known is looked for anew, yet not over and over. Raises `MCPError`."""
+        if name not in self._known and time.monotonic() - self._listed_at > LIST_SECONDS:
+            await _told(self._tools())
+        if name not in self._known:
+            raise MCPError(types.INVALID_PARAMS, f"there is no tool {name[:64]!r}{nearest(name[:64], self._known)}")
+        return self._known[name]
 
     async def check(self) -> None:
         """Raises `BadRequest` about names of tools that there are not, so that a typing error shows at the start."""
@@ -79,15 +93,13 @@ class AssistantDoor:
     async def list_tools(self, call: Call, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         """Every operation and method, as they are now."""
         offered = await _told(self._tools())
-        return types.ListToolsResult(tools=[_tool(one) for one in offered.values()])
+        return types.ListToolsResult(tools=[_as_listed(one) for one in offered.values()])
 
     async def call_tool(self, call: Call, params: types.CallToolRequestParams) -> types.CallToolResult:
         """Call one. What the daemon refuses is the tool's answer, so that the assistant reads it."""
-        offered = self._known if params.name in self._known else await _told(self._tools())
-        tool = offered.get(params.name)
-        if tool is None:
-            hint = nearest(params.name, offered)
-            raise MCPError(types.INVALID_PARAMS, f"there is no tool {params.name[:64]!r}{hint}")
+        tool = await self._tool(params.name)
+        if not tool.reads:
+            self._listed_at = float("-inf")  # it may make tools or take some away
         try:
             require_sendable(tool.calls, params.arguments or {})
             return await self._called(call, tool, {**tool.presets, **(params.arguments or {})})
@@ -231,7 +243,7 @@ def _brief(described: dict[str, Any]) -> dict[str, Any]:
     return {"operations": [{name: row[name] for name in names} for row in described["operations"]]}
 
 
-def _tool(one: OfferedTool) -> types.Tool:
+def _as_listed(one: OfferedTool) -> types.Tool:
     hints = types.ToolAnnotations(
         title=one.title,
         read_only_hint=one.reads,
