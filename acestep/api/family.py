@@ -300,8 +300,13 @@ class FamilyRuntime:
         """What ``group.variants`` of a stage become, one after the other."""
         return [self.make(stage.take(group, place, tick)) for place in range(len(group.variants))]
 
-    def prepare(self, model: Any, *, int8: bool, compiled: bool) -> None:
-        """Quantise or compile an opened model, where the family knows how."""
+    widens: bool = False
+    """Whether `open` leaves bfloat16 matrices in their files where a CPU computes in float32."""
+
+    def prepare(self, model: Any, *, int8: bool, compiled: bool) -> str:
+        """Quantise or compile an opened model, where the family knows how; a sentence for the user on what that costs, or why it
+        could not be."""
+        return ""
 
     def takes(self, model: Any, adapters: Sequence[Any]) -> bool:
         """Whether `use_adapters` can bring these into the opened model as it is; else it is opened again."""

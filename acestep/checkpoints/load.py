@@ -29,6 +29,7 @@ from acestep.checkpoints.text_tokenizer import Words, load_text_tokenizer
 from acestep.checkpoints.weights import CODEC, NETWORKS, SILENCE, TEXT, extra_names, tensor_index
 from acestep.networks.condition import ConditionEncoder
 from acestep.networks.dit import Dit
+from acestep.networks.layers import Embedding, Linear
 from acestep.networks.text_encoder import TextEncoder
 from acestep.networks.tokenizer import AudioDetokenizer, AudioTokenizer
 
@@ -106,6 +107,7 @@ def open_checkpoint(
     near: Iterable[Path] = (),
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    keep: bool = True,
     check: Check = lambda: None,
     shared: MutableMapping[tuple[str, ...], Any] | None = None,
 ) -> Model:
@@ -115,7 +117,7 @@ def open_checkpoint(
     and unknown classes; both name what is wrong.
     """
     info = read_info(Path(path), near)
-    parts, target = part_paths(info), Target(torch.device(device), dtype, check)
+    parts, target = part_paths(info), Target(torch.device(device), dtype, check, keep)
     verify_manifest(parts.transformer.parent)
     pool = {} if shared is None else shared
     codec_digest, codec = _shared(pool, target, CODEC, parts.vae, lambda: load_codec(parts.vae, target))
@@ -144,11 +146,21 @@ def open_checkpoint(
 
 @dataclass(frozen=True)
 class Target:
-    """Where weights go: device, dtype, and the callable that may stop the loading."""
+    """Where weights go: device, dtype, and the callable that may stop the loading; ``keep``: see `dtype_for`."""
 
     device: torch.device
     dtype: torch.dtype
     check: Check
+    keep: bool = True
+
+    def dtype_for(self, owner: nn.Module, name: str, tensor: Tensor) -> torch.dtype | None:
+        """The number format of one tensor in memory; None leaves it as it is stored. A CPU that computes in float32 leaves large
+        bfloat16 matrices in their file: `Linear` widens them while it works."""
+        widens = self.keep and self.device.type == "cpu" and self.dtype is torch.float32
+        kept = widens and tensor.dtype is torch.bfloat16
+        if not tensor.is_floating_point() or (kept and name == "weight" and isinstance(owner, (Linear, Embedding))):
+            return None
+        return self.dtype
 
 
 def _shared(
@@ -258,7 +270,7 @@ class Placement:
             self._types.append(f"{key} {str(tensor.dtype).removeprefix('torch.')}")
             return
         tensor = tensor.reshape(old.shape)
-        tensor = tensor.to(target.device, target.dtype if tensor.is_floating_point() else None)
+        tensor = tensor.to(target.device, target.dtype_for(owner, name, tensor))
         if isinstance(old, nn.Parameter):
             owner._parameters[name] = nn.Parameter(tensor, requires_grad=False)
         else:

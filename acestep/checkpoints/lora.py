@@ -7,7 +7,7 @@ again, so they come back bit for bit without a second copy in memory. Which file
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from acestep.checkpoints.adapter_file import Fitted, WeightChange, fit, read_ada
 from acestep.checkpoints.adapters import MAX_ADAPTERS, checked_scale
 from acestep.checkpoints.digest import weights_digest
 from acestep.checkpoints.layers import WEIGHT, BaseWeights
-from acestep.checkpoints.load import Model
+from acestep.checkpoints.load import Model, Target
 from acestep.checkpoints.updates import difference
+from acestep.networks.packed_linear import PackedLinear
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def use(model: Model, adapters: list[Adapter]) -> None:
     Raises `ModelUnsuited` for a quantised model: its weights cannot be added to.
     """
     touched = {layer: _module(model, layer) for adapter in (*model.adapters, *adapters) for layer in adapter.factors}
-    if any(type(module.weight.data) is not Tensor for module in touched.values()):
+    if any(not _whole(module) for module in touched.values()):
         raise ModelUnsuited(
             "the model is quantised, and an adapter has to be merged before that; open the model again with it",
             field="lora",
@@ -110,13 +111,21 @@ def use(model: Model, adapters: list[Adapter]) -> None:
     for layer, weight in merged.items():
         module = touched[layer]
         before = module.get_parameter("weight")
-        module.weight = nn.Parameter(weight.to(before.device, before.dtype), requires_grad=False)
+        # a weight that no adapter changes is kept as it would be opened; the sum of several is not rounded to bfloat16
+        dtype = Target(before.device, model.dtype, lambda: None).dtype_for(module, "weight", weight)
+        module.weight = nn.Parameter(weight.to(before.device, dtype), requires_grad=False)
     model.adapters[:] = adapters
 
 
 def _module(model: Model, layer: str) -> nn.Module:
     component, _, path = layer.partition("/")
     return model.networks()[component].get_submodule(path)
+
+
+def _whole(module: nn.Module) -> bool:
+    """Whether a layer has its weight as plain numbers, which another can be added to."""
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, nn.Parameter) and type(weight.data) is Tensor
 
 
 def merged_weight(base: Tensor, layer: str, adapters: list[Adapter]) -> Tensor:
@@ -130,12 +139,21 @@ def model_layers(model: Model) -> dict[str, tuple[int, ...]]:
     """Every layer of the model that an adapter may change -> shape of its weight."""
     own = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detokenizer")
     return {
-        f"{component}/{name.removesuffix(WEIGHT)}": tuple(weight.shape)
+        f"{component}/{name.removesuffix(WEIGHT)}": shape
         for component in own
         if (network := model.networks().get(component)) is not None
-        for name, weight in network.named_parameters()
-        if name.endswith(WEIGHT) and weight.ndim >= 2
+        for name, shape in _matrices(network)
     }
+
+
+def _matrices(network: nn.Module) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of a network's weights, 8-bit ones too: those are refused by `use`, not unknown."""
+    for name, weight in network.named_parameters():
+        if name.endswith(WEIGHT) and weight.ndim >= 2:
+            yield name, tuple(weight.shape)
+    for name, layer in network.named_modules():
+        if isinstance(layer, PackedLinear):
+            yield name + WEIGHT, (layer.out_features, layer.in_features)
 
 
 def read_adapter(model: Model, path: Path, *, name: str = "") -> Adapter:

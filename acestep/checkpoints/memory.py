@@ -50,6 +50,8 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     device: int | None = None
     offload: Offload = Offload.NONE
     int8: bool = False
+    widens: bool = False
+    """Whether bfloat16 matrices stay in their files while a CPU computes in float32."""
 
 
 def stored_numbers(parts: Parts) -> dict[str, dict[str, int]]:
@@ -65,14 +67,29 @@ def stored_numbers(parts: Parts) -> dict[str, dict[str, int]]:
     return found
 
 
-def resident_bytes(numbers: Numbers, dtype: str) -> int:
+def resident_bytes(numbers: Numbers, dtype: str, *, widens: bool = False) -> int:
     """Bytes of ordinary memory that opened weights take: those that are converted; the others stay in their files."""
     return sum(
         count * NUMBER_BYTES[dtype]
-        for part in numbers.values()
-        for stored, count in part.items()
-        if STORED_AS.get(stored) != dtype
+        for part, counts in numbers.items()
+        for stored, count in counts.items()
+        if not _stays(part, stored, dtype, widens)
     )
+
+
+def mapped_bytes(numbers: Numbers, dtype: str, *, widens: bool = False) -> int:
+    """Bytes of the weights that are used as they lie in their files."""
+    return sum(
+        count * NUMBER_BYTES[STORED_AS[stored]]
+        for part, counts in numbers.items()
+        for stored, count in counts.items()
+        if _stays(part, stored, dtype, widens)
+    )
+
+
+def _stays(part: str, stored: str, dtype: str, widens: bool) -> bool:
+    """Whether numbers of a part are computed with as they are stored. (Codecs are convolutions, which nothing widens.)"""
+    return STORED_AS.get(stored) == dtype or (widens and stored == "BF16" and part != "codec")
 
 
 def whole_bytes(numbers: Numbers, dtype: str) -> int:
@@ -98,7 +115,7 @@ def check_room(name: str, numbers: Numbers, room: Room) -> None:
     """Refuse what will not fit before it is read, with the figures. Raises `OutOfMemory`."""
     if os.environ.get(SKIP, "").strip().lower() in ("1", "true", "yes"):
         return
-    need = resident_bytes(numbers, room.dtype)
+    need = resident_bytes(numbers, room.dtype, widens=room.widens)
     need += int(min(RESERVE_GB * GB, WORKSPACE * need))
     if room.ram is not None and need > room.ram:
         raise _refusal(name, (need, room.ram), f"memory as {room.dtype}", _smaller(numbers, room))
@@ -110,12 +127,24 @@ def check_room(name: str, numbers: Numbers, room: Room) -> None:
         raise _refusal(name, (most, room.device), f"device memory as {room.dtype}", _lighter(numbers, room))
 
 
+SHORT = 1.25
+"""Times that a model's weights must fit into free memory before a CPU that may choose leaves them whole."""
+
+
+def is_short(numbers: Numbers, room: Room) -> bool:
+    """Whether a CPU's memory is so short that weights of 8 bits are the better choice."""
+    if room.device is not None or room.ram is None:
+        return False
+    held = mapped_bytes(numbers, room.dtype, widens=room.widens)
+    return SHORT * (held + resident_bytes(numbers, room.dtype, widens=room.widens)) > room.ram
+
+
 def mapped_too_large(numbers: Numbers, room: Room) -> str:
     """A sentence for a model that a CPU computes with out of its files, and that does not fit into memory; else empty."""
     if room.device is not None or room.ram is None:
         return ""
-    mapped = whole_bytes(numbers, room.dtype) - resident_bytes(numbers, room.dtype)
-    if mapped == 0 or whole_bytes(numbers, room.dtype) <= room.ram:
+    mapped = mapped_bytes(numbers, room.dtype, widens=room.widens)
+    if mapped == 0 or mapped + resident_bytes(numbers, room.dtype, widens=room.widens) <= room.ram:
         return ""
     return (
         f"the weights ({mapped / GB:.1f} GB) do not fit into the free memory ({room.ram / GB:.1f} GB), so they are read from the "

@@ -20,7 +20,7 @@ from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import AdapterOptions, adapter_folders, parse_adapters
 from acestep.checkpoints.families import find_named
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, read_info
-from acestep.checkpoints.memory import Room, check_room, free_ram, mapped_too_large
+from acestep.checkpoints.memory import Room, check_room, free_ram, is_short, mapped_too_large
 from acestep.networks.compiled import CompiledBlock
 from acestep.runtime.devices import free_cache, free_gb
 from acestep.runtime.policy import Policy
@@ -60,6 +60,10 @@ class ModelPool:
         self._folders = [Path(folder) for folder in settings.get("checkpoints") or ()]
         registry = settings.get("registry")
         self.families: Families = (Registry.load() if registry is None else registry).families
+        self._int8_where_short = policy.int8_where_short
+        self._short: set[str] = set()
+        self.prepared: dict[str, str] = {}
+        """Model -> what 8-bit weights cost it, or why it has none though they were asked for; empty: nothing to say."""
         self.remarks: dict[str, str] = {}
         """Model -> what users of it should know about how it was opened; empty: nothing."""
         self._open: dict[str, OpenedModel] = {}
@@ -114,7 +118,8 @@ class ModelPool:
             self._open[info.path] = model
         if not _has(model, adapters):
             runtime.use_adapters(model, adapters)
-        runtime.prepare(model, int8=self.int8, compiled=self._compiled)
+        int8 = self.int8 or info.path in self._short
+        self.prepared[info.name] = runtime.prepare(model, int8=int8, compiled=self._compiled) or ""
         return model
 
     def _check_room(self, info: ModelInfo, number_type: torch.dtype) -> None:
@@ -134,9 +139,23 @@ class ModelPool:
             on_device = int(gigabytes * 2**30)
         dtype = str(number_type).removeprefix("torch.")
         ram = free_ram() if self._landing.type == "cpu" else None
-        room = Room(dtype=dtype, ram=ram, device=on_device, offload=self._offload, int8=self.int8)
+        room = Room(
+            dtype=dtype,
+            ram=ram,
+            device=on_device,
+            offload=self._offload,
+            int8=self.int8,
+            widens=self._widens(info, dtype),
+        )
+        if self._int8_where_short and self.runtime(info).quantises and is_short(numbers, room):
+            self._short.add(info.path)
+        else:
+            self._short.discard(info.path)
         check_room(info.name, numbers, room)
         self.remarks[info.name] = mapped_too_large(numbers, room)
+
+    def _widens(self, info: ModelInfo, dtype: str) -> bool:
+        return self.device.type == "cpu" and dtype == "float32" and self.runtime(info).widens
 
     def put_away(self, name: str, policy: str) -> None:
         """Do with a model after a stage what its memory policy says: ``keep``, ``offload`` to RAM, ``unload``. What it shares with
@@ -181,10 +200,6 @@ class ModelPool:
         """Names of the opened models."""
         return sorted(model.info.name for model in self._open.values())
 
-    def quantised(self, model: OpenedModel) -> bool:
-        """Whether an opened model's weights were quantised to 8 bits."""
-        return self.int8 and self.runtime(model.info).quantises
-
     def compiler_failure(self) -> str:
         """Why an opened model that should be compiled is not; empty when all is well."""
         networks = [network for model in self._open.values() for network in model.networks().values()]
@@ -196,7 +211,9 @@ class ModelPool:
         shared = [part for part in self._shared.values() if isinstance(part, nn.Module)]
         own = [net for model in self._open.values() for net in model.networks().values()]
         networks = {id(net): net for net in (*shared, *own)}
-        return sum(p.numel() * p.element_size() for net in networks.values() for p in net.parameters())
+        whole = sum(p.numel() * p.element_size() for net in networks.values() for p in net.parameters())
+        packed = (getattr(part, "packed_bytes", 0) for net in networks.values() for part in net.modules())
+        return whole + sum(packed)
 
 
 class DevicePlacement:

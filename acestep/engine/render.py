@@ -140,8 +140,8 @@ class StageRun(StageState):
         state.note(*(describe_adapter(adapter.name, adapter.scale, adapter.facts) for adapter in model.adapters))
         if remark := models.remarks.get(model.info.name):
             state.note(remark)
-        if models.quantised(model):
-            state.note("the weights were quantised to 8 bits to fit into memory")
+        if said := models.prepared.get(model.info.name):
+            state.note(said)
         state.note(*place_notes(state.render.made_on, model))
         return model
 

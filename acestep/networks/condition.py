@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from acestep.networks.encoder import Encoder
-from acestep.networks.layers import Sizes
+from acestep.networks.layers import Linear, Sizes
 
 
 class LyricEncoder(Encoder):
@@ -68,7 +68,7 @@ class ConditionEncoder(nn.Module):
         super().__init__()
         shared = Sizes(**sizes)
         lyric, timbre = num_lyric_encoder_hidden_layers, num_timbre_encoder_hidden_layers
-        self.text_projector = nn.Linear(text_hidden_dim, shared.hidden_size, bias=False)
+        self.text_projector = Linear(text_hidden_dim, shared.hidden_size, bias=False)
         self.lyric_encoder = LyricEncoder(text_hidden_dim, lyric, layer_types, shared)
         self.timbre_encoder = TimbreEncoder(timbre_hidden_dim, timbre, None, shared, leading=leading_timbre_token)
         self.null_condition_emb = nn.Parameter(torch.randn(1, 1, shared.hidden_size))
@@ -88,7 +88,7 @@ class ConditionEncoder(nn.Module):
 
         Returns [1, L_l + n + L_t, H]: lyrics first (lyric alignment relies on it), then timbre, then text.
         """
-        like = self.text_projector.weight
+        like = self.null_condition_emb
         text, lyric, timbre = (part.to(like.device, like.dtype) for part in (text, lyric, timbre))
         tokens = self.timbre_encoder.tokens(timbre)[None]
         return torch.cat([self.lyric_encoder(lyric), tokens, self.text_projector(text)], dim=1)

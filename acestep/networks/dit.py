@@ -24,7 +24,7 @@ from acestep.networks.attention import (
     rotary,
     self_attention,
 )
-from acestep.networks.layers import Attention, GatedMlp, RmsNorm, Sizes
+from acestep.networks.layers import Attention, GatedMlp, Linear, RmsNorm, Sizes
 
 WAVES = 256
 """Sines and cosines that a time is spread to."""
@@ -55,16 +55,16 @@ class TimeEmbedding(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.linear_1 = nn.Linear(WAVES, width)
-        self.linear_2 = nn.Linear(width, width)
-        self.time_proj = nn.Linear(width, 6 * width)
+        self.linear_1 = Linear(WAVES, width)
+        self.linear_2 = Linear(width, width)
+        self.time_proj = Linear(width, 6 * width)
 
     def forward(self, times: Tensor) -> tuple[Tensor, Tensor]:
         """The sinusoid in float32, the rest in the weights' dtype."""
         half = WAVES // 2
         exponents = -math.log(LONGEST_WAVE) * torch.arange(half, dtype=torch.float32, device=times.device) / half
         angles = (times * TIME_SCALE)[:, None] * exponents.exp()
-        waves = torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.linear_1.weight.dtype)
+        waves = torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.linear_1.bias.dtype)
         embedding = self.linear_2(functional.silu(self.linear_1(waves)))
         return embedding, self.time_proj(functional.silu(embedding)).unflatten(1, (6, -1))
 
@@ -116,7 +116,7 @@ class Dit(nn.Module):
         self.layers = nn.ModuleList(DitBlock(self.sizes, window) for window in windows)
         self.proj_in_conv = nn.Conv1d(in_channels, width, patch_size, stride=patch_size)
         self.time_embed, self.time_embed_r = TimeEmbedding(width), TimeEmbedding(width)
-        self.condition_embedder = nn.Linear(encoder_hidden_size or width, width)
+        self.condition_embedder = Linear(encoder_hidden_size or width, width)
         self.norm_out = RmsNorm(width, self.sizes.rms_norm_eps)
         self.proj_out_conv = nn.ConvTranspose1d(width, audio_acoustic_hidden_dim, patch_size, stride=patch_size)
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, width) / width**0.5)

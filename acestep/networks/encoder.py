@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from acestep.networks.attention import Rotary, rotary, self_attention
-from acestep.networks.layers import Attention, GatedMlp, RmsNorm, Sizes
+from acestep.networks.layers import Attention, GatedMlp, Linear, RmsNorm, Sizes
 
 
 class EncoderLayer(nn.Module):
@@ -32,7 +32,7 @@ class Encoder(nn.Module):
 
     def __init__(self, inputs: int, layers: int, layer_types: Sequence[str] | None, sizes: Sizes) -> None:
         super().__init__()
-        self.embed_tokens = nn.Linear(inputs, sizes.hidden_size)
+        self.embed_tokens = Linear(inputs, sizes.hidden_size)
         self.norm = RmsNorm(sizes.hidden_size, sizes.rms_norm_eps)
         self.layers = nn.ModuleList(EncoderLayer(sizes, window) for window in sizes.windows(layers, layer_types))
         self._rope = sizes.head_dim, sizes.rope_theta

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acestep.networks.attention import Rotary, rotary, rotate, split_heads
-from acestep.networks.layers import GatedMlp, RmsNorm, Sizes
+from acestep.networks.layers import Embedding, GatedMlp, Linear, RmsNorm, Sizes
 
 
 class CausalAttention(nn.Module):
@@ -20,10 +20,10 @@ class CausalAttention(nn.Module):
         super().__init__()
         width, bias = sizes.hidden_size, sizes.attention_bias
         self._heads, self._kv_heads = sizes.num_attention_heads, sizes.num_key_value_heads
-        self.q_proj = nn.Linear(width, self._heads * sizes.head_dim, bias=bias)
-        self.k_proj = nn.Linear(width, self._kv_heads * sizes.head_dim, bias=bias)
-        self.v_proj = nn.Linear(width, self._kv_heads * sizes.head_dim, bias=bias)
-        self.o_proj = nn.Linear(self._heads * sizes.head_dim, width, bias=bias)
+        self.q_proj = Linear(width, self._heads * sizes.head_dim, bias=bias)
+        self.k_proj = Linear(width, self._kv_heads * sizes.head_dim, bias=bias)
+        self.v_proj = Linear(width, self._kv_heads * sizes.head_dim, bias=bias)
+        self.o_proj = Linear(self._heads * sizes.head_dim, width, bias=bias)
         self.q_norm = RmsNorm(sizes.head_dim, sizes.rms_norm_eps)
         self.k_norm = RmsNorm(sizes.head_dim, sizes.rms_norm_eps)
 
@@ -35,18 +35,6 @@ class CausalAttention(nn.Module):
         grouped = self._heads != self._kv_heads
         out = functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped)
         return self.o_proj(out.transpose(1, 2).flatten(2))
-
-
-class Embedding(nn.Module):
-    """Token ids -> vectors. (torch's own draws its first weights, which for weightless modules loads a compiler.)"""
-
-    def __init__(self, tokens: int, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(tokens, width))
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """[B, L] -> [B, L, width]."""
-        return functional.embedding(ids, self.weight)
 
 
 class TextLayer(nn.Module):
@@ -82,7 +70,7 @@ class TextEncoder(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """The last layer's states behind the final norm."""
-        x = self.embed_tokens(ids)
+        x = self.embed_tokens(ids).to(self.norm.weight.dtype)
         rope = rotary(x.shape[1], *self._rope, x.device, x.dtype)
         for layer in self.layers:
             x = layer(x, rope)

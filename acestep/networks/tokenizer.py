@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acestep.networks.encoder import Encoder
-from acestep.networks.layers import Sizes
+from acestep.networks.layers import Linear, Sizes
 
 LEVELS = (8, 8, 8, 5, 5, 5)
 """Values that each number of a code can take: 64,000 codes."""
@@ -83,7 +83,7 @@ class AudioTokenizer(nn.Module):
             raise ValueError(f"{fsq_input_num_quantizers} quantisers; every published model has one")
         shared = Sizes(**sizes)
         self.pool_window_size = pool_window_size
-        self.audio_acoustic_proj = nn.Linear(audio_acoustic_hidden_dim, shared.hidden_size)
+        self.audio_acoustic_proj = Linear(audio_acoustic_hidden_dim, shared.hidden_size)
         self.attention_pooler = AttentionPooler(num_attention_pooler_hidden_layers, layer_types, shared)
         self.quantizer = Quantizer(fsq_dim, fsq_input_levels)
 
@@ -93,7 +93,7 @@ class AudioTokenizer(nn.Module):
 
         A length that is no multiple of 5 is filled up with the first frames of the silence latent.
         """
-        like = self.audio_acoustic_proj.weight
+        like = self.attention_pooler.norm.weight
         short = -latents.shape[1] % self.pool_window_size
         filling = silence[:, :short].to(latents).expand(latents.shape[0], -1, -1)
         latents = torch.cat([latents, filling], dim=1).to(like.device, like.dtype)
@@ -123,12 +123,12 @@ class AudioDetokenizer(Encoder):
         shared = Sizes(**sizes)
         super().__init__(shared.hidden_size, num_attention_pooler_hidden_layers, layer_types, shared)
         self.special_tokens = nn.Parameter(torch.randn(1, pool_window_size, shared.hidden_size) * 0.02)
-        self.proj_out = nn.Linear(shared.hidden_size, audio_acoustic_hidden_dim)
+        self.proj_out = Linear(shared.hidden_size, audio_acoustic_hidden_dim)
 
     @torch.inference_mode()
     def expand(self, quantised: Tensor) -> Tensor:
         """States [B, n, H] -> float32 latents [B, 5 n, 64]."""
-        like = self.embed_tokens.weight
+        like = self.norm.weight
         states = self.embed_tokens(quantised.to(like.device, like.dtype))
         frames = (states[:, :, None] + self.special_tokens.to(states)).flatten(0, 1)
         latents = self.proj_out(self.transform(frames)).float()

@@ -86,7 +86,8 @@ def available(kind: str) -> bool:
 
 
 def choose_dtype(device: torch.device, dtype: str = "auto") -> torch.dtype:
-    """bfloat16 where the hardware has it (it is what the weights were trained in), else float32.
+    """bfloat16 where a GPU has it (it is what the weights were trained in), else float32. A CPU computes in float32, and keeps
+    bfloat16 matrices as they are stored (`acestep.networks.layers.Linear`); ``dtype`` bfloat16 is faster on those that have it.
 
     float16 is never chosen by itself: older cards and Macs produce NaN or noise with it.
     """

@@ -40,6 +40,8 @@ class Policy:
     attention: str
     compiled: bool
     codec_on_cpu: bool = False
+    int8_where_short: bool = False
+    """Whether a model that hardly fits into a CPU's memory gets 8-bit weights unasked."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Policy:
@@ -59,6 +61,7 @@ class Policy:
             attention=attention,
             compiled=str(settings.get("compile") or "off") == "on",
             codec_on_cpu=_env_flag("ACESTEP_VAE_ON_CPU"),
+            int8_where_short=choice.device.type == "cpu" and str(settings.get("int8") or "auto") == "auto",
         )
 
     def attending(self) -> AbstractContextManager[None]:

@@ -24,6 +24,7 @@ class Runtime(FamilyRuntime):
     """Variants may run as a batch, runs be stored and resumed, loops be replaced: a group of its own denoises its stages."""
 
     quantises = True
+    widens = True
 
     def open(self, info: ModelInfo, opening: ModelOpening) -> Model:
         """The checkpoint with the parts it shares."""
@@ -32,6 +33,7 @@ class Runtime(FamilyRuntime):
             near=opening.near,
             device=opening.landing,
             dtype=opening.dtype,
+            keep=opening.device.type == "cpu",
             check=opening.check,
             shared=opening.shared,
         )
@@ -57,12 +59,12 @@ class Runtime(FamilyRuntime):
         """The group's latents, one for each variant."""
         return list(DenoiseGroup(stage, group.variants, group.sources, group.number).denoise(tick).split(1))
 
-    def prepare(self, model: Model, *, int8: bool, compiled: bool) -> None:
+    def prepare(self, model: Model, *, int8: bool, compiled: bool) -> str:
         """Both are known here."""
-        if int8:
-            quantise_int8(model)
+        said = quantise_int8(model) if int8 else ""
         if compiled:
             compile_blocks(model.transformer)
+        return said
 
     def takes(self, model: Model, adapters: Sequence[Any]) -> bool:
         """Quantised weights cannot be merged with."""
