@@ -36,6 +36,12 @@ EVENTS = [
         ["j", 3, "disk_full", "full", None],
     ),
     (EventKind.CANCELLED, {"reason": "asked"}, "/ace/cancelled", ["j", 3, "asked"]),
+    (
+        EventKind.SUSPENDED,
+        {"reason": "another job runs first", "stage": "training", "step": 3, "steps": 8, "fraction": 0.25},
+        "/ace/suspended",
+        ["j", 3, "another job runs first", 0.25],
+    ),
     (EventKind.INTERRUPTED, {"reason": "power"}, "/ace/interrupted", ["j", 3, "power"]),
 ]
 
