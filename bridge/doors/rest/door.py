@@ -105,7 +105,9 @@ class RestDoor:
 
     async def audio(self, request: Request) -> Response:
         """A result, whole or by Range; HEAD tells its size. ``path`` is the name that the result gave, never a path."""
-        name = request.query_params.get("path", "")
+        name = request.query_params.get("path")
+        if name is None:
+            raise HTTPException(422, "path is the name of a result")
         found = results.read_sound_name(name)
         if found is None:
             is_path = "/" in name or "\\" in name

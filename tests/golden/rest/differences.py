@@ -61,7 +61,8 @@ def _has(one: Difference, *names: str) -> bool:
     return any(name in one.sent for name in names)
 
 
-NEWER = ("/v1/chat", "/v1/init", "/v1/reinitialize", "/v1/lora", "/v1/dataset", "/v1/training", "/v1/model_inventory")
+NEWER = ("/v1/chat", "/v1/init", "/v1/reinitialize", "/v1/lora", "/v1/dataset", "/v1/training", "/v1/model_inventory",
+         "/v1/create_sample")  # fmt: skip
 
 OPEN_THERE = ("/v1/models", "/v1/chat/completions")
 """Calls that the original answers without its key."""
