@@ -160,7 +160,8 @@ class EventHub:
         waiter = asyncio.Event()
         self._waiters.setdefault(job, []).append(waiter)
         try:
-            await asyncio.wait_for(waiter.wait(), timeout)
+            async with asyncio.timeout(timeout):  # Python 3.11's wait_for loses a cancel that comes with the event
+                await waiter.wait()
         except TimeoutError:
             return False
         finally:

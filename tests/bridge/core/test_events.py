@@ -150,3 +150,19 @@ async def test_eta_follows_the_rate_so_far():
     clock.now += 10.0
     meter.report("s", 1, 2, 0.5)
     assert [entry["eta"] for entry in told] == [None, 10.0]
+
+
+@pytest.mark.parametrize("rounds", range(4))
+async def test_a_cancel_in_the_moment_of_an_event_is_heard(rounds):
+    """Whoever still waits and is cancelled as the event comes stops; else a cancelled call would go on to its job's end."""
+    hub = EventHub()
+    hub.open("j", client="test")
+    waiting = asyncio.create_task(hub.changed("j", 30.0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    hub.publish(event(0, EventKind.ACCEPTED))
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    still_waited = waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled() == still_waited
