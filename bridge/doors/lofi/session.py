@@ -65,6 +65,7 @@ class LofiSession:
         self._write = write
         self._defaults = defaults
         self._making: dict[str, Making] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._methods: dict[str, Callable[[dict[str, Any]], Awaitable[tuple[Any, Then]]]] = {
             "generate": self._generate,
             "cancel": self._cancel,
@@ -159,6 +160,8 @@ class LofiSession:
         """Follow a track, once; a second request for it hears of it too."""
         if making.task is None:
             making.task = asyncio.get_running_loop().create_task(self._follow(making))
+            self._tasks.add(making.task)
+            making.task.add_done_callback(self._tasks.discard)
 
     async def _cancel(self, params: dict[str, Any]) -> tuple[Any, Then]:
         track = params.get("track_id")
@@ -173,7 +176,7 @@ class LofiSession:
         except BaseException:
             making.may_tell_of_cancel.set()
             raise
-        answer = {"cancelled": view["state"] not in ("done", "failed"), "was_generating": bool(making.steps)}
+        answer = {"cancelled": view["state"] not in ("done", "failed"), "was_generating": making.percent >= 0}
         return answer, making.may_tell_of_cancel.set
 
     async def _get_backends(self, params: dict[str, Any]) -> tuple[Any, Then]:
@@ -221,7 +224,8 @@ class LofiSession:
             self._making.pop(making.wish.track_id, None)
 
     def _tell_progress(self, making: Making, data: Mapping[str, Any]) -> None:
-        making.step, making.steps = int(data.get("step") or 0), int(data.get("steps") or 0)
+        if data.get("stage") == "generate":
+            making.step, making.steps = _steps(data, making.wish.steps)
         percent = min(99, int(100 * float(data.get("fraction") or 0.0)))
         if percent < making.percent + STEP:
             return
@@ -292,11 +296,19 @@ class LofiSession:
         for making in list(self._making.values()):
             with contextlib.suppress(AceError):
                 await self._client.cancel(making.job)
-            if making.task is not None:
-                making.task.cancel()
+        tasks = list(self._tasks)  # some may be putting a finished track into the cache
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 _ENDS = frozenset({"done", "failed", "cancelled", "interrupted"})
+
+
+def _steps(data: Mapping[str, Any], asked: int | None) -> tuple[int, int]:
+    """Steps done, and all of them, as the user counts: a sampler that looks at the model twice a step counts two."""
+    step, steps = int(data.get("step") or 0), int(data.get("steps") or 0)
+    return (step * asked // steps, asked) if asked and steps else (step, steps)
 
 
 def _integral(seconds: float) -> int | float:

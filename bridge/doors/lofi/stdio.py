@@ -8,10 +8,10 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from acestep.api.errors import BadRequest, ProtocolError
+from acestep.api.errors import BadRequest, OutputUnwritable, ProtocolError
 from bridge.client.aio import AsyncClient
 from bridge.doors.jsonrpc import codec
 from bridge.doors.jsonrpc.framing import LineSplitter
@@ -25,26 +25,31 @@ Heard = bytes | ProtocolError | None
 """A line, what is wrong with one, or the end of input."""
 
 WAITING = 1_000
-"""Messages that may wait for an editor that does not read; then this process waits for it."""
+"""Messages that may wait for an editor that does not read; past it this process ends."""
 
 
 class LineWriter:
     """Writes whole messages, each in one write, from a thread of its own: lofi.nvim loses a line that comes in two pieces."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, give_up: Callable[[], object]) -> None:
         self._descriptor = descriptor
+        self._give_up = give_up
         self._waiting: queue.Queue[bytes | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._write, daemon=True)
         self._thread.start()
 
     def put(self, message: bytes) -> None:
         """Write a message soon."""
-        self._waiting.put(message + b"\n")
+        try:
+            self._waiting.put_nowait(message + b"\n")
+        except queue.Full:
+            self._give_up()
 
     def close(self, seconds: float = 5.0) -> None:
         """Write what waits, and end."""
-        self._waiting.put(None)
-        self._thread.join(seconds)
+        with contextlib.suppress(queue.Full):  # the thread ends with the process
+            self._waiting.put(None, timeout=seconds)
+            self._thread.join(seconds)
 
     def _write(self) -> None:
         broken = False
@@ -59,10 +64,12 @@ class LineWriter:
 async def serve(client: AsyncClient, cache: TrackCache, defaults: Mapping[str, Any], idle_seconds: float = 0.0) -> None:
     """Answer until the input ends, the client asks for the end, or nothing was asked for ``idle_seconds`` (0: never mind).
 
-    Raises `OutputUnwritable` for a cache that cannot be used.
+    Raises `OutputUnwritable` for a cache that cannot be used, or when the client does not read what it asked for.
     """
     await asyncio.to_thread(cache.open)
-    output = LineWriter(1)
+    task = asyncio.current_task()
+    assert task is not None
+    output = LineWriter(1, give_up=task.cancel)
     session = LofiSession(client, cache, output.put, defaults)
     lines: asyncio.Queue[Heard] = asyncio.Queue(16)
     threading.Thread(target=_read, args=(0, lines, asyncio.get_running_loop()), daemon=True).start()
@@ -74,6 +81,8 @@ async def serve(client: AsyncClient, cache: TrackCache, defaults: Mapping[str, A
             await session.hear(line)
             if session.ended.is_set():
                 break
+    except asyncio.CancelledError:
+        raise OutputUnwritable("the editor does not read what is written to it") from None
     finally:
         await session.close()
         await client.close()

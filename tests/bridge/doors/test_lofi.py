@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -37,7 +38,7 @@ def studio(tmp_path_factory):
 
 
 class Editor:
-    """What Neovim does: writes lines, and takes each read of the pipe as whole lines, losing any that is not."""
+    """What Neovim does: writes lines, and takes what each read of the pipe brings."""
 
     def __init__(self, studio, cache, **environment):
         variables = {
@@ -49,15 +50,19 @@ class Editor:
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(LINE, stdin=pipe, stdout=pipe, stderr=pipe, env=variables, bufsize=0)
         self.heard = queue.Queue()
+        self.halves = 0
+        """Reads that ended within a line: lofi.nvim would lose it."""
         threading.Thread(target=self._read, daemon=True).start()
         self.number = 0
         self.unasked = []
 
     def _read(self):
+        rest = b""
         while data := os.read(self.process.stdout.fileno(), 1 << 20):
-            for line in data.decode().split("\n"):
-                if line:
-                    self.heard.put(json.loads(line))
+            *lines, rest = (rest + data).split(b"\n")
+            self.halves += bool(rest)
+            for line in lines:
+                self.heard.put(json.loads(line))
         self.heard.put(None)
 
     def send(self, *messages):
@@ -132,6 +137,8 @@ def test_the_recorded_transcript(editor, tmp_path):
     assert set(seen[0]["params"]) == {
         "track_id", "percent", "current_step", "total_steps", "eta_sec", "tokens_generated", "tokens_estimated"
     }  # fmt: skip
+    assert {message["params"]["total_steps"] for message in seen[:-1]} <= {0, 4}
+    assert seen[-2]["params"]["current_step"] <= seen[-2]["params"]["total_steps"] == 4
     done = seen[-1]["params"]
     assert set(done) == {
         "track_id", "path", "duration_sec", "sample_rate", "prompt", "seed", "generation_time_sec", "model_version", "backend"
@@ -155,6 +162,7 @@ def test_the_recorded_transcript(editor, tmp_path):
     assert found["backends"][1]["model_version"] == done["model_version"]
     assert nvim.leave() == 0
     assert nvim.next() is None
+    assert nvim.halves == 0
 
 
 def test_the_same_settings_come_from_the_cache_and_others_do_not(editor):
@@ -261,8 +269,25 @@ def test_hostile_messages_end_nothing(editor, studio):
                 assert client.status()["state"] == "ok"
     assert psutil.Process(nvim.process.pid).memory_info().rss < 200 * 2**20
     assert nvim.leave() == 0
-    assert nvim.process.stderr.read() == b""
+    errors = nvim.process.stderr.read()
+    assert errors == b"", errors.decode()
     assert "Traceback" not in studio.output.read_text()
+
+
+def test_who_does_not_read_does_not_keep_it(studio, tmp_path):
+    """Its place is given up with a sentence, and the end of input is the end in any case."""
+    variables = {
+        **os.environ,
+        "LOFI_CACHE_PATH": str(tmp_path / "cache"),
+        "ACESTEP_BRIDGE_HOME": str(studio.paths.home),
+    }
+    pipe = subprocess.PIPE
+    with subprocess.Popen(LINE, stdin=pipe, stdout=pipe, stderr=pipe, env=variables, bufsize=0) as deaf:
+        with contextlib.suppress(BrokenPipeError):
+            for _ in range(40):
+                deaf.stdin.write(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n' * 200)
+        assert deaf.wait(60) == 2
+        assert b"does not read" in deaf.stderr.read()
 
 
 def test_it_ends_when_asked_to(editor, tmp_path):
@@ -297,6 +322,7 @@ def test_a_long_prompt_and_long_lines_arrive_whole(editor):
     longest = "rain " * 100
     made = nvim.generate(longest)
     assert nvim.notified("generation_complete")["prompt"] == longest
+    assert nvim.halves == 0
     assert made["status"] == "generating"
 
 

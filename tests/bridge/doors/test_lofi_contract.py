@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from acestep.api.errors import BadRequest, Busy, DaemonUnreachable, ModelMissing, UnknownName
-from bridge.doors.lofi import contract, studio
+from bridge.doors.lofi import contract, session, studio
 from bridge.doors.lofi.cache import UNFINISHED, TrackCache, default_folder
 from bridge.doors.lofi.contract import Bounds, LofiError, parse_generate
 from bridge.doors.lofi.stdio import daemon_variables, defaults_of
@@ -182,6 +182,14 @@ def test_lofis_variables_are_understood():
     for wrong in ({"LOFI_BACKEND": "suno"}, {"LOFI_ACE_STEP_STEPS": "many"}):
         with pytest.raises(BadRequest):
             defaults_of(wrong)
+
+
+@pytest.mark.parametrize(
+    ("step", "steps", "asked", "told"), [(3, 8, None, (3, 8)), (3, 8, 4, (1, 4)), (8, 8, 4, (4, 4)), (0, 0, 4, (0, 0))]
+)
+def test_steps_are_counted_as_the_user_counts(step, steps, asked, told):
+    """Heun looks at the model twice a step."""
+    assert session._steps({"step": step, "steps": steps}, asked) == told
 
 
 # The cache
