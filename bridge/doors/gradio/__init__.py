@@ -20,6 +20,8 @@ PAGES = [
     ("/gradio_api/queue/join", "POST: begin a call in a session.", "see docs/front-ends.md"),
     ("/gradio_api/queue/data", "How the calls of a session go, as a stream.", "see docs/front-ends.md"),
     ("/gradio_api/cancel", "POST: cancel a call and its job.", "see docs/front-ends.md"),
+    ("/gradio_api/heartbeat/SESSION", "A stream that stays open while a session lives.", "see docs/front-ends.md"),
+    ("/gradio_api/reset", "POST: forget a call.", "see docs/front-ends.md"),
     ("/gradio_api/file=NAME", "A result or an upload, whole or by Range.", "see docs/front-ends.md"),
     ("/gradio_api/call/ENDPOINT", "POST: begin a call by name.", CALL),
     ("/gradio_api/call/ENDPOINT/EVENT", "What came of it, as a stream.", "see docs/front-ends.md"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,7 +45,7 @@ TOKEN_SHOWN = "acestep.token_shown"
 """Key of the ASGI scope; see `token_shown`."""
 
 
-def token_shown(scope: dict[str, Any]) -> bool:
+def token_shown(scope: Mapping[str, Any]) -> bool:
     """Whether the request has shown the token in its header, or none is needed. A door that takes tokens elsewhere asks this."""
     return bool(scope.get(TOKEN_SHOWN, True))
 

@@ -41,7 +41,7 @@ class Site:
         return self.dispatcher.core
 
 
-@dataclass(frozen=True)
+@dataclass
 class HttpCaller:
     """Whoever makes a request. Nothing is sent to it beyond the answer, so following a job is the door's business."""
 

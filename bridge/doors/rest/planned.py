@@ -53,7 +53,9 @@ def planned(
     elif not composes and not body.flag("use_format", False):
         body.ignore(*ONLY_WITH_PLANNER)
     settings = planner_settings(body, here, "", ("model", "temperature", "top_k", "top_p", "repetition_penalty"))
-    known = {name: params[name] for name in ("bpm", "key", "time_signature", "duration") if name in params}
+    known: dict[str, Any] = {
+        name: params[name] for name in ("bpm", "key", "time_signature", "duration") if name in params
+    }
     if composes:
         return "compose", {"query": query[: limits.MAX_CAPTION], **settings}
     if body.flag("use_format", False):
