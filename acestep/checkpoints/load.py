@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
 from acestep.api.errors import BadCheckpoint
 from acestep.api.limits import LATENT_CHANNELS
@@ -195,8 +196,19 @@ def load_networks(parts: Parts, target: Target) -> dict[str, Any]:
 
 
 def load_codec(place: Path, target: Target) -> nn.Module:
-    """The codec of a ``vae`` folder or of a file."""
-    return fill(build_codec(place), read_tensors(tensor_index(place, CODEC), target.check), target, place.name)
+    """The codec of a ``vae`` folder or of a file, its weights multiplied out."""
+    codec = fill(build_codec(place), read_tensors(tensor_index(place, CODEC), target.check), target, place.name)
+    return _without_weight_norm(codec)
+
+
+def _without_weight_norm(network: nn.Module) -> nn.Module:
+    """Weights that are stored as length and direction, multiplied out once instead of at every tile: the same numbers."""
+    for module in network.modules():
+        if any(isinstance(hook, WeightNorm) for hook in module._forward_pre_hooks.values()):
+            with torch.no_grad():
+                remove_weight_norm(module)
+            module.weight.requires_grad_(False)
+    return network
 
 
 def load_text_encoder(place: Path, target: Target) -> TextEncoder:

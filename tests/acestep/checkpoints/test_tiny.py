@@ -6,7 +6,9 @@ import threading
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from acestep.checkpoints.architecture import build_codec
 from acestep.checkpoints.digest import weights_digest
 from acestep.checkpoints.files import weight_files
 from acestep.checkpoints.layout import locate
@@ -68,3 +70,18 @@ def test_names_map_both_ways(pristine):
 def test_known_renames(name):
     """The two kinds of renames of the published converter."""
     assert to_diffusers(name)[1] in ("proj_in_conv.weight", "layers.0.self_attn.to_out.0.weight")
+
+
+@torch.inference_mode()
+def test_the_published_codecs_weights_are_multiplied_out(tmp_path):
+    """Once, when it is opened: not at every tile; the same sound and latents to the bit."""
+    path = build_tiny(tmp_path, codec="AutoencoderOobleck")
+    opened = open_checkpoint(path).codec
+    plain = build_codec(path.parent / "vae")
+    plain.load_state_dict(load_file(path.parent / "vae" / "diffusion_pytorch_model.safetensors"), assign=True)
+    assert any(name.endswith("weight_g") for name in plain.state_dict())
+    assert not any(name.endswith(("weight_g", "weight_v")) for name in opened.state_dict())
+    latents = torch.randn(1, 64, 5, generator=torch.Generator().manual_seed(0))
+    sound = plain.decode(latents).sample
+    assert torch.equal(opened.decode(latents).sample, sound)
+    assert torch.equal(opened.encode(sound).latent_dist.mode(), plain.encode(sound).latent_dist.mode())

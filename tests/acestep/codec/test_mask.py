@@ -88,3 +88,14 @@ def test_a_stem_that_is_nearly_all_of_a_mix_keeps_its_level():
     inner = slice(4096, -4096)
     assert np.allclose(masked([0.9 * mix], mix, mix, RATE)[:, inner], mix[:, inner], atol=2e-3)
     assert power(masked([0.5 * mix], mix, mix, RATE)) < 0.4 * power(mix)
+
+
+def test_takes_are_joined_by_the_mean_of_the_fourth_order():
+    """Bin by bin, as written down in numpy: the shares' fourth powers, their mean, its fourth root, the lift."""
+    rng = np.random.default_rng(0)
+    mix = rng.uniform(-0.5, 0.5, (2, RATE)).astype(np.float32)
+    takes = [(level * mix).astype(np.float32) for level in (0.2, 0.5, 0.9)]
+    share = mask.LIFT * np.mean([0.2**4, 0.5**4, 0.9**4]) ** 0.25
+    found = masked(takes, mix, mix, RATE)
+    inner = slice(4096, -4096)
+    assert found[:, inner] == pytest.approx(share * mix[:, inner], abs=2e-3)
