@@ -19,6 +19,7 @@ from acestep.api.errors import BadRequest, OutOfMemory, UnknownName
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints import quantise
 from acestep.checkpoints.adapters import run_list
+from acestep.checkpoints.load import OFFLOADABLE, WORK
 from acestep.checkpoints.quantise import is_quantised
 from acestep.engine import denoise_group
 from acestep.engine.model_pool import DevicePlacement, ModelPool
@@ -112,7 +113,12 @@ async def test_adapters_are_listed_by_the_daemon(runner, adapter):
     }
     save_file(wide, loras / "wide" / "adapter_model.safetensors")
     paths = SimpleNamespace(home=runner.home, checkpoints=runner.home / "checkpoints")
-    core = SimpleNamespace(paths=paths, settings=SimpleNamespace(checkpoints=[]), model=runner.engine.models.info)
+    core = SimpleNamespace(
+        paths=paths,
+        settings=SimpleNamespace(checkpoints=[]),
+        registry=runner.registry,
+        model=runner.engine.models.info,
+    )
     found = await run_list(SimpleNamespace(model=""), SimpleNamespace(core=core))
     rows = {row["name"]: row for row in found["loras"]}
     velvet = rows["velvet"]
@@ -172,10 +178,11 @@ def test_long_parts_are_shortened_on_small_devices(runner):
 def test_a_model_that_does_not_fit_is_refused_before_it_is_read(runner, monkeypatch):
     """With the figures; what is open already stays usable."""
     from acestep.engine import model_pool as models
+    from acestep.families.ace_step_15 import runtime
 
     engine = runner.fresh_engine()
     monkeypatch.setattr(models, "free_ram", lambda: 1000)
-    monkeypatch.setattr(models, "open_checkpoint", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr(runtime, "open_checkpoint", lambda *_, **__: pytest.fail("read"))
     engine.models.dtype = torch.bfloat16  # the tiny checkpoint is stored as float32, so it would have to be converted
     with pytest.raises(OutOfMemory, match="GB are free"):
         runner.run("generate", engine, **WISH)
@@ -283,6 +290,8 @@ class Net(torch.nn.Module):
 
 class Parts:
     """A model of bare networks."""
+
+    work, offloadable = WORK, OFFLOADABLE
 
     def __init__(self, info: ModelInfo | None = None) -> None:
         names = ("transformer", "condition_encoder", "audio_tokenizer", "audio_detokenizer", "codec", "text_encoder")
@@ -427,7 +436,8 @@ def test_weights_are_quantised_before_they_go_to_the_device(pool, monkeypatch):
     seen = []
     original = quantise.quantise_int8
     monkeypatch.setattr(
-        "acestep.engine.model_pool.quantise_int8", lambda model: seen.append(places(model)) or original(model)
+        "acestep.families.ace_step_15.runtime.quantise_int8",
+        lambda model: seen.append(places(model)) or original(model),
     )
     models = pool(int8=True)
     model = models.open("", lambda: None)
