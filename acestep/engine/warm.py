@@ -40,6 +40,7 @@ def warm_up(settings: Mapping[str, Any], models: ModelPool, run: Run, context: J
     try:
         info = models.info("")
         if info.size_bytes <= SMALL:
+            models.open("", lambda: None)  # in one piece: a job that comes meanwhile would begin it again
             run("render", SONG, context)
         elif wanted == "on" or _ample(info.size_bytes):
             models.open("", context.check)
