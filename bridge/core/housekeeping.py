@@ -15,6 +15,7 @@ import msgspec
 
 from acestep.latents.latent_store import LatentUsage, trim_latents
 from bridge.core import retention
+from bridge.core.history import History
 from bridge.core.job_tracker import JobTracker
 from bridge.core.models import Models
 from bridge.core.uploads import Uploads
@@ -40,7 +41,13 @@ class Housekeeping:
     """Runs beside everything else. ``unload`` frees the memory of a model (empty: of all)."""
 
     def __init__(
-        self, settings: Settings, tracker: JobTracker, uploads: Uploads, models: Models, unload: Callable[[str], None]
+        self,
+        settings: Settings,
+        tracker: JobTracker,
+        uploads: Uploads,
+        models: Models,
+        unload: Callable[[str], None],
+        history: History | None = None,
     ) -> None:
         self.latents = LatentUsage(count=0, bytes=0)
         """The stored latents as they were last seen."""
@@ -49,6 +56,7 @@ class Housekeeping:
         self._uploads = uploads
         self._models = models
         self._unload = unload
+        self._history = history
         self._last_job = time.monotonic()
         self._trimmed = float("-inf")
         self._latents_seen = float("-inf")
@@ -74,12 +82,22 @@ class Housekeeping:
             self._tracker.recount()
         if now - self._trimmed > TRIM_EVERY:
             await self.trim()
+        await self._purge()
         if self._last_job > self._latents_seen and now - self._latents_seen > LATENTS_EVERY:
             await self.trim_latents()
         used = frozenset(name for request in self._requests() for name in uploads_in(request))
         await asyncio.to_thread(self._uploads.expire, settings.upload_hours * 3600.0, used)
         await asyncio.to_thread(self._models.all)
         self._rest()
+
+    async def _purge(self) -> None:
+        """Remove results that were deleted a day ago."""
+        if self._history is None:
+            return
+        folder = self._tracker.library.folder
+        needed = frozenset(name for request in self._requests() for name in retention.inputs(request, folder))
+        if await self._history.purge(needed):
+            self._tracker.recount()
 
     async def trim(self) -> list[str]:
         """Remove the oldest results beyond the bounds of the library, where the settings have any; returns which."""

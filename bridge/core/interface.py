@@ -18,6 +18,7 @@ from bridge.core.access import OWNER, Access
 
 if TYPE_CHECKING:
     from acestep.api.registry import Registry
+    from bridge.core.history import History
     from bridge.core.presets import Presets
     from bridge.core.sounds import Sounds
     from bridge.performance.performance import Performance
@@ -146,6 +147,8 @@ class Core(Protocol):
     """The user's presets."""
     sounds: Sounds
     """The user's named sounds."""
+    history: History
+    """What people have noted on results."""
     performance: Performance | None
     """The part that plays; None when it is off."""
 
@@ -228,6 +231,9 @@ class Core(Protocol):
 
     def set_feature(self, name: str, on: bool) -> frozenset[str]:
         """Show or hide what a feature flag hides, from now on; returns the flags that are on."""
+
+    async def move(self, job: str, ahead_of: str = "") -> JobView:
+        """Let a waiting job run before another one, or (empty) after its client's others."""
 
     async def pause(self) -> None:
         """Start no further job until `resume`."""

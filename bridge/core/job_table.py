@@ -110,11 +110,20 @@ class JobTable:
         return None if row is None else _record(row)
 
     def unended(self) -> list[JobRecord]:
-        """The jobs that have not ended, in order of acceptance."""
+        """The jobs that have not ended, in order of acceptance, or as somebody has moved them."""
         rows = self._reader.execute(
-            "SELECT * FROM jobs WHERE state IN ('queued', 'running', 'suspended') ORDER BY number"
+            "SELECT * FROM jobs WHERE state IN ('queued', 'running', 'suspended') ORDER BY COALESCE(place, number)"
         ).fetchall()
-        return [_record(row) for row in rows]
+        return [_record(row, place=row["place"] or 0.0) for row in rows]
+
+    async def moved(self, jobs: Iterable[JobRecord]) -> None:
+        """Store priority and place of waiting jobs."""
+        rows = [(job.priority, job.place or None, job.number) for job in jobs]
+
+        def action(connection: sqlite3.Connection) -> None:
+            connection.executemany("UPDATE jobs SET priority = ?, place = ? WHERE number = ?", rows)
+
+        await self._store.write(action)
 
     def client_of(self, job: str) -> str:
         """Who handed a job in; empty for an unknown one. From any thread."""
@@ -195,14 +204,15 @@ class JobTable:
         await self._store.write(lambda connection: connection.execute("DELETE FROM deaths").rowcount)
 
     async def forget(self, keep: int, older_than: float | None) -> list[str]:
-        """Forget ended jobs beyond the newest ``keep`` and those that ended before a time. Returns their ids."""
+        """Forget ended jobs beyond the newest ``keep`` and those that ended before a time, but none with a star; their ids."""
         ended = [state.value for state in TERMINAL]
         marks = ", ".join("?" * len(ended))
 
         def action(connection: sqlite3.Connection) -> list[str]:
             rows = connection.execute(
                 f"SELECT number, id FROM jobs WHERE state IN ({marks}) AND (ended < ? OR number NOT IN "
-                f"(SELECT number FROM jobs WHERE state IN ({marks}) ORDER BY number DESC LIMIT ?)) LIMIT 1000",
+                f"(SELECT number FROM jobs WHERE state IN ({marks}) ORDER BY number DESC LIMIT ?)) "
+                "AND number NOT IN (SELECT job FROM marks WHERE star = 1) LIMIT 1000",
                 (*ended, older_than if older_than is not None else -1.0, *ended, keep),
             ).fetchall()
             connection.executemany("DELETE FROM jobs WHERE number = ?", [(row["number"],) for row in rows])
@@ -245,7 +255,7 @@ def _count_crash(connection: sqlite3.Connection, digest: str) -> int:
     return int(connection.execute("SELECT count FROM deaths WHERE body = ?", (digest,)).fetchone()[0])
 
 
-def _record(row: sqlite3.Row) -> JobRecord:
+def _record(row: sqlite3.Row, place: float = 0.0) -> JobRecord:
     stored = {name: None if row[name] is None else _unpack(row[name]) for name in ("progress", "error", "result")}
     return JobRecord(
         **{name: row[name] for name in _PLAIN},
@@ -258,4 +268,5 @@ def _record(row: sqlite3.Row) -> JobRecord:
         request=_unpack(row["request"]),
         notes=tuple(_unpack(row["notes"])),
         size=len(row["request"]),
+        place=place,
     )

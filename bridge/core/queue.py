@@ -20,6 +20,10 @@ AGEING = 20.0
 """Seconds of waiting that are worth one level of priority; the whole range (20 levels) is bridged in under seven minutes."""
 
 
+MOST_PRIORITY = 10
+"""The highest priority that a job can have."""
+
+
 class QueueBounds(msgspec.Struct, frozen=True, kw_only=True):
     """What may wait at most: jobs in all, jobs of one client (running ones included), bytes of one client's requests."""
 
@@ -105,6 +109,30 @@ class FairQueue:
             if not line.levels:
                 del self._lines[found.client]
         return found
+
+    def move(self, job: JobRecord, ahead_of: JobRecord | None) -> list[JobRecord]:
+        """Let a waiting job wait ahead of another one (none: behind its client's others); the jobs that changed.
+
+        Ahead of its own client's it takes that one's priority. Clients keep their turns, so ahead of another client's it gets
+        the next higher priority. ``job.place`` says the new order, in the numbers that its line has had.
+        """
+        line = self._lines[job.client]
+        if ahead_of is None:
+            priority = min(line.levels)
+        elif ahead_of.client == job.client:
+            priority = ahead_of.priority
+        else:
+            priority = max(job.priority, min(ahead_of.priority + 1, MOST_PRIORITY))
+        line.remove(job)
+        job.priority = priority
+        waiting = list(line.levels.get(priority, {}).values())
+        behind = ahead_of is None
+        index = len(waiting) if behind else next((at for at, one in enumerate(waiting) if one is ahead_of), 0)
+        waiting.insert(index, job)
+        for one, place in zip(waiting, sorted(one.place or float(one.number) for one in waiting), strict=True):
+            one.place = place
+        line.levels[priority] = {one.id: one for one in waiting}
+        return waiting
 
     def position(self, job: JobRecord) -> int:
         """Place of a waiting job, from 1, were no other job to come; ageing is left out."""

@@ -48,6 +48,8 @@ class JobRecord(msgspec.Struct, kw_only=True):
     request: dict[str, Any]
     caption: str = ""
     number: int = 0
+    place: float = 0.0
+    """Among the waiting jobs of its client, when somebody moved it; 0: its number."""
     state: JobState = JobState.QUEUED
     seq: int = 0
     position: int = 0

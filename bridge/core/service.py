@@ -13,6 +13,7 @@ import msgspec
 
 from acestep import __version__
 from acestep.api.ability import require_able
+from acestep.api.errors import BadRequest
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.targets import resolve_target
@@ -25,6 +26,7 @@ from bridge.core.daemon_runner import DaemonRunner, OperationContext
 from bridge.core.descriptions import Descriptions
 from bridge.core.events import Subscription
 from bridge.core.executor import Executor
+from bridge.core.history import History
 from bridge.core.host_info import DaemonHostInfo, Folders
 from bridge.core.housekeeping import Housekeeping
 from bridge.core.interface import PROTOCOL, DoorAddress, Event, JobState, JobView
@@ -101,11 +103,14 @@ class Service:
         self._descriptions = Descriptions(self.registry, self._models)
         self.presets = Presets(self.registry, paths.plugins, self._descriptions.forget)
         self.sounds = Sounds(self.registry, paths.plugins, self._descriptions.forget)
+        self.history = History(self._store, self.library)
         self._space = Space(paths.library, settings.free_bytes)
         self._tidying: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._started = time.monotonic()
-        self.housekeeping = Housekeeping(settings, self._tracker, self.uploads, self._models, self._executor.unload)
+        self.housekeeping = Housekeeping(
+            settings, self._tracker, self.uploads, self._models, self._executor.unload, self.history
+        )
         self._submissions = Submissions(
             registry=self.registry,
             host=self._host,
@@ -248,6 +253,24 @@ class Service:
         return self._tracker.subscribe(client, jobs, after or {}, access)
 
     # The queue
+
+    async def move(self, job: str, ahead_of: str = "") -> JobView:
+        """Let a waiting job run before another one, or (empty) after its client's others. Raises `UnknownJob`, `BadRequest`."""
+        record = self._waiting(job, "id")
+        other = self._waiting(ahead_of, "ahead_of") if ahead_of else None
+        queue = self._runner_of(record.operation).queue
+        if other is record:
+            return self._view(record)
+        if other is not None and other.id not in queue:
+            raise BadRequest(f"{job} and {ahead_of} run side by side; neither waits for the other", field="ahead_of")
+        await self._table.moved(queue.move(record, other))
+        return self._view(record)
+
+    def _waiting(self, job: str, field: str) -> JobRecord:
+        record = self._tracker.find(job)
+        if record.id not in self._runner_of(record.operation).queue:
+            raise BadRequest(f"the job {job} does not wait; it is {record.state}", field=field)
+        return record
 
     async def pause(self) -> None:
         """Start no further job until `resume`."""

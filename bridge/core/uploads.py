@@ -23,6 +23,9 @@ from bridge.core.library import storage_error
 CHUNK = 256 * 1024
 """Bytes of one chunk: four fit into the largest message of the RPC door."""
 
+DRAFT = ".incoming"
+"""Ending of a file that arrives in one go and is not whole yet."""
+
 MAX_OPEN = 64
 """Unfinished uploads at a time."""
 
@@ -56,16 +59,14 @@ class Uploads:
 
         Raises `BadRequest`, `TooLarge`, or `Busy` when the space of all uploads is taken.
         """
-        if size < 1 or size > self._largest:
-            raise TooLarge(f"an upload has 1 to {self._largest} bytes", field="size", limits={"max": self._largest})
+        self._check_size(size)
         if not _SHA256.fullmatch(sha256):
             raise BadRequest("sha256 is 64 lower-case hexadecimal digits", field="sha256")
         known = self._all()
         for upload in known:
             if (upload.sha256, upload.size) == (sha256, size):
                 return self._renamed(upload, name[:200])
-        if sum(upload.size for upload in known) + size > self._quota:
-            raise Busy("the space for uploads is full", field="size", limits={"upload_quota": self._quota})
+        self._check_room(size, known)
         if sum(not upload.complete for upload in known) >= MAX_OPEN:
             raise Busy(f"{MAX_OPEN} uploads are unfinished", limits={"open": MAX_OPEN})
         upload = Upload(id="up-" + secrets.token_hex(8), size=size, sha256=sha256, name=name[:200], client=client[:200])
@@ -76,6 +77,34 @@ class Uploads:
         except OSError as failure:
             raise storage_error(failure, self._folder) from failure
         return upload
+
+    def receive(self, size: int, name: str = "") -> Incoming:
+        """Take a file of ``size`` bytes in one go, when its sum is not known beforehand. Raises as `begin` does."""
+        self._check_size(size)
+        self._check_room(size, self._all())
+        return Incoming(self, self._folder, size, name[:200])
+
+    def adopt(self, draft: Path, size: int, sha256: str, name: str) -> Upload:
+        """Make a whole file that `receive` has written an upload; the same file once more is the same upload."""
+        for upload in self._all():
+            if (upload.sha256, upload.size, upload.complete) == (sha256, size, True):
+                return self._renamed(upload, name)
+        upload = Upload(id=draft.stem, size=size, sha256=sha256, name=name, received=size, complete=True)
+        try:
+            os.replace(draft, self._whole(upload.id))
+            self._facts(upload.id).write_bytes(msgspec.json.encode(upload))
+        except OSError as failure:
+            raise storage_error(failure, self._folder) from failure
+        return upload
+
+    def _check_size(self, size: int) -> None:
+        if size < 1 or size > self._largest:
+            raise TooLarge(f"an upload has 1 to {self._largest} bytes", field="size", limits={"max": self._largest})
+
+    def _check_room(self, size: int, known: list[Upload]) -> None:
+        drafts = sum(path.stat().st_size for path in self._folder.glob(f"up-*{DRAFT}"))
+        if sum(upload.size for upload in known) + drafts + size > self._quota:
+            raise Busy("the space for uploads is full", field="size", limits={"upload_quota": self._quota})
 
     def _renamed(self, upload: Upload, name: str) -> Upload:
         """The upload under the name that its file has now, so that sentences about it name that one."""
@@ -168,6 +197,10 @@ class Uploads:
         old = [upload.id for upload in self._all() if upload.id not in used and self._touched(upload.id) < limit]
         for upload in old:
             self.remove(upload)
+        for draft in self._folder.glob(f"up-*{DRAFT}"):  # left by a daemon that was killed
+            with contextlib.suppress(OSError):
+                if draft.stat().st_mtime < limit:
+                    draft.unlink()
         return len(old)
 
     def _touched(self, upload: str) -> float:
@@ -189,6 +222,46 @@ class Uploads:
 
     def _facts(self, upload: str) -> Path:
         return self._folder / f"{upload}.json"
+
+
+class Incoming:
+    """A file that arrives in one go: `write` its pieces, then `finish`; `close` in any case. For one thread at a time."""
+
+    def __init__(self, uploads: Uploads, folder: Path, size: int, name: str) -> None:
+        self._uploads, self._size, self._name, self._received = uploads, size, name, 0
+        self._digest = hashlib.sha256()
+        self._draft = folder / f"up-{secrets.token_hex(8)}{DRAFT}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.fdopen(os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        except OSError as failure:
+            raise storage_error(failure, folder) from failure
+
+    def write(self, piece: bytes) -> None:
+        """Store the next piece. Raises `TooLarge` beyond the announced size."""
+        self._received += len(piece)
+        if self._received > self._size:
+            raise TooLarge(f"more than the announced {self._size} bytes arrived", field="size")
+        self._digest.update(piece)
+        try:
+            self._file.write(piece)
+        except OSError as failure:
+            raise storage_error(failure, self._draft.parent) from failure
+
+    def finish(self) -> Upload:
+        """The upload, now that all of it is here. Raises `CorruptAudio` when some is missing."""
+        if self._received != self._size:
+            raise CorruptAudio(f"{self._received} of {self._size} bytes arrived; send the file again", field="size")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return self._uploads.adopt(self._draft, self._size, self._digest.hexdigest(), self._name)
+
+    def close(self) -> None:
+        """Let go of it; what was not finished is forgotten."""
+        self._file.close()
+        with contextlib.suppress(OSError):
+            self._draft.unlink()
 
 
 def read_chunk(path: Path, offset: int, length: int = CHUNK) -> dict[str, Any]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 AUDITION = "/audition"
-"""Address of the audition page."""
+"""Address of the newest results; it leads to the page's library."""
+
+STUDIO = "/studio"
+"""Address of the studio page."""
 
 if TYPE_CHECKING:
     from bridge.core.service import Service

@@ -8,9 +8,23 @@ beside them: each is a method ``op.<operation>`` and an address ``/ace/op/<opera
 from __future__ import annotations
 
 from bridge.doors.method import Method, methods_of
-from bridge.doors.methods import capture, daemon, export, files, jobs, listening, models, presets, slots, sounds, tempo
+from bridge.doors.methods import (
+    capture,
+    daemon,
+    export,
+    files,
+    history,
+    inspection,
+    jobs,
+    listening,
+    models,
+    presets,
+    slots,
+    sounds,
+    tempo,
+)
 
-SUBJECTS = (daemon, models, jobs, export, presets, sounds, files, slots, capture, tempo, listening)
+SUBJECTS = (daemon, inspection, models, jobs, history, export, presets, sounds, files, slots, capture, tempo, listening)
 """In the order of the pages."""
 
 METHODS: dict[str, Method] = {one.name: one for subject in SUBJECTS for one in methods_of(subject)}

@@ -246,6 +246,28 @@ async def resume(context: MethodContext, request: Nothing) -> dict[str, Any]:
     return {}
 
 
+class MoveJob(Request):
+    """Which waiting job, and before which other one it shall run."""
+
+    id: JobName
+    ahead_of: Annotated[
+        str, param("Id of the waiting job to go before; empty: after all others.", max_length=64, example="take-2")
+    ] = ""
+
+
+@method(
+    "queue.move",
+    osc="/ace/queue/move",
+    right=Right.OWNER,
+    positional=("id", "ahead_of"),
+    columns=COLUMNS,
+    answer="Where the job stands now.",
+)
+async def move(context: MethodContext, request: MoveJob) -> dict[str, Any]:
+    """Let a waiting job run before another one, or after all others."""
+    return job_map(await context.core.move(request.id, request.ahead_of), without=HEAVY)
+
+
 @method(
     "queue.clear",
     osc="/ace/queue/clear",

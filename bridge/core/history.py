@@ -1,0 +1,200 @@
+"""The history of results as a person sees it: found again, starred, noted, thrown away and taken back.
+
+A result that is thrown away stays on the disk for `UNDO_SECONDS`, so that it can be taken back; then its files and its job go.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import msgspec
+
+from acestep.api.errors import AceError, BadRequest, UnknownJob
+from acestep.api.schema import Request, param
+from bridge.core.interface import TERMINAL
+from bridge.core.job_store import JobStore
+from bridge.core.library import Library
+
+log = logging.getLogger(__name__)
+
+UNDO_SECONDS = 86_400.0
+"""How long a deleted result can be taken back."""
+
+MOST_JOBS = 500
+"""Jobs that one call marks, deletes or takes back."""
+
+FILE_FACTS = (
+    "name",
+    "role",
+    "variant",
+    "stage",
+    "track",
+    "seed",
+    "rate",
+    "channels",
+    "start",
+    "length",
+    "preview",
+    "copy_of",
+)
+
+_unpack = msgspec.msgpack.decode
+
+
+class Search(Request):
+    """Which results to show, newest first."""
+
+    search: Annotated[str, param("Text in id, operation, caption or note.", max_length=256, example="lofi")] = ""
+    operation: Annotated[str, param("Only results of this operation; empty: of all.", max_length=64, example="")] = ""
+    starred: Annotated[bool, param("Only results with a star.", example=False)] = False
+    deleted: Annotated[bool, param("Those that were deleted and can still be taken back.", example=False)] = False
+    limit: Annotated[int, param("Most results to return.", unit="jobs", ge=1, le=1000, example=50)] = 50
+    before: Annotated[
+        str, param("Only results older than this job (for the next page).", max_length=64, example="")
+    ] = ""
+
+
+class History:
+    """Done jobs with files, and what people have noted on them."""
+
+    def __init__(self, store: JobStore, library: Library) -> None:
+        self._store = store
+        self._library = library
+
+    async def rows(self, asked: Search) -> dict[str, Any]:
+        """The results: ``rows`` newest first with their files, ``total`` of all that fit, ``more`` when some were left off."""
+        return await self._store.search(lambda connection: self._found(connection, asked))
+
+    def _found(self, connection: sqlite3.Connection, asked: Search) -> dict[str, Any]:
+        where, values = _conditions(asked)
+        joined = f"FROM jobs LEFT JOIN marks ON marks.job = jobs.number WHERE {where}"
+        (total,) = connection.execute(f"SELECT COUNT(*) {joined}", values).fetchone()
+        if asked.before:
+            joined += " AND number < (SELECT number FROM jobs WHERE id = ?)"
+            values = [*values, asked.before]
+        columns = "id, operation, caption, created, ended, request, result, star, note, deleted"
+        cursor = connection.execute(
+            f"SELECT {columns} {joined} ORDER BY number DESC LIMIT ?", (*values, asked.limit + 1)
+        )
+        rows = [self._row(row) for row in cursor]
+        return {"rows": rows[: asked.limit], "total": total, "more": len(rows) > asked.limit}
+
+    def _row(self, row: sqlite3.Row) -> dict[str, Any]:
+        result = self._library.located(_unpack(row["result"]))
+        facts = {name: row[name] for name in ("id", "operation", "caption", "created", "ended", "deleted")}
+        marks = {"star": bool(row["star"]), "note": row["note"] or ""}
+        return {**facts, **marks, **_music(_unpack(row["request"]), result), "files": list(_files(result))}
+
+    async def mark(self, job: str, star: bool | None, note: str | None) -> dict[str, Any]:
+        """Set star or note of a job that has ended (None leaves it); returns both. Raises `UnknownJob`, `BadRequest`."""
+
+        def action(connection: sqlite3.Connection) -> dict[str, Any]:
+            number = _ended(connection, job)
+            connection.execute("INSERT INTO marks (job) VALUES (?) ON CONFLICT (job) DO NOTHING", (number,))
+            if star is not None:
+                connection.execute("UPDATE marks SET star = ? WHERE job = ?", (int(star), number))
+            if note is not None:
+                connection.execute("UPDATE marks SET note = ? WHERE job = ?", (note, number))
+            row = connection.execute("SELECT star, note FROM marks WHERE job = ?", (number,)).fetchone()
+            return {"id": job, "star": bool(row["star"]), "note": row["note"]}
+
+        return await self._store.write(action)
+
+    async def delete(self, jobs: list[str], when: float | None = None) -> None:
+        """Throw results away; they can be taken back for `UNDO_SECONDS`. Raises `UnknownJob`, `BadRequest`; then none is."""
+        await self._set_deleted(jobs, time.time() if when is None else when)
+
+    async def restore(self, jobs: list[str]) -> None:
+        """Take deleted results back. Raises `UnknownJob` for those that are gone; then none is."""
+        await self._set_deleted(jobs, None)
+
+    async def _set_deleted(self, jobs: list[str], when: float | None) -> None:
+        def action(connection: sqlite3.Connection) -> None:
+            for number in [_ended(connection, job) for job in jobs]:
+                connection.execute(
+                    "INSERT INTO marks (job, deleted) VALUES (?, ?) ON CONFLICT (job) DO UPDATE SET deleted = excluded.deleted",
+                    (number, when),
+                )
+
+        await self._store.write(action)
+
+    async def purge(self, needed: frozenset[str] = frozenset()) -> list[str]:
+        """Remove what was deleted longer ago than `UNDO_SECONDS`, files first; the ids. ``needed``: folders that jobs read."""
+        limit = time.time() - UNDO_SECONDS
+
+        def old(connection: sqlite3.Connection) -> list[tuple[str, int, str]]:
+            rows = connection.execute(
+                "SELECT id, number, result FROM jobs JOIN marks ON marks.job = jobs.number WHERE deleted < ? LIMIT 500",
+                (limit,),
+            )
+            return [(row["id"], row["number"], _folder(row["result"])) for row in rows]
+
+        gone = [one for one in await self._store.search(old) if one[2].partition("~")[0] not in needed]
+        removed = [(job, number) for job, number, folder in gone if self._removed(job, folder)]
+        if removed:
+            numbers = [(number,) for _, number in removed]
+            await self._store.write(
+                lambda connection: connection.executemany("DELETE FROM jobs WHERE number = ?", numbers)
+            )
+        return [job for job, _ in removed]
+
+    def _removed(self, job: str, folder: str) -> bool:
+        """Whether a result's folder is gone."""
+        if not folder or not (self._library.folder / folder).is_dir():
+            return True
+        try:
+            self._library.remove(folder)
+        except AceError as failure:
+            log.warning("the deleted result cannot be removed: %s", failure.message, extra={"job": job})
+            return False
+        return True
+
+
+def _conditions(asked: Search) -> tuple[str, list[Any]]:
+    clauses, values = ["state = 'done'", "result IS NOT NULL", "instr(result, ?) > 0"], [_HAS_FILES]
+    clauses.append("deleted IS NOT NULL" if asked.deleted else "deleted IS NULL")
+    if asked.starred:
+        clauses.append("star = 1")
+    if asked.operation:
+        clauses.append("operation = ?")
+        values.append(asked.operation)
+    if asked.search:
+        pattern = "%" + asked.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        columns = ("id", "operation", "caption", "note")
+        clauses.append(f"({' OR '.join(f'{name} LIKE ? ESCAPE ' + chr(39) + chr(92) + chr(39) for name in columns)})")
+        values += [pattern] * len(columns)
+    return " AND ".join(clauses), values
+
+
+_HAS_FILES = msgspec.msgpack.encode("copy_of")
+"""Bytes that stand in every stored result with a file, and in no other."""
+
+
+def _ended(connection: sqlite3.Connection, job: str) -> int:
+    row = connection.execute("SELECT number, state FROM jobs WHERE id = ?", (job,)).fetchone()
+    if row is None:
+        raise UnknownJob(f"there is no job {job!r}", field="id")
+    if row["state"] not in {str(state) for state in TERMINAL}:
+        raise BadRequest(f"the job {job} has not ended yet; cancel it first", field="id")
+    return int(row["number"])
+
+
+def _folder(result: bytes | None) -> str:
+    return "" if result is None else str(_unpack(result).get("folder", ""))
+
+
+def _files(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for index, file in enumerate(result.get("files", [])):
+        yield {"index": index, "path": file["path"], **{name: file[name] for name in FILE_FACTS if name in file}}
+
+
+def _music(request: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """Tempo, key, metre and lyrics of a result as they were asked for, where bar 1 is, its model, and how long it took."""
+    said = request.get("conditioning") or {}
+    stages = result.get("stages") or []
+    facts = {name: said.get(name) for name in ("bpm", "key", "time_signature", "bar_offset", "lyrics", "language")}
+    return {**facts, "model": stages[-1].get("model", "") if stages else "", "seconds": result.get("seconds", 0.0)}

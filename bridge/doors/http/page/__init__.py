@@ -1,0 +1,71 @@
+"""The studio page: create, edit, compare and look after results in a browser tab.
+
+The page is one more client: it talks JSON-RPC over the WebSocket. What a WebSocket is wrong for goes over HTTP here: its own files,
+sounds (with Range), peaks of waveforms, uploads, copies in another format, ZIP files. Sounds are named by job and number or by
+upload, never by a path.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from bridge.doors.http import AUDITION, STUDIO
+from bridge.doors.http.page import copies, incoming, peaks, results
+from bridge.doors.http.page.policy import headers
+from bridge.doors.http.site import Site
+
+STATIC = Path(__file__).with_name("static")
+
+MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json",
+               ".svg": "image/svg+xml"}  # fmt: skip
+
+TITLE = "The studio page"
+
+PAGES = (
+    (STUDIO, "the page; `#edit`, `#library` ... open a view", ""),
+    (AUDITION, f"leads to `{STUDIO}#library`", ""),
+    (f"{STUDIO}/static/NAME", "what the page is made of", ""),
+    (f"{STUDIO}/sounds/JOB/INDEX/NAME", "a sound of a finished job; answers Range", ""),
+    (f"{STUDIO}/sounds/upload/ID", "an upload; answers Range", ""),
+    (f"{STUDIO}/peaks/JOB/INDEX", "the peaks of a sound for a waveform, as they are made", ""),
+    (f"{STUDIO}/peaks/upload/ID", "the same of an upload", ""),
+    (f"{STUDIO}/copies/JOB/INDEX/FORMAT", "a sound in another format (wav, flac, mp3, ogg)", ""),
+    (f"{STUDIO}/zip?take=JOB:INDEX", "several sounds (at most 200) with their recipes, as one ZIP file", ""),
+    (f"{STUDIO}/uploads?name=NAME", "PUT: takes a sound file; its id as `upload` in a request", ""),
+)
+
+
+def routes(site: Site) -> list[BaseRoute]:
+    """All addresses of the page."""
+    assets = _assets(STATIC)
+
+    async def page(request: Request) -> Response:
+        return FileResponse(STATIC / "index.html", media_type="text/html", headers=headers(request))
+
+    async def asset(request: Request) -> Response:
+        found = assets.get(request.path_params["name"])
+        if found is None:
+            return JSONResponse({"detail": "there is no such file"}, status_code=404)
+        return FileResponse(found, media_type=MEDIA_TYPES[found.suffix], headers=headers(request))
+
+    async def audition(request: Request) -> Response:
+        return RedirectResponse(f"{STUDIO}#library", status_code=307, headers=headers(request))
+
+    found: list[BaseRoute] = [
+        Route(STUDIO, page),
+        Route(f"{STUDIO}/static/{{name:path}}", asset),
+        Route(AUDITION, audition),
+    ]
+    sounds = results.Sounds(site)
+    return [*found, *results.routes(sounds), *peaks.routes(site, sounds), *copies.routes(sounds), *incoming.routes(site)]
+
+
+def _assets(folder: Path) -> dict[str, Path]:
+    """Address -> file; what is not in here cannot be asked for."""
+    files: list[Any] = [path for path in sorted(folder.rglob("*")) if path.suffix in MEDIA_TYPES]
+    return {path.relative_to(folder).as_posix(): path for path in files}

@@ -1,0 +1,68 @@
+"""Methods about results that people come back to: search, star, note, delete, take back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from acestep.api.errors import BadRequest
+from acestep.api.rights import Right
+from acestep.api.schema import Request, param
+from bridge.core.history import MOST_JOBS, Search
+from bridge.doors.method import method
+from bridge.doors.method_context import MethodContext
+from bridge.doors.methods.jobs import JobName
+
+JobNames = Annotated[list[str], param("Ids of the jobs.", max_length=MOST_JOBS, example=["take-1"])]
+
+
+@method(
+    "history.list",
+    right=Right.OWNER,
+    slow=True,
+    answer="`rows` with files, star and note of each result, `total`, and whether there are `more`.",
+)
+async def list_results(context: MethodContext, request: Search) -> dict[str, Any]:
+    """Results, newest first, with their files, stars and notes."""
+    return await context.core.history.rows(request)
+
+
+class Mark(Request):
+    """What to note on a job."""
+
+    id: JobName
+    star: (
+        Annotated[bool, param("Whether it has a star; results with one are never forgotten.", example=True)] | None
+    ) = None
+    note: Annotated[str, param("Note; empty: none.", max_length=2000, example="the good chorus")] | None = None
+
+
+@method("history.mark", right=Right.OWNER, answer="Star and note as they are now.")
+async def mark(context: MethodContext, request: Mark) -> dict[str, Any]:
+    """Give a result a star or a note."""
+    return await context.core.history.mark(request.id, request.star, request.note)
+
+
+class WhichResults(Request):
+    """Which results."""
+
+    ids: JobNames
+
+
+@method("history.delete", right=Right.OWNER, answer="The ids.")
+async def delete(context: MethodContext, request: WhichResults) -> dict[str, Any]:
+    """Throw results away; for a day they can be taken back."""
+    await context.core.history.delete(_some(request.ids))
+    return {"ids": request.ids}
+
+
+@method("history.restore", right=Right.OWNER, answer="The ids.")
+async def restore(context: MethodContext, request: WhichResults) -> dict[str, Any]:
+    """Take deleted results back."""
+    await context.core.history.restore(_some(request.ids))
+    return {"ids": request.ids}
+
+
+def _some(ids: list[str]) -> list[str]:
+    if not ids:
+        raise BadRequest("name at least one job", field="ids")
+    return ids
