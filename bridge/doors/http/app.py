@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from bridge.core.interface import Core
 from bridge.doors import meters
-from bridge.doors.http import audition, metrics, oscquery
+from bridge.doors.http import metrics, oscquery
 from bridge.doors.http.site import Site, door_routes
 from bridge.doors.rest.envelope import envelope
 from bridge.doors.rest.facts import health_data
@@ -77,7 +77,7 @@ def build(site: Site) -> Starlette:
 
     routes = [Route("/health", health), Route("/metrics", numbers), Route("/", osc), Route("/ace{rest:path}", osc)]
     return Starlette(
-        routes=[*routes, *audition.routes(core), *door_routes(site)],
+        routes=[*routes, *door_routes(site)],
         exception_handlers={HTTPException: _refused, ClientDisconnect: _left, Exception: _failed},
     )
 

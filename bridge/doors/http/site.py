@@ -22,7 +22,13 @@ from bridge.doors.dispatch import Dispatcher
 from bridge.doors.rest.standing import Choices
 from bridge.settings import Settings
 
-DOORS: tuple[str, ...] = ("bridge.doors.rest", "bridge.doors.chat", "bridge.doors.gradio", "bridge.doors.mcp")
+DOORS: tuple[str, ...] = (
+    "bridge.doors.http.page",
+    "bridge.doors.rest",
+    "bridge.doors.chat",
+    "bridge.doors.gradio",
+    "bridge.doors.mcp",
+)
 """Modules of the doors that live on the HTTP server, beside its own pages. A further door has its line here."""
 
 

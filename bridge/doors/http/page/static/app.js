@@ -148,7 +148,7 @@ export class App extends EventTarget {
   tell(words, kind = "", act = null) {
     const toast = el("div", { class: `toast ${kind}` }, el("span", {}, words), el("span", { class: "row" },
       act && button(act.words, () => { toast.remove(); act.run(); }),
-      iconButton("✕", t("close"), () => toast.remove(), { class: "icon plain" })));
+      iconButton("close", t("close"), () => toast.remove(), { class: "icon plain" })));
     document.getElementById("toasts").append(toast);
     document.getElementById(kind === "bad" ? "urgent" : "polite").textContent = words;
     if (kind !== "bad" && !act) setTimeout(() => toast.remove(), TOAST_MS);

@@ -1,5 +1,7 @@
 // Elements, made without markup: what comes from people, files and models is text and stays text.
 
+import { icon } from "./icons.js";
+
 export function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -17,7 +19,7 @@ export const button = (words, act, attributes = {}) =>
   el("button", { type: "button", ...attributes, on: { click: act, ...attributes.on } }, words);
 
 export const iconButton = (sign, name, act, attributes = {}) =>
-  button(el("span", { "aria-hidden": "true" }, sign), act, { class: "icon", ...attributes, "aria-label": name, title: name });
+  button(icon(sign), act, { class: "icon", ...attributes, "aria-label": name, title: name });
 
 let numbers = 0;
 export const newId = (stem) => `${stem}-${(numbers += 1)}`;
@@ -55,7 +57,7 @@ export function openDialog(title, closeWords, ...content) {
   const before = document.activeElement;
   const heading = el("h2", { id: newId("dialog") }, title);
   const dialog = el("dialog", { "aria-labelledby": heading.id },
-    el("div", {}, el("div", { class: "head" }, heading, iconButton("✕", closeWords, () => dialog.close(), { class: "icon plain" })), ...content));
+    el("div", {}, el("div", { class: "head" }, heading, iconButton("close", closeWords, () => dialog.close(), { class: "icon plain" })), ...content));
   dialog.addEventListener("close", () => { dialog.remove(); before?.focus?.(); });
   document.body.append(dialog);
   dialog.showModal();

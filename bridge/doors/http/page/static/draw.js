@@ -20,18 +20,21 @@ export function fitted(canvas) {
 }
 
 // The bars of a waveform between two samples; `colour(sample)` gives the colour of a column.
+const ROOM = 0.92; // of the height that the loudest place fills
+
 export function drawPeaks(context, peaks, { start, end, left = 0, top = 0, width, height, colour }) {
+  const scale = ROOM / Math.max(0.05, peaks.highest);
   const middle = top + height / 2, step = width > 200 ? 3 : 2, bar = step - 1;
   for (let x = 0; x < width; x += step) {
     const from = start + (x / width) * (end - start);
     const found = peaks.between(from, start + ((x + step) / width) * (end - start));
     if (!found) continue;
-    const high = Math.max(0.5, found.high * (height / 2 - 1)), low = Math.max(0.5, -found.low * (height / 2 - 1));
+    const high = Math.max(0.5, found.high * scale * (height / 2)), low = Math.max(0.5, -found.low * scale * (height / 2));
     context.fillStyle = colour(from);
-    context.globalAlpha = 0.45;
+    context.globalAlpha = 0.5;
     context.fillRect(left + x, middle - high, bar, high + low);
     context.globalAlpha = 1;
-    const body = Math.max(1, Math.min(high, low, found.loud * height * 0.5));
+    const body = Math.max(1, Math.min(high, low, found.loud * scale * height * 0.6));
     context.fillRect(left + x, middle - body, bar, 2 * body);
   }
 }

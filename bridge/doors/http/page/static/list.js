@@ -2,10 +2,10 @@
 
 import { button, el, iconButton, newId } from "./dom.js";
 import { spark } from "./draw.js";
-import { clock } from "./format.js";
+import { clock, dragged } from "./format.js";
+import { icon, setIcon } from "./icons.js";
 import { loadPeaks } from "./peaks.js";
 import { copyAddress, isLatent, isSound, soundOf, takeName } from "./sounds.js";
-import { dragged } from "./format.js";
 import { t } from "./words.js";
 
 // Brings a list to the given items: `make(item)` builds a row with a method `update(item)`.
@@ -31,7 +31,7 @@ export function keyed(list, items, key, make) {
 export function jobRow(app, job) {
   const title = el("h3", {}), facts = el("p", { class: "soft num" }), bar = el("progress", { max: 1, "aria-label": t("job.progress") });
   const cancel = button(t("job.cancel"), () => app.cancel(job.id), { class: "cancel" });
-  const up = iconButton("↑", t("queue.up"), () => move(-1)), down = iconButton("↓", t("queue.down"), () => move(1));
+  const up = iconButton("up", t("queue.up"), () => move(-1)), down = iconButton("down", t("queue.down"), () => move(1));
   const row = el("li", { class: "card job", data: { job: job.id } }, el("div", { class: "top-line" }, title, el("span", { class: "row" }, up, down, cancel)), bar, facts);
 
   async function move(step) {
@@ -75,7 +75,7 @@ export async function refreshPlaces(app) {
 // One sound of a result, with its waveform. `actions` are {words, run} for the menu.
 export function takeRow(app, result, file, actions = []) {
   const sound = soundOf(result, file);
-  const play = iconButton("▶", t("take.play", { name: takeName(file) }), () => {
+  const play = iconButton("play", t("take.play", { name: takeName(file) }), () => {
     if (app.player.sound?.key === sound.key && app.player.playing) app.player.pause();
     else app.player.play(sound);
   }, { class: "round" });
@@ -95,7 +95,7 @@ export function takeRow(app, result, file, actions = []) {
   row.mark = () => {
     const on = app.player.sound?.key === sound.key;
     row.classList.toggle("on", on);
-    play.firstChild.textContent = on && app.player.playing ? "❚❚" : "▶";
+    setIcon(play.firstChild, on && app.player.playing ? "pause" : "play");
     play.setAttribute("aria-pressed", String(on && app.player.playing));
   };
   row.mark();
@@ -112,10 +112,10 @@ function whenSeen(element, act) {
 }
 
 // A button that opens a list of things to do.
-export function menu(name, actions, words = "⋯") {
+export function menu(name, actions) {
   const id = newId("menu");
   const list = el("div", { id, role: "menu", "aria-label": name, hidden: true });
-  const opener = button(el("span", { "aria-hidden": "true" }, words), () => show(list.hidden), { class: "icon", "aria-label": name, "aria-haspopup": "menu", "aria-expanded": "false", "aria-controls": id });
+  const opener = button(icon("more"), () => show(list.hidden), { class: "icon", "aria-label": name, "aria-haspopup": "menu", "aria-expanded": "false", "aria-controls": id });
   const box = el("div", { class: "menu" }, opener, list);
   for (const act of actions) {
     const run = () => { show(false); act.run?.(); };

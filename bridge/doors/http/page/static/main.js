@@ -2,6 +2,7 @@
 
 import { App, drafts } from "./app.js";
 import { button, el, openDialog } from "./dom.js";
+import { icon } from "./icons.js";
 import { jobRow, keyed, soundsOf, takeActions, takeRow } from "./list.js";
 import { Player } from "./player.js";
 import { LANGUAGES, language, loadWords, preferred, t } from "./words.js";
@@ -92,7 +93,7 @@ function tools(app) {
   for (const kind of ["connected", "lost", "status"]) app.addEventListener(kind, state);
   const choose = el("select", { "aria-label": t("language"), on: { change: () => { drafts.write("language", choose.value); location.reload(); } } },
     Object.entries(LANGUAGES).map(([code, name]) => el("option", { value: code, lang: code, selected: code === language }, name)));
-  const look = button(el("span", { "aria-hidden": "true" }, "◐"), () => {
+  const look = button(icon("theme"), () => {
     const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : !matchMedia("(prefers-color-scheme: light)").matches;
     document.documentElement.dataset.theme = dark ? "light" : "dark";
     drafts.write("theme", document.documentElement.dataset.theme);

@@ -3,7 +3,7 @@
 const HEADER = 28;
 
 export class Peaks {
-  rate = 0; channels = 0; size = 0; length = 0; count = 0;
+  rate = 0; channels = 0; size = 0; length = 0; count = 0; highest = 0;
   #head = new Uint8Array(0); #low = null; #high = null; #loud = null; #rest = new Uint8Array(0); #squares = 0; #levels = [];
 
   // Takes the next bytes; whether there is more to draw. Throws on what is no peaks file.
@@ -20,6 +20,7 @@ export class Peaks {
       this.#low[this.count + n] = (data[3 * n] << 24) >> 24;
       this.#high[this.count + n] = (data[3 * n + 1] << 24) >> 24;
       this.#loud[this.count + n] = data[3 * n + 2];
+      this.highest = Math.max(this.highest, this.#high[this.count + n] / 127, -this.#low[this.count + n] / 127);
       this.#squares += (data[3 * n + 2] / 255) ** 2;
     }
     this.count += bins;

@@ -2,6 +2,7 @@
 
 import { button, el, iconButton } from "./dom.js";
 import { clock, matchingVolume } from "./format.js";
+import { setIcon } from "./icons.js";
 import { loadPeaks } from "./peaks.js";
 import { t } from "./words.js";
 
@@ -28,17 +29,17 @@ export class Player extends EventTarget {
   }
 
   #build(place) {
-    this.toggleButton = iconButton("▶", t("player.play"), () => this.toggle(), { class: "go round" });
+    this.toggleButton = iconButton("play", t("player.play"), () => this.toggle(), { class: "go round" });
     this.position = el("input", { type: "range", min: 0, max: 1, step: 0.01, value: 0, "aria-label": t("player.position"), on: { input: () => this.seek(Number(this.position.value)) } });
     this.time = el("span", { class: "num soft" }, "0:00");
     this.name = el("b", {}, t("player.nothing"));
     this.sideA = button("A", () => this.choose("a"), { "aria-pressed": "true", "aria-label": t("player.side", { side: "A" }) });
     this.sideB = button("B", () => this.choose("b"), { "aria-pressed": "false", disabled: true, "aria-label": t("player.side", { side: "B" }) });
-    this.loopButton = iconButton("⟲", t("player.loop"), () => this.setLoop(!this.loop), { "aria-pressed": "false" });
+    this.loopButton = iconButton("loop", t("player.loop"), () => this.setLoop(!this.loop), { "aria-pressed": "false" });
     this.levelButton = button(t("player.level"), () => { this.levelled = !this.levelled; this.#balance(); this.#show(); }, { "aria-pressed": "true" });
     place.setAttribute("aria-label", t("player.label"));
     place.replaceChildren(
-      el("div", { class: "row" }, iconButton("⏮", t("player.home"), () => this.seek(0)), iconButton("↶5", t("player.back"), () => this.seek(this.seconds - 5)), this.toggleButton),
+      el("div", { class: "row" }, iconButton("home", t("player.home"), () => this.seek(0)), iconButton("back", t("player.back"), () => this.seek(this.seconds - 5)), this.toggleButton),
       el("div", { class: "now" }, this.name, el("div", { class: "seek" }, this.position, this.time)),
       el("div", { class: "row" }, this.sideA, this.sideB, this.levelButton, this.loopButton),
     );
@@ -127,7 +128,7 @@ export class Player extends EventTarget {
     const duration = this.#audio[this.side].duration;
     if (Number.isFinite(duration)) this.position.max = duration;
     this.name.textContent = this.sound?.name ?? t("player.nothing");
-    this.toggleButton.firstChild.textContent = this.playing ? "❚❚" : "▶";
+    setIcon(this.toggleButton.firstChild, this.playing ? "pause" : "play");
     this.toggleButton.setAttribute("aria-label", t(this.playing ? "player.pause" : "player.play"));
     this.sideA.setAttribute("aria-pressed", String(this.side === "a"));
     this.sideB.setAttribute("aria-pressed", String(this.side === "b"));

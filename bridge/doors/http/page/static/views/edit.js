@@ -44,7 +44,7 @@ export function editView(app) {
 
   const transport = el("div", { class: "row" },
     button(t("edit.play"), () => play(), { data: { act: "play" } }), button(t("edit.play_region"), () => playRegion()),
-    iconButton("+", t("edit.zoom_in"), () => wave.zoom(1.6)), iconButton("−", t("edit.zoom_out"), () => wave.zoom(0.625)), button(t("edit.zoom_all"), () => wave.all()),
+    iconButton("plus", t("edit.zoom_in"), () => wave.zoom(1.6)), iconButton("minus", t("edit.zoom_out"), () => wave.zoom(0.625)), button(t("edit.zoom_all"), () => wave.all()),
     button(t("edit.bar_one"), () => { offset.value = String(wave.playhead); setGrid(); }, { data: { act: "bar-one" } }));
 
   const legend = el("div", { class: "legend" }, el("span", {}, t("edit.kept")), el("span", { class: "new" }, t("edit.new")), el("span", { class: "fade" }, t("edit.fade")));

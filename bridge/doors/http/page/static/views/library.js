@@ -3,6 +3,7 @@
 import { drafts, sentence } from "../app.js";
 import { button, el, iconButton, newId, openDialog } from "../dom.js";
 import { clock } from "../format.js";
+import { icon } from "../icons.js";
 import { keyed, latentsOf, menu, soundsOf, takeActions, takeRow } from "../list.js";
 import { zipAddress } from "../sounds.js";
 import { t } from "../words.js";
@@ -61,7 +62,7 @@ export function libraryView(app) {
   function resultRow(row) {
     const actions = takeActions(app);
     const pick = el("input", { type: "checkbox", "aria-label": t("library.choose", { name: row.caption || row.operation }), on: { change: () => { if (pick.checked) chosen.add(row.id); else chosen.delete(row.id); drawBar(); } } });
-    const star = button(el("span", { "aria-hidden": "true" }, "★"), () => mark(row.id, { star: star.getAttribute("aria-pressed") !== "true" }), { class: "icon plain star", "aria-label": t("library.star"), title: t("library.star") });
+    const star = button(icon("star"), () => mark(row.id, { star: star.getAttribute("aria-pressed") !== "true" }), { class: "icon plain star", "aria-label": t("library.star"), title: t("library.star") });
     const note = el("p", { class: "soft" });
     const facts = [row.operation, row.model, row.bpm ? `${row.bpm} bpm` : "", row.key, new Date(row.ended * 1000).toLocaleString(document.documentElement.lang), t("library.took", { time: clock(row.seconds, 1) })];
     const box = el("li", { class: "card", data: { result: row.id } },
@@ -81,7 +82,7 @@ export function libraryView(app) {
 
   function resultMenu(row) {
     if (asked.deleted) return button(t("library.restore"), () => restore([row.id]));
-    return el("div", { class: "row" }, iconButton("🗑", t("library.delete"), () => remove([row.id]), { class: "icon plain", data: { act: "delete" } }), menu(t("library.result_more"), [
+    return el("div", { class: "row" }, iconButton("trash", t("library.delete"), () => remove([row.id]), { class: "icon plain", data: { act: "delete" } }), menu(t("library.result_more"), [
       { words: t("library.note"), run: () => editNote(row) },
       { words: t("library.recipe"), run: () => recipe(row) },
       { words: t("library.preset"), run: () => savePreset(row) },

@@ -49,7 +49,7 @@ export function regionRows(wave) {
     regions.forEach((one, at) => {
       const row = list.children[at] ?? list.appendChild(el("div", { class: "region", role: "group", "aria-label": t("region.name", { number: at + 1 }) },
         field(at, "start", "bar"), field(at, "end", "bar"), field(at, "start", "time"), field(at, "end", "time"),
-        el("div", { class: "row" }, iconButton("⌖", t("region.show", { number: at + 1 }), () => wave.showRegion(at)), iconButton("✕", t("region.remove", { number: at + 1 }), () => { wave.setRegions(wave.regions.filter((_, n) => n !== at)); add.focus(); }))));
+        el("div", { class: "row" }, iconButton("look", t("region.show", { number: at + 1 }), () => wave.showRegion(at)), iconButton("close", t("region.remove", { number: at + 1 }), () => { wave.setRegions(wave.regions.filter((_, n) => n !== at)); add.focus(); }))));
       for (const input of row.querySelectorAll("input")) {
         const sample = one[input.dataset.edge];
         input.closest(".field").hidden = input.dataset.kind === "bar" && !wave.grid;

@@ -20,7 +20,7 @@ export function systemView(app) {
   const plugins = el("div", { class: "scroll" });
   const panel = (title, ...content) => el("div", { class: "panel" }, el("h3", {}, title), ...content);
   const element = el("section", {}, el("div", {}, el("h2", {}, t("system.title")), el("p", { class: "lead" }, t("system.lead"))), warnings,
-    el("div", { class: "fields" }, panel(t("system.machine"), machine, el("div", { class: "row" }, button(t("system.unload"), () => unload()))), panel(t("system.limits"), limits), panel(t("system.doors"), doors), panel(t("system.peers"), peers)),
+    el("div", { class: "panels" }, panel(t("system.machine"), machine, el("div", { class: "row" }, button(t("system.unload"), () => unload()))), panel(t("system.limits"), limits), panel(t("system.doors"), doors), panel(t("system.peers"), peers)),
     panel(t("queue.title"), el("div", { class: "row" }, pause, clear), none, queue),
     panel(t("system.doctor"), el("p", { class: "soft" }, t("system.doctor_help")), el("div", { class: "row" }, doctor), findings),
     panel(t("system.plugins"), plugins),

@@ -1,0 +1,129 @@
+"""A real browser before a real daemon with the embedded model: one of each for all tests of the page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.client import Client
+from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
+
+SHOTS = Path(os.environ.get("ACESTEP_PAGE_SHOTS", ""))
+"""Where pictures of the page are kept, when the variable names a folder."""
+
+PATIENCE_MS = 60_000
+
+
+class House:
+    """The daemon, which a test may stop and start again at the same address."""
+
+    def __init__(self, home: Path, plugin: Path) -> None:
+        self._settings: dict[str, Any] = {**FREE_PORTS, "home": home, "read_roots": [home.parent], "history_jobs": 10_000}
+        self._environment = {**os.environ, "PYTHONPATH": str(plugin)}
+        self.daemon: DaemonProcess = start_daemon(self._settings, environment=self._environment)
+        doors = self.daemon.connection
+        self.address = f"http://127.0.0.1:{doors['http']['port']}"
+        self._settings |= {"http_port": doors["http"]["port"]}
+        self.home = home
+
+    def restart(self) -> None:
+        """A new daemon where the old one was."""
+        self.daemon.stop()
+        self.daemon = start_daemon(self._settings, environment=self._environment)
+
+    def client(self) -> Client:
+        """A client of another door."""
+        return Client(str(self.home))
+
+    def run(self, operation: str, **params: Any) -> dict[str, Any]:
+        """A job, carried to its end."""
+        with self.client() as client:
+            job = client.call("job.submit", {"operation": operation, "params": params})["id"]
+            while True:
+                found = client.call("job.result", {"id": job})
+                if found["state"] in ("done", "failed", "cancelled", "interrupted"):
+                    assert found["state"] == "done", found["error"]
+                    return found
+                client.call("job.wait", {"id": job, "after": found["seq"], "timeout": 5.0})
+
+
+@pytest.fixture(scope="package")
+def house(tmp_path_factory: pytest.TempPathFactory, thirdparty_plugin: Path) -> Iterator[House]:
+    """The daemon of these tests."""
+    found = House(tmp_path_factory.mktemp("studio") / "home", thirdparty_plugin)
+    yield found
+    found.daemon.stop()
+
+
+@pytest.fixture(scope="package")
+def song(house: House) -> dict[str, Any]:
+    """A finished job: eight bars at 120, two takes."""
+    return house.run("generate", caption="warm lofi house, rhodes", duration=16.0, bpm=120.0, variants=2, seed=7, steps=2)
+
+
+@pytest.fixture(scope="package")
+def browser(foreign: Callable[[str], str]) -> Iterator[Any]:
+    """Debian's Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=foreign("chromium"), args=["--no-sandbox", "--mute-audio"])
+        yield chromium
+        chromium.close()
+
+
+class Tab:
+    """A tab of the page, and what went wrong in it."""
+
+    def __init__(self, house: House, page: Any) -> None:
+        self.house, self.page = house, page
+        self.faults: list[str] = []
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        page.on("console", lambda said: self.faults.append(said.text) if "Content Security Policy" in said.text else None)
+
+    def open(self, place: str = "") -> Any:
+        """Go to a view, connected."""
+        self.page.goto(f"{self.house.address}/studio{place}")
+        self.page.wait_for_selector('.link[data-state="open"]')
+        return self.page
+
+    def job(self) -> str:
+        """The id of the newest job of the page's store."""
+        return str(self.page.evaluate("[...studio.store.jobs.keys()].filter((id) => id.startsWith('page-')).pop()"))
+
+    def ended(self, job: str, state: str = "done") -> dict[str, Any]:
+        """The job once the page knows of its end."""
+        self.page.wait_for_function("id => ['done','failed','cancelled','interrupted'].includes(studio.store.jobs.get(id)?.state)", arg=job)
+        with self.house.client() as client:
+            found = dict(client.call("job.result", {"id": job}))
+        assert found["state"] == state, found["error"]
+        return found
+
+    def picture(self, name: str) -> None:
+        """Keep a picture of the tab, where somebody wants it."""
+        if str(SHOTS) not in ("", "."):
+            SHOTS.mkdir(parents=True, exist_ok=True)
+            self.page.wait_for_timeout(400)
+            self.page.screenshot(path=str(SHOTS / f"{name}.png"))
+
+
+@pytest.fixture
+def tab(house: House, browser: Any) -> Iterator[Callable[..., Tab]]:
+    """``tab(**options)``: a tab with a storage of its own. At the end no tab may have had an error or met the policy."""
+    made: list[tuple[Any, Tab]] = []
+
+    def make(**options: Any) -> Tab:
+        context = browser.new_context(**{"viewport": {"width": 1360, "height": 900}, "color_scheme": "dark", "locale": "en-GB", **options})
+        one = Tab(house, context.new_page())
+        made.append((context, one))
+        return one
+
+    yield make
+    faults = [fault for _, one in made for fault in one.faults]
+    for context, _ in made:
+        context.close()
+    assert faults == []
