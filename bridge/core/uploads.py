@@ -225,7 +225,7 @@ class Uploads:
 
 
 class Incoming:
-    """A file that arrives in one go: `write` its pieces, then `finish`; `close` in any case. For one thread at a time."""
+    """A file that arrives in one go: `write` its pieces; once it has `arrived`, `adopt` it; `close` in any case."""
 
     def __init__(self, uploads: Uploads, folder: Path, size: int, name: str) -> None:
         self._uploads, self._size, self._name, self._received = uploads, size, name, 0
@@ -248,13 +248,17 @@ class Incoming:
         except OSError as failure:
             raise storage_error(failure, self._draft.parent) from failure
 
-    def finish(self) -> Upload:
-        """The upload, now that all of it is here. Raises `CorruptAudio` when some is missing."""
+    def arrived(self) -> Path:
+        """The file, now that all of it is here, to be looked at. Raises `CorruptAudio` when some is missing."""
         if self._received != self._size:
             raise CorruptAudio(f"{self._received} of {self._size} bytes arrived; send the file again", field="size")
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
+        return self._draft
+
+    def adopt(self) -> Upload:
+        """Make it an upload."""
         return self._uploads.adopt(self._draft, self._size, self._digest.hexdigest(), self._name)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import time
 from collections import deque
@@ -18,6 +19,8 @@ import msgspec
 
 from acestep.api.errors import ProtocolError
 from bridge.doors import limits
+
+log = logging.getLogger(__name__)
 
 WORDS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") | {0x16}
 """First bytes of HTTP requests, of similar old protocols, and of TLS."""
@@ -112,7 +115,12 @@ class Turns:
             if not self._waiting or time.monotonic() > ends:
                 break
             work = self._waiting.popleft()
-            if work():
+            try:
+                more = work()
+            except Exception:  # the work of any door: whatever it met, the other streams keep their turns
+                log.exception("a connection's turn failed")
+                continue
+            if more:
                 self._waiting.append(work)
         self._round = asyncio.get_running_loop().call_soon(self._take_round) if self._waiting else None
 

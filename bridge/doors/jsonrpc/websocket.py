@@ -180,7 +180,11 @@ class WebSocketConnection(JsonConnection):
         """Nothing more will be said; the other side closes, or the connection is cut a moment later."""
         self._parting = True
         if not transport.is_closing():
-            transport.write_eof()
+            try:
+                transport.write_eof()
+            except OSError:  # the other side did not wait for our goodbye
+                transport.abort()
+                return
             transport.resume_reading()
             asyncio.get_running_loop().call_later(GOODBYE_SECONDS, transport.abort)
 

@@ -348,3 +348,23 @@ async def test_a_web_page_in_chromium_reaches_nothing(doors, osc_door, core, for
     assert not core.paused
     assert core.submits == 0
     assert await ask_osc(doors["osc"][0])
+
+
+async def test_a_turn_that_fails_takes_no_other_streams_turn(caplog):
+    """Whatever one connection's work meets, the work of the others goes on, and so does what comes later."""
+    turns, done = Turns(), []
+
+    def fails() -> bool:
+        raise OSError(107, "not connected")
+
+    def works() -> bool:
+        done.append("earlier")
+        return False
+
+    turns.ask(fails)
+    turns.ask(works)
+    await asyncio.sleep(0.01)
+    turns.ask(lambda: bool(done.append("later")))
+    await asyncio.sleep(0.01)
+    assert done == ["earlier", "later"]
+    assert "a connection's turn failed" in caplog.text

@@ -50,15 +50,15 @@ async def _taken(request: Request, uploads: Uploads) -> dict[str, object]:
     try:
         async for piece in request.stream():
             await asyncio.to_thread(incoming.write, piece)
-        upload = await asyncio.to_thread(incoming.finish)
+        draft = await asyncio.to_thread(incoming.arrived)
+        try:
+            facts = await asyncio.to_thread(sniff.probe, draft)
+        except AceError as error:
+            error.message = error.message.replace(draft.name, name)
+            raise
+        upload = await asyncio.to_thread(incoming.adopt)
     finally:
         await asyncio.to_thread(incoming.close)
-    try:
-        facts = await asyncio.to_thread(sniff.probe, uploads.path(upload.id))
-    except AceError as error:
-        await asyncio.to_thread(uploads.remove, upload.id)
-        error.message = error.message.replace(f"{upload.id}.audio", name)
-        raise
     sound = {"rate": facts.rate, "channels": facts.channels, "frames": facts.frames, "format": facts.format}
     return {**msgspec.to_builtins(upload), **sound}
 

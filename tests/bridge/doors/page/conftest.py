@@ -15,7 +15,7 @@ from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 SHOTS = Path(os.environ.get("ACESTEP_PAGE_SHOTS", ""))
 """Where pictures of the page are kept, when the variable names a folder."""
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = int(os.environ.get("ACESTEP_PAGE_PATIENCE", "60000"))
 
 
 class House:
