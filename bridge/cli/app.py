@@ -43,6 +43,9 @@ COMMANDS = {
         "bridge.cli.commands.export:export",
         "library",
     ),
+    "studio": Command(
+        "open the page in the browser: create, edit, compare, look after jobs", "bridge.cli.commands.audition:studio"
+    ),
     "audition": Command(
         "hear the newest results in the browser, drag or save them", "bridge.cli.commands.audition:audition", "library"
     ),

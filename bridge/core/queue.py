@@ -118,20 +118,23 @@ class FairQueue:
         """
         line = self._lines[job.client]
         if ahead_of is None:
-            priority = min(line.levels)
+            alike = (
+                one for level in line.levels.values() for one in level.values() if one.steps_aside == job.steps_aside
+            )
+            priority = min(one.priority for one in alike)
         elif ahead_of.client == job.client:
             priority = ahead_of.priority
         else:
             priority = max(job.priority, min(ahead_of.priority + 1, MOST_PRIORITY))
         line.remove(job)
         job.priority = priority
-        waiting = list(line.levels.get(priority, {}).values())
+        waiting = list(line.levels.get(job.level, {}).values())
         behind = ahead_of is None
         index = len(waiting) if behind else next((at for at, one in enumerate(waiting) if one is ahead_of), 0)
         waiting.insert(index, job)
         for one, place in zip(waiting, sorted(one.place or float(one.number) for one in waiting), strict=True):
             one.place = place
-        line.levels[priority] = {one.id: one for one in waiting}
+        line.levels[job.level] = {one.id: one for one in waiting}
         return waiting
 
     def position(self, job: JobRecord) -> int:

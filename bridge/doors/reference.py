@@ -150,17 +150,6 @@ _PATHS = [
         "curl http://127.0.0.1:9702/health",
     ],
     ["/metrics", "Numbers in the text format of Prometheus.", "curl http://127.0.0.1:9702/metrics"],
-    ["/audition", "A page for browsers: hear, save and drag out the newest results.", "acestep-bridge audition"],
-    [
-        "/audition/results",
-        "What that page shows, as JSON: jobs, newest first, each with its sounds and their addresses.",
-        "curl http://127.0.0.1:9702/audition/results",
-    ],
-    [
-        "/audition/sounds/JOB/INDEX/NAME",
-        "One sound of a result, whole or by Range; NAME is free.",
-        "curl -O http://127.0.0.1:9702/audition/sounds/take-1/0/part.wav",
-    ],
     ["/?HOST_INFO", "OSCQuery: name, OSC host and port, what is offered.", "curl 'http://127.0.0.1:9702/?HOST_INFO'"],
     ["/", "OSCQuery: the tree of all addresses.", "curl http://127.0.0.1:9702/"],
     [

@@ -290,10 +290,10 @@ def test_a_daemon_elsewhere_gets_uploads_and_gives_downloads(
 
 def test_the_audition_page_is_found_wherever_the_daemon_listens() -> None:
     """Loopback for a door that listens everywhere, the other machine's name over the network, brackets around IPv6."""
-    assert page_address({"host": "127.0.0.1", "port": 9702}) == "http://127.0.0.1:9702/audition"
-    assert page_address({"host": "0.0.0.0", "port": 1}) == "http://127.0.0.1:1/audition"
-    assert page_address({"host": "0.0.0.0", "port": 1}, "studio.local") == "http://studio.local:1/audition"
-    assert page_address({"host": "::1", "port": 1}) == "http://[::1]:1/audition"
+    assert page_address({"host": "127.0.0.1", "port": 9702}) == "http://127.0.0.1:9702/studio"
+    assert page_address({"host": "0.0.0.0", "port": 1}) == "http://127.0.0.1:1/studio"
+    assert page_address({"host": "0.0.0.0", "port": 1}, "studio.local") == "http://studio.local:1/studio"
+    assert page_address({"host": "::1", "port": 1}) == "http://[::1]:1/studio"
     with pytest.raises(Unavailable):
         page_address(None)
 
@@ -302,10 +302,11 @@ def test_a_result_can_be_heard_on_the_audition_page(cli: Callable[..., Any]) -> 
     """Of a real daemon: the address that is printed leads to the page, its list to the result's own bytes."""
     made = cli("generate", "fake: steps=1", "--duration", "1", "--json").json
     address = cli("audition", "--no-browser").out.strip()
+    assert address == cli("studio", "--no-browser").out.strip() + "#library"
     assert httpx.get(address).headers["content-type"].startswith("text/html")
-    newest = httpx.get(f"{address}/results").json()["jobs"][0]
+    newest = cli("call", "history.list", "--json").json["rows"][0]
     assert (newest["id"], newest["caption"]) == (made["id"], "fake: steps=1")
-    sound = httpx.get(httpx.URL(address).join(newest["sounds"][0]["address"])).content
+    sound = httpx.get(httpx.URL(address).join(f"/studio/sounds/{newest['id']}/0/{newest['files'][0]['name']}")).content
     assert sound == Path(made["result"]["files"][0]["path"]).read_bytes()
 
 

@@ -36,7 +36,9 @@ async def core(tmp_path):
 
 async def finished(core: Service, caption: str) -> str:
     """The id of a job that is done."""
-    job = (await core.submit(Submission(operation="generate", params={"caption": caption, "duration": 10.0}), "test:1")).id
+    job = (
+        await core.submit(Submission(operation="generate", params={"caption": caption, "duration": 10.0}), "test:1")
+    ).id
     while not core.job(job).state.terminal:
         await core.wait(job, core.job(job).seq)
     assert core.job(job).state is JobState.DONE
@@ -58,7 +60,11 @@ async def test_results_are_found_by_words_star_and_note(core):
     found = await core.history.rows(Search(limit=2))
     assert (found["total"], found["more"], len(found["rows"])) == (3, True, 2)
     assert await ids(core, limit=2, before=found["rows"][-1]["id"]) == [jobs[0]]
-    assert await core.history.mark(jobs[0], True, "the good one") == {"id": jobs[0], "star": True, "note": "the good one"}
+    assert await core.history.mark(jobs[0], True, "the good one") == {
+        "id": jobs[0],
+        "star": True,
+        "note": "the good one",
+    }
     assert await core.history.mark(jobs[0], None, None) == {"id": jobs[0], "star": True, "note": "the good one"}
     assert await ids(core, starred=True) == await ids(core, search="good one") == [jobs[0]]
     row = (await core.history.rows(Search(starred=True)))["rows"][0]
@@ -111,7 +117,10 @@ async def test_waiting_jobs_change_places_and_stay_there(tmp_path):
     core = await opened(tmp_path / "home")
     await core.pause()
     params = {"caption": "x", "duration": 10.0}
-    jobs = [(await core.submit(Submission(operation="generate", params={**params, "seed": n}), "test:1")).id for n in range(4)]
+    jobs = [
+        (await core.submit(Submission(operation="generate", params={**params, "seed": n}), "test:1")).id
+        for n in range(4)
+    ]
     first, second, third, fourth = jobs
 
     def order(service: Service) -> list[str]:

@@ -96,7 +96,7 @@ async def test_a_get_of_an_address_does_not_run_it(core):
 async def test_where_there_is_a_token_it_must_be_shown(core, header, status):
     """In the Authorization header, with or without its scheme; a supervisor may ask /health without it."""
     async with client(core, token="secret") as http:
-        for path in ("/metrics", "/", "/audition/results"):
+        for path in ("/metrics", "/", "/studio"):
             assert (await http.get(path, headers={"authorization": header})).status_code == status
             assert (await http.get(f"{path}?token=secret")).status_code == 401
         assert (await http.get("/health")).status_code == 200

@@ -26,18 +26,23 @@ MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css
 
 TITLE = "The studio page"
 
+# fmt: off
 PAGES = (
-    (STUDIO, "the page; `#edit`, `#library` ... open a view", ""),
-    (AUDITION, f"leads to `{STUDIO}#library`", ""),
-    (f"{STUDIO}/static/NAME", "what the page is made of", ""),
-    (f"{STUDIO}/sounds/JOB/INDEX/NAME", "a sound of a finished job; answers Range", ""),
-    (f"{STUDIO}/sounds/upload/ID", "an upload; answers Range", ""),
-    (f"{STUDIO}/peaks/JOB/INDEX", "the peaks of a sound for a waveform, as they are made", ""),
-    (f"{STUDIO}/peaks/upload/ID", "the same of an upload", ""),
-    (f"{STUDIO}/copies/JOB/INDEX/FORMAT", "a sound in another format (wav, flac, mp3, ogg)", ""),
-    (f"{STUDIO}/zip?take=JOB:INDEX", "several sounds (at most 200) with their recipes, as one ZIP file", ""),
-    (f"{STUDIO}/uploads?name=NAME", "PUT: takes a sound file; its id as `upload` in a request", ""),
+    (STUDIO, "The page; `#edit`, `#library` and so on open a view.", "acestep-bridge studio"),
+    (AUDITION, f"Leads to `{STUDIO}#library`.", "acestep-bridge audition"),
+    (f"{STUDIO}/static", "What the page is made of.", ""),
+    (f"{STUDIO}/sounds/JOB/INDEX/NAME", "One sound of a result, whole or by Range; NAME is free.",
+     f"curl -O http://127.0.0.1:9702{STUDIO}/sounds/take-1/0/part.wav"),
+    (f"{STUDIO}/sounds/upload/ID", "An upload, whole or by Range.", ""),
+    (f"{STUDIO}/peaks/JOB/INDEX", "The peaks of a sound, for a waveform; sent while they are made.", ""),
+    (f"{STUDIO}/peaks/upload/ID", "The same of an upload.", ""),
+    (f"{STUDIO}/copies/JOB/INDEX/FORMAT", "A sound as wav, flac, mp3 or ogg.", ""),
+    (f"{STUDIO}/zip", "Several sounds (at most 200) with their recipes, as one ZIP file.",
+     f"curl -O http://127.0.0.1:9702{STUDIO}/zip?take=take-1:0"),
+    (f"{STUDIO}/uploads", "PUT: takes a sound file; a request names its id as `upload`.",
+     f"curl -T song.wav http://127.0.0.1:9702{STUDIO}/uploads?name=song.wav"),
 )
+# fmt: on
 
 
 def routes(site: Site) -> list[BaseRoute]:
@@ -62,7 +67,13 @@ def routes(site: Site) -> list[BaseRoute]:
         Route(AUDITION, audition),
     ]
     sounds = results.Sounds(site)
-    return [*found, *results.routes(sounds), *peaks.routes(site, sounds), *copies.routes(sounds), *incoming.routes(site)]
+    return [
+        *found,
+        *results.routes(sounds),
+        *peaks.routes(site, sounds),
+        *copies.routes(sounds),
+        *incoming.routes(site),
+    ]
 
 
 def _assets(folder: Path) -> dict[str, Path]:

@@ -20,7 +20,12 @@ from bridge.doors.http import STUDIO
 from bridge.doors.http.page.policy import headers
 from bridge.doors.http.page.results import MEDIA_TYPES, Sounds, refusal
 
-FORMATS = {"wav": ("WAV", "PCM_24"), "flac": ("FLAC", "PCM_24"), "mp3": ("MP3", "MPEG_LAYER_III"), "ogg": ("OGG", "VORBIS")}
+FORMATS = {
+    "wav": ("WAV", "PCM_24"),
+    "flac": ("FLAC", "PCM_24"),
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+    "ogg": ("OGG", "VORBIS"),
+}
 """Ending -> container and coding, as libsndfile calls them."""
 
 BLOCK = 1 << 14

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,20 @@ from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 SHOTS = Path(os.environ.get("ACESTEP_PAGE_SHOTS", ""))
 """Where pictures of the page are kept, when the variable names a folder."""
 
-PATIENCE_MS = int(os.environ.get("ACESTEP_PAGE_PATIENCE", "60000"))
+PATIENCE_MS = int(os.environ.get("ACESTEP_PAGE_PATIENCE", "150000"))
+"""Milliseconds for whatever the page waits for: the first job of a cold machine loads torch and the model."""
 
 
 class House:
     """The daemon, which a test may stop and start again at the same address."""
 
     def __init__(self, home: Path, plugin: Path) -> None:
-        self._settings: dict[str, Any] = {**FREE_PORTS, "home": home, "read_roots": [home.parent], "history_jobs": 10_000}
+        self._settings: dict[str, Any] = {
+            **FREE_PORTS,
+            "home": home,
+            "read_roots": [home.parent],
+            "history_jobs": 10_000,
+        }
         self._environment = {**os.environ, "PYTHONPATH": str(plugin)}
         self.daemon: DaemonProcess = start_daemon(self._settings, environment=self._environment)
         doors = self.daemon.connection
@@ -62,7 +69,9 @@ def house(tmp_path_factory: pytest.TempPathFactory, thirdparty_plugin: Path) -> 
 @pytest.fixture(scope="package")
 def song(house: House) -> dict[str, Any]:
     """A finished job: eight bars at 120, two takes."""
-    return house.run("generate", caption="warm lofi house, rhodes", duration=16.0, bpm=120.0, variants=2, seed=7, steps=2)
+    return house.run(
+        "generate", caption="warm lofi house, rhodes", duration=16.0, bpm=120.0, variants=2, seed=7, steps=2
+    )
 
 
 @pytest.fixture(scope="package")
@@ -83,7 +92,9 @@ class Tab:
         self.faults: list[str] = []
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
-        page.on("console", lambda said: self.faults.append(said.text) if "Content Security Policy" in said.text else None)
+        page.on(
+            "console", lambda said: self.faults.append(said.text) if "Content Security Policy" in said.text else None
+        )
 
     def open(self, place: str = "") -> Any:
         """Go to a view, connected."""
@@ -91,13 +102,22 @@ class Tab:
         self.page.wait_for_selector('.link[data-state="open"]')
         return self.page
 
+    def until(self, expression: str, arg: Any = None) -> Any:
+        """What an expression (or a function of ``arg``) of the page gives, once it is true. Asked over the protocol: the page's own
+        policy lets nobody evaluate text."""
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while not (found := self.page.evaluate(expression, arg)):
+            assert time.monotonic() < deadline, f"never true: {expression}"
+            self.page.wait_for_timeout(60)
+        return found
+
     def job(self) -> str:
         """The id of the newest job of the page's store."""
         return str(self.page.evaluate("[...studio.store.jobs.keys()].filter((id) => id.startsWith('page-')).pop()"))
 
     def ended(self, job: str, state: str = "done") -> dict[str, Any]:
         """The job once the page knows of its end."""
-        self.page.wait_for_function("id => ['done','failed','cancelled','interrupted'].includes(studio.store.jobs.get(id)?.state)", arg=job)
+        self.until("id => ['done','failed','cancelled','interrupted'].includes(studio.store.jobs.get(id)?.state)", job)
         with self.house.client() as client:
             found = dict(client.call("job.result", {"id": job}))
         assert found["state"] == state, found["error"]
@@ -117,7 +137,9 @@ def tab(house: House, browser: Any) -> Iterator[Callable[..., Tab]]:
     made: list[tuple[Any, Tab]] = []
 
     def make(**options: Any) -> Tab:
-        context = browser.new_context(**{"viewport": {"width": 1360, "height": 900}, "color_scheme": "dark", "locale": "en-GB", **options})
+        context = browser.new_context(
+            **{"viewport": {"width": 1360, "height": 900}, "color_scheme": "dark", "locale": "en-GB", **options}
+        )
         one = Tab(house, context.new_page())
         made.append((context, one))
         return one

@@ -49,14 +49,20 @@ def test_every_word_that_the_page_says_is_there_and_every_one_there_is_said():
     english, text = words_of("en"), "\n".join(SOURCES.values())
     said = {key for found in KEY.findall(text) for key in found if key}
     assert sorted(key for key in said if "." in key and key not in english) == []
-    said |= {key for found in TABLED.findall(text) for key in found if key} | set(re.findall(r'"([a-z]+\.[a-z_.]+)"', text))
-    stems = tuple(STEMS.findall(text)) + ("error.", "fault.", "wave.edge.")
-    assert sorted(key for key in english if key not in said and not key.startswith(stems) and f'"{key}"' not in text) == []
+    said |= {key for found in TABLED.findall(text) for key in found if key} | set(
+        re.findall(r'"([a-z]+\.[a-z_.]+)"', text)
+    )
+    stems = (*STEMS.findall(text), "error.", "fault.", "wave.edge.")
+    assert (
+        sorted(key for key in english if key not in said and not key.startswith(stems) and f'"{key}"' not in text) == []
+    )
 
 
 def test_foreign_text_never_becomes_markup():
     """No module writes markup, runs text, or sets a handler or a style as text."""
-    forbidden = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\(\"(?:style|on)|srcdoc")
+    forbidden = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setAttribute\(\"(?:style|on)|srcdoc"
+    )
     assert [path.name for path, text in SOURCES.items() if forbidden.search(text)] == []
     page = (STATIC / "index.html").read_text("utf-8")
     assert not re.search(r"style=|\son\w+=|<script>|<style>|https?://", page)

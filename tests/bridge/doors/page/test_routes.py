@@ -72,7 +72,9 @@ async def test_the_page_runs_only_its_own_scripts_and_talks_to_nobody_else(http)
         address = f"/studio/static/{path.relative_to(page.STATIC).as_posix()}"
         found = await http.get(address)
         assert (found.status_code, found.content) == (200, path.read_bytes()), address
-        assert found.headers["content-security-policy"] == policy and found.headers["x-content-type-options"] == "nosniff"
+        assert (
+            found.headers["content-security-policy"] == policy and found.headers["x-content-type-options"] == "nosniff"
+        )
 
 
 async def test_a_host_name_cannot_smuggle_itself_into_the_policy(core, uploads):
@@ -83,7 +85,9 @@ async def test_a_host_name_cannot_smuggle_itself_into_the_policy(core, uploads):
     assert "script-src *" not in answer.headers["content-security-policy"]
 
 
-@pytest.mark.parametrize("address", ["static/../__init__.py", "static/%2e%2e/policy.py", "static/", "static/views", "static/main.js.map"])
+@pytest.mark.parametrize(
+    "address", ["static/../__init__.py", "static/%2e%2e/policy.py", "static/", "static/views", "static/main.js.map"]
+)
 async def test_only_the_pages_files_can_be_had(http, address):
     """No other file by any name."""
     assert (await http.get(f"/studio/{address}")).status_code == 404
@@ -111,10 +115,16 @@ async def test_only_sounds_of_results_can_be_had(core, http, tmp_path):
     part = await http.get(f"/studio/sounds/{job}/0/x.wav", headers={"range": "bytes=10-19"})
     assert (part.status_code, len(part.content)) == (206, 10)
     wrong = [f"/studio/sounds/{job}/{index}/x" for index in ("1", "-1", "9" * 5000, "%D9%A0", "0x0", " 0")]
-    wrong += ["/studio/sounds/nobody/0/x", f"/studio/sounds/{job}/0/..%2F..%2Fsecret", "/studio/sounds/upload/up-0123456789abcdef"]
+    wrong += [
+        "/studio/sounds/nobody/0/x",
+        f"/studio/sounds/{job}/0/..%2F..%2Fsecret",
+        "/studio/sounds/upload/up-0123456789abcdef",
+    ]
     wrong += ["/studio/sounds/upload/..%2F..%2Fjobs.sqlite3", f"/studio/peaks/{job}/1", f"/studio/copies/{job}/1/flac"]
     wrong += [f"/studio/copies/{job}/0/exe", "/studio/zip", "/studio/zip?take=nobody:0", "/studio/zip?take=../x:0"]
-    assert [(address, answer.status_code) for address in wrong if (answer := await http.get(address)).status_code != 404] == []
+    assert [
+        (address, answer.status_code) for address in wrong if (answer := await http.get(address)).status_code != 404
+    ] == []
     notes = tmp_path / "notes.txt"
     notes.write_text("private")
     other = await finished(core, notes)
@@ -184,7 +194,11 @@ async def test_an_upload_is_one_request_and_is_checked_before_it_is_taken(http, 
     refused = await http.put("/studio/uploads?name=..%2Fnotes.wav", content=b"not a sound at all")
     error = refused.json()["error"]
     assert (refused.status_code, error["code"]) == (400, "not_audio")
-    assert "notes.wav" in error["message"] and "up-" not in error["message"] and "/" not in error["message"].replace("notes.wav", "")
+    assert (
+        "notes.wav" in error["message"]
+        and "up-" not in error["message"]
+        and "/" not in error["message"].replace("notes.wav", "")
+    )
     assert (await http.put("/studio/uploads", content=b"")).status_code in (400, 413)
     assert (await http.put("/studio/uploads", content=b"x" * 10_000_001)).json()["error"]["code"] == "too_large"
     assert sorted(path.name for path in (tmp_path / "uploads").iterdir()) == before
@@ -210,7 +224,10 @@ async def test_many_uploads_at_a_time_hold_up_nobody(http):
             await asyncio.sleep(0.02)
             yield b"x"
 
-    sent = [asyncio.ensure_future(http.put("/studio/uploads?name=x", content=slowly(), headers={"content-length": "4"})) for _ in range(8)]
+    sent = [
+        asyncio.ensure_future(http.put("/studio/uploads?name=x", content=slowly(), headers={"content-length": "4"}))
+        for _ in range(8)
+    ]
     assert (await http.get("/studio")).status_code == 200
     assert {(await one).json()["error"]["code"] for one in sent} == {"not_audio"}
 
@@ -222,6 +239,8 @@ async def test_a_copy_is_the_sound_in_another_format(core, http, sound_file):
     answer = await http.get(f"/studio/copies/{job}/0/flac")
     assert answer.headers["content-disposition"].endswith("tone.flac")
     (path.parent / "copy.flac").write_bytes(answer.content)
-    assert np.array_equal(soundfile.read(path.parent / "copy.flac", dtype="int32")[0], soundfile.read(path, dtype="int32")[0])
+    assert np.array_equal(
+        soundfile.read(path.parent / "copy.flac", dtype="int32")[0], soundfile.read(path, dtype="int32")[0]
+    )
     (path.parent / "copy.ogg").write_bytes((await http.get(f"/studio/copies/{job}/0/ogg")).content)
     assert soundfile.info(path.parent / "copy.ogg").frames == 9_600

@@ -128,6 +128,7 @@ export class App extends EventTarget {
   #changed({ job: id, told }) {
     const job = id && this.store.jobs.get(id);
     if (!job || !told || job.quiet) return;
+    if (!job.operation) this.#learn(id);
     const name = job.caption || job.operation || id;
     if (told.kind === "progress") {
       const step = spoken(job.said, told.data?.fraction);
@@ -139,6 +140,16 @@ export class App extends EventTarget {
     } else if (told.kind === "failed") this.fail(told.data?.error ?? {}, name);
     else if (told.kind === "cancelled" && !job.cancelling) this.tell(t("job.cancelled_elsewhere", { name }));
     else if (told.kind === "interrupted") this.tell(t("job.interrupted_named", { name }), "bad");
+  }
+
+  // What a job of another client is about: its events do not say.
+  async #learn(id) {
+    try {
+      const { operation, caption, client } = await this.call("job.status", { id });
+      this.store.note(id, { operation, caption, client });
+    } catch {
+      return; // it may be gone already
+    }
   }
 
   // Messages

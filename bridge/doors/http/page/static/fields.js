@@ -35,8 +35,8 @@ const empty = (text) => text === "" || text === null || text === undefined;
 export function read(field, text) {
   const kind = control(field);
   if (kind === "check") return same(field, Boolean(text));
-  if (kind === "ticks") return same(field, text);
-  if (empty(typeof text === "string" ? text.trim() : text)) return field.required ? { fault: "fault.needed" } : same(field, emptied(field));
+  if (kind === "ticks") return text.length ? same(field, text) : { value: undefined };
+  if (empty(typeof text === "string" ? text.trim() : text)) return field.required ? { fault: "fault.needed" } : { value: undefined };
   if (kind === "list") return readList(field, text);
   if (kind === "json") return readJson(field, text);
   if (field.type === "int" || field.type === "float") return readNumber(field, text);
@@ -45,8 +45,6 @@ export function read(field, text) {
   if (field.max_length && [...value].length > field.max_length) return { fault: "fault.long", limits: { max: field.max_length } };
   return same(field, value);
 }
-
-const emptied = (field) => (field.type === "str" && field.default ? "" : undefined);
 
 function same(field, value) {
   const usual = field.default ?? (field.type === "bool" ? false : field.type === "str" ? "" : undefined);

@@ -11,6 +11,7 @@ import { t } from "./words.js";
 // Brings a list to the given items: `make(item)` builds a row with a method `update(item)`.
 export function keyed(list, items, key, make) {
   const rows = new Map([...list.children].map((row) => [row.dataset.key, row]));
+  const focused = list.contains(document.activeElement) ? document.activeElement : null;
   let place = null;
   for (const item of items) {
     const id = key(item);
@@ -26,6 +27,7 @@ export function keyed(list, items, key, make) {
     place = row;
   }
   for (const row of rows.values()) row.remove();
+  if (focused?.isConnected && document.activeElement !== focused) focused.focus(); // moving a row takes its focus away
 }
 
 export function jobRow(app, job) {
@@ -43,7 +45,6 @@ export function jobRow(app, job) {
       await app.call("queue.move", { id: first, ahead_of: second });
       await refreshPlaces(app);
       app.say(t("queue.moved", { place: app.store.jobs.get(job.id)?.position ?? "" }));
-      (step < 0 ? up : down).focus();
     } catch (error) {
       app.fail(error);
     }

@@ -19,6 +19,8 @@ test("what equals the default is left to the daemon", () => {
   assert.equal(read(field("bool", { default: true }), false).value, false);
   assert.equal(read(field("str", { default: "auto", choices: ["auto", "b"] }), "auto").value, undefined);
   assert.equal(read(field("int"), " ").value, undefined);
+  assert.equal(read(field("str", { default: "auto", choices: ["small"] }), "").value, undefined);
+  assert.equal(read(field("list[str]", { choices: ["patch", "whole"] }), []).value, undefined);
 });
 
 test("numbers are read as people write them, and refused with their limits", () => {

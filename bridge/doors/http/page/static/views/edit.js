@@ -208,9 +208,9 @@ export function editView(app) {
       Object.assign(params, { start: -Math.round(first * wave.peaks.rate), end: wave.length + Math.round(last * wave.peaks.rate) });
     } else if (wave.regions.length === 1) Object.assign(params, wave.regions[0]);
     else if (wave.regions.length) params.regions = [...wave.regions].sort((a, b) => a.start - b.start);
-    if (wave.grid && takes("bpm")) Object.assign(params, { bpm: wave.grid.bpm, time_signature: metre.value }, wave.grid.offset ? { bar_offset: wave.grid.offset } : {});
+    if (wave.grid && takes("bpm")) Object.assign(params, { bpm: wave.grid.bpm, time_signature: metre.value, bar_offset: wave.grid.offset });
     if (takes("crossfade_side")) params.crossfade_side = "inside";
-    if (takes("returns") && !params.returns && WHOLE.has(draft.operation)) params.returns = ["whole"];
+    if (takes("returns") && !params.returns?.length && WHOLE.has(draft.operation)) params.returns = ["whole"];
     return params;
   }
 

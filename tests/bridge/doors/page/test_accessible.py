@@ -1,0 +1,121 @@
+"""The page for everybody: axe, three languages, a phone, Firefox."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bridge.doors.http.page import STATIC
+
+pytestmark = pytest.mark.foreign
+
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+VIEWS = ("create", "edit", "library", "system")
+
+
+SMALL = """() => [...document.querySelectorAll('button, select, a.button, input')]
+    .filter((one) => one.checkVisibility() && !one.closest('.unseen, .skip'))
+    .filter((one) => { const box = one.getBoundingClientRect(); return box.width < 24 || box.height < 24; })
+    .map((one) => one.outerHTML.slice(0, 90))"""
+"""Controls that a finger does not hit (2.5.8)."""
+
+BARE = """() => [...document.querySelectorAll('main [data-field]')].filter((row) => {
+    const one = row.querySelector('[aria-describedby]');
+    return !one || !document.getElementById(one.getAttribute('aria-describedby').split(' ')[0]).textContent.trim();
+}).map((row) => row.dataset.field)"""
+"""Fields without a tooltip."""
+
+
+def axe():
+    """The source of axe-core, as its Python package brings it."""
+    package = pytest.importorskip("axe_playwright_python")
+    return (Path(package.__file__).parent / "axe.min.js").read_text("utf-8")
+
+
+def violations(page):
+    """What axe finds, as rule and elements."""
+    page.evaluate(axe())  # over the protocol, so that the page's policy stays as it is
+    page.wait_for_timeout(300)
+    found = page.evaluate("tags => axe.run(document, { runOnly: { type: 'tag', values: tags } })", WCAG)
+    return [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found["violations"]]
+
+
+@pytest.mark.parametrize("look", ["dark", "light"])
+def test_axe_finds_nothing(tab, song, look):
+    """Every view, a source with a region, both modes, an open menu and a dialog, in both looks."""
+    one = tab(color_scheme=look)
+    page = one.open("#create")
+    assert violations(page) == []
+    page.get_by_role("radio", name="Custom").click()
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert violations(page) == []
+    one.picture(f"create-{look}")
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = false; })")
+    page.locator('[data-act="assist"]').click()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    one.open(f"#edit/{song['id']}/0")
+    one.until("document.querySelector('wave-view')?.peaks?.whole")
+    page.locator('[data-act="add-region"]').click()
+    assert violations(page) == []
+    one.open("#library")
+    page.locator(f'main [data-result="{song["id"]}"]').get_by_role("button", name="More for part 1").click()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    one.picture(f"library-{look}")
+    one.open("#system")
+    page.locator(".log p").first.wait_for()
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize(("code", "locale"), [("zh", "zh-CN"), ("ja", "ja-JP")])
+def test_the_page_speaks_the_readers_language(tab, code, locale):
+    """By the browser's wish; every view; the choice of another one stays."""
+    words = json.loads((STATIC / "words" / f"{code}.json").read_text("utf-8"))
+    one = tab(locale=locale)
+    page = one.open()
+    assert page.evaluate("document.documentElement.lang") == code
+    for view in VIEWS:
+        page.evaluate("view => { location.hash = view; }", view)
+        page.get_by_role("heading", name=words[f"{view}.title"], exact=True).wait_for()
+        assert page.get_by_role("tab", name=words[f"tab.{view}"], exact=True).get_attribute("aria-selected") == "true"
+    one.picture(f"language-{code}")
+    page.get_by_label(words["language"]).select_option("en")
+    one.until("document.documentElement.lang === 'en'")
+    page.reload()
+    page.get_by_role("tab", name="Library").wait_for()
+
+
+def test_on_a_phone_everything_is_in_reach(tab, song):
+    """No view is wider than the screen; a region can be made and a take played."""
+    one = tab(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    page = one.open("#create")
+    places = ["create", "library", "system", f"edit/{song['id']}/0"]
+    for place in places:
+        page.evaluate("place => { location.hash = place; }", place)
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), place
+        small = page.evaluate(SMALL)
+        assert small == [], place
+    one.until("document.querySelector('wave-view')?.peaks?.whole")
+    page.locator('[data-act="add-region"]').tap()
+    assert page.evaluate("document.querySelector('wave-view').regions.length") == 1
+    one.picture("phone")
+
+
+def test_every_field_has_its_tooltip_from_describe(tab):
+    """The daemon's summary, bound to the control."""
+    one = tab()
+    page = one.open("#create")
+    page.get_by_role("radio", name="Custom").click()
+    page.locator("main .field:visible").first.wait_for()
+    bare = page.evaluate(BARE)
+    assert bare == []
+    row = page.locator('[data-field="steps"]').first
+    row.locator("input").focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert re.search("Denoising steps", row.locator(".help").inner_text())
