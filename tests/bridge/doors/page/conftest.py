@@ -106,10 +106,18 @@ class Tab:
         """What an expression (or a function of ``arg``) of the page gives, once it is true. Asked over the protocol: the page's own
         policy lets nobody evaluate text."""
         deadline = time.monotonic() + PATIENCE_MS / 1000
-        while not (found := self.page.evaluate(expression, arg)):
+        while not (found := self._value(expression, arg)):
             assert time.monotonic() < deadline, f"never true: {expression}"
             self.page.wait_for_timeout(60)
         return found
+
+    def _value(self, expression: str, arg: Any) -> Any:
+        try:
+            return self.page.evaluate(expression, arg)
+        except Exception as failure:  # a page that is just being loaded again
+            if "context was destroyed" not in str(failure):
+                raise
+            return None
 
     def job(self) -> str:
         """The id of the newest job of the page's store."""
@@ -127,6 +135,7 @@ class Tab:
         """Keep a picture of the tab, where somebody wants it."""
         if str(SHOTS) not in ("", "."):
             SHOTS.mkdir(parents=True, exist_ok=True)
+            self.page.evaluate("scrollTo(0, 0)")
             self.page.wait_for_timeout(400)
             self.page.screenshot(path=str(SHOTS / f"{name}.png"))
 

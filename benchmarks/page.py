@@ -1,0 +1,106 @@
+"""The studio page: time until it can be used, memory of a tab with many results, and the daemon with many tabs open.
+
+    python benchmarks/page.py [--results 1000] [--tabs 10]
+
+Needs Debian's chromium and Playwright's Python package. The daemon has the fake backend, so that results come at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bridge.client import Client
+from bridge.launch import FREE_PORTS, start_daemon
+
+PATIENCE_MS = 120_000
+LOADS = 5
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=int, default=1000, help="results in the library")
+    parser.add_argument("--tabs", type=int, default=10, help="tabs open at a time")
+    options = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_daemon({**FREE_PORTS, "home": Path(folder), "backend": "fake"}) as daemon,Client(folder) as client
+    ):
+        fill(client, options.results)
+        address = f"http://127.0.0.1:{daemon.connection['http']['port']}/studio"
+        for name, value in measured(address, client, daemon.process.pid, options):
+            print(f"{name:52} {value}")
+
+
+def fill(client: Client, results: int) -> None:
+    """Make so many results."""
+    params = {"caption": "fake: steps=1", "duration": 1.0}
+    jobs = [f"bench-{number}" for number in range(results)]
+    for start in range(0, results, 100):
+        for job in jobs[start : start + 100]:
+            client.call("job.submit", {"operation": "generate", "params": params, "id": job})
+        while client.call("status", {})["queue"]["length"] or client.call("status", {})["queue"]["running"]:
+            time.sleep(0.1)
+
+
+def measured(address: str, client: Client, pid: int, options: argparse.Namespace) -> Any:
+    """Rows of name and value."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--enable-precise-memory-info"]
+        )
+        times = [opened(browser.new_page(), address) for _ in range(LOADS)]
+        yield "until the form can be used, median of 5 (s)", f"{statistics.median(times):.2f}"
+        page = browser.new_page()
+        opened(page, f"{address}#library")
+        page.set_default_timeout(PATIENCE_MS)
+        while page.locator("#results > li").count() < options.results:
+            page.get_by_role("button", name="Show more").click()
+            page.wait_for_timeout(100)
+        used = page.evaluate("performance.memory.usedJSHeapSize") / 1e6
+        nodes = page.evaluate("document.querySelectorAll('*').length")
+        yield f"tab with {options.results} results: JavaScript heap (MB)", f"{used:.0f} ({nodes} elements)"
+        before = psutil.Process(pid).memory_info().rss / 1e6
+        pages = [browser.new_page() for _ in range(options.tabs)]
+        for one in pages:
+            opened(one, f"{address}#library")
+        yield (
+            f"daemon with {options.tabs} tabs: memory (MB, before)",
+            f"{psutil.Process(pid).memory_info().rss / 1e6:.0f} ({before:.0f})",
+        )
+        latencies = sorted(asked(client) for _ in range(300))
+        yield (
+            f"status with {options.tabs} tabs: median, p99 (ms)",
+            f"{latencies[150] * 1e3:.1f}, {latencies[297] * 1e3:.1f}",
+        )
+        browser.close()
+
+
+def opened(page: Any, address: str) -> float:
+    """Seconds until the page is connected and its form is there."""
+    began = time.monotonic()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    page.wait_for_selector('.link[data-state="open"]')
+    return time.monotonic() - began
+
+
+def asked(client: Client) -> float:
+    """Seconds that a question took."""
+    began = time.monotonic()
+    client.call("status", {})
+    return time.monotonic() - began
+
+
+if __name__ == "__main__":
+    main()
