@@ -32,7 +32,8 @@ def main() -> None:
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
-        start_daemon({**FREE_PORTS, "home": Path(folder), "backend": "fake"}) as daemon,Client(folder) as client
+        start_daemon({**FREE_PORTS, "home": Path(folder), "backend": "fake"}) as daemon,
+        Client(folder) as client,
     ):
         fill(client, options.results)
         address = f"http://127.0.0.1:{daemon.connection['http']['port']}/studio"

@@ -123,11 +123,16 @@ export function menu(name, actions) {
     const about = { role: "menuitem", tabindex: "-1" };
     list.append(act.href ? el("a", { ...about, class: "button", href: act.href, download: act.download ?? "", on: { click: run } }, act.words) : button(act.words, run, about));
   }
+  function point(item) {
+    for (const one of list.children) one.tabIndex = one === item ? 0 : -1;
+    item?.focus();
+  }
   function show(on) {
     list.hidden = !on;
     opener.setAttribute("aria-expanded", String(on));
     if (on) {
-      list.firstChild?.focus();
+      list.classList.toggle("up", box.getBoundingClientRect().top > innerHeight / 2);
+      point(list.firstChild);
       list.scrollIntoView({ block: "nearest" });
     } else if (list.contains(document.activeElement)) opener.focus();
   }
@@ -137,7 +142,7 @@ export function menu(name, actions) {
     if (event.key === "Escape") { show(false); opener.focus(); }
     else if (step) {
       const all = [...list.children], at = all.indexOf(document.activeElement);
-      all[(at + step + all.length) % all.length].focus();
+      point(all[(at + step + all.length) % all.length]);
     } else return;
     event.preventDefault();
     event.stopPropagation();
