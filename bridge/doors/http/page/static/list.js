@@ -87,7 +87,7 @@ export function takeRow(app, result, file, actions = []) {
   }, { "aria-label": t("take.compare", { name: takeName(file) }) });
   const row = el("div", { class: "take", draggable: "true", data: { take: sound.key } }, play,
     el("div", {}, picture, el("span", { class: "name" }, takeName(file), " ", el("span", { class: "soft num" }, clock(file.length / file.rate, 1)))),
-    el("div", { class: "acts" }, compare, menu(t("take.more", { name: takeName(file) }), actions.map((act) => ({ ...act, run: () => act.run(result, file) })))));
+    el("div", { class: "acts" }, compare, menu(t("take.more", { name: takeName(file) }), actions.map((act) => ({ ...act, run: act.run && (() => act.run(result, file)) })))));
   row.addEventListener("dragstart", (event) => {
     for (const [type, value] of Object.entries(dragged({ ...sound, name: sound.file }, location.origin))) event.dataTransfer.setData(type, value);
     event.dataTransfer.effectAllowed = "copy";

@@ -238,7 +238,8 @@ export function createView(app) {
   // A request, a recipe or a bare map of fields, as values of this form.
   function settingsOf(data) {
     const names = new Set(fields().map((field) => field.name));
-    const stage = data.stages?.[0] ?? {};
+    const said = ([, value]) => value !== null; // a stage says null where the song says it
+    const stage = Object.fromEntries(Object.entries(data.stages?.[0] ?? {}).filter(said));
     const all = { ...(data.params ?? data), ...(data.conditioning ?? {}), ...stage, ...(data.output ?? {}) };
     if (all.variants) { draft.variants = Math.min(MOST, all.variants); count.choose(String(draft.variants)); }
     const usual = new Map(fields().map((field) => [field.name, field.default]));
