@@ -18,7 +18,7 @@ from acestep.api.errors import AceError
 from bridge import children
 from bridge.doors.http import STUDIO
 from bridge.doors.http.page.policy import headers
-from bridge.doors.http.page.results import MEDIA_TYPES, Sounds, refusal
+from bridge.doors.http.page.results import MEDIA_TYPES, HeardFiles, refusal
 
 FORMATS = {
     "wav": ("WAV", "PCM_24"),
@@ -34,7 +34,7 @@ BLOCK = 1 << 14
 SECONDS = 300.0
 
 
-def routes(sounds: Sounds) -> list[BaseRoute]:
+def routes(sounds: HeardFiles) -> list[BaseRoute]:
     """The address of copies."""
     turn = asyncio.Semaphore(1)
 

@@ -21,7 +21,7 @@ from bridge import children
 from bridge.core.limited import in_thread
 from bridge.doors.http import STUDIO
 from bridge.doors.http.page.policy import headers
-from bridge.doors.http.page.results import Sounds, refusal
+from bridge.doors.http.page.results import HeardFiles, refusal
 from bridge.doors.http.site import Site
 
 MEDIA_TYPE = "application/x-peaks"
@@ -86,7 +86,7 @@ class Peaks:
                     path.unlink()
 
 
-def routes(site: Site, sounds: Sounds) -> list[BaseRoute]:
+def routes(site: Site, sounds: HeardFiles) -> list[BaseRoute]:
     """Addresses of peaks."""
     home = site.core.status().get("home") or "."
     peaks = Peaks(Path(home) / "peaks")

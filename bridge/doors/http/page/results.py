@@ -31,7 +31,7 @@ MOST_TAKES = 200
 PIECE = 1 << 18
 
 
-class Sounds:
+class HeardFiles:
     """Finds the files of results and uploads."""
 
     def __init__(self, site: Site) -> None:
@@ -74,7 +74,7 @@ def refusal(error: AceError) -> Response:
     return JSONResponse({"error": error.to_wire()}, status_code=status)
 
 
-def routes(sounds: Sounds) -> list[BaseRoute]:
+def routes(sounds: HeardFiles) -> list[BaseRoute]:
     """Addresses of sounds and ZIP files."""
 
     async def sound(request: Request) -> Response:
