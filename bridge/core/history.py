@@ -9,12 +9,11 @@ import logging
 import sqlite3
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from acestep.api.errors import AceError, BadRequest, UnknownJob
-from acestep.api.schema import Request, param
 from bridge.core.interface import TERMINAL
 from bridge.core.job_store import JobStore
 from bridge.core.library import Library
@@ -45,17 +44,15 @@ FILE_FACTS = (
 _unpack = msgspec.msgpack.decode
 
 
-class Search(Request):
-    """Which results to show, newest first."""
+class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which results: see the method `history.list`."""
 
-    search: Annotated[str, param("Text in id, operation, caption or note.", max_length=256, example="lofi")] = ""
-    operation: Annotated[str, param("Only results of this operation; empty: of all.", max_length=64, example="")] = ""
-    starred: Annotated[bool, param("Only results with a star.", example=False)] = False
-    deleted: Annotated[bool, param("Those that were deleted and can still be taken back.", example=False)] = False
-    limit: Annotated[int, param("Most results to return.", unit="jobs", ge=1, le=1000, example=50)] = 50
-    before: Annotated[
-        str, param("Only results older than this job (for the next page).", max_length=64, example="")
-    ] = ""
+    search: str = ""
+    operation: str = ""
+    starred: bool = False
+    deleted: bool = False
+    limit: int = 50
+    before: str = ""
 
 
 class History:
@@ -65,11 +62,11 @@ class History:
         self._store = store
         self._library = library
 
-    async def rows(self, asked: Search) -> dict[str, Any]:
+    async def rows(self, asked: HistoryQuery) -> dict[str, Any]:
         """The results: ``rows`` newest first with their files, ``total`` of all that fit, ``more`` when some were left off."""
         return await self._store.search(lambda connection: self._found(connection, asked))
 
-    def _found(self, connection: sqlite3.Connection, asked: Search) -> dict[str, Any]:
+    def _found(self, connection: sqlite3.Connection, asked: HistoryQuery) -> dict[str, Any]:
         where, values = _conditions(asked)
         joined = f"FROM jobs LEFT JOIN marks ON marks.job = jobs.number WHERE {where}"
         (total,) = connection.execute(f"SELECT COUNT(*) {joined}", values).fetchone()
@@ -154,7 +151,7 @@ class History:
         return True
 
 
-def _conditions(asked: Search) -> tuple[str, list[Any]]:
+def _conditions(asked: HistoryQuery) -> tuple[str, list[Any]]:
     clauses, values = ["state = 'done'", "result IS NOT NULL", "instr(result, ?) > 0"], [_HAS_FILES]
     clauses.append("deleted IS NOT NULL" if asked.deleted else "deleted IS NULL")
     if asked.starred:

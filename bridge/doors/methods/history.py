@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
+
 from acestep.api.errors import BadRequest
 from acestep.api.rights import Right
 from acestep.api.schema import Request, param
-from bridge.core.history import MOST_JOBS, Search
+from bridge.core.history import MOST_JOBS, HistoryQuery
 from bridge.doors.method import method
 from bridge.doors.method_context import MethodContext
 from bridge.doors.methods.jobs import JobName
 
 JobNames = Annotated[list[str], param("Ids of the jobs.", max_length=MOST_JOBS, example=["take-1"])]
+
+
+class SearchHistory(Request):
+    """Which results to show, newest first."""
+
+    search: Annotated[str, param("Text in id, operation, caption or note.", max_length=256, example="lofi")] = ""
+    operation: Annotated[str, param("Only results of this operation; empty: of all.", max_length=64, example="")] = ""
+    starred: Annotated[bool, param("Only results with a star.", example=False)] = False
+    deleted: Annotated[bool, param("Those that were deleted and can still be taken back.", example=False)] = False
+    limit: Annotated[int, param("Most results to return.", unit="jobs", ge=1, le=1000, example=50)] = 50
+    before: Annotated[
+        str, param("Only results older than this job (for the next page).", max_length=64, example="")
+    ] = ""
 
 
 @method(
@@ -21,9 +36,9 @@ JobNames = Annotated[list[str], param("Ids of the jobs.", max_length=MOST_JOBS, 
     slow=True,
     answer="`rows` with files, star and note of each result, `total`, and whether there are `more`.",
 )
-async def list_results(context: MethodContext, request: Search) -> dict[str, Any]:
+async def list_results(context: MethodContext, request: SearchHistory) -> dict[str, Any]:
     """Results, newest first, with their files, stars and notes."""
-    return await context.core.history.rows(request)
+    return await context.core.history.rows(HistoryQuery(**msgspec.structs.asdict(request)))
 
 
 class Mark(Request):

@@ -9,7 +9,7 @@ import pytest
 
 from acestep.api.errors import BadRequest, UnknownJob
 from bridge.core import history
-from bridge.core.history import Search
+from bridge.core.history import HistoryQuery
 from bridge.core.interface import JobState, Submission
 from bridge.core.service import Service
 from bridge.paths import Paths
@@ -47,7 +47,7 @@ async def finished(core: Service, caption: str) -> str:
 
 async def ids(core: Service, **asked) -> list[str]:
     """Which results a search finds."""
-    return [row["id"] for row in (await core.history.rows(Search(**asked)))["rows"]]
+    return [row["id"] for row in (await core.history.rows(HistoryQuery(**asked)))["rows"]]
 
 
 async def test_results_are_found_by_words_star_and_note(core):
@@ -57,7 +57,7 @@ async def test_results_are_found_by_words_star_and_note(core):
     assert await ids(core, search="house") == [jobs[2], jobs[0]]
     assert await ids(core, search="%") == [jobs[1]]
     assert await ids(core, search="_") == []
-    found = await core.history.rows(Search(limit=2))
+    found = await core.history.rows(HistoryQuery(limit=2))
     assert (found["total"], found["more"], len(found["rows"])) == (3, True, 2)
     assert await ids(core, limit=2, before=found["rows"][-1]["id"]) == [jobs[0]]
     assert await core.history.mark(jobs[0], True, "the good one") == {
@@ -67,7 +67,7 @@ async def test_results_are_found_by_words_star_and_note(core):
     }
     assert await core.history.mark(jobs[0], None, None) == {"id": jobs[0], "star": True, "note": "the good one"}
     assert await ids(core, starred=True) == await ids(core, search="good one") == [jobs[0]]
-    row = (await core.history.rows(Search(starred=True)))["rows"][0]
+    row = (await core.history.rows(HistoryQuery(starred=True)))["rows"][0]
     assert Path(row["files"][0]["path"]).is_file() and row["files"][0]["length"] == 480_000
 
 

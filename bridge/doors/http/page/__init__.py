@@ -1,7 +1,7 @@
 """The studio page: create, edit, compare and look after results in a browser tab.
 
 The page is one more client: it talks JSON-RPC over the WebSocket. What a WebSocket is wrong for goes over HTTP here: its own files,
-sounds (with Range), peaks of waveforms, uploads, copies in another format, ZIP files. HeardFiles are named by job and number or by
+sounds (with Range), peaks of waveforms, uploads, copies in another format, ZIP files. Sounds are named by job and number or by
 upload, never by a path.
 """
 

@@ -7,6 +7,7 @@ import { has, t } from "./words.js";
 
 const TOAST_MS = 9000;
 const SNAPSHOT_JOBS = 100;
+const RETRY_MS = 1500;
 
 export class App extends EventTarget {
   store = new Store();
@@ -33,7 +34,7 @@ export class App extends EventTarget {
       await this.call("job.subscribe", { ids: [] });
       await Promise.all([this.#takeSnapshot(), this.#describe(), this.refreshStatus()]);
     } catch (error) {
-      if (error.code !== "disconnected") this.fail(error);
+      if (error.code !== "disconnected") setTimeout(() => this.client.open && this.#opened(), RETRY_MS); // a busy daemon is asked again
       return;
     }
     const again = this.wasConnected && !this.connected;
