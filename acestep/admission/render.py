@@ -24,7 +24,7 @@ from acestep.admission.returns import resolve_returns
 from acestep.admission.song_time import SongTime, metre_notes
 from acestep.admission.stage_params import resolve_params
 from acestep.api import limits
-from acestep.api.ability import check_ability
+from acestep.api.ability import check_ability, check_direction
 from acestep.api.errors import AceError, BadRequest
 from acestep.api.plan import SourceFacts
 from acestep.api.registry import Registry
@@ -175,6 +175,7 @@ class RenderAdmission:
         self._notes += check_ability(stage.type, stage.params, shared, model, self._registry.families)
         with plugin_code(f"stage type {stage.type} failed to plan", "type"):
             plan = self._registry.stage(stage.type).plan(stage.params, chain.seen(given), model)
+        check_direction(chain.seen(given), model)
         chain.settle(index, given, plan, model)
 
     def _note_time(self, chain: Chain, *, open_end: bool) -> None:

@@ -13,6 +13,7 @@ from acestep.api.family import Families, ModelFamily
 from acestep.api.limits import MAX_DURATION
 from acestep.api.operation import Operation
 from acestep.api.options import read_options, write_options
+from acestep.api.plan import SourceFacts
 from acestep.api.request import StageParams
 from acestep.api.schema import FieldInfo, describe
 from acestep.api.sentences import quoted
@@ -138,6 +139,16 @@ def check_length(seconds: float, model: ModelInfo, field: str) -> None:
             f"{model.name} ({model.family_title}) makes {shortest:g} to {longest:g} s at once, and this would be {seconds:.4g} s",
             field=field,
             limits={"min": shortest, "max": longest},
+        )
+
+
+def check_direction(source: SourceFacts | None, model: ModelInfo) -> None:
+    """Refuse a region before the start where the model makes only what follows. Raises `ModelUnsuited`."""
+    if model.forward and source is not None and source.start < 0:
+        raise ModelUnsuited(
+            f"{model.name} ({model.family_title}) makes what follows a part and nothing before its start",
+            field="start",
+            limits={"min": 0},
         )
 
 

@@ -160,6 +160,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Shortest and longest piece that it makes at once. Shorter ones are padded and trimmed, longer ones are refused."""
     operations: tuple[str, ...] = ()
     """Operations that it can do; empty: those of its tasks."""
+    forward: bool = False
+    """Whether it makes only what follows: an extension before the start is refused."""
     refuses: tuple[str, ...] = ()
     """Fields of a request that it cannot follow; a request that uses one is refused."""
     choices: dict[str, tuple[str, ...]] = {}

@@ -138,10 +138,8 @@ class StageRun(StageState):
         state.weights.update(used)
         state.licenses[model.info.name] = model.info.license
         state.note(*(describe_adapter(adapter.name, adapter.scale, adapter.facts) for adapter in model.adapters))
-        if remark := models.remarks.get(model.info.name):
-            state.note(remark)
-        if said := models.prepared.get(model.info.name):
-            state.note(said)
+        told = (model.info.remark, models.remarks.get(model.info.name), models.prepared.get(model.info.name))
+        state.note(*filter(None, told))
         state.note(*place_notes(state.render.made_on, model))
         return model
 

@@ -25,6 +25,13 @@ FAMILIES = (
         target="acestep.families.ace_step_v1.runtime:Runtime",
         summary="The 3.5B model of 2025 and its adapters: songs up to four minutes, repaint, extend, edits by words.",
     ),
+    FamilySpec(
+        name="musicgen",
+        title="MusicGen",
+        description="acestep.families.musicgen.family:MusicGen",
+        target="acestep.families.musicgen.runtime:Runtime",
+        summary="Instrumental music up to two minutes on small machines, and what follows a part. Not for commercial use.",
+    ),
 )
 """The first is asked first."""
 

@@ -1,0 +1,197 @@
+"""MusicGen behind the same engine: generate, and continue to the right; the contract of every family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from acestep.api.errors import AceError, Cancelled
+from acestep.families.musicgen.family import REMARK
+from acestep.families.musicgen.layout import locate
+from acestep.families.musicgen.tiny import build_tiny
+from acestep.latents.latent_file import load_latent
+
+TINY = "musicgen-tiny"
+QUICK = {"model": TINY, "seed": 4, "caption": "soft piano"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny(runner) -> Path:
+    """Tiny checkpoints among the runner's."""
+    build_tiny(runner.home / "checkpoints", stereo=True)
+    return build_tiny(runner.home / "checkpoints")
+
+
+def samples(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="float64", always_2d=True)[0]
+
+
+def latent_beside(file: Path) -> torch.Tensor:
+    (path,) = file.parent.glob("*latent*")
+    return load_latent(path, "musicgen-random")[0]
+
+
+@pytest.fixture(scope="module")
+def part(runner, tiny):
+    """A new part of 2 s at the codec's own rate, its result and file."""
+    result, folder = runner.run("generate", duration=2.0, rate=32_000, format="wav32f", **QUICK)
+    return result, folder / result.files[0].name
+
+
+def test_a_part_is_what_the_library_makes(part, tiny):
+    """Sample for sample, through engine, codes as latents, and delivery."""
+    from tokenizers import Tokenizer
+    from transformers import MusicgenForConditionalGeneration
+
+    result, path = part
+    ids = torch.tensor([Tokenizer.from_file(str(tiny / "tokenizer.json")).encode("soft piano").ids])
+    library = MusicgenForConditionalGeneration.from_pretrained(tiny)
+    torch.manual_seed(4)
+    expected = library.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=103, guidance_scale=3.0, top_k=250
+    )[0, 0]
+    made = samples(path)
+    assert made.shape == (64_000, 2)
+    np.testing.assert_allclose(made, np.stack([expected.numpy()] * 2, 1), atol=1e-7)
+    assert any("random weights" in note for note in result.notes)
+
+
+def test_a_part_has_the_asked_samples_and_its_recipe_makes_it_again(runner):
+    """48 kHz, to the sample; options and guidance stand in the recipe; a stereo model's sides differ."""
+    asked = {**QUICK, "model": "musicgen-stereo-tiny", "options": ["top_k=40"]}
+    result, folder = runner.run("generate", duration=1.51, format="wav32f", **asked)
+    first = samples(folder / result.files[0].name)
+    assert first.shape == (72_480, 2) and not np.array_equal(first[:, 0], first[:, 1])
+    again, folder = runner.run_recipe(result.recipe["request"])
+    assert np.array_equal(samples(folder / again.files[0].name), first)
+    (stage,) = result.recipe["request"]["stages"]
+    assert {"top_k=40", "temperature=1", "stride=18"} <= set(stage["options"])
+    assert (stage["guidance"], stage["guidance_scale"]) == ("cfg", 3.0)
+    other, folder = runner.run("generate", duration=1.51, format="wav32f", **{**asked, "seed": 5})
+    assert not np.array_equal(samples(folder / other.files[0].name), first)
+
+
+def test_extending_continues_from_the_codes_and_leaves_the_file_as_it_was(runner, part):
+    """What the source was made of is shown code by code: its stored latent, no codec between; longer by what was asked for."""
+    _, path = part
+    before = samples(path)
+    result, folder = runner.run(
+        "extend", source=str(path), start=64_000, end=96_000, returns=["whole", "latent"], crossfade=5.0, **QUICK
+    )
+    made = samples(folder / result.files[0].name)
+    assert len(made) == 96_000 and np.array_equal(made[:63_000], before[:63_000]) and made[65_000:].any()
+    old, new = latent_beside(path), latent_beside(folder / result.files[0].name)
+    shared = min(new.shape[1] - 50, old.shape[1])
+    assert torch.equal(new[:, :shared], old[:, -shared:])
+
+
+def test_two_minutes_go_by_windows(runner, tiny, monkeypatch):
+    """Windows made small for the test: calls of 0.6 s at most that are shown 0.2 s, and one piece of sound without gaps."""
+    from acestep.families.musicgen import runtime
+
+    shown: list[tuple[int, int]] = []
+    plain = runtime.continued
+
+    def continued(model, words, kept, new, *rest):
+        shown.append((len(kept), new))
+        return plain(model, words, kept, new, *rest)
+
+    monkeypatch.setattr(runtime, "continued", continued)
+    monkeypatch.setattr(runtime, "WINDOW_SECONDS", 1.5)
+    result, folder = runner.run("generate", duration=4.0, options=["stride=1"], **QUICK)
+    assert shown == [(0, 75), (25, 50), (25, 50), (25, 25)]
+    assert samples(folder / result.files[0].name).shape == (192_000, 2)
+    assert [tick[1:3] for tick in runner.ticks if tick[0] == "generate"] == [(i + 1, 212) for i in range(212)]
+
+
+def test_a_cancel_is_heard_at_a_token(runner):
+    from acestep.admission.render import admit_render
+
+    recipe = admit_render(
+        runner.registry, "generate", {"duration": 1.0, **QUICK}, runner.engine.host
+    ).render.to_recipe()
+    context = runner.context(runner.library / "stopped-musicgen")
+    seen: list[str] = []
+
+    def report(phase, *tick):
+        seen.append(phase)
+        if seen.count("generate") == 7:
+            context.cancel()
+
+    context._report = report
+    with pytest.raises(Cancelled):
+        runner.engine.run("render", recipe, context)
+    assert seen.count("generate") == 7
+    result, _ = runner.run("generate", duration=1.0, **QUICK)
+    assert result.files
+
+
+@pytest.mark.parametrize(
+    ("operation", "asked", "field", "words"),
+    [
+        ("repaint", {"start": 0, "end": 48_000}, "model", "repaint is nothing that musicgen-tiny (MusicGen) can do"),
+        ("extend", {"start": -48_000, "end": 10}, "start", "makes what follows a part and nothing before its start"),
+        ("generate", {"duration": 121.0}, "duration", "makes 1 to 120 s at once"),
+        ("generate", {"steps": 20}, "steps", "steps is 1 with musicgen-tiny"),
+        ("generate", {"sampler": "heun"}, "sampler", "does not know sampler 'heun'"),
+        ("generate", {"lora": ["nobody"]}, "lora", "lora"),
+        ("generate", {"latent_rescale": 0.9}, "latent_rescale", "does not follow latent_rescale"),
+        ("generate", {"options": ["stride=31"]}, "options", "stride"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_by_name_before_any_work(runner, song, operation, asked, field, words):
+    given = {**QUICK, **asked}
+    if operation != "generate":
+        given["source"] = str(song(rate=48_000))
+    with pytest.raises(AceError) as failure:
+        runner.run(operation, **given)
+    assert failure.value.field == field and words in failure.value.message
+
+
+def test_half_a_download_is_told_and_not_offered(runner, tmp_path):
+    """A shard that is cut short, one that is missing, no tokenizer, pickles alone, and the form of the authors' program."""
+    from acestep.checkpoints.families import find_models, model_problems
+
+    families, root = runner.registry.families, build_tiny(tmp_path)
+    weights = (root / "model.safetensors").read_bytes()
+    named = {}
+    for words, change in {
+        "is cut short": lambda: (root / "model.safetensors").write_bytes(weights[:-100]),
+        "holds no weights": (root / "model.safetensors").unlink,
+        "pickle": lambda: (root / "pytorch_model.bin").write_bytes(b"\x80\x02"),
+        "authors' program": lambda: (
+            (root / "config.json").unlink(),
+            (root / "state_dict.bin").write_bytes(b"\x80\x02"),
+        ),
+    }.items():
+        change()
+        assert find_models([tmp_path], families) == []
+        named[words] = model_problems([tmp_path], families)
+    for words, problems in named.items():
+        assert words in problems[str(root)]
+
+
+def test_its_licence_is_told_before_a_download_and_with_every_result(runner, tiny, tmp_path):
+    """Random weights have none; what is published says so in facts, costs and notes."""
+    import json
+
+    from acestep.checkpoints.catalogue import packages
+    from acestep.checkpoints.families import find_named
+
+    families = runner.registry.families
+    (package,) = packages("musicgen-small", families)
+    assert (package.repository, package.license, package.remark) == ("facebook/musicgen-small", "CC-BY-NC-4.0", REMARK)
+    assert locate(tiny).trained is False
+    folder = tmp_path / "checkpoints"
+    root = build_tiny(folder, name="musicgen-small")
+    config = json.loads((root / "config.json").read_text())
+    (root / "config.json").write_text(json.dumps({**config, "trained": True}))
+    info = find_named("musicgen-small", [folder], families)
+    assert (info.license, info.remark) == ("CC-BY-NC-4.0", REMARK) and "commercial" in REMARK
+    engine = runner.fresh_engine(checkpoints=[folder])
+    result, _ = runner.run("generate", engine, duration=1.0, model="musicgen-small", seed=1)
+    assert REMARK in result.notes and result.recipe["licenses"] == {"musicgen-small": "CC-BY-NC-4.0"}
