@@ -115,7 +115,7 @@ def build_codec(place: Path) -> nn.Module:
     return _build(_codec_class(name), config)
 
 
-def _codec_class(name: str) -> type[nn.Module]:
+def _codec_class(name: str) -> Any:
     if name == "NanoCodec":
         return NanoCodec
     from diffusers import (

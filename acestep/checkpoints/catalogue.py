@@ -134,8 +134,8 @@ def packages(name: str, families: Families = NO_FAMILIES) -> list[Package]:
         choices = published(families)
         raise UnknownName(f"there is no published model {name!r}", field="model", limits={"choices": choices})
     inner = PREFIX + plain if variant.repository == MAIN_BUNDLE else ""
-    own = Package(repository=variant.repository, inner=inner, target=PREFIX + plain, patterns=(*CONFIGS, *WEIGHTS))
-    return [own, *SHARED]
+    files = (*CONFIGS, *WEIGHTS)
+    return [Package(repository=variant.repository, inner=inner, target=PREFIX + plain, patterns=files), *SHARED]
 
 
 def _language_package(size: str) -> Package:

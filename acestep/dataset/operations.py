@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ def check_scan(request: Any, host: Any) -> Any:
     """See that there is something to scan, and that every region's file may be read."""
     if not request.folders and not request.regions:
         raise BadRequest("name at least one folder, or regions", field="folders")
-    regions = [
-        inside(f"regions[{index}]", lambda one=one: msgspec.structs.replace(one, path=str(host.file(one.path, "path"))))
-        for index, one in enumerate(request.regions)
-    ]
+
+    def readable(region: Any) -> Any:
+        return msgspec.structs.replace(region, path=str(host.file(region.path, "path")))
+
+    regions = [inside(f"regions[{index}]", partial(readable, one)) for index, one in enumerate(request.regions)]
     if request.dataset:
         check_name(request.dataset, "dataset")
     return msgspec.structs.replace(request, regions=regions)

@@ -42,6 +42,8 @@ def conv_stack(width: int, blocks: int, kernel: int) -> nn.Sequential:
 class NanoCodec(nn.Module):
     """`encode` to normalised latents, `decode` back; both can be tiled exactly with `context_frames` on each side."""
 
+    latent_mean: Tensor
+    latent_scale: Tensor
     hop = FRAME
     sample_rate = RATE
     tile_frames = 800  # decoded at once, 32 s; shorter tiles are slower: margins, small matrices

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bridge.cli.app import COMMANDS, PROGRAM
+from acestep.api.operation import Operation
+from bridge.cli.app import COMMANDS, PROGRAM, Command
 from bridge.cli.exits import MEANINGS
 from bridge.cli.operations import load_registry
 
@@ -35,7 +36,7 @@ EXAMPLES = f"""examples:
 def overview() -> str:
     """What ``acestep-bridge --help`` says: the main operations, everything else by heading, examples, exit codes."""
     operations = load_registry().visible()
-    entries = {**operations, **COMMANDS}
+    entries: dict[str, Operation | Command] = {**operations, **COMMANDS}
     main = {name: operations[name].summary for name in MAIN if name in operations}
     sections: dict[str, dict[str, str]] = {heading: {} for heading in HEADINGS.values()}
     for name, entry in entries.items():

@@ -108,7 +108,9 @@ class JobTracker:
     async def suspended(self, job: JobRecord) -> Event:
         """Store that a job has made way and waits again; its progress keeps its value. Returns the event to publish."""
         job.state = JobState.SUSPENDED
-        told = {name: job.progress[name] for name in ("stage", "step", "steps", "fraction") if name in job.progress}
+        told: dict[str, Any] = {
+            name: job.progress[name] for name in ("stage", "step", "steps", "fraction") if name in job.progress
+        }
         event = job.event(EventKind.SUSPENDED, {"reason": job.waits_because, **told})
         try:
             await self.table.suspended(job, event)

@@ -146,14 +146,17 @@ def test_a_device_that_is_none_is_a_problem(tmp_path: Path) -> None:
 def test_the_planner_is_told_the_truth_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its package it cannot run at all; without a language model a command fetches one; else the models are named."""
     from acestep.planner.tiny import build_tiny
-    from bridge.core import planners
+    from bridge.core import packages
 
     (none,) = doctor.check_planner(patient(tmp_path))
     assert none.level is Severity.NOTE and "lm-0.6B" in none.advice
     build_tiny(tmp_path / "checkpoints" / "acestep-5Hz-lm-mine")
     (there,) = doctor.check_planner(patient(tmp_path))
     assert there.level is Severity.OK and "mine" in there.text
-    monkeypatch.setattr(planners.importlib.util, "find_spec", lambda name: None)
+    found = packages.importlib.util.find_spec
+    monkeypatch.setattr(
+        packages.importlib.util, "find_spec", lambda name: None if name == "llguidance" else found(name)
+    )
     (broken,) = doctor.check_planner(patient(tmp_path))
     assert broken.level is Severity.WARNING and "cannot run" in broken.text and "llguidance" in broken.text
 

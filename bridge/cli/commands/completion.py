@@ -47,7 +47,7 @@ def whole_parser() -> argparse.ArgumentParser:
         fields = {PREFIX + info.name: info for info in describe(operation.schema)}
         for action in added._actions:  # argparse has no public list of them, and shtab reads this one too
             if (info := fields.get(action.dest)) is not None:
-                action.choices = action.choices or info.choices or registry.choices(info.choices_from) or None
+                action.choices = action.choices or info.choices or registry.choices(info.choices_from or "") or None
             if action.metavar == "PATH":
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     for name, command in COMMANDS.items():

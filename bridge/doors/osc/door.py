@@ -167,8 +167,9 @@ class OscDoor:
         try:
             yield
         except Exception as error:
-            failure = error
-            if not isinstance(error, AceError):
+            if isinstance(error, AceError):
+                failure = error
+            else:
                 log.exception("%s from %s failed", address, sender.name)
                 failure = InternalError(f"{address} failed; the log says why")
             sender.send(messages.rejected(job, failure) if operation else messages.refused(address, failure))
