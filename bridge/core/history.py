@@ -152,7 +152,8 @@ class History:
 
 
 def _conditions(asked: HistoryQuery) -> tuple[str, list[Any]]:
-    clauses, values = ["state = 'done'", "result IS NOT NULL", "instr(result, ?) > 0"], [_HAS_FILES]
+    clauses = ["state = 'done'", "result IS NOT NULL", "instr(result, ?) > 0"]
+    values: list[Any] = [_HAS_FILES]
     clauses.append("deleted IS NOT NULL" if asked.deleted else "deleted IS NULL")
     if asked.starred:
         clauses.append("star = 1")
@@ -162,7 +163,8 @@ def _conditions(asked: HistoryQuery) -> tuple[str, list[Any]]:
     if asked.search:
         pattern = "%" + asked.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         columns = ("id", "operation", "caption", "note")
-        clauses.append(f"({' OR '.join(f'{name} LIKE ? ESCAPE ' + chr(39) + chr(92) + chr(39) for name in columns)})")
+        found = [f"{name} LIKE ? ESCAPE '\\'" for name in columns]
+        clauses.append(f"({' OR '.join(found)})")
         values += [pattern] * len(columns)
     return " AND ".join(clauses), values
 

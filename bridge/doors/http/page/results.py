@@ -7,7 +7,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
@@ -138,7 +138,7 @@ class _Pipe:
 def zipped(takes: list[tuple[str, str, Path]], recipes: dict[str, dict[str, Any]]) -> Iterator[bytes]:
     """A ZIP file in pieces: every sound in the folder of its job, the job's recipe beside it. Nothing is held whole."""
     pipe = _Pipe()
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(cast("IO[bytes]", pipe), "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         for job, recipe in recipes.items():
             text = json.dumps(recipe, ensure_ascii=False, indent=1)
             archive.writestr(f"{job}/recipe.json", text, compress_type=zipfile.ZIP_DEFLATED)
