@@ -51,6 +51,11 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         return self._whole("decoder", "audio_channels") == 2
 
     @property
+    def codebook_size(self) -> int:
+        """Codes of a codebook."""
+        return self._whole("audio_encoder", "codebook_size")
+
+    @property
     def rate(self) -> int:
         """Sample rate of its codec in Hz."""
         return self._whole("audio_encoder", "sampling_rate")
@@ -95,7 +100,13 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
         return BadCheckpoint(f"the config of {self.name} has no usable {part}.{key}", field="model")
 
 
-DEFAULTS = {"num_codebooks": 4, "audio_channels": 1, "sampling_rate": 32_000, "num_hidden_layers": 24}
+DEFAULTS = {
+    "codebook_size": 2048,
+    "num_codebooks": 4,
+    "audio_channels": 1,
+    "sampling_rate": 32_000,
+    "num_hidden_layers": 24,
+}
 """Values that published configs may leave out."""
 
 
@@ -148,4 +159,7 @@ def locate(path: Path) -> Layout:
         problems.append(failure.message.replace(f"{root}/", "").replace(str(root), "it").partition("; ")[0])
     if problems:
         raise ModelMissing(f"{name} is not complete: {'; '.join(problems)}; {AGAIN}", field="model")
-    return Layout(name=name, folder=root, files=files, config=read_json(root / CONFIG))
+    found = Layout(name=name, folder=root, files=files, config=read_json(root / CONFIG))
+    for _ in (found.codebooks, found.codebook_size, found.rate, found.hop, found.layers):
+        pass  # each refuses a config that does not say it
+    return found

@@ -14,6 +14,7 @@ from acestep.api.errors import BadCheckpoint
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.digest import weights_digest
 from acestep.families.musicgen.layout import CONFIG, TOKENIZER, Layout
+from acestep.runtime.devices import is_out_of_memory
 
 TEXT, TRANSFORMER, CODEC = "text_encoder", "transformer", "codec"
 PROJECTION = "projection"
@@ -91,8 +92,7 @@ class Model:
 
 def whole(codes: Tensor, layout: Layout) -> Tensor:
     """Codes [1, T, C] as whole numbers [T, C] that the codec knows."""
-    size = int(layout.config["audio_encoder"].get("codebook_size", 2048))
-    return codes[0].round().long().clamp(0, size - 1)
+    return codes[0].round().long().clamp(0, layout.codebook_size - 1)
 
 
 def _place(module: nn.Module) -> torch.device:
@@ -119,7 +119,9 @@ def open_network(layout: Layout, dtype: torch.dtype, check: Callable[[], None]) 
         network, told = Exact.from_pretrained(
             layout.folder, dtype=dtype, output_loading_info=True, local_files_only=True, use_safetensors=True
         )
-    except (ValueError, RuntimeError, TypeError, LookupError, OSError) as failure:
+    except Exception as failure:  # the library has kinds of its own, and none for this
+        if is_out_of_memory(failure):
+            raise
         raise BadCheckpoint(
             f"{layout.name} cannot be opened: its weights and its {CONFIG} do not fit together", field="model"
         ) from failure

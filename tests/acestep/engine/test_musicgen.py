@@ -9,9 +9,10 @@ import pytest
 import soundfile
 import torch
 
-from acestep.api.errors import AceError, Cancelled
+from acestep.api.errors import AceError, BadCheckpoint, Cancelled
 from acestep.families.musicgen.family import REMARK
 from acestep.families.musicgen.layout import locate
+from acestep.families.musicgen.network import open_model
 from acestep.families.musicgen.tiny import build_tiny
 from acestep.latents.latent_file import load_latent
 
@@ -173,6 +174,28 @@ def test_half_a_download_is_told_and_not_offered(runner, tmp_path):
         named[words] = model_problems([tmp_path], families)
     for words, problems in named.items():
         assert words in problems[str(root)]
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "words"),
+    [
+        ("decoder", "hidden_size", 48, "do not fit together"),
+        ("decoder", "num_hidden_layers", 3, "lacks 16 of its tensors"),
+        ("decoder", "dropout", "much", "do not fit together"),
+        ("decoder", "num_codebooks", "four", "no usable decoder.num_codebooks"),
+        ("audio_encoder", "codebook_size", 0, "no usable audio_encoder.codebook_size"),
+        ("audio_encoder", "upsampling_ratios", [], "no usable audio_encoder.upsampling_ratios"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_one_sentence(tmp_path, part, key, value, words):
+    import json
+
+    root = build_tiny(tmp_path)
+    config = json.loads((root / "config.json").read_text())
+    config[part][key] = value
+    (root / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadCheckpoint, match=words):
+        open_model(None, locate(root), torch.device("cpu"), torch.float32, lambda: None)
 
 
 def test_its_licence_is_told_before_a_download_and_with_every_result(runner, tiny, tmp_path):
