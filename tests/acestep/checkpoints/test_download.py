@@ -111,7 +111,7 @@ def test_damaged_file_is_discarded(hub, tmp_path):
 def test_hopeless_connection_is_one_clear_error(hub, tmp_path):
     """When every try breaks off, the error says that the download can be continued."""
     hub.breaks[f"{TURBO}/model.safetensors"] = 10**6
-    with pytest.raises(DownloadFailed, match="go on"):
+    with pytest.raises(DownloadFailed, match="again to resume it"):
         download("turbo", tmp_path, options=DownloadOptions(source="huggingface"))
     assert find_checkpoints([tmp_path]) == []
 

@@ -128,7 +128,7 @@ async def test_a_broken_hub_is_a_clear_failure(office, hub):
     """Every try breaks off: the error says that the download can be continued, and it can."""
     hub.breaks[WEIGHTS] = 10**6
     failed = await office.run("model-download", model="turbo", hub="huggingface")
-    assert failed.error["code"] == "download_failed" and "go on" in failed.error["message"]
+    assert failed.error["code"] == "download_failed" and "again to resume it" in failed.error["message"]
     hub.breaks.clear()
     assert (await office.run("model-download", model="turbo")).state is JobState.DONE
 

@@ -186,7 +186,7 @@ def after_generate(**stage):
         (after_generate(input=0, source={}), BadRequest, "stages[1].input", "source or input"),
         (after_generate(stps=3), BadRequest, "stages[1].stps", "stage 2: there is no field 'stps'"),
         ([*after_generate(returns=["stem"]), {"type": "refine"}], BadRequest, "stages[1].returns", "stage 2"),
-        (after_generate(model="nano"), BadLatent, "stages[1].model", "stage 2: nano cannot go on"),
+        (after_generate(model="nano"), BadLatent, "stages[1].model", "stage 2: nano cannot continue"),
     ],
 )
 def test_a_source_that_is_none_is_refused_at_the_door(runner, song, stages, error, field, said):
