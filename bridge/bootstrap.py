@@ -121,8 +121,9 @@ def parse(arguments: Sequence[str]) -> Invocation:
     return Invocation(build, command)
 
 
-SIDE_BY_SIDE = ("--numprocesses=auto", "--dist=loadfile")
-"""Tests run in one process per core, a file of tests staying together (a later ``-n 0`` runs them in one)."""
+SIDE_BY_SIDE = (f"--numprocesses={(os.cpu_count() or 1) + 1}", "--dist=loadfile")
+"""Tests run in one process more than there are cores, since many wait for others; a file of tests stays together (a later ``-n 0``
+runs them in one)."""
 
 
 def command_line(command: list[str]) -> list[str]:
@@ -312,7 +313,7 @@ def start(arguments: list[str]) -> int:
     line = [str(venv_python(VENV)), *arguments]
     if arguments[:2] == ["-m", "pytest"]:
         os.chdir(ROOT)
-        # Tests run side by side, one process per core: further threads in each would only starve the others.
+        # Tests run side by side on all cores: further threads in each would only starve the others.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.stdout.flush()
