@@ -1,4 +1,4 @@
-"""A real browser before a real daemon with the embedded model: one of each for all tests of the page."""
+"""A real browser before a real daemon with the embedded model: one daemon for all tests of the page, a browser for each module."""
 
 from __future__ import annotations
 
@@ -74,9 +74,10 @@ def song(house: House) -> dict[str, Any]:
     )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser(foreign: Callable[[str], str]) -> Iterator[Any]:
-    """Debian's Chromium."""
+    """Debian's Chromium. Playwright keeps a loop running in this thread until it is stopped, so it ends with the module: the scope
+    ``package`` would end with the session, since these folders are no packages, and no later test could run a loop of its own."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=foreign("chromium"), args=["--no-sandbox", "--mute-audio"])
