@@ -107,18 +107,19 @@ def open_network(layout: Layout, dtype: torch.dtype, check: Callable[[], None]) 
     from transformers import MusicgenForConditionalGeneration
     from transformers.utils import logging
 
-    class Exact(MusicgenForConditionalGeneration):  # type: ignore[misc]
+    class Exact(MusicgenForConditionalGeneration):
         """Sound suffers from a codec in 16 bits, and it is small."""
 
-        _keep_in_fp32_modules_strict = ("audio_encoder",)
+        _keep_in_fp32_modules_strict = {"audio_encoder"}
 
     check()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        network, told = Exact.from_pretrained(
+        opened: Any = Exact.from_pretrained(
             layout.folder, dtype=dtype, output_loading_info=True, local_files_only=True, use_safetensors=True
         )
+        network, told = opened  # with ``output_loading_info`` two of them come
     except Exception as failure:  # the library has kinds of its own, and none for this
         if is_out_of_memory(failure):
             raise

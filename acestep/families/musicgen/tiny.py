@@ -34,7 +34,7 @@ def build_tiny(folder: Path, *, stereo: bool = False, name: str = "", seed: int 
     logging.set_verbosity_error()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = MusicgenForConditionalGeneration(_config(stereo))
+        network: Any = MusicgenForConditionalGeneration(_config(stereo))
         for layer in network.audio_encoder.quantizer.layers:
             layer.codebook.embed.normal_()  # the library begins with zeros, by which all codes would sound alike
     own = network.generation_config
