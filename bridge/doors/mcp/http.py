@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -21,6 +23,10 @@ from bridge.doors.mcp.tools import DOOR
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+
+ENDED = (anyio.ClosedResourceError, anyio.BrokenResourceError)
+"""How the package meets a session that ended while a message for it was on its way."""
 
 
 class HttpAssistants:
@@ -41,7 +47,12 @@ class HttpAssistants:
             return
         if scope["method"] == "POST":
             receive = _replay(await read_body(Request(scope, receive), limits.MCP_LINE), receive)
-        await sessions.asgi_app(scope, receive, send)
+        answer = _OneAnswer(send)
+        try:
+            await sessions.asgi_app(scope, receive, answer)
+        except ENDED:
+            if not answer.whole:
+                raise
 
     async def _started(self) -> StreamableHTTPSessionManager:
         """The sessions, opened by the first request. Raises `Unavailable` without the package."""
@@ -58,6 +69,7 @@ class HttpAssistants:
         from bridge.doors.mcp.link import InsideLink
         from bridge.doors.mcp.server import AssistantDoor
 
+        logging.getLogger("mcp.server.streamable_http").addFilter(_is_news)
         link = InsideLink(self._site.core, self._site.dispatcher, f"{DOOR}:http")
         sessions = StreamableHTTPSessionManager(
             AssistantDoor(link).server(), max_request_body_size=limits.MCP_LINE, max_sessions=limits.MCP_SESSIONS
@@ -72,6 +84,26 @@ class HttpAssistants:
         self._task = asyncio.create_task(run(), name="mcp sessions")
         await opened.wait()
         return sessions
+
+
+class _OneAnswer:
+    """A ``send`` that ends with the first answer. The package answers a notification before it passes it on; where its session has
+    ended in between, it answers once more, and that would break the connection under its next request."""
+
+    def __init__(self, send: Any) -> None:
+        self._send = send
+        self.whole = False
+
+    async def __call__(self, message: Any) -> None:
+        if self.whole:
+            return
+        self.whole = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await self._send(message)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether the package's log says more than that a client ended its session."""
+    return not (record.exc_info and isinstance(record.exc_info[1], ENDED))
 
 
 def _replay(body: bytes, receive: Any) -> Any:

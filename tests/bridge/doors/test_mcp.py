@@ -257,6 +257,21 @@ async def test_over_http_behind_the_guard(house):
     assert "Traceback" not in house.output.read_text()
 
 
+async def test_a_session_that_ends_under_its_notifications_breaks_no_connection(house):
+    """What arrives while the session is deleted gets one answer, and nothing is told as an error."""
+    kinds = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+    who = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "hasty", "version": "1"}}
+    note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9}}
+    async with httpx.AsyncClient(base_url=page(house), headers=kinds, timeout=60) as web:
+        for _ in range(20):
+            opened = await web.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": who})
+            session = {"mcp-session-id": opened.headers["mcp-session-id"]}
+            notes = [web.post("/mcp", json=note, headers=session) for _ in range(8)]
+            answers = await asyncio.gather(*notes[:4], web.delete("/mcp", headers=session), *notes[4:])
+            assert {one.status_code for one in answers} <= {200, 202, 404}
+    assert "Traceback" not in house.output.read_text()
+
+
 def page(house):
     """The address of the HTTP port."""
     return f"http://127.0.0.1:{house.connection['http']['port']}"
