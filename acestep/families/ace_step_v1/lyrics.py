@@ -1,4 +1,5 @@
-"""Lyrics to the tokens that the lyric encoder knows: line by line, each behind the mark of its language. No torch.
+"""Lyrics to the tokens that the lyric encoder knows: line by line, each behind the mark of its language. No torch, and
+`tokenizers`, which only the engine brings, when there is a vocabulary to read.
 
 The vocabulary is no part of the hub's checkpoint (`acestep.families.ace_step_v1.published`). Without it there is instrumental music
 only, which needs no tokens at all.
@@ -10,12 +11,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING
 
 from acestep.api.errors import BadCheckpoint, BadRequest, ModelMissing
 from acestep.families.ace_step_v1.lyric_text import clean
 from acestep.families.ace_step_v1.published import VOCABULARY, VOCABULARY_URL
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 START, SPACE, END_OF_LINE, UNKNOWN = "[START]", "[SPACE]", "[SPACE]", "[UNK]"
 SPECIAL = ("[STOP]", UNKNOWN, SPACE, START)
@@ -97,6 +100,8 @@ class LyricTokenizer:
                 "instrumental music works without it",
                 field="lyrics",
             )
+        from tokenizers import Tokenizer
+
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as failure:  # the library raises nothing narrower
