@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from acestep.api.errors import BadRequest, ModelUnsuited, Unavailable
 from acestep.api.training import AdapterShape
 from acestep.checkpoints.mapping import rename
+from acestep.networks.packed_linear import PackedLinear
 from acestep.training.adapters.network import TrainedDit
 
 NAME = "default"
@@ -54,7 +55,8 @@ def require_peft() -> Any:
 
 def attach(network: TrainedDit, shape: AdapterShape, seed: int) -> None:
     """Put a fresh adapter into a network; it alone is trainable, in float32. Raises `Unavailable`, `ModelUnsuited`."""
-    if any(type(parameter.data) is not Tensor for parameter in network.parameters()):
+    packed = any(isinstance(layer, PackedLinear) for layer in network.modules())
+    if packed or any(type(parameter.data) is not Tensor for parameter in network.parameters()):
         raise ModelUnsuited(
             "an adapter cannot be trained on int8 weights; open the model without quantisation", field="int8"
         )

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from acestep.api.errors import ModelUnsuited
 from acestep.api.training import AdapterShape, Flow, TrainOptions
+from acestep.checkpoints import quantise
 from acestep.checkpoints.info import part_paths
 from acestep.checkpoints.load import Target, open_checkpoint
-from acestep.checkpoints.quantise import quantise_int8
 from acestep.training.adapters.adapter import attach, peft_config, trained_parameters
 from acestep.training.adapters.draw import Basis, draw, fixed_draw
 from acestep.training.adapters.encoders import load_dit
@@ -158,8 +158,10 @@ def test_the_context_is_silence_and_a_mask_of_ones(prepared, tiny_info):
     )
 
 
-def test_an_int8_model_is_refused_by_name(tiny_info):
+def test_an_int8_model_is_refused_by_name(tiny_info, monkeypatch):
+    monkeypatch.setattr(quantise, "SMALLEST_MODEL", 0)
     model = open_checkpoint(tiny_info.path)
-    quantise_int8(model)
+    quantise.quantise_int8(model)
+    assert quantise.is_quantised(model)
     with pytest.raises(ModelUnsuited, match="int8 weights"):
         attach(model.transformer, AdapterShape(rank=2, alpha=2), 0)
