@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import importlib.metadata
 import importlib.util
 import json
 import logging
@@ -49,13 +50,23 @@ INT8_PACKAGE = "torchao"
 
 def require_packages(settings: Settings) -> None:
     """Raise `Unavailable` for a setting whose package is not here: at the start, and not in the middle of the first job."""
-    if settings.int8 == "on" and importlib.util.find_spec(INT8_PACKAGE) is None:
+    if settings.int8 == "on" and not _computes_on_cpu(settings) and importlib.util.find_spec(INT8_PACKAGE) is None:
         raise Unavailable(
-            f"8-bit weights (the setting int8) need the package {INT8_PACKAGE}: pip install 'acestep-bridge[quantisation]', or "
-            "leave the setting at auto",
+            f"8-bit weights on a GPU (the setting int8) need the package {INT8_PACKAGE}: pip install "
+            "'acestep-bridge[quantisation]', or leave int8 at auto; on a CPU (the setting device) they need no package",
             field="int8",
             limits={"package": INT8_PACKAGE},
         )
+
+
+def _computes_on_cpu(settings: Settings) -> bool:
+    """Whether it is certain that the models run on the CPU: by the setting, or since torch is built for nothing else."""
+    if settings.device != "auto":
+        return settings.device == "cpu"
+    try:
+        return importlib.metadata.version("torch").endswith("+cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 class Door(Protocol):
