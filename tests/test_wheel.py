@@ -19,6 +19,7 @@ import soundfile
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
 ROOT = Path(__file__).resolve().parent.parent
+OWN_PORTS = {f"ACESTEP_BRIDGE_{name.upper()}": str(port) for name, port in FREE_PORTS.items()}
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(\[[^]]*\])?[^;]*(?:; *(.*))?$")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -81,7 +82,7 @@ class Installed:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """One command line of the installed program, from a folder that is no checkout."""
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | OWN_PORTS
         line = [str(self.program), *arguments, "--home", str(self.home)]
         return subprocess.run(
             line, capture_output=True, text=True, check=False, cwd=self.home.parent, env=environment, timeout=600

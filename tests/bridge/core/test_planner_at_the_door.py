@@ -8,7 +8,6 @@ import pytest
 
 from acestep.api.errors import BadRequest, ModelMissing, Unavailable, UnknownName
 from acestep.planner.tiny import build_tiny
-from bridge.core import planners
 
 ASKING = [
     ("generate", {"length": 480_000, "thinking": True}, "planner_model"),
@@ -35,7 +34,7 @@ async def test_a_missing_package(desk, monkeypatch, operation, params, field):
     """Refused before a gigabyte is loaded, by the name of the package."""
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        planners.importlib.util, "find_spec", lambda name: None if name == "llguidance" else found(name)
+        importlib.util, "find_spec", lambda name, *more: None if name == "llguidance" else found(name, *more)
     )
     one = await desk()
     with pytest.raises(Unavailable, match="llguidance, which is not installed") as caught:
