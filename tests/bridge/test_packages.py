@@ -23,7 +23,7 @@ async def test_int8_without_its_package_does_not_start(tmp_path, monkeypatch):
     paths = Paths.of(wish)
     paths.create()
     daemon = Daemon(wish, paths)
-    with pytest.raises(Unavailable, match="on a GPU .* need the package torchao") as caught:
+    with pytest.raises(Unavailable, match=r"on a GPU .* need the package torchao") as caught:
         await daemon.start()
     assert caught.value.field == "int8" and daemon.doors == {}
 
@@ -39,7 +39,7 @@ def test_int8_on_a_cpu_needs_no_package(tmp_path, monkeypatch, device, build, ne
     monkeypatch.setattr(importlib.metadata, "version", lambda name: build)
     wish = Settings(home=str(tmp_path), device=device, int8="on")
     if needed:
-        with pytest.raises(Unavailable, match="on a CPU .* no package"):
+        with pytest.raises(Unavailable, match=r"on a CPU .* no package"):
             require_packages(wish)
     else:
         require_packages(wish)
