@@ -33,6 +33,7 @@ KEYS = {
     "listen-page": "l",
     "place-waiting": "w",
     "keep": "k",
+    "dataset": "d",
     "more": "m",
     "restore": "s",
 }
