@@ -49,6 +49,7 @@ send(%s, ...args)"""
 HEARD = {
     "/ace/accepted": 'set("job", value[0]); set("state", "waits, place " + value[2]); set("progress", 0)',
     "/ace/progress": 'set("job", value[0]); set("progress", value[5]); set("state", value[2] + " " + value[3] + "/" + value[4])',
+    "/ace/suspended": 'set("progress", value[3]); set("state", "suspended: " + value[2])',
     "/ace/result": 'set("file", value[4])',
     "/ace/done": 'set("progress", 1); set("state", ["done"].concat(value.slice(4)).join("; "))',
     "/ace/failed": 'set("state", "failed: " + value[3])',
