@@ -20,6 +20,7 @@ import soundfile
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
+from bridge.client import Client
 from bridge.hosts import install
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 from bridge.paths import Paths
@@ -645,8 +646,10 @@ def test_the_page_to_hear_results_is_told(stage: Stage, running: DaemonProcess) 
     """The line leads to the real page, on which the waiting variants are listed; *Show jobs* tells it again."""
     listened(stage)
     address = stage.live.messages[-1].rpartition(" ")[2]
-    assert httpx.get(address).headers["content-type"].startswith("text/html")
-    assert len(httpx.get(f"{address}/results").json()["jobs"][0]["sounds"]) == 2
+    page = httpx.get(address, follow_redirects=True)
+    assert page.headers["content-type"].startswith("text/html") and page.url.fragment == "library"
+    with Client(str(running.paths.home)) as client:
+        assert len(client.call("history.list", {})["rows"][0]["files"]) == 2
     stage.reopen()
     stage.run("queue")
     stage.said(f"Waiting to be placed: 2. {address}")

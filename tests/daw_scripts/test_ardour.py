@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from bridge.client import Client
 from bridge.launch import FREE_PORTS, start_daemon
 
 from . import ardour_host
@@ -118,7 +119,9 @@ def listen_and_choose(studio: Studio) -> None:
     studio.seen["still held"] = studio.held()
     studio.run(LISTEN)
     studio.ardour.wait_for((studio.folder / "opened").exists, "the page in the browser")
-    studio.seen["page"] = httpx.get((studio.folder / "opened").read_text("utf-8") + "/results").json()
+    studio.seen["page"] = httpx.get((studio.folder / "opened").read_text("utf-8"), follow_redirects=True)
+    with Client(str(studio.home)) as client:
+        studio.seen["library"] = client.call("history.list", {})["rows"]
     before = len(studio.recipes())
     studio.run(CHOOSE)
     window = studio.ardour.dialog(CHOOSE)
@@ -328,8 +331,10 @@ def test_results_wait_to_be_heard(studio: Studio) -> None:
 
 
 def test_waiting_results_are_heard_on_the_page(studio: Studio) -> None:
-    """The action opens this daemon's page, which has both variants of the job that waits."""
-    shown = {job["id"]: job["sounds"] for job in studio.seen["page"]["jobs"]}
+    """The action opens this daemon's page at its library, which has both variants of the job that waits."""
+    page = studio.seen["page"]
+    assert page.headers["content-type"].startswith("text/html") and page.url.fragment == "library"
+    shown = {job["id"]: job["files"] for job in studio.seen["library"]}
     (job,) = studio.seen["still held"]
     assert [sound["variant"] for sound in shown[job["id"]]] == [0, 1]
 

@@ -25,6 +25,7 @@ from py2max.lint import has_errors, lint
 from acestep.api import Registry
 from acestep.api.errors import ProtocolError
 from acestep.api.schema import describe
+from bridge.client import Client
 from bridge.hosts import amxd, install
 from bridge.launch import FREE_PORTS, DaemonProcess, read_connection, start_daemon
 from bridge.paths import Paths
@@ -1272,12 +1273,14 @@ def test_a_reroll_waits_as_the_switch_says_now(live: Set) -> None:
 
 
 @pytest.mark.foreign
-def test_listen_opens_the_page_of_the_daemon(live: Set) -> None:
+def test_listen_opens_the_page_of_the_daemon(live: Set, running: DaemonProcess) -> None:
     """The address for the browser leads to the real page, on which the waiting results are listed."""
     found = live.play(*LISTENED, {"listen": []}, {"wait_page": 1})
     ((_, address),) = [entry for entry in found["log"] if entry[0] == "outlet 6"]
-    assert httpx.get(address).headers["content-type"].startswith("text/html")
-    assert len(httpx.get(f"{address}/results").json()["jobs"][0]["sounds"]) == 2
+    page = httpx.get(address, follow_redirects=True)
+    assert page.headers["content-type"].startswith("text/html") and page.url.fragment == "library"
+    with Client(str(running.paths.home)) as client:
+        assert len(client.call("history.list", {})["rows"][0]["files"]) == 2
 
 
 @pytest.mark.foreign
