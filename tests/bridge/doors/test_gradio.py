@@ -21,7 +21,7 @@ from bridge.doors.gradio.wrapper import FEBRUARY, JUNE, named_values, wish_of
 from bridge.launch import FREE_PORTS, start_daemon
 from bridge.testing.hostile_gradio import VALUES, attack
 
-REQUESTS = 1_000
+REQUESTS = 2_000
 
 
 # What the values mean

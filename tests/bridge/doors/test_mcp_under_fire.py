@@ -15,7 +15,7 @@ from bridge.client import Client
 from bridge.launch import FREE_PORTS, start_daemon
 from bridge.testing.hostile_mcp import StdioAssistant, hostile_lines
 
-MESSAGES, HTTP_MESSAGES = 1_000, 60
+MESSAGES, HTTP_MESSAGES = 2_000, 60
 
 
 @pytest.fixture(scope="module")
