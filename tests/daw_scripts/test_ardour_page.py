@@ -239,6 +239,7 @@ def work(reader: Reader) -> None:
     reader.act("extend", title=TITLES["extend"])
     refuse(reader)
     cancel_reading(reader)
+    make_dataset(reader)
 
 
 def refuse(reader: Reader) -> None:
@@ -254,6 +255,16 @@ def refuse(reader: Reader) -> None:
     reader.ardour.screenshot(reader.folder / "ardour-wrong.png")
     reader.ardour.press("Return")
     reader.form("Repaint selection")
+    reader.close()
+
+
+def make_dataset(reader: Reader) -> None:
+    """The session becomes a dataset, and a message says so."""
+    reader.press("dataset")
+    reader.ardour.dialog("^ACE-Step$", 120)
+    reader.ardour.screenshot(reader.folder / "ardour-dataset.png")
+    path = reader.home / "datasets" / "song" / "dataset.json"
+    reader.seen["dataset"] = json.loads(path.read_text("utf-8")) if path.is_file() else None
     reader.close()
 
 
@@ -364,6 +375,11 @@ def test_what_waits_is_heard_and_placed(reader: Reader) -> None:
     """The page was opened and one of two variants placed by key."""
     assert (reader.folder / "opened").exists() and reader.held() == []
     assert reader.seen["place-waiting"]["pending"]["values"]["caption"] == "heard"
+
+
+def test_the_session_becomes_a_dataset(reader: Reader) -> None:
+    """Pressed by key, it was saved where the daemon keeps its datasets."""
+    assert {sample["acestep_bridge"]["song"] for sample in reader.seen["dataset"]["samples"]} == {"song"}
 
 
 def test_the_page_removes_what_it_installed(reader: Reader) -> None:
