@@ -150,7 +150,11 @@ class Studio:
         found["range"] = self.selection()
         found |= {"tracks": self.view_of("track"), "regions": self.view_of("region")}
         self.ardour.save()
-        editor = ElementTree.parse(self.session / "instant.xml").find("Editor")
+        file = self.session / "instant.xml"
+        self.ardour.wait_for(
+            lambda: file.read_bytes().rstrip().endswith(b">"), "a whole file"
+        )  # it is written in place
+        editor = ElementTree.parse(file).find("Editor")
         assert editor is not None
         return found | {key: editor.get(key) for key in ("edit-point", "mouse-mode", "zoom-focus")}
 
