@@ -225,7 +225,7 @@ def test_cancel_exactly_the_queued_one(tab, house):
         one.ended(waiting[0], "cancelled")
         states = [client.call("job.status", {"id": job})["state"] for job in (running, waiting[1])]
         assert states == ["running", "queued"]
-        assert page.locator(f'[data-job="{waiting[0]}"]').count() == 0
+        page.locator(f'[data-job="{waiting[0]}"]').wait_for(state="detached")
         for job in (waiting[1], running):
             page.locator(f'#queue [data-job="{job}"] .cancel').click()
         for job in (waiting[1], running):
