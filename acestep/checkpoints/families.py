@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from acestep.api.errors import AceError, ModelMissing
+from acestep.api.errors import AceError
 from acestep.api.family import Families, ModelFamily
 from acestep.api.variants import ModelInfo
-from acestep.checkpoints.info import problems_beside
+from acestep.checkpoints.info import one_named, problems_beside
 from acestep.checkpoints.places import loose_files, places
 
 
@@ -27,15 +27,7 @@ def find_models(folders: Iterable[Path], families: Families) -> list[ModelInfo]:
 
 def find_named(name: str, folders: Iterable[Path], families: Families) -> ModelInfo:
     """The model of that short name, folder name or path. Raises `ModelMissing` with the names there are."""
-    found = find_models(folders, families)
-    for info in found:
-        if name in (info.name, Path(info.path).name, info.path):
-            return info
-    raise ModelMissing(
-        f"there is no model {name!r} on this machine",
-        field="model",
-        limits={"choices": sorted(info.name for info in found)},
-    )
+    return one_named(name, find_models(folders, families))
 
 
 def model_problems(folders: Iterable[Path], families: Families) -> dict[str, str]:

@@ -82,14 +82,19 @@ def problems_beside(near: list[Path], problems: dict[str, str], used: set[str]) 
 
 def find_checkpoint(name: str, folders: Iterable[Path]) -> ModelInfo:
     """The checkpoint of that short name, folder name or path. Raises `ModelMissing` with the names there are."""
-    found = find_checkpoints(folders)
-    for info in found:
+    return one_named(name, find_checkpoints(folders))
+
+
+def one_named(name: str, found: Iterable[ModelInfo]) -> ModelInfo:
+    """The one of that short name, folder name or path. Raises `ModelMissing` with the names there are."""
+    known = list(found)
+    for info in known:
         if name in (info.name, Path(info.path).name, info.path):
             return info
     raise ModelMissing(
         f"there is no model {name!r} on this machine",
         field="model",
-        limits={"choices": sorted(info.name for info in found)},
+        limits={"choices": sorted(info.name for info in known)},
     )
 
 
