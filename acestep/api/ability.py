@@ -22,7 +22,7 @@ from acestep.api.variants import ModelInfo
 IDLE: tuple[Any, ...] = (None, "", "auto", NO_GUIDE, [], {})
 """Values by which a field asks for nothing, besides its default."""
 
-SETTLED = {"guidance_start": 0.0}
+SETTLED = {"guidance_start": 0.0, "noise_strength": 0.0}
 """Values that recipes write out where nothing was asked for."""
 
 
@@ -84,7 +84,7 @@ def check_ability(
     if model.operations and operation not in model.operations:
         raise ModelUnsuited(
             f"{operation} is nothing that {model.name} ({model.family_title}) can do; it can {', '.join(model.operations)}"
-            + _others(operation, model, families),
+            + _others(operation, families),
             field="model",
             limits={"choices": _able(operation, families)},
         )
@@ -196,7 +196,7 @@ def _able(operation: str, families: Families) -> list[str]:
     return [name for spec in families.values() for name in spec.described().able(operation)]
 
 
-def _others(operation: str, model: ModelInfo, families: Families) -> str:
-    able = [(spec.title, spec.described().able(operation)) for spec in families.values() if spec.name != model.family]
+def _others(operation: str, families: Families) -> str:
+    able = [(spec.title, spec.described().able(operation)) for spec in families.values()]
     named = [f"{title} can ({', '.join(names)})" for title, names in able if names]
     return f". {'; '.join(named)}" if named else ""

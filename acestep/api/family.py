@@ -234,6 +234,8 @@ class StageTake:
     note: Callable[[str], None]
     on_device: Callable[[str], AbstractContextManager[None]]
     """``with take.on_device("denoise"):`` has on the device what that kind of work needs."""
+    sound: Callable[[], Sound]
+    """What the stage works on as sound [2, N] at the grid's rate: that of the region's frames, as it is in its file."""
 
     @property
     def caption(self) -> str:

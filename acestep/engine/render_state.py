@@ -288,7 +288,16 @@ class StageState:
             tick=part_of(tick, place, len(group.variants)),
             note=self.note,
             on_device=self.on_device,
+            sound=lambda: self._region_sound(variant, group.source(place)),
         )
+
+    def _region_sound(self, variant: int, latents: Tensor | None) -> Tensor:
+        """The region as sound [2, N] at the codec's rate: read from its file, or decoded where there is none."""
+        if self.state.input_of(self.index) is None and (sound := self.sound_of(variant)) is not None:
+            return self.resources.source_encoder.region_sound(sound, self.window)
+        assert latents is not None, "a stage that asks for its sound works on one"
+        with self.on_device("codec"):
+            return self.family.decode(self.model, latents, self.window.region, self.silent_tick)[0]
 
     @property
     def options(self) -> Any:

@@ -100,6 +100,13 @@ class SourceEncoder:
             first, stored = 0, encoded
         return self._placed(stored, window.lead + first, window.frames, model), notes
 
+    def region_sound(self, source: OpenSource, window: Window) -> Tensor:
+        """Sound [2, N] at the codec's rate of the frames of a window's region; silence where they reach outside the file."""
+        grid, (first, last) = window.grid, window.region
+        start, end = (window.start + grid.samples(frame, window.rate) for frame in (first, last))
+        audio = read_window(source.path, source.layout, start, end - start)
+        return _heard(audio, source.layout.rate, grid.rate, (last - first) * grid.hop)
+
     def _placed(self, latents: Tensor, lead: int, frames: int, model: OpenedModel) -> Tensor:
         """Latents at frame ``lead`` of a window of ``frames``; everything else is silence of the same frame indices."""
         if lead == 0 and latents.shape[1] >= frames:
@@ -133,11 +140,15 @@ class SourceEncoder:
             if not audio.any():
                 found = runtime.silence(model, grid.covering(length, grid.rate))
             else:
-                stereo = np.clip(resample(to_channels(audio, 2), rate, grid.rate, length), -1.0, 1.0)
                 with self._models.placement.on_device(model, "codec"):
-                    found = runtime.encode(model, torch.from_numpy(stereo), tick)
+                    found = runtime.encode(model, _heard(audio, rate, grid.rate, length), tick)
             self._cache.put(key, found)
         return found
+
+
+def _heard(audio: np.ndarray, rate: int, codec_rate: int, length: int) -> Tensor:
+    """Sound [C, n] as a codec takes it: [2, length] at its rate, within full scale."""
+    return torch.from_numpy(np.clip(resample(to_channels(audio, 2), rate, codec_rate, length), -1.0, 1.0))
 
 
 def _level_notes(audio: np.ndarray) -> tuple[str, ...]:

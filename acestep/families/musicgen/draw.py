@@ -38,6 +38,22 @@ class Draw:
         }
 
 
+@dataclass(frozen=True)
+class Told:
+    """What the model is told: a description as tokens [1, n], and the melody to follow [frames, 12], of models that can."""
+
+    words: Tensor
+    melody: Tensor | None = None
+
+    def to_library(self, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+        """Arguments of ``generate``."""
+        ids = self.words.to(device)
+        given = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if self.melody is not None:
+            given["input_features"] = self.melody[None].to(device, dtype)
+        return given
+
+
 @dataclass
 class EveryToken:
     """A step of the library's loop that changes nothing and is called once for each token. What ``heard`` raises ends the loop;
@@ -61,17 +77,15 @@ def token_ids(model: Model, text: str) -> Tensor:
     return torch.tensor([model.tokenizer.encode(text).ids])
 
 
-def continued(model: Model, words: Tensor, shown: Tensor, new: int, how: Draw, heard: Callable[[], None]) -> Tensor:
+def continued(model: Model, told: Told, shown: Tensor, new: int, how: Draw, heard: Callable[[], None]) -> Tensor:
     """Codes [kept + new, C] that begin with ``shown`` [kept, C] and go on; draws from torch's global random numbers."""
     device = model.network.device
     given = {"decoder_input_ids": shown.T.contiguous().to(device)} if len(shown) else {}
-    ids = words.to(device)
     with torch.inference_mode(), caught_codes(model) as caught:
         model.network.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
             max_new_tokens=new + delay(model),
             logits_processor=[EveryToken(heard)],
+            **told.to_library(device, model.dtype),
             **how.to_library(),
             **given,
         )

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
+
 from acestep.api.conditioning import Conditioning
 from acestep.api.family import Download, ModelFamily
 from acestep.api.grid import LatentGrid
@@ -14,11 +16,13 @@ from acestep.api.schema import Request, describe, param
 from acestep.api.variants import ModelInfo, Variant
 from acestep.checkpoints.memory import whole_bytes
 from acestep.families.musicgen.layout import Layout, locate, recognise
-from acestep.families.musicgen.published import LICENSE, PATTERNS, SIZES, owner_of
+from acestep.families.musicgen.published import LICENSE, MELODIES, PATTERNS, SIZES, owner_of
 
 NAME, TITLE = "musicgen", "MusicGen"
 
 OPERATIONS = ("generate", "extend")
+MELODY_OPERATIONS = (*OPERATIONS, "cover")
+"""Of the models that follow a melody: a cover plays that of its source."""
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 120.0
 
@@ -35,6 +39,8 @@ USUAL = Variant(
     guide_bottleneck=False,
     sings=False,
 )
+
+USUAL_MELODY = msgspec.structs.replace(USUAL, tasks=(*USUAL.tasks, "cover"))
 
 CHOICES = {"sampler": ("euler",), "schedule": (USUAL.schedule,), "guidance": ("cfg", "none")}
 """It draws codes and knows no steps: what decides on steps has one value."""
@@ -60,13 +66,15 @@ REFUSES = (
     "guide",
     "mode",
     "strength",
+    "noise_strength",
+    "bottleneck",
     "global_caption",
     "reference",
     "audio_codes",
     "codes",
     "thinking",
 )
-"""What belongs to models that denoise, or to the language model of ACE-Step 1.5."""
+"""What belongs to models that denoise, or to the language model of ACE-Step 1.5; a cover keeps the melody alone."""
 
 
 class MusicGenOptions(Request):
@@ -95,7 +103,7 @@ class MusicGenOptions(Request):
 
 
 class MusicGen(ModelFamily):
-    """Small, medium, large and their stereo forms."""
+    """Small, medium, large, those that follow a melody, and their stereo forms."""
 
     name = NAME
     title = TITLE
@@ -110,11 +118,12 @@ class MusicGen(ModelFamily):
         """Facts of a complete checkpoint."""
         layout = locate(path)
         numbers = layout.numbers()
+        usual = USUAL_MELODY if layout.melody else USUAL
         return ModelInfo(
             name=layout.name,
             path=str(path),
             variant=NAME,
-            task_types=USUAL.tasks,
+            task_types=usual.tasks,
             layers=layout.layers,
             trained=layout.trained,
             codec="EnCodec",
@@ -126,7 +135,7 @@ class MusicGen(ModelFamily):
             family_title=TITLE,
             grid=grid_of(layout),
             seconds=(MIN_SECONDS, MAX_SECONDS),
-            operations=OPERATIONS,
+            operations=MELODY_OPERATIONS if layout.melody else OPERATIONS,
             forward=True,
             refuses=REFUSES,
             choices=CHOICES,
@@ -135,7 +144,7 @@ class MusicGen(ModelFamily):
             weight_files=tuple(map(str, layout.files)),
             memory_bytes={dtype: whole_bytes(numbers, dtype) for dtype in ("float32", "bfloat16")},
             remark=REMARK if layout.trained else "",
-            usual=USUAL,
+            usual=usual,
         )
 
     def files(self, info: ModelInfo) -> list[Path]:
@@ -151,8 +160,10 @@ class MusicGen(ModelFamily):
         return {name: (_download(name),) for name in SIZES}
 
     def able(self, operation: str) -> list[str]:
-        """All of them generate and extend."""
-        return list(SIZES) if operation in OPERATIONS else []
+        """All of them generate and extend; a cover needs a melody model."""
+        if operation in OPERATIONS:
+            return list(SIZES)
+        return list(MELODIES) if operation in MELODY_OPERATIONS else []
 
     def check(self, params: StageParams, conditioning: Conditioning, info: ModelInfo) -> list[str]:
         """Nothing is refused here; what is not heard is told."""

@@ -13,7 +13,8 @@ from acestep.api.errors import AceError, BadCheckpoint, ModelMissing
 from acestep.checkpoints.files import PICKLES, WEIGHT_NAMES, read_json, tensor_table, weight_files
 from acestep.checkpoints.hub_cache import folder_name, snapshots
 
-KINDS = ("musicgen",)
+MELODY = "musicgen_melody"
+KINDS = ("musicgen", MELODY)
 """What a config says of itself in ``model_type``."""
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
@@ -39,6 +40,11 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     def trained(self) -> bool:
         """False for random weights."""
         return bool(self.config.get("trained", True))
+
+    @property
+    def melody(self) -> bool:
+        """Whether it follows a melody."""
+        return self.config.get("model_type") == MELODY
 
     @property
     def codebooks(self) -> int:

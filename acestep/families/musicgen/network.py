@@ -17,10 +17,13 @@ from acestep.families.musicgen.layout import CONFIG, TOKENIZER, Layout
 from acestep.runtime.devices import is_out_of_memory
 
 TEXT, TRANSFORMER, CODEC = "text_encoder", "transformer", "codec"
-PROJECTION = "projection"
-"""Between the widths of the text encoder and the transformer."""
+PROJECTION, MELODY_PROJECTION = "projection", "melody_projection"
+"""From the widths of the text encoder and of a melody to that of the transformer."""
 
-WORDS = (TEXT, PROJECTION, TRANSFORMER)
+PROJECTIONS = {PROJECTION: "enc_to_dec_proj", MELODY_PROJECTION: "audio_enc_to_dec_proj"}
+"""How the library calls those that a model has."""
+
+WORDS = (TEXT, *PROJECTIONS, TRANSFORMER)
 """The library encodes the words within its loop."""
 
 WORK = {"words": WORDS, "denoise": WORDS, "codec": (CODEC,)}
@@ -62,8 +65,9 @@ class Model:
     def networks(self) -> dict[str, nn.Module]:
         """The networks by part."""
         found = {TEXT: self.network.text_encoder, TRANSFORMER: self.network.decoder, CODEC: self.network.audio_encoder}
-        if hasattr(self.network, "enc_to_dec_proj"):
-            found[PROJECTION] = self.network.enc_to_dec_proj
+        for part, name in PROJECTIONS.items():
+            if hasattr(self.network, name):
+                found[part] = getattr(self.network, name)
         return found
 
     def encode(self, audio: Tensor) -> Tensor:
@@ -104,10 +108,12 @@ def open_network(layout: Layout, dtype: torch.dtype, check: Callable[[], None]) 
 
     Raises `BadCheckpoint` for weights that do not fit the config, and what ``check`` raises before and after they are read.
     """
-    from transformers import MusicgenForConditionalGeneration
+    from transformers import MusicgenForConditionalGeneration, MusicgenMelodyForConditionalGeneration
     from transformers.utils import logging
 
-    class Exact(MusicgenForConditionalGeneration):
+    kind: Any = MusicgenMelodyForConditionalGeneration if layout.melody else MusicgenForConditionalGeneration
+
+    class Exact(kind):
         """Sound suffers from a codec in 16 bits, and it is small."""
 
         _keep_in_fp32_modules_strict = {"audio_encoder"}

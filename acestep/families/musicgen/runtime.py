@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,11 +11,15 @@ from torch import Tensor
 
 from acestep.api.family import FamilyRuntime, ModelOpening, StageTake, Tick
 from acestep.api.variants import ModelInfo
-from acestep.families.musicgen.draw import Draw, continued, delay, seeded, token_ids
+from acestep.families.musicgen.chroma import chroma
+from acestep.families.musicgen.draw import Draw, Told, continued, delay, seeded, token_ids
 from acestep.families.musicgen.family import prompt_text
 from acestep.families.musicgen.layout import locate
 from acestep.families.musicgen.network import Model, open_model, whole
-from acestep.families.musicgen.windows import WINDOW_SECONDS, turns
+from acestep.families.musicgen.windows import WINDOW_SECONDS, Turn, turns
+
+COVER = "cover"
+SILENT = "the source is silent in the region: there is no melody to follow"
 
 
 class Runtime(FamilyRuntime):
@@ -40,43 +46,79 @@ class Runtime(FamilyRuntime):
         return model.encode(torch.zeros(2, frames * model.layout.hop))
 
     def make(self, take: StageTake) -> Tensor:
-        """New codes behind those of the source that lie before the region; these stay what they are, code by code."""
-        model: Model = take.model
-        first = 0 if take.source is None else take.region[0]
-        shown = torch.zeros(0, model.layout.codebooks, dtype=torch.long)
+        """New codes: behind those of the source that lie before the region, which stay what they are; or, of a cover, in the
+        region alone, by the melody of its sound."""
+        if take.stage.stage.type == COVER:
+            return _covered(take)
+        codes = torch.zeros(0, take.model.layout.codebooks, dtype=torch.long)
         if take.source is not None:
-            shown = whole(take.source[:, :first], model.layout)
-        codes = _continue(take, shown)
-        return codes[None].float()
+            codes = whole(take.source[:, : take.region[0]], take.model.layout)
+        return _Piece(take).continued(codes, take.frames)[None].float()
 
 
-def _continue(take: StageTake, codes: Tensor) -> Tensor:
-    """Codes [frames, C] that begin with the given ones, window by window; one stream of random numbers runs through all."""
-    model: Model = take.model
-    per_second = model.layout.rate / model.layout.hop
-    window, stride = round(WINDOW_SECONDS * per_second), round(take.options.stride * per_second)
-    calls = list(turns(len(codes), take.frames, window, stride))
-    words = token_ids(model, prompt_text(take.caption, take.conditioning))
-    done, tokens = 0, sum(call.new + delay(model) for call in calls)
-
-    def heard() -> None:
-        nonlocal done
-        done += 1
-        take.tick(done, tokens)
-
-    with take.on_device("denoise"), seeded(take.seed, model.network.device):
-        for call in calls:
-            shown = codes[len(codes) - call.kept :]
-            longer = continued(model, words, shown, call.new, _how(take), heard)
-            codes = torch.cat((codes, longer[call.kept :]))
+def _covered(take: StageTake) -> Tensor:
+    """The source with other codes in the region. They begin at nothing: what stands before it has the sound that shall go."""
+    assert take.source is not None, "admission has seen to it that there is one"
+    first, last = take.region
+    sound = take.sound()
+    if not sound.any():
+        take.note(SILENT)
+    nothing = torch.zeros(0, take.model.layout.codebooks, dtype=torch.long)
+    codes = take.source.clone()
+    codes[0, first:last] = _Piece(take, sound).continued(nothing, last - first).float()
     return codes
 
 
-def _how(take: StageTake) -> Draw:
-    guided = take.stage.guidance.needs_uncond
-    return Draw(
-        guidance=float(take.stage.params.guidance_scale or 1.0) if guided else 1.0,
-        temperature=take.options.temperature,
-        top_k=take.options.top_k,
-        top_p=take.options.top_p,
-    )
+@dataclass
+class _Piece:
+    """One item at work. ``sound`` [2, N] is what it follows from its first frame on."""
+
+    take: StageTake
+    sound: Tensor | None = None
+
+    def continued(self, codes: Tensor, frames: int) -> Tensor:
+        """Codes [frames, C] that begin with the given ones, window by window; one stream of random numbers runs through all."""
+        take, model = self.take, self.take.model
+        calls = list(self._calls(len(codes), frames))
+        words = token_ids(model, prompt_text(take.caption, take.conditioning))
+        done, tokens = 0, sum(call.new + delay(model) for call in calls)
+
+        def heard() -> None:
+            nonlocal done
+            done += 1
+            take.tick(done, tokens)
+
+        with take.on_device("denoise"), seeded(take.seed, model.network.device):
+            for call in calls:
+                first = len(codes) - call.kept
+                told = Told(words, self._melody(first))
+                longer = continued(model, told, codes[first:], call.new, self._how(), heard)
+                codes = torch.cat((codes, longer[call.kept :]))
+        return codes
+
+    def _calls(self, known: int, frames: int) -> Iterator[Turn]:
+        """The calls of the model."""
+        return turns(known, frames, self._frames(WINDOW_SECONDS), self._frames(self.take.options.stride))
+
+    def _frames(self, seconds: float) -> int:
+        layout = self.take.model.layout
+        return round(seconds * layout.rate / layout.hop)
+
+    def _melody(self, first: int) -> Tensor | None:
+        """The melody of the window that begins at a frame."""
+        if self.sound is None:
+            return None
+        layout = self.take.model.layout
+        heard = self.sound[:, first * layout.hop :][:, : round(WINDOW_SECONDS * layout.rate)]
+        return chroma(heard, layout.rate)
+
+    def _how(self) -> Draw:
+        """How codes are drawn."""
+        stage, own = self.take.stage, self.take.options
+        guided = stage.guidance.needs_uncond
+        return Draw(
+            guidance=float(stage.params.guidance_scale or 1.0) if guided else 1.0,
+            temperature=own.temperature,
+            top_k=own.top_k,
+            top_p=own.top_p,
+        )

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from acestep.families.musicgen.layout import CONFIG, TOKENIZER
 
-FOLDER, STEREO_FOLDER = "musicgen-tiny", "musicgen-stereo-tiny"
+FOLDER, STEREO_FOLDER, MELODY_FOLDER = "musicgen-tiny", "musicgen-stereo-tiny", "musicgen-melody-tiny"
 
 VOCABULARY = 64
 """Codes of a codebook."""
@@ -22,19 +22,21 @@ BITS = 6
 LETTERS = ["<pad>", "</s>", "<unk>", "▁", *"abcdefghijklmnopqrstuvwxyz0123456789'.,!?-:;()&%$#@"]
 
 
-def build_tiny(folder: Path, *, stereo: bool = False, name: str = "", seed: int = 7) -> Path:
+def build_tiny(folder: Path, *, stereo: bool = False, melody: bool = False, name: str = "", seed: int = 7) -> Path:
     """Write the checkpoint below ``folder`` and return its path; one that is there is left alone."""
-    from transformers import MusicgenForConditionalGeneration
+    from transformers import MusicgenForConditionalGeneration, MusicgenMelodyForConditionalGeneration
     from transformers.utils import logging
 
-    root = folder / (name or (STEREO_FOLDER if stereo else FOLDER))
+    usual = STEREO_FOLDER if stereo else MELODY_FOLDER if melody else FOLDER
+    root = folder / (name or usual)
     if (root / CONFIG).is_file():
         return root
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network: Any = MusicgenForConditionalGeneration(_config(stereo))
+        kind: Any = MusicgenMelodyForConditionalGeneration if melody else MusicgenForConditionalGeneration
+        network = kind(_config(stereo, melody))
         for layer in network.audio_encoder.quantizer.layers:
             layer.codebook.embed.normal_()  # the library begins with zeros, by which all codes would sound alike
     own = network.generation_config
@@ -47,8 +49,12 @@ def build_tiny(folder: Path, *, stereo: bool = False, name: str = "", seed: int 
     return root
 
 
-def _config(stereo: bool) -> Any:
-    from transformers import EncodecConfig, MusicgenConfig, MusicgenDecoderConfig, T5Config
+def _config(stereo: bool, melody: bool) -> Any:
+    import transformers
+    from transformers import EncodecConfig, T5Config
+
+    kind = "MusicgenMelody" if melody else "Musicgen"
+    whole, inner = getattr(transformers, f"{kind}Config"), getattr(transformers, f"{kind}DecoderConfig")
 
     books = 4
     text = T5Config(vocab_size=len(LETTERS), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
@@ -68,7 +74,7 @@ def _config(stereo: bool) -> Any:
         chunk_length_s=None,
         use_conv_shortcut=False,
     )
-    decoder = MusicgenDecoderConfig(
+    decoder = inner(
         vocab_size=VOCABULARY,
         hidden_size=32,
         ffn_dim=64,
@@ -79,7 +85,7 @@ def _config(stereo: bool) -> Any:
         pad_token_id=VOCABULARY,
         bos_token_id=VOCABULARY,
     )
-    return MusicgenConfig(text_encoder=text, audio_encoder=codec, decoder=decoder)
+    return whole(text_encoder=text, audio_encoder=codec, decoder=decoder)
 
 
 def _tokenizer() -> Tokenizer:

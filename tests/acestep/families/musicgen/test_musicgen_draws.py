@@ -6,32 +6,33 @@ import pytest
 import torch
 
 from acestep.api.errors import Cancelled
-from acestep.families.musicgen.draw import Draw, continued, seeded, token_ids
+from acestep.families.musicgen.draw import Draw, Told, continued, seeded, token_ids
 from acestep.families.musicgen.layout import locate
 from acestep.families.musicgen.network import Model, open_model
-from acestep.families.musicgen.tiny import FOLDER, STEREO_FOLDER
+from acestep.families.musicgen.tiny import FOLDER, MELODY_FOLDER, STEREO_FOLDER
 from acestep.families.musicgen.windows import Turn, turns
 
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module", params=[FOLDER, STEREO_FOLDER])
+@pytest.fixture(scope="module", params=[FOLDER, STEREO_FOLDER, MELODY_FOLDER])
 def model(request, musicgen_folder) -> Model:
     return open_model(None, locate(musicgen_folder / request.param), CPU, torch.float32, lambda: None)
 
 
-def draw(model: Model, seed: int, *, shown: torch.Tensor | None = None, new: int = 30, heard=lambda: None, **how):
+def draw(model: Model, seed: int, *, shown=None, new: int = 30, heard=lambda: None, melody=None, **how):
     shown = torch.zeros(0, model.layout.codebooks, dtype=torch.long) if shown is None else shown
     with seeded(seed, CPU):
-        return continued(model, token_ids(model, "slow piano"), shown, new, Draw(**how), heard)
+        told = Told(token_ids(model, "slow piano"), melody)
+        return continued(model, told, shown, new, Draw(**how), heard)
 
 
 @pytest.mark.parametrize("how", [{}, {"guidance": 1.0, "temperature": 0.8, "top_k": 20}, {"top_k": 0, "top_p": 0.9}])
 def test_the_sound_is_that_of_the_library_sample_for_sample(model, musicgen_folder, how):
     """Its own class, opened by itself, its own processor of words and its own decoding."""
-    from transformers import MusicgenForConditionalGeneration, PreTrainedTokenizerFast
+    from transformers import AutoModelForTextToWaveform, PreTrainedTokenizerFast
 
-    library = MusicgenForConditionalGeneration.from_pretrained(model.layout.folder)
+    library = AutoModelForTextToWaveform.from_pretrained(model.layout.folder)
     words = PreTrainedTokenizerFast(tokenizer_file=str(model.layout.folder / "tokenizer.json"))("slow piano")
     torch.manual_seed(11)
     asked = {"guidance_scale": 3.0, "top_k": 250, "max_new_tokens": 33}
