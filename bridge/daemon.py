@@ -270,14 +270,14 @@ def _say_ready(facts: dict[str, Any]) -> None:
 
 
 def _end_for_sure() -> None:
-    """End the process when an orderly stop does not: a disk or network share that hangs keeps it waiting for ever otherwise.
+    """End the process when an orderly stop does not: a disk or network share that hangs keeps it waiting forever otherwise.
 
-    Nothing is lost by it: what was accepted is stored, and the job that ran is taken up again at the next start.
+    Nothing is lost by it: what was accepted is stored, and the job that ran is resumed at the next start.
     """
 
     def complain() -> None:
         log.error(
-            "the daemon does not stop within %.0f s and is ended; does a disk or network share hang?", STOP_SECONDS
+            "the daemon did not stop within %.0f s and is ended; a disk or network share may be hanging", STOP_SECONDS
         )
 
     for seconds, work in ((STOP_SECONDS, complain), (STOP_SECONDS + 0.5, lambda: os._exit(1))):

@@ -29,7 +29,7 @@ STOP_TIMEOUT = 20.0
 """Seconds that a daemon gets to store its queue and stop its worker."""
 
 FREE_PORTS = {"osc_port": 0, "rpc_port": 0, "jsonrpc_port": 0, "http_port": 0}
-"""Settings of a daemon that shall not meet another one."""
+"""Settings of a daemon that should not meet another one."""
 
 
 if sys.platform == "win32":

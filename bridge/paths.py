@@ -125,7 +125,7 @@ def _check_owner(folder: Path) -> None:
         return  # not there yet
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
         raise NotAllowed(
-            f"the runtime folder {folder} belongs to another user or is no folder; remove it, or use another home",
+            f"the runtime folder {folder} belongs to another user or is not a folder; remove it, or use another home",
             field="home",
         )
 
@@ -220,7 +220,7 @@ class AllowedRoots:
         """
         real = self._inside(text, self.write, "write_roots", field)
         if real.exists() and not real.is_dir():
-            raise OutputUnwritable(f"{text} is no folder", field=field)
+            raise OutputUnwritable(f"{text} is not a folder", field=field)
         return real
 
     def _inside(self, text: str, roots: tuple[Path, ...], setting: str, field: str) -> Path:

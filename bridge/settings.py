@@ -130,7 +130,7 @@ class Settings(Request):
     ] = "auto"
     attention: Annotated[
         Literal["auto", "flash", "efficient", "cudnn", "math"],
-        param("Attention kernel that torch shall prefer; what it cannot do, another does.", group="worker"),
+        param("Attention kernel that torch should prefer; another one does what it cannot.", group="worker"),
     ] = "auto"
     compile: Annotated[
         Literal["off", "on"],
@@ -168,7 +168,7 @@ class Settings(Request):
     admission_seconds: Annotated[
         float,
         param(
-            "Longest check of a request; a disk or share that hangs is then given up.",
+            "Longest check of a request; a disk or share that hangs is then no longer waited for.",
             unit="s",
             ge=0.5,
             le=600.0,
@@ -182,7 +182,7 @@ class Settings(Request):
     ] = 8 * MiB
     history_jobs: Annotated[int, param("Ended jobs that are remembered.", ge=0, group="limits")] = 10_000
     history_days: Annotated[
-        float, param("Days that ended jobs are remembered; 0 is for ever.", unit="d", ge=0.0, group="limits")
+        float, param("Days that ended jobs are remembered; 0 is forever.", unit="d", ge=0.0, group="limits")
     ] = 0.0
     library_bytes: Annotated[
         int, param("Size at which the oldest results are removed; 0 keeps all.", unit="bytes", ge=0, group="limits")
@@ -355,12 +355,14 @@ def parse_text(name: str, kind: str, text: str) -> Any:
         if kind == "bool":
             return _TRUTH[text.strip().lower()]
     except (ValueError, KeyError):
-        raise BadRequest(f"{name}: {text!r} is no {kind}", field=name, limits={"type": kind}) from None
+        raise BadRequest(f"{name} takes {_TAKEN[kind]}, not {text!r}", field=name, limits={"type": kind}) from None
     if kind.startswith("list"):
         parts = [part.strip() for part in text.split(",") if part.strip()]
         return [parse_text(name, "int", part) for part in parts] if kind == "list[int]" else parts
     return text
 
+
+_TAKEN = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 _TRUTH = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off", ""), False)}
 
@@ -397,11 +399,11 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9A-F
 
 
 def _check_origins(settings: Settings) -> Settings:
-    """Refuse what is no origin, and ``*`` and ``null``, which any page of the web could have. Raises `BadRequest`."""
+    """Refuse what is not an origin, and ``*`` and ``null``, which any page of the web could have. Raises `BadRequest`."""
     for origin in settings.http_origins:
         if not _ORIGIN.fullmatch(origin):
             raise BadRequest(
-                f"http_origins: {origin!r} is no origin; write scheme, host and port, such as http://localhost:5173",
+                f"http_origins: {origin!r} is not an origin; write scheme, host and port, such as http://localhost:5173",
                 field="http_origins",
             )
     return settings

@@ -81,7 +81,7 @@ class Installed:
         subprocess.run([*line, "--no-deps", "--no-index", "--disable-pip-version-check", str(wheel)], check=True)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """One command line of the installed program, from a folder that is no checkout."""
+        """One command line of the installed program, from a folder that is not a checkout."""
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | OWN_PORTS
         line = [str(self.program), *arguments, "--home", str(self.home)]
         return subprocess.run(

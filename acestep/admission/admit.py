@@ -73,7 +73,7 @@ def _told_to_the_caller(operation: Operation, host: CallerHostInfo) -> Iterator[
 
 
 def _admit_other(registry: Registry, operation: Operation, params: dict[str, Any], host: CallerHostInfo) -> Admitted:
-    """An operation that is no render: its own schema, and whatever it names."""
+    """An operation that is not a render: its own schema, and whatever it names."""
     typed = convert(params, operation.schema)
     if isinstance(getattr(typed, "duration", None), str):
         typed = convert({**params, "duration": written_duration(typed)}, operation.schema)

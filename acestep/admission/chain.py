@@ -71,7 +71,7 @@ class SharedInputs(msgspec.Struct, frozen=True, kw_only=True):
     first: SourceFacts | None
     """Of the job's own source, else of the first file that a stage of a job names which makes nothing new."""
     output: Output
-    """What shall come back, with lengths in samples."""
+    """What should come back, with lengths in samples."""
     part: SourceFacts
     """What a new part will be."""
 

@@ -94,7 +94,7 @@ class SongTime:
         first, last = (self.sample(getattr(output, name), rate, name) for name in ("span_start", "span_end"))
         if isinstance(output.length, str) and not (length or 0) >= 1:
             raise BadRequest(
-                f"{output.length!r} is no length of at least one sample", field="length", limits={"min": 1}
+                f"{output.length!r} is not a length of at least one sample", field="length", limits={"min": 1}
             )
         return msgspec.structs.replace(output, length=length, span_start=first, span_end=last)
 
@@ -143,12 +143,12 @@ TIMED = ("bpm", "time_signature", "bar_offset", "tempo_map")
 
 
 def timed(request: msgspec.Struct, *more: str) -> Conditioning:
-    """What a request that is no render says about time, and the fields of it that are named besides."""
+    """What a request that is not a render says about time, and the fields of it that are named besides."""
     return Conditioning(**{name: getattr(request, name) for name in (*TIMED, *more) if hasattr(request, name)})
 
 
 def written_duration(request: msgspec.Struct) -> float | int | str | None:
-    """The duration of a request that is no render, in seconds. Raises `BadRequest` for bars without a tempo."""
+    """The duration of a request that is not a render, in seconds. Raises `BadRequest` for bars without a tempo."""
     return SongTime(timed(request, "duration")).settled(limits.CODEC_RATE).duration
 
 

@@ -14,7 +14,7 @@ FIELD = "sound"
 
 
 def named_sound(registry: Registry, request: Mapping[str, Any]) -> Sound | None:
-    """The sound that a request names; none where it names none. Raises `UnknownName`, `BadRequest` for a name that is no text."""
+    """The sound that a request names; none where it names none. Raises `UnknownName`, `BadRequest` for a name that is not text."""
     name = request.get(FIELD, "")
     if not isinstance(name, str):
         raise BadRequest("sound takes the name of a sound", field=FIELD)

@@ -57,5 +57,5 @@ def _seed_notes(params: StageParams, variants: int) -> list[str]:
             f"{len(given)} seeds are given for {results}: {', '.join(map(str, given[variants:]))} are not used"
         )
     if given and params.seed >= 0 and params.seed != given[0]:
-        notes.append(f"seed {params.seed} changes nothing beside seeds, which begin with {given[0]}")
+        notes.append(f"seed {params.seed} has no effect beside seeds, which begin with {given[0]}")
     return notes

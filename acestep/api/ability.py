@@ -70,7 +70,7 @@ def _with_quality(params: StageParams, model: ModelInfo) -> tuple[StageParams, l
         )
     open_fields = {name: value for name, value in values.items() if getattr(params, name) in IDLE}
     idle = [name for name in values if name not in open_fields and getattr(params, name) != values[name]]
-    notes = [f"{name} {getattr(params, name)} stands above quality {params.quality}" for name in idle]
+    notes = [f"{name} {getattr(params, name)} overrides quality {params.quality}" for name in idle]
     return msgspec.structs.replace(params, **open_fields), notes
 
 
@@ -83,7 +83,7 @@ def check_ability(
     """
     if model.operations and operation not in model.operations:
         raise ModelUnsuited(
-            f"{operation} is nothing that {model.name} ({model.family_title}) can do; it can {', '.join(model.operations)}"
+            f"{model.name} ({model.family_title}) cannot do {operation}; it can do {', '.join(model.operations)}"
             + _others(operation, families),
             field="model",
             limits={"choices": _able(operation, families)},
@@ -125,7 +125,7 @@ def require_able(operation: Operation, model: ModelInfo, families: Families) -> 
         return
     able = _able(operation.stage, families)
     raise ModelUnsuited(
-        f"{operation.name} is nothing that {model.name} ({model.family_title}) can do; {', '.join(able)} can",
+        f"{model.name} ({model.family_title}) cannot do {operation.name}; {', '.join(able)} can",
         field="model",
         limits={"choices": able},
     )
@@ -146,7 +146,7 @@ def check_direction(source: SourceFacts | None, model: ModelInfo) -> None:
     """Refuse a region before the start where the model makes only what follows. Raises `ModelUnsuited`."""
     if model.forward and source is not None and source.start < 0:
         raise ModelUnsuited(
-            f"{model.name} ({model.family_title}) makes what follows a part and nothing before its start",
+            f"{model.name} ({model.family_title}) can continue a part past its end, but not before its start",
             field="start",
             limits={"min": 0},
         )

@@ -217,7 +217,7 @@ class WeightsChanged(AceError):
 
 
 class BadPreset(AceError):
-    """A preset that is no valid chain of stages."""
+    """A preset that is not a valid chain of stages."""
 
     code = "bad_preset"
 

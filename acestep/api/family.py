@@ -179,7 +179,7 @@ NO_FAMILIES: Families = {}
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOpening:
-    """How a model shall be opened. ``landing`` is where its weights are read to: ordinary memory when not everything shall be on
+    """How a model should be opened. ``landing`` is where its weights are read to: ordinary memory when not everything should be on
     ``device`` at once. ``check`` is called at every shard and may raise. ``shared`` holds parts that several models use."""
 
     device: Any

@@ -91,7 +91,7 @@ FORMAT_SUMMARY = "File format: wav and flac are 24 bit; mp3, ogg and opus are lo
 """What a request's field says about it."""
 
 
-_AAC = "AAC is not written here: take wav and convert it, or mp3, ogg or opus"
+_AAC = "AAC is not written here: take wav and convert it, or use mp3, ogg or opus"
 NOT_WRITTEN = {name: _AAC for name in ("aac", "m4a", "m4b", "mp4")} | {
     "aiff": "AIFF is not written for new parts: take wav, which holds the same samples",
     "aif": "AIFF is not written for new parts: take wav, which holds the same samples",

@@ -134,7 +134,7 @@ class FrameReader:
     """Bytes in, messages out. Feed it whatever arrived; it keeps the rest of an unfinished frame.
 
     ``kinds`` is the union of tagged structs that may arrive (the worker's language unless told otherwise).
-    Raises `ProtocolError` on a frame beyond `MAX_FRAME` or one that is no message; the stream is unusable after that.
+    Raises `ProtocolError` on a frame beyond `MAX_FRAME` or one that is not a message; the stream is unusable after that.
     """
 
     def __init__(self, kinds: Any = Message) -> None:
@@ -160,4 +160,4 @@ class FrameReader:
         try:
             return self._decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
-            raise ProtocolError(f"the frame is no message: {failure}") from None
+            raise ProtocolError(f"the frame is not a message: {failure}") from None

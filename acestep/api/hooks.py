@@ -52,7 +52,7 @@ def register_backends(register: Callable[[BackendSpec], None]) -> None:
 
 @hookspec
 def register_operations(register: Callable[[Operation], None]) -> None:
-    """Offer operations that are no renders (planning, analysis ...). Example: ``register(Operation(name="plan", ...))``."""
+    """Offer operations that are not renders (planning, analysis ...). Example: ``register(Operation(name="plan", ...))``."""
 
 
 @hookspec

@@ -28,7 +28,7 @@ OF_ONE_PLACE = frozenset("folder name length span_start span_end rate channels".
 
 
 def preset_of(registry: Registry, name: str, request: dict[str, Any]) -> Preset:
-    """The preset that makes more of what a render request made. Raises `BadRequest` for a request that is no render."""
+    """The preset that makes more of what a render request made. Raises `BadRequest` for a request that is not a render."""
     if request.get("format") != RENDER:
         raise BadRequest("only jobs that make sound from stages can become presets", field="job")
     sources = _sources(request)
@@ -104,9 +104,9 @@ def preset_from_text(text: str | bytes) -> Preset:
     try:
         data = msgspec.json.decode(text)
     except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError):
-        raise BadRequest("this is no preset: it is not valid JSON", field="text") from None
+        raise BadRequest("this is not a preset: it is not valid JSON", field="text") from None
     if not isinstance(data, dict):
-        raise BadRequest(f"this is no preset but {quoted(data)}", field="text")
+        raise BadRequest(f"this is not a preset but {quoted(data)}", field="text")
     if data.get("format", FORMAT) != FORMAT:
-        raise BadRequest(f"this is no preset: its format is {quoted(data['format'])}, not {FORMAT}", field="format")
+        raise BadRequest(f"this is not a preset: its format is {quoted(data['format'])}, not {FORMAT}", field="format")
     return check_preset(convert(data, Preset))

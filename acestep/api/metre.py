@@ -60,7 +60,7 @@ def parse_metre(text: str, *, field: str = "metre") -> Metre:
         raise BadRequest(f"{quoted(text)} could mean quarters or eighths; write its lower number too", field=field)
     if not found or int(found[2]) not in DENOMINATORS or not 1 <= int(found[1]) <= MAX_NUMERATOR:
         raise BadRequest(
-            f"{quoted(text)} is no time signature such as 4/4, 3/4, 6/8 or 12/8",
+            f"{quoted(text)} is not a time signature such as 4/4, 3/4, 6/8 or 12/8",
             field=field,
             limits={"min": 1, "max": MAX_NUMERATOR, "denominators": list(DENOMINATORS)},
         )

@@ -129,7 +129,7 @@ def key_name(text: str, *, field: str = "key") -> str:
     if candidate in KEYS:
         return candidate
     raise BadRequest(
-        f"{quoted(text)} is no key the model knows, like 'F# minor'", field=field, limits={"choices": list(KEYS)}
+        f"{quoted(text)} is not a key the model knows, like 'F# minor'", field=field, limits={"choices": list(KEYS)}
     )
 
 

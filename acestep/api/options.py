@@ -30,7 +30,9 @@ def read_options(given: Iterable[str], schema: type[O]) -> O:
         if info is None or not equals:
             wanted = f"the model has these of its own: {', '.join(known)}" if known else "the model has none of its own"
             raise BadRequest(
-                f"{quoted(one)} is no option written name=value; {wanted}", field=FIELD, limits={"choices": list(known)}
+                f"{quoted(one)} is not an option written name=value; {wanted}",
+                field=FIELD,
+                limits={"choices": list(known)},
             )
         values[info.name] = _value(info, text.strip())
     try:

@@ -142,7 +142,7 @@ class StageType(Generic[P]):
     """`Operation.group` of its operation; empty: ``edit``, or ``create`` where no audio is needed."""
 
     def plan(self, params: P, source: SourceFacts | None, model: ModelInfo) -> Plan:
-        """What the engine shall do. Raises `AceError` subclasses for what cannot be done; never touches a tensor."""
+        """What the engine should do. Raises `AceError` subclasses for what cannot be done; never touches a tensor."""
         raise TypeError(f"stage type {self.name!r} has no plan()")
 
 

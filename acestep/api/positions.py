@@ -69,7 +69,7 @@ def read_position(text: str, *, field: str = "start") -> Position:
             raise BadRequest(f"beats and sixteenths count from 1, so there is no {plain}", field=field)
         return Position(text, bar=(bar, beat, sixteenth))
     if _BARE_BAR.fullmatch(plain):
-        raise BadRequest(f"{quoted(text)} is no time; for bar, beat and sixteenth write bar{plain}", field=field)
+        raise BadRequest(f"{quoted(text)} is not a time; for bar, beat and sixteenth write bar{plain}", field=field)
     return read_length(text, field=field)
 
 
@@ -88,7 +88,7 @@ def read_length(text: str, *, field: str = "duration") -> Position:
         if field in LENGTH_FIELDS
         else "write 384000 (samples), 12.5s, 1:03.25, bar5, bar5.3 or bar5.3.2"
     )
-    raise BadRequest(f"{quoted(text)} is no time; {wanted}", field=field)
+    raise BadRequest(f"{quoted(text)} is not a time; {wanted}", field=field)
 
 
 def read_field(name: str, text: str) -> Position:

@@ -65,11 +65,11 @@ def read_preset(path: Path) -> Preset:
     except OSError as failure:
         raise BadPreset(f"{path.name} cannot be read: {failure.strerror}") from None
     except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError):
-        raise BadPreset(f"{path.name} is no preset: it is not valid JSON") from None
+        raise BadPreset(f"{path.name} is not a preset: it is not valid JSON") from None
     try:
         return check_preset(convert(data, Preset))
     except BadRequest as failure:
-        raise BadPreset(f"{path.name} is no preset: {failure.message}", field=failure.field) from None
+        raise BadPreset(f"{path.name} is not a preset: {failure.message}", field=failure.field) from None
 
 
 def check_preset(preset: Preset) -> Preset:

@@ -27,7 +27,7 @@ complete source with the edit in it, *part* newly made audio, *stem* an extracte
 
 FileRole = Literal[Role, "copy", "plot", "log"]
 """A result may also hold a *copy*: one of the others in a lossy format, beside the exact file; and a training's *plot* and *log*,
-which are no sound."""
+which are not sound."""
 
 
 class Output(Request):

@@ -56,7 +56,7 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         if params.guidance not in ("auto", "none") or (params.guidance_scale or 1.0) > 1.0:
             asked = "guidance_scale" if params.guidance in ("auto", "none") else "guidance"
             notes.append(
-                f"{model.name} is distilled and runs without guidance: {asked} {getattr(params, asked)} changes nothing"
+                f"{model.name} is distilled and runs without guidance: {asked} {getattr(params, asked)} has no effect"
             )
         method, scale = "none", 1.0
     start = params.guidance_start

@@ -79,7 +79,7 @@ def param(
 
     ``unit`` is a unit name (``s``, ``samples``, ``Hz``, ``bpm``, ``frames``, ``ms``, ``ratio``); ``choices`` names a
     registry table (``samplers``, ``models`` ...) whose entries are the allowed values at run time; ``names`` says what a path
-    names where it is no file to be read: a ``folder`` to be read, a ``target`` folder or a ``new_file`` to be written.
+    names where it is not a file to be read: a ``folder`` to be read, a ``target`` folder or a ``new_file`` to be written.
     """
     extra = {"unit": unit, "group": group, "since": since, "choices": choices, "names": names}
     limits: dict[str, Any] = {"ge": ge, "le": le, "max_length": max_length, "pattern": pattern}
@@ -107,7 +107,7 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     choices: list[Any] | None = None
     choices_from: str | None = None
     names: str | None = None
-    """What a path names, where it is no file to be read: ``folder``, ``target`` or ``new_file``."""
+    """What a path names, where it is not a file to be read: ``folder``, ``target`` or ``new_file``."""
     example: Any = None
     group: str = "main"
     since: int = 1

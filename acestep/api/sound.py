@@ -42,7 +42,7 @@ SHARED = frozenset(SoundValues.__struct_fields__) & frozenset(Conditioning.__str
 SoundName = Annotated[
     str,
     param(
-        "A sound of yours: its reference, adapter, seed and words lie under what is given here.",
+        "One of your sounds: its reference, adapter, seed and words are used where this request gives none.",
         max_length=40,
         choices="sounds",
         group="sound",
@@ -76,7 +76,7 @@ def check_sound(sound: Sound) -> Sound:
             limits={"max": VERSION},
         )
     if not sound.values:
-        raise BadRequest("a sound says something: a reference, a lora, a seed, a caption ...", field="values")
+        raise BadRequest("a sound needs at least one value: a reference, a lora, a seed, a caption ...", field="values")
     inside("values", lambda: convert(sound.values, SoundValues))
     return sound
 
@@ -90,15 +90,15 @@ def read_sound(path: Path) -> Sound:
     except OSError as failure:
         raise BadPreset(f"{path.name} cannot be read: {failure.strerror}") from None
     except (UnicodeDecodeError, RecursionError, msgspec.MsgspecError):
-        raise BadPreset(f"{path.name} is no sound: it is not valid JSON") from None
+        raise BadPreset(f"{path.name} is not a sound: it is not valid JSON") from None
     except BadRequest as failure:
-        raise BadPreset(f"{path.name} is no sound: {failure.message}", field=failure.field) from None
+        raise BadPreset(f"{path.name} is not a sound: {failure.message}", field=failure.field) from None
 
 
 def sound_of(name: str, request: Mapping[str, Any]) -> Sound:
     """The sound of a finished render: its words and reference, and the model, adapters and seed of its first stage.
 
-    Raises `BadRequest` for a request that is no render, or that says none of it.
+    Raises `BadRequest` for a request that is not a render, or that says none of it.
     """
     stages = request.get("stages")
     if not stages:

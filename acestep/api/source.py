@@ -38,7 +38,7 @@ StageNumber = (
 Context = Annotated[
     float,
     param(
-        "Audio a side that is read besides the region.",
+        "Audio that is read on each side of the region.",
         unit="s",
         ge=0.0,
         le=limits.MAX_CONTEXT_SECONDS,

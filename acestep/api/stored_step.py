@@ -27,7 +27,7 @@ class StoredRun(Protocol):
 def check_stored_step(name: str, stored: StoredRun, stage: ResolvedStage, weights: str) -> None:
     """See that a stage can go on from a stored step; ``weights`` is the digest of the stage's model, empty where nobody knows it.
 
-    Raises `BadLatent` when the latent is no stored step or one of another run, and `BadRequest` for a `checkpoint_step` that
+    Raises `BadLatent` when the latent is not a stored step or one of another run, and `BadRequest` for a `checkpoint_step` that
     already lies behind it.
     """
     if stored.checkpoint is None:

@@ -15,7 +15,7 @@ MARKS = (
 
 
 def decode_text(data: bytes) -> str:
-    """The text without its mark. Raises `UnicodeDecodeError` for what is no text in these encodings."""
+    """The text without its mark. Raises `UnicodeDecodeError` for what is not text in these encodings."""
     encoding = next((name for mark, name in MARKS if data.startswith(mark)), "utf-8")
     return data.decode(encoding)
 

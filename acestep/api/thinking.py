@@ -60,7 +60,7 @@ def check_thinking(
     model of its stage.
 
     Raises `BadRequest` for codes that are none, that are given twice, or that are as many as the variants are not, for texts that
-    would forge a turn of the language model, and for a thought that is none, or does not say how long the codes shall be.
+    would forge a turn of the language model, and for a thought that is none, or does not say how long the codes should be.
     """
     _check_codes(conditioning, output.variants)
     unknown = [
@@ -87,7 +87,7 @@ def check_thinking(
 
 
 def check_brought_thought(text: str, *, codes: bool, length: bool) -> None:
-    """See that a thought can be taken up; ``length``: the request says how long its ``codes`` shall be. Raises `BadRequest`."""
+    """See that a thought can be taken up; ``length``: the request says how long its ``codes`` should be. Raises `BadRequest`."""
     if read_thought_text(text).duration is None and codes and not length:
         raise BadRequest(
             "codes need a length: give a duration, or a cot_text with one",
@@ -123,7 +123,7 @@ def _unthought(conditioning: Conditioning, plans: Sequence[Plan]) -> list[str]:
     notes = []
     takes_codes = any(plan.semantic_codes for plan in plans)
     if conditioning.thinking and given_codes(conditioning) and takes_codes:
-        notes.append("the codes are given, so the planner was not asked; thinking changes nothing")
+        notes.append("the codes are given, so the planner was not asked; thinking has no effect")
     elif conditioning.thinking:
         notes.append(
             "this operation works on audio, and a plan's codes would take that audio's place, so the planner was not asked"
@@ -131,13 +131,13 @@ def _unthought(conditioning: Conditioning, plans: Sequence[Plan]) -> list[str]:
     if given_codes(conditioning) and not takes_codes:
         notes.append("this operation follows its audio; the codes were left out")
     if conditioning.codes_strength != 1.0 and not (given_codes(conditioning) and takes_codes):
-        notes.append("there are no codes to follow; codes_strength changes nothing")
+        notes.append("there are no codes to follow; codes_strength has no effect")
     if conditioning.cot_text:  # what was planned already says what it was planned with
         return notes
     if conditioning.genres:
         notes.append("genres are read by the planner alone, and nothing is planned here; put them into the caption")
     if not conditioning.thinking and (changed := _changed(conditioning)):
-        notes.append(f"nothing is planned without thinking; {', '.join(changed)} changes nothing")
+        notes.append(f"nothing is planned without thinking; {', '.join(changed)} has no effect")
     return notes
 
 
@@ -163,7 +163,7 @@ def _left_out(conditioning: Conditioning) -> list[str]:
     count = len(conditioning.samples or [])
     if count < 2:
         return []
-    return [f"of the {count} samples the fields beside them are used; send another one by itself to use it"]
+    return [f"of the {count} samples the fields beside them are used; send another one alone to use it"]
 
 
 def _changed(conditioning: Conditioning) -> list[str]:

@@ -41,9 +41,7 @@ def _beside_timesteps(params: StageParams, schedule: ScheduleSpec, variant: Vari
         ("schedule", params.schedule, params.schedule not in ("auto", variant.schedule)),
     ]
     return [
-        f"{name} {value} changes nothing beside timesteps, which are {count} steps"
-        for name, value, told in idle
-        if told
+        f"{name} {value} has no effect beside timesteps, which are {count} steps" for name, value, told in idle if told
     ]
 
 
@@ -52,12 +50,12 @@ def idle_notes(params: StageParams, *, guided: bool) -> list[str]:
     settled = params.guidance_start == 0.0 and params.guidance_end == 1.0  # as every recipe writes them out
     interval = not settled and (params.guidance_start is not None or params.guidance_end != 1.0)
     idle = [
-        ("guidance_start and guidance_end change nothing without guidance", interval and not guided),
+        ("guidance_start and guidance_end have no effect without guidance", interval and not guided),
         (
-            f"variation_seed {params.variation_seed} changes nothing while variation is 0",
+            f"variation_seed {params.variation_seed} has no effect while variation is 0",
             params.variation_seed and not params.variation,
         ),
-        ("batch changes nothing for a single variant", params.batch and len(params.seeds or [0]) < 2),
+        ("batch has no effect for a single variant", params.batch and len(params.seeds or [0]) < 2),
     ]
     return [sentence for sentence, told in idle if told]
 

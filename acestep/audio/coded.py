@@ -182,7 +182,7 @@ def _walk(file: BinaryIO, start: int, size: int) -> Iterator[_Frame]:
 
 
 class _Tag(msgspec.Struct, frozen=True):
-    """What a first frame without sound says of the others: their number (None: not said), and the samples that are no music."""
+    """What a first frame without sound says of the others: their number (None: not said), and the samples that are not music."""
 
     frames: int | None
     trimmed: int

@@ -83,7 +83,7 @@ def read_latent_facts(path: Path) -> LatentFacts:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= min(MAX_HEADER, size - 8):
-                raise BadLatent(f"{path.name} is no stored latent", field="source_latent")
+                raise BadLatent(f"{path.name} is not a stored latent", field="source_latent")
             header = json.loads(file.read(length))
         facts = msgspec.json.decode(header["__metadata__"][KEY].encode(), type=LatentFacts)
         shape = header["latent"]["shape"]
@@ -95,7 +95,7 @@ def read_latent_facts(path: Path) -> LatentFacts:
         raise BadLatent(f"{path.name} cannot be read: {failure.strerror}", field="source_latent") from None
     except (*MALFORMED, msgspec.DecodeError):
         raise BadLatent(
-            f"{path.name} is no stored latent: its description is not one of ours", field="source_latent"
+            f"{path.name} is not a stored latent: its description is not one of ours", field="source_latent"
         ) from None
     if size != expected:
         raise BadLatent(f"{path.name} is damaged: {size} of {expected} bytes", field="source_latent")

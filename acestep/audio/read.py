@@ -86,7 +86,7 @@ def _read_lossy(path: Path, layout: Layout, start: int, length: int) -> pcm.Samp
 def read_float(path: Path, layout: Layout, start: int, length: int) -> NDArray[np.float64]:
     """Samples [start, start + length) as numbers from -1 to 1 (float files: beyond), [channels, length]; inside the file.
 
-    Raises `CorruptAudio` also for a value that is no number, and says where it stands.
+    Raises `CorruptAudio` also for a value that is not a number, and says where it stands.
     """
     values = pcm.to_float(read_native(path, layout, start, length), layout.subtype)
     if layout.floating:

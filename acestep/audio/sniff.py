@@ -20,7 +20,7 @@ from acestep.audio.iff_header import parse_aiff, parse_wav
 from acestep.audio.layout import Layout
 
 MAX_CHANNELS = 1_024
-"""More is no recording; files with more than two are named so and refused later."""
+"""More is not a recording; files with more than two are named so and refused later."""
 
 FLAC_FRAMES_PER_BYTE = 8_192
 """More than any FLAC stream reaches: its largest block of 65,535 samples takes at least 10 bytes."""
@@ -118,7 +118,7 @@ def _parse(file: BinaryIO, magic: bytes, size: int, name: str) -> Layout:
     text = (
         "is empty"
         if size == 0
-        else "is no sound file that is known here: WAV, FLAC, AIFF, MP3, Ogg Vorbis and Opus are"
+        else "is not a sound file that is known here: WAV, FLAC, AIFF, MP3, Ogg Vorbis and Opus are"
     )
     raise NotAudio(f"{name} {text}", field="source", limits=bounds)
 

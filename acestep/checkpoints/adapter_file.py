@@ -62,14 +62,14 @@ class Tensors(msgspec.Struct, frozen=True):
         """The value of a one-number tensor. Raises `BadCheckpoint`."""
         shape, dtype, end = self.table[name]
         if dtype not in SCALARS or math.prod(shape) != 1:
-            raise BadCheckpoint(f"{name} in {self.file} is no number", field="lora")
+            raise BadCheckpoint(f"{name} in {self.file} is not a number", field="lora")
         code, width = SCALARS[dtype]
         with self.file.open("rb") as data:
             data.seek(self.start + end - width)
             raw = data.read(width)
         value = float(struct.unpack(code, b"\0\0" + raw if dtype == "BF16" else raw)[0])
         if not math.isfinite(value):
-            raise BadCheckpoint(f"{name} in {self.file} is no finite number", field="lora")
+            raise BadCheckpoint(f"{name} in {self.file} is not a finite number", field="lora")
         return value
 
 

@@ -100,5 +100,5 @@ def _header_settings(file: Path) -> dict[str, Any]:
 def _number(value: Any) -> float:
     number = float(value)
     if not math.isfinite(number):
-        raise ValueError(f"{value!r} is no finite number")
+        raise ValueError(f"{value!r} is not a finite number")
     return number

@@ -37,7 +37,7 @@ STORES = ("published", "bfloat16")
 
 
 class DownloadOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a model shall come: from where, which revision (empty: the newest; ``known``: the one known to work), kept how."""
+    """How a model should come: from where, which revision (empty: the newest; ``known``: the one known to work), kept how."""
 
     source: str = "auto"
     revision: str = ""

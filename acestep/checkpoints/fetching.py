@@ -39,7 +39,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What shall come where: files, the checkpoint folder, headers for the server, and whether float32 becomes bfloat16 on disk."""
+    """What should come where: files, the checkpoint folder, headers for the server, whether float32 becomes bfloat16 on disk."""
 
     files: list[RemoteFile]
     root: Path

@@ -89,7 +89,7 @@ def _shards(index: Path) -> list[str]:
 
 def _inside(folder: Path, name: str) -> Path:
     if Path(name).name != name or not name.endswith(".safetensors"):
-        raise BadCheckpoint(f"{folder.name} names the shard {name!r}, which is no safetensors file of that folder")
+        raise BadCheckpoint(f"{folder.name} names the shard {name!r}, which is not a safetensors file of that folder")
     return folder / name
 
 
@@ -125,7 +125,7 @@ def read_header(path: Path) -> bytes:
         prefix = file.read(8)
         length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else MAX_HEADER + 1
         if length > MAX_HEADER:
-            raise BadCheckpoint(f"{path} is no safetensors file", field="model")
+            raise BadCheckpoint(f"{path} is not a safetensors file", field="model")
         header = file.read(length)
     if len(header) < length:
         raise ModelMissing(f"{path} is cut short inside its header; download the model again", field="model")
@@ -161,5 +161,5 @@ def _row(entry: Any) -> tuple[tuple[int, ...], str, int]:
     if min(shape, default=1) < 0 or not 0 <= start <= end:
         raise ValueError("a size below nothing")
     if kind in WIDTHS and math.prod(shape) * WIDTHS[kind] != end - start:
-        raise ValueError(f"{end - start} bytes are no {kind} of shape {list(shape)}")
+        raise ValueError(f"{end - start} bytes are not {kind} of shape {list(shape)}")
     return shape, kind, end

@@ -1,7 +1,7 @@
 """The head of a GGUF file: its facts and its table of tensors, in one strict pass over a mapped file. No torch.
 
 The `gguf` package knows the types and turns their blocks into numbers (`acestep.checkpoints.tensors`). Its reader is not used for
-heads: it believes every count it reads, so that a short file can keep it busy for ever, and it builds an object per token of a
+heads: it believes every count it reads, so that a short file can keep it busy forever, and it builds an object per token of a
 tokenizer with 150,000. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3, little-endian).
 """
 
@@ -76,7 +76,7 @@ def _read(path: Path, size: int, _changed: int) -> GgufHead:
             f"{path} is cut short inside its header; download the model again", field="model"
         ) from failure
     except (ValueError, OSError, OverflowError, RecursionError) as failure:
-        raise BadCheckpoint(f"{path} is no readable GGUF file: {failure}", field="model") from failure
+        raise BadCheckpoint(f"{path} is not a readable GGUF file: {failure}", field="model") from failure
 
 
 def read_strings(path: Path, key: str) -> list[str]:
@@ -212,7 +212,7 @@ def _size(name: str, number: int, shape: tuple[int, ...]) -> tuple[str, int]:
         raise ValueError(f"{name} is of the unknown type {number}") from None
     block, width = GGML_QUANT_SIZES[kind]
     if shape and shape[-1] % block:
-        raise ValueError(f"the rows of {name} are no whole blocks of {kind.name}")
+        raise ValueError(f"the rows of {name} are not whole blocks of {kind.name}")
     return kind.name, math.prod(shape) // block * width
 
 
@@ -220,5 +220,5 @@ def _config(text: Any) -> dict[str, Any]:
     """The published config that acestep.cpp carries along; empty where there is none."""
     found = json.loads(text) if isinstance(text, str) and text else {}
     if not isinstance(found, dict):
-        raise ValueError("its config is no JSON object")
+        raise ValueError("its config is not a JSON object")
     return found

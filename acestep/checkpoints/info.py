@@ -74,7 +74,7 @@ def checkpoint_problems(folders: Iterable[Path]) -> dict[str, str]:
 
 
 def problems_beside(near: list[Path], problems: dict[str, str], used: set[str]) -> dict[str, str]:
-    """The problems of checkpoints, with those of language models and of what is no model, given the places that are ``used``."""
+    """The problems of checkpoints, with those of language models and of what is not a model, given the places that are ``used``."""
     planners = planner_problems(near)
     used |= planners.keys() | {str(Path(info.path).resolve()) for info in find_planners(near)}
     return {**strangers(places(near), used), **planners, **problems}
@@ -123,7 +123,7 @@ def parts_of(file: Path) -> dict[str, Any]:
 def read_info(path: Path, near: Iterable[Path] = ()) -> ModelInfo:
     """Facts of the checkpoint at ``path``, once all its weight files are known to be there; ``near``: folders to borrow from.
 
-    Raises `ModelMissing` for what is incomplete, `BadCheckpoint` for what is no checkpoint.
+    Raises `ModelMissing` for what is incomplete, `BadCheckpoint` for what is not a checkpoint.
     """
     folders = list(near)
     parts = locate(path, folders)

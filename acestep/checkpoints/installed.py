@@ -137,7 +137,7 @@ def read_manifest(folder: Path) -> Downloaded | None:
     try:
         return msgspec.convert(read_json(path), Downloaded)
     except msgspec.ValidationError as failure:
-        raise BadCheckpoint(f"{path} is no manifest of a download; delete it", field="model") from failure
+        raise BadCheckpoint(f"{path} is not a manifest of a download; delete it", field="model") from failure
 
 
 def write_manifest(folder: Path, manifest: Downloaded) -> None:

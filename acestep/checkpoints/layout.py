@@ -77,7 +77,7 @@ def locate(path: Path, near: Iterable[Path] = ()) -> Parts:
     """The parts of the checkpoint at ``path``: a DiT folder, a bundle with exactly one, a diffusers root, or a weight file with a
     DiT in it. What it lacks is looked for beside it, then in the folders ``near``.
 
-    Raises `ModelMissing` when a part is not there, `BadCheckpoint` when the place is no checkpoint.
+    Raises `ModelMissing` when a part is not there, `BadCheckpoint` when the place is not a checkpoint.
     """
     path = settled(path)
     if path.is_file():

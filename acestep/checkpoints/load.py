@@ -250,7 +250,7 @@ def _read_plain_tensor(path: Path) -> Tensor:
     try:
         tensor = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as failure:
-        raise BadCheckpoint(f"{path} is no plain tensor: {str(failure).splitlines()[0]}", field="model") from failure
+        raise BadCheckpoint(f"{path} is not a plain tensor: {str(failure).splitlines()[0]}", field="model") from failure
     if not isinstance(tensor, Tensor) or tensor.ndim != 3:
         raise BadCheckpoint(f"{path} holds no tensor [1, {LATENT_CHANNELS}, frames]", field="model")
     return tensor
@@ -292,7 +292,7 @@ class Placement:
         """Raise `BadCheckpoint` unless everything found its place; ``strange``: names that belong to no network at all."""
         missing = [key for key in self._wanted if key not in self._seen]
         problems = [("missing", missing), ("extra", [*self._extra, *strange]), ("wrongly shaped", self._shapes),
-                    ("of a type that is no floating-point number", self._types)]  # fmt: skip
+                    ("of a type that is not a floating-point number", self._types)]  # fmt: skip
         if any(names for _, names in problems):
             raise _unfit(where, problems)
 

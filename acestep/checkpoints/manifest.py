@@ -26,7 +26,7 @@ def verify_manifest(folder: Path) -> bool:
     data = read_json(path)
     files = data.get("files")
     if data.get("format") != FORMAT or data.get("version") != VERSION or not isinstance(files, dict):
-        raise BadCheckpoint(f"{path} is no manifest of this version", field="model")
+        raise BadCheckpoint(f"{path} is not a manifest of this version", field="model")
     for name, pin in files.items():
         _verify_file(folder, name, pin if isinstance(pin, dict) else {})
     return True

@@ -17,7 +17,7 @@ from acestep.checkpoints.files import GGUF
 from acestep.checkpoints.weights import StoredTensor
 
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
-"""GGUF types that are no blocks: taken as they are."""
+"""GGUF types that are not blocks: taken as they are."""
 
 Check = Callable[[], None]
 """Called every few tensors; raises to stop (cancel)."""
@@ -57,7 +57,7 @@ def _scaled(tensor: Tensor, factor: Tensor, stored: StoredTensor) -> Tensor:
         return tensor.float() * factor.reshape(())
     if factor.numel() != tensor.shape[0]:
         raise BadCheckpoint(
-            f"{stored.file} scales {stored.name} by {list(factor.shape)} factors, which is not opened; take the bf16 file",
+            f"{stored.file} scales {stored.name} by {list(factor.shape)} factors, which cannot be opened; use the bf16 file",
             field="model",
         )
     return tensor.float() * factor.reshape(-1, *[1] * (tensor.ndim - 1))

@@ -32,7 +32,7 @@ CODEC_PREFIXES = ("vae.", "first_stage_model.")
 """How ComfyUI's all-in-one files mark the parts that are not the transformer."""
 
 ACCESSORIES = ("logit_scale", "text_projection", "spiece_model", "tekken_model", "scaled_fp8")
-"""Entries of ComfyUI's that are no weights of the network."""
+"""Entries of ComfyUI's that are not weights of the network."""
 
 SCALES = (".scale_weight", ".weight_scale")
 """How the factor of a weight in scaled fp8 is called, in place of ``.weight``."""
@@ -122,7 +122,7 @@ def with_scales(tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
     """The weights alone, each with the name of its factor. Raises `BadCheckpoint` for formats that are not opened."""
     if found := next((name for name in tensors if name.endswith(BLOCK_SCALE)), ""):
         raise BadCheckpoint(
-            f"{tensors[found].file} has weights in four-bit blocks ({found}), which are not opened; take the bf16 or fp8 file",
+            f"{tensors[found].file} has weights in four-bit blocks ({found}), which cannot be opened; use the bf16 or fp8 file",
             field="model",
         )
     scales = {name: name.removesuffix(end) + ".weight" for name in tensors for end in SCALES if name.endswith(end)}

@@ -172,7 +172,7 @@ def _tensors(network: nn.Module) -> list[Tensor]:
 
 
 def _nothing() -> None:
-    """A device that is no CPU looks after its memory itself."""
+    """A device that is not a CPU looks after its memory itself."""
 
 
 def _mean(encoded: Any) -> Tensor:
@@ -186,6 +186,6 @@ def _mean_and_spread(encoded: Any) -> Tensor:
 
 
 def _named_chunk() -> int | None:
-    """The original's variable for frames per tile; what is no number of at least 32 is not heeded."""
+    """The original's variable for frames per tile; what is not a number of at least 32 is not heeded."""
     text = os.environ.get("ACESTEP_VAE_DECODE_CHUNK_SIZE", "").strip()
     return int(text) if text.isdecimal() and int(text) >= SMALLEST_CHUNK else None

@@ -54,7 +54,7 @@ def parse_chord(symbol: str, share: float = 1.0, *, german: bool = False) -> Gui
     steps = chord_steps(found[3]) if found else None
     if not found or steps is None:
         raise BadRequest(
-            f"{symbol!r} is no chord symbol such as Am, F, C7, F#m7b5 or G/B", field="guide",
+            f"{symbol!r} is not a chord symbol such as Am, F, C7, F#m7b5 or G/B", field="guide",
             limits={"examples": ["Am", "F", "C7", "Dmaj7", "Esus4", "F#dim", "G/B", "N.C."]},
         )  # fmt: skip
     root = _pitch(found[1], found[2], german)
@@ -75,7 +75,7 @@ def _pitch(letter: str, accidental: str | None, german: bool) -> int:
 
 
 def chord_steps(quality: str) -> tuple[int, ...] | None:
-    """Semitones above the root of a quality such as ``m7``, ``sus4``, ``maj7#11``; None for what is no quality."""
+    """Semitones above the root of a quality such as ``m7``, ``sus4``, ``maj7#11``; None for what is not a quality."""
     for given, plain in _WORDS:
         quality = re.sub(rf"{given}(?=\W|\d|$|maj|sus|add)", plain, quality, flags=re.IGNORECASE)
     quality = re.sub(r"^(?:ma|mi)(?=\d|$)", lambda word: {"ma": "maj", "mi": "min"}[word[0]], quality)

@@ -33,7 +33,7 @@ STYLES = tuple(RHYTHMS)
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """What shall be heard. `rhythm` names a row of `RHYTHMS` or is empty; `bars` of chords and `notes` repeat from the downbeat."""
+    """What to play. `rhythm` names a row of `RHYTHMS` or is empty; `bars` of chords and `notes` repeat from the downbeat."""
 
     rhythm: str = "beat"
     metre: str = "4"

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from acestep.api.errors import BadRequest
 
 MAX_BYTES = 8 * 1024 * 1024
-"""A clip of this size is no clip; long orchestral scores take a tenth."""
+"""A clip of this size is not a clip; long orchestral scores take a tenth."""
 
 MAX_NOTES = 20_000
 DRUM_CHANNEL = 9
@@ -83,7 +83,7 @@ def read_midi(data: bytes, name: str, *, bar: float = 4.0, bpm: float = 120.0) -
     notes = ["the MIDI file ends early; what is there was read"] if any(track.cut for track in tracks) else []
     scale = 1.0 / header.per_quarter if header.per_quarter else bpm / 60.0 / header.per_second
     if not header.per_quarter:
-        notes.append("the MIDI file counts in seconds; its notes keep their seconds whatever the tempo is")
+        notes.append("the MIDI file counts in seconds; its notes keep their times at any tempo")
     if header.form == 2:
         notes.append("the MIDI file holds patterns of their own (format 2); they follow one another")
         clip = _in_turn(tracks, scale, bar)
@@ -102,7 +102,7 @@ def _open(data: bytes, name: str) -> tuple[Header, list[tuple[bytes, bool]]]:
         data = _riff_data(data, name)
     place = data.find(b"MThd", 0, 4096)  # behind what an old Macintosh or a download put before it
     if place < 0 or len(data) < place + 14:
-        raise BadRequest(f"{name} is no MIDI file" if data else f"{name} is empty", field="guide")
+        raise BadRequest(f"{name} is not a MIDI file" if data else f"{name} is empty", field="guide")
     size, form, _, division = struct.unpack(">IHHH", data[place + 4 : place + 14])
     if form > 2:
         raise BadRequest(f"{name} is a MIDI file of format {form}; 0, 1 and 2 exist", field="guide")

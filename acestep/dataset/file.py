@@ -40,7 +40,7 @@ def open_dataset(path: Path) -> OpenedDataset:
     data = _read(path)
     rows, metadata = data.get("samples"), data.get("metadata", {})
     if not isinstance(rows, list) or not isinstance(metadata, dict) or not all(isinstance(row, dict) for row in rows):
-        raise BadRequest(f"{path} is no dataset: it needs 'metadata' and a list 'samples'", field="dataset")
+        raise BadRequest(f"{path} is not a dataset: it needs 'metadata' and a list 'samples'", field="dataset")
     notes: list[str] = []
     samples = [_sample(row, index, path.parent, notes) for index, row in enumerate(rows)]
     twice = [id_ for id_, times in Counter(sample.id for sample in samples).items() if times > 1]
@@ -58,9 +58,9 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as failure:
         raise NotFound(f"{path} cannot be read: {failure.strerror}", field="dataset") from None
     except (ValueError, RecursionError):
-        raise BadRequest(f"{path} is no JSON file", field="dataset") from None
+        raise BadRequest(f"{path} is not a JSON file", field="dataset") from None
     if not isinstance(data, dict):
-        raise BadRequest(f"{path} is no dataset: it holds no JSON object", field="dataset")
+        raise BadRequest(f"{path} is not a dataset: it holds no JSON object", field="dataset")
     return data
 
 

@@ -94,7 +94,7 @@ def _measure_metre(whole: BeatFinder, labels: dict[str, Any], unsure: dict[str, 
     three, four = (whole.similarity(labels["bpm"], beats) for beats in ((3, 6), (4, 8)))
     labels["timesignature"] = "3" if three > four + METRE_MARGIN else "4"
     if abs(three - four) <= METRE_MARGIN:
-        unsure["timesignature"] = "bars of three and of four beats fit alike, so four were taken"
+        unsure["timesignature"] = "bars of three and of four beats fit equally well; four were taken"
 
 
 def _measure_key(

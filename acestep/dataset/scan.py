@@ -23,7 +23,7 @@ SUFFIXES = (".wav", ".flac", ".aiff", ".aif", ".ogg", ".opus", ".mp3")
 """Endings of songs; of two files with one name beside each other the first in this order is taken."""
 
 MIN_SECONDS = 1.0
-"""A shorter sound is no music to learn from."""
+"""A shorter sound is not music to learn from."""
 
 MAX_SAMPLES = 10_000
 
@@ -129,7 +129,7 @@ def _by_name(songs: list[Path], folder: Path) -> dict[str, list[Path]]:
 def measured_layout(path: Path, window: SampleWindow = WHOLE) -> tuple[Layout, float]:
     """A sound file that can be learned from: its layout, and the seconds of its window.
 
-    Raises as `sniff` does, `UnsupportedChannels`, `TooLarge` for a file that is no song any more, `BadRequest` for one too short.
+    Raises as `sniff` does, `UnsupportedChannels`, `TooLarge` for a file too long for a song, `BadRequest` for one too short.
     """
     layout = sniff(path)
     if layout.channels > MAX_CHANNELS:

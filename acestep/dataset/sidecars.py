@@ -69,7 +69,7 @@ def read_sidecars(song: Path, notes: list[str]) -> Labels:
 def _text(path: Path, notes: list[str]) -> str | None:
     text = read_text(path)
     if text is None:
-        notes.append(f"{path.name} is no readable text of at most 1 MB; it was left out")
+        notes.append(f"{path.name} is not readable text of at most 1 MB; it was left out")
     return text
 
 
@@ -79,7 +79,7 @@ def _object(path: Path, notes: list[str]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
-        notes.append(f"{path.name} is no JSON object; it was left out")
+        notes.append(f"{path.name} is not a JSON object; it was left out")
         return {}
     return data
 

@@ -66,7 +66,7 @@ def _run(request: Denoising, velocity: GuidedVelocity, begin: tuple[Tensor, dict
     while step is not None:
         # a sampler that adds noise may leave x at another level than the schedule's next time; it says so
         x, t_next = step.x, request.times[index + 1] if step.t is None else step.t
-        # corrected before the surroundings are set back: those are the source's and nothing shall move them
+        # corrected before the surroundings are set back: those are the source's and nothing should move them
         if request.corrections and velocity.x0 is not None:
             x = correct(x, velocity.x0, request.times[index], request.corrections)
         if request.edit is not None and _injects(request, request.edit, index):
@@ -124,7 +124,7 @@ def check_finite(x: Tensor) -> None:
     """Raise `NumericFailure` for a result that would be silence or a crash further on."""
     if not torch.isfinite(x).all():
         raise NumericFailure(
-            "the model produced values that are no numbers; float32 (dtype) or another device may help"
+            "the model produced values that are not numbers; float32 (dtype) or another device may help"
         )
     if not x.any():
         raise NumericFailure("the model produced nothing but zeros")

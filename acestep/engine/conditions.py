@@ -72,7 +72,7 @@ class Conditions:
         if plan.condition_strength >= 1.0:
             return main, None
         if plan.instruction == TEXT_TO_MUSIC and plan.fill is Fill.SILENCE and hint is None:
-            inputs.notes.append("this stage is plain text to music throughout; condition_strength changes nothing")
+            inputs.notes.append("this stage is plain text to music throughout; condition_strength has no effect")
             return main, None
         # from that share of the steps on the model is told nothing of the source: the outline is kept, the rest is free
         plain = msgspec.structs.replace(prompt, instruction=TEXT_TO_MUSIC)

@@ -70,7 +70,7 @@ class VariantSound:
 
 @dataclass(frozen=True, kw_only=True)
 class WriteSpec:
-    """What all variants of a stage share: where they lie, what they were made from, what shall be written and how."""
+    """What all variants of a stage share: where they lie, what they were made from, what should be written and how."""
 
     folder: Path
     stage: str
@@ -312,7 +312,7 @@ def level_gain(output: Output, sound: NDArray[np.floating], rate: int) -> tuple[
     target = TARGETS[output.level] if output.level_target is None else output.level_target
     given = found.peak if output.level == "peak" else found.loudness
     if given <= FLOOR:
-        return 1.0, "the part is silent; its level was left"
+        return 1.0, "the part is silent; its level was left as it is"
     change = target - given
     held = min(change, HIGHEST_PEAK - found.peak) if output.level == "lufs" else change
     note = f"the level was changed by {held:+.1f} dB, from {given:.1f} to {given + held:.1f} {unit}"
@@ -325,7 +325,7 @@ def unlevelled_notes(output: Output, roles: Sequence[Role]) -> list[str]:
     """That a level changes nothing in what is returned."""
     if output.level == "leave" or LEVELLED in roles:
         return []
-    return [f"level {output.level} changes nothing here: it is for new parts, not for {', '.join(roles)}"]
+    return [f"level {output.level} has no effect here: it is for new parts, not for {', '.join(roles)}"]
 
 
 def stem_notes(track: str, sound: NDArray[np.floating], rate: int) -> list[str]:

@@ -135,7 +135,7 @@ class Engine:
         return msgspec.structs.replace(result, seconds=round(time.monotonic() - begun, 3))
 
     def _resolve(self, render: Render, context: JobContext) -> RenderState:
-        """A render with nothing left open but what the planner shall decide, held to what the device can do."""
+        """A render with nothing left open but what the planner should decide, held to what the device can do."""
         admitted = RenderAdmission(context.registry, self.host, render).run()
         stages = [
             resolve_stage(context.registry, self._with_stored_seed(stage), plan, self.models.info(stage.params.model))

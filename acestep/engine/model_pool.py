@@ -88,7 +88,7 @@ class ModelPool:
         return path if (path / "config.json").is_file() else build_tiny(folder)
 
     def open(self, name: str, check: Callable[[], None], lora: Sequence[str] = ()) -> OpenedModel:
-        """The model with exactly these adapters (``name`` or ``name=scale``) in it. Where not everything shall be on the device at
+        """The model with exactly these adapters (``name`` or ``name=scale``) in it. Where not everything should be on the device at
         once, or not as it was read, its networks wait in ordinary memory and `placement` fetches them for their work.
 
         Raises `ModelMissing`, `BadCheckpoint`, `UnknownName`, `ModelUnsuited`, and what ``check`` raises.

@@ -99,7 +99,7 @@ class StageRun(StageState):
         # The recipe not sooner: a tempo that was heard in the source is part of the request now.
         self.state.recipe = self._recipe()
 
-        # 3. Denoise, variant by variant: in a batch matrix products round differently, and no variant shall depend on its
+        # 3. Denoise, variant by variant: in a batch matrix products round differently, and no variant should depend on its
         #    company. Later stages continue with the mean of a variant's passes.
         for number, passes in enumerate(self._denoise()):
             self.made[number, self.seed(number)] = passes

@@ -210,7 +210,7 @@ class SourceCache:
 def reference_latents(encoder: SourceEncoder, path: Path, model: OpenedModel, tick: Tick) -> Tensor | None:
     """Three fixed excerpts of 10 s (start, from one third, end) of a sound as timbre reference [1, 750, 64].
 
-    A shorter sound is repeated; a silent one is no reference. Only the excerpts are read. Raises as `sniff` does.
+    A shorter sound is repeated; a silent one is not a reference. Only the excerpts are read. Raises as `sniff` does.
     """
     layout = sniff(path)
     span = 10 * layout.rate

@@ -139,7 +139,7 @@ def keep_step(stage: StageState, variant: int, snapshot: Snapshot) -> None:
 def load_step(stage: StageState) -> Snapshot:
     """The state that a stage goes on from.
 
-    Raises `NotFound`, `BadLatent` when the latent is no stored step or one of another run, `BadRequest` for a `checkpoint_step`
+    Raises `NotFound`, `BadLatent` when the latent is not a stored step or one of another run, `BadRequest` for a `checkpoint_step`
     that already lies behind it.
     """
     name, resolved = stage.params.resume, stage.resolved

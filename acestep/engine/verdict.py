@@ -223,7 +223,7 @@ def expected(stage: StageState) -> Expected:
         assert tempo is not None
         length = facts.length if facts is not None else stage.window.region_length
         if len({stretch.bpm for stretch in tempo.stretches}) > 1:
-            return found  # a tempo that changes is no single number
+            return found  # a tempo that changes is not a single number
         beat = (tempo.bar_sample(1) - start) / rate % (60 / tempo.bpm(start, start + length))
         return dataclasses.replace(found, bpm=tempo.bpm(start, start + length), beat=beat)
     found = dataclasses.replace(found, bpm=asked.bpm)
@@ -235,7 +235,7 @@ def expected(stage: StageState) -> Expected:
 
 
 def _of_source(sound: OpenSource, facts: SourceFacts, asked: Expected) -> Expected:
-    """Tempo and beat of the audio that a part shall go with."""
+    """Tempo and beat of the audio that a part should go with."""
     length = min(facts.length, round(LONGEST * facts.rate))
     beat = BeatFinder(read_window(sound.path, sound.layout, facts.start, length), facts.rate).find(
         asked.bpm, asked.metre

@@ -41,7 +41,7 @@ def load_latent(path: Path, family: str) -> tuple[Tensor, LatentFacts, dict[str,
         raise BadLatent(f"{path.name} is damaged: {failure}", field="source_latent") from None
     latent = tensors.pop("latent")
     if not torch.isfinite(latent).all():
-        raise BadLatent(f"{path.name} holds values that are no numbers", field="source_latent")
+        raise BadLatent(f"{path.name} holds values that are not numbers", field="source_latent")
     return latent.float(), facts, tensors
 
 

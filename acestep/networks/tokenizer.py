@@ -91,7 +91,7 @@ class AudioTokenizer(nn.Module):
     def quantise(self, latents: Tensor, silence: Tensor) -> tuple[Tensor, Tensor]:
         """Latents [B, T, 64] -> quantised states [B, ceil(T / 5), H] and codes [B, ceil(T / 5), 1].
 
-        A length that is no multiple of 5 is filled up with the first frames of the silence latent.
+        A length that is not a multiple of 5 is filled up with the first frames of the silence latent.
         """
         like = self.attention_pooler.norm.weight
         short = -latents.shape[1] % self.pool_window_size

@@ -252,7 +252,7 @@ def _logits(batch: _Batch, head: Tensor, scale: float, end: Tensor | None = None
         cond, uncond = logits.chunk(2)
         logits = guide(cond, uncond, scale)
     if not bool(torch.isfinite(logits).all()):
-        raise NumericFailure("the language model returned values that are no numbers")
+        raise NumericFailure("the language model returned values that are not numbers")
     return logits.cpu().numpy()
 
 

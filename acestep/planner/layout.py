@@ -70,7 +70,7 @@ def read_layout(tokenizer: Any) -> TokenLayout:
     end, pad = (tokenizer.convert_tokens_to_ids(name) for name in ("<|im_end|>", "<|endoftext|>"))
     unknown = tokenizer.unk_token_id
     if None in (first, last, end, pad) or unknown in (first, last, end):
-        raise BadCheckpoint("the tokenizer lacks audio codes or turn markers: this is no 5 Hz language model")
+        raise BadCheckpoint("the tokenizer lacks audio codes or turn markers: this is not a 5 Hz language model")
     if last - first != CODES - 1:
         raise BadCheckpoint(f"the audio codes of the tokenizer are not in one row ({first} to {last})")
     return TokenLayout(first_code=first, end=end, pad=pad)

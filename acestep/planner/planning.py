@@ -76,7 +76,7 @@ def given_metadata(
 ) -> Metadata:
     """A user's values as the model's vocabulary has them: whole beats, whole seconds of 10 to 600.
 
-    ``unknown`` is no language that somebody gave. Seconds are rounded up, so that codes always cover the piece.
+    ``unknown`` is not a language that somebody gave. Seconds are rounded up, so that codes always cover the piece.
     """
     seconds = None
     if duration is not None:

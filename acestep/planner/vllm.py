@@ -50,7 +50,7 @@ class VllmPlanner:
         self._structured = _import("vllm.sampling_params").StructuredOutputsParams
         if folder.is_file():
             raise Unavailable(
-                f"vLLM opens language models in their published form only, not {folder.name}; take the transformers backend",
+                f"vLLM opens language models in their published form only, not {folder.name}; use the transformers backend",
                 field="backend",
             )
         self.tokenizer = load_tokenizer(folder)

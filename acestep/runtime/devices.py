@@ -64,7 +64,7 @@ def choose_device(name: str = "auto") -> torch.device:
         return _best()
     kind, _, index = named.partition(":")
     if kind not in DEVICES or (index and not index.isdigit()):
-        raise BadRequest(f"{named!r} is no device", field="device", limits={"choices": ["auto", *DEVICES]})
+        raise BadRequest(f"{named!r} is not a device", field="device", limits={"choices": ["auto", *DEVICES]})
     if not available(kind):
         raise Unavailable(f"there is no {kind} device on this machine", field="device")
     return torch.device(named)
@@ -94,7 +94,7 @@ def choose_dtype(device: torch.device, dtype: str = "auto") -> torch.dtype:
     named = os.environ.get("ACESTEP_DTYPE", "auto") if dtype in ("", "auto") else dtype
     if named not in ("", "auto"):
         if named not in DTYPES:
-            raise BadRequest(f"{named!r} is no number format", field="dtype", limits={"choices": ["auto", *DTYPES]})
+            raise BadRequest(f"{named!r} is not a number format", field="dtype", limits={"choices": ["auto", *DTYPES]})
         return DTYPES[named]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= BFLOAT_CAPABILITY else torch.float32

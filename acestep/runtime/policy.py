@@ -53,7 +53,7 @@ class Policy:
             attention = "flash"
         if attention not in ATTENTION:
             limits = {"choices": list(ATTENTION)}
-            raise BadRequest(f"{attention!r} is no attention kernel", field="attention", limits=limits)
+            raise BadRequest(f"{attention!r} is not an attention kernel", field="attention", limits=limits)
         return cls(
             choice=choice,
             offload=_offload(str(settings.get("offload") or "auto"), choice),
@@ -67,7 +67,7 @@ class Policy:
     def attending(self) -> AbstractContextManager[None]:
         """A context in which torch's attention prefers the chosen kernel."""
         kernels = ATTENTION[self.attention]
-        # in order of priority instead of exclusively: what the preferred kernel cannot do shall be slower and not fail
+        # in order of priority instead of exclusively: what the preferred kernel cannot do should be slower and not fail
         return sdpa_kernel(list(kernels), set_priority=True) if kernels else nullcontext()
 
     def facts(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def simulated_memory(kind: str, real_gb: float) -> float:
     try:
         named = float(text)
     except ValueError as failure:
-        raise BadRequest(f"{SIMULATED[kind]}={text!r} is no number of gigabytes") from failure
+        raise BadRequest(f"{SIMULATED[kind]}={text!r} is not a number of gigabytes") from failure
     return min(real_gb, named) if named > 0 else real_gb
 
 

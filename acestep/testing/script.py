@@ -1,4 +1,4 @@
-"""What a fake job shall do, as a line of text: readable in a caption, settable over every door."""
+"""What a fake job should do, as a line of text: readable in a caption, settable over every door."""
 
 from __future__ import annotations
 

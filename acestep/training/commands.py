@@ -11,7 +11,7 @@ from pathlib import Path
 from acestep.api.variants import VARIANTS
 from acestep.training.errors import TrainingError
 
-RESUMES = "goes on from the last checkpoint"
+RESUMES = "continues from the last checkpoint"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     nano = VARIANTS["nano"]
     evaluate.add_argument("--steps", type=int, help="default: as each task wants it")
     evaluate.add_argument("--shift", type=float, default=nano.shift)
-    evaluate.add_argument("--guidance", type=float, help="scale; 1 is none; default: as each task wants it")
+    evaluate.add_argument("--guidance", type=float, help="scale; 1 is off; default: as each task wants it")
     _add_processes(evaluate)
     evaluate.set_defaults(run=_evaluate)
     blend = commands.add_parser("blend", help="lean a dit run back towards the checkpoint that it was started from")

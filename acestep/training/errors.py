@@ -23,7 +23,7 @@ class SoundFontMissing(TrainingError):
 
 
 class SynthesiserMissing(TrainingError):
-    """The library that plays the sound font is no dependency of the package: only training needs it."""
+    """The library that plays the sound font is not a dependency of the package: only training needs it."""
 
     code = "synthesiser_missing"
 
@@ -79,4 +79,4 @@ class StartUnsuited(TrainingError):
     code = "start_unsuited"
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"training cannot go on from {path}: {reason}")
+        super().__init__(f"training cannot continue from {path}: {reason}")

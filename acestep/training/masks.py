@@ -58,7 +58,7 @@ class Padding:
             block.cross_attn.set_processor(self._tokens)
 
     def set(self, frames: Lengths, tokens: Lengths, device: torch.device) -> None:
-        """What of a batch is no padding. Holds until the next call, so for the way back, too."""
+        """What of a batch is not padding. Holds until the next call, so for the way back, too."""
         patches = Lengths(tuple(-(-count // self._patch) for count in frames.true), -(-frames.padded // self._patch))
         self._frames.mask = _keys(patches, device)
         self._tokens.mask = _keys(tokens, device)

@@ -44,7 +44,7 @@ COMMANDS = {
         "library",
     ),
     "studio": Command(
-        "open the page in the browser: create, edit, compare, look after jobs", "bridge.cli.commands.audition:studio"
+        "open the page in the browser: create, edit, compare, manage jobs", "bridge.cli.commands.audition:studio"
     ),
     "audition": Command(
         "hear the newest results in the browser, drag or save them", "bridge.cli.commands.audition:audition", "library"
@@ -61,11 +61,11 @@ COMMANDS = {
         "bridge.cli.commands.sounds:sound",
         "library",
     ),
-    "plugins": Command("list plug-ins, and why one did not load", "bridge.cli.commands.state:plugins", "set-up"),
+    "plugins": Command("list plug-ins, and why any did not load", "bridge.cli.commands.state:plugins", "set-up"),
     "describe": Command("fields of an operation, or all operations", "bridge.cli.commands.state:describe", "set-up"),
     "slot": Command("slots: load, fill, launch, stop parts on the bar", "bridge.cli.commands.playing:slot", "playing"),
     "capture": Command("keep the last bars of a live input", "bridge.cli.commands.playing:capture", "playing"),
-    "tempo": Command("the ruling tempo: get, host, tap, free", "bridge.cli.commands.playing:tempo", "playing"),
+    "tempo": Command("the current tempo: get, host, tap, free", "bridge.cli.commands.playing:tempo", "playing"),
     "midi": Command("learn a pad or pedal; check a mapping file", "bridge.cli.commands.playing:midi", "playing"),
     "mcp": Command("serve assistants over the Model Context Protocol", "bridge.cli.commands.mcp:mcp"),
     "call": Command("any method of the daemon by its name, for scripts", "bridge.cli.commands.call:call"),
@@ -79,14 +79,12 @@ COMMANDS = {
     "layout": Command(
         "a control surface for Open Stage Control, as a file", "bridge.cli.commands.layout:layout", "set-up"
     ),
-    "completion": Command(
-        "Tab for commands and options in bash, zsh, tcsh", "bridge.cli.commands.completion:completion", "set-up"
-    ),
+    "completion": Command("Tab completion in bash, zsh, tcsh", "bridge.cli.commands.completion:completion", "set-up"),
     "install-scripts": Command(
         "put the scripts into REAPER, Ableton Live or Ardour", "bridge.cli.commands.scripts:install", "set-up"
     ),
 }
-"""Every command that is no operation, in the order of the help."""
+"""Every command that is not an operation, in the order of the help."""
 
 FIRST_FLAGS = {
     "--json": 0,
@@ -119,7 +117,7 @@ def run(arguments: Sequence[str] | None) -> int:
 
 
 def check_text(arguments: Sequence[str]) -> None:
-    """Refuse a word that is no text, such as the name of a file from a system with another encoding. Raises `BadRequest`."""
+    """Refuse a word that is not text, such as the name of a file from a system with another encoding. Raises `BadRequest`."""
     for word in arguments:
         try:
             word.encode("utf-8")
@@ -198,7 +196,7 @@ def common_options(*, below: bool = False) -> argparse.ArgumentParser:
         "--start-daemon",
         action=argparse.BooleanOptionalAction,
         default=default(None),
-        help="start a daemon in the background when none runs (operations do by themselves)",
+        help="start a daemon in the background when none runs (operations need not be told)",
     )
     return parser
 

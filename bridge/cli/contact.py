@@ -70,7 +70,7 @@ def parse_address(text: str, default: int = 9701) -> tuple[str, int]:
     if not colon:
         return text, default
     if not port.isdigit() or not 0 < int(port) < 65_536 or not host:
-        raise BadRequest(f"{text!r} is no HOST:PORT", field="connect")
+        raise BadRequest(f"{text!r} is not a HOST:PORT", field="connect")
     return host.strip("[]"), int(port)
 
 

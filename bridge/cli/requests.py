@@ -40,9 +40,9 @@ def read_request(place: str) -> dict[str, Any]:
     except OSError as failure:
         raise BadRequest(f"{name} holds no request: {failure.strerror}", field="request") from None
     except (ValueError, RecursionError) as failure:
-        raise BadRequest(f"{name} holds no request: it is no JSON ({failure})", field="request") from None
+        raise BadRequest(f"{name} holds no request: it is not JSON ({failure})", field="request") from None
     if not isinstance(found, dict):
-        raise BadRequest(f"{name} holds no request: it is no JSON object", field="request")
+        raise BadRequest(f"{name} holds no request: it is not a JSON object", field="request")
     return found
 
 

@@ -68,7 +68,7 @@ class _Connection:
                 for body in splitter.feed(data):
                     self._take(codec.decode(body))
         except TimeoutError:
-            reason = f"nothing was heard of the daemon for {SILENCE:g} s"
+            reason = f"nothing was heard from the daemon for {SILENCE:g} s"
         except (OSError, ProtocolError) as failure:
             reason = f"the connection broke: {failure}"
         finally:

@@ -84,7 +84,7 @@ def read_connection(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as failure:
         raise DaemonUnreachable(f"{path} cannot be read: {failure}") from None
     if not isinstance(facts, dict):
-        raise DaemonUnreachable(f"{path} is no connection file")
+        raise DaemonUnreachable(f"{path} is not a connection file")
     return facts
 
 

@@ -79,7 +79,7 @@ class JobTracker:
         self.active[job.id] = job
         try:
             await self.table.accept(job)
-        except BaseException:  # also a stop meanwhile: whatever kept it from being stored, it is no job
+        except BaseException:  # also a stop meanwhile: whatever kept it from being stored, it is not a job
             del self.active[job.id]
             raise
         self.hub.open(job.id, client=job.client)

@@ -72,12 +72,12 @@ class Presets(KeptFiles):
     def _check_free(self, name: str, replace: bool) -> None:
         self._check_name(name)
         if name in RESERVED:
-            raise ReservedName(f"{name!r} is a word of acestep-bridge itself; take another name", field="name")
+            raise ReservedName(f"{name!r} is a word of acestep-bridge itself; use another name", field="name")
         taken = self._registry.operations.get(name)
         if taken is None:
             return
         if not self._path(name).is_file():
-            raise NameClash(f"{name!r} is an operation already; take another name", field="name")
+            raise NameClash(f"{name!r} is an operation already; use another name", field="name")
         if not replace:
             self._refuse_clash(name)
 

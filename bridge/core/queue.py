@@ -2,7 +2,7 @@
 
 A client's own jobs run by priority, then in order of arrival. Between clients the higher priority goes first, and at the same level
 the client that was served longest ago. A client that waits gains a level every `AGEING` seconds, so no flood of urgent jobs can
-keep another client from its turn for ever. Jobs that step aside stand behind all others.
+keep another client from its turn forever. Jobs that step aside stand behind all others.
 """
 
 from __future__ import annotations

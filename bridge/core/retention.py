@@ -18,7 +18,7 @@ FRESH = 3600.0
 
 
 class LibraryBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """How large (bytes) and how old (seconds) the library may grow; 0 is no bound."""
+    """How large (bytes) and how old (seconds) the library may grow; 0 is not a bound."""
 
     size: int = 0
     age: float = 0.0

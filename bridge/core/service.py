@@ -170,7 +170,7 @@ class Service:
         await asyncio.to_thread(self.library.clear_staging)
 
     async def _resume(self, job: JobRecord) -> bool:
-        """Settle a job that ran when the last daemon ended; True when it shall run again."""
+        """Settle a job that ran when the last daemon ended; True when it should run again."""
         job.seq += SEQ_GAP
         result = await asyncio.to_thread(self.library.committed, job)
         if result is not None:
@@ -181,7 +181,7 @@ class Service:
             return False
         job.state = JobState.QUEUED
         await self._table.requeued(job)
-        log.info("taken up again after a crash", extra={"job": job.id})
+        log.info("resumed after a crash", extra={"job": job.id})
         return True
 
     def _runner_of(self, operation: str) -> JobRunner:

@@ -125,7 +125,9 @@ class Submissions:
     def _reject_quarantined(self, operation: Operation, digest: str) -> None:
         if operation.runs == "worker" and self.executor.degraded:
             facts = self.executor.facts()
-            raise Degraded(f"the worker was given up: {facts.get('last_death', 'it ended too often')}")
+            raise Degraded(
+                f"the worker keeps failing and is not restarted: {facts.get('last_death', 'it ended too often')}"
+            )
         if self.table.crashes(digest) >= MAX_CRASHES_PER_REQUEST:
             raise Quarantined(
                 f"this request ended the worker {MAX_CRASHES_PER_REQUEST} times and is not run again; change it, or resume "

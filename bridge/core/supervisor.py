@@ -212,7 +212,7 @@ class LocalExecutor:
 
     @property
     def degraded(self) -> bool:
-        """Whether the worker was given up."""
+        """Whether the worker keeps failing and is not restarted."""
         return self._gave_up is not None and time.monotonic() < self._gave_up
 
     def facts(self) -> dict[str, Any]:

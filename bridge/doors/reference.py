@@ -146,7 +146,7 @@ _OSC_LIMITS: list[list[Any]] = [
 _PATHS = [
     [
         "/health",
-        "State and version as JSON; status 503 when the worker was given up.",
+        "State and version as JSON; status 503 when the worker keeps failing and is not restarted.",
         "curl http://127.0.0.1:9702/health",
     ],
     ["/metrics", "Numbers in the text format of Prometheus.", "curl http://127.0.0.1:9702/metrics"],

@@ -1,7 +1,7 @@
 """Ardour's own list of installed scripts, the file ``ui_scripts``, read and changed as bytes.
 
 Its action scripts are base64 of Lua text that fills a table ``scripts``, one slot a script. Ardour writes compiled Lua into
-it, which is no text in any encoding. What is not ours stays byte for byte.
+it, which is not text in any encoding. What is not ours stays byte for byte.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NAME = re.compile(rb'\["n"\] = "((?:\\.|[^"\\])*)"', re.DOTALL)
 
 @dataclass
 class Entry:
-    """One script in a slot; an empty ``chunk`` is one that Ardour shall load from ``source``."""
+    """One script in a slot; an empty ``chunk`` is one that Ardour should load from ``source``."""
 
     name: str
     source: str

@@ -87,7 +87,7 @@ def check_index(text: str) -> list[str]:
     root = ElementTree.fromstring(text)
     wrong = []
     if root.tag != "index" or root.get("version") != "1":
-        wrong.append("the root is no index of version 1")
+        wrong.append("the root is not an index of version 1")
     for package in root.iter("reapack"):
         if package.get("type") != "script" or not package.get("name"):
             wrong.append("a package needs a name and the type script")

@@ -21,7 +21,7 @@ from bridge.performance.tempo import Tempo
 from bridge.performance.timeline import Grid, Timeline, parse_grid
 
 LOOK = 0.05
-"""Longest time (s) between looks at the ruling tempo while a recording waits for its line."""
+"""Longest time (s) between looks at the current tempo while a recording waits for its line."""
 
 JUMP = 1.0
 """Beats past its line at which a waiting recording takes the song for relocated, and waits for the next line."""
@@ -87,7 +87,7 @@ class Capture:
         self._task: asyncio.Task[None] | None = None
 
     async def take(self, bars: int = 4, name: str = "", asked: Timeline | None = None) -> dict[str, Any]:
-        """The last whole bars that were played, as a file: begins and ends exactly on bar lines of the ruling time."""
+        """The last whole bars that were played, as a file: begins and ends exactly on bar lines of the current time."""
         path = self._path(name or time.strftime("take-%Y%m%d-%H%M%S"))
         timeline = asked or self._tempo.timeline()
         bar = timeline.metre.bar

@@ -17,7 +17,7 @@ BRIGHT, DIM = 127, 32
 """Velocities of pad lights: playing and ready."""
 
 STEER = 0.05
-"""Seconds between looks at the ruling tempo while a clock is sent."""
+"""Seconds between looks at the current tempo while a clock is sent."""
 
 SIXTEENTH = 0.25
 """Beats between the places a song position pointer can name."""
@@ -81,7 +81,7 @@ class Feedback:
         return {"output": self._output, "open": levels.feedback, "problem": problem, "clock": clock}
 
     async def keep_time(self) -> None:
-        """Hand the ruling time to the player whenever it changes, for ever."""
+        """Hand the current time to the player whenever it changes, forever."""
         while True:
             self._turned.clear()
             beat = self._beat(self._tempo.timeline())

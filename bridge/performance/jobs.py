@@ -27,7 +27,7 @@ class Jobs:
         self._tempo = tempo
 
     async def submit(self, operation: str, params: dict[str, Any], job: str = "", bars: int = 0) -> Accepted:
-        """Ask for a job. A request that names no tempo gets the ruling one, if its operation knows tempos; with ``bars`` what
+        """Ask for a job. A request that names no tempo gets the current one, if its operation knows tempos; with ``bars`` what
         is made lasts so many."""
         fields = self._fields(operation)
         if "bpm" not in params and "bpm" in fields:

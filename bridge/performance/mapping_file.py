@@ -48,7 +48,7 @@ class MappingFile:
         self._taken_over(mapping)
 
     async def watch(self) -> None:
-        """Look at it for ever."""
+        """Look at it forever."""
         while True:
             await asyncio.sleep(RELOAD)
             await self.look()

@@ -47,7 +47,7 @@ class Tempo:
         return None if newer else held
 
     def asked(self, bpm: float | None = None, beat: float | None = None, metre: str = "") -> Timeline | None:
-        """The time that one request brings along, from this moment on; what it leaves open is taken from the ruling one.
+        """The time that one request brings along, from this moment on; what it leaves open is taken from the current one.
 
         None if it leaves everything open.
         """
@@ -88,7 +88,7 @@ class Tempo:
         return self.state()
 
     def state(self) -> dict[str, Any]:
-        """The ruling tempo and position."""
+        """The current tempo and position."""
         timeline = self.timeline()
         return {
             "bpm": timeline.bpm,
@@ -126,7 +126,7 @@ class ClockInput:
         return True
 
     def timeline(self, clock: float) -> Timeline | None:
-        """The tempo and position of the ruling port; none while no clock is present."""
+        """The tempo and position of the current port; none while no clock is present."""
         found = {port: line for port, one in self._clocks.items() if (line := one.timeline(clock)) is not None}
         if found and self._ruling not in found:
             self._ruling = next(iter(found))

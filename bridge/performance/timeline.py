@@ -90,7 +90,7 @@ def parse_grid(text: str, *, field: str = "quantise") -> Grid:
     found = _BARS.fullmatch(plain)
     if found is None:
         raise BadRequest(
-            f"{text!r} is no grid: now, beat, bar or '4 bars'",
+            f"{text!r} is not a grid: now, beat, bar or '4 bars'",
             field=field,
             limits={"choices": ["now", "beat", "bar", "N bars"]},
         )

@@ -37,7 +37,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] = {}
     slot: int | None = None
     bars: int = 0
-    """Bars to keep, or that a job's part shall last; 0: as its parameters say."""
+    """Bars to keep, or that a job's part should last; 0: as its parameters say."""
     quantise: str = "now"
 
 

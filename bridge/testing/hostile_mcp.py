@@ -29,7 +29,7 @@ SEEDS: list[dict[str, Any]] = [
 """What assistants send; the fuzz changes it."""
 
 BROKEN = [b"x" * (2 * limits.MCP_LINE), deep(20_000), b"\xff" * 1000, b"", b"null", b"[]", b"{}"]
-"""Lines that are no message, the first of them too long."""
+"""Lines that are not message, the first of them too long."""
 
 
 def hostile_lines(count: int, seed: int = 1) -> Iterator[bytes]:

@@ -90,7 +90,7 @@ local function look(entries)
   for _, entry in ipairs(entries) do
     if not entry.chosen then
       found[#found + 1] = progress.marker(entry.memory.pending, hint)
-    elseif journal().remove(entry.id) then -- first, so that a failure is never repeated for ever
+    elseif journal().remove(entry.id) then -- first, so that a failure is never repeated forever
       local chosen = { memory = entry.memory, list = of_variant(entry, entry.chosen), fetched = entry.list }
       local problems = audition.land({ chosen })
       if problems[1] then host.tell(problems[1]) else landing.clear(entry.list) end

@@ -102,7 +102,7 @@ end
 local function finish(journal, ended)
   local ids, fetched, problems = {}, {}, {}
   for index, one in ipairs(ended) do ids[index] = one.pending.id end
-  if not journal.remove(table.unpack(ids)) then return wait_for_folder() end -- first, so that a failure is never repeated for ever
+  if not journal.remove(table.unpack(ids)) then return wait_for_folder() end -- first, so that a failure is never repeated forever
   blocked = false
   for _, one in ipairs(ended) do
     ends[one.pending.id], one.pending.instead = nil, nil

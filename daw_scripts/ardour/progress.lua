@@ -1,5 +1,5 @@
 -- What is under way, on the timeline: a range marker over the place of every waiting job, named with its progress. Ardour's own progress
--- window is modal, and its user shall go on working.
+-- window is modal, and its user should keep working.
 
 local import = ...
 local json, lists = import("json"), import("lists")

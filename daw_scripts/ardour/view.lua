@@ -131,7 +131,7 @@ function view.keep(work)
   if not Editor then return work() end
   local before = remember()
   local ok, why = pcall(work)
-  pcall(restore, before) -- a later Ardour that lacks one of these calls shall place all the same
+  pcall(restore, before) -- a later Ardour that lacks one of these calls should place all the same
   if not ok then error(why, 0) end
 end
 

@@ -69,7 +69,7 @@ end
 local function finish(entry, journal, ended)
   local folder, ids = host.media_folder(entry.project), {}
   for index, one in ipairs(ended) do ids[index] = one.pending.id end
-  if not journal.remove(table.unpack(ids)) then return wait_for_folder(folder) end -- first, so that a failure is never repeated for ever
+  if not journal.remove(table.unpack(ids)) then return wait_for_folder(folder) end -- first, so that a failure is never repeated forever
   blocked[folder] = nil
   host.show("")
   local fetched, problems, seen = {}, {}, {}

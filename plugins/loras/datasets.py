@@ -127,7 +127,7 @@ class PrepareDataset(Request):
 
     dataset: DatasetName
     model: Annotated[
-        str, param("Model that shall learn from it; empty: the default one.", choices="models", group="model")
+        str, param("Model that should learn from it; empty: the default one.", choices="models", group="model")
     ] = ""
     max_seconds: Annotated[
         float,

@@ -75,7 +75,7 @@ class DownloadModel(NameModel):
 
 SUMMARIES: dict[str, tuple[str, type[Request]]] = {
     "info": ("Describe a model on this machine.", NameModel),
-    "download": ("Fetch a published model; a download that broke off is resumed.", DownloadModel),
+    "download": ("Fetch a published model; an interrupted download is resumed.", DownloadModel),
     "verify": ("Read every file of a model again and compare it with what was published.", NameModel),
     "remove": ("Delete a downloaded model.", NameModel),
 }

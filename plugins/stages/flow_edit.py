@@ -47,7 +47,7 @@ class FlowEditParams(StageParams):
 class FlowEdit(StageType[FlowEditParams]):
     """Moves the source along the difference of two flows: one that follows the words it was made with, one the new words.
 
-    The shared caption and lyrics say what it shall become; ``source_caption`` and ``source_lyrics`` what it is.
+    The shared caption and lyrics say what it should become; ``source_caption`` and ``source_lyrics`` what it is.
     """
 
     name = "flow-edit"

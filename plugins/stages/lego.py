@@ -13,7 +13,7 @@ class LegoParams(TrackParams):
 
 
 class Lego(StageType[LegoParams]):
-    """The source stays in the context, also inside the region: silencing it would take away what the new track shall fit."""
+    """The source stays in the context, also inside the region: silencing it would take away what the new track should fit."""
 
     name = "lego"
     group = "create"

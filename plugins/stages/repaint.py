@@ -47,7 +47,7 @@ def repaint_plan(params: RepaintParams, *, extend: bool) -> Plan:
     notes: tuple[str, ...] = ()
     if params.mode != "balanced" and params.strength not in (default, looseness(params)):
         notes = (
-            f"strength {params.strength:g} changes nothing beside mode {params.mode}, which is {looseness(params):g}",
+            f"strength {params.strength:g} has no effect beside mode {params.mode}, which is {looseness(params):g}",
         )
     return Plan(
         task="repaint",

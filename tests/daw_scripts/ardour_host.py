@@ -278,7 +278,7 @@ class Ardour:
         state = self.session / f"{self.session.name}.ardour"
         self.start(["ardour", "-a", "-n", str(state)], {**environment, "ARDOUR_TRY_AUTOSTART_ENGINE": "1"})
         self._wait(self.listens, "Ardour's OSC", 40)
-        # Until the session is open, Ardour does not know that it shall answer to the port that asks.
+        # Until the session is open, Ardour does not know that it should answer to the port that asks.
         self._wait(lambda: self.windows(" - Ardour"), "Ardour's window", 40)
         return self
 

@@ -319,15 +319,15 @@ class FakeReaper:
             kinds: tuple[type, ...] = (Project,)
         elif kind == "function":
             if not callable(value):
-                raise WrongArguments(f"{name}: {value!r} is no function")
+                raise WrongArguments(f"{name}: {value!r} is not a function")
             return value
         else:
             table = {"item": Item, "take": Take, "track": Track, "source": Source, "str": str, "bool": bool}
             kinds = (table[kind],) if kind in table else (int, float)
         if not isinstance(value, kinds) or (kind in ("num", "int") and isinstance(value, bool)):
-            raise WrongArguments(f"{name}: {value!r} is no {kind}")
+            raise WrongArguments(f"{name}: {value!r} is not a {kind}")
         if kind == "int" and value != int(value):
-            raise WrongArguments(f"{name}: {value!r} is no integer")
+            raise WrongArguments(f"{name}: {value!r} is not an integer")
         return int(value) if kind == "int" else value
 
     # -- projects

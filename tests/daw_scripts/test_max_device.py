@@ -58,7 +58,7 @@ def test_the_device_reads_back(device: Path) -> None:
 
 
 def test_damaged_devices_are_refused(device: Path) -> None:
-    """Cut anywhere, it is no device any more."""
+    """Cut anywhere, it is not a device any more."""
     data = (device / "AceStep Bridge.amxd").read_bytes()
     for cut in (3, 11, 40, len(data) - 1):
         with pytest.raises(ProtocolError):

@@ -355,7 +355,7 @@ def test_wrong_values_come_back_with_a_sentence(desk: Desk, running: DaemonProce
     desk.reaper.inputs = [lambda defaults: "warm|ninety|-1", lambda defaults: defaults.replace("ninety", "1")]
     desk.run(REPAINT)
     finish(desk, 2, item)
-    assert desk.reaper.messages == ["Variants: is no whole number."] or "Variants" in desk.reaper.messages[0]
+    assert desk.reaper.messages == ["Variants: is not a whole number."] or "Variants" in desk.reaper.messages[0]
 
 
 def test_a_take_that_is_not_ours_has_no_recipe(desk: Desk) -> None:

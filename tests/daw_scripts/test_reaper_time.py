@@ -106,7 +106,7 @@ CUT = [
     {"time": 0.3, "bpm": SLOW, "num": 4, "den": 4, "linear": False},
     {"time": CHANGE, "bpm": FAST, "num": 4, "den": 4, "linear": False},
 ]
-"""A pick-up of 0.3 s, which is no whole beat, six bars at 97 bpm, then 112 bpm."""
+"""A pick-up of 0.3 s, which is not a whole beat, six bars at 97 bpm, then 112 bpm."""
 
 
 @pytest.fixture(scope="module")

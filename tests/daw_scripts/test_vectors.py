@@ -110,7 +110,7 @@ def test_json_reads_and_writes_exactly(version: str) -> None:
 
 @pytest.mark.parametrize("version", ["53", "54"])
 def test_json_refuses_what_json_cannot_say(version: str) -> None:
-    """NaN, infinity, functions and keys that are no strings are errors, not silent nonsense."""
+    """NaN, infinity, functions and keys that are not strings are errors, not silent nonsense."""
     lua, load = lua_host.core(version)
     encode = lua.eval("function(json, value) return pcall(json.encode, value) end")
     for text in ("0/0", "1/0", "print", "{[1.5] = 1}", "{[true] = 1}"):

@@ -1,4 +1,4 @@
-"""Presets: chains as files, each an operation of its own; what is no chain is refused with a reason."""
+"""Presets: chains as files, each an operation of its own; what is not a chain is refused with a reason."""
 
 from __future__ import annotations
 

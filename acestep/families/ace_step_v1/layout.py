@@ -91,12 +91,12 @@ def locate(path: Path, near: Iterable[Path] = ()) -> Parts:
     name = folder_name(root)
     if found := next(_int4(root), None):
         raise BadCheckpoint(
-            f"{name} holds int4 weights ({found.name}), which are not opened; take the bfloat16 files of the same model",
+            f"{name} holds int4 weights ({found.name}), which cannot be opened; use the bfloat16 files of the same model",
             field="model",
         )
     if _onnx(root) is not None:
         raise BadCheckpoint(
-            f"{name} is lofi.nvim's ONNX set of ACE-Step v1, which holds graphs and no weights to open; take the published "
+            f"{name} is lofi.nvim's ONNX set of ACE-Step v1, which holds graphs and no weights to open; use the published "
             "safetensors files of the same model",
             field="model",
         )
@@ -127,14 +127,18 @@ def _problems(root: Path) -> Iterator[str]:
 
 def _locate_file(path: Path, near: list[Path]) -> Parts:
     if path.suffix.lower() != SAFETENSORS:
-        raise BadCheckpoint(f"{path.name} is no safetensors file; ACE-Step v1 is opened from those only", field="model")
+        raise BadCheckpoint(
+            f"{path.name} is not a safetensors file; ACE-Step v1 is opened from those only", field="model"
+        )
     weight_files(path)
     names = list(tensor_table(path))
     if not any(name.startswith(PREFIXES[TRANSFORMER]) for name in names) or not _has_transformer(path):
         raise BadCheckpoint(f"{path.name} {_other_family(path)}", field="model")
     missing = [part for part, prefix in PREFIXES.items() if not any(name.startswith(prefix) for name in names)]
     if missing:
-        raise BadCheckpoint(f"{path.name} holds no {' and no '.join(missing)}: it is no all-in-one file", field="model")
+        raise BadCheckpoint(
+            f"{path.name} holds no {' and no '.join(missing)}: it is not an all-in-one file", field="model"
+        )
     beside = [folder for folder in path.parents[:5]]
     borrowed = (folder / TEXT / TOKENIZER for folder in near)
     own = path if any(name.rpartition(".")[2] == SPIECE for name in names) else None

@@ -20,7 +20,7 @@ ZERO_CALLS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Guidance:
-    """How velocities are guided. A scale of 0 or 1 is no guidance.
+    """How velocities are guided. A scale of 0 or 1 is not guidance.
 
     ``make(scale)`` builds a registered method (`acestep.api.sampling.GuidanceSpec.target`), which sees latents as [1, 16 T, 8].
     Only the middle part ``interval`` of the run is guided; by ``decay`` (0 to 1) the scale falls there towards ``lowest``. With

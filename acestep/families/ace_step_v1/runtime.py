@@ -112,7 +112,7 @@ class _Item:
 
     @property
     def plan(self) -> Any:
-        """What the stage shall do."""
+        """What the stage should do."""
         return self.take.stage.plan
 
     @property

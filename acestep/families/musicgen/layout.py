@@ -146,7 +146,7 @@ def locate(path: Path) -> Layout:
     name = folder_name(root)
     if kind_of(root) not in KINDS:
         raise BadCheckpoint(
-            f"{name} holds MusicGen in the form of its authors' program (pickles, which can run code); take the safetensors files "
+            f"{name} holds MusicGen in the form of its authors' program (pickles, which can run code); use the safetensors files "
             "that the hub has of the same model",
             field="model",
         )
@@ -154,7 +154,7 @@ def locate(path: Path) -> Layout:
         pickle := next((one for one in (*PICKLES, *AUDIOCRAFT) if (root / one).is_file()), "")
     ):
         raise BadCheckpoint(
-            f"{name} holds {pickle} alone, a pickle, which can run code; take the safetensors files of the same model",
+            f"{name} holds {pickle} alone, a pickle, which can run code; use the safetensors files of the same model",
             field="model",
         )
     problems = [] if (root / TOKENIZER).is_file() else [f"{TOKENIZER} is missing"]

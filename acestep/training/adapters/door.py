@@ -104,7 +104,7 @@ def _require_own(folder: Path) -> None:
     """Refuse a name under which another program's adapter lies. Raises `BadRequest`."""
     if folder.is_dir() and any(folder.iterdir()) and not any((folder / name).exists() for name in (STATE, LOG)):
         raise BadRequest(
-            f"there is an adapter {folder.name!r} that was not trained here; take another name", field="name"
+            f"there is an adapter {folder.name!r} that was not trained here; use another name", field="name"
         )
 
 
@@ -115,7 +115,7 @@ def check_merge(request: Any, host: Any) -> Any:
     check_name(request.name, "name")
     target = host.home / "checkpoints" / request.name
     if target.exists():
-        raise BadRequest(f"there is a checkpoint {request.name!r} already; take another name", field="name")
+        raise BadRequest(f"there is a checkpoint {request.name!r} already; use another name", field="name")
     require_trainable(host.model(request.model))
     host.require_adapters(request.lora, request.model)
     return request

@@ -46,7 +46,7 @@ def _eight_bits(
     trained: list[nn.Parameter], rate: float, options: TrainOptions, device: torch.device
 ) -> torch.optim.Optimizer:
     if device.type != "cuda":
-        raise Unavailable("the optimiser adamw8bit runs on CUDA only; take adamw", field="optimiser")
+        raise Unavailable("the optimiser adamw8bit runs on CUDA only; use adamw", field="optimiser")
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError:

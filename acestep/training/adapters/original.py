@@ -90,7 +90,7 @@ def _item(name: str, data: dict[str, Any]) -> Item:
     frames, tokens = _kept(data, "attention_mask", latents), _kept(data, "encoder_attention_mask", states)
     latents, states = latents[frames].float(), states[tokens]
     if not len(latents) or not len(states) or not finite(latents) or not finite(states.float()):
-        raise BadCheckpoint(f"the tensors of {name} are empty or hold values that are no numbers", field="prepared")
+        raise BadCheckpoint(f"the tensors of {name} are empty or hold values that are not numbers", field="prepared")
     if context is not None:
         context = context[frames].float() if len(context) == len(frames) else None
     if context is not None and torch.equal(context[:, :LATENT_CHANNELS], latents):

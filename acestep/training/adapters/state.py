@@ -63,7 +63,7 @@ class RunState:
 def save_state(folder: Path, state: RunState) -> None:
     """Put a state in the place of the one before. Raises `DiskFull`, `OutputUnwritable`; `NumericFailure` keeps the old one."""
     if not all(finite(tensor) for tensor in state.adapter.values()):
-        raise NumericFailure("the adapter's weights are no numbers any more", field="learning_rate")
+        raise NumericFailure("the adapter's weights are not numbers any more", field="learning_rate")
     data = {
         "format": FORMAT,
         "version": VERSION,
@@ -99,7 +99,7 @@ def load_state(folder: Path) -> RunState | None:
         )
     except (CheckpointUnreadable, KeyError, msgspec.ValidationError, TypeError, IndexError) as failure:
         raise BadCheckpoint(
-            f"{path} is no training of this version; name another folder to begin a new one", field="out"
+            f"{path} is not a training of this version; name another folder to begin a new one", field="out"
         ) from failure
 
 

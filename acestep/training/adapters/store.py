@@ -117,7 +117,7 @@ class Store:
         path = self.place(kind, key)
         try:
             with safe_open(path, "pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
         except (OSError, SafetensorError) as failure:
             raise BadCheckpoint(
                 f"{path} is missing or damaged; delete it and prepare the dataset again", field="prepared"
@@ -149,7 +149,7 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError:
         raise NotFound(f"{folder} holds no prepared dataset; prepare one there first", field="prepared") from None
     except (msgspec.DecodeError, ValueError):
-        raise BadRequest(f"{path} is no manifest of a prepared dataset", field="prepared") from None
+        raise BadRequest(f"{path} is not a manifest of a prepared dataset", field="prepared") from None
     if found.format != FORMAT or found.version != VERSION:
         raise BadRequest(f"{path} is of another version ({found.format} {found.version})", field="prepared")
     return found

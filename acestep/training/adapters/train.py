@@ -188,7 +188,7 @@ class Training:
         self._scaler.unscale_(self._optimiser)
         norm = nn.utils.clip_grad_norm_(self._parameters.values(), self._options.clip)
         if not self._scaler.is_enabled() and not torch.isfinite(norm):
-            raise NumericFailure("the gradients are no numbers")
+            raise NumericFailure("the gradients are not numbers")
         self._whole = False
         self._scaler.step(self._optimiser)
         self._scaler.update()
@@ -197,7 +197,7 @@ class Training:
 
     def _require_number(self, loss: Tensor, rows: Sequence[Row]) -> None:
         if not torch.isfinite(loss):
-            raise NumericFailure(f"the loss of {', '.join(row.name for row in rows)} is no number")
+            raise NumericFailure(f"the loss of {', '.join(row.name for row in rows)} is not a number")
 
     def _stopped(self, failure: NumericFailure) -> NumericFailure:
         """Keep the last weights that are numbers, and say so."""
@@ -209,7 +209,7 @@ class Training:
             self._state = kept or self._state
         step = self._state.place.step
         return NumericFailure(
-            f"{failure.message}, so the training stopped; the weights after step {step} are kept. Take a smaller learning_rate"
+            f"{failure.message}, so the training stopped; the weights after step {step} are kept. Use a smaller learning_rate"
             + (" or dtype float32" if self._setup.dtype != torch.float32 else ""),
             field="learning_rate",
             limits={"step": step},
@@ -219,7 +219,7 @@ class Training:
         """Fewer songs at once from now on; the step begins again, so that its gradients are whole. Raises `OutOfMemory`."""
         if self._state.chunk == 1:
             raise OutOfMemory(
-                "not even one song fits into memory; take crop_seconds 60 or less, or checkpointing on",
+                "not even one song fits into memory; use crop_seconds 60 or less, or checkpointing on",
                 field="crop_seconds",
             ) from failure
         self._state.chunk = max(1, self._state.chunk // 2)
@@ -278,7 +278,7 @@ class Training:
                     total += squared_error(self._network, setup.padding, batch, True).item()
                     count += batch.elements(True)
         if not math.isfinite(total):
-            raise NumericFailure("the loss of the songs that validate is no number")
+            raise NumericFailure("the loss of the songs that validate is not a number")
         return total / count
 
     def _rate(self) -> float:

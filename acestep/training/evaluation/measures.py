@@ -91,7 +91,7 @@ def _semitones() -> Tensor:
 def held_notes(sound: Tensor) -> Tensor:
     """[frames, 128] amplitudes by MIDI pitch of the notes that are held for at least 160 ms, 50 Hz.
 
-    Spectral peaks from 120 Hz to 2 kHz; a peak that a much louder tone below explains as its partial is no note.
+    Spectral peaks from 120 Hz to 2 kHz; a peak that a much louder tone below explains as its partial is not a note.
     """
     spectrum = magnitudes(_whole(sound).mean(0), 8192, 960)
     peak = functional.max_pool1d(spectrum[:, None], 5, 1, 2)[:, 0]

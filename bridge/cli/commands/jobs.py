@@ -104,7 +104,7 @@ def rerun(parser: argparse.ArgumentParser) -> None:
     """Which job, and whether as another take."""
     parser.description = (
         "Run a job once more. Its recipe holds every value that decided the result, so the same samples come back; with --vary "
-        "the seeds are new. Weights that are no longer the same are said, never passed over."
+        "the seeds are new. Weights that are no longer the same are reported, never ignored."
     )
     parser.add_argument("job", metavar="JOB")
     parser.add_argument("--vary", action="store_true", help="another take: new seeds, everything else the same")

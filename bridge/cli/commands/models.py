@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ACTIONS = {
     "list": "models on this machine, and those that can be downloaded",
     "info": "facts of one model",
-    "download": "fetch a published model from Hugging Face (or ModelScope); a download that broke off is resumed",
+    "download": "fetch a published model from Hugging Face (or ModelScope); an interrupted download is resumed",
     "verify": "read every file of a model again and compare it with what was published",
     "check": "what a folder or file of weights holds and will do, from its headers alone; what to send with a report",
     "try": "ten seconds of music with a fixed seed, checked and timed; what to send with a report",

@@ -85,7 +85,7 @@ def _read(name: str) -> str:
     except OSError as failure:
         raise NotFound(f"{name} cannot be read: {failure.strerror}", field="file") from None
     except UnicodeDecodeError:
-        raise BadRequest(f"{name} is no preset: it is not valid JSON", field="file") from None
+        raise BadRequest(f"{name} is not a preset: it is not valid JSON", field="file") from None
 
 
 def _export(options: argparse.Namespace) -> int:

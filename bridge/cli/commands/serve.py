@@ -62,7 +62,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
 def stop(parser: argparse.ArgumentParser) -> None:
     """No arguments of its own."""
     parser.description = (
-        "Stop the daemon of this home. A running job ends or is taken up again; queued ones stay queued."
+        "Stop the daemon of this home. A running job finishes or is resumed at the next start; queued ones stay queued."
     )
     parser.set_defaults(run=_stop)
 

@@ -136,7 +136,7 @@ def is_lyrics(text: str) -> bool:
 
 
 def _sound(part: Mapping[str, Any]) -> MessageSound:
-    """Raises `HTTPException` 400 for one that is no base64."""
+    """Raises `HTTPException` 400 for one that is not base64."""
     given = part.get("input_audio")
     data = given.get("data") if isinstance(given, Mapping) else None
     if not isinstance(data, str) or not data:
@@ -148,4 +148,4 @@ def _sound(part: Mapping[str, Any]) -> MessageSound:
             base64.b64decode(encoded, validate=True), re.sub("[^a-z0-9]", "", kind.lower())[:8] or "wav"
         )
     except (binascii.Error, ValueError):
-        raise HTTPException(400, "the data of input_audio is no base64") from None
+        raise HTTPException(400, "the data of input_audio is not base64") from None

@@ -197,7 +197,7 @@ def _details(item: dict[str, Any], view: JobView) -> str:
 
 def _status(count: int, told: Told) -> str:
     lines = [f"✅ {count} {'take' if count == 1 else 'takes'} made"]
-    lines += [f"{name} changes nothing here" for name in told.ignored]
+    lines += [f"{name} has no effect here" for name in told.ignored]
     lines += [f"{name}: {change['why']}" for name, change in told.changed.items()]
     return "\n".join([*lines, *told.notes])
 

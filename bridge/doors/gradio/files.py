@@ -66,7 +66,7 @@ def named_file(value: Any, field: str) -> str:
     if "://" in name:
         raise BadRequest("the daemon fetches nothing from other servers; upload the file", field=field)
     if not name:
-        raise BadRequest("this is no file: it has no path", field=field)
+        raise BadRequest("this is not a file: it has no path", field=field)
     return name
 
 

@@ -1,4 +1,4 @@
-"""Bodies of requests, read within bounds: so many bytes, and none that trickle in for ever."""
+"""Bodies of requests, read within bounds: so many bytes, and none that trickle in forever."""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ def _blocks(status: dict[str, Any], doors: dict[str, dict[str, float]]) -> Itera
     yield _metric("info", "gauge", "The running program.", [({"version": version}, 1)])
     yield _metric("uptime_seconds", "gauge", "Time since the start.", [({}, status.get("uptime", 0))])
     state = status.get("state", "ok")
-    yield _metric("degraded", "gauge", "1 when the worker was given up.", [({}, int(state == "degraded"))])
+    yield _metric(
+        "degraded", "gauge", "1 when the worker keeps failing and is not restarted.", [({}, int(state == "degraded"))]
+    )
     yield _metric("queue", "gauge", "The queue by fact.", _numbers(status.get("queue"), "fact"))
     yield _metric("jobs", "gauge", "Remembered jobs by state.", _numbers(status.get("jobs"), "state"))
     worker = status.get("worker") or {}

@@ -60,7 +60,7 @@ Entry = JsonCall | JsonAnswer | InvalidCall
 
 
 def decode(body: bytes) -> Entry | list[Entry]:
-    """The call in one message, or the entries of a batch. Raises `ProtocolError` for what is no JSON, `TooLarge` beyond a limit."""
+    """The call in one message, or the entries of a batch. Raises `ProtocolError` for what is not JSON, `TooLarge` over a limit."""
     _measure(body)
     try:
         data = msgspec.json.decode(body)

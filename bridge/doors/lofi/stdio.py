@@ -134,7 +134,7 @@ def defaults_of(environment: Mapping[str, str]) -> dict[str, Any]:
             try:
                 found[name] = kind(text)  # type: ignore[operator]
             except (ValueError, LofiError):
-                raise BadRequest(f"{variable}: {text!r} is no {name}", field=name) from None
+                raise BadRequest(f"{variable}: {text!r} cannot be a {name}", field=name) from None
     return found
 
 

@@ -29,7 +29,7 @@ def require_sendable(method: str, params: dict[str, Any]) -> None:
     except ProtocolError as failure:
         raise BadRequest(f"the arguments are too large: {failure.message}", limits=failure.limits) from None
     except UnicodeEncodeError:
-        raise BadRequest("the arguments hold half a character, which is no text") from None
+        raise BadRequest("the arguments hold half a character, which is not text") from None
     except (OverflowError, RecursionError):
         raise BadRequest("the arguments hold a number beyond 64 bits, or lists too deep") from None
 

@@ -17,7 +17,7 @@ from bridge.doors.mcp.server import AssistantDoor
 
 
 class BoundedLines:
-    """Lines of a stream; one longer than the bound is read over, and its beginning stands for it, which is no message.
+    """Lines of a stream; one longer than the bound is read over, and its beginning stands for it, which is not a message.
 
     They are read by a thread that nobody waits for, so that Ctrl-C ends the program although no line comes.
     """

@@ -17,9 +17,9 @@ STATUS, MODELS, OPERATIONS, JOBS = (f"{SCHEME}://{word}" for word in ("status", 
 INSTRUCTIONS = """\
 This server makes and edits music with ACE-Step models on the user's machine.
 
-The tool of an operation hands in a job and waits for it; the answer names the finished audio files by absolute path and as \
-resources. A job that takes longer than `wait` goes on: `job_wait` waits for it again, `job_cancel` ends it. Cancelling a call \
-cancels its job.
+The tool of an operation submits a job and waits for it; the answer names the finished audio files by absolute path and as \
+resources. A job that takes longer than `wait` keeps running: `job_wait` waits for it again, `job_cancel` ends it. Cancelling \
+a call cancels its job.
 
 Audio to work on is named by its absolute path on that machine, inside the folders that the user allowed, or by the id of an \
 earlier job, whose sound is then meant. Positions and lengths may be written as musicians do: `bar5`, `8bars` (both with `bpm`), \

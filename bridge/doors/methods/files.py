@@ -1,4 +1,4 @@
-"""Methods that carry files to and from a daemon on another machine, in pieces that can be taken up again after a break."""
+"""Methods that carry files to and from a daemon on another machine, in pieces that can be resumed after a break."""
 
 from __future__ import annotations
 

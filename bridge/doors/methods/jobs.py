@@ -247,7 +247,7 @@ async def resume(context: MethodContext, request: Nothing) -> dict[str, Any]:
 
 
 class MoveJob(Request):
-    """Which waiting job, and before which other one it shall run."""
+    """Which waiting job, and before which other one it should run."""
 
     id: JobName
     ahead_of: Annotated[

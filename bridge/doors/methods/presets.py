@@ -56,7 +56,7 @@ async def show(context: MethodContext, request: WhichPreset) -> dict[str, Any]:
 
 
 class SavePreset(Request):
-    """What shall be kept, under which name."""
+    """What should be kept, under which name."""
 
     name: PresetName
     job: Annotated[str, param("Id of the job to make more of.", max_length=64, example="take-1")]

@@ -54,7 +54,7 @@ async def show(context: MethodContext, request: WhichSound) -> dict[str, Any]:
 
 
 class SaveSound(Request):
-    """What shall be kept, under which name."""
+    """What should be kept, under which name."""
 
     name: SoundName
     job: Annotated[

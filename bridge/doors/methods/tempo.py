@@ -18,7 +18,7 @@ TIME = ("bpm", "beat", "metre")
 """Fields of `InTime`, as OSC arguments give them."""
 
 COLUMNS = (*TIME, "source")
-"""What OSC says of the ruling tempo."""
+"""What OSC says of the current tempo."""
 
 Quantise = Annotated[str, param("When: now, beat, bar or 'N bars'.", max_length=16, example="bar")]
 Tempo = Annotated[
@@ -35,10 +35,10 @@ class InTime(Request):
         Annotated[float, param("Where the song stands at this moment, in quarter notes.", unit="beats", example=0.0)]
         | None
     ) = None
-    metre: Annotated[str, param("Time signature; empty: the ruling one.", max_length=8, example="3/4")] = ""
+    metre: Annotated[str, param("Time signature; empty: the current one.", max_length=8, example="3/4")] = ""
 
     def timeline(self, performance: Performance) -> Timeline | None:
-        """The time that is asked for; none: the ruling one."""
+        """The time that is asked for; none: the current one."""
         return performance.tempo.asked(self.bpm, self.beat, self.metre)
 
 
@@ -64,7 +64,7 @@ async def performance_state(context: MethodContext, request: Nothing) -> dict[st
     command="tempo get",
 )
 async def tempo(context: MethodContext, request: Nothing) -> dict[str, Any]:
-    """The ruling tempo and song position."""
+    """The current tempo and song position."""
     return context.performance.tempo.state()
 
 
@@ -83,7 +83,7 @@ class HostTempo(Request):
     right=Right.OWNER,
     positional=(*TIME, "running"),
     columns=COLUMNS,
-    answer="The ruling tempo.",
+    answer="The current tempo.",
     command="tempo host",
 )
 async def follow_host(context: MethodContext, request: HostTempo) -> dict[str, Any]:
@@ -96,7 +96,7 @@ async def follow_host(context: MethodContext, request: HostTempo) -> dict[str, A
     osc="/ace/tempo/free",
     right=Right.OWNER,
     columns=COLUMNS,
-    answer="The ruling tempo.",
+    answer="The current tempo.",
     command="tempo free",
 )
 async def forget_host(context: MethodContext, request: Nothing) -> dict[str, Any]:
@@ -109,7 +109,7 @@ async def forget_host(context: MethodContext, request: Nothing) -> dict[str, Any
     osc="/ace/tempo/tap",
     right=Right.OWNER,
     columns=COLUMNS,
-    answer="The ruling tempo.",
+    answer="The current tempo.",
     command="tempo tap",
 )
 async def tap(context: MethodContext, request: Nothing) -> dict[str, Any]:

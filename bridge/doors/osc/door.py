@@ -125,7 +125,7 @@ class OscDoor:
             return
         self.counters.messages += 1
         if message.address in ANSWERS:
-            self.counters.echoes += 1  # what a daemon says is no question; an answer could go back and forth for ever
+            self.counters.echoes += 1  # what a daemon says is no question; an answer could go back and forth forever
             return
         if self._dumps:
             self._show(message, address)

@@ -189,7 +189,7 @@ def _json(value: Any, info: FieldInfo) -> Any:
     try:
         return msgspec.json.decode(value)
     except (msgspec.DecodeError, RecursionError):
-        raise BadRequest(f"{info.name} is no JSON", field=info.name, limits={"type": info.type}) from None
+        raise BadRequest(f"{info.name} is not JSON", field=info.name, limits={"type": info.type}) from None
 
 
 def _whole(value: float, name: str) -> int:

@@ -76,7 +76,7 @@ def rejected(job: str, error: AceError) -> Outgoing:
 
 
 def refused(address: str, error: AceError) -> Outgoing:
-    """``/ace/error address code field message``, for what is no submit."""
+    """``/ace/error address code field message``, for what is not a submit."""
     return "/ace/error", [address, error.code, error.field, error.message]
 
 

@@ -154,7 +154,7 @@ class _OscStream(Stream):
             self._taken += 1
             self._watch(self._mark)
         elif self._transport is not None:
-            self._transport.close()  # what is no OSC may be anything; its answer still goes out
+            self._transport.close()  # what is not OSC may be anything; its answer still goes out
 
     @property
     def _starved(self) -> bool:

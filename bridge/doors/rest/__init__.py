@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 TITLE = "ACE-Step's REST interface"
 
 PAGES = [
-    ("/release_task", "POST: hand in a task; its id and place in the queue.", "see docs/rest.md"),
+    ("/release_task", "POST: submit a task; its id and place in the queue.", "see docs/rest.md"),
     ("/query_result", "POST: where tasks stand, and what came of them.", "see docs/rest.md"),
     ("/cancel_task", "POST: cancel a task (not of the original).", "see docs/rest.md"),
     ("/v1/audio", "A result, whole or by Range; its name stands in the result.", "curl http://127.0.0.1:9702/v1/audio?path=NAME"),

@@ -132,7 +132,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
-        raise HTTPException(400, "the body is no JSON") from None
+        raise HTTPException(400, "the body is not JSON") from None
     if not isinstance(found, dict):
         raise HTTPException(400, "the JSON body is no object")
     if _depth(found) > MAX_DEPTH:
@@ -154,7 +154,7 @@ def _form(data: bytes) -> dict[str, Any]:
     try:
         pairs = parse_qsl(data.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
-        raise HTTPException(400, f"the form is no UTF-8 text of at most {MAX_FIELDS} fields") from None
+        raise HTTPException(400, f"the form is not UTF-8 text of at most {MAX_FIELDS} fields") from None
     return {name: value for name, value in reversed(pairs)}
 
 

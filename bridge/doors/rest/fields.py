@@ -112,14 +112,14 @@ RULES: dict[str, FieldRule] = {rule.names[0]: rule for rule in _RULES}
 """Every field by its own name."""
 
 ENVELOPE = frozenset({"ai_token", "param_obj", *NESTED})
-"""Names of the body that are no field of the music."""
+"""Names of the body that are not fields of the music."""
 
 KNOWN = frozenset(name for rule in _RULES for name in rule.names) | ENVELOPE
 
 
 @dataclass
 class Told:
-    """What was not taken as it was sent: fields that change nothing here, and values that became others."""
+    """What was not taken as it was sent: fields that have no effect here, and values that became others."""
 
     ignored: list[str] = field(default_factory=list)
     changed: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -168,7 +168,7 @@ class Body:
             return sent
         read = _READERS[kind](sent)
         if read is None and sent != "":
-            self.told.change(name, sent, None, f"this is no {kind}")
+            self.told.change(name, sent, None, f"this cannot be read as {kind}")
         return read
 
     def text(self, name: str) -> str:

@@ -43,7 +43,7 @@ class _Task:
     wish: Wish
     caller: HttpCaller
     trouble: str = ""
-    """Why the music could not be handed in after the words."""
+    """Why the music could not be submitted after the words."""
     music: asyncio.Task[None] | None = None
 
 
@@ -82,8 +82,8 @@ class Tasks:
         except AceError as failure:
             known.trouble = failure.message
         except Exception:  # the task must tell its end, whatever went wrong
-            log.exception("the music of a task could not be handed in", extra={"job": task})
-            known.trouble = "the music could not be handed in; the daemon's log says why"
+            log.exception("the music of a task could not be submitted", extra={"job": task})
+            known.trouble = "the music could not be submitted; the daemon's log says why"
 
     async def ended(self, job: str) -> JobView:
         """A job once it has ended. Raises `UnknownJob` when it was forgotten."""
@@ -103,7 +103,7 @@ class Tasks:
         return None
 
     def trouble(self, task: str) -> str:
-        """Why the music of a task could not be handed in after its words; empty while it can."""
+        """Why the music of a task could not be submitted after its words; empty while it can."""
         known = self._known.get(task)
         return known.trouble if known is not None else "the task is not known any more"
 

@@ -221,7 +221,7 @@ def _sampling(body: Body) -> dict[str, Any]:
 
 
 def _seeds(body: Body) -> list[int]:
-    """The seeds of a number or a text such as ``5, 6,7``; negative ones and what is no number leave none."""
+    """The seeds of a number or a text such as ``5, 6,7``; negative ones and what is not a number leave none."""
     sent = body.raw("seed")
     parts = sent.split(",") if isinstance(sent, str) else [sent]
     found = [read_integer(part.strip() if isinstance(part, str) else part) for part in parts[: limits.MAX_VARIANTS * 8]]
@@ -242,7 +242,7 @@ def _model(body: Body, standing: Standing) -> dict[str, Any]:
         return {**found, "model": name}
     if name:
         body.told.change(
-            "model", name, standing.model or None, "this model is not on this machine; the usual one is taken"
+            "model", name, standing.model or None, "this model is not on this machine; the default one is used"
         )
     return {**found, "model": standing.model} if standing.model else found
 

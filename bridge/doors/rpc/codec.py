@@ -173,7 +173,7 @@ def decode(body: bytes) -> Message:
     try:
         data = msgspec.msgpack.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as failure:
-        raise ProtocolError(f"the message is no MessagePack: {failure}") from None
+        raise ProtocolError(f"the message is not MessagePack: {failure}") from None
     match data:
         case [0, int(id), str(method), params] if _is_id(id) and len(method) <= limits.RPC_METHOD:
             return RpcRequest(id, method, params)

@@ -63,7 +63,7 @@ class Folder:
     def take(self, most: int) -> list[RequestFile]:
         """Take up to ``most`` finished requests out of the folder, oldest first.
 
-        A file that is no request is taken too, and becomes an error for its host; ``.tmp`` files are still being written.
+        A file that is not a request is taken too, and becomes an error for its host; ``.tmp`` files are still being written.
         """
         found: list[tuple[float, Path]] = []
         with contextlib.suppress(OSError), os.scandir(self.requests) as entries:
@@ -90,7 +90,7 @@ class Folder:
         return RequestFile(name, None, error.to_wire()) if error is not None else RequestFile(name, request)
 
     def write(self, name: str, data: dict[str, Any]) -> None:
-        """Write a status file, whole or not at all. Its name is that of the request's file, also where that is no job's name."""
+        """Write a status file, whole or not at all. Its name is that of the request's file, also where that is not a job's name."""
         target = self.status / f"{name}.json"
         draft = self.status / f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.{os.getpid()}.tmp"
         shown = os.fsencode(name).decode("utf-8", "replace")
@@ -150,7 +150,7 @@ def _parse(data: bytes) -> SpoolRequest:
     try:
         found = msgspec.json.decode(decode_text(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
-        raise ProtocolError(f"the request is no JSON: {failure}") from None
+        raise ProtocolError(f"the request is not JSON: {failure}") from None
     request = convert(found, SpoolRequest)
     if request.format != REQUEST_FORMAT or request.version != VERSION:
         raise BadRequest(f"a request has format {REQUEST_FORMAT!r} and version {VERSION}", field="format")

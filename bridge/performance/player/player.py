@@ -89,7 +89,7 @@ class Player:
     def _put_off(self, command: Command) -> bool:
         """Whether the command has to wait for the first file of its slot, which is still being read.
 
-        A player that was started again has all its slots to read; what is launched meanwhile shall sound, not be refused.
+        A player that was started again has all its slots to read; what is launched meanwhile should sound, not be refused.
         """
         with self._order:
             if isinstance(command, Load):

@@ -93,7 +93,7 @@ function hint(row) {
   return [head, row.summary, limits, choices].filter(Boolean).join(" ");
 }
 
-// What to do about something that is no choice (or, without choices, no number).
+// What to do about something that is not a choice (or, without choices, no number).
 function unknown(text, row) {
   const shown = row.choices ? row.choices.map((choice) => shownIn(row, choice)).join(", ") : "numbers";
   return `'${text}' cannot be used here; enter ${shown}`;
@@ -106,7 +106,7 @@ function oneOf(text, row) {
   return row.choices.find((choice) => plain(choice) === plain(text) || plain(shownIn(row, choice)) === plain(text));
 }
 
-// The words of a list: split at commas, and at spaces where a part is no choice as a whole.
+// The words of a list: split at commas, and at spaces where a part is not a choice as a whole.
 function wordsOf(row, text) {
   const parts = text.split(",").map((word) => word.trim());
   if (!row.choices) return parts.filter(Boolean);

@@ -246,7 +246,7 @@ local function one_of(text, row)
   return nil
 end
 
--- The choices that a text names: split at commas, and at spaces where a part is no choice as a whole.
+-- The choices that a text names: split at commas, and at spaces where a part is not a choice as a whole.
 local function split_choices(text, row)
   local parts = {}
   for part in (text .. ","):gmatch("([^,]*),") do
@@ -257,7 +257,7 @@ local function split_choices(text, row)
   return table.concat(parts, ",")
 end
 
--- What to do about something that is no choice (or, without choices, no number).
+-- What to do about something that is not a choice (or, without choices, no number).
 local function unknown(text, row)
   local shown = {}
   for index, choice in ipairs(row.choices or {}) do shown[index] = forms.shown_in(row, choice) end

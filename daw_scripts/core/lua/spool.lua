@@ -35,7 +35,7 @@ end
 --- What a status file says: {name, answer, error, job, ended}, or nil and a sentence.
 function spool.status(text)
   local data, why = json.decode(text)
-  if type(data) ~= "table" then return nil, why or "the status is no map" end
+  if type(data) ~= "table" then return nil, why or "the status is not a map" end
   if data.format ~= spool.STATUS then return nil, "not a status file of acestep-bridge" end
   if math.type(data.version) ~= "integer" or data.version > spool.VERSION then
     return nil, "the status file is of a newer version"

@@ -72,7 +72,7 @@ class Foreign(Lacking):
     ({"codes": [[1, 2]]}, "those of the planner mean nothing to it"),
 ])  # fmt: skip
 def test_a_model_with_another_codebook_is_told_of(registry, wish, said) -> None:
-    """Codes that say nothing to the model are a note before the job runs; what is no code is none."""
+    """Codes that say nothing to the model are a note before the job runs; what is not a code is none."""
     assert any(said in note for note in admit_render(registry, "make", wish, Foreign(())).notes)
     assert not any("codes" in note for note in admit_render(registry, "make", {}, Foreign(())).notes)
     words = admit_render(registry, "make", {"thinking": True, "planner_codes": False}, Foreign(())).notes

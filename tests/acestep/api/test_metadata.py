@@ -60,7 +60,7 @@ def test_blocks_are_written_as_yaml_in_the_training_style(metadata: Metadata, bl
 
 @pytest.mark.parametrize(("block", "metadata"), READ)
 def test_blocks_are_read_line_by_line(block: str, metadata: Metadata) -> None:
-    """A line without indentation opens a field, the others belong to it; what is no number is not said."""
+    """A line without indentation opens a field, the others belong to it; what is not a number is not said."""
     assert parse_block(block) == metadata
 
 

@@ -107,7 +107,7 @@ def test_added_parts_follow_their_audio_on_base_models():
 @pytest.mark.parametrize("variant", ["base", "xl-base"])
 @pytest.mark.parametrize(("stage", "wish"), [("lego", {"track": "bass"}), ("complete", {"tracks": ["bass"]})])
 def test_added_parts_are_never_thought_about(variant, stage, wish):
-    """A plan's codes would take the place of the audio that the part shall follow; who asks for it is told."""
+    """A plan's codes would take the place of the audio that the part should follow; who asks for it is told."""
     from acestep.api.conditioning import Conditioning
     from acestep.api.plan import SourceFacts
     from acestep.api.request import Output

@@ -239,7 +239,7 @@ def test_a_flac_of_unknown_length_is_read_to_its_end(tmp_path, total, subtype, f
 
 @pytest.mark.parametrize("tail", [b"", b"\0" * 10, b"\xff\xf8\xc9" + b"x" * 20])
 def test_a_flac_stream_that_broke_off_is_read_to_its_last_whole_frame(tmp_path, tail):
-    """Half a frame at the end is no sound."""
+    """Half a frame at the end is not a sound."""
     path = tmp_path / "take.flac"
     soundfile.write(path, np.random.default_rng(1).uniform(-0.9, 0.9, (50_000, 2)), RATE, subtype="PCM_16")
     expected = soundfile.read(path, dtype="int32")[0].T
@@ -303,7 +303,7 @@ def test_a_sample_that_is_no_number_is_the_sources_fault_where_it_matters(tmp_pa
 
 @pytest.mark.parametrize("where", ["far", "in the crossfade"])
 def test_the_whole_keeps_what_it_does_not_touch(tmp_path, where):
-    """Values that are no numbers stay as they are outside the edit; in the crossfade they are refused."""
+    """Values that are not numbers stay as they are outside the edit; in the crossfade they are refused."""
     path = tmp_path / "take.wav"
     sound = np.zeros((4_800, 2), np.float32)
     sound[100] = np.nan

@@ -70,7 +70,7 @@ def test_exactly_the_needed_files_of_the_published_lists(real_lists, hub_files, 
     download("xl-turbo", tmp_path, options=DownloadOptions(source="huggingface"))
     assert asked(real_lists) == set(hub_files.XL)
     real_lists.asked.clear()
-    with pytest.raises(Exception):  # noqa: B017 - filler weights are no model; what counts is what was fetched
+    with pytest.raises(Exception):  # noqa: B017 - filler weights are not a model; what counts is what was fetched
         download("lm-0.6B", tmp_path, options=DownloadOptions(source="huggingface"))
     assert asked(real_lists) == set(hub_files.PLANNER)
 

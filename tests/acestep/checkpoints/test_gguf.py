@@ -126,7 +126,7 @@ def test_a_cut_file_is_told(published: Path, tmp_path: Path, place: int) -> None
 
 
 def test_counts_are_not_believed(tmp_path: Path) -> None:
-    """A few bytes that promise more entries than any file could hold; the package's reader would be busy with them for ever."""
+    """A few bytes that promise more entries than any file could hold; the package's reader would be busy with them forever."""
     file = tmp_path / "a.gguf"
     array = struct.pack("<Q1sIIQ", 1, b"k", 9, 0, 2**62)
     for body in (struct.pack("<QQ", 2**60, 0), struct.pack("<QQ", 0, 2**60), struct.pack("<QQ", 0, 1) + array):

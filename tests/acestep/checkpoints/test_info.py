@@ -39,7 +39,7 @@ def test_bundle_is_found(bundle):
 
 
 def test_info_says_what_it_is(bundle):
-    """Facts come from the config; a random checkpoint is no trained one and shares latents with none."""
+    """Facts come from the config; a random checkpoint is not a trained one and shares latents with none."""
     info = read_info(bundle)
     assert (info.variant, info.hidden_size, info.layers, info.xl, info.trained) == ("tiny", 64, 4, False, False)
     assert info.latent_family == "nano-random"

@@ -49,7 +49,7 @@ def companions(dit: Path, root: Path) -> Path:
 
 
 def test_a_bundle_with_a_config_at_its_root_is_a_bundle(published: Path, tmp_path: Path) -> None:
-    """The main repository repeats the config of its model at the root: no warning for ever, and the one inside is found."""
+    """The main repository repeats the config of its model at the root: no warning forever, and the one inside is found."""
     root = shutil.copytree(published.parent, tmp_path / "Ace-Step1.5")
     shutil.copy(published / "config.json", root)
     assert [info.path for info in find_checkpoints([root])] == [str(root / published.name)]

@@ -205,7 +205,7 @@ def test_other_size_is_refused(tmp_path, model):
     ],
 )
 def test_bad_adapters(model, tmp_path, damage, error):
-    """What is no adapter is one clear error."""
+    """What is not an adapter is one clear error."""
     folder = write_adapter(tmp_path / "a")
     damage(folder)
     with pytest.raises(error):
@@ -213,7 +213,7 @@ def test_bad_adapters(model, tmp_path, damage, error):
 
 
 def test_bad_scale_and_name(model, tmp_path):
-    """A scale that is no sensible number and a name that is not loaded are refused."""
+    """A scale that is not a sensible number and a name that is not loaded are refused."""
     folder = write_adapter(tmp_path / "a")
     for scale in (float("nan"), float("inf"), 100.0):
         with pytest.raises(BadRequest):

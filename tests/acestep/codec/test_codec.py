@@ -119,7 +119,7 @@ def test_lack_of_memory_makes_tiles_smaller(fail):
 
 
 def test_the_originals_variable_sets_the_tiles(monkeypatch):
-    """As many ticks as the named size makes tiles; what is no size is not heeded."""
+    """As many ticks as the named size makes tiles; what is not a size is not heeded."""
     latents, counts = torch.zeros(1, 300, 64), []
     for text in ("64", "", "many", "3"):
         monkeypatch.setenv("ACESTEP_VAE_DECODE_CHUNK_SIZE", text)

@@ -57,7 +57,7 @@ def test_what_we_save_has_every_key_of_the_original(tmp_path, folder):
 
 
 def test_a_minimal_and_a_sloppy_file_open(tmp_path, folder):
-    """Missing keys get the defaults; what is no label is told and left out; relative and moved paths are found beside the file."""
+    """Missing keys get the defaults; what is not a label is told and left out; relative and moved paths are found."""
     rows = [
         {"audio_path": "alpha.wav"},
         {"audio_path": "/gone/beta.flac", "bpm": "fast", "keyscale": "Am", "acestep_bridge": 5},

@@ -59,7 +59,7 @@ def test_a_stage_may_continue_any_earlier_one(runner):
 
 
 def test_later_input_is_refused(runner):
-    """A stage that names itself or a later one is no chain."""
+    """A stage that names itself or a later one is not a chain."""
     with pytest.raises(BadPreset):
         chain(runner, [{"type": "generate"}, {"type": "refine", "input": 1}], output={"length": 10})
 

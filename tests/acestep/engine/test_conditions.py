@@ -142,7 +142,7 @@ def test_guide_runs_at_the_tempo_that_is_rendered(runner, monkeypatch):
 
 
 def test_bad_guide_and_codes(runner):
-    """A guide that is no chord line and codes outside the book are refused."""
+    """A guide that is not a chord line and codes outside the book are refused."""
     with pytest.raises(BadRequest):
         take(runner, guide="H#7 X", bpm=120.0)
     with pytest.raises(BadRequest):
@@ -184,7 +184,7 @@ def test_uploads_are_sources(runner, song):
 
 @pytest.mark.parametrize("name", ["take 7", "../../etc/x", "a/b\\c:d", "...", "naïve – 日本", "日" * 80])
 def test_file_names_are_safe(runner, name):
-    """Whatever a file shall be called, it lies in the result's folder."""
+    """Whatever a file should be called, it lies in the result's folder."""
     result, folder = runner.run("generate", length=10, steps=1, name=name)
     assert (folder / result.files[0].name).is_file()
     assert not set(result.files[0].name) & set('/\\:*?"<>|')

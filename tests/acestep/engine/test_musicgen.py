@@ -134,8 +134,13 @@ def test_a_cancel_is_heard_at_a_token(runner):
 @pytest.mark.parametrize(
     ("operation", "asked", "field", "words"),
     [
-        ("repaint", {"start": 0, "end": 48_000}, "model", "repaint is nothing that musicgen-tiny (MusicGen) can do"),
-        ("extend", {"start": -48_000, "end": 10}, "start", "makes what follows a part and nothing before its start"),
+        ("repaint", {"start": 0, "end": 48_000}, "model", "musicgen-tiny (MusicGen) cannot do repaint"),
+        (
+            "extend",
+            {"start": -48_000, "end": 10},
+            "start",
+            "can continue a part past its end, but not before its start",
+        ),
         ("generate", {"duration": 121.0}, "duration", "makes 1 to 120 s at once"),
         ("generate", {"steps": 20}, "steps", "steps is 1 with musicgen-tiny"),
         ("generate", {"sampler": "heun"}, "sampler", "does not know sampler 'heun'"),

@@ -84,26 +84,26 @@ def test_timesteps_stand_above_steps_shift_and_schedule(registry):
 
 def test_a_strength_beside_a_mode_is_told(registry):
     notes = resolve(registry, "turbo", "repaint", mode="aggressive", strength=0.3).plan.notes
-    assert notes == ("strength 0.3 changes nothing beside mode aggressive, which is 1",)
+    assert notes == ("strength 0.3 has no effect beside mode aggressive, which is 1",)
     assert resolve(registry, "turbo", "repaint", mode="aggressive", strength=1.0).plan.notes == ()
     assert resolve(registry, "turbo", "repaint", strength=0.3).plan.notes == ()
 
 
 def test_guidance_of_a_distilled_model_is_told(registry):
     notes = resolve(registry, "turbo", "generate", guidance_scale=7.0, guidance_end=0.5).notes
-    assert "turbo is distilled and runs without guidance: guidance_scale 7.0 changes nothing" in notes
-    assert "guidance_start and guidance_end change nothing without guidance" in notes
+    assert "turbo is distilled and runs without guidance: guidance_scale 7.0 has no effect" in notes
+    assert "guidance_start and guidance_end have no effect without guidance" in notes
 
 
 def test_settings_without_effect_are_told(runner):
     wish = {"variation_seed": 5, "batch": True, "seeds": [1, 2, 3], **ONE, "seed": 9, "duration": 5.0}
     notes = notes_of(runner, wish)
     for said in (
-        "variation_seed 5 changes nothing while variation is 0",
-        "batch changes nothing for a single variant",
+        "variation_seed 5 has no effect while variation is 0",
+        "batch has no effect for a single variant",
         "3 seeds are given for one result: 2, 3 are not used",
-        "seed 9 changes nothing beside seeds, which begin with 1",
-        "length is 1 s, so duration 5 s changes nothing",
+        "seed 9 has no effect beside seeds, which begin with 1",
+        "length is 1 s, so duration 5 s has no effect",
     ):
         assert said in notes
     assert "no length is given: the part lasts 30 s" in notes_of(runner, {"steps": 1}, run=False)
@@ -199,6 +199,6 @@ def test_a_loudness_never_takes_the_peak_over(runner):
 def test_a_level_is_for_new_parts(runner, song):
     """An edit keeps the level around it, and says that the wish changed nothing."""
     wish = {"source": str(song()), "start": 0, "end": 9_000, "steps": 1, "level": "peak"}
-    assert "level peak changes nothing here: it is for new parts, not for patch" in notes_of(
+    assert "level peak has no effect here: it is for new parts, not for patch" in notes_of(
         runner, wish, operation="repaint"
     )

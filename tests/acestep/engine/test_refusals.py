@@ -41,7 +41,7 @@ def test_region_rules(runner, song):
 def test_sources_that_are_none(runner, tmp_path, song):
     """Missing, foreign, truncated, empty and many-channelled sources have their own code words."""
     text = tmp_path / "a.wav"
-    text.write_text("hello, this is no sound file at all")
+    text.write_text("hello, this is not a sound file at all")
     cut = tmp_path / "b.wav"
     cut.write_bytes(song().read_bytes()[:5000])
     many = song(channels=6)
@@ -75,7 +75,7 @@ def test_unknown_names(runner, song):
 
 
 def test_numbers_beyond_their_limits(runner):
-    """Durations, captions and steps have limits; NaN is no number."""
+    """Durations, captions and steps have limits; NaN is not a number."""
     with pytest.raises((TooLarge, BadRequest)):
         runner.run("generate", duration=601.0)
     with pytest.raises(TooLarge):

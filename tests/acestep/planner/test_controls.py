@@ -239,7 +239,7 @@ def test_an_example_can_be_sent_on(jobs: Jobs) -> None:
     [
         ("generate", {"audio_codes": [1, 2], "thinking": True}, "the codes are given"),
         ("generate", {"planner_top_k": 5}, "nothing is planned without thinking; planner_top_k"),
-        ("generate", {"codes_strength": 0.5}, "codes_strength changes nothing"),
+        ("generate", {"codes_strength": 0.5}, "codes_strength has no effect"),
         ("generate", {"genres": "techno"}, "put them into the caption"),
         ("cover", {"thinking": True}, "so the planner was not asked"),
         ("cover", {"audio_codes": [1, 2]}, "the codes were left out"),
@@ -280,7 +280,7 @@ def test_wrong_values_name_their_field(jobs: Jobs, params: dict, field: str) -> 
 
 
 def test_codes_need_a_length() -> None:
-    """A plan of codes alone has to be told how long they shall be."""
+    """A plan of codes alone has to be told how long they should be."""
     with pytest.raises(BadRequest, match="codes need a length") as caught:
         from acestep.api.schema import convert
 

@@ -77,7 +77,7 @@ def test_random_weights_are_never_taken_by_themselves(tiny_folder: Path) -> None
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
 @pytest.mark.parametrize("data", [b"[" * 100_000, b"[1]", b"\xff"])
 def test_a_damaged_folder_hides_no_other(tiny_folder: Path, tmp_path: Path, name: str, data: bytes) -> None:
-    """Whatever stands in its files: it is no language model, and the others are still found."""
+    """Whatever stands in its files: it is not a language model, and the others are still found."""
     for folder in ("broken", "whole"):
         shutil.copytree(tiny_folder, tmp_path / folder)
     if name.startswith("model."):  # a list of shards counts where there is no single file
@@ -97,7 +97,7 @@ def test_auto_means_the_model_that_ace_steps_own_variable_names(text: str, monke
 
 
 def test_published_folders_are_recognised_and_half_ones_are_not(tmp_path: Path, tiny_folder: Path) -> None:
-    """The published folder name tells the size; a folder without weights, tokenizer or shards is no model."""
+    """The published folder name tells the size; a folder without weights, tokenizer or shards is not a model."""
     bundle = tmp_path / "bundle"
     config = json.loads((tiny_folder / "config.json").read_text())
     config.pop("model_version")

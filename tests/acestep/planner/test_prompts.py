@@ -113,5 +113,5 @@ def test_texts_that_spell_control_tokens_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["I <3 you", "a < b > c", "<thinking aloud>", "50 | 50", ""])
 def test_harmless_texts_pass_unchanged(text: str) -> None:
-    """Angle brackets and bars alone are no control tokens."""
+    """Angle brackets and bars alone are not control tokens."""
     assert refuse_control_text(text, "caption") == text

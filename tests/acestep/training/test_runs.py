@@ -205,7 +205,7 @@ def test_a_batch_of_single_stems_has_no_harmony_to_compare():
     alone, mixed = (compare_sounds(0.5 * sound, sound, torch.tensor([flag, False])) for flag in (False, True))
     assert alone["harmony"].item() == 0.0 and alone["sound"].item() > 0.1
     assert compare_sounds(sound.flip(-1), sound, torch.tensor([True, False]))["harmony"].item() > 0.1
-    assert mixed["harmony"].item() < 1e-3, "level is no harmony"
+    assert mixed["harmony"].item() < 1e-3, "level is not harmony"
 
 
 def test_oscillator_target_finds_a_sine():

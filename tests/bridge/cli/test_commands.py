@@ -272,7 +272,7 @@ def test_serve_says_ready_and_stops_on_a_signal(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     refused = subprocess.run(program(tmp_path, "serve", "--osc-port=many"), capture_output=True, text=True, check=False)
-    assert refused.returncode == Exit.REFUSED and "osc_port: 'many' is no int" in refused.stderr
+    assert refused.returncode == Exit.REFUSED and "osc_port takes a whole number, not 'many'" in refused.stderr
 
 
 def test_a_daemon_elsewhere_gets_uploads_and_gives_downloads(

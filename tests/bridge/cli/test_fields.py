@@ -81,7 +81,7 @@ def test_a_bad_position_names_its_option() -> None:
     """The sentence says which option, and what is missing."""
     with pytest.raises(ValueError, match=r"--start: bars and beats need --bpm"):
         request("--start", "bar5")
-    with pytest.raises(ValueError, match=r"--end: 'bar' is no time; write 384000"):
+    with pytest.raises(ValueError, match=r"--end: 'bar' is not a time; write 384000"):
         request("--end", "bar")
     with pytest.raises(ValueError, match=r"--context: '2bars' is not taken here; write seconds"):
         request("--context", "2bars")
@@ -96,7 +96,7 @@ def test_options_win_over_a_request_file_whichever_way_a_position_was_written_th
 
 
 def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The daemon works in another folder. What may be a path but is no file here stays as it was written."""
+    """The daemon works in another folder. What may be a path but is not a file here stays as it was written."""
     monkeypatch.chdir(tmp_path)
     assert request("--source", "take.wav") == {"source": str(tmp_path / "take.wav")}
     assert request("--source", "take-1") == {"source": "take-1"}, "a finished job"

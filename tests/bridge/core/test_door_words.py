@@ -32,7 +32,7 @@ REFUSED = [
     ({"codes": [1, 2]}, "codes[0]", "codes[0] is 1; it takes a list of whole numbers"),
     ({"codes": [[1.5]]}, "codes[0][0]", "whole numbers"),
     ({"seed": 5_000_000_000}, "seed", "from -1 to 4294967295"),
-    ({"format": "m4a"}, "format", "take wav and convert it, or mp3, ogg or opus"),
+    ({"format": "m4a"}, "format", "take wav and convert it, or use mp3, ogg or opus"),
     ({"format": "AIFF"}, "format", "take wav"),
     ({"format": "FLAC"}, "format", "did you mean 'flac'?"),
     ({"level": "luf"}, "level", "did you mean 'lufs'?"),

@@ -65,7 +65,7 @@ def test_a_result_names_only_its_own_files(library, tmp_path, name):
 
 
 def test_only_named_files_can_be_fetched(library):
-    """The record beside a take is no result file."""
+    """The record beside a take is not a result file."""
     kept = library.commit(job(), staged(library, job()), RESULT)
     for name in (RECORD, "../a/take.wav", ""):
         with pytest.raises(NotFound):

@@ -138,7 +138,7 @@ def test_of_a_job_stays_what_was_chosen():
 
 
 def test_text_goes_out_and_comes_in():
-    """Exported and imported, a preset is what it was; what is no preset is said in words."""
+    """Exported and imported, a preset is what it was; what is not a preset is said in words."""
     assert preset_from_text(text_of(a_preset())) == a_preset()
     for text, error in (
         ("{", BadRequest),
@@ -208,7 +208,7 @@ def test_over_osc_and_in_the_forms_of_hosts(daemon):
 @pytest.mark.parametrize(
     ("text", "field", "words"),
     [
-        ("[1]", "text", "this is no preset but a list of 1"),
+        ("[1]", "text", "this is not a preset but a list of 1"),
         ('{"format": "acestep-bridge/recipe", "stages": []}', "format", "its format is 'acestep-bridge/recipe', not"),
         ('{"name": "x", "version": 9, "stages": [{"type": "generate"}]}', "version", "up to 1"),
         ('{"name": "x", "stages": [{"type": "generate", "sampler": "nope"}]}', "stages[0].sampler", "stage 1: there is no"),

@@ -73,7 +73,7 @@ async def test_a_thought_that_is_none(here):
 
 
 async def test_codes_that_nothing_gives_a_length(here):
-    """Neither the thought nor the request says how long the codes shall be."""
+    """Neither the thought nor the request says how long the codes should be."""
     text = thought("bpm: 90")
     assert (await refused(here, "plan", cot_text=text, model="mine")).field == "duration"
     render = await refused(

@@ -41,7 +41,7 @@ def test_nothing_is_ever_removed_by_default(library):
 
 
 def test_the_oldest_go_until_the_size_fits(library):
-    """And what is no result, such as a folder of the user's, stays."""
+    """And what is not a result, such as a folder of the user's, stays."""
     for days in range(1, 5):
         result(library, f"j{days}", days)
     (library.folder / "mine").mkdir()

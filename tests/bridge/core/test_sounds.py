@@ -73,7 +73,7 @@ async def test_sounds_stay(desk, one):
     again = await desk()
     rows = again.service.sounds.rows()
     assert rows == [{"name": "velvet", "title": "Velvet", "values": sorted(VELVET)}]
-    assert any("broken.sound.json is no sound" in str(report) for report in again.service.plugins())
+    assert any("broken.sound.json is not a sound" in str(report) for report in again.service.plugins())
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ async def test_a_request_without_bottom_is_refused(desk):
 
 
 async def test_a_stored_latent_that_is_not_there_is_refused(desk):
-    """At the door; its id is no path."""
+    """At the door; its id is not a path."""
     one = await desk(worker_start="lazy")
     for name in ("nothing/x.safetensors", "../../etc/passwd", "x"):
         with pytest.raises(NotFound) as caught:
@@ -175,7 +175,7 @@ async def test_errors_of_the_door_are_one_family(desk):
     ],
 )
 async def test_bad_adapters_are_refused_at_the_door(desk, lora, error):
-    """Unknown names with those there are, bad scales, files that are no adapters; nothing is stored. A good one is taken."""
+    """Unknown names with those there are, bad scales, files that are not adapters; nothing is stored. A good one is taken."""
     one = await desk()
     loras = one.service.paths.home / "loras"
     loras.mkdir()

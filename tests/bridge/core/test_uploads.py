@@ -77,13 +77,13 @@ def test_an_incomplete_upload_is_no_source(uploads):
 
 @pytest.mark.parametrize("name", ["", "../up-0000000000000000", "up-0", "up-00000000000000zz", "up-0000000000000000"])
 def test_only_known_ids_are_found(uploads, name):
-    """An id is no path."""
+    """An id is not a path."""
     with pytest.raises(NotFound):
         uploads.find(name)
 
 
 def test_size_space_and_number_are_bounded(uploads):
-    """Too large is refused for ever; full space and too many open ones are `busy`."""
+    """Too large is refused forever; full space and too many open ones are `busy`."""
     with pytest.raises(TooLarge):
         uploads.begin(10**7 + 1, DIGEST)
     with pytest.raises(BadRequest):
@@ -124,7 +124,7 @@ def test_a_file_is_read_in_chunks(tmp_path):
 
 
 def test_sentences_name_the_file_as_its_owner_does(uploads):
-    """The name it had where it came from, and of the same bytes under another name the latest; what is no upload stays."""
+    """The name it had where it came from, and of the same bytes under another name the latest; what is not an upload stays."""
     upload = uploads.begin(len(DATA), DIGEST, name="first take.wav").id
     said = f"{upload}.audio is damaged, up-0123456789abcdef.audio too"
     assert uploads.named(said) == "first take.wav is damaged, up-0123456789abcdef.audio too"

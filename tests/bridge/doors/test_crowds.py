@@ -1,4 +1,4 @@
-"""Silent, slow and foreign connections: nobody is locked out by them, and nothing that is no message of ours is obeyed."""
+"""Silent, slow and foreign connections: nobody is locked out by them, and nothing that is not a message of ours is obeyed."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ async def test_who_waits_for_events_is_not_idle(rpc_door, rpc):
         other.close()
 
 
-# What is no message of ours
+# What is not a message of ours
 
 
 @pytest.mark.parametrize("name", ["osc", "rpc", "jsonrpc"])

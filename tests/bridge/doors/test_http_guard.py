@@ -281,7 +281,7 @@ HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 
 
 async def test_a_body_is_read_up_to_its_bound(reader_port, monkeypatch):
-    """Declared or not, and not for ever."""
+    """Declared or not, and not forever."""
     monkeypatch.setattr(limits, "FRAME_SECONDS", 0.5)
     assert (await raw(reader_port, HEAD + b"Content-Length: 100000\r\n\r\n" + b"x" * 100_000)).endswith(b"100000")
     assert b" 413 " in await raw(reader_port, HEAD + b"Content-Length: 100001\r\n\r\n")

@@ -41,7 +41,7 @@ def call(id, method, /, **params):
 
 
 def test_the_command_answers_everything_before_it_ends(house):
-    """As in a shell pipe, the last line without a line feed; what is no JSON is answered too."""
+    """As in a shell pipe, the last line without a line feed; what is not JSON is answered too."""
     job = {"caption": "fake: steps=1", "duration": 0.1, "id": "piped"}
     done = speak(house, call(1, "status"), "nonsense", call(2, "op.generate", **job), call("w", "job.wait", id="piped"))
     assert (done.returncode, done.stderr) == (0, "")

@@ -243,7 +243,7 @@ async def test_over_http(house, mode):
 
 
 async def test_over_http_behind_the_guard(house):
-    """No page of another site, no rebound name, no body beyond its bound, and nothing that is no message."""
+    """No page of another site, no rebound name, no body beyond its bound, and nothing that is not a message."""
     hello = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     kinds = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
     async with httpx.AsyncClient(base_url=page(house), headers=kinds, timeout=60) as web:

@@ -113,7 +113,7 @@ async def test_playing_says_when_it_is_off(dispatcher, name):
 
 
 async def test_a_door_calls_what_it_can_do_and_nothing_else(dispatcher):
-    """What needs a connection, bytes or a sender is no method at the spool; the choices are those that are."""
+    """What needs a connection, bytes or a sender is not a method at the spool; the choices are those that are."""
     with pytest.raises(UnknownOperation) as caught:
         await dispatcher.call("upload.begin", {}, OwnCaller())
     choices = caught.value.limits["choices"]

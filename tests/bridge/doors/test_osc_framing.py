@@ -48,7 +48,7 @@ def test_slip_as_real_clients_send_it(stream, count):
     [END + b"/x" + ESC + b"?" + END, END + b"/x" + ESC + END, END + PACKETS[0] + END + b"/x" + ESC + b"?" + END],
 )
 def test_a_bad_escape_ends_the_stream(stream):
-    """What is no SLIP may be anything; nothing behind it is looked at."""
+    """What is not SLIP may be anything; nothing behind it is looked at."""
     with pytest.raises(ProtocolError):
         Framer().feed(stream + PACKETS[0] + END)
 

@@ -44,7 +44,7 @@ def test_codes_of_each_variant_come_as_json():
     assert job.params == {"codes": codes, "variants": 3}
     assert parse(Message("/ace/op/generate/audio_codes", ("1, 2,3",)), registry.operation).value == [1, 2, 3]
     for wrong in ("[[1, 2]", "1,2;3", "[[1], [2]] x"):
-        with pytest.raises(BadRequest, match="codes is no JSON"):
+        with pytest.raises(BadRequest, match="codes is not JSON"):
             parse(Message("/ace/op/generate/codes", (wrong,)), registry.operation)
 
 
@@ -117,7 +117,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("address", "arguments", "field"), WRONG, ids=lambda value: str(value)[:40])
 def test_wrong_arguments_name_the_field(address, arguments, field):
-    """A pair twice, an unknown name, too many or too few values, text that is no JSON."""
+    """A pair twice, an unknown name, too many or too few values, text that is not JSON."""
     with pytest.raises(BadRequest) as caught:
         ask(address, *arguments)
     assert caught.value.field == field

@@ -165,7 +165,7 @@ async def test_other_addresses_and_poor_handshakes_are_refused(http_door):
     assert await shake(port, {**host, "Sec-WebSocket-Version": "8"}) == 400
     reader, writer = await open_bare(port, {**host, "Sec-WebSocket-Key": "short"})
     async with asyncio.timeout(10):
-        assert b"this is no proper WebSocket handshake" in await reader.read()
+        assert b"this is not a proper WebSocket handshake" in await reader.read()
     writer.close()
 
 
@@ -199,7 +199,7 @@ async def test_who_shows_no_token_does_not_stay(http_door, socket_to, monkeypatc
 
 
 async def test_bytes_travel_as_base64(http_door, socket_to):
-    """An upload arrives whole; a piece that is no base64 is refused by its field."""
+    """An upload arrives whole; a piece that is not base64 is refused by its field."""
     client = await socket_to(await http_door())
     data = bytes(range(256)) * 8
     facts = {"name": "x.wav", "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -295,7 +295,7 @@ async def test_frames_behind_the_handshake_in_one_write_are_read(http_door):
 
 
 async def test_endless_pieces_and_slow_bytes_end_in_time(http_door, monkeypatch):
-    """Empty continuation frames, or a byte now and then, keep no message open for ever."""
+    """Empty continuation frames, or a byte now and then, keep no message open forever."""
     monkeypatch.setattr(limits, "FRAME_SECONDS", 0.3)
     door = await http_door()
     port = door.address["port"]

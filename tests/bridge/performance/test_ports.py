@@ -110,7 +110,7 @@ def test_a_missing_library_is_one_line_that_says_what_to_install():
     ],
 )
 def test_our_backend_stands_for_midos_rtmidi(setting, name, api):
-    """Settings written for python-rtmidi go on working; others name what they mean."""
+    """Settings written for python-rtmidi keep working; others name what they mean."""
     backend = MidiInputs(lambda *_: None, backend=setting)._backend
     assert (backend.name, backend.api) == (name, api)
 

@@ -98,7 +98,7 @@ def test_a_chord_fires_once_with_its_name_and_key():
 
 
 def test_held_notes_of_any_channel_give_chord_and_key_to_pads_and_pedals():
-    """The keyboard plays on one channel, the pad that is hit on another; pads are no music."""
+    """The keyboard plays on one channel, the pad that is hit on another; pads are not music."""
     triggers = machine(channel=10, params={"key": "$key", "caption": "pads over $chord"})
     for number in (57, 60, 64):
         assert triggers.feed(note(number), 0.0) == []

@@ -46,7 +46,7 @@ def encode(address: str, values: Iterable[Any]) -> bytes:
 
 
 class BadPacket(ValueError):
-    """Bytes that are no OSC message."""
+    """Bytes that are not OSC message."""
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:

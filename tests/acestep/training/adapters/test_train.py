@@ -216,7 +216,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_weights(prepared, tiny_inf
     with monkeypatch.context() as patch:
         patch.setattr(training, "squared_error", failing)
         with pytest.raises(
-            NumericFailure, match=r"the loss of song .\.wav is no number.*after step 2 are kept"
+            NumericFailure, match=r"the loss of song .\.wav is not a number.*after step 2 are kept"
         ) as raised:
             train(prepared, tiny_info, tmp_path / "run", options())
     assert raised.value.limits == {"step": 2}

@@ -77,7 +77,7 @@ def song(house: House) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def browser(foreign: Callable[[str], str]) -> Iterator[Any]:
     """Debian's Chromium. Playwright keeps a loop running in this thread until it is stopped, so it ends with the module: the scope
-    ``package`` would end with the session, since these folders are no packages, and no later test could run a loop of its own."""
+    ``package`` would end with the session, since these folders are not packages, and no later test could run a loop of its own."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=foreign("chromium"), args=["--no-sandbox", "--mute-audio"])

@@ -94,7 +94,7 @@ async def test_only_the_pages_files_can_be_had(http, address):
 
 
 async def test_the_audition_leads_to_the_library(http):
-    """Old bookmarks and host scripts go on working."""
+    """Old bookmarks and host scripts keep working."""
     answer = await http.get("/audition")
     assert (answer.status_code, answer.headers["location"]) == (307, "/studio#library")
 
@@ -109,7 +109,7 @@ async def test_other_sites_and_other_names_are_refused_here_too(http, address):
 
 
 async def test_only_sounds_of_results_can_be_had(core, http, tmp_path):
-    """By job and number; no other number, no path, no file that is no sound or has gone."""
+    """By job and number; no other number, no path, no file that is not a sound or has gone."""
     job = await finished(core)
     assert (await http.get(f"/studio/sounds/{job}/0/x.wav")).content == job.encode() * 10_000
     part = await http.get(f"/studio/sounds/{job}/0/x.wav", headers={"range": "bytes=10-19"})
@@ -181,7 +181,7 @@ async def test_what_cannot_be_read_has_no_peaks_and_keeps_none(core, http, tmp_p
 
 
 async def test_an_upload_is_one_request_and_is_checked_before_it_is_taken(http, uploads, sound_file, tmp_path):
-    """Its facts come back; the same file once more is the same upload; what is no sound leaves nothing behind."""
+    """Its facts come back; the same file once more is the same upload; what is not a sound leaves nothing behind."""
     data = sound_file(frames=4_800).read_bytes()
     taken = (await http.put("/studio/uploads?name=my%20song.wav", content=data)).json()
     assert (taken["name"], taken["frames"], taken["rate"], taken["complete"]) == ("my song.wav", 4_800, 48_000, True)

@@ -190,7 +190,7 @@ def test_several_regions_in_numbers(tab, song):
 
 
 def test_an_own_sound_is_sent_and_edited(tab, sound_file):
-    """An upload opens with its waveform; what is no sound, empty or longer than can be worked on has its sentence."""
+    """An upload opens with its waveform; what is not a sound, empty or longer than can be worked on has its sentence."""
     one = tab()
     page = one.open("#edit")
     path = sound_file(frames=480_000, name="my song (1).wav")

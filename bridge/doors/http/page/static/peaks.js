@@ -6,7 +6,7 @@ export class Peaks {
   rate = 0; channels = 0; size = 0; length = 0; count = 0; highest = 0;
   #head = new Uint8Array(0); #low = null; #high = null; #loud = null; #rest = new Uint8Array(0); #squares = 0; #levels = [];
 
-  // Takes the next bytes; whether there is more to draw. Throws on what is no peaks file.
+  // Takes the next bytes; whether there is more to draw. Throws on what is not a peaks file.
   feed(bytes) {
     if (!this.#low) {
       this.#head = joined(this.#head, bytes);

@@ -38,7 +38,7 @@ test("an error carries the daemon's code word, field and limits", async () => {
   client.stop();
 });
 
-test("events are handed on; what is no JSON is dropped", () => {
+test("events are handed on; what is not JSON is dropped", () => {
   const { client, socket } = started();
   const told = [];
   client.addEventListener("told", (event) => told.push([event.method, event.data.job]));

@@ -25,7 +25,7 @@ test("peaks are read in whatever pieces they come", () => {
   assert.equal(peaks.between(300, 301).low, -3 / 127);
 });
 
-test("what is not read yet is no silence", () => {
+test("what is not read yet is not silence", () => {
   const peaks = new Peaks();
   peaks.feed(peakBytes(Array.from({ length: 500 }, () => [-9, 9, 9]), 100_000));
   assert.equal(peaks.between(60_000, 70_000), null);
