@@ -328,7 +328,7 @@ def test_stars_notes_search_and_settings(tab, song, house):
     assert (row["star"], row["note"]) == (True, "the <b>good</b> one")
     page.reload()
     page.get_by_label("Search").fill("nothing like this")
-    page.get_by_text("Nothing fits.").wait_for()
+    page.get_by_text("Nothing matches.").wait_for()
     page.get_by_label("Search").fill("rhodes")
     page.get_by_role("button", name="With a star").click()
     card.wait_for()
@@ -379,7 +379,7 @@ def test_a_stored_latent_is_gone_on_from(tab, song):
     page = one.open("#library")
     page.locator("details.panel > summary").click()
     row = page.locator("details.panel tr").filter(has_text=song["id"]).first
-    row.get_by_role("button", name=re.compile("^Go on from")).click()
+    row.get_by_role("button", name=re.compile("^Continue from")).click()
     one.until("[...studio.store.jobs.values()].some((job) => job.operation === 'refine')")
     found = one.ended(one.job())
     assert found["request"]["source"]["latent"].startswith(song["id"])
@@ -488,7 +488,7 @@ def test_the_doctor_and_the_log_are_shown(tab):
     one = tab()
     page = one.open("#system")
     page.locator(".log p").first.wait_for()
-    page.get_by_role("button", name="Examine").click()
+    page.get_by_role("button", name="Check").click()
     page.get_by_text("Fine · ").first.wait_for()
     one.picture("system")
 
