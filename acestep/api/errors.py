@@ -157,7 +157,7 @@ class Unauthorized(AceError):
 
 
 class NotAudio(AceError):
-    """The file is none of the accepted audio formats."""
+    """The file is not in an accepted audio format."""
 
     code = "not_audio"
 

@@ -63,7 +63,7 @@ RATES = (8_000, 192_000)
 """Sample rates in Hz accepted for sources and results."""
 
 MAX_SOURCE_SECONDS = 6 * 3600.0
-"""Longest source file: a long concert recording. Windowed edits do not get dearer with length."""
+"""Longest source file: a long concert recording. Windowed edits cost the same at any length."""
 
 MAX_CHANNELS = 2
 """The codec is stereo; more channels are refused rather than mixed behind the user's back."""

@@ -1,4 +1,4 @@
-"""Going on from a shipped checkpoint: its averaged weights in full precision, a fresh optimiser, its own tokenizer."""
+"""Continuing from a shipped checkpoint: its averaged weights in full precision, a fresh optimiser, its own tokenizer."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ function audition.next(project, path)
   play_from(project, entry)
 end
 
---- Place the variant that is heard and drop the others; all of them when what was there before is heard.
+--- Place the previewed variant and drop the others; all of them when what was there before is heard.
 function audition.place(project, path)
   local entry = newest(project, path)
   if not entry then return end

@@ -28,7 +28,7 @@ class RepaintParams(StageParams):
 
     mode: Annotated[
         Literal["conservative", "balanced", "aggressive"],
-        param("How firmly the surroundings hold the new region: conservative follows them most."),
+        param("How closely the new region follows its surroundings; conservative is closest."),
     ] = "balanced"
     strength: Annotated[
         float, param("Between conservative (0) and aggressive (1); only for balanced.", ge=0.0, le=1.0)

@@ -31,7 +31,7 @@ FIRST, LAST = CLIP_AT + 4 * BAR, CLIP_AT + 8 * BAR
 END = CLIP_AT + 16 * BAR
 """Where the loop ends."""
 
-EXTRACT, INSTRUMENT = "Extract stems from selection", "Add an instrument to what is heard"
+EXTRACT, INSTRUMENT = "Extract stems from selection", "Add an instrument to the mix"
 COMPLETE, COVER = "Complete the arrangement around selection", "Cover selection"
 EXTEND = "Extend audio into selection"
 LISTEN, CHOOSE = "Listen to waiting results", "Place a waiting result"

@@ -1071,7 +1071,7 @@ def test_what_will_be_sent_is_shown(live: Set) -> None:
     found = live.play(
         *told, {"wait_line": "Nothing is selected"}, brace, {"wait_line": "recorded in real time"}, {"after_effects": 0},
         {"wait_line": moved}, *LYRICS, {"wait_line": "Also set: Lyrics."},
-        {"run": "add-instrument"}, {"wait_line": "Add an instrument to what is heard: "},
+        {"run": "add-instrument"}, {"wait_line": "Add an instrument to the mix: "},
     )  # fmt: skip
     (line,) = [text for kind, *text in found["log"] if kind == "outlet 9" and "Add an instrument" in text[-1]]
     assert "Read: what is heard without the selected track, recorded in real time." in line[-1]

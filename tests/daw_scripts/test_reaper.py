@@ -23,8 +23,8 @@ from .fake_reaper import FakeReaper, Item, Project, Track, WrongArguments, read_
 REPAINT = "Repaint selection"
 EXTEND = "Extend audio into selection"
 KEEP = "Keep the playing take, delete the other variants"
-LISTEN = "Listen to the next variant before placing"
-PLACE = "Place the variant that is heard, drop the others"
+LISTEN = "Preview the next variant"
+PLACE = "Place the previewed variant, drop the others"
 
 
 def test_repaint_becomes_a_take_that_spans_the_item(desk: Desk, running: DaemonProcess) -> None:
@@ -199,7 +199,7 @@ def test_a_new_instrument_hears_everything_but_its_own_track(desk: Desk, running
     """Lego: the mix around the selection is rendered with the selected track muted; the mute is taken back."""
     loop_item(desk)
     desk.reaper.inputs = [lambda defaults: "guitar||1|-1"]
-    desk.run("Add an instrument to what is heard")
+    desk.run("Add an instrument to the mix")
     desk.until(lambda: len(desk.project.tracks) == 2 and done(desk))
     (render,) = desk.reaper.rendered
     assert render["muted"] == ["Loop"] and (render["RENDER_STARTPOS"], render["RENDER_ENDPOS"]) == (0.0, 27.0)

@@ -94,9 +94,9 @@ def test_the_oldest_promised_version_is_enough(desk: Desk, running: DaemonProces
     desk.reaper.inputs = [lambda defaults: "warm|1|7|yes"]
     desk.run("Repaint selection")
     desk.until(lambda: "ready" in desk.reaper.help_line)
-    desk.run("Listen to the next variant before placing")
+    desk.run("Preview the next variant")
     assert (item.track.items[1].takes[0].values["D_VOL"] == 1.0) is (version == OLDEST)
-    desk.run("Place the variant that is heard, drop the others")
+    desk.run("Place the previewed variant, drop the others")
     assert len(item.takes) == 3 and desk.reaper.messages == []
 
 
