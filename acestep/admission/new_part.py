@@ -38,7 +38,7 @@ def length_notes(output: Output, conditioning: Conditioning, part: SourceFacts, 
         return [f"no length is given: the part lasts {part.frames / part.rate:g} s"]
     if length is None or duration is None or abs(duration - length / part.rate) < 0.01:
         return []
-    return [f"length is {length / part.rate:g} s, so duration {duration:g} s changes nothing"]
+    return [f"length is {length / part.rate:g} s, so duration {duration:g} s has no effect"]
 
 
 def rate_notes(

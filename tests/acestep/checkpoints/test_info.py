@@ -128,7 +128,7 @@ def test_shard_outside_the_folder_is_refused(bundle):
     """A list of shards cannot reach out of its folder."""
     (bundle / "model.safetensors").unlink()
     (bundle / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../secret.safetensors"}}))
-    with pytest.raises(BadCheckpoint, match="no safetensors file of that folder"):
+    with pytest.raises(BadCheckpoint, match="not a safetensors file of that folder"):
         weight_files(bundle)
 
 

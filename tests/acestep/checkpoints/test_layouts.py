@@ -206,7 +206,7 @@ def test_whole_numbers_are_no_weights(published: Path, tmp_path: Path) -> None:
     tensors = load_file(dit / "model.safetensors")
     tensors["decoder.norm_out.weight"] = tensors["decoder.norm_out.weight"].to(torch.int32)
     save_file(tensors, dit / "model.safetensors")
-    with pytest.raises(BadCheckpoint, match=r"no floating-point number \(transformer/norm_out\.weight int32\)"):
+    with pytest.raises(BadCheckpoint, match=r"not a floating-point number \(transformer/norm_out\.weight int32\)"):
         open_checkpoint(dit)
 
 
@@ -234,7 +234,7 @@ def test_what_is_not_ours_is_named_and_hides_nothing(published: Path, tmp_path: 
     expected = {
         "v1": "ACE-Step v1", "musicgen-small": "MusicGen", "files/llama.gguf": "architecture (llama)",
         "files/alien.safetensors": "unknown model family", "files": "ACE-Step v1", "files/cut.gguf": "cut short",
-        "files/short.safetensors": "no safetensors file", "files/old.ckpt": "pickle",
+        "files/short.safetensors": "not a safetensors file", "files/old.ckpt": "pickle",
     }  # fmt: skip
     assert {Path(path).relative_to(folder).as_posix() for path in problems} == set(expected)
     for path, words in expected.items():

@@ -81,7 +81,7 @@ def test_silence_that_runs_code_is_refused(bundle, tmp_path):
             return (open, (str(mark), "w"))
 
     (bundle / "silence_latent.pt").write_bytes(pickle.dumps(Attack()))
-    with pytest.raises(BadCheckpoint, match="no plain tensor"):
+    with pytest.raises(BadCheckpoint, match="not a plain tensor"):
         open_checkpoint(bundle)
     assert not mark.exists()
 
@@ -89,7 +89,7 @@ def test_silence_that_runs_code_is_refused(bundle, tmp_path):
 def test_damaged_header_is_refused(bundle):
     """Bytes that are no safetensors file are refused, not parsed."""
     (bundle / "model.safetensors").write_bytes(b"\xff" * 64)
-    with pytest.raises(BadCheckpoint, match="no safetensors file"):
+    with pytest.raises(BadCheckpoint, match="not a safetensors file"):
         open_checkpoint(bundle)
 
 

@@ -182,8 +182,8 @@ def test_a_file_that_ends_early_is_read_as_far_as_it_goes():
     ("data", "word"),
     [
         (b"", "empty"),
-        (b"RIFF\x04\0\0\0WAVE" + bytes(40), "no MIDI file"),
-        (b"just words", "no MIDI file"),
+        (b"RIFF\x04\0\0\0WAVE" + bytes(40), "not a MIDI file"),
+        (b"just words", "not a MIDI file"),
         (b"RIFF\x0c\0\0\0RMIDLIST\0\0\0\0", "no MIDI data"),
         (file(track(PLAIN), division=0), "0 ticks"),
         (file(track(PLAIN), division=0xE700), "0 ticks"),

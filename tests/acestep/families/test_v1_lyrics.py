@@ -65,7 +65,7 @@ def test_another_vocabulary_is_refused(tiny_v1, tmp_path):
     with pytest.raises(BadCheckpoint, match="the model knows 20"):
         LyricTokenizer.load(tiny_v1 / "vocab.json", 20)
     (tmp_path / "vocab.json").write_text("{}")
-    with pytest.raises(BadCheckpoint, match="no lyric vocabulary"):
+    with pytest.raises(BadCheckpoint, match="not a lyric vocabulary"):
         LyricTokenizer.load(tmp_path / "vocab.json", 300)
 
 

@@ -321,7 +321,7 @@ def test_a_result_can_be_heard_on_the_audition_page(cli: Callable[..., Any]) -> 
         (["repaint", "words.wav"], ["words.wav", "not_audio"]),
         (["generate", "x", "--out", "x.txt"], [".txt"]),
         (["generate", "x", "--guide", "Am Q"], ["'Q'", "guide"]),
-        (["generate", "x", "--guide", "words.mid"], ["words.mid", "no MIDI file"]),
+        (["generate", "x", "--guide", "words.mid"], ["words.mid", "not a MIDI file"]),
         (["render", "--request", "nowhere.json"], ["holds no request"]),
         (["generate", "x", "--reference", "a\udcff.wav"], ["UTF-8"]),
     ],

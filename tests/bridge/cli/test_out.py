@@ -212,4 +212,4 @@ def test_a_recipe_and_any_unicode_are_read(cli: Callable[..., Any], tmp_path: Pa
     refused = cli("generate", "--request", str(tmp_path / "recipe.json"), "--caption", "other")
     assert refused.code == Exit.REFUSED and "takes no options" in refused.err
     (tmp_path / "broken.json").write_bytes(b"\xff\xfe{")
-    assert "no JSON" in cli("generate", "--request", str(tmp_path / "broken.json")).err
+    assert "not JSON" in cli("generate", "--request", str(tmp_path / "broken.json")).err

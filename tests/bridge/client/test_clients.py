@@ -85,7 +85,7 @@ def test_without_a_daemon_it_says_so_at_once(tmp_path, house):
     with pytest.raises(Unauthorized):
         Client(host="127.0.0.1", port=house.port, token="wrong").status()
     house.connection.write_text("[]")
-    with pytest.raises(DaemonUnreachable, match="no connection file"):
+    with pytest.raises(DaemonUnreachable, match="connection file"):
         Client(house.home).status()
 
 

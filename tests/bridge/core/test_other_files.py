@@ -46,7 +46,7 @@ async def test_a_guide_that_cannot_be_read_is_refused_at_the_door(desk, guide):
 
 
 @pytest.mark.parametrize(
-    ("content", "word"), [(midi(0), "0 ticks"), (b"RIFF", "no MIDI file"), (midi()[:20], "no tracks")]
+    ("content", "word"), [(midi(0), "0 ticks"), (b"RIFF", "not a MIDI file"), (midi()[:20], "no tracks")]
 )
 @pytest.mark.parametrize("how", ["path", "upload"])
 async def test_a_midi_file_that_cannot_be_played_is_refused_at_the_door(desk, tmp_path, content, word, how):

@@ -233,7 +233,7 @@ class Evil:
         ({"metadata": Evil()}, BadCheckpoint, "more than tensors"),
         ({"target_latents": torch.zeros(3, 32)}, BadCheckpoint, "shapes that no song has"),
         ({"target_latents": None}, BadCheckpoint, "lacks target_latents"),
-        ({"target_latents": torch.full((20, 64), torch.nan)}, BadCheckpoint, "no numbers"),
+        ({"target_latents": torch.full((20, 64), torch.nan)}, BadCheckpoint, "not numbers"),
     ],
 )
 def test_tensors_that_are_none_are_refused(tmp_path, capsys, more, error, words):
@@ -257,7 +257,7 @@ def test_no_prepared_folder(tmp_path):
         with pytest.raises(NotFound):
             open_prepared(place)
     (tmp_path / "manifest.json").write_text("{}")
-    with pytest.raises(BadRequest, match="no manifest"):
+    with pytest.raises(BadRequest, match="not a manifest"):
         open_prepared(tmp_path)
 
 

@@ -343,7 +343,7 @@ def test_another_dataset_or_model_cannot_continue(prepared, tiny_info, unbroken,
 def test_a_state_that_is_none_is_named(prepared, tiny_info, tmp_path):
     for content in (b"", b"not a state", (b"PK\x03\x04" + bytes(100))):
         (tmp_path / "state.pt").write_bytes(content)
-        with pytest.raises(BadCheckpoint, match="no training of this version"):
+        with pytest.raises(BadCheckpoint, match="not a training of this version"):
             train(prepared, tiny_info, tmp_path, options())
 
 
