@@ -100,7 +100,7 @@ def test_a_file_that_counts_in_seconds_keeps_its_seconds():
     """At another tempo its notes lie at other quarters, so that they sound at the same time, and the user is told."""
     clip = read_midi(SAME["25 frames of 40 ticks"], "clip.mid", bpm=90.0)
     assert [note.start / 90 * 60 for note in clip.notes] == pytest.approx([0.0, 1.0, 1.5])
-    assert "keep their seconds" in clip.remarks[0]
+    assert "keep their times" in clip.remarks[0]
     drop = file(track(on(0, 60) + off(2997, 60)), division=(256 - 29) << 8 | 100)
     assert read_midi(drop, "clip.mid").notes[0].length == pytest.approx(2.0, abs=1e-5)  # 29.97 frames of 100 ticks: 1 s
 
