@@ -307,8 +307,11 @@ class FamilyRuntime:
 
     def prepare(self, model: Any, *, int8: bool, compiled: bool) -> str:
         """Quantise or compile an opened model, where the family knows how; a sentence for the user on what that costs, or why it
-        could not be."""
-        return ""
+        could not be. Here: neither is known."""
+        asked = [word for word, wanted in (("int8", int8), ("compile", compiled)) if wanted]
+        if not asked:
+            return ""
+        return f"{' and '.join(asked)} changed nothing: {model.info.family_title} models run as they are"
 
     def takes(self, model: Any, adapters: Sequence[Any]) -> bool:
         """Whether `use_adapters` can bring these into the opened model as it is; else it is opened again."""

@@ -144,7 +144,7 @@ class ModelPool:
             ram=ram,
             device=on_device,
             offload=self._offload,
-            int8=self.int8,
+            int8=self.int8 and self.runtime(info).quantises,
             widens=self._widens(info, dtype),
         )
         if self._int8_where_short and self.runtime(info).quantises and is_short(numbers, room):

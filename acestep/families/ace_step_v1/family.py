@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
 
 from acestep.api.conditioning import Conditioning
 from acestep.api.family import Download, ModelFamily, PartTensors
 from acestep.api.grid import LatentGrid
 from acestep.api.music import INSTRUMENTAL_FORMS
 from acestep.api.request import StageParams
-from acestep.api.schema import Request, describe, param
+from acestep.api.schema import describe
 from acestep.api.variants import ModelInfo, TaskDefaults, Variant
 from acestep.checkpoints.memory import whole_bytes
 from acestep.families.ace_step_v1.inferred import Shapes
 from acestep.families.ace_step_v1.layout import FOLDERS, Parts, locate, recognise
 from acestep.families.ace_step_v1.lyrics import LANGUAGE_TOKENS, LyricTokenizer, LyricTokens
+from acestep.families.ace_step_v1.options import V1Options, check_options
 from acestep.families.ace_step_v1.published import (
     AUTOENCODER,
     FILES,
@@ -99,33 +99,6 @@ REFUSES = (
     "thinking",
 )
 """What belongs to the networks and training of other models."""
-
-
-class V1Options(Request):
-    """Parameters that only this family has."""
-
-    omega: Annotated[
-        float, param("Holds the mean of each step back: 0 is off, -100 to 100.", ge=-100.0, le=100.0, group="v1")
-    ] = 10.0
-    guidance_interval: Annotated[
-        float, param("Share of the run, its middle, that is guided.", ge=0.0, le=1.0, group="v1")
-    ] = 0.5
-    guidance_decay: Annotated[
-        float,
-        param("How far the guidance falls within its interval: 1 down to the lowest.", ge=0.0, le=1.0, group="v1"),
-    ] = 0.0
-    guidance_lowest: Annotated[float, param("The scale that it falls to.", ge=0.0, le=30.0, group="v1")] = 3.0
-    guidance_text: Annotated[
-        float, param("Guidance of the text alone; with guidance_lyric, both above 1.", ge=0.0, le=30.0, group="v1")
-    ] = 0.0
-    guidance_lyric: Annotated[float, param("Guidance of the lyrics alone.", ge=0.0, le=30.0, group="v1")] = 0.0
-    erg_text: Annotated[bool, param("Steer away from a weak reading of the text.", group="v1")] = True
-    erg_lyric: Annotated[bool, param("Steer away from a weak reading of the lyrics.", group="v1")] = True
-    erg_diffusion: Annotated[bool, param("Steer away from weak attention to the words.", group="v1")] = True
-    variance: Annotated[
-        float,
-        param("How far a repainted region leaves what was there; 1 begins at noise.", ge=0.05, le=1.0, group="v1"),
-    ] = 1.0
 
 
 class AceStepV1(ModelFamily):
@@ -211,11 +184,11 @@ class AceStepV1(ModelFamily):
         return {f"transformer/{name}": shape for name, shape in shapes.items()}
 
     def check(self, params: StageParams, conditioning: Conditioning, info: ModelInfo) -> list[str]:
-        """Lyrics can be read: their vocabulary and the packages of their languages are here."""
+        """Chosen steps can be taken, and lyrics be read: their vocabulary and the packages of their languages are here."""
         own = conditioning.lyrics if params.lyrics is None else params.lyrics
         found = [own, getattr(params, "source_lyrics", "")]
         sung = [text for text in found if not is_instrumental(text, conditioning)]
-        notes: list[str] = []
+        notes = check_options(params)
         for text in sung:
             notes += read_lyrics(text, conditioning.language, parts_of(info)).notes
         if conditioning.lyrics.strip() and conditioning.instrumental:

@@ -22,8 +22,9 @@ from acestep.families.ace_step_v1.family import is_instrumental, prompt_text, re
 from acestep.families.ace_step_v1.load import Model, open_checkpoint, supported_dtype
 from acestep.families.ace_step_v1.lyrics import LyricTokens, instrumental
 from acestep.families.ace_step_v1.noise import StepNoise, draw
+from acestep.families.ace_step_v1.options import chosen_steps
 from acestep.families.ace_step_v1.run import ZERO_CALLS, Guidance, Run
-from acestep.families.ace_step_v1.schedule import levels
+from acestep.families.ace_step_v1.schedule import levels, picked_levels
 from acestep.families.ace_step_v1.text import MAX_TOKENS
 from acestep.families.ace_step_v1.units import CHANNELS, FRAME, ROWS
 
@@ -171,11 +172,11 @@ class _Item:
         )
 
     def run(self, words: Words) -> Run:
-        """A whole run of the asked steps."""
-        take = self.take
+        """A whole run of the asked steps, or of chosen ones."""
+        take, chosen = self.take, self.take.options.oss_steps
         return Run(
             words=words,
-            levels=levels(int(take.stage.params.steps or 1)),
+            levels=picked_levels(chosen_steps(chosen)) if chosen else levels(int(take.stage.params.steps or 1)),
             sampler=take.stage.sampler,
             noise=StepNoise(take.seed, take.frames),
             guidance=self.guidance(),

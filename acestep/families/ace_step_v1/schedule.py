@@ -37,8 +37,9 @@ def picked_levels(indices: Sequence[int]) -> list[float]:
 
     Raises `BadRequest` unless the steps rise.
     """
-    if not indices or list(indices) != sorted(set(indices)) or indices[0] < 1:
-        raise BadRequest("the chosen steps are rising numbers from 1", field="steps_chosen", limits={"min": 1})
+    if not indices or list(indices) != sorted(set(indices)) or indices[0] < 1 or indices[-1] > MAX_STEPS:
+        limits = {"min": 1, "max": MAX_STEPS}
+        raise BadRequest(f"oss_steps are rising numbers from 1 to {MAX_STEPS}", field="options", limits=limits)
     whole = levels(indices[-1])
     return [*(float32(shifted(whole[index - 1])) for index in indices), 0.0]
 

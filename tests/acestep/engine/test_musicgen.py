@@ -203,7 +203,7 @@ def test_a_config_that_does_not_fit_is_one_sentence(tmp_path, part, key, value, 
         open_model(None, locate(root), torch.device("cpu"), torch.float32, lambda: None)
 
 
-def test_its_licence_is_told_before_a_download_and_with_every_result(runner, tiny, tmp_path):
+def test_its_licence_is_told_before_a_download_and_with_every_result(runner, tiny, tmp_path, capsys):
     """Random weights have none; what is published says so in facts, costs and notes."""
     import json
 
@@ -214,12 +214,26 @@ def test_its_licence_is_told_before_a_download_and_with_every_result(runner, tin
     (package,) = packages("musicgen-small", families)
     assert (package.repository, package.license, package.remark) == ("facebook/musicgen-small", "CC-BY-NC-4.0", REMARK)
     assert locate(tiny).trained is False
+    from bridge.cli import main
+    from bridge.cli.commands.models import _announcement
+
+    assert REMARK in _announcement("musicgen-melody", tmp_path, "published", families), "before the first byte"
+
+    def told(name: str) -> dict:
+        capsys.readouterr()
+        assert main(["models", "info", name, "--json", "--home", str(tmp_path)]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    row = told("musicgen-stereo-melody")  # not here
+    assert (row["present"], row["license"], row["remark"]) == (False, "CC-BY-NC-4.0", REMARK)
     folder = tmp_path / "checkpoints"
     root = build_tiny(folder, name="musicgen-small")
     config = json.loads((root / "config.json").read_text())
     (root / "config.json").write_text(json.dumps({**config, "trained": True}))
     info = find_named("musicgen-small", [folder], families)
     assert (info.license, info.remark) == ("CC-BY-NC-4.0", REMARK) and "commercial" in REMARK
+    row = told("musicgen-small")
+    assert (row["license"], row["remark"], row["operations"]) == ("CC-BY-NC-4.0", REMARK, ["generate", "extend"])
     engine = runner.fresh_engine(checkpoints=[folder])
     result, _ = runner.run("generate", engine, duration=1.0, model="musicgen-small", seed=1)
     assert REMARK in result.notes and result.recipe["licenses"] == {"musicgen-small": "CC-BY-NC-4.0"}
