@@ -23,7 +23,7 @@ CASES = [
 NAMES = [f"{case['module']}: {case['rule']}" for case in CASES]
 NOT_IN_PYTHON = {"forms", "operations", "song_map"}
 """The control surface has no form: what controllers send goes to the daemon as it is. Live tells no script its tempo map."""
-NOT_IN_JAVASCRIPT = {"song_map"}
+NOT_IN_JAVASCRIPT = {"dataset", "song_map"}
 
 
 def plain(value: Any) -> Any:

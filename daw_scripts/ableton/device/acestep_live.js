@@ -320,6 +320,7 @@ function run(name) {
   if (!wanted || (wanted.hosts.length && !wanted.hosts.includes("ableton"))) return say(`There is no action ${name}.`);
   if (name === "cancel" && recording) return recording.cancel();
   if (name === "cancel" || name === "queue") return outlet(0, name);
+  if (name === "dataset") return say("The control surface AceStepBridge makes datasets; every edition of Live has it.");
   if (wanted.needs === "recipe") return withClip(name === "vary" ? "again" : name);
   if (name === "operation") return askOther();
   ask(wanted, "");

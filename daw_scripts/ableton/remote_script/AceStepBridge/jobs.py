@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from . import live
 from .acestep_core import recipes, requests
 from .asking import Situation, summary
+from .dataset import Dataset
 from .osc import flat
 from .placing import Placing
 from .presses import asked_about, press_of, variants
@@ -45,6 +46,7 @@ class Jobs:
         self.clock = clock
         self.store = Store(lambda: live.media_folder(song), lambda: live.file_name(song))
         self.placing = Placing(song, self.store, data["messages"], tell)
+        self.dataset = Dataset(song, link, data["messages"], tell)
         self.pending: dict[str, Facts] = {}
         self.held: list[Facts] = []
         """Finished jobs, oldest first, whose results (`landings`) wait to be chosen from."""
@@ -75,7 +77,7 @@ class Jobs:
     def run(self, name: str, values: Facts | None = None) -> None:
         """Run an action of the shared table; values that are not given are those of its last run in this set."""
         own = {"cancel": self.cancel, "queue": self.show, "keep": self.keep, "restore": self.restore}
-        own.update(place=self.place, drop=self.drop, start=self.start)
+        own.update(place=self.place, drop=self.drop, start=self.start, dataset=self.dataset.make)
         if name in own:
             return own[name]()
         wanted = requests.action(self.data["actions"], name)
@@ -323,6 +325,7 @@ class Jobs:
         if self.recording is not None:
             self.recording.tick()
         self.placing.tick()
+        self.dataset.tick()
         now = self.clock()
         for id in [id for id, heard in self._heard.items() if now - heard >= ASK_AGAIN]:
             if id not in self.pending:  # placed with the others of its key press

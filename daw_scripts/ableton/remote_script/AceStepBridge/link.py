@@ -94,6 +94,10 @@ class Link:
         host = "127.0.0.1" if door["host"] in EVERYWHERE else door["host"]
         return f"http://{f'[{host}]' if ':' in host else host}:{door['port']}/audition"
 
+    def spool(self) -> str:
+        """The folder in which the daemon takes requests as files; empty where it does not."""
+        return str(connection(self.home).get("spool") or "")
+
     def send(self, address: str, *values: Any) -> str | None:
         """Send a message to the daemon; the reason if it could not be sent."""
         host, port = daemon_address(self.home)

@@ -75,13 +75,11 @@ def session_clip(song: Song) -> Clip | None:
 
 def session_region(song: Song, clip: Clip) -> Facts:
     """What a Session clip plays, inside its file: ``{path, rate, start, end}`` in samples. Raises `Refused`."""
-    _check_file(clip)
-    marks = (clip.loop_start, clip.loop_end) if clip.looping else (clip.start_marker, clip.end_marker)
-    rate = int(clip.sample_rate)
-    start, end = (int((clip.beat_to_sample_time(mark) if clip.warping else mark * rate) + 0.5) for mark in marks)
+    cut = recorded_region(clip)
     if clip.warping:
-        _check_straight(end - start, seconds(song, marks[1] - marks[0]) * rate)
-    return {"path": clip.file_path, "rate": rate, "start": start, "end": end}
+        first, last = (clip.loop_start, clip.loop_end) if clip.looping else (clip.start_marker, clip.end_marker)
+        _check_straight(cut["end"] - cut["start"], seconds(song, last - first) * cut["rate"])
+    return cut
 
 
 def slot_of(track: Track, clip: Clip) -> int | None:
@@ -108,6 +106,15 @@ def clip_at(track: Track, start: float, end: float) -> Clip | None:
         if shared > most:
             best, most = clip, shared
     return best
+
+
+def all_clips(track: Track) -> list[Clip]:
+    """The clips of a track's arrangement and of its Session slots."""
+    try:
+        arrangement = list(getattr(track, "arrangement_clips", ()))
+    except RuntimeError:  # a group's
+        arrangement = []
+    return [*arrangement, *(slot.clip for slot in getattr(track, "clip_slots", ()) if slot.has_clip)]
 
 
 def clips_under(track: Track, start: float, end: float) -> list[Clip]:
@@ -159,6 +166,15 @@ def file_region(song: Song, clip: Clip, start: float, end: float, outside: bool 
         samples = [int((clip.start_marker + seconds(song, beat)) * rate + 0.5) for beat in inside]
     cut = {"path": clip.file_path, "rate": rate, "start": samples[0], "end": samples[1], "first": first, "last": last}
     return _reach_out(song, cut, start, end) if outside else cut
+
+
+def recorded_region(clip: Clip) -> Facts:
+    """What a clip plays of its file, in whatever tempo; of a loop one round: ``{path, rate, start, end}`` in samples."""
+    _check_file(clip)
+    rate = int(clip.sample_rate)
+    marks = (clip.loop_start, clip.loop_end) if clip.looping else (clip.start_marker, clip.end_marker)
+    start, end = (int((clip.beat_to_sample_time(mark) if clip.warping else mark * rate) + 0.5) for mark in marks)
+    return {"path": clip.file_path, "rate": rate, "start": start, "end": end}
 
 
 def _reach_out(song: Song, cut: Facts, start: float, end: float) -> Facts:

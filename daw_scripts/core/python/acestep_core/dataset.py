@@ -1,0 +1,37 @@
+"""A set's clips as a dataset to train on: one request to the daemon. Hosts find the audio."""
+
+import math
+import re
+
+_STRANGE = re.compile(r"[^A-Za-z0-9. +_\u0080-\U0010ffff-]")
+
+
+def name(title):
+    """A name that the daemon takes, made of a project's."""
+    plain = re.sub(r"^[\s._+-]+", "", _STRANGE.sub(" ", title or ""))
+    plain = re.sub(r"[\s.]+$", "", re.sub(r"\s+", " ", plain)[:60])
+    return plain or "project"
+
+
+def params(title, pieces):
+    """The request for pieces ``{path, start, length (samples of the file), title, song}``, or ``(None, {code})``.
+
+    A piece that is there twice, as in a loop, counts once.
+    """
+    regions = {}
+    for piece in pieces:
+        key = piece["path"], piece["start"], piece["length"]
+        if piece["length"] > 0 and key not in regions:
+            labels = {word: piece.get(word) or "" for word in ("title", "song")}
+            regions[key] = {"path": piece["path"], "start": piece["start"], "length": piece["length"], **labels}
+    if not regions:
+        return None, {"code": "no_pieces"}
+    return {"dataset": title, "regions": list(regions.values())}, None
+
+
+def made(data):
+    """What to tell the user once the daemon has made the dataset, as ``{code, ...}``. ``data`` is the job's answer."""
+    left = data.get("left_out") or []
+    told = f"; {len(left)} could not be used: {left[0]['reason']}" if left else ""
+    seconds = math.floor((data.get("seconds") or 0) + 0.5)
+    return {"code": "dataset_made", "name": data["dataset"], "count": data["samples"], "seconds": seconds, "left": told}
