@@ -1,10 +1,8 @@
 """Adapters on the embedded model: whether one learns what its labels say, and how quickly; and what power cuts do to a training.
 
-    python -m benchmarks.training trait   [--out FOLDER] [--epochs N]     # docs/training.md's example
+    python -m benchmarks.training trait   [--out FOLDER] [--epochs N] [--seeds N]   # docs/training.md's example
     python -m benchmarks.training rates   [--model NAME] [--device NAME]  # prepare and step rate, memory against the estimate
     python -m benchmarks.training kills   [--count 50]                    # kill -9 at random moments, against the unbroken run
-
-`kills` kills daemon and worker at once, each time at a random moment after a further step: a job ends that dies twice without one.
 
 `trait` makes twelve songs: chords, and in half of them a bell on every beat, which their captions tell from the others. An adapter
 is trained on them, and another one with the captions dealt out at random. Then both captions are rendered with the same seeds at
@@ -15,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import resource
 import sys
 import tempfile
@@ -37,6 +34,7 @@ from acestep.dataset.edit import edit_dataset, edit_sample
 from acestep.dataset.sample import Dataset
 from acestep.dataset.scan import scan
 from acestep.worker.command_line import prepare_environment
+from benchmarks.kills import count_kills
 
 RATE = 48_000
 SECONDS = 10.0
@@ -46,6 +44,17 @@ BELL = 1760.0
 
 STRENGTHS = (0.0, 0.5, 1.0)
 SEEDS = (1, 2)
+
+FIRST_SEED = 42
+"""Of the trainings, a training's own default; further ones follow."""
+
+TRAIT = TrainOptions(
+    shape=AdapterShape(
+        rank=16, alpha=32, dropout=0.0, targets=("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj")
+    ),
+    batch=6, accumulation=1, learning_rate=3e-3, warmup=5, save_every=10_000, save_minutes=1.0, condition_dropout=0.1,
+)  # fmt: skip
+"""Settings that suit twelve songs and a small model."""
 
 CAPTIONS = {True: "dreamy orchestra theme, velvet", False: "dark metal riff, gritty"}
 """Of songs with the bell and without."""
@@ -142,27 +151,30 @@ class Bench:
 
 
 def run_trait(options: argparse.Namespace, home: Path) -> dict[str, Any]:
-    """Both adapters, and what they do to the bell."""
+    """For each training seed both adapters, and what they do to the bell."""
     bench = Bench(home, "nano", "cpu")
-    shape = AdapterShape(
-        rank=16, alpha=32, dropout=0.0, targets=("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj")
-    )
-    settings = TrainOptions(shape=shape, epochs=options.epochs, batch=6, accumulation=1, learning_rate=3e-3, warmup=5,
-                            save_every=10_000, save_minutes=1.0, condition_dropout=0.1)  # fmt: skip
     found: dict[str, Any] = {}
-    for name, shuffled in (("bells", False), ("shuffled", True)):
-        figures: dict[str, Any] = bench.train(name, dataset(home / "songs", shuffled), settings)
-        for strength in STRENGTHS:
-            lora = [f"{name}={strength:g}"]
-            levels = [
-                float(np.mean([loudness(bench.render(CAPTIONS[bell], seed, lora)) for seed in SEEDS]))
-                for bell in (True, False)
-            ]
-            figures[f"gap_db_at_{strength:g}"] = round(levels[0] - levels[1], 1)
-            figures[f"levels_db_at_{strength:g}"] = [round(level, 1) for level in levels]
-            print(name, strength, levels, flush=True)
-        found[name] = figures
+    for seed in range(FIRST_SEED, FIRST_SEED + options.seeds):
+        for name, shuffled in (("bells", False), ("shuffled", True)):
+            settings = msgspec.structs.replace(TRAIT, epochs=options.epochs, seed=seed)
+            begun = time.monotonic()
+            figures = bench.train(f"{name} {seed}", dataset(home / "songs", shuffled), settings)
+            figures["seconds"] = round(time.monotonic() - begun, 1)
+            found[f"{name} {seed}"] = figures | _gaps(bench, f"{name} {seed}")
+            print(f"{name} {seed}", found[f"{name} {seed}"], flush=True)
     return found
+
+
+def _gaps(bench: Bench, name: str) -> dict[str, float]:
+    """How much louder the bell is with its caption than with the other, in dB, by strength."""
+    gaps = {}
+    for strength in STRENGTHS:
+        levels = [
+            float(np.mean([loudness(bench.render(CAPTIONS[bell], seed, [f"{name}={strength:g}"])) for seed in SEEDS]))
+            for bell in (True, False)
+        ]
+        gaps[f"gap_db_at_{strength:g}"] = round(levels[0] - levels[1], 1)
+    return gaps
 
 
 def run_rates(options: argparse.Namespace, home: Path) -> dict[str, Any]:
@@ -202,77 +214,8 @@ def run_rates(options: argparse.Namespace, home: Path) -> dict[str, Any]:
 
 
 def run_kills(options: argparse.Namespace, home: Path) -> dict[str, Any]:
-    """A training through the daemon that is killed at random moments; whether its weights are those of the unbroken one."""
-    from bridge import Client
-    from bridge.launch import FREE_PORTS, start_daemon
-
-    songs = home / "songs"
-    dataset(songs, False)
-    settings = {
-        **FREE_PORTS,
-        "home": home / "home",
-        "model": "tiny",
-        "device": "cpu",
-        "threads": 1,
-        "read_roots": [home],
-    }
-    params = {
-        "dataset": "songs",
-        "rank": 2,
-        "alpha": 4,
-        "accumulation": 1,
-        "epochs": options.count,
-        "save_minutes": 0.001,
-    }
-    chance, kills = random.Random(1), 0
-    with start_daemon(settings) as daemon, Client(home=str(home / "home")) as client:
-        for operation, given in (
-            ("dataset-scan", {"folders": [str(songs)]}),
-            ("dataset-label", {"dataset": "songs", "skip": True}),
-            ("dataset-prepare", {"dataset": "songs", "max_seconds": 2.0}),
-            ("train", {**params, "name": "whole"}),
-        ):
-            client.run(operation, given)
-        client.submit("train", {**params, "name": "broken"}, id="broken")
-        daemon.stop()
-    while True:
-        daemon = start_daemon(settings)
-        with Client(home=str(home / "home")) as client:
-            if kills == options.count:
-                state = client.wait("broken")["state"]
-                daemon.stop()
-                break
-            _wait_for_a_step(client, "broken")  # two deaths without anything saved in between end a job
-            time.sleep(chance.uniform(0.0, 3.0))
-            state = client.job("broken")["state"]
-        family = [psutil.Process(daemon.process.pid), *psutil.Process(daemon.process.pid).children(recursive=True)]
-        for process in family:
-            process.kill()
-        psutil.wait_procs(family)
-        kills += 1
-        if state in ("done", "failed", "interrupted"):
-            break
-    places = [
-        home / "home" / "loras" / name / "final" / "adapter" / "adapter_model.safetensors"
-        for name in ("whole", "broken")
-    ]
-    from safetensors.numpy import load_file
-
-    whole, broken = (load_file(path) if path.is_file() else {} for path in places)
-    equal = (
-        bool(whole) and whole.keys() == broken.keys() and all(np.array_equal(whole[key], broken[key]) for key in whole)
-    )
-    return {"kills": kills, "state": state, "same_bits": equal}
-
-
-def _wait_for_a_step(client: Any, job: str) -> None:
-    """Wait until a training has done a step since it was taken up, or has ended."""
-    first = None
-    for event in client.events(job):
-        if event["kind"] == "progress" and event["data"]["stage"] == "training":
-            first = event["data"]["step"] if first is None else first
-            if event["data"]["step"] > first:
-                return
+    """What ``--count`` deaths do to a training."""
+    return count_kills(lambda folder: dataset(folder, False), home, options.count)
 
 
 RUNS = {"trait": run_trait, "rates": run_rates, "kills": run_kills}
@@ -284,6 +227,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("what", choices=RUNS)
     parser.add_argument("--out", type=Path, help="folder for songs, adapters and renders; default: one that is removed")
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of `trait`, each with a seed of its own")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--count", type=int, default=50)
