@@ -20,6 +20,9 @@ MLP_LAYERS = ("gate_proj", "up_proj", "down_proj")
 TARGETS = (*ATTENTION_LAYERS, *MLP_LAYERS)
 """Layers of a block that an adapter may change, in the original's names."""
 
+MAX_DEVICES = 16
+"""Of one machine."""
+
 CONTINUOUS_MEAN, CONTINUOUS_DEVIATION = -0.4, 1.0
 """Of the logits of the times, where a checkpoint's config does not say."""
 
@@ -80,6 +83,15 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
     epochs: Annotated[int, param("How often every song is learned from.", ge=1, le=100_000)] = 100
     batch: Annotated[int, param("Songs at once; fewer when memory is short.", ge=1, le=64, group="optimiser")] = 1
     accumulation: Annotated[int, param("Batches in a step of the optimiser.", ge=1, le=256, group="optimiser")] = 4
+    devices: Annotated[
+        int,
+        param(
+            "GPUs of this machine that share every step, the first so many (on a CPU: processes); needs accelerate.",
+            ge=1,
+            le=MAX_DEVICES,
+            group="optimiser",
+        ),
+    ] = 1
     optimiser: Annotated[
         Literal["adamw", "adamw8bit", "adafactor", "prodigy"],
         param("Optimiser; adamw8bit needs bitsandbytes and CUDA, prodigy finds the rate itself.", group="optimiser"),
@@ -147,6 +159,11 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
         Literal["auto", "float32", "bfloat16", "float16"],
         param("Number type of the model; auto: by the device.", group="optimiser"),
     ] = "auto"
+
+    def at_once(self) -> int:
+        """The songs of a batch that a device computes at once: all, unless a step has fewer batches than there are devices."""
+        pieces = -(-self.devices // self.accumulation)
+        return -(-self.batch // pieces)
 
     def rate(self) -> float:
         """The learning rate, or the one that suits the optimiser and the kind of adapter."""

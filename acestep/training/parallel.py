@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,18 +52,43 @@ class ProcessGroup:
         if self.size == 1:
             return clock
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self.add_gradients(trained)
         for parameter in trained:
-            if parameter.grad is None:  # unused in this step here, perhaps not elsewhere
-                parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
-        line = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(line)
-        line /= self.size
-        for gradient, piece in zip(gradients, line.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(piece.view_as(gradient))
+            if parameter.grad is not None:
+                parameter.grad /= self.size
         shared = torch.tensor([clock], dtype=torch.float64)
         distributed.broadcast(shared, 0)
         return shared.item()
+
+    def add_gradients(self, trained: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its sum over the group, in one exchange."""
+        if self.size == 1:
+            return
+        gradients = []
+        for parameter in trained:
+            if parameter.grad is None:  # unused in this step here, perhaps not elsewhere
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+        line = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(line)
+        for gradient, piece in zip(gradients, line.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(piece.view_as(gradient))
+
+    def add(self, numbers: Sequence[float], device: torch.device) -> list[float]:
+        """Each number's sum over the group, the same to the bit everywhere. ``device``: where the group exchanges tensors."""
+        if self.size == 1:
+            return list(numbers)
+        kind = torch.float64 if device.type in ("cpu", "cuda") else torch.float32  # some of Intel's GPUs have no other
+        line = torch.tensor(numbers, dtype=kind, device=device)
+        distributed.all_reduce(line)
+        return list(line.tolist())
+
+    def first(self, failure: BaseException | None) -> BaseException:
+        """The first failure that any process of the group has; at least one must have one."""
+        found: list[BaseException | None] = [failure] * self.size
+        if self.size > 1:
+            distributed.all_gather_object(found, failure)
+        return next(one for one in found if one is not None)
 
 
 def mixed_precision(device: torch.device | str) -> torch.autocast:

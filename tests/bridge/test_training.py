@@ -251,6 +251,25 @@ def test_three_power_cuts_change_no_bit(studio: Studio, trained: dict[str, Any])
     assert all(np.array_equal(whole[key], broken[key]) for key in whole)
 
 
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(studio: Studio, trained: dict[str, Any]) -> None:
+    """Real processes that accelerate brings together, over gloo. The job steps aside once; each sitting starts them again."""
+    given = {**SMALL, "dataset": "my songs", "epochs": 6, "accumulation": 2}
+    studio.run("train", **given, name="alone")
+    job = studio.client.submit("train", {**given, "name": "together", "devices": 2}, id="together")
+    studio.step(job, 2)
+    render = studio.client.submit("generate", {"caption": "now", "duration": 10.0, "steps": 1}, id="between")
+    assert studio.client.wait(render, timeout=WAIT)["state"] == "done"
+    assert studio.client.wait(job, timeout=WAIT)["state"] == "done"
+    assert "suspended" in [event["kind"] for event in studio.client.events(job)]
+    alone, together = weights(studio, "alone"), weights(studio, "together")
+    assert alone.keys() == together.keys() and any(tensor.any() for tensor in alone.values())
+    for key, tensor in alone.items():
+        np.testing.assert_allclose(together[key], tensor, rtol=1e-3, atol=1e-5)
+    refused = studio.refusal("train", **given, name="more", devices=3)
+    assert (refused.field, refused.limits) == ("devices", {"max": 2})
+
+
 def test_a_dataset_names_no_files_outside_the_allowed_folders(studio: Studio) -> None:
     """Neither a folder to scan nor a region nor a song of a dataset file, for a caller that is not the user itself."""
     strange = studio.folder / "strange.json"

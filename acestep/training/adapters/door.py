@@ -59,11 +59,29 @@ def check_train(request: Any, host: Any) -> Any:
     require_trainable(host.model(request.model))
     if request.dataset:
         _require_prepared(Datasets(host.home), request.dataset)
-    train_options(request)
+    _check_devices(train_options(request))
     name = check_name(request.name or request.dataset or Path(request.tensors).name, "name")
     _require_own(training_folder(host.home, name))
     _check_samples(request)
     return msgspec.structs.replace(request, name=name)
+
+
+def _check_devices(options: TrainOptions) -> None:
+    """Raises `Unavailable` without the package that brings devices together, `BadRequest` for more devices than songs in a step."""
+    if options.devices == 1:
+        return
+    if importlib.util.find_spec("accelerate") is None:
+        raise Unavailable(
+            "training on several devices needs the package accelerate: pip install 'acestep-bridge[training]'",
+            field="devices",
+        )
+    songs = options.batch * options.accumulation
+    if options.devices > songs:
+        raise BadRequest(
+            f"a step has {songs} song{'s' * (songs > 1)} (batch times accumulation): too few for {options.devices} devices",
+            field="devices",
+            limits={"max": songs},
+        )
 
 
 def _check_samples(request: Any) -> None:

@@ -49,9 +49,10 @@ def estimate(network: nn.Module, options: TrainOptions, frames: int, tokens: int
     )
     config: dict[str, Any] = dict(network.config)  # type: ignore[arg-type]  # diffusers' own mapping
     width = next(parameter.element_size() for parameter in network.parameters() if not parameter.requires_grad)
-    patches = -(-frames // int(config["patch_size"])) * options.batch
+    songs = options.at_once()
+    patches = -(-frames // int(config["patch_size"])) * songs
     block = patches * (HIDDEN_SAVED * config["hidden_size"] + WIDE_SAVED * config["intermediate_size"])
-    block += tokens * options.batch * CONDITION_SAVED * config["num_key_value_heads"] * config["head_dim"]
+    block += tokens * songs * CONDITION_SAVED * config["num_key_value_heads"] * config["head_dim"]
     layers = int(config["num_hidden_layers"])
     kept = block + layers * patches * config["hidden_size"] if checkpointing else layers * block
     return Need(

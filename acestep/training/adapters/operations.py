@@ -26,6 +26,7 @@ from acestep.training.adapters.original import open_prepared
 from acestep.training.adapters.outputs import HISTORY
 from acestep.training.adapters.pace import Progress
 from acestep.training.adapters.prepare import PrepareOptions, prepare
+from acestep.training.adapters.several import train_on_several
 from acestep.training.adapters.train import Hooks, Outcome, Training
 from acestep.worker.backend import JobContext
 
@@ -76,10 +77,12 @@ def run_train(request: Mapping[str, Any], context: JobContext) -> Result:
         context.tick(progress.stage, progress.done, progress.total, progress.fraction)
 
     hooks = Hooks(
-        report=report, yields=context.makes_way, stored=context.saved, saved=samples.ask, wanted=samples.wanted
-    )
+        report=report, yields=context.makes_way, check=context.check, stored=context.saved, saved=samples.ask,
+        wanted=samples.wanted,
+    )  # fmt: skip
+    sitting = _sitting if options.devices == 1 else _sitting_on_several
     with torch.enable_grad():
-        outcome = _sitting(context, folder, options, hooks, place, typed.model)
+        outcome = sitting(context, folder, options, hooks, place, typed.model)
     if not outcome.finished:
         raise Suspended("the training made room for another job")
     resting.forget()
@@ -120,6 +123,22 @@ def _sitting(
     if not outcome.finished:
         resting.put(context.job, setup)
     return outcome
+
+
+def _sitting_on_several(
+    context: JobContext, folder: Path, options: TrainOptions, hooks: Hooks, place: Path, model: str
+) -> Outcome:
+    """The same in processes of their own, which give their networks back at every end."""
+    engine = _engine(context)
+    info = engine.models.info(model)
+    resting.forget()
+    try:
+        return train_on_several(place, info, folder, options, hooks)
+    except OutOfMemory:
+        if not engine.models.names():
+            raise
+        engine.unload("")
+        return train_on_several(place, info, folder, options, hooks)
 
 
 class Samples:

@@ -130,3 +130,19 @@ class Outputs:
             "flow": msgspec.to_builtins(self._setup.basis.flow), "settings": msgspec.to_builtins(self._setup.options),
         }  # fmt: skip
         return Export.of(self._setup.network, self._setup.options.shape, facts)
+
+
+class NoOutputs(Outputs):
+    """Those of a process that only computes for another one: nothing is written."""
+
+    def _log(self, event: str, **facts: Any) -> None:
+        pass
+
+    def _keep(self, name: str, epoch: int, step: int) -> Path:
+        return self._folder / "checkpoints" / name
+
+    def finish(self, step: int, history: list[dict[str, float]]) -> dict[str, str]:
+        return {}
+
+    def draw(self, history: list[dict[str, float]]) -> dict[str, str]:
+        return {}

@@ -24,13 +24,14 @@ from acestep.runtime.devices import free_cache, is_out_of_memory
 from acestep.training.adapters.adapter import restore, trained_parameters
 from acestep.training.adapters.batches import plan_epoch
 from acestep.training.adapters.draw import draw, fixed_draw, seed_for
-from acestep.training.adapters.objective import Batch, collate, squared_error
+from acestep.training.adapters.objective import collate, squared_error
 from acestep.training.adapters.optimisers import make_optimiser, rate_factor
-from acestep.training.adapters.outputs import Outputs
+from acestep.training.adapters.outputs import NoOutputs, Outputs
 from acestep.training.adapters.pace import Pace, Report
 from acestep.training.adapters.setup import Setup, set_up
 from acestep.training.adapters.state import Place, RunState, load_state, require_same, save_state
 from acestep.training.adapters.store import Prepared, Row
+from acestep.training.parallel import ProcessGroup
 from acestep.training.times import turbo_times
 
 JUDGED_TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -38,19 +39,24 @@ JUDGED_TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 STAGE = "training"
 
+ALONE = ProcessGroup()
+"""A training on one device."""
+
 
 @dataclass(frozen=True)
 class Hooks:
     """How a training speaks with whoever runs it.
 
     ``yields`` is asked before every batch: True means that something else waits, and the training saves its place and returns.
-    ``report`` hears of every step and may raise to stop. ``stored`` hears whenever a place beyond that of the beginning is on the
-    disk. ``saved`` hears of every kept adapter, epoch and folder, and returns a line for the log of each sample it asked for;
-    ``wanted`` says whether an epoch's adapter is kept besides the usual ones.
+    ``report`` hears of every step and may raise to stop; so may ``check``, which is asked while there are no steps yet. ``stored``
+    hears whenever a place beyond that of the beginning is on the disk. ``saved`` hears of every kept adapter, epoch and folder, and
+    returns a line for the log of each sample it asked for; ``wanted`` says whether an epoch's adapter is kept besides the usual
+    ones.
     """
 
     report: Report = lambda progress: None
     yields: Callable[[], bool] = lambda: False
+    check: Callable[[], None] = lambda: None
     stored: Callable[[], None] = lambda: None
     saved: Callable[[int, Path], Sequence[Mapping[str, Any]] | None] = lambda epoch, folder: None
     wanted: Callable[[int], bool] = lambda epoch: False
@@ -89,15 +95,16 @@ class _SteppedAside(Exception):
 
 
 class Training:
-    """One sitting of a training."""
+    """One sitting of a training; of several processes on several devices each has one, and computes its share of every step."""
 
-    def __init__(self, setup: Setup, folder: Path, hooks: Hooks) -> None:
+    def __init__(self, setup: Setup, folder: Path, hooks: Hooks, group: ProcessGroup = ALONE) -> None:
         self._setup, self._folder, self._hooks = setup, folder, hooks
         self._options, self._network = setup.options, setup.network
         self._parameters = trained_parameters(setup.network)
         self._optimiser = make_optimiser(setup.options, self._parameters.values(), setup.device)
         self._scaler = torch.amp.GradScaler(setup.device.type, enabled=setup.dtype == torch.float16)
-        self._outputs = Outputs(setup, folder)
+        self._group = group
+        self._outputs = Outputs(setup, folder) if group.leads else NoOutputs(setup, folder)
         self._state = RunState(setup.identity, setup.options, chunk=setup.options.batch)
         self._steps_an_epoch = len(plan_epoch(setup.rows, setup.options, 0))
         self._saved_at = self._outputs.clock()
@@ -140,17 +147,7 @@ class Training:
 
     def _step(self, group: Sequence[Sequence[int]], epoch: int) -> float:
         """One step of the optimiser over its batches; returns their mean loss."""
-        while (micro := self._state.place.micro) < len(group):
-            self._ask()
-            try:
-                loss = self._batch([self._setup.rows[index] for index in group[micro]], epoch, len(group))
-            except (RuntimeError, MemoryError) as failure:
-                if isinstance(failure, AceError) or not is_out_of_memory(failure):
-                    raise
-                self._shrink(failure)
-                continue
-            self._state.step_loss += loss
-            self._state.place = msgspec.structs.replace(self._state.place, micro=micro + 1)
+        self._gradients(group, epoch)
         self._update()
         loss, self._state.step_loss = self._state.step_loss, 0.0
         total, count = self._state.sums
@@ -162,23 +159,63 @@ class Training:
             self._save()
         return loss
 
+    def _gradients(self, group: Sequence[Sequence[int]], epoch: int) -> None:
+        """Gradients and loss of a step, from every device. What goes wrong on one of them is raised on all."""
+        while True:
+            failure = self._own_share(group, epoch)
+            wrong = isinstance(failure, AceError)
+            own = [float(wrong), float(failure is not None), self._state.step_loss]
+            wrongs, failures, loss = self._group.add(own, self._setup.device)
+            if wrongs:
+                raise self._group.first(failure if wrong else None)
+            if not failures:
+                break
+            self._shrink(failure)
+        self._group.add_gradients(self._parameters.values())
+        self._state.step_loss = loss
+
+    def _own_share(self, group: Sequence[Sequence[int]], epoch: int) -> BaseException | None:
+        """Gradients and loss of this device's part of a step; returns what went wrong."""
+        while (micro := self._state.place.micro) < len(group):
+            self._ask()
+            try:
+                loss = self._batch([self._setup.rows[index] for index in group[micro]], epoch, len(group))
+            except (AceError, RuntimeError, MemoryError) as failure:
+                if not isinstance(failure, AceError) and not is_out_of_memory(failure):
+                    raise
+                return failure
+            self._state.step_loss += loss
+            self._state.place = msgspec.structs.replace(self._state.place, micro=micro + 1)
+        return None
+
     def _batch(self, rows: Sequence[Row], epoch: int, share: int) -> float:
         """Gradients of one batch, added to those of the step; returns its part of the step's loss."""
-        setup = self._setup
+        setup, place = self._setup, self._state.place
+        parts = self._own_parts(len(rows))
+        if not parts:
+            return 0.0
         draws = [draw(setup.read(row), row.id, epoch, setup.basis) for row in rows]
         masked = self._options.loss == "masked"
         whole = collate(draws, setup.device)
-        count = whole.elements(masked) * share
-        place, total = self._state.place, 0.0
+        count, total = whole.elements(masked) * share, 0.0
         self._network.train()
         with torch.random.fork_rng(devices=_devices(setup.device)):
-            torch.manual_seed(seed_for(self._options.seed, "dropout", place.step, place.micro))
-            for part in _parts(whole, self._state.chunk):
-                error = squared_error(self._network, setup.padding, part, masked) / count
+            for index, (first, last) in parts.items():
+                torch.manual_seed(
+                    seed_for(self._options.seed, "dropout", place.step, place.micro, *([index] if index else []))
+                )
+                error = squared_error(self._network, setup.padding, whole.part(first, last), masked) / count
                 self._require_number(error, rows)
                 self._scaler.scale(error).backward()
                 total += error.item()
         return total
+
+    def _own_parts(self, songs: int) -> dict[int, tuple[int, int]]:
+        """This device's pieces of a batch: index -> first and last song. Pieces, batch after batch, go to the devices in turn."""
+        size = min(self._state.chunk, self._options.at_once())
+        before = self._state.place.micro * -(-self._options.batch // size)
+        pieces = enumerate((first, min(first + size, songs)) for first in range(0, songs, size))
+        return {index: piece for index, piece in pieces if (before + index) % self._group.size == self._group.rank}
 
     def _update(self) -> None:
         """Let the optimiser take its step."""
@@ -215,14 +252,15 @@ class Training:
             limits={"step": step},
         )
 
-    def _shrink(self, failure: BaseException) -> None:
+    def _shrink(self, failure: BaseException | None) -> None:
         """Fewer songs at once from now on; the step begins again, so that its gradients are whole. Raises `OutOfMemory`."""
-        if self._state.chunk == 1:
+        size = min(self._state.chunk, self._options.at_once())
+        if size == 1:
             raise OutOfMemory(
                 "not even one song fits into memory; use crop_seconds 60 or less, or checkpointing on",
                 field="crop_seconds",
             ) from failure
-        self._state.chunk = max(1, self._state.chunk // 2)
+        self._state.chunk = size // 2
         self._drop_batch()
         free_cache(self._setup.device)
         self._outputs.note(f"memory was short: {self._state.chunk} of a batch's songs are computed at once")
@@ -234,6 +272,8 @@ class Training:
         self._state.step_loss = 0.0
 
     def _ask(self) -> None:
+        if self._group.size > 1 and self._state.place.micro:
+            return  # others have gradients of this step that nobody here could save
         if self._hooks.yields():
             self._save()
             raise _SteppedAside
@@ -268,15 +308,16 @@ class Training:
         """The mean loss over the songs that are only listened to, at fixed times with fixed noise and without any dropout."""
         setup = self._setup
         times = turbo_times().tolist() if setup.basis.flow.timesteps == "discrete" else JUDGED_TIMES
-        total, count = 0.0, 0
+        total, count = 0.0, 0.0
         self._network.eval()
         with torch.no_grad():
-            for row in setup.judged:
+            for row in setup.judged[self._group.rank :: self._group.size]:
                 item = setup.read(row)
                 for time in times:
                     batch = collate([fixed_draw(item, row.id, time, setup.basis)], setup.device)
                     total += squared_error(self._network, setup.padding, batch, True).item()
                     count += batch.elements(True)
+        total, count = self._group.add([total, count], setup.device)
         if not math.isfinite(total):
             raise NumericFailure("the loss of the songs that validate is not a number")
         return total / count
@@ -304,6 +345,8 @@ class Training:
         self._outputs.resume(found.place.step)
 
     def _save(self) -> None:
+        if not self._group.leads:
+            return
         state = self._state
         state.adapter = {name: parameter.detach().cpu().clone() for name, parameter in self._parameters.items()}
         state.gradients = {
@@ -330,14 +373,6 @@ class Training:
             finished=finished, step=place.step, steps=self.steps, epoch=place.epoch, history=tuple(self._state.history),
             files=files or {}, notes=tuple(self._outputs.notes),
         )  # fmt: skip
-
-
-def _parts(batch: Batch, size: int) -> list[Batch]:
-    """A batch in pieces of so many songs."""
-    count = len(batch.frames)
-    if size >= count:
-        return [batch]
-    return [batch.part(first, first + size) for first in range(0, count, size)]
 
 
 def _devices(device: torch.device) -> list[int]:
