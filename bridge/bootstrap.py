@@ -150,9 +150,9 @@ def prepare(build: Build | None, command: str) -> None:
         )
     needed = frozenset() if chosen == "light" else frozenset(EXTRAS.get(command, DEFAULT_EXTRAS))
     optional = OPTIONAL_EXTRAS.get(command, DEFAULT_OPTIONAL)
-    wished = needed | frozenset(optional)
+    wanted = needed | frozenset(optional)
     digest = inputs_digest()
-    if present and present == Stamp(chosen, present.extras | wished, digest) and venv_python(VENV).exists():
+    if present and present == Stamp(chosen, present.extras | wanted, digest) and venv_python(VENV).exists():
         return
     _warn_of_space(chosen)
     if chosen == "light" and present and present.build != "light":  # nothing of the engine stays behind
@@ -164,7 +164,7 @@ def prepare(build: Build | None, command: str) -> None:
         _pip(["uninstall", "--yes", "--quiet", "torch"])
     kept = present.extras if present else frozenset()
     install(chosen, sorted(needed), [extra for extra in sorted(kept | frozenset(optional)) if extra not in needed])
-    STAMP.write_text(json.dumps({"build": chosen, "extras": sorted(kept | wished), "digest": digest}))
+    STAMP.write_text(json.dumps({"build": chosen, "extras": sorted(kept | wanted), "digest": digest}))
 
 
 @contextlib.contextmanager
@@ -249,7 +249,7 @@ def install(build: Build, needed: Sequence[str], optional: Sequence[str]) -> Non
 
 
 def _install_torch(build: Build) -> None:
-    """Put the wished build in first, so that the plain requirement finds it satisfied.
+    """Put the chosen build in first, so that the plain requirement finds it satisfied.
 
     Where PyTorch's own index cannot be reached, the next step takes the registry's build: the GPU one on Linux, which is
     larger and works without a GPU too.

@@ -44,10 +44,10 @@ COMMANDS = {
         "library",
     ),
     "studio": Command(
-        "open the page in the browser: create, edit, compare, manage jobs", "bridge.cli.commands.audition:studio"
+        "open the page in the browser: create, edit, compare, manage jobs", "bridge.cli.commands.studio:studio"
     ),
     "audition": Command(
-        "hear the newest results in the browser, drag or save them", "bridge.cli.commands.audition:audition", "library"
+        "hear the newest results in the browser, drag or save them", "bridge.cli.commands.studio:audition", "library"
     ),
     "queue": Command("pause, resume or clear the queue", "bridge.cli.commands.jobs:queue"),
     "models": Command(

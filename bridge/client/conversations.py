@@ -66,8 +66,8 @@ def is_worth_a_retry(failure: DaemonUnreachable, *, new: bool) -> bool:
 
 def hello(token: str, name: str, *, heartbeat: bool, cancel_on_close: bool = False) -> Call:
     """The first call of every connection. Events come only where they are asked for."""
-    wishes = {"events": False, "heartbeat": heartbeat, **({"cancel_on_close": True} if cancel_on_close else {})}
-    return Call("hello", {"token": token, "client": name, "protocol": PROTOCOL, **wishes})
+    asked = {"events": False, "heartbeat": heartbeat, **({"cancel_on_close": True} if cancel_on_close else {})}
+    return Call("hello", {"token": token, "client": name, "protocol": PROTOCOL, **asked})
 
 
 def default_name() -> str:

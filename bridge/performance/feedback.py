@@ -70,7 +70,7 @@ class Feedback:
         return self.state()
 
     def state(self) -> dict[str, Any]:
-        """Wished for and open output, and the clock with the largest delay (s) of its last ticks."""
+        """The output that is asked for, the one that is open, and the clock with the largest delay (s) of its last ticks."""
         levels = self._player.levels
         problem = (
             "" if not self._output or levels.feedback else f"there is no MIDI output {self._output!r}; it is looked for"

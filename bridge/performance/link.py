@@ -85,7 +85,7 @@ class PlayerLink:
 
     @property
     def rate(self) -> int:
-        """Sample rate (Hz) of the stream, open or wished for."""
+        """Sample rate (Hz) of the stream, open or asked for."""
         return Open().rate if self._open_command is None else self._open_command.rate
 
     @property

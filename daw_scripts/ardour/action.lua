@@ -34,7 +34,7 @@ local function submit(wanted, situation, values, fields)
   local listen_first, count = values.listen_first, 0
   values.tempo_changes, values.listen_first = nil, nil
   for _, part in ipairs(parts) do
-    for _, job in ipairs(requests.jobs(wanted, part, part.wishes, values, fields)) do
+    for _, job in ipairs(requests.jobs(wanted, part, part.passages, values, fields)) do
       count = count + 1
       local pending = requests.pending(string.format("%s-%d", id, count), wanted, part, job)
       pending.context = part.source and part.source.path or nil

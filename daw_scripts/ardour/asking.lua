@@ -81,17 +81,17 @@ function asking.tempo_changes(situation)
   return false
 end
 
--- Wishes if all of them ask for one tempo.
-local function of_one_tempo(wishes)
-  for _, wish in ipairs(wishes) do
-    if wish.bpm ~= wishes[1].bpm then return nil end
+-- The passages, if all of them have one tempo.
+local function of_one_tempo(passages)
+  for _, passage in ipairs(passages) do
+    if passage.bpm ~= passages[1].bpm then return nil end
   end
-  return wishes
+  return passages
 end
 
 --- What will be sent, and of what, for the top of a form.
 function asking.summary(wanted, situation)
-  local facts, seen, wishes = { tracks = {}, stretches = #situation.stretches, seconds = 0 }, {}, {}
+  local facts, seen, passages = { tracks = {}, stretches = #situation.stretches, seconds = 0 }, {}, {}
   for index, stretch in ipairs(situation.stretches) do
     for _, track in ipairs(stretch.tracks) do
       if not seen[id_of(track)] then facts.tracks[#facts.tracks + 1] = track:name() end
@@ -100,9 +100,9 @@ function asking.summary(wanted, situation)
     local first, last = host.bars(stretch.start, stretch["end"])
     facts.first_bar, facts.last_bar = math.min(facts.first_bar or first, first), math.max(facts.last_bar or last, last)
     facts.seconds = facts.seconds + (stretch["end"] - stretch.start) / situation.rate
-    wishes[index] = plan_tempo(situation, stretch, "average")[1]
+    passages[index] = plan_tempo(situation, stretch, "average")[1]
   end
-  facts.wishes = of_one_tempo(wishes)
+  facts.passages = of_one_tempo(passages)
   return requests.summary(wanted, facts)
 end
 
@@ -147,8 +147,8 @@ local function map_around(part)
 end
 
 -- A stretch of a track as `requests.jobs` wants it.
-local function part_of(situation, stretch, track, wishes)
-  local part = { rate = situation.rate, start = stretch.start, ["end"] = stretch["end"], wishes = wishes }
+local function part_of(situation, stretch, track, passages)
+  local part = { rate = situation.rate, start = stretch.start, ["end"] = stretch["end"], passages = passages }
   part.track, part.track_name = track and id_of(track) or nil, track and track:name() or nil
   part.first_bar, part.last_bar = host.bars(part.start, part["end"])
   part.segments = map_around(part)
@@ -161,15 +161,15 @@ local function forget(parts)
   end
 end
 
---- All that an action asks for, in order: situations for `requests.jobs`, each with its tempo `wishes` and its audio read under `name`.
+--- All that an action asks for, in order: situations for `requests.jobs`, each with its tempo `passages` and its audio read under `name`.
 -- Nil and {code} where something of it cannot be sent: then nothing is left of what was read.
 function asking.parts(wanted, situation, values, name)
   local parts = {}
   for _, stretch in ipairs(situation.stretches) do
-    local wishes, changes = plan_tempo(situation, stretch, values.tempo_changes or "average", values.duration)
-    if not wishes then return nil, { code = changes } end
+    local passages, changes = plan_tempo(situation, stretch, values.tempo_changes or "average", values.duration)
+    if not passages then return nil, { code = changes } end
     local tracks = wanted.audio == "target" and stretch.tracks or { stretch.tracks[1] or false }
-    for _, track in ipairs(tracks) do parts[#parts + 1] = part_of(situation, stretch, track or nil, wishes) end
+    for _, track in ipairs(tracks) do parts[#parts + 1] = part_of(situation, stretch, track or nil, passages) end
     for index = #parts - #tracks + 1, wanted.audio ~= "none" and #parts or 0 do
       local refused
       parts[index].source, refused = render(wanted, parts[index], host.track(parts[index].track), name .. (index > 1 and "-" .. index or ""))

@@ -46,19 +46,19 @@ function progress.show(jobs)
   for _, location in ipairs(lists.of(Session:locations():list())) do
     if is_ours(location) then
       local place = key(location:start():samples(), location:_end():samples())
-      local wish = wanted[place]
+      local mark = wanted[place]
       wanted[place] = nil
-      if not wish then
+      if not mark then
         unwanted[#unwanted + 1] = location
-      elseif location:name() ~= wish.text then
-        location:set_name(wish.text)
+      elseif location:name() ~= mark.text then
+        location:set_name(mark.text)
       end
     end
   end
   for _, location in ipairs(unwanted) do Session:locations():remove(location) end
-  for _, wish in pairs(wanted) do
-    local made = Session:locations():add_range(Temporal.timepos_t(wish.first), Temporal.timepos_t(wish.last))
-    made:set_name(wish.text)
+  for _, mark in pairs(wanted) do
+    local made = Session:locations():add_range(Temporal.timepos_t(mark.first), Temporal.timepos_t(mark.last))
+    made:set_name(mark.text)
   end
 end
 

@@ -36,7 +36,7 @@ local function submit(wanted, situation, values, fields)
   local journal = exchange.journal(host.beside(situation.project, situation.path, "pending"))
   local count = 0
   for _, part in ipairs(parts) do
-    for _, job in ipairs(requests.jobs(wanted, part, part.wishes, values, fields)) do
+    for _, job in ipairs(requests.jobs(wanted, part, part.passages, values, fields)) do
       count = count + 1
       local pending = pending_of(id, string.format("%s-%d", id, count), wanted, part, job)
       pending.values, pending.listen_first = values, listen_first

@@ -68,7 +68,7 @@ end
 --- What will be sent, and of what, in a sentence for the top of a form.
 function asking.summary(wanted, situation)
   local facts = { tracks = {}, stretches = #situation.stretches, seconds = 0 }
-  local seen, wishes = {}, {}
+  local seen, passages = {}, {}
   for _, stretch in ipairs(situation.stretches) do
     for _, track in ipairs(stretch.tracks) do
       local id = host.track_id(track)
@@ -78,29 +78,29 @@ function asking.summary(wanted, situation)
     local first, last = host.bars(situation.project, stretch.first, stretch.last)
     facts.first_bar, facts.last_bar = math.min(facts.first_bar or first, first), math.max(facts.last_bar or last, last)
     facts.seconds = facts.seconds + stretch.last - stretch.first
-    wishes[#wishes + 1] = plan_tempo(situation, stretch, "average")[1]
+    passages[#passages + 1] = plan_tempo(situation, stretch, "average")[1]
   end
-  facts.wishes = asking.same_tempo(wishes) and wishes or nil
+  facts.passages = asking.same_tempo(passages) and passages or nil
   return requests.summary(wanted, facts)
 end
 
---- Whether wishes ask for one tempo and metre.
-function asking.same_tempo(wishes)
-  for _, wish in ipairs(wishes) do
-    if wish.bpm ~= wishes[1].bpm or wish.time_signature ~= wishes[1].time_signature then return false end
+--- Whether passages ask for one tempo and metre.
+function asking.same_tempo(passages)
+  for _, passage in ipairs(passages) do
+    if passage.bpm ~= passages[1].bpm or passage.time_signature ~= passages[1].time_signature then return false end
   end
   return true
 end
 
 -- The parts to send of a stretch: one per item for an action on a target, one for everything heard. Nil and {code} where it holds none.
-local function find_parts(wanted, stretch, wish)
-  wish.first, wish.last = stretch.first, stretch.last
+local function find_parts(wanted, stretch, order)
+  order.first, order.last = stretch.first, stretch.last
   if wanted.audio == "none" then return { {} } end
   if wanted.audio == "target" then
     local parts = {}
     for _, item in ipairs(stretch.items) do
       if host.holds_audio(item) then
-        local source, refused = sources.of_item(wish, item)
+        local source, refused = sources.of_item(order, item)
         if not source then return nil, refused end
         local track = reaper.GetMediaItem_Track(item)
         parts[#parts + 1] = { source = source, item = host.item_id(item), track = host.track_id(track),
@@ -110,7 +110,7 @@ local function find_parts(wanted, stretch, wish)
     if #parts == 0 then return nil, { code = "nothing_there" } end
     return parts
   end
-  local source, refused = sources.of_mix(wish, wanted.audio == "others" and stretch.tracks or {})
+  local source, refused = sources.of_mix(order, wanted.audio == "others" and stretch.tracks or {})
   if not source then return nil, refused end
   local track = stretch.tracks[1]
   return { { source = source, track = track and host.track_id(track), track_name = track and host.track_name(track) } }
@@ -151,42 +151,42 @@ local function region_of(source)
   return { start = source.start, ["end"] = source["end"] }
 end
 
-local function join(asked, own, wishes)
-  local source, wish = asked.source, asked.wishes[1]
+local function join(asked, own, passages)
+  local source, passage = asked.source, asked.passages[1]
   source.regions = source.regions or json.list({ region_of(source) })
   asked.places = asked.places or json.list({ { first = asked.start, last = asked["end"] } })
   source.regions[#source.regions + 1] = region_of(own.source)
   asked.places[#asked.places + 1] = { first = own.start, last = own["end"] }
   source["end"], asked["end"] = own.source["end"], own["end"]
-  wish["end"] = wishes[1]["end"]
+  passage["end"] = passages[1]["end"]
 end
 
-local function joined(list, own, wishes)
+local function joined(list, own, passages)
   for _, asked in ipairs(list) do
-    local fits = asked.item and asked.item == own.item and #asked.wishes == 1 and #wishes == 1
-    if fits and asking.same_tempo({ asked.wishes[1], wishes[1] }) and own.source.start >= asked.source["end"] then
-      join(asked, own, wishes)
+    local fits = asked.item and asked.item == own.item and #asked.passages == 1 and #passages == 1
+    if fits and asking.same_tempo({ asked.passages[1], passages[1] }) and own.source.start >= asked.source["end"] then
+      join(asked, own, passages)
       return true
     end
   end
   return false
 end
 
---- All that an action asks for, in order: situations for `requests.jobs`, each with its tempo `wishes` and, where it is several stretches
+--- All that an action asks for, in order: situations for `requests.jobs`, each with its tempo `passages` and, where it is several stretches
 -- of an item, their `places` (project samples). Nil and {code} where something of it cannot be sent.
 function asking.parts(wanted, situation, values, fields, name)
-  local wish = { project = situation.project, rate = situation.rate, folder = host.media_folder(situation.project), name = name,
-                 outside = wanted.outside, rendered = {} }
+  local order = { project = situation.project, rate = situation.rate, folder = host.media_folder(situation.project), name = name,
+                  outside = wanted.outside, rendered = {} }
   local list, may = {}, may_join(wanted, fields)
   for _, stretch in ipairs(situation.stretches) do
-    local wishes, changes = plan_tempo(situation, stretch, values.tempo_changes or "average", values.duration)
-    if not wishes then return nil, { code = changes } end
-    local parts, refused = find_parts(wanted, stretch, wish)
+    local passages, changes = plan_tempo(situation, stretch, values.tempo_changes or "average", values.duration)
+    if not passages then return nil, { code = changes } end
+    local parts, refused = find_parts(wanted, stretch, order)
     if not parts then return nil, refused end
     for _, part in ipairs(parts) do
       local own = narrow(situation, stretch, part)
-      if not (may and joined(list, own, wishes)) then
-        own.wishes = wishes
+      if not (may and joined(list, own, passages)) then
+        own.passages = passages
         list[#list + 1] = own
       end
     end

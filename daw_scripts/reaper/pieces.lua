@@ -22,26 +22,26 @@ local function song_at(project, name, time)
   return name .. (title ~= "" and ": " .. title or " region " .. index)
 end
 
-local function piece_of(wish, name, item)
+local function piece_of(order, name, item)
   local first = reaper.GetMediaItemInfo_Value(item, "D_POSITION")
-  wish.first, wish.last = first, first + reaper.GetMediaItemInfo_Value(item, "D_LENGTH")
-  local source, refused = sources.of_item(wish, item)
+  order.first, order.last = first, first + reaper.GetMediaItemInfo_Value(item, "D_LENGTH")
+  local source, refused = sources.of_item(order, item)
   if not source then return nil, refused end
   return {
     path = source.path, start = source.start, length = source["end"] - source.start,
-    title = host.track_name(reaper.GetMediaItem_Track(item)), song = song_at(wish.project, name, first),
+    title = host.track_name(reaper.GetMediaItem_Track(item)), song = song_at(order.project, name, first),
   }
 end
 
 -- Every piece of audio, as it sounds; nil and {code} where one cannot be read.
 local function find(project, name)
   local rate = host.rate(project)
-  local wish = { project = project, rate = rate, folder = host.media_folder(project), rendered = {},
+  local order = { project = project, rate = rate, folder = host.media_folder(project), rendered = {},
                  name = "acestep-" .. exchange.name(host.NAME, host.clock()) }
   local found = {}
   for _, item in ipairs(items(project)) do
     if host.holds_audio(item) then
-      local piece, refused = piece_of(wish, name, item)
+      local piece, refused = piece_of(order, name, item)
       if piece then
         found[#found + 1] = piece
       elseif refused.code ~= "nothing_there" then

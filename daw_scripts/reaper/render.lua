@@ -29,14 +29,14 @@ local function set(project, numbers, strings)
   for key, value in pairs(strings) do reaper.GetSetProjectInfo_String(project, key, value, true) end
 end
 
--- `wish` is {folder, name, numbers}; the file is folder/name.wav, float, at the project's rate.
-local function run(project, wish)
+-- `order` is {folder, name, numbers}; the file is folder/name.wav, float, at the project's rate.
+local function run(project, order)
   local numbers = { RENDER_CHANNELS = 2, RENDER_TAILFLAG = 0, RENDER_TAILMS = 0, RENDER_ADDTOPROJ = 0, RENDER_DITHER = 0,
                     RENDER_NORMALIZE = 0, RENDER_FADEIN = 0, RENDER_FADEOUT = 0 }
-  for key, value in pairs(wish.numbers) do numbers[key] = value end
-  set(project, numbers, { RENDER_FILE = wish.folder, RENDER_PATTERN = wish.name, RENDER_FORMAT = FLOAT_WAV, RENDER_FORMAT2 = "" })
+  for key, value in pairs(order.numbers) do numbers[key] = value end
+  set(project, numbers, { RENDER_FILE = order.folder, RENDER_PATTERN = order.name, RENDER_FORMAT = FLOAT_WAV, RENDER_FORMAT2 = "" })
   local _, targets = reaper.GetSetProjectInfo_String(project, "RENDER_TARGETS", "", false)
-  local target = targets:match("[^;]+") or (wish.folder .. "/" .. wish.name .. ".wav")
+  local target = targets:match("[^;]+") or (order.folder .. "/" .. order.name .. ".wav")
   if reaper.file_exists(target) then os.remove(target) end -- or REAPER asks whether to overwrite it
   reaper.Main_OnCommandEx(RENDER_WITH_LAST_SETTINGS, 0, project)
   if not reaper.file_exists(target) then error("REAPER rendered nothing to " .. target, 0) end

@@ -40,51 +40,51 @@ local function by_file(item, take, source, path, first, last)
 end
 
 -- The file of an item as it sounds; several stretches of it are cut from one.
-local function render_once(wish, item)
+local function render_once(order, item)
   local id = host.item_id(item)
-  if not wish.rendered[id] then
-    wish.count = (wish.count or 0) + 1
-    local path, why = render.item(wish.project, item, wish.rate, wish.folder, string.format("%s-item%d", wish.name, wish.count))
+  if not order.rendered[id] then
+    order.count = (order.count or 0) + 1
+    local path, why = render.item(order.project, item, order.rate, order.folder, string.format("%s-item%d", order.name, order.count))
     if not path then return nil, why end
-    wish.rendered[id] = path
+    order.rendered[id] = path
   end
-  return wish.rendered[id]
+  return order.rendered[id]
 end
 
-local function by_render(wish, item, first, last)
+local function by_render(order, item, first, last)
   local position = reaper.GetMediaItemInfo_Value(item, "D_POSITION")
   local length = reaper.GetMediaItemInfo_Value(item, "D_LENGTH")
-  local path, why = render_once(wish, item)
+  local path, why = render_once(order, item)
   if not path then return nil, why end
-  local frames = placement.samples(length, wish.rate)
+  local frames = placement.samples(length, order.rate)
   return {
-    path = path, rate = wish.rate, rendered = true, lead = 0.0, span_start = 0, span_end = frames, zero = position,
-    start = math.max(0, placement.samples(first - position, wish.rate)),
-    ["end"] = math.min(frames, placement.samples(last - position, wish.rate)),
+    path = path, rate = order.rate, rendered = true, lead = 0.0, span_start = 0, span_end = frames, zero = position,
+    start = math.max(0, placement.samples(first - position, order.rate)),
+    ["end"] = math.min(frames, placement.samples(last - position, order.rate)),
   }
 end
 
 -- For an action whose region may reach past the item's ends: the whole selection, and a patch of its own instead of a take.
-local function reach_out(found, wish)
-  found.start = placement.samples(wish.first - found.zero, found.rate)
-  found["end"] = placement.samples(wish.last - found.zero, found.rate)
+local function reach_out(found, order)
+  found.start = placement.samples(order.first - found.zero, found.rate)
+  found["end"] = placement.samples(order.last - found.zero, found.rate)
   found.span_start, found.span_end, found.lead = nil, nil, nil
 end
 
 --- The source of one audio item: region and span in its samples, and `zero`, the project time of its sample 0. Nil and {code} otherwise.
--- `wish` is {project, rate, folder, name, first, last (s), outside, rendered (files of items, kept by this module)}.
-function sources.of_item(wish, item)
+-- `order` is {project, rate, folder, name, first, last (s), outside, rendered (files of items, kept by this module)}.
+function sources.of_item(order, item)
   local take = reaper.GetActiveTake(item)
   local source, path = file_of(take)
   if path ~= "" and not reaper.file_exists(path) then return nil, { code = "offline_media", path = path } end
   local found, why
   if untouched(take, source, path) then
-    found, why = by_file(item, take, source, path, wish.first, wish.last)
+    found, why = by_file(item, take, source, path, order.first, order.last)
     if why == "nothing_there" then return nil, { code = why } end
   end
-  if not found then found, why = by_render(wish, item, wish.first, wish.last) end
+  if not found then found, why = by_render(order, item, order.first, order.last) end
   if not found then return nil, { code = why } end
-  if wish.outside then reach_out(found, wish) end
+  if order.outside then reach_out(found, order) end
   found.take = host.take_id(take)
   found.offset = reaper.GetMediaItemTakeInfo_Value(take, "D_STARTOFFS")
   found.playrate = reaper.GetMediaItemTakeInfo_Value(take, "D_PLAYRATE")
@@ -92,13 +92,13 @@ function sources.of_item(wish, item)
 end
 
 --- What is heard around the selection, without the tracks in `muted`.
-function sources.of_mix(wish, muted)
-  local window = placement.window(placement.samples(wish.first, wish.rate), placement.samples(wish.last, wish.rate), CONTEXT_SECONDS * wish.rate)
-  local span = { first = window.from / wish.rate, last = window.to / wish.rate }
-  wish.count = (wish.count or 0) + 1
-  local path, why = render.heard(wish.project, span, wish.rate, wish.folder, string.format("%s-%d", wish.name, wish.count), muted)
+function sources.of_mix(order, muted)
+  local window = placement.window(placement.samples(order.first, order.rate), placement.samples(order.last, order.rate), CONTEXT_SECONDS * order.rate)
+  local span = { first = window.from / order.rate, last = window.to / order.rate }
+  order.count = (order.count or 0) + 1
+  local path, why = render.heard(order.project, span, order.rate, order.folder, string.format("%s-%d", order.name, order.count), muted)
   if not path then return nil, { code = why } end
-  return { path = path, rate = wish.rate, rendered = true, start = window.start, ["end"] = window["end"], zero = span.first }
+  return { path = path, rate = order.rate, rendered = true, start = window.start, ["end"] = window["end"], zero = span.first }
 end
 
 return sources

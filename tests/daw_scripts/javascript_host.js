@@ -7,7 +7,7 @@ const answers = input.cases.map(({ module, call, args }) => {
   const value = require(path.join(input.folder, module + ".js"))[camel(call)](...args);
   if (value && typeof value === "object" && !Array.isArray(value)) {
     if (value.refusal !== undefined && Object.keys(value).length === 1) return { value: null, refusal: value.refusal };
-    for (const key of ["wishes", "cut", "status"]) {
+    for (const key of ["passages", "cut", "status"]) {
       if (value[key] !== undefined && Object.keys(value).length === 1) return { value: value[key] };
     }
   }

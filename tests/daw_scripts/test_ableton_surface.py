@@ -580,7 +580,7 @@ def repainted(stage: Stage) -> Clip:
     return found
 
 
-def test_a_reroll_is_the_same_wish_at_the_same_place(stage: Stage, running: DaemonProcess) -> None:
+def test_a_reroll_is_the_same_request_at_the_same_place(stage: Stage, running: DaemonProcess) -> None:
     """The clip in the detail view is enough: two more variants, other seeds, the same beat."""
     clip = repainted(stage)
     stage.run("vary")

@@ -228,7 +228,7 @@ def test_one_undo_removes_all_variants(studio: Studio) -> None:
 
 
 def test_a_reroll_lands_on_top_with_other_seeds(studio: Studio) -> None:
-    """The take's recipe is enough: the same place and wish, two more layers, other seeds; what was there stays."""
+    """The take's recipe is enough: the same place and request, two more layers, other seeds; what was there stays."""
     again = sorted(studio.seen["rolled again"], key=lambda region: region[4])
     assert again[:3] == sorted(studio.seen["repainted"], key=lambda region: region[4])
     assert [region[2:4] for region in again[3:]] == [region[2:4] for region in again[1:3]]
@@ -246,7 +246,7 @@ def test_keep_removes_the_alternatives_and_nothing_else(studio: Studio) -> None:
 
 
 def test_restore_brings_the_form_back_with_the_values_of_the_take(studio: Studio) -> None:
-    """The form held other values by then; what was sent from it is the take's own wish for the take's own place."""
+    """The form held other values by then; what was sent from it is the take's own request for the take's own place."""
     made, restored = studio.recipes()[0], studio.recipes()[2]
     assert (
         restored["request"]["request"]["conditioning"]["caption"]

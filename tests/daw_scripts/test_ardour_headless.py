@@ -167,8 +167,8 @@ def test_a_selection_inside_a_ramp_has_nothing_but_the_ramp(winding: Path) -> No
     code = (
         f"local plan, host = import('tempo').plan, import('host') local first, last = {begin + 24_000}, {end - 24_000} "
         "for _, choice in ipairs({ 'average', 'split' }) do "
-        f"local wishes = plan(host.segments(first, last), first / {RATE}, last / {RATE}, choice) "
-        "out('plan', #wishes, wishes[1].start, wishes[1]['end'], wishes[1].notes[1].code) end"
+        f"local passages = plan(host.segments(first, last), first / {RATE}, last / {RATE}, choice) "
+        "out('plan', #passages, passages[1].start, passages[1]['end'], passages[1].notes[1].code) end"
     )
     lines = [line.split("|") for line in run(winding, code).splitlines() if line.startswith("plan")]
     assert len(lines) == 2

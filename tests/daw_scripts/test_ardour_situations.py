@@ -195,8 +195,8 @@ def test_a_metre_the_model_does_not_know(studios: dict[str, Studio], metre: str,
     """The bar is one job from its first sample on; the map holds the metre, and Show jobs says what the model is told."""
     studio = studios["two"]
     assert places(studio, metre) == [bar]
-    (wish,) = asked(studio, metre)
-    assert wish["bpm"] == 120 and metre in [point["metre"] for point in wish["tempo_map"]]
+    (request,) = asked(studio, metre)
+    assert request["bpm"] == 120 and metre in [point["metre"] for point in request["tempo_map"]]
     assert metre in studio.seen[metre][1]
 
 
@@ -218,7 +218,7 @@ def test_a_ramp_is_a_job_of_its_own(studios: dict[str, Studio]) -> None:
     (_, first_edge), (ramp_first, ramp_last), (last_edge, _) = places(studio, "split")
     assert (first_edge, ramp_first) == (begin, begin) and ramp_last == last_edge == pytest.approx(end, abs=1)
     mean = 8 * 60 * RATE / (end - begin)
-    assert [wish["bpm"] for wish in asked(studio, "split")] == [120, pytest.approx(mean, abs=1e-3), 90]
+    assert [request["bpm"] for request in asked(studio, "split")] == [120, pytest.approx(mean, abs=1e-3), 90]
 
 
 def test_a_ramp_is_refused(studios: dict[str, Studio]) -> None:

@@ -528,7 +528,7 @@ REPAINTED = (
 
 
 @pytest.mark.foreign
-def test_a_reroll_is_the_same_wish_at_the_same_place(live: Set) -> None:
+def test_a_reroll_is_the_same_request_at_the_same_place(live: Set) -> None:
     """The clip in the detail view is enough: two more variants, other seeds, the same beat."""
     found = live.play(*REPAINTED, {"run": "vary"}, {"wait_clips": 5})
     assert len({clip["start_time"] for clip in lanes(found)}) == 1 and len({clip["name"] for clip in lanes(found)}) == 4
@@ -1258,7 +1258,7 @@ def test_what_waits_can_be_dropped(live: Set) -> None:
 
 @pytest.mark.foreign
 def test_a_job_that_ends_while_the_set_is_closed_waits_too(live: Set) -> None:
-    """The wish to listen first is kept with the job."""
+    """The choice to listen first is kept with the job."""
     live.song["file_path"] = str(live.folder / "Project" / "Song.als")
     live.play({"listen_first": 1}, {"param": ["caption", "fake: steps=5 delay=0.2"]}, {"run": "repaint"}, {"wait": "%"})
     found = live.play({"wait": "Waiting to be placed: 1."})

@@ -280,7 +280,7 @@ def test_a_razor_edit_is_the_selection(desk: Desk, running: DaemonProcess) -> No
     assert (source["start"], source["length"]) == (3.5 * RATE, 2 * RATE)
 
 
-def test_a_reroll_is_the_same_wish_with_another_seed(desk: Desk, running: DaemonProcess) -> None:
+def test_a_reroll_is_the_same_request_with_another_seed(desk: Desk, running: DaemonProcess) -> None:
     """Vary: the recipe in the take is enough."""
     item = loop_item(desk)
     desk.run(REPAINT)

@@ -265,8 +265,8 @@ def test_a_metre_the_model_does_not_know(desk: Desk, running: DaemonProcess, num
     desk.project.tempo = [{"time": 0.0, "bpm": 100.0, "num": num, "den": den, "linear": False}]
     desk.run(REPAINT)
     finish(desk, 2, item)
-    wish = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]["conditioning"]
-    assert wish["tempo_map"][0]["metre"] == f"{num}/{den}" and wish["bpm"] == pytest.approx(100.0)
+    passage = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]["conditioning"]
+    assert passage["tempo_map"][0]["metre"] == f"{num}/{den}" and passage["bpm"] == pytest.approx(100.0)
     assert f"{num}/{den}" in desk.reaper.help_line and "no metre is sent" not in desk.reaper.help_line
     desk.reaper.Help_Set("the next job's progress", False)
     desk.run("Show jobs")
@@ -281,7 +281,7 @@ RAMP = [
 """Two seconds of the selection at 100 bpm, four on the way to 132 bpm, two at 132 bpm."""
 
 
-def wishes(item: Item) -> list[tuple[float, float, float]]:
+def passages(item: Item) -> list[tuple[float, float, float]]:
     """First and last second and tempo of what was asked for our takes, in the order of the song."""
     memories = [json.loads(take.strings["P_EXT:acestep"]) for take in item.takes[1:]]
     asked = [(memory["pending"], memory["request"]["request"]["conditioning"]["bpm"]) for memory in memories]
@@ -294,7 +294,7 @@ def test_a_tempo_ramp_is_averaged(desk: Desk, running: DaemonProcess) -> None:
     desk.project.tempo = RAMP
     desk.run(REPAINT)
     finish(desk, 2, item)
-    assert wishes(item) == [(9.0, 17.0, pytest.approx(116.0))]
+    assert passages(item) == [(9.0, 17.0, pytest.approx(116.0))]
     assert "average of 116 bpm" in desk.reaper.help_line
 
 
@@ -306,7 +306,7 @@ def test_a_tempo_ramp_is_a_segment_of_its_own(desk: Desk, running: DaemonProcess
     desk.run(REPAINT)
     finish(desk, 4, item)
     expected = [(9.0, 11.0, 100.0), (11.0, 15.0, 116.0), (15.0, 17.0, 132.0)]
-    assert wishes(item) == [tuple(pytest.approx(part) for part in wish) for wish in expected]
+    assert passages(item) == [tuple(pytest.approx(part) for part in passage) for passage in expected]
 
 
 def test_a_tempo_ramp_is_refused(desk: Desk, running: DaemonProcess) -> None:

@@ -31,14 +31,14 @@ PICK_UP = [
 
 
 def conditioning(item: Item) -> dict[str, Any]:
-    """What the daemon took of the newest take's wish."""
+    """What the daemon took of the newest take's request."""
     memory = json.loads(item.takes[-1].strings["P_EXT:acestep"])
     found: dict[str, Any] = memory["request"]["request"]["conditioning"]
     return found
 
 
-def told(wish: dict[str, Any], rate: int) -> TempoMap:
-    return TempoMap.of(msgspec.convert(wish["tempo_map"], list[TempoPoint]), rate)
+def told(request: dict[str, Any], rate: int) -> TempoMap:
+    return TempoMap.of(msgspec.convert(request["tempo_map"], list[TempoPoint]), rate)
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000])

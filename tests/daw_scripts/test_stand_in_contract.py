@@ -107,18 +107,18 @@ def check_core(call: Callable[[str, str, list[Any]], Any], song: Path) -> None:
     for name in DONE:
         document = RECORDED[name]
         memory = call("recipes", "memory", [pending(name), document])
-        wish = document["result"]["recipe"]["request"]
+        request = document["result"]["recipe"]["request"]
         assert memory["request"] == document["result"]["recipe"]
-        for remembered in (memory, {**memory, "request": wish}):
+        for remembered in (memory, {**memory, "request": request}):
             again = call("recipes", "again", [remembered, "b"])
             assert again["operation"] == "render" and again["pending"]["id"] == "b"
             new = admitted(again["params"], song.parent)
             bound = {"weights", "made_on"}  # a take made again is a new one: the weights of today will do
-            old = admitted({key: value for key, value in wish.items() if key not in bound}, song.parent)
+            old = admitted({key: value for key, value in request.items() if key not in bound}, song.parent)
             for stage in (*new["stages"], *old["stages"]):
                 del stage["seed"], stage["seeds"]
             assert new == old, name
-            assert call("recipes", "caption", [remembered]) == wish["conditioning"]["caption"]
+            assert call("recipes", "caption", [remembered]) == request["conditioning"]["caption"]
         landings = call("results", "placements", [pending(name), document])
         heard = [file for file in document["result"]["files"] if file["role"] != "latent" and not file["preview"]]
         assert [place["path"] for place in landings] == [file["path"] for file in heard]

@@ -27,7 +27,7 @@ from bridge.doors.rest.door import Handler
 from bridge.doors.rest.envelope import hard
 from bridge.doors.rest.results import error_of
 from bridge.doors.rest.tasks import WORDS, Tasks
-from bridge.doors.rest.translate import Wish, translate
+from bridge.doors.rest.translate import Translation, translate
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +64,10 @@ class ChatDoor:
         caller = HttpCaller.of(request, "chat")
         if declared_length(request) > limits.HTTP_BODY or "content-length" not in request.headers:
             async with self._large:  # sounds as base64: one at a time, so that a crowd of them does not fill the memory
-                body, wish = await self._wish(request, caller)
+                body, translation = await self._translated(request, caller)
         else:
-            body, wish = await self._wish(request, caller)
-        task, _ = await self._tasks.release(wish, caller)
+            body, translation = await self._translated(request, caller)
+        task, _ = await self._tasks.release(translation, caller)
         head = Head(f"chatcmpl-{task.replace('-', '')[:16]}", _text(body.get("model")) or self._default())
         if body.get("stream") is True:
             pieces = self._stream(task, head, wanted_object(body))
@@ -77,7 +77,7 @@ class ChatDoor:
             raise HTTPException(STATES.get(view.state, 500), error_of(view))
         return StreamingResponse(self._whole(view, head, wanted_object(body)), media_type="application/json")
 
-    async def _wish(self, request: Request, caller: HttpCaller) -> tuple[Mapping[str, Any], Wish]:
+    async def _translated(self, request: Request, caller: HttpCaller) -> tuple[Mapping[str, Any], Translation]:
         body = parse_json(await read_body(request, limits.CHAT_BODY))
         values, given = await asyncio.to_thread(read_request, body)
         audio = body.get("audio")

@@ -13,13 +13,13 @@ from bridge.core.interface import EventKind, JobView
 from bridge.doors.gradio import files
 from bridge.doors.gradio.components import AUDIO, FILES, FLAG, NUMBER, TEXT, Parameter, Signature
 from bridge.doors.gradio.sessions import Report
-from bridge.doors.gradio.wrapper import FEBRUARY, OUR_OWN, as_the_page_has_it, named_values, wish_of
+from bridge.doors.gradio.wrapper import FEBRUARY, OUR_OWN, as_the_page_has_it, named_values, params_of
 from bridge.doors.gradio.wrapper import FILES as FILE_FIELDS
 from bridge.doors.http.site import HttpCaller
 from bridge.doors.rest import facts, results
 from bridge.doors.rest.door import RestDoor
 from bridge.doors.rest.fields import Told, read_boolean, read_number
-from bridge.doors.rest.translate import Standing, Wish, translate
+from bridge.doors.rest.translate import Standing, Translation, translate
 from bridge.doors.rest.words import told_sample
 
 SINGLES = 8
@@ -45,10 +45,12 @@ class GradioCalls:
     async def generation_wrapper(self, data: Sequence[Any], report: Report) -> list[Any]:
         """Make what the page's values ask for; takes, all files, details, status, seeds."""
         values = named_values(data)
-        wish = self._wish(values)
-        wish.told.ignored = [name for name in wish.told.ignored if not as_the_page_has_it(name, values.get(name))]
-        task, accepted = await self._rest.tasks.release(wish, self._caller)
-        wish.told.notes += accepted.get("notes") or []
+        translation = self._translated(values)
+        translation.told.ignored = [
+            name for name in translation.told.ignored if not as_the_page_has_it(name, values.get(name))
+        ]
+        task, accepted = await self._rest.tasks.release(translation, self._caller)
+        translation.told.notes += accepted.get("notes") or []
         try:
             view = await self._ended(task, report)
         except asyncio.CancelledError:
@@ -56,10 +58,16 @@ class GradioCalls:
             raise
         takes = await asyncio.to_thread(self._takes, view)
         singles = [*takes[:SINGLES], *[None] * (SINGLES - len(takes))]
-        item = results.success(task, view, {"prompt": wish.prompt, "lyrics": wish.lyrics})[0]
-        return [*singles, takes, _details(item, view), _status(len(takes), wish.told), item.get("seed_value", "")]
+        item = results.success(task, view, {"prompt": translation.prompt, "lyrics": translation.lyrics})[0]
+        return [
+            *singles,
+            takes,
+            _details(item, view),
+            _status(len(takes), translation.told),
+            item.get("seed_value", ""),
+        ]
 
-    def _wish(self, values: dict[str, Any]) -> Wish:
+    def _translated(self, values: dict[str, Any]) -> Translation:
         """What the values mean, its files found. Raises an `AceError`."""
         sent = {name: value for name, value in values.items() if name not in (*FILE_FIELDS, *OUR_OWN)}
         standing, uploads = self._rest.choices.standing(self._rest.core, self._caller), {}
@@ -73,9 +81,9 @@ class GradioCalls:
                     standing = _trusting(standing)
                 else:
                     sent[field] = name
-        wish = translate(sent, uploads, standing)
-        wish.params.update(wish_of(values))
-        return wish
+        translation = translate(sent, uploads, standing)
+        translation.params.update(params_of(values))
+        return translation
 
     async def _ended(self, task: str, report: Report) -> JobView:
         """The job of a task when it has ended well. Raises `BadRequest` with the reason when it has not."""

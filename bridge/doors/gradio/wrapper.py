@@ -135,7 +135,7 @@ def _unsaid(value: Any) -> bool:
     return value is None or value in ("", [], {})
 
 
-def wish_of(values: Mapping[str, Any]) -> dict[str, Any]:
+def params_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """What stands in no field of the REST interface, as parameters of ours. Raises `BadRequest`."""
     found: dict[str, Any] = {}
     if times := values.get("custom_timesteps"):
@@ -150,7 +150,7 @@ def wish_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 OUR_OWN = ("custom_timesteps", "use_cot_metas", "lm_batch_chunk_size")
-"""Fields that `wish_of` reads and the REST interface has not."""
+"""Fields that `params_of` reads and the REST interface has not."""
 
 
 def _times(text: Any) -> list[float]:

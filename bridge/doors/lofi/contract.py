@@ -110,7 +110,7 @@ class LofiTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Characters of the longest prompt."""
 
 
-class TrackWish(msgspec.Struct, frozen=True, kw_only=True):
+class TrackOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A part as it was asked for, complete: what decides how it sounds, and nothing else."""
 
     backend: str
@@ -154,8 +154,8 @@ def backend_type(value: Any) -> str:
     return found
 
 
-def parse_generate(given: Mapping[str, Any], terms: LofiTerms, seed: int) -> tuple[TrackWish, int]:
-    """The wish in the parameters of ``generate``, and the job's priority; ``seed`` is for requests without one.
+def parse_generate(given: Mapping[str, Any], terms: LofiTerms, seed: int) -> tuple[TrackOrder, int]:
+    """The order in the parameters of ``generate``, and the job's priority; ``seed`` is for requests without one.
 
     Raises `LofiError`.
     """
@@ -165,7 +165,7 @@ def parse_generate(given: Mapping[str, Any], terms: LofiTerms, seed: int) -> tup
     priority = params.get("priority", "normal")
     if not isinstance(priority, str) or priority not in PRIORITIES:
         raise LofiError("INVALID_PARAMS", "priority is normal or high", field="priority", choices=list(PRIORITIES))
-    wish = TrackWish(
+    order = TrackOrder(
         backend=backend.type,
         model=backend.model,
         identity=backend.identity,
@@ -177,7 +177,7 @@ def parse_generate(given: Mapping[str, Any], terms: LofiTerms, seed: int) -> tup
         scheduler=_scheduler(params.get("scheduler", ""), terms),
         guidance=_guidance(params.get("guidance_scale"), terms.guidance),
     )
-    return wish, PRIORITIES[priority]
+    return order, PRIORITIES[priority]
 
 
 def _named(given: Mapping[str, Any]) -> dict[str, Any]:

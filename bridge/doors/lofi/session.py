@@ -21,7 +21,7 @@ from bridge.client.aio import AsyncClient
 from bridge.doors.jsonrpc import codec
 from bridge.doors.lofi import contract, studio
 from bridge.doors.lofi.cache import TrackCache
-from bridge.doors.lofi.contract import LofiError, TrackWish
+from bridge.doors.lofi.contract import LofiError, TrackOrder
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ def _nothing() -> None:
 class Making:
     """A track that is being made."""
 
-    def __init__(self, wish: TrackWish, job: str) -> None:
-        self.wish = wish
+    def __init__(self, order: TrackOrder, job: str) -> None:
+        self.order = order
         self.job = job
         self.percent = -STEP
         self.step = 0
@@ -132,27 +132,39 @@ class LofiSession:
         params = {"backend": self._default_backend(terms), **params}
         if params["backend"] == "ace_step":
             params = {**{name: value for name, value in self._defaults.items() if name != "backend"}, **params}
-        wish, priority = contract.parse_generate(params, terms, random.randrange(2**32))
-        track = wish.track_id
+        order, priority = contract.parse_generate(params, terms, random.randrange(2**32))
+        track = order.track_id
         facts = await asyncio.to_thread(self._cache.find, track)
         if facts is not None:
-            answer = {"track_id": track, "status": "cached", "position": 0, "seed": wish.seed, "backend": wish.backend}
-            return answer, lambda: self._tell_complete(wish, facts)
+            answer = {
+                "track_id": track,
+                "status": "cached",
+                "position": 0,
+                "seed": order.seed,
+                "backend": order.backend,
+            }
+            return answer, lambda: self._tell_complete(order, facts)
         making, position = self._making.get(track), 0
         if making is None:
             if len(self._making) >= PENDING:
                 raise LofiError("QUEUE_FULL", f"{PENDING} tracks are waiting or being made", max=PENDING)
-            making = Making(wish, f"lofi-{track}-{secrets.token_hex(4)}")
+            making = Making(order, f"lofi-{track}-{secrets.token_hex(4)}")
             position = await self._submit(making, priority)
             self._making[track] = making
         status = "generating" if position == 0 else "queued"
-        answer = {"track_id": track, "status": status, "position": position, "seed": wish.seed, "backend": wish.backend}
+        answer = {
+            "track_id": track,
+            "status": status,
+            "position": position,
+            "seed": order.seed,
+            "backend": order.backend,
+        }
         return answer, functools.partial(self._begin, making)
 
     async def _submit(self, making: Making, priority: int) -> int:
         """Hand in the job of a track; returns how many are made before it."""
         running = await self._client.jobs(states=["running"], limit=1)
-        job = {**making.wish.job(), "id": making.job, "priority": priority}
+        job = {**making.order.job(), "id": making.job, "priority": priority}
         place: int = (await self._client.call("op.generate", job))["position"]
         return max(0, place - 1) + len(running)
 
@@ -215,24 +227,24 @@ class LofiSession:
                 if event["kind"] == "progress":
                     self._tell_progress(making, event["data"])
                 elif event["kind"] in _ENDS:
-                    del self._making[making.wish.track_id]
+                    del self._making[making.order.track_id]
                     await self._tell_end(making, event)
                     return
         except AceError as failure:
             self._tell_error(making, contract.from_ours(failure).word, failure.message)
         finally:
-            self._making.pop(making.wish.track_id, None)
+            self._making.pop(making.order.track_id, None)
 
     def _tell_progress(self, making: Making, data: Mapping[str, Any]) -> None:
         if data.get("stage") == "generate":
-            making.step, making.steps = _steps(data, making.wish.steps)
+            making.step, making.steps = _steps(data, making.order.steps)
         percent = min(99, int(100 * float(data.get("fraction") or 0.0)))
         if percent < making.percent + STEP:
             return
         making.percent = percent
         self._notify(
             "generation_progress",
-            track_id=making.wish.track_id,
+            track_id=making.order.track_id,
             percent=percent,
             current_step=making.step,
             total_steps=making.steps,
@@ -245,11 +257,11 @@ class LofiSession:
         data = event["data"]
         if event["kind"] == "done":
             facts = await self._keep(making, float(data.get("seconds") or 0.0))
-            self._tell_complete(making.wish, facts)
+            self._tell_complete(making.order, facts)
         elif event["kind"] == "cancelled":
             await making.may_tell_of_cancel.wait()
             self._notify(
-                "generation_cancelled", track_id=making.wish.track_id, at_step=making.step, total_steps=making.steps
+                "generation_cancelled", track_id=making.order.track_id, at_step=making.step, total_steps=making.steps
             )
         else:
             error = data.get("error") or {"message": data.get("reason") or "the daemon ended while this was made"}
@@ -257,7 +269,7 @@ class LofiSession:
 
     async def _keep(self, making: Making, seconds: float) -> dict[str, Any]:
         """Put the sound of a finished job into the cache. Raises an `AceError`."""
-        track, wish = making.wish.track_id, making.wish
+        track, order = making.order.track_id, making.order
         files = (await self._client.result(making.job))["files"]
         index = next((n for n, file in enumerate(files) if file["path"].lower().endswith(".wav")), 0)
         try:
@@ -266,28 +278,28 @@ class LofiSession:
                 "duration_sec": _integral(files[index]["length"] / files[index]["rate"]),
                 "sample_rate": files[index]["rate"],
                 "generation_time_sec": round(seconds, 3),
-                "model_version": wish.model,
-                "prompt": wish.prompt,
-                "seed": wish.seed,
+                "model_version": order.model,
+                "prompt": order.prompt,
+                "seed": order.seed,
             }
             return await asyncio.to_thread(self._cache.put, track, facts)
         finally:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(self._cache.drop_draft, track)
 
-    def _tell_complete(self, wish: TrackWish, facts: Mapping[str, Any]) -> None:
+    def _tell_complete(self, order: TrackOrder, facts: Mapping[str, Any]) -> None:
         told = ("path", "duration_sec", "sample_rate", "generation_time_sec", "model_version")
         self._notify(
             "generation_complete",
-            track_id=wish.track_id,
-            prompt=wish.prompt,
-            seed=wish.seed,
-            backend=wish.backend,
+            track_id=order.track_id,
+            prompt=order.prompt,
+            seed=order.seed,
+            backend=order.backend,
             **{name: facts.get(name) for name in told},
         )
 
     def _tell_error(self, making: Making, word: str, message: str) -> None:
-        self._notify("generation_error", track_id=making.wish.track_id, code=word, message=message)
+        self._notify("generation_error", track_id=making.order.track_id, code=word, message=message)
 
     # The end
 

@@ -76,11 +76,11 @@ class RestDoor:
         caller = HttpCaller.of(request, DOOR)
         body = await self.body(request)
         await self.choices.ready(self.core)
-        wish = translate(body.values, body.files, self.choices.standing(self.core, caller))
-        task, accepted = await self.tasks.release(wish, caller)
-        wish.told.notes += accepted.get("notes") or []
+        translation = translate(body.values, body.files, self.choices.standing(self.core, caller))
+        task, accepted = await self.tasks.release(translation, caller)
+        translation.told.notes += accepted.get("notes") or []
         place = {"task_id": task, "status": "queued", "queue_position": max(1, int(accepted.get("position") or 1))}
-        return answer(place, wish.told.to_extra())
+        return answer(place, translation.told.to_extra())
 
     async def query_result(self, request: Request) -> Response:
         """Where tasks stand, in the order asked."""

@@ -22,7 +22,7 @@ from bridge.doors.http.site import HttpCaller
 from bridge.doors.operation_methods import OPERATION_PREFIX
 from bridge.doors.rest import results
 from bridge.doors.rest.planned import with_words
-from bridge.doors.rest.translate import Wish
+from bridge.doors.rest.translate import Translation
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ LOOK_SECONDS = 30.0
 class _Task:
     """What the door itself knows of a task."""
 
-    wish: Wish
+    translation: Translation
     caller: HttpCaller
     trouble: str = ""
     """Why the music could not be submitted after the words."""
@@ -54,14 +54,14 @@ class Tasks:
         self._dispatcher = dispatcher
         self._known: OrderedDict[str, _Task] = OrderedDict()
 
-    async def release(self, wish: Wish, caller: HttpCaller) -> tuple[str, dict[str, Any]]:
-        """Hand a wish in: the task's id and what the daemon accepted. Raises an `AceError`."""
+    async def release(self, translation: Translation, caller: HttpCaller) -> tuple[str, dict[str, Any]]:
+        """Submit a translated request: the task's id and what the daemon accepted. Raises an `AceError`."""
         task = str(uuid.uuid4())
-        known = _Task(wish, caller)
-        if wish.words is None:
-            accepted = await self._submit(task, wish.operation, wish.params, caller)
+        known = _Task(translation, caller)
+        if translation.words is None:
+            accepted = await self._submit(task, translation.operation, translation.params, caller)
         else:
-            accepted = await self._submit(task + WORDS, *wish.words, caller)
+            accepted = await self._submit(task + WORDS, *translation.words, caller)
             known.music = asyncio.create_task(self._music(task, known), name=f"task {task}")
         self._known[task] = known
         while len(self._known) > REMEMBERED:
@@ -77,8 +77,8 @@ class Tasks:
         try:
             words = await self.ended(task + WORDS)
             if words.state is JobState.DONE:
-                params = with_words(known.wish.params, (words.result or {}).get("data") or {})
-                await self._submit(task, known.wish.operation, params, known.caller)
+                params = with_words(known.translation.params, (words.result or {}).get("data") or {})
+                await self._submit(task, known.translation.operation, params, known.caller)
         except AceError as failure:
             known.trouble = failure.message
         except Exception:  # the task must tell its end, whatever went wrong
@@ -110,7 +110,7 @@ class Tasks:
     def entry(self, task: str) -> dict[str, Any]:
         """The task's row of ``/query_result``."""
         view, known = self.view(task), self._known.get(task)
-        asked = {} if known is None else {"prompt": known.wish.prompt, "lyrics": known.wish.lyrics}
+        asked = {} if known is None else {"prompt": known.translation.prompt, "lyrics": known.translation.lyrics}
         if view is None or not view.id.endswith(WORDS) or view.id == task:
             return results.entry(task, view, asked)
         return self._words_entry(task, view, known)

@@ -81,7 +81,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Translation:
     """What a request means."""
 
     operation: str
@@ -93,8 +93,8 @@ class Wish:
     lyrics: str = ""
 
 
-def translate(values: Mapping[str, Any], files: Mapping[str, str], standing: Standing) -> Wish:
-    """The wish of a request. ``files`` are uploads by part: ``source``, ``reference``. Raises an `AceError`."""
+def translate(values: Mapping[str, Any], files: Mapping[str, str], standing: Standing) -> Translation:
+    """The translation of a request. ``files`` are uploads by part: ``source``, ``reference``. Raises an `AceError`."""
     body = Body(values)
     for name in SWITCHED_OFF:
         if body.raw(name) not in (None, ""):
@@ -129,7 +129,7 @@ def translate(values: Mapping[str, Any], files: Mapping[str, str], standing: Sta
         params = _edit(body, params, task, source)
     words = planned(body, params, operation, standing.language)
     prompt, lyrics = body.text("prompt"), body.text("lyrics")
-    return Wish(operation, params, body.told, words, prompt=prompt, lyrics=lyrics)
+    return Translation(operation, params, body.told, words, prompt=prompt, lyrics=lyrics)
 
 
 def _file(body: Body, files: Mapping[str, str], standing: Standing, *, part: str, name: str) -> dict[str, str]:
@@ -355,7 +355,7 @@ def _tracks(body: Body) -> list[str]:
     return [music.track_name(name, field="track_classes") for name in plain[: len(music.TRACKS)]]
 
 
-def _analysis(body: Body, files: Mapping[str, str], standing: Standing) -> Wish:
+def _analysis(body: Body, files: Mapping[str, str], standing: Standing) -> Translation:
     """Listening instead of making: everything that can be said of a sound, or its codes alone."""
     source = _file(body, files, standing, part="source", name="src_audio_path")
     codes = _codes(body)
@@ -365,6 +365,6 @@ def _analysis(body: Body, files: Mapping[str, str], standing: Standing) -> Wish:
             "there is nothing to listen to: send the part src_audio, or src_audio_path", field="src_audio_path"
         )
     if body.flag("extract_codes_only", False):
-        return Wish("codes", given, body.told)
+        return Translation("codes", given, body.told)
     settings = planner_settings(body, standing.language, "", ("model", "temperature", "top_k", "top_p"))
-    return Wish("understand", {**given, **settings}, body.told)
+    return Translation("understand", {**given, **settings}, body.told)

@@ -230,11 +230,11 @@ function after_effects(on) { afterEffects = on === 1; }
 
 function listen_first(on) { listenFirst = on; }
 
-function wishesFor(song, situation) {
+function passagesFor(song, situation) {
   const get = (name) => selection.get(song, name);
   const segment = { start: 0, bpm: get("tempo"), num: get("signature_numerator"), den: get("signature_denominator") };
   const first = situation.start / situation.rate, last = Math.max(situation.end, situation.start + 1) / situation.rate;
-  return tempo.plan([segment], first, last, "refuse").wishes;
+  return tempo.plan([segment], first, last, "refuse").passages;
 }
 
 function ask(wanted, operation) {
@@ -266,7 +266,7 @@ function withAudio(song, wanted, found, asked) {
 
 // Ask for all that one key press wants: `parts` are what is sent, {situation, extra} each.
 function submit(song, asked, parts) {
-  const own = parts.map(({ situation, extra }) => ({ situation, extra: { ...asked.extra, ...extra }, wishes: wishesFor(song, situation) }));
+  const own = parts.map(({ situation, extra }) => ({ situation, extra: { ...asked.extra, ...extra }, passages: passagesFor(song, situation) }));
   outlet(0, "submit", JSON.stringify({ ...asked, parts: own }));
 }
 

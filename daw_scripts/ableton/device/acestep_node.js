@@ -110,15 +110,15 @@ function showJobs() {
 
 // Ask for jobs, those of one key press: a list of {pending, method, params, instead}. All are known before the first can end; one that is
 // refused keeps no other from being asked for.
-async function send(wishes) {
+async function send(orders) {
   await daemon.connect();
-  const jobs = wishes.map(({ pending }) => ({ ...pending, asked: Date.now(), seq: -1 }));
+  const jobs = orders.map(({ pending }) => ({ ...pending, asked: Date.now(), seq: -1 }));
   for (const job of jobs) {
     writing(() => state.store.keep(job));
     begin(job);
   }
   let sent = 0;
-  for (const [index, job] of jobs.entries()) sent += await ask(job, wishes[index]);
+  for (const [index, job] of jobs.entries()) sent += await ask(job, orders[index]);
   if (sent) say(`${jobs[0].title}: sent`);
 }
 
@@ -154,7 +154,7 @@ function forget(job) {
 }
 
 // An action as it is asked for, checked against the daemon's own list: {action, fields, values}. Throws the sentence that forbids it.
-// It is {action, operation, situation, extra, wishes, values, own (texts: see valuesOf)}. The values are kept with the set, as those of the last run.
+// It is {action, operation, situation, extra, passages, values, own (texts: see valuesOf)}. The values are kept with the set, as those of the last run.
 async function checked({ action: name, operation, situation, parts = [], values: form, own }) {
   let action = requests.action(settings.actions, name);
   const found = await menus.described(operation || action.operation);
@@ -186,11 +186,11 @@ async function submit(text) {
   const asked = JSON.parse(text);
   const { action, fields, values } = await checked(asked);
   const press = newId();
-  const wishes = asked.parts.flatMap(({ situation, extra, wishes: tempos }) => requests.jobs(action, situation, tempos, values, fields).map((job) => ({
+  const orders = asked.parts.flatMap(({ situation, extra, passages: tempos }) => requests.jobs(action, situation, tempos, values, fields).map((job) => ({
     pending: { ...requests.pending(newId(), action, situation, job), ...extra, group: press, press, values },
     method: "job.submit", params: { operation: job.operation, params: typed(job.params, fields) },
   })));
-  await send(wishes);
+  await send(orders);
 }
 
 function heard(method, params) {
@@ -241,7 +241,7 @@ function giveUp(job, reason) {
   placeReady(job);
 }
 
-// Hold the results of a finished job, as the user wished, or place them with the others of the key press. Another device of the set may
+// Hold the results of a finished job, as the user asked, or place them with the others of the key press. Another device of the set may
 // be quicker.
 function finish(job, view) {
   if (!writing(() => state.store.claim(job.id))) {

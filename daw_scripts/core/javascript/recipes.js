@@ -21,9 +21,9 @@ function request(remembered) {
   return unwrap(remembered.request || {}, remembered.operation);
 }
 
-// A request made again: the same wish, new seeds.
-function reroll(wish) {
-  const copy = JSON.parse(JSON.stringify(wish));
+// A request made again: the same request, new seeds.
+function reroll(made) {
+  const copy = JSON.parse(JSON.stringify(made));
   delete copy.weights;  // those that are there now
   delete copy.made_on;
   for (const stage of copy.stages || [copy]) { stage.seed = -1; stage.seeds = null; }
@@ -33,15 +33,15 @@ function reroll(wish) {
 
 // A remembered result made again under another id, by another key press. It stays among the alternatives of the old one.
 function again(remembered, id) {
-  const wish = request(remembered);
+  const made = request(remembered);
   const { press, ...pending } = remembered.pending;
-  return { pending: { ...pending, id }, operation: wish.operation, params: reroll(wish.request) };
+  return { pending: { ...pending, id }, operation: made.operation, params: reroll(made.request) };
 }
 
 // The words that a result was asked for with, or an empty text.
 function caption(remembered) {
-  const wish = request(remembered).request;
-  return (wish.conditioning || wish).caption || "";
+  const made = request(remembered).request;
+  return (made.conditioning || made).caption || "";
 }
 
 // Whether two memories are of results among which the user chooses: the same key press (or a re-roll of it), the same place.

@@ -26,10 +26,10 @@ function refusal(action, situation) {
   return null;
 }
 
-// The part of the selection that a wish covers, in project samples, and the same part in the source's samples.
-function part(situation, wish) {
-  const first = Math.max(situation.start, samples(wish.start, situation.rate));
-  const last = Math.min(situation.end, samples(wish.end, situation.rate));
+// The part of the selection that a passage covers, in project samples, and the same part in the source's samples.
+function part(situation, passage) {
+  const first = Math.max(situation.start, samples(passage.start, situation.rate));
+  const last = Math.min(situation.end, samples(passage.end, situation.rate));
   const source = situation.source;
   if (!source) return { first, last };
   const rate = source.rate || situation.rate;
@@ -40,8 +40,8 @@ function part(situation, wish) {
   };
 }
 
-function cut(situation, wish) {
-  const found = part(situation, wish);
+function cut(situation, passage) {
+  const found = part(situation, passage);
   const source = situation.source;
   if (!source) return found.last > found.first ? { length: found.last - found.first, rate: situation.rate } : {};
   const region = { source: source.path, ...(source.regions ? { regions: source.regions } : { start: found.start, end: found.end }) };
@@ -65,17 +65,17 @@ function placeName(action, situation) {
 const OWN_TIME = ["tempo_map", "bar_offset", "bpm", "time_signature"];
 
 // Where the song's bars and beats lie on the timeline of what is sent, from the host's `point` at the selection's start.
-function songMap(situation, wish, values) {
+function songMap(situation, passage, values) {
   if (!situation.point || OWN_TIME.some((name) => name in values)) return undefined;
-  return [{ sample: situation.source ? part(situation, wish).start : 0, ...situation.point }];
+  return [{ sample: situation.source ? part(situation, passage).start : 0, ...situation.point }];
 }
 
 // The parameters of one job; fields is the operation's list from describe (absent: unknown, everything is sent). The situation may have
 // `point`, {bpm, metre, bar} at the selection's start in a song of one tempo, and `guide_from`, where a guide's chords begin, for what lies in
 // no bar of the song.
-function params(action, situation, wish, values, fields) {
-  const found = { ...cut(situation, wish), bpm: wish.bpm, time_signature: wish.time_signature, key: situation.key };
-  found.tempo_map = songMap(situation, wish, values);
+function params(action, situation, passage, values, fields) {
+  const found = { ...cut(situation, passage), bpm: passage.bpm, time_signature: passage.time_signature, key: situation.key };
+  found.tempo_map = songMap(situation, passage, values);
   found.guide_from = situation.guide_from;
   found.name = placeName(action, situation);
   let returns = action.returns;
@@ -92,26 +92,26 @@ function params(action, situation, wish, values, fields) {
   return found;
 }
 
-// The wishes that have anything to ask for: where a selection is split, a piece of it may lie beside the audio.
-function meeting(situation, wishes) {
-  if (!situation.source) return wishes;
-  return wishes.filter((wish) => {
-    const { first, last } = part(situation, wish);
+// The passages that have anything to ask for: where a selection is split, a piece of it may lie beside the audio.
+function meeting(situation, passages) {
+  if (!situation.source) return passages;
+  return passages.filter((passage) => {
+    const { first, last } = part(situation, passage);
     return last > first;
   });
 }
 
-// The jobs of an action: one per tempo wish that meets its audio and picked value, each {operation, params, wish, pick}.
-function jobs(action, situation, wishes, values, fields) {
+// The jobs of an action: one per tempo passage that meets its audio and picked value, each {operation, params, passage, pick}.
+function jobs(action, situation, passages, values, fields) {
   let picks = action.each ? values[action.each] : undefined;
   if (!Array.isArray(picks)) picks = [picks];
   if (picks.length === 0) picks = [undefined];
   const found = [];
-  for (const wish of meeting(situation, wishes)) {
+  for (const passage of meeting(situation, passages)) {
     for (const pick of picks) {
-      const asked = params(action, situation, wish, values, fields);
+      const asked = params(action, situation, passage, values, fields);
       if (pick !== undefined && pick !== null) asked[action.each] = pick;
-      found.push({ operation: action.operation, params: asked, wish, pick });
+      found.push({ operation: action.operation, params: asked, passage, pick });
     }
   }
   return found;
@@ -119,14 +119,14 @@ function jobs(action, situation, wishes, values, fields) {
 
 // What was changed on the way to the model. Beside a tempo map the daemon itself says which metre the model is told.
 function notesOf(job) {
-  const notes = (job.wish.notes || []).filter((note) => note.code !== "metre_unknown" || !job.params.tempo_map);
+  const notes = (job.passage.notes || []).filter((note) => note.code !== "metre_unknown" || !job.params.tempo_map);
   return notes.length ? notes : undefined;
 }
 
 // What the host must remember of a job to place its result later, even after a restart: plain data.
 function pending(id, action, situation, job) {
   const source = situation.source;
-  const { first, last } = part(situation, job.wish);
+  const { first, last } = part(situation, job.passage);
   const found = {
     id, action: action.name, place: action.place, title: action.title, operation: job.operation, called: action.called,
     pick: job.pick, rate: situation.rate, origin: source ? source.origin : first, first, last,

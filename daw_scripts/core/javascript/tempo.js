@@ -51,7 +51,7 @@ function metre(num, den) {
   return den === 8 && num === 6 ? "6" : null;
 }
 
-function wish(first, last, bpm, num, den) {
+function passage(first, last, bpm, num, den) {
   const given = fold(bpm);
   const notes = [];
   if (Math.abs(given - bpm) > SAME_BPM) notes.push({ code: "tempo_folded", given: bpm, bpm: given });
@@ -60,18 +60,18 @@ function wish(first, last, bpm, num, den) {
   return { start: first, end: last, bpm: given, time_signature: word || "", notes };
 }
 
-// The wish of a piece of its own; a ramp has no tempo but its mean.
-function wishOf(piece) {
-  const made = wish(piece.start, piece.end, piece.bpm, piece.num, piece.den);
+// The passage of a piece of its own; a ramp has no tempo but its mean.
+function passageOf(piece) {
+  const made = passage(piece.start, piece.end, piece.bpm, piece.num, piece.den);
   if (!piece.steady) made.notes.unshift({ code: "tempo_average", bpm: made.bpm });
   return made;
 }
 
-// One wish for pieces of several tempos or metres: their mean tempo, and the metre that they begin with.
-function wishForAll(found, first, last) {
+// One passage for pieces of several tempos or metres: their mean tempo, and the metre that they begin with.
+function passageForAll(found, first, last) {
   const begin = found[0];
   const bpm = found.reduce((sum, piece) => sum + (piece.end - piece.start) * piece.bpm, 0) / (last - first);
-  const made = wish(first, last, bpm, begin.num, begin.den);
+  const made = passage(first, last, bpm, begin.num, begin.den);
   if (found.some((p) => p.num !== begin.num || p.den !== begin.den) && made.time_signature) {
     made.notes.unshift({ code: "metre_changes", metre: `${begin.num}/${begin.den}` });
   }
@@ -81,13 +81,13 @@ function wishForAll(found, first, last) {
   return made;
 }
 
-// What to ask for [first, last): {wishes} or {refusal: code}. choice: "average", "split" or "refuse" where the map changes inside.
+// What to ask for [first, last): {passages} or {refusal: code}. choice: "average", "split" or "refuse" where the map changes inside.
 function plan(segments, first, last, choice) {
   const found = pieces(segments, first, last);
-  if (found.length === 1 && found[0].steady) return { wishes: [wish(first, last, found[0].bpm, found[0].num, found[0].den)] };
+  if (found.length === 1 && found[0].steady) return { passages: [passage(first, last, found[0].bpm, found[0].num, found[0].den)] };
   if (choice === "refuse") return { refusal: "tempo_changes" };
-  if (choice === "split") return { wishes: found.map(wishOf) };
-  return { wishes: [wishForAll(found, first, last)] };
+  if (choice === "split") return { passages: found.map(passageOf) };
+  return { passages: [passageForAll(found, first, last)] };
 }
 
 module.exports = { pieces, fold, metre, plan };

@@ -34,11 +34,11 @@ function recipes.request(memory)
   return unwrap(memory.request or {}, memory.operation)
 end
 
-local function forget_fingerprint(wish)
-  if type(wish.source) == "table" and wish.source.fingerprint then wish.source.fingerprint = "" end
+local function forget_fingerprint(made)
+  if type(made.source) == "table" and made.source.fingerprint then made.source.fingerprint = "" end
 end
 
---- A request made again: the same wish, new seeds, with the weights that are there now.
+--- A request made again: the same request, new seeds, with the weights that are there now.
 function recipes.reroll(request)
   local new = copy(request)
   new.weights, new.made_on = nil, nil

@@ -57,10 +57,10 @@ local function set(params, fields, name, value)
   if value ~= nil and value ~= "" and value ~= json.null and offers(fields, name) then params[name] = value end
 end
 
--- The part of the selection that a wish covers, in project samples, and the same part in the source's samples.
-local function part(situation, wish)
-  local first = math.max(situation.start, placement.samples(wish.start, situation.rate))
-  local last = math.min(situation["end"], placement.samples(wish["end"], situation.rate))
+-- The part of the selection that a passage covers, in project samples, and the same part in the source's samples.
+local function part(situation, passage)
+  local first = math.max(situation.start, placement.samples(passage.start, situation.rate))
+  local last = math.min(situation["end"], placement.samples(passage["end"], situation.rate))
   local source = situation.source
   if not source then return first, last end
   local rate = source.rate or situation.rate
@@ -69,8 +69,8 @@ local function part(situation, wish)
     source["end"] - placement.convert(situation["end"] - last, situation.rate, rate)
 end
 
-local function cut(params, fields, situation, wish)
-  local first, last, source_start, source_end = part(situation, wish)
+local function cut(params, fields, situation, passage)
+  local first, last, source_start, source_end = part(situation, passage)
   local source = situation.source
   if not source then
     if last > first then
@@ -93,11 +93,11 @@ local function cut(params, fields, situation, wish)
 end
 
 -- Where the song's bars and beats lie on the timeline of what is sent: the source's, or that of the new part.
-local function set_time(params, fields, situation, wish)
+local function set_time(params, fields, situation, passage)
   local source = situation.source
   if not situation.segments or not offers(fields, "tempo_map") then return end
   local rate = source and source.rate or situation.rate
-  local zero = source and (source.zero or source.origin / situation.rate) or part(situation, wish) / rate
+  local zero = source and (source.zero or source.origin / situation.rate) or part(situation, passage) / rate
   params.tempo_map = song_map.points(situation.segments, zero, rate)
   if not source and params.tempo_map then set(params, fields, "rate", rate) end
 end
@@ -120,13 +120,13 @@ end
 --- The parameters of one job. `fields` is the operation's list from describe (nil: unknown, everything is sent).
 -- `situation` has besides the keys of `refusal` key?, guide_from? (where a guide's chords begin), track?, track_name?, first_bar? and last_bar? (as the host counts them),
 -- segments? (the tempo map around the region, see song_map), source {path, rate?, origin, zero? (project time of its sample 0, s), start,
--- end, span_start?, span_end?, regions? (several stretches of it, {start, end} each, instead of one)}; `wish` comes from tempo.plan.
-function requests.params(action, situation, wish, values, fields)
+-- end, span_start?, span_end?, regions? (several stretches of it, {start, end} each, instead of one)}; `passage` comes from tempo.plan.
+function requests.params(action, situation, passage, values, fields)
   local params = {}
-  cut(params, fields, situation, wish)
-  set(params, fields, "bpm", wish.bpm)
-  set(params, fields, "time_signature", wish.time_signature)
-  set_time(params, fields, situation, wish)
+  cut(params, fields, situation, passage)
+  set(params, fields, "bpm", passage.bpm)
+  set(params, fields, "time_signature", passage.time_signature)
+  set_time(params, fields, situation, passage)
   set(params, fields, "key", situation.key)
   set(params, fields, "guide_from", situation.guide_from)
   set(params, fields, "name", place_name(action, situation))
@@ -141,27 +141,27 @@ function requests.params(action, situation, wish, values, fields)
   return params
 end
 
--- The wishes that have anything to ask for: where a selection is split, a piece of it may lie beside the audio.
-local function meeting(situation, wishes)
-  if not situation.source then return wishes end
+-- The passages that have anything to ask for: where a selection is split, a piece of it may lie beside the audio.
+local function meeting(situation, passages)
+  if not situation.source then return passages end
   local found = {}
-  for _, wish in ipairs(wishes) do
-    local first, last = part(situation, wish)
-    if last > first then found[#found + 1] = wish end
+  for _, passage in ipairs(passages) do
+    local first, last = part(situation, passage)
+    if last > first then found[#found + 1] = passage end
   end
   return found
 end
 
---- The jobs of an action: one per tempo wish that meets its audio and picked value. Each is {operation, params, wish, pick?}.
-function requests.jobs(action, situation, wishes, values, fields)
+--- The jobs of an action: one per tempo passage that meets its audio and picked value. Each is {operation, params, passage, pick?}.
+function requests.jobs(action, situation, passages, values, fields)
   local jobs = {}
   local picks = action.each ~= "" and values[action.each] or nil
   if type(picks) ~= "table" then picks = { picks } end
-  for _, wish in ipairs(meeting(situation, wishes)) do
+  for _, passage in ipairs(meeting(situation, passages)) do
     for index = 1, math.max(1, #picks) do
-      local params = requests.params(action, situation, wish, values, fields)
+      local params = requests.params(action, situation, passage, values, fields)
       if picks[index] then params[action.each] = picks[index] end
-      jobs[#jobs + 1] = { operation = action.operation, params = params, wish = wish, pick = picks[index] }
+      jobs[#jobs + 1] = { operation = action.operation, params = params, passage = passage, pick = picks[index] }
     end
   end
   return jobs
@@ -170,7 +170,7 @@ end
 -- What was changed on the way to the model. Beside a tempo map the daemon itself says which metre the model is told.
 local function notes_of(job)
   local notes = {}
-  for _, note in ipairs(job.wish.notes or {}) do
+  for _, note in ipairs(job.passage.notes or {}) do
     if note.code ~= "metre_unknown" or not job.params.tempo_map then notes[#notes + 1] = note end
   end
   return #notes > 0 and notes or nil
@@ -179,7 +179,7 @@ end
 --- What the host must remember of a job to place its result later, even after a restart: plain data.
 function requests.pending(id, action, situation, job)
   local source = situation.source
-  local first, last = part(situation, job.wish)
+  local first, last = part(situation, job.passage)
   return {
     id = id,
     action = action.name,
@@ -225,15 +225,15 @@ local function bars_of(facts, begins)
 end
 
 --- What will happen, for the top of a form. `facts` is {tracks (names), stretches? (how many), first_bar?, last_bar?, seconds (all
--- together), wishes (from tempo.plan)?}.
+-- together), passages (from tempo.plan)?}.
 function requests.summary(action, facts)
   local words = {}
   if action.audio ~= "none" and #facts.tracks > 0 then words[1] = listed(facts.tracks) end
   if facts.stretches and facts.stretches > 1 then words[#words + 1] = string.format("%d stretches", facts.stretches) end
   words[#words + 1] = bars_of(facts, #words == 0)
   if facts.seconds > 0 then words[#words + 1] = string.format("%.1f s", facts.seconds) end
-  local wish = facts.wishes and facts.wishes[1]
-  if wish then words[#words + 1] = string.format("sent as %.6g bpm", wish.bpm) end
+  local passage = facts.passages and facts.passages[1]
+  if passage then words[#words + 1] = string.format("sent as %.6g bpm", passage.bpm) end
   return table.concat(words, ", ") .. (#words > 0 and ". " or "") .. (READ[action.audio] or "")
 end
 

@@ -60,7 +60,7 @@ function tempo.metre(num, den)
   return nil
 end
 
-local function wish(first, last, bpm, num, den)
+local function passage(first, last, bpm, num, den)
   local given = tempo.fold(bpm)
   local notes = json.list()
   if math.abs(given - bpm) > SAME_BPM then notes[#notes + 1] = { code = "tempo_folded", given = bpm, bpm = given } end
@@ -69,22 +69,22 @@ local function wish(first, last, bpm, num, den)
   return { start = first, ["end"] = last, bpm = given, time_signature = metre or "", notes = notes }
 end
 
--- The wish of a piece of its own; a ramp has no tempo but its mean.
-local function wish_of(piece)
-  local made = wish(piece.start, piece["end"], piece.bpm, piece.num, piece.den)
+-- The passage of a piece of its own; a ramp has no tempo but its mean.
+local function passage_of(piece)
+  local made = passage(piece.start, piece["end"], piece.bpm, piece.num, piece.den)
   if not piece.steady then table.insert(made.notes, 1, { code = "tempo_average", bpm = made.bpm }) end
   return made
 end
 
--- One wish for pieces of several tempos or metres: their mean tempo, and the metre that they begin with.
-local function wish_for_all(pieces, first, last)
+-- One passage for pieces of several tempos or metres: their mean tempo, and the metre that they begin with.
+local function passage_for_all(pieces, first, last)
   local begin, sum, tempos, metres = pieces[1], 0.0, false, false
   for _, piece in ipairs(pieces) do
     sum = sum + (piece["end"] - piece.start) * piece.bpm
     tempos = tempos or not piece.steady or math.abs(piece.bpm - begin.bpm) >= SAME_BPM
     metres = metres or piece.num ~= begin.num or piece.den ~= begin.den
   end
-  local made = wish(first, last, sum / (last - first), begin.num, begin.den)
+  local made = passage(first, last, sum / (last - first), begin.num, begin.den)
   if metres and made.time_signature ~= "" then
     table.insert(made.notes, 1, { code = "metre_changes", metre = string.format("%d/%d", begin.num, begin.den) })
   end
@@ -92,18 +92,18 @@ local function wish_for_all(pieces, first, last)
   return made
 end
 
---- What to ask for [first, last): one wish per job, or nil and the code of a refusal.
+--- What to ask for [first, last): one passage per job, or nil and the code of a refusal.
 -- `choice` is what the user wants where the map changes inside: "average", "split" or "refuse".
 function tempo.plan(segments, first, last, choice)
   local pieces = tempo.pieces(segments, first, last)
   if #pieces == 1 and pieces[1].steady then
-    return { wish(first, last, pieces[1].bpm, pieces[1].num, pieces[1].den) }
+    return { passage(first, last, pieces[1].bpm, pieces[1].num, pieces[1].den) }
   end
   if choice == "refuse" then return nil, "tempo_changes" end
-  if choice ~= "split" then return { wish_for_all(pieces, first, last) } end
-  local wishes = {}
-  for index, piece in ipairs(pieces) do wishes[index] = wish_of(piece) end
-  return wishes
+  if choice ~= "split" then return { passage_for_all(pieces, first, last) } end
+  local passages = {}
+  for index, piece in ipairs(pieces) do passages[index] = passage_of(piece) end
+  return passages
 end
 
 return tempo

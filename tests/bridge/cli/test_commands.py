@@ -19,7 +19,7 @@ from acestep.api.errors import Unavailable
 from acestep.api.registry import RESERVED
 from bridge.cli import main
 from bridge.cli.app import COMMANDS, command_first
-from bridge.cli.commands.audition import page_address
+from bridge.cli.commands.studio import page_address
 from bridge.cli.exits import MEANINGS, Exit
 from bridge.cli.operations import load_registry
 from bridge.launch import FREE_PORTS, DaemonProcess

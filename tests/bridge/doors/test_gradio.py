@@ -17,7 +17,7 @@ from bridge.client import Client
 from bridge.doors import limits
 from bridge.doors.gradio import files
 from bridge.doors.gradio.sessions import GradioSessions
-from bridge.doors.gradio.wrapper import FEBRUARY, JUNE, named_values, wish_of
+from bridge.doors.gradio.wrapper import FEBRUARY, JUNE, named_values, params_of
 from bridge.launch import FREE_PORTS, start_daemon
 from bridge.testing.hostile_gradio import VALUES, attack
 
@@ -59,15 +59,15 @@ def test_another_number_of_values_is_refused(number):
 
 def test_values_that_the_rest_interface_has_no_field_for():
     """Own time steps; what the planner fills in; how many it writes at once."""
-    assert wish_of({"custom_timesteps": "1, 0.5,0.25", "use_cot_metas": False, "lm_batch_chunk_size": 4}) == {
+    assert params_of({"custom_timesteps": "1, 0.5,0.25", "use_cot_metas": False, "lm_batch_chunk_size": 4}) == {
         "timesteps": [1.0, 0.5, 0.25]
     }
-    assert wish_of({"thinking": True, "use_cot_metas": False, "lm_batch_chunk_size": 4}) == {
+    assert params_of({"thinking": True, "use_cot_metas": False, "lm_batch_chunk_size": 4}) == {
         "planner_metas": False,
         "planner_batch_chunk": 4,
     }
     with pytest.raises(BadRequest, match="numbers from 1 towards 0"):
-        wish_of({"custom_timesteps": "fast"})
+        params_of({"custom_timesteps": "fast"})
 
 
 @pytest.mark.parametrize(

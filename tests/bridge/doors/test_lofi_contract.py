@@ -33,8 +33,8 @@ def terms(rows=ROWS):
     )
 
 
-def wish(**params):
-    """The wish in a request."""
+def order(**params):
+    """The order in a request."""
     return parse_generate({"prompt": "lofi", **params}, terms(), 7)[0]
 
 
@@ -52,22 +52,22 @@ def test_the_transcripts_request_is_understood():
 
 def test_what_is_not_said_has_lofis_defaults():
     """Thirty seconds, a seed that the caller drew; null is not said."""
-    made = wish(seed=None, backend="ace-step", duration_sec=None)
+    made = order(seed=None, backend="ace-step", duration_sec=None)
     assert (made.duration_sec, made.seed, made.backend, made.steps) == (30.0, 7, "ace_step", None)
 
 
 @pytest.mark.parametrize("spelling", ["ace_step", "ace-step", "acestep", "ACE-Step", "ace step"])
 def test_a_backend_may_be_spelt_as_people_do(spelling):
     """The plug-in's own files disagree."""
-    assert wish(backend=spelling).backend == "ace_step"
+    assert order(backend=spelling).backend == "ace_step"
 
 
 @pytest.mark.parametrize("name", ["inference_steps", "infer_steps", "infer_step"])
 def test_steps_have_three_names(name):
     """All mean the same; two that disagree are refused."""
-    assert wish(**{name: 27.0}).job()["steps"] == 27
+    assert order(**{name: 27.0}).job()["steps"] == 27
     with pytest.raises(LofiError, match="twice"):
-        wish(inference_steps=1, infer_steps=2)
+        order(inference_steps=1, infer_steps=2)
 
 
 WRONG = [
@@ -106,7 +106,7 @@ WRONG = [
 def test_each_mistake_has_lofis_word_and_number(params, word, number):
     """One sentence; what would be allowed stands in details."""
     with pytest.raises(LofiError) as refused:
-        wish(**params)
+        order(**params)
     error = json.loads(msgspec.json.encode(refused.value.to_wire()))
     assert (error["data"]["error_code"], error["code"]) == (word, number)
     assert error["message"] and error["data"]["details"]
@@ -122,22 +122,24 @@ def test_each_mistake_has_lofis_word_and_number(params, word, number):
 def test_other_settings_are_another_track(other):
     """The hash is of everything that decides the sound: the original's leaves steps, scheduler and guidance out."""
     base = {"duration_sec": 5, "seed": 42}
-    assert wish(**base).track_id == wish(**base, priority="high").track_id == wish(**base, backend="ace-step").track_id
-    assert len(wish(**base).track_id) == 16
-    assert wish(**{**base, **other}).track_id != wish(**base).track_id
+    assert (
+        order(**base).track_id == order(**base, priority="high").track_id == order(**base, backend="ace-step").track_id
+    )
+    assert len(order(**base).track_id) == 16
+    assert order(**{**base, **other}).track_id != order(**base).track_id
 
 
 def test_another_model_of_the_same_name_is_another_track():
     """Its path and size tell."""
     others = [{**ROWS[0], "size_bytes": 6}]
     there = parse_generate({"prompt": "lofi"}, terms(others), 7)[0]
-    assert there.track_id != wish().track_id
+    assert there.track_id != order().track_id
 
 
 @pytest.mark.parametrize("seed", [0, 42, 2**32 - 1, 2**32, 2**53 - 1])
 def test_a_seed_of_lua_is_one_of_ours(seed):
     """Small ones stay as they are, large ones are folded into what the engine takes, the same way every time."""
-    ours = wish(seed=seed).job()["seed"]
+    ours = order(seed=seed).job()["seed"]
     assert 0 <= ours < 2**32
     assert ours == seed or seed >= 2**32
 

@@ -76,9 +76,9 @@ def test_values_are_mended_as_in_the_original(name, sent, read):
 )
 def test_nothing_is_changed_in_silence(sent, param, used, field):
     """The value that is used, what was sent, and why."""
-    wish = translate({"prompt": "x", **sent}, {}, HERE)
-    assert wish.params.get(param) == used
-    told = wish.told.to_extra()["changed"][field]
+    translation = translate({"prompt": "x", **sent}, {}, HERE)
+    assert translation.params.get(param) == used
+    told = translation.told.to_extra()["changed"][field]
     assert told["sent"] == next(iter(sent.values())) and told["why"]
 
 
@@ -92,8 +92,13 @@ def test_what_changes_nothing_is_told():
         "repainting_start": 3,
         "ai_token": "t",
     }
-    wish = translate(sent, {}, HERE)
-    assert set(wish.told.to_extra()["ignored"]) == {"batchSize", "negative_prompt", "instruction", "repainting_start"}
+    translation = translate(sent, {}, HERE)
+    assert set(translation.told.to_extra()["ignored"]) == {
+        "batchSize",
+        "negative_prompt",
+        "instruction",
+        "repainting_start",
+    }
     assert translate({"prompt": "x"}, {}, HERE).told.to_extra() is None
 
 
@@ -156,8 +161,8 @@ def test_a_path_means_a_file_here_only_to_programs_on_this_machine():
 def test_without_a_language_model_it_is_not_waited_for():
     """Thinking is left out and told; what only it can do is refused."""
     alone = Standing(planner=False)
-    wish = translate({"prompt": "x", "thinking": True}, {}, alone)
-    assert "thinking" not in wish.params and "thinking" in wish.told.changed
+    translation = translate({"prompt": "x", "thinking": True}, {}, alone)
+    assert "thinking" not in translation.params and "thinking" in translation.told.changed
     for sent in ({"sample_query": "a song"}, {"use_format": True}, {"sample_mode": True}):
         with pytest.raises(Unavailable):
             translate(sent, {}, alone)
@@ -175,17 +180,17 @@ def test_without_a_language_model_it_is_not_waited_for():
 )
 def test_a_language_model_of_this_machine_is_taken_by_any_of_its_names(sent, used):
     """One that is not here counts as not named, and that is told."""
-    wish = translate({"prompt": "x", "thinking": True, "lm_model_path": sent}, {}, HERE)
-    assert wish.params.get("planner_model") == used
-    assert ("lm_model_path" in wish.told.changed) == (used is None)
+    translation = translate({"prompt": "x", "thinking": True, "lm_model_path": sent}, {}, HERE)
+    assert translation.params.get("planner_model") == used
+    assert ("lm_model_path" in translation.told.changed) == (used is None)
 
 
 def test_the_language_model_writes_the_words_first():
     """What the request says itself stays."""
-    wish = translate({"sample_query": "a sad song", "bpm": 90, "lm_temperature": 0.5}, {}, HERE)
-    assert wish.words == ("compose", {"query": "a sad song", "temperature": 0.5})
+    translation = translate({"sample_query": "a sad song", "bpm": 90, "lm_temperature": 0.5}, {}, HERE)
+    assert translation.words == ("compose", {"query": "a sad song", "temperature": 0.5})
     filled = with_words(
-        wish.params, {"caption": "sad", "lyrics": "[Verse] oh", "bpm": 120, "key": "C minor", "language": "en"}
+        translation.params, {"caption": "sad", "lyrics": "[Verse] oh", "bpm": 120, "key": "C minor", "language": "en"}
     )
     assert (filled["caption"], filled["lyrics"], filled["bpm"], filled["key"]) == ("sad", "[Verse] oh", 90.0, "C minor")
     assert filled["instrumental"] is False
@@ -222,8 +227,8 @@ def test_each_task_becomes_its_operation():
     """With its own parameters."""
 
     def params(**sent):
-        wish = translate({"prompt": "x", **sent}, {"source": "up-1"}, HERE)
-        return wish.operation, wish.params
+        translation = translate({"prompt": "x", **sent}, {"source": "up-1"}, HERE)
+        return translation.operation, translation.params
 
     operation, found = params(task_type="cover", audio_cover_strength=0.4, cover_noise_strength="0.3", audio_duration=8)
     assert (operation, found["strength"], found["noise_strength"], "duration" in found) == ("cover", 0.4, 0.3, False)

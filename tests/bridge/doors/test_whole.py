@@ -20,8 +20,8 @@ def test_a_laptop_edits_a_file_on_another_machine(daemon, sound_file, tmp_path):
     source = sound_file(frames=96_000, rate=48_000)
     house = daemon(token="secret", read_roots=[tmp_path / "nothing-here"])
     with Client(host="127.0.0.1", port=house.connection["rpc"]["port"], token="secret") as client:
-        wish = {"upload": client.upload(source), "start": 24_000, "end": 48_000, "returns": ["whole"]}
-        job = client.submit("repaint", wish)
+        asked = {"upload": client.upload(source), "start": 24_000, "end": 48_000, "returns": ["whole"]}
+        job = client.submit("repaint", asked)
         result = client.result(job)
         fetched = client.download(job, tmp_path / "whole.wav", 0)
     assert result["files"][0]["role"] == "whole"
@@ -131,9 +131,9 @@ def test_one_job_is_seen_alike_through_every_door(daemon):
 def test_every_door_runs_a_job_once_more(daemon):
     """The id of a job is enough, and whoever asks hears of the new one to its end."""
     house = daemon()
-    wish = {"caption": "fake: steps=1", "duration": 0.1, "seed": 3}
+    asked = {"caption": "fake: steps=1", "duration": 0.1, "seed": 3}
     with Client(str(house.paths.home)) as client:
-        first = client.result(client.submit("generate", wish, id="take-1"))
+        first = client.result(client.submit("generate", asked, id="take-1"))
         accepted = client.call("job.rerun", {"job": "take-1", "id": "take-2"})
         again = client.result(accepted["id"])
     with OscClient("127.0.0.1", house.connection["osc"]["udp"]) as osc:

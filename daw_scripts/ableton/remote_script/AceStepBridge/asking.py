@@ -88,14 +88,14 @@ class Situation:
         self.facts["source"] = {**cut, "origin": self.facts["start"] - cut["start"]}
 
     def jobs(self, wanted: Facts, values: Facts) -> list[Facts]:
-        """The jobs of an action. Live tells scripts one tempo only, so there is one wish."""
+        """The jobs of an action. Live tells scripts one tempo only, so there is one passage."""
         song, rate = self.song, self.facts["rate"]
         segment = {"start": 0.0, "bpm": song.tempo, "num": song.signature_numerator, "den": song.signature_denominator}
         first, last = self.facts["start"] / rate, max(self.facts["end"], self.facts["start"] + 1) / rate
         if wanted["name"] != "operation":  # an operation of a plug-in may know no such fields
             self.facts.update(self._time())
-        wishes, _ = plan([segment], first, last, "refuse")
-        jobs: list[Facts] = requests.jobs(wanted, self.facts, wishes, values)
+        passages, _ = plan([segment], first, last, "refuse")
+        jobs: list[Facts] = requests.jobs(wanted, self.facts, passages, values)
         return jobs
 
     def _time(self) -> Facts:

@@ -121,11 +121,11 @@ class Surface:
         return False
 
     def suggest_map_mode(self, cc_no: int, channel: int) -> int:
-        """No mapping wishes."""
+        """No mapping requests."""
         return -1
 
     def suggest_needs_takeover(self, cc_no: int, channel: int) -> bool:
-        """No mapping wishes."""
+        """No mapping requests."""
         return False
 
     def supports_pad_translation(self) -> bool:

@@ -25,7 +25,7 @@ def request(memory):
 
 
 def reroll(request):
-    """A request made again: the same wish, new seeds, with the weights that are there now."""
+    """A request made again: the same request, new seeds, with the weights that are there now."""
     new = copy.deepcopy(request)
     for pinned in ("weights", "made_on"):
         new.pop(pinned, None)
@@ -39,15 +39,15 @@ def reroll(request):
 
 def again(memory, id):
     """A remembered result made again under another id, by another key press. It stays among the alternatives of the old one."""
-    wish, operation = request(memory)
+    made, operation = request(memory)
     pending = {name: value for name, value in memory["pending"].items() if name != "press"}
-    return {"pending": {**pending, "id": id}, "operation": operation, "params": reroll(wish)}
+    return {"pending": {**pending, "id": id}, "operation": operation, "params": reroll(made)}
 
 
 def caption(memory):
     """The words that a result was asked for with, or an empty text."""
-    wish, _ = request(memory)
-    return (wish.get("conditioning") or wish).get("caption") or ""
+    made, _ = request(memory)
+    return (made.get("conditioning") or made).get("caption") or ""
 
 
 def alternatives(one, other):

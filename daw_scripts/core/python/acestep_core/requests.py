@@ -37,10 +37,10 @@ def refusal(action, situation):
     return None
 
 
-def _part(situation, wish):
-    """The part of the selection that a wish covers, in project samples, and the same part in the source's samples."""
-    first = max(situation["start"], samples(wish["start"], situation["rate"]))
-    last = min(situation["end"], samples(wish["end"], situation["rate"]))
+def _part(situation, passage):
+    """The part of the selection that a passage covers, in project samples, and the same part in the source's samples."""
+    first = max(situation["start"], samples(passage["start"], situation["rate"]))
+    last = min(situation["end"], samples(passage["end"], situation["rate"]))
     source = situation.get("source")
     if not source:
         return first, last, None, None
@@ -53,8 +53,8 @@ def _part(situation, wish):
     )
 
 
-def _cut(situation, wish):
-    first, last, source_start, source_end = _part(situation, wish)
+def _cut(situation, passage):
+    first, last, source_start, source_end = _part(situation, passage)
     source = situation.get("source")
     if not source:
         return {"length": last - first, "rate": situation["rate"]} if last > first else {}
@@ -82,24 +82,24 @@ OWN_TIME = {"tempo_map", "bar_offset", "bpm", "time_signature"}
 """Fields with which a user says what time the song has; beside them the host's own map is not sent."""
 
 
-def _song_map(situation, wish, values):
+def _song_map(situation, passage, values):
     """Where the song's bars and beats lie on the timeline of what is sent, from the host's `point` at the selection's start."""
     point = situation.get("point")
     if not point or OWN_TIME & values.keys():
         return None
-    _, _, source_start, _ = _part(situation, wish)
+    _, _, source_start, _ = _part(situation, passage)
     return [{"sample": source_start or 0, **point}]
 
 
-def params(action, situation, wish, values, fields=None):
+def params(action, situation, passage, values, fields=None):
     """The parameters of one job; ``fields`` is the operation's list from describe (None: unknown, everything is sent).
 
     ``situation`` may have ``point``: ``{bpm, metre, bar}`` at the selection's start in a song of one tempo; and ``guide_from``:
     where a guide's chords begin, for what lies in no bar of the song.
     """
-    found = _cut(situation, wish)
-    found.update(bpm=wish["bpm"], time_signature=wish["time_signature"], key=situation.get("key"))
-    found["tempo_map"] = _song_map(situation, wish, values)
+    found = _cut(situation, passage)
+    found.update(bpm=passage["bpm"], time_signature=passage["time_signature"], key=situation.get("key"))
+    found["tempo_map"] = _song_map(situation, passage, values)
     found["guide_from"] = situation.get("guide_from")
     found["name"] = _place_name(action, situation)
     returns = action["returns"]
@@ -116,32 +116,32 @@ def params(action, situation, wish, values, fields=None):
     return found
 
 
-def _meeting(situation, wishes):
-    """The wishes that have anything to ask for: where a selection is split, a piece of it may lie beside the audio."""
+def _meeting(situation, passages):
+    """The passages that have anything to ask for: where a selection is split, a piece of it may lie beside the audio."""
     if not situation.get("source"):
-        return wishes
-    parts = [(wish, _part(situation, wish)) for wish in wishes]
-    return [wish for wish, (first, last, *_) in parts if last > first]
+        return passages
+    parts = [(passage, _part(situation, passage)) for passage in passages]
+    return [passage for passage, (first, last, *_) in parts if last > first]
 
 
-def jobs(action, situation, wishes, values, fields=None):
-    """The jobs of an action: one per tempo wish that meets its audio and picked value, each ``{operation, params, wish, pick}``."""
+def jobs(action, situation, passages, values, fields=None):
+    """The jobs of an action, one per passage that meets its audio and picked value: ``{operation, params, passage, pick}``."""
     picks = values.get(action["each"]) if action["each"] else None
     if not isinstance(picks, list):
         picks = [picks]
     found = []
-    for wish in _meeting(situation, wishes):
+    for passage in _meeting(situation, passages):
         for pick in picks or [None]:
-            asked = params(action, situation, wish, values, fields)
+            asked = params(action, situation, passage, values, fields)
             if pick is not None:
                 asked[action["each"]] = pick
-            found.append({"operation": action["operation"], "params": asked, "wish": wish, "pick": pick})
+            found.append({"operation": action["operation"], "params": asked, "passage": passage, "pick": pick})
     return found
 
 
 def _notes(job):
     """What was changed on the way to the model. Beside a tempo map the daemon itself says which metre the model is told."""
-    notes = job["wish"].get("notes") or []
+    notes = job["passage"].get("notes") or []
     return [
         note for note in notes if note["code"] != "metre_unknown" or "tempo_map" not in job.get("params", {})
     ] or None
@@ -150,7 +150,7 @@ def _notes(job):
 def pending(id, action, situation, job):
     """What the host must remember of a job to place its result later, even after a restart: plain data."""
     source = situation.get("source")
-    first, last, _, _ = _part(situation, job["wish"])
+    first, last, _, _ = _part(situation, job["passage"])
     found = {
         "id": id,
         "action": action["name"],

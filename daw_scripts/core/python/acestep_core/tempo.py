@@ -68,7 +68,7 @@ def metre(num, den):
     return "6" if (num, den) == (6, 8) else None
 
 
-def _wish(first, last, bpm, num, den):
+def _passage(first, last, bpm, num, den):
     given = fold(bpm)
     notes = []
     if abs(given - bpm) > SAME_BPM:
@@ -79,19 +79,19 @@ def _wish(first, last, bpm, num, den):
     return {"start": first, "end": last, "bpm": given, "time_signature": word or "", "notes": notes}
 
 
-def _wish_of(piece):
-    """The wish of a piece of its own; a ramp has no tempo but its mean."""
-    made = _wish(piece["start"], piece["end"], piece["bpm"], piece["num"], piece["den"])
+def _passage_of(piece):
+    """The passage of a piece of its own; a ramp has no tempo but its mean."""
+    made = _passage(piece["start"], piece["end"], piece["bpm"], piece["num"], piece["den"])
     if not piece["steady"]:
         made["notes"].insert(0, {"code": "tempo_average", "bpm": made["bpm"]})
     return made
 
 
-def _wish_for_all(found, first, last):
-    """One wish for pieces of several tempos or metres: their mean tempo, and the metre that they begin with."""
+def _passage_for_all(found, first, last):
+    """One passage for pieces of several tempos or metres: their mean tempo, and the metre that they begin with."""
     begin = found[0]
     bpm = sum((piece["end"] - piece["start"]) * piece["bpm"] for piece in found) / (last - first)
-    made = _wish(first, last, bpm, begin["num"], begin["den"])
+    made = _passage(first, last, bpm, begin["num"], begin["den"])
     if any((p["num"], p["den"]) != (begin["num"], begin["den"]) for p in found) and made["time_signature"]:
         made["notes"].insert(0, {"code": "metre_changes", "metre": f"{begin['num']}/{begin['den']}"})
     if any(not p["steady"] or abs(p["bpm"] - begin["bpm"]) >= SAME_BPM for p in found):
@@ -100,15 +100,15 @@ def _wish_for_all(found, first, last):
 
 
 def plan(segments, first, last, choice):
-    """What to ask for [first, last): ``(wishes, None)``, or ``(None, code)`` of a refusal.
+    """What to ask for [first, last): ``(passages, None)``, or ``(None, code)`` of a refusal.
 
     ``choice`` is what the user wants where the map changes inside: ``average``, ``split`` or ``refuse``.
     """
     found = pieces(segments, first, last)
     if len(found) == 1 and found[0]["steady"]:
-        return [_wish(first, last, found[0]["bpm"], found[0]["num"], found[0]["den"])], None
+        return [_passage(first, last, found[0]["bpm"], found[0]["num"], found[0]["den"])], None
     if choice == "refuse":
         return None, "tempo_changes"
     if choice == "split":
-        return [_wish_of(piece) for piece in found], None
-    return [_wish_for_all(found, first, last)], None
+        return [_passage_of(piece) for piece in found], None
+    return [_passage_for_all(found, first, last)], None

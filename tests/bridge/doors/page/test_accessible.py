@@ -73,7 +73,7 @@ def test_axe_finds_nothing(tab, song, look):
 
 @pytest.mark.parametrize(("code", "locale"), [("zh", "zh-CN"), ("ja", "ja-JP")])
 def test_the_page_speaks_the_readers_language(tab, code, locale):
-    """By the browser's wish; every view; the choice of another one stays."""
+    """By the browser's languages; every view; the choice of another one stays."""
     words = json.loads((STATIC / "words" / f"{code}.json").read_text("utf-8"))
     one = tab(locale=locale)
     page = one.open()
