@@ -34,6 +34,7 @@ PAGES = (
     (f"{STUDIO}/sounds/JOB/INDEX/NAME", "One sound of a result, whole or by Range; NAME is free.",
      f"curl -O http://127.0.0.1:9702{STUDIO}/sounds/take-1/0/part.wav"),
     (f"{STUDIO}/sounds/upload/ID", "An upload, whole or by Range.", ""),
+    (f"{STUDIO}/songs/DATASET/ID", "A song of a dataset, whole or by Range.", ""),
     (f"{STUDIO}/peaks/JOB/INDEX", "The peaks of a sound, for a waveform; sent while they are made.", ""),
     (f"{STUDIO}/peaks/upload/ID", "The same of an upload.", ""),
     (f"{STUDIO}/copies/JOB/INDEX/FORMAT", "A sound as wav, flac, mp3 or ogg.", ""),

@@ -1,4 +1,4 @@
-"""Sounds of finished jobs and of uploads, as files: to hear (with Range), and several of them as one ZIP."""
+"""Sounds of finished jobs, uploads and datasets, as files: to hear (with Range), and several of them as one ZIP."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import BaseRoute, Route
 
 from acestep.api.errors import AceError, NotFound, UnknownJob
+from acestep.dataset.edit import find_sample
+from acestep.dataset.store import Datasets
+from bridge.core.access import OWNER
+from bridge.core.limited import in_thread
 from bridge.doors.http import STUDIO
 from bridge.doors.http.page.policy import headers
 from bridge.doors.http.site import Site
@@ -32,7 +36,7 @@ PIECE = 1 << 18
 
 
 class HeardFiles:
-    """Finds the files of results and uploads."""
+    """Finds the files of results, uploads and datasets."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -56,6 +60,15 @@ class HeardFiles:
             raise NotFound("this daemon takes no uploads", field="upload")
         return uploads.path(upload)
 
+    def of_sample(self, dataset: str, sample: str) -> Path:
+        """The sound of a dataset's sample, where it may still be read. Raises `AceError`."""
+        home = Path(self._site.core.status()["home"])
+        found = find_sample(Datasets(home).open(dataset).dataset, sample)
+        path = self._site.core.readable(found.audio_path, OWNER)
+        if path.suffix.lower() not in MEDIA_TYPES:
+            raise NotFound("this sound is not there any more", field="sample")
+        return path
+
     def recipe(self, job: str) -> dict[str, Any]:
         """The recipe of a job's result."""
         view = self._site.core.job(job)
@@ -70,7 +83,9 @@ class HeardFiles:
 
 def refusal(error: AceError) -> Response:
     """An error as the page reads it."""
-    status = {"not_found": 404, "unknown_job": 404, "too_large": 413, "busy": 503}.get(error.code, 400)
+    status = {"not_found": 404, "unknown_job": 404, "unknown_name": 404, "too_large": 413, "busy": 503}.get(
+        error.code, 400
+    )
     return JSONResponse({"error": error.to_wire()}, status_code=status)
 
 
@@ -92,6 +107,13 @@ def routes(sounds: HeardFiles) -> list[BaseRoute]:
             return refusal(error)
         return FileResponse(path, media_type=kind, headers=headers(request))
 
+    async def sample(request: Request) -> Response:
+        try:
+            path = await in_thread(sounds.of_sample, request.path_params["dataset"], request.path_params["sample"])
+        except AceError as error:
+            return refusal(error)
+        return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=headers(request))
+
     async def bundle(request: Request) -> Response:
         asked = request.query_params.getlist("take")[:MOST_TAKES]
         takes = [found.groups() for one in asked if (found := _TAKE.fullmatch(one))]
@@ -107,6 +129,7 @@ def routes(sounds: HeardFiles) -> list[BaseRoute]:
 
     return [
         Route(f"{STUDIO}/sounds/upload/{{upload}}", upload),
+        Route(f"{STUDIO}/songs/{{dataset}}/{{sample}}", sample),
         Route(f"{STUDIO}/sounds/{{job}}/{{index}}/{{name}}", sound),
         Route(f"{STUDIO}/zip", bundle),
     ]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from acestep.planner.planner_models import REPOSITORIES
 from bridge.client import Client
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
@@ -20,17 +26,45 @@ PATIENCE_MS = int(os.environ.get("ACESTEP_PAGE_PATIENCE", "150000"))
 """Milliseconds for whatever the page waits for: the first job of a cold machine loads torch and the model."""
 
 
+_HUB = Path(__file__).parents[3] / "acestep" / "checkpoints" / "hub.py"
+
+FETCHED = "0.6B"
+"""The language model that the stand-in hub has."""
+
+
+def stand_in_hub(root: Path) -> Any:
+    """A local Hugging Face hub with one small language model in the published form."""
+    spec = importlib.util.spec_from_file_location("stand_in_hub_of_the_page", _HUB)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    root.mkdir(parents=True)
+    (root / "config.json").write_text(json.dumps({"model_type": "qwen3", "vocab_size": 217_204}))
+    (root / "tokenizer.json").write_text("{}")
+    (root / "chat_template.jinja").write_text("{{ messages }}")
+    save_file({"model.embed_tokens.weight": np.zeros((1 << 18, 4), np.float32)}, root / "model.safetensors")
+    return module.Hub({REPOSITORIES[FETCHED]: root})
+
+
 class House:
-    """The daemon, which a test may stop and start again at the same address."""
+    """The daemon, which a test may stop and start again at the same address. Its hub is a local one."""
 
     def __init__(self, home: Path, plugin: Path) -> None:
+        self.hub = stand_in_hub(home.parent / "hub")
         self._settings: dict[str, Any] = {
             **FREE_PORTS,
             "home": home,
             "read_roots": [home.parent],
             "history_jobs": 10_000,
         }
-        self._environment = {**os.environ, "PYTHONPATH": str(plugin)}
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": str(plugin),
+            "HF_ENDPOINT": self.hub.url,
+            "HF_HOME": str(home.parent / "hf"),
+            "MODELSCOPE_ENDPOINT": "http://127.0.0.1:9",
+        }
+        self._environment.pop("ACESTEP_DOWNLOAD_SOURCE", None)
         self.daemon: DaemonProcess = start_daemon(self._settings, environment=self._environment)
         doors = self.daemon.connection
         self.address = f"http://127.0.0.1:{doors['http']['port']}"
@@ -64,6 +98,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, thirdparty_plugin: Path) -> 
     found = House(tmp_path_factory.mktemp("studio") / "home", thirdparty_plugin)
     yield found
     found.daemon.stop()
+    found.hub.close()
 
 
 @pytest.fixture(scope="package")

@@ -13,7 +13,7 @@ from bridge.doors.http.page import STATIC
 pytestmark = pytest.mark.foreign
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-VIEWS = ("create", "edit", "library", "system")
+VIEWS = ("create", "edit", "library", "models", "training", "system")
 
 
 SMALL = """() => [...document.querySelectorAll('button, select, a.button, input')]
@@ -71,6 +71,46 @@ def test_axe_finds_nothing(tab, song, look):
     assert violations(page) == []
 
 
+@pytest.fixture(scope="module")
+def lesson(house, song):
+    """A dataset of one take, and a training whose figures were written here: axe looks at the plot, not at what was learned."""
+    folder = Path(song["result"]["files"][0]["path"]).parent
+    house.run("dataset-scan", folders=[str(folder)], dataset="one lesson")
+    log = house.home / "loras" / "recorded" / "training.log"
+    log.parent.mkdir(parents=True)
+    events = [{"event": "begins", "steps": 4, "model": "nano", "songs": 2, "settings": {"epochs": 2}}]
+    events += [{"event": "step", "step": step, "loss": 1 / step} for step in (1, 2, 3, 4)]
+    events += [{"event": "epoch", "epoch": n, "step": 2 * n, "loss": 0.75 / n, "validation": 0.9} for n in (1, 2)]
+    log.write_text("".join(json.dumps(one) + "\n" for one in [*events, {"event": "ends"}]), "utf-8")
+    yield
+    house.run("dataset-edit", dataset="one lesson", delete=True)
+    log.unlink()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("look", ["dark", "light"])
+def test_axe_finds_nothing_in_models_and_training(tab, lesson, look):
+    """With a licence to be read, a table of labels, open forms, a plot and its numbers."""
+    one = tab(color_scheme=look)
+    page = one.page
+    one.open("#models")
+    page.locator('#models-absent [data-model="musicgen-small"] [data-act="get"]').click()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    assert violations(page) == []
+    one.open("#training")
+    page.get_by_label("Dataset", exact=True).select_option("one lesson")
+    page.locator("tr[data-sample]").first.wait_for()
+    page.get_by_role("button", name="Losses of recorded").click()
+    page.locator('[data-part="training"]').wait_for()
+    page.evaluate("document.querySelectorAll('main details').forEach((one) => { one.open = true; })")
+    assert violations(page) == []
+    one.picture(f"training-{look}")
+    page.locator('[data-act="scan"]').click()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+
+
 @pytest.mark.parametrize(("code", "locale"), [("zh", "zh-CN"), ("ja", "ja-JP")])
 def test_the_page_speaks_the_readers_language(tab, code, locale):
     """By the browser's languages; every view; the choice of another one stays."""
@@ -93,7 +133,7 @@ def test_on_a_phone_everything_is_in_reach(tab, song):
     """No view is wider than the screen; a region can be made and a take played."""
     one = tab(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     page = one.open("#create")
-    places = ["create", "library", "system", f"edit/{song['id']}/0"]
+    places = ["create", "library", "models", "training", "system", f"edit/{song['id']}/0"]
     for place in places:
         page.evaluate("place => { location.hash = place; }", place)
         page.wait_for_timeout(500)

@@ -12,7 +12,7 @@ const RETRY_MS = 1500;
 export class App extends EventTarget {
   store = new Store();
   operations = new Map(); models = []; status = {}; connected = false; views = new Map();
-  #mine = new Set();
+  #mine = new Set(); #requests = new Map();
 
   constructor() {
     super();
@@ -151,6 +151,14 @@ export class App extends EventTarget {
     } catch {
       return; // it may be gone already
     }
+  }
+
+  // The request of a job, asked for once: neither events nor lists carry it.
+  requestOf(id) {
+    if (!this.#requests.has(id)) {
+      this.#requests.set(id, this.call("job.result", { id }).then(({ request }) => request, () => { this.#requests.delete(id); return {}; }));
+    }
+    return this.#requests.get(id);
   }
 
   // Messages

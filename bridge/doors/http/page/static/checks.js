@@ -27,8 +27,8 @@ export function toggled(caption, tag) {
   return parts.join(", ");
 }
 
-// Sentences (keys with values) about a request and the model it goes to.
-export function contradictions(values, { model = null, fields = [] } = {}) {
+// Sentences (keys with values) about a request, the model it goes to, and the tier of the device: `minutes` of a take, `items` at a time.
+export function contradictions(values, { model = null, fields = [], tier = {} } = {}) {
   const found = [];
   for (const [a, b] of clashes(values.caption)) found.push(["warn.clash", { a, b }]);
   const tempo = /(\d{2,3})\s*bpm/i.exec(values.caption ?? "");
@@ -44,6 +44,8 @@ export function contradictions(values, { model = null, fields = [] } = {}) {
   if (values.steps > 20 && /turbo/.test(model?.variant ?? "")) found.push(["warn.turbo_steps", { steps: values.steps }]);
   const most = fields.find((field) => field.name === "duration")?.max;
   if (most && values.duration > most) found.push(["warn.long", { max: most }]);
+  if (tier.minutes && values.duration > tier.minutes * 60) found.push(["warn.tier_long", { most: tier.minutes * 60 }]);
+  if (tier.items && values.variants > tier.items) found.push(["warn.tier_takes", { most: tier.items }]);
   if (typeof values.duration === "number" && values.duration < 10 && values.duration > 0) found.push(["warn.short", {}]);
   if (values.variation > 0 && values.seed === undefined) found.push(["warn.variation", {}]);
   return found;

@@ -8,7 +8,7 @@ const MOST_TICKS = 24; // choices of a list that are shown as boxes to tick
 
 export const groupOf = (field) => field.group || "main";
 
-// check | select | ticks | number | slider | area | text | list | json
+// check | select | ticks | number | slider | area | text | list | lines | json
 export function control(field) {
   const choices = field.choices ?? [];
   if (field.type === "bool") return "check";
@@ -18,7 +18,8 @@ export function control(field) {
     const bounded = typeof field.min === "number" && typeof field.max === "number";
     return field.type === "float" && bounded && field.max - field.min <= 10 ? "slider" : "number";
   }
-  if (/^list\[(str|int|float)\]$/.test(field.type)) return "list";
+  if (field.type === "list[str]") return "lines"; // captions, paths and names may hold commas
+  if (/^list\[(int|float)\]$/.test(field.type)) return "list";
   if (field.type !== "str") return "json";
   return (field.max_length ?? 0) >= 4096 && field.max_length !== 4095 ? "area" : "text";
 }
@@ -37,7 +38,7 @@ export function read(field, text) {
   if (kind === "check") return same(field, Boolean(text));
   if (kind === "ticks") return text.length ? same(field, text) : { value: undefined };
   if (empty(typeof text === "string" ? text.trim() : text)) return field.required ? { fault: "fault.needed" } : { value: undefined };
-  if (kind === "list") return readList(field, text);
+  if (kind === "list" || kind === "lines") return readList(field, text);
   if (kind === "json") return readJson(field, text);
   if (field.type === "int" || field.type === "float") return readNumber(field, text);
   const value = String(text);
@@ -65,7 +66,7 @@ function readNumber(field, text) {
 }
 
 function readList(field, text) {
-  const parts = Array.isArray(text) ? text : String(text).split(",").map((one) => one.trim()).filter(Boolean);
+  const parts = Array.isArray(text) ? text : String(text).split(field.type === "list[str]" ? "\n" : ",").map((one) => one.trim()).filter(Boolean);
   if (field.type === "list[str]") return same(field, parts.length ? parts.map(String) : field.default ?? undefined);
   const numbers = parts.map(Number);
   if (numbers.some((one) => !Number.isFinite(one))) return { fault: "fault.numbers" };
@@ -85,7 +86,7 @@ function readJson(field, text) {
 export function shown(field, value) {
   if (value === undefined || value === null) return control(field) === "check" ? false : control(field) === "ticks" ? [] : "";
   if (["check", "ticks"].includes(control(field))) return value;
-  if (control(field) === "list" && Array.isArray(value)) return value.join(", ");
+  if (["list", "lines"].includes(control(field)) && Array.isArray(value)) return value.join(field.type === "list[str]" ? "\n" : ", ");
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 

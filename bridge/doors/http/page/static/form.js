@@ -63,7 +63,7 @@ export class Form {
       ? el("span", { class: "label", id: `${id}-label` }, labelOf(field))
       : el("label", { for: id }, labelOf(field));
     const parts = kind === "check" ? [made.element, label] : [label, made.element];
-    const row = el("div", { class: `field${kind === "check" ? " check" : ""}${["area", "json", "ticks"].includes(kind) ? " wide" : ""}`, data: { field: field.name } }, parts, wrong, help);
+    const row = el("div", { class: `field${kind === "check" ? " check" : ""}${["area", "json", "ticks", "lines"].includes(kind) ? " wide" : ""}`, data: { field: field.name } }, parts, wrong, help);
     this.#rows.set(field.name, { field, row, wrong, ...made });
     return row;
   }
@@ -135,7 +135,7 @@ export const labelOf = (field) => {
 };
 
 function helpOf(field) {
-  const limits = [];
+  const limits = control(field) === "lines" ? [t("help.lines")] : [];
   if (typeof field.min === "number" && typeof field.max === "number") limits.push(t("help.between", { min: field.min, max: field.max }));
   if (field.default !== undefined && field.default !== null && field.default !== "" && !Array.isArray(field.default) && typeof field.default !== "object") limits.push(t("help.default", { value: String(field.default) }));
   return [field.summary, ...limits].filter(Boolean).join(" · ");
@@ -149,6 +149,7 @@ const CONTROLS = {
   text: (field, id, about, changed) => simple(el("input", { id, type: "text", maxlength: field.max_length, placeholder: placeholder(field), autocomplete: "off", ...about, on: { input: changed } })),
   area: (field, id, about, changed) => simple(el("textarea", { id, rows: field.name === "lyrics" ? 6 : 3, maxlength: field.max_length, placeholder: placeholder(field), ...about, on: { input: changed } })),
   json: (field, id, about, changed) => simple(el("textarea", { id, rows: 2, spellcheck: "false", placeholder: field.example ? JSON.stringify(field.example) : undefined, ...about, on: { change: changed } })),
+  lines: (field, id, about, changed) => simple(el("textarea", { id, rows: 2, class: "short", placeholder: Array.isArray(field.example) ? field.example.join("\n") : undefined, ...about, on: { change: changed } })),
   list: (field, id, about, changed) => simple(el("input", { id, type: "text", autocomplete: "off", placeholder: Array.isArray(field.example) ? field.example.join(", ") : undefined, ...about, on: { change: changed } })),
   number: (field, id, about, changed) => simple(el("input", { id, type: "text", inputmode: field.type === "int" ? "numeric" : "decimal", autocomplete: "off", placeholder: placeholder(field), ...about, on: { change: changed } })),
   select: (field, id, about, changed) => {

@@ -9,9 +9,11 @@ import { LANGUAGES, language, loadWords, preferred, t } from "./words.js";
 import { createView } from "./views/create.js";
 import { editView } from "./views/edit.js";
 import { libraryView } from "./views/library.js";
+import { modelsView } from "./views/models.js";
 import { systemView } from "./views/system.js";
+import { trainingView } from "./views/training.js";
 
-const VIEWS = { create: createView, edit: editView, library: libraryView, system: systemView };
+const VIEWS = { create: createView, edit: editView, library: libraryView, models: modelsView, training: trainingView, system: systemView };
 const NEWEST = 6;
 const STATUS_MS = 5000;
 

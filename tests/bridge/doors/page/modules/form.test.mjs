@@ -9,7 +9,7 @@ const field = (type, more = {}) => ({ name: "x", type, summary: "", ...more });
 test("every type has its control", () => {
   const kinds = [[field("bool"), "check"], [field("str"), "text"], [field("str", { max_length: 4096 }), "area"], [field("str", { max_length: 4095 }), "text"], [field("int"), "number"],
     [field("float", { min: 0, max: 1 }), "slider"], [field("float", { min: 0, max: 600 }), "number"], [field("str", { choices: ["a", "b"] }), "select"], [field("int", { choices: [1, 2] }), "select"],
-    [field("list[str]", { choices: ["drums", "bass"] }), "ticks"], [field("list[str]"), "list"], [field("list[int]"), "list"], [field("list[map]"), "json"], [field("map"), "json"], [field("list[list[int]]"), "json"], [field("something-new"), "json"]];
+    [field("list[str]", { choices: ["drums", "bass"] }), "ticks"], [field("list[str]"), "lines"], [field("list[int]"), "list"], [field("list[map]"), "json"], [field("map"), "json"], [field("list[list[int]]"), "json"], [field("something-new"), "json"]];
   for (const [one, kind] of kinds) assert.equal(control(one), kind, JSON.stringify(one));
 });
 
@@ -35,7 +35,8 @@ test("numbers are read as people write them, and refused with their limits", () 
 test("lists and JSON", () => {
   assert.deepEqual(read(field("list[int]"), "1, 2,3").value, [1, 2, 3]);
   assert.equal(read(field("list[int]"), "1, x").fault, "fault.numbers");
-  assert.deepEqual(read(field("list[str]", { default: [] }), "velvet=0.8, tape").value, ["velvet=0.8", "tape"]);
+  assert.deepEqual(read(field("list[str]", { default: [] }), "velvet=0.8\n tape\n\n").value, ["velvet=0.8", "tape"]);
+  assert.deepEqual(read(field("list[str]", { default: [] }), "slow, warm, wide").value, ["slow, warm, wide"]);
   assert.equal(read(field("map"), "{").fault, "fault.json");
   assert.deepEqual(read(field("map"), '{"a": 1}').value, { a: 1 });
   assert.equal(read(field("str", { max_length: 3 }), "four").fault, "fault.long");
@@ -43,7 +44,7 @@ test("lists and JSON", () => {
 });
 
 test("a value that was read is shown so that it is read again", () => {
-  for (const [one, value] of [[field("list[int]"), [3, 4]], [field("map"), { a: [1] }], [field("float"), 0.25], [field("bool"), true], [field("int", { choices: [1, 2] }), 2]]) {
+  for (const [one, value] of [[field("list[int]"), [3, 4]], [field("list[str]"), ["slow, warm", "/home/me/a, b"]], [field("map"), { a: [1] }], [field("float"), 0.25], [field("bool"), true], [field("int", { choices: [1, 2] }), 2]]) {
     assert.deepEqual(read(one, shown(one, value)).value, value);
   }
 });

@@ -88,7 +88,7 @@ export function createView(app) {
   function changed() {
     if (draft.mode === "custom" && form) take();
     keep();
-    const said = contradictions({ ...draft.values, variants: draft.variants }, { model: app.model(draft.values.model), fields: fields() });
+    const said = contradictions({ ...draft.values, variants: draft.variants }, { model: app.model(draft.values.model), fields: fields(), tier: app.status.worker?.info ?? {} });
     warnings.replaceChildren(...said.map(([key, values]) => el("p", { class: "warn" }, t(key, values))));
     drawSteps();
   }

@@ -193,7 +193,7 @@ export function editView(app) {
   }
 
   function warn() {
-    const said = contradictions(form.values, { model: app.model(form.values.model), fields: app.operations.get(draft.operation).fields });
+    const said = contradictions(form.values, { model: app.model(form.values.model), fields: app.operations.get(draft.operation).fields, tier: app.status.worker?.info ?? {} });
     warnings.replaceChildren(...said.map(([key, values]) => el("p", { class: "warn" }, t(key, values))));
   }
 

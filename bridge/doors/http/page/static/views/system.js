@@ -30,10 +30,9 @@ export function systemView(app) {
 
   function draw() {
     const { status } = app, info = status.worker?.info ?? {};
-    const memory = info.memory ?? {};
-    show(machine, [[t("system.version"), `${status.program} ${status.version}`], [t("system.uptime"), clock(status.uptime)], [t("system.state"), t(`state.${status.state}`)], [t("system.worker"), status.worker?.state],
+      show(machine, [[t("system.version"), `${status.program} ${status.version}`], [t("system.uptime"), clock(status.uptime)], [t("system.state"), t(`state.${status.state}`)], [t("system.worker"), status.worker?.state],
       [t("system.device"), info.device], [t("system.dtype"), info.dtype], [t("system.attention"), info.attention], [t("system.tier"), info.tier?.name ?? info.tier], [t("system.model"), status.model], [t("system.loaded"), (info.models ?? []).map((one) => one.name ?? one).join(", ")],
-      [t("system.memory"), Object.entries(typeof memory === "object" ? memory : { memory }).filter(([, value]) => typeof value === "number").map(([name, value]) => `${name.replaceAll("_", " ")} ${bytes(value)}`).join(", ")],
+      [t("system.memory"), info.memory_bytes ? bytes(info.memory_bytes) : ""],
       [t("system.library"), status.library], [t("system.latents"), status.latents ? `${status.latents.count} · ${bytes(status.latents.bytes)} / ${bytes(status.latents.most)}` : ""]]);
     show(limits, [...Object.entries(status.limits ?? {}), ...Object.entries(info.limits ?? {})].map(([name, value]) => [name.replaceAll("_", " "), /bytes/.test(name) ? bytes(value) : typeof value === "object" ? JSON.stringify(value) : value]));
     show(doors, Object.entries(status.doors ?? {}).map(([name, one]) => [name, typeof one === "string" ? one : Object.entries(one).map(([key, value]) => `${key} ${value}`).join(", ")]));
