@@ -14,8 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import BaseRoute, Route
 
 from acestep.api.errors import AceError, NotFound, UnknownJob
-from acestep.dataset.edit import find_sample
-from acestep.dataset.store import Datasets
+from acestep.dataset.sounds import sample_path
 from bridge.core.access import OWNER
 from bridge.core.limited import in_thread
 from bridge.doors.http import STUDIO
@@ -63,8 +62,7 @@ class HeardFiles:
     def of_sample(self, dataset: str, sample: str) -> Path:
         """The sound of a dataset's sample, where it may still be read. Raises `AceError`."""
         home = Path(self._site.core.status()["home"])
-        found = find_sample(Datasets(home).open(dataset).dataset, sample)
-        path = self._site.core.readable(found.audio_path, OWNER)
+        path = self._site.core.readable(str(sample_path(home, dataset, sample)), OWNER)
         if path.suffix.lower() not in MEDIA_TYPES:
             raise NotFound("this sound is not there any more", field="sample")
         return path

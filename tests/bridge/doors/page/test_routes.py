@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 
 import httpx
@@ -19,6 +20,7 @@ from bridge.doors.http.app import build
 from bridge.doors.http.guard import EntryTerms, Guard
 from bridge.doors.http.page import peaks_process
 from bridge.doors.http.site import Site
+from bridge.paths import AllowedRoots
 from bridge.testing.core import ScriptedCore
 
 HOST = "127.0.0.1:9702"
@@ -244,3 +246,33 @@ async def test_a_copy_is_the_sound_in_another_format(core, http, sound_file):
     )
     (path.parent / "copy.ogg").write_bytes((await http.get(f"/studio/copies/{job}/0/ogg")).content)
     assert soundfile.info(path.parent / "copy.ogg").frames == 9_600
+
+
+async def test_a_song_of_a_dataset_can_be_heard_and_nothing_else(core, http, sound_file, tmp_path):
+    """By the ids of the dataset's own file, never by a path; where it may no longer be read, or is no sound, there is nothing."""
+    (tmp_path / "music").mkdir()
+    song, notes = sound_file(frames=4_800).rename(tmp_path / "music" / "tone.wav"), tmp_path / "music" / "notes.txt"
+    notes.write_text("private")
+    secret = tmp_path / "elsewhere.wav"
+    secret.write_bytes(song.read_bytes())
+    roots = AllowedRoots([song.parent], [])
+    core.readable = lambda path, access, field="path": roots.reading(path, field)
+    found = {"a1": song, "b2": notes, "d4": secret}
+    rows = [{"id": name, "audio_path": str(path), "filename": path.name} for name, path in found.items()]
+    folder = tmp_path / "datasets" / "my songs"
+    folder.mkdir(parents=True)
+    (folder / "dataset.json").write_text(json.dumps({"metadata": {"name": "my songs"}, "samples": rows}))
+    part = await http.get("/studio/songs/my%20songs/a1", headers={"range": "bytes=0-3"})
+    assert (part.status_code, part.content, part.headers["content-type"]) == (206, b"RIFF", "audio/wav")
+    wrong = [
+        "my%20songs/b2",
+        "my%20songs/d4",
+        "my%20songs/c3",
+        "other/a1",
+        "..%2F..%2Fx/a1",
+        "my%20songs/..%2Fnotes.txt",
+    ]
+    answers = [(await http.get(f"/studio/songs/{address}")).status_code for address in wrong]
+    assert set(answers) <= {400, 403, 404}
+    song.unlink()
+    assert (await http.get("/studio/songs/my%20songs/a1")).status_code == 404
