@@ -36,8 +36,8 @@ async def test_a_job_goes_from_submit_to_library(desk):
 async def test_a_method_called_by_an_alias_is_told_in_the_result(desk):
     """What the door resolved is told when the job is accepted, in its end and beside its files, once."""
     one = await desk()
-    accepted = await one.submit("steps=2", "x", sampler="ipndm_v", schedule="karras")
-    told = ["sampler ipndm_v runs as dpmpp_2m", "schedule karras runs as linear"]
+    accepted = await one.submit("steps=2", "x", sampler="ipndm_v", schedule="exponential")
+    told = ["sampler ipndm_v runs as dpmpp_2m", "schedule exponential runs as linear"]
     assert list(accepted.notes) == told
     done = (await one.until("x"))[-1].data["notes"]
     result = one.service.job("x").result
