@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from acestep.api.conditioning import NO_GUIDE, Conditioning
+from acestep.api.conditioning import AUTO_GUIDE, NO_GUIDE, PULSE_GUIDE, Conditioning
+from acestep.api.drum_words import wants_drums
 from acestep.api.errors import BadRequest
 from acestep.api.plan import Fill, Plan
 from acestep.api.registry import Registry
@@ -127,17 +128,27 @@ def guide_of(stage: ResolvedStage, conditioning: Conditioning) -> str:
     return guide_text(stage.plan, stage.params, conditioning, stage.model)
 
 
+def words_of(params: StageParams, conditioning: Conditioning) -> str:
+    """The caption of a stage: its own stands above the shared one."""
+    return conditioning.caption if params.caption is None else params.caption
+
+
 def asked_guide(params: StageParams, conditioning: Conditioning) -> str:
     """The guide that a request names: the stage's own stands above the shared one."""
     return conditioning.guide if params.guide is None else params.guide
 
 
 def guide_text(plan: Plan, params: StageParams, conditioning: Conditioning, model: ModelInfo) -> str:
-    """The request's guide, else the one that the model wants: over given audio only at a known tempo. Empty for none."""
+    """The request's guide, else the one that the model wants: over given audio only at a known tempo. Empty for none.
+
+    The time that a guide gives brings no drums where the words ask for none.
+    """
     text = asked_guide(params, conditioning)
     if not text:
         knows_time = conditioning.bpm is not None or plan.fill is Fill.SILENCE
         text = model.defaults.guide if knows_time else ""
+    if text.strip().lower() == AUTO_GUIDE and not wants_drums(words_of(params, conditioning)):
+        text = PULSE_GUIDE
     return text if plan.guide and text != NO_GUIDE else ""
 
 

@@ -6,15 +6,20 @@ A model that follows time structure well but does not invent a pulse gets its pu
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from acestep.api.metre import Metre
 from acestep.api.tempo_map import TempoMap
 from acestep.conditioning.chords import GuideChord
-from acestep.conditioning.guide_text import RHYTHMS, Guide
+from acestep.conditioning.guide_text import PULSE, RHYTHMS, Guide
 from acestep.conditioning.midi_file import ClipNote
+
+PLUCKED = 3.0
+"""A second: how fast the chords of a pulse die away, so that the next one is heard to begin."""
 
 
 def render_guide(guide: Guide, tempo: TempoMap, length: int, origin: int = 1) -> np.ndarray:
@@ -25,11 +30,12 @@ def render_guide(guide: Guide, tempo: TempoMap, length: int, origin: int = 1) ->
     line = np.zeros(length, dtype=np.float32)
     for bar in range(math.floor(tempo.bar(0.0)) - 1, math.ceil(tempo.bar(length)) + 1):
         start = tempo.quarter(tempo.bar_sample(bar))
-        if guide.rhythm:
-            _add_rhythm_bar(line, rhythm_of(guide.rhythm, tempo.metre(bar)), tempo, start)
+        rhythm = rhythm_of(guide.rhythm, tempo.metre(bar)) if guide.rhythm else NO_RHYTHM
+        _add_rhythm_bar(line, rhythm, tempo, start)
         if guide.bars:
             chords = guide.bars[(bar - origin) % len(guide.bars)]
-            _add_chord_bar(line, chords, tempo, start, tempo.metre(bar).bar)
+            for chord in _struck(chords, rhythm.strikes, tempo.metre(bar).bar):
+                _add_chord(line, chord, tempo, start)
     if guide.notes:
         begin, turn = tempo.quarter(tempo.bar_sample(origin)), guide.clip_quarters
         first, last = (tempo.quarter(place) - begin for place in (0.0, length))
@@ -46,10 +52,24 @@ class Rhythm:
     rows: dict[str, str]
     late: float = 0.0
 
+    @property
+    def strikes(self) -> tuple[float, ...]:
+        """Quarters from the bar's start at which its chord is struck again; none: it is held."""
+        return tuple(step / 4 for step, mark in enumerate(self.rows.get("chord", "")) if mark != ".")
+
+
+NO_RHYTHM = Rhythm({})
+
 
 def rhythm_of(style: str, metre: Metre) -> Rhythm:
     """A style's bar in a metre; a plain beat of its own groups where the style has none."""
-    rows = RHYTHMS[style].get(metre.name) or RHYTHMS["beat"].get(metre.name) or _plain_beat(metre)
+    rows = RHYTHMS[style].get(metre.name)
+    if rows is None and style == PULSE:
+        beats = _plain_beat(metre)
+        rows = {
+            "chord": "".join("x" if "x" in pair else "." for pair in zip(beats["kick"], beats["snare"], strict=True))
+        }
+    rows = rows or RHYTHMS["beat"].get(metre.name) or _plain_beat(metre)
     return Rhythm(rows, 1.0 / 6.0 if style == "swing" else 0.0)
 
 
@@ -77,21 +97,42 @@ def _plain_beat(metre: Metre) -> dict[str, str]:
 
 def _add_rhythm_bar(line: np.ndarray, rhythm: Rhythm, tempo: TempoMap, start: float) -> None:
     for sound, pattern in rhythm.rows.items():
+        if sound == "chord":
+            continue
         for step, mark in enumerate(pattern):
             if mark != ".":
                 quarter = start + step * 0.25 + (rhythm.late if step % 4 == 2 else 0.0)
                 _add(line, _drum(sound, tempo.rate), round(tempo.sample(quarter)))
 
 
-def _add_chord_bar(line: np.ndarray, chords: tuple[GuideChord, ...], tempo: TempoMap, start: float, bar: float) -> None:
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A chord between two times, in quarters from its bar's start; ``plucked``: it dies away instead of being held."""
+
+    chord: GuideChord
+    start: float
+    end: float
+    plucked: bool = False
+
+
+def _struck(chords: tuple[GuideChord, ...], strikes: tuple[float, ...], bar: float) -> Iterator[Strike]:
+    """The chords of a bar, each held for its share, or struck again wherever the rhythm has it."""
+    start = 0.0
     for chord in chords:
         end = start + chord.share * bar
-        begin, stop = round(tempo.sample(start)), round(tempo.sample(end))
-        if chord.tones and stop > 0 and begin < len(line):
-            pitches = [(36 + chord.bass, 0.10)] + [(60 + (tone - 60 + 5) % 12 - 5, 0.05) for tone in chord.tones]
-            for pitch, gain in pitches:
-                _add_tone(line, (pitch, gain), (begin, stop), tempo.rate)
+        places = [start, *(place for place in strikes if start < place < end - 1e-6)] if strikes else [start]
+        for begin, stop in pairwise([*places, end]):
+            yield Strike(chord, begin, stop, plucked=bool(strikes))
         start = end
+
+
+def _add_chord(line: np.ndarray, strike: Strike, tempo: TempoMap, bar: float) -> None:
+    """A chord whose bar begins at quarter ``bar``."""
+    begin, stop = (round(tempo.sample(bar + place)) for place in (strike.start, strike.end))
+    chord = strike.chord
+    if chord.tones and stop > 0 and begin < len(line):
+        for pitch, gain in [(36 + chord.bass, 0.10), *((60 + (tone - 60 + 5) % 12 - 5, 0.05) for tone in chord.tones)]:
+            _add_tone(line, (pitch, gain), (begin, stop), tempo.rate, PLUCKED if strike.plucked else 0.0)
 
 
 def _add_clip_note(line: np.ndarray, note: ClipNote, tempo: TempoMap) -> None:
@@ -111,8 +152,9 @@ def _add(line: np.ndarray, sound: np.ndarray, start: int) -> None:
         line[low:high] += sound[low - start : high - start]
 
 
-def _add_tone(line: np.ndarray, tone: tuple[int, float], bounds: tuple[int, int], rate: int) -> None:
-    """Add a pitch at a gain between two samples: three soft partials with 10 ms ramps. Only what the line holds is made."""
+def _add_tone(line: np.ndarray, tone: tuple[int, float], bounds: tuple[int, int], rate: int, fall: float = 0.0) -> None:
+    """Add a pitch at a gain between two samples: three soft partials with 10 ms ramps, which fall to 1 / e in 1 / ``fall`` s where
+    that is not 0. Only what the line holds is made."""
     (pitch, gain), (begin, stop) = tone, bounds
     low, high = max(begin, 0), min(stop, len(line))
     if low >= high:
@@ -122,6 +164,8 @@ def _add_tone(line: np.ndarray, tone: tuple[int, float], bounds: tuple[int, int]
     hertz = 440.0 * 2.0 ** ((pitch - 69) / 12.0)
     wave = sum(np.sin(2 * np.pi * hertz * k * time) / k**1.5 for k in (1, 2, 3) if hertz * k < rate / 2.2)
     ramp = np.minimum(1.0, np.minimum(place, stop - begin - 1 - place) / (0.01 * rate))
+    if fall:
+        ramp = ramp * 1.5 * np.exp(-fall * time)
     line[low:high] += gain * (wave * ramp).astype(np.float32)
 
 

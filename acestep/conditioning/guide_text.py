@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from acestep.api.conditioning import PULSE_GUIDE
 from acestep.api.errors import BadRequest
 from acestep.api.metre import parse_metre
 from acestep.conditioning.chords import GuideChord, chord_steps, parse_chord, read_chord_line
@@ -13,10 +14,13 @@ from acestep.conditioning.midi_file import MAX_BYTES, ClipNote, read_midi
 
 MIDI_SUFFIXES = (".mid", ".midi", ".rmi", ".kar", ".smf")
 
+PULSE_KEY = "C major"
+"""Of a pulse whose key nobody gave."""
+
 _DRIVE = re.compile(r"[A-Za-z]:[\\\\/]")
 
 RHYTHMS: dict[str, dict[str, dict[str, str]]] = {
-    # style -> metre -> sound -> one bar of sixteenths; `beat` is the fallback
+    # style -> metre -> sound -> one bar of sixteenths; `beat` is the fallback. `chord` strikes the chord that lies there
     "beat": {
         "4": {"kick": "x.......x.......", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."},
         "2": {"kick": "x.......", "snare": "....x...", "hat": "x.x.x.x."},
@@ -27,8 +31,16 @@ RHYTHMS: dict[str, dict[str, dict[str, str]]] = {
     "breaks": {"4": {"kick": "x.........x.....", "snare": "....x.......x...", "hat": "x.x.x.x.x.x.x.x."}},
     "half": {"4": {"kick": "x.........x.....", "snare": "........x.......", "hat": "x...x...x...x..."}},
     "swing": {"4": {"kick": "x.......x.......", "snare": "....x.......x...", "hat": "x...x.x.x...x.x."}},
+    "pulse": {
+        "4": {"chord": "x...x...x...x..."},
+        "2": {"chord": "x...x..."},
+        "3": {"chord": "x...x...x..."},
+        "6": {"chord": "x.....x....."},
+    },
 }
 STYLES = tuple(RHYTHMS)
+PULSE = PULSE_GUIDE
+"""The rhythm without drums: chords that are struck on every beat carry it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +70,16 @@ def names_file(text: str) -> bool:
 def parse_guide(text: str, metre: str = "4", key: str = "", bpm: float = 120.0) -> Guide:
     """`auto`, `beat`, `beat four`, a chord line, `four: Am F C G`, or the path of a MIDI file. Raises `BadRequest`.
 
-    `auto` is the plain beat with the key's four-bar progression, or alone where no key is given. ``bpm`` is the job's tempo; only
-    MIDI files that count in seconds need it.
+    `auto` is the plain beat with the key's four-bar progression, or alone where no key is given; `pulse` that progression without
+    drums, struck on every beat. ``bpm`` is the job's tempo; only MIDI files that count in seconds need it.
     """
     text = text.strip().removeprefix("\ufeff").strip()
     if names_file(text):
         return read_clip(Path(text), metre, bpm)
     if text.lower() == "auto":
         return Guide(metre=metre, bars=key_progression(key))
+    if text.lower() == PULSE:
+        return Guide(rhythm=PULSE, metre=metre, bars=key_progression(key or PULSE_KEY))
     head, colon, line = text.partition(":")
     if colon and re.fullmatch(r"\w+", head.strip()):
         bars, remarks = read_chord_line(line)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from acestep.admission.song_time import SongTime
 from acestep.analysis.beat import Beat, BeatFinder
+from acestep.analysis.harmony import chroma, find_keys
 from acestep.api.conditioning import Conditioning
 from acestep.api.metre import Metre, parse_metre
 from acestep.api.plan import Length
@@ -22,7 +24,7 @@ from acestep.api.resolve import ResolvedStage, guide_of
 from acestep.api.rounding import half_up
 from acestep.api.tempo_map import TempoMap
 from acestep.audio.read import read_window
-from acestep.conditioning.guide_text import parse_guide
+from acestep.conditioning.guide_text import PULSE, PULSE_KEY, parse_guide
 from acestep.engine.geometry import Window
 from acestep.engine.source_encoder import OpenSource
 
@@ -106,18 +108,22 @@ class GuideTime:
     tempo: TempoMap
     first_bar: int = 1
     """Where the guide's chords begin."""
-    heard: dict[str, float | int] = field(default_factory=dict)
+    heard: dict[str, Any] = field(default_factory=dict)
     """Fields of the conditioning that were found by listening; written into the request, the recipe holds them."""
     notes: list[str] = field(default_factory=list)
 
 
 def find_guide_time(guide: str, conditioning: Conditioning, window: Window, sound: OpenSource | None) -> GuideTime:
     """The time of a guide in a window; listens to ``sound`` around the region where the request leaves bar 1 or tempo open."""
-    heard: dict[str, float | int] = {}
+    heard: dict[str, Any] = {}
     notes: list[str] = []
     if conditioning.tempo_map is None and conditioning.bar_offset is None and sound is not None:
         heard, notes = _listen(conditioning, sound, window)
         conditioning = msgspec.structs.replace(conditioning, **heard)
+    if guide == PULSE and not conditioning.key:
+        key, told = _key(sound, window)
+        heard, notes = {**heard, "key": key}, [*notes, told]
+        conditioning = msgspec.structs.replace(conditioning, key=key)
     if conditioning.tempo_map is None and conditioning.bpm is None:
         notes.append(f"no tempo is given; the guide runs at {DEFAULT_BPM:.0f} bpm")
         conditioning = msgspec.structs.replace(conditioning, bpm=DEFAULT_BPM)
@@ -127,7 +133,7 @@ def find_guide_time(guide: str, conditioning: Conditioning, window: Window, soun
     return GuideTime(tempo, first_bar, heard, [*notes, *note])
 
 
-def _listen(conditioning: Conditioning, source: OpenSource, window: Window) -> tuple[dict[str, float | int], list[str]]:
+def _listen(conditioning: Conditioning, source: OpenSource, window: Window) -> tuple[dict[str, Any], list[str]]:
     """The tempo and bar 1 that are heard around the region, as fields of the conditioning, and sentences about them."""
     metre = parse_metre(conditioning.time_signature) if conditioning.time_signature else Metre()
     first, beat = _beat_around(source, window, conditioning.bpm, metre)
@@ -153,17 +159,31 @@ def _listen(conditioning: Conditioning, source: OpenSource, window: Window) -> t
     return heard, notes
 
 
-def _beat_around(source: OpenSource, window: Window, bpm: float | None, metre: Metre) -> tuple[int, Beat | None]:
-    """The first sample that was listened to, and the beat heard from there on."""
+def _key(sound: OpenSource | None, window: Window) -> tuple[str, str]:
+    """The key of a pulse for which none is given, and the sentence about it: what is heard around the region, else a plain one."""
+    if sound is not None:
+        first, last = _around(sound, window)
+        heard = read_window(sound.path, sound.layout, first, max(0, last - first))
+        if (keys := find_keys(chroma(heard, window.rate))) is not None:
+            return keys.name, f"no key is given; {keys.name} was heard around the region, and the guide plays in it"
+    return PULSE_KEY, f"no key is given; the guide plays in {PULSE_KEY}"
+
+
+def _around(source: OpenSource, window: Window) -> tuple[int, int]:
+    """The samples (first, last + 1) around a region that are listened to."""
     rate, region = window.rate, window.start + window.region_start
     first = max(0, region - round(AROUND * rate))
-    last = min(
-        source.layout.frames, region + window.region_length + round(AROUND * rate), first + round(MAX_HEARD * rate)
-    )
+    end = min(region + window.region_length + round(AROUND * rate), first + round(MAX_HEARD * rate))
+    return first, min(source.layout.frames, end)
+
+
+def _beat_around(source: OpenSource, window: Window, bpm: float | None, metre: Metre) -> tuple[int, Beat | None]:
+    """The first sample that was listened to, and the beat heard from there on."""
+    first, last = _around(source, window)
     if last <= first:
         return first, None
     sound = read_window(source.path, source.layout, first, last - first)
-    return first, BeatFinder(sound, rate).find(bpm, metre)
+    return first, BeatFinder(sound, window.rate).find(bpm, metre)
 
 
 def _first_bar(guide: str, conditioning: Conditioning, tempo: TempoMap, window: Window) -> tuple[int, list[str]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from acestep.api import Registry
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import ModelUnsuited
-from acestep.api.plan import SourceFacts, require_task
+from acestep.api.plan import Plan, SourceFacts, require_task
 from acestep.api.request import Stage, StageParams
-from acestep.api.resolve import resolve_stage
+from acestep.api.resolve import guide_text, resolve_stage
 from acestep.api.variants import VARIANTS, ModelInfo
 
 SHARED = {"text2music", "repaint", "cover"}
@@ -168,3 +169,17 @@ def test_tasks_are_those_a_variant_was_trained_for(variant, task):
     else:
         with pytest.raises(ModelUnsuited, match="base"):
             require_task(task, model(variant), operation=task)
+
+
+@pytest.mark.parametrize(
+    ("caption", "guide", "followed"),
+    [("solo piano ballad", "", "pulse"), ("rock", "", "auto"), ("rock, no drums", "auto", "pulse"), ("", "", "auto"),
+     ("solo piano", "beat four", "beat four"), ("solo piano", "none", ""), ("solo piano", "Am F", "Am F")],
+)  # fmt: skip
+def test_the_time_of_a_guide_brings_no_drums_that_nobody_asked_for(caption, guide, followed):
+    """The model's own guide and `auto` obey the caption; a guide that is named is followed as it is."""
+    nano = ModelInfo(name="nano", path="", variant="nano", task_types=("text2music",))
+    plan = Plan(task="text2music", instruction="", guide=True)
+    assert guide_text(plan, StageParams(), Conditioning(caption=caption, guide=guide), nano) == followed
+    own = StageParams(caption=caption, guide=guide or None)
+    assert guide_text(plan, own, Conditioning(caption="rock with drums"), nano) == followed

@@ -170,3 +170,29 @@ def test_the_guide_needs_no_torch():
     """The daemon may check a guide at the door."""
     code = "import sys, acestep.conditioning.guide_audio; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_pulse_has_no_drums():
+    """Chords of the key are struck on every beat, in any metre, and nothing in them is noise."""
+    guide = parse_guide("pulse", "4", "A minor")
+    assert guide.rhythm == "pulse" and len(guide.bars) == 4 and parse_guide("pulse").bars
+    sound = render_guide(guide, TempoMap.steady(100), 5 * RATE)
+    hits = np.abs(np.diff(np.convolve(np.abs(sound[0]), np.ones(960) / 960, "same")))
+    beats = [round(beat * 0.6 * RATE) for beat in range(1, 8)]
+    assert all(hits[beat - 960 : beat + 1920].max() > 3 * np.median(hits) for beat in beats)
+    spectrum = np.abs(np.fft.rfft(sound[0])) ** 2
+    assert spectrum[round(len(spectrum) * 6000 / 24_000) :].sum() < 1e-4 * spectrum.sum()
+
+
+@pytest.mark.parametrize("metre", ["2", "3", "4", "6", "5/4", "7/8", "9/8", "12/8"])
+def test_every_metre_has_a_pulse(metre):
+    """Where the beat has a kick or a snare the pulse strikes its chord, and no drum sounds."""
+    rows = rhythm_of("pulse", parse_metre(metre)).rows
+    beat = rhythm_of("beat", parse_metre(metre)).rows
+    assert set(rows) == {"chord"} and rows["chord"][0] == "x" and len(rows["chord"]) == len(beat["kick"])
+
+
+def test_chords_can_be_given_to_a_pulse():
+    """`pulse: Am F` strikes them without drums."""
+    guide = parse_guide("pulse: Am F")
+    assert guide.rhythm == "pulse" and [bar[0].bass for bar in guide.bars] == [9, 5]

@@ -123,3 +123,17 @@ def test_a_tempo_in_fractions_is_noted_only_where_it_makes_a_difference(runner, 
     assert not noted(bpm=96.5, guide="beat")
     assert not noted(bpm=97.00000001)
     assert not [note for note in repaint(runner, pick_up, start="0:12", end="0:13", bpm=96.5).notes if "97" in note]
+
+
+def test_a_pulse_without_a_key_is_told(runner, guides):
+    """A part without drums and without a key gets one, which the recipe holds and the result tells."""
+    result, _ = runner.run("generate", duration=10.0, bpm=120.0, guide="pulse", steps=1, seed=1)
+    assert "no key is given; the guide plays in C major" in result.notes
+    assert result.recipe["request"]["conditioning"]["key"] == "C major"
+
+
+def test_a_pulse_over_music_plays_in_its_key(runner, guides, pick_up):
+    """The key that is heard around the region: A minor or the major that shares its notes."""
+    result = repaint(runner, pick_up, start=8 * RATE, end=12 * RATE, bpm=BPM, guide="pulse")
+    key = result.recipe["request"]["conditioning"]["key"]
+    assert any(note.startswith(f"no key is given; {key} was heard around the region") for note in result.notes)
