@@ -93,6 +93,14 @@ class Output(Request):
             group="output",
         ),
     ] = "note"
+    width: Annotated[
+        Literal["auto", "model"],
+        param(
+            "Stereo width of what the embedded model plays, which is nearly mono: auto is that of the music around it, or of its "
+            "source; model leaves it.",
+            group="output",
+        ),
+    ] = "auto"
     crossfade: Annotated[
         float,
         param("Splice crossfade at each region edge.", unit="ms", ge=0.0, le=limits.MAX_CROSSFADE_MS, group="output"),

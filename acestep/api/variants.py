@@ -58,6 +58,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """The guide of jobs that name none (``none`` turns it off); for models that do not keep a beat by themselves."""
     sings: bool = True
     """Whether lyrics are heard; the small model was trained without voices."""
+    narrow: bool = False
+    """Whether its codec hardly tells left from right: what it plays is made as wide as the music around it."""
     repository: str = ""
     """Where the weights are published."""
 
@@ -114,6 +116,7 @@ VARIANTS: dict[str, Variant] = {
             guide_bottleneck=False,
             guide="auto",
             sings=False,
+            narrow=True,
         ),
         Variant(name="tiny", steps=8, shift=3.0, guidance="apg", guidance_scale=1.0, tasks=ALL_TASKS, distilled=False),
     )

@@ -28,6 +28,7 @@ from acestep.checkpoints.adapters import describe_adapter
 from acestep.checkpoints.digest import require_weights
 from acestep.codec.latent_codec import Tick
 from acestep.codec.mask import masked
+from acestep.codec.width import StageWidth
 from acestep.engine.deliver import VariantSound
 from acestep.engine.geometry import Cut, Window, cut, new_window, source_window
 from acestep.engine.model_pool import OpenedModel
@@ -45,12 +46,14 @@ from acestep.engine.source_encoder import OpenSource
 from acestep.engine.stage_files import FOR_STAGES, StageFiles, crossfades_of
 from acestep.engine.tempo import MAX_CONFORM, find_guide_time
 from acestep.engine.verdict import checked
+from acestep.engine.width import find_width
 from acestep.worker.backend import JobContext
 
 LOSSY = {"MPEG_LAYER_III": "MP3", "VORBIS": "Ogg Vorbis", "OPUS": "Opus"}
 """Lossy codings as people call them."""
 
 NOISE_NOTE = "the model {} has random weights: what it renders is noise"
+WIDTH_KEPT = "width model changes nothing here: {} plays in stereo, and its sound is never made wider"
 MONO_PART = "the part is mono as asked: the model's stereo was mixed down"
 MONO_SOURCE = "the source is mono, so the stereo that the model makes was mixed down to it"
 
@@ -86,6 +89,8 @@ class StageRun(StageState):
     """What the stage works on, [1, T, C]: one for all variants, one each, or none."""
     made: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     """What it made, by variant and seed, [passes, T, C]; more than one seed where variants are made again."""
+    widths: dict[int, StageWidth | None] = field(default_factory=dict)
+    """The stereo width of its sound by variant, where the model's own is not kept."""
 
     def carry_out(self) -> None:
         """Do the stage. Raises `AceError`."""
@@ -141,6 +146,8 @@ class StageRun(StageState):
         told = (model.info.remark, models.remarks.get(model.info.name), models.prepared.get(model.info.name))
         state.note(*filter(None, told))
         state.note(*place_notes(state.render.made_on, model))
+        if state.render.output.width == "model" and not model.info.defaults.narrow:
+            state.note(WIDTH_KEPT.format(model.info.name))
         return model
 
     def _recipe(self) -> dict[str, Any]:
@@ -155,7 +162,9 @@ class StageRun(StageState):
             made_with=state.render.made_with,
             made_on=made_on(self.model),
         )
-        return {**make_recipe(render, self.model), "licenses": dict(state.licenses)}
+        recipe = {**make_recipe(render, self.model), "licenses": dict(state.licenses)}
+        width = self._width(0) if state.is_heard(self.index) else None
+        return recipe if width is None else {**recipe, "width": width.told}
 
     # 2. encode the source
 
@@ -283,7 +292,7 @@ class StageRun(StageState):
         passes = self.made[variant, seed]
         self.state.latents[self.index][variant] = passes.mean(0, keepdim=True)
         tick = self.run.progress.phase("decode") if name else self.silent_tick
-        return VariantSound(index=variant, seed=seed, samples=self._sound(passes[:1], self._cut(), tick))
+        return VariantSound(index=variant, seed=seed, samples=self._sound(passes[:1], self._cut(), tick, variant))
 
     # 4. decode
 
@@ -300,7 +309,8 @@ class StageRun(StageState):
             passes = self.made[variant, seed]
             tick, count = self.run.progress.phase("decode"), len(passes)
             sounds = [
-                self._sound(one, piece, part_of(tick, number, count)) for number, one in enumerate(passes.split(1))
+                self._sound(one, piece, part_of(tick, number, count), None if masks else variant)
+                for number, one in enumerate(passes.split(1))
             ]
             sound = sounds[0]
             if heard:
@@ -308,14 +318,21 @@ class StageRun(StageState):
                     sound = self._masked(variant, sounds, heard[min(variant, len(heard) - 1)], piece)
             yield VariantSound(index=variant, seed=seed, samples=sound)
 
-    def _sound(self, latents: Tensor, piece: Cut, tick: Tick) -> Sound:
-        """Latents [1, T, C] decoded, at the timeline's rate: what the cut says, or a new part of its exact length."""
+    def _width(self, variant: int) -> StageWidth | None:
+        if variant not in self.widths:
+            self.widths[variant] = find_width(self, variant, self._cut())
+        return self.widths[variant]
+
+    def _sound(self, latents: Tensor, piece: Cut, tick: Tick, wide: int | None = None) -> Sound:
+        """Latents [1, T, C] decoded, at the timeline's rate: what the cut says, or a new part of its exact length; as wide as
+        variant ``wide`` shall be, or as the model plays."""
         state, facts, window, rate = self.state, self.facts, self.window, self.model.info.grid.rate
         output = state.render.output
         with self.clock.measure("decode"):
             with self.on_device("codec"):
                 sound, notes = self.family.decode(self.model, latents, (piece.first, piece.last), tick)
-            decoded = sound.numpy()
+            width = None if wide is None else self._width(wide)
+            decoded = sound.numpy() if width is None else width.apply(sound.numpy())
             state.note(*notes)
             if (output.channels if facts is None else facts.channels) == 1:
                 state.note(MONO_PART if facts is None else MONO_SOURCE)
@@ -331,9 +348,12 @@ class StageRun(StageState):
     def _masked(self, variant: int, passes: list[Sound], heard: Sound, piece: Cut) -> Sound:
         """The passes of a variant as part of what the stage worked on: the source's own samples, or the sound of the stage
         before. ``heard`` is what the codec makes of that."""
-        window, mix = self.window, heard
+        window = self.window
         sound = self.sound_of(variant) if self.state.input_of(self.index) is None else None
-        if sound is not None:
+        mix = heard
+        if sound is None and self._width(variant) is not None:
+            mix = self._sound(self._sources((variant,))[0], piece, self.silent_tick, variant)
+        elif sound is not None:
             first = window.start + window.grid.samples(piece.first, window.rate) + piece.skip
             mix = read_window(sound.path, sound.layout, first, piece.length)
         return masked(passes, mix, heard, window.rate, self.check)

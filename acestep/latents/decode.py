@@ -21,6 +21,7 @@ from acestep.audio.copies import copy_notes, with_copies
 from acestep.audio.latent_header import LatentFacts, read_latent_facts
 from acestep.audio.resample import resample, to_channels
 from acestep.audio.write import Shape, form_of, write_audio
+from acestep.codec.width import told_width
 from acestep.latents.latent_file import load_latent
 from acestep.latents.latent_store import find_latent
 from acestep.worker.backend import JobContext
@@ -72,11 +73,13 @@ def run(request: dict[str, Any], context: JobContext) -> Result:
 
     with engine.models.placement.on_device(model, "codec"):
         decoded, remarks = runtime.decode(model, latent, (0, last), tick)
+    width = told_width(facts.recipe.get("width")) if model.info.defaults.narrow else None
+    played = decoded.numpy() if width is None else width.apply(decoded.numpy())
 
     # 3. Write it at the asked rate, where the latent lies on its timeline.
     rate = asked.rate or facts.rate
     length = max(1, rescaled(facts.samples, facts.rate, rate))
-    sound = to_channels(resample(decoded.numpy(), grid.rate, rate, length), facts.channels)
+    sound = to_channels(resample(played, grid.rate, rate, length), facts.channels)
     file = _write(context.staging / f"{path.stem}-decoded", sound, rate, asked.format, facts)
     files = with_copies([file], context.staging, asked.format)
 
