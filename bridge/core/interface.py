@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
 
+from acestep.admission.outlook import Outlook
 from acestep.api.operation import Operation
 from acestep.api.schema import Request, param
 from bridge.core.access import OWNER, Access
 
 if TYPE_CHECKING:
     from acestep.api.registry import Registry
+    from bridge.core.handovers import Handovers
     from bridge.core.history import History
     from bridge.core.presets import Presets
     from bridge.core.sounds import Sounds
@@ -149,6 +151,8 @@ class Core(Protocol):
     """The user's named sounds."""
     history: History
     """What people have noted on results."""
+    handovers: Handovers
+    """What waits for hosts."""
     performance: Performance | None
     """The part that plays; None when it is off."""
 
@@ -161,6 +165,9 @@ class Core(Protocol):
         ``client`` says who asks, for fairness and limits: ``osc:127.0.0.1:9000``, ``rpc:7``, ``spool:reaper`` ...; ``access``
         what it may do: which files it may name, whose jobs it may see.
         """
+
+    async def check(self, submission: Submission, client: str, access: Access = OWNER) -> Outlook:
+        """Look at a job as `submit` would, without taking it: what it would run as. Raises what `submit` would."""
 
     async def cancel(self, job: str) -> JobView:
         """Cancel a queued or running job; a job that has ended is left as it is (idempotent)."""

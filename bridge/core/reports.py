@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 
 from acestep.api.ability import fields_for
-from acestep.api.operation import Operation
+from acestep.api.conditioning import Conditioning
+from acestep.api.operation import RENDER, Operation
 from acestep.api.registry import PluginState, Registry
+from acestep.api.request import Output, StageParams
 from acestep.api.schema import describe
 from acestep.api.variants import ModelInfo
 from bridge.core.job_runner import JobRunner
@@ -25,17 +27,7 @@ def describe_operation(
     operation: Operation, registry: Registry, models: Sequence[str], model: ModelInfo | None = None
 ) -> dict[str, Any]:
     """An operation with its fields, as one model has it where one is named, with the choices that are known at run time only."""
-    fields = []
-    described = describe(operation.schema)
-    for info in described if model is None else fields_for(model, described):
-        row = msgspec.to_builtins(info)
-        if info.choices_from == "models":
-            row["choices"] = ["", *models]
-        elif info.choices_from is not None and info.choices is None:
-            row["choices"] = registry.choices(info.choices_from)
-        if info.choices_from == "sounds" and registry.sounds:
-            row["titles"] = {name: sound.title or name for name, sound in registry.sounds.items()}
-        fields.append(row)
+    fields = _fields(operation.schema, registry, models, model)
     return {
         "name": operation.name,
         "summary": operation.summary,
@@ -47,7 +39,43 @@ def describe_operation(
         "fields": fields,
         **({"guide": operation.form_help} if operation.form_help else {}),
         **({"title": operation.preset.title or operation.name} if operation.preset is not None else {}),
+        **({"chain": describe_chain(registry, models, model)} if operation.name == RENDER else {}),
     }
+
+
+def describe_chain(registry: Registry, models: Sequence[str], model: ModelInfo | None = None) -> dict[str, Any]:
+    """What a chain may say: the fields of its ``conditioning`` and ``output``, those that all stages ``shared``, and for each type
+    of stage the ``fields`` of its own and whether it works on a ``source`` (none, optional, required)."""
+    shared = _fields(StageParams, registry, models, model)
+    known = {row["name"] for row in shared}
+    stages = [
+        {
+            "type": stage.name,
+            "source": stage.source,
+            "fields": [row for row in _fields(stage.Params, registry, models, model) if row["name"] not in known],
+        }
+        for stage in registry.stages.values()
+    ]
+    conditioning, output = (_fields(schema, registry, models, model) for schema in (Conditioning, Output))
+    return {"conditioning": conditioning, "output": output, "shared": shared, "stages": stages}
+
+
+def _fields(
+    schema: type[msgspec.Struct], registry: Registry, models: Sequence[str], model: ModelInfo | None
+) -> list[dict[str, Any]]:
+    """The fields of a schema as clients read them."""
+    fields = []
+    described = describe(schema)
+    for info in described if model is None else fields_for(model, described):
+        row = msgspec.to_builtins(info)
+        if info.choices_from == "models":
+            row["choices"] = ["", *models]
+        elif info.choices_from is not None and info.choices is None:
+            row["choices"] = registry.choices(info.choices_from)
+        if info.choices_from == "sounds" and registry.sounds:
+            row["titles"] = {name: sound.title or name for name, sound in registry.sounds.items()}
+        fields.append(row)
+    return fields
 
 
 def queue(runners: Sequence[JobRunner]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from bridge.core.daemon_runner import DaemonRunner, OperationContext
 from bridge.core.descriptions import Descriptions
 from bridge.core.events import Subscription
 from bridge.core.executor import Executor
+from bridge.core.handovers import Handovers
 from bridge.core.history import History
 from bridge.core.host_info import DaemonHostInfo, Folders
 from bridge.core.housekeeping import Housekeeping
@@ -104,6 +105,7 @@ class Service:
         self.presets = Presets(self.registry, paths.plugins, self._descriptions.forget)
         self.sounds = Sounds(self.registry, paths.plugins, self._descriptions.forget)
         self.history = History(self._store, self.library)
+        self.handovers = Handovers(paths.spool)
         self._space = Space(paths.library, settings.free_bytes)
         self._tidying: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -128,6 +130,7 @@ class Service:
             accepted=self.housekeeping.job_came,
         )
         self.submit = self._worker_runner.submit = self._daemon_runner.submit = self._submissions.submit
+        self.check = self._submissions.check
 
     # Life
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from acestep.admission.admit import admit
+from acestep.admission.host import CallerHostInfo
+from acestep.admission.outlook import Outlook, look_at
 from acestep.api.errors import AceError, BadRequest, Busy, Degraded, IdConflict, Quarantined
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
@@ -99,14 +101,24 @@ class Submissions:
         if not done.cancelled() and isinstance(failure := done.exception(), AceError):
             log.debug("refused: %s", failure.message, extra={"job": job})
 
+    async def check(self, submission: Submission, client: str, access: Access = OWNER) -> Outlook:
+        """Look at a request as `submit` would, and leave it at that."""
+        operation = self.registry.operation(submission.operation)
+        host = self._host_for(operation, digest_of(submission.operation, submission.params), access)
+        return await self.admissions.run(client, look_at, self.registry, operation, submission.params, host)
+
+    def _host_for(self, operation: Operation, digest: str, access: Access) -> CallerHostInfo:
+        """What the caller may name, once it is known that the operation can run here at all."""
+        if operation.runs == "worker":
+            require_engine(self.backend)
+        self._reject_quarantined(operation, digest)
+        return self.host.for_caller(access, self.table.client_of)
+
     async def _admit(self, record: JobRecord, access: Access) -> Accepted:
         """Check a request, store its canonical form and let it wait for its turn."""
         operation = self.registry.operation(record.operation)
-        if operation.runs == "worker":
-            require_engine(self.backend)
-        self._reject_quarantined(operation, record.request_digest)
+        host = self._host_for(operation, record.request_digest, access)
         self._check_bounds(record)
-        host = self.host.for_caller(access, self.table.client_of)
         admitted = await self.admissions.run(record.client, admit, self.registry, operation, record.request, host)
         record.request, record.notes = admitted.to_data(), admitted.notes
         record.size = len(msgspec.msgpack.encode(record.request))

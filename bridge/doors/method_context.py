@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from acestep.admission.outlook import Outlook
 from acestep.api.errors import Unavailable, UnknownJob, UnknownOperation
 from acestep.api.operation import Operation
 from bridge.core.access import Access
@@ -108,6 +109,12 @@ class MethodContext:
         self.access.require(operation.right, f"the operation {operation.name}", "operation")
         with self.submits.storing(submission.id):
             return await self.core.submit(submission, self.caller.name, self.access)
+
+    async def check(self, submission: Submission) -> Outlook:
+        """What a job would run as. Raises what `submit` would."""
+        operation = self.operation(submission.operation)
+        self.access.require(operation.right, f"the operation {operation.name}", "operation")
+        return await self.core.check(submission, self.caller.name, self.access)
 
     async def job(self, job: str, field: str = "id") -> JobView:
         """A job that the caller may see, once a submit of it that is under way is stored. Raises `UnknownJob` about ``field``."""

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from acestep.admission.outlook import Outlook
 from acestep.api.errors import FeatureDisabled, IdConflict, UnknownJob, UnknownOperation
 from acestep.api.operation import Operation
 from acestep.api.rights import Right
@@ -93,6 +94,13 @@ class ScriptedCore:
         self._publish(job.id, EventKind.ACCEPTED, {"position": 0})
         self._tasks[job.id] = asyncio.get_running_loop().create_task(self._run(job.id, request))
         return Accepted(id=job.id, seq=0, position=0)
+
+    async def check(self, submission: Submission, client: str, access: Access = OWNER) -> Outlook:
+        """Look at a job without taking it."""
+        if submission.operation not in self.operations():
+            self.describe(submission.operation)
+        convert(submission.params, Sketch)
+        return Outlook(notes=())
 
     async def _run(self, job: str, request: Sketch) -> None:
         try:

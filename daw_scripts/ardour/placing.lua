@@ -5,6 +5,7 @@ local exchange, files, results, json = import("exchange"), import("files"), impo
 local follow, groups, recipes, requests = import("follow"), import("groups"), import("recipes"), import("requests")
 local host, view = import("host"), import("view")
 local landing, audition, progress = import("landing"), import("audition"), import("progress")
+local handover = import("handover")
 
 local placing = {}
 
@@ -151,12 +152,32 @@ local function look()
   return under_way
 end
 
+-- Place what was sent to Ardour from the studio page, at the playhead; it waits until that can be done.
+local function place_sent()
+  if not handover.waits(data.spool, host.NAME) then return end
+  if host.prepare(files) then return wait_for_folder() end
+  blocked = false
+  local fetched, problems = {}, {}
+  local position, rate = host.cursor(), Session:nominal_sample_rate()
+  for _, sent in ipairs(handover.take(data.spool, host.NAME, exchange.name(host.NAME, host.clock()))) do
+    local pending = handover.pending(sent, exchange.name(host.NAME, host.clock()), position, rate)
+    local problem = try_to_fetch(pending, sent.job, fetched)
+    if problem then problems[#problems + 1] = pending.title .. ": " .. problem end
+  end
+  local wrong = #fetched > 0 and audition.land(fetched) or {}
+  table.move(wrong, 1, #wrong, #problems + 1, problems)
+  say_once(problems)
+end
+
 --- Look at every waiting job of this session, place those that have ended and show how the others stand.
 function placing.tick()
   if busy or Session:actively_recording() then return end
   busy = true
   view.settle()
-  local ok, why = pcall(function() progress.show(look()) end)
+  local ok, why = pcall(function()
+    progress.show(look())
+    place_sent()
+  end)
   busy = false
   if not ok then print("acestep-bridge: " .. tostring(why)) end
 end

@@ -2,7 +2,8 @@
 
 local import, data = ...
 local exchange, follow, groups, requests = import("exchange"), import("follow"), import("groups"), import("requests")
-local recipes, results, json = import("recipes"), import("results"), import("json")
+local files, recipes, results, json = import("files"), import("recipes"), import("results"), import("json")
+local handover, placement = import("handover"), import("placement")
 local host, landing, audition = import("host"), import("landing"), import("audition")
 
 local resident = {}
@@ -111,9 +112,29 @@ local function look_after(entry)
   end
 end
 
+-- Place what was sent to REAPER from the studio page, at the edit cursor of the project in front; it waits until that can be done.
+local function place_sent()
+  if not handover.waits(data.spool, host.NAME) then return end
+  local project, path = host.project()
+  if path == "" or host.is_recording(project) then return end
+  local folder = host.media_folder(project)
+  if not files.writable(folder) then return wait_for_folder(folder) end
+  blocked[folder] = nil
+  local rate, entry, fetched, problems = host.rate(project), { project = project, path = path }, {}, {}
+  local position = placement.samples(reaper.GetCursorPositionEx(project), rate)
+  for _, sent in ipairs(handover.take(data.spool, host.NAME, exchange.name(host.NAME, host.clock()))) do
+    local pending = handover.pending(sent, exchange.name(host.NAME, host.clock()), position, rate)
+    local problem = fetch(entry, pending, sent.job, fetched)
+    if problem then problems[#problems + 1] = pending.title .. ": " .. problem end
+  end
+  problems[#problems + 1] = landing.land(project, fetched)
+  if #problems > 0 then host.tell(table.concat(problems, "\n")) end
+end
+
 --- One look at all open projects.
 function resident.tick()
   for _, entry in ipairs(host.projects()) do look_after(entry) end
+  place_sent()
 end
 
 --- Become the resident, unless there is one already. To be asked at the key press: while a form or a render is open no script runs,

@@ -1177,3 +1177,20 @@ def test_audio_that_cannot_be_copied_is_copied_later(stage: Stage, running: Daem
     stage.surface.jobs.clock = lambda: time.monotonic() + 60
     stage.said("done")
     assert len(stage.track.take_lanes) == 1 and stage.surface.jobs.pending == {}
+
+
+def test_what_was_sent_from_the_page_lands_at_the_play_position(stage: Stage, running: DaemonProcess) -> None:
+    """On a track of its own, named and whole; one undo step; afterwards nothing waits."""
+    stage.song.current_song_time = 12.0
+    with Client(str(running.paths.home)) as client:
+        asked = {"caption": "made in the browser", "duration": 10.0}
+        job = client.call("job.submit", {"operation": "generate", "params": asked})["id"]
+        while not client.call("job.wait", {"id": job, "timeout": 5.0})["terminal"]:
+            pass
+        client.call("handover.send", {"job": job, "host": "ableton"})
+        stage.said("Sent: made in the browser: done.")
+        assert client.call("handover.list") == []
+    (clip,) = stage.song.tracks[-1].arrangement_clips
+    assert (clip.start_time, soundfile.info(clip.file_path).frames) == (12.0, 10 * RATE)
+    assert Path(clip.file_path).parent == Path(stage.song.file_path).parent / "Samples" / "acestep-bridge"
+    assert clip.name.startswith("generate 1") and stage.song.undo_steps == ["closed"]

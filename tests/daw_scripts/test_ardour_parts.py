@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.client import Client
 from bridge.hosts.ardour import register, slots
 from bridge.hosts.bundle import bundle, modules, quote, shared_data
 from bridge.launch import FREE_PORTS, start_daemon
@@ -21,6 +22,7 @@ from .conftest import sound
 from .lua_host import SCRIPTS
 
 FIRST, LAST = 96_000, 288_000
+SENT_AT = 144_000
 
 pytestmark = [pytest.mark.foreign, pytest.mark.timeout(600), pytest.mark.usefixtures("only_ardour")]
 
@@ -174,6 +176,22 @@ def several(studio: Studio) -> None:
     studio.see("both undone")
 
 
+def send(studio: Studio) -> None:
+    """Somebody sends a result from the page while the playhead stands somewhere."""
+    studio.see("before it was sent")
+    studio.ardour.locate(SENT_AT)
+    with Client(str(studio.home)) as client:
+        asked = {"caption": "from the browser", "duration": 10.0}
+        job = client.call("job.submit", {"operation": "generate", "params": asked})["id"]
+        while not client.call("job.wait", {"id": job, "timeout": 5.0})["terminal"]:
+            pass
+        client.call("handover.send", {"job": job, "host": "ardour"})
+        count = len(studio.seen["before it was sent"])
+        studio.ardour.wait_for(lambda: len(studio.regions()) > count, "what was sent")
+        studio.seen["still waiting"] = client.call("handover.list")
+    studio.see("sent")
+
+
 def choose(studio: Studio) -> None:
     studio.run("Place a waiting result")
     studio.ardour.press_default(studio.ardour.dialog("Place a waiting result"))
@@ -196,6 +214,7 @@ def drive(studio: Studio) -> None:
     stumble(studio)
     generate(studio)
     lose_a_file(studio)
+    send(studio)
     look(studio)
 
 
@@ -288,6 +307,14 @@ def test_an_error_in_the_middle_leaves_no_undo_step_open(studio: Studio) -> None
     added = set(studio.seen["edited"]) - set(studio.seen["extracted"])
     assert "after it" in {region[1] for region in added}
     assert "after it" not in {region[1] for region in studio.seen["edit undone"]}
+
+
+def test_what_was_sent_from_the_page_lies_at_the_playhead(studio: Studio) -> None:
+    """On a new track, whole; the hook took it by itself, and nothing waits any more."""
+    (region,) = set(studio.seen["sent"]) - set(studio.seen["before it was sent"])
+    assert region[1].startswith("generate") and region[2:4] == (SENT_AT, 10 * 48_000)
+    assert region[0] not in {other[0] for other in studio.seen["before it was sent"]}
+    assert studio.seen["still waiting"] == []
 
 
 def test_a_result_that_cannot_be_imported_waits(studio: Studio) -> None:

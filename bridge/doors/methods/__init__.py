@@ -13,6 +13,7 @@ from bridge.doors.methods import (
     daemon,
     export,
     files,
+    handovers,
     history,
     inspection,
     jobs,
@@ -24,7 +25,22 @@ from bridge.doors.methods import (
     tempo,
 )
 
-SUBJECTS = (daemon, inspection, models, jobs, history, export, presets, sounds, files, slots, capture, tempo, listening)
+SUBJECTS = (
+    daemon,
+    inspection,
+    models,
+    jobs,
+    history,
+    export,
+    handovers,
+    presets,
+    sounds,
+    files,
+    slots,
+    capture,
+    tempo,
+    listening,
+)
 """In the order of the pages."""
 
 METHODS: dict[str, Method] = {one.name: one for subject in SUBJECTS for one in methods_of(subject)}

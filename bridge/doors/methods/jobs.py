@@ -41,6 +41,29 @@ async def submit(context: MethodContext, request: Submission) -> dict[str, Any]:
     return dict(msgspec.to_builtins(await context.submit(request)))
 
 
+class LookAt(Request):
+    """A job that is only looked at."""
+
+    operation: Annotated[str, param("Operation to run.", max_length=64, example="generate")]
+    params: Annotated[
+        dict[str, Any], param("Parameters of the operation, by name.", example={"caption": "warm lofi house"})
+    ] = {}
+
+
+@method(
+    "job.check",
+    right=Right.ANYBODY,
+    fast=False,
+    reads=True,
+    answer="`notes`: what would be changed, rounded or left out; `stages`: model, steps, sampler and timesteps of each. "
+    "What cannot run is refused as by `job.submit`.",
+)
+async def check(context: MethodContext, request: LookAt) -> dict[str, Any]:
+    """Find out whether a job could run, without handing it in."""
+    found = await context.check(Submission(operation=request.operation, params=request.params))
+    return dict(msgspec.to_builtins(found))
+
+
 class Rerun(Request):
     """Which job to run once more, and whether as another take."""
 

@@ -78,3 +78,20 @@ async def test_status_counts_who_waits(desk):
         await one.submit("", client=client)
     queue = one.service.status()["queue"]
     assert queue == {"length": 3, "running": [], "paused": True, "clients": {"a": 2, "b": 1}}
+
+
+async def test_the_operation_of_chains_says_what_each_type_of_stage_takes(desk):
+    """Fields that all stages share are told once; a stage's own words are among them, those of the song are not."""
+    one = await desk(worker_start="lazy")
+    (render,) = one.service.describe("render")
+    shared = {field["name"]: field for field in render["chain"]["shared"]}
+    assert {"model", "steps", "sampler", "preview", "checkpoint_step", "memory", "caption", "lyrics"} <= set(shared)
+    assert not {"bpm", "duration", "variants", "source"} & set(shared)
+    assert len(shared["model"]["choices"]) > 1
+    stages = {one["type"]: one for one in render["chain"]["stages"]}
+    assert set(stages) == set(one.service.registry.stages)
+    assert (stages["generate"]["source"], stages["refine"]["source"]) == ("none", "optional")
+    assert [field["name"] for field in stages["refine"]["fields"]] == ["t_start"]
+    assert {"bpm", "duration"} <= {field["name"] for field in render["chain"]["conditioning"]}
+    assert {"variants", "format"} <= {field["name"] for field in render["chain"]["output"]}
+    assert "chain" not in one.service.describe("refine")[0]

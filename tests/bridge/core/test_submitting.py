@@ -232,3 +232,30 @@ async def test_the_events_of_ended_jobs_come_from_the_disk(desk):
             seen.setdefault(event.job, []).append(event.kind.value)
     assert {job: kinds[0] for job, kinds in seen.items()} == {**dict.fromkeys(jobs, "accepted"), "j3": "result"}
     await reader.aclose()
+
+
+async def test_a_request_can_be_looked_at_without_being_taken(desk):
+    """The check is the door's own: the same refusals, the same notes, and no job afterwards."""
+    core = await desk()
+    chain = {"stages": [{"type": "generate", "steps": 2}, {"type": "refine", "source": {"stage": 2}}]}
+    with pytest.raises(AceError) as refused:
+        await core.service.check(Submission(operation="render", params=chain), "me")
+    assert (refused.value.code, refused.value.field) == ("bad_preset", "stages[1].source.stage")
+    with pytest.raises(AceError) as refused:
+        await core.service.check(
+            Submission(operation="render", params={"stages": [{"type": "generate", "model": "gone"}]}), "me"
+        )
+    assert (refused.value.code, refused.value.field) == ("model_missing", "stages[0].model")
+    asked = {"caption": "x", "seeds": [1, 2], "length": 480}
+    notes = (await core.service.check(Submission(operation="generate", params=asked), "me")).notes
+    assert notes == ("2 seeds are given for one result: 2 are not used",)
+    chain["stages"][1] = {"type": "refine", "t_start": 0.5, "steps": 4, "shift": 1.0}
+    found = await core.service.check(Submission(operation="render", params=chain), "me")
+    assert [(stage.type, stage.times[0], stage.times[-1]) for stage in found.stages] == [
+        ("generate", 1.0, 0.0),
+        ("refine", 0.5, 0.0),
+    ]
+    assert [stage.steps for stage in found.stages] == [2, 2]
+    assert await core.service.jobs() == []
+    accepted = await core.service.submit(Submission(operation="generate", params=asked), "me")
+    assert accepted.notes == notes

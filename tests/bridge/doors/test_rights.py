@@ -22,8 +22,8 @@ STRANGER, OTHER = "127.0.0.2", "127.0.0.3"
 """Two addresses of this machine that the door below takes for other machines' of the allow list."""
 
 FOR_ANYBODY = {
-    "hello", "ping", "version", "status", "describe", "models.list", "notify", "sync", "job.submit", "job.status",
-    "job.wait", "job.rerun", "job.cancel", "job.list", "job.result", "job.subscribe", "job.unsubscribe",
+    "hello", "ping", "version", "status", "describe", "models.list", "notify", "sync", "job.submit", "job.check",
+    "job.status", "job.wait", "job.rerun", "job.cancel", "job.list", "job.result", "job.subscribe", "job.unsubscribe",
 }  # fmt: skip
 """What a stranger may call; everything it can learn or change there is about its own jobs, or about what there is to ask for."""
 

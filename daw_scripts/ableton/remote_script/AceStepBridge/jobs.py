@@ -15,6 +15,7 @@ from .osc import flat
 from .placing import Placing
 from .presses import asked_about, press_of, variants
 from .recording import Recording
+from .sent import Sent
 from .store import Store
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Jobs:
         self.store = Store(lambda: live.media_folder(song), lambda: live.file_name(song))
         self.placing = Placing(song, self.store, data["messages"], tell)
         self.dataset = Dataset(song, link, data["messages"], tell)
+        self.sent = Sent(song, link.home, self.placing, self._name, self.say)
         self.pending: dict[str, Facts] = {}
         self.held: list[Facts] = []
         """Finished jobs, oldest first, whose results (`landings`) wait to be chosen from."""
@@ -326,6 +328,7 @@ class Jobs:
             self.recording.tick()
         self.placing.tick()
         self.dataset.tick()
+        self.sent.tick()
         now = self.clock()
         for id in [id for id, heard in self._heard.items() if now - heard >= ASK_AGAIN]:
             if id not in self.pending:  # placed with the others of its key press

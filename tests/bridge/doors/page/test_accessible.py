@@ -13,7 +13,7 @@ from bridge.doors.http.page import STATIC
 pytestmark = pytest.mark.foreign
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-VIEWS = ("create", "edit", "library", "models", "training", "system")
+VIEWS = ("create", "edit", "pipeline", "library", "models", "training", "system")
 
 
 SMALL = """() => [...document.querySelectorAll('button, select, a.button, input')]
@@ -66,6 +66,10 @@ def test_axe_finds_nothing(tab, song, look):
     assert violations(page) == []
     page.keyboard.press("Escape")
     one.picture(f"library-{look}")
+    one.open("#pipeline")
+    page.locator('[data-part="state"][data-ready="true"]').wait_for()
+    page.evaluate("document.querySelectorAll('main details').forEach((one) => { one.open = true; })")
+    assert violations(page) == []
     one.open("#system")
     page.locator(".log p").first.wait_for()
     assert violations(page) == []
@@ -133,7 +137,7 @@ def test_on_a_phone_everything_is_in_reach(tab, song):
     """No view is wider than the screen; a region can be made and a take played."""
     one = tab(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     page = one.open("#create")
-    places = ["create", "library", "models", "training", "system", f"edit/{song['id']}/0"]
+    places = ["create", "pipeline", "library", "models", "training", "system", f"edit/{song['id']}/0"]
     for place in places:
         page.evaluate("place => { location.hash = place; }", place)
         page.wait_for_timeout(500)

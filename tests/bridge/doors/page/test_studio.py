@@ -373,6 +373,34 @@ def test_sounds_are_taken_along(tab, song):
     assert soundfile.info(io.BytesIO(sound)).frames == 768_000
 
 
+def test_a_take_is_sent_to_a_daw(tab, song, house):
+    """It waits, also through a reload, until a script takes it as the hosts' own scripts do: by renaming the file."""
+    one = tab()
+    page = one.open("#library")
+    card = page.locator(f'main [data-result="{song["id"]}"]')
+
+    def send(host):
+        card.get_by_role("button", name="More for part 2").click()
+        page.get_by_role("menuitem", name=f"Send to {host}").click()
+
+    send("REAPER")
+    waits = page.locator('[data-part="waiting"] li')
+    waits.filter(has_text="waits for REAPER").wait_for()
+    send("Ardour")
+    waits.filter(has_text="waits for Ardour").get_by_role("button", name="Take back").click()
+    waits.filter(has_text="waits for Ardour").wait_for(state="detached")
+    page.reload()
+    waits.filter(has_text="waits for REAPER").wait_for()
+    spool = house.daemon.paths.home / "spool"
+    taken = (spool / "handover-reaper.json").rename(spool / "handover-test.taken")
+    page.locator(".toast").filter(has_text="REAPER has taken").wait_for()
+    page.locator('[data-part="waiting"]').wait_for(state="hidden")
+    (sent,) = json.loads(taken.read_text("utf-8"))["results"]
+    taken.unlink()
+    (file,) = sent["job"]["result"]["files"]
+    assert (file["path"], file["start"]) == (song["result"]["files"][1]["path"], 0)
+
+
 def test_a_stored_latent_is_gone_on_from(tab, song):
     """Resume: a latent of the list becomes the source of a further job."""
     one = tab()
@@ -506,10 +534,18 @@ def test_zz_the_daemon_is_restarted_under_the_page(tab, house):
             {"operation": "generate", "params": {"caption": "waits through it", "duration": 10.0, "steps": 1}},
         )["id"]
     page.locator(f'#queue [data-job="{job}"]').wait_for()
+    beside = tab()
+    chain = beside.open("#pipeline")
+    ready, state = '[data-part="state"][data-ready="true"]', chain.locator('[data-part="state"]')
+    chain.locator(ready).wait_for()
     house.daemon.stop()
     page.locator("#banner").filter(has_text="The daemon does not answer").wait_for()
+    fill(chain, "caption", "put together while the daemon is away")
+    state.filter(has_text="Not checked").wait_for()
     house.restart()
     page.wait_for_selector('.link[data-state="open"]')
+    chain.locator(ready).wait_for()
+    assert chain.locator('[data-field="caption"] textarea:visible').first.input_value().startswith("put together")
     page.locator(".toast").filter(has_text="Connected again").wait_for()
     assert page.locator("#banner").is_hidden()
     assert (

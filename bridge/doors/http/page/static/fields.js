@@ -1,6 +1,6 @@
 // What a field of `describe` becomes in a form: which control, what its text means, whether a value is allowed. Touches no page.
 
-export const GROUPS = ["main", "lyrics", "music", "source", "sampling", "guidance", "model", "audio", "sound", "planner", "output", "store", "advanced"];
+export const GROUPS = ["main", "chain", "lyrics", "music", "source", "sampling", "guidance", "model", "audio", "sound", "planner", "output", "store", "advanced"];
 
 export const HIDDEN = new Set(["internal"]);
 

@@ -10,13 +10,14 @@ export class Form {
   #fields; #rows = new Map(); #changed;
 
   // `short`: names that come first; `omit`: fields that the view looks after; `open`: groups that are open.
-  constructor(fields, { values = {}, short = [], omit = [], open = [], changed = () => {}, find = false } = {}) {
+  constructor(fields, { values = {}, short = [], omit = [], open = [], changed = () => {}, find = false, folded = false } = {}) {
     this.#fields = fields.filter((field) => !omit.includes(field.name));
     this.#changed = changed;
     this.element = el("div", { class: "panel-form" });
     const groups = grouped(this.#fields, short, omit);
     for (const [name, members] of groups) this.element.append(this.#group(name, members, name === "short" || name === "main" || groups.size === 1 || open.includes(name)));
     if (find && this.#fields.length > SHORT_WORDS) this.element.prepend(this.#finder());
+    if (folded) this.#fold();
     this.element.addEventListener("keydown", (event) => {
       const row = event.target.closest(".field");
       if (event.key === "Escape" && row && !row.classList.contains("hushed")) {
@@ -35,6 +36,12 @@ export class Form {
     return el("details", { class: "group", open, data: { group: name } }, el("summary", {}, words), rows);
   }
 
+  // Everything but the short form behind one heading.
+  #fold() {
+    const rest = [...this.element.children].filter((part) => !part.matches(".fields"));
+    if (rest.length) this.element.append(el("details", { class: "group", data: { group: "all" } }, el("summary", {}, t("create.to_custom")), el("div", { class: "panel-form" }, ...rest)));
+  }
+
   #finder() {
     const id = newId("find");
     const input = el("input", { id, type: "search", autocomplete: "off", on: { input: () => this.#find(input.value.trim().toLowerCase()) } });
@@ -46,6 +53,7 @@ export class Form {
       row.hidden = Boolean(text) && !`${field.name} ${labelOf(field)} ${field.summary}`.toLowerCase().includes(text);
     }
     for (const group of this.element.querySelectorAll("details.group")) {
+      if (group.dataset.group === "all") continue; // the finder is in it
       const some = [...group.querySelectorAll(".field")].some((row) => !row.hidden);
       group.hidden = !some;
       if (text) group.open = some;
@@ -111,13 +119,18 @@ export class Form {
   value(name) { return this.#rows.has(name) ? read(this.#rows.get(name).field, this.#rows.get(name).get()).value : undefined; }
   text(name) { return this.#rows.get(name)?.get(); }
 
-  // Shows the daemon's sentence at its field; whether there is such a field.
-  refuse(name, words) {
+  // Shows the daemon's sentence at its field, or takes it away; whether there is such a field.
+  mark(name, words) {
     const one = this.#rows.get(String(name ?? "").split(/[.[]/)[0]);
-    if (!one) return false;
-    this.#tell(one, words);
-    const group = one.row.closest("details");
-    if (group) group.open = true;
+    if (one) this.#tell(one, words);
+    return Boolean(one);
+  }
+
+  // The same, and takes the reader there.
+  refuse(name, words) {
+    if (!this.mark(name, words)) return false;
+    const one = this.#rows.get(String(name).split(/[.[]/)[0]);
+    for (let group = one.row.closest("details"); group; group = group.parentNode.closest("details")) group.open = true;
     one.focus.focus();
     return true;
   }
@@ -155,7 +168,14 @@ const CONTROLS = {
   select: (field, id, about, changed) => {
     const choices = shownChoices(field);
     const options = choices.includes(field.default ?? "") ? choices : ["", ...choices];
-    return simple(el("select", { id, ...about, on: { change: changed } }, options.map((one) => el("option", { value: String(one) }, choiceWords(field, one)))));
+    const select = el("select", { id, ...about, on: { change: changed } }, options.map((one) => el("option", { value: String(one) }, choiceWords(field, one))));
+    // What was chosen once and is no choice any more (a model that was deleted) stays chosen until somebody chooses again.
+    const set = (value) => {
+      const known = [...select.options].some((one) => one.value === String(value));
+      if (!known) select.append(el("option", { value: String(value) }, t("form.gone", { value })));
+      select.value = String(value);
+    };
+    return { ...simple(select), set };
   },
   check: (field, id, about, changed) => {
     const box = el("input", { id, type: "checkbox", ...about, on: { change: changed } });

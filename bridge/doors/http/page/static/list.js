@@ -157,6 +157,7 @@ export function takeActions(app) {
     const acts = [
       { words: t("take.edit"), run: () => app.go("edit", row.id, file.index) },
       { words: t("take.reference"), run: () => app.useIn("create", { reference: file.path }) },
+      { words: t("take.pipeline"), run: () => app.useIn("pipeline", { source: { path: file.path } }) },
       { words: t("take.seed"), run: () => app.useIn("create", { seed: file.seed }) },
       { words: t("take.settings"), run: () => app.useSettings(row) },
       { words: t("take.another"), run: () => app.call("job.rerun", { job: row.id, vary: true }).catch((error) => app.fail(error)) },

@@ -10,10 +10,11 @@ import { createView } from "./views/create.js";
 import { editView } from "./views/edit.js";
 import { libraryView } from "./views/library.js";
 import { modelsView } from "./views/models.js";
+import { pipelineView } from "./views/pipeline.js";
 import { systemView } from "./views/system.js";
 import { trainingView } from "./views/training.js";
 
-const VIEWS = { create: createView, edit: editView, library: libraryView, models: modelsView, training: trainingView, system: systemView };
+const VIEWS = { create: createView, edit: editView, pipeline: pipelineView, library: libraryView, models: modelsView, training: trainingView, system: systemView };
 const NEWEST = 6;
 const STATUS_MS = 5000;
 
@@ -31,7 +32,7 @@ async function start() {
   app.player = new Player(byId("player"), (words) => app.tell(words, "bad"));
   for (const [name, make] of Object.entries(VIEWS)) app.views.set(name, make(app));
   app.useIn = (view, values) => { app.views.get(view).use(values); app.go(view); };
-  app.useSettings = (row) => app.views.get("create").useSettings(row).then(() => app.go("create"), (error) => app.fail(error));
+  app.useSettings = (row) => useSettings(app, row).catch((error) => app.fail(error));
   tabs(app);
   tools(app);
   side(app);
@@ -42,6 +43,14 @@ async function start() {
   app.client.start();
   setInterval(() => app.connected && !document.hidden && app.refreshStatus().catch(() => {}), STATUS_MS);
   document.addEventListener("visibilitychange", () => !document.hidden && app.connected && app.dispatchEvent(new Event("history")));
+}
+
+// The settings of a result: those of several stages belong into the pipeline.
+async function useSettings(app, row) {
+  const { request } = await app.call("job.result", { id: row.id });
+  const view = (request?.stages?.length ?? 0) > 1 ? "pipeline" : "create";
+  app.views.get(view).useRequest(request);
+  app.go(view);
 }
 
 // Views

@@ -1,5 +1,7 @@
 // Addresses and names of the sounds of results and uploads.
 
+import { t } from "./words.js";
+
 export const soundOf = (row, file) => ({
   key: `${row.id}/${file.index}`,
   address: `/studio/sounds/${encodeURIComponent(row.id)}/${file.index}/${encodeURIComponent(file.name)}`,
@@ -24,7 +26,11 @@ export const typeOf = (name) => TYPES[ending(name)] ?? "application/octet-stream
 export const isSound = (file) => ending(file.name) in TYPES;
 export const isLatent = (file) => file.role === "latent" || ending(file.name) === "safetensors";
 
-export const takeName = (file) => [file.track, file.role, (file.variant ?? 0) + 1].filter((one) => one !== "" && one !== undefined).join(" ");
+export function takeName(file) {
+  const number = (file.variant ?? 0) + 1;
+  if (file.preview) return `${t("take.preview", { number: file.stage ?? 1 })} · ${number}`;
+  return [file.track, file.role, number].filter((one) => one !== "" && one !== undefined).join(" ");
+}
 
 export const copyAddress = (row, file, format) => `/studio/copies/${encodeURIComponent(row.id)}/${file.index}/${format}`;
 export const zipAddress = (takes) => `/studio/zip?${takes.map(([row, file]) => `take=${encodeURIComponent(row.id)}:${file.index}`).join("&")}`;

@@ -15,16 +15,25 @@ export async function loadWords(code) {
   document.documentElement.lang = found;
 }
 
-export function setWords(given, fallback = {}) {
+export function setWords(given, fallback = {}, code = "en") {
   words = given;
   english = fallback;
+  language = code;
 }
 
 export const has = (key) => key in words || key in english;
 
 export function t(key, values = {}) {
-  const text = words[key] ?? english[key] ?? key;
+  const own = key in words;
+  const text = chosen(words[key] ?? english[key] ?? key, values, own ? language : "en");
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+}
+
+// "{count:one result|{count} results}": the first form for what the language counts as one, the other for the rest.
+const FORMS = /\{(\w+):((?:[^{}|]|\{\w+\})*)\|((?:[^{}|]|\{\w+\})*)\}/g;
+
+function chosen(text, values, code) {
+  return text.replace(FORMS, (_, name, one, other) => (new Intl.PluralRules(code).select(Number(values[name])) === "one" ? one : other));
 }
 
 export function preferred(stored, offered) {

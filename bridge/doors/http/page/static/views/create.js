@@ -252,10 +252,9 @@ export function createView(app) {
   return {
     element, run, use,
     show: () => requestAnimationFrame(drawSteps),
-    async useSettings(row) {
-      const job = await app.call("job.result", { id: row.id });
+    useRequest(request) {
       draft.values = {};
-      use(settingsOf(job.request));
+      use(settingsOf(request));
     },
     language,
   };

@@ -9,6 +9,7 @@ import { zipAddress } from "../sounds.js";
 import { t } from "../words.js";
 import { requestDialog, saveText } from "./assist.js";
 import { listening } from "./listening.js";
+import { sending } from "./sending.js";
 
 const PAGE = 50;
 const SHOWN_TAKES = 8;
@@ -23,13 +24,14 @@ export function libraryView(app) {
   const deleted = button(t("library.deleted"), () => { asked.deleted = !asked.deleted; deleted.setAttribute("aria-pressed", String(asked.deleted)); load(); }, { "aria-pressed": "false" });
   const count = el("p", { class: "soft", role: "status" });
   const list = el("ul", { class: "cards", id: "results" });
+  const sent = sending(app);
   const next = button(t("library.more"), () => load(true), { hidden: true });
   const bar = el("div", { class: "panel row", hidden: true, role: "group", "aria-label": t("library.chosen_label") });
   const latents = el("details", { class: "panel", on: { toggle: () => latents.open && loadLatents() } }, el("summary", {}, t("library.latents")));
   const element = el("section", {}, el("div", {}, el("h2", {}, t("library.title")), el("p", { class: "lead" }, t("library.lead"))),
     el("div", { class: "panel" }, el("div", { class: "fields" }, el("div", { class: "field" }, el("label", { for: search.id }, t("library.search")), search),
       el("div", { class: "field" }, el("label", { for: operation.id }, t("library.operation")), operation)), el("div", { class: "row" }, starred, deleted, count)),
-    bar, list, el("div", { class: "row" }, next), latents);
+    sent.element, bar, list, el("div", { class: "row" }, next), latents);
 
   let timer = 0;
   function later() {
@@ -68,7 +70,7 @@ export function libraryView(app) {
     const box = el("li", { class: "card", data: { result: row.id } },
       el("div", { class: "top-line" }, el("div", { class: "row" }, pick, el("div", {}, el("h3", {}, row.caption || row.operation), el("p", { class: "soft" }, facts.filter(Boolean).join(" · ")))),
         el("div", { class: "row" }, star, resultMenu(row))), note,
-      soundsOf(row).slice(0, SHOWN_TAKES).map((file) => takeRow(app, row, file, [...actions(row, file), ...listening(app, row, file)])),
+      soundsOf(row).slice(0, SHOWN_TAKES).map((file) => takeRow(app, row, file, [...actions(row, file), ...sent.actions(row.id, [file.index]), ...listening(app, row, file)])),
       soundsOf(row).length > SHOWN_TAKES ? el("p", { class: "soft" }, t("library.further", { count: soundsOf(row).length - SHOWN_TAKES })) : "");
     box.update = (one) => {
       row = one;
@@ -86,6 +88,7 @@ export function libraryView(app) {
       { words: t("library.note"), run: () => editNote(row) },
       { words: t("library.recipe"), run: () => recipe(row) },
       { words: t("library.preset"), run: () => savePreset(row) },
+      ...sent.actions(row.id),
       { words: t("library.zip"), href: zipAddress(soundsOf(row).map((file) => [row, file])) },
       { words: t("library.project"), run: () => app.call("job.export", { id: row.id }).then(({ path }) => app.tell(t("library.exported", { path })), (error) => app.fail(error)) },
       { words: t("library.recipe_save"), run: () => app.call("job.result", { id: row.id }).then((job) => saveText(`${row.id}.json`, JSON.stringify(job.result?.recipe ?? job.request, null, 1)), (error) => app.fail(error)) },
@@ -207,7 +210,7 @@ export function libraryView(app) {
     operation.value = asked.operation;
   }
 
-  app.addEventListener("connected", fillOperations);
+  app.addEventListener("connected", () => { fillOperations(); if (element.isConnected) sent.look(); });
   app.addEventListener("history", () => { if (element.isConnected) load(); });
-  return { element, show: () => load(), use: () => {}, drafts };
+  return { element, show: () => { load(); if (app.connected) sent.look(); }, use: () => {}, drafts };
 }
