@@ -27,6 +27,7 @@ from bridge.core.job_store import set_aside
 from bridge.core.models import Models
 from bridge.core.packages import ENGINE_ADVICE, missing_packages
 from bridge.core.planners import DEFAULT_PLANNER
+from bridge.devices import named_devices
 from bridge.launch import read_connection
 from bridge.name_conflicts import foreign_distributions
 from bridge.paths import AllowedRoots, Paths
@@ -302,9 +303,21 @@ MIDI_PROBE = (
 
 POLICY_PROBE = """
 import json, sys
+from acestep.api.errors import AceError
 from acestep.runtime.policy import Policy
-print(json.dumps(Policy.of(json.loads(sys.argv[1])).facts()))
+
+found, wanted = [], json.loads(sys.argv[1])
+for settings in wanted:
+    try:
+        facts = Policy.of(settings).facts()
+    except AceError as error:
+        facts = {"device": settings["device"], "problem": error.message}
+    found.append(facts)
+    if settings["device"] == "auto":
+        wanted += [{**settings, "device": name, "insist": True} for name in facts.get("devices", [])[1:]]
+print(json.dumps(found))
 """
+"""What each of several workers' settings comes to; where no device is named, what every device there is does."""
 
 
 def probe(script: str, *arguments: str) -> tuple[Any, str]:
@@ -342,20 +355,34 @@ def check_devices(patient: Patient) -> list[Finding]:
 
 
 def check_worker(patient: Patient) -> list[Finding]:
-    """How the worker will compute: what settings, environment and device come to."""
+    """How the worker of each device will compute: what settings, environment and device come to."""
     if missing_packages(["torch"]):
         return []
-    names = ("device", "dtype", "int8", "offload", "attention", "compile")
+    names = ("dtype", "int8", "offload", "attention", "compile")
     settings = {name: getattr(patient.settings, name) for name in names}
-    facts, complaint = probe(POLICY_PROBE, json.dumps(settings))
-    if facts is None:
-        return [Finding(Severity.PROBLEM, "worker", complaint, "Correct that setting or environment variable.")]
+    devices = named_devices(patient.settings.devices, patient.settings.device)
+    wanted = [{**settings, "device": device.option, "insist": device.insist} for device in devices]
+    answer, complaint = probe(POLICY_PROBE, json.dumps(wanted))
+    if answer is None:
+        return [Finding(Severity.PROBLEM, "worker", complaint, CORRECT)]
+    named = [device.name for device in devices] if len(devices) > 1 else [str(facts["device"]) for facts in answer]
+    heads = [f"{name}: " if len(answer) > 1 else "" for name in named]
+    return [one for head, facts in zip(heads, answer, strict=True) for one in _worker_findings(head, facts)]
+
+
+CORRECT = "Correct that setting or environment variable."
+
+
+def _worker_findings(head: str, facts: dict[str, Any]) -> list[Finding]:
+    """What one worker's facts say; ``head`` names its device where there are several."""
+    if "problem" in facts:
+        return [Finding(Severity.PROBLEM, "worker", f"{head}{facts['problem']}", CORRECT)]
     memory = "" if facts["memory_gb"] is None else f" with {facts['memory_gb']:.0f} GB ({_tier_text(facts)})"
     shown = f"offload {facts['offload']}, 8-bit weights {'on' if facts['int8'] else 'off'}"
     shown += ", codec on the CPU" if facts["codec_on_cpu"] else ""
     shown += f", attention {facts['attention']}, compile {facts['compile']}"
-    findings = [Finding(Severity.OK, "worker", f"{facts['device_name']}{memory} in {facts['dtype']}; {shown}")]
-    findings += [Finding(Severity.WARNING, "worker", note) for note in facts["notes"]]
+    findings = [Finding(Severity.OK, "worker", f"{head}{facts['device_name']}{memory} in {facts['dtype']}; {shown}")]
+    findings += [Finding(Severity.WARNING, "worker", f"{head}{note}") for note in facts["notes"]]
     if facts["compile"] == "on" and facts["device"] == "cpu" and not any(map(shutil.which, ("c++", "g++", "cl"))):
         text = "compile is on, but there is no C++ compiler; the model will run as it is"
         findings.append(Finding(Severity.WARNING, "worker", text, "Install one, or set compile to off."))

@@ -21,6 +21,7 @@ from acestep.api.errors import BadRequest
 from acestep.api.limits import MAX_PATH
 from acestep.api.schema import FieldInfo, Request, convert, describe, param
 from acestep.api.text import read_text
+from bridge.devices import MOST, named_devices
 from bridge.toml_file import parse_toml
 
 APP = "acestep-bridge"
@@ -114,7 +115,18 @@ class Settings(Request):
     spool: Annotated[bool, param("Whether the spool folder is watched.", group="doors")] = True
 
     backend: Annotated[str, param("Backend that runs the models; empty: the first registered.", group="worker")] = ""
-    device: Annotated[str, param("Device: auto, cpu, cuda, cuda:1, mps, xpu.", max_length=32, group="worker")] = "auto"
+    device: Annotated[
+        str, param("A single device: auto, cpu, cuda, cuda:1, mps, xpu.", max_length=32, group="worker")
+    ] = "auto"
+    devices: Annotated[
+        list[str],
+        param(
+            "Devices with a worker each, such as cuda:0,cuda:1 or cpu,cpu; empty or auto: every GPU, else the processor.",
+            group="worker",
+            max_length=MOST,
+            example=["cuda:0", "cuda:1"],
+        ),
+    ] = []
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"], param("Number type of the networks.", group="worker")
     ] = "auto"
@@ -137,7 +149,7 @@ class Settings(Request):
         param("torch.compile for the model: a slow first job, then quicker steps on a GPU.", group="worker"),
     ] = "off"
     threads: Annotated[
-        int, param("CPU threads of the worker; 0 takes all cores but one, at least two.", ge=0, le=1024, group="worker")
+        int, param("CPU threads of each worker; 0 shares out all cores but one.", ge=0, le=1024, group="worker")
     ] = 0
     model: Annotated[str, param("Default model; empty: the embedded one.", max_length=128, group="worker")] = ""
     warm: Annotated[
@@ -382,7 +394,7 @@ def _check(values: dict[str, Any], origins: Mapping[str, str]) -> Settings:
         if kinds[name] == "float" and type(value) is int:
             values[name] = float(value)  # TOML writes 10 where a person means 10.0
     try:
-        return _check_origins(_check_token(convert(values, Settings)))
+        return _check_devices(_check_origins(_check_token(convert(values, Settings))))
     except BadRequest as error:
         error.message = f"{error.message} ({origins.get(error.field or '', 'settings')})"
         raise
@@ -392,6 +404,12 @@ def _check_token(settings: Settings) -> Settings:
     """Refuse a token that protects nothing because it is blank, or that no client can type. Raises `BadRequest`."""
     if any(not character.isprintable() or character.isspace() for character in settings.token):
         raise BadRequest("a token holds no blanks; `openssl rand -hex 32` makes a good one", field="token")
+    return settings
+
+
+def _check_devices(settings: Settings) -> Settings:
+    """Refuse names that no device can have, and two settings that say different things. Raises `BadRequest`."""
+    named_devices(settings.devices, settings.device)
     return settings
 
 

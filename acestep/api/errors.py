@@ -261,6 +261,13 @@ class WorkerDied(AceError):
     retryable = True
 
 
+class DeviceLost(AceError):
+    """The device that ran the job, or that the job was to run on, is no longer there or stopped working."""
+
+    code = "device_lost"
+    retryable = True
+
+
 class Degraded(AceError):
     """The worker died so often that jobs are refused until someone looks."""
 

@@ -61,6 +61,12 @@ class Ready(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     info: dict[str, Any] = {}
 
 
+class NoDevice(msgspec.Struct, tag=True, frozen=True):
+    """Worker -> daemon: the device that this worker was started for is not here, and it ends; ``reason`` is for people."""
+
+    reason: str
+
+
 class Tick(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """Worker -> daemon: one unit of work (velocity call, VAE tile, shard read) is done.
 
@@ -118,7 +124,21 @@ class Info(msgspec.Struct, tag=True, frozen=True):
 
 
 Message = (
-    Run | Cancel | StepAside | Unload | Ping | Pong | Ready | Tick | Saved | Follow | Preview | Done | Failed | Info
+    Run
+    | Cancel
+    | StepAside
+    | Unload
+    | Ping
+    | Pong
+    | Ready
+    | NoDevice
+    | Tick
+    | Saved
+    | Follow
+    | Preview
+    | Done
+    | Failed
+    | Info
 )
 
 _encoder = msgspec.msgpack.Encoder()

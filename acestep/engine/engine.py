@@ -14,7 +14,7 @@ import torch
 
 from acestep.admission.recipe import read_recipe
 from acestep.admission.render import RenderAdmission
-from acestep.api.errors import OutOfMemory
+from acestep.api.errors import DeviceLost, OutOfMemory
 from acestep.api.request import Render, Stage
 from acestep.api.resolve import resolve_stage
 from acestep.api.result import Result
@@ -35,7 +35,7 @@ from acestep.engine.tempo import conform_render
 from acestep.engine.warm import warm_up
 from acestep.latents.latent_index import LatentIndex
 from acestep.latents.latent_store import find_latent
-from acestep.runtime.devices import free_cache, hold_to_simulated, is_out_of_memory
+from acestep.runtime.devices import free_cache, hold_to_simulated, is_device_lost, is_out_of_memory
 from acestep.runtime.policy import Policy
 from acestep.runtime.tiers import clamp, limits_for
 from acestep.worker.backend import JobContext
@@ -111,6 +111,9 @@ class Engine:
             with self.policy.attending():
                 return self._render(request, context)
         except (RuntimeError, MemoryError) as failure:
+            if is_device_lost(failure) and not is_out_of_memory(failure):
+                log.exception("%s failed", self.device)
+                raise DeviceLost(f"{self.device} stopped working in the middle of the job") from failure
             if not is_out_of_memory(failure):
                 raise
             _end_rest()

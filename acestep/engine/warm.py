@@ -42,7 +42,7 @@ def warm_up(settings: Mapping[str, Any], models: ModelPool, run: Run, context: J
         if info.size_bytes <= SMALL:
             models.open("", lambda: None)  # in one piece: a job that comes meanwhile would begin it again
             run("render", SONG, context)
-        elif wanted == "on" or _ample(info.size_bytes):
+        elif wanted == "on" or _ample(info.size_bytes * int(settings.get("workers") or 1)):
             models.open("", context.check)
     except AceError as failure:
         log.info("not warmed up: %s", failure.message)

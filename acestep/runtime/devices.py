@@ -26,6 +26,9 @@ BFLOAT_CAPABILITY = (8, 0)
 MEMORY_SENTENCES = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """What torch's plain RuntimeErrors say when a CPU's, a Mac's or a library's memory is used up."""
 
+DEVICE_SENTENCES = ("CUDA error:", "CUDA driver error:", "HIP error:", "CUBLAS_STATUS_EXECUTION_FAILED", "DEVICE_LOST")
+"""What plain RuntimeErrors say when a GPU has failed or left the bus."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -38,13 +41,18 @@ class Choice:
     notes: tuple[str, ...] = ()
 
 
-def choose(device: str = "auto", dtype: str = "auto") -> Choice:
+def choose(device: str = "auto", dtype: str = "auto", *, insist: bool = False) -> Choice:
     """Device and dtype from the settings (or ``ACESTEP_DEVICE``, ``ACESTEP_DTYPE``), and what fits there. A device that this
-    machine lacks is replaced by the best there is, with a note. Raises `BadRequest` for a name that is none."""
+    machine lacks is replaced by the best there is, with a note, unless somebody ``insist``s on it.
+
+    Raises `BadRequest` for a name that is none, `Unavailable` for a device that must be and is not here.
+    """
     notes: tuple[str, ...] = ()
     try:
         target = choose_device(device)
     except Unavailable as failure:
+        if insist:
+            raise
         target = _best()
         notes = (f"{failure.message}; {target.type} is used instead",)
     memory = memory_gb(target)
@@ -67,7 +75,23 @@ def choose_device(name: str = "auto") -> torch.device:
         raise BadRequest(f"{named!r} is not a device", field="device", limits={"choices": ["auto", *DEVICES]})
     if not available(kind):
         raise Unavailable(f"there is no {kind} device on this machine", field="device")
+    if kind == "cpu":
+        return torch.device("cpu")  # a number tells workers apart; all of them compute on the same processor
+    if index and int(index) >= (count := len(alike(torch.device(kind)))):
+        here = "one" if count == 1 else str(count)
+        raise Unavailable(
+            f"there is no device {named}; this machine has {here} of its kind, from {kind}:0", field="device"
+        )
     return torch.device(named)
+
+
+def alike(device: torch.device) -> list[str]:
+    """The names of all devices of a device's kind on this machine, itself included."""
+    if device.type == "cuda":
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if device.type == "xpu":
+        return [f"xpu:{index}" for index in range(torch.xpu.device_count())]
+    return [device.type]
 
 
 def _best() -> torch.device:
@@ -141,6 +165,16 @@ def is_out_of_memory(failure: BaseException) -> bool:
     if isinstance(failure, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(failure, RuntimeError) and any(words in str(failure) for words in MEMORY_SENTENCES)
+
+
+def is_device_lost(failure: BaseException) -> bool:
+    """Whether an exception means that the device itself failed or has gone, after which this process cannot use it any more.
+
+    torch raises an `AcceleratorError` for what a driver reports; older libraries say so in a RuntimeError's text.
+    """
+    if isinstance(failure, torch.OutOfMemoryError) or not isinstance(failure, RuntimeError):
+        return False
+    return isinstance(failure, torch.AcceleratorError) or any(words in str(failure) for words in DEVICE_SENTENCES)
 
 
 def free_cache(device: torch.device) -> None:

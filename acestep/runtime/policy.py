@@ -13,7 +13,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from acestep.api.errors import BadRequest
-from acestep.runtime.devices import Choice, choose
+from acestep.runtime.devices import Choice, alike, choose
 from acestep.runtime.tiers import Offload
 
 _PLAIN = (SDPBackend.MATH,)
@@ -46,7 +46,8 @@ class Policy:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Policy:
         """The policy of a worker's settings map. Raises `BadRequest` for a value that is none."""
-        choice = choose(str(settings.get("device") or "auto"), str(settings.get("dtype") or "auto"))
+        device, dtype = str(settings.get("device") or "auto"), str(settings.get("dtype") or "auto")
+        choice = choose(device, dtype, insist=bool(settings.get("insist")))
         attention = str(settings.get("attention") or "auto")
         # variables named ACESTEP_... are the original's: whoever set them up for it finds them heard, below every setting of ours
         if attention == "auto" and _env_flag("ACESTEP_USE_FLASH_ATTENTION"):
@@ -76,6 +77,7 @@ class Policy:
         return {
             "device": str(device),
             "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "devices": alike(device),
             "dtype": str(self.choice.dtype).removeprefix("torch."),
             "memory_gb": self.choice.memory_gb,
             "tier": self.choice.tier.name,

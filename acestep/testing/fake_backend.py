@@ -14,13 +14,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from acestep.api.errors import ERRORS
+from acestep.api.errors import ERRORS, Unavailable
 from acestep.api.result import Result
 from acestep.testing.fake_render import FakeRender
 from acestep.testing.script import Script, parse_script
 from acestep.worker.backend import JobContext
 
 SCRIPT_VARIABLE = "ACESTEP_FAKE_SCRIPT"
+DEVICES_VARIABLE = "ACESTEP_FAKE_DEVICES"
+"""Devices that a worker claims to find, such as ``fake:0,fake:1``."""
+
 NOTE = "made by the fake backend: tones for testing, no music"
 
 
@@ -29,6 +32,9 @@ class FakeBackend:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = settings
+        self._device = str(settings.get("device") or "auto")
+        if settings.get("insist") and gone_marker(Path(settings["home"]), self._device).exists():
+            raise Unavailable(f"there is no {self._device} device on this machine", field="device")
         self._loaded: dict[str, int] = {}
         self._jobs = 0
 
@@ -36,7 +42,8 @@ class FakeBackend:
         """What a status shows; the word fake is in it."""
         return {
             "backend": "fake",
-            "device": "fake",
+            "device": "fake" if self._device == "auto" else self._device,
+            "devices": os.environ.get(DEVICES_VARIABLE, "").split(",") if os.environ.get(DEVICES_VARIABLE) else [],
             "dtype": "float32",
             "models": sorted(self._loaded),
             "memory_bytes": sum(self._loaded.values()),
@@ -105,6 +112,11 @@ class FakeBackend:
             if context.makes_way():
                 place.write_text(str(done))
                 context.make_way()
+
+
+def gone_marker(home: Path, device: str) -> Path:
+    """While this file stands in the daemon's home, the device is not there for a worker that starts."""
+    return home / f"gone-{device.replace(':', '-')}"
 
 
 def _since(started: float) -> float:

@@ -25,12 +25,14 @@ def parse_arguments(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--disable", action="append", default=[], help="name of a plug-in not to load; repeatable")
     parser.add_argument("--feature", action="append", default=[], help="feature flag to switch on; repeatable")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu")
+    parser.add_argument("--insist", action="store_true", help="end rather than compute on another device than that")
+    parser.add_argument("--workers", type=int, default=1, help="workers that share this machine, this one included")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16")
     parser.add_argument("--int8", choices=("auto", "on", "off"), default="auto", help="8-bit weights")
     parser.add_argument("--offload", choices=("auto", "none", "parts", "all"), default="auto", help="what waits in RAM")
     parser.add_argument("--attention", choices=ATTENTION, default="auto", help="torch's attention kernel to prefer")
     parser.add_argument("--compile", choices=("off", "on"), default="off", help="torch.compile for the DiT")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes all cores but one, at least two")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes a share of all cores but one")
     parser.add_argument(
         "--no-latents", dest="keep_latents", action="store_false", help="store latents only where asked"
     )
@@ -41,7 +43,7 @@ def parse_arguments(arguments: list[str]) -> dict[str, Any]:
     settings["library"] = settings["library"] or settings["home"] / "library"
     settings["uploads"] = settings["uploads"] or settings["home"] / "uploads"
     settings["checkpoints"] = [settings["home"] / "checkpoints", *settings["checkpoints"]]
-    settings["threads"] = settings["threads"] or usual_threads(_cores())
+    settings["threads"] = settings["threads"] or max(1, usual_threads(_cores()) // settings["workers"])
     return settings
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from acestep.api import frames
-from acestep.api.errors import AceError, Cancelled, DiskFull, InternalError, OutOfMemory, ProtocolError
+from acestep.api.errors import AceError, Cancelled, DiskFull, InternalError, OutOfMemory, ProtocolError, Unavailable
 from acestep.worker.command_line import parse_arguments, prepare_environment
 
 log = logging.getLogger("acestep.worker")
@@ -39,13 +39,16 @@ def main(arguments: list[str], inlet: int, outlet: int) -> int:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon decides what it means
-    worker = Worker(Outlet(outlet))
+    outlet_of_frames = Outlet(outlet)
+    worker = Worker(outlet_of_frames)
     reader = threading.Thread(target=worker.read, args=(inlet,), name="frames", daemon=True)
     reader.start()
     try:
         registry, backend = _build(settings)
     except AceError as failure:
         log.error("the backend cannot start: %s", failure.message)
+        if failure.field == "device" and isinstance(failure, Unavailable):
+            outlet_of_frames.send(frames.NoDevice(failure.message))
         return 1
     worker.run(registry, backend)
     return 0

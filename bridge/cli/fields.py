@@ -24,7 +24,7 @@ PREFIX = "field_"
 """Before a field's name among the parsed arguments, so that no field meets an option of the command line itself."""
 
 OWN_OPTIONS = frozenset(
-    "help json quiet home connect token start-daemon no-start-daemon id priority detach out force request".split()
+    "help json quiet home connect token start-daemon no-start-daemon id priority device detach out force request".split()
 )
 """Options that every operation's command has; a field of such a name is written ``--field-NAME``."""
 

@@ -73,11 +73,20 @@ def add_job_options(section: Any) -> None:
     section.add_argument(
         "--priority", type=int, default=0, metavar="N", help="-10 to 10; higher runs earlier [default 0]"
     )
+    section.add_argument(
+        "--device", default="", metavar="NAME", help="device to run on, such as cuda:1; else the next free one"
+    )
     section.add_argument("--detach", action="store_true", help="do not wait: print the job's id and end")
     section.add_argument(
         "--out", metavar="PATH", help="copy the files there: a folder, or a file name for a single file"
     )
     section.add_argument("--force", action="store_true", help="replace a file that --out names")
+
+
+def beside_params(options: argparse.Namespace) -> dict[str, Any]:
+    """What a submit says besides operation and parameters, as far as somebody asked for it."""
+    given = {"id": options.id, "device": options.device}
+    return {"priority": options.priority, **{name: value for name, value in given.items() if value}}
 
 
 def target_of(options: argparse.Namespace) -> SaveTarget | None:
@@ -99,10 +108,7 @@ def _run(options: argparse.Namespace, operation: Operation, fields: list[FieldIn
     try:
         if contact.remote:
             params = sent.request(params)
-        extra = {"id": options.id} if options.id else {}
-        accepted = contact.call(
-            "job.submit", operation=operation.name, params=params, priority=options.priority, **extra
-        )
+        accepted = contact.call("job.submit", operation=operation.name, params=params, **beside_params(options))
         if options.detach:
             show_json(accepted) if options.json else print(accepted["id"])
             return Exit.OK

@@ -15,7 +15,7 @@ from bridge.cli.contact import Contact, open_contact
 from bridge.cli.exits import JOB_EXITS, Exit
 from bridge.cli.fields import PREFIX, add_fields, read_fields
 from bridge.cli.follow import display_for, follow
-from bridge.cli.operations import add_job_options, finish
+from bridge.cli.operations import add_job_options, beside_params, finish
 from bridge.cli.show import show_error, show_json, tell
 
 LINK = "dataset"
@@ -59,8 +59,7 @@ def _run(options: argparse.Namespace, operation: Operation, steps: Sequence[Oper
             if isinstance(made, int):
                 return made
             params[LINK] = made
-        extra = {"id": options.id} if options.id else {}
-        job = contact.call("job.submit", operation=operation.name, params=params, priority=options.priority, **extra)
+        job = contact.call("job.submit", operation=operation.name, params=params, **beside_params(options))
         if options.detach:
             show_json(job) if options.json else print(job["id"])
             return Exit.OK

@@ -202,10 +202,19 @@ class AsyncClient:
     # Jobs
 
     async def submit(
-        self, operation: str, params: dict[str, Any] | None = None, *, id: str = "", priority: int = 0
+        self,
+        operation: str,
+        params: dict[str, Any] | None = None,
+        *,
+        id: str = "",
+        priority: int = 0,
+        device: str = "",
     ) -> str:
-        """Hand in a job and return its id. The id is made here if none is given, so that a repeat is harmless."""
-        return await self._hold(conversations.submit(operation, params, id, priority))
+        """Hand in a job and return its id. The id is made here if none is given, so that a repeat is harmless.
+
+        ``device`` names the one to run on, where the daemon has several; empty: the next free one.
+        """
+        return await self._hold(conversations.submit(operation, params, id, priority, device))
 
     async def events(self, *jobs: str, after: dict[str, int] | None = None) -> AsyncIterator[dict[str, Any]]:
         """The events of some jobs until all have ended, or of all jobs without end; each once and in order.

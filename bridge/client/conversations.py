@@ -75,9 +75,10 @@ def default_name() -> str:
     return f"python-{os.getpid()}"
 
 
-def submit(operation: str, params: dict[str, Any] | None, id: str, priority: int) -> Conversation[str]:
+def submit(operation: str, params: dict[str, Any] | None, id: str, priority: int, device: str) -> Conversation[str]:
     """Hand in a job. The id is made here if none is given, so that a repeat is harmless."""
     request = {"operation": operation, "params": params or {}, "id": id or uuid.uuid4().hex, "priority": priority}
+    request |= {"device": device} if device else {}  # an older daemon does not know it
     accepted = yield Call("job.submit", request)
     return str(accepted["id"])
 

@@ -131,9 +131,20 @@ class Client:
 
     # Jobs
 
-    def submit(self, operation: str, params: dict[str, Any] | None = None, *, id: str = "", priority: int = 0) -> str:
-        """Hand in a job and return its id. The id is made here if none is given, so that a repeat is harmless."""
-        return self._hold(conversations.submit(operation, params, id, priority))
+    def submit(
+        self,
+        operation: str,
+        params: dict[str, Any] | None = None,
+        *,
+        id: str = "",
+        priority: int = 0,
+        device: str = "",
+    ) -> str:
+        """Hand in a job and return its id. The id is made here if none is given, so that a repeat is harmless.
+
+        ``device`` names the one to run on, where the daemon has several; empty: the next free one.
+        """
+        return self._hold(conversations.submit(operation, params, id, priority, device))
 
     def events(self, job: str, after: int = -1) -> Iterator[dict[str, Any]]:
         """The job's events from the one behind ``after`` to its last; survives a restart of the daemon."""

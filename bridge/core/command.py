@@ -7,6 +7,7 @@ from pathlib import Path
 from acestep.api.registry import Registry
 from acestep.api.sampling import BackendSpec
 from bridge.children import python
+from bridge.devices import Device
 from bridge.paths import Paths
 from bridge.settings import Settings
 
@@ -16,12 +17,14 @@ def chosen_backend(settings: Settings, registry: Registry) -> BackendSpec:
     return registry.backend(settings.backend or next(iter(registry.backends), ""))
 
 
-def worker_command(settings: Settings, paths: Paths, registry: Registry) -> list[str]:
-    """How the worker is started now. Raises `UnknownName` for a backend that is not registered."""
+def worker_command(settings: Settings, paths: Paths, registry: Registry, device: Device, workers: int = 1) -> list[str]:
+    """How the worker of a device, one of so many ``workers``, is started now. Raises `UnknownName` for a backend that is not
+    registered."""
     spec = chosen_backend(settings, registry)
     command = python("-m", "acestep.worker", f"--backend={spec.name}", f"--home={paths.home}")
     command += [f"--library={paths.library}", f"--uploads={paths.uploads}", f"--plugins={paths.plugins}"]
-    for name in ("device", "dtype", "int8", "offload", "attention", "compile", "threads", "model", "warm", "log_level"):
+    command += [f"--device={device.option}", f"--workers={workers}", *(["--insist"] if device.insist else [])]
+    for name in ("dtype", "int8", "offload", "attention", "compile", "threads", "model", "warm", "log_level"):
         command.append(f"--{name.replace('_', '-')}={getattr(settings, name)}")
     command += [f"--checkpoints={Path(folder).expanduser().absolute()}" for folder in settings.checkpoints]
     command += [] if settings.keep_latents else ["--no-latents"]

@@ -12,6 +12,7 @@ from acestep.api.errors import AceError
 from bridge.core.events import ProgressMeter
 from bridge.core.interface import Accepted, JobState, Submission
 from bridge.core.job_tracker import JobTracker
+from bridge.core.lanes import Lane
 from bridge.core.records import JobRecord
 from bridge.core.worker_runner import refuse_submission
 
@@ -53,16 +54,16 @@ class DaemonRunner:
         """Until the daemon stops."""
         return not self.stopping
 
-    def cancel(self, job: JobRecord) -> None:
+    def cancel(self, job: JobRecord, lane: Lane) -> None:
         """Cancel the operation's task."""
         self._cancelled.add(job.id)
         if task := self._tasks.get(job.id):
             task.cancel()
 
-    def step_aside(self, job: JobRecord) -> None:
+    def step_aside(self, job: JobRecord, lane: Lane) -> None:
         """Nothing: what the daemon does is short."""
 
-    async def run(self, job: JobRecord) -> None:
+    async def run(self, job: JobRecord, lane: Lane) -> None:
         """One job."""
         meter = ProgressMeter(lambda data: self._tracker.progress(job, data))
         try:

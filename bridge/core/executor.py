@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from acestep.api.frames import Run
+from bridge.devices import Device
 
 
 class Listener(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +25,10 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Executor(Protocol):
-    """Runs tasks one after the other."""
+    """Runs tasks one after the other, on one device."""
+
+    device: Device
+    """Where its tasks run."""
 
     def start(self) -> None:
         """Get ready in the background; `run` works without it."""
@@ -53,7 +57,22 @@ class Executor(Protocol):
 
     @property
     def degraded(self) -> bool:
-        """Whether tasks are refused for now."""
+        """Whether tasks are refused for now, because too many have ended it."""
+
+    @property
+    def gone(self) -> str:
+        """A sentence while the device is not there, else nothing."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a task may be given to it; one whose worker starts takes it and waits."""
+
+    def holds(self, models: Sequence[str]) -> bool:
+        """Whether these models are open, so that a task with them starts at once."""
+
+    @property
+    def room(self) -> int | None:
+        """Bytes of the device's memory; None where none has to be told apart from the machine's."""
 
     async def close(self) -> None:
         """Stop the running task and free everything."""

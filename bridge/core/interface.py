@@ -80,10 +80,10 @@ SPARE = frozenset({EventKind.PROGRESS, EventKind.SUSPENDED, EventKind.PREVIEW})
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to a job. ``seq`` grows by job, starting at 0 with ``accepted``.
 
-    ``data`` by kind: accepted {position}; progress {stage, step, steps, fraction, eta}; suspended {reason, stage, step, steps,
-    fraction}, the next progress tells that the job continues; preview and result: one file
-    {index, role, path, start, length, rate, channels, variant, seed, lead_in, lead_out, track}; done {seconds, notes, files};
-    failed {error}; cancelled and interrupted {reason}.
+    ``data`` by kind: accepted {position}; progress {stage, step, steps, fraction, eta, device}; suspended {reason, stage, step,
+    steps, fraction}, the next progress tells that the job continues; preview and result: one file
+    {index, role, path, start, length, rate, channels, variant, seed, lead_in, lead_out, track}; done {seconds, notes, files,
+    device}; failed {error, device}; cancelled and interrupted {reason}. ``device`` is where the job runs or ran.
     """
 
     job: str
@@ -109,6 +109,10 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     started: float | None = None
     ended: float | None = None
     attempt: int = 0
+    device: str = ""
+    """The device that runs it or ran it last; empty for what has not begun, and for what the daemon does itself."""
+    only_on: str = ""
+    """The device, or kind of device, that it was asked to run on; empty: any."""
     progress: dict[str, Any] = {}
     error: dict[str, Any] | None = None
     request: dict[str, Any] = {}
@@ -126,6 +130,16 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+DeviceName = Annotated[
+    str,
+    param(
+        "Device to run on, such as cuda:1, or kind of device; empty: the next free one. Never part of the recipe.",
+        max_length=32,
+        example="",
+    ),
+]
+
+
 class Submission(Request):
     """A job: an operation with its parameters."""
 
@@ -138,6 +152,7 @@ class Submission(Request):
         str, param("Id of the job, so that a repeat is harmless; empty: the daemon makes one.", example="take-1")
     ] = ""
     priority: Annotated[int, param("Higher runs earlier.", unit="level", ge=-10, le=10, example=0)] = 0
+    device: DeviceName = ""
 
 
 class Core(Protocol):

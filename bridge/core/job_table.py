@@ -17,7 +17,10 @@ from bridge.core.records import JobRecord
 _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.decode
 
-_PLAIN = ("number", "id", "client", "operation", "caption", "priority", "seq", "position", "attempt")
+_PLAIN = (
+    *("number", "id", "client", "operation", "caption", "priority", "seq", "position", "attempt"),
+    *("device", "only_on"),
+)
 _LIGHT = (
     f"{', '.join(_PLAIN)}, body, created, started, ended, state, progress, error, "
     "NULL AS result, x'80' AS request, x'90' AS notes"
@@ -39,14 +42,14 @@ class JobTable:
         """Store a new job with its ``accepted`` event; gives it its number."""
         row = (
             *(job.id, job.request_digest, job.client, job.operation, job.caption, job.priority),
-            *(job.position, job.created, _pack(job.request), _pack(job.notes)),
+            *(job.position, job.created, _pack(job.request), _pack(job.notes), job.only_on),
         )
         accepted = Event(job=job.id, seq=0, kind=EventKind.ACCEPTED, data={"position": job.position}, time=job.created)
 
         def action(connection: sqlite3.Connection) -> int:
             cursor = connection.execute(
                 "INSERT INTO jobs (id, body, client, operation, caption, priority, state, seq, position, created, request, "
-                "notes) VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?, ?)",
+                "notes, only_on) VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?, ?, ?)",
                 row,
             )
             number = int(cursor.lastrowid or 0)
@@ -57,12 +60,11 @@ class JobTable:
 
     async def running(self, job: JobRecord) -> None:
         """Store that a job runs now, before anything of it starts."""
-        started, attempt, seq = job.started, job.attempt, job.seq
+        row = (job.started, job.attempt, job.seq, job.device, job.number)
 
         def action(connection: sqlite3.Connection) -> None:
             connection.execute(
-                "UPDATE jobs SET state = 'running', started = ?, attempt = ?, seq = ? WHERE number = ?",
-                (started, attempt, seq, job.number),
+                "UPDATE jobs SET state = 'running', started = ?, attempt = ?, seq = ?, device = ? WHERE number = ?", row
             )
 
         await self._store.write(action)
@@ -92,12 +94,16 @@ class JobTable:
     async def ended(self, job: JobRecord, events: Iterable[Event], *, killed_worker: bool = False) -> int:
         """Store a job's end with its last events. Returns how often such a request has ended the worker."""
         kept = list(events)
-        row = (job.state.value, job.seq, job.ended, _blob(job.progress), _blob(job.error), _blob(job.result))
+        row = (
+            *(job.state.value, job.seq, job.ended, job.device),
+            *(_blob(job.progress), _blob(job.error), _blob(job.result), job.number),
+        )
 
         def action(connection: sqlite3.Connection) -> int:
             connection.execute(
-                "UPDATE jobs SET state = ?, seq = ?, ended = ?, progress = ?, error = ?, result = ? WHERE number = ?",
-                (*row, job.number),
+                "UPDATE jobs SET state = ?, seq = ?, ended = ?, device = ?, progress = ?, error = ?, result = ? "
+                "WHERE number = ?",
+                row,
             )
             _insert_events(connection, job.number, kept)
             return _count_crash(connection, job.request_digest) if killed_worker else 0

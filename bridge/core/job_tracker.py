@@ -13,6 +13,7 @@ import msgspec
 
 from acestep.api.errors import AceError, UnknownJob
 from bridge.core.access import Access
+from bridge.core.active_jobs import ActiveJobs
 from bridge.core.events import EventHub, Subscription
 from bridge.core.interface import Event, EventKind, JobState
 from bridge.core.job_table import JobTable
@@ -50,7 +51,7 @@ class JobTracker:
         self.table = table
         self.library = library
         self.hub = EventHub()
-        self.active: dict[str, JobRecord] = {}
+        self.active = ActiveJobs()
         self.ended: Counter[str] = Counter()
         """Remembered jobs that have ended, by state; counted along, because counting rows takes a millisecond."""
         self._retries: set[asyncio.Task[None]] = set()
@@ -61,7 +62,7 @@ class JobTracker:
 
     def counts(self) -> dict[str, int]:
         """Number of jobs by state."""
-        return dict(self.ended + Counter(job.state.value for job in self.active.values()))
+        return dict(self.ended + self.active.states)
 
     def find(self, job: str) -> JobRecord:
         """A job by id. Raises `UnknownJob`."""
@@ -76,11 +77,11 @@ class JobTracker:
 
     async def accept(self, job: JobRecord) -> None:
         """Store a new job; it counts as active from the call on, so that bounds hold while the disk works."""
-        self.active[job.id] = job
+        self.active.add(job)
         try:
             await self.table.accept(job)
         except BaseException:  # also a stop meanwhile: whatever kept it from being stored, it is not a job
-            del self.active[job.id]
+            self.active.drop(job.id)
             raise
         self.hub.open(job.id, client=job.client)
         self.hub.publish(
@@ -89,25 +90,25 @@ class JobTracker:
 
     def restore(self, job: JobRecord) -> None:
         """Take up a job of an earlier life."""
-        self.active[job.id] = job
+        self.active.add(job)
         self.hub.open(job.id, self.table.events(job, -1), job.client)
 
     async def begin(self, job: JobRecord) -> None:
         """Store that an attempt at a job starts."""
-        job.state = JobState.RUNNING
+        self.active.move(job, JobState.RUNNING)
         job.started = time.time()
         job.attempt += 1
         await self.table.running(job)
 
     async def put_back(self, job: JobRecord) -> None:
         """A job waits again because the daemon stops; the attempt does not count."""
-        job.state = JobState.QUEUED
+        self.active.move(job, JobState.QUEUED)
         job.attempt -= 1
         await self.table.requeued(job)
 
     async def suspended(self, job: JobRecord) -> Event:
         """Store that a job has made way and waits again; its progress keeps its value. Returns the event to publish."""
-        job.state = JobState.SUSPENDED
+        self.active.move(job, JobState.SUSPENDED)
         told: dict[str, Any] = {
             name: job.progress[name] for name in ("stage", "step", "steps", "fraction") if name in job.progress
         }
@@ -128,8 +129,8 @@ class JobTracker:
     def progress(self, job: JobRecord, data: dict[str, Any]) -> None:
         """Tell how far a running job is."""
         if job.state is JobState.RUNNING:
-            job.progress = data
-            self.hub.publish(job.event(EventKind.PROGRESS, data))
+            job.progress = {**data, **_where(job)}
+            self.hub.publish(job.event(EventKind.PROGRESS, job.progress))
 
     def preview(self, job: JobRecord, file: dict[str, Any]) -> None:
         """Tell that a preview of a running job can be heard."""
@@ -143,14 +144,15 @@ class JobTracker:
         job.progress = {**job.progress, "fraction": 1.0, "eta": 0.0}
         files = located.get("files", [])
         events = [job.event(EventKind.RESULT, _file_event(index, entry)) for index, entry in enumerate(files)]
-        data = {"seconds": result.get("seconds", 0.0), "notes": list(result.get("notes", [])), "files": len(files)}
+        told = {"seconds": result.get("seconds", 0.0), "notes": list(result.get("notes", [])), "files": len(files)}
+        data = {**told, **_where(job)}
         await self._end(job, JobState.DONE, [*events, job.event(EventKind.DONE, data)])
 
     async def failed(self, job: JobRecord, error: AceError, *, killed_worker: bool = False) -> None:
         """A job ended with an error."""
         job.error = error.to_wire()
         log.warning("failed: %s: %s", error.code, error.message, extra={"job": job.id})
-        event = job.event(EventKind.FAILED, {"error": job.error})
+        event = job.event(EventKind.FAILED, {"error": job.error, **_where(job)})
         await self._end(job, JobState.FAILED, [event], killed_worker=killed_worker)
 
     async def stopped(self, job: JobRecord, state: JobState, reason: str) -> None:
@@ -166,7 +168,8 @@ class JobTracker:
         except AceError as failure:
             log.error("the end could not be stored: %s", failure.message, extra={"job": job.id})
             stored = False
-        job.state, job.ended = ended.state, ended.ended
+        job.ended = ended.ended
+        self.active.move(job, ended.state)
         for event in events:
             self.hub.publish(event)
         if stored:
@@ -189,7 +192,7 @@ class JobTracker:
                 return
 
     def _let_go(self, job: JobRecord) -> None:
-        self.active.pop(job.id, None)
+        self.active.drop(job.id)
         self.ended[job.state.value] += 1
         self.hub.drop(job.id)
         log.info("%s", job.state.value, extra={"job": job.id})
@@ -228,6 +231,11 @@ class JobTracker:
                 past += [event for event in live if event.seq > seq]
         stored = functools.partial(self.table.stored_events, ended, access) if ended else None
         return self.hub.subscribe(client, jobs, past, access, stored)
+
+
+def _where(job: JobRecord) -> dict[str, str]:
+    """The device of a job that had one."""
+    return {"device": job.device} if job.device else {}
 
 
 def _file_event(index: int, entry: dict[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
 from acestep.api.errors import Busy
-from bridge.core.records import JobRecord
+from bridge.core.active_jobs import Share
+from bridge.core.records import JobRecord, Needs
+
+Fits = Callable[[Needs], bool]
+"""Whether jobs with such needs can run now."""
 
 AGEING = 20.0
 """Seconds of waiting that are worth one level of priority; the whole range (20 levels) is bridged in under seven minutes."""
@@ -37,21 +41,38 @@ class _Line:
 
     def __init__(self, now: float) -> None:
         self.levels: dict[int, dict[str, JobRecord]] = {}
+        self.needs: Counter[tuple[Needs, bool]] = Counter()
+        """How many ask for what, and step aside or not."""
         self.waiting_since = now
         self.served = 0
 
     def head(self) -> JobRecord:
         return next(iter(self.levels[max(self.levels)].values()))
 
-    def level(self, now: float) -> float:
-        """Priority of the head with what waiting has added, in whole levels."""
-        return max(self.levels) + max(now - self.waiting_since, 0.0) // AGEING
+    def first(self, fits: Fits) -> JobRecord | None:
+        """The first job whose needs fit. Jobs are looked at only where there is one."""
+        fitting = {needs for needs, _ in self.needs if fits(needs)}
+        if not fitting:
+            return None
+        levels = (self.levels[level] for level in sorted(self.levels, reverse=True))
+        return next(job for waiting in levels for job in waiting.values() if job.needs in fitting)
+
+    def waited(self, now: float) -> float:
+        """What waiting adds to the priority, in whole levels."""
+        return max(now - self.waiting_since, 0.0) // AGEING
+
+    def add(self, job: JobRecord) -> None:
+        self.levels.setdefault(job.level, {})[job.id] = job
+        self.needs[job.needs, job.steps_aside] += 1
 
     def remove(self, job: JobRecord) -> None:
         waiting = self.levels[job.level]
         del waiting[job.id]
         if not waiting:
             del self.levels[job.level]
+        self.needs[job.needs, job.steps_aside] -= 1
+        if not self.needs[job.needs, job.steps_aside]:
+            del self.needs[job.needs, job.steps_aside]
 
 
 class FairQueue:
@@ -82,17 +103,29 @@ class FairQueue:
         if line is None:
             line = self._lines[job.client] = _Line(now)
             line.served = self._served.get(job.client, 0)
-        line.levels.setdefault(job.level, {})[job.id] = job
+        line.add(job)
         self._jobs[job.id] = job
 
-    def take(self, now: float) -> JobRecord | None:
-        """The job whose turn it is, no longer waiting; none when nobody waits."""
-        if not self._lines:
+    def needs(self) -> list[Needs]:
+        """What the waiting jobs ask for, each kind once."""
+        return list(dict.fromkeys(needs for line in self._lines.values() for needs, _ in line.needs))
+
+    def urgent(self) -> Counter[Needs]:
+        """How many of the jobs that do not step aside ask for what."""
+        found: Counter[Needs] = Counter()
+        for line in self._lines.values():
+            for (needs, aside), count in line.needs.items():
+                if not aside:
+                    found[needs] += count
+        return found
+
+    def take(self, now: float, fits: Fits = lambda needs: True) -> JobRecord | None:
+        """The job whose turn it is among those whose needs fit, no longer waiting; none when there is none."""
+        heads = [(job, line) for line in self._lines.values() if (job := line.first(fits)) is not None]
+        if not heads:
             return None
-        client, line = max(
-            self._lines.items(), key=lambda item: (item[1].level(now), -item[1].served, -item[1].head().number)
-        )
-        job = line.head()
+        job, line = max(heads, key=lambda one: (one[0].level + one[1].waited(now), -one[1].served, -one[0].number))
+        client = job.client
         self._turn += 1
         line.served = self._served[client] = self._turn
         line.waiting_since = now
@@ -126,7 +159,7 @@ class FairQueue:
             priority = ahead_of.priority
         else:
             priority = max(job.priority, min(ahead_of.priority + 1, MOST_PRIORITY))
-        line.remove(job)
+        line.remove(job)  # it comes back below, at its new level
         job.priority = priority
         waiting = list(line.levels.get(job.level, {}).values())
         behind = ahead_of is None
@@ -134,20 +167,36 @@ class FairQueue:
         waiting.insert(index, job)
         for one, place in zip(waiting, sorted(one.place or float(one.number) for one in waiting), strict=True):
             one.place = place
+        line.add(job)
         line.levels[job.level] = {one.id: one for one in waiting}
         return waiting
 
     def position(self, job: JobRecord) -> int:
         """Place of a waiting job, from 1, were no other job to come; ageing is left out."""
         line = self._lines[job.client]
-        ahead = list(line.levels[job.level]).index(job.id)
+        return self._place(job, list(line.levels[job.level]).index(job.id))
+
+    def positions(self, jobs: Iterable[JobRecord]) -> dict[str, int]:
+        """The positions of those of the jobs that wait; each line is counted through once, however many they are."""
+        orders: dict[tuple[str, int], dict[str, int]] = {}
+        found = {}
+        for job in jobs:
+            if job.id not in self._jobs:
+                continue
+            key = (job.client, job.level)
+            if key not in orders:
+                orders[key] = {name: index for index, name in enumerate(self._lines[job.client].levels[job.level])}
+            found[job.id] = self._place(job, orders[key][job.id])
+        return found
+
+    def _place(self, job: JobRecord, ahead: int) -> int:
         return 1 + ahead + self._higher(job.level) + self._between(job, ahead)
 
     def place_for(self, job: JobRecord) -> int:
         """The position that a job would have were it added now."""
         job.number = sys.maxsize  # the newest; the store gives it its number
         self.add(job, 0.0)
-        place = self.position(job)
+        place = self._place(job, len(self._lines[job.client].levels[job.level]) - 1)
         self.remove(job.id)
         return place
 
@@ -172,14 +221,13 @@ class FairQueue:
             self._served = {client: turn for client, turn in self._served.items() if turn > self._turn - 500}
 
 
-def check_bounds(waiting: FairQueue, active: list[JobRecord], client: str, size: int, bounds: QueueBounds) -> None:
-    """Refuse a further job of ``size`` bytes with `Busy` when a bound is reached; ``active`` are all jobs not ended."""
-    if len(waiting) >= bounds.jobs:
+def check_bounds(waiting: int, own: Share, size: int, bounds: QueueBounds) -> None:
+    """Refuse a further job of ``size`` bytes with `Busy` when a bound is reached; ``own``: what its client has already."""
+    if waiting >= bounds.jobs:
         raise Busy(f"the queue is full with {bounds.jobs} jobs", limits={"queue_length": bounds.jobs})
-    own = [job for job in active if job.client == client]
-    if len(own) >= bounds.jobs_per_client:
-        raise Busy(f"{len(own)} jobs of this client wait already", limits={"jobs_per_client": bounds.jobs_per_client})
-    if sum(job.size for job in own) + size > bounds.bytes_per_client:
+    if own.jobs >= bounds.jobs_per_client:
+        raise Busy(f"{own.jobs} jobs of this client wait already", limits={"jobs_per_client": bounds.jobs_per_client})
+    if own.size + size > bounds.bytes_per_client:
         raise Busy(
             "the waiting requests of this client are too large together",
             limits={"bytes_per_client": bounds.bytes_per_client},

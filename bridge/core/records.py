@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -36,6 +36,16 @@ BEHIND = 1_000_000
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)*")
 
 
+class Needs(NamedTuple):
+    """What a job asks of the device that runs it. Few jobs differ in it, so it is looked at instead of each of them."""
+
+    device: str = ""
+    """A device's name or kind; empty: any."""
+    models: tuple[str, ...] = ()
+    weights: int = 0
+    """Bytes of the largest of the models."""
+
+
 class JobRecord(msgspec.Struct, kw_only=True):
     """Everything about one job. ``number`` is its place in the order of acceptance."""
 
@@ -63,6 +73,14 @@ class JobRecord(msgspec.Struct, kw_only=True):
     notes: tuple[str, ...] = ()
     size: int = 0
     """Bytes of the stored request."""
+    only_on: str = ""
+    """The device, or kind of device, that it was asked to run on; empty: any."""
+    device: str = ""
+    """The device that runs it or ran it last; empty for what has not begun, and for what the daemon does itself."""
+    models: tuple[str, ...] = ()
+    """The models it uses; told by its request, so they are not stored."""
+    weights: int = 0
+    """Bytes of the largest of them on the disk."""
     steps_aside: bool = False
     """Whether it makes way for any job that does not; told by its operation, so it is not stored."""
 
@@ -76,6 +94,11 @@ class JobRecord(msgspec.Struct, kw_only=True):
     def level(self) -> int:
         """Its priority in the queue."""
         return self.priority - BEHIND if self.steps_aside else self.priority
+
+    @property
+    def needs(self) -> Needs:
+        """What it asks of a device."""
+        return Needs(self.only_on, self.models, self.weights)
 
     def view(self, position: int = 0, result: dict[str, Any] | None = None) -> JobView:
         """The job as clients see it, with its present place in the queue and its files' absolute paths."""

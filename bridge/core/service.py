@@ -25,7 +25,7 @@ from bridge.core.command import chosen_backend, worker_command
 from bridge.core.daemon_runner import DaemonRunner, OperationContext
 from bridge.core.descriptions import Descriptions
 from bridge.core.events import Subscription
-from bridge.core.executor import Executor
+from bridge.core.fleet import Fleet
 from bridge.core.handovers import Handovers
 from bridge.core.history import History
 from bridge.core.host_info import DaemonHostInfo, Folders
@@ -35,6 +35,7 @@ from bridge.core.job_runner import JobRunner
 from bridge.core.job_store import JobStore
 from bridge.core.job_table import JobTable
 from bridge.core.job_tracker import JobTracker
+from bridge.core.lanes import Lane
 from bridge.core.library import Library
 from bridge.core.limited import Admissions
 from bridge.core.lookout import Space, keep_fresh
@@ -44,10 +45,11 @@ from bridge.core.presets import Presets
 from bridge.core.queue import QueueBounds
 from bridge.core.records import SEQ_GAP, JobRecord
 from bridge.core.sounds import Sounds
-from bridge.core.submissions import Submissions, steps_aside
+from bridge.core.submissions import Submissions, models_needed, steps_aside
 from bridge.core.supervisor import LocalExecutor, Supervision
 from bridge.core.uploads import Uploads
 from bridge.core.worker_runner import MAX_ATTEMPTS, ClientPaths, WorkerRunner
+from bridge.devices import Device, named_devices
 from bridge.paths import AllowedRoots, Paths
 from bridge.settings import Settings, features
 
@@ -63,9 +65,7 @@ LOOK_BACK = 64
 class Service:
     """Jobs, events, library, uploads and the worker of one daemon. Make it on the event loop, then `start` it."""
 
-    def __init__(
-        self, settings: Settings, paths: Paths, *, registry: Registry | None = None, executor: Executor | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, paths: Paths, *, registry: Registry | None = None) -> None:
         self.settings = settings
         self.paths = paths
         self.registry = registry or Registry.load(
@@ -86,21 +86,15 @@ class Service:
         folders = Folders(paths.library, adapter_folders(paths.home, checkpoints), paths.home)
         self._host = DaemonHostInfo(self.roots, self._models, self.uploads, folders)
         self._backend = chosen_backend(settings, self.registry)
-        self._executor: Executor = executor or LocalExecutor(
-            Supervision(
-                command=lambda: worker_command(settings, paths, self.registry),
-                cancel_grace=settings.cancel_grace,
-                degraded_retry=settings.degraded_retry,
-                silence=settings.worker_silence,
-            )
-        )
+        self._fleet = Fleet(named_devices(settings.devices, settings.device), self._executor_for)
         client_paths = ClientPaths(copies=lambda text: self.roots.writing(text), named=self.uploads.named)
-        self._worker_runner = WorkerRunner(self._tracker, self._executor, self.library, client_paths)
+        self._worker_runner = WorkerRunner(self._tracker, self.library, client_paths)
         self._daemon_runner = DaemonRunner(self._tracker, self._run_here, self)
         self._runners = {
-            "worker": JobRunner(self._tracker, self._worker_runner),
-            "daemon": JobRunner(self._tracker, self._daemon_runner, concurrency=2),
+            "worker": JobRunner(self._tracker, self._worker_runner, []),
+            "daemon": JobRunner(self._tracker, self._daemon_runner, [Lane(), Lane()]),
         }
+        self._fleet.serve(self._runners["worker"])
         self._descriptions = Descriptions(self.registry, self._models)
         self.presets = Presets(self.registry, paths.plugins, self._descriptions.forget)
         self.sounds = Sounds(self.registry, paths.plugins, self._descriptions.forget)
@@ -111,14 +105,15 @@ class Service:
         self._watching: asyncio.Task[None] | None = None
         self._started = time.monotonic()
         self.housekeeping = Housekeeping(
-            settings, self._tracker, self.uploads, self._models, self._executor.unload, self.history
+            settings, self._tracker, self.uploads, self._models, self._fleet.unload, self.history
         )
         self._submissions = Submissions(
             registry=self.registry,
             host=self._host,
             table=self._table,
             tracker=self._tracker,
-            executor=self._executor,
+            fleet=self._fleet,
+            models=self._models,
             backend=self._backend,
             admissions=Admissions(settings.admission_seconds),
             bounds=QueueBounds(
@@ -132,6 +127,18 @@ class Service:
         self.submit = self._worker_runner.submit = self._daemon_runner.submit = self._submissions.submit
         self.check = self._submissions.check
 
+    def _executor_for(self, device: Device) -> LocalExecutor:
+        """A worker's executor for a device of this machine."""
+        settings, paths = self.settings, self.paths
+        supervision = Supervision(
+            command=lambda device: worker_command(settings, paths, self.registry, device, len(self._fleet)),
+            told=lambda info: self._fleet.told(info),
+            cancel_grace=settings.cancel_grace,
+            degraded_retry=settings.degraded_retry,
+            silence=settings.worker_silence,
+        )
+        return LocalExecutor(supervision, device)
+
     # Life
 
     async def start(self) -> None:
@@ -140,7 +147,7 @@ class Service:
         self._tracker.recount()
         await self._recover()
         if self.settings.worker_start == "serve" and not engine_missing(self._backend):
-            self._executor.start()
+            self._fleet.start()
         for runner in self._runners.values():
             runner.start()
         self._tidying = asyncio.create_task(self.housekeeping.run(), name="tidy")
@@ -156,7 +163,7 @@ class Service:
         for runner in self._runners.values():
             runner.paused = True
         await self._submissions.stop()
-        await self._executor.close()
+        await self._fleet.close()
         for runner in self._runners.values():
             await runner.stop()
         self._tracker.hub.close()
@@ -166,10 +173,11 @@ class Service:
         """Reconcile store and library: what was committed is done, what ran goes on once, what waited waits."""
         for job in self._table.unended():
             job.steps_aside = steps_aside(self.registry, job.operation, job.request)
+            job.models, job.weights = models_needed(self._models, job.request)
             self._tracker.restore(job)
             if job.state is JobState.RUNNING and not await self._resume(job):
                 continue
-            await self._runner_of(job.operation).add(job)
+            self._runner_of(job.operation).add(job)
         await asyncio.to_thread(self.library.clear_staging)
 
     async def _resume(self, job: JobRecord) -> bool:
@@ -182,7 +190,7 @@ class Service:
         if job.attempt >= MAX_ATTEMPTS:
             await self._tracker.stopped(job, JobState.INTERRUPTED, "the daemon ended twice while this job ran")
             return False
-        job.state = JobState.QUEUED
+        self._tracker.active.move(job, JobState.QUEUED)
         await self._table.requeued(job)
         log.info("resumed after a crash", extra={"job": job.id})
         return True
@@ -222,7 +230,11 @@ class Service:
         come without request and result.
         """
         found = await self._table.search(states, search, max(1, min(limit, 1000)), before, origin)
-        return [self._view(self._tracker.active.get(record.id, record)) for record in found]
+        records = [self._tracker.active.get(record.id, record) for record in found]
+        places: dict[str, int] = {}
+        for runner in self._runners.values():
+            places |= runner.queue.positions(records)
+        return [self._shown(record, places.get(record.id, 0)) for record in records]
 
     def newest(self, endings: frozenset[str], back: int = 0, origin: str = "") -> JobView | None:
         """The newest done job with a file of one of these endings, or the one ``back`` before it; ``origin``: of that machine."""
@@ -238,7 +250,9 @@ class Service:
 
     def _view(self, record: JobRecord) -> JobView:
         queue = self._runner_of(record.operation).queue
-        position = queue.position(record) if record.id in queue else 0
+        return self._shown(record, queue.position(record) if record.id in queue else 0)
+
+    def _shown(self, record: JobRecord, position: int) -> JobView:
         return record.view(position, None if record.result is None else self.library.located(record.result))
 
     async def wait(self, job: str, after: int = -1, timeout: float = 30.0) -> list[Event]:
@@ -282,11 +296,11 @@ class Service:
 
     async def resume(self) -> None:
         """Go on after `pause`; try a worker again that was given up, and requests that ended it."""
-        self._executor.reset()
+        self._fleet.reset()
         await self._table.clear_quarantine()
         for runner in self._runners.values():
             runner.paused = False
-            await runner.wake()
+            runner.wake()
 
     async def clear(self) -> int:
         """Cancel every queued job; returns how many."""
@@ -325,7 +339,7 @@ class Service:
 
     async def unload(self, model: str = "") -> None:
         """Free the memory of a model (empty: of all)."""
-        self._executor.unload(model)
+        self._fleet.unload(model)
 
     async def look(self) -> None:
         """See which models are on the disk now, instead of within a minute."""
@@ -351,13 +365,15 @@ class Service:
     def status(self) -> dict[str, Any]:
         """Version, uptime, queue, worker, doors, limits, warnings."""
         runners, latents = list(self._runners.values()), self.housekeeping.latents
+        devices = [lane.row() for lane in self._runners["worker"].lanes]
         return {
             **self.version(),
             "uptime": round(time.monotonic() - self._started, 3),
-            "state": "degraded" if self._executor.degraded else "ok",
+            "state": "degraded" if self._fleet.degraded else "ok",
             "queue": reports.queue(runners),
             "jobs": self._tracker.counts(),
-            "worker": self._executor.facts(),
+            "worker": devices[0],
+            "devices": devices,
             "doors": self.doors,
             "subscribers": len(self._tracker.hub),
             "performance": None if self.performance is None else self.performance.state(),
@@ -374,7 +390,7 @@ class Service:
         """Sentences about what is not as it should be."""
         found = [
             self._submissions.admissions.warning,
-            str(self._executor.facts().get("warning", "")),
+            *self._fleet.warnings(),
             self._space.warning,
             engine_missing(self._backend),
         ]

@@ -14,22 +14,24 @@ import msgspec
 from acestep.admission.admit import admit
 from acestep.admission.host import CallerHostInfo
 from acestep.admission.outlook import Outlook, look_at
-from acestep.api.errors import AceError, BadRequest, Busy, Degraded, IdConflict, Quarantined
+from acestep.api.errors import AceError, BadRequest, Busy, Degraded, DeviceLost, IdConflict, Quarantined, UnknownName
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.rights import Right
 from acestep.api.sampling import BackendSpec
 from bridge.core.access import OWNER, Access
-from bridge.core.executor import Executor
+from bridge.core.fleet import Fleet
 from bridge.core.host_info import DaemonHostInfo
 from bridge.core.interface import Accepted, Submission
 from bridge.core.job_runner import JobRunner
 from bridge.core.job_table import JobTable
 from bridge.core.job_tracker import JobTracker
 from bridge.core.limited import Admissions
+from bridge.core.models import Models
 from bridge.core.packages import require_engine
 from bridge.core.queue import QueueBounds, check_bounds
 from bridge.core.records import JobRecord, check_id, digest_of
+from bridge.devices import AUTO, check_name
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,8 @@ class Submissions:
     host: DaemonHostInfo
     table: JobTable
     tracker: JobTracker
-    executor: Executor
+    fleet: Fleet
+    models: Models
     backend: BackendSpec
     admissions: Admissions
     bounds: QueueBounds
@@ -89,6 +92,7 @@ class Submissions:
             operation=submission.operation,
             priority=submission.priority,
             request=submission.params,  # canonical once it is admitted
+            only_on="" if submission.device == AUTO else submission.device,
         )
         task = asyncio.create_task(self._admit(record, access), name=f"admit {job}")
         self._pending[job] = _Pending(task, digest, client)
@@ -104,26 +108,29 @@ class Submissions:
     async def check(self, submission: Submission, client: str, access: Access = OWNER) -> Outlook:
         """Look at a request as `submit` would, and leave it at that."""
         operation = self.registry.operation(submission.operation)
-        host = self._host_for(operation, digest_of(submission.operation, submission.params), access)
+        digest = digest_of(submission.operation, submission.params)
+        host = self._host_for(operation, digest, submission.device, access)
         return await self.admissions.run(client, look_at, self.registry, operation, submission.params, host)
 
-    def _host_for(self, operation: Operation, digest: str, access: Access) -> CallerHostInfo:
+    def _host_for(self, operation: Operation, digest: str, device: str, access: Access) -> CallerHostInfo:
         """What the caller may name, once it is known that the operation can run here at all."""
         if operation.runs == "worker":
             require_engine(self.backend)
-        self._reject_quarantined(operation, digest)
+        self._check_device(operation, device)
+        self._reject_quarantined(operation, digest, device)
         return self.host.for_caller(access, self.table.client_of)
 
     async def _admit(self, record: JobRecord, access: Access) -> Accepted:
         """Check a request, store its canonical form and let it wait for its turn."""
         operation = self.registry.operation(record.operation)
-        host = self._host_for(operation, record.request_digest, access)
+        host = self._host_for(operation, record.request_digest, record.only_on, access)
         self._check_bounds(record)
         admitted = await self.admissions.run(record.client, admit, self.registry, operation, record.request, host)
         record.request, record.notes = admitted.to_data(), admitted.notes
         record.size = len(msgspec.msgpack.encode(record.request))
         record.caption = _caption(record.request)
         record.steps_aside = steps_aside(self.registry, record.operation, record.request)
+        record.models, record.weights = models_needed(self.models, record.request)
         record.created = time.time()
         self._check_bounds(record)
         runner = self.runner_of(record.operation)
@@ -131,15 +138,21 @@ class Submissions:
         await self.tracker.accept(record)
         self.accepted()
         log.info("accepted %s from %s", record.operation, record.client, extra={"job": record.id})
-        await runner.add(record)
+        runner.add(record)
         return Accepted(id=record.id, seq=0, position=record.position, notes=record.notes)
 
-    def _reject_quarantined(self, operation: Operation, digest: str) -> None:
-        if operation.runs == "worker" and self.executor.degraded:
-            facts = self.executor.facts()
-            raise Degraded(
-                f"the worker keeps failing and is not restarted: {facts.get('last_death', 'it ended too often')}"
-            )
+    def _check_device(self, operation: Operation, device: str) -> None:
+        """Refuse a device that is no name, that this operation cannot have, or that is not here. Raises `AceError`."""
+        check_name(device)
+        if device and operation.runs != "worker":
+            raise BadRequest(f"the daemon itself runs {operation.name}, on no device", field="device")
+        if sentence := self.runner_of(operation.name).missing(device):
+            kind = DeviceLost if self.fleet.has(device) else UnknownName
+            raise kind(sentence, field="device", limits={"choices": self.fleet.names()})
+
+    def _reject_quarantined(self, operation: Operation, digest: str, device: str) -> None:
+        if operation.runs == "worker" and (death := self.fleet.given_up(device)):
+            raise Degraded(f"the worker keeps failing and is not restarted: {death}")
         if self.table.crashes(digest) >= MAX_CRASHES_PER_REQUEST:
             raise Quarantined(
                 f"this request ended the worker {MAX_CRASHES_PER_REQUEST} times and is not run again; change it, or resume "
@@ -147,8 +160,8 @@ class Submissions:
             )
 
     def _check_bounds(self, record: JobRecord) -> None:
-        queue, active = self.runner_of(record.operation).queue, list(self.tracker.active.values())
-        check_bounds(queue, active, record.client, record.size, self.bounds)
+        queue, own = self.runner_of(record.operation).queue, self.tracker.active.share(record.client)
+        check_bounds(len(queue), own, record.size, self.bounds)
 
     async def settled(self, job: str = "") -> None:
         """Return when the submit of a job (empty: every submit) that was made before this call is stored or refused."""
@@ -182,6 +195,15 @@ def steps_aside(registry: Registry, operation: str, request: dict[str, Any]) -> 
     """Whether a job makes way for others: its operation can, and its request does not forbid it."""
     found = registry.operations.get(operation)
     return found is not None and found.steps_aside and bool(request.get("step_aside", True))
+
+
+def models_needed(models: Models, request: dict[str, Any]) -> tuple[tuple[str, ...], int]:
+    """The models that a request uses, as far as it says so, and the bytes of the largest. Looks at no disk."""
+    stages = [stage for stage in request.get("stages") or () if isinstance(stage, dict)]
+    named = [stage.get("model") for stage in stages] if stages else [request["model"]] if "model" in request else []
+    names = tuple(dict.fromkeys(str(name or models.default()) for name in named))
+    known = models.known()
+    return names, max((known[name].size_bytes for name in names if name in known), default=0)
 
 
 def _caption(request: dict[str, Any]) -> str:

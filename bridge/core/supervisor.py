@@ -8,16 +8,18 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from acestep.api import frames
-from acestep.api.errors import AceError, Cancelled, Degraded, WorkerDied, error_from_wire
+from acestep.api.errors import AceError, Cancelled, Degraded, DeviceLost, WorkerDied
 from bridge.core.executor import Listener
+from bridge.core.running_task import RunningTask
 from bridge.core.watchdog import Watchdog
 from bridge.core.worker import WorkerProcess
+from bridge.devices import Device
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,9 @@ PAUSES = (1.0, 2.0, 4.0, 8.0)
 MAX_CONSECUTIVE_CRASHES = 5
 """Crashes in a row after which tasks are refused."""
 
+ANY_DEVICE = Device()
+"""The best device that there is, as the worker sees it."""
+
 RECENT_UNITS = 256
 """Units of work whose length counts for the patience with a cancelled task."""
 
@@ -34,7 +39,9 @@ RECENT_UNITS = 256
 class Supervision(msgspec.Struct, frozen=True, kw_only=True):
     """What the supervisor needs to know. ``command`` is asked before every start, so changed settings take effect."""
 
-    command: Callable[[], list[str]]
+    command: Callable[[Device], list[str]]
+    told: Callable[[dict[str, Any]], None] = lambda info: None
+    """Hears what every worker that starts says of its machine."""
     cancel_grace: float = 10.0
     degraded_retry: float = 60.0
     silence: float = 45.0
@@ -42,19 +49,24 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalExecutor:
-    """An `Executor` on this machine: one child process, one task at a time."""
+    """An `Executor` on this machine: one child process for one device, one task at a time."""
 
-    def __init__(self, supervision: Supervision) -> None:
+    def __init__(self, supervision: Supervision, device: Device = ANY_DEVICE) -> None:
+        self.device = device
+        self.gone = ""
         self._how = supervision
         self._worker: WorkerProcess | None = None
         self._command: list[str] = []
         self._starting = asyncio.Lock()
         self._background: asyncio.Task[None] | None = None
-        self._running: _Running | None = None
+        self._running: RunningTask | None = None
         self._crashes = 0
         self._total_crashes = 0
         self._last_crash = ""
         self._gave_up: float | None = None
+        self._failed_device = False
+        """Whether the device failed in a task and nobody has seen yet whether it is still there."""
+        self._look_again: asyncio.TimerHandle | None = None
         self._not_before = 0.0
         self._units: deque[float] = deque(maxlen=RECENT_UNITS)
         self._closed = False
@@ -73,22 +85,24 @@ class LocalExecutor:
 
     async def run(self, task: frames.Run, listener: Listener) -> dict[str, Any]:
         """Do one task; see `Executor.run`."""
-        running = self._running = _Running(task, listener, self._units)
+        running = self._running = RunningTask(task, listener, self._units)
         try:
             worker = await self._worker_for(running)
             worker.send(task)
             running.begin(worker)
             ends: list[asyncio.Future[Any]] = [running.answer, worker.ended]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if running.answer.done():
-                self._crashes = 0
-                return running.answer.result()
-            return self._lost(running, worker)
+            if not running.answer.done():
+                return self._lost(running, worker)
+            if isinstance(running.answer.exception(), DeviceLost):
+                await self._renew(worker)
+            self._crashes = 0
+            return running.answer.result()
         finally:
             running.end()
             self._running = None
 
-    async def _worker_for(self, running: _Running) -> WorkerProcess:
+    async def _worker_for(self, running: RunningTask) -> WorkerProcess:
         """The worker, unless the task is cancelled before there is one."""
         ready = asyncio.create_task(self._ready_worker())
         cancelled = asyncio.create_task(running.cancelled.wait())
@@ -101,7 +115,7 @@ class LocalExecutor:
             cancelled.cancel()
             ready.add_done_callback(_note_failure)  # a start goes on for the next task
 
-    def _lost(self, running: _Running, worker: WorkerProcess) -> dict[str, Any]:
+    def _lost(self, running: RunningTask, worker: WorkerProcess) -> dict[str, Any]:
         """What a task ends with whose worker is gone."""
         if running.cancelled.is_set():
             if not running.killed:
@@ -110,10 +124,28 @@ class LocalExecutor:
         self._note_crash(worker)
         raise worker.ended.result()
 
+    async def _renew(self, worker: WorkerProcess) -> None:
+        """End a worker whose device failed: its process cannot use it any more. Whether the device is there, the next one tells."""
+        self._failed_device = True
+        worker.noted = True
+        self._total_crashes += 1
+        self._last_crash = f"{self.device.name} stopped working"
+        await worker.stop()
+        self.start()
+
+    def adopt(self, device: Device) -> None:
+        """From now on go by a device's own name. The worker that runs already is on it, and stays."""
+        self.device = device
+        if self._worker is not None and self._worker.alive:
+            self._command = self._how.command(device)
+
     async def _ready_worker(self) -> WorkerProcess:
-        """A worker that has said it is ready; waits out the pause after a crash. Raises `Degraded` or `WorkerDied`."""
+        """A worker that has said it is ready; waits out the pause after a crash.
+
+        Raises `Degraded`, `WorkerDied`, or `DeviceLost` when there is no device for it.
+        """
         async with self._starting:
-            command = self._how.command()
+            command = self._how.command(self.device)
             if self._worker is not None and self._worker.alive and command != self._command:
                 log.info("the worker is restarted with changed settings")
                 await self._worker.stop()
@@ -149,10 +181,24 @@ class LocalExecutor:
         finally:
             ready.cancel()
         if not worker.ready.is_set():
+            if worker.no_device:
+                raise self._without_device(worker)
             self._note_crash(worker)
             return None
+        self.gone, self._failed_device = "", False
         worker.ended.add_done_callback(lambda _: self._on_idle_crash(worker))
+        self._how.told(worker.info)
         return worker
+
+    def _without_device(self, worker: WorkerProcess) -> DeviceLost:
+        """The device is not there: told at once, and looked for again after a while."""
+        worker.noted = True
+        if not self.gone:
+            log.error("no worker for %s: %s", self.device.name, worker.no_device)
+        self.gone, self._failed_device = worker.no_device, False
+        if self._look_again is None or self._look_again.cancelled() or self._look_again.when() <= _now():
+            self._look_again = asyncio.get_running_loop().call_later(self._how.degraded_retry, self.start)
+        return DeviceLost(worker.no_device, field="device")
 
     def _on_idle_crash(self, worker: WorkerProcess) -> None:
         """A worker that ends while nothing runs counts too, or a crash on every start would never be seen."""
@@ -171,6 +217,7 @@ class LocalExecutor:
         log.warning("worker %d: %s (crash %d in a row)", worker.pid, self._last_crash, self._crashes)
         if self._crashes >= MAX_CONSECUTIVE_CRASHES:
             self._gave_up = time.monotonic() + self._how.degraded_retry
+            self._failed_device = False
             log.error("the worker is given up for %.0f s", self._how.degraded_retry)
 
     def _on_message(self, message: Any) -> None:
@@ -205,20 +252,40 @@ class LocalExecutor:
             self._worker.send(frames.Unload(model))
 
     def reset(self) -> None:
-        """Forget the crashes, so that the next task starts a worker at once."""
+        """Forget the crashes, so that the next task starts a worker at once; look for a device that was gone."""
         self._crashes = 0
         self._gave_up = None
         self._not_before = 0.0
+        if self.gone:
+            self.start()
 
     @property
     def degraded(self) -> bool:
         """Whether the worker keeps failing and is not restarted."""
         return self._gave_up is not None and time.monotonic() < self._gave_up
 
-    def facts(self) -> dict[str, Any]:
-        """State of the worker, for status."""
+    @property
+    def ready(self) -> bool:
+        """Whether a task may come: not while the device is missing, under suspicion, or its worker given up."""
+        return not (self.degraded or self.gone or self._failed_device)
+
+    def holds(self, models: Sequence[str]) -> bool:
+        """Whether these models are open in the worker."""
         worker = self._worker
-        facts: dict[str, Any] = {"state": self._state(), "deaths": self._total_crashes}
+        return worker is not None and worker.alive and set(models) <= set(worker.info.get("models", ()))
+
+    @property
+    def room(self) -> int | None:
+        """Bytes of the device's memory, as the worker has told."""
+        gigabytes = self._worker.info.get("memory_gb") if self._worker is not None else None
+        return None if gigabytes is None else int(gigabytes * 2**30)
+
+    def facts(self) -> dict[str, Any]:
+        """State of device and worker, for status."""
+        worker = self._worker
+        facts: dict[str, Any] = {"device": self.device.name, "state": self._state(), "deaths": self._total_crashes}
+        if self.gone:
+            facts["warning"] = f"{self.device.name} is gone: {self.gone}"
         if worker is not None and worker.alive:
             facts.update(pid=worker.pid, info=worker.info)
         if warning := self.watchdog.warning:
@@ -228,6 +295,8 @@ class LocalExecutor:
         return facts
 
     def _state(self) -> str:
+        if self.gone:
+            return "gone"
         if self.degraded:
             return "degraded"
         if self._worker is None or not self._worker.alive:
@@ -244,78 +313,18 @@ class LocalExecutor:
         self.watchdog.stop()
         if self._running is not None:
             self._running.cancelled.set()
+        if self._look_again is not None:
+            self._look_again.cancel()
         if self._background is not None:
             self._background.cancel()
         if self._worker is not None:
             await self._worker.stop()
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 def _note_failure(start: asyncio.Task[WorkerProcess]) -> None:
     if not start.cancelled() and start.exception() is not None:
         log.debug("a start of the worker failed: %s", start.exception())
-
-
-class _Running:
-    """The task in the worker's hands."""
-
-    def __init__(self, task: frames.Run, listener: Listener, units: deque[float]) -> None:
-        self.task = task
-        self.answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self.cancelled = asyncio.Event()
-        self.killed = False
-        self._listener = listener
-        self._units = units
-        self._worker: WorkerProcess | None = None
-        self._last_sign = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._way_wanted = False
-
-    def begin(self, worker: WorkerProcess) -> None:
-        self._worker = worker
-        self._last_sign = time.monotonic()
-        if self.cancelled.is_set():
-            worker.send(frames.Cancel(self.task.job))
-        if self._way_wanted:
-            worker.send(frames.StepAside(self.task.job))
-
-    def step_aside(self) -> None:
-        self._way_wanted = True
-        if self._worker is not None and self._worker.alive:
-            self._worker.send(frames.StepAside(self.task.job))
-
-    def on_message(self, message: Any) -> None:
-        if isinstance(message, frames.Tick):
-            now = time.monotonic()
-            self._units.append(now - self._last_sign)
-            self._last_sign = now
-            self._listener.tick(message.stage, message.step, message.steps, message.fraction)
-        elif isinstance(message, frames.Preview):
-            self._listener.preview(message.file)
-        elif isinstance(message, frames.Saved):
-            self._listener.saved()
-        elif isinstance(message, frames.Follow):
-            self._listener.follow(message.operation, message.params, message.id)
-        elif self.answer.done():
-            return
-        elif isinstance(message, frames.Done):
-            self.answer.set_result(message.result)
-        elif isinstance(message, frames.Failed):
-            self.answer.set_exception(error_from_wire(message.error))
-
-    def cancel(self, patience: float) -> None:
-        self.cancelled.set()
-        if self._worker is not None:
-            self._worker.send(frames.Cancel(self.task.job))
-        self._timer = asyncio.get_running_loop().call_later(patience, self._force)
-
-    def _force(self) -> None:
-        if self._worker is not None and self._worker.alive and not self.answer.done():
-            log.warning("job %s does not stop; its worker is killed", self.task.job)
-            self.killed = True
-            self._worker.kill()
-
-    def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self.answer.done() and not self.answer.cancelled():
-            self.answer.exception()  # seen, even when the task was cancelled around it

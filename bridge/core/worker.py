@@ -50,6 +50,8 @@ class WorkerProcess:
         self.noted = False
         """Whether its end has been counted as a crash."""
         self.info: dict[str, Any] = {}
+        self.no_device = ""
+        """Why it ended before it was ready, when its device is not there."""
         self.ended: asyncio.Task[WorkerDied] = asyncio.create_task(self._live(), name=f"worker {process.pid}")
 
     @classmethod
@@ -132,6 +134,8 @@ class WorkerProcess:
                 if isinstance(message, frames.Ready):
                     self.info = message.info
                     self.ready.set()
+                elif isinstance(message, frames.NoDevice):
+                    self.no_device = message.reason
                 elif isinstance(message, frames.Info):
                     self.info = message.info
                 else:

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from acestep.api.errors import AceError, Cancelled, Suspended, Unavailable, WorkerDied
+from acestep.api.errors import AceError, Cancelled, DeviceLost, Suspended, Unavailable, WorkerDied
 from acestep.api.frames import Run
 from acestep.api.operation import RENDER
 from bridge.core.events import ProgressMeter
 from bridge.core.executor import Executor, Listener
 from bridge.core.interface import Accepted, JobState, Submission
 from bridge.core.job_tracker import JobTracker
+from bridge.core.lanes import Lane
 from bridge.core.library import Library
 from bridge.core.records import JobRecord
 
@@ -37,11 +38,10 @@ class ClientPaths(NamedTuple):
 
 
 class WorkerRunner:
-    """Runs jobs in the worker and commits what comes back."""
+    """Runs jobs in the workers and commits what comes back."""
 
-    def __init__(self, tracker: JobTracker, executor: Executor, library: Library, paths: ClientPaths) -> None:
+    def __init__(self, tracker: JobTracker, library: Library, paths: ClientPaths) -> None:
         self._tracker = tracker
-        self._executor = executor
         self._library = library
         self._copy_to = paths.copies
         self._named = paths.named
@@ -53,27 +53,29 @@ class WorkerRunner:
 
     @property
     def ready(self) -> bool:
-        """Jobs start while the executor is in order."""
-        return not self._executor.degraded and not self.stopping
+        """Jobs start until the daemon stops."""
+        return not self.stopping
 
-    def cancel(self, job: JobRecord) -> None:
+    def cancel(self, job: JobRecord, lane: Lane) -> None:
         """Ask a running job to stop."""
         self._cancelled.add(job.id)
-        self._executor.cancel(job.id)
+        _executor_of(lane).cancel(job.id)
 
-    def step_aside(self, job: JobRecord) -> None:
+    def step_aside(self, job: JobRecord, lane: Lane) -> None:
         """Ask a running job to save its place and to make way."""
-        self._executor.step_aside(job.id)
+        _executor_of(lane).step_aside(job.id)
 
-    async def run(self, job: JobRecord) -> None:
+    async def run(self, job: JobRecord, lane: Lane) -> None:
         """One attempt at a job."""
+        executor = _executor_of(lane)
+        job.device = executor.device.known_name
         fraction = float(job.progress.get("fraction", 0.0))
         meter = ProgressMeter(lambda data: self._tracker.progress(job, data), fraction=fraction)
         staged: Path | None = None
         try:
             await self._tracker.begin(job)
             staged = await asyncio.to_thread(self._library.stage, job)
-            result = await self._attempt(job, staged, meter)
+            result = await self._attempt(job, staged, meter, executor)
             meter.stop()
             kept = await asyncio.to_thread(self._commit, job, staged, result)
             await self._tracker.done(job, kept)
@@ -86,7 +88,7 @@ class WorkerRunner:
             if staged is not None:
                 await asyncio.to_thread(self._library.discard, staged)
 
-    async def _attempt(self, job: JobRecord, staged: Path, meter: ProgressMeter) -> dict[str, Any]:
+    async def _attempt(self, job: JobRecord, staged: Path, meter: ProgressMeter, executor: Executor) -> dict[str, Any]:
         if job.id in self._cancelled:
             raise Cancelled("the job was cancelled")
 
@@ -102,8 +104,15 @@ class WorkerRunner:
         def follow(operation: str, params: dict[str, Any], name: str) -> None:
             self._later(self._follow(job, Submission(operation=operation, params=params, id=name)))
 
-        listener = Listener(tick=meter.report, preview=preview, saved=saved, follow=follow)
-        result = await self._executor.run(task, listener)
+        def tick(stage: str, step: int, steps: int, fraction: float) -> None:
+            job.device = executor.device.known_name  # which a worker that has just started may have told meanwhile
+            meter.report(stage, step, steps, fraction)
+
+        listener = Listener(tick=tick, preview=preview, saved=saved, follow=follow)
+        try:
+            result = await executor.run(task, listener)
+        finally:
+            job.device = executor.device.known_name
         if job.id in self._cancelled:
             raise Cancelled("the job was cancelled")
         return result
@@ -126,15 +135,14 @@ class WorkerRunner:
         if isinstance(error, Suspended) and not asked:
             job.attempt, job.waits_because = 0, "another job runs first"
             return
-        if (
-            job.steps_aside
-            and isinstance(error, WorkerDied)
-            and not (asked or self.stopping)
-            and job.attempt < MAX_ATTEMPTS
-        ):
-            job.waits_because = "the worker ended; the job continues from where it was saved"
-            return
-        if self.stopping and not asked and isinstance(error, (Cancelled, WorkerDied)):
+        if not (asked or self.stopping) and job.attempt < MAX_ATTEMPTS:
+            if isinstance(error, DeviceLost):
+                job.waits_because = f"{error.message}; the job runs again where there is a device for it"
+                return
+            if job.steps_aside and isinstance(error, WorkerDied):
+                job.waits_because = "the worker ended; the job continues from where it was saved"
+                return
+        if self.stopping and not asked and isinstance(error, (Cancelled, DeviceLost, WorkerDied)):
             await self._tracker.put_back(job)
         elif asked or isinstance(error, Cancelled):
             await self._tracker.stopped(job, JobState.CANCELLED, "cancelled on request")
@@ -160,3 +168,8 @@ class WorkerRunner:
             return {**result, "notes": [*result.get("notes", []), note]}
         files = [{**entry, "copy": copy} for entry, copy in zip(result["files"], copies, strict=True)]
         return {**result, "files": files}
+
+
+def _executor_of(lane: Lane) -> Executor:
+    assert lane.executor is not None
+    return lane.executor

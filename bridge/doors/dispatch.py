@@ -26,7 +26,7 @@ def submits(name: str) -> bool:
 
 
 def submission_of(operation: str, params: dict[str, Any]) -> Submission:
-    """The submit of ``op.<operation>``, whose parameters are the operation's own, with ``id`` and ``priority`` among them."""
+    """The submit of ``op.<operation>``, whose parameters are the operation's own, with those of `ENVELOPE` among them."""
     envelope = {key: params[key] for key in ENVELOPE if key in params}
     rest = {key: value for key, value in params.items() if key not in ENVELOPE}
     return convert({"operation": operation, "params": rest, **envelope}, Submission)

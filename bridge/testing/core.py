@@ -86,6 +86,7 @@ class ScriptedCore:
             client=client,
             caption=request.caption,
             priority=submission.priority,
+            only_on=submission.device,
             created=time.time(),
             request=submission.params,
         )
@@ -212,7 +213,8 @@ class ScriptedCore:
             "uptime": 1.0,
             "queue": {"length": 0, "paused": self.paused},
             "jobs": {"done": 1},
-            "worker": {"state": "idle", "deaths": 0},
+            "worker": {"device": "fake", "state": "idle", "deaths": 0, "job": ""},
+            "devices": [{"device": "fake", "state": "idle", "deaths": 0, "job": ""}],
             "doors": {"osc": {"host": "127.0.0.1", "udp": 9700}},
             "subscribers": len(self.hub),
         }

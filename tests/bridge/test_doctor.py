@@ -121,9 +121,9 @@ def test_how_the_worker_will_compute_is_shown(tmp_path: Path) -> None:
 
 def test_the_limits_of_a_small_card_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """How long a part may be and how many variants run at once, and where the codec is. (The facts are those of a 7 GB card.)"""
-    facts, _ = doctor.probe(doctor.POLICY_PROBE, '{"device": "cpu"}')
+    (facts,), _ = doctor.probe(doctor.POLICY_PROBE, '[{"device": "cpu"}]')
     card = {"device": "cuda", "device_name": "Card", "memory_gb": 7.0, "tier": "3", "minutes": 10.0, "items": 2}
-    monkeypatch.setattr(doctor, "probe", lambda script, *wishes: ({**facts, **card, "codec_on_cpu": True}, ""))
+    monkeypatch.setattr(doctor, "probe", lambda script, *wishes: ([{**facts, **card, "codec_on_cpu": True}], ""))
     (found,) = doctor.check_worker(patient(tmp_path))
     assert "tier 3: at most 10 minutes, variants at once 2" in found.text and "codec on the CPU" in found.text
 
@@ -141,6 +141,13 @@ def test_a_device_that_is_none_is_a_problem(tmp_path: Path) -> None:
     """The sentence of the refusal, before a worker dies of it."""
     found = worst(doctor.check_worker(patient(tmp_path, device="abacus")))
     assert found.level is Severity.PROBLEM and "abacus" in found.text
+
+
+def test_every_device_is_looked_at(tmp_path: Path) -> None:
+    """Each of the setting has a line of its own, by its name; one that is not here is the problem and spoils no other."""
+    found = doctor.check_worker(patient(tmp_path, devices=["cpu", "cpu", "cuda:90"]))
+    lines = {one.text.split(": ")[0]: one.level for one in found}
+    assert lines == {"cpu:0": Severity.OK, "cpu:1": Severity.OK, "cuda:90": Severity.PROBLEM}
 
 
 def test_the_planner_is_told_the_truth_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

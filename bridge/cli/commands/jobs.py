@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.cli.contact import open_contact
 from bridge.cli.exits import Exit
-from bridge.cli.operations import add_job_options, finish, target_of
+from bridge.cli.operations import add_job_options, beside_params, finish, target_of
 from bridge.cli.results import save_files, show_result
 from bridge.cli.show import clock, show_json, show_pairs, show_table, tell
 from bridge.cli.targets import check_target
@@ -40,7 +40,7 @@ def _jobs(options: argparse.Namespace) -> int:
     if options.json:
         show_json(found)
     elif found:
-        show_table([_job_row(view) for view in found], ("id", "operation", "state", "age", "took", "client"))
+        show_table([_job_row(view) for view in found], ("id", "operation", "state", "age", "took", "client", "device"))
     else:
         tell("no jobs")
     return Exit.OK
@@ -60,6 +60,7 @@ def _job_row(view: dict[str, Any]) -> tuple[Any, ...]:
         clock(max(time.time() - view["created"], 0.0)),
         clock(took),
         view["client"],
+        view.get("device", ""),
     )
 
 
@@ -92,8 +93,8 @@ def _job(options: argparse.Namespace) -> int:
     if options.json:
         show_json(view)
         return Exit.OK
-    names = ("id", "operation", "state", "position", "priority", "client", "attempt")
-    show_pairs([(name, view[name]) for name in names])
+    names = ("id", "operation", "state", "position", "priority", "client", "attempt", "device", "only_on")
+    show_pairs([(name, view.get(name)) for name in names])
     show_pairs([("progress", view["progress"]), ("error", (view["error"] or {}).get("message"))])
     if view["result"]:
         show_result(view, [])
@@ -118,8 +119,7 @@ def _rerun(options: argparse.Namespace) -> int:
         check_target(target, [])
     contact = open_contact(options, starts=True)
     try:
-        params = {"job": options.job, "vary": options.vary, "priority": options.priority}
-        accepted = contact.call("job.rerun", **params, **({"id": options.id} if options.id else {}))
+        accepted = contact.call("job.rerun", job=options.job, vary=options.vary, **beside_params(options))
         if options.detach:
             show_json(accepted) if options.json else print(accepted["id"])
             return Exit.OK

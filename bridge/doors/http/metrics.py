@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 PREFIX = "acestep_bridge"
@@ -23,14 +23,29 @@ def _blocks(status: dict[str, Any], doors: dict[str, dict[str, float]]) -> Itera
     )
     yield _metric("queue", "gauge", "The queue by fact.", _numbers(status.get("queue"), "fact"))
     yield _metric("jobs", "gauge", "Remembered jobs by state.", _numbers(status.get("jobs"), "state"))
-    worker = status.get("worker") or {}
-    yield _metric("worker_deaths_total", "counter", "Deaths of the worker.", [({}, worker.get("deaths", 0))])
-    facts = [({"state": str(worker.get("state", "")) or "none"}, 1)]
-    yield _metric("worker_state", "gauge", "The worker's state, as a label.", facts)
+    yield from _devices(status.get("devices") or [])
     yield _metric("subscribers", "gauge", "Open event subscriptions.", [({}, status.get("subscribers", 0))])
     for door, numbers in sorted(doors.items()):
         rows = [({"fact": fact}, value) for fact, value in sorted(numbers.items())]
         yield _metric(f"{door}_door", "gauge", f"What the {door} door has counted.", rows)
+
+
+def _devices(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    """What each device's worker does and holds."""
+
+    def each(value: Callable[[dict[str, Any]], float]) -> list[tuple[dict[str, str], float]]:
+        return [({"device": str(row.get("device", ""))}, value(row)) for row in rows]
+
+    deaths = each(lambda row: row.get("deaths", 0))
+    yield _metric("worker_deaths_total", "counter", "Deaths of each device's worker.", deaths)
+    states = [
+        ({**labels, "state": str(row.get("state", ""))}, 1.0) for row, (labels, _) in zip(rows, deaths, strict=True)
+    ]
+    yield _metric("worker_state", "gauge", "The state of each device's worker, as a label.", states)
+    jobs = each(lambda row: int(bool(row.get("job"))))
+    yield _metric("device_busy", "gauge", "1 while a job runs on the device.", jobs)
+    held = each(lambda row: (row.get("info") or {}).get("memory_bytes", 0))
+    yield _metric("model_memory_bytes", "gauge", "Memory of the models that are open on the device.", held)
 
 
 def _numbers(data: Any, label: str) -> list[tuple[dict[str, str], float]]:

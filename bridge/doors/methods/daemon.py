@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any
 
+import msgspec
+
+from acestep.api import schema
 from acestep.api.rights import Right
 from acestep.api.schema import Request, param
-from bridge.core.interface import PROTOCOL
+from bridge.core.interface import PROTOCOL, Submission
 from bridge.doors import limits
 from bridge.doors.method import Ability, Method, Nothing, describe_methods, method
 from bridge.doors.method_context import MethodContext
+from bridge.doors.operation_methods import ENVELOPE
 
 TO_STRANGERS = ("program", "version", "protocol", "state", "uptime", "model")
 """What of the status concerns everybody."""
@@ -116,15 +120,23 @@ class Describe(Request):
     reads=True,
     slow=True,
     positional=("operation", "model"),
-    answer="Operations with their fields; without a name also every method and address.",
+    answer="Operations with their fields, and what may stand beside these; without a name also every method and address.",
     command="describe",
 )
 async def describe(context: MethodContext, request: Describe) -> dict[str, Any]:
     """Operations with every field: type, unit, range, choices, default."""
     operations = context.core.describe(request.operation, request.model)
     if request.operation:
-        return {"operations": operations}
-    return {"operations": operations, "methods": _described(tuple(context.methods.values()))}
+        return {"operations": operations, "beside": _beside(context)}
+    methods = _described(tuple(context.methods.values()))
+    return {"operations": operations, "beside": _beside(context), "methods": methods}
+
+
+def _beside(context: MethodContext) -> list[dict[str, Any]]:
+    """What a submit may say besides the operation's own fields, with the devices there are now."""
+    fields = [msgspec.to_builtins(info) for info in schema.describe(Submission) if info.name in ENVELOPE]
+    devices = [row["device"] for row in context.core.status().get("devices", ())]
+    return [{**field, "choices": ["", *devices]} if field["name"] == "device" else field for field in fields]
 
 
 @functools.lru_cache(maxsize=4)

@@ -9,11 +9,12 @@ import msgspec
 from acestep.api.errors import BadRequest, UnknownJob
 from acestep.api.rights import Right
 from acestep.api.schema import Request, param
-from bridge.core.interface import JobState, JobView, Submission
+from bridge.core.interface import DeviceName, JobState, JobView, Submission
 from bridge.core.reruns import again
 from bridge.doors import limits
 from bridge.doors.method import Ability, Nothing, method
 from bridge.doors.method_context import MethodContext
+from bridge.doors.operation_methods import ENVELOPE
 
 JobName = Annotated[str, param("Id of the job.", max_length=64, example="take-1")]
 
@@ -71,6 +72,7 @@ class Rerun(Request):
     vary: Annotated[bool, param("Whether with new seeds; else the same samples come back.", example=False)] = False
     id: Annotated[str, param("Id of the new job; empty: the daemon makes one.", example="take-2")] = ""
     priority: Annotated[int, param("Higher runs earlier.", unit="level", ge=-10, le=10, example=0)] = 0
+    device: DeviceName = ""
 
 
 @method(
@@ -86,7 +88,8 @@ class Rerun(Request):
 async def rerun(context: MethodContext, request: Rerun) -> dict[str, Any]:
     """Run a job once more: the same samples again, or another take."""
     operation, params = again(await context.job(request.job, field="job"), vary=request.vary)
-    new = Submission(operation=operation, params=params, id=request.id, priority=request.priority)
+    beside = {name: getattr(request, name) for name in ENVELOPE}
+    new = Submission(operation=operation, params=params, **beside)
     return dict(msgspec.to_builtins(await context.submit(new)))
 
 

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from acestep.api.errors import Busy
+from bridge.core.active_jobs import Share
 from bridge.core.queue import AGEING, FairQueue, QueueBounds, check_bounds
 from bridge.core.records import JobRecord
 
@@ -131,5 +132,5 @@ def test_past_a_bound_the_answer_is_busy(bounds, limit):
     """Length of the queue, jobs of a client, bytes of a client: each names itself and may be tried again later."""
     jobs = [job("a", size=10) for _ in range(3)]
     with pytest.raises(Busy) as caught:
-        check_bounds(filled(*jobs), jobs, "a", 10, bounds)
+        check_bounds(len(filled(*jobs)), Share(jobs=3, size=30), 10, bounds)
     assert limit in caught.value.limits and caught.value.retryable

@@ -30,7 +30,7 @@ class Bench:
     def __init__(self, folder, **settings):
         command = [sys.executable, "-m", "acestep.worker", "--backend=fake", f"--home={folder}"]
         self.folder = folder
-        self.executor = LocalExecutor(Supervision(command=lambda: command, **settings))
+        self.executor = LocalExecutor(Supervision(command=lambda device: command, **settings))
         self.ticks = []
         self.ticked = asyncio.Event()
 
@@ -230,7 +230,7 @@ async def test_the_breaker_gives_another_chance_after_its_pause(bench):
 async def test_a_worker_that_cannot_start_is_given_up(tmp_path):
     """Five starts, then `degraded` with the reason; no endless loop."""
     command = [sys.executable, "-c", "import sys; sys.exit('no such device')"]
-    executor = LocalExecutor(Supervision(command=lambda: command))
+    executor = LocalExecutor(Supervision(command=lambda device: command))
     task = Run(job="j", operation="render", request={}, staging=str(tmp_path))
     with pytest.raises(Degraded, match="no such device"):
         await asyncio.wait_for(executor.run(task, Listener(tick=print, preview=print)), 60)
@@ -273,7 +273,7 @@ async def test_changed_settings_take_effect_with_the_next_task(tmp_path):
     def command():
         return [sys.executable, "-m", "acestep.worker", "--backend=fake", f"--home={tmp_path}", *features]
 
-    executor = LocalExecutor(Supervision(command=command))
+    executor = LocalExecutor(Supervision(command=lambda device: command()))
     request = {"stages": [{"type": "generate"}], "output": {"length": 1, "rate": 48_000}}
     pids = []
     for number in range(3):

@@ -109,8 +109,8 @@ async def test_deaths_of_the_worker_count_from_the_last_save(hall):
     await begin(desk, "steps=6 save_every=2 crash_at=3")
     await desk.until("long")
     assert desk.service.job("long").state is JobState.DONE
-    assert desk.service._executor.facts()["deaths"] == 2
-    assert not desk.service._executor.degraded
+    assert desk.service.status()["worker"]["deaths"] == 2
+    assert desk.service.status()["state"] != "degraded"
 
 
 async def test_no_progress_between_two_deaths_ends_it(hall):

@@ -512,9 +512,12 @@ def test_only_the_keyboard(tab, song):
 
 
 def test_the_doctor_and_the_log_are_shown(tab):
-    """System: device, limits, log lines, findings."""
+    """System: each device with its worker, limits, log lines, findings."""
     one = tab()
     page = one.open("#system")
+    row = page.locator("tr[data-device]")
+    row.first.wait_for()
+    assert row.count() == 1 and row.locator("td").count() == 5
     page.locator(".log p").first.wait_for()
     page.get_by_role("button", name="Check").click()
     page.get_by_text("Fine · ").first.wait_for()

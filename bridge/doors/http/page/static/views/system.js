@@ -17,10 +17,11 @@ export function systemView(app) {
   const log = el("div", { class: "log", tabindex: "0", role: "log", "aria-label": t("system.log") });
   const findings = el("div", { class: "regions", role: "status" });
   const doctor = button(t("system.doctor_ask"), () => examine());
-  const plugins = el("div", { class: "scroll" });
+  const plugins = el("div", { class: "scroll" }), devices = el("div", { class: "scroll" });
   const panel = (title, ...content) => el("div", { class: "panel" }, el("h3", {}, title), ...content);
   const element = el("section", {}, el("div", {}, el("h2", {}, t("system.title")), el("p", { class: "lead" }, t("system.lead"))), warnings,
     el("div", { class: "panels" }, panel(t("system.machine"), machine, el("div", { class: "row" }, button(t("system.unload"), () => unload()))), panel(t("system.limits"), limits), panel(t("system.doors"), doors), panel(t("system.peers"), peers)),
+    panel(t("system.devices"), el("p", { class: "soft" }, t("system.devices_help")), devices),
     panel(t("queue.title"), el("div", { class: "row" }, pause, clear), none, queue),
     panel(t("system.doctor"), el("p", { class: "soft" }, t("system.doctor_help")), el("div", { class: "row" }, doctor), findings),
     panel(t("system.plugins"), plugins),
@@ -30,16 +31,27 @@ export function systemView(app) {
 
   function draw() {
     const { status } = app, info = status.worker?.info ?? {};
-      show(machine, [[t("system.version"), `${status.program} ${status.version}`], [t("system.uptime"), clock(status.uptime)], [t("system.state"), t(`state.${status.state}`)], [t("system.worker"), status.worker?.state],
-      [t("system.device"), info.device], [t("system.dtype"), info.dtype], [t("system.attention"), info.attention], [t("system.tier"), info.tier?.name ?? info.tier], [t("system.model"), status.model], [t("system.loaded"), (info.models ?? []).map((one) => one.name ?? one).join(", ")],
-      [t("system.memory"), info.memory_bytes ? bytes(info.memory_bytes) : ""],
+    show(machine, [[t("system.version"), `${status.program} ${status.version}`], [t("system.uptime"), clock(status.uptime)], [t("system.state"), t(`state.${status.state}`)],
+      [t("system.dtype"), info.dtype], [t("system.attention"), info.attention], [t("system.tier"), info.tier?.name ?? info.tier], [t("system.model"), status.model],
       [t("system.library"), status.library], [t("system.latents"), status.latents ? `${status.latents.count} · ${bytes(status.latents.bytes)} / ${bytes(status.latents.most)}` : ""]]);
     show(limits, [...Object.entries(status.limits ?? {}), ...Object.entries(info.limits ?? {})].map(([name, value]) => [name.replaceAll("_", " "), /bytes/.test(name) ? bytes(value) : typeof value === "object" ? JSON.stringify(value) : value]));
     show(doors, Object.entries(status.doors ?? {}).map(([name, one]) => [name, typeof one === "string" ? one : Object.entries(one).map(([key, value]) => `${key} ${value}`).join(", ")]));
     show(peers, [[t("system.subscribers"), status.subscribers], ...Object.entries(status.queue?.clients ?? {}).map(([name, count]) => [name, t("system.waits", { count })])]);
+    drawDevices(status.devices ?? []);
     warnings.replaceChildren(...(status.warnings ?? []).map((one) => el("p", { class: "warn" }, one)));
     pause.textContent = t(status.queue?.paused ? "system.resume" : "system.pause");
     drawQueue();
+  }
+
+  function drawDevices(rows) {
+    const heads = ["system.device", "system.worker", "system.loaded", "system.job", "system.memory"];
+    const cells = (row) => [row.device, t(`worker.${row.state}`), (row.info?.models ?? []).join(", "), row.job ?? "", memoryOf(row.info ?? {})];
+    devices.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, heads.map((key) => el("th", { scope: "col" }, t(key))))),
+      el("tbody", {}, rows.map((row) => el("tr", { data: { device: row.device } }, cells(row).map((text) => el("td", {}, text)))))));
+  }
+
+  function memoryOf(info) {
+    return [info.memory_bytes ? bytes(info.memory_bytes) : "", info.memory_gb ? bytes(info.memory_gb * 2 ** 30) : ""].filter(Boolean).join(" / ");
   }
 
   function drawQueue() {
