@@ -7,11 +7,15 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from acestep.api.registry import Registry
+from bridge.core.command import worker_command
 from bridge.core.executor import Executor
 from bridge.core.job_runner import JobRunner
 from bridge.core.lanes import Lane
-from bridge.core.supervisor import LocalExecutor
-from bridge.devices import AUTO, Device
+from bridge.core.supervisor import LocalExecutor, Supervision
+from bridge.devices import AUTO, Device, named_devices
+from bridge.paths import Paths
+from bridge.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +28,23 @@ class Fleet:
         self._started = False
         self._runner: JobRunner | None = None
         self.executors: list[Executor] = [make(device) for device in devices]
+
+    @classmethod
+    def of(cls, settings: Settings, paths: Paths, registry: Registry) -> Fleet:
+        """A worker process for each device that the settings name."""
+
+        def make(device: Device) -> LocalExecutor:
+            supervision = Supervision(
+                command=lambda device: worker_command(settings, paths, registry, device, len(fleet)),
+                told=lambda info: fleet.told(info),
+                cancel_grace=settings.cancel_grace,
+                degraded_retry=settings.degraded_retry,
+                silence=settings.worker_silence,
+            )
+            return LocalExecutor(supervision, device)
+
+        fleet = cls(named_devices(settings.devices, settings.device), make)
+        return fleet
 
     def __len__(self) -> int:
         return len(self.executors)

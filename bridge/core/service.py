@@ -21,7 +21,7 @@ from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import adapter_folders
 from bridge.core import reports
 from bridge.core.access import OWNER, Access
-from bridge.core.command import chosen_backend, worker_command
+from bridge.core.command import chosen_backend
 from bridge.core.daemon_runner import DaemonRunner, OperationContext
 from bridge.core.descriptions import Descriptions
 from bridge.core.events import Subscription
@@ -46,10 +46,8 @@ from bridge.core.queue import QueueBounds
 from bridge.core.records import SEQ_GAP, JobRecord
 from bridge.core.sounds import Sounds
 from bridge.core.submissions import Submissions, models_needed, steps_aside
-from bridge.core.supervisor import LocalExecutor, Supervision
 from bridge.core.uploads import Uploads
 from bridge.core.worker_runner import MAX_ATTEMPTS, ClientPaths, WorkerRunner
-from bridge.devices import Device, named_devices
 from bridge.paths import AllowedRoots, Paths
 from bridge.settings import Settings, features
 
@@ -86,7 +84,7 @@ class Service:
         folders = Folders(paths.library, adapter_folders(paths.home, checkpoints), paths.home)
         self._host = DaemonHostInfo(self.roots, self._models, self.uploads, folders)
         self._backend = chosen_backend(settings, self.registry)
-        self._fleet = Fleet(named_devices(settings.devices, settings.device), self._executor_for)
+        self._fleet = Fleet.of(settings, paths, self.registry)
         client_paths = ClientPaths(copies=lambda text: self.roots.writing(text), named=self.uploads.named)
         self._worker_runner = WorkerRunner(self._tracker, self.library, client_paths)
         self._daemon_runner = DaemonRunner(self._tracker, self._run_here, self)
@@ -126,18 +124,6 @@ class Service:
         )
         self.submit = self._worker_runner.submit = self._daemon_runner.submit = self._submissions.submit
         self.check = self._submissions.check
-
-    def _executor_for(self, device: Device) -> LocalExecutor:
-        """A worker's executor for a device of this machine."""
-        settings, paths = self.settings, self.paths
-        supervision = Supervision(
-            command=lambda device: worker_command(settings, paths, self.registry, device, len(self._fleet)),
-            told=lambda info: self._fleet.told(info),
-            cancel_grace=settings.cancel_grace,
-            degraded_retry=settings.degraded_retry,
-            silence=settings.worker_silence,
-        )
-        return LocalExecutor(supervision, device)
 
     # Life
 
