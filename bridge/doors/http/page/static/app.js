@@ -1,6 +1,6 @@
 // What all views share: the daemon behind the page, jobs and their ends, messages, the player, and where the reader is.
 
-import { CallError, Client, SOCKET } from "./client.js";
+import { CallError, Client, SOCKET, outage, ownMachine } from "./client.js";
 import { button, el, iconButton } from "./dom.js";
 import { ENDS, Store, spoken } from "./store.js";
 import { has, t } from "./words.js";
@@ -17,6 +17,7 @@ export class App extends EventTarget {
   constructor() {
     super();
     this.client = new Client(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${SOCKET}`);
+    for (const kind of ["online", "offline"]) addEventListener(kind, () => this.#network());
     this.client.addEventListener("open", () => this.#opened());
     this.client.addEventListener("lost", () => this.#lost());
     this.client.addEventListener("told", (event) => event.method === "event" && this.store.apply(event.data));
@@ -72,9 +73,14 @@ export class App extends EventTarget {
     return this.status;
   }
 
+  // A network that goes away closes no socket for minutes.
+  #network() {
+    if (!ownMachine(location.hostname)) this.client.again();
+  }
+
   #lost() {
     this.connected = false;
-    this.#banner(t(navigator.onLine === false && location.hostname !== "127.0.0.1" ? "link.offline" : "link.lost"));
+    this.#banner(t(outage(navigator.onLine, location.hostname)));
     this.dispatchEvent(new Event("lost"));
   }
 

@@ -4,6 +4,12 @@ export const SOCKET = "/jsonrpc";
 const WAITS = [250, 500, 1000, 2000, 4000];
 const CALL_MS = 60_000;
 
+// A daemon on this machine needs no network.
+export const ownMachine = (hostname) => /^(localhost|127(\.\d+){3}|\[?::1\]?)$/i.test(hostname);
+
+// Why nobody answers, as a key of the words.
+export const outage = (onLine, hostname) => (onLine === false && !ownMachine(hostname) ? "link.offline" : "link.lost");
+
 export class CallError extends Error {
   constructor(error) {
     const data = error.data && typeof error.data === "object" ? error.data : {};
@@ -28,6 +34,15 @@ export class Client extends EventTarget {
     this.#connect();
   }
 
+  // Gives a connection up that no longer answers; makes a new one now.
+  again() {
+    const old = this.#socket;
+    if (this.open) this.#broke(old);
+    old?.close();
+    clearTimeout(this.#timer);
+    this.#connect();
+  }
+
   stop() {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -48,11 +63,12 @@ export class Client extends EventTarget {
   #connect() {
     const socket = (this.#socket = new this.Socket(this.url));
     socket.onopen = () => {
+      if (socket !== this.#socket) return;
       this.open = true;
       this.#tries = 0;
       this.dispatchEvent(new Event("open"));
     };
-    socket.onmessage = (message) => this.#receive(message.data);
+    socket.onmessage = (message) => socket === this.#socket && this.#receive(message.data);
     socket.onclose = () => this.#broke(socket);
     socket.onerror = () => socket.close();
   }

@@ -65,7 +65,11 @@ function readNumber(field, text) {
   return same(field, value);
 }
 
+// The planner's own spelling of a code: "<|audio_code_123|>".
+const CODE = /<\|audio_code_(\d+)\|>/g;
+
 function readList(field, text) {
+  if (field.type === "list[int]" && typeof text === "string" && text.includes("<|audio_code_")) return same(field, [...text.matchAll(CODE)].map(([, code]) => Number(code)));
   const parts = Array.isArray(text) ? text : String(text).split(field.type === "list[str]" ? "\n" : ",").map((one) => one.trim()).filter(Boolean);
   if (field.type === "list[str]") return same(field, parts.length ? parts.map(String) : field.default ?? undefined);
   const numbers = parts.map(Number);

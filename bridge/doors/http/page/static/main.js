@@ -32,7 +32,8 @@ async function start() {
   app.player = new Player(byId("player"), (words) => app.tell(words, "bad"));
   for (const [name, make] of Object.entries(VIEWS)) app.views.set(name, make(app));
   app.useIn = (view, values) => { app.views.get(view).use(values); app.go(view); };
-  app.useSettings = (row) => useSettings(app, row).catch((error) => app.fail(error));
+  app.useRequest = (request) => useRequest(app, request);
+  app.useSettings = (row) => app.call("job.result", { id: row.id }).then(({ request }) => app.useRequest(request)).catch((error) => app.fail(error));
   tabs(app);
   tools(app);
   side(app);
@@ -41,13 +42,12 @@ async function start() {
   app.addEventListener("place", () => show(app));
   show(app);
   app.client.start();
-  setInterval(() => app.connected && !document.hidden && app.refreshStatus().catch(() => {}), STATUS_MS);
+  setInterval(() => app.connected && !document.hidden && app.refreshStatus().catch((error) => error.code === "timeout" && app.client.again()), STATUS_MS);
   document.addEventListener("visibilitychange", () => !document.hidden && app.connected && app.dispatchEvent(new Event("history")));
 }
 
-// The settings of a result: those of several stages belong into the pipeline.
-async function useSettings(app, row) {
-  const { request } = await app.call("job.result", { id: row.id });
+// The settings of a result or a file: those of several stages belong into the pipeline.
+function useRequest(app, request) {
   const view = (request?.stages?.length ?? 0) > 1 ? "pipeline" : "create";
   app.views.get(view).useRequest(request);
   app.go(view);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Client } from "../../../../../bridge/doors/http/page/static/client.js";
+import { Client, outage } from "../../../../../bridge/doors/http/page/static/client.js";
 
 class Socket {
   static made = [];
@@ -66,8 +66,28 @@ test("a broken connection fails the open calls at once, and a new one is made", 
   client.stop();
 });
 
+test("a connection that hangs is given up for a new one, and what it says later is not heard", async () => {
+  const { client, socket } = started({ waits: [10_000] });
+  let lost = 0;
+  client.addEventListener("lost", () => { lost += 1; });
+  const call = client.call("status");
+  client.again();
+  await assert.rejects(call, (error) => error.code === "disconnected");
+  assert.deepEqual([lost, Socket.made.length, client.open], [1, 2, false]);
+  socket.onclose();
+  Socket.made[1].onopen();
+  assert.deepEqual([lost, client.open], [1, true]);
+  client.stop();
+});
+
 test("a call without an answer ends", async () => {
   const { client } = started({ callMs: 5 });
   await assert.rejects(client.call("status"), (error) => error.code === "timeout");
   client.stop();
+});
+
+test("only a daemon elsewhere needs the network", () => {
+  for (const host of ["127.0.0.1", "localhost", "[::1]", "127.1.2.3"]) assert.equal(outage(false, host), "link.lost", host);
+  for (const host of ["studio.lan", "192.168.1.5", "localhost.example"]) assert.equal(outage(false, host), "link.offline", host);
+  assert.equal(outage(true, "studio.lan"), "link.lost");
 });

@@ -43,6 +43,11 @@ test("lists and JSON", () => {
   assert.equal(read(field("str", { required: true }), "").fault, "fault.needed");
 });
 
+test("semantic codes are taken in the planner's own spelling, too", () => {
+  assert.deepEqual(read(field("list[int]"), "<|audio_code_12|><|audio_code_63999|>\n<|audio_code_0|>").value, [12, 63999, 0]);
+  assert.equal(read(field("list[int]"), "12 13").fault, "fault.numbers");
+});
+
 test("a value that was read is shown so that it is read again", () => {
   for (const [one, value] of [[field("list[int]"), [3, 4]], [field("list[str]"), ["slow, warm", "/home/me/a, b"]], [field("map"), { a: [1] }], [field("float"), 0.25], [field("bool"), true], [field("int", { choices: [1, 2] }), 2]]) {
     assert.deepEqual(read(one, shown(one, value)).value, value);

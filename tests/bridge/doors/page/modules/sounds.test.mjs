@@ -76,3 +76,10 @@ test("the curve of timesteps runs from noise to sound", () => {
   assert.deepEqual(timesteps(2, 3), [1, 0.75, 0]);
   assert.deepEqual(timesteps(8, 3, [1, 0.2]), [1, 0.2]);
 });
+
+test("what the tier of the device will change is said before", () => {
+  const tier = { minutes: 4, items: 2 };
+  assert.deepEqual(contradictions({ duration: 300, variants: 4 }, { tier }), [["warn.tier_long", { most: 240 }], ["warn.tier_takes", { most: 2 }]]);
+  assert.deepEqual(contradictions({ duration: 240, variants: 2 }, { tier }), []);
+  assert.deepEqual(contradictions({ duration: 300, variants: 8 }, { tier: { minutes: null, items: null } }), []);
+});

@@ -5,6 +5,9 @@ import { contradictions, timesteps } from "../checks.js";
 import { button, el, newId, segments } from "../dom.js";
 import { drawCurve } from "../draw.js";
 import { Form } from "../form.js";
+import { recipeOf } from "../recipe-file.js";
+import { settingsOf } from "../settings.js";
+import { sendFile } from "../upload.js";
 import { assistant, prompts, requestDialog } from "./assist.js";
 import { language, t } from "../words.js";
 
@@ -42,7 +45,7 @@ export function createView(app) {
   const custom = el("div", { class: "panel" },
     el("div", { class: "row" },
       button(t("assist.title"), () => assistant(app, form), { data: { act: "assist" } }), button(t("create.random"), () => example()), button(t("create.improve"), () => improve()),
-      button(t("prompts.title"), () => prompts(app, (values) => use(values))), button(t("create.import"), () => importSettings()), button(t("create.json"), () => showRequest(), { data: { act: "json" } })),
+      button(t("prompts.title"), () => prompts(app, (values) => use(values))), button(t("create.import"), () => importSettings(), { data: { act: "import" } }), button(t("create.describe_codes"), () => describeCodes(), { data: { act: "describe-codes" } }), button(t("create.json"), () => showRequest(), { data: { act: "json" } })),
     formPlace, warnings, curveBox);
 
   // Both
@@ -110,9 +113,10 @@ export function createView(app) {
     changed();
   }
 
-  function use(values) {
+  // `fresh`: the form says these and nothing else.
+  function use(values, fresh = false) {
     take();
-    draft.values = { ...draft.values, ...values };
+    draft.values = fresh ? { ...values } : { ...draft.values, ...values };
     draft.mode = "custom";
     mode.choose("custom");
     keep();
@@ -144,7 +148,7 @@ export function createView(app) {
       const { result } = await app.run(operation, params);
       return (result.data?.samples ?? [result.data ?? {}])[0];
     } catch (failure) {
-      refuse(failure);
+      refuse({ code: failure.code, message: failure.message }); // its field is the planner's, not this form's
       return null;
     } finally {
       state.textContent = "";
@@ -223,27 +227,44 @@ export function createView(app) {
     requestDialog({ operation: "generate", params: request() });
   }
 
+  // A request or a recipe as JSON, a WAV of ours with its recipe, or any sound, which the language model describes.
   function importSettings() {
-    const input = el("input", { type: "file", accept: ".json,application/json", on: { change: async () => {
-      try {
-        const data = JSON.parse(await input.files[0].text());
-        use(settingsOf(data));
-      } catch {
-        refuse({ code: "page.import" });
-      }
-    } } });
+    const input = el("input", { type: "file", accept: ".json,application/json,audio/*,.wav,.flac,.aif,.aiff,.mp3,.ogg,.opus", on: { change: () => input.files[0] && importFile(input.files[0]) } });
     input.click();
   }
 
-  // A request, a recipe or a bare map of fields, as values of this form.
-  function settingsOf(data) {
-    const names = new Set(fields().map((field) => field.name));
-    const said = ([, value]) => value !== null; // a stage says null where the song says it
-    const stage = Object.fromEntries(Object.entries(data.stages?.[0] ?? {}).filter(said));
-    const all = { ...(data.params ?? data), ...(data.conditioning ?? {}), ...stage, ...(data.output ?? {}) };
-    if (all.variants) { draft.variants = Math.min(MOST, all.variants); count.choose(String(draft.variants)); }
-    const usual = new Map(fields().map((field) => [field.name, field.default]));
-    return Object.fromEntries(Object.entries(all).filter(([name, value]) => names.has(name) && !OMIT.includes(name) && value !== null && JSON.stringify(value) !== JSON.stringify(usual.get(name))));
+  async function importFile(file) {
+    error.hidden = true;
+    try {
+      const recipe = /\.json$/i.test(file.name) ? JSON.parse(await file.text()) : await recipeOf(file);
+      if (recipe) return (recipe.request?.stages?.length ?? 0) > 1 ? app.useRequest(recipe.request) : useRequest(recipe);
+    } catch {
+      return refuse({ code: "page.import" });
+    }
+    state.textContent = t("create.listening", { name: file.name });
+    try {
+      const upload = await sendFile(file).done;
+      const sample = await ask("understand", { upload: upload.id }, t("create.listening", { name: file.name }));
+      if (sample) use(musical(sample));
+    } catch (failure) {
+      refuse(failure);
+    } finally {
+      state.textContent = "";
+    }
+  }
+
+  function useRequest(data) {
+    const { values, variants } = settingsOf(data, fields(), OMIT);
+    if (variants) { draft.variants = Math.min(MOST, variants); count.choose(String(draft.variants)); }
+    use(values, true);
+  }
+
+  // What semantic codes sound like, in words.
+  async function describeCodes() {
+    const codes = form.value("audio_codes");
+    if (!codes?.length) return form.refuse("audio_codes", t("fault.needed"));
+    const sample = await ask("understand", { audio_codes: codes }, t("create.planning"));
+    if (sample) use(musical(sample));
   }
 
   app.addEventListener("connected", () => { build(); show(); });
@@ -252,10 +273,7 @@ export function createView(app) {
   return {
     element, run, use,
     show: () => requestAnimationFrame(drawSteps),
-    useRequest(request) {
-      draft.values = {};
-      use(settingsOf(request));
-    },
+    useRequest,
     language,
   };
 }

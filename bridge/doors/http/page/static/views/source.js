@@ -1,8 +1,8 @@
 // The sound to work on: dropped, chosen, or a result. An upload that a reload breaks off is told of afterwards.
 
-import { CallError } from "../client.js";
 import { button, el } from "../dom.js";
 import { bytes } from "../format.js";
+import { sendFile } from "../upload.js";
 import { t } from "../words.js";
 
 const BROKEN = "studio.uploading"; // of this tab
@@ -12,14 +12,14 @@ export function sourcePicker(app, taken) {
   const input = el("input", { type: "file", accept: "audio/*,.wav,.flac,.aif,.aiff,.mp3,.ogg,.opus", class: "unseen", tabindex: "-1", "aria-label": t("source.choose"), on: { change: () => input.files[0] && send(input.files[0]) } });
   const bar = el("progress", { max: 1, hidden: true, "aria-label": t("source.sending") });
   const state = el("p", { class: "soft num", role: "status" }), error = el("p", { class: "error", role: "alert", hidden: true });
-  const stop = button(t("source.stop"), () => request?.abort(), { hidden: true });
+  const stop = button(t("source.stop"), () => sending?.stop(), { hidden: true });
   const choose = button(t("source.choose"), () => input.click(), { class: "go" });
   const drop = el("div", { class: "drop", on: {
     dragover: (event) => { event.preventDefault(); drop.classList.add("over"); },
     dragleave: () => drop.classList.remove("over"),
     drop: (event) => { event.preventDefault(); drop.classList.remove("over"); const file = event.dataTransfer.files[0]; if (file) send(file); },
   } }, el("h3", {}, t("source.drop")), el("p", { class: "soft" }, t("source.kinds")), el("div", { class: "row" }, choose, button(t("source.library"), () => app.go("library")), stop), input, bar, state, error);
-  let request = null;
+  let sending = null;
 
   const refuse = (words) => { error.textContent = words; error.hidden = false; };
 
@@ -31,8 +31,8 @@ export function sourcePicker(app, taken) {
     sessionStorage.setItem(BROKEN, file.name);
     bar.hidden = stop.hidden = false;
     try {
-      const upload = await put(file, (share) => { bar.value = share; state.textContent = t("source.sent", { name: file.name, percent: Math.round(share * 100) }); });
-      taken(upload);
+      sending = sendFile(file, (share) => { bar.value = share; state.textContent = t("source.sent", { name: file.name, percent: Math.round(share * 100) }); });
+      taken(await sending.done);
     } catch (failure) {
       refuse(failure.code === "aborted" ? t("source.stopped", { name: file.name }) : failure.code === "disconnected" ? t("source.lost", { name: file.name }) : failure.message);
     } finally {
@@ -40,23 +40,8 @@ export function sourcePicker(app, taken) {
       bar.hidden = stop.hidden = true;
       state.textContent = "";
       input.value = "";
-      request = null;
+      sending = null;
     }
-  }
-
-  // fetch tells nothing of what has been sent; XMLHttpRequest does.
-  function put(file, progress) {
-    return new Promise((resolve, reject) => {
-      request = new XMLHttpRequest();
-      request.open("PUT", `/studio/uploads?name=${encodeURIComponent(file.name)}`);
-      request.responseType = "json";
-      request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
-      request.onload = () => (request.status === 200 ? resolve(request.response) : reject(new CallError(request.response?.error ?? { code: "internal", message: t("source.refused", { name: file.name }) })));
-      request.onerror = () => reject(new CallError({ code: "disconnected", message: "" }));
-      request.onabort = () => reject(new CallError({ code: "aborted", message: "" }));
-      request.setRequestHeader("Content-Type", "application/octet-stream");
-      request.send(file);
-    });
   }
 
   const broken = sessionStorage.getItem(BROKEN);

@@ -34,7 +34,7 @@ export function systemView(app) {
     show(machine, [[t("system.version"), `${status.program} ${status.version}`], [t("system.uptime"), clock(status.uptime)], [t("system.state"), t(`state.${status.state}`)],
       [t("system.dtype"), info.dtype], [t("system.attention"), info.attention], [t("system.tier"), info.tier?.name ?? info.tier], [t("system.model"), status.model],
       [t("system.library"), status.library], [t("system.latents"), status.latents ? `${status.latents.count} · ${bytes(status.latents.bytes)} / ${bytes(status.latents.most)}` : ""]]);
-    show(limits, [...Object.entries(status.limits ?? {}), ...Object.entries(info.limits ?? {})].map(([name, value]) => [name.replaceAll("_", " "), /bytes/.test(name) ? bytes(value) : typeof value === "object" ? JSON.stringify(value) : value]));
+    show(limits, [...Object.entries(status.limits ?? {}), [t("system.longest"), info.minutes ? info.minutes * 60 : ""], [t("system.at_once"), info.items ?? ""]].map(([name, value]) => [name.replaceAll("_", " "), /bytes/.test(name) ? bytes(value) : typeof value === "object" ? JSON.stringify(value) : value]));
     show(doors, Object.entries(status.doors ?? {}).map(([name, one]) => [name, typeof one === "string" ? one : Object.entries(one).map(([key, value]) => `${key} ${value}`).join(", ")]));
     show(peers, [[t("system.subscribers"), status.subscribers], ...Object.entries(status.queue?.clients ?? {}).map(([name, count]) => [name, t("system.waits", { count })])]);
     drawDevices(status.devices ?? []);
