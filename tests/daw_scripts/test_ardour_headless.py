@@ -15,6 +15,8 @@ import soundfile
 from acestep.api.tempo_map import TempoMap, TempoPoint
 from acestep.families.ace_step_v1.tiny import build_tiny
 from bridge.client import Client
+from bridge.core.handovers import Handovers
+from bridge.core.interface import JobState, JobView
 from bridge.hosts.bundle import quote
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
@@ -529,6 +531,45 @@ def test_an_error_before_anything_is_there_is_told(session: Path) -> None:
     code = BROKEN + "function landing.fetch() error('no such field') end placing.tick() out('left', #journal.read())"
     told, left = [line for line in run(session, code).splitlines() if line.startswith(("told", "left"))]
     assert told.startswith("told|Generate: ") and "no such field" in told and left == "left|0"
+
+
+def test_what_was_sent_from_the_page_is_taken_once(
+    session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hook takes the file that the daemon wrote, copies both takes into the session and lays them at the playhead."""
+    monkeypatch.setenv("ACESTEP_BRIDGE_HOME", str(tmp_path))
+    (tmp_path / "spool").mkdir()
+    files = [{"name": f"{n}.wav", "path": str(sound(tmp_path / f"{n}.wav", seconds=1.0)), "role": "stem"} for n in "ab"]
+    facts = {"start": 4800, "length": RATE, "rate": RATE}
+    view = JobView(
+        id="j-9",
+        operation="extract",
+        state=JobState.DONE,
+        seq=1,
+        client="me",
+        caption="drums",
+        created=1.0,
+        result={"files": [{**file, **facts, "variant": n, "track": "drums"} for n, file in enumerate(files)]},
+    )
+    waiting = Handovers(tmp_path / "spool")
+    waiting.send("ardour", view, [])
+    code = (
+        "local audio, host, placing = import('audio'), import('host'), import('placing') local heard "
+        "function audio.import(path) out('import', path) return path end "
+        "function audio.new_track(name) return name end import('takes').remember = function() end "
+        "function host.cursor() return 144000 end function host.tell(sentence) out('told', sentence) end "
+        "function audio.lay(layers, title) out('title', title) "
+        "for _, layer in ipairs(layers) do out('laid', layer.position, layer.name) end end "
+        "import('view').keep = function(change, ...) return change(...) end "
+        "placing.tick() placing.tick()"
+    )
+    lines = [line.split("|") for line in run(session, code).splitlines() if "|" in line]
+    assert [line[1:] for line in lines if line[0] == "laid"] == [["144000", "drums 2"], ["144000", "drums 1"]]
+    assert [line[1] for line in lines if line[0] == "title"] == ["ACE-Step: Sent: drums"]
+    imported = [Path(line[1]) for line in lines if line[0] == "import"]
+    assert {path.parent for path in imported} == {session / "acestep-bridge"} and len(set(imported)) == 2
+    assert "told" not in {line[0] for line in lines} and waiting.rows() == []
+    assert list((tmp_path / "spool").iterdir()) == []
 
 
 def test_a_cancelled_job_is_told_by_show_jobs(session: Path) -> None:
