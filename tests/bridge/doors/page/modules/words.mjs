@@ -3,6 +3,6 @@
 import { readFileSync } from "node:fs";
 import { setWords } from "../../../../../bridge/doors/http/page/static/words.js";
 
-const read = (code) => JSON.parse(readFileSync(new URL(`../../../../../bridge/doors/http/page/static/words/${code}.json`, import.meta.url), "utf8"));
+export const read = (code) => JSON.parse(readFileSync(new URL(`../../../../../bridge/doors/http/page/static/words/${code}.json`, import.meta.url), "utf8"));
 
 export const readWords = (code) => setWords(code === "en" ? {} : read(code), read("en"), code);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readWords } from "./words.mjs";
+import { read, readWords } from "./words.mjs";
 import { setWords, t } from "../../../../../bridge/doors/http/page/static/words.js";
 
 test("one is not many", () => {
@@ -34,4 +34,10 @@ test("what a language lacks is said in English, by English rules", () => {
 test("foreign text with braces stays as it is", () => {
   setWords({}, { x: "{name}: {count:one|{count} many}" });
   assert.equal(t("x", { name: "{count:a|b} {name}", count: 2 }), "{count:a|b} {name}: 2 many");
+});
+
+test("no count stands before a word for many that has no word for one", () => {
+  const bare = (text) => text.replace(/\{\w+:(?:[^{}]|\{\w+\})*\}/g, "");
+  const wrong = Object.entries(read("en")).filter(([, text]) => /\{(count|channels|files|takes|results|stages)\} (more )?[a-z]+s\b/.test(bare(text)));
+  assert.deepEqual(wrong, []);
 });
