@@ -22,6 +22,7 @@ from acestep.admission.admitted import Admitted
 from acestep.admission.recipe import read_recipe
 from acestep.admission.render import RenderAdmission
 from acestep.api import limits
+from acestep.api.family import Families
 from acestep.api.formats import exact_format
 from acestep.api.request import Role
 from acestep.api.resolve import ResolvedStage, resolve_stage, with_guide
@@ -33,7 +34,8 @@ from acestep.audio.read import read_window
 from acestep.audio.sniff import sniff
 from acestep.audio.splice import Handles, clamp_handles, place_crossfades
 from acestep.audio.write import digest
-from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint, find_checkpoints
+from acestep.checkpoints.families import find_models
+from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, find_checkpoint
 from acestep.checkpoints.installed import fingerprint as weights_fingerprint
 from acestep.engine.deliver import Delivery, VariantSound, WriteSpec, file_stem, stem_notes
 from acestep.engine.geometry import Window, new_window, source_window
@@ -52,13 +54,13 @@ FOR_STAGES = ".stages"
 SPLICED = frozenset({"patch", "span", "whole"})
 
 
-def host_info(settings: Mapping[str, Any]) -> WorkerHostInfo:
+def host_info(settings: Mapping[str, Any], families: Families) -> WorkerHostInfo:
     """The machine as a fake worker sees it; a model that is not on the disk is taken for one like the embedded model."""
 
     def model(name: str) -> ModelInfo:
         folders = checkpoint_folders(*map(Path, settings.get("checkpoints") or ()), EMBEDDED)
         wanted = name or str(settings.get("model") or "")
-        known = {info.name: info for info in find_checkpoints(folders)}
+        known = {info.name: info for info in find_models(folders, families)}
         if wanted in known:
             return known[wanted]
         embedded = find_checkpoint("nano", [EMBEDDED])
@@ -84,7 +86,7 @@ class FakeRender:
     @classmethod
     def of(cls, request: Mapping[str, Any], context: JobContext, settings: Mapping[str, Any]) -> FakeRender:
         """Raises what the engine's admission raises."""
-        host = host_info(settings)
+        host = host_info(settings, context.registry.families)
         admitted = RenderAdmission(context.registry, host, read_recipe(context.registry, request)).run()
         stages = [
             with_guide(

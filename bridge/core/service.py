@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DEFAULT_MODEL = "default"
+"""How `describe` is asked for the model that jobs without one get."""
+
 LOOK_BACK = 64
 """Jobs among which the newest results are looked for."""
 
@@ -302,10 +305,13 @@ class Service:
 
     def describe(self, operation: str = "", model: str = "") -> list[dict[str, Any]]:
         """Visible operations with their fields, choices filled in; of a named model those that it can do, with its own ranges and
-        defaults. Raises `UnknownOperation`, `FeatureDisabled`, `ModelMissing`, `ModelUnsuited`."""
+        defaults. ``default`` names the model that jobs without one get.
+
+        Raises `UnknownOperation`, `FeatureDisabled`, `ModelMissing`, `ModelUnsuited`.
+        """
         chosen = [self.registry.operation(operation)] if operation else list(self.operations().values())
         if model:
-            info = self._models.get(model)
+            info = self._models.get("" if model == DEFAULT_MODEL else model)
             if operation:
                 require_able(chosen[0], info, self.registry.families)
             return self._descriptions.for_model(chosen, info)

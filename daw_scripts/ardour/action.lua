@@ -9,21 +9,33 @@ local audition, pieces = import("audition"), import("pieces")
 
 local action = {}
 
--- The form of an action: the operation's own fields, then what only concerns this host.
-local function fill_in(wanted, operation, situation, store)
-  local last = choices.of(store, wanted.operation)
-  if #wanted.ask == 0 and not wanted.whole_form then return last end
+-- The form of an action for one model: the operation's own fields, then what only concerns this host. `refused`: why it cannot be.
+local function form_of(wanted, operation, refused, situation, last)
   local fields = asking.has_length(situation) and forms.without(operation.fields, "duration") or operation.fields
   local rows = forms.rows(fields, wanted.ask, last, wanted.each)
   rows[#rows + 1] = forms.listen_row(last)
   if asking.tempo_changes(situation) then rows[#rows + 1] = forms.tempo_row(last) end
   local pages = forms.pages(fields, rows, last)
   table.insert(rows, 1, forms.note_row(asking.summary(wanted, situation)))
+  if refused then table.insert(rows, 2, forms.note_row(refused)) end
+  return rows, pages
+end
+
+-- The values of an action's form, and the fields of the model that they are for.
+local function fill_in(wanted, operation, refused, situation, store)
+  local last = choices.of(store, wanted.operation)
+  if #wanted.ask == 0 and not wanted.whole_form then return last, operation.fields end
   local filled
   local function show(title, shown, done) done(form.ask(title, shown, host.tell)) end
-  forms.dialogue(show, "ACE-Step: " .. wanted.title, rows, pages, last, function(values) filled = values end)
+  local function remake(values, next)
+    local other, why = daemon.describe(wanted.operation, forms.model_of(values))
+    operation = other or operation
+    next(form_of(wanted, operation, why, situation, values))
+  end
+  local rows, pages = form_of(wanted, operation, refused, situation, last)
+  forms.dialogue(show, "ACE-Step: " .. wanted.title, rows, pages, last, function(values) filled = values end, remake)
   if filled then choices.keep(store, wanted.operation, filled) end
-  return filled
+  return filled, operation.fields
 end
 
 -- Read all audio first, so that a refusal leaves nothing behind; then hand in the jobs of this key press.
@@ -72,12 +84,13 @@ function run_submit(wanted, place)
   local blocked = host.prepare(files)
   if blocked then return host.say({ code = "readonly_media_folder", path = blocked }) end
   if not daemon.ready() then return end
-  local operation = daemon.describe(wanted.operation)
+  local store = host.folder() .. "/choices.json"
+  local operation, unable = daemon.describe(wanted.operation, forms.model_of(choices.of(store, wanted.operation)))
   if not operation then return host.say({ code = "no_operation", operation = wanted.operation }) end
-  local values = fill_in(wanted, operation, situation, host.folder() .. "/choices.json")
+  local values, fields = fill_in(wanted, operation, unable, situation, store)
   if not values then return end
   if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return host.say({ code = "no_tracks" }) end
-  submit(wanted, situation, values, operation.fields)
+  submit(wanted, situation, values, fields)
 end
 
 -- The actions of this host as a list, because Ardour's menu has room for a few only.

@@ -83,13 +83,15 @@ function daemon.rerun(pending, old)
   return hand_in(pending, "job.rerun", { job = old, vary = true })
 end
 
---- What the daemon says about one operation, or nil when it has none of that name.
-function daemon.describe(operation)
-  local answer = daemon.call("describe", { operation = operation })
+--- What the daemon says about one operation as a model has it, or nil when it has none of that name. Where the model cannot do it, or
+-- is not here: what it says of any, and the sentence that tells so.
+function daemon.describe(operation, model)
+  local answer, failure = daemon.call("describe", { operation = operation, model = model })
+  if type(failure) == "table" then answer = daemon.call("describe", { operation = operation }) end
   if type(answer) ~= "table" then return nil end
   local list = answer.operations or answer
   for _, found in ipairs(list) do
-    if found.name == operation then return found end
+    if found.name == operation then return found, failure and failure.message end
   end
   return nil
 end

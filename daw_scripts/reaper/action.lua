@@ -46,30 +46,52 @@ local function submit(wanted, situation, values, fields)
   end
 end
 
-local function ask_values(wanted, situation, fields, done)
+local function last_of(wanted, situation)
   local store = host.beside(situation.project, situation.path, "choices")
-  local last = choices.of(store, wanted.operation)
-  if #wanted.ask == 0 and not wanted.whole_form then return done(last) end
-  local rows = rows_for(wanted, situation, fields, last)
-  local pages = forms.pages(fields, rows, last)
-  table.insert(rows, 1, forms.note_row(asking.summary(wanted, situation)))
-  local function show(title, shown, answered) form.ask(title, shown, host.tell, answered) end
-  forms.dialogue(show, "ACE-Step: " .. wanted.title, rows, pages, last, function(values)
-    if not values then return end
-    choices.keep(store, wanted.operation, values)
-    if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return host.say({ code = "no_tracks" }) end
-    done(values)
-  end)
+  return choices.of(store, wanted.operation), store
 end
 
-local function with_operation(wanted, situation, done)
-  daemon.ask("describe", { operation = wanted.operation }, function(answer)
+-- The operation as a model has it; where that model cannot do it, or is not here, what any has, and the daemon's sentence.
+local function with_operation(wanted, model, done)
+  daemon.ask("describe", { operation = wanted.operation, model = model }, function(answer, failure)
+    if model and type(failure) == "table" then
+      return with_operation(wanted, nil, function(found) done(found, failure.message) end)
+    end
     local list = type(answer) == "table" and (answer.operations or answer) or {}
     for _, found in ipairs(list) do
       if found.name == wanted.operation then return done(found) end
     end
     host.say({ code = "no_operation", operation = wanted.operation })
   end)
+end
+
+-- Rows and pages of an action's form for one model. `refused`: why that cannot do it.
+local function form_of(wanted, situation, fields, refused, last)
+  local rows = rows_for(wanted, situation, fields, last)
+  local pages = forms.pages(fields, rows, last)
+  table.insert(rows, 1, forms.note_row(asking.summary(wanted, situation)))
+  if refused then table.insert(rows, 2, forms.note_row(refused)) end
+  return rows, pages
+end
+
+-- `done(values, fields)`: what was filled in, and the fields of the model that it is for.
+local function ask_values(wanted, situation, fields, refused, done)
+  local last, store = last_of(wanted, situation)
+  if #wanted.ask == 0 and not wanted.whole_form then return done(last, fields) end
+  local function show(title, shown, answered) form.ask(title, shown, host.tell, answered) end
+  local function remake(values, next)
+    with_operation(wanted, forms.model_of(values), function(operation, why)
+      fields = operation.fields
+      next(form_of(wanted, situation, fields, why, values))
+    end)
+  end
+  local rows, pages = form_of(wanted, situation, fields, refused, last)
+  forms.dialogue(show, "ACE-Step: " .. wanted.title, rows, pages, last, function(values)
+    if not values then return end
+    choices.keep(store, wanted.operation, values)
+    if wanted.each ~= "" and not (values[wanted.each] and #values[wanted.each] > 0) then return host.say({ code = "no_tracks" }) end
+    done(values, fields)
+  end, remake)
 end
 
 -- Let the user choose one of the operations that have no action of their own.
@@ -82,14 +104,16 @@ local function choose_operation(wanted, done)
                   titles = operations.titles(described) }
     form.ask("ACE-Step: " .. wanted.title, { row }, host.tell, function(values)
       for _, found in ipairs(described) do
-        if values and found.name == values.operation then done(operations.adapt(wanted, found), found) end
+        if values and found.name == values.operation then done(operations.adapt(wanted, found)) end
       end
     end)
   end)
 end
 
-local function go_on(wanted, situation, operation)
-  ask_values(wanted, situation, operation.fields, function(values) submit(wanted, situation, values, operation.fields) end)
+local function go_on(wanted, situation)
+  with_operation(wanted, forms.model_of(last_of(wanted, situation)), function(operation, refused)
+    ask_values(wanted, situation, operation.fields, refused, function(values, fields) submit(wanted, situation, values, fields) end)
+  end)
 end
 
 local function run_submit(wanted)
@@ -104,13 +128,13 @@ local function run_submit(wanted)
   daemon.ready(function()
     if #jobs > 0 then return choosing.reroll(situation.project, situation.path, jobs) end
     if wanted.name ~= "operation" then
-      return with_operation(wanted, situation, function(operation) go_on(wanted, situation, operation) end)
+      return go_on(wanted, situation)
     end
-    choose_operation(wanted, function(own, operation)
+    choose_operation(wanted, function(own)
       local known = asking.situation(own)
       local wrong = asking.refusal(own, known)
       if wrong then return host.say(wrong) end
-      go_on(own, known, operation)
+      go_on(own, known)
     end)
   end)
 end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ import soundfile
 from filelock import FileLock
 
 from acestep.api.errors import DaemonUnreachable
+from acestep.families.ace_step_v1.tiny import build_tiny
+from bridge import Client
 from bridge.hosts import install
 from bridge.launch import FREE_PORTS, DaemonProcess, read_connection, start_daemon
 from bridge.paths import Paths
@@ -25,6 +28,7 @@ from . import lua_host
 from .fake_reaper import FakeReaper, Item, Project, Source
 
 RATE = 48_000
+V1 = "v1-tiny"
 
 
 def sound(path: Path, seconds: float = 32.0, rate: int = RATE, channels: int = 2) -> Path:
@@ -127,6 +131,28 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]
     }
     with start_daemon({**FREE_PORTS, **settings}) as daemon:
         yield daemon
+
+
+@pytest.fixture
+def v1(running: DaemonProcess) -> Iterator[str]:
+    """A model of another family in that daemon, for as long as the test runs; its name."""
+    root = build_tiny(running.paths.checkpoints)
+    with Client(str(running.paths.home)) as client:
+
+        def known() -> bool:
+            return any(row["name"] == V1 and row["present"] for row in client.call("models.list"))
+
+        def until(here: bool) -> None:
+            for _ in range(600):
+                if known() is here:
+                    return
+                time.sleep(0.1)
+            pytest.fail(f"the daemon does not see that {V1} is {'here' if here else 'gone'}")
+
+        until(here=True)
+        yield V1
+        shutil.rmtree(root)
+        until(here=False)
 
 
 @pytest.fixture(scope="module")

@@ -751,9 +751,12 @@ REPAINTED = (
     "local host, form, placing, landing = import('host'), import('form'), import('placing'), import('landing') local done "
     "function host.tell(sentence) out('told', sentence) end "
     "function host.selection() return { first = 48000, last = 96000, tracks = { track('One') }, regions = {} } end "
-    "function form.ask() return { caption = 'soft piano', steps = 1, seed = 3 } end "
+    "local answers, rows = { { more = 'Sampling' }, { steps = 1 }, { caption = 'soft piano', seed = 3 } }, {} "
+    "function form.ask(title, shown) for _, row in ipairs(shown) do rows[row.name] = row end return table.remove(answers, 1) end "
+    "import('choices').keep(host.folder() .. '/choices.json', 'repaint', { steps = 1 }) "
     "function landing.land(jobs) done = true out('landed', landing.path(jobs[1].list[1]), jobs[1].memory.pending.first) end "
     "import('action').run('repaint') "
+    "out('form', tostring(rows.steps.value), rows.steps.max, table.concat(rows.sampler.choices, ' '), tostring(rows.timesteps)) "
     "for _ = 1, 240 do if not done then placing.tick() os.execute('sleep 0.5') end end"
 )
 
@@ -761,7 +764,8 @@ REPAINTED = (
 def test_a_repaint_by_a_model_of_another_family(
     session: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key press with a tiny v1 as the daemon's model: the patch begins and ends as the track's own audio, and is new inside."""
+    """The key press with a tiny v1 as the daemon's model: the form is that model's, the patch begins and ends as the track's own
+    audio, and is new inside."""
     folder = tmp_path_factory.mktemp("family")
     build_tiny(folder / "models")
     settings = {"home": folder / "home", "backend": "torch", "model": "v1-tiny", "checkpoints": [folder / "models"]}
@@ -770,6 +774,7 @@ def test_a_repaint_by_a_model_of_another_family(
         lines = run(session, REPAINTED).splitlines()
     landed = [line.split("|") for line in lines if line.startswith(("landed", "told"))]
     assert [line[0] for line in landed] == ["landed"], landed
+    assert "form|1|200|auto euler heun pingpong|nil" in lines
     patch, rate = soundfile.read(landed[0][1], dtype="float32")
     source, _ = soundfile.read(session.parent / "one.wav", dtype="float32")
     handle = (len(patch) - 48_000) // 2

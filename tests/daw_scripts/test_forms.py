@@ -35,6 +35,33 @@ end
 """
 
 
+REMADE = """
+function(import, fields_text, other_text, answers, last_text)
+  local json, forms = import("json"), import("forms")
+  local last, asked = json.decode(last_text), json.list()
+  local function form_of(fields, values)
+    local rows = forms.rows(fields, { "caption", "strength" }, values)
+    return rows, forms.pages(fields, rows, values)
+  end
+  local step, result = 0, nil
+  local function show(title, shown, done)
+    step = step + 1
+    local texts = {}
+    for index, row in ipairs(shown) do texts[index] = answers(step, row.name) or forms.show(row) end
+    done(forms.values(shown, texts))
+  end
+  local function remake(values, next)
+    asked[#asked + 1] = forms.model_of(values)
+    next(form_of(json.decode(other_text), values))
+  end
+  local rows, pages = form_of(json.decode(fields_text), last)
+  forms.dialogue(show, "Form", rows, pages, last, function(values) result = values end, remake)
+  return json.encode({ asked = asked, values = result, first = forms.model_of(last) })
+end
+"""
+"""A form in which another model may be chosen."""
+
+
 def fields_of(operation: str) -> list[dict[str, Any]]:
     """What the daemon describes."""
     registry = Registry.load()
@@ -97,6 +124,30 @@ def test_what_is_chosen_on_a_page_is_sent_and_told() -> None:
     assert more["label"] == "More (set: Key, Tempo (bpm))" or more["label"] == "More (set: Tempo (bpm), Key)"
     again = walk("generate", ["caption", "seed"], lambda step, name: None, found["values"])
     assert again["values"]["key"] == "A minor"
+
+
+def test_another_model_has_another_form() -> None:
+    """It is asked for once the model is chosen; what was filled in stays where that model takes it, and the rest is not sent."""
+    whole = fields_of("cover")
+    of_v1 = [dict(field) for field in whole if field["name"] not in ("strength", "guide")]
+    for field in of_v1:
+        if field["name"] == "steps":
+            field |= {"min": 1, "max": 200, "default": 60}
+        if field["name"] == "sampler":
+            field["choices"] = ["auto", "euler", "heun", "pingpong"]
+
+    def answers(step: int, name: str) -> str | None:
+        first = {(1, "caption"): "warm tape", (1, "strength"): "0.5", (1, "more"): "Model", (2, "model"): "v1"}
+        return {**first, (3, "caption"): "warm tape"}.get((step, name))
+
+    whole = [{**field, "choices": ["", "turbo", "v1"]} if field["name"] == "model" else field for field in whole]
+    of_v1 = [{**field, "choices": ["", "turbo", "v1"]} if field["name"] == "model" else field for field in of_v1]
+    last = {"sampler": "dpmpp_2m", "steps": 9, "guidance_scale": 3.5}
+    lua, load = lua_host.core("54")
+    form = lua.eval(REMADE)(load, json.dumps(whole), json.dumps(of_v1), answers, json.dumps(last))
+    found = json.loads(form)
+    assert (found["first"], found["asked"]) == ("default", ["v1"])
+    assert found["values"] == {"caption": "warm tape", "model": "v1", "steps": 9, "guidance_scale": 3.5}
 
 
 def test_labels_are_a_musicians_words() -> None:

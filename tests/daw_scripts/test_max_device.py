@@ -979,6 +979,25 @@ def test_every_field_of_an_action_can_be_set(live: Set) -> None:
 
 
 @pytest.mark.foreign
+def test_the_menus_are_those_of_the_chosen_model(live: Set, v1: str) -> None:
+    """With a v1 in the field Model the menus hold its own fields (it has no Main ones) and samplers, and the job goes to it; what a
+    model cannot do is refused before anything is recorded, with those that can."""
+    menus = ({"wait_menu": [7, "Model"]}, {"group": 4}, {"pick": "Model"}, {"value": [v1]}, {"wait_menu": [7, 3]})
+    found = live.play(*menus, {"group": 4}, {"pick": "Sampler"}, {"run": "repaint"}, {"wait_clips": 2})
+    entries = [entry[2] for entry in found["log"] if entry[:2] == ["outlet 8", "append"]]
+    assert entries[-4:] == ["auto", "euler", "heun", "pingpong"]
+    (memory,) = live.folder.rglob("*.recipe.json")
+    (stage,) = json.loads(memory.read_text("utf-8"))["request"]["request"]["stages"]
+    assert stage["model"] == v1
+    lego = "Add an instrument to the mix"
+    live.play(
+        *({"wait_menu": [2, lego]}, {"choose": lego}, {"wait_fields": "lego"}),
+        *({"group": 4}, {"pick": "Model"}, {"value": [v1]}, {"param": ["track", "drums"]}, {"run": "add-instrument"}),
+        {"wait": "v1-tiny (ACE-Step v1) cannot do lego; base, xl-base can"},
+    )
+
+
+@pytest.mark.foreign
 def test_more_shows_every_field_by_group_in_a_musicians_words(live: Set) -> None:
     """All groups of the operation; every field that the form has no row for and the host does not fill in, by its label."""
     found = live.play({"wait_menu": [7, "Lyrics"]}, *({"group": index} for index in range(10)))

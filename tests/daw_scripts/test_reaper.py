@@ -508,6 +508,34 @@ def test_an_operation_without_an_action_appears_by_itself(desk: Desk, running: D
     assert {"Description", "Variants"} <= set(captions), "the operation's own main fields"
 
 
+def test_the_form_is_that_of_the_chosen_model(desk: Desk, running: DaemonProcess, v1: str) -> None:
+    """A v1 is chosen on a page: the form is made again with its fields and defaults, remembered, and the job goes to it. What it
+    cannot do is said in the form."""
+
+    def filling(**texts: str) -> Any:
+        def answer(defaults: str) -> str:
+            names = desk.reaper.asked[-1][0].split(",")
+            return "|".join(
+                texts.get(name.split()[0], text) for name, text in zip(names, defaults.split("|"), strict=False)
+            )
+
+        return answer
+
+    item = loop_item(desk)
+    desk.reaper.inputs = [
+        filling(More="Model"), filling(Model=v1), filling(More="Sampling"), filling(), filling(Description="warm")
+    ]  # fmt: skip
+    desk.run("Cover selection")
+    finish(desk, 2, item)
+    captions = [[name.split()[0] for name in asked[0].split(",")] for asked in desk.reaper.asked]
+    assert "Strength" in captions[0] and "Strength" not in captions[2]
+    page = dict(zip(captions[3], desk.reaper.asked[3][1].split("|"), strict=False))
+    assert page["Steps"] == "60"
+    request = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]
+    (stage,) = request["stages"]
+    assert (stage["type"], stage["model"], request["conditioning"]["caption"]) == ("cover", v1, "warm")
+
+
 IMGUI = """
 return function(version)
   assert(version == "0.9")

@@ -99,7 +99,7 @@ def pending(name: str) -> dict[str, Any]:
 def admitted(params: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A request as the daemon takes it, with the recorded folder where the song really lies."""
     text = json.dumps(params).replace(contract.FOLDER, str(folder))
-    return admit_render(Registry.load(), "render", json.loads(text), host_info({})).render.to_recipe()
+    return admit_render(Registry.load(), "render", json.loads(text), host_info({}, {})).render.to_recipe()
 
 
 def check_core(call: Callable[[str, str, list[Any]], Any], song: Path) -> None:

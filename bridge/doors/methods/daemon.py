@@ -108,7 +108,9 @@ class Describe(Request):
     model: Annotated[
         str,
         param(
-            "Model whose own operations, ranges and defaults are meant; empty: any.", max_length=128, example="turbo"
+            "Model whose operations, ranges and defaults are meant; empty: any; default: that of jobs which name none.",
+            max_length=128,
+            example="turbo",
         ),
     ] = ""
 

@@ -136,24 +136,39 @@ function added(text, choice) {
 
 function choose(index) {
   Object.assign(other, { name: known[index].name, groups: [], group: 0, field: "" });
-  outlet(0, "fields", other.name);
+  askFields();
   look(other.name);
 }
 
-// The fields of the chosen operation that have no row in the form, by group.
+// The model that the chosen operation would go to.
+function modelOf(operation) {
+  return ownOf(operation).model || "default";
+}
+
+function askFields() {
+  outlet(0, "fields", other.name, modelOf(other.name));
+}
+
+// The fields of the chosen operation that have no row in the form, by group; the place in them stays where they have it.
 function fields(text) {
   const { operation, source, groups } = JSON.parse(text);
   if (operation !== other.name) return;
+  const title = (other.groups[other.group] || {}).title, field = other.field;
   Object.assign(other, { source, groups });
   fillMenu(7, groups.map((found) => found.title));
-  if (groups.length) group(0);
+  if (!groups.length) return;
+  const index = Math.max(0, groups.findIndex((found) => found.title === title));
+  if (index) outlet(7, "set", index);
+  group(index, field);
 }
 
-function group(index) {
+function group(index, field) {
   const { rows: found } = other.groups[index];
+  const place = Math.max(0, found.findIndex((row) => row.name === field));
   other.group = index;
   fillMenu(3, found.map((row) => row.label));
-  other.field = found[0].name;
+  if (place) outlet(3, "set", place);
+  other.field = found[place].name;
   showValue();
 }
 
@@ -161,7 +176,7 @@ function group(index) {
 function pick(index) {
   other.field = other.groups[other.group].rows[index].name;
   showValue();
-  outlet(0, "about", other.name, other.field);
+  outlet(0, "about", other.name, other.field, modelOf(other.name));
 }
 
 function rowOfField() {
@@ -180,6 +195,7 @@ function showValue() {
 function value(...words) {
   if (!other.field) return;
   put(ownOf(other.name), other.field, words);
+  if (other.field === "model") askFields(); // each model has its own
   look(other.name);
 }
 

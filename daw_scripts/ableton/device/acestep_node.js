@@ -157,7 +157,8 @@ function forget(job) {
 // It is {action, operation, situation, extra, passages, values, own (texts: see valuesOf)}. The values are kept with the set, as those of the last run.
 async function checked({ action: name, operation, situation, parts = [], values: form, own }) {
   let action = requests.action(settings.actions, name);
-  const found = await menus.described(operation || action.operation);
+  const found = await menus.described(operation || action.operation, own.model);
+  if (found.refused) throw found.refused; // before anything is recorded
   if (operation) action = operations.adapt(action, found);
   const refused = requests.refusal(action, situation);
   if (refused) throw trouble(refused);
@@ -381,7 +382,8 @@ async function queue() {
 
 const HANDLERS = {
   open, check, look, submit, again, keep, restore, release, page, start_daemon, cancel, queue,
-  menu: () => menus.fill(), fields: (name) => menus.fields(name), about: async (name, field) => say(await menus.hint(name, field)),
+  menu: () => menus.fill(), fields: (name, model) => menus.fields(name, model),
+  about: async (name, field, model) => say(await menus.hint(name, field, model)),
 };
 
 for (const [name, handler] of Object.entries(HANDLERS)) {

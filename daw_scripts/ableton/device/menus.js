@@ -7,10 +7,14 @@ const forms = require("./forms.js");
 const operations = require("./operations.js");
 const settings = require("./settings.js");
 
+const DEFAULT = "default"; // the model of jobs that name none
+
 // The rows of an action's form, and those of the fields that were set in the menu (`own`, texts by name).
 function rowsOf(action, fields, own) {
   const rows = forms.rows(fields, action.ask, {}, action.each);
   const more = Object.keys(own).filter((name) => !rows.some((row) => row.name === name));
+  const strange = more.find((name) => !fields.some((field) => field.name === name));
+  if (strange) throw { code: "bad_value", message: `${strange}: the chosen model does not follow it.` };
   return more.length ? [...rows, ...forms.rows(fields, more, {}, "")] : rows;
 }
 
@@ -44,9 +48,14 @@ function rowsOfForm(known) {
 class Menus {
   constructor(call) { this.call = call; }
 
-  async described(name) {
-    const { operations: [found] } = await this.call("describe", { operation: name });
-    return found;
+  // An operation as a model has it. Where that cannot do it, or is not here: as any has it, and why (`refused`).
+  async described(name, model = DEFAULT) {
+    const ask = async (more) => (await this.call("describe", { operation: name, ...more })).operations[0];
+    try {
+      return await ask({ model });
+    } catch (failure) {
+      return { ...await ask({}), refused: failure };
+    }
   }
 
   // The operations of the actions, presets and plug-in operations, and the rows of the form.
@@ -59,9 +68,9 @@ class Menus {
     Max.outlet("operations", JSON.stringify(names.map((name) => ({ name, title: operations.titleOf(known.get(name), settings.actions) }))));
   }
 
-  // What an operation takes besides the rows of the form, by group.
-  async fields(name) {
-    const found = await this.described(name);
+  // What an operation takes of a model besides the rows of the form, by group.
+  async fields(name, model) {
+    const found = await this.described(name, model);
     const asking = settings.actions.filter((action) => action.operation === name);
     const shown = (asking.length ? asking : settings.actions).flatMap((action) => action.ask);
     const groups = forms.groups(found.fields, shown).map((group) => ({ ...group, rows: group.rows.map(face) }));
@@ -69,8 +78,8 @@ class Menus {
   }
 
   // What a field takes.
-  async hint(name, field) {
-    const { fields } = await this.described(name);
+  async hint(name, field, model) {
+    const { fields } = await this.described(name, model);
     return forms.hint(forms.rows(fields, [field], {}, "")[0]);
   }
 }

@@ -72,10 +72,30 @@ local function ordered(choices)
   return sorted
 end
 
+-- Whether a remembered value is one that the field takes: it may have been chosen for another model.
+local function fits(field, value)
+  if type(value) == "number" then
+    local min, max = present(field.min), present(field.max)
+    return not (min and value < min or max and value > max)
+  end
+  local choices = present(field.choices)
+  if not choices or #choices == 0 or type(value) ~= "string" then return true end
+  for _, choice in ipairs(choices) do
+    if choice == value then return true end
+  end
+  return false
+end
+
+--- The model whose form is shown, as `describe` takes it: the one that was chosen, else that of jobs which name none.
+function forms.model_of(values)
+  local model = values.model
+  return type(model) == "string" and model ~= "" and model or "default"
+end
+
 -- A row for a field. Where the operation decides when nothing is chosen, the row may stay empty.
 local function row_of(field, last, many)
   local value, standard = last[field.name], present(field.default)
-  if value == nil then value = standard end
+  if value == nil or not fits(field, value) then value = standard end
   local made = {
     name = field.name, label = label(field), kind = field.name == many and "choices" or kind(field), value = value,
     summary = field.summary or "", choices = ordered(present(field.choices)), titles = present(field.titles), min = present(field.min), max = present(field.max),
@@ -197,12 +217,24 @@ local function take_over(page, values, set)
 end
 
 --- The short form with its further pages. `show(title, rows, done)` shows one form and calls done(values), with nil when it was
--- cancelled; so does the whole.
-function forms.dialogue(show, title, rows, pages, last, done)
-  local set, by_title = {}, {}
-  for _, page in ipairs(pages) do
-    by_title[page.title] = page
-    for _, row in ipairs(page.rows) do set[row.name] = last[row.name] end
+-- cancelled; so does the whole. Where another model is chosen on a page, `remake(values, next)` makes its rows and pages and calls
+-- next(rows, pages) with them.
+function forms.dialogue(show, title, rows, pages, last, done, remake)
+  local set, by_title
+  local function begin(values)
+    set, by_title = {}, {}
+    for _, page in ipairs(pages) do
+      by_title[page.title] = page
+      for _, row in ipairs(page.rows) do
+        if row.value == values[row.name] then set[row.name] = row.value end -- else it is none of the field's
+      end
+    end
+  end
+  local function with_short(values)
+    local all = {}
+    for name, value in pairs(set) do all[name] = value end
+    for _, row in ipairs(rows) do all[row.name] = values[row.name] end
+    return all
   end
   local function short()
     local shown = { table.unpack(rows) }
@@ -217,11 +249,19 @@ function forms.dialogue(show, title, rows, pages, last, done)
       end
       for _, row in ipairs(rows) do row.value = values[row.name] end
       show(title .. ": " .. page.title, page.rows, function(more)
+        local model = forms.model_of(set)
         if more then take_over(page, more, set) end
-        short()
+        if not remake or forms.model_of(set) == model then return short() end
+        local all = with_short(values)
+        remake(all, function(others, other_pages)
+          rows, pages = others, other_pages
+          begin(all)
+          short()
+        end)
       end)
     end)
   end
+  begin(last)
   short()
 end
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
+import time
 import zipfile
 
 import numpy as np
@@ -426,6 +428,51 @@ def test_a_plug_ins_operation_has_its_form(tab, song):
     one.until("[...studio.store.jobs.values()].some((job) => job.operation === 'wash')")
     found = one.ended(one.job())
     assert found["request"]["stages"][0]["depth"] == 0.3
+
+
+@pytest.fixture
+def hum(house):
+    """A model of the plug-in's own family, for as long as the test runs."""
+    folder = house.home / "checkpoints" / "hum"
+    folder.mkdir(parents=True)
+    (folder / "sines.json").write_text('{"pitch": 220}')
+    with house.client() as client:
+
+        def wait(here):
+            while any(row["name"] == "hum" for row in client.call("models.list")) is not here:
+                time.sleep(0.2)
+
+        wait(True)
+        yield "hum"
+        shutil.rmtree(folder)
+        wait(False)
+
+
+def test_the_forms_are_those_of_the_chosen_model(tab, song, hum):
+    """Its own ranges, defaults and operations, in Create and in Edit; what was typed stays where the model takes it."""
+    one = tab()
+    page = one.open()
+    page.evaluate("location.hash = '#create'")
+    page.get_by_role("radio", name="Custom").click()
+    fill(page, "caption", "a low hum")
+    page.locator('#view [data-field="lyrics"]').first.wait_for()
+    fill(page, "model", hum)
+    one.until("!document.querySelector('#view [data-field=lyrics]')")
+    row = page.locator('#view [data-field="duration"]').first
+    assert {"0.1", "60"} <= set(row.locator(".help").text_content().split())
+    assert page.locator('#view [data-field="steps"] input').first.get_attribute("placeholder") == "2"
+    assert page.locator('[data-field="caption"] textarea:visible').first.input_value() == "a low hum"
+    job = create(one, "a low hum", model=hum, duration=2)
+    assert one.ended(job)["request"]["stages"][0]["model"] == hum
+    fill(page, "model", "")
+    page.locator('#view [data-field="lyrics"]').first.wait_for()
+    page = edit(one, song)
+    page.get_by_role("radio", name="Cover", exact=True).wait_for()
+    fill(page, "model", hum)
+    page.get_by_role("radio", name="Cover", exact=True).wait_for(state="detached")
+    one.until("document.querySelector('#view').textContent.includes('The model hum cannot: ')")
+    page.get_by_role("radio", name="Repaint", exact=True).wait_for()
+    fill(page, "model", "")
 
 
 def test_a_source_that_vanished_has_its_sentence(tab, house):

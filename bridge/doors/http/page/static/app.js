@@ -12,7 +12,7 @@ const RETRY_MS = 1500;
 export class App extends EventTarget {
   store = new Store();
   operations = new Map(); models = []; status = {}; connected = false; views = new Map();
-  #mine = new Set(); #requests = new Map();
+  #mine = new Set(); #requests = new Map(); #own = new Map();
 
   constructor() {
     super();
@@ -57,10 +57,33 @@ export class App extends EventTarget {
   }
 
   async #describe() {
-    const [{ operations }, models] = await Promise.all([this.call("describe", {}), this.call("models.list", {})]);
-    this.operations = new Map(operations.map((one) => [one.name, one]));
-    this.models = models;
+    const [operations, models, own] = await Promise.all([this.#operationsOf({}), this.call("models.list", {}), this.#ownOf("")]);
+    this.#own = new Map([["", own]]);
+    Object.assign(this, { operations, models });
   }
+
+  async #operationsOf(params) {
+    const { operations } = await this.call("describe", params);
+    return new Map(operations.map((one) => [one.name, one]));
+  }
+
+  // A model that is gone, or cannot be told apart, has what any model has.
+  #ownOf(model) {
+    return this.#operationsOf({ model: model || "default" }).catch((error) => {
+      if (error.code === "disconnected") throw error;
+      return null;
+    });
+  }
+
+  // Each model has operations, ranges and defaults of its own; once `know` has come back, `can` and `fieldsOf` tell them. The empty name is
+  // the default model's.
+  async know(model = "") {
+    if (!this.#own.has(model)) this.#own.set(model, await this.#ownOf(model));
+  }
+
+  knows(model = "") { return this.#own.has(model); }
+  can(operation, model = "") { return this.#own.get(model)?.has(operation) ?? this.operations.has(operation); }
+  fieldsOf(operation, model = "") { return (this.#own.get(model)?.get(operation) ?? this.operations.get(operation))?.fields ?? []; }
 
   async refreshModels() {
     await this.#describe();

@@ -62,10 +62,11 @@ export function createView(app) {
   const element = el("section", {}, el("div", { class: "head" }, el("div", {}, el("h2", {}, t("create.title")), el("p", { class: "lead" }, t("create.lead"))), mode),
     error, simple, proposalPlace, custom, bottom, state);
 
-  const fields = () => app.operations.get("generate")?.fields ?? [];
+  const fields = () => app.fieldsOf("generate", draft.values.model);
 
   function build() {
     if (!fields().length) return;
+    if (!app.knows(draft.values.model)) return app.know(draft.values.model).then(build, () => {}); // a lost connection tells itself
     take();
     form = new Form(fields(), { values: draft.values, short: SHORT, omit: OMIT, find: true, changed: changed });
     formPlace.replaceChildren(form.element);
@@ -88,9 +89,10 @@ export function createView(app) {
     } else if (draft.mode === "custom" && form) draft.values = form.values;
   }
 
-  function changed() {
+  function changed(name) {
     if (draft.mode === "custom" && form) take();
     keep();
+    if (name === "model") return build();
     const said = contradictions({ ...draft.values, variants: draft.variants }, { model: app.model(draft.values.model), fields: fields(), tier: app.status.worker?.info ?? {} });
     warnings.replaceChildren(...said.map(([key, values]) => el("p", { class: "warn" }, t(key, values))));
     drawSteps();

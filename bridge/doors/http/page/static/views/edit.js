@@ -164,9 +164,10 @@ export function editView(app) {
   const works = (one) => one.fields.some((field) => field.name === "source") && one.fields.some((field) => field.name === "start") && one.group !== "planner";
 
   function buildOperations() {
-    const model = app.model(draft.values.model), tasks = new Set(app.models.flatMap((one) => one.task_types ?? []));
+    if (!app.knows(draft.values.model)) return app.know(draft.values.model).then(buildOperations, () => {}); // a lost connection tells itself
+    const model = app.model(draft.values.model);
     const names = KNOWN.filter((one) => app.operations.has(one));
-    const fit = names.filter((one) => !tasks.has(one) || model?.task_types?.includes(one));
+    const fit = names.filter((one) => app.can(one, draft.values.model));
     const others = [...app.operations.values()].filter((one) => works(one) && !KNOWN.includes(one.name)).map((one) => one.name);
     if (![...fit, ...others].includes(draft.operation)) draft.operation = fit[0] ?? others[0];
     const words = (one) => app.operations.get(one).title || t(`operation.${one}`) === `operation.${one}` ? app.operations.get(one).title || one : t(`operation.${one}`);
@@ -183,8 +184,8 @@ export function editView(app) {
     if (form && kept) draft.values = { ...draft.values, ...form.values };
     draft.operation = operation;
     keep();
-    const { fields, summary } = app.operations.get(operation);
-    form = new Form(fields, { values: draft.values, short: SHORT, omit: OURS, find: true, changed: () => { draft.values = form.values; keep(); tellMeaning(); warn(); wave.draw(); } });
+    const { summary } = app.operations.get(operation);
+    form = new Form(fields(), { values: draft.values, short: SHORT, omit: OURS, find: true, changed });
     formPlace.replaceChildren(el("p", { class: "lead" }, summary), form.element);
     lengths.hidden = operation !== "extend";
     tellMeaning();
@@ -192,16 +193,26 @@ export function editView(app) {
     wave.draw();
   }
 
+  const fields = () => app.fieldsOf(draft.operation, draft.values.model);
+
+  function changed(name) {
+    draft.values = form.values;
+    keep();
+    if (name === "model") return buildOperations();
+    tellMeaning();
+    warn();
+    wave.draw();
+  }
+
   function warn() {
-    const said = contradictions(form.values, { model: app.model(form.values.model), fields: app.operations.get(draft.operation).fields, tier: app.status.worker?.info ?? {} });
+    const said = contradictions(form.values, { model: app.model(form.values.model), fields: fields(), tier: app.status.worker?.info ?? {} });
     warnings.replaceChildren(...said.map(([key, values]) => el("p", { class: "warn" }, t(key, values))));
   }
 
   // Running
 
   function request() {
-    const operation = app.operations.get(draft.operation);
-    const takes = (field) => operation.fields.some((one) => one.name === field);
+    const takes = (field) => fields().some((one) => one.name === field);
     const params = { ...form.values, ...source.params };
     if (draft.operation === "extend") {
       const [first, last] = [before, after].map((one) => Number(one.value.replace(",", ".")) || 0);
