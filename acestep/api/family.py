@@ -107,7 +107,7 @@ class ModelFamily:
 
     def files(self, info: ModelInfo) -> list[Path]:
         """The weight files of a known checkpoint, each once."""
-        raise NotImplementedError
+        return [Path(file) for file in info.weight_files]
 
     def numbers(self, info: ModelInfo) -> Mapping[str, Mapping[str, int]]:
         """Part (``transformer``, ``text_encoder``, ``codec`` ...) -> stored type (``BF16`` ...) -> count; reads headers."""

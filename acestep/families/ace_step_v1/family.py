@@ -35,6 +35,7 @@ from acestep.families.ace_step_v1.tables import stored_tensors
 from acestep.families.ace_step_v1.units import CHANNELS, FRAME, MAX_SECONDS, MIN_SECONDS, RATE, ROWS, frames_covering
 from acestep.families.ace_step_v1.unused import is_unused
 from acestep.families.ace_step_v1.weights import TIED, layer_shapes, read_config, stored_numbers, tensor_index
+from acestep.families.words import metre_notes
 
 NAME, TITLE = "ace-step-v1", "ACE-Step v1"
 
@@ -150,10 +151,6 @@ class AceStepV1(ModelFamily):
             usual=USUAL,
         )
 
-    def files(self, info: ModelInfo) -> list[Path]:
-        """The weight files."""
-        return [Path(file) for file in info.weight_files]
-
     def numbers(self, info: ModelInfo) -> Mapping[str, Mapping[str, int]]:
         """Its parts, as memory is counted; the vocoder stays where the autoencoder is."""
         stored = stored_numbers(parts_of(info))
@@ -193,11 +190,7 @@ class AceStepV1(ModelFamily):
             notes += read_lyrics(text, conditioning.language, parts_of(info)).notes
         if conditioning.lyrics.strip() and conditioning.instrumental:
             notes.append("instrumental is asked for, so the lyrics are not sung")
-        if conditioning.time_signature:
-            notes.append(
-                f"{info.name} knows no metre: time_signature {conditioning.time_signature} is only written into files"
-            )
-        return notes
+        return notes + metre_notes(conditioning, info)
 
 
 def short_name(name: str) -> str:
@@ -219,16 +212,6 @@ def read_lyrics(lyrics: str, language: str, parts: Parts) -> LyricTokens:
     """Lyrics as tokens. Raises `ModelMissing` without the vocabulary, `Unavailable` for a language whose package is missing."""
     tokens = int(read_config(parts, TRANSFORMER)["lyric_encoder_vocab_size"])
     return LyricTokenizer.load(parts.vocabulary, tokens).encode(lyrics, "" if language == "unknown" else language)
-
-
-def prompt_text(caption: str, conditioning: Conditioning) -> str:
-    """The description with tempo and key as the tags that the model was trained on."""
-    words = [caption.strip().rstrip(".,")]
-    if conditioning.bpm is not None and "bpm" not in caption.lower():
-        words.append(f"{round(conditioning.bpm)} bpm")
-    if conditioning.key and conditioning.key.lower() not in caption.lower():
-        words.append(conditioning.key)
-    return ", ".join(filter(None, words))
 
 
 def _wanted(parts: Parts, part: str) -> Shapes:

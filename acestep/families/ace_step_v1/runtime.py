@@ -18,7 +18,7 @@ from acestep.families.ace_step_v1 import tasks
 from acestep.families.ace_step_v1.adapters import use_adapters
 from acestep.families.ace_step_v1.conditions import Prompt, Switches, Words, words_for, words_for_edit
 from acestep.families.ace_step_v1.edit import EditOptions, edit
-from acestep.families.ace_step_v1.family import is_instrumental, prompt_text, read_lyrics
+from acestep.families.ace_step_v1.family import is_instrumental, read_lyrics
 from acestep.families.ace_step_v1.load import Model, open_checkpoint, supported_dtype
 from acestep.families.ace_step_v1.lyrics import LyricTokens, instrumental
 from acestep.families.ace_step_v1.noise import StepNoise, draw
@@ -27,6 +27,7 @@ from acestep.families.ace_step_v1.run import ZERO_CALLS, Guidance, Run
 from acestep.families.ace_step_v1.schedule import levels, picked_levels
 from acestep.families.ace_step_v1.text import MAX_TOKENS
 from acestep.families.ace_step_v1.units import CHANNELS, FRAME, ROWS
+from acestep.families.words import prompt_text
 
 ZERO_STAR = "cfg_zero_star"
 """The guidance method whose first evaluations are zero."""

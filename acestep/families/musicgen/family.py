@@ -17,6 +17,7 @@ from acestep.api.variants import ModelInfo, Variant
 from acestep.checkpoints.memory import whole_bytes
 from acestep.families.musicgen.layout import Layout, locate, recognise
 from acestep.families.musicgen.published import LICENSE, MELODIES, PATTERNS, SIZES, owner_of
+from acestep.families.words import metre_notes
 
 NAME, TITLE = "musicgen", "MusicGen"
 
@@ -147,10 +148,6 @@ class MusicGen(ModelFamily):
             usual=usual,
         )
 
-    def files(self, info: ModelInfo) -> list[Path]:
-        """The weight files."""
-        return [Path(file) for file in info.weight_files]
-
     def numbers(self, info: ModelInfo) -> Mapping[str, Mapping[str, int]]:
         """Its three parts, as memory is counted."""
         return locate(Path(info.path)).numbers()
@@ -170,11 +167,7 @@ class MusicGen(ModelFamily):
         notes = []
         if params.preview:
             notes.append(f"{info.name} has no previews: there is nothing to hear before all codes are drawn")
-        if conditioning.time_signature:
-            notes.append(
-                f"{info.name} knows no metre: time_signature {conditioning.time_signature} is only written into files"
-            )
-        return notes
+        return notes + metre_notes(conditioning, info)
 
 
 def grid_of(layout: Layout) -> LatentGrid:
@@ -193,16 +186,6 @@ def grid_of(layout: Layout) -> LatentGrid:
 def latent_family(layout: Layout) -> str:
     """Codes can be passed between models of the same codec with as many channels."""
     return f"{NAME}{'-stereo' if layout.stereo else ''}{'' if layout.trained else '-random'}"
-
-
-def prompt_text(caption: str, conditioning: Conditioning) -> str:
-    """The description, with tempo and key as the words that such descriptions have."""
-    words = [caption.strip().rstrip(".,")]
-    if conditioning.bpm is not None and "bpm" not in caption.lower():
-        words.append(f"{round(conditioning.bpm)} bpm")
-    if conditioning.key and conditioning.key.lower() not in caption.lower():
-        words.append(conditioning.key)
-    return ", ".join(filter(None, words))
 
 
 def _download(name: str) -> Download:

@@ -13,10 +13,10 @@ from acestep.api.family import FamilyRuntime, ModelOpening, StageTake, Tick
 from acestep.api.variants import ModelInfo
 from acestep.families.musicgen.chroma import chroma
 from acestep.families.musicgen.draw import Draw, Told, continued, delay, seeded, token_ids
-from acestep.families.musicgen.family import prompt_text
 from acestep.families.musicgen.layout import locate
 from acestep.families.musicgen.network import Model, open_model, whole
 from acestep.families.musicgen.windows import WINDOW_SECONDS, Turn, turns
+from acestep.families.words import prompt_text
 
 COVER = "cover"
 SILENT = "the source is silent in the region: there is no melody to follow"
