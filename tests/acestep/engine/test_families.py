@@ -163,13 +163,14 @@ def test_stored_latents_stay_within_their_family(runner, part):
         stages = [{"type": "generate", "model": V1, "steps": 1}, {"type": "refine", "model": "tiny", "steps": 1}]
         runner.run("render", stages=stages, conditioning={"duration": 5.0})
     chain = [
-        {"type": "generate", "model": V1, "steps": 1},
+        {"type": "generate", "model": V1, "steps": 1, "preview": True},
         {"type": "refine", "model": "tiny", "steps": 1, "source": {"stage": 1, "start": 0}},
     ]
     result, folder = runner.run("render", stages=chain, conditioning={"duration": 5.0})
     assert samples(folder / result.files[0].name).shape == (240_000, 2), (
         "through the sound they may go on from each other"
     )
+    assert [preview["preview"] for preview in runner.previews] == [True]
 
 
 @pytest.mark.parametrize(

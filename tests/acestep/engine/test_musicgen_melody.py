@@ -133,10 +133,12 @@ def test_beyond_thirty_seconds_every_window_hears_its_own_part_of_the_melody(run
 
 
 def test_a_cover_of_an_earlier_stage_follows_what_that_made(runner):
-    """Nothing lies in a file: the melody is heard in the codes as they sound."""
-    stages = [{"type": "generate", "model": MELODY_FOLDER}, {"type": "cover", "model": MELODY_FOLDER}]
+    """Nothing lies in a file: the melody is heard in the codes as they sound. The earlier stage has its preview."""
+    stages = [{"type": "generate", "model": MELODY_FOLDER, "preview": True}, {"type": "cover", "model": MELODY_FOLDER}]
     result, folder = runner.run("render", stages=stages, conditioning={"duration": 1.0, "caption": "rain"})
     assert samples(folder / result.files[0].name).shape == (48_000, 2)
+    (heard,) = runner.previews
+    assert samples(folder / heard["name"]).shape == (48_000, 2)
 
 
 def test_silence_has_no_melody_and_the_result_says_so(runner, tmp_path):
