@@ -78,7 +78,7 @@ def _admit_other(registry: Registry, operation: Operation, params: dict[str, Any
     if isinstance(getattr(typed, "duration", None), str):
         typed = convert({**params, "duration": written_duration(typed)}, operation.schema)
     if operation.planner:
-        host.require_planner(registry, typed, operation.planner)
+        host.require_planner(registry, typed, operation.planner, listens=operation.listens)
     if hasattr(typed, "checkpoint"):
         host.require_checkpoint(typed, read=bool(operation.planner))
     found = on_disk(typed, host)

@@ -45,8 +45,8 @@ class CallerHostInfo(HostInfo, Protocol):
     def weights(self, model: ModelInfo) -> str:
         """Digest of a model's weights; empty where there are none on the disk."""
 
-    def require_planner(self, registry: Registry, request: Any, field: str) -> None:
-        """See that the language model which a request names in a field can be run."""
+    def require_planner(self, registry: Registry, request: Any, field: str, *, listens: bool = False) -> None:
+        """See that the language model which a request names in a field can be run, or that rules can take its place."""
 
     def require_checkpoint(self, request: Any, *, read: bool) -> None:
         """See that the checkpoint which a request names can make its codes, or ``read`` them."""

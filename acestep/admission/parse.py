@@ -103,7 +103,7 @@ def _parse_flat(registry: Registry, operation: Operation, request: dict[str, Any
     params = _pick(stage.Params, flat, without=CHAIN_FIELDS)
     parsed = ParsedRender(
         stages=[ParsedStage(type=stage.name, params=params)],
-        conditioning=_pick(Conditioning, flat),
+        conditioning=msgspec.structs.replace(_pick(Conditioning, flat), **operation.fixed),
         output=_pick(Output, flat),
         source=None,
         chained=False,

@@ -15,6 +15,10 @@ NO_GUIDE = "none"
 """Asks for no guide, also of a model that has one of its own."""
 
 
+SENTENCE = frozenset({"query"})
+"""Fields that only operations which take one sentence show."""
+
+
 class Conditioning(Request):
     """The musical settings that all stages share."""
 
@@ -147,6 +151,14 @@ class Conditioning(Request):
             group="music",
         ),
     ] = "song"
+    query: Annotated[
+        str,
+        param(
+            "One sentence that the planner makes caption, lyrics, tempo, key and length of; whatever else is given is kept.",
+            max_length=limits.MAX_CAPTION,
+            example="dark techno at 130 in F minor, two minutes",
+        ),
+    ] = ""
     thinking: Annotated[bool, param("Let the planner fill in what is not given (generate only).", group="planner")] = (
         False
     )

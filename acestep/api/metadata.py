@@ -15,10 +15,11 @@ import msgspec
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the planner knows about a piece; empty means not said."""
 
-    bpm: int | None = None
+    bpm: float | None = None
+    """Whole, from a language model."""
     caption: str = ""
-    duration: int | None = None
-    """Seconds."""
+    duration: float | None = None
+    """Seconds; whole, from a language model."""
     genres: str = ""
     keyscale: str = ""
     language: str = ""

@@ -47,6 +47,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Who may submit it. `Right.ANYBODY` is for what touches nothing but the caller's own jobs, such as every render."""
     planner: str = ""
     """Name of the request's field that names the language model; empty for everything that needs none."""
+    listens: bool = False
+    """Whether that language model listens to music: rules can't take its place."""
+    fixed: dict[str, Any] = {}
+    """Of a one-stage render: fields of its conditioning that are always so."""
     stage: str = ""
     """Name of the stage type that a one-stage render runs; empty for everything else."""
     preset: Preset | None = None

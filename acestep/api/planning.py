@@ -41,7 +41,12 @@ PlannerName = Annotated[
     param("Language model: a size (0.6B, 1.7B, 4B), a folder's name, or auto for this machine.", group="planner"),
 ]
 BackendName = Annotated[
-    str, param("What runs the language model; auto takes transformers.", choices="planners", group="planner")
+    str,
+    param(
+        "What plans: auto runs the language model with transformers, and where none is here, plans by rules.",
+        choices="planners",
+        group="planner",
+    ),
 ]
 WithCodes = Annotated[bool, param("Plan the music itself too, as semantic codes.", group="planner")]
 WithMetas = Annotated[
@@ -226,5 +231,8 @@ class PlannerSpec(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     packages: tuple[str, ...] = ()
     """Modules that it needs and that may be missing; a request for it is then refused before anything is loaded."""
+    language_model: bool = True
+    """Whether it runs a language model. One that doesn't needs no model, writes no codes and can't listen; its class is built
+    without arguments and answers as `acestep.planner.planning.Planner` does. ``auto`` takes it where no language model is here."""
     guides: bool = True
     """Whether it can run the language model with guidance; a request for more than 1 is refused where it cannot."""

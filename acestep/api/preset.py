@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from acestep.api import limits
-from acestep.api.conditioning import Conditioning
+from acestep.api.conditioning import SENTENCE, Conditioning
 from acestep.api.errors import BadPreset, BadRequest
 from acestep.api.request import Output
 from acestep.api.schema import Request, convert, merge_schemas, param
@@ -114,7 +114,7 @@ def preset_schema(preset: Preset) -> type[Request]:
     if preset.source:
         parts.insert(0, SelectionFields)
     title = "".join(word.title() for word in preset.name.replace("_", "-").split("-"))
-    return merge_schemas(f"{title}Request", parts)
+    return merge_schemas(f"{title}Request", parts, drop=SENTENCE)
 
 
 def fill_preset(preset: Preset, given: dict[str, Any], typed: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import msgspec
 import pluggy
 
 from acestep.api import hooks, limits
-from acestep.api.conditioning import Conditioning
+from acestep.api.conditioning import SENTENCE, Conditioning
 from acestep.api.errors import (
     AceError,
     FeatureDisabled,
@@ -288,6 +288,10 @@ class Registry:
         """The planner backend of that name. Raises `UnknownName`."""
         return _find(self.planners, name, "planner backend", "backend")
 
+    def planner_without_model(self) -> PlannerSpec | None:
+        """The planner backend that needs no language model; none where no plug-in brings one."""
+        return next((spec for spec in self.planners.values() if not spec.language_model), None)
+
     def family(self, name: str) -> FamilySpec:
         """The model family of that name. Raises `UnknownName`."""
         return _find(self.families, name, "model family", "model")
@@ -327,7 +331,9 @@ def flat_schema(stage: StageType) -> type[Request]:
         parts.insert(0, SelectionFields)
     title = "".join(word.title() for word in re.split("[-_]", stage.name))
     own = merge_schemas("Own", [stage.Params], drop=CHAIN_FIELDS)
-    return merge_schemas(f"{title}Request", [part if part is not stage.Params else own for part in parts])
+    return merge_schemas(
+        f"{title}Request", [part if part is not stage.Params else own for part in parts], drop=SENTENCE
+    )
 
 
 class _Candidate(msgspec.Struct, frozen=True):

@@ -25,7 +25,8 @@ MAX_BYTES = 256 * 1024
 """A sound is a page of text."""
 
 OF_ONE_RUN = frozenset(
-    "duration bar_offset tempo_map guide_from audio_codes codes cot_text samples checkpoint_step resume preview timesteps".split()
+    "duration bar_offset tempo_map guide_from audio_codes codes cot_text samples query checkpoint_step resume preview "
+    "timesteps".split()
 )
 """Fields that say how long or where one run was, not how it sounds."""
 

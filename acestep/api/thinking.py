@@ -74,7 +74,7 @@ def check_thinking(
             *_left_out(conditioning),
             *map(_foreign_codes, unknown if given_codes(conditioning) else []),
         ]
-    for field in ("caption", "lyrics", "genres", "planner_negative_prompt"):
+    for field in ("query", "caption", "lyrics", "genres", "planner_negative_prompt"):
         refuse_control_text(getattr(conditioning, field), field)
     if conditioning.cot_text:
         known = output.length is not None or conditioning.duration is not None
@@ -134,6 +134,8 @@ def _unthought(conditioning: Conditioning, plans: Sequence[Plan]) -> list[str]:
         notes.append("there are no codes to follow; codes_strength has no effect")
     if conditioning.cot_text:  # what was planned already says what it was planned with
         return notes
+    if conditioning.query:
+        notes.append("the sentence is read by the planner alone, and nothing is planned here; put it into the caption")
     if conditioning.genres:
         notes.append("genres are read by the planner alone, and nothing is planned here; put them into the caption")
     if not conditioning.thinking and (changed := _changed(conditioning)):

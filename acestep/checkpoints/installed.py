@@ -26,6 +26,7 @@ from acestep.planner.planner_models import (
     PlannerInfo,
     find_planners,
     named_planner,
+    none_to_choose,
     planner_folders,
     read_planner,
     require_known_codes,
@@ -76,6 +77,11 @@ def find_model(name: str, folders: Iterable[Path], families: Families = NO_FAMIL
             raise ModelMissing(f"there is no model {name!r} on this machine", field="model", limits=limits)
         return found[wanted]
     return find_named(name, places, families) if families else find_checkpoint(name, places)
+
+
+def plans_by_rules(name: str, found: Iterable[PlannerInfo]) -> bool:
+    """Whether a request that names a language model so, or none, is planned without one."""
+    return none_to_choose(name, found)
 
 
 def require_language_model(name: str, found: Iterable[PlannerInfo], field: str) -> None:

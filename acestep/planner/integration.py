@@ -9,12 +9,12 @@ import msgspec
 
 from acestep.api.conditioning import Conditioning
 from acestep.api.metadata import Metadata
-from acestep.api.planning import CODE_FAMILY, PlannerSettings, knows_codes_of
+from acestep.api.planning import CODE_FAMILY, PlannerSettings, Progress, knows_codes_of
 from acestep.api.request import Render
 from acestep.api.rounding import samples
+from acestep.planner.plan_inputs import INSTRUMENTAL, PlanInputs, Thought, given_metadata, read_thought
 from acestep.planner.planner_models import settings_of
-from acestep.planner.planning import PlanInputs, given_metadata, read_thought
-from acestep.planner.session import planner_for, put_away
+from acestep.planner.session import LoadedPlanner, planner_for, put_away
 from acestep.worker.backend import JobContext
 
 
@@ -44,12 +44,14 @@ class PlannedConditioning(msgspec.Struct, frozen=True, kw_only=True):
             "cot_text": conditioning.cot_text,
             "model": self.model,
             "caption": conditioning.caption,
+            "lyrics": conditioning.lyrics,
             "language": conditioning.language,
             "bpm": conditioning.bpm,
             "key": conditioning.key,
             "time_signature": conditioning.time_signature,
             "duration": conditioning.duration,
             "codes": conditioning.codes or [],
+            **({"query": conditioning.query} if conditioning.query else {}),
         }
         return {**shown, "decoding": list(self.decoding)} if self.decoding else shown
 
@@ -71,32 +73,58 @@ def plan_request(
     it cannot read.
     """
     settings = settings_for(conditioning, family)
-    inputs = _plan_inputs(conditioning, duration)
-    thought = read_thought(conditioning.cot_text, inputs) if conditioning.cot_text else None
     context.tick("load", 0, 1, 0.0)
     loaded = planner_for(context.registry, settings, settings_of(context.backend), "planner_model")
-    middle = share * (0.3 if settings.codes else 1.0)
+    codes_wanted = settings.codes and loaded.planner.writes_codes
+    middle = share * (0.3 if codes_wanted else 1.0)
 
     def report(stage: str, start: float, end: float, done: int, total: int) -> None:
         context.tick(stage, done, total, start + (end - start) * done / max(total, 1))
 
-    if thought is None:
-        thought = loaded.planner.think(
-            inputs, settings, seeds[0], lambda done, total: report("thinking", 0.0, middle, done, total)
-        )
+    said, thought = _think(
+        conditioning, duration, loaded, settings, seeds[0], lambda done, of: report("thinking", 0.0, middle, done, of)
+    )
     codes: list[list[int]] = []
-    if settings.codes:
+    if codes_wanted:
         codes = loaded.planner.sketch(
-            inputs, thought.metadata, settings, seeds, lambda done, total: report("codes", middle, share, done, total)
+            _plan_inputs(said, duration),
+            thought.metadata,
+            settings,
+            seeds,
+            lambda done, total: report("codes", middle, share, done, total),
         )
     put_away(settings_of(context.backend))
-    planned = merge(conditioning, thought.metadata)
+    planned = merge(said, thought.metadata)
     return PlannedConditioning(
         conditioning=msgspec.structs.replace(planned, codes=codes or None, cot_text=thought.text, thinking=False),
         model=loaded.info.name,
         decoding=thought.decoding,
-        notes=loaded.notes,
+        notes=(*loaded.notes, *thought.notes),
     )
+
+
+def _think(
+    conditioning: Conditioning,
+    duration: float | None,
+    loaded: LoadedPlanner,
+    settings: PlannerSettings,
+    seed: int,
+    progress: Progress,
+) -> tuple[Conditioning, Thought]:
+    """The thought of a generation, and the conditioning with the words that a sentence has become."""
+    inputs = _plan_inputs(conditioning, duration)
+    if conditioning.cot_text:
+        return conditioning, read_thought(conditioning.cot_text, inputs)
+    if not conditioning.query:
+        return conditioning, loaded.planner.think(inputs, settings, seed, progress)
+    sample = loaded.planner.compose(conditioning.query, inputs, settings, seed, progress)
+    said = msgspec.structs.replace(
+        conditioning,
+        caption=conditioning.caption or sample.metadata.caption,
+        lyrics=conditioning.lyrics if inputs.sung != INSTRUMENTAL else sample.lyrics,
+        planner_caption=False,  # the caption is planned already
+    )
+    return said, Thought(metadata=sample.metadata, text=sample.text, decoding=sample.decoding, notes=sample.notes)
 
 
 def settings_for(conditioning: Conditioning, family: str) -> PlannerSettings:

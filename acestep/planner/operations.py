@@ -15,8 +15,10 @@ from acestep.api.metadata import Metadata
 from acestep.api.planning import CODE_RATE, PlannerSettings, Progress
 from acestep.api.result import Result, StageReport
 from acestep.api.schema import convert
+from acestep.planner.plan_inputs import PlanInputs, Sample, given_metadata, read_thought
 from acestep.planner.planner_models import settings_of
-from acestep.planner.planning import PlanInputs, Planner, Sample, given_metadata, read_thought
+from acestep.planner.planning import Planner
+from acestep.planner.rules.rules_planner import NO_CODES, RulesPlanner
 from acestep.planner.session import LoadedPlanner, planner_for
 from acestep.worker.backend import JobContext
 
@@ -31,7 +33,10 @@ def plan(request: Mapping[str, Any], context: JobContext) -> Result:
         job.inputs(), settings, seeds[0], job.progress("thinking", 0.05, 0.3 if settings.codes else 1)
     )
     codes: list[list[int]] = []
-    if settings.codes:
+    notes = thought.notes
+    if settings.codes and not job.planner.writes_codes:
+        notes = (NO_CODES, *notes)
+    elif settings.codes:
         codes = job.planner.sketch(job.inputs(), thought.metadata, settings, seeds, job.progress("codes", 0.3, 1))
     data = {
         **_described(thought.metadata, job.inputs().sung),
@@ -40,7 +45,7 @@ def plan(request: Mapping[str, Any], context: JobContext) -> Result:
         "codes": codes,
         "variants": len(seeds),
     }
-    return job.result(data, seeds, decoding=thought.decoding)
+    return job.result(data, seeds, notes, thought.decoding)
 
 
 def compose(request: Mapping[str, Any], context: JobContext) -> Result:
@@ -86,11 +91,12 @@ def score(request: Mapping[str, Any], context: JobContext) -> Result:
 
     job = _Job("score", request, context)
     piece = job.piece_codes()
-    if not hasattr(job.planner.backend, "decoder"):
+    backend = getattr(job.planner, "backend", None)
+    if not hasattr(backend, "decoder"):
         raise Unavailable("scores need the transformers backend", field="backend")
     lyrics = job.inputs().lyrics
     progress = job.progress("scoring", 0.2, 0.8)
-    found = scoring.score(job.planner.backend, piece, metadata_of(job.typed), lyrics, progress)
+    found = scoring.score(backend, piece, metadata_of(job.typed), lyrics, progress)
     data: dict[str, Any] = {"total": found.total, "parts": found.parts, "pmi": found.pmi}
     notes: tuple[str, ...] = ()
     if job.typed.alignment:
@@ -129,7 +135,7 @@ class _Job:
         return self._loaded
 
     @property
-    def planner(self) -> Planner:
+    def planner(self) -> Planner | RulesPlanner:
         """The planner of the request."""
         return self.loaded.planner
 
@@ -188,7 +194,8 @@ class _Job:
             samples.append(write(seed, self.progress("writing", 0.05 + index * share, 0.05 + (index + 1) * share)))
         data = [{**_described(sample.metadata, sample.lyrics), "cot_text": sample.text} for sample in samples]
         decoding = tuple(line for sample in samples for line in sample.decoding)
-        return self.result({**data[0], **({"samples": data} if len(data) > 1 else {})}, seeds, decoding=decoding)
+        notes = tuple(dict.fromkeys(note for sample in samples for note in sample.notes))
+        return self.result({**data[0], **({"samples": data} if len(data) > 1 else {})}, seeds, notes, decoding)
 
     def result(
         self,

@@ -245,6 +245,11 @@ def choose_planner(wanted: str, found: Iterable[PlannerInfo], memory: int, numbe
     return max(fitting, key=lambda info: info.size_bytes)
 
 
+def none_to_choose(wanted: str, found: Iterable[PlannerInfo]) -> bool:
+    """Whether nobody names a language model and none is here, so that what plans without one takes over."""
+    return named_planner(wanted) == "auto" and not any(info.trained for info in found)
+
+
 def require_present(wanted: str, found: Collection[PlannerInfo]) -> None:
     """See that the language model that is wanted is among those found; `TINY` can be made on the spot. Raises `ModelMissing`."""
     names = [info.name for info in found]
@@ -255,7 +260,7 @@ def require_present(wanted: str, found: Collection[PlannerInfo]) -> None:
         if any(info.trained for info in found):
             return
         raise ModelMissing(
-            "no language model is on this machine, so nothing can be planned; generating without 'thinking' works. "
+            "this needs a language model, and none is on this machine; plans of words and metadata work without one. "
             f"`acestep-bridge models download lm-{PLANNER_SIZES[0]}` fetches the smallest",
             field="model",
             limits={"choices": [*PLANNER_SIZES, TINY]},

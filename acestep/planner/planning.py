@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from acestep.api import limits, music
+from acestep.api import limits
 from acestep.api.errors import BadCheckpoint, BadRequest
 from acestep.api.metadata import Metadata, parse_block, parse_lyrics, split_answer, write_block
 from acestep.api.planning import (
@@ -24,87 +24,18 @@ from acestep.api.planning import (
     check_codes,
     refuse_control_text,
 )
-from acestep.api.rounding import half_up
-from acestep.api.thought import read_thought_text
 from acestep.planner import prompts
 from acestep.planner.grammar import BLOCK_TOKENS, BlockOptions, block_grammar
-
-
-class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody asks the planner to plan. Fields of ``given`` that are set are kept verbatim."""
-
-    caption: str = ""
-    lyrics: str = ""
-    instrumental: bool = False
-    given: Metadata = Metadata()
-
-    @property
-    def sung(self) -> str:
-        """The lyrics as the model reads them."""
-        lyrics = self.lyrics.strip()
-        silent = self.instrumental or lyrics.lower() in ("", "[inst]", "[instrumental]")
-        return prompts.INSTRUMENTAL if silent else lyrics
-
-
-class Thought(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished chain of thought."""
-
-    metadata: Metadata
-    text: str
-    """What the model wrote, from ``<think>`` to ``</think>``."""
-    decoding: tuple[str, ...] = ()
-    """A line per token, where the settings ask for them."""
-
-
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """A described piece: metadata (its caption among them), lyrics, and what the model wrote."""
-
-    metadata: Metadata
-    lyrics: str
-    text: str
-    decoding: tuple[str, ...] = ()
-
-
-def given_metadata(
-    *,
-    bpm: float | None = None,
-    duration: float | None = None,
-    key: str = "",
-    time_signature: str = "",
-    language: str = "",
-    genres: str = "",
-) -> Metadata:
-    """A user's values as the model's vocabulary has them: whole beats, whole seconds of 10 to 600.
-
-    ``unknown`` is not a language that somebody gave. Seconds are rounded up, so that codes always cover the piece.
-    """
-    seconds = None
-    if duration is not None:
-        seconds = min(max(math.ceil(duration), int(limits.MIN_DURATION)), int(limits.MAX_DURATION))
-    return Metadata(
-        bpm=None if bpm is None else half_up(bpm),
-        duration=seconds,
-        keyscale=key,
-        timesignature=music.model_metre_name(time_signature),
-        language="" if language == "unknown" else language,
-        genres=genres,
-    )
-
+from acestep.planner.plan_inputs import PlanInputs, Sample, Thought
 
 METAS = frozenset({"bpm", "duration", "keyscale", "timesignature"})
 """What a thought says of a piece besides its words."""
 
 
-def read_thought(text: str, inputs: PlanInputs) -> Thought:
-    """A thought that somebody brings along, with what the inputs give set above it. Raises `BadRequest` for one that is none."""
-    metadata = read_thought_text(text)
-    given = {name: value for name, value in msgspec.structs.asdict(inputs.given).items() if value not in ("", None)}
-    metadata = msgspec.structs.replace(metadata, **given)
-    return Thought(metadata=metadata, text=f"<think>\n{write_block(metadata)}\n</think>")
-
-
 class Planner:
     """The planner's uses over one loaded language model."""
+
+    writes_codes = True
 
     def __init__(self, backend: PlannerBackend, *, max_duration: int = int(limits.MAX_DURATION)) -> None:
         self._backend = backend
@@ -164,7 +95,7 @@ class Planner:
             prompt=prompts.codes_prompt(tokenizer, inputs.caption, inputs.sung, write_block(metadata)),
             negative=prompts.codes_negative(tokenizer, settings.negative_prompt),
             seeds=tuple(seeds),
-            count=metadata.duration * CODE_RATE,
+            count=math.ceil(metadata.duration) * CODE_RATE,
             together=settings.together,
         )
         return self._backend.write_codes(

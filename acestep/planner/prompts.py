@@ -13,6 +13,7 @@ from typing import Any
 from acestep.api.errors import BadCheckpoint
 from acestep.api.planning import NO_INPUT
 from acestep.planner.layout import code_text
+from acestep.planner.plan_inputs import INSTRUMENTAL
 
 GENERATE = "Generate audio semantic tokens based on the given conditions:"
 UNDERSTAND = "Understand the given musical conditions and describe the audio semantics accordingly:"
@@ -20,7 +21,6 @@ INSPIRE = "Expand the user's input into a more detailed and specific musical des
 FORMAT = "Format the user's input into a more detailed and specific musical description:"
 """System instructions: the model was trained on these very sentences."""
 
-INSTRUMENTAL = "[Instrumental]"
 HEADER = "<|im_start|>assistant\n"
 
 

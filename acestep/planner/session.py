@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from acestep.planner.planner_models import (
     find_planners,
     longest_plan,
     named_planner,
+    none_to_choose,
     planner_folders,
     read_planner,
 )
 from acestep.planner.planning import Planner
+from acestep.planner.rules.rules_planner import MADE_BY_RULES, RulesPlanner
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +41,15 @@ OFFLOAD_BELOW = 20 * 2**30
 class LoadedPlanner(msgspec.Struct, frozen=True, kw_only=True):
     """A planner that is ready, and what it is."""
 
-    planner: Planner
+    planner: Planner | RulesPlanner
     info: PlannerInfo
     backend: str
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences that belong into every result made with it."""
+        if isinstance(self.planner, RulesPlanner):
+            return (MADE_BY_RULES,)
         if self.info.trained:
             return ()
         return (f"the language model {self.info.name} has random weights: what it writes is noise in valid form",)
@@ -62,10 +66,12 @@ def planner_for(
     ``worker`` is the worker's settings map (home, checkpoints, device, dtype), ``field`` the request's name for the model.
     Raises `ModelMissing`, `OutOfMemory`, `BadCheckpoint`, `UnknownName`.
     """
+    found = known_planners(worker)
+    if (ruled := _without_model(registry, settings, found)) is not None:
+        return ruled
     name = DEFAULT_BACKEND if settings.backend == "auto" else registry.planner(settings.backend).name
     device = choose_device(str(worker.get("device") or "auto"))
     number_bytes = choose_dtype(device, str(worker.get("dtype") or "auto")).itemsize
-    found = known_planners(worker)
     running = next((loaded for loaded in _loaded.values() if loaded.backend == name), None)
     wanted = named_planner(settings.model)
     if wanted == TINY and TINY not in {info.name for info in found}:
@@ -84,6 +90,16 @@ def planner_for(
         _loaded[key] = LoadedPlanner(planner=planner, info=info, backend=name)
         log.info("language model %s loaded by %s", info.name, name)
     return _loaded[key]
+
+
+def _without_model(registry: Registry, settings: PlannerSettings, found: Iterable[PlannerInfo]) -> LoadedPlanner | None:
+    """The planner that needs no language model, where it is asked for or none is here; else none."""
+    auto = settings.backend == "auto"
+    spec = registry.planner_without_model() if auto else registry.planner(settings.backend)
+    if spec is None or spec.language_model or (auto and not none_to_choose(settings.model, found)):
+        return None
+    info = PlannerInfo(name=spec.name, path="", size_bytes=0, cache_bytes=0)
+    return LoadedPlanner(planner=resolve_target(spec.target)(), info=info, backend=spec.name)
 
 
 def known_planners(worker: Mapping[str, Any]) -> list[PlannerInfo]:

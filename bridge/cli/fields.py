@@ -52,8 +52,8 @@ Choices = Callable[[str], Sequence[Any]]
 
 
 def positional_field(fields: Sequence[FieldInfo]) -> FieldInfo | None:
-    """The field that may be given without its option: the source of an operation that has one, else the caption."""
-    for name in ("source", "caption"):
+    """The field that may be given without its option: the source of an operation that has one, else the sentence or caption."""
+    for name in ("source", "query", "caption"):
         for info in fields:
             if info.name == name and info.type == "str":
                 return info

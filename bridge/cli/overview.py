@@ -7,7 +7,7 @@ from bridge.cli.app import COMMANDS, PROGRAM, Command
 from bridge.cli.exits import MEANINGS
 from bridge.cli.operations import load_registry
 
-MAIN = ("repaint", "generate", "cover", "extend", "extract", "lego", "complete", "refine")
+MAIN = ("repaint", "song", "generate", "cover", "extend", "extract", "lego", "complete", "refine")
 """What most people come for, shown before everything else."""
 
 HEADINGS = {

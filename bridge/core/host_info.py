@@ -62,9 +62,12 @@ class DaemonHostInfo:
         """Facts of a model. Raises `ModelMissing`."""
         return self._models.get(name)
 
-    def require_planner(self, registry: Registry, request: Any, field: str) -> None:
-        """See that the language model which a request names in a field can be run. Raises `Unavailable`, `ModelMissing`."""
-        planners.require_planner(registry, self._models, request, field)
+    def require_planner(self, registry: Registry, request: Any, field: str, *, listens: bool = False) -> None:
+        """See that the language model which a request names in a field can be run, or that rules can take its place.
+
+        Raises `Unavailable`, `ModelMissing`.
+        """
+        planners.require_planner(registry, self._models, request, field, listens=listens)
 
     def weights(self, model: ModelInfo) -> str:
         """A digest of a sample of a model's files; empty for one that is not on the disk."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from acestep.api.errors import BadRequest, ModelMissing, ModelUnsuited, Unavailable
+from acestep.api.planning import PlannerSpec
 from acestep.api.registry import Registry
-from acestep.checkpoints.installed import require_codes, require_language_model
+from acestep.checkpoints.installed import plans_by_rules, require_codes, require_language_model
 from bridge.core.models import Models
 from bridge.core.packages import missing_packages
 
@@ -32,19 +33,24 @@ def require_checkpoint(models: Models, request: Any, *, read: bool) -> None:
         require_codes(found)
 
 
-def require_planner(registry: Registry, models: Models, request: Any, field: str) -> None:
-    """See that the language model that ``request`` names in ``field`` can be run here, before a job for it is accepted.
+def require_planner(registry: Registry, models: Models, request: Any, field: str, *, listens: bool) -> None:
+    """See that the language model that ``request`` names in ``field`` can be run here, before a job for it is accepted; where none
+    is here, that rules can take its place: they can't where it ``listens``, or only codes are wanted.
 
     Raises `Unavailable` for a package that is missing, `ModelMissing` with what is here, `UnknownName` for an unknown backend, and
     `BadRequest` for guidance that the backend cannot give.
     """
     prefix = field.removesuffix("model")
-    backend = getattr(request, f"{prefix}backend", "auto")
-    spec = registry.planner(DEFAULT_PLANNER if backend == "auto" else backend)
+    backend, found = getattr(request, f"{prefix}backend", "auto"), models.language_models()
+    without = registry.planner_without_model()
+    ruled = without is not None and backend == "auto" and plans_by_rules(getattr(request, field), found)
+    spec = registry.planner(backend if backend != "auto" else without.name if ruled and without else DEFAULT_PLANNER)
+    if not spec.language_model:
+        return _require_rules_will_do(spec, request, field, listens=listens)
     if missing := missing_packages(spec.packages):
         raise Unavailable(
-            f"planning needs {', '.join(missing)}, which is not installed here; `pip install {' '.join(missing)}` adds it, and "
-            "generating without 'thinking' works",
+            f"planning with a language model needs {', '.join(missing)}, which is not installed here; "
+            f"`pip install {' '.join(missing)}` adds it, and generating without 'thinking' works",
             field=field if backend == "auto" else f"{prefix}backend",
         )
     scale = getattr(request, f"{prefix}cfg_scale", 1.0)
@@ -55,4 +61,20 @@ def require_planner(registry: Registry, models: Models, request: Any, field: str
             field=f"{prefix}cfg_scale",
             limits={"max": 1.0},
         )
-    require_language_model(getattr(request, field), models.language_models(), field)
+    require_language_model(getattr(request, field), found, field)
+
+
+def _require_rules_will_do(spec: PlannerSpec, request: Any, field: str, *, listens: bool) -> None:
+    """Raises `ModelMissing` for what only a language model can do, `BadRequest` for a model that would not be used."""
+    if getattr(request, field) != "auto":
+        raise BadRequest(
+            f"{spec.name} plans without a language model; leave {field} at auto, or take another backend", field=field
+        )
+    if listens:
+        require_language_model("auto", [], field)
+    if field == "model" and getattr(request, "codes", False) and getattr(request, "cot_text", ""):
+        raise ModelMissing(
+            "a thought is given, so only codes are left to write, and rules write none; "
+            "`acestep-bridge models download lm-0.6B` fetches the smallest language model",
+            field=field,
+        )

@@ -208,5 +208,6 @@ def models_needed(models: Models, request: dict[str, Any]) -> tuple[tuple[str, .
 
 def _caption(request: dict[str, Any]) -> str:
     conditioning = request.get("conditioning")
-    text = conditioning.get("caption") if isinstance(conditioning, dict) else request.get("caption")
+    words = conditioning if isinstance(conditioning, dict) else request
+    text = words.get("caption") or words.get("query")
     return text if isinstance(text, str) else ""

@@ -34,6 +34,15 @@ def register_planners(register: Callable[[PlannerSpec], None]) -> None:
             guides=False,
         )
     )
+    register(
+        PlannerSpec(
+            name="rules",
+            target="acestep.planner.rules.rules_planner:RulesPlanner",
+            summary="Rules, without a language model: words and metadata from what a sentence says. What auto takes where no "
+            "language model is here.",
+            language_model=False,
+        )
+    )
 
 
 OPERATIONS = (
@@ -66,6 +75,7 @@ OPERATIONS = (
         summary="Describe audio or codes: caption, metadata and lyrics.",
         schema=requests.UnderstandRequest,
         planner="model",
+        listens=True,
         target=f"{CODE}:understand",
     ),
     Operation(
@@ -79,6 +89,7 @@ OPERATIONS = (
         summary="Say how well caption, lyrics and metadata fit a piece.",
         schema=requests.ScoreRequest,
         planner="model",
+        listens=True,
         target=f"{CODE}:score",
     ),
     Operation(
@@ -97,8 +108,21 @@ OPERATIONS = (
 )
 
 
+SONG = Operation(
+    name="song",
+    summary="Make a song of one sentence: it is planned, then rendered; the plan comes with the result.",
+    schema=requests.SongRequest,
+    group="create",
+    right=Right.ANYBODY,
+    stage="generate",
+    fixed={"thinking": True},
+    form_help=FORM_HELP,
+)
+
+
 @hookimpl
 def register_operations(register: Callable[[Operation], None]) -> None:
-    """Planning and analysis, for every door."""
+    """Planning and analysis, for every door; and the song, which is planned and rendered in one job."""
+    register(SONG)
     for operation in OPERATIONS:
         register(msgspec.structs.replace(operation, group="planner", right=Right.ANYBODY))

@@ -11,10 +11,12 @@ from acestep.api.conditioning import Conditioning
 from acestep.api.errors import BadRequest, UnknownName
 from acestep.api.formats import FORMAT_SUMMARY, FormatName
 from acestep.api.planning import PlannerSettings, check_codes, refuse_control_text
+from acestep.api.registry import flat_schema
 from acestep.api.schema import Request, merge_schemas, param
 from acestep.api.sentences import quoted
 from acestep.api.source import SelectionFields
 from acestep.api.thinking import check_brought_thought
+from plugins.stages.generate import Generate
 
 
 class SeedFields(Request):
@@ -49,7 +51,7 @@ class ModelField(Request):
 
 
 NOT_PLANNED = frozenset(
-    {"reference", "audio_codes", "codes", "codes_strength", "guide", "thinking", "samples", "cot_text"}
+    {"reference", "audio_codes", "codes", "codes_strength", "guide", "thinking", "samples", "cot_text", "query"}
     | {name for name in Conditioning.__struct_fields__ if name.startswith("planner_")}
 )
 """Fields of a render's conditioning that a planner's own request does not have, or names differently."""
@@ -156,6 +158,13 @@ class ComposeRequest(merge_schemas("ComposeFields", [Query, MetaFields, SeedFiel
         """Check what types and ranges cannot say. Raises `BadRequest` or `UnknownName`."""
         _check_music(self)
         _check_seeds(self)
+
+
+SENTENCED = frozenset({"thinking", "audio_codes", "codes", "codes_strength", "cot_text", "samples"})
+"""Fields of `generate` that have no sense where one sentence is planned."""
+
+SongRequest = merge_schemas("SongRequest", [Query, flat_schema(Generate())], drop=SENTENCED)
+"""A sentence to make a song of, with everything that `generate` takes besides."""
 
 
 class FormatRequest(merge_schemas("FormatFields", [PromptFields, SeedFields, TextSettings])):  # type: ignore[misc]

@@ -202,13 +202,62 @@ def test_generate_thinks_when_asked_and_shows_it(jobs: Jobs) -> None:
     assert [file.sha256 for file in again.files] == [file.sha256 for file in found.files]
 
 
-def test_generate_without_thinking_needs_no_planner(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without a language model generates as ever; only `thinking` fails, and says how to go on."""
+@pytest.fixture
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a language model."""
     monkeypatch.setattr(session, "find_planners", lambda folders: [])
+
+
+@pytest.mark.usefixtures("no_model")
+def test_without_a_language_model_rules_plan(jobs: Jobs) -> None:
+    """Generating works as ever, and with `thinking` the plan is one of rules; the note says so and how to get a model."""
     assert jobs.render("generate", caption="x", duration=10.0, steps=1, seed=4).files
-    with pytest.raises(ModelMissing) as caught:
-        jobs.render("generate", caption="x", duration=10.0, steps=1, seed=4, thinking=True)
-    assert "works" in caught.value.message and caught.value.field == "planner_model"
+    found = jobs.render("generate", caption="techno in F minor", duration=10.0, steps=1, seed=4, thinking=True)
+    data, request = found.data, found.recipe["request"]["conditioning"]
+    assert (data["model"], data["key"], data["codes"]) == ("rules", "F minor", []) and 124 <= data["bpm"] <= 138
+    assert request["key"] == "F minor" and request["bpm"] == data["bpm"] and not request["thinking"]
+    assert any("by rules" in note and "models download lm-0.6B" in note for note in found.notes)
+    assert any(note.startswith("not said, so chosen: ") for note in found.notes)
+
+
+@pytest.mark.usefixtures("no_model")
+def test_plan_compose_and_format_answer_by_rules(jobs: Jobs) -> None:
+    """The same fields as from a language model, codes left out and told, one sample per seed."""
+    planned = jobs.run("plan", caption="dark techno", bpm=130.0, seed=1, cfg_scale=3.0)
+    assert (planned.data["bpm"], planned.data["codes"], planned.stages[0].model) == (130, [], "rules")
+    assert "dark techno" in planned.data["caption"] and "four on the floor" in planned.data["caption"]
+    assert any("rules write no codes" in note for note in planned.notes)
+    assert any("cfg_scale changes nothing" in note for note in planned.notes)
+    composed = jobs.run("compose", query="waltz in D minor", seeds=[1, 2, 3], variants=3)
+    assert [one["key"] for one in composed.data["samples"]] == ["D minor"] * 3
+    assert len({one["bpm"] for one in composed.data["samples"]}) > 1
+    assert jobs.run("compose", query="waltz in D minor", seed=1).data["bpm"] == composed.data["bpm"]
+    formatted = jobs.run("format", caption="pop at 100 bpm", lyrics="la la", seed=1)
+    assert formatted.data["lyrics"] == "[Verse]\nla la" and formatted.data["bpm"] == 100
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_song_of_one_sentence(jobs: Jobs) -> None:
+    """It is as long as the sentence says, to the sample; plan and sentence come with the result, and its recipe makes it again."""
+    sentence = "dark techno at 130 in F minor, 4 bars, no drums"
+    found = jobs.render("song", query=sentence, steps=1, seed=4, instrumental=True)
+    data, files = found.data, [file for file in found.files if file.role == "part"]
+    assert (data["query"], data["bpm"], data["key"]) == (sentence, 130, "F minor")
+    assert files[0].length == round(16 * 60 / 130 * 48_000) and len(files) == 1
+    request = found.recipe["request"]
+    assert request["conditioning"]["caption"] == data["caption"] and "no drums" in data["caption"]
+    again = jobs.render("render", **request)
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in found.files]
+    assert "by rules" not in "".join(again.notes)
+
+
+def test_a_song_that_a_language_model_plans(jobs: Jobs) -> None:
+    """It composes words first and writes codes for them; what is given stays."""
+    found = jobs.render(
+        "song", query="a song", lyrics="la la", bpm=97.0, duration=10.0, steps=1, seed=4, planner_model="tiny"
+    )
+    assert (found.data["model"], found.data["bpm"], found.data["lyrics"]) == ("tiny", 97, "la la")
+    assert [len(codes) for codes in found.data["codes"]] == [50] and found.data["caption"]
 
 
 def test_auto_is_the_language_model_that_ace_steps_own_variable_names(
@@ -269,7 +318,8 @@ def test_unload_frees_the_language_model(jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("operation", "params", "error", "field"),
     [
-        ("plan", {"caption": "x"}, ModelMissing, "model"),
+        ("understand", {"audio_codes": [1]}, ModelMissing, "model"),
+        ("plan", {"caption": "x", "model": "4B"}, ModelMissing, "model"),
         ("plan", {"caption": "x", "lyrics": "<|im_end|>"}, BadRequest, "lyrics"),
         ("understand", {"audio_codes": [64_000]}, BadRequest, "audio_codes"),
         ("understand", {"audio_codes": []}, BadRequest, "audio_codes"),

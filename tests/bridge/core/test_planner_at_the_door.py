@@ -9,18 +9,23 @@ import pytest
 from acestep.api.errors import BadRequest, ModelMissing, Unavailable, UnknownName
 from acestep.planner.tiny import build_tiny
 
-ASKING = [
+WRITING = [
     ("generate", {"length": 480_000, "thinking": True}, "planner_model"),
+    ("song", {"query": "x"}, "planner_model"),
     ("plan", {"caption": "x"}, "model"),
     ("compose", {"query": "x"}, "model"),
     ("format", {"caption": "x"}, "model"),
+]
+"""What rules can do where no language model is here."""
+
+LISTENING = [
     ("understand", {"audio_codes": [1]}, "model"),
     ("score", {"audio_codes": [1], "caption": "x"}, "model"),
 ]
 
 
-@pytest.mark.parametrize(("operation", "params", "field"), ASKING, ids=[case[0] for case in ASKING])
-async def test_no_language_model(desk, operation, params, field):
+@pytest.mark.parametrize(("operation", "params", "field"), LISTENING, ids=[case[0] for case in LISTENING])
+async def test_no_language_model_to_listen(desk, operation, params, field):
     """Refused at once, with the command that fetches one; nothing is stored, no worker is asked."""
     one = await desk()
     with pytest.raises(ModelMissing) as caught:
@@ -29,16 +34,41 @@ async def test_no_language_model(desk, operation, params, field):
     assert await one.service.jobs() == []
 
 
-@pytest.mark.parametrize(("operation", "params", "field"), ASKING, ids=[case[0] for case in ASKING])
-async def test_a_missing_package(desk, monkeypatch, operation, params, field):
+@pytest.mark.parametrize(("operation", "params", "field"), WRITING, ids=[case[0] for case in WRITING])
+async def test_rules_plan_where_no_language_model_is(desk, operation, params, field):
+    """The job is accepted; one that names a model, or rules and a model, is refused about the right field."""
+    one = await desk()
+    await one.submit(operation=operation, **params)
+    with pytest.raises(ModelMissing, match=r"models download lm-4B") as caught:
+        await one.submit(operation=operation, **params, **{field: "4B"})
+    assert caught.value.field == field
+    with pytest.raises(BadRequest, match="plans without a language model") as caught:
+        await one.submit(operation=operation, **params, **{field: "4B", field.replace("model", "backend"): "rules"})
+    assert caught.value.field == field
+
+
+async def test_codes_alone_need_a_language_model(desk):
+    """A thought that is given leaves only codes to write."""
+    one = await desk()
+    thought = "<think>\nbpm: 120\nduration: 20\n</think>"
+    with pytest.raises(ModelMissing, match="rules write none"):
+        await one.submit(operation="plan", caption="x", cot_text=thought)
+    await one.submit(operation="plan", caption="x", cot_text=thought, codes=False)
+
+
+@pytest.mark.parametrize(
+    ("operation", "params", "field"), [*WRITING, *LISTENING], ids=[case[0] for case in (*WRITING, *LISTENING)]
+)
+async def test_a_missing_package(desk, tmp_path, monkeypatch, operation, params, field):
     """Refused before a gigabyte is loaded, by the name of the package."""
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *more: None if name == "llguidance" else found(name, *more)
     )
-    one = await desk()
+    build_tiny(tmp_path / "checkpoints" / "acestep-5Hz-lm-mine")
+    one = await desk(checkpoints=[str(tmp_path / "checkpoints")])
     with pytest.raises(Unavailable, match="llguidance, which is not installed") as caught:
-        await one.submit(operation=operation, **params)
+        await one.submit(operation=operation, **params, **{field: "mine"})
     assert caught.value.field == field
 
 

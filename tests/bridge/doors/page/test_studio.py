@@ -62,6 +62,27 @@ def test_create_by_every_field(tab):
     one.until("document.getElementById('polite').textContent.includes('is ready')")
 
 
+def test_one_sentence_becomes_a_plan_or_a_song(tab):
+    """Without a language model too: the plan is shown with what was assumed, and the song is made in one step."""
+    one = tab()
+    page = one.open("#create")
+    page.get_by_role("radio", name="Simple").click()
+    box = page.locator("section:not([hidden]) textarea").first
+    box.fill("dark techno at 130 in F minor, ten seconds")
+    known = page.evaluate("studio.store.jobs.size")
+    page.get_by_role("radio", name="1", exact=True).click()
+    page.locator('[data-act="create"]').click()
+    one.until("size => studio.store.jobs.size > size", known)
+    found = one.ended(one.job())
+    assert (found["operation"], found["result"]["data"]["bpm"]) == ("song", 130)
+    assert found["request"]["conditioning"]["query"].startswith("dark techno")
+    page.get_by_role("button", name="Plan").first.click()
+    shown = page.locator('[data-part="proposal"]')
+    shown.wait_for()
+    assert shown.locator('[data-field="bpm"] input').first.input_value() == "130"
+    assert "not said, so chosen" in shown.locator('[data-part="assumed"]').inner_text()
+
+
 def test_a_wrong_value_is_told_at_its_field_and_nothing_is_handed_in(tab):
     """By the page itself, and by the daemon's own sentence."""
     one = tab()

@@ -20,7 +20,7 @@ const MOST = 8;
 export function createView(app) {
   const draft = { mode: "simple", sentence: "", values: {}, variants: 2, auto: false, proposed: false, ...drafts.read("create", {}) };
   const keep = () => drafts.write("create", draft);
-  let form = null, proposal = null, running = "";
+  let form = null, proposal = null, running = "", told = [];
 
   const mode = segments(t("create.mode"), [["simple", t("create.simple")], ["custom", t("create.custom")]], draft.mode, (value) => { take(); draft.mode = value; keep(); show(); });
   const error = el("p", { class: "error", role: "alert", hidden: true });
@@ -77,7 +77,8 @@ export function createView(app) {
   function buildProposal() {
     const chosen = fields().filter((field) => PROPOSAL.includes(field.name));
     proposal = new Form(chosen, { values: draft.values, short: PROPOSAL, changed: () => { take(); keep(); } });
-    const place = el("div", { class: "panel", data: { part: "proposal" } }, el("h3", {}, t("create.proposal"), button(t("create.to_custom"), () => { take(); mode.choose("custom"); draft.mode = "custom"; keep(); show(); }, { class: "plain" })), el("p", { class: "soft" }, t("create.proposal_help")), proposal.element);
+    const place = el("div", { class: "panel", data: { part: "proposal" } }, el("h3", {}, t("create.proposal"), button(t("create.to_custom"), () => { take(); mode.choose("custom"); draft.mode = "custom"; keep(); show(); }, { class: "plain" })), el("p", { class: "soft" }, t("create.proposal_help")),
+      el("ul", { class: "soft", data: { part: "assumed" }, hidden: !told.length }, told.map((note) => el("li", {}, note))), proposal.element);
     proposalPlace.replaceChildren(place);
   }
 
@@ -111,7 +112,7 @@ export function createView(app) {
     custom.hidden = draft.mode !== "custom";
     if (draft.mode === "custom") form?.fill(draft.values);
     else if (draft.proposed && fields().length) buildProposal();
-    go.hidden = draft.mode === "simple" && !draft.proposed;
+    go.hidden = false;
     changed();
   }
 
@@ -137,6 +138,7 @@ export function createView(app) {
 
   function useSentence() {
     if (!draft.sentence.trim()) return refuse({ code: "page.sentence" });
+    told = [];
     setProposal({ caption: draft.sentence.trim() });
   }
 
@@ -148,6 +150,7 @@ export function createView(app) {
     for (const one of [propose, go]) one.disabled = true;
     try {
       const { result } = await app.run(operation, params);
+      told = result.notes ?? [];
       return (result.data?.samples ?? [result.data ?? {}])[0];
     } catch (failure) {
       refuse({ code: failure.code, message: failure.message }); // its field is the planner's, not this form's
@@ -190,6 +193,7 @@ export function createView(app) {
 
   async function run() {
     error.hidden = true;
+    if (draft.mode === "simple" && !draft.proposed) return song();
     const shown = draft.mode === "simple" ? proposal : form;
     if (!shown || shown.toFault()) return;
     const params = request();
@@ -197,10 +201,16 @@ export function createView(app) {
     await hand(params);
   }
 
+  // Planned and made in one job, for whoever does not want to see the plan first.
+  async function song() {
+    if (!draft.sentence.trim()) return refuse({ code: "page.sentence" });
+    await hand({ query: draft.sentence.trim(), ...(draft.variants === 1 ? {} : { variants: draft.variants }) });
+  }
+
   async function hand(params) {
     try {
-      running = await app.submit("generate", params);
-      app.say(t("say.queued", { name: params.caption ?? "" }));
+      running = await app.submit(params.query === undefined ? "generate" : "song", params);
+      app.say(t("say.queued", { name: params.caption ?? params.query ?? "" }));
       draft.last = params;
       keep();
     } catch (failure) {
