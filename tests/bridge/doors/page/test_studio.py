@@ -76,7 +76,7 @@ def test_one_sentence_becomes_a_plan_or_a_song(tab):
     found = one.ended(one.job())
     assert (found["operation"], found["result"]["data"]["bpm"]) == ("song", 130)
     assert found["request"]["conditioning"]["query"].startswith("dark techno")
-    page.get_by_role("button", name="Plan").first.click()
+    page.get_by_role("button", name="Propose").first.click()
     shown = page.locator('[data-part="proposal"]')
     shown.wait_for()
     assert shown.locator('[data-field="bpm"] input').first.input_value() == "130"
