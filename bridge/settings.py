@@ -18,6 +18,7 @@ import msgspec
 import platformdirs
 
 from acestep.api.errors import BadRequest
+from acestep.api.features import DEFAULTS, spellings
 from acestep.api.limits import MAX_PATH
 from acestep.api.schema import FieldInfo, Request, convert, describe, param
 from acestep.api.text import read_text
@@ -67,7 +68,9 @@ class Settings(Request):
         param("Folder of single-file plug-ins; empty: 'plugins' in the home.", max_length=MAX_PATH, group="plugins"),
     ] = ""
     plugins_disabled: Annotated[list[str], param("Plug-ins that are not loaded, by name.", group="plugins")] = []
-    features: Annotated[list[str], param("Experimental features that are switched on.", group="plugins")] = []
+    features: Annotated[
+        list[str], param("Feature flags that are switched on, or with a dash before the name off.", group="plugins")
+    ] = []
 
     listen: Annotated[
         str, param("Address that OSC, RPC and HTTP listen on.", max_length=255, group="doors", example="127.0.0.1")
@@ -434,17 +437,22 @@ def http_token(settings: Settings) -> str:
 
 
 def features(settings: Settings, environment: Mapping[str, str] | None = None) -> frozenset[str]:
-    """The enabled feature flags: the setting's list, changed by ``ACESTEP_FEATURE_<NAME>`` (1 on, 0 off)."""
+    """The enabled feature flags: those that are on by default, changed by the setting's list (``-name`` is off) and by
+    ``ACESTEP_FEATURE_<NAME>`` (1 on, 0 off)."""
     variables = os.environ if environment is None else environment
-    enabled = {spelling for name in settings.features for spelling in _spellings(name)}
+    enabled = {spelling for name in DEFAULTS for spelling in spellings(name)}
+    for name in settings.features:
+        enabled = enabled - spellings(name[1:]) if name.startswith("-") else enabled | spellings(name)
     for key, text in variables.items():
         if key.startswith(FEATURE_PREFIX):
             name = key[len(FEATURE_PREFIX) :].lower()
             on = parse_text(key, "bool", text)
-            enabled = enabled | _spellings(name) if on else enabled - _spellings(name)
+            enabled = enabled | spellings(name) if on else enabled - spellings(name)
     return frozenset(enabled)
 
 
-def _spellings(name: str) -> set[str]:
-    """A feature name with ``-`` and with ``_``: environment variables cannot hold a dash."""
-    return {name.replace("-", "_"), name.replace("_", "-")}
+def named_features(settings: Settings, environment: Mapping[str, str] | None = None) -> list[str]:
+    """Every flag that the setting or the environment names, on or off."""
+    variables = os.environ if environment is None else environment
+    told = [key[len(FEATURE_PREFIX) :].lower() for key in variables if key.startswith(FEATURE_PREFIX)]
+    return [*(name.removeprefix("-") for name in settings.features), *told]

@@ -117,6 +117,8 @@ def _think(
         return conditioning, read_thought(conditioning.cot_text, inputs)
     if not conditioning.query:
         return conditioning, loaded.planner.think(inputs, settings, seed, progress)
+    if inputs.sung != INSTRUMENTAL:  # the lyrics are there; none are written
+        settings = msgspec.structs.replace(settings, lyrics_tokens=1)
     sample = loaded.planner.compose(conditioning.query, inputs, settings, seed, progress)
     said = msgspec.structs.replace(
         conditioning,

@@ -67,12 +67,14 @@ COMMANDS = {
     "capture": Command("keep the last bars of a live input", "bridge.cli.commands.playing:capture", "playing"),
     "tempo": Command("the current tempo: get, host, tap, free", "bridge.cli.commands.playing:tempo", "playing"),
     "midi": Command("learn a pad or pedal; check a mapping file", "bridge.cli.commands.playing:midi", "playing"),
+    "autogen": Command("make one batch after another while you listen", "bridge.cli.commands.orders:autogen"),
     "mcp": Command("serve assistants over the Model Context Protocol", "bridge.cli.commands.mcp:mcp"),
     "call": Command("any method of the daemon by its name, for scripts", "bridge.cli.commands.call:call"),
     "json-rpc": Command(
         "speak JSON-RPC on standard input and output, for editors and scripts", "bridge.cli.commands.json_rpc:json_rpc"
     ),
     "lofi": Command("be the daemon that lofi.nvim starts (also: lofi-daemon)", "bridge.cli.commands.lofi:lofi"),
+    "features": Command("feature flags: list, set", "bridge.cli.commands.orders:features", "set-up"),
     "config": Command("settings, and where each comes from", "bridge.cli.commands.state:config", "set-up"),
     "doctor": Command("check this machine and say what to do", "bridge.cli.commands.checks:doctor", "set-up"),
     "demo": Command("run the whole loop once and check it", "bridge.cli.commands.checks:demo", "set-up"),

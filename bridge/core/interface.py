@@ -19,6 +19,7 @@ from bridge.core.access import OWNER, Access
 
 if TYPE_CHECKING:
     from acestep.api.registry import Registry
+    from bridge.core.autogen import StandingOrder
     from bridge.core.handovers import Handovers
     from bridge.core.history import History
     from bridge.core.presets import Presets
@@ -251,8 +252,20 @@ class Core(Protocol):
     async def look(self) -> None:
         """See which models are on the disk now, instead of within a minute."""
 
+    def features(self) -> list[dict[str, Any]]:
+        """Every feature flag: whether it is on, its default and the reason."""
+
     def set_feature(self, name: str, on: bool) -> frozenset[str]:
-        """Show or hide what a feature flag hides, from now on; returns the flags that are on."""
+        """Show or hide what a feature flag hides, from now on; returns the flags that are on. Raises `UnknownName`."""
+
+    async def start_order(self, order: StandingOrder, client: str) -> dict[str, Any]:
+        """Begin a standing order for a client; its state."""
+
+    async def stop_order(self) -> dict[str, Any]:
+        """End the standing order; its state."""
+
+    def order(self) -> dict[str, Any]:
+        """The standing order and how far it is."""
 
     async def move(self, job: str, ahead_of: str = "") -> JobView:
         """Let a waiting job run before another one, or (empty) after its client's others."""

@@ -14,13 +14,15 @@ import msgspec
 from acestep import __version__
 from acestep.api.ability import require_able
 from acestep.api.errors import BadRequest
+from acestep.api.features import known_features, require_known, spellings
 from acestep.api.operation import Operation
-from acestep.api.registry import Registry
+from acestep.api.registry import PluginState, Registry
 from acestep.api.targets import resolve_target
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import adapter_folders
 from bridge.core import reports
 from bridge.core.access import OWNER, Access
+from bridge.core.autogen import AutoGen, StandingOrder
 from bridge.core.command import chosen_backend
 from bridge.core.daemon_runner import DaemonRunner, OperationContext
 from bridge.core.descriptions import Descriptions
@@ -49,7 +51,7 @@ from bridge.core.submissions import Submissions, models_needed, steps_aside
 from bridge.core.uploads import Uploads
 from bridge.core.worker_runner import MAX_ATTEMPTS, ClientPaths, WorkerRunner
 from bridge.paths import AllowedRoots, Paths
-from bridge.settings import Settings, features
+from bridge.settings import Settings, features, named_features
 
 if TYPE_CHECKING:
     from bridge.performance.performance import Performance
@@ -72,6 +74,9 @@ class Service:
         self.registry = registry or Registry.load(
             folder=paths.plugins, disabled=settings.plugins_disabled, features=features(settings)
         )
+        if not any(report.state is PluginState.LOAD_ERROR for report in self.registry.plugins):
+            for name in named_features(settings):  # a plug-in that did not load may have brought the flag
+                require_known(name, self.registry.operations, "features")
         self.doors: dict[str, DoorAddress] = {}
         """Address of every open door, filled in by the daemon."""
         self.performance: Performance | None = None
@@ -125,6 +130,7 @@ class Service:
             runner_of=self._runner_of,
             accepted=self.housekeeping.job_came,
         )
+        self._autogen = AutoGen(paths.home / "autogen.json", self._tracker, self._submissions.submit)
         self.submit = self._worker_runner.submit = self._daemon_runner.submit = self._submissions.submit
         self.check = self._submissions.check
 
@@ -140,6 +146,7 @@ class Service:
         for runner in self._runners.values():
             runner.start()
         self._tidying = asyncio.create_task(self.housekeeping.run(), name="tidy")
+        self._autogen.resume()
         self._watching = asyncio.create_task(keep_fresh(self._descriptions.refresh), name="lookout")
 
     async def stop(self) -> None:
@@ -147,6 +154,7 @@ class Service:
         for task in (self._tidying, self._watching):
             if task is not None:
                 task.cancel()
+        self._autogen.close()
         self._worker_runner.stopping = True
         self._daemon_runner.stop()
         for runner in self._runners.values():
@@ -297,6 +305,20 @@ class Service:
         await asyncio.gather(*(runner.cancel(job, "the queue was cleared") for runner, job in waiting))
         return len(waiting)
 
+    # The standing order
+
+    async def start_order(self, order: StandingOrder, client: str) -> dict[str, Any]:
+        """Begin a standing order for a client. Raises what the door refuses its first batch with, `BadRequest` beside another."""
+        return await self._autogen.start(order, client)
+
+    async def stop_order(self) -> dict[str, Any]:
+        """End the standing order; its state."""
+        return await self._autogen.stop(self.cancel)
+
+    def order(self) -> dict[str, Any]:
+        """The standing order and how far it is."""
+        return self._autogen.status()
+
     # What there is
 
     def operations(self) -> dict[str, Operation]:
@@ -338,12 +360,17 @@ class Service:
         await asyncio.to_thread(self._models.all, now=True)
         await asyncio.to_thread(self._descriptions.refresh)
 
+    def features(self) -> list[dict[str, Any]]:
+        """Every feature flag: whether it is on, its default and the reason."""
+        rows = known_features(self.registry.operations).values()
+        return [{**msgspec.to_builtins(row), "on": row.name in self.registry.features} for row in rows]
+
     def set_feature(self, name: str, on: bool) -> frozenset[str]:
-        """Show or hide what a feature flag hides, from now on; the worker follows before its next job."""
-        spellings = {name.replace("-", "_"), name.replace("_", "-")}
+        """Show or hide what a feature flag hides, from now on; the worker follows before its next job. Raises `UnknownName`."""
+        names = spellings(require_known(name, self.registry.operations).name)
         self._descriptions.forget()
         present = self.registry.features
-        self.registry.features = present | spellings if on else present - spellings
+        self.registry.features = present | names if on else present - names
         return self.registry.features
 
     def readable(self, path: str, access: Access, field: str = "path") -> Path:

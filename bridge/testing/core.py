@@ -20,6 +20,7 @@ from acestep.api.operation import Operation
 from acestep.api.rights import Right
 from acestep.api.schema import Request, convert, describe, param
 from bridge.core.access import OWNER, Access
+from bridge.core.autogen import StandingOrder
 from bridge.core.events import EventHub
 from bridge.core.interface import Accepted, Event, EventKind, JobState, JobView, Submission
 
@@ -235,6 +236,28 @@ class ScriptedCore:
             raise UnknownOperation(f"there is no operation {operation!r}", limits={"choices": [SKETCH.name]})
         fields = [msgspec.to_builtins(info) for info in describe(Sketch)]
         return [{"name": SKETCH.name, "summary": SKETCH.summary, "group": "render", "fields": fields}]
+
+    def features(self) -> list[dict[str, Any]]:
+        """The flag that hides the hidden operation."""
+        return [{"name": "secret", "summary": "Hidden.", "default": False, "reason": "To hide it.", "on": False}]
+
+    async def start_order(self, order: StandingOrder, client: str) -> dict[str, Any]:
+        """An order that stands and makes nothing."""
+        return {
+            "state": "running",
+            "id": "autogen-1",
+            "operation": order.operation,
+            "done": 0,
+            "batches": order.batches,
+        }
+
+    async def stop_order(self) -> dict[str, Any]:
+        """It has ended."""
+        return {"state": "ended", "id": "autogen-1", "reason": "stopped on request"}
+
+    def order(self) -> dict[str, Any]:
+        """No order."""
+        return {"state": "none"}
 
     def set_feature(self, name: str, on: bool) -> frozenset[str]:
         """Remember nothing: the hidden operation stays hidden here."""

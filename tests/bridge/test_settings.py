@@ -108,3 +108,6 @@ def test_feature_flags_come_from_the_list_and_the_environment():
     settings = resolve({"features": ["old-thing", "other"]}, {}).settings
     enabled = features(settings, {"ACESTEP_FEATURE_NEW_THING": "1", "ACESTEP_FEATURE_OLD_THING": "0"})
     assert {"new-thing", "new_thing", "other"} <= enabled and not {"old-thing", "old_thing"} & enabled
+    assert "autogen" in features(resolve({}, {}).settings, {}) and "autogen" in enabled
+    assert "autogen" not in features(resolve({"features": ["-autogen"]}, {}).settings, {})
+    assert "autogen" not in features(resolve({}, {}).settings, {"ACESTEP_FEATURE_AUTOGEN": "0"})

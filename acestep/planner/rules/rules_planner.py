@@ -30,7 +30,7 @@ NO_CODES = "rules write no codes, so the plan is words and metadata"
 
 NO_LYRICS = f"rules write no lyrics: put some into the field lyrics or in quotes; {FETCH}. Until then nothing is sung"
 
-FOLLOWED = frozenset({"model", "backend", "codes", "use_metas", "use_caption", "use_language"})
+FOLLOWED = frozenset({"model", "backend", "codes", "use_metas", "use_caption", "use_language", "lyrics_tokens"})
 """Settings that rules heed too."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bridge.doors.method import Method, methods_of
 from bridge.doors.methods import (
+    autogen,
     capture,
     daemon,
     export,
@@ -30,6 +31,7 @@ SUBJECTS = (
     inspection,
     models,
     jobs,
+    autogen,
     history,
     export,
     handovers,

@@ -161,11 +161,25 @@ async def list_plugins(context: MethodContext, request: Nothing) -> list[dict[st
     return context.core.plugins()
 
 
-class Feature(Request):
-    """Which experimental feature, and whether it is shown."""
+@method(
+    "features.list",
+    osc="/ace/features",
+    right=Right.OWNER,
+    reads=True,
+    columns=("name", "on", "default", "summary", "reason"),
+    answer="A row for each flag.",
+    command="features list",
+)
+async def list_features(context: MethodContext, request: Nothing) -> list[dict[str, Any]]:
+    """Feature flags: whether each is on, its default and the reason for it."""
+    return context.core.features()
 
-    name: Annotated[str, param("Feature flag.", max_length=64, example="new-thing")]
-    on: Annotated[bool, param("Whether what it hides is shown.", example=True)] = True
+
+class Feature(Request):
+    """Which feature flag, and whether it is on."""
+
+    name: Annotated[str, param("Feature flag.", max_length=64, example="autogen")]
+    on: Annotated[bool, param("Whether it is on.", example=True)] = True
 
 
 @method(
@@ -175,7 +189,8 @@ class Feature(Request):
     positional=("name", "on"),
     columns=("features",),
     answer="The flags that are on.",
+    command="features set",
 )
 async def set_feature(context: MethodContext, request: Feature) -> dict[str, Any]:
-    """Show or hide experimental operations until the daemon ends; the settings decide for longer."""
+    """Switch a feature flag until the daemon ends; the settings decide for longer."""
     return {"features": sorted(context.core.set_feature(request.name, request.on))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -13,7 +14,7 @@ from acestep.api.errors import BadRequest, Cancelled, ModelMissing, ModelUnsuite
 from acestep.api.metadata import parse_block, split_answer
 from acestep.api.registry import Registry
 from acestep.engine import Engine
-from acestep.planner import session
+from acestep.planner import integration, session
 from acestep.worker.backend import JobContext
 
 SHORT = {"model": "tiny", "caption_tokens": 6}
@@ -251,8 +252,12 @@ def test_a_song_of_one_sentence(jobs: Jobs) -> None:
     assert "by rules" not in "".join(again.notes)
 
 
-def test_a_song_that_a_language_model_plans(jobs: Jobs) -> None:
+def test_a_song_that_a_language_model_plans(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """It composes words first and writes codes for them; what is given stays."""
+    usual = integration.settings_for
+    monkeypatch.setattr(
+        integration, "settings_for", lambda *asked: msgspec.structs.replace(usual(*asked), caption_tokens=6)
+    )
     found = jobs.render(
         "song", query="a song", lyrics="la la", bpm=97.0, duration=10.0, steps=1, seed=4, planner_model="tiny"
     )

@@ -162,8 +162,12 @@ def test_the_queue_can_be_paused_cleared_and_resumed(cli: Callable[..., Any]) ->
 def test_any_method_can_be_called_by_its_name(cli: Callable[..., Any]) -> None:
     """What has no command of its own, with its answer for people or as JSON; a wrong name is said at once."""
     assert cli("call", "ping", "--n", "5").out.split() == ["n", "5"]
-    assert cli("call", "features.set", "new-thing", "--json").json["features"] == ["new-thing", "new_thing"]
-    assert cli("call", "features.set", "new-thing", "--no-on", "--json").json == {"features": []}
+    assert cli("call", "features.set", "autogen", "--no-on", "--json").json == {"features": []}
+    assert cli("features", "set", "autogen", "--json").json == {"features": ["autogen"]}
+    (row,) = cli("features", "list", "--json").json
+    assert (row["name"], row["on"], row["default"]) == ("autogen", True, True) and row["reason"]
+    refused = cli("features", "set", "autogem")
+    assert refused.code != Exit.OK and "did you mean 'autogen'?" in refused.err
     assert (
         cli("call", "job.submit", "generate", "--params", '{"caption": "fake: steps=1"}', "--field-id", "c").code == 0
     )

@@ -6,9 +6,7 @@ import json
 import pytest
 
 from acestep.api import hookimpl
-from acestep.api.errors import (
-    FeatureDisabled,
-)
+from acestep.api.errors import FeatureDisabled, UnknownName
 from acestep.api.operation import Operation
 from acestep.api.schema import Request
 from bridge.core.interface import EventKind, JobState
@@ -90,3 +88,16 @@ async def test_a_feature_is_hidden_until_it_is_switched_on(daemon_desk):
     assert "secret" in {entry["name"] for entry in service.describe()}
     service.set_feature("new-thing", False)
     assert "secret" not in service.operations()
+    rows = {row["name"]: row for row in service.features()}
+    assert (rows["new-thing"]["on"], rows["new-thing"]["default"]) == (False, False) and rows["autogen"]["reason"]
+
+
+async def test_a_feature_that_does_not_exist_is_refused(desk):
+    """At run time and in the settings, with the nearest name."""
+    service = (await desk()).service
+    with pytest.raises(UnknownName, match="no feature flag 'auto-gen'; did you mean 'autogen'") as caught:
+        service.set_feature("auto-gen", True)
+    assert caught.value.limits == {"choices": ["autogen"]}
+    with pytest.raises(UnknownName, match="no feature flag") as caught:
+        await desk(features=["telepathy"])
+    assert caught.value.field == "features"
