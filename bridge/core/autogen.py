@@ -13,13 +13,12 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from acestep.api.errors import AceError, BadRequest, Busy
 from acestep.api.limits import MAX_SEED
-from acestep.api.schema import Request, param
 from bridge.core.access import OWNER
 from bridge.core.interface import Accepted, JobState, Submission
 from bridge.core.job_tracker import JobTracker
@@ -34,16 +33,6 @@ MOST_BATCHES = 100
 
 RETRY = 5.0
 """Seconds after which a batch is handed in again that a full queue has refused."""
-
-
-class StandingOrder(Request):
-    """What is made again and again."""
-
-    operation: Annotated[str, param("Operation to run.", max_length=64, example="song")]
-    params: Annotated[
-        dict[str, Any], param("Parameters of the operation, by name.", example={"query": "calm piano", "variants": 2})
-    ] = {}
-    batches: Annotated[int, param("Jobs after which it ends.", unit="jobs", ge=1, le=MOST_BATCHES, example=10)] = 10
 
 
 class OrderState(msgspec.Struct, kw_only=True):
@@ -87,20 +76,20 @@ class AutoGen:
             return {"state": "none"}
         return dict(msgspec.to_builtins(self._order))
 
-    async def start(self, wish: StandingOrder, client: str) -> dict[str, Any]:
+    async def start(self, asked: Submission, batches: int, client: str) -> dict[str, Any]:
         """Begin an order: its first batch is handed in at once. Raises what the door refuses it with, and `BadRequest` for a second
         order beside one that runs."""
         if self._order is not None and self._order.state == "running":
             raise BadRequest(f"the order {self._order.id} runs already; `autogen stop` ends it", field="operation")
-        if wish.params.get("seeds"):
+        if asked.params.get("seeds"):
             raise BadRequest(
                 "every batch of an order has seeds of its own; give one seed, or none", field="params.seeds"
             )
         order = OrderState(
             id=f"autogen-{uuid.uuid4().hex[:8]}",
-            operation=wish.operation,
-            params=wish.params,
-            batches=wish.batches,
+            operation=asked.operation,
+            params=asked.params,
+            batches=batches,
             client=client,
             started=time.time(),
         )

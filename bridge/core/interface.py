@@ -19,7 +19,6 @@ from bridge.core.access import OWNER, Access
 
 if TYPE_CHECKING:
     from acestep.api.registry import Registry
-    from bridge.core.autogen import StandingOrder
     from bridge.core.handovers import Handovers
     from bridge.core.history import History
     from bridge.core.presets import Presets
@@ -258,7 +257,7 @@ class Core(Protocol):
     def set_feature(self, name: str, on: bool) -> frozenset[str]:
         """Show or hide what a feature flag hides, from now on; returns the flags that are on. Raises `UnknownName`."""
 
-    async def start_order(self, order: StandingOrder, client: str) -> dict[str, Any]:
+    async def start_order(self, asked: Submission, batches: int, client: str) -> dict[str, Any]:
         """Begin a standing order for a client; its state."""
 
     async def stop_order(self) -> dict[str, Any]:

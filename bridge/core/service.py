@@ -22,7 +22,7 @@ from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import adapter_folders
 from bridge.core import reports
 from bridge.core.access import OWNER, Access
-from bridge.core.autogen import AutoGen, StandingOrder
+from bridge.core.autogen import AutoGen
 from bridge.core.command import chosen_backend
 from bridge.core.daemon_runner import DaemonRunner, OperationContext
 from bridge.core.descriptions import Descriptions
@@ -32,7 +32,7 @@ from bridge.core.handovers import Handovers
 from bridge.core.history import History
 from bridge.core.host_info import DaemonHostInfo, Folders
 from bridge.core.housekeeping import Housekeeping
-from bridge.core.interface import PROTOCOL, DoorAddress, Event, JobState, JobView
+from bridge.core.interface import PROTOCOL, DoorAddress, Event, JobState, JobView, Submission
 from bridge.core.job_runner import JobRunner
 from bridge.core.job_store import JobStore
 from bridge.core.job_table import JobTable
@@ -307,9 +307,9 @@ class Service:
 
     # The standing order
 
-    async def start_order(self, order: StandingOrder, client: str) -> dict[str, Any]:
+    async def start_order(self, asked: Submission, batches: int, client: str) -> dict[str, Any]:
         """Begin a standing order for a client. Raises what the door refuses its first batch with, `BadRequest` beside another."""
-        return await self._autogen.start(order, client)
+        return await self._autogen.start(asked, batches, client)
 
     async def stop_order(self) -> dict[str, Any]:
         """End the standing order; its state."""

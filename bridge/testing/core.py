@@ -20,7 +20,6 @@ from acestep.api.operation import Operation
 from acestep.api.rights import Right
 from acestep.api.schema import Request, convert, describe, param
 from bridge.core.access import OWNER, Access
-from bridge.core.autogen import StandingOrder
 from bridge.core.events import EventHub
 from bridge.core.interface import Accepted, Event, EventKind, JobState, JobView, Submission
 
@@ -241,14 +240,14 @@ class ScriptedCore:
         """The flag that hides the hidden operation."""
         return [{"name": "secret", "summary": "Hidden.", "default": False, "reason": "To hide it.", "on": False}]
 
-    async def start_order(self, order: StandingOrder, client: str) -> dict[str, Any]:
+    async def start_order(self, asked: Submission, batches: int, client: str) -> dict[str, Any]:
         """An order that stands and makes nothing."""
         return {
             "state": "running",
             "id": "autogen-1",
-            "operation": order.operation,
+            "operation": asked.operation,
             "done": 0,
-            "batches": order.batches,
+            "batches": batches,
         }
 
     async def stop_order(self) -> dict[str, Any]:

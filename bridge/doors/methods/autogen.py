@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from acestep.api.features import AUTOGEN, require_on
 from acestep.api.rights import Right
-from bridge.core.autogen import StandingOrder
+from acestep.api.schema import Request, param
+from bridge.core.autogen import MOST_BATCHES
+from bridge.core.interface import Submission
 from bridge.doors.method import Nothing, method
 from bridge.doors.method_context import MethodContext
 
@@ -16,6 +18,16 @@ COLUMNS = ("state", "id", "operation", "done", "batches", "reason")
 ANSWER = (
     "The order: id, operation, params, batches, how many are done, its jobs, state (running, ended, none) and reason."
 )
+
+
+class StandingOrder(Request):
+    """What is made again and again."""
+
+    operation: Annotated[str, param("Operation to run.", max_length=64, example="song")]
+    params: Annotated[
+        dict[str, Any], param("Parameters of the operation, by name.", example={"query": "calm piano", "variants": 2})
+    ] = {}
+    batches: Annotated[int, param("Jobs after which it ends.", unit="jobs", ge=1, le=MOST_BATCHES, example=10)] = 10
 
 
 @method(
@@ -29,7 +41,8 @@ ANSWER = (
 async def start(context: MethodContext, request: StandingOrder) -> dict[str, Any]:
     """Make one batch after another, each an ordinary job of low priority, until all are made or `autogen.stop`."""
     require_on(AUTOGEN, context.core.registry.features)
-    return await context.core.start_order(request, context.caller.client)
+    asked = Submission(operation=request.operation, params=request.params)
+    return await context.core.start_order(asked, request.batches, context.caller.client)
 
 
 @method(

@@ -175,7 +175,7 @@ async def list_features(context: MethodContext, request: Nothing) -> list[dict[s
     return context.core.features()
 
 
-class Feature(Request):
+class FeatureSwitch(Request):
     """Which feature flag, and whether it is on."""
 
     name: Annotated[str, param("Feature flag.", max_length=64, example="autogen")]
@@ -191,6 +191,6 @@ class Feature(Request):
     answer="The flags that are on.",
     command="features set",
 )
-async def set_feature(context: MethodContext, request: Feature) -> dict[str, Any]:
+async def set_feature(context: MethodContext, request: FeatureSwitch) -> dict[str, Any]:
     """Switch a feature flag until the daemon ends; the settings decide for longer."""
     return {"features": sorted(context.core.set_feature(request.name, request.on))}

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from acestep.api.errors import AceError, BadRequest
-from bridge.core.autogen import PRIORITY, StandingOrder
-from bridge.core.interface import JobState
+from bridge.core.autogen import PRIORITY
+from bridge.core.interface import JobState, Submission
 
 QUICK = {"caption": "fake: steps=1", "length": 480}
 
@@ -25,17 +25,17 @@ async def test_an_order_makes_its_batches_and_ends(desk):
     """One after the other, with seeds of their own, behind everything else; then it ends and says so."""
     service = (await desk()).service
     assert service.order() == {"state": "none"}
-    order = StandingOrder(operation="generate", params={**QUICK, "seed": 10, "variants": 2}, batches=3)
-    begun = await service.start_order(order, "me")
+    order = Submission(operation="generate", params={**QUICK, "seed": 10, "variants": 2})
+    begun = await service.start_order(order, 3, "me")
     assert begun["state"] == "running" and len(begun["jobs"]) == 1
     with pytest.raises(BadRequest, match="runs already"):
-        await service.start_order(order, "me")
+        await service.start_order(order, 3, "me")
     found = await ended(service)
     assert (found["done"], found["reason"], len(found["jobs"])) == (3, "all batches are made", 3)
     views = [service.job(job) for job in found["jobs"]]
     assert {view.state for view in views} == {JobState.DONE} and {view.priority for view in views} == {PRIORITY}
     assert [view.request["stages"][0]["seeds"][0] for view in views] == [10, 11, 12]
-    assert (await service.start_order(StandingOrder(operation="generate", params=QUICK, batches=1), "me"))["done"] == 0
+    assert (await service.start_order(Submission(operation="generate", params=QUICK), 1, "me"))["done"] == 0
     await ended(service)
 
 
@@ -43,7 +43,7 @@ async def test_never_more_than_one_batch_waits_and_stop_takes_it_back(desk):
     """While a batch is not done no other is handed in; what is stopped stays stopped."""
     service = (await desk()).service
     await service.pause()
-    begun = await service.start_order(StandingOrder(operation="generate", params=QUICK), "me")
+    begun = await service.start_order(Submission(operation="generate", params=QUICK), 10, "me")
     await asyncio.sleep(0.1)
     assert len(service.order()["jobs"]) == 1
     found = await service.stop_order()
@@ -56,7 +56,7 @@ async def test_an_order_goes_on_after_a_restart(desk):
     """No batch is lost and none is made twice."""
     first = await desk()
     await first.service.pause()
-    begun = await first.service.start_order(StandingOrder(operation="generate", params=QUICK, batches=2), "me")
+    begun = await first.service.start_order(Submission(operation="generate", params=QUICK), 2, "me")
     await first.service.stop()
     second = (await desk()).service
     found = await ended(second)
@@ -71,12 +71,12 @@ async def test_what_the_door_refuses_is_no_order(desk):
     """A wrong request is refused as any other, and nothing stands."""
     service = (await desk()).service
     for order, field in (
-        (StandingOrder(operation="generate", params={"steps": 0}), "steps"),
-        (StandingOrder(operation="generate", params={**QUICK, "seeds": [1]}), "params.seeds"),
-        (StandingOrder(operation="compose-me", params={}), None),
+        (Submission(operation="generate", params={"steps": 0}), "steps"),
+        (Submission(operation="generate", params={**QUICK, "seeds": [1]}), "params.seeds"),
+        (Submission(operation="compose-me", params={}), None),
     ):
         with pytest.raises(AceError) as caught:
-            await service.start_order(order, "me")
+            await service.start_order(order, 3, "me")
         assert caught.value.field == field
     assert service.order() == {"state": "none"}
 
@@ -85,6 +85,6 @@ async def test_a_batch_that_fails_ends_the_order(desk):
     """It does not go on against a wall; the reason is told."""
     service = (await desk()).service
     failing = {**QUICK, "caption": "fake: fail=out_of_memory fail_at=0"}
-    await service.start_order(StandingOrder(operation="generate", params=failing, batches=5), "me")
+    await service.start_order(Submission(operation="generate", params=failing), 5, "me")
     found = await ended(service)
     assert (found["done"], found["reason"]) == (0, "batch 1 was not made: failed")
