@@ -59,7 +59,7 @@ class Player:
         from acestep.engine import Engine
 
         self.home, self.count, self.registry = home, 0, Registry.load()
-        settings = {"home": home, "library": home / "library", "uploads": home, "threads": 2, "model": "nano"}
+        settings = {"home": home, "library": home / "library", "uploads": home, "threads": 1, "model": "nano"}
         self.engine = Engine({**settings, "checkpoints": [], "device": "cpu", "dtype": "auto"})
 
     def play(self, operation: str, **params: Any) -> tuple[Sound, Path]:
@@ -163,20 +163,40 @@ def _beside(sound: Sound, start: int, end: int) -> Sound:
 
 
 def words(player: Player, count: int) -> None:
-    """One row a caption: how far below the result its extracted drums lie, and whether the tempo that was asked for is heard."""
+    """One row a caption: how far below the result its extracted drums lie, with the beat as guide and with the one that the words
+    lead to, and below what is left when they are taken out; and the tempo that is heard."""
     from acestep.analysis.beat import BeatFinder
     from acestep.analysis.level import find_level
     from acestep.api.metre import Metre
 
-    print("| caption | drums below the result | tempo asked | heard |\n| --- | --- | --- | --- |")
+    def drums(role: str, path: Path, sound: Sound) -> tuple[Sound, Path]:
+        wish = {"source": str(path), "start": 0, "end": sound.shape[1], "track": "drums", "format": "wav32f"}
+        return player.play("extract", **wish, returns=[role])
+
+    def below(path: Path, sound: Sound) -> float:
+        return find_level(sound, RATE).rms - find_level(drums("stem", path, sound)[0], RATE).rms
+
+    print("| caption | drums below, guide `beat` | guide `auto` | drums taken out | tempo asked | heard |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for number, caption in enumerate(CAPTIONS[:count]):
-        bpm = 72.0 + 6 * number % 48
-        made, path = player.play("generate", caption=caption, bpm=bpm, key="A minor", duration=20.0)
-        stem, _ = player.play("extract", source=str(path), start=0, end=made.shape[1], track="drums", format="wav32f")
-        below = find_level(made, RATE).rms - find_level(stem, RATE).rms
-        beat = BeatFinder(made, RATE).find(None, Metre())
-        heard = "none" if beat is None else f"{beat.bpm:.1f}{'' if beat.clear else ', unclear'}"
-        print(f"| {caption} | {below:.0f} dB | {bpm:g} | {heard} |", flush=True)
+        asked = {
+            "caption": caption,
+            "bpm": 72.0 + 6 * number % 48,
+            "key": "A minor",
+            "duration": 10.0,
+            "format": "wav32f",
+        }
+        beat, path = player.play("generate", guide="beat: Am F C G", **asked)
+        before = below(path, beat)
+        made, path = player.play("generate", **asked)
+        after = below(path, made)
+        rest, path = drums("residual", path, made)
+        left = below(path, rest)
+        found = BeatFinder(made, RATE).find(None, Metre())
+        heard = "none" if found is None else f"{found.bpm:.1f}{'' if found.clear else ', unclear'}"
+        print(
+            f"| {caption} | {before:.0f} dB | {after:.0f} dB | {left:.0f} dB | {asked['bpm']:g} | {heard} |", flush=True
+        )
 
 
 def main() -> None:
