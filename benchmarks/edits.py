@@ -86,7 +86,9 @@ def theirs(options: argparse.Namespace, folder: Path) -> Callable[[], dict[str, 
 
     torch.set_num_threads(options.threads)
     path = folder / "checkpoints" / "acestep-v15-turbo"
-    pipeline = pipeline_over(open_checkpoint(path, device=options.device, dtype=getattr(torch, options.dtype)))
+    pipeline = pipeline_over(
+        open_checkpoint(path, device=options.device, dtype=getattr(torch, options.dtype), keep=False)
+    )
     shared = {"prompt": CAPTION, "lyrics": LYRICS, "num_inference_steps": options.steps, "shift": 3.0}
 
     def job() -> dict[str, Any]:

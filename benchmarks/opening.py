@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,12 @@ WORK = {
 """What is measured -> the work, with the clock started behind the imports of libraries where those are not part of it."""
 
 
-def write_sparse(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    """A safetensors file of bfloat16 zeros that takes no room."""
+Numbers = Callable[[str, tuple[int, ...]], bytes]
+"""A tensor's name and shape -> its bfloat16 numbers."""
+
+
+def write_weights(path: Path, shapes: dict[str, tuple[int, ...]], numbers: Numbers | None = None) -> None:
+    """A safetensors file of bfloat16 numbers, one tensor in memory at a time; without ``numbers`` zeros that take no room."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for name, shape in sorted(shapes.items()):
@@ -76,10 +81,13 @@ def write_sparse(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
+        if numbers is not None:
+            for name, shape in sorted(shapes.items()):
+                file.write(numbers(name, shape))
         file.truncate(8 + len(text) + offset)
 
 
-def write_bundle(root: Path) -> None:
+def write_bundle(root: Path, numbers: Numbers | None = None) -> None:
     """The main bundle's three parts in full size, with the small tokenizer of the tests."""
     import torch
 
@@ -93,9 +101,12 @@ def write_bundle(root: Path) -> None:
         for part in NETWORKS
         for name, shape in (expected_tensors(part, DIT) or {}).items()
     }
-    write_sparse(root / "acestep-v15-turbo" / "model.safetensors", networks)
-    write_sparse(root / "vae" / "diffusion_pytorch_model.safetensors", expected_tensors("vae", CODEC) or {})
-    write_sparse(root / "Qwen3-Embedding-0.6B" / "model.safetensors", expected_tensors("text_encoder", TEXT) or {})
+    for place, shapes in (
+        ("acestep-v15-turbo/model.safetensors", networks),
+        ("vae/diffusion_pytorch_model.safetensors", expected_tensors("vae", CODEC) or {}),
+        ("Qwen3-Embedding-0.6B/model.safetensors", expected_tensors("text_encoder", TEXT) or {}),
+    ):
+        write_weights(root / place, shapes, numbers)
     write_tokenizer(root / "Qwen3-Embedding-0.6B")
     torch.save(torch.randn(1, 64, 15_000), root / "acestep-v15-turbo" / "silence_latent.pt")
 

@@ -14,6 +14,7 @@ from acestep.admission.sounds import lay_under, named_sound, sound_note, under_s
 from acestep.api.conditioning import Conditioning
 from acestep.api.errors import BadPreset, BadRequest, UnknownName
 from acestep.api.operation import Operation
+from acestep.api.precision import check_precisions
 from acestep.api.preset import fill_preset
 from acestep.api.registry import Registry, RenderRequest
 from acestep.api.request import CHAIN_FIELDS, FORMAT, VERSION, Output, Role, StageParams
@@ -49,6 +50,7 @@ class ParsedRender(msgspec.Struct, kw_only=True):
     weights: dict[str, str] = {}
     made_with: str = ""
     made_on: str = ""
+    precision: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     chained: bool = True
     """Whether there is a chain whose stages errors have to count."""
@@ -171,6 +173,7 @@ def _parse_chain(registry: Registry, request: RenderRequest) -> ParsedRender:
         weights=request.weights,
         made_with=request.made_with,
         made_on=request.made_on,
+        precision=check_precisions(request.precision),
     )
 
 

@@ -90,6 +90,7 @@ class RenderAdmission:
             weights=asked.weights,
             made_with=asked.made_with,
             made_on=asked.made_on,
+            precision=asked.precision,
         )
         notes = dict.fromkeys([*self._notes, *(note for plan in chain.plans for note in plan.notes)])
         return Admitted(request=render, plans=tuple(chain.plans), inputs=tuple(chain.inputs), notes=tuple(notes))

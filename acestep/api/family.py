@@ -302,6 +302,9 @@ class FamilyRuntime:
         """What ``group.variants`` of a stage become, one after the other."""
         return [self.make(stage.take(group, place, tick)) for place in range(len(group.variants))]
 
+    computes_bfloat16: bool = False
+    """Whether its models may run in bfloat16 on a CPU with such arithmetic where their files hold it and nobody chose."""
+
     widens: bool = False
     """Whether `open` leaves bfloat16 matrices in their files where a CPU computes in float32."""
 
@@ -312,6 +315,10 @@ class FamilyRuntime:
         if not asked:
             return ""
         return f"{' and '.join(asked)} changed nothing: {model.info.family_title} models run as they are"
+
+    def is_quantised(self, model: Any) -> bool:
+        """Whether an opened model has 8-bit weights."""
+        return False
 
     def takes(self, model: Any, adapters: Sequence[Any]) -> bool:
         """Whether `use_adapters` can bring these into the opened model as it is; else it is opened again."""

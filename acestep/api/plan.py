@@ -99,7 +99,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     soft_mask: bool = False
     """The result is part of what the stage works on: the decoded result only says how much of each band belongs to it."""
     passes: int = 1
-    """How many renders a masked result is made of: one may miss what the next one hears."""
+    """How many renders a masked result is made of at most: one may miss what the next one hears, and none more are made where
+    they agree."""
     returns: tuple[Role, ...] = ("part",)
     """Roles this stage can return; the first is the default."""
     semantic_codes: bool = False

@@ -115,6 +115,10 @@ class RenderRequest(Request):
         str,
         param("Device and number type that a recipe was made on; others are told.", max_length=80, group="internal"),
     ] = ""
+    precision: Annotated[
+        dict[str, str],
+        param("How each model of a recipe computed; taken again where the device can, else told.", group="internal"),
+    ] = {}
 
 
 _RENDER = Operation(name=RENDER, summary="Run a chain of stages.", schema=RenderRequest, right=Right.ANYBODY)

@@ -295,6 +295,8 @@ class Render(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Name of the sound whose values it has."""
     made_on: str = ""
     """Device and number type that the result was made on; empty likewise."""
+    precision: dict[str, str] = {}
+    """How each model computed (`acestep.api.precision`), by its name; empty likewise."""
 
     def to_recipe(self) -> dict[str, Any]:
         """The request as the plain map that is stored beside the result."""
@@ -308,6 +310,7 @@ class Render(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             **({"weights": dict(self.weights)} if self.weights else {}),
             **({"made_with": self.made_with} if self.made_with else {}),
             **({"made_on": self.made_on} if self.made_on else {}),
+            **({"precision": dict(self.precision)} if self.precision else {}),
         }
 
 

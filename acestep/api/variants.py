@@ -30,7 +30,7 @@ class TaskDefaults(msgspec.Struct, frozen=True, kw_only=True):
     guidance_start: float
     """Lowest timestep at which guidance acts: what is asked for is settled early, and each guided step costs two."""
     takes: int = 1
-    """Of a masked stem, which is made of what each cuts out: one take may miss what the next one hears."""
+    """At most, of a masked stem, which is made of what each cuts out: one take may miss what the next one hears."""
     noise_strength: float = 0.0
     """How much of the source's own latents a run begins with. A share tells a small model the harmony that codes lose (cover),
     keeps a new part to the chords it hears (lego) and makes it listen for faint instruments (extract)."""

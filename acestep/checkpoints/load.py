@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,8 @@ def open_checkpoint(
     parts, target = part_paths(info), Target(torch.device(device), dtype, check, keep)
     verify_manifest(parts.transformer.parent)
     pool = {} if shared is None else shared
-    codec_digest, codec = _shared(pool, target, CODEC, parts.vae, lambda: load_codec(parts.vae, target))
+    whole = replace(target, dtype=torch.float32) if keep and target.device.type == "cpu" else target
+    codec_digest, codec = _shared(pool, whole, CODEC, parts.vae, lambda: load_codec(parts.vae, whole))
     text_digest, text = _shared(
         pool, target, TEXT, parts.text_encoder, lambda: load_text_encoder(parts.text_encoder, target)
     )
@@ -196,7 +197,7 @@ def load_networks(parts: Parts, target: Target) -> dict[str, Any]:
 
 
 def load_codec(place: Path, target: Target) -> nn.Module:
-    """The codec of a ``vae`` folder or of a file, its weights multiplied out."""
+    """The codec of a ``vae`` folder or of a file, its weights multiplied out. On a CPU in float32: bfloat16 would be no faster."""
     codec = fill(build_codec(place), read_tensors(tensor_index(place, CODEC), target.check), target, place.name)
     return _without_weight_norm(codec)
 

@@ -18,7 +18,7 @@ from acestep.api.errors import OutOfMemory
 from acestep.checkpoints.files import SAFETENSORS
 from acestep.checkpoints.layout import Parts
 from acestep.checkpoints.weights import CODEC, TEXT, tensor_index
-from acestep.runtime.tiers import PART_GB, RESERVE_GB, Offload
+from acestep.runtime.tiers import PART_GB, RESERVE_GB, Offload, simulated_memory
 
 GB = 1e9
 
@@ -36,6 +36,8 @@ WORKSPACE = 0.1
 
 SKIP = "ACESTEP_SKIP_VRAM_PREFLIGHT"
 """Environment variable that turns the checks off."""
+
+MOST = 0.9
 
 Numbers = Mapping[str, Mapping[str, int]]
 """Part -> stored type -> how many numbers."""
@@ -87,9 +89,34 @@ def mapped_bytes(numbers: Numbers, dtype: str, *, widens: bool = False) -> int:
     )
 
 
+def held_bytes(numbers: Numbers, room: Room) -> tuple[int, int]:
+    """Bytes of ordinary memory that opened weights take, and of those that stay in their files. A CPU's codec is always float32."""
+    rest = {part: counts for part, counts in numbers.items() if part != "codec"}
+    codec = {"codec": numbers.get("codec", {})}
+    codec_dtype = "float32" if room.device is None else room.dtype
+    resident = resident_bytes(rest, room.dtype, widens=room.widens) + resident_bytes(codec, codec_dtype)
+    mapped = mapped_bytes(rest, room.dtype, widens=room.widens) + mapped_bytes(codec, codec_dtype)
+    return resident, mapped
+
+
+def _mapped_of(part: str, numbers: Numbers, room: Room) -> int:
+    return mapped_bytes({part: numbers.get(part, {})}, room.dtype, widens=room.widens)
+
+
 def _stays(part: str, stored: str, dtype: str, widens: bool) -> bool:
     """Whether numbers of a part are computed with as they are stored. (Codecs are convolutions, which nothing widens.)"""
     return STORED_AS.get(stored) == dtype or (widens and stored == "BF16" and part != "codec")
+
+
+def stored_in_bfloat16(numbers: Numbers) -> bool:
+    """Whether the large network's numbers are bfloat16 in their files, all but a few."""
+    counts = numbers.get("transformer", {})
+    return counts.get("BF16", 0) > MOST * sum(counts.values())
+
+
+def packed_bytes(numbers: Numbers) -> int:
+    """Bytes of the large network in 8 bits."""
+    return sum(numbers.get("transformer", {}).values())
 
 
 def whole_bytes(numbers: Numbers, dtype: str) -> int:
@@ -113,9 +140,11 @@ def device_bytes(numbers: Numbers, room: Room) -> int:
 
 def check_room(name: str, numbers: Numbers, room: Room) -> None:
     """Refuse what will not fit before it is read, with the figures. Raises `OutOfMemory`."""
-    if os.environ.get(SKIP, "").strip().lower() in ("1", "true", "yes"):
+    if checks_skipped():
         return
-    need = resident_bytes(numbers, room.dtype, widens=room.widens)
+    need, _ = held_bytes(numbers, room)
+    if room.int8 and room.device is None:
+        need += packed_bytes(numbers)
     need += int(min(RESERVE_GB * GB, WORKSPACE * need))
     if room.ram is not None and need > room.ram:
         raise _refusal(name, (need, room.ram), f"memory as {room.dtype}", _smaller(numbers, room))
@@ -127,6 +156,11 @@ def check_room(name: str, numbers: Numbers, room: Room) -> None:
         raise _refusal(name, (most, room.device), f"device memory as {room.dtype}", _lighter(numbers, room))
 
 
+def checks_skipped() -> bool:
+    """Whether the user wants no check of free memory."""
+    return os.environ.get(SKIP, "").strip().lower() in ("1", "true", "yes")
+
+
 SHORT = 1.25
 """Times that a model's weights must fit into free memory before a CPU that may choose leaves them whole."""
 
@@ -135,16 +169,17 @@ def is_short(numbers: Numbers, room: Room) -> bool:
     """Whether a CPU's memory is so short that weights of 8 bits are the better choice."""
     if room.device is not None or room.ram is None:
         return False
-    held = mapped_bytes(numbers, room.dtype, widens=room.widens)
-    return SHORT * (held + resident_bytes(numbers, room.dtype, widens=room.widens)) > room.ram
+    return SHORT * sum(held_bytes(numbers, room)) > room.ram
 
 
 def mapped_too_large(numbers: Numbers, room: Room) -> str:
     """A sentence for a model that a CPU computes with out of its files, and that does not fit into memory; else empty."""
     if room.device is not None or room.ram is None:
         return ""
-    mapped = mapped_bytes(numbers, room.dtype, widens=room.widens)
-    if mapped == 0 or mapped + resident_bytes(numbers, room.dtype, widens=room.widens) <= room.ram:
+    resident, mapped = held_bytes(numbers, room)
+    if room.int8:  # its bytes are written once, and the files not read again
+        resident, mapped = resident + packed_bytes(numbers), mapped - _mapped_of("transformer", numbers, room)
+    if mapped == 0 or mapped + resident <= room.ram:
         return ""
     return (
         f"the weights ({mapped / GB:.1f} GB) do not fit into the free memory ({room.ram / GB:.1f} GB), so they are read from the "
@@ -181,8 +216,24 @@ def _lighter(numbers: Numbers, room: Room) -> str:
 
 def free_ram() -> int | None:
     """Bytes that the system can still give this process, within its container's bounds; None where nobody can tell."""
-    found = [free for free in (_system_free(), *_container_free()) if free is not None]
+    found = [free for free in (_system_free(), *_container_free(), *_simulated_free()) if free is not None]
     return min(found, default=None)
+
+
+def _simulated_free() -> Iterator[int]:
+    """What is left of a simulated size (``MAX_CPU_RAM``): pages of files, which the system may take at any time, do not count."""
+    bound = simulated_memory("cpu", math.inf)
+    if bound < math.inf:
+        yield max(0, int(bound * 2**30) - own_memory())
+
+
+def own_memory(table: Path = Path("/proc/self/status")) -> int:
+    """Bytes of memory that this process holds beside the pages of files; 0 where the system does not tell."""
+    try:
+        row = next(line for line in table.read_text().splitlines() if line.startswith("RssAnon:"))
+    except (OSError, StopIteration):
+        return 0
+    return int(row.split()[1]) * 1024
 
 
 def _system_free() -> int | None:

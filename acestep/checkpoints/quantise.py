@@ -12,7 +12,8 @@ from torch import nn
 from acestep.api.errors import Unavailable
 from acestep.checkpoints.load import Model
 from acestep.networks.dit import Dit
-from acestep.networks.packed_linear import PackedLinear, can_pack, forget_pages
+from acestep.networks.packed_linear import PackedLinear, can_pack
+from acestep.runtime.pages import forget_pages
 
 INT8 = "int8"
 

@@ -18,8 +18,9 @@ from torch.nn import functional
 
 from acestep.api.errors import OutOfMemory
 from acestep.api.limits import HOP
+from acestep.checkpoints.memory import checks_skipped, free_ram
 from acestep.codec.tile_memory import freed_memory_kept
-from acestep.codec.tiles import Tile, Tiling, tile_count, tiles
+from acestep.codec.tiles import Tile, Tiling, fitted, tile_count, tiles
 from acestep.runtime.devices import free_cache, is_out_of_memory
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,21 @@ more as margin, tiles give exactly what the whole would. (The original cuts off 
 with ten, a long song's highest memory was its activations, and it came no sooner. One of encoding keeps five: ten took half
 again as much memory (5.7 GiB instead of 3.65 at full size) and a twelfth less time."""
 
+DECODE_FRAME, ENCODE_FRAME = 10_000_000, 20_000_000
+"""Bytes that a frame of a tile takes in the Oobleck VAE at full width while it works, beside its weights."""
+
+FULL_WIDTH = 128
+"""Channels of its first and last layers."""
+
 OWN_ENCODE = 266
 """Frames for a codec of ours, whose encoder needs little memory."""
 
 SMALLEST_CHUNK = 32
+
+ROOMY = 3
+"""Times that a tile must fit into the free memory before what it frees is kept for the next one."""
+
+SMALL_TILES = "memory was short: the codec ran in tiles of {} frames"
 CHANNELS = 64
 
 Tick = Callable[[int, int], None]
@@ -54,6 +66,8 @@ class Codec:
         self._decode_tiling = DECODE if reach is None else Tiling(network.tile_frames, reach)
         if decode_chunk := decode_chunk or _named_chunk():
             self._decode_tiling = Tiling(decode_chunk, min(self._decode_tiling.margin, decode_chunk // 4))
+        self._roomy = True
+        self._frame_bytes = _frame_bytes(network)
         self.notes: list[str] = []
 
     def encode(self, audio: Tensor, tick: Tick) -> Tensor:
@@ -78,7 +92,8 @@ class Codec:
             return latents[:, :, tile.core_first - tile.first : tile.core_last - tile.first].float().cpu()
 
         latents = torch.empty(1, channels, frames)
-        self._fill(latents, one, (0, frames, frames), self._encode_tiling, tick)
+        tiling = self._fitted(self._encode_tiling, self._frame_bytes[1], frames)
+        self._fill(latents, one, (0, frames, frames), tiling, tick)
         return latents.transpose(1, 2).contiguous()
 
     def decode(self, latents: Tensor, first: int, last: int, tick: Tick) -> Tensor:
@@ -94,7 +109,8 @@ class Codec:
             return sound[0, :, (tile.core_first - tile.first) * HOP : (tile.core_last - tile.first) * HOP].float().cpu()
 
         sound = torch.empty(2, (last - first) * HOP)
-        self._fill(sound, one, (first, last, total), self._decode_tiling, tick)
+        tiling = self._fitted(self._decode_tiling, self._frame_bytes[0], last - first)
+        self._fill(sound, one, (first, last, total), tiling, tick)
         return sound
 
     def _sound(self, part: Tensor, first_frame: int) -> Tensor:
@@ -108,6 +124,28 @@ class Codec:
 
     def _dtype(self) -> torch.dtype:
         return next(self._network.parameters()).dtype
+
+    def _fitted(self, tiling: Tiling, frame_bytes: int, frames: int) -> Tiling:
+        """The tiling for so many frames in the memory that a CPU has free, with a note where it is a smaller one.
+
+        Raises `OutOfMemory` where not even the smallest fits, before any work.
+        """
+        self._roomy = True
+        if self._device().type != "cpu" or not frame_bytes or checks_skipped():
+            return tiling
+        free = free_ram()
+        found = fitted(tiling, frame_bytes, free)
+        need = min(found.chunk, frames) * frame_bytes
+        if free is not None and need > free:
+            raise OutOfMemory(
+                f"turning sound into latents or back needs about {need / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; "
+                "close other programs, or take a shorter region",
+                limits={"need_bytes": need, "free_bytes": free},
+            )
+        if found.chunk < min(tiling.chunk, frames):
+            self.notes.append(SMALL_TILES.format(found.chunk))
+        self._roomy = free is None or free > ROOMY * need
+        return found
 
     @torch.inference_mode()
     def _fill(
@@ -133,7 +171,7 @@ class Codec:
         in its way."""
         first, last, total = span
         width = whole.shape[-1] // (last - first)
-        with freed_memory_kept() if self._device().type == "cpu" else nullcontext(_nothing) as give_back:
+        with freed_memory_kept(self._roomy) if self._device().type == "cpu" else nullcontext(_nothing) as give_back:
             for index, tile in enumerate(tiles(first, last, total, tiling)):
                 whole[..., (tile.core_first - first) * width : (tile.core_last - first) * width] = one(tile)
                 give_back()
@@ -145,7 +183,7 @@ class Codec:
         smaller = tiling.halved()
         if smaller is not None:
             log.warning("too little memory for tiles of %d frames; trying %d", tiling.chunk, smaller.chunk)
-            self.notes.append(f"memory was short: the codec ran in tiles of {smaller.chunk} frames")
+            self.notes.append(SMALL_TILES.format(smaller.chunk))
             return smaller
         if self._device().type != "cpu":
             log.warning("too little memory on %s; the codec moves to the CPU", self._device())
@@ -169,6 +207,15 @@ def _formats_kept(network: nn.Module) -> Iterator[None]:
 
 def _tensors(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]
+
+
+def _frame_bytes(network: Any) -> tuple[int, int]:
+    """Bytes of a frame while it is decoded and encoded; 0 for codecs that need little."""
+    widths = [
+        getattr(getattr(network, "config", None), name, 0) for name in ("decoder_channels", "encoder_hidden_size")
+    ]
+    decode, encode = (width / FULL_WIDTH for width in widths)
+    return int(decode * DECODE_FRAME), int(encode * ENCODE_FRAME)
 
 
 def _nothing() -> None:

@@ -16,25 +16,27 @@ _USUAL_TRIM, _USUAL_MMAPS = 128 * 1024, 65_536
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[Callable[[], object]]:
+def freed_memory_kept(roomy: bool = True) -> Iterator[Callable[[], object]]:
     """Inside, freed memory is used again instead of asking the system anew for every large block; afterwards, and whenever the
     function that this gives is called, all that is free goes back to the system, since the DAW beside us needs it.
 
     A convolution over ten seconds of sound fills and frees blocks of hundreds of megabytes; getting each of them from the
     system, page by page, took half of the encoder's time. Blocks of several sizes leave holes that nothing fits into, a few
-    dozen megabytes a tile; hence give back between tiles.
+    dozen megabytes a tile; hence give back between tiles. Where memory is not ``roomy`` it goes back at once, as usual.
     """
     libc = _glibc()
     if libc is None:
         yield lambda: None
         return
-    libc.mallopt(_MMAP_MAX, 0)
-    libc.mallopt(_TRIM_THRESHOLD, _NEVER)
+    if roomy:
+        libc.mallopt(_MMAP_MAX, 0)
+        libc.mallopt(_TRIM_THRESHOLD, _NEVER)
     try:
         yield lambda: libc.malloc_trim(0)
     finally:
-        libc.mallopt(_MMAP_MAX, _USUAL_MMAPS)
-        libc.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM)
+        if roomy:
+            libc.mallopt(_MMAP_MAX, _USUAL_MMAPS)
+            libc.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM)
         libc.malloc_trim(0)
 
 

@@ -32,6 +32,13 @@ class Tiling(msgspec.Struct, frozen=True):
         return Tiling(chunk, min(self.margin, chunk // 4)) if chunk >= 32 else None
 
 
+def fitted(tiling: Tiling, frame_bytes: int, free: int | None) -> Tiling:
+    """The largest tiling, halved as often as it takes, whose tile needs no more than half of the memory that is free."""
+    while free is not None and 2 * tiling.chunk * frame_bytes > free and (smaller := tiling.halved()) is not None:
+        tiling = smaller
+    return tiling
+
+
 def tiles(first: int, last: int, total: int, tiling: Tiling) -> Iterator[Tile]:
     """Tiles whose cores cover [first, last) of a stretch of ``total`` frames, in order and without overlap."""
     stride = tiling.chunk - 2 * tiling.margin

@@ -13,6 +13,7 @@ from torch import Tensor
 from acestep.api.errors import AceError, BadRequest, PluginFailed
 from acestep.api.targets import resolve_target
 from acestep.api.thinking import codes_of
+from acestep.checkpoints.memory import free_ram
 from acestep.codec.latent_codec import Tick
 from acestep.denoising.denoising_run import Branch, CustomLoopRun, Denoising, Edit
 from acestep.denoising.guidance import guidance_settings
@@ -25,6 +26,10 @@ from acestep.runtime.devices import free_gb, is_out_of_memory
 from acestep.runtime.tiers import clamp, fitting_items, limits_for
 
 log = logging.getLogger(__name__)
+
+
+PLANNED_WIDTH = 2048
+"""Of the model that `acestep.runtime.tiers` knows the activations of; a narrower one needs less."""
 
 
 def groups_of(stage: StageState) -> list[tuple[int, ...]]:
@@ -47,11 +52,12 @@ def fitting(stage: StageState, count: int) -> int:
         count = held.items
         if params.batch:
             stage.note(*held.notes)
-    free = free_gb(models.device)
-    if free is None:
-        return count
     guided = stage.resolved.guidance.needs_uncond and (params.guidance_scale or 1.0) > 1.0
-    return fitting_items(free, stage.window.seconds, count, guided)
+    if models.device.type == "cpu":
+        free, share = free_ram(), stage.model.transformer.sizes.hidden_size / PLANNED_WIDTH
+        return count if free is None else fitting_items(free / 2**30, stage.window.seconds, count, guided, share)
+    found = free_gb(models.device)
+    return count if found is None else fitting_items(found, stage.window.seconds, count, guided)
 
 
 @dataclass(frozen=True)

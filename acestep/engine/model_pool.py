@@ -10,19 +10,23 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
+import msgspec
 import torch
 from torch import nn
 
 from acestep.api.errors import OutOfMemory
 from acestep.api.family import Families, FamilyRuntime, ModelOpening
+from acestep.api.precision import Precision
 from acestep.api.registry import Registry
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import AdapterOptions, adapter_folders, parse_adapters
 from acestep.checkpoints.families import find_named
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders, read_info
-from acestep.checkpoints.memory import Room, check_room, free_ram, is_short, mapped_too_large
+from acestep.checkpoints.memory import Numbers, Room, check_room, free_ram, mapped_too_large
+from acestep.engine.precision_choice import OpenedAs, supported_precision, usual_precision
 from acestep.networks.compiled import CompiledBlock
-from acestep.runtime.devices import free_cache, free_gb
+from acestep.runtime.devices import DTYPES, dtype_name, free_cache, free_gb
+from acestep.runtime.pages import give_back_pages
 from acestep.runtime.policy import Policy
 from acestep.runtime.tiers import Offload
 
@@ -49,6 +53,7 @@ class ModelPool:
         self._offload = policy.offload
         self.placement = DevicePlacement(self.device, policy.offload, free_cache, policy.codec_on_cpu)
         self.int8 = policy.int8
+        self._policy = policy
         waits = policy.int8 or policy.codec_on_cpu or policy.offload is not Offload.NONE
         self._landing = torch.device("cpu") if waits else self.device
         self._compiled = policy.compiled
@@ -60,8 +65,7 @@ class ModelPool:
         self._folders = [Path(folder) for folder in settings.get("checkpoints") or ()]
         registry = settings.get("registry")
         self.families: Families = (Registry.load() if registry is None else registry).families
-        self._int8_where_short = policy.int8_where_short
-        self._short: set[str] = set()
+        self._opened_as: dict[str, OpenedAs] = {}
         self.prepared: dict[str, str] = {}
         """Model -> what 8-bit weights cost it, or why it has none though they were asked for; empty: nothing to say."""
         self.remarks: dict[str, str] = {}
@@ -87,9 +91,18 @@ class ModelPool:
         path = folder / FOLDER
         return path if (path / "config.json").is_file() else build_tiny(folder)
 
-    def open(self, name: str, check: Callable[[], None], lora: Sequence[str] = ()) -> OpenedModel:
+    def open(
+        self,
+        name: str,
+        check: Callable[[], None],
+        lora: Sequence[str] = (),
+        precision: Precision | None = None,
+    ) -> OpenedModel:
         """The model with exactly these adapters (``name`` or ``name=scale``) in it. Where not everything should be on the device at
         once, or not as it was read, its networks wait in ordinary memory and `placement` fetches them for their work.
+
+        ``precision`` is what a recipe was made in: taken where it can be, and `precision_of` tells what it became. None: as
+        this machine has it.
 
         Raises `ModelMissing`, `BadCheckpoint`, `UnknownName`, `ModelUnsuited`, and what ``check`` raises.
         """
@@ -97,36 +110,81 @@ class ModelPool:
         runtime = self.runtime(info)
         adapters = parse_adapters(lora, adapter_folders(self._home, self._folders))
         model = self._open.get(info.path)
-        if model is not None and not _has(model, adapters) and not runtime.takes(model, adapters):
-            self._close(info.path)  # quantised weights cannot be merged with; they are read again
+        if model is not None and not self._serves(model, runtime, adapters, precision):
+            self._close(info.path)  # also quantised weights, which cannot be merged with; they are read again
             model = None
         if model is None:
-            dtype = runtime.supported_dtype(self.device, self.dtype)
-            log.info("opening %s on %s in %s", info.name, self.device, dtype)
-            try:
-                self._check_room(info, dtype)
-            except OutOfMemory:
-                if not self.make_room():
-                    raise
-                self._check_room(info, dtype)
-            near = tuple(map(Path, info.near))
-            opening = ModelOpening(
-                device=self.device, dtype=dtype, landing=self._landing, check=check, shared=self._shared, near=near
-            )
-            model = runtime.open(info, opening)
-            model.device = self.device
-            self._open[info.path] = model
+            model = self._read(info, runtime, precision, check)
         if not _has(model, adapters):
             runtime.use_adapters(model, adapters)
-        int8 = self.int8 or info.path in self._short
-        self.prepared[info.name] = runtime.prepare(model, int8=int8, compiled=self._compiled) or ""
+        int8 = self._opened_as[info.path].wanted.int8
+        said = runtime.prepare(model, int8=int8, compiled=self._compiled) or ""
+        if int8 and not self.int8 and precision is None:  # unasked, for want of memory
+            said = f"memory was short: {said}" if runtime.is_quantised(model) else ""
+        self.prepared[info.name] = said
         return model
 
-    def _check_room(self, info: ModelInfo, number_type: torch.dtype) -> None:
-        """See that a model fits before gigabytes are read, parts left out that other models have opened already.
+    def precision_of(self, model: OpenedModel) -> Precision:
+        """What an opened model computes in."""
+        return Precision(dtype_name(model.dtype), self.runtime(model.info).is_quantised(model))
+
+    def _serves(
+        self,
+        model: OpenedModel,
+        runtime: FamilyRuntime,
+        adapters: Sequence[AdapterOptions],
+        asked: Precision | None,
+    ) -> bool:
+        """Whether an opened model will do as it is."""
+        opened = self._opened_as[model.info.path]
+        wanted = opened.usual if asked is None else supported_precision(asked, self.device, runtime)
+        return opened.wanted == wanted and (_has(model, adapters) or runtime.takes(model, adapters))
+
+    def _read(
+        self, info: ModelInfo, runtime: FamilyRuntime, asked: Precision | None, check: Callable[[], None]
+    ) -> OpenedModel:
+        try:
+            opened = self._plan(info, runtime, asked)
+        except OutOfMemory:
+            if not self.make_room():
+                raise
+            opened = self._plan(info, runtime, asked)
+        dtype = DTYPES[opened.wanted.dtype]
+        log.info("opening %s on %s in %s", info.name, self.device, opened.wanted)
+        near = tuple(map(Path, info.near))
+        opening = ModelOpening(
+            device=self.device, dtype=dtype, landing=self._landing, check=check, shared=self._shared, near=near
+        )
+        model = runtime.open(info, opening)
+        model.device = self.device
+        self._open[info.path], self._opened_as[info.path] = model, opened
+        return model
+
+    def _plan(self, info: ModelInfo, runtime: FamilyRuntime, asked: Precision | None) -> OpenedAs:
+        """The precision to open a model in, seen to fit before gigabytes are read: a recipe's, else this machine's own.
 
         Raises `OutOfMemory` with the figures.
         """
+        numbers, room = self._room(info)
+        usual = usual_precision(self._policy, self.dtype, runtime, numbers, room)
+        wanted = usual if asked is None else supported_precision(asked, self.device, runtime)
+        for precision in dict.fromkeys((wanted, usual)):
+            widens = self.device.type == "cpu" and precision.dtype == "float32" and runtime.widens
+            room = msgspec.structs.replace(
+                room, dtype=precision.dtype, int8=precision.int8 and runtime.quantises, widens=widens
+            )
+            try:
+                check_room(info.name, numbers, room)
+            except OutOfMemory:
+                if precision == usual:
+                    raise
+                continue  # a recipe's samples in another precision are better than none, and the result tells
+            self.remarks[info.name] = mapped_too_large(numbers, room)
+            return OpenedAs(precision, usual)
+        raise AssertionError("the usual precision was tried last")
+
+    def _room(self, info: ModelInfo) -> tuple[Numbers, Room]:
+        """What a model needs, parts left out that other models have opened already, and what there is for it."""
         family = self.families[info.family].described()
         numbers = dict(family.numbers(info))
         opened = {key[:2] for key in self._shared}
@@ -137,25 +195,8 @@ class ModelPool:
         on_device = None
         if self.device.type != "cpu" and (gigabytes := free_gb(self.device) or self.memory_gb) is not None:
             on_device = int(gigabytes * 2**30)
-        dtype = str(number_type).removeprefix("torch.")
         ram = free_ram() if self._landing.type == "cpu" else None
-        room = Room(
-            dtype=dtype,
-            ram=ram,
-            device=on_device,
-            offload=self._offload,
-            int8=self.int8 and self.runtime(info).quantises,
-            widens=self._widens(info, dtype),
-        )
-        if self._int8_where_short and self.runtime(info).quantises and is_short(numbers, room):
-            self._short.add(info.path)
-        else:
-            self._short.discard(info.path)
-        check_room(info.name, numbers, room)
-        self.remarks[info.name] = mapped_too_large(numbers, room)
-
-    def _widens(self, info: ModelInfo, dtype: str) -> bool:
-        return self.device.type == "cpu" and dtype == "float32" and self.runtime(info).widens
+        return numbers, Room(dtype=dtype_name(self.dtype), ram=ram, device=on_device, offload=self._offload)
 
     def put_away(self, name: str, policy: str) -> None:
         """Do with a model after a stage what its memory policy says: ``keep``, ``offload`` to RAM, ``unload``. What it shares with
@@ -194,6 +235,7 @@ class ModelPool:
 
     def _close(self, path: str) -> None:
         self._closed(self._open.pop(path))
+        self._opened_as.pop(path, None)
         free_cache(self.device)
 
     def names(self) -> list[str]:
@@ -239,10 +281,20 @@ class DevicePlacement:
             yield
         finally:
             self._work.pop()
+            self._give_back(model, kind)
             if self._work:
                 self._place(model, model.work[self._work[-1]])
             elif self._offload is not Offload.NONE:
                 self._send_away(model.networks()[name] for name in model.offloadable)
+
+    def _give_back(self, model: OpenedModel, kind: str) -> None:
+        """Have pages of weight files go when their network has done its work and no work around this one needs it: so a process
+        that computes out of its files holds one phase's weights, not all of them."""
+        networks = model.networks()
+        still = {name for outer in self._work for name in model.work[outer]}
+        if self._device.type == "cpu":
+            done = [networks[name] for name in model.work[kind] if name in networks and name not in still]
+            give_back_pages(tensor for network in done for tensor in network.parameters())
 
     def _place(self, model: OpenedModel, needed: tuple[str, ...]) -> None:
         networks = model.networks()

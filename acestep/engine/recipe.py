@@ -6,6 +6,7 @@ import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from acestep.api.precision import INT8, Precision, read_precision
 from acestep.api.request import Render
 from acestep.api.resolve import ResolvedStage
 from acestep.api.result import RECIPE_FORMAT, RECIPE_VERSION
@@ -24,12 +25,24 @@ def made_on(model: OpenModel) -> str:
     return f"{model.device.type} {str(model.dtype).removeprefix('torch.')}"
 
 
-def place_notes(recipe: str, model: OpenModel) -> list[str]:
-    """That a recipe was made elsewhere, where it was."""
-    here = made_on(model)
-    if not recipe or recipe == here:
+def pinned_precision(render: Render, name: str, device: str) -> Precision | None:
+    """What a recipe's model computed in, where that was on a device of this kind; None: whatever this machine has."""
+    place = render.made_on.partition(" ")[0]
+    text = render.precision.get(name, "")
+    return read_precision(text, name) if text and place in ("", device) else None
+
+
+def place_notes(render: Render, model: OpenModel, precision: Precision) -> list[str]:
+    """That a recipe was made elsewhere or in another precision, where it was."""
+    there, here = render.made_on, f"{model.device.type} {precision}"
+    if text := render.precision.get(model.info.name):
+        there = f"{there.partition(' ')[0] or model.device.type} {text}"
+    if not there or there == here:
         return []
-    return [f"the recipe was made on {recipe} and ran on {here}: its samples come back to rounding only"]
+    told = f"the recipe was made on {there} and ran on {here}: "
+    if (INT8 in there) != precision.int8:
+        return [told + "8-bit and whole weights give similar takes, not the same one"]
+    return [told + "its samples come back to rounding only"]
 
 
 def make_recipe(render: Render, model: OpenModel) -> dict[str, Any]:

@@ -27,12 +27,12 @@ from acestep.audio.resample import resample, to_channels
 from acestep.checkpoints.adapters import describe_adapter
 from acestep.checkpoints.digest import require_weights
 from acestep.codec.latent_codec import Tick
-from acestep.codec.mask import masked
+from acestep.codec.mask import masked, takes_agree
 from acestep.codec.width import StageWidth
 from acestep.engine.deliver import VariantSound
 from acestep.engine.geometry import Cut, Window, cut, new_window, source_window
 from acestep.engine.model_pool import OpenedModel
-from acestep.engine.recipe import made_on, make_recipe, place_notes, stage_settings
+from acestep.engine.recipe import made_on, make_recipe, pinned_precision, place_notes, stage_settings
 from acestep.engine.render_state import (
     EngineResources,
     RenderProgress,
@@ -132,7 +132,8 @@ class StageRun(StageState):
         tick = self.run.progress.phase("load")
         with self.clock.measure("load"):
             # may be cancelled at every shard
-            model = models.open(self.params.model, lambda: tick(0, 1), self.params.lora)
+            pinned = pinned_precision(state.render, self.resolved.model.name, models.device.type)
+            model = models.open(self.params.model, lambda: tick(0, 1), self.params.lora, pinned)
         tick(1, 1)
         if not model.info.trained:
             state.note(NOISE_NOTE.format(model.info.name))
@@ -145,7 +146,9 @@ class StageRun(StageState):
         state.note(*(describe_adapter(adapter.name, adapter.scale, adapter.facts) for adapter in model.adapters))
         told = (model.info.remark, models.remarks.get(model.info.name), models.prepared.get(model.info.name))
         state.note(*filter(None, told))
-        state.note(*place_notes(state.render.made_on, model))
+        precision = models.precision_of(model)
+        state.note(*place_notes(state.render, model, precision))
+        state.precision[model.info.name] = str(precision)
         if state.render.output.width == "model" and not model.info.defaults.narrow:
             state.note(WIDTH_KEPT.format(model.info.name))
         return model
@@ -161,6 +164,7 @@ class StageRun(StageState):
             weights=dict(state.weights),
             made_with=state.render.made_with,
             made_on=made_on(self.model),
+            precision=dict(state.precision),
         )
         recipe = {**make_recipe(render, self.model), "licenses": dict(state.licenses)}
         width = self._width(0) if state.is_heard(self.index) else None
@@ -257,7 +261,9 @@ class StageRun(StageState):
         for variants in self.family.groups(self):
             tick = self.run.progress.phase("denoise", self.type, len(variants))
             with self.clock.measure("denoise"):
-                passes = [self._pass(variants, number, part_of(tick, number, count)) for number in range(count)]
+                passes: list[Tensor] = []
+                while len(passes) < count and not self._agree(passes):
+                    passes.append(self._pass(variants, len(passes), part_of(tick, len(passes), count)))
             made += [self._adjusted(latents) for latents in torch.stack(passes, 1).unbind()]
         if failure := self.resources.models.compiler_failure():
             self.note(f"the model could not be compiled and ran as it is: {failure}")
@@ -266,6 +272,13 @@ class StageRun(StageState):
     def _pass(self, variants: tuple[int, ...], number: int, tick: Tick) -> Tensor:
         """One pass of some variants, float32 [B, T, C]."""
         return torch.cat(self.family.denoise(self, TakeGroup(variants, self._sources(variants), number), tick))
+
+    def _agree(self, passes: list[Tensor]) -> bool:
+        """Whether the passes [B, T, C] that there are say the same of every variant, in what the stage makes."""
+        first, last = self.window.region
+        return bool(passes) and all(
+            takes_agree(takes) for takes in zip(*(one[:, None, first:last] for one in passes), strict=True)
+        )
 
     def _sources(self, variants: tuple[int, ...]) -> tuple[Tensor, ...]:
         """What each of these variants works on."""
@@ -366,4 +379,5 @@ class StageRun(StageState):
             settings["adapters"] = [
                 {"name": adapter.name, "scale": adapter.scale, **adapter.facts} for adapter in self.model.adapters
             ]
+        settings["precision"] = self.state.precision[self.model.info.name]
         return StageReport(type=self.type, model=self.model.info.name, settings=settings, seconds=self.clock.seconds)

@@ -74,6 +74,8 @@ class RenderState:
     """By stage: the files that later stages work on, one for each variant."""
     weights: dict[str, str] = field(default_factory=dict)
     """Digest of every model used so far."""
+    precision: dict[str, str] = field(default_factory=dict)
+    """What every model used so far computes in."""
     licenses: dict[str, str] = field(default_factory=dict)
     """Licence of every model used so far."""
     recipe: dict[str, Any] = field(default_factory=dict)

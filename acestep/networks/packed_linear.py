@@ -6,10 +6,6 @@ processors add in 16 bits, which 8 would overflow). The result is float32.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import mmap
-import sys
 import warnings
 
 import torch
@@ -51,15 +47,3 @@ class PackedLinear(nn.Module):
     def unpacked(self) -> Tensor:
         """The weight that it works with, float32 [out, in]."""
         return torch.ops.quantized.linear_unpack(self._packed)[0].dequantize()
-
-
-def forget_pages(tensor: Tensor) -> None:
-    """Give back the memory of a tensor that nobody will read again: a mapped file's pages stay until the whole file is closed.
-    Only whole pages of its own; on Linux and macOS."""
-    if sys.platform == "win32" or tensor.device.type != "cpu":
-        return
-    first = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
-    length = (tensor.data_ptr() + tensor.nbytes - first) // mmap.PAGESIZE * mmap.PAGESIZE
-    if length > 0:
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), mmap.MADV_DONTNEED)

@@ -16,6 +16,8 @@ DEVICES = ("cuda", "mps", "xpu", "cpu")
 DTYPES = {"float32": torch.float32, "fp32": torch.float32, "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
           "float16": torch.float16, "fp16": torch.float16}  # fmt: skip
 
+AUTO = ("", "auto")
+
 MPS_SHARE = 0.75
 """Share of a Mac's memory that its GPU may use where the system does not say."""
 
@@ -110,19 +112,41 @@ def available(kind: str) -> bool:
 
 
 def choose_dtype(device: torch.device, dtype: str = "auto") -> torch.dtype:
-    """bfloat16 where a GPU has it (it is what the weights were trained in), else float32. A CPU computes in float32, and keeps
-    bfloat16 matrices as they are stored (`acestep.networks.layers.Linear`); ``dtype`` bfloat16 is faster on those that have it.
+    """bfloat16 where a GPU has it (it is what the weights were trained in), else float32. That of a CPU is float32, which every
+    model runs in: those whose files hold bfloat16 run in bfloat16 on a CPU that has it (`acestep.runtime.policy`), and have
+    their matrices widened as they work on others (`acestep.networks.layers.Linear`).
 
     float16 is never chosen by itself: older cards and Macs produce NaN or noise with it.
     """
-    named = os.environ.get("ACESTEP_DTYPE", "auto") if dtype in ("", "auto") else dtype
-    if named not in ("", "auto"):
+    named = _named_dtype(dtype)
+    if named not in AUTO:
         if named not in DTYPES:
             raise BadRequest(f"{named!r} is not a number format", field="dtype", limits={"choices": ["auto", *DTYPES]})
         return DTYPES[named]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device) >= BFLOAT_CAPABILITY else torch.float32
     return torch.bfloat16 if device.type == "xpu" else torch.float32
+
+
+def names_no_dtype(dtype: str = "auto") -> bool:
+    """Whether neither the setting nor ``ACESTEP_DTYPE`` names a number format."""
+    return _named_dtype(dtype) in AUTO
+
+
+def _named_dtype(dtype: str) -> str:
+    return os.environ.get("ACESTEP_DTYPE", "auto") if dtype in AUTO else dtype
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 itself; a processor that does not takes several times as long as in float32."""
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return choose_dtype(device) is torch.bfloat16
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``float32`` for ``torch.float32``."""
+    return str(dtype).removeprefix("torch.")
 
 
 def memory_gb(device: torch.device) -> float | None:

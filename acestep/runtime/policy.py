@@ -13,7 +13,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from acestep.api.errors import BadRequest
-from acestep.runtime.devices import Choice, alike, choose
+from acestep.runtime.devices import Choice, alike, choose, dtype_name, has_bfloat16, names_no_dtype
 from acestep.runtime.tiers import Offload
 
 _PLAIN = (SDPBackend.MATH,)
@@ -42,12 +42,17 @@ class Policy:
     codec_on_cpu: bool = False
     int8_where_short: bool = False
     """Whether a model that hardly fits into a CPU's memory gets 8-bit weights unasked."""
+    dtype_open: bool = False
+    """Whether nobody named a number format."""
+    bfloat16_where_stored: bool = False
+    """Whether a CPU computes with bfloat16 where a model's files hold it."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Policy:
         """The policy of a worker's settings map. Raises `BadRequest` for a value that is none."""
         device, dtype = str(settings.get("device") or "auto"), str(settings.get("dtype") or "auto")
         choice = choose(device, dtype, insist=bool(settings.get("insist")))
+        dtype_open = names_no_dtype(dtype)
         attention = str(settings.get("attention") or "auto")
         # variables named ACESTEP_... are the original's: whoever set them up for it finds them heard, below every setting of ours
         if attention == "auto" and _env_flag("ACESTEP_USE_FLASH_ATTENTION"):
@@ -63,6 +68,8 @@ class Policy:
             compiled=str(settings.get("compile") or "off") == "on",
             codec_on_cpu=_env_flag("ACESTEP_VAE_ON_CPU"),
             int8_where_short=choice.device.type == "cpu" and str(settings.get("int8") or "auto") == "auto",
+            dtype_open=dtype_open,
+            bfloat16_where_stored=choice.device.type == "cpu" and dtype_open and has_bfloat16(choice.device),
         )
 
     def attending(self) -> AbstractContextManager[None]:
@@ -78,12 +85,13 @@ class Policy:
             "device": str(device),
             "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "devices": alike(device),
-            "dtype": str(self.choice.dtype).removeprefix("torch."),
+            "dtype": dtype_name(self.choice.dtype),
             "memory_gb": self.choice.memory_gb,
             "tier": self.choice.tier.name,
             "minutes": None if self.choice.memory_gb is None else self.choice.tier.minutes,
             "items": None if self.choice.memory_gb is None else self.choice.tier.items,
             "offload": self.offload.value,
+            "bfloat16_where_stored": self.bfloat16_where_stored,
             "int8": self.int8,
             "codec_on_cpu": self.codec_on_cpu,
             "attention": self.attention,

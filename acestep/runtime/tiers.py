@@ -69,7 +69,7 @@ RESERVE_GB = 0.5
 MPS_BATCH_SECONDS = 180.0
 """Seconds beyond which a Mac denoises one item at a time."""
 
-SIMULATED = {"cuda": "MAX_CUDA_VRAM", "mps": "MAX_MPS_VRAM", "xpu": "MAX_XPU_VRAM"}
+SIMULATED = {"cpu": "MAX_CPU_RAM", "cuda": "MAX_CUDA_VRAM", "mps": "MAX_MPS_VRAM", "xpu": "MAX_XPU_VRAM"}
 """Environment variables that make a device look smaller, for tests and shared machines."""
 
 
@@ -120,13 +120,14 @@ def activation_gb(seconds: float, items: int, guided: bool) -> float:
     return items * PER_ITEM_MINUTE_GB[guided] * seconds / 60 + RESERVE_GB
 
 
-def fitting_items(free_gb: float, seconds: float, items: int, guided: bool) -> int:
-    """How many items fit at once. Raises `OutOfMemory` when not even one does (unless ``ACESTEP_SKIP_VRAM_PREFLIGHT`` is set)."""
+def fitting_items(free_gb: float, seconds: float, items: int, guided: bool, share: float = 1.0) -> int:
+    """How many items fit at once of a network that needs this share of the 2B one's activations. Raises `OutOfMemory` when not
+    even one does (unless ``ACESTEP_SKIP_VRAM_PREFLIGHT`` is set)."""
     if os.environ.get("ACESTEP_SKIP_VRAM_PREFLIGHT", "").lower() in ("1", "true", "yes"):
         return items
     for count in range(items, 0, -1):  # as many as fit: together they are faster than one after another
-        if activation_gb(seconds, count, guided) <= free_gb:
+        if share * activation_gb(seconds, count, guided) <= free_gb:
             return count
-    need = activation_gb(seconds, 1, guided)
-    raise OutOfMemory(f"{seconds:g} s need about {need:.1f} GB of free device memory and {free_gb:.1f} GB are left; "
+    need = share * activation_gb(seconds, 1, guided)
+    raise OutOfMemory(f"{seconds:g} s need about {need:.1f} GB of free memory and {free_gb:.1f} GB are left; "
                       "render a shorter region, or unload other models", limits={"free_gb": round(free_gb, 2)})  # fmt: skip

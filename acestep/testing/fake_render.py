@@ -45,7 +45,8 @@ from acestep.worker.backend import JobContext
 
 PHASES = ("load", "encode", "denoise", "decode", "write")
 FAKE = "fake"
-MODEL: Any = SimpleNamespace(codec_digest=FAKE, text_digest=FAKE, device=SimpleNamespace(type=FAKE), dtype="float32")
+PRECISION = "float32"
+MODEL: Any = SimpleNamespace(codec_digest=FAKE, text_digest=FAKE, device=SimpleNamespace(type=FAKE), dtype=PRECISION)
 """What a recipe says it ran on."""
 
 FOR_STAGES = ".stages"
@@ -96,9 +97,12 @@ class FakeRender:
             for stage, plan in zip(admitted.render.stages, admitted.plans, strict=True)
         ]
         found = cls(admitted, stages, settings, context)
-        weights = {name: weights_fingerprint(host.model(name)) for name in found.models}
         render = msgspec.structs.replace(
-            admitted.render, stages=tuple(stage.stage for stage in stages), weights=weights, made_on=f"{FAKE} float32"
+            admitted.render,
+            stages=tuple(stage.stage for stage in stages),
+            weights={name: weights_fingerprint(host.model(name)) for name in found.models},
+            made_on=f"{FAKE} {PRECISION}",
+            precision=dict.fromkeys(found.models, PRECISION),
         )
         licenses = {stage.params.model: stage.model.license for stage in stages}
         found.recipe = {**make_recipe(render, MODEL), "licenses": licenses}
@@ -133,7 +137,7 @@ class FakeRender:
             StageReport(
                 type=stage.stage.type,
                 model=stage.params.model,
-                settings=stage_settings(stage),
+                settings={**stage_settings(stage), "precision": PRECISION},
                 seconds=dict.fromkeys(PHASES, share),
             )
             for stage in self.stages

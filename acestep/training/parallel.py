@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
+from acestep.runtime.devices import has_bfloat16
 from acestep.training.errors import TrainingError
 
 WORKER_ENVIRONMENT = {
@@ -94,7 +95,7 @@ class ProcessGroup:
 def mixed_precision(device: torch.device | str) -> torch.autocast:
     """Matrix products in bfloat16 where the processor multiplies it itself: 1.4 times the steps on such a core."""
     kind = torch.device(device).type
-    native = kind != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    native = kind != "cpu" or has_bfloat16(torch.device(kind))
     return torch.autocast(kind, torch.bfloat16, enabled=native)
 
 

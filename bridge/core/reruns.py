@@ -9,7 +9,7 @@ from bridge.core.interface import JobView
 SEEDS = ("seed", "seeds", "variation_seed")
 """What a new take draws anew."""
 
-PINNED = ("weights", "made_on")
+PINNED = ("weights", "made_on", "precision")
 """What only the same samples again need."""
 
 

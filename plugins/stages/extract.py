@@ -20,7 +20,7 @@ class ExtractParams(TrackParams):
         Annotated[
             int,
             param(
-                "Takes that the masked stem is made of: more miss less and take longer; none: the variant's.",
+                "Takes that the masked stem is made of, fewer where they agree: more miss less; none: the variant's.",
                 ge=1,
                 le=32,
             ),

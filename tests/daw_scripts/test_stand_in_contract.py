@@ -113,7 +113,7 @@ def check_core(call: Callable[[str, str, list[Any]], Any], song: Path) -> None:
             again = call("recipes", "again", [remembered, "b"])
             assert again["operation"] == "render" and again["pending"]["id"] == "b"
             new = admitted(again["params"], song.parent)
-            bound = {"weights", "made_on"}  # a take made again is a new one: the weights of today will do
+            bound = {"weights", "made_on", "precision"}  # a take made again is a new one: the weights of today will do
             old = admitted({key: value for key, value in request.items() if key not in bound}, song.parent)
             for stage in (*new["stages"], *old["stages"]):
                 del stage["seed"], stage["seeds"]

@@ -25,6 +25,7 @@ class Runtime(FamilyRuntime):
 
     quantises = True
     widens = True
+    computes_bfloat16 = True
 
     def open(self, info: ModelInfo, opening: ModelOpening) -> Model:
         """The checkpoint with the parts it shares."""
@@ -65,6 +66,10 @@ class Runtime(FamilyRuntime):
         if compiled:
             compile_blocks(model.transformer)
         return said
+
+    def is_quantised(self, model: Model) -> bool:
+        """Its transformer."""
+        return is_quantised(model)
 
     def takes(self, model: Model, adapters: Sequence[Any]) -> bool:
         """Quantised weights cannot be merged with."""

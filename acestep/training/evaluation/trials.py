@@ -19,7 +19,7 @@ from torch import Tensor
 from acestep.api.instructions import instruction
 from acestep.api.metre import parse_metre
 from acestep.api.tempo_map import TempoMap
-from acestep.codec.mask import masked
+from acestep.codec.mask import masked, takes_agree
 from acestep.conditioning.guide_audio import render_guide
 from acestep.networks.spectra import FRAME, RATE
 from acestep.training.dit.records import recast, song_guide
@@ -103,7 +103,10 @@ def extracted(trained: TrainedModel, item: HeldOut) -> Iterator[tuple[str, Tenso
     heard = trained.decode(source).numpy()
     for track in item.stems:
         request = RenderItem(source, text_prompt(instruction("extract", track), "", None, "", "", 10), task="extract")
-        takes = [trained.decode(trained.render(replace(request, seed=seed))).numpy() for seed in range(TAKES)]
+        latents: list[Tensor] = []
+        while len(latents) < TAKES and not takes_agree(latents):
+            latents.append(trained.render(replace(request, seed=len(latents))))
+        takes = [trained.decode(one).numpy() for one in latents]
         yield track, torch.from_numpy(masked(takes, item.mix.numpy(), heard, RATE))
 
 

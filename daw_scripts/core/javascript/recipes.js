@@ -26,6 +26,7 @@ function reroll(made) {
   const copy = JSON.parse(JSON.stringify(made));
   delete copy.weights;  // those that are there now
   delete copy.made_on;
+  delete copy.precision;
   for (const stage of copy.stages || [copy]) { stage.seed = -1; stage.seeds = null; }
   for (const { source } of [copy, ...(copy.stages || [])]) if (source && source.fingerprint) source.fingerprint = "";
   return copy;

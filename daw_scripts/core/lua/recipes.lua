@@ -41,7 +41,7 @@ end
 --- A request made again: the same request, new seeds, with the weights that are there now.
 function recipes.reroll(request)
   local new = copy(request)
-  new.weights, new.made_on = nil, nil
+  new.weights, new.made_on, new.precision = nil, nil, nil
   forget_fingerprint(new)
   for _, stage in ipairs(new.stages or { new }) do
     stage.seed = -1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from acestep.codec import mask
-from acestep.codec.mask import masked
+from acestep.codec.mask import masked, takes_agree
 
 RATE = 48_000
 TIME = np.arange(2 * RATE) / RATE
@@ -99,3 +100,27 @@ def test_takes_are_joined_by_the_mean_of_the_fourth_order():
     found = masked(takes, mix, mix, RATE)
     inner = slice(4096, -4096)
     assert found[:, inner] == pytest.approx(share * mix[:, inner], abs=2e-3)
+
+
+def alike(difference: float, count: int, frames: int = 300) -> list[torch.Tensor]:
+    """Takes of one stem that lie so far apart, in standard deviations."""
+    dice = torch.Generator().manual_seed(4)
+    stem = torch.randn(1, frames, 64, generator=dice)
+    return [stem + difference * torch.randn(1, frames, 64, generator=dice) for _ in range(count)]
+
+
+def test_takes_are_enough_when_they_agree():
+    """Never fewer than three; the farther apart they lie, the more there are."""
+    assert not takes_agree([]) and not takes_agree(alike(0.0, 2)) and takes_agree(alike(0.1, 3))
+    enough = [next(n for n in range(1, 99) if takes_agree(alike(far, n))) for far in (0.1, 0.4, 0.5)]
+    assert enough == [3, 4, 6]
+    assert not takes_agree(alike(3.0, 8))
+
+
+def test_a_take_that_is_deaf_for_ten_seconds_is_noticed():
+    """Also where the rest of a minute agrees; silence agrees with itself."""
+    takes = alike(0.05, 4, frames=1500)
+    assert takes_agree(takes)
+    takes[1][:, 512:768] = 0
+    assert not takes_agree(takes)
+    assert takes_agree([torch.zeros(1, 300, 64)] * 3)

@@ -69,6 +69,22 @@ def test_more_takes_make_one_stem(runner, song, monkeypatch):
     assert not np.allclose(singles[0], singles[1], atol=1e-3)
 
 
+def test_takes_that_agree_are_enough(runner, song, monkeypatch):
+    """No more are made, and the recipe, which holds the most there may be, gives the same again."""
+    given = []
+    monkeypatch.setattr(
+        "acestep.engine.render.masked", lambda takes, *rest: given.append(len(takes)) or masked(takes, *rest)
+    )
+    path, shared = str(song(rate=48_000)), {"track": "drums", "end": 48_000, "format": "wav32f", "steps": 1}
+    for least, made in ((100.0, 3), (0.0, 5)):
+        monkeypatch.setattr("acestep.codec.mask.UNCERTAIN", least)
+        first, _ = runner.run("extract", source=path, takes=5, variants=2, **shared)
+        again, _ = runner.run_recipe(first.recipe["request"])
+        assert [file.sha256 for file in again.files] == [file.sha256 for file in first.files]
+        assert given == 4 * [made] and first.recipe["request"]["stages"][0]["takes"] == 5
+        given.clear()
+
+
 @pytest.mark.parametrize("soft_mask", [True, False])
 def test_only_a_rendered_stem_is_its_latent(runner, song, soft_mask):
     """An edit of a masked stem encodes what is heard; the stem that the model rendered itself has a stored latent."""

@@ -137,7 +137,8 @@ def test_other_weights_under_the_same_name_are_said(runner):
 def test_another_device_or_number_type_is_told(runner):
     """Samples come back to rounding only, and the result says so."""
     first, _ = runner.run("generate", length=9_000, rate=48_000, steps=1)
-    again, _ = runner.run_recipe({**first.recipe["request"], "made_on": "cuda bfloat16"})
+    elsewhere = {"made_on": "cuda bfloat16", "precision": {"tiny": "bfloat16"}}
+    again, _ = runner.run_recipe({**first.recipe["request"], **elsewhere})
     assert (
         "the recipe was made on cuda bfloat16 and ran on cpu float32: its samples come back to rounding only"
         in again.notes

@@ -27,7 +27,7 @@ def request(memory):
 def reroll(request):
     """A request made again: the same request, new seeds, with the weights that are there now."""
     new = copy.deepcopy(request)
-    for pinned in ("weights", "made_on"):
+    for pinned in ("weights", "made_on", "precision"):
         new.pop(pinned, None)
     for stage in new.get("stages") or [new]:
         stage["seed"], stage["seeds"] = -1, None
