@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -62,7 +63,8 @@ class Studio:
         family = [psutil.Process(self.daemon.process.pid)]
         family += family[0].children(recursive=True)
         for process in family:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # a worker ends by itself when its daemon is gone
+                process.kill()
         psutil.wait_procs(family, timeout=10)
         self.daemon.process.wait()
         self.client.close()

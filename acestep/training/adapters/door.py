@@ -46,7 +46,9 @@ def require_trainable(model: ModelInfo) -> None:
     """Refuse a model of a family whose adapters are not made here. Raises `ModelUnsuited`."""
     if model.operations and "train" not in model.operations:
         raise ModelUnsuited(
-            f"{model.name} ({model.family_title}) cannot be trained here; models of ACE-Step 1.5 can", field="model"
+            f"{model.name} ({model.family_title}) cannot be trained here. One family can be: ACE-Step 1.5 (base, sft, turbo, XL, "
+            "nano)",
+            field="model",
         )
 
 

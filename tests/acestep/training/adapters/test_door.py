@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import msgspec
 import pytest
 
 from acestep.api.errors import ModelUnsuited
@@ -13,7 +14,21 @@ from acestep.api.registry import Registry
 from acestep.api.schema import convert
 from acestep.api.training import TrainOptions
 from acestep.api.variants import ModelInfo
-from acestep.training.adapters.door import LOG, Story, require_trainable, train_options
+from acestep.dataset.sample import Dataset
+from acestep.dataset.store import Datasets
+from acestep.families.ace_step_v1 import tiny as ace_step_v1
+from acestep.families.ace_step_v1.family import AceStepV1
+from acestep.families.musicgen import tiny as musicgen
+from acestep.families.musicgen.family import MusicGen
+from acestep.training.adapters.door import (
+    LOG,
+    Story,
+    check_merge,
+    check_prepare,
+    check_train,
+    require_trainable,
+    train_options,
+)
 
 
 def test_a_request_without_settings_has_the_defaults() -> None:
@@ -25,11 +40,21 @@ def test_a_request_without_settings_has_the_defaults() -> None:
     assert (given.shape.kind, given.shape.rank, given.epochs, given.device) == ("lokr", 8, 3, "cpu")
 
 
-def test_another_family_cannot_be_trained(tiny_info: ModelInfo) -> None:
+@pytest.mark.parametrize(
+    ("build", "family"), [(ace_step_v1.build_tiny, AceStepV1), (musicgen.build_tiny, MusicGen)], ids=["v1", "musicgen"]
+)
+def test_another_family_cannot_be_trained(tiny_info: ModelInfo, tmp_path: Path, build: Any, family: Any) -> None:
+    """At the door of every operation, before anything is read: named, with the family that can be."""
     require_trainable(tiny_info)
-    other = msgspec.structs.replace(tiny_info, name="old", family_title="Another", operations=("generate",))
-    with pytest.raises(ModelUnsuited, match=r"old \(Another\) cannot be trained here"):
-        require_trainable(other)
+    other = family().read_info(build(tmp_path / "models"), [])
+    host = SimpleNamespace(home=tmp_path, model=lambda name: other, require_adapters=lambda *given: None)
+    Datasets(tmp_path).save("x", Dataset(name="x"))
+    request = SimpleNamespace(dataset="x", tensors="", model=other.name, name="new", lora=["y"])
+    named = f"{other.name} ({other.family_title}) cannot be trained here. One family can be: ACE-Step 1.5"
+    for check in (check_prepare, check_train, check_merge):
+        with pytest.raises(ModelUnsuited) as raised:
+            check(request, host)
+        assert raised.value.field == "model" and raised.value.message.startswith(named), raised.value.message
 
 
 def test_a_log_with_a_crash_in_it(tmp_path: Path) -> None:

@@ -122,19 +122,24 @@ def test_stepping_aside_at_every_batch_changes_nothing(prepared, tiny_info, unbr
     assert_same(reference, tmp_path / "parts")
 
 
-@pytest.mark.parametrize("kind", ["dora", "lokr"])
-def test_other_kinds_resume_as_exactly(prepared, tiny_info, tmp_path, kind):
-    """Cancelled from a report, then continued."""
-    train(prepared, tiny_info, tmp_path / "whole", options(shape={"kind": kind}, epochs=2))
+@pytest.mark.parametrize(
+    "settings",
+    [{"shape": {"kind": "dora"}}, {"shape": {"kind": "lokr"}}, {"dtype": "bfloat16"}, {"dtype": "float16"}],
+    ids=["dora", "lokr", "bfloat16", "float16"],
+)
+def test_other_kinds_and_number_types_resume_as_exactly(prepared, tiny_info, tmp_path, settings):
+    """Cancelled from a report, then continued. The adapter is float32 whatever the model is."""
+    train(prepared, tiny_info, tmp_path / "whole", options(**settings, epochs=2))
+    assert {tensor.dtype for tensor in weights(tmp_path / "whole").values()} == {torch.float32}
 
     def cancel(progress):
         if progress.done == 3:
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
-        train(prepared, tiny_info, tmp_path / "parts", options(shape={"kind": kind}, epochs=2), Hooks(report=cancel))
+        train(prepared, tiny_info, tmp_path / "parts", options(**settings, epochs=2), Hooks(report=cancel))
     assert load_state(tmp_path / "parts").place.step == 3
-    train(prepared, tiny_info, tmp_path / "parts", options(shape={"kind": kind}, epochs=2))
+    train(prepared, tiny_info, tmp_path / "parts", options(**settings, epochs=2))
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
