@@ -1,6 +1,6 @@
-"""The Gradio call and the door for assistants under many hostile requests, and what they add to a plain call.
+"""The newer doors under many hostile requests, and what they add to a plain call.
 
-    python -m benchmarks.json_doors [--requests 20000] [--calls 300] [gradio] [mcp]
+    python -m benchmarks.json_doors [--requests 20000] [--calls 300] [gradio] [lofi] [mcp] [mcp-http] [rest]
 
 Everything runs on loopback against a daemon with the fake backend that this program starts. For each door: requests a second,
 how long another client's status takes meanwhile, memory, whether a traceback came; and the acknowledgement of a job beside that
@@ -26,8 +26,8 @@ import psutil
 from bridge.client import Client
 from bridge.doors.mcp.link import ClientLink
 from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
-from bridge.testing import hostile_gradio
-from bridge.testing.hostile_mcp import StdioAssistant, hostile_lines
+from bridge.testing import hostile_gradio, hostile_http, hostile_lofi
+from bridge.testing.hostile_mcp import StdioAssistant, attack_over_http, hostile_lines
 
 JOB = {"caption": "fake: steps=1", "duration": 0.1}
 
@@ -56,12 +56,46 @@ def fire_mcp(house: DaemonProcess, count: int) -> dict[str, Any]:
         }
 
 
+def fire_mcp_over_http(house: DaemonProcess, count: int) -> dict[str, Any]:
+    """Hostile messages to the HTTP port's door for assistants, most of them in an open session."""
+    return {"statuses": dict(attack_over_http(house.connection["http"]["port"], count))}
+
+
+def fire_rest(house: DaemonProcess, count: int) -> dict[str, Any]:
+    """Hostile requests to ACE-Step's own routes."""
+    return {"statuses": dict(hostile_http.attack(house.connection["http"]["port"], count))}
+
+
+def fire_lofi(house: DaemonProcess, count: int) -> dict[str, Any]:
+    """Hostile lines to lofi.nvim's command."""
+    sizes = [0]
+
+    def look(pid: int) -> None:
+        sizes.append(psutil.Process(pid).memory_info().rss)
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = hostile_lofi.attack(house.paths.home, Path(folder), count, look=look)
+    return {**found, "memory of the command (MiB)": max(sizes) >> 20}
+
+
+FIRES: dict[str, Callable[[DaemonProcess, int], dict[str, Any]]] = {
+    "gradio": fire_gradio, "lofi": fire_lofi, "mcp": fire_mcp, "mcp-http": fire_mcp_over_http, "rest": fire_rest,
+}  # fmt: skip
+
+
 def under_fire(
     house: DaemonProcess, fire: Callable[[DaemonProcess, int], dict[str, Any]], count: int
 ) -> dict[str, Any]:
     """One attack, and what another client meets meanwhile."""
     found: dict[str, Any] = {}
-    enemy = threading.Thread(target=lambda: found.update(fire(house, count)))
+
+    def attack() -> None:
+        try:
+            found.update(fire(house, count))
+        except Exception as failure:
+            found["failed"] = repr(failure)
+
+    enemy = threading.Thread(target=attack)
     times, began = [], time.perf_counter()
     with Client(str(house.paths.home)) as client:
         enemy.start()
@@ -121,14 +155,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--calls", type=int, default=300)
-    parser.add_argument("doors", nargs="*", default=["gradio", "mcp"], metavar="DOOR")
+    parser.add_argument("doors", nargs="*", default=list(FIRES), metavar="DOOR", help=", ".join(FIRES))
     options = parser.parse_args()
-    fires = {"gradio": fire_gradio, "mcp": fire_mcp}
+    if strange := sorted(set(options.doors) - FIRES.keys()):
+        parser.error(f"no door {', '.join(strange)}; there are {', '.join(FIRES)}")
     with tempfile.TemporaryDirectory() as home, start_daemon({**FREE_PORTS, "home": home, "backend": "fake"}) as house:
-        found: dict[str, Any] = {door: under_fire(house, fires[door], options.requests) for door in options.doors}
+        for door in options.doors:
+            print(json.dumps({door: under_fire(house, FIRES[door], options.requests)}), flush=True)
         if options.calls:
-            found["acknowledgement (ms)"] = acknowledgements(house, options.calls)
-    print(json.dumps(found, indent=2))
+            print(json.dumps({"acknowledgement (ms)": acknowledgements(house, options.calls)}))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ next daemon takes the job up. Each time at a random moment after a further step:
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -100,9 +101,12 @@ def _wait_for_steps(home: Path, steps: int) -> bool:
 
 def _kill(daemon: DaemonProcess, power: bool) -> None:
     process = psutil.Process(daemon.process.pid)
-    family = process.children(recursive=True) + ([process] if power else [])
+    family = ([process] if power else []) + process.children(
+        recursive=True
+    )  # a daemon that sees its worker die is no power cut
     for one in family:
-        one.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # a worker ends by itself when its daemon is gone
+            one.kill()
     psutil.wait_procs(family, timeout=30)
     if power:
         daemon.process.wait()

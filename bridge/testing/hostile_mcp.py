@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,13 @@ SEEDS: list[dict[str, Any]] = [
 ]  # fmt: skip
 """What assistants send; the fuzz changes it."""
 
+HELLO: dict[str, Any] = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "test", "version": "1"},
+}
+INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
+
 BROKEN = [b"x" * (2 * limits.MCP_LINE), deep(20_000), b"\xff" * 1000, b"", b"null", b"[]", b"{}"]
 """Lines that are not message, the first of them too long."""
 
@@ -38,6 +48,36 @@ def hostile_lines(count: int, seed: int = 1) -> Iterator[bytes]:
     for number in range(count):
         broken, last = divmod(number, 100)
         yield BROKEN[broken] if last == 99 and broken < len(BROKEN) else mutated(chance.choice(SEEDS), chance)
+
+
+def attack_over_http(port: int, count: int, seed: int = 1) -> Counter[int]:
+    """Send so many lines to the door over HTTP, a quarter of them outside of a session; how often each status came.
+
+    Raises `AssertionError` for a traceback or a fault of the server's, and when a proper call is not answered at the end.
+    """
+    statuses: Counter[int] = Counter()
+    kinds = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+
+    def post(body: bytes, headers: dict[str, str]) -> tuple[HTTPResponse, str]:
+        connection = HTTPConnection("127.0.0.1", port, timeout=90)
+        with contextlib.closing(connection):
+            connection.request("POST", "/mcp", body, {**kinds, **headers})
+            answer = connection.getresponse()
+            return answer, answer.read().decode("utf-8", "replace")
+
+    opened, _ = post(json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO}).encode(), {})
+    session = {"mcp-session-id": opened.headers["mcp-session-id"], "mcp-protocol-version": HELLO["protocolVersion"]}
+    post(INITIALIZED, session)
+    for number, line in enumerate(hostile_lines(count, seed)):
+        answer, text = post(line, session if number % 4 else {})
+        assert answer.status < 500 and "Traceback" not in text, line[:200]
+        statuses[answer.status] += 1
+    ping = {"name": "ping", "arguments": {"n": 7}}
+    _, text = post(
+        json.dumps({"jsonrpc": "2.0", "id": "last", "method": "tools/call", "params": ping}).encode(), session
+    )
+    assert '"n":7' in text.replace(" ", ""), text
+    return statuses
 
 
 class StdioAssistant:
@@ -54,9 +94,8 @@ class StdioAssistant:
         self.answers: dict[str, Any] = {}
         self.came = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
-        hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-        self.ask("hello", "initialize", hello)
-        self.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}')
+        self.ask("hello", "initialize", HELLO)
+        self.send(INITIALIZED)
 
     def _read(self) -> None:
         assert self.process.stdout is not None

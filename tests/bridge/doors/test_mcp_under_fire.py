@@ -7,13 +7,12 @@ import os
 import signal
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
 from bridge.client import Client
 from bridge.launch import FREE_PORTS, start_daemon
-from bridge.testing.hostile_mcp import StdioAssistant, hostile_lines
+from bridge.testing.hostile_mcp import StdioAssistant, attack_over_http, hostile_lines
 
 MESSAGES, HTTP_MESSAGES = 2_000, 60
 
@@ -55,21 +54,7 @@ def test_hostile_messages_end_nothing(house, assistant):
 
 def test_hostile_messages_over_http(house):
     """In an open session and without one: no fault of ours, and a proper call is answered after them."""
-    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-    kinds = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
-    address = f"http://127.0.0.1:{house.connection['http']['port']}/mcp"
-    with httpx.Client(headers=kinds, timeout=90) as web:
-        opened = web.post(address, json={"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello})
-        session = {"mcp-session-id": opened.headers["mcp-session-id"], "mcp-protocol-version": "2025-11-25"}
-        web.post(address, json={"jsonrpc": "2.0", "method": "notifications/initialized"}, headers=session)
-        for number, line in enumerate(hostile_lines(HTTP_MESSAGES, seed=23)):
-            answer = web.post(address, content=line, headers=session if number % 4 else {})
-            assert answer.status_code < 500 and "Traceback" not in answer.text, line[:200]
-        ping = {"name": "ping", "arguments": {"n": 7}}
-        last = web.post(
-            address, json={"jsonrpc": "2.0", "id": "last", "method": "tools/call", "params": ping}, headers=session
-        )
-        assert '"n":7' in last.text.replace(" ", "")
+    attack_over_http(house.connection["http"]["port"], HTTP_MESSAGES, seed=23)
     assert "Traceback" not in house.output.read_text()
 
 
