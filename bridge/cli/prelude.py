@@ -10,7 +10,7 @@ from typing import Any
 from acestep.api.errors import BadRequest, error_from_wire
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
-from acestep.api.schema import FieldInfo, describe
+from acestep.api.schema import FieldInfo, convert, describe
 from bridge.cli.contact import Contact, open_contact
 from bridge.cli.exits import JOB_EXITS, Exit
 from bridge.cli.fields import PREFIX, add_fields, read_fields
@@ -52,6 +52,8 @@ def _run(options: argparse.Namespace, operation: Operation, steps: Sequence[Oper
         raise BadRequest(str(failure)) from None
     if options.connect and options.folder:
         raise BadRequest("a folder has to be where the daemon is; scan it there", field="folder")
+    for step, given in zip((*steps, operation), (*before, params), strict=True):
+        _check(step, given)
     contact = open_contact(options, starts=True)
     try:
         if options.folder or params.get(LINK):
@@ -66,6 +68,12 @@ def _run(options: argparse.Namespace, operation: Operation, steps: Sequence[Oper
         return finish(contact, job["id"], options)
     finally:
         contact.close()
+
+
+def _check(operation: Operation, params: dict[str, Any]) -> None:
+    """Refuse values out of range before the first step runs, not hours later. Raises `BadRequest`."""
+    linked = {LINK: params.get(LINK) or "name"} if LINK in operation.schema.__struct_fields__ else {}
+    convert({**params, **linked}, operation.schema)
 
 
 def _among(options: argparse.Namespace, fields: Sequence[FieldInfo]) -> dict[str, Any]:

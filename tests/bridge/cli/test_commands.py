@@ -52,6 +52,16 @@ def test_json_is_all_that_scripts_get(cli: Callable[..., Any], source: str) -> N
     assert answer.json["request"]["source"]["length"] == 24_000
 
 
+def test_a_bad_setting_of_the_last_step_is_refused_before_the_first(cli: Callable[..., Any], tmp_path: Path) -> None:
+    """`train FOLDER` scans and prepares for hours, perhaps: what it would refuse after that it refuses at once."""
+    (tmp_path / "my-own-songs").mkdir()
+    soundfile.write(tmp_path / "my-own-songs" / "a.wav", [[0.1], [0.2]] * 24_000, 48_000)
+    for option, value, words in (("--rank", "0", "rank"), ("--max-seconds", "0", "max_seconds")):
+        answer = cli("train", str(tmp_path / "my-own-songs"), option, value)
+        assert answer.code == Exit.REFUSED and words in answer.err
+    assert "my-own-songs" not in cli("dataset-list").out
+
+
 def test_detach_prints_the_id_and_job_waits(cli: Callable[..., Any]) -> None:
     """The id is all that --detach prints; `job --wait` takes it up; a repeat of the same submit does no harm."""
     line = ("generate", "fake: steps=5 delay=0.05", "--duration", "1", "--seed", "1", "--id", "take-1", "--detach")
