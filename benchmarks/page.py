@@ -50,6 +50,8 @@ def fill(client: Client, results: int) -> None:
             client.call("job.submit", {"operation": "generate", "params": params, "id": job})
         while client.call("status", {})["queue"]["length"] or client.call("status", {})["queue"]["running"]:
             time.sleep(0.1)
+    made = client.call("history.list", {"limit": 1})["total"]
+    assert made >= results, f"{made} of {results} results were made"
 
 
 def measured(address: str, client: Client, pid: int, options: argparse.Namespace) -> Any:
@@ -65,9 +67,10 @@ def measured(address: str, client: Client, pid: int, options: argparse.Namespace
         page = browser.new_page()
         opened(page, f"{address}#library")
         page.set_default_timeout(PATIENCE_MS)
-        while page.locator("#results > li").count() < options.results:
+        page.locator("#results > li").first.wait_for()
+        while (shown := page.locator("#results > li").count()) < options.results:
             page.get_by_role("button", name="Show more").click()
-            page.wait_for_timeout(100)
+            page.locator(f"#results > li:nth-child({shown + 1})").wait_for()
         used = page.evaluate("performance.memory.usedJSHeapSize") / 1e6
         nodes = page.evaluate("document.querySelectorAll('*').length")
         yield f"tab with {options.results} results: JavaScript heap (MB)", f"{used:.0f} ({nodes} elements)"

@@ -155,6 +155,14 @@ class Tab:
                 raise
             return None
 
+    def tab_to(self, condition: str, most: int = 140) -> None:
+        """Press Tab until ``condition`` holds of the focused element, which it calls ``one``."""
+        for _ in range(most):
+            self.page.keyboard.press("Tab")
+            if self.page.evaluate(f"(() => {{ const one = document.activeElement; return Boolean({condition}); }})()"):
+                return
+        raise AssertionError(condition)
+
     def job(self) -> str:
         """The id of the newest job of the page's store."""
         return str(self.page.evaluate("[...studio.store.jobs.keys()].filter((id) => id.startsWith('page-')).pop()"))

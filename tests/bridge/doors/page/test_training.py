@@ -195,3 +195,37 @@ def test_an_adapter_is_used_at_a_strength(tab, house, dataset):
     card.get_by_role("button", name="Take out of Create").click()
     one.until("location.hash === '#create'")
     assert lora.input_value() == ""
+
+
+def test_only_the_keyboard(tab, house, songs):
+    """A licence confirmed, a folder scanned, a label typed; without a mouse."""
+    one = tab()
+    page = one.open("#library")
+    press = page.keyboard.press
+    one.tab_to("one.id === 'tab-library'")
+    press("ArrowRight")
+    one.until("location.hash === '#models' && document.querySelector('[data-model=\"musicgen-small\"]')")
+    one.tab_to("one.closest('[data-model=\"musicgen-small\"] [data-act=get]')", 400)
+    press("Enter")
+    press("Space")
+    one.until("document.querySelector('dialog [data-act=start]').disabled === false")
+    press("Escape")
+    assert page.evaluate("document.activeElement.dataset.act") == "get"
+    page.locator("#tab-models").focus()
+    press("ArrowRight")
+    one.until("location.hash === '#training'")
+    one.tab_to("one.dataset.act === 'scan'")
+    press("Enter")
+    one.tab_to("one.closest('dialog [data-field=folders]')")
+    page.keyboard.type(str(songs))
+    one.tab_to("one.closest('dialog [data-field=dataset]')")
+    page.keyboard.type("by keys")
+    one.tab_to("one.dataset.act === 'run'")
+    press("Enter")
+    page.locator('tr[data-sample="tone 0.wav"]').wait_for()
+    one.tab_to("one.ariaLabel === 'Genre of tone 0.wav'")
+    page.keyboard.type("drone")
+    press("ArrowDown")
+    page.locator('[data-part="saved"]').filter(has_text="Saved: Genre of tone 0.wav").wait_for()
+    assert samples(house, "by keys")["tone 0.wav"]["genre"] == "drone"
+    house.run("dataset-edit", dataset="by keys", delete=True)

@@ -39,17 +39,23 @@ export function libraryView(app) {
     timer = setTimeout(() => { asked.search = search.value.trim(); load(); }, 200);
   }
 
+  let asks = 0;
   async function load(further = false) {
-    if (!app.connected) return;
+    if (!app.connected || (further && next.disabled)) return;
+    const mine = (asks += 1);
+    next.disabled = true;
     try {
       const before = further && rows.length ? { before: rows[rows.length - 1].id } : {};
       const limit = further ? PAGE : Math.min(1000, Math.max(PAGE, rows.length));
       const answer = await app.call("history.list", { ...asked, ...before, limit });
+      if (mine !== asks) return; // something newer was asked meanwhile
       rows = further ? [...rows, ...answer.rows] : answer.rows;
       ({ more, total } = answer);
       draw();
     } catch (error) {
       if (error.code !== "disconnected") app.fail(error);
+    } finally {
+      if (mine === asks) next.disabled = false;
     }
   }
 
