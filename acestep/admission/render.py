@@ -79,6 +79,7 @@ class RenderAdmission:
         # 6 What only all stages together show, and what the user should know
         self._note_time(chain, open_end=output.length is None)
         self._check_stored_steps(output)
+        _check_keep(output)
         self._check_planner(chain, output)
         self._note_sounds(chain)
         # 7 The canonical form
@@ -210,6 +211,16 @@ class RenderAdmission:
         files = [shared.source.facts] if shared.source is not None else []
         files += [given.facts for given in chain.inputs if given.facts is not None]
         self._notes += [note for facts in files for note in facts.notes]
+
+
+def _check_keep(output: Output) -> None:
+    """See that no more takes are to be kept than are made. Raises `BadRequest`."""
+    if output.keep is not None and output.keep > output.variants:
+        raise BadRequest(
+            f"keep is {output.keep}, but only {output.variants} of variants are made",
+            field="keep",
+            limits={"max": output.variants},
+        )
 
 
 def _without_duration(time: SongTime) -> SongTime:

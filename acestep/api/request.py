@@ -101,6 +101,33 @@ class Output(Request):
             group="output",
         ),
     ] = "auto"
+    keep: (
+        Annotated[
+            int,
+            param(
+                "Keep so many of the variants: the best ones by measure (tempo, beat, key, level); the others are discarded. None: "
+                "all.",
+                ge=1,
+                le=limits.MAX_VARIANTS,
+                group="output",
+                example=2,
+            ),
+        ]
+        | None
+    ) = None
+    auto_score: Annotated[
+        bool,
+        param(
+            "Score every take from 0 to 1 by how near it is to what was asked: tempo, beat, key, level.", group="output"
+        ),
+    ] = False
+    score_scale: Annotated[
+        float,
+        param("How strict scores are: below 0.5 stricter, above it milder.", ge=0.01, le=10.0, group="output"),
+    ] = 0.5
+    auto_timing: Annotated[
+        bool, param("Also find when each line of the lyrics is sung; the times come with the result.", group="output")
+    ] = False
     crossfade: Annotated[
         float,
         param("Splice crossfade at each region edge.", unit="ms", ge=0.0, le=limits.MAX_CROSSFADE_MS, group="output"),

@@ -39,11 +39,13 @@ from acestep.engine.render_state import (
     RenderRun,
     RenderState,
     StageState,
+    WrittenTakes,
     part_of,
     phases_of,
 )
 from acestep.engine.source_encoder import OpenSource
 from acestep.engine.stage_files import FOR_STAGES, StageFiles, crossfades_of
+from acestep.engine.takes import choose, time_lyrics
 from acestep.engine.tempo import MAX_CONFORM, find_guide_time
 from acestep.engine.verdict import checked
 from acestep.engine.width import find_width
@@ -63,13 +65,16 @@ Sound = NDArray[Any]
 def run_render(resources: EngineResources, state: RenderState, context: JobContext) -> Result:
     """All stages of a render. Raises `AceError`."""
     state.stages = [with_guide(stage, state.render.conditioning) for stage in state.stages]
-    run = RenderRun(resources, state, context, RenderProgress(context, phases_of(state)))
+    progress = RenderProgress(context, phases_of(state))
+    run = RenderRun(resources, state, context, progress, WrittenTakes(context.staging))
     try:
         for index in range(len(state.stages)):
             StageRun(run, index).carry_out()
     finally:
         resources.models.tidy()
         shutil.rmtree(context.staging / FOR_STAGES, ignore_errors=True)
+    told = choose(state, run.written)
+    timed = time_lyrics(state, context)
     last = state.stages[-1].params
     return Result(
         files=tuple(state.files),
@@ -77,7 +82,12 @@ def run_render(resources: EngineResources, state: RenderState, context: JobConte
         notes=tuple(state.notes),
         stages=tuple(state.reports),
         recipe=state.recipe,
-        data={**state.thought, **({"check": state.checks} if state.checks else {})},
+        data={
+            **state.thought,
+            **({"check": state.checks} if state.checks else {}),
+            **told,
+            **({"timing": timed} if timed else {}),
+        },
     )
 
 
@@ -117,7 +127,7 @@ class StageRun(StageState):
             for variant in checked(self, self._decode(), self._make_again):
                 # 5. Write, before the next variant is decoded: a cancel or a full disk costs no further work.
                 tick = self.run.progress.phase("write")
-                with self.clock.measure("write"):
+                with self.clock.measure("write"), self.run.written.of(variant.index):
                     files.write(variant)
                     tick(1, 1)
 

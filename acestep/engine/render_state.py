@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Iterator, Mapping
@@ -183,6 +184,21 @@ class Clock:
 
 
 @dataclass
+class WrittenTakes:
+    """Which files of the staging folder belong to which variant of the last stage."""
+
+    folder: Path
+    names: dict[int, set[str]] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, variant: int) -> Iterator[None]:
+        """A context in which the files of a variant are written."""
+        before = set(os.listdir(self.folder))
+        yield
+        self.names.setdefault(variant, set()).update(set(os.listdir(self.folder)) - before)
+
+
+@dataclass
 class RenderRun:
     """One run of a render: the worker's things, the render, and where it reports."""
 
@@ -190,6 +206,8 @@ class RenderRun:
     state: RenderState
     context: JobContext
     progress: RenderProgress
+    written: WrittenTakes
+    """Which files belong to which variant."""
 
 
 @dataclass

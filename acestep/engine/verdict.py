@@ -31,6 +31,7 @@ from acestep.engine.deliver import VariantSound
 from acestep.engine.render_state import RETRIES, StageState
 from acestep.engine.source_encoder import OpenSource
 from acestep.engine.stage_files import crossfades_of
+from acestep.engine.takes import wants_measure
 from acestep.engine.tempo import MAX_CONFORM
 
 SHORTEST = 4.0
@@ -205,7 +206,7 @@ def is_checked(stage: StageState) -> bool:
     """Whether what a stage makes is listened to: new sound that is returned, of a model that was trained. A stem that is cut out
     of its source is what the source is."""
     return bool(
-        stage.state.render.output.check != "off"
+        (stage.state.render.output.check != "off" or wants_measure(stage.state.render.output))
         and stage.roles
         and stage.model.info.trained
         and not stage.plan.soft_mask
