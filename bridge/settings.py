@@ -195,7 +195,7 @@ class Settings(Request):
     bytes_per_client: Annotated[
         int, param("Size of one client's waiting requests.", unit="bytes", ge=1024, group="limits")
     ] = 8 * MiB
-    history_jobs: Annotated[int, param("Ended jobs that are remembered.", ge=0, group="limits")] = 10_000
+    history_jobs: Annotated[int, param("Ended jobs that are remembered.", ge=0, group="limits")] = 100_000
     history_days: Annotated[
         float, param("Days that ended jobs are remembered; 0 is forever.", unit="d", ge=0.0, group="limits")
     ] = 0.0

@@ -85,17 +85,24 @@ class Housekeeping:
         await self._purge()
         if self._last_job > self._latents_seen and now - self._latents_seen > LATENTS_EVERY:
             await self.trim_latents()
-        used = frozenset(name for request in self._requests() for name in uploads_in(request))
-        await asyncio.to_thread(self._uploads.expire, settings.upload_hours * 3600.0, used)
+        await asyncio.to_thread(self._expire_uploads, self._requests())
         await asyncio.to_thread(self._models.all)
         self._rest()
+
+    def _expire_uploads(self, requests: list[dict[str, Any]]) -> None:
+        used = frozenset(name for request in requests for name in uploads_in(request))
+        self._uploads.expire(self._settings.upload_hours * 3600.0, used)
+
+    def _inputs(self, requests: list[dict[str, Any]]) -> frozenset[str]:
+        """The results that waiting and running jobs read. Takes its time where many wait; call it in a thread."""
+        folder = self._tracker.library.folder
+        return frozenset(name for request in requests for name in retention.inputs(request, folder))
 
     async def _purge(self) -> None:
         """Remove results that were deleted a day ago."""
         if self._history is None:
             return
-        folder = self._tracker.library.folder
-        needed = frozenset(name for request in self._requests() for name in retention.inputs(request, folder))
+        needed = await asyncio.to_thread(self._inputs, self._requests())
         if await self._history.purge(needed):
             self._tracker.recount()
 
@@ -109,8 +116,8 @@ class Housekeeping:
         """Count the stored latents, and remove the oldest beyond their cap that no pin and no job holds."""
         self._latents_seen = time.monotonic()
         folder, most = self._tracker.library.folder, self._settings.latent_bytes
-        needed = {name for request in self._requests() for name in retention.inputs(request, folder)}
-        self.latents = await asyncio.to_thread(trim_latents, folder, most, needed)
+        needed = await asyncio.to_thread(self._inputs, self._requests())
+        self.latents = await asyncio.to_thread(trim_latents, folder, most, set(needed))
         if self.latents.gone:
             log.info("%d stored latents made room", len(self.latents.gone))
         return self.latents

@@ -30,6 +30,9 @@ Write = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 DAMAGED = ".damaged-"
 """What a damaged file is called when it is set aside: its name, this, and when."""
 
+CHECKED_AT_START = 32 << 20
+"""Bytes up to which a store is read in whole before anything else; a larger one is, once the daemon is up."""
+
 MAX_BATCH = 256
 """Writes per commit; bounds how long the first of them waits for the last."""
 
@@ -46,6 +49,8 @@ class JobStore:
             raise _translate(failure, path) from failure
         self.set_aside = set_aside(path)
         """Damaged stores that stand beside this one."""
+        self.damage = ""
+        """A sentence once the file is known to be damaged."""
         self._writes: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._searches = ThreadPoolExecutor(1, thread_name_prefix="store-search")
@@ -57,6 +62,10 @@ class JobStore:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._serve, name="store", daemon=True)
         self._thread.start()
+
+    async def look_for_damage(self) -> None:
+        """Read the whole file beside everything else, where it was too large for the start; ``damage`` then tells."""
+        self.damage = await asyncio.to_thread(find_damage, self._path)
 
     async def close(self) -> None:
         """Finish the writes that were asked for and close the files."""
@@ -154,10 +163,14 @@ def _open(path: Path) -> sqlite3.Connection:
     connection: sqlite3.Connection | None = None
     try:
         connection = _connect(path)
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
+        suspect = _suspicion(path)
+        if path.stat().st_size <= CHECKED_AT_START or suspect.exists():
+            _check_whole(connection)
+            suspect.unlink(missing_ok=True)
         migrate(connection)
+        connection.execute(
+            "SELECT COUNT(*) FROM jobs INDEXED BY jobs_by_state"
+        ).fetchone()  # what the start reads anyway
         return connection
     except sqlite3.DatabaseError as failure:
         if connection is not None:
@@ -169,6 +182,36 @@ def _open(path: Path) -> sqlite3.Connection:
             "the job store was damaged; it was set aside as %s and a new one begun: the results are all there", aside
         )
     return _open(path)
+
+
+def _check_whole(connection: sqlite3.Connection) -> None:
+    """Read every page. Raises `sqlite3.DatabaseError` for a damaged file."""
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(verdict)
+
+
+def _suspicion(path: Path) -> Path:
+    """While this file stands beside a store, the next start reads the store in whole."""
+    return path.with_name(f"{path.name}.suspect")
+
+
+def find_damage(path: Path) -> str:
+    """Read a large store in whole, in a thread beside a running daemon; a sentence when it is damaged, else nothing.
+
+    The next start sets such a one aside.
+    """
+    if path.stat().st_size <= CHECKED_AT_START:
+        return ""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            _check_whole(connection)
+    except sqlite3.DatabaseError as failure:
+        if _is_damage(failure):
+            _suspicion(path).touch()
+            return f"the job store {path} is damaged; restart the daemon, which sets it aside"
+        log.warning("the job store could not be checked: %s", failure)
+    return ""
 
 
 def _is_damage(failure: sqlite3.DatabaseError) -> bool:
@@ -228,6 +271,8 @@ def _translate(failure: Exception, path: Path) -> AceError:
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM):
         return OutputUnwritable(f"the job store {path} cannot be written: {failure}")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        with contextlib.suppress(OSError):
+            _suspicion(path).touch()
         return InternalError(f"the job store {path} is damaged; restart the daemon, which sets it aside")
     log.error("a write to the job store failed", exc_info=failure)
     return InternalError(f"the job store failed: {failure}")

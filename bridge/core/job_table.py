@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -26,6 +27,14 @@ _LIGHT = (
     "NULL AS result, x'80' AS request, x'90' AS notes"
 )
 """The columns of a job without what makes it large; in their place nothing, an empty map and an empty list."""
+
+_ENDED = f"state IN ({', '.join(repr(state.value) for state in sorted(TERMINAL))})"
+_UNSTARRED = "number NOT IN (SELECT job FROM marks WHERE star = 1)"
+
+FORGOTTEN_AT_ONCE = 1000
+"""Jobs that one round of tidying forgets at most: a write holds up those behind it."""
+
+_ONE_LIGHT = f"SELECT {_LIGHT} FROM jobs WHERE number = ?"
 
 _OF_ORIGIN = "substr(client, 1, length(?) + 1) = ? || ':' AND instr(substr(client, length(?) + 2), ':') = 0"
 """Jobs of a client's machine (``osc:192.168.1.20``), from whatever port they came."""
@@ -95,13 +104,13 @@ class JobTable:
         """Store a job's end with its last events. Returns how often such a request has ended the worker."""
         kept = list(events)
         row = (
-            *(job.state.value, job.seq, job.ended, job.device),
+            *(job.state.value, job.seq, job.ended, job.device, int(bool((job.result or {}).get("files")))),
             *(_blob(job.progress), _blob(job.error), _blob(job.result), job.number),
         )
 
         def action(connection: sqlite3.Connection) -> int:
             connection.execute(
-                "UPDATE jobs SET state = ?, seq = ?, ended = ?, device = ?, progress = ?, error = ?, result = ? "
+                "UPDATE jobs SET state = ?, seq = ?, ended = ?, device = ?, files = ?, progress = ?, error = ?, result = ? "
                 "WHERE number = ?",
                 row,
             )
@@ -149,31 +158,26 @@ class JobTable:
         """Jobs, newest first, without request and result; ``text`` in id, operation or caption; only those accepted
         before job ``before``; ``origin``: only those of that machine.
         """
-        clauses, values = ["1"], []
-        if states:
-            clauses.append(f"state IN ({', '.join('?' * len(states))})")
-            values += [state.value for state in sorted(states)]
-        if text:
-            pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-            clauses.append("(id LIKE ? ESCAPE '\\' OR operation LIKE ? ESCAPE '\\' OR caption LIKE ? ESCAPE '\\')")
-            values += [pattern] * 3
-        if origin:
-            clauses.append(_OF_ORIGIN)
-            values += [origin] * 3
-        if before:
-            clauses.append("number < (SELECT number FROM jobs WHERE id = ?)")
-            values.append(before)
-        query = f"SELECT {_LIGHT} FROM jobs WHERE {' AND '.join(clauses)} ORDER BY number DESC LIMIT ?"
 
         def found(connection: sqlite3.Connection) -> list[JobRecord]:
-            return [_record(row) for row in connection.execute(query, (*values, limit))]
+            since = connection.execute("SELECT number FROM jobs WHERE id = ?", (before,)).fetchone() if before else None
+            if before and since is None:
+                return []
+            below = since[0] if since is not None else sys.maxsize
+            wanted = (
+                _numbers_of_words(connection, states, text, origin, below, limit)
+                if text or origin
+                else _numbers_of_states(connection, states, below, limit)
+            )
+            return [_record(connection.execute(_ONE_LIGHT, (number,)).fetchone()) for number in wanted]
 
         return await self._store.search(found)
 
     def done(self, limit: int, origin: str = "") -> Iterator[JobRecord]:
         """The last jobs that ended as done, newest first; one is read when it is asked for. ``origin``: of that machine."""
         of_origin = f" AND {_OF_ORIGIN}" if origin else ""
-        newest = f"SELECT number FROM jobs WHERE state = 'done'{of_origin} ORDER BY number DESC LIMIT ?"
+        index = " INDEXED BY jobs_words" if origin else ""
+        newest = f"SELECT number FROM jobs{index} WHERE state = 'done'{of_origin} ORDER BY number DESC LIMIT ?"
         for (number,) in self._reader.execute(newest, (*([origin] * 3 if origin else []), limit)).fetchall():
             row = self._reader.execute("SELECT * FROM jobs WHERE number = ?", (number,)).fetchone()
             if row is not None:  # it may be forgotten at this moment
@@ -182,6 +186,17 @@ class JobTable:
     def counts(self) -> dict[str, int]:
         """Number of remembered jobs by state."""
         return dict(self._reader.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state").fetchall())
+
+    def unended_events(self) -> dict[int, list[Event]]:
+        """The stored events of all jobs that have not ended, by the job's number; one look for all of them."""
+        rows = self._reader.execute(
+            "SELECT id, events.* FROM jobs INDEXED BY jobs_by_state JOIN events ON events.job = jobs.number "
+            "WHERE state IN ('queued', 'running', 'suspended') ORDER BY events.job, events.seq"
+        )
+        found: dict[int, list[Event]] = {}
+        for row in rows:
+            found.setdefault(row["job"], []).append(_event(row["id"], row))
+        return found
 
     def events(self, job: JobRecord, after: int) -> list[Event]:
         """The stored events of a job with a larger ``seq``."""
@@ -211,22 +226,60 @@ class JobTable:
 
     async def forget(self, keep: int, older_than: float | None) -> list[str]:
         """Forget ended jobs beyond the newest ``keep`` and those that ended before a time, but none with a star; their ids."""
-        ended = [state.value for state in TERMINAL]
-        marks = ", ".join("?" * len(ended))
 
         def action(connection: sqlite3.Connection) -> list[str]:
-            rows = connection.execute(
-                f"SELECT number, id FROM jobs WHERE state IN ({marks}) AND (ended < ? OR number NOT IN "
-                f"(SELECT number FROM jobs WHERE state IN ({marks}) ORDER BY number DESC LIMIT ?)) "
-                "AND number NOT IN (SELECT job FROM marks WHERE star = 1) LIMIT 1000",
-                (*ended, older_than if older_than is not None else -1.0, *ended, keep),
-            ).fetchall()
+            rows = []
+            if older_than is not None:
+                old = f"SELECT number, id FROM jobs INDEXED BY jobs_by_end WHERE ended < ? AND {_UNSTARRED} LIMIT ?"
+                rows += connection.execute(old, (older_than, FORGOTTEN_AT_ONCE)).fetchall()
+            if not rows and (beyond := _ended_count(connection) - keep) > 0:
+                oldest = (
+                    f"SELECT number, id FROM jobs INDEXED BY jobs_words WHERE {_ENDED} AND {_UNSTARRED} "
+                    "ORDER BY number LIMIT ?"
+                )
+                rows += connection.execute(oldest, (min(beyond, FORGOTTEN_AT_ONCE),)).fetchall()
             connection.executemany("DELETE FROM jobs WHERE number = ?", [(row["number"],) for row in rows])
             month = time.time() - 30 * 86_400
             connection.execute("DELETE FROM deaths WHERE last < ?", (month,))
             return [row["id"] for row in rows]
 
         return await self._store.write(action)
+
+
+def _ended_count(connection: sqlite3.Connection) -> int:
+    return int(connection.execute(f"SELECT COUNT(*) FROM jobs INDEXED BY jobs_by_state WHERE {_ENDED}").fetchone()[0])
+
+
+def _numbers_of_states(
+    connection: sqlite3.Connection, states: frozenset[JobState], below: int, limit: int
+) -> list[int]:
+    """The newest jobs of some states (none: of all), each state by its own stretch of the index."""
+    if not states:
+        newest = "SELECT number FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?"
+        return [number for (number,) in connection.execute(newest, (below, limit))]
+    of_state = "SELECT number FROM jobs WHERE state = ? AND number < ? ORDER BY number DESC LIMIT ?"
+    found = [row[0] for state in states for row in connection.execute(of_state, (state.value, below, limit))]
+    return sorted(found, reverse=True)[:limit]
+
+
+def _numbers_of_words(
+    connection: sqlite3.Connection, states: frozenset[JobState], text: str, origin: str, below: int, limit: int
+) -> list[int]:
+    """The newest jobs with a text or of a machine. Only an index is read, newest first, until there are enough."""
+    clauses, values = ["number < ?"], [below]
+    if states:
+        clauses.append(f"state IN ({', '.join('?' * len(states))})")
+        values += [state.value for state in sorted(states)]
+    if text:
+        pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        clauses.append("(id LIKE ? ESCAPE '\\' OR operation LIKE ? ESCAPE '\\' OR caption LIKE ? ESCAPE '\\')")
+        values += [pattern] * 3
+    if origin:
+        clauses.append(_OF_ORIGIN)
+        values += [origin] * 3
+    where = " AND ".join(clauses)
+    query = f"SELECT number FROM jobs INDEXED BY jobs_words WHERE {where} ORDER BY number DESC LIMIT ?"
+    return [number for (number,) in connection.execute(query, (*values, limit))]
 
 
 def _client_of(connection: sqlite3.Connection, job: str) -> str:
@@ -236,10 +289,11 @@ def _client_of(connection: sqlite3.Connection, job: str) -> str:
 
 def _events(connection: sqlite3.Connection, job: str, number: int, after: int) -> list[Event]:
     rows = connection.execute("SELECT * FROM events WHERE job = ? AND seq > ? ORDER BY seq", (number, after)).fetchall()
-    return [
-        Event(job=job, seq=row["seq"], kind=EventKind(row["kind"]), time=row["time"], data=_unpack(row["data"]))
-        for row in rows
-    ]
+    return [_event(job, row) for row in rows]
+
+
+def _event(job: str, row: sqlite3.Row) -> Event:
+    return Event(job=job, seq=row["seq"], kind=EventKind(row["kind"]), time=row["time"], data=_unpack(row["data"]))
 
 
 def _blob(value: Any) -> bytes | None:

@@ -88,10 +88,10 @@ class JobTracker:
             Event(job=job.id, seq=0, kind=EventKind.ACCEPTED, data={"position": job.position}, time=job.created)
         )
 
-    def restore(self, job: JobRecord) -> None:
-        """Take up a job of an earlier life."""
+    def restore(self, job: JobRecord, events: list[Event]) -> None:
+        """Take up a job of an earlier life, with what was told of it."""
         self.active.add(job)
-        self.hub.open(job.id, self.table.events(job, -1), job.client)
+        self.hub.open(job.id, events, job.client)
 
     async def begin(self, job: JobRecord) -> None:
         """Store that an attempt at a job starts."""

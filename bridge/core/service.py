@@ -109,6 +109,7 @@ class Service:
         self._space = Space(paths.library, settings.free_bytes)
         self._tidying: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
         self._started = time.monotonic()
         self.housekeeping = Housekeeping(
             settings, self._tracker, self.uploads, self._models, self._fleet.unload, self.history
@@ -147,11 +148,12 @@ class Service:
             runner.start()
         self._tidying = asyncio.create_task(self.housekeeping.run(), name="tidy")
         self._autogen.resume()
+        self._checking = asyncio.create_task(self._store.look_for_damage(), name="check the store")
         self._watching = asyncio.create_task(keep_fresh(self._descriptions.refresh), name="lookout")
 
     async def stop(self) -> None:
         """Stop without losing anything: waiting jobs stay stored, running ones wait again."""
-        for task in (self._tidying, self._watching):
+        for task in (self._tidying, self._watching, self._checking):
             if task is not None:
                 task.cancel()
         self._autogen.close()
@@ -168,10 +170,11 @@ class Service:
 
     async def _recover(self) -> None:
         """Reconcile store and library: what was committed is done, what ran goes on once, what waited waits."""
+        told = self._table.unended_events()
         for job in self._table.unended():
             job.steps_aside = steps_aside(self.registry, job.operation, job.request)
             job.models, job.weights = models_needed(self._models, job.request)
-            self._tracker.restore(job)
+            self._tracker.restore(job, told.get(job.number, []))
             if job.state is JobState.RUNNING and not await self._resume(job):
                 continue
             self._runner_of(job.operation).add(job)
@@ -412,6 +415,7 @@ class Service:
             *self._fleet.warnings(),
             self._space.warning,
             engine_missing(self._backend),
+            self._store.damage,
         ]
         found += [f"a damaged job store was set aside as {path}" for path in self._store.set_aside]
         return [*reports.plugin_warnings(self.registry), *filter(None, found)]
