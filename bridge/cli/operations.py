@@ -15,21 +15,11 @@ from bridge.cli.contact import Contact, open_contact
 from bridge.cli.exits import JOB_EXITS, Exit
 from bridge.cli.fields import PREFIX, add_fields, positional_field, read_fields
 from bridge.cli.follow import display_for, follow
+from bridge.cli.plugins import load_registry
 from bridge.cli.requests import Sent, check_request, path_fields, read_request, unwrap_recipe
 from bridge.cli.results import save_files, show_result
 from bridge.cli.show import show_error, show_json
 from bridge.cli.targets import SaveTarget, check_returns, check_target, inputs_of, read_target, with_format
-
-
-def load_registry() -> Registry:
-    """The plug-ins as the daemon of these settings would load them."""
-    from bridge.paths import Paths
-    from bridge.settings import features, resolve
-
-    settings = resolve().settings
-    return Registry.load(
-        folder=Paths.of(settings).plugins, disabled=settings.plugins_disabled, features=features(settings)
-    )
 
 
 def operation_command(name: str, others: Collection[str]) -> Callable[[argparse.ArgumentParser], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from acestep.api.operation import Operation
 from bridge.cli.app import COMMANDS, PROGRAM, Command
 from bridge.cli.exits import MEANINGS
-from bridge.cli.operations import load_registry
+from bridge.cli.plugins import load_registry
 
 MAIN = ("repaint", "song", "generate", "cover", "extend", "extract", "lego", "complete", "refine")
 """What most people come for, shown before everything else."""

@@ -36,7 +36,8 @@ def whole_parser() -> argparse.ArgumentParser:
     import shtab
 
     from bridge.cli.fields import PREFIX
-    from bridge.cli.operations import configure_operation, load_registry
+    from bridge.cli.operations import configure_operation
+    from bridge.cli.plugins import load_registry
 
     registry = load_registry()
     parser = argparse.ArgumentParser(prog=PROGRAM, allow_abbrev=False)

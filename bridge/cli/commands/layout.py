@@ -58,7 +58,7 @@ def described(names: list[str]) -> list[dict[str, Any]]:
     import msgspec
 
     from acestep.api import schema
-    from bridge.cli.operations import load_registry
+    from bridge.cli.plugins import load_registry
 
     registry = load_registry()
     wanted = names or [name for name, operation in sorted(registry.visible().items()) if operation.stage]

@@ -56,7 +56,7 @@ def plugins(parser: argparse.ArgumentParser) -> None:
 def _plugins(options: argparse.Namespace) -> int:
     import msgspec
 
-    from bridge.cli.operations import load_registry
+    from bridge.cli.plugins import load_registry
 
     found = [msgspec.to_builtins(report) for report in load_registry().plugins]
     if options.json:
@@ -92,7 +92,7 @@ def _describe(options: argparse.Namespace) -> int:
 
     from acestep.api import schema
     from acestep.api.ability import able_operations, fields_for, require_able
-    from bridge.cli.operations import load_registry
+    from bridge.cli.plugins import load_registry
 
     registry = load_registry()
     model = _named_model(options) if options.model else None

@@ -21,7 +21,7 @@ from bridge.cli import main
 from bridge.cli.app import COMMANDS, command_first
 from bridge.cli.commands.studio import page_address
 from bridge.cli.exits import MEANINGS, Exit
-from bridge.cli.operations import load_registry
+from bridge.cli.plugins import load_registry
 from bridge.launch import FREE_PORTS, DaemonProcess
 
 SLOW = "fake: steps=200 delay=0.05"
