@@ -133,10 +133,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]
         yield daemon
 
 
+@pytest.fixture(scope="session")
+def v1_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model of another family, written once."""
+    return build_tiny(tmp_path_factory.mktemp("v1"))
+
+
 @pytest.fixture
-def v1(running: DaemonProcess) -> Iterator[str]:
-    """A model of another family in that daemon, for as long as the test runs; its name."""
-    root = build_tiny(running.paths.checkpoints)
+def v1(running: DaemonProcess, v1_folder: Path) -> Iterator[str]:
+    """That model in the daemon of these tests, for as long as the test runs; its name."""
+    root = Path(shutil.copytree(v1_folder, running.paths.checkpoints / v1_folder.name))
     with Client(str(running.paths.home)) as client:
 
         def known() -> bool:
