@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acestep.api.errors import BadRequest
+from acestep.api.errors import AceError, BadRequest, DiskFull
 from bridge.cli.contact import open_contact
 from bridge.cli.exits import Exit
 from bridge.cli.follow import display_for
-from bridge.cli.show import show_json, show_pairs, show_table, size, tell
+from bridge.cli.show import show_error, show_json, show_pairs, show_table, size, tell
 
 if TYPE_CHECKING:
     from acestep.api.family import Families
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ACTIONS = {
     "list": "models on this machine, and those that can be downloaded",
     "info": "facts of one model",
-    "download": "fetch a published model from Hugging Face (or ModelScope); an interrupted download is resumed",
+    "download": "fetch a published model (or `all`) from Hugging Face or ModelScope; an interrupted download is resumed",
     "verify": "read every file of a model again and compare it with what was published",
     "check": "what a folder or file of weights holds and will do, from its headers alone; what to send with a report",
     "try": "ten seconds of music with a fixed seed, checked and timed; what to send with a report",
@@ -53,7 +53,7 @@ def models(parser: argparse.ArgumentParser) -> None:
         help="keep float32 weights (XL) as published, or converted to half the size",
     )  # fmt: skip
     parser.add_argument("--out", default="", metavar="FOLDER", help="where `try` puts the sound [default: try-MODEL]")
-    parser.add_argument("--yes", action="store_true", help="remove without asking")
+    parser.add_argument("--yes", action="store_true", help="remove, or download all, without asking")
     parser.set_defaults(run=_models)
 
 
@@ -132,9 +132,15 @@ def _readable(name: str, value: Any) -> Any:
     return size(value) if "_bytes" in name else value
 
 
+ALL = "all"
+"""Downloads every published model."""
+
+
 def _download(options: argparse.Namespace) -> int:
     from acestep.checkpoints.download import DownloadOptions, download
 
+    if options.name == ALL:
+        return _download_all(options)
     here, paths = _here(options)
     folder, families = paths.checkpoints, here.families
     wanted = DownloadOptions(source=options.source, revision=options.revision, store=options.store, families=families)
@@ -148,6 +154,45 @@ def _download(options: argparse.Namespace) -> int:
     else:
         tell(f"{options.name} is here ({size(model.size_bytes)} in {model.path})")
     return Exit.OK
+
+
+def _download_all(options: argparse.Namespace) -> int:
+    """Every published model, one after the other; parts that several share are fetched once. Raises `DiskFull`, `BadRequest`."""
+    from acestep.checkpoints.catalogue import packages, published
+
+    here, paths = _here(options)
+    names = published(here.families)
+    folder = paths.checkpoints
+    parts = {part.target: part for name in names for part in packages(name, here.families)}
+    missing = sum(part.size for part in parts.values() if not (folder / part.target).exists())
+    nearest = next(path for path in (folder, *folder.parents) if path.is_dir())
+    free = shutil.disk_usage(nearest).free
+    question = f"{len(names)} models ({', '.join(names)}): about {size(missing)} to fetch, {size(free)} free"
+    if missing > free:
+        raise DiskFull(f"{question}; that does not fit", limits={"need_bytes": missing, "free_bytes": free})
+    if not _agreed(options, question, "downloading all models"):
+        return Exit.STOPPED
+    failed = []
+    for name in names:
+        options.name = name
+        try:
+            _download(options)
+        except AceError as failure:  # the others may be reached all the same
+            failed.append(name)
+            show_error(failure, as_json=options.json)
+    if failed:
+        tell(f"not downloaded: {', '.join(failed)}; the same command tries again")
+    return Exit.FAILED if failed else Exit.OK
+
+
+def _agreed(options: argparse.Namespace, question: str, doing: str) -> bool:
+    """Whether somebody agrees, by ``--yes`` or at the terminal. Raises `BadRequest` where there is nobody to ask."""
+    if options.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise BadRequest(f"{doing} without a terminal to ask on needs --yes", field="yes")
+    print(f"{question}? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _announcement(name: str, folder: Path, store: str, families: Families) -> list[str]:
@@ -235,12 +280,8 @@ def _remove(options: argparse.Namespace) -> int:
     from acestep.checkpoints.installed import remove
 
     model, paths = _on_disk(options)
-    if not options.yes:
-        if not sys.stdin.isatty():
-            raise BadRequest("removing without a terminal to ask on needs --yes", field="yes")
-        print(f"remove {model.path} ({size(model.size_bytes)})? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            return Exit.STOPPED
+    if not _agreed(options, f"remove {model.path} ({size(model.size_bytes)})", "removing"):
+        return Exit.STOPPED
     folders = [str(folder) for folder in remove(model, paths.checkpoints)]
     show_json({"removed": folders}) if options.json else tell(f"removed {', '.join(folders)}")
     return Exit.OK

@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,6 +107,24 @@ def test_a_download_says_what_it_costs(real_lists, tmp_path, capsys):
     err = capsys.readouterr().err
     assert "21.5 GB to fetch" in err and "free" in err and "--store bfloat16" in err
     assert "in memory 11.5 GB as bfloat16, 23.0 GB as float32" in err
+
+
+def test_all_models_are_one_download(real_lists, tmp_path, capsys, monkeypatch):
+    """Their whole size is told and agreed to first, a disk that is too small is refused, each is fetched in its turn, and one that
+    cannot be reached keeps no other back."""
+    monkeypatch.setattr(
+        "acestep.checkpoints.catalogue.published", lambda families: ["turbo", "turbo-shift1", "xl-turbo"]
+    )
+    room = [2**30]
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(total=2**50, used=0, free=room[0]))
+    command = ["models", "download", "all", "--home", str(tmp_path)]
+    assert main([*command, "--yes"]) != Exit.OK and "that does not fit" in capsys.readouterr().err
+    room[0] = 2**45
+    assert main(command) != Exit.OK and "needs --yes" in capsys.readouterr().err
+    assert main([*command, "--yes"]) == Exit.FAILED
+    told = capsys.readouterr().err
+    assert all(f"{name} is here" in told for name in ("turbo", "xl-turbo"))
+    assert "not downloaded: turbo-shift1; the same command tries again" in told
 
 
 def test_rounding_is_torchs():
