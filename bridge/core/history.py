@@ -158,7 +158,8 @@ _ONE = (
 
 def _conditions(asked: HistoryQuery) -> tuple[str, list[Any]]:
     """Which results, in words that the index `jobs_results` alone answers; marks are few beside them."""
-    clauses, values = ["state = 'done'", "files > 0"], []
+    clauses = ["state = 'done'", "files > 0"]
+    values: list[Any] = []
     thrown_away = "(SELECT job FROM marks WHERE deleted IS NOT NULL)"
     clauses.append(f"number {'' if asked.deleted else 'NOT '}IN {thrown_away}")
     if asked.starred:

@@ -228,7 +228,7 @@ class JobTable:
         """Forget ended jobs beyond the newest ``keep`` and those that ended before a time, but none with a star; their ids."""
 
         def action(connection: sqlite3.Connection) -> list[str]:
-            rows = []
+            rows: list[sqlite3.Row] = []
             if older_than is not None:
                 old = f"SELECT number, id FROM jobs INDEXED BY jobs_by_end WHERE ended < ? AND {_UNSTARRED} LIMIT ?"
                 rows += connection.execute(old, (older_than, FORGOTTEN_AT_ONCE)).fetchall()
@@ -266,7 +266,8 @@ def _numbers_of_words(
     connection: sqlite3.Connection, states: frozenset[JobState], text: str, origin: str, below: int, limit: int
 ) -> list[int]:
     """The newest jobs with a text or of a machine. Only an index is read, newest first, until there are enough."""
-    clauses, values = ["number < ?"], [below]
+    clauses = ["number < ?"]
+    values: list[Any] = [below]
     if states:
         clauses.append(f"state IN ({', '.join('?' * len(states))})")
         values += [state.value for state in sorted(states)]
