@@ -148,17 +148,14 @@ def v1(running: DaemonProcess, v1_folder: Path) -> Iterator[str]:
         def known() -> bool:
             return any(row["name"] == V1 and row["present"] for row in client.call("models.list"))
 
-        def until(here: bool) -> None:
-            for _ in range(600):
-                if known() is here:
-                    return
-                time.sleep(0.1)
-            pytest.fail(f"the daemon does not see that {V1} is {'here' if here else 'gone'}")
-
-        until(here=True)
+        for _ in range(100):
+            if known():
+                break
+            time.sleep(0.3)
+        else:
+            pytest.fail(f"the daemon does not see {V1}")
         yield V1
         shutil.rmtree(root)
-        until(here=False)
 
 
 @pytest.fixture(scope="module")
