@@ -54,6 +54,9 @@ FOR_STAGES = ".stages"
 
 SPLICED = frozenset({"patch", "span", "whole"})
 
+BANDS = 23
+"""Of a stereo width (`acestep.codec.width.BANDS`, which would load torch)."""
+
 
 def host_info(settings: Mapping[str, Any], families: Families) -> WorkerHostInfo:
     """The machine as a fake worker sees it; a model that is not on the disk is taken for one like the embedded model."""
@@ -105,8 +108,20 @@ class FakeRender:
             precision=dict.fromkeys(found.models, PRECISION),
         )
         licenses = {stage.params.model: stage.model.license for stage in stages}
-        found.recipe = {**make_recipe(render, MODEL), "licenses": licenses}
+        found.recipe = {**make_recipe(render, MODEL), "licenses": licenses, **found._width()}
         return found
+
+    def _width(self) -> dict[str, Any]:
+        """What the engine's recipe says of the stereo width; tones are mono, so there is nothing to measure."""
+        output, last, facts = self.admitted.render.output, self.stages[-1], self._facts(len(self.stages) - 1)
+        channels = output.channels if facts is None else facts.channels
+        if not last.model.defaults.narrow or output.width == "model" or channels == 1:
+            return {}
+        if facts is None or not last.plan.splice:
+            return {} if last.plan.residual and facts is not None else {"width": {"from": "new part"}}
+        if last.plan.silence_region:
+            return {"width": {"from": "surroundings", "pan": [0.0] * BANDS, "spread": [0.0] * BANDS}}
+        return {"width": {"from": "source"}}
 
     @property
     def types(self) -> list[str]:
