@@ -150,10 +150,10 @@ class Planner:
         lyrics = parse_lyrics(split_answer(text)[1])
         return Sample(metadata=_metadata(text), lyrics=lyrics, text=text.strip(), decoding=tuple(decoding))
 
-    def _check_duration(self, duration: int | None) -> None:
+    def _check_duration(self, duration: float | None) -> None:
         if duration is not None and duration > self._max_duration:
             raise BadRequest(
-                f"this machine's memory allows plans of up to {self._max_duration} s, not {duration}",
+                f"this machine's memory allows plans of up to {self._max_duration} s, not {duration:g}",
                 field="duration",
                 limits={"max": self._max_duration, "unit": "s"},
             )

@@ -11,7 +11,7 @@ import msgspec
 import torch
 
 from acestep.api.errors import AceError
-from acestep.api.planning import PlannerBackend, PlannerSettings
+from acestep.api.planning import PlannerSettings
 from acestep.api.registry import Registry
 from acestep.api.targets import resolve_target
 from acestep.planner.device import choose_device, choose_dtype, device_memory
@@ -134,8 +134,8 @@ def loaded_planners() -> list[str]:
 def offload() -> None:
     """Move every language model out of the accelerator's memory; the next use brings it back."""
     for loaded in _loaded.values():
-        backend: PlannerBackend = loaded.planner.backend
-        backend.offload()
+        if isinstance(loaded.planner, Planner):
+            loaded.planner.backend.offload()
 
 
 def put_away(worker: Mapping[str, Any]) -> None:

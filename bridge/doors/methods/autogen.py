@@ -42,7 +42,7 @@ async def start(context: MethodContext, request: StandingOrder) -> dict[str, Any
     """Make one batch after another, each an ordinary job of low priority, until all are made or `autogen.stop`."""
     require_on(AUTOGEN, context.core.registry.features)
     asked = Submission(operation=request.operation, params=request.params)
-    return await context.core.start_order(asked, request.batches, context.caller.client)
+    return await context.core.start_order(asked, request.batches, context.caller.name)
 
 
 @method(

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,19 @@ def test_any_method_can_be_called_by_its_name(cli: Callable[..., Any]) -> None:
     assert cli("call", "job.wait", "c", "--json").json["state"] in ("queued", "running", "done")
     assert cli("call", "job.status", "missing").code == Exit.UNKNOWN_JOB
     assert cli("call", "hello").code == Exit.REFUSED
+
+
+def test_a_standing_order_makes_its_batches_and_ends(cli: Callable[..., Any]) -> None:
+    """Started, asked after and stopped by commands; each batch is an ordinary job with a seed of its own."""
+    params = '{"caption": "fake: steps=1", "duration": 0.1}'
+    order = cli("autogen", "start", "generate", "--params", params, "--batches", "2", "--json").json
+    assert (order["state"], order["batches"]) == ("running", 2)
+    for _ in range(600):
+        if (order := cli("autogen", "status", "--json").json)["state"] == "ended":
+            break
+        time.sleep(0.1)
+    assert (order["state"], order["done"]) == ("ended", 2)
+    assert cli("autogen", "stop", "--json").json["state"] == "ended"
 
 
 def test_models_plugins_describe_config_doctor(cli: Callable[..., Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import soundfile
@@ -80,3 +81,21 @@ def test_what_was_used_before_is_found_again(tab, song):
     row = page.get_by_role("dialog").locator("li").filter(has_text="warm lofi house, rhodes").first
     row.get_by_role("button", name="Use").click()
     assert (value(page, "caption"), value(page, "bpm")) == ("warm lofi house, rhodes", "120")
+
+
+def test_keep_creating_is_an_order_of_the_daemon_and_ends_when_asked(tab, house):
+    """Batch after batch, each with seeds of its own, over a reload; stopped from the page, nothing more comes."""
+    page = custom(tab)[1]
+    for name, text in {"caption": "again and again", "duration": "10", "steps": "1", "seed": "5"}.items():
+        page.locator(f'[data-field="{name}"] :is(input[type=text], textarea)').first.fill(text)
+    page.get_by_label("Keep creating").check()
+    page.locator('[data-act="create"]').click()
+    page.locator('[data-part="order"]').filter(has_text=re.compile("made: [1-9]")).wait_for()
+    page.reload()
+    page.locator('[data-part="order"]').filter(has_text=re.compile("made: [1-9]")).wait_for()
+    page.locator('[data-act="stop-order"]').click()
+    page.locator('[data-act="stop-order"]').wait_for(state="hidden")
+    with house.client() as client:
+        order = client.call("autogen.status", {})
+    assert order["state"] == "ended" and order["params"]["caption"] == "again and again"
+    assert "seed" not in order["params"]

@@ -8,6 +8,7 @@ import { Form } from "../form.js";
 import { recipeOf } from "../recipe-file.js";
 import { settingsOf } from "../settings.js";
 import { sendFile } from "../upload.js";
+import { standingOrder } from "./autogen.js";
 import { assistant, prompts, requestDialog } from "./assist.js";
 import { language, t } from "../words.js";
 
@@ -20,7 +21,7 @@ const MOST = 8;
 export function createView(app) {
   const draft = { mode: "simple", sentence: "", values: {}, variants: 2, auto: false, proposed: false, ...drafts.read("create", {}) };
   const keep = () => drafts.write("create", draft);
-  let form = null, proposal = null, running = "", told = [];
+  let form = null, proposal = null, told = [];
 
   const mode = segments(t("create.mode"), [["simple", t("create.simple")], ["custom", t("create.custom")]], draft.mode, (value) => { take(); draft.mode = value; keep(); show(); });
   const error = el("p", { class: "error", role: "alert", hidden: true });
@@ -52,12 +53,13 @@ export function createView(app) {
 
   const count = segments(t("create.takes"), Array.from({ length: MOST }, (_, n) => [String(n + 1), String(n + 1)]), String(draft.variants), (value) => { draft.variants = Number(value); keep(); });
   const auto = el("input", { type: "checkbox", id: newId("auto"), checked: draft.auto, on: { change: () => { draft.auto = auto.checked; keep(); } } });
+  const order = standingOrder(app);
   const go = button(t("create.run"), () => run(), { class: "go", data: { act: "create" } });
   const bottom = el("div", { class: "panel" },
     el("div", { class: "head" },
       el("div", { class: "row" }, el("span", { class: "soft", id: newId("takes") }, t("create.takes")), count),
       el("div", { class: "row" }, auto, el("label", { for: auto.id }, t("create.auto")), go)),
-    el("p", { class: "soft" }, t("create.auto_help")));
+    el("p", { class: "soft" }, t("create.auto_help")), order.element);
 
   const element = el("section", {}, el("div", { class: "head" }, el("div", {}, el("h2", {}, t("create.title")), el("p", { class: "lead" }, t("create.lead"))), mode),
     error, simple, proposalPlace, custom, bottom, state);
@@ -208,24 +210,15 @@ export function createView(app) {
   }
 
   async function hand(params) {
+    const operation = params.query === undefined ? "generate" : "song";
     try {
-      running = await app.submit(params.query === undefined ? "generate" : "song", params);
+      if (draft.auto) await order.start(operation, params);
+      else await app.submit(operation, params);
       app.say(t("say.queued", { name: params.caption ?? params.query ?? "" }));
-      draft.last = params;
-      keep();
     } catch (failure) {
       refuse(failure);
     }
   }
-
-  // The next batch while one listens: when a batch of this page is done, the next one is handed in with new seeds.
-  app.addEventListener("history", () => {
-    const job = app.store.jobs.get(running);
-    if (!job || job.state !== "done") return;
-    running = "";
-    const { seed, seeds, ...rest } = draft.last ?? {};
-    if (draft.auto && draft.last) hand(rest);
-  });
 
   function refuse(failure) {
     const words = sentence(failure), shown = draft.mode === "simple" ? proposal : form;
