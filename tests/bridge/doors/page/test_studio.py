@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from acestep.api.errors import ModelMissing
+
 pytestmark = pytest.mark.foreign
 
 QUICK = {"duration": "10", "steps": "2"}
@@ -459,14 +461,19 @@ def hum(house):
     (folder / "sines.json").write_text('{"pitch": 220}')
     with house.client() as client:
 
-        def wait(here):
-            while any(row["name"] == "hum" for row in client.call("models.list")) is not here:
-                time.sleep(0.2)
+        def seen():
+            try:
+                client.call("describe", {"operation": "generate", "model": "hum"})
+            except ModelMissing:
+                return False
+            return True
 
-        wait(True)
-        yield "hum"
-        shutil.rmtree(folder)
-        wait(False)
+        for here in (True, False):
+            while seen() is not here:
+                time.sleep(0.2)
+            if here:
+                yield "hum"
+                shutil.rmtree(folder)
 
 
 def test_the_forms_are_those_of_the_chosen_model(tab, song, hum):
