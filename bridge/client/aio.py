@@ -52,7 +52,8 @@ class _Connection:
         try:
             self._writer.write(codec.request(number, *call))
             await self._writer.drain()
-            return await asyncio.wait_for(answer, timeout)
+            async with asyncio.timeout(timeout):
+                return await answer
         except TimeoutError:
             raise NoAnswer(call.method, timeout) from None
         except OSError as failure:
@@ -64,7 +65,7 @@ class _Connection:
         splitter = codec.Splitter(ANSWER_MOST)
         reason = "the daemon closed the connection"
         try:
-            while data := await asyncio.wait_for(self._reader.read(CHUNK), SILENCE):
+            while data := await self._next_data():
                 for body in splitter.feed(data):
                     self._take(codec.decode(body))
         except TimeoutError:
@@ -77,6 +78,11 @@ class _Connection:
                 if not answer.done():
                     answer.set_exception(DaemonUnreachable(reason))
             self._client.on_lost(self)
+
+    async def _next_data(self) -> bytes:
+        # not `wait_for`: before Python 3.12 it misses a cancel that comes together with what it waits for
+        async with asyncio.timeout(SILENCE):
+            return await self._reader.read(CHUNK)
 
     def _take(self, message: codec.Message) -> None:
         if isinstance(message, codec.Response):
@@ -94,8 +100,7 @@ class _Connection:
     async def close(self) -> None:
         """Close it."""
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait([self._task])
 
 
 class AsyncClient:
@@ -304,8 +309,9 @@ class AsyncClient:
 
 async def _connect(address: DaemonAddress, timeout: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
-        if address.socket:
-            return await asyncio.wait_for(asyncio.open_unix_connection(address.socket), timeout)
-        return await asyncio.wait_for(asyncio.open_connection(address.host, address.port), timeout)
+        async with asyncio.timeout(timeout):
+            if address.socket:
+                return await asyncio.open_unix_connection(address.socket)
+            return await asyncio.open_connection(address.host, address.port)
     except (OSError, TimeoutError) as failure:
         raise DaemonUnreachable(f"no daemon answers at {address.name}: {failure or 'no answer'}") from None

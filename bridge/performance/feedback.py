@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -88,8 +89,9 @@ class Feedback:
             if self._differs(beat):
                 self._sent = beat
                 await self._player.follow(beat)
-            pause = asyncio.wait_for(self._turned.wait(), STEER if self.sends_clock else None)
-            await asyncio.gather(pause, return_exceptions=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STEER if self.sends_clock else None):
+                    await self._turned.wait()
 
     def steer(self) -> None:
         """Look at the tempo now: somebody changed it."""

@@ -159,7 +159,8 @@ class PlayerLink:
         self._waiting[number] = future
         try:
             await self._send(msgspec.structs.replace(command, request=number))
-            return await asyncio.wait_for(future, patience)
+            async with asyncio.timeout(patience):
+                return await future
         except TimeoutError:
             raise Unavailable("the player does not answer") from None
         finally:
@@ -251,7 +252,8 @@ class PlayerLink:
         if process.stdin is not None:
             process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), 3)
+            async with asyncio.timeout(3):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()

@@ -152,7 +152,8 @@ class Performance:
         assert self._loop is not None
         self._learning = self._loop.create_future()
         try:
-            return msgspec.to_builtins(await asyncio.wait_for(self._learning, timeout))
+            async with asyncio.timeout(timeout):
+                return msgspec.to_builtins(await self._learning)
         except TimeoutError:
             raise Unavailable(f"no MIDI message came within {timeout:.0f} s") from None
         finally:

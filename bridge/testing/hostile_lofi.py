@@ -46,17 +46,23 @@ class Speaker:
         os.set_blocking(self._inlet, False)
         self._asked = 0
         self._answers: dict[str, Any] = {}
+        self._ended = False
         self._came = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            answer = json.loads(line)
-            if isinstance(answer, dict) and str(answer.get("id")).startswith("ours-"):
-                with self._came:
-                    self._answers[answer["id"]] = answer
-                    self._came.notify_all()
+        try:
+            for line in self.process.stdout:
+                answer = json.loads(line)
+                if isinstance(answer, dict) and str(answer.get("id")).startswith("ours-"):
+                    with self._came:
+                        self._answers[answer["id"]] = answer
+                        self._came.notify_all()
+        finally:  # it has ended: no answer will come any more
+            with self._came:
+                self._ended = True
+                self._came.notify_all()
 
     def send(self, data: bytes) -> None:
         """Send a line. Raises `BrokenPipeError` when the command has ended, `TimeoutError` when it does not take it."""
@@ -73,7 +79,7 @@ class Speaker:
         name = f"ours-{self._asked}"
         self.send(json.dumps(call(name, method)).encode())
         with self._came:
-            if not self._came.wait_for(lambda: name in self._answers or self.process.poll() is not None, WAIT):
+            if not self._came.wait_for(lambda: name in self._answers or self._ended, WAIT):
                 raise TimeoutError(f"no answer to {method}")
             return self._answers.pop(name, None)
 

@@ -93,7 +93,8 @@ async def _next(lines: asyncio.Queue[Heard], session: LofiSession, idle_seconds:
     """The next line; None at the end."""
     while True:
         try:
-            return await asyncio.wait_for(lines.get(), idle_seconds or None)
+            async with asyncio.timeout(idle_seconds or None):
+                return await lines.get()
         except TimeoutError:
             if not session.busy:
                 return None

@@ -286,3 +286,29 @@ def test_nobody_answers():
     """After four tries: `DaemonUnreachable`."""
     with OscClient("127.0.0.1", 9) as osc, pytest.raises(DaemonUnreachable):
         osc.ask("/ace/ping", 1, answers=("/ace/ping",))
+
+
+class Silent:
+    """The sending side of a connection, and a client that wants no events."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def write(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    def on_lost(self, connection: object) -> None:
+        """Nothing to do."""
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_closes_while_something_comes(turns):
+    """Whatever the loop is at when bytes and the end meet: the end is heard (an `asyncio.wait_for` could miss it)."""
+    reader, silent = asyncio.StreamReader(), Silent()
+    connection = aio._Connection(reader, silent, silent)
+    await asyncio.sleep(0.01)
+    reader.feed_data(codec.request(1, "ping", {}))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    done, _ = await asyncio.wait({asyncio.create_task(connection.close())}, timeout=10)
+    assert done
