@@ -35,9 +35,9 @@ class Device(msgspec.Struct, frozen=True):
         """Its name; empty until somebody has told which device it is."""
         return "" if self.name == AUTO else self.name
 
-    def is_meant_by(self, wish: str) -> bool:
+    def is_meant_by(self, asked: str) -> bool:
         """Whether a job that asks for a device (empty: any) may run here: by its name, or by its kind."""
-        return wish in ("", AUTO, self.name, self.kind)
+        return asked in ("", AUTO, self.name, self.kind)
 
 
 def named_devices(devices: Sequence[str], device: str = AUTO) -> list[Device]:
@@ -58,10 +58,10 @@ def named_devices(devices: Sequence[str], device: str = AUTO) -> list[Device]:
     return [Device(name, option, insist=True) for name, option in zip(names, listed, strict=True)]
 
 
-def check_name(wish: str) -> None:
+def check_name(asked: str) -> None:
     """Refuse what cannot be the name of a device. Raises `BadRequest`."""
-    if wish:
-        _checked(wish, "device")
+    if asked:
+        _checked(asked, "device")
 
 
 def _checked(name: str, field: str) -> str:

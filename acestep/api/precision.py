@@ -33,7 +33,7 @@ def read_precision(text: str, model: str) -> Precision:
     """What a recipe says of one of its models. Raises `BadRequest`."""
     if (found := CHOICES.get(text)) is None:
         raise BadRequest(
-            f"{text!r} is no precision; it takes {', '.join(CHOICES)}",
+            f"{text!r} is not a precision; it takes {', '.join(CHOICES)}",
             field=f"precision.{model}",
             limits={"choices": list(CHOICES)},
         )

@@ -105,7 +105,7 @@ class Output(Request):
         Annotated[
             int,
             param(
-                "Keep so many of the variants: the best ones by measure (tempo, beat, key, level); the others are discarded. None: "
+                "How many variants to keep, the best by measure (tempo, beat, key, level); the others are discarded. None: "
                 "all.",
                 ge=1,
                 le=limits.MAX_VARIANTS,

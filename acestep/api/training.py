@@ -86,7 +86,7 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
     devices: Annotated[
         int,
         param(
-            "GPUs of this machine that share every step, the first so many (on a CPU: processes); needs accelerate.",
+            "How many GPUs of this machine share every step (on a CPU: processes); needs accelerate.",
             ge=1,
             le=MAX_DEVICES,
             group="optimiser",

@@ -55,7 +55,7 @@ LOSSY = {"MPEG_LAYER_III": "MP3", "VORBIS": "Ogg Vorbis", "OPUS": "Opus"}
 """Lossy codings as people call them."""
 
 NOISE_NOTE = "the model {} has random weights: what it renders is noise"
-WIDTH_KEPT = "width model changes nothing here: {} plays in stereo, and its sound is never made wider"
+WIDTH_KEPT = "width model has no effect here: {} plays in stereo, and its sound is never made wider"
 MONO_PART = "the part is mono as asked: the model's stereo was mixed down"
 MONO_SOURCE = "the source is mono, so the stereo that the model makes was mixed down to it"
 
@@ -348,7 +348,7 @@ class StageRun(StageState):
 
     def _sound(self, latents: Tensor, piece: Cut, tick: Tick, wide: int | None = None) -> Sound:
         """Latents [1, T, C] decoded, at the timeline's rate: what the cut says, or a new part of its exact length; as wide as
-        variant ``wide`` shall be, or as the model plays."""
+        variant ``wide`` should be, or as the model plays."""
         state, facts, window, rate = self.state, self.facts, self.window, self.model.info.grid.rate
         output = state.render.output
         with self.clock.measure("decode"):

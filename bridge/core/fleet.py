@@ -100,9 +100,9 @@ class Fleet:
         """Whether a device of this name or kind was here once, gone or not."""
         return any(executor.device.is_meant_by(name) for executor in self.executors)
 
-    def given_up(self, wish: str) -> str:
+    def given_up(self, asked: str) -> str:
         """Why no worker takes a job that asks for a device (empty: any), as the last of them ended; nothing when one does."""
-        meant = [executor for executor in self.executors if executor.device.is_meant_by(wish)]
+        meant = [executor for executor in self.executors if executor.device.is_meant_by(asked)]
         if not meant or not all(executor.degraded for executor in meant):
             return ""
         return str(meant[-1].facts().get("last_death", "it ended too often"))

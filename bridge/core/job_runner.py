@@ -139,14 +139,14 @@ class JobRunner:
                 while (job := self.queue.take(time.monotonic(), needs.__eq__)) is not None:
                     await self._tracker.failed(job, DeviceLost(sentence, field="device"))
 
-    def missing(self, wish: str) -> str:
+    def missing(self, asked: str) -> str:
         """A sentence when no lane is, or can be, the device that somebody asks for; else nothing."""
-        meant = [lane for lane in self.lanes if lane.is_meant_by(wish)]
-        if not self.all_known or not wish or any(not lane.gone for lane in meant):
+        meant = [lane for lane in self.lanes if lane.is_meant_by(asked)]
+        if not self.all_known or not asked or any(not lane.gone for lane in meant):
             return ""
         here = [lane.name for lane in self.lanes if not lane.gone]
         others = f"; there is {', '.join(here)}" if here else ""
-        why = f"the device {wish} is gone ({meant[0].gone})" if meant else f"there is no device {wish!r} here"
+        why = f"the device {asked} is gone ({meant[0].gone})" if meant else f"there is no device {asked!r} here"
         return why + others
 
     async def _carry(self, job: JobRecord, lane: Lane) -> None:

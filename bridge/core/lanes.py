@@ -37,9 +37,9 @@ class Lane:
         """A sentence while its device is not there."""
         return "" if self.executor is None else self.executor.gone
 
-    def is_meant_by(self, wish: str) -> bool:
+    def is_meant_by(self, asked: str) -> bool:
         """Whether a job that asks for a device (empty: any) may run here."""
-        return self.executor is None or self.executor.device.is_meant_by(wish)
+        return self.executor is None or self.executor.device.is_meant_by(asked)
 
     def has_room(self, weights: int) -> bool:
         """Whether weights of so many bytes fit on the device."""

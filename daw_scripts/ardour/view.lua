@@ -6,7 +6,8 @@ local lists = import("lists")
 
 local view = {}
 
-local SETTLING = 5 -- ticks: Ardour scrolls to a new track when it has time, after the work was done
+-- Ticks to look after the scroll position: Ardour scrolls to a new track when it has time, on a busy machine seconds after the work.
+local SETTLING, NEW_TRACK = 5, 50
 
 local owed
 
@@ -95,16 +96,20 @@ end
 
 local function remember()
   local selection = Editor:get_selection()
-  local before = { zoom = Editor:get_current_zoom(), left = Editor:leftmost_sample(), top = Editor:get_y_origin() }
+  local before = { zoom = Editor:get_current_zoom(), left = Editor:leftmost_sample(), top = Editor:get_y_origin(),
+                   routes = #lists.of(Session:get_routes()) }
   before.tracks, before.count = selected()
   before.regions = lists.of(selection.regions:regionlist())
   return before
 end
 
+-- Whether something had to be scrolled back.
 local function scroll(before)
+  local moved = Editor:leftmost_sample() ~= before.left or Editor:get_y_origin() ~= before.top
   if Editor:get_current_zoom() ~= before.zoom then Editor:reset_zoom(before.zoom) end
   if Editor:leftmost_sample() ~= before.left then Editor:reset_x_origin(before.left) end
   if Editor:get_y_origin() ~= before.top then Editor:reset_y_origin(before.top) end
+  return moved
 end
 
 local function restore(before)
@@ -114,13 +119,15 @@ local function restore(before)
     select_tracks(before.tracks, before.count)
   end
   scroll(before)
-  owed = { zoom = before.zoom, left = before.left, top = before.top, ticks = SETTLING }
+  local grown = #lists.of(Session:get_routes()) > before.routes
+  owed = { zoom = before.zoom, left = before.left, top = before.top, ticks = grown and NEW_TRACK or SETTLING }
 end
 
 --- Scroll back where Ardour itself scrolled after the work: called ten times a second.
 function view.settle()
   if not owed then return end
-  pcall(scroll, owed)
+  local ok, moved = pcall(scroll, owed)
+  if ok and moved then owed.ticks = math.min(owed.ticks, SETTLING) end -- what comes later is the user's own scrolling
   owed.ticks = owed.ticks - 1
   if owed.ticks == 0 then owed = nil end
 end

@@ -88,7 +88,14 @@ class Reader(Studio):
             self.confirm()
         self.settle(count + jobs)
         self.seen[action] = self.made()
-        self.seen.setdefault("views", {})[action] = (before, self.view())
+        self.seen.setdefault("views", {})[action] = (before, self.view_after(before))
+
+    def view_after(self, before: dict[str, Any]) -> dict[str, Any]:
+        """The view once it is as before again, or after ten seconds: Ardour scrolls to a new track when it has time."""
+        end = time.monotonic() + 10
+        while (after := self.view()) != before and time.monotonic() < end:
+            time.sleep(0.5)
+        return after
 
 
 def install(reader: Reader) -> None:
@@ -206,7 +213,7 @@ def hold_and_place(reader: Reader) -> None:
     reader.confirm()
     reader.settle(count + 1)
     reader.seen["place-waiting"] = reader.made()
-    reader.seen["views"]["place-waiting"] = (before, reader.view())
+    reader.seen["views"]["place-waiting"] = (before, reader.view_after(before))
 
 
 def work(reader: Reader) -> None:

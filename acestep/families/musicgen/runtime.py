@@ -57,7 +57,7 @@ class Runtime(FamilyRuntime):
 
 
 def _covered(take: StageTake) -> Tensor:
-    """The source with other codes in the region. They begin at nothing: what stands before it has the sound that shall go."""
+    """The source with other codes in the region. They begin at nothing: what stands before it has the sound that should go."""
     assert take.source is not None, "admission has seen to it that there is one"
     first, last = take.region
     sound = take.sound()

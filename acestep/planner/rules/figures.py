@@ -70,7 +70,9 @@ def _read_metre(text: str, figures: Figures) -> None:
         try:
             found.append(parse_metre(f"{match[1]}/{match[2]}").name)
         except BadRequest:
-            figures.notes.append(f"{match[0].strip()} is no time signature that music is written in; it was left out")
+            figures.notes.append(
+                f"{match[0].strip()} is not a time signature that music is written in; it was left out"
+            )
         figures.take(match)
     for match in _METRE_WORD.finditer(text):
         figures.take(match)

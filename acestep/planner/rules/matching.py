@@ -34,7 +34,7 @@ _REFUSED_AFTER = re.compile(r"^\s*(?:なし|無し|抜き|ぬき|[- ]?less\b|[- 
 
 @dataclass(frozen=True)
 class Found:
-    """A word of the vocabulary in a text: from ``start`` up to ``end``. ``refused``: it shall not be there."""
+    """A word of the vocabulary in a text: from ``start`` up to ``end``. ``refused``: it should not be there."""
 
     kind: str
     row: Genre | Word

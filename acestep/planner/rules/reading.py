@@ -24,7 +24,7 @@ class Reading:
     feels: list[str] = field(default_factory=list)
     sounds: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    """Instruments that shall not play."""
+    """Instruments that should not play."""
     tempo_word: str = ""
     alone: bool = False
     """Whether what is named plays by itself: "solo piano"."""

@@ -153,4 +153,4 @@ def _unused(settings: PlannerSettings) -> tuple[str, ...]:
     values = msgspec.to_builtins(settings)
     changed = [name for name in values if name not in FOLLOWED and values[name] != defaults[name]]
     changed = [name for name in changed if not (name == "temperature" and values[name] == 0.3)]
-    return (f"there is no language model at work: {', '.join(changed)} changes nothing",) if changed else ()
+    return (f"there is no language model at work: {', '.join(changed)} has no effect",) if changed else ()

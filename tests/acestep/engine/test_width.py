@@ -132,5 +132,5 @@ def test_a_result_and_its_latent_sound_the_same(nano, wide, runner):
 def test_width_is_told_where_it_changes_nothing(runner, song):
     """A model that plays in stereo is never made wider."""
     result, _ = runner.run("generate", duration=10.0, steps=1, seed=1, width="model")
-    assert any("width model changes nothing here: tiny plays in stereo" in note for note in result.notes)
+    assert any("width model has no effect here: tiny plays in stereo" in note for note in result.notes)
     assert "width" not in result.recipe

@@ -248,7 +248,7 @@ def test_a_process_that_ends_ends_the_training(monkeypatch):
 
 @pytest.mark.parametrize("word", ["refused", "failed"])
 def test_what_one_process_refuses_is_the_trainings_failure(monkeypatch, word):
-    """At once where the others would wait for it for ever; else the first one may say it better, if it can."""
+    """At once where the others would wait for it forever; else the first one may say it better, if it can."""
     monkeypatch.setattr(several, "STOP_SECONDS", 0.1)
     processes = Processes(monkeypatch)
     processes.second.send((word, OutOfMemory("too little", field="batch", limits={"need_bytes": 7}).to_wire()))

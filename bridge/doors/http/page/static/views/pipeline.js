@@ -63,9 +63,9 @@ export function pipelineView(app) {
 
   // Another chain in place of this one; the old one can be had back.
   function replace(chosen) {
-    const { stages, conditioning, output: wish, source: sound } = take();
+    const { stages, conditioning, output: asked, source: sound } = take();
     set(chosen);
-    if (stages.length) app.tell(t("pipeline.replaced"), "", { words: t("library.undo"), run: () => set({ stages, conditioning, output: wish, source: sound }) });
+    if (stages.length) app.tell(t("pipeline.replaced"), "", { words: t("library.undo"), run: () => set({ stages, conditioning, output: asked, source: sound }) });
   }
 
   function set(chosen) {
