@@ -233,6 +233,10 @@ def test_plan_compose_and_format_answer_by_rules(jobs: Jobs) -> None:
     assert [one["key"] for one in composed.data["samples"]] == ["D minor"] * 3
     assert len({one["bpm"] for one in composed.data["samples"]}) > 1
     assert jobs.run("compose", query="waltz in D minor", seed=1).data["bpm"] == composed.data["bpm"]
+    (sample, *_) = composed.data["samples"]
+    assert jobs.render("generate", **{**sample, "duration": 10.0, "steps": 1}).files, (
+        "a sample is a request of generate"
+    )
     formatted = jobs.run("format", caption="pop at 100 bpm", lyrics="la la", seed=1)
     assert formatted.data["lyrics"] == "[Verse]\nla la" and formatted.data["bpm"] == 100
 

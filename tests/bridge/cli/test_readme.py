@@ -1,10 +1,11 @@
-"""The commands of the pages: those of the README's table are run, all others are parsed as the program would."""
+"""The commands of the pages: all are parsed as the program would, and run, but for those that say here why not."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,20 @@ PAGES = [
     for path in [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
     if path.name not in OWN_TEST
 ]
+NOT_RUN = {
+    "serve ": "runs until it is stopped; test_serve.py starts it with its options",
+    "models download ": "fetches gigabytes; test_download.py has a hub of its own",
+    "models try ": "takes a downloaded model; tests/bridge/trial tries the embedded one",
+    "models check ": "looks at weights that the reader has; test_checking.py has some of every kind",
+    "capture ": "takes a daemon with --performance; tests/bridge/performance has one",
+    "slot ": "takes a daemon with --performance; tests/bridge/performance has one",
+    "understand ": "takes a language model; tests/acestep/planner/test_operations.py has a tiny one",
+    "--request ": "takes what a planner wrote, and the fake engine writes nothing; planner/test_operations.py renders it",
+    "--connect ": "takes another machine; test_commands.py connects by address",
+    "--model musicgen-small": "takes a downloaded model; test_musicgen_daemon.py has a tiny one",
+}
+"""Beginnings or parts of commands, and why they are not run by the test below."""
+
 BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OWN_WORD = re.compile(r"<[^>]*>|\[[^\]]*\]|\.\.\.|\bHOST\b|\bCOMMAND\b|\bOPERATION\b")
 """A word that stands for one of the reader's: such a line is a form, not a command."""
@@ -77,3 +92,49 @@ def test_commands_of_the_pages_are_commands(page: Path, parser: argparse.Argumen
         except SystemExit:
             wrong.append(line)
     assert wrong == []
+
+
+def why_not(line: str) -> str:
+    """Why a command is not run; empty: it is."""
+    words = line.removeprefix("acestep-bridge ")
+    return next(
+        (why for mark, why in NOT_RUN.items() if words.startswith(mark) or (mark[0] == "-" and mark in line)), ""
+    )
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if not all(map(why_not, commands(page)))],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_commands_of_the_pages_run(
+    page: Path,
+    cli: Callable[..., Any],
+    foreign: Callable[[str], str],
+    sound_file: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """One after the other in a folder with a song; what stands behind a pipe or an arrow gets what was printed."""
+    sound_file(frames=4 * 96_000, name="song.wav")
+    monkeypatch.chdir(tmp_path)
+    for line in commands(page):
+        if why_not(line):
+            continue
+        piped, _, target = line.partition(">")
+        command, *filters = piped.split("|")
+        answer = cli(*shlex.split(command)[1:])
+        assert answer.code == Exit.OK, (line, answer.err)
+        text = answer.out
+        for words in map(shlex.split, filters):
+            text = subprocess.run(
+                [foreign(words[0]), *words[1:]], input=text, capture_output=True, text=True, check=True
+            ).stdout
+        if target and "~" not in target:
+            Path(target.strip()).write_text(text)
+
+
+def test_what_is_not_run_stands_in_a_page() -> None:
+    """No reason is left of a command that is gone."""
+    lines = [line for page in PAGES for line in commands(page)]
+    assert [mark for mark in NOT_RUN if not any(mark in line for line in lines)] == []
