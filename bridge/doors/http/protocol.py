@@ -54,6 +54,8 @@ def protocol(crowd: Crowd) -> type[H11Protocol]:
                 self._deadline = None
 
         def send_400_response(self, msg: str) -> None:
+            if self.cycle is not None:  # a request that was under way: there is no room for its own answer any more
+                self.cycle.disconnected = True
             try:
                 super().send_400_response(msg)
             except LocalProtocolError:  # bytes behind a last answer: there is no room for another one

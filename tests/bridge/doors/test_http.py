@@ -192,3 +192,18 @@ async def test_answers_wait_for_no_receipt(core):
         (held,) = door._server.server_state.connections
         assert held.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     await door.close()
+
+
+async def test_a_body_that_breaks_off_in_nonsense_gets_one_answer(core, caplog):
+    """It comes while the request is still being answered: whichever answer is first is the only one, without a traceback."""
+    door = HttpDoor(Site(Dispatcher(core)))
+    port = await door.listen("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = "POST /release_task HTTP/1.1\r\nHost: somewhere.else\r\nTransfer-Encoding: chunked\r\n\r\n"
+    writer.write(head.encode() + b"not a chunk\r\n")
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1
+    writer.close()
+    await door.close()
+    assert "Exception in ASGI application" not in caplog.text
