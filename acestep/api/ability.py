@@ -172,7 +172,7 @@ def fields_for(model: ModelInfo, fields: Iterable[FieldInfo]) -> list[FieldInfo]
             changes["default"] = usual[info.name]
         if info.name in model.ranges:
             changes["min"], changes["max"] = model.ranges[info.name]
-        if info.name == "duration":
+        if info.name == "duration" and model.seconds[1] < MAX_DURATION:
             changes["min"], changes["max"] = model.seconds
         if info.name in model.choices:
             changes["choices"] = ["auto", *model.choices[info.name]]

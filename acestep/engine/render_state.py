@@ -16,6 +16,7 @@ from torch import Tensor
 
 from acestep.admission.chain import StageInput
 from acestep.api import limits
+from acestep.api.errors import OutputUnwritable
 from acestep.api.family import FamilyRuntime, StageTake, TakeGroup
 from acestep.api.options import read_options
 from acestep.api.plan import Plan, SourceFacts
@@ -193,9 +194,15 @@ class WrittenTakes:
     @contextmanager
     def of(self, variant: int) -> Iterator[None]:
         """A context in which the files of a variant are written."""
-        before = set(os.listdir(self.folder))
+        before = self._there()
         yield
-        self.names.setdefault(variant, set()).update(set(os.listdir(self.folder)) - before)
+        self.names.setdefault(variant, set()).update(self._there() - before)
+
+    def _there(self) -> set[str]:
+        try:
+            return set(os.listdir(self.folder))
+        except OSError as failure:
+            raise OutputUnwritable(f"{self.folder} cannot be written: {failure.strerror}") from failure
 
 
 @dataclass

@@ -177,7 +177,7 @@ asyncio.run(main())
         [sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 1
-    assert "does not stop" in done.stderr
+    assert "did not stop" in done.stderr
 
 
 def test_two_set_ups_wait_for_each_other(tmp_path):

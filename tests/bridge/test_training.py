@@ -295,7 +295,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("dataset-scan", {"folders": ["{empty}"]}, "folder", "there are no songs"),
     ("dataset-scan", {"folders": ["{empty}"], "dataset": "../x"}, "dataset", "cannot be a name"),
     ("dataset-scan", {"folders": ["{empty}"], "validation": 0.9}, "validation", "0.5"),
-    ("dataset-load", {"file": "{songs}/tone 1.wav"}, "dataset", "no JSON"),
+    ("dataset-load", {"file": "{songs}/tone 1.wav"}, "dataset", "not a JSON file"),
     ("dataset-save", {"dataset": "my songs", "file": "/nowhere/x.json"}, "file", "outside"),
     ("dataset-list", {"dataset": "none"}, "dataset", "there is no dataset"),
     ("dataset-edit", {"dataset": "my songs"}, "changes", "name changes"),

@@ -33,6 +33,7 @@ class StandingOrder(Request):
 @method(
     "autogen.start",
     osc="/ace/autogen/start",
+    positional=("operation", "params", "batches"),
     right=Right.OWNER,
     columns=COLUMNS,
     answer=ANSWER,

@@ -16,6 +16,7 @@ from acestep.runtime.policy import ATTENTION, Policy
 from acestep.runtime.tiers import Offload, tier_of
 from acestep.worker import command_line as worker
 from bridge.core.command import worker_command
+from bridge.devices import named_devices
 from bridge.paths import Paths
 from bridge.settings import Settings, resolve, table
 
@@ -28,7 +29,7 @@ def card(monkeypatch):
 
     def make(gigabytes: float, kind: str = "xpu") -> None:
         choice = Choice(torch.device(kind), torch.bfloat16, gigabytes, tier_of(gigabytes))
-        monkeypatch.setattr(policy, "choose", lambda device, dtype: choice)
+        monkeypatch.setattr(policy, "choose", lambda device, dtype, **more: choice)
 
     return make
 
@@ -159,7 +160,7 @@ def test_flash_can_be_asked_for_by_the_originals_variable(card, monkeypatch):
 def test_the_daemon_hands_every_one_of_these_to_its_worker(tmp_path):
     """A setting that ends in the daemon would look accepted and do nothing."""
     wished = Settings(home=str(tmp_path), offload="all", attention="math", compile="on", int8="off", keep_latents=False)
-    command = worker_command(wished, Paths.of(wished), Registry.load())
+    command = worker_command(wished, Paths.of(wished), Registry.load(), named_devices([], wished.device)[0])
     given = worker.parse_arguments(command[command.index("acestep.worker") + 1 :])
     for name in ("offload", "attention", "compile", "int8", "device", "dtype", "keep_latents"):
         assert given[name] == getattr(wished, name)

@@ -143,7 +143,7 @@ def test_decode_finds_the_latents_own_model(runner):
     place = runner.library / "decoded-by-its-own"
     result = runner.engine.run("decode", {"latent": name, "format": "wav32f"}, runner.context(place))
     sounds = [soundfile.read(where / found.files[0].name)[0] for found, where in ((made, folder), (result, place))]
-    assert np.array_equal(*sounds)
+    assert np.abs(np.subtract(*sounds)).max() < 1e-6, "its width is made by FFTs of other lengths"
     assert result.recipe["request"]["model"] == "nano" and result.stages[0].model == "nano"
 
 

@@ -128,7 +128,7 @@ def test_int4_is_refused_by_name(copy):
     folder = copy / TRANSFORMER
     (folder / WEIGHTS[TRANSFORMER]).rename(folder / "diffusion_pytorch_model_int4wo.bin")
     assert recognise(copy) == "int4"
-    with pytest.raises(BadCheckpoint, match=r"int4 weights .* take the bfloat16 files"):
+    with pytest.raises(BadCheckpoint, match=r"int4 weights .* use the bfloat16 files"):
         locate(copy)
 
 

@@ -122,9 +122,10 @@ def test_help_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_field_that_needs_no_option() -> None:
-    """The source where there is one, else the caption."""
+    """The source where there is one, else a song's sentence, else the caption."""
     assert positional_field(FIELDS).name == "source"
-    assert positional_field(describe(Conditioning)).name == "caption"
+    caption = [info for info in describe(Conditioning) if info.name != "query"]  # a song's alone
+    assert positional_field(caption).name == "caption" and positional_field(describe(Conditioning)).name == "query"
     assert positional_field(describe(Own)) is None
 
 

@@ -10,7 +10,7 @@ import pytest
 from acestep.api.errors import OutOfMemory, Unavailable
 from acestep.api.training import AdapterShape, TrainOptions
 from acestep.api.variants import ModelInfo
-from acestep.engine import Engine
+from acestep.engine import Engine, model_pool
 from acestep.training.adapters import resting
 from acestep.training.adapters.store import PreparedFolder
 
@@ -45,7 +45,7 @@ def test_it_gives_way_to_a_model_that_does_not_fit(
         if resting._resting or engine.settings.get("full"):
             raise OutOfMemory("it does not fit")
 
-    monkeypatch.setattr(engine.models, "_check_room", check)
+    monkeypatch.setattr(model_pool, "check_room", check)
     resting.put("night", setup)
     assert engine.models.open("", lambda: None).info.variant == "tiny"
     assert not resting.forget()
