@@ -21,6 +21,9 @@ from acestep.api.errors import BadRequest, NotAllowed, NotFound, OutputUnwritabl
 from acestep.api.limits import MAX_PATH
 from bridge.settings import APP, Settings, home_folder
 
+RUNTIME = "runtime"
+"""Folder in the home where the scripts of the hosts look for a running daemon."""
+
 RPC_SOCKET, JSON_SOCKET = "rpc.sock", "json-rpc.sock"
 
 MAX_SOCKET_PATH = 100
@@ -33,6 +36,7 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
     home: Path
     library: Path
     runtime: Path
+    sockets: Path
     plugins: Path
 
     @classmethod
@@ -43,7 +47,8 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             home=home,
             library=Path(given.library).expanduser().absolute() if given.library else home / "library",
-            runtime=_runtime_folder(home),
+            runtime=home / RUNTIME,
+            sockets=_socket_folder(home),
             plugins=Path(given.plugin_folder).expanduser().absolute() if given.plugin_folder else home / "plugins",
         )
 
@@ -95,17 +100,18 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def socket(self) -> Path:
         """Unix socket of MessagePack-RPC, in a 0700 folder, short enough for the kernel."""
-        return self.runtime / RPC_SOCKET
+        return self.sockets / RPC_SOCKET
 
     @property
     def json_socket(self) -> Path:
         """Unix socket of JSON-RPC, beside it."""
-        return self.runtime / JSON_SOCKET
+        return self.sockets / JSON_SOCKET
 
     def create(self) -> None:
         """Make all folders. Raises `OutputUnwritable` that names the one that cannot be made."""
-        _check_owner(self.runtime)
-        ours = (self.home, self.runtime)
+        for folder in (self.runtime, self.sockets):
+            _check_owner(folder)
+        ours = (self.home, self.runtime, self.sockets)
         for folder in (*ours, self.library, self.staging, self.uploads, self.checkpoints, self.spool, self.logs):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -130,9 +136,9 @@ def _check_owner(folder: Path) -> None:
         )
 
 
-def _runtime_folder(home: Path) -> Path:
-    """A folder of this user for this home; in the home itself unless a socket path there would be too long."""
-    inside = home / "runtime"
+def _socket_folder(home: Path) -> Path:
+    """A folder of this user for this home's sockets; the runtime folder unless a socket path there would be too long."""
+    inside = home / RUNTIME
     if os.name != "posix" or len(os.fsencode(inside / JSON_SOCKET)) <= MAX_SOCKET_PATH:
         return inside
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]

@@ -143,9 +143,10 @@ def test_home_and_runtime_belong_to_the_user_alone(tmp_path):
 
 
 def test_the_socket_path_fits_the_kernel_however_deep_the_home(tmp_path):
-    """A long home moves the runtime folder, not the limit."""
+    """A long home moves the sockets; what hosts read stays where they look for it."""
     paths = Paths.of(Settings(home=str(tmp_path / ("deep" * 30))))
-    assert len(os.fsencode(paths.socket)) <= 100
+    assert len(os.fsencode(paths.json_socket)) <= 100
+    assert paths.connection == paths.home / "runtime" / "connection.json"
 
 
 def test_a_home_that_cannot_be_made_is_named(tmp_path):

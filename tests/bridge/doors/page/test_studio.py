@@ -576,7 +576,7 @@ def test_only_the_keyboard(tab, song):
     assert page.evaluate("document.querySelector('wave-view').regions") == [{"start": 192_000, "end": 576_000}]
     tab_to("one.classList.contains('edge') && one.dataset.edge === 'end'")
     press("ArrowLeft")
-    assert page.evaluate("document.activeElement.getAttribute('aria-valuetext')") == "bar 6.1, 0:10.00"
+    one.until("document.activeElement.getAttribute('aria-valuetext') === 'bar 6.1, 0:10.00'")
     tab_to("one.closest('[data-field=caption]')")
     page.keyboard.type("new here")
     tab_to("one.closest('[data-field=steps]')")
