@@ -260,7 +260,6 @@ class FakeReaper:
     """The `reaper` table for Lua, and the buttons a user would press."""
 
     def __init__(self, *projects: Project) -> None:
-        self._given: list[Any] = []
         self.version = NEWEST
         self.projects = list(projects)
         self.front = self.projects[0]
@@ -309,7 +308,6 @@ class FakeReaper:
             answer = implementation(*checked)
             if answer is not None:
                 check_answer(name, answer if isinstance(answer, tuple) else (answer,), gives)
-                self._given.append(answer)  # Lua's bindings tell objects by their address: none may come again
             return answer
 
         return call
