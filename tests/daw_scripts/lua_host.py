@@ -35,8 +35,8 @@ end
 def runtime(version: str) -> Any:
     """A fresh Lua of that version ("53", "54"), which collects no garbage.
 
-    The bindings find an object's proxy by a number that Lua uses again as soon as the old proxy is garbage, while they forget it only at
-    its finalizer: in between, Lua may get another object than the one it was given (lupa 2.8).
+    The bindings find an object's proxy by a number that Lua uses again as soon as the old proxy is garbage, while they forget it
+    only at its finalizer: in between, Lua may get another object than the one it was given (lupa 2.8).
     """
     lua = importlib.import_module(f"lupa.lua{version}").LuaRuntime(unpack_returned_tuples=True)
     lua.execute('collectgarbage("stop")')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ class GradioCalls:
             raise
         takes = await asyncio.to_thread(self._takes, view)
         singles = [*takes[:SINGLES], *[None] * (SINGLES - len(takes))]
-        item = results.success(task, view, {"prompt": translation.prompt, "lyrics": translation.lyrics})[0]
+        asked = {"prompt": translation.prompt, "lyrics": translation.lyrics}
+        item = results.success(task, view, asked, self._rest.tasks.words(task))[0]
         return [
             *singles,
             takes,
@@ -175,7 +177,7 @@ def _tried(work: Callable[[], str]) -> str:
 
 def _trusting(standing: Standing) -> Standing:
     """A standing in which a name of the daemon's own results is taken from a caller elsewhere, too."""
-    return Standing(True, standing.models, standing.model, standing.planner, standing.adapters)
+    return replace(standing, local=True)
 
 
 def _size(path: str) -> int | None:

@@ -177,23 +177,28 @@ class RestDoor:
         return answer(told_sample(found, simple=simple))
 
     async def format_input(self, request: Request) -> Response:
-        """A better caption and lyrics, by the language model."""
+        """A better caption and lyrics, by the language model or, where there is none, by rules, which ``extra`` tells."""
         caller = HttpCaller.of(request, DOOR)
         values = (await self.body(request)).values
-        said = await self.said("format", format_request(values, as_object(values.get("param_obj"))), caller)
+        said, told = await self.planned("format", format_request(values, as_object(values.get("param_obj"))), caller)
         named = {"key_scale": said.get("key", ""), "time_signature": said.get("time_signature", "")}
-        return answer({**_words(said), **named})
+        return answer({**_words(said), **named}, told)
 
     async def create_sample(self, request: Request) -> Response:
-        """A song of one sentence, by the language model."""
+        """A song of one sentence, by the language model or by rules, as above."""
         caller = HttpCaller.of(request, DOOR)
-        said = await self.said("compose", sample_request((await self.body(request)).values), caller)
-        return answer(
-            {**_words(said), "keyscale": said.get("key", ""), "timesignature": said.get("time_signature", "")}
-        )
+        said, told = await self.planned("compose", sample_request((await self.body(request)).values), caller)
+        named = {"keyscale": said.get("key", ""), "timesignature": said.get("time_signature", "")}
+        return answer({**_words(said), **named}, told)
 
     async def said(self, operation: str, params: dict[str, Any], caller: HttpCaller) -> dict[str, Any]:
         """What an operation that makes no sound answers. Raises `HTTPException` where it fails."""
+        return (await self.planned(operation, params, caller))[0]
+
+    async def planned(
+        self, operation: str, params: dict[str, Any], caller: HttpCaller
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """The same, and the notes of the job for ``extra``."""
         accepted = await self.dispatcher.call(f"op.{operation}", params, caller)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -205,7 +210,8 @@ class RestDoor:
             raise HTTPException(500, results.error_of(view))
         result = view.result or {}
         found: dict[str, Any] = result.get("data") or {key: value for key, value in result.items() if key != "files"}
-        return found
+        notes = list(result.get("notes") or [])
+        return found, {"notes": notes} if notes else None
 
     # Adapters
 

@@ -1,4 +1,4 @@
-"""What the language model does for a request of the REST interface, and its settings under our names. Pure."""
+"""What is planned for a request of the REST interface, by a language model or rules, and the settings under our names. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from acestep.api import limits
-from acestep.api.errors import Unavailable
+from acestep.api.music import INSTRUMENTAL_FORMS
 from bridge.doors.rest.fields import Body, given
 
 ONLY_WITH_PLANNER = ("lm_model_path", "lm_backend", "lm_temperature", "lm_cfg_scale", "lm_top_k", "lm_top_p",
                      "lm_repetition_penalty", "lm_negative_prompt", "constrained_decoding_debug", "use_cot_caption",
                      "use_cot_language", "allow_lm_batch")  # fmt: skip
+
+
+BY_RULES = "there is no language model on this machine, so rules plan what the request leaves open"
+"""What the answer says where `acestep.planner.rules` take the language model's place."""
 
 
 class LanguageModels(NamedTuple):
@@ -33,32 +37,29 @@ def named_model(body: Body, here: LanguageModels) -> str | None:
 def planned(
     body: Body, params: dict[str, Any], operation: str, here: LanguageModels
 ) -> tuple[str, dict[str, Any]] | None:
-    """What the language model does: nothing, fill in what is missing (``thinking``), or write the words first."""
+    """What is planned: nothing, what is missing (``thinking``), or the words first, by an operation that is returned with its
+    parameters. Where no language model can be used, rules take its place, which is told.
+    """
     usable = here.usable or named_model(body, here) is not None
     query = body.text("sample_query").strip()
     composes = bool(query) or body.flag("sample_mode", False)
     if operation != "generate":
         body.ignore("thinking", "sample_query", "sample_mode", "use_format", *ONLY_WITH_PLANNER)
         return None
-    if (composes or body.flag("use_format", False)) and not usable:
-        raise Unavailable(
-            "there is no language model on this machine, which sample_query and use_format need; "
-            "`acestep-bridge models download lm-0.6B` fetches one",
-            field="sample_query" if composes else "use_format",
-        )
-    if body.flag("thinking", False) and not usable:
-        body.told.change("thinking", True, False, "there is no language model on this machine")
-    elif body.flag("thinking", False):
+    formats, thinks = body.flag("use_format", False), body.flag("thinking", False)
+    if (composes or formats or thinks) and not usable:
+        body.told.notes.append(BY_RULES)
+    if thinks and (usable or not (composes or formats)):
         params |= {"thinking": True, **planner_settings(body, here, "planner_")}
-    elif not composes and not body.flag("use_format", False):
+    elif not composes and not formats:
         body.ignore(*ONLY_WITH_PLANNER)
     settings = planner_settings(body, here, "", ("model", "temperature", "top_k", "top_p", "repetition_penalty"))
     known: dict[str, Any] = {
         name: params[name] for name in ("bpm", "key", "time_signature", "duration") if name in params
     }
     if composes:
-        return "compose", {"query": query[: limits.MAX_CAPTION], **settings}
-    if body.flag("use_format", False):
+        return "compose", {"query": query[: limits.MAX_CAPTION], **known, **settings}
+    if formats:
         words = {"caption": params["caption"], "lyrics": params["lyrics"]}
         return "format", {**words, **known, **settings}
     return None
@@ -88,13 +89,22 @@ def planner_settings(body: Body, here: LanguageModels, prefix: str, wanted: Sequ
 
 
 def with_words(params: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with what the language model wrote; what the request says itself stays, but for the words."""
+    """The parameters with what was planned; what the request says itself stays, but for the words. Its lyrics give way only to
+    lyrics: rules write none.
+    """
     found = dict(params)
-    for name in ("caption", "lyrics"):
-        if said.get(name):
+    if said.get("caption"):
+        found["caption"] = said["caption"]
+    if _sung(said.get("lyrics")) or not _sung(found.get("lyrics")):
+        found["lyrics"] = said.get("lyrics") or found.get("lyrics", "")
+    found["instrumental"] = not _sung(found["lyrics"])
+    for name in ("bpm", "key", "time_signature", "duration"):
+        if said.get(name) and name not in params:
             found[name] = said[name]
-    found["instrumental"] = bool(said.get("instrumental", not str(found.get("lyrics", "")).strip()))
-    for name in ("bpm", "key", "time_signature", "duration", "language"):
-        if said.get(name) and (name not in params or name == "language"):
-            found[name] = said[name]
+    if said.get("language") and (said["language"] != "unknown" or found["instrumental"]):
+        found["language"] = said["language"]
     return found
+
+
+def _sung(lyrics: Any) -> bool:
+    return str(lyrics or "").strip().lower() not in ("", *INSTRUMENTAL_FORMS)

@@ -20,6 +20,9 @@ ENVIRONMENT = "development"
 MADE = ("stem", "whole", "part", "span", "patch")
 """Roles of files that are the answer to a task, the likeliest first."""
 
+WRITERS = ("compose", "format")
+"""Operations that write the words of a task."""
+
 _SOUND = re.compile(r"([A-Za-z0-9._-]{1,64})-(\d{1,4})(\.[a-z0-9]{1,5})?")
 
 
@@ -41,12 +44,16 @@ def read_sound_name(name: str) -> tuple[str, int] | None:
     return (found[1], int(found[2])) if found else None
 
 
-def entry(task: str, view: JobView | None, asked: Mapping[str, Any], progress: str = "") -> dict[str, Any]:
-    """A row of the answer; ``view`` None: nobody knows that task. ``asked`` is what the client had sent, where that is known."""
+def entry(
+    task: str, view: JobView | None, asked: Mapping[str, Any], progress: str = "", words: JobView | None = None
+) -> dict[str, Any]:
+    """A row of the answer; ``view`` None: nobody knows that task. ``asked`` is what the client had sent, where that is known;
+    ``words`` the job that wrote its words, where there was one.
+    """
     if view is None:
         return {"task_id": task, "result": "[]", "status": WAITS, "progress_text": progress or "there is no such task"}
     status = status_of(view)
-    items = success(task, view, asked) if status == DONE else [pending(view, status)]
+    items = success(task, view, asked, words) if status == DONE else [pending(view, status)]
     found = {"task_id": task, "result": json.dumps(items, ensure_ascii=False), "status": status}
     return {**found, "progress_text": progress or progress_text(view)}
 
@@ -85,7 +92,7 @@ def pending(view: JobView, status: int) -> dict[str, Any]:
     return {**item, "error": error_of(view)} if status == FAILED else item
 
 
-def success(task: str, view: JobView, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+def success(task: str, view: JobView, asked: Mapping[str, Any], words: JobView | None = None) -> list[dict[str, Any]]:
     """An item for each take, or the one item of an analysis."""
     result = view.result or {}
     if view.operation in ("understand", "codes"):
@@ -103,14 +110,28 @@ def success(task: str, view: JobView, asked: Mapping[str, Any]) -> list[dict[str
         "prompt": conditioning.get("caption", ""),
         "lyrics": conditioning.get("lyrics", ""),
         "metas": metas,
-        "generation_info": "\n".join(result.get("notes") or []),
+        "generation_info": "\n".join([*notes_of(words), *notes_of(view)]),
         "seed_value": seeds,
-        "lm_model": conditioning.get("planner_model") if conditioning.get("thinking") else "",
+        "lm_model": planner_of(view) or planner_of(words),
         "dit_model": next((stage.get("model", "") for stage in result.get("stages") or []), ""),
         "progress": 1.0,
         "stage": "succeeded",
     }
     return [{**_address(view.id, index, file), **shared} for index, file in takes]
+
+
+def notes_of(view: JobView | None) -> list[str]:
+    """What a job says of its result."""
+    return list((view.result or {}).get("notes") or []) if view else []
+
+
+def planner_of(view: JobView | None) -> str:
+    """What planned a job: the name of a language model, ``rules``, or nothing."""
+    result = (view.result if view else None) or {}
+    planned = (result.get("data") or {}).get("model")
+    if view is None or planned or view.operation not in WRITERS:
+        return str(planned or "")
+    return str(next((stage.get("model") for stage in result.get("stages") or []), ""))
 
 
 def conditioning_of(view: JobView) -> dict[str, Any]:

@@ -95,12 +95,17 @@ class Tasks:
 
     def view(self, task: str) -> JobView | None:
         """The job that a task is at the moment; none where nobody knows it."""
-        for job in (task, task + WORDS):
-            try:
-                return self._dispatcher.core.job(job)
-            except AceError:
-                continue
-        return None
+        try:
+            return self._dispatcher.core.job(task)
+        except AceError:
+            return self.words(task)
+
+    def words(self, task: str) -> JobView | None:
+        """The job that wrote the words of a task; none where there was none."""
+        try:
+            return self._dispatcher.core.job(task + WORDS)
+        except AceError:
+            return None
 
     def trouble(self, task: str) -> str:
         """Why the music of a task could not be submitted after its words; empty while it can."""
@@ -112,7 +117,7 @@ class Tasks:
         view, known = self.view(task), self._known.get(task)
         asked = {} if known is None else {"prompt": known.translation.prompt, "lyrics": known.translation.lyrics}
         if view is None or not view.id.endswith(WORDS) or view.id == task:
-            return results.entry(task, view, asked)
+            return results.entry(task, view, asked, words=self.words(task))
         return self._words_entry(task, view, known)
 
     def _words_entry(self, task: str, view: JobView, known: _Task | None) -> dict[str, Any]:

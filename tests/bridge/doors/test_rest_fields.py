@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from acestep.api.errors import AceError, BadRequest, NotAllowed, Unavailable
+from acestep.api.errors import AceError, BadRequest, NotAllowed
 from bridge.doors.rest.fields import BOOLEAN, INTEGER, NESTED, NUMBER, RULES, TEXT, Body
-from bridge.doors.rest.planned import with_words
+from bridge.doors.rest.planned import BY_RULES, with_words
 from bridge.doors.rest.translate import Standing, translate
 
 HERE = Standing(models=frozenset({"nano", "turbo"}), planner=True, planners=frozenset({"lm-0.6B", "lm-1.7B"}))
@@ -158,14 +158,34 @@ def test_a_path_means_a_file_here_only_to_programs_on_this_machine():
     assert translate(sent, {"source": "up-1"}, Standing(local=False)).params["upload"] == "up-1"
 
 
-def test_without_a_language_model_it_is_not_waited_for():
-    """Thinking is left out and told; what only it can do is refused."""
-    alone = Standing(planner=False)
-    translation = translate({"prompt": "x", "thinking": True}, {}, alone)
-    assert "thinking" not in translation.params and "thinking" in translation.told.changed
-    for sent in ({"sample_query": "a song"}, {"use_format": True}, {"sample_mode": True}):
-        with pytest.raises(Unavailable):
-            translate(sent, {}, alone)
+@pytest.mark.parametrize(
+    ("sent", "operation"),
+    [
+        ({"thinking": True}, None),
+        ({"sample_query": "a song"}, "compose"),
+        ({"description": "a song", "thinking": "1"}, "compose"),
+        ({"sample_mode": True}, "compose"),
+        ({"use_format": True}, "format"),
+    ],
+)
+def test_without_a_language_model_rules_plan_and_that_is_told(sent, operation):
+    """Once, whatever is planned; no model is named, so that the daemon takes the rules."""
+    translation = translate({"prompt": "x", **sent}, {}, Standing(planner=False))
+    assert translation.told.to_extra() == {"notes": [BY_RULES]}
+    assert translation.words is None if operation is None else translation.words[0] == operation
+    assert translation.params.get("thinking", False) is (operation is None)
+    assert translate({"prompt": "x", **sent}, {}, HERE).told.notes == []
+
+
+def test_lyrics_give_way_only_to_lyrics():
+    """Rules write none, and what the client sent is sung."""
+    said = {"caption": "warm folk", "lyrics": "[Instrumental]", "language": "unknown", "instrumental": True, "bpm": 96}
+    kept = with_words({"caption": "", "lyrics": "[Verse]\noh", "instrumental": False, "language": "de"}, said)
+    assert (kept["caption"], kept["lyrics"], kept["instrumental"], kept["language"]) == (
+        "warm folk", "[Verse]\noh", False, "de",
+    )  # fmt: skip
+    played = with_words({"caption": "x", "lyrics": "", "instrumental": True, "language": "en"}, said)
+    assert (played["instrumental"], played["language"], played["bpm"]) == (True, "unknown", 96)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +208,7 @@ def test_a_language_model_of_this_machine_is_taken_by_any_of_its_names(sent, use
 def test_the_language_model_writes_the_words_first():
     """What the request says itself stays."""
     translation = translate({"sample_query": "a sad song", "bpm": 90, "lm_temperature": 0.5}, {}, HERE)
-    assert translation.words == ("compose", {"query": "a sad song", "temperature": 0.5})
+    assert translation.words == ("compose", {"query": "a sad song", "bpm": 90.0, "temperature": 0.5})
     filled = with_words(
         translation.params, {"caption": "sad", "lyrics": "[Verse] oh", "bpm": 120, "key": "C minor", "language": "en"}
     )

@@ -72,7 +72,7 @@ RULES: dict[str, Callable[[Difference], bool]] = {
     "no-sound": lambda one: one.status == (200, 400) and _no_sound(one),
     "no-track": lambda one: one.status == (200, 400) and _no_track(one),
     "paths": lambda one: one.status[1] in (200, 400) and bool(_path_sent(one)) and one.kind == "status",
-    "rules": lambda one: one.status == (503, 200) and one.path == "/format_input",
+    "rules": lambda one: one.status in ((503, 200), (500, 200)) and one.path in ("/format_input", "/v1/create_sample"),
     "no-language-model": lambda one: one.status[1] == 503 and one.status[0] in (200, 500),
     "words-of-a-list": lambda one: one.status[1] == 400
     and _has(one, "repaint_mode", "repaint_strength", "chunk_mask_mode", "lm_backend", "audio_format"),
