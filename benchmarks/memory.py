@@ -5,12 +5,14 @@
 Random weights of the published layout and full size (bfloat16, 6.5 GB) are written to a disk first. Each run is a process of its
 own that opens the model and does one job. *Peak* is its highest resident set, which is what the system's monitor shows: pages of
 the mapped weight files count in full while it holds them, though the system may take them at any time. *Own* is the most that it
-held beside them, sampled every 20 ms. A way with a size in GiB plans as if the machine had no more (``MAX_CPU_RAM``).
+held beside them, sampled every 20 ms. A way with a size in GiB plans as if the machine had no more (``MAX_CPU_RAM``); with
+``--held`` it has no more: its process runs in a memory control group of that size (Linux, as root), no file in memory at first.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +144,22 @@ def render(options: argparse.Namespace, memory: OwnMemory) -> tuple[str, ...]:
     return engine.run("render", admitted.render.to_recipe(), context).notes
 
 
+@contextlib.contextmanager
+def held(gib: float) -> Iterator[Callable[[], object]]:
+    """A memory control group of that size, and how a process joins it. A process that needs more is killed by the system."""
+    roots = (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"), (Path("/sys/fs/cgroup"), "memory.max")
+    root, limit = next((root, limit) for root, limit in roots if (root / "cgroup.procs").exists())
+    group = root / f"acestep-bridge-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / limit).write_text(str(int(gib * GiB)))
+        os.sync()
+        Path("/proc/sys/vm/drop_caches").write_text("3")  # pages that are in memory already count for nobody here
+        yield lambda: (group / "cgroup.procs").write_text(str(os.getpid()))
+    finally:
+        group.rmdir()
+
+
 def in_a_process(options: argparse.Namespace, job: str, way: str) -> dict[str, Any]:
     """What `run_job` says in a fresh process."""
     names = ("seconds", "steps", "threads", "folder")
@@ -148,7 +167,8 @@ def in_a_process(options: argparse.Namespace, job: str, way: str) -> dict[str, A
     room = WAYS.get(way, {}).get("room")
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **({"MAX_CPU_RAM": room} if room else {})}
     line = [sys.executable, "-m", "benchmarks.memory", *flags]
-    done = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    with held(float(room)) if room and options.held else contextlib.nullcontext() as join:
+        done = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=join)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     print(json.dumps({"job": job, "way": way, **found}), file=sys.stderr, flush=True)
     return found
@@ -165,6 +185,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where the weights are kept for the next time; none: nowhere")
+    parser.add_argument("--held", action="store_true", help="a way with a size has really no more memory")
     parser.add_argument("--child", dest="job", help=argparse.SUPPRESS)
     parser.add_argument("--way", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
