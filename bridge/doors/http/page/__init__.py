@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Route
 
 from bridge.doors.http import AUDITION, STUDIO
-from bridge.doors.http.page import copies, incoming, peaks, results
+from bridge.doors.http.page import copies, incoming, peaks, results, songs
 from bridge.doors.http.page.policy import headers
 from bridge.doors.http.site import Site
 
@@ -34,7 +34,7 @@ PAGES = (
     (f"{STUDIO}/sounds/JOB/INDEX/NAME", "One sound of a result, whole or by Range; NAME is free.",
      f"curl -O http://127.0.0.1:9702{STUDIO}/sounds/take-1/0/part.wav"),
     (f"{STUDIO}/sounds/upload/ID", "An upload, whole or by Range.", ""),
-    (f"{STUDIO}/songs/DATASET/ID", "A song of a dataset, whole or by Range.", ""),
+    (f"{STUDIO}/songs/DATASET/ID", "A song of a dataset, or the part of it that is learned from, whole or by Range.", ""),
     (f"{STUDIO}/peaks/JOB/INDEX", "The peaks of a sound, for a waveform; sent while they are made.", ""),
     (f"{STUDIO}/peaks/upload/ID", "The same of an upload.", ""),
     (f"{STUDIO}/copies/JOB/INDEX/FORMAT", "A sound as wav, flac, mp3 or ogg.", ""),
@@ -73,6 +73,7 @@ def routes(site: Site) -> list[BaseRoute]:
         *results.routes(sounds),
         *peaks.routes(site, sounds),
         *copies.routes(sounds),
+        *songs.routes(site, sounds),
         *incoming.routes(site),
     ]
 

@@ -1,9 +1,13 @@
-"""A sound in another format, to take away. Encoded by a process of its own into a file that goes with the answer."""
+"""A sound in another format, to take away, or a part of one, to hear. Encoded by a process of its own.
+
+A copy goes with the answer. A part is kept for a while, since a browser asks for it piece by piece.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -15,8 +19,11 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from acestep.api.errors import AceError
+from acestep.dataset.sample import WHOLE, SampleWindow
 from bridge import children
+from bridge.core.limited import in_thread
 from bridge.doors.http import STUDIO
+from bridge.doors.http.page.kept import KeptFiles
 from bridge.doors.http.page.policy import headers
 from bridge.doors.http.page.results import MEDIA_TYPES, HeardFiles, refusal
 
@@ -32,6 +39,9 @@ BLOCK = 1 << 14
 """Samples per call of an encoder: libsndfile's Vorbis encoder keeps a whole call on its stack."""
 
 SECONDS = 300.0
+
+MOST_PART_BYTES = 256 * 1024 * 1024
+"""Parts that are kept; the ones heard longest ago go first."""
 
 
 def routes(sounds: HeardFiles) -> list[BaseRoute]:
@@ -51,7 +61,7 @@ def routes(sounds: HeardFiles) -> list[BaseRoute]:
         if path.suffix.lower() == f".{form}":
             return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=told)
         async with turn:
-            made = await _encoded(path, form)
+            made = await _encoded(path, form, WHOLE)
         if made is None:
             return JSONResponse({"detail": f"{path.name} could not be written as {form}"}, status_code=500)
         forget = BackgroundTask(_forget, made)
@@ -60,11 +70,39 @@ def routes(sounds: HeardFiles) -> list[BaseRoute]:
     return [Route(f"{STUDIO}/copies/{{job}}/{{index}}/{{format}}", copy)]
 
 
-async def _encoded(sound: Path, form: str) -> Path | None:
-    """A temporary file with the sound in that format; None when it cannot be made."""
+class Parts:
+    """The folder of kept parts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = KeptFiles(folder, ".wav", MOST_PART_BYTES)
+        self._turn = asyncio.Semaphore(1)
+
+    async def of(self, sound: Path, window: SampleWindow) -> Path | None:
+        """A WAV with a window of a sound; None when it cannot be made."""
+        kept = self._files.place(sound, window.start, window.length)
+        async with self._turn:
+            if await in_thread(self._files.has, kept):
+                return kept
+            made = await _encoded(sound, "wav", window)
+            if made is not None:
+                await in_thread(self._keep, made, kept)
+        return kept if made is not None else None
+
+    def _keep(self, made: Path, kept: Path) -> None:
+        """Move a file in; half of one never has its name."""
+        draft = kept.with_suffix(".part")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(made, draft)
+        draft.replace(kept)
+        self._files.make_room()
+
+
+async def _encoded(sound: Path, form: str, window: SampleWindow) -> Path | None:
+    """A temporary file with a window of the sound in that format; None when it cannot be made."""
     with tempfile.NamedTemporaryFile(prefix="acestep-copy-", suffix=f".{form}", delete=False) as file:
         made = Path(file.name)
-    command = children.python("-m", "bridge.doors.http.page.copies", str(sound), str(made), form)
+    what = (str(sound), str(made), form, str(window.start), str(window.length))
+    command = children.python("-m", "bridge.doors.http.page.copies", *what)
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, env=children.environment()
     )
@@ -88,8 +126,8 @@ def _forget(path: Path) -> None:
         path.unlink()
 
 
-def encode(sound: str, target: str, form: str) -> None:
-    """Write a sound file in another format."""
+def encode(sound: str, target: str, form: str, start: int, length: int) -> None:
+    """Write a sound file in another format: from a sample on, so many samples (0: to the end)."""
     import soundfile
 
     container, coding = FORMATS[form]
@@ -97,9 +135,10 @@ def encode(sound: str, target: str, form: str) -> None:
         soundfile.SoundFile(sound) as source,
         soundfile.SoundFile(target, "w", source.samplerate, source.channels, coding, format=container) as copy,
     ):
-        for block in source.blocks(BLOCK, dtype="float32", always_2d=True):
+        source.seek(min(start, source.frames))
+        for block in source.blocks(BLOCK, frames=length or -1, dtype="float32", always_2d=True):
             copy.write(block.clip(-1.0, 1.0))
 
 
 if __name__ == "__main__":
-    encode(*sys.argv[1:4])
+    encode(*sys.argv[1:4], *map(int, sys.argv[4:6]))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from acestep.api.errors import AceError
 from bridge import children
 from bridge.core.limited import in_thread
 from bridge.doors.http import STUDIO
+from bridge.doors.http.page.kept import KeptFiles
 from bridge.doors.http.page.policy import headers
 from bridge.doors.http.page.results import HeardFiles, refusal
 from bridge.doors.http.site import Site
@@ -39,14 +39,8 @@ class Peaks:
     """The folder of kept peaks."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.files = KeptFiles(folder, ".peaks", MOST_BYTES)
         self._turn = asyncio.Semaphore(AT_ONCE)
-
-    def kept(self, sound: Path) -> Path:
-        """Where the peaks of a sound are, or will be: another file once the sound has changed."""
-        facts = sound.stat()
-        key = f"{sound}\0{facts.st_size}\0{facts.st_mtime_ns}"
-        return self._folder / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.peaks"
 
     async def made(self, sound: Path, kept: Path) -> AsyncIterator[bytes]:
         """The peaks of a sound while they are made; whole, they are kept."""
@@ -57,7 +51,7 @@ class Peaks:
             )
             draft = kept.with_suffix(f".{os.getpid()}-{process.pid}.part")
             try:
-                await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
+                await asyncio.to_thread(self.files.folder.mkdir, parents=True, exist_ok=True)
                 assert process.stdout is not None
                 with draft.open("wb") as file:
                     while piece := await process.stdout.read(PIECE):
@@ -65,25 +59,13 @@ class Peaks:
                         yield piece
                 if await process.wait() == 0:
                     draft.replace(kept)
-                    await asyncio.to_thread(self._make_room)
+                    await asyncio.to_thread(self.files.make_room)
             finally:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
                 with contextlib.suppress(OSError):
                     draft.unlink()
-
-    def _make_room(self) -> None:
-        found = []
-        for path in self._folder.glob("*.peaks"):
-            with contextlib.suppress(OSError):
-                found.append((path.stat().st_mtime, path.stat().st_size, path))
-        total = 0
-        for _, size, path in sorted(found, reverse=True):
-            total += size
-            if total > MOST_BYTES:
-                with contextlib.suppress(OSError):
-                    path.unlink()
 
 
 def routes(site: Site, sounds: HeardFiles) -> list[BaseRoute]:
@@ -92,10 +74,8 @@ def routes(site: Site, sounds: HeardFiles) -> list[BaseRoute]:
     peaks = Peaks(Path(home) / "peaks")
 
     async def answer(request: Request, sound: Path) -> Response:
-        kept = peaks.kept(sound)
-        if await in_thread(kept.is_file):
-            with contextlib.suppress(OSError):
-                os.utime(kept)
+        kept = peaks.files.place(sound)
+        if await in_thread(peaks.files.has, kept):
             return FileResponse(kept, media_type=MEDIA_TYPE, headers=headers(request))
         return StreamingResponse(peaks.made(sound, kept), media_type=MEDIA_TYPE, headers=headers(request))
 

@@ -1,4 +1,4 @@
-"""Sounds of finished jobs, uploads and datasets, as files: to hear (with Range), and several of them as one ZIP."""
+"""Sounds of finished jobs and uploads, as files: to hear (with Range), and several of them as one ZIP."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import BaseRoute, Route
 
 from acestep.api.errors import AceError, NotFound, UnknownJob
-from acestep.dataset.sounds import sample_path
+from acestep.dataset.sample import SampleWindow
+from acestep.dataset.sounds import sample_sound
 from bridge.core.access import OWNER
-from bridge.core.limited import in_thread
 from bridge.doors.http import STUDIO
 from bridge.doors.http.page.policy import headers
 from bridge.doors.http.site import Site
@@ -59,13 +59,14 @@ class HeardFiles:
             raise NotFound("this daemon takes no uploads", field="upload")
         return uploads.path(upload)
 
-    def of_sample(self, dataset: str, sample: str) -> Path:
-        """The sound of a dataset's sample, where it may still be read. Raises `AceError`."""
+    def of_sample(self, dataset: str, sample: str) -> tuple[Path, SampleWindow]:
+        """The sound of a dataset's sample, where it may still be read, and the part of it that is meant. Raises `AceError`."""
         home = Path(self._site.core.status()["home"])
-        path = self._site.core.readable(str(sample_path(home, dataset, sample)), OWNER)
+        named, window = sample_sound(home, dataset, sample)
+        path = self._site.core.readable(str(named), OWNER)
         if path.suffix.lower() not in MEDIA_TYPES:
             raise NotFound("this sound is not there any more", field="sample")
-        return path
+        return path, window
 
     def recipe(self, job: str) -> dict[str, Any]:
         """The recipe of a job's result."""
@@ -105,13 +106,6 @@ def routes(sounds: HeardFiles) -> list[BaseRoute]:
             return refusal(error)
         return FileResponse(path, media_type=kind, headers=headers(request))
 
-    async def sample(request: Request) -> Response:
-        try:
-            path = await in_thread(sounds.of_sample, request.path_params["dataset"], request.path_params["sample"])
-        except AceError as error:
-            return refusal(error)
-        return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=headers(request))
-
     async def bundle(request: Request) -> Response:
         asked = request.query_params.getlist("take")[:MOST_TAKES]
         takes = [found.groups() for one in asked if (found := _TAKE.fullmatch(one))]
@@ -127,7 +121,6 @@ def routes(sounds: HeardFiles) -> list[BaseRoute]:
 
     return [
         Route(f"{STUDIO}/sounds/upload/{{upload}}", upload),
-        Route(f"{STUDIO}/songs/{{dataset}}/{{sample}}", sample),
         Route(f"{STUDIO}/sounds/{{job}}/{{index}}/{{name}}", sound),
         Route(f"{STUDIO}/zip", bundle),
     ]

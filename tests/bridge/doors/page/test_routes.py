@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import struct
 
@@ -276,3 +277,37 @@ async def test_a_song_of_a_dataset_can_be_heard_and_nothing_else(core, http, sou
     assert set(answers) <= {400, 403, 404}
     song.unlink()
     assert (await http.get("/studio/songs/my%20songs/a1")).status_code == 404
+
+
+async def test_of_a_part_of_a_file_that_part_is_heard(core, http, sound_file, tmp_path):
+    """A project's region: its own samples, the same file for every Range, another one when the song has changed."""
+    song = sound_file(frames=96_000)
+    core.readable = lambda path, access, field="path": song
+    windows = {
+        "a1": {"start": 12_000, "length": 24_000},
+        "b2": {"start": 90_000},
+        "c3": {"start": 500_000, "length": 5},
+    }
+    rows = [{"id": name, "audio_path": str(song), "acestep_bridge": {"window": one}} for name, one in windows.items()]
+    folder = tmp_path / "datasets" / "parts"
+    folder.mkdir(parents=True)
+    (folder / "dataset.json").write_text(json.dumps({"metadata": {"name": "parts"}, "samples": rows}))
+
+    async def heard(name):
+        answer = await http.get(f"/studio/songs/parts/{name}")
+        assert answer.status_code == 200
+        return answer.content, soundfile.read(io.BytesIO(answer.content), dtype="int32")[0]
+
+    whole = soundfile.read(song, dtype="int32")[0]
+    data, found = await heard("a1")
+    assert np.array_equal(found, whole[12_000:36_000])
+    piece = await http.get("/studio/songs/parts/a1", headers={"range": "bytes=1000-1999"})
+    assert (piece.status_code, piece.content) == (206, data[1000:2000])
+    assert np.array_equal((await heard("b2"))[1], whole[90_000:])
+    assert len((await heard("c3"))[1]) == 0
+    assert len(list((tmp_path / "parts").glob("*.wav"))) == 3
+    soundfile.write(song, -whole, 48_000, subtype="PCM_24")
+    assert np.array_equal((await heard("a1"))[1], soundfile.read(song, dtype="int32")[0][12_000:36_000])
+    song.write_bytes(b"RIFFno sound any more")
+    refused = await http.get("/studio/songs/parts/a1")
+    assert (refused.status_code, refused.json()["error"]["message"]) == (404, "tone.wav cannot be read")

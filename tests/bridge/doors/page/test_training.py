@@ -122,6 +122,18 @@ def test_labels_changed_in_another_tab_appear_here(tab, house, songs):
     cell.wait_for(state="detached")
 
 
+def test_of_a_projects_region_its_part_is_heard(tab, house, songs):
+    """A second and a half out of the middle, as a host sends it: the player shows that length, not the file's."""
+    parts = [{"path": str(songs / "tone 1.wav"), "start": RATE // 4, "length": RATE + RATE // 2, "title": "chorus"}]
+    house.run("dataset-scan", regions=parts, dataset="set")
+    one = tab()
+    page = one.open("#training")
+    page.get_by_label("Dataset", exact=True).select_option("set")
+    page.locator('tr[data-sample="chorus"]').get_by_role("button", name="Play chorus").click()
+    one.until("Math.abs(studio.player.sound && document.querySelector('#player input').max - 1.5) < 0.01")
+    house.run("dataset-edit", dataset="set", delete=True)
+
+
 def test_an_unprepared_dataset_is_refused_in_a_sentence(tab, house, songs):
     """At the door, before anything runs."""
     house.run("dataset-scan", folders=[str(songs)], dataset="raw")
