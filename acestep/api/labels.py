@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 LABELS = {
     "bpm": "Tempo (bpm)",
     "caption": "Description",
@@ -35,8 +37,17 @@ LABELS = {
 """Field -> label, where the name alone would not do."""
 
 
-def label_of(name: str, unit: str | None = None) -> str:
-    """The label of a field; its name in plain words, with its unit, where the table has none."""
+RANDOM = (None, -1)
+"""Defaults of a seed that stand for a new one each time."""
+
+
+def label_of(name: str, unit: str | None = None, default: Any = None) -> str:
+    """The label of a field; its name in plain words, with its unit, where the table has none.
+
+    Where a seed has a default of its own, as a training has, an empty field is that seed and no new one.
+    """
+    if name == "seed" and default not in RANDOM:
+        return f"Seed: {default} when left empty"
     if name in LABELS:
         return LABELS[name]
     words = name.replace("_", " ")

@@ -208,7 +208,7 @@ def _describe_field(field: msgspec.structs.FieldInfo, hint: Any) -> FieldInfo:
         example=(merged.get("examples") or [None])[0],
         group=merged.get("group", "main"),
         since=merged.get("since", 1),
-        label=label_of(field.name, merged.get("unit")),
+        label=label_of(field.name, merged.get("unit"), None if default is msgspec.NODEFAULT else default),
         written=merged.get("written", False),
     )
 

@@ -28,23 +28,29 @@ log = logging.getLogger(__name__)
 FOLDER, FILE, PREPARED, LOG = "datasets", "dataset.json", "prepared", "dataset.log"
 
 MAX_NAME = 80
-_NAME = re.compile(r"[^\W_][\w .+-]*")
+_NAME = re.compile(r"[A-Za-z0-9\u00a1-\U0010ffff][\w .+\u00a1-\U0010ffff-]*")
+"""Letters and digits of all writings, and what else they are written with: accents of their own, dashes, symbols."""
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 NAME_RULE = f"a name has 1 to {MAX_NAME} letters, digits, spaces and . + - _, and begins with a letter or digit"
 
 
+def _fits(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and name.isprintable() and not _DEVICE.fullmatch(name)
+
+
 def check_name(name: str, field: str) -> str:
     """A name that can be a folder's on every system. Raises `BadRequest`."""
-    if not _NAME.fullmatch(name) or len(name) > MAX_NAME or name[-1] in " ." or _DEVICE.fullmatch(name):
+    if not _fits(name) or len(name) > MAX_NAME or name[-1] in " .":
         raise BadRequest(f"{name!r} cannot be a name: {NAME_RULE}", field=field, limits={"max_length": MAX_NAME})
     return name
 
 
 def usual_name(text: str, fallback: str) -> str:
     """A name made of what a folder or file is called."""
-    plain = re.sub(r"[^\w .+-]", " ", text).strip(" ._+-")[:MAX_NAME].rstrip(" .")
-    return plain if _NAME.fullmatch(plain) and not _DEVICE.fullmatch(plain) else fallback
+    seen = "".join(letter if letter.isprintable() else " " for letter in text)
+    plain = re.sub(r"[^\w .+\u00a1-\U0010ffff-]", " ", seen).strip(" ._+-")[:MAX_NAME].rstrip(" .")
+    return plain if _fits(plain) else fallback
 
 
 class Datasets:

@@ -124,7 +124,7 @@ def _parameter(field: dict[str, Any], operation: str) -> Widget:
         "expand": True,
         **_control(field),
     }
-    label = field.get("label") or label_of(field["name"], field.get("unit"))
+    label = field.get("label") or label_of(field["name"], field.get("unit"), field.get("default"))
     return {
         "type": "panel",
         "id": f"{identity}_line",

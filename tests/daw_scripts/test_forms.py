@@ -177,3 +177,18 @@ def test_titles_stand_for_names() -> None:
     ask = lambda text: lua_host.call(lua, load, "forms", "values", [[row], [text]])  # noqa: E731
     assert ask("night drive")["value"] == ask("preset-night")["value"] == {"operation": "preset-night"}
     assert ask("x")["refusal"] == "Operation: 'x' cannot be used here; enter refine, Night drive."
+
+
+def test_an_empty_seed_is_what_its_label_says() -> None:
+    """A new one where the default is none or random; where an operation has a seed of its own, as a training has, that number."""
+    labels = {
+        operation.name: (field.default, field.label)
+        for operation in Registry.load().operations.values()
+        for field in describe(operation.schema)
+        if field.name == "seed"
+    }
+    assert labels["train"] == (42, "Seed: 42 when left empty")
+    assert len(labels) > 10
+    for default, label in labels.values():
+        random = default in (None, -1)
+        assert label == ("Seed: leave empty for a new one" if random else f"Seed: {default} when left empty")

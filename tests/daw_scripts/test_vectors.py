@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from acestep.api.errors import BadRequest
+from acestep.dataset.store import check_name
+
 from . import lua_host
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -23,7 +26,7 @@ CASES = [
 NAMES = [f"{case['module']}: {case['rule']}" for case in CASES]
 NOT_IN_PYTHON = {"forms", "operations", "song_map"}
 """The control surface has no form: what controllers send goes to the daemon as it is. Live tells no script its tempo map."""
-NOT_IN_JAVASCRIPT = {"dataset", "song_map"}
+NOT_IN_JAVASCRIPT = {"song_map"}
 
 
 def plain(value: Any) -> Any:
@@ -72,6 +75,24 @@ def test_python(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     found = getattr(module, case["call"])(*case["args"])
     value, refusal = found if isinstance(found, tuple) else (found, None)
     check(case, json.loads(json.dumps(value)), refusal)
+
+
+NAMED = [case["result"] for case in CASES if (case["module"], case["call"]) == ("dataset", "name")]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_daemon_takes_the_names_that_hosts_make(name: str) -> None:
+    """Also with accents of their own (as macOS writes file names), dashes and symbols."""
+    assert check_name(name, "dataset") == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".x", "a/b", "a\u200bb", "a\u00a0b", "a\nb", "x.", "x ", "CON", "a:b", "x" * 81, "a\ud800"]
+)
+def test_the_daemon_refuses_what_cannot_be_a_folder(name: str) -> None:
+    """Invisible characters, those that folders cannot have, names of devices."""
+    with pytest.raises(BadRequest, match="cannot be a name"):
+        check_name(name, "dataset")
 
 
 @pytest.mark.foreign

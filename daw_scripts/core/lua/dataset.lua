@@ -5,10 +5,26 @@ local json = import("json")
 
 local dataset = {}
 
+local MAX_NAME = 60 -- characters; the daemon takes some more, so that a number may follow
+
+-- Spaces and invisible characters beyond ASCII, in UTF-8: the no-break space, U+2000 to U+200F, U+2028 to U+202F, U+2060, U+3000, U+FEFF.
+local UNSEEN = { "\194[\128-\160\173]", "\226\128[\128-\143\168-\175]", "\226\129\160", "\227\128\128", "\239\187\191" }
+
+-- A UTF-8 text, cut behind so many characters and never inside one.
+local function first(text, count)
+  for place in text:gmatch("()[^\128-\191]") do
+    if count == 0 then return text:sub(1, place - 1) end
+    count = count - 1
+  end
+  return text
+end
+
 --- A name that the daemon takes, made of a project's.
 function dataset.name(title)
-  local plain = (title or ""):gsub("[^%w%. +_\128-\255-]", " "):gsub("^[%s%._+-]+", ""):gsub("%s+", " ")
-  plain = plain:sub(1, 60):gsub("[%s%.]+$", "")
+  local plain = (title or ""):gsub("[^%w%. +_\128-\255-]", " ")
+  for _, unseen in ipairs(UNSEEN) do plain = plain:gsub(unseen, " ") end
+  plain = plain:gsub("^[%s%._+-]+", ""):gsub("%s+", " ")
+  plain = first(plain, MAX_NAME):gsub("[%s%.]+$", "")
   return plain == "" and "project" or plain
 end
 

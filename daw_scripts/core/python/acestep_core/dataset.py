@@ -3,13 +3,19 @@
 import math
 import re
 
-_STRANGE = re.compile(r"[^A-Za-z0-9. +_\u0080-\U0010ffff-]")
+MAX_NAME = 60
+"""Characters; the daemon takes some more, so that a number may follow."""
+
+_STRANGE = re.compile(r"[^A-Za-z0-9. +_\u00a1-\U0010ffff-]")
+_UNSEEN = re.compile("[\u00ad\u2000-\u200f\u2028-\u202f\u2060\u3000\ufeff\ud800-\udfff]")
+"""Spaces and invisible characters beyond ASCII."""
 
 
 def name(title):
     """A name that the daemon takes, made of a project's."""
-    plain = re.sub(r"^[\s._+-]+", "", _STRANGE.sub(" ", title or ""))
-    plain = re.sub(r"[\s.]+$", "", re.sub(r"\s+", " ", plain)[:60])
+    plain = _UNSEEN.sub(" ", _STRANGE.sub(" ", title or ""))
+    plain = re.sub(r"\s+", " ", re.sub(r"^[\s._+-]+", "", plain))
+    plain = re.sub(r"[\s.]+$", "", plain[:MAX_NAME])
     return plain or "project"
 
 
