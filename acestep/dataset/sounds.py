@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from acestep.dataset.edit import find_sample
-from acestep.dataset.sample import SampleWindow
 from acestep.dataset.store import Datasets
 
 
-def sample_sound(home: Path, dataset: str, sample: str) -> tuple[Path, SampleWindow]:
-    """The file of a sample, whether or not it is still there, and the part of it that is meant.
+class SampleSound(msgspec.Struct, frozen=True):
+    """A sound file and the part of it that is meant, in samples; a length of 0 reaches to the end."""
+
+    path: Path
+    start: int = 0
+    length: int = 0
+
+    @property
+    def whole(self) -> bool:
+        return not self.start and not self.length
+
+
+def sample_sound(home: Path, dataset: str, sample: str) -> SampleSound:
+    """What a sample sounds like, whether or not its file is still there.
 
     Raises `UnknownName`, `NotFound`, `BadRequest`.
     """
     found = find_sample(Datasets(home).open(dataset).dataset, sample)
-    return found.path, found.own.window
+    return SampleSound(found.path, found.own.window.start, found.own.window.length)

@@ -19,11 +19,11 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from acestep.api.errors import AceError
-from acestep.dataset.sample import WHOLE, SampleWindow
+from acestep.dataset.sounds import SampleSound
 from bridge import children
 from bridge.core.limited import in_thread
 from bridge.doors.http import STUDIO
-from bridge.doors.http.page.kept import KeptFiles
+from bridge.doors.http.page.made_files import MadeFiles
 from bridge.doors.http.page.policy import headers
 from bridge.doors.http.page.results import MEDIA_TYPES, HeardFiles, refusal
 
@@ -41,7 +41,7 @@ BLOCK = 1 << 14
 SECONDS = 300.0
 
 MOST_PART_BYTES = 256 * 1024 * 1024
-"""Parts that are kept; the ones heard longest ago go first."""
+"""SongParts that are kept; the ones heard longest ago go first."""
 
 
 def routes(sounds: HeardFiles) -> list[BaseRoute]:
@@ -61,7 +61,7 @@ def routes(sounds: HeardFiles) -> list[BaseRoute]:
         if path.suffix.lower() == f".{form}":
             return FileResponse(path, media_type=MEDIA_TYPES[path.suffix.lower()], headers=told)
         async with turn:
-            made = await _encoded(path, form, WHOLE)
+            made = await _encoded(SampleSound(path), form)
         if made is None:
             return JSONResponse({"detail": f"{path.name} could not be written as {form}"}, status_code=500)
         forget = BackgroundTask(_forget, made)
@@ -70,20 +70,20 @@ def routes(sounds: HeardFiles) -> list[BaseRoute]:
     return [Route(f"{STUDIO}/copies/{{job}}/{{index}}/{{format}}", copy)]
 
 
-class Parts:
+class SongParts:
     """The folder of kept parts."""
 
     def __init__(self, folder: Path) -> None:
-        self._files = KeptFiles(folder, ".wav", MOST_PART_BYTES)
+        self._files = MadeFiles(folder, ".wav", MOST_PART_BYTES)
         self._turn = asyncio.Semaphore(1)
 
-    async def of(self, sound: Path, window: SampleWindow) -> Path | None:
-        """A WAV with a window of a sound; None when it cannot be made."""
-        kept = self._files.place(sound, window.start, window.length)
+    async def of(self, sound: SampleSound) -> Path | None:
+        """A WAV with a part of a file; None when it cannot be made."""
+        kept = self._files.place(sound.path, sound.start, sound.length)
         async with self._turn:
             if await in_thread(self._files.has, kept):
                 return kept
-            made = await _encoded(sound, "wav", window)
+            made = await _encoded(sound, "wav")
             if made is not None:
                 await in_thread(self._keep, made, kept)
         return kept if made is not None else None
@@ -97,11 +97,11 @@ class Parts:
         self._files.make_room()
 
 
-async def _encoded(sound: Path, form: str, window: SampleWindow) -> Path | None:
-    """A temporary file with a window of the sound in that format; None when it cannot be made."""
+async def _encoded(sound: SampleSound, form: str) -> Path | None:
+    """A temporary file with the sound in that format; None when it cannot be made."""
     with tempfile.NamedTemporaryFile(prefix="acestep-copy-", suffix=f".{form}", delete=False) as file:
         made = Path(file.name)
-    what = (str(sound), str(made), form, str(window.start), str(window.length))
+    what = (str(sound.path), str(made), form, str(sound.start), str(sound.length))
     command = children.python("-m", "bridge.doors.http.page.copies", *what)
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, env=children.environment()

@@ -19,7 +19,7 @@ from acestep.api.errors import AceError
 from bridge import children
 from bridge.core.limited import in_thread
 from bridge.doors.http import STUDIO
-from bridge.doors.http.page.kept import KeptFiles
+from bridge.doors.http.page.made_files import MadeFiles
 from bridge.doors.http.page.policy import headers
 from bridge.doors.http.page.results import HeardFiles, refusal
 from bridge.doors.http.site import Site
@@ -39,7 +39,7 @@ class Peaks:
     """The folder of kept peaks."""
 
     def __init__(self, folder: Path) -> None:
-        self.files = KeptFiles(folder, ".peaks", MOST_BYTES)
+        self.files = MadeFiles(folder, ".peaks", MOST_BYTES)
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def made(self, sound: Path, kept: Path) -> AsyncIterator[bytes]:

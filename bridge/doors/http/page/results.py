@@ -14,8 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import BaseRoute, Route
 
 from acestep.api.errors import AceError, NotFound, UnknownJob
-from acestep.dataset.sample import SampleWindow
-from acestep.dataset.sounds import sample_sound
+from acestep.dataset.sounds import SampleSound, sample_sound
 from bridge.core.access import OWNER
 from bridge.doors.http import STUDIO
 from bridge.doors.http.page.policy import headers
@@ -59,14 +58,14 @@ class HeardFiles:
             raise NotFound("this daemon takes no uploads", field="upload")
         return uploads.path(upload)
 
-    def of_sample(self, dataset: str, sample: str) -> tuple[Path, SampleWindow]:
-        """The sound of a dataset's sample, where it may still be read, and the part of it that is meant. Raises `AceError`."""
+    def of_sample(self, dataset: str, sample: str) -> SampleSound:
+        """The sound of a dataset's sample, where it may still be read. Raises `AceError`."""
         home = Path(self._site.core.status()["home"])
-        named, window = sample_sound(home, dataset, sample)
-        path = self._site.core.readable(str(named), OWNER)
+        named = sample_sound(home, dataset, sample)
+        path = self._site.core.readable(str(named.path), OWNER)
         if path.suffix.lower() not in MEDIA_TYPES:
             raise NotFound("this sound is not there any more", field="sample")
-        return path, window
+        return SampleSound(path, named.start, named.length)
 
     def recipe(self, job: str) -> dict[str, Any]:
         """The recipe of a job's result."""

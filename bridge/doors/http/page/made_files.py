@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 
-class KeptFiles:
+class MadeFiles:
     """A folder of files with one ending, of so many bytes at most. Blocking."""
 
     def __init__(self, folder: Path, ending: str, most_bytes: int) -> None:
