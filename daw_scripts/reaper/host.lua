@@ -182,8 +182,27 @@ function host.mark(track, stretches)
   reaper.GetSetMediaTrackInfo_String(track, "P_RAZOREDITS", table.concat(areas, " "), true)
 end
 
+-- The selected regions, {first, last (s)} in the order of the song, those that overlap as one. REAPER can tell since 7.62.
+local function selected_regions(project)
+  local found, stretches = {}, {}
+  if not reaper.APIExists("GetRegionOrMarkerInfo_Value") then return stretches end
+  for index = 0, reaper.GetNumRegionsOrMarkers(project) - 1 do
+    local marker = reaper.GetRegionOrMarker(project, index, "")
+    local function value(key) return reaper.GetRegionOrMarkerInfo_Value(project, marker, key) end
+    if value("B_ISREGION") == 1 and value("B_UISEL") == 1 then
+      found[#found + 1] = { first = value("D_STARTPOS"), last = value("D_ENDPOS") }
+    end
+  end
+  table.sort(found, function(a, b) return a.first < b.first end)
+  for _, one in ipairs(found) do
+    local before = stretches[#stretches]
+    if before and one.first < before.last then before.last = math.max(before.last, one.last) else stretches[#stretches + 1] = one end
+  end
+  return stretches
+end
+
 -- The region around the edit cursor, {first, last (s)}, or nil.
-local function region(project)
+local function region_at_cursor(project)
   local _, index = reaper.GetLastMarkerAndCurRegion(project, reaper.GetCursorPositionEx(project))
   if index < 0 then return nil end
   local _, _, first, last = reaper.EnumProjectMarkers3(project, index)
@@ -233,18 +252,21 @@ local function from_first_to_last(tracks, items)
 end
 
 --- What is selected: stretches of time, each {first, last (s), tracks, items}, and the selected tracks. Razor edits win; then the time
--- selection with the selected items (or the items on selected tracks); then selected items as they are; then, if `regions`, the region
--- around the edit cursor with the items on selected tracks. `apart`: selected items are a stretch each, else they are one, from the
--- first to the last.
+-- selection with the selected items (or the items on selected tracks); then selected items as they are; then the selected regions or,
+-- if `regions`, the one around the edit cursor, with the items on selected tracks. `apart`: selected items are a stretch each, else
+-- they are one, from the first to the last.
 function host.selection(project, regions, apart)
   local tracks, items = selected(project)
   local edits = razor(project)
   if edits[1] then return edits, tracks end
   local first, last = reaper.GetSet_LoopTimeRange2(project, false, false, 0, 0, false)
   if last > first then return { in_time(first, last, tracks, items) }, tracks end
-  local around = regions and #items == 0 and region(project)
-  if around then return { in_time(around.first, around.last, tracks, {}) }, tracks end
-  if #items == 0 then return {}, tracks end
+  if #items == 0 then
+    local marked = selected_regions(project)
+    if #marked == 0 and regions then marked = { region_at_cursor(project) } end
+    for index, one in ipairs(marked) do marked[index] = in_time(one.first, one.last, tracks, {}) end
+    return marked, tracks
+  end
   return apart and each_by_itself(tracks, items) or { from_first_to_last(tracks, items) }, tracks
 end
 

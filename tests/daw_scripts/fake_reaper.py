@@ -22,9 +22,9 @@ INTERFACE: dict[str, dict[str, Any]] = json.loads(
 )["reaper"]
 """What REAPER's functions take and give, in order, and since when some are there: facts from public lists, not from our scripts."""
 
-NEWEST = (7, 40)
+NEWEST = (7, 62)
 OLDEST = (6, 37)
-"""The versions that the stand-in plays: that of the list, and the oldest that the page promises."""
+"""The versions that the stand-in plays: the newest that the list has something of, and the oldest that the page promises."""
 
 
 def since(name: str) -> tuple[int, ...]:
@@ -102,6 +102,9 @@ GetTakeNumStretchMarkers(take)
 CountTakeEnvelopes(take)
 GetLastMarkerAndCurRegion(proj, num)
 EnumProjectMarkers3(proj, int)
+GetNumRegionsOrMarkers(proj)
+GetRegionOrMarker(proj, int, str)
+GetRegionOrMarkerInfo_Value(proj, marker, str)
 set_action_options(int)
 TakeFX_GetCount(take)
 TakeFX_CopyToTake(take, int, take, int, bool)
@@ -322,7 +325,15 @@ class FakeReaper:
                 raise WrongArguments(f"{name}: {value!r} is not a function")
             return value
         else:
-            table = {"item": Item, "take": Take, "track": Track, "source": Source, "str": str, "bool": bool}
+            table = {
+                "item": Item,
+                "take": Take,
+                "track": Track,
+                "source": Source,
+                "marker": dict,
+                "str": str,
+                "bool": bool,
+            }
             kinds = (table[kind],) if kind in table else (int, float)
         if not isinstance(value, kinds) or (kind in ("num", "int") and isinstance(value, bool)):
             raise WrongArguments(f"{name}: {value!r} is not a {kind}")
@@ -564,6 +575,17 @@ class FakeReaper:
         if entry is None:
             return 0, False, 0.0, 0.0, "", 0, 0
         return index + 1, entry["end"] is not None, entry["start"], entry["end"] or 0.0, "", index + 1, 0
+
+    def GetNumRegionsOrMarkers(self, project: Project) -> int:
+        return len(project.markers)
+
+    def GetRegionOrMarker(self, project: Project, index: int, guid: str) -> dict[str, Any] | None:
+        return self._at(project.markers, index)
+
+    def GetRegionOrMarkerInfo_Value(self, project: Project, marker: dict[str, Any], key: str) -> float:
+        region = marker["end"] is not None
+        values = {"B_ISREGION": region, "B_UISEL": marker.get("selected", False), "D_STARTPOS": marker["start"]}
+        return float({**values, "D_ENDPOS": marker["end"] if region else marker["start"]}[key])
 
     def TimeMap2_timeToQN(self, project: Project, time: float) -> float:
         quarters = 0.0

@@ -207,6 +207,23 @@ def test_generate_for_several_stretches(desk: Desk, running: DaemonProcess) -> N
     assert sorted((part["D_POSITION"], part["D_LENGTH"]) for part in parts) == [(4.0, 2.0), (20.0, 3.0)]
 
 
+def test_selected_regions_are_one_take(desk: Desk, running: DaemonProcess) -> None:
+    """Regions selected in the ruler, with the items on the selected tracks; those that overlap are one stretch."""
+    item = loop_item(desk)
+    item.selected, desk.project.loop, desk.project.cursor = False, (0.0, 0.0), 25.0
+    desk.project.markers = [
+        {"start": 20.0, "end": 22.0, "selected": True},
+        {"start": 20.0, "end": None, "selected": True},
+        {"start": 5.0, "end": 7.0, "selected": True},
+        {"start": 4.0, "end": 6.0, "selected": True},
+        {"start": 24.0, "end": 26.0},
+    ]
+    desk.run(REPAINT)
+    finish(desk, 2, item)
+    assert sources(item) == [(int(3.5 * RATE), 3 * RATE), (int(19.5 * RATE), 2 * RATE)]
+    assert desk.reaper.messages == [] and len(desk.project.undo) == 1
+
+
 def test_items_far_apart_are_not_too_long(desk: Desk, running: DaemonProcess) -> None:
     """Two selected items, twenty minutes apart: each is as long as itself, not as the time from the first to the last."""
     near, far = loop_item(desk), loop_item(desk, position=1200.0)
