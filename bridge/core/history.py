@@ -5,6 +5,7 @@ A result that is thrown away stays on the disk for `UNDO_SECONDS`, so that it ca
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import time
@@ -14,9 +15,11 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import AceError, BadRequest, UnknownJob
+from bridge.core import result_words
 from bridge.core.interface import TERMINAL
 from bridge.core.job_store import JobStore
 from bridge.core.library import Library
+from bridge.core.result_words import ResultRows
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +70,15 @@ class History:
         return await self._store.search(lambda connection: self._found(connection, asked))
 
     def _found(self, connection: sqlite3.Connection, asked: HistoryQuery) -> dict[str, Any]:
-        where, values = _conditions(asked)
-        (total,) = connection.execute(
-            f"SELECT COUNT(*) FROM jobs INDEXED BY jobs_results WHERE {where}", values
-        ).fetchone()
+        found = _deleted(asked) if asked.deleted else _shown(connection, asked)
+        total = _total(connection, asked, found)
+        number, where, values = found.number, found.where, [*found.values]
         if asked.before:
-            where += " AND number < (SELECT number FROM jobs WHERE id = ?)"
-            values = [*values, asked.before]
-        page = f"SELECT number FROM jobs INDEXED BY jobs_results WHERE {where} ORDER BY number DESC LIMIT ?"
-        numbers = [number for (number,) in connection.execute(page, (*values, asked.limit + 1))]
-        rows = [self._row(connection.execute(_ONE, (number,)).fetchone()) for number in numbers[: asked.limit]]
+            where += f" AND {number} < (SELECT number FROM jobs WHERE id = ?)"
+            values.append(asked.before)
+        page = f"SELECT {number} FROM {found.source} WHERE {where} ORDER BY {number} DESC LIMIT ?"
+        numbers = [one for (one,) in connection.execute(page, (*values, asked.limit + 1))]
+        rows = [self._row(connection.execute(_ONE, (one,)).fetchone()) for one in numbers[: asked.limit]]
         return {"rows": rows, "total": total, "more": len(numbers) > asked.limit}
 
     def _row(self, row: sqlite3.Row) -> dict[str, Any]:
@@ -85,16 +87,21 @@ class History:
         marks = {"star": bool(row["star"]), "note": row["note"] or ""}
         return {**facts, **marks, **_music(_unpack(row["request"]), result), "files": list(_files(result))}
 
+    async def index_words(self) -> None:
+        """Complete the index of searches, a batch at a time, beside everything else."""
+        while await self._store.write(result_words.index_more):
+            await asyncio.sleep(0)
+
     async def mark(self, job: str, star: bool | None, note: str | None) -> dict[str, Any]:
         """Set star or note of a job that has ended (None leaves it); returns both. Raises `UnknownJob`, `BadRequest`."""
 
         def action(connection: sqlite3.Connection) -> dict[str, Any]:
             number = _ended(connection, job)
-            connection.execute("INSERT INTO marks (job) VALUES (?) ON CONFLICT (job) DO NOTHING", (number,))
-            if star is not None:
-                connection.execute("UPDATE marks SET star = ? WHERE job = ?", (int(star), number))
-            if note is not None:
-                connection.execute("UPDATE marks SET note = ? WHERE job = ?", (note, number))
+            connection.execute(
+                "INSERT INTO marks (job, star, note) VALUES (?, COALESCE(?, 0), COALESCE(?, '')) "
+                "ON CONFLICT (job) DO UPDATE SET star = COALESCE(?, star), note = COALESCE(?, note)",
+                (number, *[star, note] * 2),
+            )
             row = connection.execute("SELECT star, note FROM marks WHERE job = ?", (number,)).fetchone()
             return {"id": job, "star": bool(row["star"]), "note": row["note"]}
 
@@ -156,24 +163,31 @@ _ONE = (
 )
 
 
-def _conditions(asked: HistoryQuery) -> tuple[str, list[Any]]:
-    """Which results, in words that the index `jobs_results` alone answers; marks are few beside them."""
-    clauses = ["state = 'done'", "files > 0"]
-    values: list[Any] = []
-    thrown_away = "(SELECT job FROM marks WHERE deleted IS NOT NULL)"
-    clauses.append(f"number {'' if asked.deleted else 'NOT '}IN {thrown_away}")
-    if asked.starred:
-        clauses.append("number IN (SELECT job FROM marks WHERE star = 1)")
+def _shown(connection: sqlite3.Connection, asked: HistoryQuery) -> ResultRows:
+    """The results that have not been deleted, by the short rows that stand for them."""
+    found = result_words.find(connection, asked.search, notes=True) if asked.search else result_words.ALL
     if asked.operation:
-        clauses.append("operation = ?")
-        values.append(asked.operation)
+        found = found.narrowed("operation = ?", (asked.operation,))
+    return found.narrowed("star = 1", ()) if asked.starred else found
+
+
+def _deleted(asked: HistoryQuery) -> ResultRows:
+    """Those that can still be taken back; they are few, and looked at one by one."""
+    source = "marks INDEXED BY marks_thrown_away CROSS JOIN jobs ON jobs.number = marks.job"
+    found = ResultRows(source, "marks.job", "deleted IS NOT NULL AND state = 'done' AND files > 0", ())
+    if asked.operation:
+        found = found.narrowed("operation = ?", (asked.operation,))
     if asked.search:
-        pattern = "%" + asked.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        found = [f"{name} LIKE ? ESCAPE '\\'" for name in ("id", "operation", "caption")]
-        found.append("number IN (SELECT job FROM marks WHERE note != '' AND note LIKE ? ESCAPE '\\')")
-        clauses.append(f"({' OR '.join(found)})")
-        values += [pattern] * len(found)
-    return " AND ".join(clauses), values
+        found = found.narrowed(*result_words.contains(("id", "operation", "caption", "note"), asked.search))
+    return found.narrowed("star = 1", ()) if asked.starred else found
+
+
+def _total(connection: sqlite3.Connection, asked: HistoryQuery, found: ResultRows) -> int:
+    """How many results there are besides the page; those of an operation, or all, are counted along."""
+    query, values = f"SELECT COUNT(*) FROM {found.source} WHERE {found.where}", found.values
+    if not (asked.search or asked.starred or asked.deleted):
+        query = f"SELECT COALESCE(SUM(count), 0) FROM result_counts{' WHERE operation = ?' if asked.operation else ''}"
+    return int(connection.execute(query, values).fetchone()[0])
 
 
 def _ended(connection: sqlite3.Connection, job: str) -> int:

@@ -1,5 +1,5 @@
-"""What the daemon does from time to time: history, results, latents and uploads stay within their bounds, new models are seen,
-idle ones are put to rest.
+"""What the daemon does from time to time: history, results, latents and uploads stay within their bounds, searches get their
+index, new models are seen, idle ones are put to rest.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ class Housekeeping:
     async def tidy(self) -> None:
         """One round: forget what is beyond the bounds; look for new models; rest idle ones."""
         settings, now = self._settings, time.monotonic()
+        if self._history is not None:
+            await self._history.index_words()
         oldest = time.time() - settings.history_days * DAY if settings.history_days else None
         if await self._tracker.table.forget(settings.history_jobs, oldest):
             self._tracker.recount()

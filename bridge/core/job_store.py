@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from acestep.api.errors import AceError, DiskFull, InternalError, OutputUnwritable
+from bridge.core import result_words
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -168,6 +169,7 @@ def _open(path: Path) -> sqlite3.Connection:
             _check_whole(connection)
             suspect.unlink(missing_ok=True)
         migrate(connection)
+        result_words.prepare(connection)
         connection.execute(
             "SELECT COUNT(*) FROM jobs INDEXED BY jobs_by_state"
         ).fetchone()  # what the start reads anyway

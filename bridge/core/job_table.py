@@ -10,10 +10,12 @@ from typing import Any
 
 import msgspec
 
+from bridge.core import result_words
 from bridge.core.access import Access
 from bridge.core.interface import TERMINAL, Event, EventKind, JobState
 from bridge.core.job_store import JobStore
 from bridge.core.records import JobRecord
+from bridge.core.result_words import ResultRows
 
 _pack = msgspec.msgpack.encode
 _unpack = msgspec.msgpack.decode
@@ -164,11 +166,12 @@ class JobTable:
             if before and since is None:
                 return []
             below = since[0] if since is not None else sys.maxsize
-            wanted = (
-                _numbers_of_words(connection, states, text, origin, below, limit)
-                if text or origin
-                else _numbers_of_states(connection, states, below, limit)
-            )
+            if origin:
+                wanted = _numbers_of_origin(connection, states, text, origin, below, limit)
+            elif text:
+                wanted = _numbers_of_words(connection, states, text, below, limit)
+            else:
+                wanted = _numbers_of_states(connection, states, below, limit)
             return [_record(connection.execute(_ONE_LIGHT, (number,)).fetchone()) for number in wanted]
 
         return await self._store.search(found)
@@ -263,23 +266,49 @@ def _numbers_of_states(
 
 
 def _numbers_of_words(
+    connection: sqlite3.Connection, states: frozenset[JobState], text: str, below: int, limit: int
+) -> list[int]:
+    """The newest jobs with a text: the results by their own index, what has no files by another, and those deleted."""
+    of_state = f" AND state IN ({', '.join('?' * len(states))})" if states else ""
+    wanted = [state.value for state in sorted(states)]
+    where, values = result_words.contains(("id", "operation", "caption"), text)
+    plain = ResultRows(
+        "jobs INDEXED BY jobs_without_files", "number", f"files = 0 AND {where}{of_state}", (*values, *wanted)
+    )
+    deleted = ResultRows(
+        "marks INDEXED BY marks_thrown_away CROSS JOIN jobs ON jobs.number = marks.job",
+        "marks.job",
+        f"deleted IS NOT NULL AND files > 0 AND {where}{of_state}",
+        (*values, *wanted),
+    )
+    places = [plain, deleted]
+    if not states or JobState.DONE in states:
+        places.append(result_words.find(connection, text, notes=False))
+    found = [
+        number
+        for source, column, condition, bound in places
+        for (number,) in connection.execute(
+            f"SELECT {column} FROM {source} WHERE {condition} AND {column} < ? ORDER BY {column} DESC LIMIT ?",
+            (*bound, below, limit),
+        )
+    ]
+    return sorted(found, reverse=True)[:limit]
+
+
+def _numbers_of_origin(
     connection: sqlite3.Connection, states: frozenset[JobState], text: str, origin: str, below: int, limit: int
 ) -> list[int]:
-    """The newest jobs with a text or of a machine. Only an index is read, newest first, until there are enough."""
-    clauses = ["number < ?"]
-    values: list[Any] = [below]
+    """The newest jobs of a machine, with a text or without. Only an index is read, newest first, until there are enough."""
+    clauses = ["number < ?", _OF_ORIGIN]
+    values: list[Any] = [below, *[origin] * 3]
     if states:
         clauses.append(f"state IN ({', '.join('?' * len(states))})")
         values += [state.value for state in sorted(states)]
     if text:
-        pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        clauses.append("(id LIKE ? ESCAPE '\\' OR operation LIKE ? ESCAPE '\\' OR caption LIKE ? ESCAPE '\\')")
-        values += [pattern] * 3
-    if origin:
-        clauses.append(_OF_ORIGIN)
-        values += [origin] * 3
-    where = " AND ".join(clauses)
-    query = f"SELECT number FROM jobs INDEXED BY jobs_words WHERE {where} ORDER BY number DESC LIMIT ?"
+        where, patterns = result_words.contains(("id", "operation", "caption"), text)
+        clauses.append(where)
+        values += patterns
+    query = f"SELECT number FROM jobs INDEXED BY jobs_words WHERE {' AND '.join(clauses)} ORDER BY number DESC LIMIT ?"
     return [number for (number,) in connection.execute(query, (*values, limit))]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -73,6 +74,19 @@ class _Line:
         self.needs[job.needs, job.steps_aside] -= 1
         if not self.needs[job.needs, job.steps_aside]:
             del self.needs[job.needs, job.steps_aside]
+
+
+class _Rivals(NamedTuple):
+    """What stands between a client's jobs of one level and the worker."""
+
+    higher: int
+    """Jobs at higher levels, whoever's they are."""
+    others: list[tuple[int, int]]
+    """Of every other client at this level: how many jobs wait, and 1 where its turn comes first."""
+
+    def place(self, ahead: int) -> int:
+        """The position, from 1, of the job behind ``ahead`` of its own client's; other clients get one turn a round."""
+        return 1 + ahead + self.higher + sum(min(waiting, ahead + first) for waiting, first in self.others)
 
 
 class FairQueue:
@@ -174,47 +188,42 @@ class FairQueue:
     def position(self, job: JobRecord) -> int:
         """Place of a waiting job, from 1, were no other job to come; ageing is left out."""
         line = self._lines[job.client]
-        return self._place(job, list(line.levels[job.level]).index(job.id))
+        return self._rivals(job).place(list(line.levels[job.level]).index(job.id))
 
     def positions(self, jobs: Iterable[JobRecord]) -> dict[str, int]:
         """The positions of those of the jobs that wait; each line is counted through once, however many they are."""
-        orders: dict[tuple[str, int], dict[str, int]] = {}
+        orders: dict[tuple[str, int], tuple[dict[str, int], _Rivals]] = {}
         found = {}
         for job in jobs:
             if job.id not in self._jobs:
                 continue
             key = (job.client, job.level)
             if key not in orders:
-                orders[key] = {name: index for index, name in enumerate(self._lines[job.client].levels[job.level])}
-            found[job.id] = self._place(job, orders[key][job.id])
+                order = {name: index for index, name in enumerate(self._lines[job.client].levels[job.level])}
+                orders[key] = order, self._rivals(job)
+            order, rivals = orders[key]
+            found[job.id] = rivals.place(order[job.id])
         return found
-
-    def _place(self, job: JobRecord, ahead: int) -> int:
-        return 1 + ahead + self._higher(job.level) + self._between(job, ahead)
 
     def place_for(self, job: JobRecord) -> int:
         """The position that a job would have were it added now."""
         job.number = sys.maxsize  # the newest; the store gives it its number
         self.add(job, 0.0)
-        place = self._place(job, len(self._lines[job.client].levels[job.level]) - 1)
+        place = self._rivals(job).place(len(self._lines[job.client].levels[job.level]) - 1)
         self.remove(job.id)
         return place
 
-    def _higher(self, priority: int) -> int:
-        return sum(
-            len(waiting) for line in self._lines.values() for level, waiting in line.levels.items() if level > priority
-        )
-
-    def _between(self, job: JobRecord, ahead: int) -> int:
-        """Jobs of other clients at the same level that get their turn before: one a round."""
+    def _rivals(self, job: JobRecord) -> _Rivals:
+        """Whom a job's line shares the worker with, at the job's level."""
         own = self._lines[job.client]
-        count = 0
-        for line in self._lines.values():
-            if line is own or job.level not in line.levels:
-                continue
-            earlier = (line.served, line.head().number) < (own.served, own.head().number)
-            count += min(len(line.levels[job.level]), ahead + (1 if earlier else 0))
-        return count
+        turn = (own.served, own.head().number)
+        higher = sum(
+            len(waiting) for line in self._lines.values() for level, waiting in line.levels.items() if level > job.level
+        )
+        alike = [line for line in self._lines.values() if line is not own and job.level in line.levels]
+        return _Rivals(
+            higher, [(len(one.levels[job.level]), int((one.served, one.head().number) < turn)) for one in alike]
+        )
 
     def _prune_idle_clients(self) -> None:
         if len(self._served) > 1000:

@@ -93,6 +93,15 @@ async def test_what_is_deleted_can_be_taken_back_for_a_day(core, monkeypatch):
     assert history.UNDO_SECONDS == 86_400
 
 
+async def test_tidying_completes_the_index_of_searches(core):
+    """So a library of any size gets it beside everything else."""
+    await core.housekeeping.tidy()
+    assert (
+        await core._store.search(lambda connection: connection.execute("SELECT since FROM words_indexed").fetchone()[0])
+        == 0
+    )
+
+
 async def test_one_wrong_id_changes_nothing(core):
     """All or none."""
     job = await finished(core, "one")
