@@ -8,6 +8,7 @@ the field and its limits; `describe` publishes the same annotations as a flat li
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import types
 from collections.abc import Callable
@@ -22,7 +23,6 @@ from typing import (
     dataclass_transform,
     get_args,
     get_origin,
-    get_type_hints,
 )
 
 import msgspec
@@ -174,9 +174,15 @@ def _described(schema: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
 
 @functools.cache
 def _annotated(schema: type[msgspec.Struct]) -> tuple[tuple[msgspec.structs.FieldInfo, Any], ...]:
-    """Fields with their evaluated annotations. Evaluating is slow, and every stage type shares most of its fields."""
-    hints = get_type_hints(schema, include_extras=True)
+    """Fields with their evaluated annotations."""
+    hints = {name: hint for base in reversed(schema.__mro__) for name, hint in _own_annotations(base).items()}
     return tuple((field, hints[field.name]) for field in msgspec.structs.fields(schema))
+
+
+@functools.cache
+def _own_annotations(schema: type) -> dict[str, Any]:
+    """The evaluated annotations of a class without those it inherits: evaluating is slow, and most schemas share their fields."""
+    return inspect.get_annotations(schema, eval_str=True)
 
 
 def _describe_field(field: msgspec.structs.FieldInfo, hint: Any) -> FieldInfo:
