@@ -757,6 +757,9 @@ REPAINTED = (
     "function landing.land(jobs) done = true out('landed', landing.path(jobs[1].list[1]), jobs[1].memory.pending.first) end "
     "import('action').run('repaint') "
     "out('form', tostring(rows.steps.value), rows.steps.max, table.concat(rows.sampler.choices, ' '), tostring(rows.timesteps)) "
+    "local notes = {} function form.ask(title, shown) "
+    "for _, row in ipairs(shown) do if row.kind == 'note' then notes[#notes + 1] = row.label end end end "
+    "import('action').run('extract') out('notes', table.unpack(notes)) "
     "for _ = 1, 240 do if not done then placing.tick() os.execute('sleep 0.5') end end"
 )
 
@@ -765,7 +768,7 @@ def test_a_repaint_by_a_model_of_another_family(
     session: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The key press with a tiny v1 as the daemon's model: the form is that model's, the patch begins and ends as the track's own
-    audio, and is new inside."""
+    audio, and is new inside. The form of what that model cannot do says so."""
     folder = tmp_path_factory.mktemp("family")
     build_tiny(folder / "models")
     settings = {"home": folder / "home", "backend": "torch", "model": "v1-tiny", "checkpoints": [folder / "models"]}
@@ -775,6 +778,8 @@ def test_a_repaint_by_a_model_of_another_family(
     landed = [line.split("|") for line in lines if line.startswith(("landed", "told"))]
     assert [line[0] for line in landed] == ["landed"], landed
     assert "form|1|200|auto euler heun pingpong|nil" in lines
+    (notes,) = [line.split("|")[1:] for line in lines if line.startswith("notes")]
+    assert len(notes) == 2 and "extract" in notes[1] and "v1" in notes[1], notes
     patch, rate = soundfile.read(landed[0][1], dtype="float32")
     source, _ = soundfile.read(session.parent / "one.wav", dtype="float32")
     handle = (len(patch) - 48_000) // 2

@@ -509,8 +509,8 @@ def test_an_operation_without_an_action_appears_by_itself(desk: Desk, running: D
 
 
 def test_the_form_is_that_of_the_chosen_model(desk: Desk, running: DaemonProcess, v1: str) -> None:
-    """A v1 is chosen on a page: the form is made again with its fields and defaults, remembered, and the job goes to it. What it
-    cannot do is said in the form."""
+    """A v1 is chosen on a page: the form is made again with its fields and defaults, remembered, and the job goes to it. The form
+    of what it cannot do says so."""
 
     def filling(**texts: str) -> Any:
         def answer(defaults: str) -> str:
@@ -534,6 +534,11 @@ def test_the_form_is_that_of_the_chosen_model(desk: Desk, running: DaemonProcess
     request = json.loads(item.takes[1].strings["P_EXT:acestep"])["request"]["request"]
     (stage,) = request["stages"]
     assert (stage["type"], stage["model"], request["conditioning"]["caption"]) == ("cover", v1, "warm")
+    desk.reaper.inputs = [filling(More="Model"), filling(Model=v1), lambda defaults: None]
+    desk.run("Extract stems from selection")
+    desk.until(lambda: not desk.reaper.inputs)
+    note = desk.reaper.asked[-1][1].split("|")[-1]
+    assert v1 in note and "extract" in note, note
 
 
 IMGUI = """
