@@ -17,7 +17,7 @@ SURFACE = "AceStepBridge"
 DAEMON = ("home", "starter")
 """What a script is told of the daemon: where it lives and the command that starts it."""
 
-LIVE_HALF = ("acestep_live.js", "selection.js", "clips.js", "recording.js", "settling.js")
+LIVE_HALF = ("acestep_live.js", "selection.js", "clips.js", "recording.js", "settling.js", "pieces.js")
 """Scripts of the device that run in Max's ``v8``; installed as one file under the first name."""
 
 

@@ -213,8 +213,9 @@ def _menus(drawing: _Drawing, live: str, back: tuple[str, int]) -> None:
     prepend = drawing.new("prepend value", [290, 700, 100, 20])
     drawing.cord(route, 0, prepend)
     drawing.cord(prepend, 0, live)
-    run = _button(drawing, "Run the operation", "run operation", (30, 724), _place(MORE, 4, 200))
-    drawing.cord(run, 0, live)
+    for x, width, title, word in ((0, 134, "Run the operation", "operation"), (138, 62, "Dataset", "dataset")):
+        button = _button(drawing, title, f"run {word}", (30.0 + 340 * bool(x), 724), _place(MORE + x, 4, width))
+        drawing.cord(button, 0, live)
     for column, (title, word) in enumerate((("Listen...", "listen"), ("Drop waiting", "drop"))):
         button = _button(drawing, title, word, (30, 748 + 24.0 * column), _place(MORE + 102 * column, 5, 98))
         drawing.cord(button, 0, live)

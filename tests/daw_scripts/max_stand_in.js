@@ -3,7 +3,7 @@
 // {"run": name}, {"param": [..]} and other messages of the form, {"show": take lane} or {"show_slot": slot} (its clip comes into the detail view),
 // {"play": {beats, file}} (Live runs on, and what is armed records that file), {"song": {..}} (the user changes the set), {"remove": "device" or
 // a track's name}, {"read_only": folder} ("": none), {"delete": folder}, {"wait": text in a status}, {"wait_menu": [outlet, entry]}, {"choose"|"pick": entry of that menu},
-// {"wait_page": 1}, {"wait_settled": 1} (no Task runs), {"wait_clips": n}, {"wait_empty": folder} or {"wait_refused": n} (writes in that folder). Writes the resulting set as JSON.
+// {"wait_page": 1}, {"wait_settled": 1} (no Task runs), {"wait_clips": n}, {"wait_empty": folder}, {"wait_gone": file} or {"wait_refused": n} (writes in that folder). Writes the resulting set as JSON.
 "use strict";
 
 const fs = require("fs");
@@ -262,10 +262,10 @@ function play({ beats, file }) {
 
 let readOnly = "";
 let refused = 0;
-for (const [name, position] of [["writeFileSync", 0], ["renameSync", 1], ["copyFileSync", 1], ["unlinkSync", 0]]) {
+for (const [name, position] of [["writeFileSync", 0], ["renameSync", 1], ["copyFileSync", 1], ["unlinkSync", 0], ["accessSync", 0]]) {
   const real = fs[name];
   fs[name] = (...args) => {
-    if (!readOnly || !path.resolve(args[position]).startsWith(readOnly + path.sep)) return real(...args);
+    if (!readOnly || !`${path.resolve(args[position])}${path.sep}`.startsWith(readOnly + path.sep)) return real(...args);
     refused++;
     throw Object.assign(new Error(`EROFS: read-only file system, ${name}`), { code: "EROFS" });
   };
@@ -370,6 +370,7 @@ const FORM = ["param", "add", "group", "option", "value", "insert", "after_effec
     if (command.wait) await until(() => log.some(([kind, text]) => kind === "status" && text.includes(command.wait)), command.wait);
     if (command.wait_refused) await until(() => refused >= command.wait_refused, `${command.wait_refused} refused writes`);
     if (command.wait_empty) await until(() => !fs.readdirSync(command.wait_empty).length, `${command.wait_empty} empty`);
+    if (command.wait_gone) await until(() => !fs.existsSync(command.wait_gone), `${command.wait_gone} gone`);
     if (command.wait_settled) await until(() => !running.size, "clips that are as they should be");
     if (command.wait_clips) await until(() => clips() >= command.wait_clips, `${command.wait_clips} clips`);
   }

@@ -10,6 +10,7 @@ const requests = require("requests.js");
 const settings = require("settings.js");
 const selection = require("selection.js");
 const clips = require("clips.js");
+const pieces = require("pieces.js");
 const { Recording } = require("recording.js");
 const { Settling } = require("settling.js");
 
@@ -330,13 +331,27 @@ function withClip(word) {
   outlet(0, word, word === "keep" ? JSON.stringify(clips.alternatives(clip)) : clips.fileName(clip), listenFirst);
 }
 
+// Make a dataset of the set's audio.
+function learn() {
+  const song = new LiveAPI("live_set");
+  openSet(song);
+  outlet(0, "dataset", JSON.stringify(pieces.find(song)));
+}
+
+// Something was sent from the studio page, and Node asks where it belongs: at the play position.
+function where() {
+  const song = new LiveAPI("live_set");
+  openSet(song);
+  outlet(0, "place_sent", selection.get(song, "current_song_time"), selection.get(song, "tempo"));
+}
+
 // Run an action of the shared table.
 function run(name) {
   const wanted = requests.action(settings.actions, name);
   if (!wanted || (wanted.hosts.length && !wanted.hosts.includes("ableton"))) return say(`There is no action ${name}.`);
   if (name === "cancel" && recording) return recording.cancel();
   if (name === "cancel" || name === "queue") return outlet(0, name);
-  if (name === "dataset") return say("The control surface AceStepBridge makes datasets; every edition of Live has it.");
+  if (name === "dataset") return learn();
   if (wanted.needs === "recipe") return withClip(name === "vary" ? "again" : name);
   if (name === "operation") return askOther();
   ask(wanted, "");

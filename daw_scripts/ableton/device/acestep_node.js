@@ -6,6 +6,8 @@ const Max = require("max-api");
 
 const { Daemon, auditionPage, start } = require("./daemon.js");
 const { Float } = require("./msgpack.js");
+const learning = require("./learning.js");
+const { Sent } = require("./sent.js");
 const { sentence, trouble } = require("./sentences.js");
 const { Store } = require("./store.js");
 const operations = require("./operations.js");
@@ -16,6 +18,7 @@ const settings = require("./settings.js");
 const { Menus, valuesOf } = require("./menus.js");
 
 const RETRY_MS = 2000;
+const LOOK_MS = 1000;
 const BLOCKED = "readonly_media_folder";
 const NOTHING_FOUND = "nothing was found"; // the daemon's words for a silent stem
 const UNREACHABLE = "daemon_unreachable";
@@ -249,8 +252,8 @@ function finish(job, view) {
     end(job);
     return placeReady(job);
   }
-  const list = results.placements(job, view);
-  const gone = list.find((place) => !fs.existsSync(place.path));
+  if (job.learns) return learned(job, view);
+  const list = results.placements(job, view), gone = missing(list);
   if (gone) return giveUp(job, sentence({ code: "result_gone", path: gone.path }));
   const landings = fetched(job, view, list);
   const notes = results.notes(settings.messages, job, view);
@@ -260,6 +263,10 @@ function finish(job, view) {
     job.ready = { landings, notes };
   }
   placeReady(job);
+}
+
+function missing(list) {
+  return list.find((place) => !fs.existsSync(place.path));
 }
 
 // What there is to know of finished jobs. No *done* where nothing was found.
@@ -291,6 +298,41 @@ function fetched(job, view, list) {
   });
   const { id, rate, first, track, track_index, slot, beat, tempo } = job;
   return list.map((place) => ({ ...place, path: state.store.file(place.copy), job: id, rate, first, track, track_index, slot, beat, tempo }));
+}
+
+// Ask for a dataset of the set's audio: JSON as pieces.js has it.
+async function dataset(text) {
+  const order = learning.order(JSON.parse(text), state.store, newId());
+  say(order.said);
+  await send([order]);
+}
+
+// A dataset is there.
+function learned(job, view) {
+  forget(job);
+  say(learning.told(job, view));
+}
+
+// What was sent from the studio page, in a set at a beat and a tempo. While the folder takes no files, it is tried again.
+const sent = new Sent(() => state.store.media, (job, view) => settle(() => {
+  const list = results.placements(job, view), gone = missing(list);
+  if (gone) throw trouble({ code: "result_gone", path: gone.path });
+  for (const landing of fetched(job, view, list)) Max.outlet("place", JSON.stringify(landing));
+  say(doneWith(job.title, [""]));
+}));
+
+// The Live half says where the set plays now, as it was asked.
+function place_sent(beat, tempo) {
+  sent.place(beat, tempo, newId);
+}
+
+// Look for what was sent, once a second. It is asked for its place only while it can be copied into the set's folder.
+function lookForSent() {
+  try {
+    if (sent.waits()) Max.outlet("where");
+  } catch (failure) {
+    explain(failure);
+  }
 }
 
 // Let the results of a finished job wait to be chosen from.
@@ -381,7 +423,7 @@ async function queue() {
 }
 
 const HANDLERS = {
-  open, check, look, submit, again, keep, restore, release, page, start_daemon, cancel, queue,
+  open, check, look, submit, dataset, place_sent, again, keep, restore, release, page, start_daemon, cancel, queue,
   menu: () => menus.fill(), fields: (name, model) => menus.fields(name, model),
   about: async (name, field, model) => say(await menus.hint(name, field, model)),
 };
@@ -395,4 +437,5 @@ for (const [name, handler] of Object.entries(HANDLERS)) {
     }
   });
 }
+setInterval(lookForSent, LOOK_MS).unref();
 Max.outlet("ready");

@@ -101,4 +101,4 @@ function remove(ids) {
   }
 }
 
-module.exports = { newTrack, place, fileName, alternatives, remove };
+module.exports = { newTrack, place, fileName, clipsOf, clipsInSlots, alternatives, remove };

@@ -30,6 +30,11 @@ function home() {
   return homeFolder(process.env, process.platform, settings.home);
 }
 
+// Where the daemon and scripts leave files for each other.
+function spool() {
+  return path.join(home(), "spool");
+}
+
 function notRunning() {
   return trouble({ code: "daemon_not_running", command: WAY_TO_START });
 }
@@ -114,4 +119,4 @@ class Daemon {
   }
 }
 
-module.exports = { Daemon, auditionPage, start };
+module.exports = { Daemon, auditionPage, spool, start };

@@ -116,15 +116,20 @@ function reachOut(song, cut, start, end) {
   return { ...cut, start: cut.start - before, end: cut.end + after, first: start, last: end };
 }
 
+const marksOf = (clip) => (get(clip, "looping") ? ["loop_start", "loop_end"] : ["start_marker", "end_marker"]);
+
+// What a clip plays of its file, in whatever tempo; of a loop one round.
+function recordedRegion(clip) {
+  const rate = get(clip, "sample_rate"), [start, end] = marksOf(clip).map((name) => sampleAt(clip, get(clip, name), rate));
+  return { path: systemPath(String(get(clip, "file_path"))), rate, start, end };
+}
+
 // What a Session clip plays, inside its file, or {refusal: code}.
 function sessionRegion(song, clip) {
   if (!get(clip, "is_audio_clip")) return { refusal: "midi_only" };
-  const rate = get(clip, "sample_rate");
-  const marks = get(clip, "looping") ? ["loop_start", "loop_end"] : ["start_marker", "end_marker"];
-  const [start, end] = marks.map((name) => sampleAt(clip, get(clip, name), rate));
-  const beats = get(clip, marks[1]) - get(clip, marks[0]);
-  if (get(clip, "warping") && !runsStraight(end - start, secondsOf(song, beats) * rate)) return { refusal: "warped" };
-  return { path: systemPath(String(get(clip, "file_path"))), rate, start, end, span_start: start, span_end: end, origin: 0 };
+  const cut = recordedRegion(clip), [first, last] = marksOf(clip).map((name) => get(clip, name));
+  if (get(clip, "warping") && !runsStraight(cut.end - cut.start, secondsOf(song, last - first) * cut.rate)) return { refusal: "warped" };
+  return { ...cut, span_start: cut.start, span_end: cut.end, origin: 0 };
 }
 
 // The number of the selected track's slot that holds a clip, or -1.
@@ -216,4 +221,5 @@ function select(song, { beat, first, last, rate, tempo }) {
   song.set("loop", 1);
 }
 
-module.exports = { EDGE, get, one, exists, folder, fileName, systemPath, situation, use, findAudio, facts, selectedTracks, clipAt, fileRegion, indexOf, slotOf, select };
+module.exports = { EDGE, get, one, exists, folder, fileName, systemPath, situation, use, findAudio, facts, selectedTracks, clipsUnder, clipAt, fileRegion, recordedRegion,
+  sessionRegion, indexOf, slotOf, select };
