@@ -58,6 +58,11 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
         return self.home / "jobs.sqlite3"
 
     @property
+    def device_limits(self) -> Path:
+        """What the workers last told of their devices' limits, for help without a daemon."""
+        return self.home / "device-limits.json"
+
+    @property
     def staging(self) -> Path:
         """Half-written results; beside the library, so that a rename commits them."""
         return self.library.parent / f".{self.library.name}-staging"

@@ -113,6 +113,8 @@ class FieldInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: int = 1
     label: str = ""
     """What a form calls it."""
+    hint: str = ""
+    """What serves well in it, with a model and on this machine (`acestep.api.hints`)."""
     written: bool = False
     """Whether a number may also be given as musicians write it: ``8bars``, ``1:30``."""
 

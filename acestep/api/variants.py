@@ -60,6 +60,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """Whether lyrics are heard; the small model was trained without voices."""
     narrow: bool = False
     """Whether its codec hardly tells left from right: what it plays is made as wide as the music around it."""
+    hints: dict[str, str] = {}
+    """Field -> what serves well in it, in a clause (`acestep.api.hints`): their authors' figures, and what users of them report."""
     repository: str = ""
     """Where the weights are published."""
 
@@ -69,8 +71,42 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
         return self.by_task.get(task, usual)
 
 
+TURBO_HINTS = {
+    "steps": "8 steps are what it was trained for; more change little.",
+    "guidance_scale": "has no effect, as guidance was distilled into the weights.",
+}
+
+GUIDED_HINTS = {"steps": "50 is usual, 32 to 64 are worth trying.", "shift": "1 is usual."}
+
+BASE_HINTS = {
+    **GUIDED_HINTS,
+    "guidance_scale": "7 is usual, 1 with lego and complete, which then follow what is there.",
+}
+
+SFT_HINTS = {
+    **GUIDED_HINTS,
+    "guidance_scale": "3 to 5 sound more natural than 7, with guidance_start 0.15 and guidance_end 0.85.",
+    "guidance_start": "0.15 leaves the finest detail unguided.",
+    "guidance_end": "0.85 leaves the first outline unguided.",
+}
+
+NANO_HINTS = {
+    "steps": "8 are enough, 4 with extract.",
+    "guidance_scale": "2 is usual; more follows the words more closely and sounds harder.",
+}
+
+
+def _shift_hint(shift: float, schedule: str) -> str:
+    return (
+        "1 to 5 all work; more settles the outline, less the detail."
+        if schedule == "continuous"
+        else f"{shift:g} is what it was trained for."
+    )
+
+
 def _turbo(name: str, repository: str, *, shift: float = 3.0, schedule: str = "discrete") -> Variant:
-    return Variant(name=name, steps=8, shift=shift, schedule=schedule, repository=repository)
+    hints = {**TURBO_HINTS, "shift": _shift_hint(shift, schedule)}
+    return Variant(name=name, steps=8, shift=shift, schedule=schedule, hints=hints, repository=repository)
 
 
 def _guided(name: str, repository: str, *, tasks: tuple[str, ...] = ALL_TASKS) -> Variant:
@@ -83,6 +119,7 @@ def _guided(name: str, repository: str, *, tasks: tuple[str, ...] = ALL_TASKS) -
         tasks=tasks,
         distilled=False,
         by_task={task: TaskDefaults(steps=50, guidance_scale=1.0, guidance_start=0.0) for task in ("lego", "complete")},
+        hints=SFT_HINTS if name.endswith("sft") else BASE_HINTS,
         repository=repository,
     )
 
@@ -117,6 +154,7 @@ VARIANTS: dict[str, Variant] = {
             guide="auto",
             sings=False,
             narrow=True,
+            hints=NANO_HINTS,
         ),
         Variant(name="tiny", steps=8, shift=3.0, guidance="apg", guidance_scale=1.0, tasks=ALL_TASKS, distilled=False),
     )

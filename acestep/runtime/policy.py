@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from acestep.api.errors import BadRequest
 from acestep.runtime.devices import Choice, alike, choose, dtype_name, has_bfloat16, names_no_dtype
-from acestep.runtime.tiers import Offload
+from acestep.runtime.tiers import Offload, limit_facts
 
 _PLAIN = (SDPBackend.MATH,)
 ATTENTION: dict[str, tuple[SDPBackend, ...]] = {
@@ -86,10 +86,7 @@ class Policy:
             "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "devices": alike(device),
             "dtype": dtype_name(self.choice.dtype),
-            "memory_gb": self.choice.memory_gb,
-            "tier": self.choice.tier.name,
-            "minutes": None if self.choice.memory_gb is None else self.choice.tier.minutes,
-            "items": None if self.choice.memory_gb is None else self.choice.tier.items,
+            **limit_facts(self.choice.tier, self.choice.memory_gb),
             "offload": self.offload.value,
             "bfloat16_where_stored": self.bfloat16_where_stored,
             "int8": self.int8,

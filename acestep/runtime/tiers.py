@@ -97,6 +97,17 @@ def limits_for(tier: Tier, kind: str, seconds: float, *, planned: bool) -> Tier:
     return msgspec.structs.replace(tier, items=1) if kind == "mps" and seconds > MPS_BATCH_SECONDS else tier
 
 
+def limit_facts(tier: Tier, memory_gb: float | None) -> dict[str, float | str | None]:
+    """What a worker tells of its device's limits; nothing bounds a CPU, whose ``memory_gb`` is None."""
+    bounds = {"minutes": tier.minutes, "items": tier.items, "minutes_with_planner": tier.minutes_with_planner,
+              "items_with_planner": tier.items_with_planner}  # fmt: skip
+    return {
+        "memory_gb": memory_gb,
+        "tier": tier.name,
+        **({name: None for name in bounds} if memory_gb is None else bounds),
+    }
+
+
 class Clamped(msgspec.Struct, frozen=True):
     """What is left of a length and a number of items inside a tier, and the sentences that say so."""
 

@@ -7,6 +7,7 @@ that it is a fake.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 
 from acestep.api.errors import ERRORS, Unavailable
 from acestep.api.result import Result
+from acestep.runtime.tiers import limit_facts, simulated_memory, tier_of
 from acestep.testing.fake_render import FakeRender
 from acestep.testing.script import Script, parse_script
 from acestep.worker.backend import JobContext
@@ -25,6 +27,12 @@ DEVICES_VARIABLE = "ACESTEP_FAKE_DEVICES"
 """Devices that a worker claims to find, such as ``fake:0,fake:1``."""
 
 NOTE = "made by the fake backend: tones for testing, no music"
+
+
+def _limit_facts() -> dict[str, Any]:
+    """The limits of a card of the size that ``MAX_CUDA_VRAM`` simulates; none without it, as on a CPU."""
+    memory = simulated_memory("cuda", math.inf)
+    return limit_facts(tier_of(memory), None if math.isinf(memory) else memory)
 
 
 class FakeBackend:
@@ -45,6 +53,7 @@ class FakeBackend:
             "device": "fake" if self._device == "auto" else self._device,
             "devices": os.environ.get(DEVICES_VARIABLE, "").split(",") if os.environ.get(DEVICES_VARIABLE) else [],
             "dtype": "float32",
+            **_limit_facts(),
             "models": sorted(self._loaded),
             "memory_bytes": sum(self._loaded.values()),
             "threads": threading.active_count(),

@@ -142,7 +142,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
 
 
 def help_text(info: FieldInfo, choices: Choices) -> str:
-    """Summary, unit, range, choices and default in one line, safe for argparse's own formatting."""
+    """Summary, unit, range, choices, default and hint in one line, safe for argparse's own formatting."""
     facts = []
     if info.unit:
         facts.append(info.unit)
@@ -154,7 +154,7 @@ def help_text(info: FieldInfo, choices: Choices) -> str:
         facts.append(listed)
     if info.default not in (None, "", []):
         facts.append(f"default {info.default}")
-    text = info.summary + (f" [{'; '.join(facts)}]" if facts else "")
+    text = info.summary + (f" [{'; '.join(facts)}]" if facts else "") + (f" {info.hint}" if info.hint else "")
     return text.replace("%", "%%")
 
 

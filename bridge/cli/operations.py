@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from acestep.api.errors import AceError, BadRequest, UnknownOperation, error_from_wire
+from acestep.api.hints import with_hints
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.schema import FieldInfo, describe
@@ -15,7 +16,7 @@ from bridge.cli.contact import Contact, open_contact
 from bridge.cli.exits import JOB_EXITS, Exit
 from bridge.cli.fields import PREFIX, add_fields, positional_field, read_fields
 from bridge.cli.follow import display_for, follow
-from bridge.cli.plugins import load_registry
+from bridge.cli.plugins import known_device, load_registry
 from bridge.cli.requests import Sent, check_request, path_fields, read_request, unwrap_recipe
 from bridge.cli.results import save_files, show_result
 from bridge.cli.show import show_error, show_json
@@ -41,7 +42,7 @@ def configure_operation(parser: argparse.ArgumentParser, operation: Operation, r
         from bridge.cli.prelude import configure_prelude
 
         return configure_prelude(parser, operation, registry)
-    fields = describe(operation.schema)
+    fields = with_hints(describe(operation.schema), device=known_device())
     parser.description = operation.summary
     first = positional_field(fields)
     if first is not None:

@@ -30,13 +30,23 @@ class Fleet:
         self.executors: list[Executor] = [make(device) for device in devices]
 
     @classmethod
-    def of(cls, settings: Settings, paths: Paths, registry: Registry) -> Fleet:
-        """A worker process for each device that the settings name."""
+    def of(
+        cls,
+        settings: Settings,
+        paths: Paths,
+        registry: Registry,
+        told: Callable[[dict[str, Any]], None] = lambda info: None,
+    ) -> Fleet:
+        """A worker process for each device that the settings name; ``told`` hears what each tells of itself."""
+
+        def hear(info: dict[str, Any]) -> None:
+            fleet.told(info)
+            told(info)
 
         def make(device: Device) -> LocalExecutor:
             supervision = Supervision(
                 command=lambda device: worker_command(settings, paths, registry, device, len(fleet)),
-                told=lambda info: fleet.told(info),
+                told=hear,
                 cancel_grace=settings.cancel_grace,
                 degraded_retry=settings.degraded_retry,
                 silence=settings.worker_silence,

@@ -6,12 +6,13 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from acestep.api.ability import fields_for
 from acestep.api.conditioning import Conditioning
+from acestep.api.hints import BOUNDED, DeviceLimits, with_hints
 from acestep.api.operation import RENDER, Operation
 from acestep.api.registry import PluginState, Registry
 from acestep.api.request import Output, StageParams
@@ -23,11 +24,21 @@ LOW_SPACE = 1 << 30
 """Bytes of free space below which status warns."""
 
 
-def describe_operation(
-    operation: Operation, registry: Registry, models: Sequence[str], model: ModelInfo | None = None
-) -> dict[str, Any]:
-    """An operation with its fields, as one model has it where one is named, with the choices that are known at run time only."""
-    fields = _fields(operation.schema, registry, models, model)
+class Circumstances(NamedTuple):
+    """What a description depends on besides the operation: what is registered, which models are here, and on request one of them;
+    and the limits of the device, where they are known."""
+
+    registry: Registry
+    models: Sequence[str]
+    model: ModelInfo | None = None
+    device: DeviceLimits | None = None
+
+
+def describe_operation(operation: Operation, here: Circumstances) -> dict[str, Any]:
+    """An operation with its fields, as one model has it where one is named, with the choices and limits that are known at run time
+    only."""
+    fields = _fields(operation.schema, here)
+    bounded = here.device is not None and any(row["name"] in BOUNDED for row in fields)
     return {
         "name": operation.name,
         "summary": operation.summary,
@@ -37,39 +48,39 @@ def describe_operation(
         "since": operation.since,
         "feature": operation.feature,
         "fields": fields,
+        **({"device": msgspec.to_builtins(here.device)} if bounded else {}),
         **({"guide": operation.form_help} if operation.form_help else {}),
         **({"title": operation.preset.title or operation.name} if operation.preset is not None else {}),
-        **({"chain": describe_chain(registry, models, model)} if operation.name == RENDER else {}),
+        **({"chain": describe_chain(here)} if operation.name == RENDER else {}),
     }
 
 
-def describe_chain(registry: Registry, models: Sequence[str], model: ModelInfo | None = None) -> dict[str, Any]:
+def describe_chain(here: Circumstances) -> dict[str, Any]:
     """What a chain may say: the fields of its ``conditioning`` and ``output``, those that all stages ``shared``, and for each type
     of stage the ``fields`` of its own and whether it works on a ``source`` (none, optional, required)."""
-    shared = _fields(StageParams, registry, models, model)
+    shared = _fields(StageParams, here)
     known = {row["name"] for row in shared}
     stages = [
         {
             "type": stage.name,
             "source": stage.source,
-            "fields": [row for row in _fields(stage.Params, registry, models, model) if row["name"] not in known],
+            "fields": [row for row in _fields(stage.Params, here) if row["name"] not in known],
         }
-        for stage in registry.stages.values()
+        for stage in here.registry.stages.values()
     ]
-    conditioning, output = (_fields(schema, registry, models, model) for schema in (Conditioning, Output))
+    conditioning, output = (_fields(schema, here) for schema in (Conditioning, Output))
     return {"conditioning": conditioning, "output": output, "shared": shared, "stages": stages}
 
 
-def _fields(
-    schema: type[msgspec.Struct], registry: Registry, models: Sequence[str], model: ModelInfo | None
-) -> list[dict[str, Any]]:
+def _fields(schema: type[msgspec.Struct], here: Circumstances) -> list[dict[str, Any]]:
     """The fields of a schema as clients read them."""
-    fields = []
+    fields, registry = [], here.registry
     described = describe(schema)
-    for info in described if model is None else fields_for(model, described):
+    known = described if here.model is None else fields_for(here.model, described)
+    for info in with_hints(known, here.model, here.device):
         row = msgspec.to_builtins(info)
         if info.choices_from == "models":
-            row["choices"] = ["", *models]
+            row["choices"] = ["", *here.models]
         elif info.choices_from is not None and info.choices is None:
             row["choices"] = registry.choices(info.choices_from)
         if info.choices_from == "sounds" and registry.sounds:

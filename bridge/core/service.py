@@ -26,6 +26,7 @@ from bridge.core.autogen import AutoGen
 from bridge.core.command import chosen_backend
 from bridge.core.daemon_runner import DaemonRunner, OperationContext
 from bridge.core.descriptions import Descriptions
+from bridge.core.device_limits import KnownDevices
 from bridge.core.events import Subscription
 from bridge.core.fleet import Fleet
 from bridge.core.handovers import Handovers
@@ -92,7 +93,8 @@ class Service:
         folders = Folders(paths.library, adapter_folders(paths.home, checkpoints), paths.home)
         self._host = DaemonHostInfo(self.roots, self._models, self.uploads, folders)
         self._backend = chosen_backend(settings, self.registry)
-        self._fleet = Fleet.of(settings, paths, self.registry)
+        self._descriptions = Descriptions(self.registry, self._models, KnownDevices(paths.device_limits))
+        self._fleet = Fleet.of(settings, paths, self.registry, self._descriptions.told)
         client_paths = ClientPaths(copies=lambda text: self.roots.writing(text), named=self.uploads.named)
         self._worker_runner = WorkerRunner(self._tracker, self.library, client_paths)
         self._daemon_runner = DaemonRunner(self._tracker, self._run_here, self)
@@ -101,7 +103,6 @@ class Service:
             "daemon": JobRunner(self._tracker, self._daemon_runner, [Lane(), Lane()]),
         }
         self._fleet.serve(self._runners["worker"])
-        self._descriptions = Descriptions(self.registry, self._models)
         self.presets = Presets(self.registry, paths.plugins, self._descriptions.forget)
         self.sounds = Sounds(self.registry, paths.plugins, self._descriptions.forget)
         self.history = History(self._store, self.library)

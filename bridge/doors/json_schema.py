@@ -49,7 +49,7 @@ def _typed(name: str) -> dict[str, Any]:
 
 
 def _description(field: Mapping[str, Any]) -> str:
-    words = [str(field.get("summary", ""))]
+    words = [str(field.get("summary", "")), *filter(None, [field.get("hint")])]
     if field.get("unit"):
         words.append(f"In {field['unit']}{_spoken(field) if field.get('written') else ''}.")
     choices = [str(one) for one in field.get("choices") or () if one != ""]

@@ -128,7 +128,10 @@ local function ask_window(imgui, title, rows, done)
     local visible, open = imgui.Begin(context, title, true)
     local finished
     if visible then
-      for index, row in ipairs(rows) do texts[index] = widget(imgui, context, row, texts[index]) end
+      for index, row in ipairs(rows) do
+        texts[index] = widget(imgui, context, row, texts[index])
+        if (row.summary or "") ~= "" and imgui.IsItemHovered(context) then imgui.SetTooltip(context, row.summary) end
+      end
       if wrong then imgui.Text(context, wrong) end
       if imgui.Button(context, "OK") or is_confirmed(imgui, context) then
         finished, wrong = forms.values(rows, texts)

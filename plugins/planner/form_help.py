@@ -47,11 +47,38 @@ CAPTION_TAGS: dict[str, tuple[str, ...]] = {
 }
 """Words for captions, by what they say."""
 
-LYRIC_TAGS: tuple[str, ...] = tuple(
-    "[Intro]|[Verse]|[Pre-Chorus]|[Chorus]|[Post-Chorus]|[Bridge]|[Hook]|[Breakdown]|[Build]|[Drop]|"
-    "[Instrumental]|[Guitar Solo]|[Piano Solo]|[Interlude]|[Spoken]|[Outro]|[Fade Out]|[End]".split("|")
-)
-"""Structure tags for lyrics, each on a line of its own."""
+CAPTION_TAG_KINDS: dict[str, str] = {
+    "genre": "The style decides most: rhythm, instruments and sound follow it. One or two; more are mixed.",
+    "mood": "How it feels. Two that contradict each other are averaged.",
+    "instrument": "What plays. What you leave out is filled in to suit the style.",
+    "voice": "Who sings and how. With lyrics only; without them these words ask for wordless voices at most.",
+    "production": "How it is recorded and mixed: room, distance, age.",
+    "rhythm": "How the beat goes. The tempo itself belongs into bpm.",
+    "form": "What happens along the way. Where it happens is for the tags of the lyrics to say.",
+}
+"""What each kind of caption tag does."""
+
+LYRIC_TAGS: dict[str, str] = {
+    "[Intro]": "The beginning, mostly without words.",
+    "[Verse]": "Tells the story; the words change each time.",
+    "[Pre-Chorus]": "Rises towards the chorus.",
+    "[Chorus]": "The part that returns, with the same words and the most energy.",
+    "[Post-Chorus]": "A tail to the chorus, often a single line over and over.",
+    "[Bridge]": "Something new, once, before the last chorus.",
+    "[Hook]": "The line that sticks, short and repeated.",
+    "[Breakdown]": "Most instruments stop.",
+    "[Build]": "Tension grows towards the drop.",
+    "[Drop]": "Everything comes in at once; mostly without words.",
+    "[Instrumental]": "A section without a voice; alone in the lyrics, a whole piece without one.",
+    "[Guitar Solo]": "A section in which a guitar leads.",
+    "[Piano Solo]": "A section in which a piano leads.",
+    "[Interlude]": "A pause between sections, without words.",
+    "[Spoken]": "Words that are said and not sung.",
+    "[Outro]": "The end, which winds down.",
+    "[Fade Out]": "The end, which grows quieter.",
+    "[End]": "Nothing follows.",
+}
+"""Structure tags for lyrics, each on a line of its own, and what they mean."""
 
 RULES: tuple[str, ...] = (
     "Say the style first, then the instruments, then voice and mood: a caption is read as one description.",
@@ -66,7 +93,9 @@ RULES: tuple[str, ...] = (
 
 FORM_HELP = {
     "caption_tags": {name: list(words) for name, words in CAPTION_TAGS.items()},
+    "caption_tag_kinds": CAPTION_TAG_KINDS,
     "lyric_tags": list(LYRIC_TAGS),
+    "lyric_tag_meanings": LYRIC_TAGS,
     "tracks": list(music.TRACKS),
     "languages": list(music.LANGUAGES),
     "rules": list(RULES),

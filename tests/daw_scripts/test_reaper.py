@@ -556,6 +556,8 @@ return function(version)
     return false, text
   end
   function imgui.TextWrapped(context, text) end
+  function imgui.IsItemHovered(context) return true end
+  function imgui.SetTooltip(context, text) tips[#tips + 1] = text end
   function imgui.BeginCombo(context, label, preview) return true end
   function imgui.Selectable(context, label, selected) offered[#offered + 1] = label return false end
   function imgui.EndCombo(context) end
@@ -581,6 +583,7 @@ def test_the_form_of_reaimgui(desk: Desk, running: DaemonProcess, enter: int) ->
     def with_imgui() -> Any:
         lua = make()
         lua.globals().frames, lua.globals().offered, lua.globals().enter = 0, lua.table(), enter
+        lua.globals().tips = lua.table()
         lua.globals().reaper.APIExists = lambda name: name == "ImGui_GetBuiltinPath" or desk.reaper.APIExists(name)
         lua.globals().reaper.ImGui_GetBuiltinPath = lambda: str(desk.folder)
         desk.last = lua
@@ -591,6 +594,7 @@ def test_the_form_of_reaimgui(desk: Desk, running: DaemonProcess, enter: int) ->
     finish(desk, 3, item)
     assert desk.reaper.asked == []
     assert desk.last.globals().shown == "Variants: enter a number." and desk.last.globals().frames == 4
+    assert "Number of results with different seeds." in desk.last.globals().tips.values(), "what a field is, over it"
 
 
 PICKING = IMGUI.replace(
@@ -608,6 +612,7 @@ def test_several_instruments_are_picked_from_a_list(desk: Desk, running: DaemonP
     def with_imgui() -> Any:
         lua = make()
         lua.globals().frames, lua.globals().labels, lua.globals().enter = 0, lua.table(), 0
+        lua.globals().tips = lua.table()
         lua.globals().reaper.APIExists = lambda name: name == "ImGui_GetBuiltinPath" or desk.reaper.APIExists(name)
         lua.globals().reaper.ImGui_GetBuiltinPath = lambda: str(desk.folder)
         desk.last = lua

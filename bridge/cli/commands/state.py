@@ -92,9 +92,10 @@ def _describe(options: argparse.Namespace) -> int:
 
     from acestep.api import schema
     from acestep.api.ability import able_operations, fields_for, require_able
-    from bridge.cli.plugins import load_registry
+    from acestep.api.hints import with_hints
+    from bridge.cli.plugins import known_device, load_registry
 
-    registry = load_registry()
+    registry, device = load_registry(), known_device()
     model = _named_model(options) if options.model else None
     names = [options.operation] if options.operation else sorted(registry.visible())
     if model is not None and options.operation:
@@ -106,7 +107,7 @@ def _describe(options: argparse.Namespace) -> int:
         operation = registry.operation(name)
         described = schema.describe(operation.schema)
         known = described if model is None else fields_for(model, described)
-        fields = [msgspec.to_builtins(info) for info in known]
+        fields = [msgspec.to_builtins(info) for info in with_hints(known, model, device)]
         for field in fields:
             if (table := field.get("choices_from")) and field.get("choices") is None:
                 field["choices"] = list(registry.choices(table))
@@ -131,7 +132,14 @@ def _field_row(field: Mapping[str, Any]) -> tuple[Any, ...]:
     )
     if field.get("choices"):
         bounds = "|".join(map(str, field["choices"][:12])) + ("|..." if len(field["choices"]) > 12 else "")
-    return field["name"], field["type"], field.get("unit"), bounds, field.get("default"), field.get("summary")
+    return (
+        field["name"],
+        field["type"],
+        field.get("unit"),
+        bounds,
+        field.get("default"),
+        " ".join(filter(None, (field.get("summary"), field.get("hint")))),
+    )
 
 
 def config(parser: argparse.ArgumentParser) -> None:

@@ -182,5 +182,8 @@ def _described(data: dict[str, Any]) -> list[list[Any]]:
     operations = data["operations"]
     if "methods" in data or len(operations) != 1:
         return [[operation["name"], operation.get("summary", "")] for operation in operations]
-    keys = ("name", "type", "unit", "default", "min", "max", "choices", "summary")
-    return [[field.get(key) for key in keys] for field in operations[0].get("fields", [])]
+    keys = ("name", "type", "unit", "default", "min", "max", "choices")
+    return [
+        [*map(field.get, keys), " ".join(filter(None, (field.get("summary"), field.get("hint"))))]
+        for field in operations[0].get("fields", [])
+    ]

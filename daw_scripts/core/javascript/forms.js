@@ -38,7 +38,7 @@ function row(field, last, many) {
   const found = {
     name: field.name, label: label(field), kind: field.name === many ? "choices" : kind(field),
     value: last[field.name] !== undefined ? last[field.name] : field.default,
-    summary: field.summary || "", choices: ordered(field.choices), titles: field.titles, min: field.min, max: field.max,
+    summary: [field.summary, field.hint].filter(Boolean).join(" "), choices: ordered(field.choices), titles: field.titles, min: field.min, max: field.max,
     element: (/^list\[(\w+)\]/.exec(field.type) || [null, field.type])[1],
   };
   if (isOptional(field, found)) found.optional = true;

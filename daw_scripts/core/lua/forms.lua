@@ -92,13 +92,19 @@ function forms.model_of(values)
   return type(model) == "string" and model ~= "" and model or "default"
 end
 
+-- What there is to say of a field: what it is, and what serves well in it.
+local function said(field)
+  local summary, hint = present(field.summary) or "", present(field.hint) or ""
+  return summary ~= "" and hint ~= "" and summary .. " " .. hint or summary .. hint
+end
+
 -- A row for a field. Where the operation decides when nothing is chosen, the row may stay empty.
 local function row_of(field, last, many)
   local value, standard = last[field.name], present(field.default)
   if value == nil or not fits(field, value) then value = standard end
   local made = {
     name = field.name, label = label(field), kind = field.name == many and "choices" or kind(field), value = value,
-    summary = field.summary or "", choices = ordered(present(field.choices)), titles = present(field.titles), min = present(field.min), max = present(field.max),
+    summary = said(field), choices = ordered(present(field.choices)), titles = present(field.titles), min = present(field.min), max = present(field.max),
     element = (field.type:match("^list%[(%w+)%]") or field.type),
   }
   if made.kind == "choice" and not field.required and (standard == nil or standard == "") then made.optional = true end

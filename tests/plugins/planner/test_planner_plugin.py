@@ -112,8 +112,8 @@ def test_loading_the_plugin_brings_no_tensor_library() -> None:
 
 def test_describe_publishes_the_guide(registry: Registry) -> None:
     """Whoever fills in a plan gets tags, tracks, languages, rules and examples along with its fields."""
-    from bridge.core.reports import describe_operation
+    from bridge.core.reports import Circumstances, describe_operation
 
-    shown = describe_operation(registry.operation("plan"), registry, [])
+    shown = describe_operation(registry.operation("plan"), Circumstances(registry, []))
     assert shown["guide"]["lyric_tags"] and shown["guide"]["tracks"] == list(music.TRACKS)
-    assert "guide" not in describe_operation(registry.operation("codes"), registry, [])
+    assert "guide" not in describe_operation(registry.operation("codes"), Circumstances(registry, []))

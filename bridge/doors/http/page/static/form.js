@@ -151,7 +151,7 @@ function helpOf(field) {
   const limits = control(field) === "lines" ? [t("help.lines")] : [];
   if (typeof field.min === "number" && typeof field.max === "number") limits.push(t("help.between", { min: field.min, max: field.max }));
   if (field.default !== undefined && field.default !== null && field.default !== "" && !Array.isArray(field.default) && typeof field.default !== "object") limits.push(t("help.default", { value: String(field.default) }));
-  return [field.summary, ...limits].filter(Boolean).join(" · ");
+  return [field.summary, field.hint, ...limits].filter(Boolean).join(" · ");
 }
 
 const simple = (element) => ({ element, focus: element, get: () => element.value, set: (value) => { element.value = value; } });

@@ -18,6 +18,7 @@ export function assistant(app, form) {
   };
   const groups = Object.entries(guide.caption_tags).map(([dimension, choices]) => el("details", { class: "group", open: dimension === "genre" },
     el("summary", {}, t(`dimension.${dimension}`)),
+    guide.caption_tag_kinds?.[dimension] ? el("p", { class: "help", lang: "en" }, guide.caption_tag_kinds[dimension]) : "",
     el("div", { class: "chips" }, choices.map((tag) => {
       const one = button(tag, () => { form.set("caption", toggled(form.text("caption"), tag)); refresh(); }, { "aria-pressed": "false", lang: "en", data: { tag } });
       tags.push(one);
@@ -26,7 +27,7 @@ export function assistant(app, form) {
   const lyric = el("details", { class: "group" }, el("summary", {}, t("assist.lyrics")), el("div", { class: "chips" }, (guide.lyric_tags ?? []).map((tag) => button(tag, () => {
     const before = form.text("lyrics") ?? "";
     form.set("lyrics", `${before}${before && !before.endsWith("\n") ? "\n\n" : ""}${tag}\n`);
-  }, { lang: "en" }))));
+  }, { lang: "en", title: guide.lyric_tag_meanings?.[tag] }))));
   const rules = el("details", { class: "group" }, el("summary", {}, t("assist.rules")), el("ul", { lang: "en" }, (guide.rules ?? []).map((rule) => el("li", {}, rule))));
   refresh();
   openDialog(t("assist.title"), t("close"), text, clash, ...groups, form.has("lyrics") ? lyric : "", rules);
