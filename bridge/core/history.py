@@ -204,8 +204,23 @@ def _folder(result: bytes | None) -> str:
 
 
 def _files(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    scores = _scores(result)
     for index, file in enumerate(result.get("files", [])):
-        yield {"index": index, "path": file["path"], **{name: file[name] for name in FILE_FACTS if name in file}}
+        facts = {name: file[name] for name in FILE_FACTS if name in file}
+        if not file.get("preview") and file.get("variant") in scores:
+            facts["score"] = scores[file["variant"]]
+        yield {"index": index, "path": file["path"], **facts}
+
+
+def _scores(result: dict[str, Any]) -> dict[int, float]:
+    """Take -> score, where the job measured its takes (see `acestep.engine.takes`)."""
+    data = result.get("data")
+    rows = data.get("scores") if isinstance(data, dict) else None
+    return {
+        row["variant"]: row["score"]
+        for row in rows or ()
+        if isinstance(row, dict) and row.keys() >= {"variant", "score"}
+    }
 
 
 def _music(request: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ export function takeRow(app, result, file, actions = []) {
     app.say(t("take.compared", { name: sound.name }));
   }, { "aria-label": t("take.compare", { name: takeName(file) }) });
   const row = el("div", { class: "take", draggable: "true", data: { take: sound.key } }, play,
-    el("div", {}, picture, el("span", { class: "name" }, takeName(file), " ", el("span", { class: "soft num" }, clock(file.length / file.rate, 1)))),
+    el("div", {}, picture, el("span", { class: "name" }, takeName(file), " ", el("span", { class: "soft num" }, clock(file.length / file.rate, 1)), file.score === undefined ? "" : scoreTag(file.score))),
     el("div", { class: "acts" }, compare, menu(t("take.more", { name: takeName(file) }), actions.map((act) => ({ ...act, run: act.run && (() => act.run(result, file)) })))));
   row.addEventListener("dragstart", (event) => {
     for (const [type, value] of Object.entries(dragged({ ...sound, name: sound.file }, location.origin))) event.dataTransfer.setData(type, value);
@@ -101,6 +101,11 @@ export function takeRow(app, result, file, actions = []) {
   };
   row.mark();
   return row;
+}
+
+// How near a take is to what was asked, where its job measured that.
+function scoreTag(score) {
+  return el("span", { class: "tag num", title: t("take.scored_help"), data: { part: "score" } }, t("take.scored", { score: String(Math.round(score * 100) / 100) }));
 }
 
 const seen = typeof IntersectionObserver === "undefined" ? null : new IntersectionObserver((entries) => {

@@ -2,6 +2,7 @@
 
 import { sentence } from "../app.js";
 import { button, el, openDialog } from "../dom.js";
+import { isSound } from "../sounds.js";
 import { has, t } from "../words.js";
 import { saveText } from "./assist.js";
 
@@ -15,7 +16,7 @@ export function listening(app, row, file) {
   if (said.lyrics) offer("lyrics-timing", t("take.times"), { lyrics: said.lyrics, caption: said.caption }, lyricTimes);
   offer("understand", t("take.describe"), {}, facts);
   offer("codes", t("take.codes"), {}, (data) => codes(app, data));
-  if (app.operations.has("score") && row.files.length > 1) acts.push({ words: t("take.best"), run: () => promote(app, row) });
+  if (takesOf(row).length > 1 && (measured(row) || app.operations.has("score"))) acts.push({ words: t("take.best"), run: () => promote(app, row) });
   return acts;
 }
 
@@ -46,22 +47,38 @@ function codes(app, data) {
     el("div", { class: "row" }, button(t("json.copy"), () => navigator.clipboard.writeText(text).catch(() => {})), button(t("take.codes_use"), () => app.useIn("create", { audio_codes: data.audio_codes })))];
 }
 
-// Scores every take of a result and gives the result of the best one a star and a note.
+// The takes of a result, one sound of each.
+function takesOf(row) {
+  const found = new Map();
+  for (const file of row.files) if (isSound(file) && !file.preview && !file.copy_of && !found.has(file.variant ?? 0)) found.set(file.variant ?? 0, file);
+  return [...found.values()];
+}
+
+const measured = (row) => takesOf(row).every((file) => typeof file.score === "number");
+
+async function scoreOf(app, row, file) {
+  const { result } = await app.run("score", { source: file.path, caption: row.caption, lyrics: row.lyrics ?? "" });
+  return result.data.total;
+}
+
+// Gives the result of the best take a star, and says in its note how every take scores: as it was measured when they were made, else by the
+// language model. What is noted already stays.
 async function promote(app, row) {
   app.tell(t("take.asking", { what: t("take.best") }));
   try {
-    const scored = [];
-    for (const file of row.files.filter((one) => one.role !== "latent")) {
-      const { result } = await app.run("score", { source: file.path, caption: row.caption, lyrics: row.lyrics ?? "" });
-      const value = Object.values(result.data ?? {}).find((one) => typeof one === "number");
-      scored.push({ file, value: result.data?.score ?? value ?? 0 });
-    }
-    const best = scored.sort((a, b) => b.value - a.value)[0];
-    const note = t("take.best_note", { take: best.file.variant + 1, score: plain(best.value) });
-    await app.call("history.mark", { id: row.id, star: true, note });
+    const scored = [], judged = measured(row);
+    for (const file of takesOf(row)) scored.push({ take: (file.variant ?? 0) + 1, score: judged ? file.score : await scoreOf(app, row, file) });
+    scored.sort((a, b) => b.score - a.score);
+    const note = bestNote(scored), before = await app.call("history.mark", { id: row.id, star: true });
+    if (!before.note.includes(note)) await app.call("history.mark", { id: row.id, note: [before.note, note].filter(Boolean).join("\n") });
     app.dispatchEvent(new Event("history"));
     app.tell(note);
   } catch (error) {
     app.tell(`${t("take.best")}: ${sentence(error)}`, "bad");
   }
+}
+
+function bestNote([best, ...others]) {
+  const words = others.map(({ take, score }) => t("take.other_score", { take, score: plain(score) })).join(", ");
+  return t("take.best_note", { take: best.take, score: plain(best.score), others: words });
 }
