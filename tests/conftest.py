@@ -33,6 +33,19 @@ class _FilesSideBySide(LoadFileScheduling):
         return "ardour" if nodeid.startswith(IN_ARDOUR) else str(super()._split_scope(nodeid))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--long``: also the tests that take minutes, which the usual runs leave out."""
+    parser.addoption("--long", action="store_true", help="also run the tests marked long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long tests unless they are asked for."""
+    left_out = [item for item in items if "long" in item.keywords and not config.getoption("--long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
     """How xdist hands out the tests, in whatever form it is started."""
     return _FilesSideBySide(config, log)

@@ -264,6 +264,22 @@ class TakeGroup:
         return self.sources[place] if self.sources else None
 
 
+class OnnxParts(Protocol):
+    """The parts of a checkpoint as graphs for other programs; each is opened alone."""
+
+    def numbers(self, part: str) -> int:
+        """How many numbers the networks of a part hold; reads headers."""
+
+    def graphs(self, part: str) -> list[Any]:
+        """The graphs of a part (`acestep.onnx.graph.Graph`), with weights in float32."""
+
+    def write_companions(self, folder: Path) -> dict[str, Any]:
+        """Write what else a program needs; ``files`` and ``text`` of the manifest (`acestep.onnx.manifest.Export`)."""
+
+    def digests(self) -> dict[str, str]:
+        """Fingerprints of the weights, as recipes hold them."""
+
+
 class FamilyRuntime:
     """The tensor half: derive and override. One instance serves a worker."""
 
@@ -301,6 +317,10 @@ class FamilyRuntime:
     def denoise(self, stage: Any, group: TakeGroup, tick: Tick) -> list[Tensor]:
         """What ``group.variants`` of a stage become, one after the other."""
         return [self.make(stage.take(group, place, tick)) for place in range(len(group.variants))]
+
+    def onnx_parts(self, info: ModelInfo, check: Callable[[], None]) -> OnnxParts:
+        """What `ModelInfo.exports` names, as graphs; a family without exports has none. ``check`` may raise to stop."""
+        raise ModelUnsuited(f"{info.name} has no parts that could be exported", field="model")
 
     computes_bfloat16: bool = False
     """Whether its models may run in bfloat16 on a CPU with such arithmetic where their files hold it and nobody chose."""

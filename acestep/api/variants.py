@@ -215,6 +215,10 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters of its family alone."""
     languages: tuple[str, ...] = ()
     """Languages that it sings; empty: all that the bridge knows."""
+    exports: tuple[str, ...] = ()
+    """Parts that can be written as graphs for other programs (`acestep.onnx`)."""
+    unexported: dict[str, str] = {}
+    """Parts that its family could export, and what its files lack for that."""
     weight_files: tuple[str, ...] = ()
     """Its weight files, each once, where the parts of its family are not those of `acestep.checkpoints`."""
     memory_bytes: dict[str, int] = {}

@@ -154,7 +154,14 @@ def read_info(path: Path, near: Iterable[Path] = ()) -> ModelInfo:
         borrowed=_borrowed(root, parts),
         assumed="" if _says_kind(hints, config) else ASSUMED.format(kind=VARIANTS[variant].name),
         near=tuple(str(folder) for folder in folders),
+        exports=tuple(part for part in EXPORTS if not lacks or part not in CODE_EXPORTS),
+        unexported=dict(zip(CODE_EXPORTS, lacks, strict=True)) if lacks else {},
     )
+
+
+CODE_EXPORTS = ("audio_tokenizer", "audio_detokenizer")
+EXPORTS = ("transformer", "condition_encoder", "text_encoder", *CODE_EXPORTS, "codec_encoder", "codec_decoder")
+"""Parts that can be written as graphs."""
 
 
 NO_CODES = ("audio_tokenizer", "audio_token_detokenizer")

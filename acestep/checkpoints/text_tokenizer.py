@@ -40,6 +40,10 @@ class Words:
         finally:
             self._tokenizer.no_truncation()
 
+    def save(self, path: Path) -> None:
+        """Write it as a ``tokenizer.json``."""
+        self._tokenizer.save(str(path))
+
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """The text of token ids."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))

@@ -23,6 +23,11 @@ SEGMENT = "a segment"
 DEFAULT_SECONDS = 30
 """Length that the prompt states when nobody gave one."""
 
+METAS_FORM = "- bpm: {bpm}\n- timesignature: {time_signature}\n- keyscale: {key}\n- duration: {seconds} seconds\n"
+PROMPT_FORM = f"# Instruction\n{{instruction}}\n\n# Caption\n{{caption}}\n\n# Metas\n{{metas}}{END_OF_TEXT}\n"
+LYRIC_FORM = f"# Languages\n{{language}}\n\n# Lyric\n{{lyrics}}{END_OF_TEXT}"
+"""What the text encoder reads, and the lyric encoder."""
+
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is said in words. ``bpm`` may be a fraction (the model sees it rounded), ``seconds`` is what is rendered."""
@@ -45,19 +50,15 @@ def metas(prompt: Prompt) -> str:
     """The four metadata lines, each with its newline."""
     bpm = "N/A" if prompt.bpm is None or prompt.bpm <= 0 else str(half_up(prompt.bpm))
     seconds = int(prompt.seconds) if prompt.seconds > 0 else DEFAULT_SECONDS
-    return (
-        f"- bpm: {bpm}\n"
-        f"- timesignature: {model_metre_name(prompt.time_signature) or 'N/A'}\n"
-        f"- keyscale: {prompt.key.strip() or 'N/A'}\n"
-        f"- duration: {seconds} seconds\n"
-    )
+    metre, key = model_metre_name(prompt.time_signature) or "N/A", prompt.key.strip() or "N/A"
+    return METAS_FORM.format(bpm=bpm, time_signature=metre, key=key, seconds=seconds)
 
 
 def caption_text(prompt: Prompt) -> str:
     """What the text encoder reads: instruction, caption, metadata."""
     instruction = prompt.instruction if prompt.instruction.endswith(":") else f"{prompt.instruction}:"
     caption = _stem_caption(prompt, instruction) if prompt.stem_captions else prompt.caption
-    return f"# Instruction\n{instruction}\n\n# Caption\n{caption}\n\n# Metas\n{metas(prompt)}{END_OF_TEXT}\n"
+    return PROMPT_FORM.format(instruction=instruction, caption=caption, metas=metas(prompt))
 
 
 def _stem_caption(prompt: Prompt, instruction: str) -> str:
@@ -73,7 +74,7 @@ def _stem_caption(prompt: Prompt, instruction: str) -> str:
 
 def lyric_text(prompt: Prompt) -> str:
     """What the lyric encoder reads: language and lyrics; instrumental music has a tag in their place."""
-    return f"# Languages\n{prompt.language or 'unknown'}\n\n# Lyric\n{plain_lyrics(prompt)}{END_OF_TEXT}"
+    return LYRIC_FORM.format(language=prompt.language or "unknown", lyrics=plain_lyrics(prompt))
 
 
 def plain_lyrics(prompt: Prompt) -> str:

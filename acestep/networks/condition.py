@@ -45,10 +45,11 @@ class TimbreEncoder(Encoder):
 
     def tokens(self, references: Tensor) -> Tensor:
         """[N, T, 64] -> [N, H]."""
-        x = self.embed_tokens(references)
-        if self._leading:
-            x = torch.cat([self.special_token.to(x).expand(x.shape[0], -1, -1), x], dim=1)
-        return self.transform(x)[:, 0]
+        return self.transform(self.led(self.embed_tokens(references)))[:, 0]
+
+    def led(self, x: Tensor) -> Tensor:
+        """Embedded references [N, T, H], behind the learned token where there is one."""
+        return torch.cat([self.special_token.to(x).expand(x.shape[0], -1, -1), x], dim=1) if self._leading else x
 
 
 class ConditionEncoder(nn.Module):

@@ -35,11 +35,11 @@ class Encoder(nn.Module):
         self.embed_tokens = Linear(inputs, sizes.hidden_size)
         self.norm = RmsNorm(sizes.hidden_size, sizes.rms_norm_eps)
         self.layers = nn.ModuleList(EncoderLayer(sizes, window) for window in sizes.windows(layers, layer_types))
-        self._rope = sizes.head_dim, sizes.rope_theta
+        self.rope = sizes.head_dim, sizes.rope_theta
 
     def transform(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         """Embedded tokens [B, L, H] through layers and norm; ``seen`` [B, L] is False at padding (None: nothing is padding)."""
-        rope = rotary(x.shape[1], *self._rope, x.device, x.dtype)
+        rope = rotary(x.shape[1], *self.rope, x.device, x.dtype)
         for layer in self.layers:
             x = layer(x, rope, seen)
         return self.norm(x)

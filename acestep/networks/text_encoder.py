@@ -19,20 +19,20 @@ class CausalAttention(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         width, bias = sizes.hidden_size, sizes.attention_bias
-        self._heads, self._kv_heads = sizes.num_attention_heads, sizes.num_key_value_heads
-        self.q_proj = Linear(width, self._heads * sizes.head_dim, bias=bias)
-        self.k_proj = Linear(width, self._kv_heads * sizes.head_dim, bias=bias)
-        self.v_proj = Linear(width, self._kv_heads * sizes.head_dim, bias=bias)
-        self.o_proj = Linear(self._heads * sizes.head_dim, width, bias=bias)
+        self.heads, self.kv_heads = sizes.num_attention_heads, sizes.num_key_value_heads
+        self.q_proj = Linear(width, self.heads * sizes.head_dim, bias=bias)
+        self.k_proj = Linear(width, self.kv_heads * sizes.head_dim, bias=bias)
+        self.v_proj = Linear(width, self.kv_heads * sizes.head_dim, bias=bias)
+        self.o_proj = Linear(self.heads * sizes.head_dim, width, bias=bias)
         self.q_norm = RmsNorm(sizes.head_dim, sizes.rms_norm_eps)
         self.k_norm = RmsNorm(sizes.head_dim, sizes.rms_norm_eps)
 
     def forward(self, x: Tensor, rope: Rotary) -> Tensor:
         """[B, L, H] -> [B, L, H]."""
-        query = rotate(self.q_norm(split_heads(self.q_proj(x), self._heads)), rope)
-        key = rotate(self.k_norm(split_heads(self.k_proj(x), self._kv_heads)), rope)
-        value = split_heads(self.v_proj(x), self._kv_heads)
-        grouped = self._heads != self._kv_heads
+        query = rotate(self.q_norm(split_heads(self.q_proj(x), self.heads)), rope)
+        key = rotate(self.k_norm(split_heads(self.k_proj(x), self.kv_heads)), rope)
+        value = split_heads(self.v_proj(x), self.kv_heads)
+        grouped = self.heads != self.kv_heads
         out = functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped)
         return self.o_proj(out.transpose(1, 2).flatten(2))
 
@@ -61,7 +61,7 @@ class TextEncoder(nn.Module):
         self.embed_tokens = Embedding(vocabulary, sizes.hidden_size)
         self.layers = nn.ModuleList(TextLayer(sizes) for _ in range(layers))
         self.norm = RmsNorm(sizes.hidden_size, sizes.rms_norm_eps)
-        self._rope = sizes.head_dim, sizes.rope_theta
+        self.rope = sizes.head_dim, sizes.rope_theta
 
     @property
     def device(self) -> torch.device:
@@ -70,8 +70,11 @@ class TextEncoder(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """The last layer's states behind the final norm."""
-        x = self.embed_tokens(ids).to(self.norm.weight.dtype)
-        rope = rotary(x.shape[1], *self._rope, x.device, x.dtype)
+        return self.states(self.embed_tokens(ids).to(self.norm.weight.dtype))
+
+    def states(self, x: Tensor) -> Tensor:
+        """Embedded tokens [B, L, D] -> hidden states [B, L, D]."""
+        rope = rotary(x.shape[1], *self.rope, x.device, x.dtype)
         for layer in self.layers:
             x = layer(x, rope)
         return self.norm(x)

@@ -52,10 +52,11 @@ Choices = Callable[[str], Sequence[Any]]
 
 
 def positional_field(fields: Sequence[FieldInfo]) -> FieldInfo | None:
-    """The field that may be given without its option: the source of an operation that has one, else the sentence or caption."""
-    for name in ("source", "query", "caption"):
+    """The field that may be given without its option: the source of an operation that has one, else the sentence or caption, else
+    the model of an operation that can't do without."""
+    for name in ("source", "query", "caption", "model"):
         for info in fields:
-            if info.name == name and info.type == "str":
+            if info.name == name and info.type == "str" and (name != "model" or info.required):
                 return info
     return None
 

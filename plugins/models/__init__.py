@@ -73,6 +73,34 @@ class DownloadModel(NameModel):
     ] = "published"
 
 
+class ExportOnnx(Request):
+    """Request of ``export-onnx``."""
+
+    model: Annotated[
+        str,
+        param("A model by its short name, as `models list` shows it.", max_length=128, group="store", example="nano"),
+    ]
+    parts: Annotated[
+        list[str],
+        param(
+            "Parts to write, such as transformer or codec_decoder; none: all that the model has.",
+            example=["transformer", "codec_decoder"],
+        ),
+    ] = []
+    dtype: Annotated[
+        Literal["float32", "float16"],
+        param("How weights are stored: float32 for exactness, float16 for half the size."),
+    ] = "float32"
+    folder: Annotated[
+        str,
+        param(
+            "Folder that gets a folder of the files; empty: the folder onnx of the daemon's home.",
+            names="target",
+            group="output",
+        ),
+    ] = ""
+
+
 SUMMARIES: dict[str, tuple[str, type[Request]]] = {
     "info": ("Describe a model on this machine.", NameModel),
     "download": ("Fetch a published model; an interrupted download is resumed.", DownloadModel),
@@ -83,7 +111,7 @@ SUMMARIES: dict[str, tuple[str, type[Request]]] = {
 
 @hookimpl
 def register_operations(register: Callable[[Operation], None]) -> None:
-    """All of them; the daemon runs them, so they work while the worker is busy or down."""
+    """All of them; the daemon runs all but the export, so they work while the worker is busy or down."""
     for word, (summary, schema) in SUMMARIES.items():
         register(
             Operation(
@@ -96,3 +124,13 @@ def register_operations(register: Callable[[Operation], None]) -> None:
                 group="models",
             )
         )
+    register(
+        Operation(
+            name="export-onnx",
+            summary="Write a model's parts as ONNX files for other programs, and compare them with the model in ONNX Runtime.",
+            schema=ExportOnnx,
+            target="acestep.onnx.export:run_export",
+            check="acestep.onnx.door:check_export",
+            group="models",
+        )
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -18,6 +18,9 @@ from acestep.conditioning.context import silence
 from acestep.engine.denoise_group import DenoiseGroup, groups_of
 from acestep.engine.render_state import StageState
 from acestep.networks.compiled import compile_blocks
+
+if TYPE_CHECKING:
+    from acestep.families.ace_step_15.onnx_parts import CheckpointParts
 
 
 class Runtime(FamilyRuntime):
@@ -66,6 +69,12 @@ class Runtime(FamilyRuntime):
         if compiled:
             compile_blocks(model.transformer)
         return said
+
+    def onnx_parts(self, info: ModelInfo, check: Callable[[], None]) -> CheckpointParts:
+        """Seven, or five where the checkpoint knows no semantic codes."""
+        from acestep.families.ace_step_15.onnx_parts import CheckpointParts
+
+        return CheckpointParts(info, check)
 
     def is_quantised(self, model: Model) -> bool:
         """Its transformer."""
