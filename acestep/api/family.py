@@ -274,7 +274,7 @@ class OnnxParts(Protocol):
         """The graphs of a part (`acestep.onnx.graph.Graph`), with weights in float32."""
 
     def write_companions(self, folder: Path) -> dict[str, Any]:
-        """Write what else a program needs; ``files`` and ``text`` of the manifest (`acestep.onnx.manifest.Export`)."""
+        """Write what else a program needs; ``files`` and ``text`` of the manifest (`acestep.onnx.manifest.ModelExport`)."""
 
     def digests(self) -> dict[str, str]:
         """Fingerprints of the weights, as recipes hold them."""

@@ -28,7 +28,7 @@ SEED = 1000
 
 
 @dataclass(frozen=True)
-class Trial:
+class GraphTrial:
     """One call of a graph: its inputs, and what should come out."""
 
     sizes: Sizes
@@ -42,21 +42,21 @@ class Trial:
         return max(TOLERANCE[dtype], OWN_ROUNDINGS * self.own)
 
 
-def prepare_trials(graph: Graph) -> list[Trial]:
+def prepare_trials(graph: Graph) -> list[GraphTrial]:
     """The calls to check a graph by, computed by its own networks in float32."""
     return [_trial(graph, sizes, SEED + index) for index, sizes in enumerate(graph.unseen)]
 
 
-def _trial(graph: Graph, sizes: Sizes, seed: int) -> Trial:
+def _trial(graph: Graph, sizes: Sizes, seed: int) -> GraphTrial:
     inputs = graph.draw(sizes, seed)
     with torch.inference_mode():
         wanted = [one.numpy() for one in graph.truth(*inputs)]
         moved = graph.truth(*(one * (1 + ROUNDING) if one.is_floating_point() else one for one in inputs))
     own = max(difference(one.numpy(), other) for one, other in zip(moved, wanted, strict=True))
-    return Trial(sizes, tuple(one.numpy() for one in inputs), tuple(wanted), own)
+    return GraphTrial(sizes, tuple(one.numpy() for one in inputs), tuple(wanted), own)
 
 
-def check_graph(path: Path, trials: Sequence[Trial], dtype: str) -> list[float]:
+def check_graph(path: Path, trials: Sequence[GraphTrial], dtype: str) -> list[float]:
     """The difference of each trial. Raises `NumericFailure` for one that is beyond `TOLERANCE`."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -26,7 +26,7 @@ from acestep.onnx.check import check_graph, prepare_trials
 from acestep.onnx.convert import OPSET, to_half, write_graph
 from acestep.onnx.door import chosen_parts, target_of
 from acestep.onnx.graph import Graph
-from acestep.onnx.manifest import WEIGHTS, Export, ExportedGraph, ExportedPort, ExportedSchedule, write_export
+from acestep.onnx.manifest import WEIGHTS, ExportedGraph, ExportedPort, ExportedSchedule, ModelExport, write_export
 from acestep.worker.backend import JobContext
 
 SHARE = 2.2
@@ -167,7 +167,7 @@ def _require_disk(target: Path, need: int) -> None:
 def _finish(run: ExportRun, registry: Registry) -> None:
     """What lies beside the graphs."""
     more = run.parts.write_companions(run.folder)
-    export = Export(
+    export = ModelExport(
         model=_without_places(run.info),
         digests=run.parts.digests(),
         license=run.info.license,

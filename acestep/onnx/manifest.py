@@ -54,7 +54,7 @@ class ExportedSchedule(msgspec.Struct, frozen=True, kw_only=True):
     """Guidance acts at this time and above it."""
 
 
-class Export(msgspec.Struct, frozen=True, kw_only=True):
+class ModelExport(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a program needs to know to run the graphs of a folder."""
 
     format: str = FORMAT
@@ -75,13 +75,13 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     """The form of the texts that the model was trained on, and how much of them it reads."""
 
 
-def write_export(folder: Path, export: Export) -> None:
+def write_export(folder: Path, export: ModelExport) -> None:
     """Write the manifest."""
     text = json.dumps(msgspec.to_builtins(export), indent=2, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", "utf-8")
 
 
-def read_export(folder: Path) -> Export:
+def read_export(folder: Path) -> ModelExport:
     """The manifest of a folder, its files seen to be there. Raises `BadCheckpoint`."""
     try:
         data = json.loads((folder / MANIFEST).read_text("utf-8"))
@@ -92,7 +92,7 @@ def read_export(folder: Path) -> Export:
             f"{folder / MANIFEST} is no export of this version; export the model again with export-onnx", field="model"
         )
     try:
-        export = msgspec.convert(dict(data), Export)
+        export = msgspec.convert(dict(data), ModelExport)
     except msgspec.ValidationError as failure:
         raise BadCheckpoint(f"{folder / MANIFEST} is damaged; export the model again", field="model") from failure
     named = [one.file for one in export.parts.values()]

@@ -228,9 +228,9 @@ def test_a_graph_that_computes_something_else_is_given_up(
     """The check is no formality: the whole export fails, and no folder appears."""
     prepare = check.prepare_trials
 
-    def wrong(graph: object) -> list[check.Trial]:
+    def wrong(graph: object) -> list[check.GraphTrial]:
         return [
-            check.Trial(one.sizes, one.inputs, tuple(part * 1.001 for part in one.wanted), one.own)
+            check.GraphTrial(one.sizes, one.inputs, tuple(part * 1.001 for part in one.wanted), one.own)
             for one in prepare(graph)
         ]
 
