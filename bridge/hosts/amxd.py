@@ -83,8 +83,8 @@ FORM = {
     "tracks": ("Instruments", "What the arrangement should hold; the list beside adds one."),
     "variants": ("Variants", "How many to choose from."),
     "seed": ("Seed", "Leave empty for a new one."),
-    "strength": ("Strength", "How much of the old sound is kept."),
-    "duration": ("Length (s)", "Of a new part, where no stretch is selected."),
+    "strength": ("Strength", "How much of the old sound to keep."),
+    "duration": ("Length (s)", "Of a new part, if nothing is selected."),
 }
 """Rows of the form, each label and hint: what the actions ask for. Words as in the daemon's describe, which sets them again."""
 

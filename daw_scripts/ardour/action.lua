@@ -103,7 +103,7 @@ local function run_chosen()
     end
   end
   local row = { name = "action", label = "Action", kind = "choice", choices = titles, value = titles[1], element = "str" }
-  local values = form.ask("ACE-Step: actions", { forms.note_row("Everything that acestep-bridge does here."), row }, host.tell)
+  local values = form.ask("ACE-Step: actions", { forms.note_row("All actions of acestep-bridge."), row }, host.tell)
   if values then action.run(by_title[values.action]) end
 end
 

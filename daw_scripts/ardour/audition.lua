@@ -7,7 +7,7 @@ local landing, progress, forms = import("landing"), import("progress"), import("
 
 local audition = {}
 
-local NONE = "none: forget them all" -- stands below the numbers, because Ardour sorts what can be chosen
+local NONE = "none: drop them all" -- stands below the numbers, because Ardour sorts what can be chosen
 local LONGEST_CAPTION = 40
 
 local known, markers
@@ -125,7 +125,7 @@ local function choose(title, found)
   end
   texts[#texts + 1] = NONE
   local row = { name = "variant", label = "Place", kind = "choice", choices = texts, value = texts[1], element = "str" }
-  local note = forms.note_row("Newest first. The other variants of the job that you choose from are forgotten.")
+  local note = forms.note_row("Newest first. The other variants of the same job are dropped.")
   local values = form.ask("ACE-Step: " .. title, { note, row }, host.tell)
   return values and (by_text[values.variant] or {})
 end

@@ -148,12 +148,12 @@ def test_what_is_sent_is_told(stage: Stage, running: DaemonProcess) -> None:
     stage.loop()
     stage.run("repaint")
     stage.said("done")
-    told = "Loop, bars 6 to 9, 8.0 s, sent as 120 bpm. Read: the file of the clip, with some seconds around it."
+    told = "Loop, bars 6 to 9, 8.0 s, sent as 120 bpm. Sends the clip's file, with some seconds around it."
     assert stage.live.messages[0] == f"Repaint selection: {told}"
     stage.live.messages.clear()
     stage.run("generate")
     stage.said("done")
-    assert stage.live.messages[0].endswith(": bars 6 to 9, 8.0 s, sent as 120 bpm. No audio is read.")
+    assert stage.live.messages[0].endswith(": bars 6 to 9, 8.0 s, sent as 120 bpm. Sends no audio.")
 
 
 @pytest.mark.parametrize(("first", "last", "beat"), [(FIRST_BEAT, LAST_BEAT, FIRST_BEAT), (0.0, 20.0, 4.0)])
@@ -439,7 +439,7 @@ def test_a_daemon_that_died_is_noticed(stage: Stage) -> None:
         stage.surface.update_display()
     stage.run("queue")
     stage.said("1 Repaint selection: no answer")
-    told = "The daemon did not answer within 5 s. See what acestep-bridge doctor says."
+    told = "The daemon did not answer within 5 s. To find out why, run: acestep-bridge doctor"
     assert stage.live.messages[1:] == [told, "1 Repaint selection: no answer"]
 
 
@@ -636,7 +636,7 @@ def test_results_wait_until_one_is_chosen(stage: Stage, running: DaemonProcess) 
     assert names(stage) == ["repaint 2"] and stage.song.undo_steps == ["closed"]
     assert stage.track.take_lanes[0].arrangement_clips[0].start_time == pytest.approx(FIRST_BEAT, abs=0.2)
     stage.send("/ace/live/place")
-    stage.said("Variant 1 does not wait to be placed; 0 do.")
+    stage.said("Variant 1 is not waiting to be placed; 0 are.")
     stage.reopen()
     stage.run("queue")
     stage.said("No job is waiting")
@@ -672,7 +672,7 @@ def test_a_number_that_does_not_wait_places_nothing(stage: Stage, running: Daemo
     listened(stage)
     for number in (3, 0, "two"):
         stage.send("/ace/live/place", number)
-        stage.said(f"Variant {number} does not wait to be placed; 2 do.")
+        stage.said(f"Variant {number} is not waiting to be placed; 2 are.")
     assert names(stage) == []
 
 
@@ -692,7 +692,7 @@ def test_what_waits_can_be_dropped(stage: Stage, running: DaemonProcess) -> None
     stage.said("Waiting to be placed: 0.")
     stage.reopen()
     stage.send("/ace/live/place")
-    stage.said("Variant 1 does not wait to be placed; 0 do.")
+    stage.said("Variant 1 is not waiting to be placed; 0 are.")
     assert names(stage) == [] and len(list(Path(stage.song.file_path).parent.rglob("repaint-*.wav"))) == 2
 
 
@@ -735,7 +735,7 @@ def test_without_the_page_results_wait_all_the_same(stage: Stage, tmp_path: Path
     home = tmp_path / "home"
     with start_daemon({**FREE_PORTS, "home": home, "backend": "fake", "read_roots": [tmp_path], "http": False}):
         listened(stage)
-    assert stage.live.messages[-1].endswith("set http = true for the daemon and start it again.")
+    assert stage.live.messages[-1].endswith("set http = true for the daemon and restart it.")
     stage.send("/ace/live/place", 2)
     stage.until(lambda: names(stage) == ["repaint 2"])
 
@@ -949,7 +949,7 @@ def test_a_live_that_makes_no_more_tracks_records_nothing(at_rest: Stage, runnin
     """The smaller editions limit the number of tracks."""
     at_rest.song.most_tracks = 1
     at_rest.run("add-instrument", track="guitar")
-    at_rest.said("cannot make another track")
+    at_rest.said("Live cannot add one")
     assert as_before(at_rest)
 
 
@@ -957,7 +957,7 @@ def test_two_tracks_of_one_name_are_not_mixed_up(at_rest: Stage, running: Daemon
     """Inputs are known by name only: with two of the same, nothing is recorded."""
     at_rest.track.name = "Resampling"
     at_rest.run("repaint", after_effects=1)
-    at_rest.said("Two inputs of Live have this track's name")
+    at_rest.said("Two inputs in Live have this track's name")
     assert as_before(at_rest)
 
 
@@ -1100,7 +1100,7 @@ def test_a_job_that_the_daemon_does_not_know_is_forgotten(stage: Stage, running:
     jobs_of(stage).write_text(json.dumps(record))
     stage.reopen()
     assert len(stage.surface.jobs.pending) == 2
-    stage.said("Repaint selection: The daemon does not know this job any more")
+    stage.said("Repaint selection: The daemon no longer knows this job")
     stage.said("done")
     assert len(names(stage)) == 1 and stage.surface.jobs.pending == {}
     assert json.loads(jobs_of(stage).read_text("utf-8"))["jobs"] == []

@@ -343,7 +343,7 @@ def test_a_daemon_that_does_not_come_up(session: Path) -> None:
     told = [line.split("|")[1] for line in run(session, code, ["acestep-bridge", "serve"]).splitlines() if "|" in line]
     assert told == [
         "acestep-bridge serve",
-        "The daemon did not answer within 15 s. See what acestep-bridge doctor says.",
+        "The daemon did not answer within 15 s. To find out why, run: acestep-bridge doctor",
         "0",
     ]
 
@@ -623,16 +623,16 @@ def test_one_variant_of_those_that_wait_is_placed(session: Path) -> None:
     found = [line for line in run(session, code).splitlines() if "|" in line]
     assert found == [
         "marker|2|4 wait ACE-Step Listen to waiting results",
-        "offered|1  cover: new, variant 1|2  cover: new, variant 2|3  cover, variant 1|4  cover, variant 2|none: forget them all",
+        "offered|1  cover: new, variant 1|2  cover: new, variant 2|3  cover, variant 1|4  cover, variant 2|none: drop them all",
         "chosen|2|a1 a2 b1 b2",
         "landed|b|1|b2",
         "marker|1|2 wait ACE-Step Listen to waiting results",
         "placed|2|a1 a2",
         "marker|1|2 wait ACE-Step Listen to waiting results",
-        "offered|1  cover, variant 1|2  cover, variant 2|none: forget them all",
+        "offered|1  cover, variant 1|2  cover, variant 2|none: drop them all",
         "none|0|",
         "marker|0|",
-        "told|No variant waits to be listened to. Switch on 'Listen before placing' in the form of an action.",
+        "told|No variant is waiting for you to listen to. Switch on 'Listen before placing' in the form of an action.",
     ]
 
 
@@ -658,7 +658,7 @@ def test_what_keeps_waiting_results_from_being_heard(session: Path) -> None:
     ]
     assert nothing.startswith("told|No variant waits")
     assert asked.startswith("asked|The acestep-bridge daemon is not running") and asked.endswith("Start it now?")
-    assert off.startswith("told|The page to hear results on is off")
+    assert off.startswith("told|The page for listening to results is off")
     assert (started, left) == ("started|listener", "left|1")
     assert gone == f"told|The file of this result is gone: {session}/acestep-bridge/gone.wav. Run the action again."
 
@@ -714,7 +714,7 @@ def test_a_chosen_job_is_cancelled(session: Path) -> None:
         "import('action').run('queue') journal.write({})"
     )
     lines = [line for line in run(session, code).splitlines() if line.startswith(("told", "call"))]
-    assert lines[0].startswith("told|1  Repaint: not taken yet/2  Cover: not taken yet")
+    assert lines[0].startswith("told|1  Repaint: not accepted yet/2  Cover: not accepted yet")
     assert lines[1] == "call|job.cancel|b"
 
 
@@ -821,13 +821,13 @@ def test_the_form_says_what_will_happen(session: Path, running: DaemonProcess, m
         "found = { tracks = {}, regions = {} } action.run('generate')"
     )
     lines = [line.split("|") for line in run(session, code).splitlines() if line.startswith("form")]
-    read = "Read: the audio of the selected tracks, with some seconds around it."
+    read = "Sends the audio of the selected tracks, with some seconds around it."
     assert [line[1] for line in lines] == [
         f"One, bar 2, 2.0 s, sent as 120 bpm. {read}",
-        "Bar 2, 2.0 s, sent as 120 bpm. No audio is read.",
+        "Bar 2, 2.0 s, sent as 120 bpm. Sends no audio.",
         f"One, Two, Empty and 2 more tracks, bar 1, 0.2 s, sent as 120 bpm. {read}",
-        f"One, Two, 2 stretches, bars 1 to 2, 2.5 s, sent as 120 bpm. {read}",
-        "At bar 2, sent as 120 bpm. No audio is read.",
+        f"One, Two, 2 ranges, bars 1 to 2, 2.5 s, sent as 120 bpm. {read}",
+        "At bar 2, sent as 120 bpm. Sends no audio.",
     ]
     assert ["duration" in line[2].split() for line in lines] == [False, False, False, False, True]
 

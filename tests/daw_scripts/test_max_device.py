@@ -420,7 +420,7 @@ def test_refusals(live: Set) -> None:
     live.clip["clip_tempo"] = 100
     live.play({"run": "repaint"}, {"wait": "warped to another tempo"})
     live.clip["clip_tempo"] = 120
-    live.play({"run": "extract"}, {"wait": "No track was picked"})
+    live.play({"run": "extract"}, {"wait": "No track is chosen"})
     live.song["loop"] = 0
     live.play({"run": "repaint"}, {"wait": "Nothing is selected"})
     live.song.update(loop=1, loop_length=0)
@@ -823,7 +823,7 @@ def test_a_job_that_the_daemon_does_not_know_holds_up_no_other(live: Set) -> Non
     record["job"] |= {"id": "live-never-sent", "asked": 0}
     path.with_name("live-never-sent.json").write_text(json.dumps(record))
     found = live.play({"wait": "done"})
-    assert said(found, "The daemon does not know this job any more") == 1 and len(lanes(found)) == 1
+    assert said(found, "The daemon no longer knows this job") == 1 and len(lanes(found)) == 1
     assert waiting(media) == []
 
 
@@ -952,7 +952,7 @@ def test_an_operation_without_an_action_appears_by_itself(live: Set) -> None:
     assert (asked["caption"], asked["key"]) == ("warm", "A minor")
 
 
-READ = "{}: Loop, bars {}, 8.0 s, sent as 120 bpm. Read: the file of the clip, with some seconds around it."
+READ = "{}: Loop, bars {}, 8.0 s, sent as 120 bpm. Sends the clip's file, with some seconds around it."
 
 LYRICS = (
     {"wait_menu": [7, "Lyrics"]},
@@ -1093,7 +1093,7 @@ def test_what_will_be_sent_is_shown(live: Set) -> None:
         {"run": "add-instrument"}, {"wait_line": "Add an instrument to the mix: "},
     )  # fmt: skip
     (line,) = [text for kind, *text in found["log"] if kind == "outlet 9" and "Add an instrument" in text[-1]]
-    assert "Read: what is heard without the selected track, recorded in real time." in line[-1]
+    assert "Sends the mix without the selected track, recorded in real time." in line[-1]
 
 
 @pytest.mark.foreign
@@ -1406,7 +1406,7 @@ def test_a_new_instrument_hears_a_recording_of_the_others(at_rest: Set) -> None:
     """Lego: what is heard without the selected track is recorded in real time; then everything is as before, plus one new track."""
     found = at_rest.play(*GUITAR, heard(at_rest), {"wait": "done"})
     assert found["recorded"] == [["Resampling", ["Loop"]]]
-    assert any("recording what is heard, in real time" in entry[1] for entry in found["log"] if entry[0] == "status")
+    assert any("recording in real time" in entry[1] for entry in found["log"] if entry[0] == "status")
     guitar = found["tracks"].pop()
     assert guitar["name"] == "guitar" and guitar["arrangement_clips"][0]["start_time"] == 20
     assert request_of(at_rest)["source"]["path"] == str(at_rest.folder / "heard.wav")
@@ -1482,9 +1482,9 @@ def test_nothing_is_recorded_while_live_plays(at_rest: Set) -> None:
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        pytest.param({"most_tracks": 2}, "cannot make another track", id="no track"),
-        pytest.param({"inputs": ["Ext. In"]}, "no track input that carries", id="no resampling"),
-        pytest.param({"inputs": ["Resampling"] * 2}, "Two inputs of Live", id="two of one name"),
+        pytest.param({"most_tracks": 2}, "Live cannot add one", id="no track"),
+        pytest.param({"inputs": ["Ext. In"]}, "no track input for the mix", id="no resampling"),
+        pytest.param({"inputs": ["Resampling"] * 2}, "Two inputs in Live", id="two of one name"),
     ],
 )
 def test_a_live_that_cannot_record_it(at_rest: Set, more: dict[str, Any], sentence: str) -> None:
@@ -1498,7 +1498,7 @@ def test_what_is_wrong_is_told_before_anything_is_recorded(at_rest: Set) -> None
     """No track picked, a bad value: told at once, not after the pass."""
     found = at_rest.play(
         {"run": "add-instrument"},
-        {"wait": "No track was picked"},
+        {"wait": "No track is chosen"},
         {"param": ["variants", "nine"]},
         *GUITAR,
         {"wait": "Variants: enter a number."},

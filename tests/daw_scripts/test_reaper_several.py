@@ -151,7 +151,7 @@ def test_what_the_form_says_of_several_stretches(desk: Desk, running: DaemonProc
     desk.until(lambda: desk.reaper.asked)
     (captions, texts), (title,) = desk.reaper.asked[0], desk.reaper.titles
     assert captions.split(",")[5] == "(what will happen)" and title == "ACE-Step: Repaint selection"
-    told = "Loop, 2 stretches, bars 3 to 11, 4.0 s, sent as 120 bpm. Read: the audio of the selected tracks"
+    told = "Loop, 2 ranges, bars 3 to 11, 4.0 s, sent as 120 bpm. Sends the audio of the selected tracks"
     assert texts.split("|")[5].startswith(told)
 
 

@@ -237,10 +237,10 @@ function describe(name) {
 }
 
 function readOf(wanted, found) {
-  if (wanted.audio === "none") return "No audio is read.";
-  if (wanted.audio === "others") return "Read: what is heard without the selected track, recorded in real time.";
-  if (afterEffects && found.stretch) return "Read: the track after its effects, recorded in real time.";
-  return "Read: the file of the clip, with some seconds around it.";
+  if (wanted.audio === "none") return "Sends no audio.";
+  if (wanted.audio === "others") return "Sends the mix without the selected track, recorded in real time.";
+  if (afterEffects && found.stretch) return "Sends the track after its effects, recorded in real time.";
+  return "Sends the clip's file, with some seconds around it.";
 }
 
 function after_effects(on) { afterEffects = on === 1; }
@@ -294,7 +294,7 @@ function record(title, text) {
   const song = new LiveAPI("live_set");
   const track = (id) => (id ? new LiveAPI(`id ${id}`) : null);
   const over = () => { clock.cancel(); recording = null; };
-  say(`${title}: recording what is heard, in real time`);
+  say(`${title}: recording in real time`);
   recording = new Recording(song, stretch, track(only), track(silent), isFile);
   const use = (cut) => submit(song, asked, [{ situation: selection.use(asked.situation, song, cut), extra: { ...asked.extra, beat: cut.first } }]);
   if (recording.start((cut) => { over(); use(cut); }, (code) => { over(); tell({ code }); })) clock.repeat();
@@ -367,7 +367,7 @@ function place(text) {
 function makeClip(landing) {
   const clip = clips.place(landing);
   if (!clip) {
-    say(`Live did not take the clip; drag it in: ${landing.path}`);
+    say(`Live did not accept the clip; drag it in: ${landing.path}`);
     return false;
   }
   settling.add(clip, landing.name, landing.take ? 0 : landing.tempo || 0);

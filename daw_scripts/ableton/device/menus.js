@@ -14,7 +14,7 @@ function rowsOf(action, fields, own) {
   const rows = forms.rows(fields, action.ask, {}, action.each);
   const more = Object.keys(own).filter((name) => !rows.some((row) => row.name === name));
   const strange = more.find((name) => !fields.some((field) => field.name === name));
-  if (strange) throw { code: "bad_value", message: `${strange}: the chosen model does not follow it.` };
+  if (strange) throw { code: "bad_value", message: `${strange}: the chosen model does not support it.` };
   return more.length ? [...rows, ...forms.rows(fields, more, {}, "")] : rows;
 }
 

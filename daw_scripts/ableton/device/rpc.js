@@ -45,7 +45,7 @@ class Rpc {
       this.rest = rest;
       values.forEach((message) => this.take(message));
     } catch (failure) {
-      this.end(`the daemon sent what is not MessagePack: ${failure.message}`);
+      this.end(`the daemon sent something that is not MessagePack: ${failure.message}`);
     }
   }
 

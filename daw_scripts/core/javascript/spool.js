@@ -26,7 +26,7 @@ function status(text) {
   let data;
   try { data = JSON.parse(text); } catch (failure) { return { refusal: String(failure.message) }; }
   if (typeof data !== "object" || data === null || data.format !== STATUS) return { refusal: "not a status file of acestep-bridge" };
-  if (!Number.isInteger(data.version) || data.version > VERSION) return { refusal: "the status file is of a newer version" };
+  if (!Number.isInteger(data.version) || data.version > VERSION) return { refusal: "the status file has a newer version" };
   const job = data.job || null, error = data.error || null;
   const answer = data.answer === undefined ? null : data.answer;
   const ended = error !== null || (job !== null ? TERMINAL.has(job.state) : answer !== null);

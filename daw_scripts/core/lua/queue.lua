@@ -10,7 +10,7 @@ function queue.lines(jobs, look)
   local lines = {}
   for index, pending in ipairs(jobs) do
     local status = look(pending.id)
-    local stands = status and status.job and spool.line(status.job):match(":.*$") or ": not taken yet"
+    local stands = status and status.job and spool.line(status.job):match(":.*$") or ": not accepted yet"
     lines[index] = string.format("%d  %s%s", index, pending.title, stands)
   end
   return lines

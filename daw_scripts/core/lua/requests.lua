@@ -201,10 +201,10 @@ function requests.pending(id, action, situation, job)
 end
 
 local READ = {
-  none = "No audio is read.",
-  target = "Read: the audio of the selected tracks, with some seconds around it.",
-  others = "Read: what is heard without the selected track.",
-  heard = "Read: what is heard.",
+  none = "Sends no audio.",
+  target = "Sends the audio of the selected tracks, with some seconds around it.",
+  others = "Sends the mix without the selected track.",
+  heard = "Sends the mix.",
 }
 
 local MOST_NAMES = 4
@@ -229,7 +229,7 @@ end
 function requests.summary(action, facts)
   local words = {}
   if action.audio ~= "none" and #facts.tracks > 0 then words[1] = listed(facts.tracks) end
-  if facts.stretches and facts.stretches > 1 then words[#words + 1] = string.format("%d stretches", facts.stretches) end
+  if facts.stretches and facts.stretches > 1 then words[#words + 1] = string.format("%d ranges", facts.stretches) end
   words[#words + 1] = bars_of(facts, #words == 0)
   if facts.seconds > 0 then words[#words + 1] = string.format("%.1f s", facts.seconds) end
   local passage = facts.passages and facts.passages[1]

@@ -38,7 +38,7 @@ function spool.status(text)
   if type(data) ~= "table" then return nil, why or "the status is not a map" end
   if data.format ~= spool.STATUS then return nil, "not a status file of acestep-bridge" end
   if math.type(data.version) ~= "integer" or data.version > spool.VERSION then
-    return nil, "the status file is of a newer version"
+    return nil, "the status file has a newer version"
   end
   local job, failure = present(data.job), present(data.error)
   local ended = failure ~= nil or (job ~= nil and spool.TERMINAL[job.state] == true) or (job == nil and present(data.answer) ~= nil)

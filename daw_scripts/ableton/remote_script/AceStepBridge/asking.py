@@ -123,11 +123,11 @@ def summary(wanted: Facts, parts: list[Situation], recorded: bool) -> str:
     facts = [part.facts for part in parts]
     names = [known["track_name"] for known in facts if "source" in known]
     bars = [known for known in facts if "first_bar" in known]
-    read = {"none": "No audio is read.", "others": "Read: what is heard without the selected track."}.get(
+    read = {"none": "Sends no audio.", "others": "Sends the mix without the selected track."}.get(
         wanted["audio"]
     )
     own = (
-        "Read: the track after its effects." if recorded else "Read: the file of the clip, with some seconds around it."
+        "Sends the track after its effects." if recorded else "Sends the clip's file, with some seconds around it."
     )
     told: str = requests.summary(
         {

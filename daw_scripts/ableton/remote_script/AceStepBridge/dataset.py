@@ -78,7 +78,7 @@ class Dataset:
         except live.Refused as refusal:
             return self._say(**refusal.facts)
         except OSError as failure:
-            return self._tell(f"The dataset could not be asked for: {failure}")
+            return self._tell(f"The dataset could not be made: {failure}")
         self._say(code="dataset_asked", name=name, count=len(params["regions"]))
         if recorded:
             self._say(code="dataset_recorded", count=recorded)

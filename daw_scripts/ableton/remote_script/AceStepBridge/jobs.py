@@ -164,7 +164,7 @@ class Jobs:
         only = situation.track if wanted["audio"] == "target" else None
         silent = situation.track if wanted["audio"] == "others" else None
         recording = Recording(self.song, situation.span, only, silent)
-        self.tell(f"{wanted['title']}: recording what is heard, in real time")
+        self.tell(f"{wanted['title']}: recording in real time")
         if recording.start(use, give_up):
             self.recording = recording
 

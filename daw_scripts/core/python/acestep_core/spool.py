@@ -39,7 +39,7 @@ def status(text):
     if not isinstance(data, dict) or data.get("format") != STATUS:
         return None, "not a status file of acestep-bridge"
     if type(data.get("version")) is not int or data["version"] > VERSION:
-        return None, "the status file is of a newer version"
+        return None, "the status file has a newer version"
     job, error, answer = data.get("job"), data.get("error"), data.get("answer")
     ended = error is not None or (job["state"] in TERMINAL if job is not None else answer is not None)
     return {"name": data.get("name"), "answer": answer, "error": error, "job": job, "ended": ended}, None
