@@ -150,7 +150,7 @@ def check_store(patient: Patient) -> list[Finding]:
         Finding(
             Severity.WARNING,
             "job store",
-            f"a damaged job store was set aside as {path}: its history and waiting jobs are gone, the results are not",
+            f"a damaged job store was renamed to {path}: its history and waiting jobs are gone, the results are not",
             "Look at the disk; `sqlite3 FILE .recover` may read it. Remove the file when you no longer need it.",
         )
         for path in set_aside(patient.paths.database)

@@ -135,7 +135,7 @@ def _wait_until_ready(daemon: DaemonProcess, timeout: float) -> None:
 
 def _last_words(output: Path) -> str:
     lines = output.read_text("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else f"it said nothing (see {output})"
+    return lines[-1] if lines else f"it printed nothing (see {output})"
 
 
 def read_connection(paths: Paths) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def read_connection(paths: Paths) -> dict[str, Any]:
     if not isinstance(pid, int) or isinstance(pid, bool):
         raise DaemonUnreachable(f"{paths.connection} is damaged; stop the daemon and start it again")
     if not process_alive(pid):
-        raise DaemonUnreachable(f"the daemon of {paths.connection} has ended without saying so")
+        raise DaemonUnreachable(f"the daemon of {paths.connection} has ended unexpectedly")
     return data
 
 

@@ -48,28 +48,33 @@ class Settings(Request):
     """All settings, typed. The order is the order of ``config show``."""
 
     home: Annotated[
-        str, param("Folder of all state; empty: the platform's own folders.", max_length=MAX_PATH, group="folders")
+        str,
+        param(
+            "Folder for everything that the daemon stores; empty: the usual folders of the system.",
+            max_length=MAX_PATH,
+            group="folders",
+        ),
     ] = ""
     library: Annotated[
-        str, param("Folder of the results; empty: 'library' in the home.", max_length=MAX_PATH, group="folders")
+        str, param("Folder for results; empty: 'library' in the home.", max_length=MAX_PATH, group="folders")
     ] = ""
     checkpoints: Annotated[
-        list[str], param("Further folders that hold model checkpoints, besides the home's own.", group="folders")
+        list[str], param("Additional folders with model checkpoints, besides the one in the home.", group="folders")
     ] = []
     read_roots: Annotated[
         list[str],
-        param("Folders that sources may be read from; empty: the user's home and mounted volumes.", group="folders"),
+        param("Folders from which sources may be read; empty: your home and mounted volumes.", group="folders"),
     ] = []
     write_roots: Annotated[
-        list[str], param("Folders, besides the library, that copies of results may go to.", group="folders")
+        list[str], param("Folders, besides the library, into which results may be copied.", group="folders")
     ] = []
     plugin_folder: Annotated[
         str,
-        param("Folder of single-file plug-ins; empty: 'plugins' in the home.", max_length=MAX_PATH, group="plugins"),
+        param("Folder for single-file plug-ins; empty: 'plugins' in the home.", max_length=MAX_PATH, group="plugins"),
     ] = ""
-    plugins_disabled: Annotated[list[str], param("Plug-ins that are not loaded, by name.", group="plugins")] = []
+    plugins_disabled: Annotated[list[str], param("Names of plug-ins that should not be loaded.", group="plugins")] = []
     features: Annotated[
-        list[str], param("Feature flags that are switched on, or with a dash before the name off.", group="plugins")
+        list[str], param("Feature flags to switch on; with a dash before the name, to switch off.", group="plugins")
     ] = []
 
     listen: Annotated[
@@ -77,31 +82,33 @@ class Settings(Request):
     ] = "127.0.0.1"
     token: Annotated[
         str,
-        param("Secret that RPC and HTTP clients must show; needed off the loopback address.", group="doors"),
+        param(
+            "Secret that RPC and HTTP clients must send; required if the daemon listens beyond loopback.", group="doors"
+        ),
     ] = ""
-    osc: Annotated[bool, param("Whether the OSC door is open.", group="doors")] = True
+    osc: Annotated[bool, param("Open the OSC door.", group="doors")] = True
     osc_port: Annotated[Port, param("UDP and TCP port of OSC; 0 takes a free one.", group="doors")] = 9700
     osc_allow: Annotated[
         list[str],
         param(
-            "Addresses or networks that may send OSC when not on loopback; ADDRESS=owner marks one of your own.",
+            "Addresses or networks that may send OSC from other machines; ADDRESS=owner marks one of your own.",
             group="doors",
         ),
     ] = []
-    rpc: Annotated[bool, param("Whether the MessagePack-RPC door is open.", group="doors")] = True
+    rpc: Annotated[bool, param("Open the MessagePack-RPC door.", group="doors")] = True
     rpc_port: Annotated[Port, param("TCP port of MessagePack-RPC; 0 takes a free one.", group="doors")] = 9701
     jsonrpc: Annotated[
-        bool, param("Whether the JSON-RPC door is open: its local socket and, with a token, TCP.", group="doors")
+        bool, param("Open the JSON-RPC door: its local socket and, with a token, TCP.", group="doors")
     ] = True
     jsonrpc_port: Annotated[
-        Port, param("TCP port of JSON-RPC, open only where a token is set; 0 takes a free one.", group="doors")
+        Port, param("TCP port of JSON-RPC, opened only if a token is set; 0 takes a free one.", group="doors")
     ] = 9703
-    http: Annotated[bool, param("Whether the HTTP door is open.", group="doors")] = True
+    http: Annotated[bool, param("Open the HTTP door.", group="doors")] = True
     http_port: Annotated[Port, param("TCP port of HTTP; 0 takes a free one.", group="doors")] = 9702
     http_ports: Annotated[
         list[Port],
         param(
-            "Further TCP ports of HTTP: 8001 and 8002 are those of ACE-Step's own servers, where its front ends look.",
+            "Additional TCP ports for HTTP. ACE-Step's own servers, and its front ends, use 8001 and 8002.",
             group="doors",
             max_length=8,
         ),
@@ -109,13 +116,13 @@ class Settings(Request):
     http_origins: Annotated[
         list[str],
         param(
-            "Origins of web pages, besides our own, that may use the HTTP door.",
+            "Origins of other web pages that may use the HTTP door, besides the daemon's own page.",
             group="doors",
             max_length=32,
             example=["http://localhost:5173"],
         ),
     ] = []
-    spool: Annotated[bool, param("Whether the spool folder is watched.", group="doors")] = True
+    spool: Annotated[bool, param("Watch the spool folder.", group="doors")] = True
 
     backend: Annotated[str, param("Backend that runs the models; empty: the first registered.", group="worker")] = ""
     device: Annotated[
@@ -124,57 +131,69 @@ class Settings(Request):
     devices: Annotated[
         list[str],
         param(
-            "Devices with a worker each, such as cuda:0,cuda:1 or cpu,cpu; empty or auto: every GPU, else the processor.",
+            "Devices that get one worker each, such as cuda:0,cuda:1 or cpu,cpu; empty or auto: every GPU, or "
+            "the CPU if there is no GPU.",
             group="worker",
             max_length=MOST,
             example=["cuda:0", "cuda:1"],
         ),
     ] = []
     dtype: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"], param("Number type of the networks.", group="worker")
+        Literal["auto", "float32", "bfloat16", "float16"], param("Number format of the networks.", group="worker")
     ] = "auto"
     int8: Annotated[
-        Literal["auto", "on", "off"], param("8-bit weights; auto: where the device's memory is short.", group="worker")
+        Literal["auto", "on", "off"], param("8-bit weights; auto: if the device has little memory.", group="worker")
     ] = "auto"
     offload: Annotated[
         Literal["auto", "none", "parts", "all"],
         param(
-            "Networks that wait in ordinary memory: text encoder and codec, or all; auto: by the device.",
+            "Networks that wait in main memory: text encoder and codec (parts), or all; auto: chosen by the device.",
             group="worker",
         ),
     ] = "auto"
     attention: Annotated[
         Literal["auto", "flash", "efficient", "cudnn", "math"],
-        param("Attention kernel that torch should prefer; another one does what it cannot.", group="worker"),
+        param(
+            "Attention kernel that torch should prefer; if it cannot do something, another one does.", group="worker"
+        ),
     ] = "auto"
     compile: Annotated[
         Literal["off", "on"],
-        param("torch.compile for the model: a slow first job, then quicker steps on a GPU.", group="worker"),
+        param("torch.compile for the model: a slow first job, then faster steps on a GPU.", group="worker"),
     ] = "off"
     threads: Annotated[
-        int, param("CPU threads of each worker; 0 shares out all cores but one.", ge=0, le=1024, group="worker")
+        int, param("CPU threads of each worker; 0: share all cores but one.", ge=0, le=1024, group="worker")
     ] = 0
-    model: Annotated[str, param("Default model; empty: the embedded one.", max_length=128, group="worker")] = ""
+    model: Annotated[str, param("Default model; empty: nano.", max_length=128, group="worker")] = ""
     warm: Annotated[
         Literal["auto", "on", "off"],
-        param("Open the default model at start; auto: a small one, a large one where memory is ample.", group="worker"),
+        param("Open the default model at start; auto: if it is small, or if memory is ample.", group="worker"),
     ] = "auto"
     worker_start: Annotated[
-        Literal["serve", "lazy"], param("Start the worker with the daemon or with the first job.", group="worker")
+        Literal["serve", "lazy"],
+        param("Start the worker with the daemon (serve) or with the first job (lazy).", group="worker"),
     ] = "serve"
     idle_unload: Annotated[
         float,
         param(
-            "Minutes without a job after which models are unloaded; 0 keeps them.", unit="min", ge=0.0, group="worker"
+            "Unload models after this many minutes without a job; 0 keeps them loaded.",
+            unit="min",
+            ge=0.0,
+            group="worker",
         ),
     ] = 0.0
     cancel_grace: Annotated[
         float,
-        param("Least time a cancelled job gets to stop before its worker is killed.", unit="s", ge=0.1, group="worker"),
+        param(
+            "How long a cancelled job may take to stop, at least, before its worker is killed.",
+            unit="s",
+            ge=0.1,
+            group="worker",
+        ),
     ] = 10.0
     worker_silence: Annotated[
         float,
-        param("Time without an answer of the worker after which it is restarted.", unit="s", ge=1.0, group="worker"),
+        param("Restart the worker if it does not answer for this long.", unit="s", ge=1.0, group="worker"),
     ] = 45.0
     degraded_retry: Annotated[
         float, param("Pause after five crashes of the worker in a row.", unit="s", ge=0.1, group="worker")
@@ -183,38 +202,38 @@ class Settings(Request):
     admission_seconds: Annotated[
         float,
         param(
-            "Longest check of a request; a disk or share that hangs is then no longer waited for.",
+            "How long checking a request may take, for example if a disk or network share hangs.",
             unit="s",
             ge=0.5,
             le=600.0,
             group="limits",
         ),
     ] = 10.0
-    queue_length: Annotated[int, param("Jobs that may wait.", ge=1, le=1_000_000, group="limits")] = 1000
-    jobs_per_client: Annotated[int, param("Jobs of one client that may wait or run.", ge=1, group="limits")] = 250
+    queue_length: Annotated[int, param("How many jobs may wait.", ge=1, le=1_000_000, group="limits")] = 1000
+    jobs_per_client: Annotated[int, param("How many jobs of one client may wait or run.", ge=1, group="limits")] = 250
     bytes_per_client: Annotated[
-        int, param("Size of one client's waiting requests.", unit="bytes", ge=1024, group="limits")
+        int, param("Total size of one client's waiting requests.", unit="bytes", ge=1024, group="limits")
     ] = 8 * MiB
-    history_jobs: Annotated[int, param("Ended jobs that are remembered.", ge=0, group="limits")] = 100_000
+    history_jobs: Annotated[int, param("How many ended jobs to remember.", ge=0, group="limits")] = 100_000
     history_days: Annotated[
-        float, param("Days that ended jobs are remembered; 0 is forever.", unit="d", ge=0.0, group="limits")
+        float, param("How many days to remember ended jobs; 0: forever.", unit="d", ge=0.0, group="limits")
     ] = 0.0
     library_bytes: Annotated[
-        int, param("Size at which the oldest results are removed; 0 keeps all.", unit="bytes", ge=0, group="limits")
+        int, param("Delete the oldest results above this size; 0 keeps all.", unit="bytes", ge=0, group="limits")
     ] = 0
     library_days: Annotated[
-        float, param("Days that results are kept; 0 keeps all.", unit="d", ge=0.0, group="limits")
+        float, param("How many days to keep results; 0 keeps all.", unit="d", ge=0.0, group="limits")
     ] = 0.0
     keep_latents: Annotated[
         bool,
         param(
-            "Store the latent of every result, so that edits of it start there; else only where asked.", group="limits"
+            "Store the latent of every result, so that edits can start from it; off: only if requested.", group="limits"
         ),
     ] = True
     latent_bytes: Annotated[
         int,
         param(
-            "Size of all stored latents at which the oldest unpinned ones go; 0 keeps all.",
+            "Delete the oldest unpinned latents above this total size; 0 keeps all.",
             unit="bytes",
             ge=0,
             group="limits",
@@ -224,9 +243,9 @@ class Settings(Request):
         int, param("Space that must be free on the library's disk.", unit="bytes", ge=0, group="limits")
     ] = 64 * MiB
     upload_bytes: Annotated[int, param("Largest upload.", unit="bytes", ge=1, group="limits")] = 2 * GiB
-    upload_quota: Annotated[int, param("Space of all uploads together.", unit="bytes", ge=1, group="limits")] = 8 * GiB
+    upload_quota: Annotated[int, param("Total size of all uploads.", unit="bytes", ge=1, group="limits")] = 8 * GiB
     upload_hours: Annotated[
-        float, param("Hours that an upload nobody uses is kept.", unit="h", ge=0.0, group="limits")
+        float, param("How many hours to keep an unused upload.", unit="h", ge=0.0, group="limits")
     ] = 24.0
 
     performance: Annotated[bool, param("Listen to MIDI, keep slots and play them.", group="performance")] = False
@@ -235,34 +254,36 @@ class Settings(Request):
     ] = ""
     performance_output: Annotated[
         str,
-        param("Beginning of the output device's name; empty: the default one; null: no sound.", group="performance"),
+        param(
+            "How the name of the output device begins; empty: the default device; null: no sound.", group="performance"
+        ),
     ] = ""
     performance_input: Annotated[
-        str, param("Beginning of the input device's name to capture from; empty: no capture.", group="performance")
+        str, param("How the name of the input device to capture begins; empty: no capture.", group="performance")
     ] = ""
     performance_rate: Annotated[
         int, param("Sample rate of the sound card.", unit="Hz", ge=8_000, le=192_000, group="performance")
     ] = 48_000
     capture_seconds: Annotated[
-        float, param("How much of the input is kept.", unit="s", ge=1.0, le=600.0, group="performance")
+        float, param("How much of the input to keep.", unit="s", ge=1.0, le=600.0, group="performance")
     ] = 120.0
-    midi: Annotated[bool, param("Whether MIDI ports are opened.", group="performance")] = True
+    midi: Annotated[bool, param("Open MIDI ports.", group="performance")] = True
     midi_clock: Annotated[
         bool, param("Send MIDI clock to the feedback port that the mapping names.", group="performance")
     ] = False
     midi_backend: Annotated[str, param("mido backend; empty: mido's default.", group="performance")] = ""
     midi_socket: Annotated[
-        int, param("TCP port that takes MIDI on loopback; 0: none.", ge=0, le=65_535, group="performance")
+        int, param("TCP port that accepts MIDI on loopback; 0: none.", ge=0, le=65_535, group="performance")
     ] = 0
 
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], param("Least severity that is logged.", group="log")
+        Literal["debug", "info", "warning", "error"], param("Lowest severity to log.", group="log")
     ] = "info"
-    log_format: Annotated[Literal["text", "json"], param("Form of the log on standard error.", group="log")] = "text"
+    log_format: Annotated[Literal["text", "json"], param("Format of the log on standard error.", group="log")] = "text"
     log_bytes: Annotated[int, param("Size at which the log file is rotated.", unit="bytes", ge=4096, group="log")] = (
         5 * MiB
     )
-    log_files: Annotated[int, param("Rotated log files that are kept.", ge=0, le=100, group="log")] = 3
+    log_files: Annotated[int, param("How many rotated log files to keep.", ge=0, le=100, group="log")] = 3
 
 
 SECRETS = frozenset({"token"})
@@ -342,7 +363,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except BadRequest as failure:
         raise BadRequest(f"{path}, {failure.message}", field="config", limits=failure.limits) from None
     if "home" in data:
-        raise BadRequest(f"'home' cannot stand in {path}: it says where that file is looked for", field="home")
+        raise BadRequest(f"'home' cannot be set in {path}, because it decides where that file is", field="home")
     _refuse_unknown(data, f"config file {path}")
     return data
 
@@ -406,7 +427,7 @@ def _check(values: dict[str, Any], origins: Mapping[str, str]) -> Settings:
 def _check_token(settings: Settings) -> Settings:
     """Refuse a token that protects nothing because it is blank, or that no client can type. Raises `BadRequest`."""
     if any(not character.isprintable() or character.isspace() for character in settings.token):
-        raise BadRequest("a token holds no blanks; `openssl rand -hex 32` makes a good one", field="token")
+        raise BadRequest("a token must not contain blanks; `openssl rand -hex 32` makes a good one", field="token")
     return settings
 
 

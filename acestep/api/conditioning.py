@@ -33,7 +33,7 @@ class Conditioning(Request):
     global_caption: Annotated[
         str,
         param(
-            "The whole song, where `caption` describes one part of it. Only read by models that were tuned on stems.",
+            "Description of the whole song, if `caption` describes only a part of it. Only models tuned on stems read it.",
             max_length=limits.MAX_CAPTION,
             group="advanced",
         ),
@@ -54,7 +54,7 @@ class Conditioning(Request):
         Annotated[
             float,
             param(
-                "Tempo. Fractions are allowed: the model sees the rounded value, new parts are conformed.",
+                "Tempo. Fractions are allowed: the model gets the rounded value, and new parts are resampled to match.",
                 unit="bpm",
                 ge=limits.BPM_RANGE[0],
                 le=limits.BPM_RANGE[1],
@@ -68,7 +68,7 @@ class Conditioning(Request):
     time_signature: Annotated[
         str,
         param(
-            "Metre such as 4/4, 6/8 or 12/8 (4 and 6 mean 4/4 and 6/8). The model sees the nearest of 2/4, 3/4, 4/4 and 6/8.",
+            "Metre such as 4/4, 6/8 or 12/8 (4 and 6 mean 4/4 and 6/8). The model gets the nearest of 2/4, 3/4, 4/4 and 6/8.",
             choices="metres",
             group="music",
         ),
@@ -77,7 +77,8 @@ class Conditioning(Request):
         Annotated[
             float,
             param(
-                "Length of the part, or of the region from `start` on, in seconds or as '8bars'; a length in samples wins.",
+                "Length of the new part, or of the region from `start`, in seconds or as '8bars'. `length` in "
+                "samples overrides it.",
                 unit="s",
                 ge=0.0,
                 le=limits.MAX_DURATION,
@@ -91,7 +92,7 @@ class Conditioning(Request):
         Annotated[
             int,
             param(
-                "Where bar 1 begins on the source's timeline: the length of a pick-up, negative for a piece cut out of a song.",
+                "Where bar 1 begins in the source: the length of a pick-up, or negative for a piece cut out of a song.",
                 unit="samples",
                 group="music",
                 example=14400,
@@ -113,10 +114,10 @@ class Conditioning(Request):
     ) = None
     reference: Annotated[
         str,
-        param("Audio file whose timbre the result should take on.", max_length=limits.MAX_PATH, group="audio"),
+        param("Audio file whose timbre the result should have.", max_length=limits.MAX_PATH, group="audio"),
     ] = ""
     audio_codes: (
-        Annotated[list[int], param("Semantic codes at 5 Hz (0 to 63999), as the planner makes them.", group="audio")]
+        Annotated[list[int], param("Semantic codes at 5 Hz (0 to 63999), as the planner writes them.", group="audio")]
         | None
     ) = None
     codes: (
@@ -129,7 +130,7 @@ class Conditioning(Request):
     codes_strength: Annotated[
         float,
         param(
-            "Share of the steps that follow the codes; the later ones run on words alone.",
+            "Share of the steps that follow the codes; later steps follow only caption and lyrics.",
             ge=0.0,
             le=1.0,
             group="audio",
@@ -147,21 +148,19 @@ class Conditioning(Request):
     guide_from: Annotated[
         Literal["song", "region"],
         param(
-            "Where a guide's chords or clip begin: with bar 1 of the song, or with the region's first bar.",
+            "Where the chords or the clip of a guide begin: at bar 1 of the song, or at the first bar of the region.",
             group="music",
         ),
     ] = "song"
     query: Annotated[
         str,
         param(
-            "One sentence that the planner makes caption, lyrics, tempo, key and length of; whatever else is given is kept.",
+            "One sentence from which the planner makes caption, lyrics, tempo, key and length. Fields you set are kept.",
             max_length=limits.MAX_CAPTION,
             example="dark techno at 130 in F minor, two minutes",
         ),
     ] = ""
-    thinking: Annotated[bool, param("Let the planner fill in what is not given (generate only).", group="planner")] = (
-        False
-    )
+    thinking: Annotated[bool, param("Let the planner fill in missing fields (generate only).", group="planner")] = False
     planner_model: planning.PlannerName = "auto"
     planner_backend: planning.BackendName = "auto"
     planner_codes: planning.WithCodes = True
@@ -182,7 +181,7 @@ class Conditioning(Request):
     cot_text: Annotated[
         str,
         param(
-            "A thought of the planner, as `plan` gives it: taken up instead of thinking again.",
+            "The planner's reasoning, as returned by `plan`: used instead of planning again.",
             max_length=limits.MAX_LYRICS,
             group="planner",
         ),
@@ -190,14 +189,14 @@ class Conditioning(Request):
     genres: Annotated[
         str,
         param(
-            "Genres, separated by commas; the planner alone reads them.", max_length=limits.MAX_CAPTION, group="planner"
+            "Genres, separated by commas. Only the planner reads them.", max_length=limits.MAX_CAPTION, group="planner"
         ),
     ] = ""
     samples: (
         Annotated[
             list[dict[str, Any]],
             param(
-                "All samples of an answer of `compose`, `format` or `understand`; its first one is used.",
+                "The samples returned by `compose`, `format` or `understand`. The first one is used.",
                 group="internal",
             ),
         ]

@@ -31,7 +31,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
 FEATURES: tuple[Feature, ...] = (
     Feature(
         name=AUTOGEN,
-        summary="AutoGen: a standing order that submits one batch after another (`autogen.start`).",
+        summary="AutoGen: submits one batch after another while you listen (`autogen.start`).",
         default=True,
         reason="It starts only when somebody asks, gives way to every other job and ends after its batches; a machine that "
         "several people share may want it off.",

@@ -43,55 +43,68 @@ PlannerName = Annotated[
 BackendName = Annotated[
     str,
     param(
-        "What plans: auto runs the language model with transformers, and where none is here, plans by rules.",
+        "What does the planning: auto uses the language model (with transformers), or rules if none is installed.",
         choices="planners",
         group="planner",
     ),
 ]
-WithCodes = Annotated[bool, param("Plan the music itself too, as semantic codes.", group="planner")]
+WithCodes = Annotated[bool, param("Also plan the music, as semantic codes.", group="planner")]
 WithMetas = Annotated[
     bool,
     param(
-        "Plan tempo, key, metre and length where they are not given; off: only caption, words and codes.",
+        "Plan tempo, key, metre and length if you do not set them; off: only caption, lyrics and codes.",
         group="planner",
     ),
 ]
-WithCaption = Annotated[bool, param("Let the planner's caption replace the given one.", group="planner")]
+WithCaption = Annotated[bool, param("Let the planner replace your caption.", group="planner")]
 WithLanguage = Annotated[
-    bool, param("Let the planner find the language of the lyrics where none is given.", group="planner")
+    bool, param("Let the planner detect the language of the lyrics if you do not set it.", group="planner")
 ]
 Temperature = Annotated[
     float,
-    param("Sampling temperature of the language model; 0 always takes the likeliest.", ge=0.0, le=2.0, group="planner"),
+    param(
+        "Sampling temperature of the language model; 0 always takes the likeliest token.",
+        ge=0.0,
+        le=2.0,
+        group="planner",
+    ),
 ]
 MetadataTemperature = Annotated[
-    float, param("Temperature of caption and metadata alone.", ge=0.0, le=2.0, group="planner")
+    float, param("Temperature for caption and metadata only.", ge=0.0, le=2.0, group="planner")
 ]
-CodesTemperature = Annotated[float, param("Temperature of the codes alone.", ge=0.0, le=2.0, group="planner")]
+CodesTemperature = Annotated[float, param("Temperature for the codes only.", ge=0.0, le=2.0, group="planner")]
 CfgScale = Annotated[
-    float, param("Guidance of the language model; 1 is off and twice as fast.", ge=1.0, le=10.0, group="planner")
+    float,
+    param("Guidance of the language model; 1 turns it off and is twice as fast.", ge=1.0, le=10.0, group="planner"),
 ]
 NegativePrompt = Annotated[
-    str, param("What the language model's guidance leads away from.", max_length=limits.MAX_CAPTION, group="planner")
+    str, param("What the language model's guidance steers away from.", max_length=limits.MAX_CAPTION, group="planner")
 ]
-TopK = Annotated[int, param("Sample from this many likeliest tokens; 0 is off.", ge=0, le=1000, group="planner")]
+TopK = Annotated[
+    int, param("Sample only from this many of the likeliest tokens; 0 is off.", ge=0, le=1000, group="planner")
+]
 TopP = Annotated[
     float,
-    param("Sample from the likeliest tokens that make up this share; 1 is off.", ge=0.01, le=1.0, group="planner"),
+    param(
+        "Sample only from the likeliest tokens that together have this probability; 1 is off.",
+        ge=0.01,
+        le=1.0,
+        group="planner",
+    ),
 ]
 RepetitionPenalty = Annotated[
-    float, param("Above 1 makes tokens that were used before less likely.", ge=1.0, le=2.0, group="planner")
+    float, param("Values above 1 make repeated tokens less likely.", ge=1.0, le=2.0, group="planner")
 ]
 Parallel = Annotated[
     bool,
     param(
-        "Write all variants together; off: one after the other, with less memory and the same results.", group="planner"
+        "Write all variants together; off: one after another, with less memory and the same results.", group="planner"
     ),
 ]
 BatchChunk = Annotated[
     int,
     param(
-        "Most variants written together; none: as memory allows.",
+        "How many variants to write together at most; none: as memory allows.",
         ge=1,
         le=limits.MAX_VARIANTS,
         group="planner",
@@ -99,7 +112,9 @@ BatchChunk = Annotated[
 ]
 DebugLog = Annotated[
     bool,
-    param("Log every token of the metadata: what was allowed, what was taken and how likely it was.", group="planner"),
+    param(
+        "Log every token of the metadata: which were allowed, which was chosen and how likely it was.", group="planner"
+    ),
 ]
 
 
@@ -120,11 +135,11 @@ class PlannerSettings(Request):
     top_k: TopK = 0
     top_p: TopP = 0.9
     caption_tokens: Annotated[
-        int, param("Longest caption that is written, in tokens.", ge=1, le=512, group="planner")
+        int, param("Maximum length of the caption, in tokens.", ge=1, le=512, group="planner")
     ] = 512
-    lyrics_tokens: Annotated[
-        int, param("Longest lyrics that are written, in tokens.", ge=1, le=2048, group="planner")
-    ] = 2048
+    lyrics_tokens: Annotated[int, param("Maximum length of the lyrics, in tokens.", ge=1, le=2048, group="planner")] = (
+        2048
+    )
     repetition_penalty: RepetitionPenalty = 1.0
     parallel: Parallel = True
     batch_chunk: BatchChunk | None = None

@@ -33,10 +33,8 @@ class Preset(Request, kw_only=True):
     summary: Annotated[str, param("What it does, in a sentence.", max_length=200)] = ""
     source: Annotated[bool, param("Whether it works on audio.")] = False
     stages: Annotated[list[dict[str, Any]], param("The stages: type and parameters.")]
-    conditioning: Annotated[
-        dict[str, Any], param("Caption, tempo ... that hold unless the request says otherwise.")
-    ] = {}
-    output: Annotated[dict[str, Any], param("Output settings that hold unless the request says otherwise.")] = {}
+    conditioning: Annotated[dict[str, Any], param("Caption, tempo ...: defaults that the request can override.")] = {}
+    output: Annotated[dict[str, Any], param("Output settings: defaults that the request can override.")] = {}
     format: Annotated[str, param("Format name of the file.")] = FORMAT
     version: Annotated[int, param("Version of that format.", unit="level")] = VERSION
 
@@ -50,7 +48,7 @@ class PresetFields(Request):
     models: Annotated[
         list[str],
         param(
-            "Checkpoints in the order of the stages, instead of the preset's own; where it names none, one is for all.",
+            "Checkpoints in the order of the stages, instead of the preset's own. If the preset names none, one is for all stages.",
             group="model",
         ),
     ] = []

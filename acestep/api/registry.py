@@ -101,24 +101,31 @@ class RenderRequest(Request):
         param("Caption, lyrics, tempo ... that all stages share.", example={"caption": "warm lofi house"}),
     ] = {}
     source: Annotated[dict[str, Any], param("Audio to work on: path, start, length ...")] | None = None
-    output: Annotated[dict[str, Any], param("What to return, and in which form.")] = {}
+    output: Annotated[dict[str, Any], param("What to return, and in which format.")] = {}
     format: Annotated[str, param("Format name of a stored request.", group="internal")] = "acestep-bridge/render"
     version: Annotated[int, param("Version of that format.", unit="level", ge=1, group="internal")] = VERSION
     weights: Annotated[
         dict[str, str],
-        param("Digests of the weights that a recipe was made with; others are refused.", group="internal"),
+        param("Digests of the weights that made the recipe; other weights are refused.", group="internal"),
     ] = {}
     sound: SoundName = ""
     made_with: Annotated[
-        str, param("Name of the sound whose values a recipe has.", max_length=40, group="internal")
+        str, param("Name of the saved sound whose values are in the recipe.", max_length=40, group="internal")
     ] = ""
     made_on: Annotated[
         str,
-        param("Device and number type that a recipe was made on; others are told.", max_length=80, group="internal"),
+        param(
+            "Device and number format that made the recipe; a note tells you if yours differ.",
+            max_length=80,
+            group="internal",
+        ),
     ] = ""
     precision: Annotated[
         dict[str, str],
-        param("How each model of a recipe computed; taken again where the device can, else told.", group="internal"),
+        param(
+            "Number format of each model in the recipe; used again if the device can, else a note tells you.",
+            group="internal",
+        ),
     ] = {}
 
 

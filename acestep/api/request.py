@@ -67,20 +67,26 @@ class Output(Request):
             group="output",
         ),
     ] = ""
-    name: Annotated[str, param("Stem of the file names.", max_length=80, group="output")] = ""
+    name: Annotated[
+        str, param("Name of the files, without track, number and ending.", max_length=80, group="output")
+    ] = ""
     span_start: Annotated[int, param("First sample of a span.", unit="samples", group="output")] | Written | None = None
     span_end: (
         Annotated[int, param("Sample after the last of a span.", unit="samples", group="output")] | Written | None
     ) = None
     level: Annotated[
         Literal["leave", "peak", "lufs"],
-        param("Level of new parts: as the model made them, at a peak, or at a loudness (BS.1770).", group="output"),
+        param("Level of new parts: leave it as it is, or bring it to a peak or a loudness (BS.1770).", group="output"),
     ] = "leave"
     level_target: (
         Annotated[
             float,
             param(
-                "The peak in dBFS or loudness in LUFS; none: -1 or -14.", unit="dB", ge=-60.0, le=0.0, group="output"
+                "The peak in dBFS or the loudness in LUFS; none: -1 or -14.",
+                unit="dB",
+                ge=-60.0,
+                le=0.0,
+                group="output",
             ),
         ]
         | None
@@ -88,16 +94,17 @@ class Output(Request):
     check: Annotated[
         Literal["off", "note", "retry", "conform"],
         param(
-            "Listen to new parts (tempo, beat, key, level) and tell what is not as asked; retry: make it again with other seeds, "
-            "at most twice; conform: also play it at the asked tempo where it is within 0.5 %.",
+            "Measure tempo, beat, key and level of new parts. note: tell me what differs from the request; "
+            "retry: try other seeds, at most twice; conform: resample to the exact tempo if it is within 0.5 %; "
+            "off: do not measure.",
             group="output",
         ),
     ] = "note"
     width: Annotated[
         Literal["auto", "model"],
         param(
-            "Stereo width of what the embedded model plays, which is nearly mono: auto is that of the music around it, or of its "
-            "source; model leaves it.",
+            "Stereo width for nano, whose output is nearly mono. auto: like the music around it, or like its "
+            "source; model: unchanged.",
             group="output",
         ),
     ] = "auto"
@@ -105,8 +112,8 @@ class Output(Request):
         Annotated[
             int,
             param(
-                "How many variants to keep, the best by measure (tempo, beat, key, level); the others are discarded. None: "
-                "all.",
+                "How many of the variants to keep: those that measure best (tempo, beat, key, level). The others "
+                "are discarded. None: all.",
                 ge=1,
                 le=limits.MAX_VARIANTS,
                 group="output",
@@ -118,24 +125,31 @@ class Output(Request):
     auto_score: Annotated[
         bool,
         param(
-            "Score every take from 0 to 1 by how near it is to what was asked: tempo, beat, key, level.", group="output"
+            "Score every take from 0 to 1: how close its tempo, beat, key and level are to the request.", group="output"
         ),
     ] = False
     score_scale: Annotated[
         float,
-        param("How strict scores are: below 0.5 stricter, above it milder.", ge=0.01, le=10.0, group="output"),
+        param("How strict the scores are: below 0.5 stricter, above 0.5 milder.", ge=0.01, le=10.0, group="output"),
     ] = 0.5
     auto_timing: Annotated[
-        bool, param("Also find when each line of the lyrics is sung; the times come with the result.", group="output")
+        bool,
+        param("Also find when each line of the lyrics is sung, and return the times with the result.", group="output"),
     ] = False
     crossfade: Annotated[
         float,
-        param("Splice crossfade at each region edge.", unit="ms", ge=0.0, le=limits.MAX_CROSSFADE_MS, group="output"),
+        param(
+            "Length of the crossfade at each edge of the region.",
+            unit="ms",
+            ge=0.0,
+            le=limits.MAX_CROSSFADE_MS,
+            group="output",
+        ),
     ] = limits.CROSSFADE_MS
     crossfade_side: Annotated[
         Literal["outside", "inside"],
         param(
-            "Where the crossfade lies: outside the region, which is all new, or inside, so that nothing outside changes.",
+            "Where the crossfade is: outside the region, which is then all new, or inside, so that nothing outside changes.",
             group="output",
         ),
     ] = "outside"
@@ -159,26 +173,34 @@ class StageParams(Request):
     ``auto`` (or none) takes the model variant's own value; the value used is written into the recipe.
     """
 
-    model: Annotated[str, param("Checkpoint to use; empty: the default one.", choices="models", group="model")] = ""
+    model: Annotated[str, param("Model to use; empty: the default model.", choices="models", group="model")] = ""
     steps: (
-        Annotated[int, param("Denoising steps; none: the variant's.", ge=1, le=limits.MAX_STEPS, group="sampling")]
+        Annotated[
+            int, param("Denoising steps; none: the model's default.", ge=1, le=limits.MAX_STEPS, group="sampling")
+        ]
         | None
     ) = None
-    sampler: Annotated[str, param("Solver.", choices="samplers", group="sampling")] = "auto"
+    sampler: Annotated[
+        str, param("Sampler that solves the flow from noise to music.", choices="samplers", group="sampling")
+    ] = "auto"
     schedule: Annotated[str, param("Spacing of the timesteps.", choices="schedules", group="sampling")] = "auto"
-    shift: Annotated[float, param("Timestep shift; none: the variant's.", ge=0.1, le=20.0, group="sampling")] | None = (
-        None
-    )
+    shift: (
+        Annotated[float, param("Timestep shift; none: the model's default.", ge=0.1, le=20.0, group="sampling")] | None
+    ) = None
     timesteps: Annotated[list[float], param("Explicit timesteps from 1 towards 0.", group="sampling")] | None = None
     guidance: Annotated[str, param("Guidance method.", choices="guidance", group="guidance")] = "auto"
     guidance_scale: (
-        Annotated[float, param("Guidance strength; 1 is off; none: the variant's.", ge=1.0, le=30.0, group="guidance")]
+        Annotated[
+            float, param("Guidance strength; 1 is off; none: the model's default.", ge=1.0, le=30.0, group="guidance")
+        ]
         | None
     ) = None
     guidance_start: (
         Annotated[
             float,
-            param("Lowest timestep at which guidance acts; none: the variant's.", ge=0.0, le=1.0, group="guidance"),
+            param(
+                "Lowest timestep at which guidance acts; none: the model's default.", ge=0.0, le=1.0, group="guidance"
+            ),
         ]
         | None
     ) = None
@@ -188,18 +210,21 @@ class StageParams(Request):
     seed: Annotated[
         int, param("Seed of the first result; -1: random.", ge=-1, le=limits.MAX_SEED, group="sampling")
     ] = -1
-    seeds: Annotated[list[int], param("A seed per result; missing ones are random.", group="sampling")] | None = None
+    seeds: Annotated[list[int], param("One seed per result; missing ones are random.", group="sampling")] | None = None
     variation: Annotated[
         float,
         param(
-            "How far to stray from the seed's own take: 0 the same, 1 another one.", ge=0.0, le=1.0, group="sampling"
+            "How far to depart from the take of this seed: 0 is the same take, 1 a different one.",
+            ge=0.0,
+            le=1.0,
+            group="sampling",
         ),
     ] = 0.0
     variation_seed: Annotated[int, param("Seed of the variation.", ge=0, le=limits.MAX_SEED, group="sampling")] = 0
     condition_strength: Annotated[
         float,
         param(
-            "Share of the steps that follow this task; the later ones run as plain text to music.",
+            "Share of the steps that follow this task; later steps run as plain text-to-music.",
             ge=0.0,
             le=1.0,
             group="advanced",
@@ -207,7 +232,12 @@ class StageParams(Request):
     ] = 1.0
     velocity_limit: Annotated[
         float,
-        param("Limit of the velocity's norm relative to the latent's; 0 is off.", ge=0.0, le=10.0, group="advanced"),
+        param(
+            "Limit for the norm of the velocity, relative to that of the latent; 0 is off.",
+            ge=0.0,
+            le=10.0,
+            group="advanced",
+        ),
     ] = 0.0
     velocity_average: Annotated[
         float, param("Weight of the previous velocity in a running mean; 0 is off.", ge=0.0, le=0.95, group="advanced")
@@ -217,12 +247,12 @@ class StageParams(Request):
         param("Added to the finished latents, after `latent_rescale`; 0 is off.", ge=-2.0, le=2.0, group="advanced"),
     ] = 0.0
     latent_rescale: Annotated[
-        float, param("Factor of the finished latents; 1 is off.", ge=0.0, le=4.0, group="advanced")
+        float, param("Factor for the finished latents; 1 is off.", ge=0.0, le=4.0, group="advanced")
     ] = 1.0
     correction_low: Annotated[
         float,
         param(
-            "Wavelet correction of slow movements after each step: 0 is off, 0.05 usual. For turbo only: sft turns to noise.",
+            "Wavelet correction of slow movements after each step: 0 is off, 0.05 is usual. Only for turbo; sft turns into noise.",
             ge=0.0,
             le=1.0,
             group="advanced",
@@ -230,7 +260,7 @@ class StageParams(Request):
     ] = 0.0
     correction_high: Annotated[
         float,
-        param("The same of fast movements: 0 is off, 0.02 usual.", ge=0.0, le=1.0, group="advanced"),
+        param("The same for fast movements: 0 is off, 0.02 is usual.", ge=0.0, le=1.0, group="advanced"),
     ] = 0.0
     preview: Annotated[bool, param("Decode this stage too when it is not the last.", group="output")] = False
     checkpoint_step: Annotated[int, param("Step after which the state is stored.", ge=1, group="advanced")] | None = (
@@ -245,7 +275,7 @@ class StageParams(Request):
     options: Annotated[
         list[str],
         param(
-            "Parameters that only this model's family has, each 'name=value'; `models info` lists them.",
+            "Parameters that only the family of this model has, each 'name=value'. `models info` lists them.",
             max_length=32,
             group="model",
             example=["omega=10"],
@@ -254,14 +284,14 @@ class StageParams(Request):
     quality: Annotated[
         str,
         param(
-            "Named values of the model's own for what is left open, such as 'fast' or 'quality'; empty: its defaults.",
+            "One of the model's own sets of defaults, such as 'fast' or 'quality'; empty: its usual defaults.",
             max_length=40,
             group="model",
         ),
     ] = ""
     batch: Annotated[
         bool,
-        param("Run the variants together: faster on a GPU, equal to single runs to rounding only.", group="sampling"),
+        param("Run the variants together: faster on a GPU, and equal to single runs up to rounding.", group="sampling"),
     ] = False
     resume: Annotated[
         str,
@@ -274,11 +304,11 @@ class StageParams(Request):
     memory: Annotated[
         Literal["keep", "offload", "unload"], param("What happens to the model after the stage.", group="model")
     ] = "keep"
-    guide: Annotated[str, param("Guide of this stage alone.", max_length=limits.MAX_PATH, group="chain")] | None = None
+    guide: Annotated[str, param("Guide for this stage only.", max_length=limits.MAX_PATH, group="chain")] | None = None
     caption: (
-        Annotated[str, param("Caption of this stage alone.", max_length=limits.MAX_CAPTION, group="chain")] | None
+        Annotated[str, param("Caption for this stage only.", max_length=limits.MAX_CAPTION, group="chain")] | None
     ) = None
-    lyrics: Annotated[str, param("Lyrics of this stage alone.", max_length=limits.MAX_LYRICS, group="chain")] | None = (
+    lyrics: Annotated[str, param("Lyrics for this stage only.", max_length=limits.MAX_LYRICS, group="chain")] | None = (
         None
     )
 

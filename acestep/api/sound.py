@@ -43,7 +43,7 @@ SHARED = frozenset(SoundValues.__struct_fields__) & frozenset(Conditioning.__str
 SoundName = Annotated[
     str,
     param(
-        "One of your sounds: its reference, adapter, seed and words are used where this request gives none.",
+        "One of your saved sounds. Its reference, adapter, seed and caption are used unless you set them here.",
         max_length=40,
         choices="sounds",
         group="sound",
@@ -62,7 +62,7 @@ class Sound(Request, kw_only=True):
 
     name: Annotated[str, param("Name of the sound.", max_length=40)]
     title: Annotated[str, param("Name for people.", max_length=80)] = ""
-    values: Annotated[dict[str, Any], param("The fields that it gives, as a request has them.")]
+    values: Annotated[dict[str, Any], param("The fields that it sets, as in a request.")]
     format: Annotated[str, param("Format name of the file.")] = FORMAT
     version: Annotated[int, param("Version of that format.", unit="level")] = VERSION
 

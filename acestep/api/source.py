@@ -38,7 +38,7 @@ StageNumber = (
 Context = Annotated[
     float,
     param(
-        "Audio that is read on each side of the region.",
+        "How much audio to read on each side of the region.",
         unit="s",
         ge=0.0,
         le=limits.MAX_CONTEXT_SECONDS,
@@ -58,7 +58,7 @@ class Source(Request):
         Annotated[
             int,
             param(
-                "First sample of the region; negative reaches before the file. None: no region, of a stage whose latent is meant.",
+                "First sample of the region; negative reaches before the file. None: no region (the stage's latent is used).",
                 unit="samples",
             ),
         ]
@@ -67,7 +67,7 @@ class Source(Request):
     length: Annotated[int, param("Length of the region; none: to the end.", unit="samples", ge=1)] | None = None
     context: Context = limits.CONTEXT_SECONDS
     fingerprint: Annotated[
-        str, param("Size, time and hash of the read window; set by the daemon.", group="internal")
+        str, param("Size, time and hash of the audio that was read; set by the daemon.", group="internal")
     ] = ""
 
     @property
@@ -88,7 +88,7 @@ class SourceRequest(Region):
     ) = None
     context: Context | None = None
     fingerprint: Annotated[
-        str, param("Size, time and hash of the read window; set by the daemon.", group="internal")
+        str, param("Size, time and hash of the audio that was read; set by the daemon.", group="internal")
     ] = ""
 
 
@@ -105,7 +105,7 @@ class SelectionFields(Region):
     regions: Annotated[
         list[Region],
         param(
-            "Several regions instead of one, each with start and end as above: edited one after another in one job.",
+            "Several regions instead of one, each with start and end as above. They are edited one after another in one job.",
             max_length=limits.MAX_STAGES,
             group="source",
             example=[{"start_seconds": 8.0, "end_seconds": 12.0}],

@@ -26,13 +26,19 @@ EDGE = 1e-6
 class TempoPoint(Request):
     """Tempo, metre and bar from a sample on, up to the next point."""
 
-    sample: Annotated[int, param("Where it holds from, on the source's timeline at its rate.", unit="samples")]
+    sample: Annotated[int, param("Where this point is, in samples of the source at its own rate.", unit="samples")]
     bpm: Annotated[
-        float, param("Quarter notes a minute, in every metre.", unit="bpm", ge=MAP_BPM_RANGE[0], le=MAP_BPM_RANGE[1])
+        float, param("Quarter notes per minute, in every metre.", unit="bpm", ge=MAP_BPM_RANGE[0], le=MAP_BPM_RANGE[1])
     ]
     metre: Annotated[str, param("Time signature; empty: as before (at first 4/4).", max_length=8)] = ""
     bar: (
-        Annotated[float, param("Number of the bar there, with a fraction inside a bar; none: counted on (at first 1).")]
+        Annotated[
+            float,
+            param(
+                "Number of the bar at this point, with a fraction inside a bar; none: counted on from the point "
+                "before (the first is 1)."
+            ),
+        ]
         | None
     ) = None
 

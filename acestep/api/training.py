@@ -41,22 +41,29 @@ class AdapterShape(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Annotated[
         Literal["lora", "dora", "lokr"],
-        param("Kind of adapter; a LoKr is smaller and learns quicker.", group="adapter"),
+        param("Kind of adapter. A LoKr is smaller and learns faster.", group="adapter"),
     ] = "lora"
     rank: Annotated[
-        int, param("Size of the adapter; more learns finer detail, and overfits.", ge=1, le=1024, group="adapter")
+        int,
+        param(
+            "Size of the adapter. Larger ones learn finer detail, but overfit sooner.", ge=1, le=1024, group="adapter"
+        ),
     ] = 64
-    alpha: Annotated[int, param("The adapter counts alpha / rank times.", ge=1, le=4096, group="adapter")] = 128
+    alpha: Annotated[
+        int, param("Scale of the adapter: it is applied alpha / rank times.", ge=1, le=4096, group="adapter")
+    ] = 128
     dropout: Annotated[
-        float, param("Share of its input that is left out while it learns.", group="adapter"), BELOW_ONE
+        float, param("Share of the adapter's input to drop during training.", group="adapter"), BELOW_ONE
     ] = 0.1
     targets: Annotated[
         tuple[str, ...],
         param(f"Layers it changes: {', '.join(TARGETS)}.", group="adapter", example=list(ATTENTION_LAYERS)),
     ] = ATTENTION_LAYERS
-    attention: Annotated[Literal["both", "self", "cross"], param("Attention it changes.", group="adapter")] = "both"
+    attention: Annotated[Literal["both", "self", "cross"], param("Which attention it changes.", group="adapter")] = (
+        "both"
+    )
     factor: Annotated[
-        int, param("How a LoKr splits its layers; -1: as evenly as can be.", ge=-1, le=128, group="adapter")
+        int, param("How a LoKr splits its layers; -1: as evenly as possible.", ge=-1, le=128, group="adapter")
     ] = -1
     decompose_both: Annotated[bool, param("Whether a LoKr decomposes both factors.", group="adapter")] = False
 
@@ -80,9 +87,9 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A training. ``auto`` and None stand for what suits the model, the kind of adapter and the device."""
 
     shape: AdapterShape = AdapterShape()
-    epochs: Annotated[int, param("How often every song is learned from.", ge=1, le=100_000)] = 100
-    batch: Annotated[int, param("Songs at once; fewer when memory is short.", ge=1, le=64, group="optimiser")] = 1
-    accumulation: Annotated[int, param("Batches in a step of the optimiser.", ge=1, le=256, group="optimiser")] = 4
+    epochs: Annotated[int, param("How many times the training goes through all songs.", ge=1, le=100_000)] = 100
+    batch: Annotated[int, param("Songs per batch; fewer if memory is short.", ge=1, le=64, group="optimiser")] = 1
+    accumulation: Annotated[int, param("Batches per optimiser step.", ge=1, le=256, group="optimiser")] = 4
     devices: Annotated[
         int,
         param(
@@ -94,70 +101,79 @@ class TrainOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1
     optimiser: Annotated[
         Literal["adamw", "adamw8bit", "adafactor", "prodigy"],
-        param("Optimiser; adamw8bit needs bitsandbytes and CUDA, prodigy finds the rate itself.", group="optimiser"),
+        param(
+            "Optimiser. adamw8bit needs bitsandbytes and CUDA; prodigy finds the learning rate automatically.",
+            group="optimiser",
+        ),
     ] = "adamw"
     learning_rate: (
         Annotated[
             float,
-            param("Learning rate; none: by optimiser and kind of adapter.", le=10.0, group="optimiser"),
+            param("Learning rate; none: chosen by optimiser and kind of adapter.", le=10.0, group="optimiser"),
             ABOVE_ZERO,
         ]
         | None
     ) = None
     schedule: Annotated[
-        Literal["cosine", "constant", "linear"], param("How the rate falls after its warm-up.", group="optimiser")
+        Literal["cosine", "constant", "linear"],
+        param("How the learning rate falls after the warm-up.", group="optimiser"),
     ] = "cosine"
     warmup: Annotated[
         int,
-        param("Steps of warm-up; a tenth of the training at most.", unit="steps", ge=0, le=100_000, group="optimiser"),
+        param("Warm-up steps, at most a tenth of the training.", unit="steps", ge=0, le=100_000, group="optimiser"),
     ] = 100
     weight_decay: Annotated[float, param("Weight decay.", ge=0.0, le=1.0, group="optimiser")] = 0.01
-    clip: Annotated[float, param("Largest norm of the gradients.", le=1000.0, group="optimiser"), ABOVE_ZERO] = 1.0
-    seed: Annotated[int, param("Seed of everything that chance decides.", ge=0, le=MAX_SEED)] = 42
+    clip: Annotated[float, param("Maximum norm of the gradients.", le=1000.0, group="optimiser"), ABOVE_ZERO] = 1.0
+    seed: Annotated[int, param("Seed for everything random.", ge=0, le=MAX_SEED)] = 42
     timesteps: Annotated[
         Literal["auto", "continuous", "discrete"],
-        param("Times at which the model is taught; auto: as it was made.", group="objective"),
+        param("Timesteps to train at; auto: as the model was trained.", group="objective"),
     ] = "auto"
     condition_dropout: (
         Annotated[
-            float, param("Share of songs taught without their words; none: by the model.", group="objective"), BELOW_ONE
+            float,
+            param("Share of songs to train without caption and lyrics; none: the model's default.", group="objective"),
+            BELOW_ONE,
         ]
         | None
     ) = None
     loss: Annotated[
         Literal["masked", "whole"],
         param(
-            "Over the true length of songs, or over the padding too, as the original's trainers do.", group="objective"
+            "Count only the true length of songs (masked), or the padding too (whole), as the original trainers do.",
+            group="objective",
         ),
     ] = "masked"
     sample_latents: Annotated[
-        bool, param("Whether latents are drawn from the codec's posterior, each epoch another.", group="objective")
+        bool, param("Whether to draw new latents from the codec's posterior in every epoch.", group="objective")
     ] = True
     crop_seconds: Annotated[
         float,
         param(
-            "Longest part of a song in a batch, at another place each epoch; 0: whole songs.",
+            "Longest part of a song in a batch, from a different place in each epoch; 0: whole songs.",
             unit="s",
             ge=0.0,
             le=MAX_DURATION,
             group="objective",
         ),
     ] = 0.0
-    save_every: Annotated[int, param("Epochs between two kept adapters.", ge=1, le=100_000, group="saving")] = 10
+    save_every: Annotated[int, param("Keep an adapter every N epochs.", ge=1, le=100_000, group="saving")] = 10
     save_minutes: Annotated[
-        float, param("Most minutes of training that a power cut costs.", le=1440.0, group="saving"), ABOVE_ZERO
+        float,
+        param("Save at least every N minutes, so that a power cut costs no more.", le=1440.0, group="saving"),
+        ABOVE_ZERO,
     ] = 5.0
     validate_every: Annotated[
-        int, param("Epochs between two looks at the songs that validate.", ge=1, le=100_000, group="saving")
+        int, param("Measure the validation songs every N epochs.", ge=1, le=100_000, group="saving")
     ] = 1
     checkpointing: Annotated[
         Literal["auto", "on", "off"],
-        param("Compute activations twice to save memory; auto: where it is short.", group="optimiser"),
+        param("Compute activations twice to save memory; auto: if memory is short.", group="optimiser"),
     ] = "auto"
     device: str = "auto"
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
-        param("Number type of the model; auto: by the device.", group="optimiser"),
+        param("Number format of the model; auto: chosen by the device.", group="optimiser"),
     ] = "auto"
 
     def at_once(self) -> int:

@@ -25,19 +25,21 @@ def parse_arguments(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--disable", action="append", default=[], help="name of a plug-in not to load; repeatable")
     parser.add_argument("--feature", action="append", default=[], help="feature flag to switch on; repeatable")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu")
-    parser.add_argument("--insist", action="store_true", help="end rather than compute on another device than that")
-    parser.add_argument("--workers", type=int, default=1, help="workers that share this machine, this one included")
+    parser.add_argument("--insist", action="store_true", help="exit rather than compute on another device")
+    parser.add_argument("--workers", type=int, default=1, help="number of workers on this machine, including this one")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16")
     parser.add_argument("--int8", choices=("auto", "on", "off"), default="auto", help="8-bit weights")
-    parser.add_argument("--offload", choices=("auto", "none", "parts", "all"), default="auto", help="what waits in RAM")
+    parser.add_argument(
+        "--offload", choices=("auto", "none", "parts", "all"), default="auto", help="which networks wait in main memory"
+    )
     parser.add_argument("--attention", choices=ATTENTION, default="auto", help="torch's attention kernel to prefer")
     parser.add_argument("--compile", choices=("off", "on"), default="off", help="torch.compile for the DiT")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 takes a share of all cores but one")
     parser.add_argument(
-        "--no-latents", dest="keep_latents", action="store_false", help="store latents only where asked"
+        "--no-latents", dest="keep_latents", action="store_false", help="store latents only if requested"
     )
     parser.add_argument("--warm", choices=("auto", "on", "off"), default="auto", help="open the default model at start")
-    parser.add_argument("--model", default="", help="default model; empty: the embedded one")
+    parser.add_argument("--model", default="", help="default model; empty: nano")
     parser.add_argument("--log-level", default="info", help="debug, info, warning, error")
     settings = vars(parser.parse_args(arguments))
     settings["library"] = settings["library"] or settings["home"] / "library"

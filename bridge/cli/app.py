@@ -31,15 +31,17 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "serve": Command("run the daemon in this terminal", "bridge.cli.commands.serve:serve"),
-    "stop": Command("stop the daemon; what is queued stays queued", "bridge.cli.commands.serve:stop"),
-    "status": Command("what the daemon is doing", "bridge.cli.commands.state:status"),
+    "stop": Command("stop the daemon; waiting jobs stay in the queue", "bridge.cli.commands.serve:stop"),
+    "status": Command("show what the daemon is doing", "bridge.cli.commands.state:status"),
     "jobs": Command("list jobs, newest first", "bridge.cli.commands.jobs:jobs", "library"),
-    "job": Command("one job in full; --wait follows it", "bridge.cli.commands.jobs:job", "library"),
-    "rerun": Command("run a job once more; --vary: another take of it", "bridge.cli.commands.jobs:rerun", "library"),
+    "job": Command("show one job in full; --wait follows it", "bridge.cli.commands.jobs:job", "library"),
+    "rerun": Command("run a job once more; --vary: make another take", "bridge.cli.commands.jobs:rerun", "library"),
     "cancel": Command("cancel jobs", "bridge.cli.commands.jobs:cancel"),
-    "result": Command("files of a finished job; --out copies them", "bridge.cli.commands.jobs:result", "library"),
+    "result": Command(
+        "list the files of a finished job; --out copies them", "bridge.cli.commands.jobs:result", "library"
+    ),
     "export": Command(
-        "a finished job as a project for Bitwig, Studio One, Cubase (.dawproject)",
+        "export a finished job as a project for Bitwig, Studio One, Cubase (.dawproject)",
         "bridge.cli.commands.export:export",
         "library",
     ),
@@ -47,7 +49,9 @@ COMMANDS = {
         "open the page in the browser: create, edit, compare, manage jobs", "bridge.cli.commands.studio:studio"
     ),
     "audition": Command(
-        "hear the newest results in the browser, drag or save them", "bridge.cli.commands.studio:audition", "library"
+        "open the newest results in the browser: hear, drag or save them",
+        "bridge.cli.commands.studio:audition",
+        "library",
     ),
     "queue": Command("pause, resume or clear the queue", "bridge.cli.commands.jobs:queue"),
     "models": Command(
@@ -62,28 +66,34 @@ COMMANDS = {
         "library",
     ),
     "plugins": Command("list plug-ins, and why any did not load", "bridge.cli.commands.state:plugins", "set-up"),
-    "describe": Command("fields of an operation, or all operations", "bridge.cli.commands.state:describe", "set-up"),
-    "slot": Command("slots: load, fill, launch, stop parts on the bar", "bridge.cli.commands.playing:slot", "playing"),
+    "describe": Command(
+        "show the fields of an operation, or list all operations", "bridge.cli.commands.state:describe", "set-up"
+    ),
+    "slot": Command(
+        "use slots: load, fill, launch, stop parts on the bar", "bridge.cli.commands.playing:slot", "playing"
+    ),
     "capture": Command("keep the last bars of a live input", "bridge.cli.commands.playing:capture", "playing"),
-    "tempo": Command("the current tempo: get, host, tap, free", "bridge.cli.commands.playing:tempo", "playing"),
+    "tempo": Command(
+        "show or set the current tempo: get, host, tap, free", "bridge.cli.commands.playing:tempo", "playing"
+    ),
     "midi": Command("learn a pad or pedal; check a mapping file", "bridge.cli.commands.playing:midi", "playing"),
     "autogen": Command("make one batch after another while you listen", "bridge.cli.commands.orders:autogen"),
     "mcp": Command("serve assistants over the Model Context Protocol", "bridge.cli.commands.mcp:mcp"),
-    "call": Command("any method of the daemon by its name, for scripts", "bridge.cli.commands.call:call"),
+    "call": Command("call any method of the daemon by name, for scripts", "bridge.cli.commands.call:call"),
     "json-rpc": Command(
         "speak JSON-RPC on standard input and output, for editors and scripts", "bridge.cli.commands.json_rpc:json_rpc"
     ),
-    "lofi": Command("be the daemon that lofi.nvim starts (also: lofi-daemon)", "bridge.cli.commands.lofi:lofi"),
-    "features": Command("feature flags: list, set", "bridge.cli.commands.orders:features", "set-up"),
-    "config": Command("settings, and where each comes from", "bridge.cli.commands.state:config", "set-up"),
+    "lofi": Command("act as the daemon that lofi.nvim starts (also: lofi-daemon)", "bridge.cli.commands.lofi:lofi"),
+    "features": Command("list or set feature flags", "bridge.cli.commands.orders:features", "set-up"),
+    "config": Command("show settings, and where each comes from", "bridge.cli.commands.state:config", "set-up"),
     "doctor": Command("check this machine and say what to do", "bridge.cli.commands.checks:doctor", "set-up"),
     "demo": Command("run the whole loop once and check it", "bridge.cli.commands.checks:demo", "set-up"),
-    "layout": Command(
-        "a control surface for Open Stage Control, as a file", "bridge.cli.commands.layout:layout", "set-up"
+    "layout": Command("write a control surface for Open Stage Control", "bridge.cli.commands.layout:layout", "set-up"),
+    "completion": Command(
+        "print Tab completion for bash, zsh, tcsh", "bridge.cli.commands.completion:completion", "set-up"
     ),
-    "completion": Command("Tab completion in bash, zsh, tcsh", "bridge.cli.commands.completion:completion", "set-up"),
     "install-scripts": Command(
-        "put the scripts into REAPER, Ableton Live or Ardour", "bridge.cli.commands.scripts:install", "set-up"
+        "install the scripts for REAPER, Ableton Live or Ardour", "bridge.cli.commands.scripts:install", "set-up"
     ),
 }
 """Every command that is not an operation, in the order of the help."""
@@ -126,8 +136,7 @@ def check_text(arguments: Sequence[str]) -> None:
         except UnicodeEncodeError:
             shown = word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             raise BadRequest(
-                f"the name {shown} is not in UTF-8, the only encoding that all doors can carry; rename the file, or make a "
-                "link to it with another name"
+                f"the name {shown} is not valid UTF-8; rename the file, or make a link to it with another name"
             ) from None
 
 
@@ -186,19 +195,19 @@ def common_options(*, below: bool = False) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     section = parser.add_argument_group("daemon and output")
     section.add_argument(
-        "--json", action="store_true", default=default(False), help="answer as JSON on standard output, errors too"
+        "--json", action="store_true", default=default(False), help="print JSON on standard output, errors too"
     )
     section.add_argument("-q", "--quiet", action="store_true", default=default(False), help="no progress")
     section.add_argument(
         "--home", default=default(""), metavar="FOLDER", help="home of the daemon (also ACESTEP_BRIDGE_HOME)"
     )
     section.add_argument("--connect", default=default(""), metavar="HOST:PORT", help="a daemon on another machine")
-    section.add_argument("--token", default=default(""), help="secret of that daemon")
+    section.add_argument("--token", default=default(""), help="token of that daemon")
     section.add_argument(
         "--start-daemon",
         action=argparse.BooleanOptionalAction,
         default=default(None),
-        help="start a daemon in the background when none runs (operations need not be told)",
+        help="start a daemon in the background if none is running (operations do this anyway)",
     )
     return parser
 

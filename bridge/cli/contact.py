@@ -101,4 +101,4 @@ def _start_in_background(options: argparse.Namespace) -> None:
     from bridge.launch import start_daemon
 
     started = start_daemon({"home": options.home} if options.home else {}, detached=True)
-    tell(f"started a daemon (process {started.process.pid}); `acestep-bridge stop` ends it")
+    tell(f"started a daemon (process {started.process.pid}); `acestep-bridge stop` stops it")

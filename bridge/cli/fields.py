@@ -34,9 +34,9 @@ PATH_GROUPS = frozenset({"source", "audio", "output"})
 HIDDEN_GROUPS = frozenset({"internal"})
 
 TITLES = {
-    "main": "what to do",
+    "main": "operation",
     "source": "source and region (positions: 384000 samples, 12.5s, 1:03.25, bar5)",
-    "sound": "a sound of yours",
+    "sound": "saved sound",
     "music": "music",
     "lyrics": "lyrics",
     "output": "output",

@@ -117,7 +117,7 @@ def follow(contact: Contact, job: str, display: Display) -> tuple[dict[str, Any]
                 if asked:
                     raise
                 asked = True
-                tell("cancelling ... (Ctrl-C again leaves it to the daemon)")
+                tell("cancelling ... (press Ctrl-C again to stop waiting)")
                 contact.again()  # the interrupted call may have left half an answer on the old connection
                 contact.call("job.cancel", id=job)
                 events = watch(contact, job)

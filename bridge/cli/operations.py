@@ -60,14 +60,14 @@ def configure_operation(parser: argparse.ArgumentParser, operation: Operation, r
 
 def add_job_options(section: Any) -> None:
     """The options of every command that hands in a job."""
-    section.add_argument("--id", default="", help="id of the job, chosen by you: sending it again does no harm")
+    section.add_argument("--id", default="", help="id for the job: you can safely send the same request again")
     section.add_argument(
         "--priority", type=int, default=0, metavar="N", help="-10 to 10; higher runs earlier [default 0]"
     )
     section.add_argument(
-        "--device", default="", metavar="NAME", help="device to run on, such as cuda:1; else the next free one"
+        "--device", default="", metavar="NAME", help="device to run on, such as cuda:1 [default: the next free one]"
     )
-    section.add_argument("--detach", action="store_true", help="do not wait: print the job's id and end")
+    section.add_argument("--detach", action="store_true", help="do not wait: print the job's id and return")
     section.add_argument(
         "--out", metavar="PATH", help="copy the files there: a folder, or a file name for a single file"
     )
@@ -84,7 +84,7 @@ def target_of(options: argparse.Namespace) -> SaveTarget | None:
     """Where the files are to be copied; none for nowhere. Raises `BadRequest` for a copy that nobody waits for."""
     target = read_target(options.out, force=options.force) if options.out else None
     if target is not None and options.detach:
-        raise BadRequest("--detach does not wait, so nothing can be copied; use `result ID --out`", field="out")
+        raise BadRequest("with --detach there is nothing to copy yet; use `result ID --out` later", field="out")
     return target
 
 
@@ -142,7 +142,7 @@ def _request(
         raise BadRequest(str(failure)) from None
     if own:
         raise BadRequest(
-            f"{options.request} is a complete {asked.name}: `{operation.name}` runs it as it is and takes no options besides",
+            f"{options.request} is a complete {asked.name}: `{operation.name}` runs it unchanged and accepts no further options",
             field=next(iter(own)),
         )
     return asked, base or {}

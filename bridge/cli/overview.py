@@ -46,8 +46,8 @@ def overview() -> str:
     return "\n\n".join(
         [
             f"usage: {PROGRAM} COMMAND [options]\n\n"
-            "Mark a region, press a key: new takes, stems and parts from ACE-Step 1.5 models. Whatever makes sound is a job; the "
-            "daemon\nthat runs it starts when it is needed.",
+            "Make new takes, stems and parts with ACE-Step 1.5 models. Everything that makes sound is a job; the "
+            "daemon\nthat runs jobs starts when it is needed.",
             f"most used:\n{_listed(main, width)}",
             *(f"{heading}:\n{_listed(rows, width)}" for heading, rows in sections.items() if rows),
             EXAMPLES,

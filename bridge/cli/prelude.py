@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace, operation: Operation, steps: Sequence[Oper
     except ValueError as failure:
         raise BadRequest(str(failure)) from None
     if options.connect and options.folder:
-        raise BadRequest("a folder has to be where the daemon is; scan it there", field="folder")
+        raise BadRequest("the folder must be on the daemon's machine; scan it there", field="folder")
     for step, given in zip((*steps, operation), (*before, params), strict=True):
         _check(step, given)
     contact = open_contact(options, starts=True)

@@ -38,11 +38,11 @@ def read_request(place: str) -> dict[str, Any]:
         data = sys.stdin.buffer.read() if place == "-" else Path(place).expanduser().read_bytes()
         found = json.loads(data)
     except OSError as failure:
-        raise BadRequest(f"{name} holds no request: {failure.strerror}", field="request") from None
+        raise BadRequest(f"{name} cannot be read as a request: {failure.strerror}", field="request") from None
     except (ValueError, RecursionError) as failure:
-        raise BadRequest(f"{name} holds no request: it is not JSON ({failure})", field="request") from None
+        raise BadRequest(f"{name} is not a request: it is not valid JSON ({failure})", field="request") from None
     if not isinstance(found, dict):
-        raise BadRequest(f"{name} holds no request: it is not a JSON object", field="request")
+        raise BadRequest(f"{name} is not a request: it is not a JSON object", field="request")
     return found
 
 

@@ -75,7 +75,7 @@ def _agreed(target: SaveTarget, files: list[dict[str, Any]]) -> SaveTarget:
     other = instead(target, files)
     if other is None:
         return target
-    tell(f"{target.path.name} would have clipped the sound; it is saved as {other.path.name}, without loss")
+    tell(f"{target.path.name} would have clipped the audio, so it was saved as {other.path.name}, without clipping")
     return other
 
 

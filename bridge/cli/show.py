@@ -64,7 +64,7 @@ def show_error(error: AceError, *, as_json: bool = False) -> None:
     if limits:
         tell(f"  allowed: {describe_limits(limits)}")
     if error.retryable:
-        tell("  The same request may work later.")
+        tell("  The same request may succeed later.")
 
 
 def describe_limits(limits: dict[str, Any]) -> str:

@@ -75,7 +75,7 @@ def read_target(out: str, *, force: bool = False) -> SaveTarget:
 
 def _folder(path: Path, out: str) -> SaveTarget:
     if os.path.lexists(path) and not path.is_dir():
-        raise OutputUnwritable(f"--out {out} is a file and no folder", field="out", limits={"choices": suffixes()})
+        raise OutputUnwritable(f"--out {out} is a file, not a folder", field="out", limits={"choices": suffixes()})
     return SaveTarget(path, False)
 
 
@@ -100,7 +100,7 @@ def check_target(target: SaveTarget, inputs: Iterable[Path]) -> None:
     for source in inputs:
         if _same(target.path, source):
             raise BadRequest(
-                f"{target.path} is a file that the job was made from; it is never replaced, name another", field="out"
+                f"{target.path} is a source of the job and is never replaced; use another name", field="out"
             )
     if not target.force:
         raise BadRequest(f"{target.path} exists; --force replaces it", field="out")

@@ -90,7 +90,7 @@ def job(job: str) -> Conversation[dict[str, Any]]:
 
 
 def jobs(filters: dict[str, Any]) -> Conversation[list[dict[str, Any]]]:
-    """Jobs, newest first."""
+    """List jobs, newest first."""
     found: list[dict[str, Any]] = yield Call("job.list", filters)
     return found
 

@@ -58,7 +58,7 @@ def find_daemon(home: str = "", *, host: str = "", port: int = 0, token: str = "
 def _check_owner(path: Path) -> None:
     """Believe no connection file of another user: it would be told the token. Raises `DaemonUnreachable` or `OSError`."""
     if os.name == "posix" and os.getuid() and path.stat().st_uid not in (os.getuid(), 0):
-        raise DaemonUnreachable(f"{path} belongs to another user and is not believed")
+        raise DaemonUnreachable(f"{path} belongs to another user and is ignored")
 
 
 def _check_door(door: Any, token: Any, path: Path) -> None:
@@ -66,7 +66,7 @@ def _check_door(door: Any, token: Any, path: Path) -> None:
     kinds = {"host": str, "port": int, "socket": str}
     whole = isinstance(door, dict) and all(isinstance(door.get(key) or kind(), kind) for key, kind in kinds.items())
     if not whole or not isinstance(token, str) or not 0 <= int(door.get("port") or 0) < 65_536:
-        raise DaemonUnreachable(f"{path} is damaged; stop the daemon and start it again to have it written again")
+        raise DaemonUnreachable(f"{path} is damaged; restart the daemon to write it again")
 
 
 def reachable(host: str) -> str:
@@ -80,7 +80,7 @@ def read_connection(path: Path) -> dict[str, Any]:
         _check_owner(path)
         facts = json.loads(read_text(path))
     except FileNotFoundError:
-        raise DaemonUnreachable(f"no daemon runs here (there is no {path})") from None
+        raise DaemonUnreachable(f"no daemon is running (there is no {path})") from None
     except (OSError, ValueError) as failure:
         raise DaemonUnreachable(f"{path} cannot be read: {failure}") from None
     if not isinstance(facts, dict):

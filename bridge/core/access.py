@@ -36,8 +36,7 @@ class Access(msgspec.Struct, frozen=True):
         """Raises `NotAllowed` when ``what`` needs more than this caller has."""
         if self.right < right:
             raise NotAllowed(
-                f"{what} is for the owner of this machine only; osc_allow can mark an address as the owner's "
-                "(192.168.1.20=owner)",
+                f"only the owner may use {what}; osc_allow can mark an address as the owner's (192.168.1.20=owner)",
                 field=field,
             )
 

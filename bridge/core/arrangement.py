@@ -148,15 +148,15 @@ def _song(path: Path | None, notes: list[str]) -> ProjectSound | None:
     """The song, if it is there in a form that every DAW reads alike."""
     if path is None:
         return None
-    without = "so the project holds the results without their song"
+    without = "so the project contains only the results"
     try:
         layout = sniff(path)
     except AceError:
         notes.append(f"{path.name} can no longer be read, {without}")
         return None
-    reason = "has a header that was never completed" if layout.open_ended else ""
+    reason = "has an unfinished header" if layout.open_ended else ""
     if layout.lossy:
-        reason = "is in a lossy format, which programs begin at different samples"
+        reason = "is in a lossy format, and programs begin such files at different samples"
     if reason:
         notes.append(f"{path.name} {reason}, {without}; save it as WAV and use that")
         return None

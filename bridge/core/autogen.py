@@ -80,11 +80,11 @@ class AutoGen:
         """Begin an order: its first batch is handed in at once. Raises what the door refuses it with, and `BadRequest` for a second
         order beside one that runs."""
         if self._order is not None and self._order.state == "running":
-            raise BadRequest(f"the order {self._order.id} runs already; `autogen stop` ends it", field="operation")
-        if asked.params.get("seeds"):
             raise BadRequest(
-                "every batch of an order has seeds of its own; give one seed, or none", field="params.seeds"
+                f"the order {self._order.id} is already running; `autogen stop` ends it", field="operation"
             )
+        if asked.params.get("seeds"):
+            raise BadRequest("every batch of an order gets new seeds; give one seed, or none", field="params.seeds")
         order = OrderState(
             id=f"autogen-{uuid.uuid4().hex[:8]}",
             operation=asked.operation,

@@ -51,7 +51,7 @@ class DaemonRunner:
 
     @property
     def ready(self) -> bool:
-        """Until the daemon stops."""
+        """Until the daemon is stopping."""
         return not self.stopping
 
     def cancel(self, job: JobRecord, lane: Lane) -> None:

@@ -65,7 +65,7 @@ class Handovers:
         }
         with self._changing(host) as waiting:
             if len(waiting) >= MOST_WAITING:
-                raise Busy(f"{MOST_WAITING} results wait for {host} already", limits={"results": MOST_WAITING})
+                raise Busy(f"{MOST_WAITING} results are already waiting for {host}", limits={"results": MOST_WAITING})
             waiting.append(entry)
         return _row(host, entry)
 
@@ -83,7 +83,7 @@ class Handovers:
                 if len(kept) < len(waiting):
                     waiting[:] = kept
                     return
-        raise NotFound(f"{name} does not wait any more; a host may have taken it", field="id")
+        raise NotFound(f"{name} is no longer waiting; a host may have taken it", field="id")
 
     @contextlib.contextmanager
     def _changing(self, host: str) -> Iterator[list[dict[str, Any]]]:

@@ -136,7 +136,7 @@ class DaemonHostInfo:
         return find_latent(self._folders.library, source.latent)
 
 
-OWN_ONLY = "from another machine only results of your own jobs can be named"
+OWN_ONLY = "from another machine you can use only results of your own jobs"
 
 
 class _StrangersHostInfo(DaemonHostInfo):
@@ -153,7 +153,7 @@ class _StrangersHostInfo(DaemonHostInfo):
 
     def place(self, source: Source) -> Path:
         if source.upload:
-            raise NotAllowed("uploads are for the owner of this machine only", field="upload")
+            raise NotAllowed("only the owner may upload files", field="upload")
         if not source.path and not self._owns(source.latent.partition("/")[0]):
             raise NotFound(f"there is no stored latent {source.latent!r}", field="source_latent")
         return super().place(source)
@@ -187,4 +187,4 @@ class OwnResults(AllowedRoots):
 
     def writing(self, text: str, field: str = "folder") -> Path:
         """Nothing. Raises `NotAllowed`."""
-        raise NotAllowed("copies of results are for the owner of this machine only", field=field)
+        raise NotAllowed("only the owner may have results copied", field=field)

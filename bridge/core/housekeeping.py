@@ -121,7 +121,7 @@ class Housekeeping:
         needed = await asyncio.to_thread(self._inputs, self._requests())
         self.latents = await asyncio.to_thread(trim_latents, folder, most, set(needed))
         if self.latents.gone:
-            log.info("%d stored latents made room", len(self.latents.gone))
+            log.info("%d old stored latents were deleted", len(self.latents.gone))
         return self.latents
 
     def _requests(self) -> list[dict[str, Any]]:

@@ -133,7 +133,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 DeviceName = Annotated[
     str,
     param(
-        "Device to run on, such as cuda:1, or kind of device; empty: the next free one. Never part of the recipe.",
+        "Device to run on, such as cuda:1, or a kind of device; empty: the next free one. Not part of the recipe.",
         max_length=32,
         example="",
     ),
@@ -149,9 +149,15 @@ class Submission(Request):
         param("Parameters of the operation, by name.", example={"caption": "warm lofi house", "duration": 15.0}),
     ] = {}
     id: Annotated[
-        str, param("Id of the job, so that a repeat is harmless; empty: the daemon makes one.", example="take-1")
+        str,
+        param(
+            "Id of the job, so that you can safely send the request again; empty: the daemon makes one.",
+            example="take-1",
+        ),
     ] = ""
-    priority: Annotated[int, param("Higher runs earlier.", unit="level", ge=-10, le=10, example=0)] = 0
+    priority: Annotated[
+        int, param("Jobs with a higher number run earlier.", unit="level", ge=-10, le=10, example=0)
+    ] = 0
     device: DeviceName = ""
 
 

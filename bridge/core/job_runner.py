@@ -153,7 +153,7 @@ class JobRunner:
         try:
             await self._runner.run(job, lane)
         except Exception as failure:  # the runner of jobs: whatever happened, the next one gets its turn
-            log.exception("the job could not be carried to its end", extra={"job": job.id})
+            log.exception("the job could not be finished", extra={"job": job.id})
             if not job.state.terminal:
                 await self._tracker.failed(job, InternalError(f"the job failed: {type(failure).__name__}"))
         finally:

@@ -181,7 +181,7 @@ def _open(path: Path) -> sqlite3.Connection:
             raise
         aside = _set_aside(path)
         log.error(
-            "the job store was damaged; it was set aside as %s and a new one begun: the results are all there", aside
+            "the job store was damaged and was renamed to %s; a new one was begun, and all results are kept", aside
         )
     return _open(path)
 

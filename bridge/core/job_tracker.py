@@ -101,7 +101,7 @@ class JobTracker:
         await self.table.running(job)
 
     async def put_back(self, job: JobRecord) -> None:
-        """A job waits again because the daemon stops; the attempt does not count."""
+        """A job waits again because the daemon is stopping; the attempt does not count."""
         self.active.move(job, JobState.QUEUED)
         job.attempt -= 1
         await self.table.requeued(job)

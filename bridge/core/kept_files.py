@@ -45,7 +45,7 @@ class KeptFiles:
         """Write a file as people can read it. Raises `BadRequest` about ``field`` for one that is too long, `OutputUnwritable`."""
         data = msgspec.json.format(msgspec.json.encode(value), indent=2)
         if len(data) > self.most:
-            raise BadRequest(f"a {self.word} is a page of text, not more", field=field, limits={"max": self.most})
+            raise BadRequest(f"the {self.word} is too large", field=field, limits={"max": self.most})
         await asyncio.to_thread(write_atomically, path, data)
 
     async def _remove(self, path: Path) -> None:

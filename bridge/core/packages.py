@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from acestep.api.errors import Unavailable
 from acestep.api.sampling import BackendSpec
 
-ENGINE_ADVICE = "`python3 run.py --cpu setup` in a checkout, or `pip install 'acestep-bridge[engine]'`, adds it"
+ENGINE_ADVICE = "`python3 run.py --cpu setup` in a checkout, or `pip install 'acestep-bridge[engine]'`, installs it"
 
 
 def missing_packages(names: Iterable[str]) -> list[str]:

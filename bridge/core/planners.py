@@ -26,7 +26,7 @@ def require_checkpoint(models: Models, request: Any, *, read: bool) -> None:
         raise
     if found.operations:
         raise ModelUnsuited(
-            f"{found.name} ({found.family_title}) has no semantic codes, which this works with; name a model of another family",
+            f"{found.name} ({found.family_title}) has no semantic codes, which this operation needs; use a model of another family",
             field="checkpoint",
         )
     if read and getattr(request, "audio_codes", None) is None:
@@ -56,8 +56,8 @@ def require_planner(registry: Registry, models: Models, request: Any, field: str
     scale = getattr(request, f"{prefix}cfg_scale", 1.0)
     if not spec.guides and scale != 1.0:
         raise BadRequest(
-            f"{spec.name} runs the language model without guidance, and {prefix}cfg_scale is {scale:g}; set it to 1 or take "
-            f"the {DEFAULT_PLANNER} backend",
+            f"{spec.name} runs the language model without guidance, and {prefix}cfg_scale is {scale:g}; set it to "
+            f"1 or use the {DEFAULT_PLANNER} backend",
             field=f"{prefix}cfg_scale",
             limits={"max": 1.0},
         )
@@ -68,13 +68,13 @@ def _require_rules_will_do(spec: PlannerSpec, request: Any, field: str, *, liste
     """Raises `ModelMissing` for what only a language model can do, `BadRequest` for a model that would not be used."""
     if getattr(request, field) != "auto":
         raise BadRequest(
-            f"{spec.name} plans without a language model; leave {field} at auto, or take another backend", field=field
+            f"{spec.name} plans without a language model; leave {field} at auto, or use another backend", field=field
         )
     if listens:
         require_language_model("auto", [], field)
     if field == "model" and getattr(request, "codes", False) and getattr(request, "cot_text", ""):
         raise ModelMissing(
-            "a thought is given, so only codes are left to write, and rules write none; "
+            "cot_text is given, so only the codes are missing, and rules cannot write codes; "
             "`acestep-bridge models download lm-0.6B` fetches the smallest language model",
             field=field,
         )

@@ -86,7 +86,7 @@ class Presets(KeptFiles):
         self.find(name)
         path = self._path(name)
         if not path.is_file():
-            raise NotAllowed(f"{name} is built in and stays; only your own presets can be deleted", field="name")
+            raise NotAllowed(f"{name} is built in; you can delete only your own presets", field="name")
         await self._remove(path)
         self._registry.drop_preset(name)
         self._changed()

@@ -235,9 +235,11 @@ def check_bounds(waiting: int, own: Share, size: int, bounds: QueueBounds) -> No
     if waiting >= bounds.jobs:
         raise Busy(f"the queue is full with {bounds.jobs} jobs", limits={"queue_length": bounds.jobs})
     if own.jobs >= bounds.jobs_per_client:
-        raise Busy(f"{own.jobs} jobs of this client wait already", limits={"jobs_per_client": bounds.jobs_per_client})
+        raise Busy(
+            f"{own.jobs} jobs of this client are already waiting", limits={"jobs_per_client": bounds.jobs_per_client}
+        )
     if own.size + size > bounds.bytes_per_client:
         raise Busy(
-            "the waiting requests of this client are too large together",
+            "the waiting requests of this client are too large in total",
             limits={"bytes_per_client": bounds.bytes_per_client},
         )

@@ -189,7 +189,7 @@ class Service:
             await self._tracker.done(job, await asyncio.to_thread(self._worker_runner.copy_out, job, result))
             return False
         if job.attempt >= MAX_ATTEMPTS:
-            await self._tracker.stopped(job, JobState.INTERRUPTED, "the daemon ended twice while this job ran")
+            await self._tracker.stopped(job, JobState.INTERRUPTED, "the daemon ended twice while this job was running")
             return False
         self._tracker.active.move(job, JobState.QUEUED)
         await self._table.requeued(job)
@@ -280,14 +280,16 @@ class Service:
         if other is record:
             return self._view(record)
         if other is not None and other.id not in queue:
-            raise BadRequest(f"{job} and {ahead_of} run side by side; neither waits for the other", field="ahead_of")
+            raise BadRequest(
+                f"{job} and {ahead_of} use different lanes, so neither waits for the other", field="ahead_of"
+            )
         await self._table.moved(queue.move(record, other))
         return self._view(record)
 
     def _waiting(self, job: str, field: str) -> JobRecord:
         record = self._tracker.find(job)
         if record.id not in self._runner_of(record.operation).queue:
-            raise BadRequest(f"the job {job} does not wait; it is {record.state}", field=field)
+            raise BadRequest(f"the job {job} is not waiting; it is {record.state}", field=field)
         return record
 
     async def pause(self) -> None:
@@ -418,7 +420,7 @@ class Service:
             engine_missing(self._backend),
             self._store.damage,
         ]
-        found += [f"a damaged job store was set aside as {path}" for path in self._store.set_aside]
+        found += [f"a damaged job store was renamed to {path}" for path in self._store.set_aside]
         return [*reports.plugin_warnings(self.registry), *filter(None, found)]
 
     # Operations of the daemon itself

@@ -42,7 +42,7 @@ MAX_PENDING = 4096
 """Submits whose answer is still being made."""
 
 STOP_SECONDS = 2.0
-"""Time that requests still being checked get when the daemon stops; whoever sent them is gone by then."""
+"""Time that requests still being checked get when the daemon is stopping; whoever sent them is gone by then."""
 
 
 class _Pending(NamedTuple):
@@ -145,7 +145,7 @@ class Submissions:
         """Refuse a device that is no name, that this operation cannot have, or that is not here. Raises `AceError`."""
         check_name(device)
         if device and operation.runs != "worker":
-            raise BadRequest(f"the daemon itself runs {operation.name}, on no device", field="device")
+            raise BadRequest(f"{operation.name} runs in the daemon, not on a device", field="device")
         if sentence := self.runner_of(operation.name).missing(device):
             kind = DeviceLost if self.fleet.has(device) else UnknownName
             raise kind(sentence, field="device", limits={"choices": self.fleet.names()})
@@ -155,8 +155,8 @@ class Submissions:
             raise Degraded(f"the worker keeps failing and is not restarted: {death}")
         if self.table.crashes(digest) >= MAX_CRASHES_PER_REQUEST:
             raise Quarantined(
-                f"this request ended the worker {MAX_CRASHES_PER_REQUEST} times and is not run again; change it, or resume "
-                "the queue"
+                f"this request crashed the worker {MAX_CRASHES_PER_REQUEST} times and is not run again; change "
+                "it, or resume the queue"
             )
 
     def _check_bounds(self, record: JobRecord) -> None:

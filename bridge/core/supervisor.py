@@ -159,7 +159,7 @@ class LocalExecutor:
 
     def _check_breaker(self) -> None:
         if self._closed:
-            raise WorkerDied("the daemon stops")
+            raise WorkerDied("the daemon is stopping")
         if self._gave_up is not None and time.monotonic() >= self._gave_up:
             self.reset()
             self._crashes = MAX_CONSECUTIVE_CRASHES - 1  # one more chance, not five
@@ -223,7 +223,7 @@ class LocalExecutor:
     def _on_message(self, message: Any) -> None:
         running = self._running
         if running is None or running.task.job != message.job:
-            log.debug("a late %s of job %s", type(message).__name__, getattr(message, "job", "?"))
+            log.debug("a late %s for job %s", type(message).__name__, getattr(message, "job", "?"))
             return
         if isinstance(message, frames.Saved):
             self._crashes = 0

@@ -68,7 +68,7 @@ class Uploads:
                 return self._renamed(upload, name[:200])
         self._check_room(size, known)
         if sum(not upload.complete for upload in known) >= MAX_OPEN:
-            raise Busy(f"{MAX_OPEN} uploads are unfinished", limits={"open": MAX_OPEN})
+            raise Busy(f"there already are {MAX_OPEN} unfinished uploads", limits={"open": MAX_OPEN})
         upload = Upload(id="up-" + secrets.token_hex(8), size=size, sha256=sha256, name=name[:200], client=client[:200])
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ class Uploads:
             os.fsync(file.fileno())
         if digest != upload.sha256:
             self.remove(upload.id)
-            raise CorruptAudio("the upload arrived damaged; its sha256 differs", field="sha256")
+            raise CorruptAudio("the upload is damaged: its SHA-256 differs", field="sha256")
         os.replace(part, self._whole(upload.id))
 
     def find(self, upload: str) -> Upload:

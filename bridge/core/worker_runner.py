@@ -27,7 +27,7 @@ MAX_ATTEMPTS = 2
 
 async def refuse_submission(submission: Submission, client: str) -> Accepted:
     """What stands where nothing takes further jobs. Raises `Unavailable`."""
-    raise Unavailable("nothing takes further jobs here")
+    raise Unavailable("the daemon accepts no more jobs")
 
 
 class ClientPaths(NamedTuple):
@@ -53,7 +53,7 @@ class WorkerRunner:
 
     @property
     def ready(self) -> bool:
-        """Jobs start until the daemon stops."""
+        """Jobs start until the daemon is stopping."""
         return not self.stopping
 
     def cancel(self, job: JobRecord, lane: Lane) -> None:
@@ -127,7 +127,7 @@ class WorkerRunner:
         try:
             await self.submit(submission, job.client)
         except AceError as error:
-            log.warning("%s of it was refused: %s", submission.operation, error.message, extra={"job": job.id})
+            log.warning("its %s was refused: %s", submission.operation, error.message, extra={"job": job.id})
             job.notes = (*job.notes, f"{submission.operation} {submission.id} was refused: {error.message}")
 
     async def _ended(self, job: JobRecord, error: AceError) -> None:
@@ -137,7 +137,7 @@ class WorkerRunner:
             return
         if not (asked or self.stopping) and job.attempt < MAX_ATTEMPTS:
             if isinstance(error, DeviceLost):
-                job.waits_because = f"{error.message}; the job runs again where there is a device for it"
+                job.waits_because = f"{error.message}; the job runs again on another device"
                 return
             if job.steps_aside and isinstance(error, WorkerDied):
                 job.waits_because = "the worker ended; the job continues from where it was saved"

@@ -87,7 +87,7 @@ def drive(daemon: DaemonProcess, loop: Path, out: Path, model: str) -> dict[str,
     except subprocess.TimeoutExpired:
         raise Unavailable(f"the session did not end within {SESSION_TIMEOUT:.0f} s") from None
     if done.returncode != 0:
-        raise Unavailable(f"the OSC session broke off (code {done.returncode}); its last words stand above")
+        raise Unavailable(f"the OSC session failed (code {done.returncode}); see its last messages above")
     session: dict[str, Any] = json.loads(done.stdout)
     for job in session["jobs"]:
         for file in job["files"]:

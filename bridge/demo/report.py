@@ -10,13 +10,13 @@ from typing import Any
 from bridge.check import Check
 
 UNTRAINED = (
-    "The embedded model has random weights: everything it paints is noise. What this demo shows is the way there and back, "
-    "exact to the sample. Music needs a trained checkpoint (`acestep-bridge models`)."
+    "This model has random weights, so everything it makes is noise. The demo only shows that results return to "
+    "the exact sample. For music, use a trained checkpoint (`acestep-bridge models`)."
 )
 
 SKETCH = (
-    "This is nano, the small model that comes with the program: it sketches, in General MIDI colours and without words. The full "
-    "ACE-Step 1.5 checkpoints run on the same path (`acestep-bridge models download turbo`)."
+    "This is nano, the small model that comes with the program. It only sketches: General MIDI sounds, no sung "
+    "words. The full ACE-Step 1.5 checkpoints work in the same way (`acestep-bridge models download turbo`)."
 )
 
 
@@ -41,7 +41,7 @@ def table_of_times(session: dict[str, Any]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     took = next((job["cancel_took"] for job in session["jobs"] if "cancel_took" in job), None)
     if took is not None:
-        lines += ["", f"From the cancel message to the job's last word: {_milliseconds(took)}."]
+        lines += ["", f"From the cancel message to the job's end: {_milliseconds(took)}."]
     return "\n".join(lines) + "\n"
 
 

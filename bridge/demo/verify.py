@@ -69,10 +69,10 @@ def _check_repaint(made: dict[str, Path], mix: Path, region: dict[str, int]) -> 
     inside = int(np.count_nonzero((changed >= region["start"]) & (changed < region["end"])))
     total = len(before) - (last - first)
     checks.append(
-        Check("outside region and crossfade every sample is the source's", outside == 0, f"{outside} of {total} differ")
+        Check("outside region and crossfade every sample is unchanged", outside == 0, f"{outside} of {total} differ")
     )
     span = region["end"] - region["start"]
-    checks.append(Check("inside the region there is something new", inside > span // 2, f"{inside} of {span} differ"))
+    checks.append(Check("the region contains new audio", inside > span // 2, f"{inside} of {span} differ"))
     return checks
 
 

@@ -153,7 +153,9 @@ class Connection(Stream):
         if transport is None or transport.is_closing() or self._parting:
             return
         self._parting = True
-        self._abandons = self._abandons and reason != "stopping"  # what is queued when the daemon stops stays queued
+        self._abandons = (
+            self._abandons and reason != "stopping"
+        )  # what is queued when the daemon is stopping stays queued
         log.info("%s closed: %s %s", self.name, reason, message)
         self._outbox.clear()
         self._part(transport, reason, self.language.notification("closing", {"reason": reason, "message": message}))

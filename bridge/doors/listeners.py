@@ -89,7 +89,7 @@ class ConnectionDoor:
         for server in self._servers:
             server.close()
         for connection in [*self._network.crowd, *self._local.crowd]:
-            connection.close("stopping", "the daemon stops")
+            connection.close("stopping", "the daemon is stopping")
         if self._socket is not None:
             self._socket.unlink(missing_ok=True)
         await asyncio.sleep(0)  # lets the goodbyes out

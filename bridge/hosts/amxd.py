@@ -79,9 +79,9 @@ def _parameter(name: str, kind: int, **more: Any) -> dict[str, Any]:
 
 FORM = {
     "caption": ("Description", "What it should sound like: genre, mood, instruments."),
-    "track": ("Instrument", "One or more, each a part of its own; the list beside adds one."),
-    "tracks": ("Instruments", "What the arrangement should hold; the list beside adds one."),
-    "variants": ("Variants", "How many to choose from."),
+    "track": ("Instrument", "One or more, each as a separate part; the list beside adds one."),
+    "tracks": ("Instruments", "Instruments for the arrangement; the list beside adds one."),
+    "variants": ("Variants", "How many variants to make."),
     "seed": ("Seed", "Leave empty for a new one."),
     "strength": ("Strength", "How much of the old sound to keep."),
     "duration": ("Length (s)", "Of a new part, if nothing is selected."),

@@ -77,8 +77,8 @@ def _ardour(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Buil
         files |= keys.files
         remarks += _remarks(keys, {action["name"]: action["title"] for action in data["actions"]})
     steps = (
-        "If Ardour is open, close it and run this again: it may write its own list of scripts over ours when it quits.",
-        f"Start Ardour: the first actions and 'More...' stand under Edit > Lua Scripts, and {ardour_keys.shown('more')} lists them "
+        "If Ardour is open, close it and run this again: when it quits, it may overwrite the list of scripts.",
+        f"Start Ardour: the main actions and 'More...' are under Edit > Lua Scripts, and {ardour_keys.shown('more')} lists them "
         "all. Window > Keyboard Shortcuts, tab Editor, group LuaAction shows their keys and changes them.",
         "Ardour 8 and later: add the script 'ACE-Step: place results' once under Edit > Lua Scripts > Script Manager, tab "
         "Action Hooks.",
@@ -92,7 +92,7 @@ def ardour_folders(target: Path | None) -> list[Path]:
     folders = [target] if target is not None else ardour.config_folders()
     if not folders:
         raise NotFound(
-            "no Ardour 7 or later was ever started by this user; start it once, or name its folder", field="target"
+            "Ardour 7 or later has never been started by this user; start it once, or give its folder", field="target"
         )
     return folders
 
@@ -105,16 +105,16 @@ def ardour_version(folder: Path) -> str:
 def _remarks(keys: ardour_keys.GivenKeys, titles: Mapping[str, str]) -> list[str]:
     """What to say of keys that could not be set."""
     found = [f"{key} was taken, so '{titles[name]}' has no key yet." for name, key in keys.taken]
-    found += [f"{path} could not be read, so no keys were set there." for path in keys.unreadable]
+    found += [f"{path} could not be read, so no keys were set." for path in keys.unreadable]
     if not keys.files and not found:
-        found.append("Ardour's own keys were not found, so none were set: give the actions keys in that window.")
+        found.append("Ardour's own keys were not found, so no keys were set: set them in that window.")
     return found
 
 
 def _reaper(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Built:
     folders = [target] if target is not None else reaper.resource_folders()
     if not folders:
-        raise NotFound("this user has no REAPER folder; start REAPER once, or name its resource folder", field="target")
+        raise NotFound("REAPER's folder was not found; start REAPER once, or give its resource folder", field="target")
     built = reaper.build(scripts, data, __version__)
     files: dict[Path, str | bytes] = {
         folder / "Scripts" / reaper.FOLDER / name: text for folder in folders for name, text in built.items()
@@ -122,7 +122,7 @@ def _reaper(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Buil
     first = folders[0] / "Scripts" / reaper.FOLDER / f"{reaper.PREFIX}{reaper.SET_UP}.lua"
     steps = (
         f"In REAPER: Actions > Show action list > New action > Load ReaScript, choose {first}, and run it once.",
-        "Search the action list for acestep-bridge and give the actions keys.",
+        "Search the action list for acestep-bridge and assign keys to the actions.",
     )
     return files, steps
 
@@ -130,7 +130,7 @@ def _reaper(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Buil
 def _ableton(scripts: Path, data: Mapping[str, Any], target: Path | None) -> Built:
     libraries = [target] if target is not None else ableton.user_libraries()
     if not libraries:
-        raise NotFound("Live's User Library is not in its usual place; name its folder", field="target")
+        raise NotFound("Live's User Library is not in its usual place; give its folder", field="target")
     files: dict[Path, str | bytes] = {}
     for library in libraries:
         surfaces, effects = (

@@ -47,7 +47,7 @@ send(%s, ...args)"""
 """What a Run button does: name and value of each field, by prefix of the widgets' ids, to an address."""
 
 HEARD = {
-    "/ace/accepted": 'set("job", value[0]); set("state", "waits, place " + value[2]); set("progress", 0)',
+    "/ace/accepted": 'set("job", value[0]); set("state", "waiting, place " + value[2]); set("progress", 0)',
     "/ace/progress": 'set("job", value[0]); set("progress", value[5]); set("state", value[2] + " " + value[3] + "/" + value[4])',
     "/ace/suspended": 'set("progress", value[3]); set("state", "suspended: " + value[2])',
     "/ace/result": 'set("file", value[4])',

@@ -65,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Write the folder; 1 and a sentence when that cannot be done."""
     parser = argparse.ArgumentParser(prog="python -m bridge.hosts.reapack", description=__doc__.split(": ")[0] + ".")
     parser.add_argument("folder", type=Path, help="where to write the repository, for example reapack")
-    parser.add_argument("url", help="https address at which that folder will lie")
+    parser.add_argument("url", help="https address at which that folder will be available")
     options = parser.parse_args(words)
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     try:

@@ -52,25 +52,25 @@ class TriggerSpec(Request):
     bank: Annotated[int, param("Bank (MSB * 128 + LSB) that must be selected; none: any.", ge=0, le=16_383)] | None = (
         None
     )
-    low: Annotated[int, param("Lowest pitch, controller or program.", ge=0, le=127)] = 0
-    high: Annotated[int, param("Highest pitch, controller or program.", ge=0, le=127)] = 127
+    low: Annotated[int, param("Lowest note, controller or program.", ge=0, le=127)] = 0
+    high: Annotated[int, param("Highest note, controller or program.", ge=0, le=127)] = 127
     threshold: Annotated[float, param("Controller value at which it fires, 0 to 1.", ge=0.0, le=1.0)] = 0.5
-    notes: Annotated[int, param("Held notes that make a chord.", ge=2, le=10)] = 3
+    notes: Annotated[int, param("How many held notes make a chord.", ge=2, le=10)] = 3
     operation: Annotated[str, param("Operation to run.", max_length=60)] = ""
     preset: Annotated[str, param("Preset to run.", max_length=60)] = ""
     params: Annotated[dict[str, Any], param("Parameters; '$velocity' and the like come from the hit.")] = {}
-    slot: (
-        Annotated[int, param("Slot to fill, launch or stop; -1: the pitch counted from `low`.", ge=-1, le=63)] | None
-    ) = None
+    slot: Annotated[int, param("Slot to fill, launch or stop; -1: counted from `low`.", ge=-1, le=63)] | None = None
     bars: (
-        Annotated[int, param("Bars to capture or record (none: 4), or length of the part that is made.", ge=1, le=64)]
-        | None
+        Annotated[int, param("Bars to capture or record (none: 4), or length of the new part.", ge=1, le=64)] | None
     ) = None
     quantise: Annotated[str, param("When: now, beat, bar or 'N bars'.")] = "now"
     release: Annotated[
-        Literal["nothing", "cancel", "toggle"], param("What a note off (cancel) or a second hit (toggle) does.")
+        Literal["nothing", "cancel", "toggle"],
+        param("What happens on release: cancel (note off), toggle (a second hit), or nothing."),
     ] = "nothing"
-    debounce: Annotated[float, param("Hits closer than this are one.", unit="ms", ge=0.0, le=2_000.0)] = 30.0
+    debounce: Annotated[float, param("Hits closer together than this count as one.", unit="ms", ge=0.0, le=2_000.0)] = (
+        30.0
+    )
 
     @property
     def task(self) -> str:
@@ -81,12 +81,14 @@ class TriggerSpec(Request):
 class Mapping(Request):
     """A whole mapping file."""
 
-    trigger: Annotated[list[TriggerSpec], param("The entries.")] = []
-    ports: Annotated[list[str], param("Beginnings of the input port names; empty: every port.")] = []
-    feedback: Annotated[str, param("Beginning of the output port name for pad lights and clock.", max_length=200)] = ""
+    trigger: Annotated[list[TriggerSpec], param("The triggers.")] = []
+    ports: Annotated[list[str], param("How the names of the input ports begin; empty: every port.")] = []
+    feedback: Annotated[
+        str, param("How the name of the output port for pad lights and clock begins.", max_length=200)
+    ] = ""
     clock: Annotated[bool, param("Send MIDI clock to the feedback port.")] = False
-    default_metre: Annotated[str, param("Time signature when nobody says one.", max_length=8)] = "4/4"
-    default_bpm: Annotated[float, param("Tempo when nothing else is known.", unit="bpm", ge=30.0, le=300.0)] = 120.0
+    default_metre: Annotated[str, param("Time signature if no source gives one.", max_length=8)] = "4/4"
+    default_bpm: Annotated[float, param("Tempo if no source gives one.", unit="bpm", ge=30.0, le=300.0)] = 120.0
 
 
 def parse_mapping(text: str, operations: Collection[str] | None = None) -> Mapping:

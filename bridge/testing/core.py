@@ -164,7 +164,7 @@ class ScriptedCore:
         before: str = "",
         origin: str = "",
     ) -> list[JobView]:
-        """Jobs, newest first."""
+        """List jobs, newest first."""
         found = [job for job in self._of(origin) if not states or job.state in states]
         return [job for job in found if search in job.id][:limit]
 

@@ -75,7 +75,9 @@ def run_trial(name: str, out: Path, home: str = "", progress: Progress = lambda 
     Raises `ModelMissing`, `BadRequest`, `OutputUnwritable`, and whatever error the job ends with.
     """
     if language_model(name):
-        raise BadRequest(f"{name} writes codes, no sound; try a checkpoint, or `plan` with this model", field="name")
+        raise BadRequest(
+            f"{name} writes codes, not sound; try a checkpoint, or use `plan` with this model", field="name"
+        )
     settings = resolve({"home": home or None}).settings
     folders = [Paths.of(settings).checkpoints, *(Path(folder).expanduser() for folder in settings.checkpoints)]
     Models.of(settings, Paths.of(settings)).get(name)

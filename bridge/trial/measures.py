@@ -93,7 +93,7 @@ def judge(sound: MeasuredSound, random: MeasuredSound, seconds: float) -> tuple[
             found=f"{sound.level_db:g} dB, {sound.clipped} samples at full scale",
         ),
         Check(
-            rule="it moves as music does, unlike noise, a drone or random weights",
+            rule="it moves like music, unlike noise, a drone or random weights",
             held=heard and sound.movement > least,
             found=f"{sound.movement:.2f} (random weights {random.movement:.2f}, noise 0.00, a drone 0.00)",
         ),

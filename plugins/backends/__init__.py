@@ -16,7 +16,7 @@ BACKENDS = (
     BackendSpec(
         name="fake",
         target="acestep.testing.fake_backend:FakeBackend",
-        summary="Tones on a script instead of music, for tests.",
+        summary="Tones from a script instead of music, for tests.",
     ),
 )
 

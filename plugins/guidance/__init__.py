@@ -9,7 +9,7 @@ from acestep.api import GuidanceSpec, hookimpl
 METHODS = "plugins.guidance.methods"
 
 GUIDANCE = (
-    GuidanceSpec(name="none", target=f"{METHODS}:Unguided", summary="The conditional velocity alone.", needs_uncond=False),
+    GuidanceSpec(name="none", target=f"{METHODS}:Unguided", summary="No guidance: the conditional velocity.", needs_uncond=False),
     GuidanceSpec(name="cfg", target=f"{METHODS}:Cfg", summary="Classifier-free guidance."),
     GuidanceSpec(name="cfg_zero_star", target=f"{METHODS}:CfgZeroStar", aliases=("cfg_zero", "cfg-zero-star"),
                  summary="Classifier-free guidance with the unconditional velocity scaled to fit."),

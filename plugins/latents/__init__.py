@@ -13,7 +13,7 @@ class ListLatents(Request):
     """Request of ``latents``."""
 
     search: Annotated[str, param("Part of an id, model or caption.", max_length=200, group="store")] = ""
-    limit: Annotated[int, param("Rows at most.", ge=1, le=1000, group="store")] = 100
+    limit: Annotated[int, param("How many rows at most.", ge=1, le=1000, group="store")] = 100
 
 
 class NameLatent(Request):
@@ -27,15 +27,15 @@ class NameLatent(Request):
 class PinLatent(NameLatent):
     """Request of ``latent-pin``."""
 
-    pinned: Annotated[bool, param("Whether it stays when old latents make room.", group="store")] = True
+    pinned: Annotated[bool, param("Whether to keep it when old latents are deleted.", group="store")] = True
 
 
 class DecodeLatent(NameLatent):
     """Request of ``decode``."""
 
-    model: Annotated[
-        str, param("Checkpoint whose codec is used; empty: the one that made the latent.", choices="models")
-    ] = ""
+    model: Annotated[str, param("Model whose codec to use; empty: the one that made the latent.", choices="models")] = (
+        ""
+    )
     rate: (
         Annotated[
             int,

@@ -12,7 +12,7 @@ from plugins.loras import datasets, training
 class ListLoras(Request):
     """Request of ``loras``: the model they are held against."""
 
-    model: Annotated[str, param("The model they are held against; empty: the default one.", choices="models")] = ""
+    model: Annotated[str, param("Compare them with this model; empty: the default model.", choices="models")] = ""
 
 
 @hookimpl
@@ -23,7 +23,7 @@ def register_operations(register: Callable[[Operation], None]) -> None:
     register(
         Operation(
             name="loras",
-            summary="List the adapters (LoRA, DoRA, LoKr ...) that stages may name, and how each fits a model.",
+            summary="List the adapters (LoRA, DoRA, LoKr ...) and how each fits a model.",
             schema=ListLoras,
             result=dict,
             runs="daemon",

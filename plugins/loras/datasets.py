@@ -8,8 +8,8 @@ from acestep.api import Operation, Request, limits, param
 
 CODE = "acestep.dataset.operations"
 
-DatasetName = Annotated[str, param("A dataset by its name.", max_length=80, example="my songs")]
-StepAside = Annotated[bool, param("Whether it makes room for any other job that waits, and continues afterwards.")]
+DatasetName = Annotated[str, param("Name of the dataset.", max_length=80, example="my songs")]
+StepAside = Annotated[bool, param("Whether to make room for other waiting jobs and continue afterwards.")]
 
 
 class DatasetRegion(Request):
@@ -20,7 +20,8 @@ class DatasetRegion(Request):
     length: Annotated[int, param("Length; 0: to the end of the file.", unit="samples", ge=0)] = 0
     title: Annotated[str, param("Name for people.", max_length=200)] = ""
     song: Annotated[
-        str, param("Song it belongs to; parts of one song validate together, or not at all.", max_length=200)
+        str,
+        param("Song it belongs to. Parts of one song are all used for validation, or none of them.", max_length=200),
     ] = ""
 
 
@@ -28,17 +29,20 @@ class ScanDataset(Request):
     """Request of ``dataset-scan``."""
 
     dataset: Annotated[
-        str, param("Name of the dataset; empty: that of the folder.", max_length=80, example="my songs")
+        str, param("Name of the dataset; empty: the name of the folder.", max_length=80, example="my songs")
     ] = ""
     folders: Annotated[
         list[str], param("Folders of songs, with the labels beside them.", names="folder", group="source")
     ] = []
     regions: Annotated[list[DatasetRegion], param("Parts of a project, such as stems or regions.", group="source")] = []
-    replace: Annotated[bool, param("Begin again; otherwise songs that are known keep their labels.")] = False
-    custom_tag: Annotated[str, param("Trigger: a word that stands in every caption.", max_length=200)] | None = None
+    replace: Annotated[bool, param("Start over; otherwise known songs keep their labels.")] = False
+    custom_tag: Annotated[str, param("Trigger: a word that is put into every caption.", max_length=200)] | None = None
     validation: (
         Annotated[
-            float, param("Share of the songs that are listened to only, to see whether it overfits.", ge=0.0, le=0.5)
+            float,
+            param(
+                "Share of the songs to use only for validation, to see whether the training overfits.", ge=0.0, le=0.5
+            ),
         ]
         | None
     ) = None
@@ -50,13 +54,13 @@ class LoadDataset(Request):
     file: Annotated[
         str,
         param(
-            "Dataset file (JSON) of this or the original program.",
+            "Dataset file (JSON) of this program or the original.",
             max_length=limits.MAX_PATH,
             example="/home/me/songs.json",
         ),
     ]
-    dataset: Annotated[str, param("Name it gets; empty: its own.", max_length=80)] = ""
-    replace: Annotated[bool, param("Put it in the place of a dataset of that name.")] = False
+    dataset: Annotated[str, param("New name; empty: its own.", max_length=80)] = ""
+    replace: Annotated[bool, param("Replace a dataset of that name.")] = False
 
 
 class SaveDataset(Request):
@@ -66,7 +70,7 @@ class SaveDataset(Request):
     file: Annotated[
         str,
         param(
-            "File to write, which the original opens too.",
+            "File to write; the original program can open it too.",
             names="new_file",
             group="output",
             example="/home/me/songs.json",
@@ -77,9 +81,9 @@ class SaveDataset(Request):
 class ListDatasets(Request):
     """Request of ``dataset-list``."""
 
-    dataset: Annotated[str, param("A dataset whose samples are listed; empty: all datasets.", max_length=80)] = ""
-    offset: Annotated[int, param("Samples to pass over.", ge=0)] = 0
-    limit: Annotated[int, param("Samples at most.", ge=1, le=1000)] = 100
+    dataset: Annotated[str, param("List the samples of this dataset; empty: list all datasets.", max_length=80)] = ""
+    offset: Annotated[int, param("How many samples to skip.", ge=0)] = 0
+    limit: Annotated[int, param("How many samples at most.", ge=1, le=1000)] = 100
 
 
 class EditDataset(Request):
@@ -98,8 +102,8 @@ class EditDataset(Request):
             example={"caption": "warm tape piano"},
         ),
     ] = {}
-    remove: Annotated[list[str], param("Samples to take out, by id or file name; the files stay.")] = []
-    delete: Annotated[bool, param("Forget the whole dataset and what was prepared of it; the songs stay.")] = False
+    remove: Annotated[list[str], param("Samples to remove, by id or file name; the files stay.")] = []
+    delete: Annotated[bool, param("Delete the whole dataset and everything prepared from it; the songs stay.")] = False
 
 
 class LabelDataset(Request):
@@ -107,18 +111,20 @@ class LabelDataset(Request):
 
     dataset: DatasetName
     only: Annotated[list[str], param("Ids of the samples to label; none: all.")] = []
-    skip: Annotated[bool, param("Listen to nothing: what is not known stays so (N/A).")] = False
-    replace: Annotated[bool, param("Also label what has a label.")] = False
+    skip: Annotated[bool, param("Do not listen to the songs; unknown labels stay N/A.")] = False
+    replace: Annotated[bool, param("Also replace existing labels.")] = False
     instrumental: Annotated[bool, param("Mark every sample as instrumental.")] = False
     understand: Annotated[
         Literal["auto", "on", "off"],
-        param("Caption, lyrics and language by the language model; auto: where there is one.", group="model"),
+        param("Let the language model write caption, lyrics and language; auto: if one is installed.", group="model"),
     ] = "auto"
     planner_model: Annotated[
-        str, param("Language model; auto: by the memory there is.", max_length=128, group="model")
+        str, param("Language model; auto: chosen by the available memory.", max_length=128, group="model")
     ] = "auto"
-    checkpoint: Annotated[str, param("Model that makes the codes it listens to.", choices="models", group="model")] = ""
-    seed: Annotated[int, param("Seed of what the language model says.", ge=0, le=limits.MAX_SEED)] = 42
+    checkpoint: Annotated[
+        str, param("Model that makes the codes for the language model to listen to.", choices="models", group="model")
+    ] = ""
+    seed: Annotated[int, param("Seed for the language model.", ge=0, le=limits.MAX_SEED)] = 42
     step_aside: StepAside = True
 
 
@@ -126,14 +132,12 @@ class PrepareDataset(Request):
     """Request of ``dataset-prepare``."""
 
     dataset: DatasetName
-    model: Annotated[
-        str, param("Model that should learn from it; empty: the default one.", choices="models", group="model")
-    ] = ""
+    model: Annotated[str, param("Model to train on it; empty: the default model.", choices="models", group="model")] = (
+        ""
+    )
     max_seconds: Annotated[
         float,
-        param(
-            "Seconds of each song that are learned from, from its beginning.", unit="s", ge=1.0, le=limits.MAX_DURATION
-        ),
+        param("How many seconds of each song to use, from its beginning.", unit="s", ge=1.0, le=limits.MAX_DURATION),
     ] = 240.0
     step_aside: StepAside = True
 
@@ -159,7 +163,7 @@ OPERATIONS = (
     _of_the_daemon("edit", "Change labels or settings of a dataset, or remove samples.", EditDataset, "check_edit"),
     Operation(
         name="dataset-label",
-        summary="Label songs: tempo, key and metre by measurement, words by the language model or the files' names.",
+        summary="Label songs: measure tempo, key and metre; take captions and lyrics from the language model or the file names.",
         schema=LabelDataset,
         target="acestep.dataset.labelling:run_label",
         check=f"{CODE}:check_known",
@@ -168,7 +172,7 @@ OPERATIONS = (
     ),
     Operation(
         name="dataset-prepare",
-        summary="Turn songs and labels into what a model learns from, each once.",
+        summary="Turn songs and labels into training data, each once.",
         schema=PrepareDataset,
         target="acestep.training.adapters.operations:run_prepare",
         check="acestep.training.adapters.door:check_prepare",

@@ -15,38 +15,38 @@ CODE = "acestep.training.adapters"
 
 LORAS = Annotated[
     list[str],
-    param("Adapters by name, each with its strength if it is not 1.", group="model", example=["my songs=0.8"]),
+    param("Names of adapters, each with its strength if it is not 1.", group="model", example=["my songs=0.8"]),
 ]
 
 
 class WhatToTrain(Request):
     """The fields of ``train`` besides the adapter's shape and the training's settings."""
 
-    dataset: Annotated[str, param("Prepared dataset to learn from.", max_length=80, example="my songs")] = ""
+    dataset: Annotated[str, param("Prepared dataset to train on.", max_length=80, example="my songs")] = ""
     tensors: Annotated[
-        str, param("Or a folder of tensors that the original trainer prepared.", names="folder", group="source")
+        str, param("Or a folder of tensors prepared by the original trainer.", names="folder", group="source")
     ] = ""
     name: Annotated[
         str,
         param(
-            "Name of the adapter, by which it can be used; empty: that of the dataset. A training that is there is continued.",
+            "Name of the adapter; empty: the name of the dataset. An existing training of that name is continued.",
             max_length=80,
         ),
     ] = ""
-    model: Annotated[str, param("Model that learns; empty: the default one.", choices="models", group="model")] = ""
+    model: Annotated[str, param("Model to train; empty: the default model.", choices="models", group="model")] = ""
     sample_prompts: Annotated[
         list[str],
-        param("Captions that are rendered on the way, to hear what it has learned; 8 at most.", group="samples"),
+        param("Captions to render during training, to hear its progress; at most 8.", group="samples"),
     ] = []
     sample_every: Annotated[
-        int, param("Epochs between two rounds of samples; 0: none.", ge=0, le=100_000, group="samples")
+        int, param("Render samples every N epochs; 0: never.", ge=0, le=100_000, group="samples")
     ] = 0
     sample_seed: Annotated[int, param("Seed of every sample.", ge=0, le=limits.MAX_SEED, group="samples")] = 1
     sample_seconds: Annotated[
         float, param("Length of a sample.", unit="s", ge=1.0, le=limits.MAX_DURATION, group="samples")
     ] = 20.0
     folder: Annotated[
-        str, param("Folder for a copy of the finished adapter, in every form.", names="target", group="output")
+        str, param("Folder for a copy of the finished adapter, in every format.", names="target", group="output")
     ] = ""
     step_aside: StepAside = True
 
@@ -57,8 +57,8 @@ Train = merge_schemas("Train", [WhatToTrain, AdapterShape, TrainOptions], drop=f
 class ListTrainings(Request):
     """Request of ``trainings``."""
 
-    name: Annotated[str, param("A training whose figures are told; empty: all, in short.", max_length=80)] = ""
-    points: Annotated[int, param("Points of its loss curve at most.", ge=0, le=10_000)] = 500
+    name: Annotated[str, param("Show the figures of this training; empty: list all trainings.", max_length=80)] = ""
+    points: Annotated[int, param("How many points of its loss curve at most.", ge=0, le=10_000)] = 500
 
 
 class MergeLora(Request):
@@ -67,26 +67,28 @@ class MergeLora(Request):
     lora: LORAS
     name: Annotated[str, param("Name of the new checkpoint.", max_length=80, example="my-turbo")]
     model: Annotated[
-        str, param("Model they are merged into; empty: the default one.", choices="models", group="model")
+        str, param("Model to merge them into; empty: the default model.", choices="models", group="model")
     ] = ""
 
 
 class SweepLora(Request):
     """Request of ``lora-sweep``."""
 
-    lora: Annotated[str, param("An adapter by its name.", max_length=128, example="my songs")]
+    lora: Annotated[str, param("Name of the adapter.", max_length=128, example="my songs")]
     scales: Annotated[list[float], param("Strengths to render, -4 to 4.", example=[0.0, 0.5, 1.0])] = msgspec.field(
         default_factory=lambda: [0.0, 0.5, 1.0]
     )
     caption: Annotated[
         str,
         param(
-            "What is rendered, the adapter's trigger in it.", max_length=limits.MAX_CAPTION, example="zap, slow drone"
+            "Caption to render; include the adapter's trigger.",
+            max_length=limits.MAX_CAPTION,
+            example="zap, slow drone",
         ),
     ] = ""
     duration: Annotated[float, param("Length.", unit="s", ge=1.0, le=limits.MAX_DURATION)] = 20.0
     seed: Annotated[int, param("Seed of every render.", ge=0, le=limits.MAX_SEED)] = 1
-    model: Annotated[str, param("Model; empty: the default one.", choices="models", group="model")] = ""
+    model: Annotated[str, param("Model to use; empty: the default model.", choices="models", group="model")] = ""
     params: Annotated[
         dict[str, Any], param("Further fields of generate, such as bpm or lyrics.", example={"bpm": 120.0})
     ] = {}
@@ -95,16 +97,22 @@ class SweepLora(Request):
 class ExportLora(Request):
     """Request of ``lora-export``."""
 
-    lora: Annotated[str, param("An adapter by its name.", max_length=128, example="my songs")]
+    lora: Annotated[str, param("Name of the adapter.", max_length=128, example="my songs")]
     folder: Annotated[
-        str, param("Folder that gets a folder of its files.", names="target", group="output", example="/home/me/loras")
+        str,
+        param(
+            "Folder in which to create a folder with its files.",
+            names="target",
+            group="output",
+            example="/home/me/loras",
+        ),
     ]
 
 
 OPERATIONS = (
     Operation(
         name="train",
-        summary="Train an adapter (LoRA, DoRA, LoKr) on a prepared dataset; it can be used by its name at once.",
+        summary="Train an adapter (LoRA, DoRA, LoKr) on a prepared dataset. You can then use it by name.",
         schema=Train,
         target=f"{CODE}.operations:run_train",
         check=f"{CODE}.door:check_train",
@@ -114,7 +122,7 @@ OPERATIONS = (
     ),
     Operation(
         name="trainings",
-        summary="List trainings, or tell the figures of one: losses, samples, notes, plot.",
+        summary="List trainings, or show the figures of one: losses, samples, notes, plot.",
         schema=ListTrainings,
         result=dict,
         runs="daemon",

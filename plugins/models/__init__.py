@@ -16,7 +16,7 @@ FAMILIES = (
         title="ACE-Step 1.5",
         description="acestep.families.ace_step_15.family:AceStep15",
         target="acestep.families.ace_step_15.runtime:Runtime",
-        summary="Songs up to ten minutes, edits, covers, tracks out of and into a mix.",
+        summary="Songs up to ten minutes, edits, covers, extracting and adding tracks.",
     ),
     FamilySpec(
         name="ace-step-v1",
@@ -30,7 +30,7 @@ FAMILIES = (
         title="MusicGen",
         description="acestep.families.musicgen.family:MusicGen",
         target="acestep.families.musicgen.runtime:Runtime",
-        summary="Instrumental music up to two minutes on small machines, and what follows a part. Not for commercial use.",
+        summary="Instrumental music up to two minutes on small machines, and extending a file. Not for commercial use.",
     ),
 )
 """The first is asked first."""
@@ -48,7 +48,7 @@ class NameModel(Request):
 
     model: Annotated[
         str,
-        param("A model by its short name, as `models list` shows it.", max_length=128, group="store", example="turbo"),
+        param("Short name of the model, as shown by `models list`.", max_length=128, group="store", example="turbo"),
     ]
 
 
@@ -57,7 +57,7 @@ class DownloadModel(NameModel):
 
     hub: Annotated[
         Literal["auto", "huggingface", "modelscope"],
-        param("Where from; auto: Hugging Face, then ModelScope.", group="store"),
+        param("Where to download from; auto: Hugging Face, then ModelScope.", group="store"),
     ] = "auto"
     revision: Annotated[
         str,
@@ -69,7 +69,7 @@ class DownloadModel(NameModel):
     ] = ""
     store: Annotated[
         Literal["published", "bfloat16"],
-        param("How float32 weights (XL) are kept: as published, or converted to half the size.", group="store"),
+        param("How to store float32 weights (XL): as published, or converted to half the size.", group="store"),
     ] = "published"
 
 

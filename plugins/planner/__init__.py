@@ -29,7 +29,7 @@ def register_planners(register: Callable[[PlannerSpec], None]) -> None:
         PlannerSpec(
             name="vllm",
             target="acestep.planner.vllm:VllmPlanner",
-            summary="vLLM, where it is installed (CUDA); without guidance of the language model.",
+            summary="vLLM, if it is installed (CUDA); without guidance for the language model.",
             packages=("vllm", "llguidance"),
             guides=False,
         )
@@ -38,8 +38,10 @@ def register_planners(register: Callable[[PlannerSpec], None]) -> None:
         PlannerSpec(
             name="rules",
             target="acestep.planner.rules.rules_planner:RulesPlanner",
-            summary="Rules, without a language model: words and metadata from what a sentence says. What auto takes where no "
-            "language model is here.",
+            summary=(
+                "Rules instead of a language model: caption and metadata from your sentence. auto uses them if "
+                "no language model is installed."
+            ),
             language_model=False,
         )
     )
@@ -64,7 +66,7 @@ OPERATIONS = (
     ),
     Operation(
         name="format",
-        summary="Improve a caption and lyrics, and say tempo, key, metre and length.",
+        summary="Improve a caption and lyrics, and find tempo, key, metre and length.",
         schema=requests.FormatRequest,
         planner="model",
         target=f"{CODE}:format_text",
@@ -86,7 +88,7 @@ OPERATIONS = (
     ),
     Operation(
         name="score",
-        summary="Say how well caption, lyrics and metadata fit a piece.",
+        summary="Score how well caption, lyrics and metadata fit a piece.",
         schema=requests.ScoreRequest,
         planner="model",
         listens=True,
@@ -110,7 +112,7 @@ OPERATIONS = (
 
 SONG = Operation(
     name="song",
-    summary="Make a song of one sentence: it is planned, then rendered; the plan comes with the result.",
+    summary="Make a song from one sentence: plan it, then render it. The plan comes with the result.",
     schema=requests.SongRequest,
     group="create",
     right=Right.ANYBODY,

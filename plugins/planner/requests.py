@@ -25,7 +25,7 @@ class SeedFields(Request):
     seed: Annotated[
         int, param("Seed of the first result; -1: random.", ge=-1, le=limits.MAX_SEED, group="sampling")
     ] = -1
-    seeds: Annotated[list[int], param("A seed per result; missing ones are random.", group="sampling")] | None = None
+    seeds: Annotated[list[int], param("One seed per result; missing ones are random.", group="sampling")] | None = None
     variants: Annotated[
         int, param("Number of results with different seeds.", ge=1, le=limits.MAX_VARIANTS, group="sampling")
     ] = 1
@@ -44,9 +44,7 @@ class ModelField(Request):
 
     checkpoint: Annotated[
         str,
-        param(
-            "Checkpoint whose codec and tokenizer are used; empty: the default one.", choices="models", group="model"
-        ),
+        param("Model whose codec and tokenizer to use; empty: the default model.", choices="models", group="model"),
     ] = ""
 
 
@@ -122,7 +120,7 @@ class PlanRequest(merge_schemas("PlanFields", [PromptFields, SeedFields, Planner
     cot_text: Annotated[
         str,
         param(
-            "A finished thought, as `plan` gives it: only the codes are written then.",
+            "The planner's reasoning, as returned by `plan`: then only the codes are written.",
             max_length=limits.MAX_LYRICS,
             group="planner",
         ),
@@ -182,7 +180,7 @@ class UnderstandRequest(
     """Audio or codes to describe."""
 
     temperature: Annotated[
-        float, param("Sampling temperature; 0 always takes the likeliest.", ge=0.0, le=2.0, group="planner")
+        float, param("Sampling temperature; 0 always takes the likeliest token.", ge=0.0, le=2.0, group="planner")
     ] = 0.3
 
     def __post_init__(self) -> None:
@@ -210,7 +208,7 @@ class ScoreRequest(merge_schemas("ScoreFields", [PromptFields, AudioFields, Code
         param("Language model: a size (0.6B, 1.7B, 4B), a folder's name, or auto for this machine.", group="planner"),
     ] = "auto"
     alignment: Annotated[
-        bool, param("Also measure how well the lyrics lie on the audio (needs audio).", group="planner")
+        bool, param("Also measure how well the lyrics match the audio (needs audio).", group="planner")
     ] = False
 
     def __post_init__(self) -> None:
@@ -237,7 +235,9 @@ class TimingRequest(merge_schemas("TimingFields", [PromptFields, AudioFields, Mo
             example="[Verse] Streetlights hum along",
         ),
     ] = ""
-    seed: Annotated[int, param("Seed of the probe's noise.", ge=0, le=limits.MAX_SEED, group="sampling")] = 42
+    seed: Annotated[
+        int, param("Seed for the noise used in the measurement.", ge=0, le=limits.MAX_SEED, group="sampling")
+    ] = 42
 
     def __post_init__(self) -> None:
         """Check what types and ranges cannot say. Raises `BadRequest` or `UnknownName`."""

@@ -86,7 +86,7 @@ def beta(steps: int, shift: float) -> list[float]:
 SCHEDULES = (
     ScheduleSpec(name="linear", times=linear, summary="Even grid with any shift.",
                  aliases=("simple", "normal", "uniform", "exponential", "linear_quadratic", "kl_optimal")),
-    ScheduleSpec(name="discrete", times=discrete, summary="The times turbo models were distilled at.", trained=TABLE_TIMES,
+    ScheduleSpec(name="discrete", times=discrete, summary="The times at which turbo models were distilled.", trained=TABLE_TIMES,
                  held_shift=table_shift, aliases=("turbo",)),
     ScheduleSpec(name="continuous", times=continuous, summary="Even grid with a shift of 1 to 5.", held_shift=continuous_shift),
     ScheduleSpec(name="sgm_uniform", times=sgm_uniform, summary="Even grid over the training times, then 0.",
@@ -94,7 +94,7 @@ SCHEDULES = (
     ScheduleSpec(name="karras", times=karras, summary="Few steps at high noise, many near the end (rho 7), then 0."),
     ScheduleSpec(name="beta", times=beta, summary="Many steps at both ends, few between (Beta 0.6, 0.6), shifted.",
                  aliases=("beta57",)),
-    ScheduleSpec(name="double_shift", times=double_shift, summary="Even grid whose ends are shifted too; what v1 is used with."),
+    ScheduleSpec(name="double_shift", times=double_shift, summary="Even grid whose ends are shifted too; used with v1."),
 )  # fmt: skip
 """Aliases are names that users know from ComfyUI. Those that bend the grid in another way (exponential to kl_optimal) run
 as the even one, which the models were trained for and which the shift can bend; results say so."""

@@ -25,12 +25,15 @@ class CoverParams(StageParams):
     """Parameters of cover."""
 
     strength: Annotated[
-        float, param("Share of the steps that follow the source; 0.2 keeps only its outline.", ge=0.0, le=1.0)
+        float,
+        param(
+            "How closely to follow the source: the share of steps that do. 0.2 keeps only its outline.", ge=0.0, le=1.0
+        ),
     ] = 1.0
     noise_strength: NoiseStrength = None
-    bottleneck: Annotated[bool, param("Send the source through the semantic bottleneck; off keeps its sound too.")] = (
-        True
-    )
+    bottleneck: Annotated[
+        bool, param("Keep only the musical content of the source (semantic bottleneck); off keeps its sound too.")
+    ] = True
 
 
 class Cover(StageType[CoverParams]):

@@ -14,13 +14,13 @@ class ExtractParams(TrackParams):
     """Parameters of extract."""
 
     soft_mask: Annotated[
-        bool, param("Cut the stem out of the mix's own sound, phase and all; off: as the model renders it.")
+        bool, param("Cut the stem out of the mix itself, with its phase; off: the stem as the model renders it.")
     ] = True
     takes: (
         Annotated[
             int,
             param(
-                "Takes that the masked stem is made of, fewer where they agree: more miss less; none: the variant's.",
+                "How many takes to combine for the stem, fewer if they agree. More takes miss less. None: the model's default.",
                 ge=1,
                 le=32,
             ),

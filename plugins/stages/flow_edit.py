@@ -37,11 +37,13 @@ UNUSED = {
 class FlowEditParams(StageParams):
     """Parameters of flow-edit."""
 
-    source_caption: Annotated[str, param("What the clip is now.", max_length=limits.MAX_CAPTION)] = ""
-    source_lyrics: Annotated[str, param("Lyrics of the clip now.", max_length=limits.MAX_LYRICS)] = ""
-    n_min: Annotated[float, param("Share of the schedule that is skipped: less edits more.", ge=0.0, le=1.0)] = 0.3
-    n_max: Annotated[float, param("Share after which the new words rule alone.", ge=0.0, le=1.0)] = 1.0
-    n_avg: Annotated[int, param("Noise draws averaged per step.", ge=1, le=8)] = 1
+    source_caption: Annotated[str, param("Description of the clip as it is now.", max_length=limits.MAX_CAPTION)] = ""
+    source_lyrics: Annotated[str, param("Lyrics of the clip as it is now.", max_length=limits.MAX_LYRICS)] = ""
+    n_min: Annotated[float, param("Share of the schedule to skip: a smaller value changes more.", ge=0.0, le=1.0)] = 0.3
+    n_max: Annotated[
+        float, param("Share of the schedule after which only the new caption and lyrics count.", ge=0.0, le=1.0)
+    ] = 1.0
+    n_avg: Annotated[int, param("How many noise draws to average per step.", ge=1, le=8)] = 1
 
 
 class FlowEdit(StageType[FlowEditParams]):

@@ -10,7 +10,7 @@ NoiseStrength = (
     Annotated[
         float,
         param(
-            "Start from the source itself instead of noise; 0 is off, 1 changes nothing; none: the variant's.",
+            "Start from the source itself instead of noise: 0 is off, 1 changes nothing; none: the model's default.",
             ge=0.0,
             le=0.99,
         ),

@@ -13,7 +13,7 @@ class RefineParams(StageParams):
 
     t_start: Annotated[
         float,
-        param("How much of the take may change: 0.1 a touch, 0.9 nearly everything.", ge=0.01, le=1.0, example=0.4),
+        param("How much of the take may change: 0.1 is a touch, 0.9 nearly everything.", ge=0.01, le=1.0, example=0.4),
     ] = 0.4
 
 

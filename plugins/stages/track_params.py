@@ -13,7 +13,7 @@ from plugins.stages.near_source import NoiseStrength
 class TrackParams(StageParams):
     """Parameters of a stage for one track."""
 
-    track: Annotated[str, param("Track to take out or to add.", choices="tracks", example="drums")] = ""
+    track: Annotated[str, param("Track to extract or to add.", choices="tracks", example="drums")] = ""
     noise_strength: NoiseStrength = None
 
 

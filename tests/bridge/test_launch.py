@@ -51,7 +51,7 @@ def test_a_connection_file_of_a_dead_daemon_is_no_daemon(tmp_path: Path) -> None
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     paths.connection.write_text(json.dumps({"pid": ended.pid}))
-    with pytest.raises(DaemonUnreachable, match="ended without saying so"):
+    with pytest.raises(DaemonUnreachable, match="ended unexpectedly"):
         read_connection(paths)
     assert not process_alive(ended.pid) and process_alive(os.getpid())
 

@@ -656,7 +656,7 @@ def test_what_keeps_waiting_results_from_being_heard(session: Path) -> None:
     nothing, asked, off, started, gone, left = [
         line for line in run(session, code, ["acestep-bridge", "serve"]).splitlines() if "|" in line
     ]
-    assert nothing.startswith("told|No variant waits")
+    assert nothing.startswith("told|No variant is waiting")
     assert asked.startswith("asked|The acestep-bridge daemon is not running") and asked.endswith("Start it now?")
     assert off.startswith("told|The page for listening to results is off")
     assert (started, left) == ("started|listener", "left|1")

@@ -890,7 +890,7 @@ def test_a_result_comes_although_the_connection_broke_at_the_last_word(
 
 
 @pytest.mark.foreign
-@pytest.mark.parametrize(("heard", "end", "placed"), [(True, "done", 1), (False, "does not know this job", 0)])
+@pytest.mark.parametrize(("heard", "end", "placed"), [(True, "done", 1), (False, "no longer knows this job", 0)])
 def test_a_connection_that_breaks_while_a_job_is_sent(
     live: Set, broken_line: Callable[[bytes, bool], None], heard: bool, end: str, placed: int
 ) -> None:

@@ -924,7 +924,7 @@ def test_the_heard_variant_is_placed_and_the_others_are_dropped(desk: Desk, runn
     assert item.takes[1].values["D_VOL"] == 1.0 and desk.project.undo == ["ACE-Step: Repaint selection"]
     assert [path.name for path in desk.project.media.glob("repaint-*.wav")] == [item.takes[1].source.path.name]
     desk.run(PLACE)
-    assert "No variant waits" in desk.reaper.messages[-1]
+    assert "No variant is waiting" in desk.reaper.messages[-1]
 
 
 def test_nothing_is_placed_when_the_old_sound_was_chosen(desk: Desk, running: DaemonProcess) -> None:

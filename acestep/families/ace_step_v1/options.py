@@ -21,28 +21,40 @@ class V1Options(Request):
         float, param("Holds the mean of each step back: 0 is off, -100 to 100.", ge=-100.0, le=100.0, group="v1")
     ] = 10.0
     guidance_interval: Annotated[
-        float, param("Share of the run, its middle, that is guided.", ge=0.0, le=1.0, group="v1")
+        float, param("Share of the run that is guided, around its middle.", ge=0.0, le=1.0, group="v1")
     ] = 0.5
     guidance_decay: Annotated[
         float,
-        param("How far the guidance falls within its interval: 1 down to the lowest.", ge=0.0, le=1.0, group="v1"),
+        param(
+            "How far the guidance falls within its interval; 1: down to the lowest value.", ge=0.0, le=1.0, group="v1"
+        ),
     ] = 0.0
-    guidance_lowest: Annotated[float, param("The scale that it falls to.", ge=0.0, le=30.0, group="v1")] = 3.0
+    guidance_lowest: Annotated[
+        float, param("The lowest value that the guidance falls to.", ge=0.0, le=30.0, group="v1")
+    ] = 3.0
     guidance_text: Annotated[
-        float, param("Guidance of the text alone; with guidance_lyric, both above 1.", ge=0.0, le=30.0, group="v1")
+        float,
+        param(
+            "Separate guidance for the text; used together with guidance_lyric, both above 1.",
+            ge=0.0,
+            le=30.0,
+            group="v1",
+        ),
     ] = 0.0
-    guidance_lyric: Annotated[float, param("Guidance of the lyrics alone.", ge=0.0, le=30.0, group="v1")] = 0.0
+    guidance_lyric: Annotated[float, param("Separate guidance for the lyrics.", ge=0.0, le=30.0, group="v1")] = 0.0
     erg_text: Annotated[bool, param("Steer away from a weak reading of the text.", group="v1")] = True
     erg_lyric: Annotated[bool, param("Steer away from a weak reading of the lyrics.", group="v1")] = True
-    erg_diffusion: Annotated[bool, param("Steer away from weak attention to the words.", group="v1")] = True
+    erg_diffusion: Annotated[bool, param("Steer away from weak attention to text and lyrics.", group="v1")] = True
     variance: Annotated[
         float,
-        param("How far a repainted region leaves what was there; 1 begins at noise.", ge=0.05, le=1.0, group="v1"),
+        param(
+            "How far a repainted region departs from the old sound; 1 starts from noise.", ge=0.05, le=1.0, group="v1"
+        ),
     ] = 1.0
     oss_steps: Annotated[
         str,
         param(
-            "The only steps that are taken, counted from 1, of a run as long as the last of them.",
+            "Take only these steps, counted from 1, of a run as long as the last of them.",
             max_length=800,
             example="1,10,20,30",
             group="v1",

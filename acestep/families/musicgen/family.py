@@ -82,19 +82,25 @@ class MusicGenOptions(Request):
     """Parameters that only this family has."""
 
     temperature: Annotated[
-        float, param("How freely codes are drawn; below 1 the likely ones gain.", ge=0.05, le=4.0, group="musicgen")
+        float,
+        param("How freely codes are drawn; values below 1 prefer the likely ones.", ge=0.05, le=4.0, group="musicgen"),
     ] = 1.0
     top_k: Annotated[
-        int, param("Codes that a draw is made among, the likeliest; 0: all.", ge=0, le=2048, group="musicgen")
+        int, param("Draw only among this many of the likeliest codes; 0: all.", ge=0, le=2048, group="musicgen")
     ] = 250
     top_p: Annotated[
         float,
-        param("Share of the likelihood that a draw is made among; 1: all of it.", ge=0.01, le=1.0, group="musicgen"),
+        param(
+            "Draw only among the likeliest codes that together have this probability; 1: all.",
+            ge=0.01,
+            le=1.0,
+            group="musicgen",
+        ),
     ] = 1.0
     stride: Annotated[
         float,
         param(
-            "Seconds that are made at a time beyond the first 30; the rest of 30 is what the model still hears.",
+            "Seconds to add at a time after the first 30; the model hears the rest of the last 30 seconds.",
             ge=1.0,
             le=29.0,
             unit="s",

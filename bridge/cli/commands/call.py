@@ -11,7 +11,7 @@ def call(parser: argparse.ArgumentParser) -> None:
     """A sub-command for every method that makes sense in one call; docs/reference/rpc.md explains each."""
     from bridge.doors.methods import METHODS
 
-    parser.description = "Any method of the daemon by its name, such as `call job.list --limit 5 --json`."
+    parser.description = "Call any method of the daemon by name, such as `call job.list --limit 5 --json`."
     commands = parser.add_subparsers(required=True, metavar="METHOD")
     for name, method in METHODS.items():
         if method.command is not None:

@@ -14,7 +14,7 @@ MARKS = {"ok": "ok      ", "note": "note    ", "warning": "WARNING ", "problem":
 
 def doctor(parser: argparse.ArgumentParser) -> None:
     """No arguments of its own."""
-    parser.description = "Check Python, names, folders, ports, plug-ins, models, devices, sound; say what to do."
+    parser.description = "Check Python, names, folders, ports, plug-ins, models, devices and sound, and say what to do."
     parser.set_defaults(run=_doctor)
 
 
@@ -32,18 +32,18 @@ def _doctor(options: argparse.Namespace) -> int:
             if one.advice:
                 print(plain(f"{' ' * 9} -> {one.advice}"))
         bad = sum(one.level in (Severity.WARNING, Severity.PROBLEM) for one in findings)
-        tell("everything is fine" if not bad else f"{bad} thing{'s' if bad > 1 else ''} to look at")
+        tell("everything is fine" if not bad else f"{bad} problem{'s' if bad > 1 else ''} found")
     return Exit.FAILED if any(one.level is Severity.PROBLEM for one in findings) else Exit.OK
 
 
 def demo(parser: argparse.ArgumentParser) -> None:
     """Where the results go."""
     parser.description = (
-        "Start a daemon of its own and, from a second process that speaks only OSC, repaint bars 5 to 8 of the example loop, "
-        "extract its drums, generate an 8-bar part and cancel a fourth job half-way. Writes audio, a picture and a table "
-        "of times, and checks lengths and untouched samples."
+        "Start a separate daemon. From a second process that speaks only OSC, repaint bars 5 to 8 of the example "
+        "loop, extract its drums, generate an 8-bar part, and cancel a fourth job halfway. Write audio, a "
+        "picture and a table of times, and check lengths and untouched samples."
     )
-    parser.add_argument("--out", metavar="FOLDER", default="demo-out", help="where the files go [default: demo-out]")
+    parser.add_argument("--out", metavar="FOLDER", default="demo-out", help="folder for the files [default: demo-out]")
     parser.add_argument("--model", default="", help="model to use; empty: the default one")
     parser.set_defaults(run=_demo)
 

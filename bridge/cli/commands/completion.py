@@ -15,7 +15,7 @@ SHELLS = ("bash", "zsh", "tcsh")
 def completion(parser: argparse.ArgumentParser) -> None:
     """For which shell."""
     parser.description = (
-        f"Print the completion of {PROGRAM} for a shell: commands, options and choices, those of installed plug-ins too.\n\n"
+        f"Print a script that completes commands, options and choices of {PROGRAM} on Tab, including those of plug-ins.\n\n"
         f"  bash   {PROGRAM} completion bash > ~/.local/share/bash-completion/completions/{PROGRAM}\n"
         f"  zsh    {PROGRAM} completion zsh > ~/.zfunc/_{PROGRAM}     (with ~/.zfunc in fpath)\n"
         f"  tcsh   {PROGRAM} completion tcsh > ~/.{PROGRAM}.completion     (and source it)"

@@ -24,8 +24,8 @@ from bridge.core.interface import JobView
 def export(parser: argparse.ArgumentParser) -> None:
     """Which job, and where the project goes."""
     parser.description = (
-        "Write a finished job as a DAWproject: mix, stems and takes on tracks, tempo map, metres and regions, the sounds "
-        "inside. Bitwig Studio 5, Studio One 6.5, Cubase 14 and later open it."
+        "Write a finished job as a DAWproject: mix, stems and takes on tracks, tempo map, metres and regions, "
+        "with the audio inside. It opens in Bitwig Studio 5, Studio One 6.5, Cubase 14 and later."
     )
     parser.add_argument("job", metavar="JOB")
     parser.add_argument(
@@ -76,7 +76,7 @@ def _write(contact: Contact, view: dict[str, Any], target: SaveTarget, folder: P
     song = None if contact.remote else song_path(view["request"])
     arrangement = arrange(msgspec.convert(view, JobView), song)
     if contact.remote and view["request"].get("source"):
-        note = "the song stays on the other machine; the project holds the results without it"
+        note = "the song is on the other machine, so the project contains only the results"
         arrangement = msgspec.structs.replace(arrangement, notes=(*arrangement.notes, note))
     draft = write_dawproject(arrangement, folder / f"draft{SUFFIX}")
     try:

@@ -18,14 +18,14 @@ from bridge.core.reruns import closed_request
 
 def jobs(parser: argparse.ArgumentParser) -> None:
     """Filters of the list."""
-    parser.description = "Jobs, newest first."
+    parser.description = "List jobs, newest first."
     parser.add_argument("search", nargs="?", default="", metavar="TEXT", help="text in id, operation or caption")
     parser.add_argument(
         "--state",
         action="append",
         choices=[str(state) for state in JobState],
         default=[],
-        help="only these states (may be repeated)",
+        help="only this state (may be repeated)",
     )
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="most jobs to list [default 20]")
     parser.add_argument("--before", default="", metavar="ID", help="only jobs older than this one: the next page")
@@ -66,13 +66,15 @@ def _job_row(view: dict[str, Any]) -> tuple[Any, ...]:
 
 def job(parser: argparse.ArgumentParser) -> None:
     """Which job, and whether to wait."""
-    parser.description = "One job in full. With --wait, follow it to its end; the exit code is then the job's."
+    parser.description = (
+        "Show one job in full. With --wait, follow it to its end; the exit code then tells how it ended."
+    )
     parser.add_argument("id", metavar="ID")
     parser.add_argument("--wait", action="store_true", help="follow the job to its end")
     parser.add_argument(
         "--recipe",
         action="store_true",
-        help="print only its request with every value that decided the result; `render --request FILE` runs it again",
+        help="print only its complete request; `render --request FILE` runs it again",
     )
     parser.add_argument("--out", metavar="PATH", help="with --wait: copy the files there")
     parser.add_argument("--force", action="store_true", help="replace a file that --out names")
@@ -104,11 +106,11 @@ def _job(options: argparse.Namespace) -> int:
 def rerun(parser: argparse.ArgumentParser) -> None:
     """Which job, and whether as another take."""
     parser.description = (
-        "Run a job once more. Its recipe holds every value that decided the result, so the same samples come back; with --vary "
-        "the seeds are new. Weights that are no longer the same are reported, never ignored."
+        "Run a job once more. Its recipe has every value, so you get the same samples; with --vary the seeds are "
+        "new. If the weights have changed, the job is refused."
     )
     parser.add_argument("job", metavar="JOB")
-    parser.add_argument("--vary", action="store_true", help="another take: new seeds, everything else the same")
+    parser.add_argument("--vary", action="store_true", help="another take: new seeds, nothing else changes")
     add_job_options(parser)
     parser.set_defaults(run=_rerun)
 
@@ -130,7 +132,7 @@ def _rerun(options: argparse.Namespace) -> int:
 
 def cancel(parser: argparse.ArgumentParser) -> None:
     """Which jobs."""
-    parser.description = "Cancel queued or running jobs; one that has ended is left as it is."
+    parser.description = "Cancel waiting or running jobs. Jobs that have ended are left alone."
     parser.add_argument("ids", nargs="+", metavar="ID")
     parser.set_defaults(run=_cancel)
 
@@ -151,7 +153,9 @@ def _cancel(options: argparse.Namespace) -> int:
 
 def result(parser: argparse.ArgumentParser) -> None:
     """Which job, and where its files go."""
-    parser.description = "The files of a finished job; the recipe that makes them again comes from `job ID --recipe`."
+    parser.description = (
+        "List the files of a finished job. For the recipe that makes them again, use `job ID --recipe`."
+    )
     parser.add_argument("id", metavar="ID")
     parser.add_argument(
         "--out", metavar="PATH", help="copy the files there: a folder, or a file name for a single file"
@@ -176,7 +180,7 @@ def _result(options: argparse.Namespace) -> int:
 
 def queue(parser: argparse.ArgumentParser) -> None:
     """What to do with the queue."""
-    parser.description = "pause: start no further job; resume: start jobs again; clear: cancel every job that waits."
+    parser.description = "pause: start no more jobs; resume: start jobs again; clear: cancel every waiting job."
     parser.add_argument("action", choices=("pause", "resume", "clear"))
     parser.set_defaults(run=_queue)
 

@@ -26,8 +26,8 @@ PIECE = 65_536
 def json_rpc(parser: argparse.ArgumentParser) -> None:
     """No arguments of its own."""
     parser.description = (
-        "Speak JSON-RPC 2.0 with the daemon: one message a line, requests on standard input, answers and events on standard "
-        "output. Ends at the end of input, when every request has its answer."
+        "Speak JSON-RPC 2.0 with the daemon, one message per line: requests on standard input, answers and "
+        "events on standard output. Exits after the end of input, when every request has been answered."
     )
     parser.epilog = (
         'example: echo \'{"jsonrpc":"2.0","id":1,"method":"status"}\' | acestep-bridge json-rpc | jq .result.queue'

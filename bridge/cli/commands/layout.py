@@ -17,8 +17,7 @@ PROGRAMS = ("open-stage-control",)
 def layout(parser: argparse.ArgumentParser) -> None:
     """For which program, which operations, and where it goes."""
     parser.description = (
-        "Write a control surface with a tab for each operation, the jobs and the slots. It is made from the operations that are "
-        "installed, plug-ins' too, and needs no daemon."
+        "Write a control surface with a tab for each installed operation, the jobs and the slots. No daemon is needed."
     )
     parser.add_argument("program", choices=PROGRAMS)
     parser.add_argument("--out", metavar="FILE", default="", help="where it goes [default: standard output]")

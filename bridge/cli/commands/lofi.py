@@ -17,18 +17,18 @@ from bridge.cli.exits import Exit
 def lofi(parser: argparse.ArgumentParser) -> None:
     """How it is started, and when it ends."""
     parser.description = (
-        "Be the daemon of lofi.nvim: its JSON-RPC methods on standard input and output, until the input ends. Tracks are made by "
-        "the running daemon of this program; where none runs, one is started in the background. docs/lofi.md says how to set "
-        "the editor up."
+        "Act as the daemon of lofi.nvim: serve its JSON-RPC methods on standard input and output until the input "
+        "ends. The acestep-bridge daemon makes the tracks; if none is running, it is started in the background. "
+        "docs/lofi.md shows how to set up the editor."
     )
-    parser.add_argument("--daemon", action="store_true", help="as lofi.nvim starts it; nothing else is offered")
+    parser.add_argument("--daemon", action="store_true", help="required; lofi.nvim starts it this way")
     parser.add_argument(
         "--cache", default="", metavar="FOLDER", help="folder of finished tracks [default: lofi.nvim's own]"
     )
     parser.add_argument(
-        "--idle-timeout", type=float, default=0.0, metavar="SECONDS", help="end when nothing was asked for so long"
+        "--idle-timeout", type=float, default=0.0, metavar="SECONDS", help="exit after this time without a request"
     )
-    parser.add_argument("--pid-file", default="", metavar="FILE", help="write the process id there")
+    parser.add_argument("--pid-file", default="", metavar="FILE", help="write the process id to this file")
     parser.set_defaults(run=_run)
 
 

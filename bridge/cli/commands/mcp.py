@@ -13,14 +13,15 @@ from bridge.cli.exits import Exit
 def mcp(parser: argparse.ArgumentParser) -> None:
     """Which tools are offered."""
     parser.description = (
-        "Serve assistants (Claude, editors, agents) over the Model Context Protocol on standard input and output. They start "
-        "this command themselves; docs/mcp.md says how. A daemon is started in the background where none runs."
+        "Serve assistants (Claude, editors, agents) over the Model Context Protocol on standard input and "
+        "output. The assistant's program starts this command; docs/mcp.md shows how. If no daemon is running, "
+        "one is started in the background."
     )
     parser.add_argument(
         "--tools",
         default="",
         metavar="A,B,...",
-        help="offer these tools only, so that they take less of an assistant's memory",
+        help="offer only these tools, which leaves more of the assistant's context free",
     )
     parser.set_defaults(run=_run)
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from bridge.paths import Paths
 
 ACTIONS = {
-    "list": "models on this machine, and those that can be downloaded",
-    "info": "facts of one model",
-    "download": "fetch a published model (or `all`) from Hugging Face or ModelScope; an interrupted download is resumed",
+    "list": "list models on this machine and models to download",
+    "info": "show everything about one model",
+    "download": "download a published model (or `all`) from Hugging Face or ModelScope, or resume an interrupted download",
     "verify": "read every file of a model again and compare it with what was published",
-    "check": "what a folder or file of weights holds and will do, from its headers alone; what to send with a report",
-    "try": "ten seconds of music with a fixed seed, checked and timed; what to send with a report",
+    "check": "show what weights contain and can do, by reading only their headers; send the output with a report",
+    "try": "make ten seconds of music with a fixed seed, check and time it; send the output with a report",
     "remove": "delete a downloaded model",
-    "unload": "free the memory a model takes in the running daemon (no name: all)",
+    "unload": "free the memory of a model in the running daemon (no name: all)",
 }
 
 
@@ -52,8 +52,10 @@ def models(parser: argparse.ArgumentParser) -> None:
         "--store", choices=("published", "bfloat16"), default="published",
         help="keep float32 weights (XL) as published, or converted to half the size",
     )  # fmt: skip
-    parser.add_argument("--out", default="", metavar="FOLDER", help="where `try` puts the sound [default: try-MODEL]")
-    parser.add_argument("--yes", action="store_true", help="remove, or download all, without asking")
+    parser.add_argument(
+        "--out", default="", metavar="FOLDER", help="folder for the sound that `try` makes [default: try-MODEL]"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask before removing, or before downloading all")
     parser.set_defaults(run=_models)
 
 
@@ -90,7 +92,7 @@ def _list(options: argparse.Namespace) -> int:
     headings = ("model", "state", "size", "tasks", "from")
     show_table([_row(row) for row in rows], headings)
     if any(row.get("default") and not row.get("trained", True) for row in rows):
-        tell("The default model has random weights: it shows the way, and sounds like noise.")
+        tell("The default model has random weights, so it makes only noise.")
     if not options.connect and (problems := found.problems()):
         tell("Not usable:")
         for path, sentence in problems.items():
@@ -106,7 +108,7 @@ def _row(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
         row["name"],
         ", ".join(words),
-        size(row.get("size_bytes")) if row["present"] else f"{size(row.get('fetch_bytes'))} to fetch",
+        size(row.get("size_bytes")) if row["present"] else f"{size(row.get('fetch_bytes'))} to download",
         tasks,
         ": ".join(filter(None, (row.get("origin"), row.get("path") or row.get("repository", "")))),
     )
@@ -152,7 +154,7 @@ def _download(options: argparse.Namespace) -> int:
     if options.json:
         show_json({"model": options.name, "path": model.path, "size_bytes": model.size_bytes})
     else:
-        tell(f"{options.name} is here ({size(model.size_bytes)} in {model.path})")
+        tell(f"{options.name} is installed ({size(model.size_bytes)} in {model.path})")
     return Exit.OK
 
 
@@ -190,7 +192,7 @@ def _agreed(options: argparse.Namespace, question: str, doing: str) -> bool:
     if options.yes:
         return True
     if not sys.stdin.isatty():
-        raise BadRequest(f"{doing} without a terminal to ask on needs --yes", field="yes")
+        raise BadRequest(f"{doing} needs --yes if there is no terminal to ask on", field="yes")
     print(f"{question}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -209,7 +211,7 @@ def _announcement(name: str, folder: Path, store: str, families: Families) -> li
     if store == "published" and cost.disk_bfloat16 < cost.disk:
         text += f" (--store bfloat16 keeps {size(cost.disk_bfloat16)})"
     remarks = dict.fromkeys(package.remark for package in packages(name, families) if package.remark)
-    return [text if cost.fetch else f"{name}: looking for what is missing", *remarks]
+    return [text if cost.fetch else f"{name}: checking what is missing", *remarks]
 
 
 @contextmanager
@@ -239,7 +241,7 @@ def _verify(options: argparse.Namespace) -> int:
         for sentence in (*problems, *notes):
             print(sentence)
         if not problems:
-            print(f"{options.name} is whole; fingerprint {digest}")
+            print(f"{options.name} is complete; fingerprint {digest}")
     return Exit.FAILED if problems else Exit.OK
 
 

@@ -28,7 +28,7 @@ def check_models(options: argparse.Namespace, near: list[Path], families: Famili
         for model in found:
             show_model(model)
         if not found:
-            tell(f"nothing in {options.name} is a model, or looks like one")
+            tell(f"there is no model in {options.name}")
     return Exit.OK if found and all(model.usable for model in found) else Exit.FAILED
 
 

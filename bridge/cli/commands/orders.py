@@ -10,7 +10,7 @@ from bridge.cli.method_commands import add_method
 def autogen(parser: argparse.ArgumentParser) -> None:
     """Start, stop and look at the standing order."""
     parser.description = (
-        "AutoGen makes one batch after another while you listen: "
+        "Make one batch after another while you listen: "
         '`autogen start song --params \'{"query": "calm piano", "variants": 2}\' --batches 5`.'
     )
     _add_group(parser, "autogen")
@@ -19,8 +19,8 @@ def autogen(parser: argparse.ArgumentParser) -> None:
 def features(parser: argparse.ArgumentParser) -> None:
     """List and switch feature flags."""
     parser.description = (
-        "Flags of this program and of plug-ins. A switch holds until the daemon ends; the setting `features` and "
-        "ACESTEP_FEATURE_<NAME> (1 or 0) hold for longer."
+        "List or set feature flags of this program and of plug-ins. A change lasts until the daemon ends. To "
+        "keep it, use the setting `features` or ACESTEP_FEATURE_<NAME> (1 or 0)."
     )
     _add_group(parser, "features")
 

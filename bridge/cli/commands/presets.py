@@ -15,24 +15,22 @@ FILE_HELP = "file of the preset (-: standard input)"
 
 def preset(parser: argparse.ArgumentParser) -> None:
     """One sub-command for each thing to do with presets."""
-    parser.description = (
-        "Presets are commands of their own: after `preset save mine JOB`, `acestep-bridge mine` runs it."
-    )
+    parser.description = "Each preset is a command: after `preset save mine JOB`, run it with `acestep-bridge mine`."
     add = subcommands(parser)
     add("list", "list presets: built in and your own", _list)
-    add("show", "show what stands in a preset", _show, "name")
-    save = add("save", "keep what a job did as a preset", _save, "name", "job")
+    add("show", "show the contents of a preset", _show, "name")
+    save = add("save", "save a job as a preset", _save, "name", "job")
     save.add_argument("--title", default="", help="name for people")
-    save.add_argument("--summary", default="", help="what it does, in a sentence")
-    add("delete", "forget one of your own presets", _delete, "name")
-    take = add("import", "keep a preset from a file", _import)
+    save.add_argument("--summary", default="", help="what it does, in one sentence")
+    add("delete", "delete one of your presets", _delete, "name")
+    take = add("import", "import a preset from a file", _import)
     take.add_argument("file", metavar="FILE", help=FILE_HELP)
-    take.add_argument("--name", default="", help="another name than its own")
+    take.add_argument("--name", default="", help="new name, instead of its own")
     for command in (save, take):
-        command.add_argument("--replace", action="store_true", help="put it in the place of your preset of that name")
+        command.add_argument("--replace", action="store_true", help="replace your preset of that name")
     out = add("export", "write a preset to a file, or to standard output", _export, "name")
     out.add_argument("file", nargs="?", default="-", metavar="FILE")
-    out.add_argument("--force", action="store_true", help="replace a file that exists")
+    out.add_argument("--force", action="store_true", help="replace an existing file")
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -14,14 +14,13 @@ def install(parser: argparse.ArgumentParser) -> None:
     from bridge.hosts import HOSTS
 
     parser.description = (
-        "Build the scripts for a host and write them where it looks. Existing own scripts are replaced."
+        "Build the scripts for a host and write them to its script folder. Earlier versions of these scripts are "
+        "replaced; your own scripts are not touched."
     )
     parser.add_argument("host", choices=sorted(HOSTS))
-    parser.add_argument("--target", metavar="FOLDER", help="another folder than the host's own")
-    parser.add_argument(
-        "--remove", action="store_true", help="take the scripts away again; your own keys and scripts stay"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be written or taken away")
+    parser.add_argument("--target", metavar="FOLDER", help="use this folder instead of the host's own")
+    parser.add_argument("--remove", action="store_true", help="remove the scripts; your own keys and scripts stay")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be written or removed")
     parser.set_defaults(run=_install)
 
 

@@ -24,10 +24,10 @@ def serve(parser: argparse.ArgumentParser) -> None:
     from bridge.settings import table
 
     parser.description = (
-        "Run the daemon in this terminal. It prints a line `ready` with the addresses; Ctrl-C stops it."
+        "Run the daemon in this terminal. It prints a line `ready` with its addresses; Ctrl-C stops it."
     )
     parser.usage = "%(prog)s [--SETTING VALUE ...]"
-    parser.add_argument("--config", metavar="FILE", help="config file (TOML) instead of config.toml in the home")
+    parser.add_argument("--config", metavar="FILE", help="config file (TOML) to use instead of config.toml in the home")
     for info in table():
         if info.name not in ("home", "token"):  # those two are options of every command
             parser.add_argument(f"--{info.name.replace('_', '-')}", **_option(info))
@@ -62,7 +62,8 @@ def given_settings(options: argparse.Namespace) -> dict[str, Any]:
 def stop(parser: argparse.ArgumentParser) -> None:
     """No arguments of its own."""
     parser.description = (
-        "Stop the daemon of this home. A running job finishes or is resumed at the next start; queued ones stay queued."
+        "Stop the daemon of this home. A running job finishes, or runs again at the next start; waiting jobs "
+        "stay in the queue."
     )
     parser.set_defaults(run=_stop)
 

@@ -15,20 +15,22 @@ from bridge.cli.subcommands import ask, subcommands
 def sound(parser: argparse.ArgumentParser) -> None:
     """One sub-command for each thing to do with sounds."""
     parser.description = (
-        "A sound is a reference, adapter, seed and words under a name: after `sound save velvet JOB`, every operation takes "
-        "`--sound velvet`. What is given beside it wins."
+        "A sound is a reference, adapter, seed and caption saved under a name. After `sound save velvet JOB`, "
+        "every operation accepts `--sound velvet`. Other options override its values."
     )
     add = subcommands(parser)
     add("list", "list your sounds", _list)
-    add("show", "show what a sound gives", _show, "name")
+    add("show", "show the values of a sound", _show, "name")
     save = add(
-        "save", "keep a job's words, reference, model, adapters and seed, or the fields given here", _save, "name"
+        "save", "save the caption, reference, model, adapters and seed of a job, or the fields you give", _save, "name"
     )
-    save.add_argument("job", nargs="?", default="", metavar="JOB", help="a finished job; fields given beside it win")
+    save.add_argument(
+        "job", nargs="?", default="", metavar="JOB", help="a finished job; fields you give override its values"
+    )
     save.add_argument("--title", default="", help="name for people")
-    save.add_argument("--replace", action="store_true", help="put it in the place of your sound of that name")
+    save.add_argument("--replace", action="store_true", help="replace your sound of that name")
     add_fields(save, describe(SoundValues), lambda table: [])
-    add("delete", "forget a sound", _delete, "name")
+    add("delete", "delete a sound", _delete, "name")
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def status(parser: argparse.ArgumentParser) -> None:
     """No arguments of its own."""
-    parser.description = "What the daemon is doing: queue, worker, device, models, doors, warnings."
+    parser.description = "Show what the daemon is doing: queue, worker, device, models, doors, warnings."
     parser.set_defaults(run=_status)
 
 
@@ -49,7 +49,7 @@ def flat(value: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
 
 def plugins(parser: argparse.ArgumentParser) -> None:
     """No arguments of its own."""
-    parser.description = "Plug-ins with what they offer; one that did not load is listed with the reason."
+    parser.description = "List plug-ins and what they offer. If one did not load, the reason is shown."
     parser.set_defaults(run=_plugins)
 
 
@@ -70,10 +70,12 @@ def _plugins(options: argparse.Namespace) -> int:
 def describe(parser: argparse.ArgumentParser) -> None:
     """Optionally one operation."""
     parser.description = (
-        "The fields of an operation with type, unit, range and default; without a name, all operations."
+        "Show the fields of an operation with type, unit, range and default. Without a name, list all operations."
     )
     parser.add_argument("operation", nargs="?", default="", metavar="OPERATION")
-    parser.add_argument("--model", default="", metavar="NAME", help="as this model has them: its ranges and defaults")
+    parser.add_argument(
+        "--model", default="", metavar="NAME", help="show the fields for this model, with its ranges and defaults"
+    )
     parser.set_defaults(run=_describe)
 
 
@@ -145,10 +147,10 @@ def _field_row(field: Mapping[str, Any]) -> tuple[Any, ...]:
 def config(parser: argparse.ArgumentParser) -> None:
     """``show`` and ``path``."""
     parser.description = (
-        "Settings with their values and where each comes from (flag, environment, config file, default)."
+        "Show settings with their values, and where each comes from (flag, environment, config file, default)."
     )
     parser.add_argument("action", nargs="?", choices=("show", "path"), default="show")
-    parser.add_argument("--all", action="store_true", help="settings at their default too")
+    parser.add_argument("--all", action="store_true", help="also show settings that have their default")
     parser.add_argument("--config", metavar="FILE", help="another config file")
     parser.set_defaults(run=_config)
 

@@ -18,7 +18,8 @@ EVERYWHERE = ("0.0.0.0", "::")
 def audition(parser: argparse.ArgumentParser) -> None:
     """Whether to open a browser."""
     parser.description = (
-        "Open the library of the studio page in the browser: hear the newest results, equally loud, drag or save them."
+        "Open the library of the studio page in the browser. Hear the newest results at equal loudness, drag or "
+        "save them."
     )
     _add_options(parser, "#library")
 
@@ -45,13 +46,13 @@ def _open_page(options: argparse.Namespace) -> int:
         return Exit.OK
     print(address)
     if not options.no_browser and not webbrowser.open(address):
-        tell("no browser could be started here; open the address in one")
+        tell("no browser could be started; open the address in your browser")
     return Exit.OK
 
 
 def page_address(door: dict[str, Any] | None, remote: str = "") -> str:
     """Where the page is: at the door's own address, or at the other machine's name. Raises `Unavailable` without an HTTP door."""
     if not door:
-        raise Unavailable("the daemon's HTTP door is off; set http = true and start it again", field="http")
+        raise Unavailable("the daemon's HTTP door is off; set http = true and restart it", field="http")
     host = remote or ("127.0.0.1" if door["host"] in EVERYWHERE else door["host"])
     return f"http://{f'[{host}]' if ':' in host else host}:{door['port']}{STUDIO}"

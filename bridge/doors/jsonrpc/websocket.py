@@ -104,7 +104,7 @@ class WebSocketConnection(JsonConnection):
 
     def shutdown(self) -> None:
         """The server stops."""
-        self.close("stopping", "the daemon stops")
+        self.close("stopping", "the daemon is stopping")
         if self._transport is not None:
             asyncio.get_running_loop().call_later(SHUTDOWN_SECONDS, self._transport.abort)
 

@@ -134,7 +134,7 @@ def _submit_fields() -> list[dict[str, Any]]:
             "type": "int",
             "min": -10,
             "max": 10,
-            "summary": "Higher runs earlier.",
+            "summary": "Jobs with a higher number run earlier.",
         },
         _wait_field("Then the answer tells the job's id, and the job keeps running. 0 does not wait at all."),
     ]

@@ -27,7 +27,7 @@ class StandingOrder(Request):
     params: Annotated[
         dict[str, Any], param("Parameters of the operation, by name.", example={"query": "calm piano", "variants": 2})
     ] = {}
-    batches: Annotated[int, param("Jobs after which it ends.", unit="jobs", ge=1, le=MOST_BATCHES, example=10)] = 10
+    batches: Annotated[int, param("Stop after this many jobs.", unit="jobs", ge=1, le=MOST_BATCHES, example=10)] = 10
 
 
 @method(

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 COLUMNS = ("state", "in", "left", "path", "frames", "rate", "bpm", "bars", "error")
 """What OSC says of a recording."""
 
-Bars = Annotated[int, param("Whole bars.", unit="bars", ge=1, le=64, example=4)]
-Stem = Annotated[str, param("Stem of the file's name.", max_length=64, example="riff")]
+Bars = Annotated[int, param("Number of whole bars.", unit="bars", ge=1, le=64, example=4)]
+Stem = Annotated[str, param("Name of the file, without its ending.", max_length=64, example="riff")]
 
 
 class Onward(InTime, kw_only=True):
     """What happens with captured audio: with an operation it becomes that operation's source at once."""
 
     operation: Annotated[
-        str, param("Operation that takes it as its source; empty: none.", max_length=64, example="complete")
+        str, param("Operation to run with the recording as its source; empty: none.", max_length=64, example="complete")
     ] = ""
     params: Annotated[dict, param("The operation's other parameters.", example={"tracks": ["drums"]})] = {}
     slot: Annotated[int, param("Slot in which the results wait; -1: none.", unit="slot", ge=-1, le=63, example=2)] = -1

@@ -23,19 +23,17 @@ TO_STRANGERS = ("program", "version", "protocol", "state", "uptime", "model")
 class Hello(Request):
     """Who is there, and what it wants of the connection."""
 
-    token: Annotated[str, param("The daemon's token, where one is set.", max_length=256, example="")] = ""
+    token: Annotated[str, param("The daemon's token, if one is set.", max_length=256, example="")] = ""
     client: Annotated[str, param("Name for logs and job lists.", max_length=64, example="my-script")] = ""
     protocol: Annotated[int, param("Protocol level the client was written for.", unit="level", ge=1, example=1)] = (
         PROTOCOL
     )
-    events: Annotated[bool, param("Whether submitted jobs send their events without being asked.", example=True)] = True
-    heartbeat: Annotated[
-        bool, param("Whether both sides prove every few seconds that they are alive.", example=False)
-    ] = False
+    events: Annotated[bool, param("Whether you get the events of jobs you submit.", example=True)] = True
+    heartbeat: Annotated[bool, param("Whether to exchange heartbeats every few seconds.", example=False)] = False
     cancel_on_close: Annotated[
         bool,
         param(
-            "Whether jobs submitted on this connection are cancelled when the client goes, even without a word.",
+            "Whether to cancel the jobs of this connection when it ends, even without a goodbye.",
             example=False,
         ),
     ] = False
@@ -108,7 +106,7 @@ class Describe(Request):
     model: Annotated[
         str,
         param(
-            "Model whose operations, ranges and defaults are meant; empty: any; default: that of jobs which name none.",
+            "Show operations, ranges and defaults of this model. Empty: of any; default: of the model used by jobs that name none.",
             max_length=128,
             example="turbo",
         ),

@@ -24,7 +24,7 @@ class ExportJob(Request):
 
     id: JobName
     format: Annotated[
-        Literal["dawproject"], param("Form of the project: DAWproject 1.0 (.dawproject).", example="dawproject")
+        Literal["dawproject"], param("Format of the project: DAWproject 1.0 (.dawproject).", example="dawproject")
     ] = "dawproject"
 
 

@@ -24,7 +24,7 @@ Index = Annotated[int, param("Index of the file in the result.", unit="files", g
 class UploadBegin(Request):
     """A file that is about to be sent. Beginning again with the same facts resumes."""
 
-    name: Annotated[str, param("File name, for its ending and for people.", max_length=255, example="song.wav")]
+    name: Annotated[str, param("File name. Its ending tells the format.", max_length=255, example="song.wav")]
     size: Annotated[int, param("Size of the file.", unit="bytes", ge=1, example=1048576)]
     sha256: Annotated[
         str,
@@ -55,7 +55,7 @@ class UploadChunk(Request):
     """A piece of the file, directly behind what has arrived."""
 
     id: UploadName
-    offset: Annotated[int, param("Position of the piece in the file.", unit="bytes", ge=0, example=0)]
+    offset: Annotated[int, param("Position of this piece in the file.", unit="bytes", ge=0, example=0)]
     data: Annotated[
         bytes, param(f"At most {limits.CHUNK} bytes.", unit="bytes", max_length=limits.CHUNK, example="(bytes)")
     ]
@@ -128,9 +128,9 @@ class DownloadChunk(Request):
     id: JobName
     index: Index = 0
     offset: Annotated[int, param("Where the piece begins.", unit="bytes", ge=0, example=0)] = 0
-    length: Annotated[int, param("Most bytes to return.", unit="bytes", ge=1, le=limits.CHUNK, example=262144)] = (
-        limits.CHUNK
-    )
+    length: Annotated[
+        int, param("How many bytes to return at most.", unit="bytes", ge=1, le=limits.CHUNK, example=262144)
+    ] = limits.CHUNK
 
 
 @method(

@@ -21,7 +21,7 @@ class SendToHost(Request):
     """Which results should go to which host."""
 
     job: JobName
-    host: Annotated[HostName, param("Host whose scripts take it.", example="reaper")]
+    host: Annotated[HostName, param("Host whose scripts should place it.", example="reaper")]
     files: Annotated[
         list[int],
         param("Indices of the files in the result; empty: every take.", max_length=64, example=[0]),
@@ -60,7 +60,7 @@ async def list_waiting(context: MethodContext, request: Nothing) -> list[dict[st
 class WhichHandover(Request):
     """Which result that waits."""
 
-    id: Annotated[str, param("Its id, as `handover.list` says it.", max_length=64, example="handover-0123456789ab")]
+    id: Annotated[str, param("Its id, from `handover.list`.", max_length=64, example="handover-0123456789ab")]
 
 
 @method("handover.cancel", osc="/ace/handover/cancel", right=Right.OWNER, positional=("id",), answer="Nothing.")

@@ -21,10 +21,10 @@ class SearchHistory(Request):
     """Which results to show, newest first."""
 
     search: Annotated[str, param("Text in id, operation, caption or note.", max_length=256, example="lofi")] = ""
-    operation: Annotated[str, param("Only results of this operation; empty: of all.", max_length=64, example="")] = ""
-    starred: Annotated[bool, param("Only results with a star.", example=False)] = False
-    deleted: Annotated[bool, param("Those that were deleted and can still be taken back.", example=False)] = False
-    limit: Annotated[int, param("Most results to return.", unit="jobs", ge=1, le=1000, example=50)] = 50
+    operation: Annotated[str, param("Only results of this operation; empty: all.", max_length=64, example="")] = ""
+    starred: Annotated[bool, param("Only results that have a star.", example=False)] = False
+    deleted: Annotated[bool, param("Show deleted results that can still be restored.", example=False)] = False
+    limit: Annotated[int, param("How many results to return at most.", unit="jobs", ge=1, le=1000, example=50)] = 50
     before: Annotated[
         str, param("Only results older than this job (for the next page).", max_length=64, example="")
     ] = ""
@@ -46,7 +46,10 @@ class Mark(Request):
 
     id: JobName
     star: (
-        Annotated[bool, param("Whether it has a star; results with one are never forgotten.", example=True)] | None
+        Annotated[
+            bool, param("Whether it has a star. Results with a star are never deleted automatically.", example=True)
+        ]
+        | None
     ) = None
     note: Annotated[str, param("Note; empty: none.", max_length=2000, example="the good chorus")] | None = None
 

@@ -27,7 +27,7 @@ _examining = asyncio.Lock()
 class LogTail(Request):
     """How much of the log."""
 
-    lines: Annotated[int, param("Most lines.", unit="count", ge=1, le=1000, example=100)] = 100
+    lines: Annotated[int, param("How many lines at most.", unit="count", ge=1, le=1000, example=100)] = 100
 
 
 @method("log.tail", right=Right.OWNER, answer="`lines`, oldest first: time, level, logger, message, job.")

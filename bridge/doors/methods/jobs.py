@@ -69,9 +69,11 @@ class Rerun(Request):
     """Which job to run once more, and whether as another take."""
 
     job: JobName
-    vary: Annotated[bool, param("Whether with new seeds; else the same samples come back.", example=False)] = False
+    vary: Annotated[bool, param("Whether to use new seeds; otherwise you get the same samples.", example=False)] = False
     id: Annotated[str, param("Id of the new job; empty: the daemon makes one.", example="take-2")] = ""
-    priority: Annotated[int, param("Higher runs earlier.", unit="level", ge=-10, le=10, example=0)] = 0
+    priority: Annotated[
+        int, param("Jobs with a higher number run earlier.", unit="level", ge=-10, le=10, example=0)
+    ] = 0
     device: DeviceName = ""
 
 
@@ -117,7 +119,7 @@ class WaitForEvents(Request):
     """Which job, and the last event already seen."""
 
     id: JobName
-    after: Annotated[int, param("Events with a larger seq are returned.", unit="seq", ge=-1, example=-1)] = -1
+    after: Annotated[int, param("Return only events with a larger seq.", unit="seq", ge=-1, example=-1)] = -1
     timeout: Annotated[
         float, param("Longest time to wait.", unit="s", ge=0.0, le=limits.WAIT_SECONDS, example=30.0)
     ] = 30.0
@@ -161,7 +163,9 @@ class ListJobs(Request):
         param("States to show (queued, running, done ...); empty: all.", max_length=16, example=["done"]),
     ] = []
     search: Annotated[str, param("Text in id, operation or caption.", max_length=256, example="")] = ""
-    limit: Annotated[int, param("Most jobs to return.", unit="jobs", ge=1, le=limits.LIST_JOBS, example=20)] = 100
+    limit: Annotated[
+        int, param("How many jobs to return at most.", unit="jobs", ge=1, le=limits.LIST_JOBS, example=20)
+    ] = 100
     before: Annotated[str, param("Only jobs older than this one (for the next page).", max_length=64, example="")] = ""
 
 
@@ -177,7 +181,7 @@ class ListJobs(Request):
     command="jobs",
 )
 async def list_jobs(context: MethodContext, request: ListJobs) -> list[dict[str, Any]]:
-    """Jobs, newest first."""
+    """List jobs, newest first."""
     known = [str(state) for state in JobState]
     if unknown := next((state for state in request.states if state not in known), None):
         raise BadRequest(f"there is no job state {unknown!r}", field="states", limits={"choices": known})
@@ -214,7 +218,7 @@ class Subscribe(Request):
     after: Annotated[
         dict[str, int],
         param(
-            "Last seq seen, by job: what came since is sent again.",
+            "The last seq you have seen, by job: later events are sent again.",
             max_length=limits.SUBSCRIPTIONS,
             example={"take-1": 3},
         ),
@@ -277,7 +281,7 @@ class MoveJob(Request):
 
     id: JobName
     ahead_of: Annotated[
-        str, param("Id of the waiting job to go before; empty: after all others.", max_length=64, example="take-2")
+        str, param("Put it before this waiting job; empty: after all others.", max_length=64, example="take-2")
     ] = ""
 
 

@@ -31,7 +31,13 @@ class Notify(Request):
     port: Annotated[int, param("UDP port to send to; 0: the sender's.", unit="port", ge=0, le=65535, example=9001)] = 0
     lease: Annotated[
         float,
-        param("Time after which it must be renewed.", unit="s", ge=1.0, le=limits.OSC_MAX_LEASE_SECONDS, example=30),
+        param(
+            "How long the registration lasts unless you renew it.",
+            unit="s",
+            ge=1.0,
+            le=limits.OSC_MAX_LEASE_SECONDS,
+            example=30,
+        ),
     ] = limits.OSC_LEASE_SECONDS
 
 

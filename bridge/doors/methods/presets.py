@@ -18,7 +18,7 @@ COLUMNS = ("name", "title", "own", "source", "stages", "summary")
 """What OSC says of a preset."""
 
 PresetName = Annotated[str, param("Name of the preset.", max_length=40, example="rough-then-clean")]
-Replace = Annotated[bool, param("Whether a preset of yours of that name may be replaced.", example=False)]
+Replace = Annotated[bool, param("Whether to replace your own preset of that name.", example=False)]
 
 
 @method(
@@ -59,7 +59,7 @@ class SavePreset(Request):
     """What should be kept, under which name."""
 
     name: PresetName
-    job: Annotated[str, param("Id of the job to make more of.", max_length=64, example="take-1")]
+    job: Annotated[str, param("Id of the job to make the preset from.", max_length=64, example="take-1")]
     title: Annotated[str, param("Name for people.", max_length=80, example="Rough, then clean")] = ""
     summary: Annotated[str, param("What it does, in a sentence.", max_length=200, example="A take and a polish.")] = ""
     replace: Replace = False
@@ -105,12 +105,12 @@ class ImportPreset(Request):
     text: Annotated[
         str,
         param(
-            "The text of a preset's file.",
+            "The content of a preset file.",
             max_length=65_536,
             example='{"name":"rough-then-clean","stages":[{"type":"generate"}]}',
         ),
     ]
-    name: Annotated[str, param("Another name; empty: its own.", max_length=40, example="")] = ""
+    name: Annotated[str, param("A new name; empty: its own.", max_length=40, example="")] = ""
     replace: Replace = False
 
 

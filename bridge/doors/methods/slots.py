@@ -22,15 +22,18 @@ class Looping(Request):
     """How a slot plays."""
 
     gain: Gain = 1.0
-    loop: Annotated[bool, param("Repeat until stopped; off plays once.", example=True)] = True
+    loop: Annotated[bool, param("Repeat until stopped; off: play once.", example=True)] = True
     loop_length: (
-        Annotated[int, param("Period of the loop; none: all of the file.", unit="samples", ge=1, example=96000)] | None
+        Annotated[int, param("Length of the loop; none: the whole file.", unit="samples", ge=1, example=96000)] | None
     ) = None
     crossfade: Annotated[
-        int, param("What lies behind the loop fades out under its beginning.", unit="samples", ge=0, example=480)
+        int,
+        param(
+            "How long the audio after the loop's end fades out under its beginning.", unit="samples", ge=0, example=480
+        ),
     ] = 0
     choke: Annotated[
-        int, param("Slots of one group (not 0) cut each other off.", unit="group", ge=0, le=64, example=1)
+        int, param("Slots in the same group (not 0) cut each other off.", unit="group", ge=0, le=64, example=1)
     ] = 0
 
     @property
@@ -77,7 +80,7 @@ class FillSlot(Looping, kw_only=True):
     params: Annotated[dict, param("Its parameters.", example={"caption": "dub techno", "duration": 8.0})] = {}
     id: Annotated[str, param("Id of the job; empty: the daemon makes one.", max_length=64, example="fill-1")] = ""
     bars: Annotated[
-        int, param("Length of the part in bars; 0: as the parameters say.", unit="bars", ge=0, le=64, example=4)
+        int, param("Length of the part in bars; 0: from the parameters.", unit="bars", ge=0, le=64, example=4)
     ] = 0
 
 

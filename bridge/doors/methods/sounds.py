@@ -58,18 +58,21 @@ class SaveSound(Request):
 
     name: SoundName
     job: Annotated[
-        str, param("Id of the job to take words, reference, model, adapters and seed from.", max_length=64, example="")
+        str,
+        param(
+            "Id of the job from which to take caption, reference, model, adapters and seed.", max_length=64, example=""
+        ),
     ] = ""
     values: Annotated[
         dict[str, Any],
         param(
-            "Fields that the sound gives, instead of a job's or over them.",
+            "Fields that the sound sets, instead of the job's or on top of them.",
             max_length=100,
             example={"lora": ["velvet=0.8"]},
         ),
     ] = {}
     title: Annotated[str, param("Name for people.", max_length=80, example="Velvet choir")] = ""
-    replace: Annotated[bool, param("Whether a sound of that name may be replaced.", example=False)] = False
+    replace: Annotated[bool, param("Whether to replace a sound of that name.", example=False)] = False
 
 
 @method(

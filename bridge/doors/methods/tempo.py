@@ -23,7 +23,7 @@ COLUMNS = (*TIME, "source")
 Quantise = Annotated[str, param("When: now, beat, bar or 'N bars'.", max_length=16, example="bar")]
 Tempo = Annotated[
     float,
-    param("Quarter notes a minute.", unit="bpm", ge=limits.BPM_RANGE[0], le=limits.BPM_RANGE[1], example=96.5),
+    param("Quarter notes per minute.", unit="bpm", ge=limits.BPM_RANGE[0], le=limits.BPM_RANGE[1], example=96.5),
 ]
 
 
@@ -32,8 +32,7 @@ class InTime(Request):
 
     bpm: Tempo | None = None
     beat: (
-        Annotated[float, param("Where the song stands at this moment, in quarter notes.", unit="beats", example=0.0)]
-        | None
+        Annotated[float, param("Current position in the song, in quarter notes.", unit="beats", example=0.0)] | None
     ) = None
     metre: Annotated[str, param("Time signature; empty: the current one.", max_length=8, example="3/4")] = ""
 
@@ -74,7 +73,7 @@ class HostTempo(Request):
     bpm: Tempo
     beat: Annotated[float, param("Song position in quarter notes.", unit="beats", example=0.0)] = 0.0
     metre: Annotated[str, param("Time signature.", max_length=8, example="4/4")] = "4/4"
-    running: Annotated[bool, param("Whether the song runs.", example=True)] = True
+    running: Annotated[bool, param("Whether the song is playing.", example=True)] = True
 
 
 @method(
@@ -120,7 +119,7 @@ async def tap(context: MethodContext, request: Nothing) -> dict[str, Any]:
 class SendClock(Request):
     """Whether MIDI clock is sent."""
 
-    on: Annotated[bool, param("Send it to the feedback port of the mapping.", example=True)] = True
+    on: Annotated[bool, param("Send MIDI clock to the feedback port of the mapping.", example=True)] = True
 
 
 @method(

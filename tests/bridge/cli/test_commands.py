@@ -134,7 +134,7 @@ def test_result_copies_the_files_of_an_old_job(cli: Callable[..., Any], source: 
         (["cancel", "no-such-job"], Exit.UNKNOWN_JOB, ["unknown_job"]),
         (["generate", "fake: crash_at=2 steps=4"], Exit.FAILED, ["worker_died"]),
         (["generate", "x", "--variants", "two"], Exit.REFUSED, ["--variants", "is not a whole number"]),
-        (["render", "--request", "nowhere.json"], Exit.REFUSED, ["holds no request"]),
+        (["render", "--request", "nowhere.json"], Exit.REFUSED, ["cannot be read as a request"]),
         (["models", "info"], Exit.REFUSED, ["needs the name of a model"]),
     ],
 )
@@ -350,7 +350,7 @@ def test_a_result_can_be_heard_on_the_audition_page(cli: Callable[..., Any]) -> 
         (["generate", "x", "--out", "x.txt"], [".txt"]),
         (["generate", "x", "--guide", "Am Q"], ["'Q'", "guide"]),
         (["generate", "x", "--guide", "words.mid"], ["words.mid", "not a MIDI file"]),
-        (["render", "--request", "nowhere.json"], ["holds no request"]),
+        (["render", "--request", "nowhere.json"], ["cannot be read as a request"]),
         (["generate", "x", "--reference", "a\udcff.wav"], ["UTF-8"]),
     ],
 )

@@ -78,7 +78,7 @@ def test_a_restarted_daemon_is_found_again(client, house):
 
 def test_without_a_daemon_it_says_so_at_once(tmp_path, house):
     """No connection file, nobody listening, a file that is none, a wrong token."""
-    with pytest.raises(DaemonUnreachable, match="no daemon runs here"):
+    with pytest.raises(DaemonUnreachable, match="no daemon is running"):
         Client(str(tmp_path / "nowhere")).status()
     with pytest.raises(DaemonUnreachable, match="no daemon answers"):
         Client(host="127.0.0.1", port=1).status()

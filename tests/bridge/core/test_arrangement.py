@@ -101,11 +101,11 @@ def test_a_song_that_programs_read_differently_stays_out(job, tmp_path):
     found = arrange(job(("part", 0, 48_000, {}), bpm=90.0), song)
     assert list(laid(found)) == ["Repaint"]
     assert found.notes == (
-        "song.mp3 is in a lossy format, which programs begin at different samples, so the project holds the results without "
-        "their song; save it as WAV and use that",
+        "song.mp3 is in a lossy format, and programs begin such files at different samples, so the project contains only "
+        "the results; save it as WAV and use that",
     )
     gone = arrange(job(("part", 0, 48_000, {}), bpm=90.0), tmp_path / "gone.wav")
-    assert gone.notes == ("gone.wav can no longer be read, so the project holds the results without their song",)
+    assert gone.notes == ("gone.wav can no longer be read, so the project contains only the results",)
 
 
 def test_without_a_tempo_it_says_what_it_took(job):

@@ -55,7 +55,7 @@ async def test_files_of_this_machine_are_neither_read_nor_probed(both, sound_fil
             await submit(both, "repaint", start=0, end=480, **({"source": str(name)} if field == "source" else
                          {"source": str(wav(both, "strangers")), "reference": str(name)}))  # fmt: skip
         said.add((caught.value.code, caught.value.message, repr(caught.value.limits)))
-    assert said == {("not_allowed", "from another machine only results of your own jobs can be named", "{}")}
+    assert said == {("not_allowed", "from another machine you can use only results of your own jobs", "{}")}
 
 
 async def test_its_own_result_may_be_edited(both):

@@ -123,12 +123,8 @@ def summary(wanted: Facts, parts: list[Situation], recorded: bool) -> str:
     facts = [part.facts for part in parts]
     names = [known["track_name"] for known in facts if "source" in known]
     bars = [known for known in facts if "first_bar" in known]
-    read = {"none": "Sends no audio.", "others": "Sends the mix without the selected track."}.get(
-        wanted["audio"]
-    )
-    own = (
-        "Sends the track after its effects." if recorded else "Sends the clip's file, with some seconds around it."
-    )
+    read = {"none": "Sends no audio.", "others": "Sends the mix without the selected track."}.get(wanted["audio"])
+    own = "Sends the track after its effects." if recorded else "Sends the clip's file, with some seconds around it."
     told: str = requests.summary(
         {
             "tracks": list(dict.fromkeys(names)) if wanted["audio"] != "none" else [],
