@@ -211,7 +211,8 @@ class OpenModel(Protocol):
 
     @property
     def offloadable(self) -> tuple[str, ...]:
-        """Networks that leave the device after their work where memory is short."""
+        """Networks that leave the device after their work where memory is short. A model may also have ``resident``: small ones
+        that stay while any of its work is done, even where everything else leaves."""
 
 
 @dataclass(frozen=True, kw_only=True)

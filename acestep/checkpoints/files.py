@@ -45,11 +45,24 @@ def read_json(path: Path) -> dict[str, Any]:
         if require_inside(path).stat().st_size > MAX_JSON:
             raise BadCheckpoint(f"{path} is too large for a configuration file")
         data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as failure:
-        raise BadCheckpoint(f"{path} cannot be read: {failure}") from failure
+    except OSError as failure:
+        raise BadCheckpoint(f"{path} cannot be read: {failure.strerror or failure}") from failure
+    except (ValueError, RecursionError) as failure:
+        raise BadCheckpoint(f"{path} cannot be read: it holds no whole JSON; download it again") from failure
     if not isinstance(data, dict):
         raise BadCheckpoint(f"{path} holds no JSON object")
     return data
+
+
+def ends_whole(path: Path) -> bool:
+    """Whether a JSON object's file ends as one: a download that broke off does not. Reads its last bytes only, and raises nothing:
+    who reads the file says why it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 64))
+            return file.read().rstrip().endswith(b"}")
+    except OSError:
+        return True
 
 
 def weight_files(place: Path) -> list[Path]:

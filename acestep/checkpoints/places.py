@@ -20,6 +20,9 @@ DEPTH = 2
 COMFYUI = ("diffusion_models", "unet", "checkpoints", "text_encoders", "clip", "vae")
 """ComfyUI's folders for the parts of a model, side by side."""
 
+ONNX = ".onnx"
+"""Ending of graphs, whose numbers lie beside them in files that look like pickles."""
+
 COMPONENT_FILES = ("config.json", "model_index.json")
 """What makes a folder a component or a model of its own: weight files with a component's names are its, not loose ones."""
 
@@ -81,7 +84,8 @@ def loose_pickles(folders: Iterable[Path]) -> list[Path]:
             entries = sorted(folder.iterdir())
         except OSError:
             continue
-        if not any(entry.name in COMPONENT_FILES for entry in entries):
+        graphs = any(entry.suffix.lower() == ONNX for entry in entries)
+        if not graphs and not any(entry.name in COMPONENT_FILES for entry in entries):
             found += [entry for entry in entries if entry.suffix.lower() in PICKLED and "silence" not in entry.name]
     return found
 

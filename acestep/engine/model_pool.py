@@ -300,7 +300,7 @@ class DevicePlacement:
         networks = model.networks()
         needed = tuple(name for name in needed if name in networks)
         if self._offload is Offload.ALL:
-            staying = {id(networks[name]) for name in needed}
+            staying = {id(networks[name]) for name in (*needed, *getattr(model, "resident", ()))}
             self._send_away(network for network in self._moved if id(network) not in staying)
         for name in needed:
             self._moved.add(networks[name])

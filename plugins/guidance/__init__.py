@@ -11,7 +11,7 @@ METHODS = "plugins.guidance.methods"
 GUIDANCE = (
     GuidanceSpec(name="none", target=f"{METHODS}:Unguided", summary="No guidance: the conditional velocity.", needs_uncond=False),
     GuidanceSpec(name="cfg", target=f"{METHODS}:Cfg", summary="Classifier-free guidance."),
-    GuidanceSpec(name="cfg_zero_star", target=f"{METHODS}:CfgZeroStar", aliases=("cfg_zero", "cfg-zero-star"),
+    GuidanceSpec(name="cfg_zero_star", target=f"{METHODS}:CfgZeroStar", aliases=("cfg_zero", "cfg-zero-star", "cfg_star"),
                  summary="Classifier-free guidance with the unconditional velocity scaled to fit."),
     GuidanceSpec(name="apg", target=f"{METHODS}:Apg", summary="Adaptive projected guidance; what base and sft are used with."),
     GuidanceSpec(name="adg", target=f"{METHODS}:Adg", summary="Angle-based guidance of the clean estimate."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from acestep.api.conditioning import Conditioning
@@ -14,7 +14,7 @@ from acestep.api.schema import describe
 from acestep.api.variants import ModelInfo, TaskDefaults, Variant
 from acestep.checkpoints.memory import whole_bytes
 from acestep.families.ace_step_v1.inferred import Shapes
-from acestep.families.ace_step_v1.layout import FOLDERS, Parts, locate, recognise
+from acestep.families.ace_step_v1.layout import FOLDERS, ONNX_FOLDER, Parts, locate, recognise
 from acestep.families.ace_step_v1.lyrics import LANGUAGE_TOKENS, LyricTokenizer, LyricTokens
 from acestep.families.ace_step_v1.options import V1Options, check_options
 from acestep.families.ace_step_v1.published import (
@@ -113,6 +113,11 @@ class AceStepV1(ModelFamily):
     def recognise(self, path: Path) -> bool:
         """The hub's four folders, ComfyUI's file, or a form of the model that is refused by name."""
         return bool(recognise(path))
+
+    def candidates(self, folders: Sequence[Path], places: Sequence[Path]) -> list[Path]:
+        """The models among ``places``; an ONNX set once, and not again as the folder that it lies in."""
+        found = super().candidates(folders, places)
+        return [place for place in found if place / ONNX_FOLDER not in found]
 
     def read_info(self, path: Path, near: Iterable[Path]) -> ModelInfo:
         """Facts of a complete checkpoint."""

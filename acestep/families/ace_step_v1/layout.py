@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from acestep.api.errors import AceError, BadCheckpoint, ModelMissing
-from acestep.checkpoints.files import SAFETENSORS, tensor_table, weight_files
+from acestep.checkpoints.files import SAFETENSORS, ends_whole, tensor_table, weight_files
 from acestep.checkpoints.hub_cache import folder_name, snapshots
 from acestep.checkpoints.weights import read_contents
 from acestep.families.ace_step_v1.published import (
@@ -115,14 +115,21 @@ def _problems(root: Path) -> Iterator[str]:
         if not place.is_dir():
             yield f"the folder {folder} is missing"
             continue
-        if not (place / "config.json").is_file():
-            yield f"{folder}/config.json is missing"
+        yield from _damage(place / "config.json", folder)
         try:
             weight_files(place)
         except ModelMissing as failure:
             yield failure.message.replace(f"{root}/", "").partition("; ")[0]
-    if (root / TEXT).is_dir() and not (root / TEXT / TOKENIZER).is_file():
-        yield f"{TEXT}/{TOKENIZER} is missing"
+    if (root / TEXT).is_dir():
+        yield from _damage(root / TEXT / TOKENIZER, TEXT)
+
+
+def _damage(file: Path, folder: str) -> Iterator[str]:
+    """What is wrong with a JSON file, by its last bytes; nothing where it came whole."""
+    if not file.is_file():
+        yield f"{folder}/{file.name} is missing"
+    elif not ends_whole(file):
+        yield f"{folder}/{file.name} is cut short"
 
 
 def _locate_file(path: Path, near: list[Path]) -> Parts:

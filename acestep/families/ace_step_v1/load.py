@@ -30,6 +30,12 @@ from acestep.families.ace_step_v1.weights import TIED, read_config, tensor_index
 WORK = {"words": (TEXT,), "denoise": (TRANSFORMER,), "codec": (AUTOENCODER, VOCODER)}
 """Kinds of work and the networks they need on the device."""
 
+OFFLOADABLE = (TEXT, AUTOENCODER)
+"""What leaves the device after its work where memory is short: all but the vocoder and the transformer."""
+
+RESIDENT = (VOCODER,)
+"""What stays on the device even where only what works should be there: it is small, and works to the end of every job."""
+
 Build = Callable[[dict[str, Any]], nn.Module]
 
 
@@ -59,12 +65,16 @@ class Model:
 
     @property
     def offloadable(self) -> tuple[str, ...]:
-        """What leaves the device after its work where memory is short: all but the vocoder and the transformer."""
-        return (TEXT, AUTOENCODER)
+        """What leaves the device after its work where memory is short."""
+        return OFFLOADABLE
+
+    @property
+    def resident(self) -> tuple[str, ...]:
+        """What never leaves the device while the model is at work."""
+        return RESIDENT
 
     def networks(self) -> dict[str, nn.Module]:
-        """The networks by part, in the order in which a job uses them: for offloading and accounting. The vocoder is small and used
-        to the end, so it is the one to leave on the device."""
+        """The networks by part, in the order in which a job uses them: for offloading and accounting."""
         return {
             TEXT: self.text_encoder,
             TRANSFORMER: self.transformer,

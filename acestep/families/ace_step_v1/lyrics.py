@@ -105,7 +105,9 @@ class LyricTokenizer:
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as failure:  # the library raises nothing narrower
-            raise BadCheckpoint(f"{path} is not a lyric vocabulary: {failure}", field="model") from failure
+            raise BadCheckpoint(
+                f"{path} is not a lyric vocabulary; put {VOCABULARY_URL} there", field="model"
+            ) from failure
         if tokenizer.get_vocab_size() > tokens:
             raise BadCheckpoint(
                 f"{path} has {tokenizer.get_vocab_size()} tokens and the model knows {tokens}", field="model"

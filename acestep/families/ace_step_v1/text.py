@@ -83,7 +83,7 @@ def load_tokenizer(place: Path) -> Tokenizer:
     try:
         tokenizer = read()
     except Exception as failure:  # the library raises nothing narrower
-        raise BadCheckpoint(f"{place} is not a tokenizer: {failure}", field="model") from failure
+        raise BadCheckpoint(f"{place} is not a tokenizer; download it again", field="model") from failure
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

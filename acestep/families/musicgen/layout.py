@@ -10,20 +10,23 @@ from typing import Any
 import msgspec
 
 from acestep.api.errors import AceError, BadCheckpoint, ModelMissing
-from acestep.checkpoints.files import PICKLES, WEIGHT_NAMES, read_json, tensor_table, weight_files
+from acestep.checkpoints.files import PICKLES, WEIGHT_NAMES, ends_whole, read_json, tensor_table, weight_files
 from acestep.checkpoints.hub_cache import folder_name, snapshots
 
 MELODY = "musicgen_melody"
 KINDS = ("musicgen", MELODY)
 """What a config says of itself in ``model_type``."""
 
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+CONFIG, TOKENIZER, GENERATION = "config.json", "tokenizer.json", "generation_config.json"
 
 AUDIOCRAFT = ("state_dict.bin", "compression_state_dict.bin")
 """Pickles in which the same models are published for the authors' own program."""
 
 PREFIXES = {"text_encoder.": "text_encoder", "audio_encoder.": "codec"}
 """How the tensors of a part begin; all others are the transformer's."""
+
+BRIDGE = "enc_to_dec_proj."
+"""How the tensors begin that lead from the text encoder into its transformer."""
 
 AGAIN = "download the model again"
 
@@ -124,7 +127,29 @@ def root_of(path: Path) -> Path:
 def recognise(path: Path) -> bool:
     """Whether a folder holds such a model, complete or not, or the same model in the form of the authors' program."""
     root = root_of(path)
-    return path.is_dir() and (kind_of(root) in KINDS or any((root / name).is_file() for name in AUDIOCRAFT))
+    if not path.is_dir():
+        return False
+    return kind_of(root) in KINDS or any((root / name).is_file() for name in AUDIOCRAFT) or _lost_config(root)
+
+
+def _lost_config(root: Path) -> bool:
+    """Whether the weights in a folder are such a model's, and its config is missing or came only half."""
+    if (root / CONFIG).is_file() and ends_whole(root / CONFIG):
+        return False
+    return any(name.startswith(BRIDGE) for file in _stored(root) for name in _names(file))
+
+
+def _stored(root: Path) -> list[Path]:
+    """The weight files with a component's names, complete or not, shards included."""
+    return sorted(root.glob("model*.safetensors")) if root.is_dir() else []
+
+
+def _names(file: Path) -> list[str]:
+    """Names of a file's tensors; none where they cannot be read."""
+    try:
+        return list(tensor_table(file))
+    except AceError:
+        return []
 
 
 def kind_of(root: Path) -> str:
@@ -144,6 +169,9 @@ def locate(path: Path) -> Layout:
     """
     root = root_of(path)
     name = folder_name(root)
+    if _lost_config(root):
+        state = "is cut short" if (root / CONFIG).is_file() else "is missing"
+        raise ModelMissing(f"{name} is not complete: {CONFIG} {state}; {AGAIN}", field="model")
     if kind_of(root) not in KINDS:
         raise BadCheckpoint(
             f"{name} holds MusicGen in the form of its authors' program (pickles, which can run code); use the safetensors files "
@@ -158,6 +186,7 @@ def locate(path: Path) -> Layout:
             field="model",
         )
     problems = [] if (root / TOKENIZER).is_file() else [f"{TOKENIZER} is missing"]
+    problems += [f"{one} is cut short" for one in (TOKENIZER, GENERATION) if not ends_whole(root / one)]
     files: tuple[Path, ...] = ()
     try:
         files = tuple(weight_files(root))

@@ -12,7 +12,11 @@ SECONDS = {"musicgen": (5, 120), "ace_step": (5, 240)}
 """Lengths that lofi.nvim's own side checks before it asks."""
 
 MUSICGEN = "musicgen"
-"""The family of ours that its other backend is."""
+ACE_STEP = ("ace-step-v1", "ace-step-15")
+"""The families of ours that its backends are; its own ``ace_step`` is v1."""
+
+SHIPPED = "nano"
+"""The variant that is the default where nobody chose one."""
 
 
 async def look(client: AsyncClient) -> LofiTerms:
@@ -33,15 +37,23 @@ def _range(field: Mapping[str, Any]) -> Bounds:
 
 
 def backends(rows: list[dict[str, Any]]) -> list[LofiBackend]:
-    """lofi.nvim's two backends: MusicGen where it is installed, and whatever model of ACE-Step is the default here."""
+    """lofi.nvim's two backends: MusicGen where it is installed, and a model of ACE-Step."""
     here = [row for row in rows if row.get("present") and row.get("kind", "checkpoint") == "checkpoint"]
     musicgen = _first([row for row in here if row.get("family") == MUSICGEN])
-    ours = _first([row for row in here if row.get("family") != MUSICGEN])
+    ours = _ace_step(here)
     title = f"{ours.get('family_title') or 'ACE-Step 1.5'} ({ours['name']})" if ours else "ACE-Step"
     return [
         _backend("musicgen", f"MusicGen ({musicgen['name']})" if musicgen else "MusicGen", 32_000, musicgen),
         _backend("ace_step", title, 48_000, ours),
     ]
+
+
+def _ace_step(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The default model where somebody chose it, else a v1, else the default. Other families are none of lofi.nvim's."""
+    ours = [row for name in ACE_STEP for row in rows if row.get("family") == name]
+    chosen = [row for row in ours if row.get("default") and row.get("variant") != SHIPPED]
+    own = [row for row in ours if row.get("family") == ACE_STEP[0]]
+    return _first(chosen or own or ours)
 
 
 def _first(rows: list[dict[str, Any]]) -> dict[str, Any]:

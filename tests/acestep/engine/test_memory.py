@@ -23,6 +23,9 @@ from acestep.checkpoints.load import OFFLOADABLE, WORK
 from acestep.checkpoints.quantise import is_quantised
 from acestep.engine import denoise_group
 from acestep.engine.model_pool import DevicePlacement, ModelPool
+from acestep.families.ace_step_v1 import load as v1
+from acestep.families.ace_step_v1.layout import FOLDERS
+from acestep.families.ace_step_v1.published import AUTOENCODER, TEXT, TRANSFORMER, VOCODER
 from acestep.planner.integration import PlannedConditioning
 from acestep.runtime.devices import Choice
 from acestep.runtime.policy import Policy
@@ -334,6 +337,41 @@ def test_networks_are_where_the_policy_wants_them(offload, during_codec, afterwa
         with placement.on_device(model, "codec"):
             assert "codec" in model.there()
         assert {"text_encoder", "condition_encoder"} <= model.there()
+
+
+class V1Parts(Parts):
+    """ACE-Step v1 of bare networks."""
+
+    work, offloadable, resident = v1.WORK, v1.OFFLOADABLE, v1.RESIDENT
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = {name: Net() for name in FOLDERS}
+
+
+@pytest.mark.parametrize(
+    ("offload", "denoising", "afterwards"),
+    [
+        (Offload.PARTS, {TRANSFORMER, VOCODER}, {TRANSFORMER, VOCODER}),
+        (Offload.ALL, {TRANSFORMER, VOCODER}, {VOCODER}),
+    ],
+)
+def test_the_vocoder_of_v1_stays_on_the_device(offload, denoising, afterwards):
+    """The second job of a model: everything else leaves after its work, the vocoder does not; another model has it leave too."""
+    model, placement = V1Parts(), DevicePlacement(torch.device("meta"), offload, lambda device: None)
+    for _ in range(2):
+        with placement.on_device(model, "words"):
+            assert TEXT in model.there()
+        with placement.on_device(model, "denoise"):
+            pass
+        with placement.on_device(model, "codec"):
+            assert model.there() >= {AUTOENCODER, VOCODER}
+        assert model.there() == afterwards
+    with placement.on_device(model, "denoise"):
+        assert model.there() == denoising
+    if offload is Offload.ALL:
+        with placement.on_device(Parts(), "denoise"):
+            assert model.there() == set()
 
 
 def test_a_codec_told_to_stay_never_leaves_the_cpu():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file, save_file
 
 from acestep.api.errors import AceError, BadCheckpoint, Cancelled
 from acestep.families.musicgen.family import REMARK
@@ -103,10 +105,40 @@ def test_two_minutes_go_by_windows(runner, tiny, monkeypatch):
 
     monkeypatch.setattr(runtime, "continued", continued)
     monkeypatch.setattr(runtime, "WINDOW_SECONDS", 1.5)
-    result, folder = runner.run("generate", duration=4.0, options=["stride=1"], **QUICK)
+    result, folder = runner.run("generate", duration=4.0, rate=32_000, format="wav32f", options=["stride=1"], **QUICK)
     assert shown == [(0, 75), (25, 50), (25, 50), (25, 25)]
-    assert samples(folder / result.files[0].name).shape == (192_000, 2)
+    codes = latent_beside(folder / result.files[0].name)[0].long()
+    assert torch.equal(codes, library_codes(tiny, shown)), "each window goes on from the last one's own codes"
+    assert samples(folder / result.files[0].name).shape == (128_000, 2)
     assert [tick[1:3] for tick in runner.ticks if tick[0] == "generate"] == [(i + 1, 212) for i in range(212)]
+
+
+def library_codes(tiny: Path, windows: list[tuple[int, int]]) -> torch.Tensor:
+    """Codes [frames, 4] of the library's own ``generate``, window by window, each shown the last codes of the one before."""
+    from tokenizers import Tokenizer
+    from transformers import MusicgenForConditionalGeneration
+
+    library = MusicgenForConditionalGeneration.from_pretrained(tiny)
+    ids = torch.tensor([Tokenizer.from_file(str(tiny / "tokenizer.json")).encode("soft piano").ids])
+    found, decode = [], library.audio_encoder.decode
+    library.audio_encoder.decode = lambda codes, *rest, **more: (
+        found.append(codes[0, 0]) or decode(codes, *rest, **more)
+    )
+    codes = torch.zeros(4, 0, dtype=torch.long)
+    torch.manual_seed(4)
+    for kept, new in windows:
+        shown = {"decoder_input_ids": codes[:, -kept:].contiguous()} if kept else {}
+        library.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=new + 3,
+            guidance_scale=3.0,
+            top_k=250,
+            **shown,
+        )
+        assert torch.equal(found[-1][:, :kept], codes[:, codes.shape[1] - kept :])
+        codes = torch.cat((codes, found[-1][:, kept:]), 1)
+    return codes.T
 
 
 def test_a_cancel_is_heard_at_a_token(runner):
@@ -193,8 +225,6 @@ def test_half_a_download_is_told_and_not_offered(runner, tmp_path):
     ],
 )
 def test_a_config_that_does_not_fit_is_one_sentence(tmp_path, part, key, value, words):
-    import json
-
     root = build_tiny(tmp_path)
     config = json.loads((root / "config.json").read_text())
     config[part][key] = value
@@ -203,10 +233,49 @@ def test_a_config_that_does_not_fit_is_one_sentence(tmp_path, part, key, value, 
         open_model(None, locate(root), torch.device("cpu"), torch.float32, lambda: None)
 
 
+@pytest.mark.parametrize(
+    ("file", "state", "words"),
+    [
+        ("config.json", "missing", "config.json is missing"),
+        ("config.json", "half", "config.json is cut short"),
+        ("tokenizer.json", "missing", "tokenizer.json is missing"),
+        ("tokenizer.json", "half", "tokenizer.json is cut short"),
+        ("generation_config.json", "half", "generation_config.json is cut short"),
+        ("model-00001-of-00002.safetensors", "missing", "model-00001-of-00002.safetensors is missing"),
+        ("model-00002-of-00002.safetensors", "half", "model-00002-of-00002.safetensors is cut short"),
+    ],
+)
+def test_whatever_did_not_arrive_is_named(runner, tmp_path, file, state, words):
+    """Of a sharded checkpoint, as the large ones are published: one sentence, and it is never called another family's."""
+    from acestep.checkpoints.families import find_models, model_problems
+
+    families, root = runner.registry.families, sharded(build_tiny(tmp_path, name="musicgen-large"))
+    assert [info.name for info in find_models([tmp_path], families)] == ["musicgen-large"]
+    data = (root / file).read_bytes()
+    (root / file).unlink()
+    if state == "half":
+        (root / file).write_bytes(data[: len(data) // 2])
+    assert find_models([tmp_path], families) == []
+    (sentence,) = model_problems([tmp_path], families).values()
+    assert sentence.startswith(f"musicgen-large is not complete: {words}")
+    assert sentence.endswith("; download the model again")
+
+
+def sharded(root: Path) -> Path:
+    """The same checkpoint in two files and a list of them."""
+    tensors = load_file(root / "model.safetensors")
+    (root / "model.safetensors").unlink()
+    names, half = sorted(tensors), len(tensors) // 2
+    files = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    for file, part in zip(files, (names[:half], names[half:]), strict=True):
+        save_file({name: tensors[name] for name in part}, root / file, metadata={"format": "pt"})
+    listed = {name: files[index >= half] for index, name in enumerate(names)}
+    (root / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": listed}))
+    return root
+
+
 def test_its_licence_is_told_before_a_download_and_with_every_result(runner, tiny, tmp_path, capsys):
     """Random weights have none; what is published says so in facts, costs and notes."""
-    import json
-
     from acestep.checkpoints.catalogue import packages
     from acestep.checkpoints.families import find_named
 

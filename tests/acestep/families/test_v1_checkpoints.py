@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from acestep.api import Registry
 from acestep.api.errors import BadCheckpoint, ModelMissing
+from acestep.checkpoints.families import find_models, model_problems
 from acestep.families.ace_step_v1.layout import FOLDERS, locate, recognise
 from acestep.families.ace_step_v1.load import open_checkpoint, supported_dtype
 from acestep.families.ace_step_v1.published import TEXT, TRANSFORMER, VOCODER, WEIGHTS
@@ -94,6 +97,35 @@ def test_a_missing_part_is_named(copy, part):
         locate(copy)
 
 
+FILES = [f"{part}/{name}" for part in FOLDERS for name in ("config.json", WEIGHTS[part])] + [f"{TEXT}/tokenizer.json"]
+"""Without any of which there is no model."""
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("state", ["missing", "half"])
+def test_a_file_that_is_missing_or_came_half_is_named(copy, file, state):
+    """One sentence for whichever; and what is at fault is nobody's model (`find_models` passes over what `locate` refuses)."""
+    place = copy / file
+    if state == "missing":
+        place.unlink()
+    else:
+        data = place.read_bytes()
+        place.write_bytes(data[: len(data) // 2])
+    part, _, name = file.partition("/")
+    words = {"missing": f"{part} holds no weights" if name == WEIGHTS[part] else f"{file} is missing"}
+    words["half"] = f"{file} is cut short"
+    with pytest.raises(ModelMissing, match=f"not complete: {re.escape(words[state])}.*; download the model again"):
+        locate(copy)
+
+
+@pytest.mark.parametrize("part", FOLDERS)
+@pytest.mark.parametrize("name", ["diffusion_pytorch_model_int4wo.bin", "pytorch_model_int4wo.bin"])
+def test_int4_in_any_part_is_refused_by_its_name(copy, part, name):
+    (copy / part / WEIGHTS[part]).rename(copy / part / name)
+    with pytest.raises(BadCheckpoint, match=rf"holds int4 weights \({name}\), .* use the bfloat16 files"):
+        locate(copy)
+
+
 def test_everything_that_is_missing_is_named_at_once(copy):
     shutil.rmtree(copy / VOCODER)
     (copy / TEXT / "tokenizer.json").unlink()
@@ -124,22 +156,28 @@ def test_a_shard_that_did_not_arrive_is_named(copy):
         locate(copy)
 
 
-def test_int4_is_refused_by_name(copy):
-    folder = copy / TRANSFORMER
-    (folder / WEIGHTS[TRANSFORMER]).rename(folder / "diffusion_pytorch_model_int4wo.bin")
-    assert recognise(copy) == "int4"
-    with pytest.raises(BadCheckpoint, match=r"int4 weights .* use the bfloat16 files"):
-        locate(copy)
-
-
 def test_an_onnx_set_is_refused_by_name(tmp_path):
-    folder = tmp_path / "models" / "ace-step"
+    """One sentence for the set as it lies in lofi.nvim's cache, from whichever folder of it one looks."""
+    folder = tmp_path / "lofi.nvim" / "models" / "ace-step"
     folder.mkdir(parents=True)
-    (folder / "transformer_decoder.onnx").write_bytes(b"")
+    for name in ("text_encoder.onnx", "transformer_decoder.onnx", "transformer_decoder_weights.bin", "vocoder.onnx"):
+        (folder / name).write_bytes(b"")
+    (folder / "tokenizer.json").write_text("{}")
     for place in (folder, folder.parent):
         assert recognise(place) == "onnx"
         with pytest.raises(BadCheckpoint, match=r"lofi.nvim's ONNX set"):
             locate(place)
+    families = Registry.load().families
+    for place in (folder, folder.parent, folder.parent.parent):
+        found = model_problems([place], families)
+        assert list(found) == [str(folder)] and "ONNX set of ACE-Step v1" in found[str(folder)]
+
+
+def test_the_hubs_files_in_lofis_cache_open(tiny_v1, tmp_path):
+    """Its folder for this backend, ``ace-step``, with the published files in it."""
+    shutil.copytree(tiny_v1, tmp_path / "lofi.nvim" / "ace-step")
+    (found,) = find_models([tmp_path / "lofi.nvim"], Registry.load().families)
+    assert (found.name, found.family) == ("ace-step", "ace-step-v1")
 
 
 @pytest.mark.parametrize(

@@ -36,17 +36,20 @@ def song(tmp_path) -> Path:
 
 
 def test_every_operation_of_v1_runs_over_osc(house, song):
-    """Generate, refine, cover, repaint, extend both ways and edits by words: exact lengths, and the rest bit for bit."""
+    """Generate, retake, refine, cover, repaint, extend both ways, remix and new lyrics: exact lengths, the rest bit for bit."""
     place = house.connection["osc"]
     before = soundfile.read(song, dtype="int16")[0]
     region = {"source": str(song), "start": 100_000, "end": 150_000, "returns": ["whole"], "steps": 1, "seed": 1}
+    edited = {**region, "steps": 5, "source_caption": "drums", "caption": "piano"}
     asked = [
         ("generate", {"duration": 5.0, "steps": 1, "caption": "soft piano", "lyrics": "[verse]\nla la"}, 240_000),
         ("generate", {"duration": 5.0, "steps": 1, "model": "ace_step_v1_tiny", "options": ["omega=0"]}, 240_000),
+        ("generate", {"duration": 5.0, "steps": 1, "variation": 0.3, "variation_seed": 8}, 240_000),
         ("repaint", region, 300_000),
         ("refine", {**region, "t_start": 0.5}, 300_000),
         ("cover", {**region, "sampler": "pingpong"}, 300_000),
-        ("flow-edit", {**region, "source_caption": "drums", "caption": "piano"}, 300_000),
+        ("flow-edit", {**edited, "n_min": 0.2, "n_max": 0.4}, 300_000),
+        ("flow-edit", {**edited, "lyrics": "lo lo", "source_lyrics": "la la", "n_min": 0.6, "n_max": 1.0}, 300_000),
         ("extend", {**region, "start": 290_000, "end": 330_000}, 330_000),
         ("extend", {**region, "start": -40_000, "end": 5_000}, 340_000),
     ]
@@ -60,6 +63,7 @@ def test_every_operation_of_v1_runs_over_osc(house, song):
             if length == 300_000:
                 assert np.array_equal(made[:97_000], before[:97_000])
                 assert np.array_equal(made[153_000:], before[153_000:])
+                assert not np.array_equal(made[100_000:150_000], before[100_000:150_000]), operation
         with pytest.raises(ModelUnsuited, match=r"v1-tiny .* cannot do lego.* ACE-Step 1.5 can \(base, xl-base\)"):
             osc.submit("lego", {"source": str(song), "track": "drums"}, id="no")
     _check_what_is_told(house)

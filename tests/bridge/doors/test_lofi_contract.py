@@ -15,10 +15,11 @@ from bridge.doors.lofi.contract import Bounds, LofiError, parse_generate
 from bridge.doors.lofi.stdio import daemon_variables, defaults_of
 
 ROWS = [
-    {"name": "nano", "path": "/models/nano", "size_bytes": 5, "present": True, "default": True, "kind": "checkpoint"},
+    {"name": "nano", "path": "/models/nano", "size_bytes": 5, "present": True, "default": True, "kind": "checkpoint",
+     "family": "ace-step-15", "variant": "nano"},
     {"name": "lm-1.7B", "present": True, "default": False, "kind": "language"},
     {"name": "turbo", "present": False, "default": False, "kind": "checkpoint"},
-]
+]  # fmt: skip
 
 
 def terms(rows=ROWS):
@@ -172,6 +173,24 @@ def test_backends_are_what_is_installed_under_its_true_name():
     family = {"name": "musicgen-small", "present": True, "kind": "checkpoint", "family": "musicgen"}
     assert [one.model for one in studio.backends([*ROWS, family])] == ["musicgen-small", "nano"]
     assert [one.model for one in studio.backends([])] == ["", ""]
+
+
+def test_ace_step_is_the_chosen_model_else_v1():
+    """lofi.nvim means v1 by the name; the model that somebody made the default stands above it, a stranger's family never."""
+    here = {"present": True, "kind": "checkpoint", "default": False}
+    v1 = {**here, "name": "v1", "family": "ace-step-v1", "family_title": "ACE-Step v1", "variant": "v1"}
+    base = {**here, "name": "base", "family": "ace-step-15", "variant": "base"}
+    sines = {**here, "name": "hum", "family": "sines", "variant": "sines"}
+
+    def chosen(*rows):
+        return next(one for one in studio.backends(list(rows)) if one.type == "ace_step")
+
+    assert (chosen(*ROWS, v1).model, chosen(*ROWS, v1).name) == ("v1", "ACE-Step v1 (v1)")
+    undecided = [{**ROWS[0], "default": False}]
+    assert chosen(*undecided, v1, {**base, "default": True}).model == "base"
+    assert chosen(*undecided, base, {**v1, "default": True}).model == "v1"
+    assert chosen({**sines, "default": True}, *undecided).model == "nano"
+    assert chosen({**sines, "default": True}).model == ""
 
 
 def test_lofis_variables_are_understood():

@@ -78,8 +78,8 @@ def test_golden_v1_loop(golden_v1, name):
 
 
 def amount(text: str) -> float:
-    """``05`` -> 0.5, ``10`` -> 1.0: tenths without their point."""
-    return int(text) / 10
+    """``05`` -> 0.5, ``10`` -> 1.0: tenths without their point, or with it."""
+    return float(text) if "." in text else int(text) / 10
 
 
 def text_task(golden_v1, run, noises, task):
@@ -87,12 +87,12 @@ def text_task(golden_v1, run, noises, task):
 
 
 def retake_task(golden_v1, run, noises, task):
-    share = amount(re.fullmatch(r"retake_v(\d+)", task)[1])
+    share = amount(re.fullmatch(r"retake_v([\d.]+)", task)[1])
     return text_to_music(golden_v1.transformer, run, mix(noises[0], noises[1].next(noises[0].shape[-1]), share))
 
 
 def repaint_task(golden_v1, run, noises, task):
-    variance, begin, end = re.fullmatch(r"repaint_v(\d+)_(\d+)_(\d+)", task).groups()
+    variance, begin, end = re.fullmatch(r"repaint_v([\d.]+)_([\d.]+)_([\d.]+)", task).groups()
     source = golden_v1.tensor("s.src", 1, 8, 16, 32)
     pair = (noises[0], noises[1].next(source.shape[-1]))
     region = (frames_within(float(begin)), frames_within(float(end)))
@@ -100,7 +100,7 @@ def repaint_task(golden_v1, run, noises, task):
 
 
 def extend_task(golden_v1, run, noises, task):
-    side, seconds = re.fullmatch(r"extend_([lr])\w*?[_a-z-]*(\d+)", task).groups()
+    side, seconds = re.fullmatch(r"extend_([lr])[_a-z-]*([\d.]+)", task).groups()
     source = golden_v1.tensor("s.src", 1, 8, 16, 32)
     pair = (noises[0], noises[1].next(source.shape[-1]))
     frames = frames_within(float(seconds))
@@ -118,7 +118,7 @@ TASKS = {"text": text_task, "retake": retake_task, "repaint": repaint_task, "ext
 
 @pytest.mark.golden_v1("edit_")
 def test_golden_v1_edit(golden_v1, name):
-    begin, end = (amount(part) for part in re.fullmatch(r"edit_\w+?_(\d+)_(\d+)", name).groups())
+    begin, end = (amount(part) for part in re.fullmatch(r"edit_\w+?_([\d.]+)_([\d.]+)", name).groups())
     transformer, draws = golden_v1.transformer, Draws(5)
     source = golden_v1.tensor("s.src", 1, 8, 16, 32)
     old, new = (
