@@ -78,7 +78,7 @@ def _parameter(name: str, kind: int, **more: Any) -> dict[str, Any]:
 
 
 FORM = {
-    "caption": ("Description", "What it should sound like: genre, mood, instruments."),
+    "caption": ("Description", "What it should sound like: genre, mood, instruments. For a song, the sentence."),
     "track": ("Instrument", "One or more, each as a separate part; the list beside adds one."),
     "tracks": ("Instruments", "Instruments for the arrangement; the list beside adds one."),
     "variants": ("Variants", "How many variants to make."),
@@ -92,7 +92,7 @@ CHOSEN = ("track", "tracks")
 """Rows with a list beside the field, from which instruments are added."""
 
 WIDTH, HEIGHT = 844.0, 169.0
-TOP, PITCH, ROW = 34.0, 19.3, 18.0
+TOP, PITCH, ROW, ROWS = 34.0, 19.3, 18.0, 7
 LABELS, FIELDS, ACTIONS, MORE, SMALL = 6.0, 92.0, 334.0, 554.0, 760.0
 """Left edges of the columns."""
 
@@ -100,9 +100,10 @@ FIELD = 236.0
 """Width of a row's field."""
 
 
-def _place(x: float, row: int, width: float) -> dict[str, Any]:
-    """A place on the face of the device: one of seven rows below two lines of text."""
-    return {"presentation": 1, "presentation_rect": [x, TOP + PITCH * row, width, ROW]}
+def _place(x: float, row: int, width: float, rows: int = ROWS) -> dict[str, Any]:
+    """A place on the face of the device: one of the rows below two lines of text; where there are more of them, they are lower."""
+    pitch = PITCH * ROWS / max(rows, ROWS)
+    return {"presentation": 1, "presentation_rect": [x, TOP + pitch * row, width, min(ROW, pitch - 0.6)]}
 
 
 def _line(x: float, number: int, width: float) -> dict[str, Any]:
@@ -184,7 +185,7 @@ def _buttons(drawing: _Drawing, actions: Sequence[dict[str, Any]], live: str) ->
     wide = [action for action in actions if action["operation"] and action["name"] not in SHORT]
     for row, action in enumerate(wide):
         at = (620.0, 300 + 24.0 * row)
-        message = _button(drawing, action["title"], f"run {action['name']}", at, _place(ACTIONS, row, 214))
+        message = _button(drawing, action["title"], f"run {action['name']}", at, _place(ACTIONS, row, 214, len(wide)))
         drawing.cord(message, 0, live)
     for column, (title, word) in enumerate((("After effects", "after_effects"), ("Listen first", "listen_first"))):
         place = _line(WIDTH - 168 + 84 * column, 0, 78)

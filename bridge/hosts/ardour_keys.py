@@ -22,6 +22,7 @@ KEYS = {
     "repaint-again": "a",
     "extract": "x",
     "generate": "g",
+    "song": "n",
     "cover": "c",
     "add-instrument": "i",
     "complete": "f",

@@ -135,6 +135,17 @@ def test_generate_has_the_length_of_the_loop(stage: Stage, running: DaemonProces
     assert soundfile.info(stage.song.tracks[1].arrangement_clips[0].file_path).frames == 4 * 48_000
 
 
+def test_a_sentence_becomes_a_song_over_the_loop(stage: Stage, running: DaemonProcess) -> None:
+    """On a track of its own, in the tempo of the set; the sentence comes with the call."""
+    stage.loop(0.0, 8.0)
+    stage.run("song", query="dark techno in F minor")
+    stage.until(lambda: len(stage.song.tracks) == 2)
+    (clip,) = stage.song.tracks[1].arrangement_clips
+    assert (clip.start_time, soundfile.info(clip.file_path).frames) == (0.0, 4 * 48_000)
+    words = request_of(stage)["conditioning"]
+    assert (words["query"], words["thinking"], words["bpm"]) == ("dark techno in F minor", True, 120)
+
+
 def request_of(stage: Stage) -> dict[str, Any]:
     """What the daemon was asked for, as the set remembers it."""
     (memory,) = Path(stage.song.file_path).parent.rglob("*.recipe.json")

@@ -237,6 +237,7 @@ def work(reader: Reader) -> None:
     for action, jobs in (
         ("cover", 1),
         ("generate", 1),
+        ("song", 1),
         ("extract", 2),
         ("add-instrument", 1),
         ("complete", 1),
@@ -330,6 +331,7 @@ OPERATIONS = {
     "restore": "repaint",
     "cover": "cover",
     "generate": "generate",
+    "song": "song",
     "extract": "extract",
     "add-instrument": "lego",
     "complete": "complete",

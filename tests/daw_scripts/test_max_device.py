@@ -131,9 +131,9 @@ def test_the_page_goes_to_the_browser() -> None:
 
 
 def test_the_form_has_a_row_for_whatever_an_action_asks_for() -> None:
-    """Its rows are the short forms of the actions together; all else is in the menu of fields."""
+    """Its rows are the short forms of the actions together, a sentence in that of the description; the rest is in the menu."""
     own = [action for action in ACTIONS if "ableton" in action["hosts"] or not action["hosts"]]
-    assert set(amxd.FORM) == {name for action in own for name in action["ask"]} - {"operation"}
+    assert set(amxd.FORM) == {name for action in own for name in action["ask"]} - {"operation", "query"}
 
 
 def test_the_rate_of_live_reaches_the_script() -> None:
@@ -338,6 +338,18 @@ def test_new_tracks_follow_the_tempo(live: Set, taken_for: float | None) -> None
     first, last = clip["markers"]
     assert (first["sample_time"], first["beat_time"]) == (0, 0)
     assert (last["sample_time"], last["beat_time"]) == pytest.approx((clip["sample_length"] / RATE, beats))
+
+
+@pytest.mark.foreign
+def test_a_sentence_becomes_a_song(live: Set) -> None:
+    """The sentence is what stands in the row *Description*; the song stands on a track of its own."""
+    sentence = {"param": ["caption", "dark", "techno", "in", "F", "minor"]}
+    found = live.play(sentence, {"run": "song"}, {"wait": "done"}, SETTLED)
+    (clip,) = found["tracks"][1]["arrangement_clips"]
+    assert clip["start_time"] == 20
+    (memory,) = live.folder.rglob("*.recipe.json")
+    words = json.loads(memory.read_text("utf-8"))["request"]["request"]["conditioning"]
+    assert (words["query"], words["caption"], words["thinking"]) == ("dark techno in F minor", "", True)
 
 
 @pytest.mark.foreign
@@ -1052,7 +1064,7 @@ def test_the_form_begins_with_the_words_of_describe() -> None:
             if action["operation"]
             else {}
         )
-        for name in action["ask"] if fields else []:
+        for name in set(action["ask"]) & set(amxd.FORM) if fields else []:
             label, _, more = fields[name].label.partition(": ")
             assert amxd.FORM[name][0] == label and more.lower() in amxd.FORM[name][1].lower()
 

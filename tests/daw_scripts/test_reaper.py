@@ -230,6 +230,25 @@ def test_a_completed_arrangement_is_a_new_track(desk: Desk, running: DaemonProce
     assert len(item.takes) == 1
 
 
+def test_a_sentence_becomes_a_song_on_a_new_track(desk: Desk, running: DaemonProcess) -> None:
+    """At the cursor, as long as its plan says, or as long as the selection; tempo and metre are the project's."""
+    desk.reaper.inputs = [lambda defaults: "dark techno in F minor||1|7"]
+    desk.project.loop, desk.project.cursor = (0.0, 0.0), 3.0
+    desk.run("Make a song from one sentence")
+    desk.until(lambda: len(desk.project.tracks) == 1 and done(desk))
+    (item,) = desk.project.tracks[0].items
+    assert item.values["D_POSITION"] == 3.0
+    request = json.loads(item.takes[0].strings["P_EXT:acestep"])["request"]["request"]
+    assert request["conditioning"]["query"] == "dark techno in F minor" and request["conditioning"]["thinking"] is True
+    assert request["conditioning"]["bpm"] == 120 and request["output"].get("length") is None
+    desk.project.loop = (2.0, 4.0)
+    desk.reaper.inputs = [lambda defaults: "warm folk||1|7"]
+    desk.run("Make a song from one sentence")
+    desk.until(lambda: len(desk.project.tracks) == 2 and done(desk))
+    (item,) = desk.project.tracks[1].items
+    assert (item.values["D_POSITION"], item.values["D_LENGTH"]) == (2.0, 2.0)
+
+
 def test_a_region_is_the_selection(desk: Desk, running: DaemonProcess) -> None:
     """Without any other selection: the project region around the edit cursor, with the items on the selected tracks."""
     item = loop_item(desk)

@@ -83,6 +83,9 @@ function hasRow(operation, name) {
   return (asking.length ? asking : settings.actions).some((known) => known.ask.includes(name));
 }
 
+// The row in which a parameter is typed: the sentence of a song is its description.
+const rowNamed = (name) => (name === "query" ? "caption" : name);
+
 // Values from a take back into the form; the place of a take of the arrangement is selected again.
 function fill(text) {
   const { operation, values, slot, ...place } = JSON.parse(text);
@@ -96,8 +99,8 @@ function fill(text) {
 // A parameter of an operation, into its row where the form has one.
 function setField(operation, name, words) {
   if (!hasRow(operation, name)) return put(ownOf(operation), name, words);
-  param(name, ...words);
-  outlet(4, name, "set", texts[name] || "");
+  param(rowNamed(name), ...words);
+  outlet(4, rowNamed(name), "set", texts[rowNamed(name)] || "");
 }
 
 function fillMenu(menu, entries) {
@@ -264,7 +267,8 @@ function ask(wanted, operation) {
   openSet(song);
   const extra = { ...found.extra, listen: listenFirst === 1 };
   const more = ownOf(operation || wanted.operation);
-  const asked = { action: wanted.name, operation, situation: found.situation, extra, values: texts, own: more };
+  const values = wanted.ask.reduce((found, name) => ({ ...found, [name]: texts[rowNamed(name)] }), { ...texts });
+  const asked = { action: wanted.name, operation, situation: found.situation, extra, values, own: more };
   withAudio(song, wanted, found, asked);
 }
 
