@@ -39,7 +39,7 @@ def read_figures(text: str, cased: str) -> Figures:
     """Everything in a plain text; ``cased`` is the same text with its capitals."""
     figures = Figures()
     _read_metre(text, figures)
-    _read_length(text, figures)
+    _read_length(text, cased, figures)
     _read_tempo(text, figures)
     _read_key(text, cased, figures)
     return figures
@@ -110,7 +110,15 @@ def _number(text: str) -> float:
     return NUMBERS[text] if text in NUMBERS else float(text.replace(",", "."))
 
 
-def _read_length(text: str, figures: Figures) -> None:
+_KEY_OF_A = re.compile(r"A min\b(?! ?\d)")
+
+
+def _is_key(match: re.Match[str], cased: str) -> bool:
+    """Whether "a min" is a key and no minute: with a capital in the middle of a sentence, "rock in A min"."""
+    return match.start() > 0 and _KEY_OF_A.match(cased, match.start()) is not None
+
+
+def _read_length(text: str, cased: str, figures: Figures) -> None:
     found: list[float] = []
     for match in _CLOCK.finditer(text):
         if figures.free(match):
@@ -118,7 +126,7 @@ def _read_length(text: str, figures: Figures) -> None:
             found.append(60.0 * int(match[1]) + int(match[2]))
     for pattern, unit, how in _LENGTHS:
         for match in pattern.finditer(text):
-            if not figures.free(match) or _is_decade(match):
+            if not figures.free(match) or _is_decade(match) or _is_key(match, cased):
                 continue
             figures.take(match)
             value = unit if not how else (_number(match[1]) + (0.5 if how == "half" else 0.0)) * unit
@@ -277,15 +285,24 @@ def _spelled(letter: str, sign: str, mode: str) -> str:
 
 
 def _english(match: re.Match[str], text: str) -> str:
-    """A key such as ``F# minor``. A small ``a`` is an article unless it stands where a key does: "in a minor", "key of a minor"."""
+    """A key such as ``F# minor``. A small ``a`` is an article unless it stands where a key does (`_names_key`)."""
     letter, word = match[1], match[4]
-    if letter == "a" and not re.search(r"(?:\bin|\bkey of|key:)\s*$", text[: match.start()]):
+    if letter == "a" and not match[2] and not match[3] and not _names_key(text[: match.start()], text[match.end() :]):
         return ""
     if letter == "a" and re.match(r"\s+(?:key|tonality|mode|scale)\b", text[match.end() :]):
         return ""  # "in a minor key" names no note
     if word == "m" and ((letter.islower() and not match[2]) or " " in match[0]):
         return ""
     return _spelled("B" if letter in "Hh" else letter, _sign(match[2] or match[3]), _mode(word))
+
+
+def _names_key(before: str, after: str) -> bool:
+    """Whether "a minor" between these words is a key: "in a minor", "the key is a minor", "funk, a minor, 90 bpm", at the end.
+    Before a noun ("a minor change") it is none.
+    """
+    if re.search(r"(?:\bin|\bkey of|\bkey:?|\bkey (?:is|should be|=))\s*$", before):
+        return True
+    return bool(re.match(r"\s*(?:$|[.;!?)]|\d)", after)) or (before.rstrip().endswith(",") and after.startswith(","))
 
 
 def _german(match: re.Match[str], text: str) -> str:

@@ -125,7 +125,8 @@ def test_a_contradiction_is_told(sentence: str, told: str) -> None:
 
 
 NO_FIGURES = [
-    "80s pop", "90s house", "1980s rock", "a song at 7 am", "for 100 people", "a minor change of mood", "24/7 radio",
+    "80s pop", "90s house", "1980s rock", "a song at 7 am", "for 100 people", "a minor change of mood", "a minor, sad change",
+    "rock with a major, sweeping finale", "24/7 radio",
     "take 5", "room 101",
     "c'est la vie", "3 voices", "50% reverb", "12:30 pm", "a big d drop",
 ]  # fmt: skip
@@ -145,7 +146,11 @@ FIGURES = [
     ("f#m", "key", "F# minor"), ("Bbm", "key", "Bb minor"),
     ("G sharp minor", "key", "G# minor"), ("H-Dur", "key", "B major"),
     ("cis-Moll", "key", "C# minor"), ("es-moll", "key", "Eb minor"),
-    ("in a minor", "key", "A minor"), ("嬰ハ短調", "key", "C# minor"),
+    ("in a minor", "key", "A minor"), ("rock in ab minor", "key", "Ab minor"), ("ab major please", "key", "Ab major"),
+    ("the key should be a major", "key", "A major"), ("funk, a minor", "key", "A minor"), ("funk, a minor, slow", "key", "A minor"),
+    ("funk a minor 120 bpm", "key", "A minor"), ("rock for 45 seconds in A min", "key", "A minor"),
+    ("rock in A min for 45 seconds", "seconds", 45), ("rock for a min", "seconds", 60), ("A min of rock", "seconds", 60),
+    ("嬰ハ短調", "key", "C# minor"),
     ("re menor", "key", "D minor"), ("12/8", "metre", "6"),
     ("in three four time", "metre", "3"), ("2:05", "seconds", 125),
     ("three and a half minutes", "seconds", 210), ("a minute and a half", "seconds", 90),
