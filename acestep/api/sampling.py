@@ -94,3 +94,5 @@ class BackendSpec(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     packages: tuple[str, ...] = ()
     """Modules that it needs and that may not be installed."""
+    extra: str = "engine"
+    """The extra of this package that brings them."""

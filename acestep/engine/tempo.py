@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,7 +26,9 @@ from acestep.api.tempo_map import TempoMap
 from acestep.audio.read import read_window
 from acestep.conditioning.guide_text import PULSE, PULSE_KEY, parse_guide
 from acestep.engine.geometry import Window
-from acestep.engine.source_encoder import OpenSource
+
+if TYPE_CHECKING:
+    from acestep.engine.source_encoder import OpenSource
 
 MAX_CONFORM = 0.005
 """Largest change of speed; it moves the pitch by at most 9 cents."""

@@ -16,6 +16,13 @@ def missing_packages(names: Iterable[str]) -> list[str]:
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
+def advice(backend: BackendSpec) -> str:
+    """What installs a backend's packages."""
+    if f"[{backend.extra}]" in ENGINE_ADVICE:
+        return ENGINE_ADVICE
+    return f"`pip install 'acestep-bridge[{backend.extra}]'` adds it"
+
+
 def engine_missing(backend: BackendSpec) -> str:
     """A sentence about a backend whose packages are not here, else nothing."""
     missing = missing_packages(backend.packages)
@@ -28,6 +35,6 @@ def require_engine(backend: BackendSpec) -> None:
     """Raise `Unavailable`, with what adds the engine and how another machine's is used, where a backend's packages are missing."""
     if sentence := engine_missing(backend):
         raise Unavailable(
-            f"{sentence}; {ENGINE_ADVICE}, and --connect HOST:PORT uses the models of another machine",
+            f"{sentence}; {advice(backend)}, and --connect HOST:PORT uses the models of another machine",
             limits={"packages": list(backend.packages)},
         )

@@ -14,6 +14,13 @@ BACKENDS = (
         packages=("torch", "diffusers", "transformers", "tokenizers"),
     ),
     BackendSpec(
+        name="onnx",
+        target="acestep.onnx.backend:OnnxBackend",
+        summary="New parts by exported models (export-onnx) in ONNX Runtime, on a CPU without torch.",
+        packages=("onnxruntime", "tokenizers"),
+        extra="onnx",
+    ),
+    BackendSpec(
         name="fake",
         target="acestep.testing.fake_backend:FakeBackend",
         summary="Tones from a script instead of music, for tests.",

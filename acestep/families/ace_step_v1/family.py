@@ -46,6 +46,9 @@ PUBLISHED_FOLDER = "ACE-Step-v1-3.5B"
 
 OPERATIONS = ("generate", "refine", "cover", "repaint", "extend", "flow-edit")
 
+EXPORTS = ("transformer", "condition_encoder", "text_encoder", "codec_encoder", "codec_decoder")
+"""Parts that can be written as graphs."""
+
 GRID = LatentGrid(
     rate=RATE,
     hop=FRAME,
@@ -154,6 +157,7 @@ class AceStepV1(ModelFamily):
             weight_files=tuple(map(str, files)),
             memory_bytes={dtype: whole_bytes(numbers, dtype) for dtype in ("float32", "bfloat16")},
             usual=USUAL,
+            exports=EXPORTS,
         )
 
     def numbers(self, info: ModelInfo) -> Mapping[str, Mapping[str, int]]:

@@ -141,6 +141,11 @@ _BUILDERS: dict[str, Build] = {
 }
 
 
+def open_part(parts: Parts, part: str, target: Target) -> Any:
+    """One network alone. Raises `BadCheckpoint`."""
+    return _open(parts, part, _BUILDERS[part], target)
+
+
 def _open(parts: Parts, part: str, build: Build, target: Target) -> nn.Module:
     """One network with its weights."""
     module = build(read_config(parts, part))

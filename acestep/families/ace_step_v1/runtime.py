@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ from acestep.families.ace_step_v1.schedule import levels, picked_levels
 from acestep.families.ace_step_v1.text import MAX_TOKENS
 from acestep.families.ace_step_v1.units import CHANNELS, FRAME, ROWS
 from acestep.families.words import prompt_text
+
+if TYPE_CHECKING:
+    from acestep.families.ace_step_v1.onnx_parts import V1Parts
 
 ZERO_STAR = "cfg_zero_star"
 """The guidance method whose first evaluations are zero."""
@@ -74,6 +77,12 @@ class Runtime(FamilyRuntime):
                 self._silence.pop(next(iter(self._silence)))
             self._silence[key] = rows_of(model.codec.encode(torch.zeros(2, frames * FRAME)))
         return self._silence[key]
+
+    def onnx_parts(self, info: ModelInfo, check: Callable[[], None]) -> V1Parts:
+        """Five."""
+        from acestep.families.ace_step_v1.onnx_parts import V1Parts
+
+        return V1Parts(info, check)
 
     def use_adapters(self, model: Model, adapters: Sequence[Any]) -> None:
         """Merged into the transformer."""

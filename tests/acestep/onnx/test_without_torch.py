@@ -20,6 +20,8 @@ from acestep.api.registry import Registry
 from acestep.engine.engine import Engine
 from acestep.worker.backend import JobContext
 
+pytestmark = pytest.mark.timeout(900)  # the export is done once, in whichever test comes first
+
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples" / "onnx"
 CAPTION, SECONDS, SEED = "slow piano, warm strings: 72 bpm", 10, 4711

@@ -29,6 +29,7 @@ NOT_RUN = {
     "models download ": "fetches gigabytes; test_download.py has a hub of its own",
     "models try ": "takes a downloaded model; tests/bridge/trial tries the embedded one",
     "models check ": "looks at weights that the reader has; test_checking.py has some of every kind",
+    "export-onnx ": "takes a minute; tests/acestep/onnx exports a small model",
     "capture ": "takes a daemon with --performance; tests/bridge/performance has one",
     "slot ": "takes a daemon with --performance; tests/bridge/performance has one",
     "understand ": "takes a language model; tests/acestep/planner/test_operations.py has a tiny one",
