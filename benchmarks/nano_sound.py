@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -163,40 +164,51 @@ def _beside(sound: Sound, start: int, end: int) -> Sound:
 
 
 def words(player: Player, count: int) -> None:
-    """One row a caption: how far below the result its extracted drums lie, with the beat as guide and with the one that the words
-    lead to, and below what is left when they are taken out; and the tempo that is heard."""
-    from acestep.analysis.beat import BeatFinder
+    """One row a caption: how far below the result its extracted drums lie, as the model plays and with drums taken out, by
+    extractions with the take's own seed and with another; the tempo that is heard; and what taking them out costs."""
+    print(
+        "| caption | drums below, `drums model` | `auto`, same seed | `auto`, another seed | tempo asked | heard | time |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for number, caption in enumerate(CAPTIONS[:count]):
+        bpm = 72.0 + 6 * number % 48
+        asked = {"caption": caption, "bpm": bpm, "key": "A minor", "duration": 10.0, "format": "wav32f"}
+        clock = [time.process_time()]
+        plain, path = player.play("generate", drums="model", **asked)
+        clock.append(time.process_time())
+        played = drums_below(player, path, plain, seed=77)
+        clock.append(time.process_time())
+        made, path = player.play("generate", **asked)
+        clock.append(time.process_time())
+        own, other = (drums_below(player, path, made, seed) for seed in (1, 77))
+        times = f"{clock[1] - clock[0]:.1f}, {clock[3] - clock[2]:.1f} s"
+        print(
+            f"| {caption} | {played:.0f} dB | {own:.0f} dB | {other:.0f} dB | {bpm:g} | {heard(made, bpm)} | {times} |",
+            flush=True,
+        )
+
+
+def drums_below(player: Player, path: Path, sound: Sound, seed: int) -> float:
+    """dB by which the drums that are extracted from a file lie below it."""
     from acestep.analysis.level import find_level
+
+    wish = {"source": str(path), "start": 0, "end": sound.shape[1], "track": "drums", "format": "wav32f"}
+    stem, _ = player.play("extract", **wish, seed=seed, returns=["stem"])
+    return find_level(sound, RATE).rms - find_level(stem, RATE).rms
+
+
+def heard(sound: Sound, bpm: float) -> str:
+    """The tempo that is heard near the asked one or at another level of it, as a cell of a table."""
+    from acestep.analysis.beat import BeatFinder
     from acestep.api.metre import Metre
 
-    def drums(role: str, path: Path, sound: Sound) -> tuple[Sound, Path]:
-        wish = {"source": str(path), "start": 0, "end": sound.shape[1], "track": "drums", "format": "wav32f"}
-        return player.play("extract", **wish, returns=[role])
-
-    def below(path: Path, sound: Sound) -> float:
-        return find_level(sound, RATE).rms - find_level(drums("stem", path, sound)[0], RATE).rms
-
-    print("| caption | drums below, guide `beat` | guide `auto` | drums taken out | tempo asked | heard |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for number, caption in enumerate(CAPTIONS[:count]):
-        asked = {
-            "caption": caption,
-            "bpm": 72.0 + 6 * number % 48,
-            "key": "A minor",
-            "duration": 10.0,
-            "format": "wav32f",
-        }
-        beat, path = player.play("generate", guide="beat: Am F C G", **asked)
-        before = below(path, beat)
-        made, path = player.play("generate", **asked)
-        after = below(path, made)
-        rest, path = drums("residual", path, made)
-        left = below(path, rest)
-        found = BeatFinder(made, RATE).find(None, Metre())
-        heard = "none" if found is None else f"{found.bpm:.1f}{'' if found.clear else ', unclear'}"
-        print(
-            f"| {caption} | {before:.0f} dB | {after:.0f} dB | {left:.0f} dB | {asked['bpm']:g} | {heard} |", flush=True
-        )
+    finder = BeatFinder(sound, RATE)
+    found, asked = finder.find(None, Metre()), finder.find(bpm, Metre())
+    if found is None or asked is None:
+        return "none"
+    if abs(found.bpm / bpm - 1) < 0.02:
+        return f"{found.bpm:.1f}"
+    return f"{asked.bpm:.1f}{'' if asked.clear else ', unclear'} (clearest: {found.bpm:.1f})"
 
 
 def main() -> None:

@@ -27,6 +27,10 @@ from acestep.api.upstream import in_our_words
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+UNSAID = {"drums": "model"}
+"""What a stage of a recipe did that does not say it: fields younger than recipes, whose default is another way."""
+
+
 class ParsedStage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage as a client names it."""
 
@@ -159,9 +163,9 @@ def _parse_chain(registry: Registry, request: RenderRequest) -> ParsedRender:
             f"this version reads {FORMAT} up to version {VERSION}, not {request.format} version {request.version}",
             field="format",
         )
+    entries = [_as_made(entry) for entry in request.stages] if request.weights else request.stages
     stages = [
-        of_stage(index, functools.partial(_parse_stage, registry, entry, index))
-        for index, entry in enumerate(request.stages)
+        of_stage(index, functools.partial(_parse_stage, registry, entry, index)) for index, entry in enumerate(entries)
     ]
     source = None if request.source is None else inside("source", lambda: convert(request.source, SourceRequest))
     return ParsedRender(
@@ -175,6 +179,11 @@ def _parse_chain(registry: Registry, request: RenderRequest) -> ParsedRender:
         made_on=request.made_on,
         precision=check_precisions(request.precision),
     )
+
+
+def _as_made(entry: dict[str, Any]) -> dict[str, Any]:
+    """A stage of a recipe, whose result was made before a field was there, as it was made."""
+    return {**UNSAID, **entry} if isinstance(entry, dict) else entry
 
 
 def _parse_stage(registry: Registry, entry: dict[str, Any], index: int) -> ParsedStage:

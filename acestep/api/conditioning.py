@@ -11,6 +11,9 @@ from acestep.api.tempo_map import TempoPoint
 AUTO_GUIDE, PULSE_GUIDE = "auto", "pulse"
 """The beat with the key's chords, and what becomes of it where the words ask for no drums: those chords, struck on every beat."""
 
+KIT_GUIDES = ("beat", "four", "breaks", "half", "swing")
+"""Rhythms of a guide that are played by a kit."""
+
 NO_GUIDE = "none"
 """Asks for no guide, also of a model that has one of its own."""
 

@@ -262,6 +262,14 @@ class StageParams(Request):
         float,
         param("The same for fast movements: 0 is off, 0.02 is usual.", ge=0.0, le=1.0, group="advanced"),
     ] = 0.0
+    drums: Annotated[
+        Literal["auto", "model", "out"],
+        param(
+            "Drums that the embedded model plays of its own accord: auto takes them out where the words ask for none; model leaves "
+            "what it plays; out takes them out whatever the words say.",
+            group="music",
+        ),
+    ] = "auto"
     preview: Annotated[bool, param("Decode this stage too when it is not the last.", group="output")] = False
     checkpoint_step: Annotated[int, param("Step after which the state is stored.", ge=1, group="advanced")] | None = (
         None

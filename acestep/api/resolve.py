@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from acestep.api.conditioning import AUTO_GUIDE, NO_GUIDE, PULSE_GUIDE, Conditioning
+from acestep.api.drum_wish import drums_notes, settle_drums
 from acestep.api.drum_words import wants_drums
 from acestep.api.errors import BadRequest
 from acestep.api.plan import Fill, Plan
@@ -94,7 +95,11 @@ def resolve_stage(registry: Registry, stage: Stage, plan: Plan, model: ModelInfo
         times=times,
         sampler=sampler,
         guidance=registry.guidance_method(method),
-        notes=(*notes, *idle_notes(params, guided=scale > 1.0 and method != "none")),
+        notes=(
+            *notes,
+            *idle_notes(params, guided=scale > 1.0 and method != "none"),
+            *drums_notes(plan, params, model, stage.type),
+        ),
     )
 
 
@@ -150,6 +155,14 @@ def guide_text(plan: Plan, params: StageParams, conditioning: Conditioning, mode
     if text.strip().lower() == AUTO_GUIDE and not wants_drums(words_of(params, conditioning)):
         text = PULSE_GUIDE
     return text if plan.guide and text != NO_GUIDE else ""
+
+
+def with_words(stage: ResolvedStage, conditioning: Conditioning) -> ResolvedStage:
+    """The stage with what its words decide where the request left it open, so that the recipe holds it: whether drums are taken
+    out, and the guide."""
+    words = words_of(stage.params, conditioning), asked_guide(stage.params, conditioning)
+    drums = settle_drums(stage.plan, stage.params, words, stage.model)
+    return with_guide(stage.with_params(drums=drums), conditioning)
 
 
 def with_guide(stage: ResolvedStage, conditioning: Conditioning) -> ResolvedStage:

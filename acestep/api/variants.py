@@ -58,6 +58,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """The guide of jobs that name none (``none`` turns it off); for models that do not keep a beat by themselves."""
     sings: bool = True
     """Whether lyrics are heard; the small model was trained without voices."""
+    plays_drums: bool = False
+    """Whether it plays drums also where nobody asked for them: there they are taken out of what it made."""
     narrow: bool = False
     """Whether its codec hardly tells left from right: what it plays is made as wide as the music around it."""
     hints: dict[str, str] = {}
@@ -153,6 +155,7 @@ VARIANTS: dict[str, Variant] = {
             guide_bottleneck=False,
             guide="auto",
             sings=False,
+            plays_drums=True,
             narrow=True,
             hints=NANO_HINTS,
         ),

@@ -18,7 +18,7 @@ from torch import Tensor
 from acestep.api import limits
 from acestep.api.family import TakeGroup
 from acestep.api.request import Render
-from acestep.api.resolve import guide_text, with_guide
+from acestep.api.resolve import guide_text, with_words
 from acestep.api.result import Result, StageReport
 from acestep.api.source import Source
 from acestep.api.unused import sung_notes
@@ -42,9 +42,11 @@ from acestep.engine.render_state import (
     WrittenTakes,
     part_of,
     phases_of,
+    takes_drums_out,
 )
 from acestep.engine.source_encoder import OpenSource
 from acestep.engine.stage_files import FOR_STAGES, StageFiles, crossfades_of
+from acestep.engine.take_out import PHASE, take_out
 from acestep.engine.takes import choose, time_lyrics
 from acestep.engine.tempo import MAX_CONFORM, find_guide_time
 from acestep.engine.verdict import checked
@@ -64,7 +66,7 @@ Sound = NDArray[Any]
 
 def run_render(resources: EngineResources, state: RenderState, context: JobContext) -> Result:
     """All stages of a render. Raises `AceError`."""
-    state.stages = [with_guide(stage, state.render.conditioning) for stage in state.stages]
+    state.stages = [with_words(stage, state.render.conditioning) for stage in state.stages]
     progress = RenderProgress(context, phases_of(state))
     run = RenderRun(resources, state, context, progress, WrittenTakes(context.staging))
     try:
@@ -274,7 +276,7 @@ class StageRun(StageState):
                 passes: list[Tensor] = []
                 while len(passes) < count and not self._agree(passes):
                     passes.append(self._pass(variants, len(passes), part_of(tick, len(passes), count)))
-            made += [self._adjusted(latents) for latents in torch.stack(passes, 1).unbind()]
+            made += map(self._finished, variants, torch.stack(passes, 1).unbind())
         if failure := self.resources.models.compiler_failure():
             self.note(f"the model could not be compiled and ran as it is: {failure}")
         return made
@@ -295,6 +297,14 @@ class StageRun(StageState):
         given = self.given
         return tuple(given[min(variant, len(given) - 1)] for variant in variants) if given else ()
 
+    def _finished(self, variant: int, latents: Tensor) -> Tensor:
+        """The passes [n, T, C] of a variant as later stages, the store and the decoder get them."""
+        if takes_drums_out(self.resolved):
+            tick = self.run.progress.phase("take out", PHASE)
+            with self.clock.measure("take out"):
+                latents = take_out(self, variant, "drums", latents, tick)
+        return self._adjusted(latents)
+
     def _adjusted(self, latents: Tensor) -> Tensor:
         """Latents with the stage's rescaling and shift, within what it makes: sound, stored latent and later stages agree."""
         params, (first, last) = self.params, self.window.region
@@ -311,7 +321,7 @@ class StageRun(StageState):
             tick = self.run.progress.phase("denoise", name)
             with self.clock.measure("denoise"):
                 latents = self._pass((variant,), 0, tick)
-            self.made[variant, seed] = self._adjusted(latents)
+            self.made[variant, seed] = self._finished(variant, latents)
         passes = self.made[variant, seed]
         self.state.latents[self.index][variant] = passes.mean(0, keepdim=True)
         tick = self.run.progress.phase("decode") if name else self.silent_tick

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from acestep.admission.chain import StageInput
 from acestep.api import limits
+from acestep.api.drum_wish import can_take_out
 from acestep.api.errors import OutputUnwritable
 from acestep.api.family import FamilyRuntime, StageTake, TakeGroup
 from acestep.api.options import read_options
@@ -31,8 +32,8 @@ from acestep.engine.source_encoder import OpenSource, SourceEncoder
 from acestep.engine.tempo import Conform, GuideTime
 from acestep.worker.backend import JobContext
 
-PHASES = {"load": 1.0, "encode": 1.0, "denoise": 6.0, "decode": 2.0, "write": 0.3}
-"""Shares of a job's time by kind of phase, roughly those of a turbo run on a GPU."""
+PHASES = {"load": 1.0, "encode": 1.0, "denoise": 6.0, "take out": 36.0, "decode": 2.0, "write": 0.3}
+"""Shares of a job's time by kind of phase, roughly those of a turbo run on a GPU; what is taken out, of the small model."""
 
 RETRIES = 2
 """Further seeds that are tried for a part that is not what was asked for."""
@@ -132,14 +133,20 @@ class RenderState:
         return seeds[min(variant, len(seeds) - 1)]
 
 
+def takes_drums_out(stage: ResolvedStage) -> bool:
+    """Whether drums are taken out of what a stage made."""
+    return stage.params.drums == "out" and can_take_out(stage.plan, stage.model)
+
+
 def phases_of(state: RenderState) -> list[str]:
     """The phases of a render in order, as its progress counts them."""
     variants, phases = state.render.output.variants, []
     for index in range(len(state.stages)):
-        phases += ["load", "encode", *["denoise"] * variants]
+        cleared = ["take out"] * takes_drums_out(state.stages[index])
+        phases += ["load", "encode", *["denoise", *cleared] * variants]
         phases += ["decode", "write"] * variants if state.is_heard(index) else []
         if state.render.output.check == "retry" and state.roles(index):
-            phases += ["denoise", "decode"] * variants * RETRIES  # skipped where the first seed is right
+            phases += ["denoise", *cleared, "decode"] * variants * RETRIES  # skipped where the first seed is right
     return phases
 
 

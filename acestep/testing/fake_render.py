@@ -25,7 +25,7 @@ from acestep.api import limits
 from acestep.api.family import Families
 from acestep.api.formats import exact_format
 from acestep.api.request import Role
-from acestep.api.resolve import ResolvedStage, resolve_stage, with_guide
+from acestep.api.resolve import ResolvedStage, resolve_stage, with_words
 from acestep.api.result import ResultFile, StageReport
 from acestep.api.rounding import samples
 from acestep.api.variants import ModelInfo
@@ -93,7 +93,7 @@ class FakeRender:
         host = host_info(settings, context.registry.families)
         admitted = RenderAdmission(context.registry, host, read_recipe(context.registry, request)).run()
         stages = [
-            with_guide(
+            with_words(
                 resolve_stage(context.registry, stage, plan, host.model(stage.params.model)),
                 admitted.render.conditioning,
             )
