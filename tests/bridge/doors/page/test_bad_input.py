@@ -46,8 +46,8 @@ def test_a_reload_in_the_middle_of_an_upload_is_told_and_leaves_nothing(tab, hou
     page.locator(".drop .error").filter(has_text="The reload broke off sending long one.wav").wait_for()
     chooser.set_input_files(str(path))
     one.until("document.querySelector('.drop progress').value > 0.02")
-    page.get_by_role("button", name="Stop sending").click()
-    page.locator(".drop .error").filter(has_text="Sending long one.wav was stopped").wait_for()
+    page.get_by_role("button", name="Stop uploading").click()
+    page.locator(".drop .error").filter(has_text="Uploading long one.wav was stopped").wait_for()
     for _ in range(200):
         if {file.name for file in (house.home / "uploads").glob("*")} == kept:
             break

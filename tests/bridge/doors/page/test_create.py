@@ -77,7 +77,7 @@ def test_what_was_used_before_is_found_again(tab, song):
     """The library of prompts: by a word of it, with its tempo."""
     page = custom(tab)[1]
     page.get_by_role("button", name="Used before").click()
-    page.get_by_label("Search in what was used before").fill("rhodes")
+    page.get_by_label("Search earlier descriptions").fill("rhodes")
     row = page.get_by_role("dialog").locator("li").filter(has_text="warm lofi house, rhodes").first
     row.get_by_role("button", name="Use").click()
     assert (value(page, "caption"), value(page, "bpm")) == ("warm lofi house, rhodes", "120")

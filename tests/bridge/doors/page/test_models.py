@@ -32,7 +32,7 @@ def test_a_download_tells_its_bytes_can_be_cancelled_and_is_resumed(tab, house, 
     )
     absent.get_by_role("button", name=f"Download {NAME}").click()
     dialog = page.get_by_role("dialog")
-    for words in ("To fetch 1.4 GB", "Licence MIT"):
+    for words in ("To download 1.4 GB", "Licence MIT"):
         assert words in " ".join(dialog.inner_text().split())
     dialog.locator('[data-act="start"]').click()
     absent.locator('[data-part="bytes"]').filter(has_text="MB of ").wait_for()
@@ -51,7 +51,7 @@ def test_a_download_tells_its_bytes_can_be_cancelled_and_is_resumed(tab, house, 
     page.keyboard.press("Escape")
     here.get_by_role("button", name=f"More for {NAME}").click()
     page.get_by_role("menuitem", name="Remove").click()
-    assert page.evaluate("document.activeElement.textContent") == "Keep it"
+    assert page.evaluate("document.activeElement.textContent") == "Save"
     page.locator('dialog [data-act="yes"]').click()
     absent.wait_for()
 

@@ -26,7 +26,7 @@ def kinds(page):
 def add(page, kind):
     """A further stage at the end."""
     before = page.locator("ol.stages > li").count()
-    page.get_by_label("Kind of stage").select_option(kind)
+    page.get_by_label("Stage type").select_option(kind)
     page.locator('[data-act="add-stage"]').click()
     stage(page, before + 1).wait_for()
 
@@ -111,7 +111,7 @@ def test_stages_are_moved_by_keys_and_by_mouse(tab):
     one = tab()
     page = one.open("#pipeline")
     press = page.keyboard.press
-    page.get_by_label("Kind of stage").focus()
+    page.get_by_label("Stage type").focus()
     page.keyboard.type("Cover")
     press("Tab")
     press("Enter")
@@ -132,7 +132,7 @@ def test_stages_are_moved_by_keys_and_by_mouse(tab):
     press("End")
     assert kinds(page) == ["Cover", "Cover", "Generate"]
     page.locator(".toast").filter(has_text="Stage 1 now works on the source.").wait_for()
-    state(page, "Stage 1: It works on sound, and no source is chosen.")
+    state(page, "Stage 1: It needs a source, and none is chosen.")
     press("Home")
     assert kinds(page) == ["Generate", "Cover", "Cover"]
     stage(page, 3).locator('[data-act="remove"]').focus()
@@ -152,7 +152,7 @@ def test_presets_import_and_export(tab, house):
     page = one.open("#pipeline")
     page.get_by_label("Presets").select_option(label="Three-Stage Quality")
     one.until("document.querySelectorAll('ol.stages > li').length === 3")
-    state(page, "Stage 1: The model “base” is not on this machine any more.")
+    state(page, "Stage 1: The model “base” is no longer on this machine.")
     model = stage(page, 1).locator('[data-field="model"] select')
     assert model.input_value() == "base"
     page.locator(".toast").get_by_role("button", name="Undo").click()

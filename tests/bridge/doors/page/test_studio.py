@@ -95,7 +95,7 @@ def test_a_wrong_value_is_told_at_its_field_and_nothing_is_handed_in(tab):
     fill(page, "duration", "7000")
     page.locator('[data-act="create"]').click()
     row = page.locator('[data-field="duration"]').first
-    assert row.locator(".wrong").inner_text() == "It must lie between 0 and 600."
+    assert row.locator(".wrong").inner_text() == "It must be between 0 and 600."
     assert page.evaluate("document.activeElement.closest('.field').dataset.field") == "duration"
     fill(page, "duration", "10")
     fill(page, "reference", "/nowhere/voice.wav")
@@ -115,7 +115,7 @@ def test_a_sentence_becomes_a_proposal_that_can_be_changed_before_anything_runs(
     proposal = page.locator('[data-part="proposal"]')
     proposal.locator("textarea").first.wait_for()
     assert proposal.locator("textarea").first.input_value() not in ("", "a quiet song about rain")
-    page.get_by_role("button", name="Use my sentence as it is").click()
+    page.get_by_role("button", name="Use my sentence unchanged").click()
     assert proposal.locator("textarea").first.input_value() == "a quiet song about rain"
     jobs = page.evaluate("studio.store.jobs.size")
     fill(page, "caption", "a quiet song about snow", '[data-part="proposal"]')
@@ -277,7 +277,7 @@ def test_the_order_of_the_queue_can_be_changed(tab, house):
         one.until("id => studio.store.jobs.get(id)?.position === 2", jobs[2])
         assert [client.call("job.status", {"id": job})["position"] for job in jobs] == [1, 3, 2]
         assert third.get_by_role("button", name="Earlier").evaluate("one => one === document.activeElement")
-        page.get_by_role("button", name="Cancel all that wait").click()
+        page.get_by_role("button", name="Cancel all waiting jobs").click()
         for job in jobs:
             one.ended(job, "cancelled")
         page.get_by_role("button", name="Resume the queue").click()
@@ -390,7 +390,7 @@ def test_sounds_are_taken_along(tab, song):
     assert np.array_equal(samples(taken.value.path()), samples(song["result"]["files"][0]["path"]))
     card.get_by_role("checkbox").check()
     with page.expect_download() as taken:
-        page.get_by_role("group", name="Chosen results").get_by_role("link", name="ZIP with recipes").click()
+        page.get_by_role("group", name="Selected results").get_by_role("link", name="ZIP with recipes").click()
     with zipfile.ZipFile(taken.value.path()) as archive:
         assert archive.testzip() is None
         names = sorted(archive.namelist())
@@ -411,12 +411,12 @@ def test_a_take_is_sent_to_a_daw(tab, song, house):
 
     send("REAPER")
     waits = page.locator('[data-part="waiting"] li')
-    waits.filter(has_text="waits for REAPER").wait_for()
+    waits.filter(has_text="is waiting for REAPER").wait_for()
     send("Ardour")
-    waits.filter(has_text="waits for Ardour").get_by_role("button", name="Take back").click()
-    waits.filter(has_text="waits for Ardour").wait_for(state="detached")
+    waits.filter(has_text="is waiting for Ardour").get_by_role("button", name="Take back").click()
+    waits.filter(has_text="is waiting for Ardour").wait_for(state="detached")
     page.reload()
-    waits.filter(has_text="waits for REAPER").wait_for()
+    waits.filter(has_text="is waiting for REAPER").wait_for()
     spool = house.daemon.paths.home / "spool"
     taken = (spool / "handover-reaper.json").rename(spool / "handover-test.taken")
     page.locator(".toast").filter(has_text="REAPER has taken").wait_for()
@@ -499,7 +499,7 @@ def test_the_forms_are_those_of_the_chosen_model(tab, song, hum):
     page.get_by_role("radio", name="Cover", exact=True).wait_for()
     fill(page, "model", hum)
     page.get_by_role("radio", name="Cover", exact=True).wait_for(state="detached")
-    one.until("document.querySelector('#view').textContent.includes('The model hum cannot: ')")
+    one.until("document.querySelector('#view').textContent.includes('The model hum does not support: ')")
     page.get_by_role("radio", name="Repaint", exact=True).wait_for()
     fill(page, "model", "")
 

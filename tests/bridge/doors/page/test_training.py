@@ -88,7 +88,7 @@ def test_a_folder_becomes_a_table_whose_labels_are_edited_in_place(tab, house, s
     assert row.get_by_label("Description of tone 0.wav").input_value() == "a low <b>tone</b>"
     row.get_by_role("button", name="Play tone 0.wav").click()
     one.until("Math.abs(studio.player.sound && document.querySelector('#player input').max - 1.2) < 0.1")
-    page.get_by_role("button", name="Take tone 2.wav out of the dataset").click()
+    page.get_by_role("button", name="Remove tone 2.wav from the dataset").click()
     page.locator('tr[data-sample="tone 2.wav"]').wait_for(state="detached")
 
     page.locator('[data-act="settings"]').click()
@@ -176,7 +176,7 @@ def test_train_stop_resume_and_try_one(tab, house, dataset):
     label = detail.locator("canvas").get_attribute("aria-label")
     assert "validation" in label and "best: epoch" in label
     assert "validation (dashed)" in detail.locator(".legend").inner_text()
-    detail.get_by_label("As it was").select_option(f"{dataset}@1")
+    detail.get_by_label("Checkpoint").select_option(f"{dataset}@1")
     detail.get_by_label("Description").fill("zap, a low tone")
     detail.get_by_label("Strength", exact=True).last.fill("9")
     detail.locator('[data-act="try"]').click()

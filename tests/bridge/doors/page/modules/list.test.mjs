@@ -46,7 +46,7 @@ const app = (more = {}) => ({ calls: [], store: { active: [], jobs: new Map(), n
 test("a job's row says where it waits, how far it is, and how long it takes", () => {
   const one = jobRow(app(), { id: "j" }), facts = () => one.querySelector(".num").textContent;
   one.update({ id: "j", operation: "generate", state: "queued", position: 2, caption: "rain" });
-  assert.deepEqual([one.querySelector("h3").textContent, facts(), one.querySelector("progress").hidden], ["rain", "generate · waits, place 2", true]);
+  assert.deepEqual([one.querySelector("h3").textContent, facts(), one.querySelector("progress").hidden], ["rain", "generate · waiting, number 2", true]);
   one.update({ id: "j", operation: "generate", state: "running", progress: { stage: "denoise", fraction: 0.426, eta: 65 } });
   assert.deepEqual([facts(), one.querySelector("progress").value], ["generate · denoise · 43 % · 1:05 left", "0.426"]);
   one.update({ id: "j", operation: "generate", state: "running", cancelling: true });

@@ -92,8 +92,8 @@ test("the daemon's refusal stands at its stage and its field, and goes with the 
 test("a deleted model is told at its stage, keeps its name, and nothing is handed in", async () => {
   const { app, cards, state, run } = await opened({ stages: [{ type: "generate", from: "source", region: {}, values: { model: "gone" } }] });
   const model = cards()[0].querySelector('[data-field="model"]').querySelector("select");
-  assert.deepEqual([model.value, model.options.at(-1).textContent], ["gone", "gone (no longer here)"]);
-  assert.equal(state(), "Stage 1: The model “gone” is not on this machine any more. Choose another one.");
+  assert.deepEqual([model.value, model.options.at(-1).textContent], ["gone", "gone (no longer available)"]);
+  assert.equal(state(), "Stage 1: The model “gone” is no longer on this machine. Choose another one.");
   assert.equal(await run(), undefined);
   model.choose("nano");
   assert.deepEqual((await run()).stages, [{ type: "generate", model: "nano" }]);

@@ -40,7 +40,7 @@ test("every host is offered, for a take and for all of a result", async () => {
   view.actions("job-1")[2].run();
   await settled();
   assert.deepEqual(app.asked.filter(([method]) => method === "handover.send").map(([, params]) => params), [{ job: "job-1", host: "reaper", files: [3] }, { job: "job-1", host: "ableton", files: [] }]);
-  assert.deepEqual(rows().map((row) => row.firstChild.textContent), ["rain (one take) waits for REAPER", "rain (2 takes) waits for Ableton Live"]);
+  assert.deepEqual(rows().map((row) => row.firstChild.textContent), ["rain (one take) is waiting for REAPER", "rain (2 takes) is waiting for Ableton Live"]);
   quiet();
 });
 
