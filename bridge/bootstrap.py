@@ -42,7 +42,7 @@ DEFAULT_EXTRAS = ("engine", "pictures")
 ENGINE_COMMANDS = frozenset({"demo", "test"})
 """Commands that compute on this machine, so that a light environment is not enough."""
 
-OPTIONAL_EXTRAS = {"test": ("midi", "quantisation")}
+OPTIONAL_EXTRAS = {"test": ("cluster", "midi", "quantisation")}
 """Extras without which the command still works: one that does not install here is named and left out."""
 
 DEFAULT_OPTIONAL = ("midi",)

@@ -25,6 +25,7 @@ import msgspec
 from acestep import __version__
 from acestep.api.errors import AceError, NotAllowed, OutputUnwritable, Unavailable
 from bridge import logs
+from bridge.cluster.command import require_cluster
 from bridge.core.interface import PROTOCOL, DoorAddress
 from bridge.core.service import Service
 from bridge.paths import Paths
@@ -50,6 +51,8 @@ INT8_PACKAGE = "torchao"
 
 def require_packages(settings: Settings) -> None:
     """Raise `Unavailable` for a setting whose package is not here: at the start, and not in the middle of the first job."""
+    if settings.executor == "ray":
+        require_cluster(settings)
     if settings.int8 == "on" and not _computes_on_cpu(settings) and importlib.util.find_spec(INT8_PACKAGE) is None:
         raise Unavailable(
             f"8-bit weights on a GPU (the setting int8) need the package {INT8_PACKAGE}: pip install "

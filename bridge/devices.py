@@ -24,6 +24,10 @@ class Device(msgspec.Struct, frozen=True):
     name: str = AUTO
     option: str = AUTO
     insist: bool = False
+    also: tuple[str, ...] = ()
+    """What else a job may call it: what a node of a cluster is for."""
+    far: bool = False
+    """Whether it is on another machine, which does not have this one's folders."""
 
     @property
     def kind(self) -> str:
@@ -36,8 +40,9 @@ class Device(msgspec.Struct, frozen=True):
         return "" if self.name == AUTO else self.name
 
     def is_meant_by(self, asked: str) -> bool:
-        """Whether a job that asks for a device (empty: any) may run here: by its name, or by its kind."""
-        return asked in ("", AUTO, self.name, self.kind)
+        """Whether a job that asks for a device (empty: any) may run here: by its name, its kind, or what it
+        is for."""
+        return asked in ("", AUTO, self.name, self.kind, *self.also)
 
 
 def named_devices(devices: Sequence[str], device: str = AUTO) -> list[Device]:
@@ -56,6 +61,11 @@ def named_devices(devices: Sequence[str], device: str = AUTO) -> list[Device]:
         raise BadRequest("devices: auto means every device, so it stands alone", field="devices")
     names = _numbered([_checked(name, "devices") for name in listed])
     return [Device(name, option, insist=True) for name, option in zip(names, listed, strict=True)]
+
+
+def names_device(devices: Sequence[str], device: str) -> bool:
+    """Whether somebody has named a device of this machine."""
+    return device != AUTO or any(devices)
 
 
 def check_name(asked: str) -> None:

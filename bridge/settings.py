@@ -33,6 +33,9 @@ CONFIG_NAME = "config.toml"
 UPSTREAM = {"model": "ACESTEP_CONFIG_PATH", "queue_length": "ACESTEP_QUEUE_MAXSIZE", "token": "ACESTEP_API_KEY"}
 """Settings that ACE-Step's own variables fill in where nobody says anything else."""
 
+AUTO_ADDRESS = "auto"
+"""The Ray cluster that this machine is a node of."""
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Addresses that only this machine can reach."""
 
@@ -124,6 +127,22 @@ class Settings(Request):
     ] = []
     spool: Annotated[bool, param("Watch the spool folder.", group="doors")] = True
 
+    executor: Annotated[
+        Literal["local", "ray"],
+        param(
+            "Where jobs run: on this machine, or on the nodes of a Ray cluster as well (this machine then by device alone).",
+            group="worker",
+        ),
+    ] = "local"
+    ray_address: Annotated[
+        str,
+        param(
+            "Head of the Ray cluster, HOST:PORT; auto: the cluster that this machine is a node of.",
+            max_length=255,
+            group="worker",
+            example="10.0.0.5:6379",
+        ),
+    ] = AUTO_ADDRESS
     backend: Annotated[str, param("Backend that runs the models; empty: the first registered.", group="worker")] = ""
     device: Annotated[
         str, param("A single device: auto, cpu, cuda, cuda:1, mps, xpu.", max_length=32, group="worker")
@@ -418,7 +437,7 @@ def _check(values: dict[str, Any], origins: Mapping[str, str]) -> Settings:
         if kinds[name] == "float" and type(value) is int:
             values[name] = float(value)  # TOML writes 10 where a person means 10.0
     try:
-        return _check_devices(_check_origins(_check_token(convert(values, Settings))))
+        return _check_cluster(_check_devices(_check_origins(_check_token(convert(values, Settings)))))
     except BadRequest as error:
         error.message = f"{error.message} ({origins.get(error.field or '', 'settings')})"
         raise
@@ -436,6 +455,19 @@ def _check_devices(settings: Settings) -> Settings:
     named_devices(settings.devices, settings.device)
     return settings
 
+
+def _check_cluster(settings: Settings) -> Settings:
+    """Refuse what cannot be the address of a head. Raises `BadRequest`."""
+    if settings.ray_address != AUTO_ADDRESS and not _HEAD.fullmatch(settings.ray_address):
+        raise BadRequest(
+            f"ray_address: {settings.ray_address!r} is not the address of a head; write HOST:PORT, such as 10.0.0.5:6379, or "
+            "auto",
+            field="ray_address",
+        )
+    return settings
+
+
+_HEAD = re.compile(r"([A-Za-z0-9.\-_]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 

@@ -66,7 +66,9 @@ def test_the_bridge_uses_the_engine_through_its_interfaces_only() -> None:
     """The daemon reaches engine code through acestep.api, admission and the torch-free parts (worker contract, checkpoint
     folders, file headers, where a dataset's songs lie, what a guide says), and no built-in plug-in at all."""
     assert offenders("bridge", re.compile(r"(plugins|daw_scripts)(\.|$)")) == []
-    parts = r"api|admission|worker|checkpoints|audio\.sniff|latents\.latent_store|dataset\.sounds"
+    parts = (
+        r"api|admission|worker|checkpoints|audio\.(?:sniff|far|write)|latents\.latent_(?:store|index)|dataset\.sounds"
+    )
     parts += r"|conditioning\.guide_text|__version__"
     allowed = rf"acestep(?!\.({parts})(\.|$))(\.|$)"
     assert offenders("bridge", re.compile(allowed)) == []

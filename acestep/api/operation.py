@@ -36,6 +36,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     steps_aside: bool = False
     """Whether a job of it makes room for any other that waits, and continues afterwards; its request may switch that off
     (``step_aside``)."""
+    at_home: bool = False
+    """Whether it works on folders of the daemon's machine (datasets, adapters, models), so that no other machine can do it."""
     prelude: tuple[str, ...] = ()
     """Operations that a folder goes through before this one, when the command line is given a folder: the first takes it in
     ``folders``; the rest, and this one, take the ``dataset`` that it made of it."""

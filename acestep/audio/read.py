@@ -11,7 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from acestep.api.errors import CorruptAudio, NotFound
-from acestep.audio import pcm
+from acestep.audio import far, pcm
 from acestep.audio.flac_header import WithLength
 from acestep.audio.layout import Layout
 
@@ -37,9 +37,11 @@ def read_native(path: Path, layout: Layout, start: int, length: int) -> pcm.Samp
         elif layout.lossy:
             found = _read_lossy(path, layout, start, length)
         else:
+            first, size = layout.data + start * layout.frame_bytes, length * layout.frame_bytes
+            far.fetch(path, first, first + size)
             with path.open("rb") as file:
-                file.seek(layout.data + start * layout.frame_bytes)
-                data = file.read(length * layout.frame_bytes)
+                file.seek(first)
+                data = file.read(size)
             whole = len(data) // layout.frame_bytes * layout.frame_bytes
             found = pcm.decode(data[:whole], layout.subtype, layout.channels, big_endian=layout.big_endian)
     except (soundfile.LibsndfileError, EOFError):

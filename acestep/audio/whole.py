@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from acestep.api.errors import NumericFailure
-from acestep.audio import pcm
+from acestep.audio import far, pcm
 from acestep.audio.flac_header import id3_tag
 from acestep.audio.flac_tags import carry_tags
 from acestep.audio.iff_rewrite import MAX_RIFF, Change, append_chunk, rewrite
@@ -49,6 +49,7 @@ def write_whole(path: Path, splice: Splice) -> Written:
 
 def _patch_copy(path: Path, splice: Splice, native: pcm.Samples) -> None:
     layout = splice.layout
+    far.fetch(splice.path)
     shutil.copyfile(splice.path, path)
     path.chmod(0o644)
     with path.open("rb+") as file:

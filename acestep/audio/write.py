@@ -17,7 +17,7 @@ import soundfile
 
 from acestep.api.errors import DiskFull, NumericFailure, OutputUnwritable
 from acestep.api.formats import exact_format
-from acestep.audio import chunks, pcm
+from acestep.audio import chunks, far, pcm
 from acestep.audio.chunks import Tags
 from acestep.audio.flac_tags import add_comment
 from acestep.audio.iff_rewrite import MAX_RIFF
@@ -78,6 +78,7 @@ def sync(path: Path) -> None:
 
 def digest(path: Path) -> str:
     """sha256 of a file."""
+    far.fetch(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from acestep.api.conditioning import PULSE_GUIDE
 from acestep.api.errors import BadRequest
 from acestep.api.metre import parse_metre
+from acestep.audio import far
 from acestep.conditioning.chords import GuideChord, chord_steps, parse_chord, read_chord_line
 from acestep.conditioning.midi_file import MAX_BYTES, ClipNote, read_midi
 
@@ -75,7 +76,7 @@ def parse_guide(text: str, metre: str = "4", key: str = "", bpm: float = 120.0) 
     """
     text = text.strip().removeprefix("\ufeff").strip()
     if names_file(text):
-        return read_clip(Path(text), metre, bpm)
+        return read_clip(far.here(Path(text)), metre, bpm)
     if text.lower() == "auto":
         return Guide(metre=metre, bars=key_progression(key))
     if text.lower() == PULSE:

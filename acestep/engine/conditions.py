@@ -15,6 +15,7 @@ from acestep.api.plan import Fill, Plan
 from acestep.api.planning import CODE_RATE
 from acestep.api.request import StageParams
 from acestep.api.resolve import asked_guide, guide_text
+from acestep.audio import far
 from acestep.checkpoints.load import Model
 from acestep.codec.latent_codec import Tick
 from acestep.conditioning.condition_cache import ConditionCache, ConditionRequest, cut_notes
@@ -90,7 +91,7 @@ class Conditions:
         reference = inputs.conditioning.reference
         if not reference:
             return None
-        path = require_file(Path(reference), "reference")
+        path = require_file(far.here(Path(reference)), "reference")
         found = reference_latents(self._encoder, path, model, tick)
         if found is None:
             inputs.notes.append("the reference is silent and was left out")

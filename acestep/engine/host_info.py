@@ -9,6 +9,7 @@ from typing import Any
 from acestep.api.errors import SourceChanged
 from acestep.api.source import AudioFacts, Source
 from acestep.api.variants import ModelInfo
+from acestep.audio import far
 from acestep.audio.sniff import fingerprint, probe
 from acestep.latents.latent_store import find_latent
 
@@ -23,7 +24,7 @@ def locate_source(source: Source, settings: Mapping[str, Any]) -> Path:
     elif source.upload:
         path = Path(settings["uploads"]) / f"{source.upload}.audio"
     else:
-        path = Path(source.path)
+        path = far.here(Path(source.path))
     if source.fingerprint and fingerprint(path) != source.fingerprint:
         raise SourceChanged(f"{path.name} has changed since the job was accepted; send it again", field="source")
     return path

@@ -4,7 +4,7 @@ import os
 import sys
 
 
-def _take_pipes() -> tuple[int, int]:
+def take_pipes() -> tuple[int, int]:
     """Keep standard input and output for frames; a library that reads gets nothing, one that prints gets the log."""
     inlet, outlet = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -20,7 +20,7 @@ def _take_pipes() -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    pipes = _take_pipes()
+    pipes = take_pipes()
     from acestep.worker.process import main
 
     sys.exit(main(sys.argv[1:], *pipes))

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -39,12 +39,12 @@ def main(arguments: list[str], inlet: int, outlet: int) -> int:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon decides what it means
-    outlet_of_frames = Outlet(outlet)
+    outlet_of_frames = PipeOutlet(outlet)
     worker = Worker(outlet_of_frames)
     reader = threading.Thread(target=worker.read, args=(inlet,), name="frames", daemon=True)
     reader.start()
     try:
-        registry, backend = _build(settings)
+        registry, backend = build(settings)
     except AceError as failure:
         log.error("the backend cannot start: %s", failure.message)
         if failure.field == "device" and isinstance(failure, Unavailable):
@@ -54,7 +54,7 @@ def main(arguments: list[str], inlet: int, outlet: int) -> int:
     return 0
 
 
-def _build(settings: dict[str, Any]) -> tuple[Any, Any]:
+def build(settings: dict[str, Any]) -> tuple[Any, Any]:
     """The registry with all plug-ins and the backend named in the settings. Raises `AceError`."""
     from acestep.api.registry import Registry
     from acestep.api.targets import resolve_target
@@ -75,7 +75,14 @@ def _storage_error(failure: OSError) -> AceError:
     )
 
 
-class Outlet:
+class Outlet(Protocol):
+    """Where a worker's messages go."""
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Hand one message on, from any thread."""
+
+
+class PipeOutlet:
     """Writes whole frames to the daemon, from any thread."""
 
     def __init__(self, descriptor: int) -> None:
@@ -111,12 +118,13 @@ class Worker:
         try:
             while data := os.read(inlet, 1 << 16):
                 for message in reader.feed(data):
-                    self._take(message)
+                    self.take(message)
         except (OSError, ProtocolError) as failure:
             log.error("the frame pipe failed: %s", failure)
         self._stop()
 
-    def _take(self, message: Any) -> None:
+    def take(self, message: Any) -> None:
+        """A message of the daemon, from any thread."""
         if isinstance(message, frames.Cancel):
             with self._lock:
                 if self._current is not None and self._current.job == message.job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from acestep.api.registry import Registry
@@ -21,12 +22,20 @@ def worker_command(settings: Settings, paths: Paths, registry: Registry, device:
     """How the worker of a device, one of so many ``workers``, is started now. Raises `UnknownName` for a backend that is not
     registered."""
     spec = chosen_backend(settings, registry)
-    command = python("-m", "acestep.worker", f"--backend={spec.name}", f"--home={paths.home}")
-    command += [f"--library={paths.library}", f"--uploads={paths.uploads}", f"--plugins={paths.plugins}"]
-    command += [f"--device={device.option}", f"--workers={workers}", *(["--insist"] if device.insist else [])]
+    options = worker_options(settings, paths, spec.name, device, features=registry.features)
+    return python("-m", "acestep.worker", *options, f"--workers={workers}")
+
+
+def worker_options(
+    settings: Settings, paths: Paths, backend: str, device: Device, *, features: Iterable[str]
+) -> list[str]:
+    """The worker's command line (`acestep.worker.command_line`), as the settings want it."""
+    options = [f"--backend={backend}", f"--home={paths.home}"]
+    options += [f"--library={paths.library}", f"--uploads={paths.uploads}", f"--plugins={paths.plugins}"]
+    options += [f"--device={device.option}", *(["--insist"] if device.insist else [])]
     for name in ("dtype", "int8", "offload", "attention", "compile", "threads", "model", "warm", "log_level"):
-        command.append(f"--{name.replace('_', '-')}={getattr(settings, name)}")
-    command += [f"--checkpoints={Path(folder).expanduser().absolute()}" for folder in settings.checkpoints]
-    command += [] if settings.keep_latents else ["--no-latents"]
-    command += [f"--disable={name}" for name in settings.plugins_disabled]
-    return command + [f"--feature={name}" for name in sorted(registry.features)]
+        options.append(f"--{name.replace('_', '-')}={getattr(settings, name)}")
+    options += [f"--checkpoints={Path(folder).expanduser().absolute()}" for folder in settings.checkpoints]
+    options += [] if settings.keep_latents else ["--no-latents"]
+    options += [f"--disable={name}" for name in settings.plugins_disabled]
+    return options + [f"--feature={name}" for name in sorted(features)]

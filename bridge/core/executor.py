@@ -70,6 +70,9 @@ class Executor(Protocol):
     def holds(self, models: Sequence[str]) -> bool:
         """Whether these models are open, so that a task with them starts at once."""
 
+    def lacks(self, models: Sequence[str]) -> bool:
+        """Whether one of these models is known to be missing where it works."""
+
     @property
     def room(self) -> int | None:
         """Bytes of the device's memory; None where none has to be told apart from the machine's."""

@@ -41,6 +41,15 @@ class Lane:
         """Whether a job that asks for a device (empty: any) may run here."""
         return self.executor is None or self.executor.device.is_meant_by(asked)
 
+    def may_do(self, needs: Needs) -> bool:
+        """Whether a job with such needs may run here: its device is meant, and the folders that it works on are those here."""
+        far = self.executor is not None and self.executor.device.far
+        return self.is_meant_by(needs.device) and not (needs.at_home and far)
+
+    def has(self, needs: Needs) -> bool:
+        """Whether the models are on the disk there, as far as that is known, and fit on the device."""
+        return self.has_room(needs.weights) and not (self.executor is not None and self.executor.lacks(needs.models))
+
     def has_room(self, weights: int) -> bool:
         """Whether weights of so many bytes fit on the device."""
         room = None if self.executor is None else self.executor.room
@@ -64,12 +73,11 @@ class Placing(NamedTuple):
 
 
 def suits(lane: Lane, needs: Needs, lanes: list[Lane]) -> bool:
-    """Whether a lane may ever take such a job: its device is meant, and has room for the models, unless none of those meant has."""
-    if not lane.is_meant_by(needs.device) or lane.gone:
+    """Whether a lane may ever take such a job: its device is meant, and has the models and room for them, unless none of those
+    meant has."""
+    if not lane.may_do(needs) or lane.gone:
         return False
-    return lane.has_room(needs.weights) or not any(
-        other.has_room(needs.weights) for other in lanes if other.is_meant_by(needs.device) and not other.gone
-    )
+    return lane.has(needs) or not any(other.has(needs) for other in lanes if other.may_do(needs) and not other.gone)
 
 
 def best_lane(lanes: list[Lane], job: JobRecord) -> Lane:

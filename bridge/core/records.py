@@ -44,6 +44,8 @@ class Needs(NamedTuple):
     models: tuple[str, ...] = ()
     weights: int = 0
     """Bytes of the largest of the models."""
+    at_home: bool = False
+    """Whether it works on folders of the daemon's machine."""
 
 
 class JobRecord(msgspec.Struct, kw_only=True):
@@ -84,6 +86,9 @@ class JobRecord(msgspec.Struct, kw_only=True):
     steps_aside: bool = False
     """Whether it makes way for any job that does not; told by its operation, so it is not stored."""
 
+    at_home: bool = False
+    """Whether only this machine can do it, with the folders it works on; told by its operation."""
+
     waits_because: str = ""
     """Why it waits for its turn once more as soon as this attempt has ended; empty: it does not."""
 
@@ -98,7 +103,7 @@ class JobRecord(msgspec.Struct, kw_only=True):
     @property
     def needs(self) -> Needs:
         """What it asks of a device."""
-        return Needs(self.only_on, self.models, self.weights)
+        return Needs(self.only_on, self.models, self.weights, self.at_home)
 
     def view(self, position: int = 0, result: dict[str, Any] | None = None) -> JobView:
         """The job as clients see it, with its present place in the queue and its files' absolute paths."""

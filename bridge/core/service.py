@@ -143,8 +143,10 @@ class Service:
         self._store.start()
         self._tracker.recount()
         await self._recover()
-        if self.settings.worker_start == "serve" and not engine_missing(self._backend):
+        if self.settings.worker_start == "serve" and not self._engine_missing():
             self._fleet.start()
+        else:
+            self._fleet.start_far()
         for runner in self._runners.values():
             runner.start()
         self._tidying = asyncio.create_task(self.housekeeping.run(), name="tidy")
@@ -174,6 +176,7 @@ class Service:
         told = self._table.unended_events()
         for job in self._table.unended():
             job.steps_aside = steps_aside(self.registry, job.operation, job.request)
+            job.at_home = job.operation in self.registry.operations and self.registry.operation(job.operation).at_home
             job.models, job.weights = models_needed(self._models, job.request)
             self._tracker.restore(job, told.get(job.number, []))
             if job.state is JobState.RUNNING and not await self._resume(job):
@@ -417,11 +420,15 @@ class Service:
             self._submissions.admissions.warning,
             *self._fleet.warnings(),
             self._space.warning,
-            engine_missing(self._backend),
+            self._engine_missing(),
             self._store.damage,
         ]
         found += [f"a damaged job store was renamed to {path}" for path in self._store.set_aside]
         return [*reports.plugin_warnings(self.registry), *filter(None, found)]
+
+    def _engine_missing(self) -> str:
+        """A sentence where this machine is to compute and cannot."""
+        return "" if self._fleet.only_far else engine_missing(self._backend)
 
     # Operations of the daemon itself
 

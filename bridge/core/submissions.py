@@ -14,7 +14,17 @@ import msgspec
 from acestep.admission.admit import admit
 from acestep.admission.host import CallerHostInfo
 from acestep.admission.outlook import Outlook, look_at
-from acestep.api.errors import AceError, BadRequest, Busy, Degraded, DeviceLost, IdConflict, Quarantined, UnknownName
+from acestep.api.errors import (
+    AceError,
+    BadRequest,
+    Busy,
+    Degraded,
+    DeviceLost,
+    IdConflict,
+    Quarantined,
+    Unavailable,
+    UnknownName,
+)
 from acestep.api.operation import Operation
 from acestep.api.registry import Registry
 from acestep.api.rights import Right
@@ -114,7 +124,7 @@ class Submissions:
 
     def _host_for(self, operation: Operation, digest: str, device: str, access: Access) -> CallerHostInfo:
         """What the caller may name, once it is known that the operation can run here at all."""
-        if operation.runs == "worker":
+        if operation.runs == "worker" and not self.fleet.only_far:
             require_engine(self.backend)
         self._check_device(operation, device)
         self._reject_quarantined(operation, digest, device)
@@ -130,6 +140,7 @@ class Submissions:
         record.size = len(msgspec.msgpack.encode(record.request))
         record.caption = _caption(record.request)
         record.steps_aside = steps_aside(self.registry, record.operation, record.request)
+        record.at_home = operation.at_home
         record.models, record.weights = models_needed(self.models, record.request)
         record.created = time.time()
         self._check_bounds(record)
@@ -146,6 +157,12 @@ class Submissions:
         check_name(device)
         if device and operation.runs != "worker":
             raise BadRequest(f"{operation.name} runs in the daemon, not on a device", field="device")
+        if operation.at_home and self.fleet.only_far:
+            raise Unavailable(
+                f"{operation.name} works on folders of this machine, and this daemon computes on other machines only; start it "
+                "with --device as well (auto, cuda, cpu), or a second daemon with its own home",
+                field="operation",
+            )
         if sentence := self.runner_of(operation.name).missing(device):
             kind = DeviceLost if self.fleet.has(device) else UnknownName
             raise kind(sentence, field="device", limits={"choices": self.fleet.names()})

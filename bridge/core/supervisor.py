@@ -42,6 +42,10 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
     command: Callable[[Device], list[str]]
     told: Callable[[dict[str, Any]], None] = lambda info: None
     """Hears what every worker that starts says of its machine."""
+    news: Callable[[dict[str, Any]], None] = lambda info: None
+    """Hears it again whenever that changes, also before the worker is ready."""
+    keep: bool = False
+    """Whether a worker that ended is started again at once, and gets tasks only when it is ready: another lane is quicker."""
     cancel_grace: float = 10.0
     degraded_retry: float = 60.0
     silence: float = 45.0
@@ -49,7 +53,7 @@ class Supervision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalExecutor:
-    """An `Executor` on this machine: one child process for one device, one task at a time."""
+    """An `Executor` made of one child process for one device, one task at a time: it computes itself, or drives another machine."""
 
     def __init__(self, supervision: Supervision, device: Device = ANY_DEVICE) -> None:
         self.device = device
@@ -82,6 +86,8 @@ class LocalExecutor:
             await self._ready_worker()
         except AceError as failure:
             log.warning("the worker did not start: %s", failure.message)
+            if self._how.keep:
+                self._start_later()
 
     async def run(self, task: frames.Run, listener: Listener) -> dict[str, Any]:
         """Do one task; see `Executor.run`."""
@@ -94,13 +100,19 @@ class LocalExecutor:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if not running.answer.done():
                 return self._lost(running, worker)
-            if isinstance(running.answer.exception(), DeviceLost):
+            failure = running.answer.exception()
+            if isinstance(failure, WorkerDied):
+                await worker.stop()
+                self._note_crash(worker, failure.message)
+            else:
+                self._crashes = 0
+            if isinstance(failure, DeviceLost):
                 await self._renew(worker)
-            self._crashes = 0
             return running.answer.result()
         finally:
             running.end()
             self._running = None
+            self._keep()
 
     async def _worker_for(self, running: RunningTask) -> WorkerProcess:
         """The worker, unless the task is cancelled before there is one."""
@@ -196,22 +208,34 @@ class LocalExecutor:
         if not self.gone:
             log.error("no worker for %s: %s", self.device.name, worker.no_device)
         self.gone, self._failed_device = worker.no_device, False
+        self._start_later()
+        return DeviceLost(worker.no_device, field="device")
+
+    def _start_later(self) -> None:
         if self._look_again is None or self._look_again.cancelled() or self._look_again.when() <= _now():
             self._look_again = asyncio.get_running_loop().call_later(self._how.degraded_retry, self.start)
-        return DeviceLost(worker.no_device, field="device")
+
+    def _keep(self) -> None:
+        """Start a worker in the place of one that ended, where one is to stand ready."""
+        if self._how.keep and not self._closed and not self.gone and (self._worker is None or not self._worker.alive):
+            self.start()
 
     def _on_idle_crash(self, worker: WorkerProcess) -> None:
         """A worker that ends while nothing runs counts too, or a crash on every start would never be seen."""
         if self._running is None and not self._closed and worker is self._worker:
-            self._note_crash(worker)
+            if worker.no_device:
+                self._without_device(worker)
+            else:
+                self._note_crash(worker)
+            self._keep()
 
-    def _note_crash(self, worker: WorkerProcess) -> None:
+    def _note_crash(self, worker: WorkerProcess, reason: str = "") -> None:
         if self._closed or worker.noted:
             return
         worker.noted = True
         self._crashes += 1
         self._total_crashes += 1
-        self._last_crash = worker.ended.result().message if worker.ended.done() else "it was killed"
+        self._last_crash = reason or (worker.ended.result().message if worker.ended.done() else "it was killed")
         pause = PAUSES[min(self._crashes, len(PAUSES)) - 1]
         self._not_before = time.monotonic() + pause
         log.warning("worker %d: %s (crash %d in a row)", worker.pid, self._last_crash, self._crashes)
@@ -221,6 +245,9 @@ class LocalExecutor:
             log.error("the worker is given up for %.0f s", self._how.degraded_retry)
 
     def _on_message(self, message: Any) -> None:
+        if isinstance(message, frames.Info):
+            self._how.news(message.info)
+            return
         running = self._running
         if running is None or running.task.job != message.job:
             log.debug("a late %s for job %s", type(message).__name__, getattr(message, "job", "?"))
@@ -267,12 +294,19 @@ class LocalExecutor:
     @property
     def ready(self) -> bool:
         """Whether a task may come: not while the device is missing, under suspicion, or its worker given up."""
-        return not (self.degraded or self.gone or self._failed_device)
+        if self.degraded or self.gone or self._failed_device:
+            return False
+        return not self._how.keep or (self._worker is not None and self._worker.alive and self._worker.ready.is_set())
 
     def holds(self, models: Sequence[str]) -> bool:
         """Whether these models are open in the worker."""
         worker = self._worker
         return worker is not None and worker.alive and set(models) <= set(worker.info.get("models", ()))
+
+    def lacks(self, models: Sequence[str]) -> bool:
+        """Whether one of these models is known not to be on the disk of the machine that it works on."""
+        on_disk = self._worker.info.get("on_disk") if self._worker is not None else None
+        return on_disk is not None and not set(models) <= set(on_disk)
 
     @property
     def room(self) -> int | None:
@@ -287,7 +321,7 @@ class LocalExecutor:
         if self.gone:
             facts["warning"] = f"{self.device.name} is gone: {self.gone}"
         if worker is not None and worker.alive:
-            facts.update(pid=worker.pid, info=worker.info)
+            facts.update(pid=worker.pid, info={key: worker.info[key] for key in worker.info if key != "places"})
         if warning := self.watchdog.warning:
             facts["warning"] = warning
         if self._last_crash:

@@ -138,6 +138,7 @@ class WorkerProcess:
                     self.no_device = message.reason
                 elif isinstance(message, frames.Info):
                     self.info = message.info
+                    self._on_message(message)
                 else:
                     self._on_message(message)
 

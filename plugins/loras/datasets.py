@@ -168,6 +168,7 @@ OPERATIONS = (
         target="acestep.dataset.labelling:run_label",
         check=f"{CODE}:check_known",
         steps_aside=True,
+        at_home=True,
         group="training",
     ),
     Operation(
@@ -177,6 +178,7 @@ OPERATIONS = (
         target="acestep.training.adapters.operations:run_prepare",
         check="acestep.training.adapters.door:check_prepare",
         steps_aside=True,
+        at_home=True,
         group="training",
     ),
 )

@@ -117,6 +117,7 @@ OPERATIONS = (
         target=f"{CODE}.operations:run_train",
         check=f"{CODE}.door:check_train",
         steps_aside=True,
+        at_home=True,
         prelude=("dataset-scan", "dataset-label", "dataset-prepare"),
         group="training",
     ),
@@ -135,6 +136,7 @@ OPERATIONS = (
         schema=MergeLora,
         target=f"{CODE}.operations:run_merge",
         check=f"{CODE}.door:check_merge",
+        at_home=True,
         group="training",
     ),
     Operation(

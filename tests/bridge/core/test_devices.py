@@ -96,6 +96,9 @@ class Card:
     def holds(self, models):
         return set(models) <= set(self.models)
 
+    def lacks(self, models):
+        return False
+
 
 def lanes_of(*cards):
     return [Lane(card) for card in cards]
