@@ -131,6 +131,7 @@ def register_operations(register: Callable[[Operation], None]) -> None:
             schema=ExportOnnx,
             target="acestep.onnx.export:run_export",
             check="acestep.onnx.door:check_export",
+            at_home=True,
             group="models",
         )
     )
