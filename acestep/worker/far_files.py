@@ -48,14 +48,14 @@ class FarFile(msgspec.Struct, frozen=True, kw_only=True):
     """Whether all of it is needed before the job begins."""
 
 
-class Folders(msgspec.Struct, frozen=True):
+class StoreFolders(msgspec.Struct, frozen=True):
     """Where this machine keeps results and uploads."""
 
     library: Path
     uploads: Path
 
 
-def far_files(request: dict[str, Any], folders: Folders, index: LatentIndex) -> list[FarFile]:
+def far_files(request: dict[str, Any], folders: StoreFolders, index: LatentIndex) -> list[FarFile]:
     """The files that an admitted request reads, stored latents of its sounds included; missing ones are left out."""
     found: dict[Path, FarFile] = {}
     for path in _named(request, folders):
@@ -65,7 +65,7 @@ def far_files(request: dict[str, Any], folders: Folders, index: LatentIndex) -> 
     return list(found.values())
 
 
-def _named(value: Any, folders: Folders) -> Iterator[Path]:
+def _named(value: Any, folders: StoreFolders) -> Iterator[Path]:
     if isinstance(value, (list, tuple)):
         for inner in value:
             yield from _named(inner, folders)
@@ -96,7 +96,7 @@ def _beside(path: Path, index: LatentIndex) -> Iterator[Path]:
         yield latent.parent / RECORD
 
 
-def _described(path: Path, folders: Folders) -> FarFile:
+def _described(path: Path, folders: StoreFolders) -> FarFile:
     facts = path.stat()
     shared: dict[str, Any] = {
         "path": str(path),
@@ -119,7 +119,7 @@ def _described(path: Path, folders: Folders) -> FarFile:
     )
 
 
-def _place(path: Path, folders: Folders) -> str:
+def _place(path: Path, folders: StoreFolders) -> str:
     for name, folder in (("library", folders.library), ("uploads", folders.uploads)):
         if path.is_relative_to(folder):
             return f"{name}/{path.relative_to(folder).as_posix()}"

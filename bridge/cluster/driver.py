@@ -28,12 +28,12 @@ from acestep.checkpoints.families import find_models
 from acestep.checkpoints.info import EMBEDDED, checkpoint_folders
 from acestep.checkpoints.installed import fingerprint
 from acestep.latents.latent_index import LatentIndex
-from acestep.worker.far_files import Folders, far_files
+from acestep.worker.far_files import StoreFolders, far_files
 from acestep.worker.process import PipeOutlet
 from bridge.cluster import joining
-from bridge.cluster.joining import Place, Stranger
+from bridge.cluster.joining import ActorPlace, Stranger
 from bridge.cluster.losses import NodeLost, explain_loss
-from bridge.cluster.parcel import UNREAD, Hello, Piece, Said, Wanted
+from bridge.cluster.parcel import UNREAD, Greeting, Piece, Said, Wanted
 from bridge.devices import AUTO
 
 log = logging.getLogger("bridge.cluster")
@@ -91,12 +91,12 @@ class Driver:
         self.outlet = outlet
         self._options = options
         self._tasks: queue.SimpleQueue[frames.Run | AceError] = queue.SimpleQueue()
-        self._place: Place | None = None
+        self._place: ActorPlace | None = None
         self._actor: Any = None
         self._head = ""
         self._facts: dict[str, Any] = {}
         self._running = ""
-        self._folders = Folders(options.library, options.uploads)
+        self._folders = StoreFolders(options.library, options.uploads)
         self._index = LatentIndex(options.library)
 
     # The daemon's side
@@ -186,7 +186,7 @@ class Driver:
         self._facts |= {**hello.info, "on_disk": hello.models, "node": place.node}
         self.outlet.send(frames.Ready(pid=hello.pid, info=self._facts))
 
-    def _greet(self, place: Place) -> Hello:
+    def _greet(self, place: ActorPlace) -> Greeting:
         """Start the actor. It is never started or asked again by Ray: who runs a job once more is the daemon's decision."""
         import ray
 
@@ -199,7 +199,7 @@ class Driver:
             answer = ray.get(self._actor.hello.remote(self._options.wishes.encode()), timeout=START_PATIENCE)
         except Exception as failure:  # Ray's errors, and what unpickling on a foreign node may raise
             raise explain_loss(failure, place) from failure
-        return msgspec.json.decode(answer, type=Hello)
+        return msgspec.json.decode(answer, type=Greeting)
 
     def _watch(self) -> None:
         """Tell which nodes come and go; give the node up that is gone, and the cluster whose head stays away."""

@@ -31,7 +31,7 @@ ABILITY = re.compile(rf"{RESOURCE}\.([a-z][a-z0-9_]{{0,15}})")
 """Custom resource that says what a node is for; jobs ask for it by the last word."""
 
 
-class Place(NamedTuple):
+class ActorPlace(NamedTuple):
     """Where a lane's actor can stand: a node and a number on it."""
 
     key: str
@@ -179,7 +179,7 @@ def explain_join(words: str, address: str) -> AceError:
     return Unavailable(f"the Ray cluster at {address} could not be joined: {first[:200]}", field="ray_address")
 
 
-def find_places() -> list[Place]:
+def find_places() -> list[ActorPlace]:
     """Where actors can stand now: one for each GPU of a node, or as many as its resource ``acestep`` says."""
     import ray
 
@@ -190,7 +190,7 @@ def find_places() -> list[Place]:
     )  # one may be back, and one dead
 
 
-def places_of(nodes: list[dict[str, Any]]) -> list[Place]:
+def places_of(nodes: list[dict[str, Any]]) -> list[ActorPlace]:
     """The places of the nodes that `ray.nodes` lists. A node is known by its name, by which it is the same when it comes back."""
     alive = sorted((node for node in nodes if node["Alive"]), key=lambda node: str(node["NodeID"]))
     names = [str(node.get("NodeName") or node["NodeManagerAddress"]) for node in alive]
@@ -202,12 +202,12 @@ def places_of(nodes: list[dict[str, Any]]) -> list[Place]:
         count = int(resources.get(RESOURCE, gpus))
         can = tuple(sorted(match[1] for key in resources if (match := ABILITY.fullmatch(key))))
         shown = str(node.get("NodeManagerHostname") or name)
-        found += [Place(f"{unique}/{slot}", shown if name == node["NodeManagerAddress"] else name, node_id, gpus > 0, can)
+        found += [ActorPlace(f"{unique}/{slot}", shown if name == node["NodeManagerAddress"] else name, node_id, gpus > 0, can)
                   for slot in range(count)]  # fmt: skip
     return sorted(found)
 
 
-def lives(place: Place) -> bool:
+def lives(place: ActorPlace) -> bool:
     """Whether a node is there: the head takes half a minute to find a dead one out, its own port tells at once."""
     import ray
 
@@ -226,7 +226,7 @@ def _answers(node: dict[str, Any]) -> bool:
     return True
 
 
-def requirements(place: Place) -> dict[str, Any]:
+def requirements(place: ActorPlace) -> dict[str, Any]:
     """What an actor there asks of its node."""
     import ray
 
@@ -237,7 +237,7 @@ def requirements(place: Place) -> dict[str, Any]:
     return {"num_cpus": 0, **resources, "scheduling_strategy": strategy}
 
 
-def ray_resources(place: Place, known: dict[str, dict[str, float]]) -> dict[str, Any]:
+def ray_resources(place: ActorPlace, known: dict[str, dict[str, float]]) -> dict[str, Any]:
     """A GPU where the node has one, and one of its places where it counts them."""
     counted = {"resources": {RESOURCE: 1}} if RESOURCE in known.get(place.node_id, {}) else {}
     return {"num_gpus": 1 if place.gpu else 0, **counted}

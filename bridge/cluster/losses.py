@@ -7,7 +7,7 @@ import time
 
 from acestep.api.errors import AceError, DiskFull, InternalError, Unavailable, WorkerDied
 from bridge.cluster import joining
-from bridge.cluster.joining import Place
+from bridge.cluster.joining import ActorPlace
 
 SURE_AFTER = 10.0
 """Seconds in which a node that has died is known to be dead."""
@@ -19,7 +19,7 @@ class NodeLost(Exception):
     """The node is gone, and with it whatever ran there."""
 
 
-def explain_loss(failure: Exception, place: Place) -> Exception:
+def explain_loss(failure: Exception, place: ActorPlace) -> Exception:
     """A `NodeLost`, or an `AceError`, for what Ray raised about an actor; waits until it is clear whether its node lives."""
     from ray import exceptions as raised
 
@@ -68,7 +68,7 @@ def _actor_ended(words: str, node: str) -> WorkerDied:
     return WorkerDied(f"the process that did the job on the node {node} ended{because}")
 
 
-def _is_gone(place: Place) -> bool:
+def _is_gone(place: ActorPlace) -> bool:
     """Whether the node is found dead within `SURE_AFTER` seconds. Its processes do not end in one moment."""
     until = time.monotonic() + SURE_AFTER
     while time.monotonic() < until:

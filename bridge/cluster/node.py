@@ -32,7 +32,7 @@ from acestep.worker.command_line import parse_arguments, prepare_environment
 from acestep.worker.far_copies import FarCopies
 from acestep.worker.far_files import FarFile
 from acestep.worker.process import Worker, build
-from bridge.cluster.parcel import CHUNK, Hello, Piece, Said, Wanted, Wishes
+from bridge.cluster.parcel import CHUNK, Greeting, Piece, Said, Wanted, Wishes
 from bridge.core.command import worker_options
 from bridge.devices import Device
 from bridge.paths import Paths
@@ -58,14 +58,14 @@ class NodeWorker:
         self._models: dict[str, Any] = {}
 
     def hello(self, wishes: bytes) -> bytes:
-        """Load the backend; a `Hello`, encoded."""
+        """Load the backend; a `Greeting`, encoded."""
         try:
             hello = self._start(msgspec.json.decode(wishes, type=Wishes))
         except AceError as failure:
-            hello = Hello(version=__version__, error=failure.to_wire())
+            hello = Greeting(version=__version__, error=failure.to_wire())
         return msgspec.json.encode(hello)
 
-    def _start(self, wishes: Wishes) -> Hello:
+    def _start(self, wishes: Wishes) -> Greeting:
         own = resolve(
             {**msgspec.to_builtins(wishes), "features": sorted({*features(resolve({}).settings), *wishes.features})}
         )
@@ -84,7 +84,7 @@ class NodeWorker:
         self._models = {model.name: model for model in find_models(folders, registry.families)}
         threading.Thread(target=self._worker.run, args=(registry, backend), name="jobs", daemon=True).start()
         ready = self._outlet.ready.get()
-        return Hello(version=__version__, pid=os.getpid(), info=ready.info, models=sorted(self._models))
+        return Greeting(version=__version__, pid=os.getpid(), info=ready.info, models=sorted(self._models))
 
     def tell(self, frame: bytes) -> bytes:
         """A message for the worker (a cancel, a question); what it has said besides its job, as frames."""

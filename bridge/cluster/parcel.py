@@ -51,7 +51,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     features: list[str] = []
 
 
-class Hello(msgspec.Struct, frozen=True, kw_only=True):
+class Greeting(msgspec.Struct, frozen=True, kw_only=True):
     """What an actor says of itself when it is ready, or why it is not."""
 
     version: str

@@ -14,14 +14,14 @@ from acestep.audio.write import digest
 from acestep.latents.latent_index import LatentIndex
 from acestep.worker import far_copies
 from acestep.worker.far_copies import FarCopies
-from acestep.worker.far_files import Folders, far_files
+from acestep.worker.far_files import StoreFolders, far_files
 
 
 class Other:
     """The machine that has the files: answers as a driver does, and counts what it was asked for."""
 
     def __init__(self, tmp_path):
-        self.folders = Folders(tmp_path / "library", tmp_path / "uploads")
+        self.folders = StoreFolders(tmp_path / "library", tmp_path / "uploads")
         self.copies = FarCopies(tmp_path / "node", self.ask)
         self.asked = []
 
