@@ -17,6 +17,7 @@ from acestep.api.plan import SourceFacts
 from acestep.api.request import StageParams
 from acestep.api.schema import FieldInfo, describe
 from acestep.api.sentences import quoted
+from acestep.api.thinking import PREFIX
 from acestep.api.variants import ModelInfo
 
 IDLE: tuple[Any, ...] = (None, "", "auto", NO_GUIDE, [], {})
@@ -152,6 +153,20 @@ def check_direction(source: SourceFacts | None, model: ModelInfo) -> None:
         )
 
 
+SERVES = {
+    "thinking": ("cot_text", "genres"),
+    "guide": ("guide_from",),
+    "codes": ("codes_strength",),
+    "variation": ("variation_seed",),
+}
+"""Field -> those that mean nothing without it; without ``thinking`` also all of the planner's."""
+
+
+def _unserved(model: ModelInfo) -> set[str]:
+    """Fields that only serve what a model cannot follow."""
+    return {name for refused in model.refuses for name in SERVES.get(refused, ())}
+
+
 def fields_for(model: ModelInfo, fields: Iterable[FieldInfo]) -> list[FieldInfo]:
     """The fields of an operation as one model has them: its own ranges, choices and defaults, without what it cannot follow."""
     row = model.defaults
@@ -164,8 +179,15 @@ def fields_for(model: ModelInfo, fields: Iterable[FieldInfo]) -> list[FieldInfo]
         "guidance_start": row.guidance_start,
     }
     found = []
+    unserved = _unserved(model)
     for info in fields:
-        if info.name in model.refuses or (info.name == "quality" and not model.qualities):
+        planned = info.name.startswith(PREFIX) and "thinking" in model.refuses
+        if (
+            info.name in model.refuses
+            or info.name in unserved
+            or planned
+            or (info.name == "quality" and not model.qualities)
+        ):
             continue
         changes: dict[str, Any] = {}
         if info.name in usual and info.default in (None, "auto"):

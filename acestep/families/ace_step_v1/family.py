@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from acestep.families.ace_step_v1.lyrics import LANGUAGE_TOKENS, LyricTokenizer,
 from acestep.families.ace_step_v1.options import V1Options, check_options
 from acestep.families.ace_step_v1.published import (
     AUTOENCODER,
+    CONFIGS,
     FILES,
     LICENSE,
     REPOSITORY,
@@ -29,7 +31,6 @@ from acestep.families.ace_step_v1.published import (
     VOCABULARY_FILE,
     VOCABULARY_URL,
     VOCODER,
-    WEIGHTS,
 )
 from acestep.families.ace_step_v1.tables import stored_tensors
 from acestep.families.ace_step_v1.units import CHANNELS, FRAME, MAX_SECONDS, MIN_SECONDS, RATE, ROWS, frames_covering
@@ -232,7 +233,7 @@ def _wanted(parts: Parts, part: str) -> Shapes:
 
 def _download(folder: str) -> Download:
     own = {name: file for name, file in FILES.items() if name.startswith(f"{folder}/")}
-    weights = FILES[f"{folder}/{WEIGHTS[folder]}"].size
+    counts = {name: math.prod(shape) for name, shape in stored_tensors(folder, CONFIGS[folder]).items()}
     return Download(
         repository=REPOSITORY,
         folder=PUBLISHED_FOLDER,
@@ -240,7 +241,7 @@ def _download(folder: str) -> Download:
         target=f"{PUBLISHED_FOLDER}/{folder}",
         patterns=tuple(name.partition("/")[2] for name in own),
         size_bytes=sum(file.size for file in own.values()),
-        memory_bytes=weights // 2 if folder == TEXT else weights,
+        memory_bytes=2 * sum(count for name, count in counts.items() if not is_unused(name)),
         license=LICENSE,
         known_revision=REVISION,
     )

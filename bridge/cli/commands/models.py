@@ -104,7 +104,7 @@ def _row(row: dict[str, Any]) -> tuple[Any, ...]:
     words = ["here" if row["present"] else "not here"]
     words += ["default"] if row.get("default") else []
     words += ["random weights"] if not row.get("trained", True) else []
-    tasks = ", ".join(row.get("task_types", ()))
+    tasks = ", ".join(row.get("operations") or row.get("task_types", ()))
     return (
         row["name"],
         ", ".join(words),

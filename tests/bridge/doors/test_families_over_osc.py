@@ -77,11 +77,15 @@ def _check_what_is_told(house):
         assert (own["family"], own["license"], own["seconds"]) == ("ace-step-v1", "Apache-2.0", [5.0, 240.0])
         assert {option["name"] for option in own["options"]} >= {"omega", "erg_lyric", "variance"}
         assert not rows["v1"]["present"] and rows["v1"]["fetch_bytes"] == 8_276_154_212
+        needed = rows["v1"]["memory_bytes"]["bfloat16"]
+        assert needed == 2 * (2_588_427_392 + 156_812_426 + 103_138_386 + 281_861_376), "without what takes no part"
         (row,) = client.call("describe", {"operation": "generate", "model": V1})["operations"]
         fields = {field["name"]: field for field in row["fields"]}
         assert (fields["duration"]["min"], fields["duration"]["max"]) == (5.0, 240.0)
         assert fields["sampler"]["choices"] == ["auto", "euler", "heun", "pingpong"]
         assert fields["guidance_scale"]["default"] == 15.0 and fields["steps"]["default"] == 60
         assert fields["quality"]["choices"] == ["", "fast", "quality"] and "guide" not in fields
+        idle = {name for name in fields if name.startswith("planner_")} | {"cot_text", "codes_strength", "guide_from"}
+        assert not idle & fields.keys(), "what serves only what it cannot do"
         names = {row["name"] for row in client.call("describe", {"model": V1})["operations"]}
         assert {"repaint", "flow-edit"} <= names and not {"lego", "extract", "complete"} & names

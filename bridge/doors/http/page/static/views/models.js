@@ -62,7 +62,7 @@ export function modelsView(app) {
       const loaded = named(info().models, row.name);
       drop.hidden = !loaded;
       tags.replaceChildren(...[loaded && t("models.loaded"), row.default && t("models.default"), row.kind === "language" && t("models.language"), row.trained === false && t("models.random")].filter(Boolean).map((words) => el("span", { class: "tag" }, words)));
-      said.textContent = [row.family_title, row.size_bytes ? bytes(row.size_bytes) : "", row.license ? t("models.license", { license: row.license }) : "", (row.task_types ?? []).join(", "), memoryOf(row)].filter(Boolean).join(" · ");
+      said.textContent = [row.family_title, row.size_bytes ? bytes(row.size_bytes) : "", row.license ? t("models.license", { license: row.license }) : "", (row.operations?.length ? row.operations : row.task_types ?? []).join(", "), memoryOf(row)].filter(Boolean).join(" · ");
       remarks.replaceChildren(...[row.remark, row.assumed, row.lacks?.length ? t("models.lacks", { parts: row.lacks.join(", ") }) : ""].filter(Boolean).map((words) => el("p", { class: "warn" }, words)));
     };
     return box;
