@@ -1,13 +1,16 @@
 """The studio page: time until it can be used, memory of a tab with many results, and the daemon with many tabs open.
 
-    python benchmarks/page.py [--results 1000] [--tabs 10]
+    python -m benchmarks.page [--results 1000] [--tabs 10]
 
-Needs Debian's chromium and Playwright's Python package. The daemon has the fake backend, so that results come at once.
+Needs Debian's chromium and Playwright's Python package. The results are written into the library directly, as
+`benchmarks.library` does it (as jobs, a thousand take hours on a crowded machine); each has one second of sound, so that
+waveforms are drawn. The daemon has the fake backend and nothing to do but to answer.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import tempfile
@@ -15,10 +18,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
+import soundfile
 
+from benchmarks import library
 from bridge.client import Client
 from bridge.launch import FREE_PORTS, start_daemon
+from bridge.paths import Paths
+from bridge.settings import Settings
 
 PATIENCE_MS = 120_000
 LOADS = 5
@@ -30,28 +38,27 @@ def main() -> None:
     parser.add_argument("--results", type=int, default=1000, help="results in the library")
     parser.add_argument("--tabs", type=int, default=10, help="tabs open at a time")
     options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        start_daemon({**FREE_PORTS, "home": Path(folder), "backend": "fake"}) as daemon,
-        Client(folder) as client,
-    ):
-        fill(client, options.results)
-        address = f"http://127.0.0.1:{daemon.connection['http']['port']}/studio"
-        for name, value in measured(address, client, daemon.process.pid, options):
-            print(f"{name:52} {value}")
+    with tempfile.TemporaryDirectory() as folder:
+        fill(Paths.of(Settings(home=folder)), options.results)
+        settings = {**FREE_PORTS, "home": Path(folder), "backend": "fake", "history_jobs": options.results + 1000}
+        with start_daemon(settings) as daemon, Client(folder) as client:
+            made = client.call("history.list", {"limit": 1})["total"]
+            assert made == options.results, f"{made} of {options.results} results are in the library"
+            address = f"http://127.0.0.1:{daemon.connection['http']['port']}/studio"
+            print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+            for name, value in measured(address, client, daemon.process.pid, options):
+                print(f"{name:52} {value}", flush=True)
 
 
-def fill(client: Client, results: int) -> None:
-    """Make so many results."""
-    params = {"caption": "fake: steps=1", "duration": 1.0}
-    jobs = [f"bench-{number}" for number in range(results)]
-    for start in range(0, results, 100):
-        for job in jobs[start : start + 100]:
-            client.call("job.submit", {"operation": "generate", "params": params, "id": job})
-        while client.call("status", {})["queue"]["length"] or client.call("status", {})["queue"]["running"]:
-            time.sleep(0.1)
-    made = client.call("history.list", {"limit": 1})["total"]
-    assert made >= results, f"{made} of {results} results were made"
+def fill(paths: Paths, results: int) -> None:
+    """A library of so many results, all with the same sound."""
+    paths.create()
+    library.fill(paths, results, 0)
+    sound = paths.library / "sound.wav"
+    soundfile.write(sound, 0.2 * np.sin(np.arange(48_000) / 20), 48_000)
+    for job in paths.library.glob("job-*"):
+        (job / "generate-part.wav").hardlink_to(sound)
+    sound.unlink()
 
 
 def measured(address: str, client: Client, pid: int, options: argparse.Namespace) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from acestep.api.errors import AceError
@@ -53,10 +54,31 @@ class Lines:
         """Nothing to clean."""
 
 
+class UnitRate:
+    """How many units of a stage come a minute, since its first one was seen; no word on those that come every second or quicker."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._stage = ""
+        self._first = (0.0, 0)
+        self._last = (0.0, 0)
+
+    def words(self, data: dict[str, Any]) -> str:
+        """The rate with a comma in front, or nothing."""
+        stage, step, now = str(data.get("stage", "")), int(data.get("step", 0) or 0), self._clock()
+        if stage != self._stage or step < self._first[1]:
+            self._stage, self._first, self._last = stage, (now, step), (now, step)
+        if step != self._last[1]:
+            self._last = (now, step)
+        seconds, units = self._last[0] - self._first[0], self._last[1] - self._first[1]
+        return f", {60 * units / seconds:.1f} a minute" if units > 0 and seconds > units else ""
+
+
 class Bar:
-    """A live bar with stage, steps and the time that is left."""
+    """A live bar with stage, steps, their rate and the time that is left."""
 
     def __init__(self, title: str) -> None:
+        self._rate = UnitRate()
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -75,8 +97,8 @@ class Bar:
         """Move the bar."""
         eta = data.get("eta")
         left = f"{clock(eta)} left" if eta is not None and eta >= 0 else ""
-        fraction = float(data.get("fraction", 0.0))
-        self._progress.update(self._task, completed=fraction, stage=describe_stage(data), left=left)
+        stage = f"{describe_stage(data)}{self._rate.words(data)}"
+        self._progress.update(self._task, completed=float(data.get("fraction", 0.0)), stage=stage, left=left)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -191,6 +191,16 @@ def _remember(events: list[Event], event: Event) -> None:
     events.append(event)
 
 
+LEAST_DONE = 0.02
+"""Share of a job that has to be done before its time left can be told."""
+
+LEAST_TICKS = 4
+"""Ticks of a stage that tell it also while less of the job is done: of a thousand songs each is little."""
+
+FOUND_DONE = 0.1
+"""A stage that begins so much further on has found that share done."""
+
+
 class ProgressMeter:
     """Turns a worker's ticks into progress that never falls, stays below 1, and is told at most ten times a second.
 
@@ -208,6 +218,9 @@ class ProgressMeter:
         self._publish = publish
         self._clock = clock
         self._first: tuple[float, float] | None = None
+        self._stage = ""
+        self._stage_first = (0.0, 0.0)
+        self._stage_ticks = 0
         self._last = float("-inf")
         self._pending: dict[str, object] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -215,9 +228,14 @@ class ProgressMeter:
 
     def report(self, stage: str, step: int, steps: int, fraction: float) -> None:
         """Note a tick. ``fraction`` is of the whole job, 0 to 1."""
-        self.fraction = max(self.fraction, min(fraction, 0.999))
-        if self._first is None:
-            self._first = (self._clock(), self.fraction)
+        before, self.fraction = self.fraction, max(self.fraction, min(fraction, 0.999))
+        now = (self._clock(), self.fraction)
+        if stage != self._stage:
+            self._stage, self._stage_first, self._stage_ticks = stage, now, 0
+            if self.fraction - before > FOUND_DONE:
+                self._first = now
+        self._stage_ticks += 1
+        self._first = self._first or now
         self._pending = {
             "stage": stage,
             "step": step,
@@ -232,13 +250,17 @@ class ProgressMeter:
             self._timer = asyncio.get_running_loop().call_later(wait, self._flush)
 
     def _eta(self) -> float | None:
-        """Seconds left if the rest goes as fast as the job since its first tick; None while too little is done to say.
+        """Seconds left if the rest goes as fast as this stage, or while too little of it is done, as the job since its first tick;
+        None where too little of both is done to say.
 
-        The time before the first tick is left out: a worker that starts and loads a model says nothing of the work to come.
+        The time before the first tick is left out: a worker that starts and loads a model says nothing of the work to come. So is
+        what a stage finds done already, as a resumed one does.
         """
-        began, start = self._first or (0.0, 0.0)
-        done = self.fraction - start
-        return None if done < 0.02 else round((self._clock() - began) * (1 - self.fraction) / done, 2)
+        for (began, start), ticks in ((self._stage_first, self._stage_ticks), (self._first or (0.0, 0.0), 0)):
+            done = self.fraction - start
+            if done >= LEAST_DONE or (done > 0 and ticks >= LEAST_TICKS):
+                return round((self._clock() - began) * (1 - self.fraction) / done, 2)
+        return None
 
     def _flush(self) -> None:
         self._timer = None

@@ -44,7 +44,8 @@ def run_prepare(request: Mapping[str, Any], context: JobContext) -> Result:
 
     def report(progress: Progress) -> None:
         first, last = SHARES[progress.stage]
-        context.tick(progress.stage, progress.done, progress.total, first + (last - first) * progress.fraction)
+        if progress.fresh or progress.done == progress.total:  # what was found done would make the rest look quick
+            context.tick(progress.stage, progress.done, progress.total, first + (last - first) * progress.fraction)
         if progress.fresh and progress.stage != "hashes":
             context.saved()
         if progress.done < progress.total:

@@ -152,6 +152,32 @@ async def test_eta_follows_the_rate_so_far():
     assert [entry["eta"] for entry in told] == [None, 10.0]
 
 
+async def test_eta_counts_what_a_stage_found_done_as_no_time():
+    """Preparing is resumed: 800 of 1000 songs are there already. Each further one takes ten seconds, and that is what is told."""
+    meter, told, clock = meter_with_clock()
+    for song in range(1, 1001):
+        clock.now += 0.001
+        meter.report("hashes", song, 1000, 0.05 * song / 1000)
+    for song in range(801, 811):
+        clock.now += 10.0
+        meter.report("sounds", song, 1000, 0.05 + 0.8 * song / 1000)
+    meter.stop()
+    sounds = [entry["eta"] for entry in told if entry["stage"] == "sounds"]
+    assert sounds[0] is None
+    assert sounds[-1] == pytest.approx(10.0 * (0.95 - 0.8 * 0.81) / 0.0008, rel=0.01)
+
+
+async def test_a_short_new_stage_has_the_rate_of_the_job():
+    """Its first tick says no more of it than what came before."""
+    meter, told, clock = meter_with_clock()
+    for step in range(5):
+        clock.now += 1.0
+        meter.report("steps", step, 4, 0.2 * step)
+    clock.now += 1.0
+    meter.report("decode", 1, 2, 0.81)
+    assert told[-1]["eta"] == pytest.approx(5.0 * 0.19 / 0.81, abs=0.01)
+
+
 @pytest.mark.parametrize("rounds", range(4))
 async def test_a_cancel_in_the_moment_of_an_event_is_heard(rounds):
     """Whoever still waits and is cancelled as the event comes stops; else a cancelled call would go on to its job's end."""

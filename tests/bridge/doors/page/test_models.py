@@ -97,6 +97,7 @@ def test_memory_is_told_and_freed(tab, song):
     unload = card.get_by_role("button", name="Unload nano")
     unload.wait_for()
     assert "loaded" in card.inner_text() and "MB" in page.locator(".facts").first.inner_text()
+    one.picture("models")
     unload.focus()
     page.keyboard.press("Enter")
     unload.wait_for(state="hidden")

@@ -4,6 +4,7 @@ import { button, el, iconButton, newId } from "./dom.js";
 import { spark } from "./draw.js";
 import { clock, dragged } from "./format.js";
 import { icon, setIcon } from "./icons.js";
+import { Meter } from "./meter.js";
 import { loadPeaks } from "./peaks.js";
 import { copyAddress, isLatent, isSound, soundOf, takeName } from "./sounds.js";
 import { t } from "./words.js";
@@ -30,7 +31,21 @@ export function keyed(list, items, key, make) {
   if (focused?.isConnected && document.activeElement !== focused) focused.focus(); // moving a row takes its focus away
 }
 
+const COUNTED = new Set(["dataset-label", "dataset-prepare", "train"]); // jobs of many like units, whose rate people want to know
+
+// How many units of a stage are done, and how fast they come: a function of progress.
+function pace() {
+  let stage = "", meter = new Meter();
+  return ({ stage: now, step, steps }) => {
+    if (now !== stage) [stage, meter] = [now, new Meter()];
+    if (meter.done !== step || !meter.total) meter.feed(performance.now() / 1000, step, steps);
+    const rate = meter.speed * 60;
+    return [t("job.count", { step, steps }), rate ? t("job.rate", { rate: rate < 10 ? rate.toFixed(1) : Math.round(rate) }) : ""].filter(Boolean).join(", ");
+  };
+}
+
 export function jobRow(app, job) {
+  const counted = pace();
   const title = el("h3", {}), facts = el("p", { class: "soft num" }), bar = el("progress", { max: 1, "aria-label": t("job.progress") });
   const cancel = button(t("job.cancel"), () => app.cancel(job.id), { class: "cancel" });
   const up = iconButton("up", t("queue.up"), () => move(-1)), down = iconButton("down", t("queue.down"), () => move(1));
@@ -60,7 +75,7 @@ export function jobRow(app, job) {
     else bar.value = progress.fraction;
     const eta = progress.eta > 0 ? t("job.eta", { time: clock(progress.eta) }) : "";
     const percent = progress.fraction === undefined ? "" : `${Math.round(progress.fraction * 100)} %`;
-    const where = one.cancelling ? t("job.cancelling") : waits ? t("job.place", { place: one.position || "…" }) : one.state === "suspended" ? t("job.suspended") : [progress.stage, percent, eta].filter(Boolean).join(" · ");
+    const where = one.cancelling ? t("job.cancelling") : waits ? t("job.place", { place: one.position || "…" }) : one.state === "suspended" ? t("job.suspended") : [progress.stage, COUNTED.has(one.operation) && progress.steps > 1 ? counted(progress) : "", percent, eta].filter(Boolean).join(" · ");
     facts.textContent = [one.operation, where].filter(Boolean).join(" · ");
     cancel.disabled = Boolean(one.cancelling);
     cancel.setAttribute("aria-label", t("job.cancel_named", { name: title.textContent }));

@@ -53,6 +53,22 @@ test("a job's row says where it waits, how far it is, and how long it takes", ()
   assert.deepEqual([facts(), one.querySelector(".cancel").disabled], ["generate · cancelling…", true]);
 });
 
+test("a job of many songs says how many a minute, of each stage anew", (context) => {
+  let now = 0;
+  context.mock.method(performance, "now", () => now);
+  const one = jobRow(app(), { id: "j" }), facts = () => one.querySelector(".num").textContent;
+  const at = (seconds, stage, step) => {
+    now = seconds * 1000;
+    one.update({ id: "j", operation: "dataset-prepare", state: "running", progress: { stage, step, steps: 40, fraction: 0.5, eta: 600 } });
+    return facts();
+  };
+  assert.equal(at(0, "sounds", 8), "dataset-prepare · sounds · 8 of 40 · 50 % · 10:00 left");
+  assert.equal(at(10, "sounds", 9), "dataset-prepare · sounds · 9 of 40, 6.0 a minute · 50 % · 10:00 left");
+  assert.equal(at(12, "sounds", 9), "dataset-prepare · sounds · 9 of 40, 6.0 a minute · 50 % · 10:00 left");
+  assert.equal(at(14, "words", 1), "dataset-prepare · words · 1 of 40 · 50 % · 10:00 left");
+  assert.equal(at(15, "words", 3), "dataset-prepare · words · 3 of 40, 120 a minute · 50 % · 10:00 left");
+});
+
 test("cancel is for exactly this job, and its name says which", () => {
   const page = app(), one = jobRow(page, { id: "j" });
   one.update({ id: "j", state: "queued", caption: "rain" });
