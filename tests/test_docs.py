@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from acestep.api.errors import ERRORS
 from acestep.api.plan import Plan
 from bridge.cli.app import COMMANDS
 from bridge.cli.exits import MEANINGS
+from bridge.doors import reference
+from bridge.doors.methods import ADDRESSES, METHODS
+from bridge.doors.osc.answers import ANSWERS
 from bridge.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +25,7 @@ PAGES = [
     *sorted((ROOT / "examples").rglob("*.md")),
     *sorted((ROOT / "benchmarks").rglob("*.md")),
 ]
+REGISTRY = reference.built_in()
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -130,3 +135,32 @@ def test_settings_that_the_pages_name_exist() -> None:
     }
     assert len(named) > 10
     assert {found for found in named if found[1] not in Settings.__struct_fields__} == set()
+
+
+def mentioned(pattern: str) -> set[tuple[str, str]]:
+    """(page, what the pattern's group found), in the pages written by hand."""
+    pages = [page for page in PAGES if page.parent.name != "reference"]
+    return {(page.name, found) for page in pages for found in re.findall(pattern, page.read_text("utf-8"))}
+
+
+def test_methods_and_addresses_that_the_pages_name_exist() -> None:
+    """A method such as `job.submit`, an operation such as `op.repaint`, an address such as `/ace/job/cancel`."""
+    groups = "|".join({name.partition(".")[0] for name in METHODS if "." in name} | {"op"})
+    methods = mentioned(rf"`((?:{groups})\.[a-z_-]+)(?![\w.])(?!.(?:md|py|json|toml))")
+    known = set(METHODS) | {f"op.{operation.name}" for operation in REGISTRY.operations.values()}
+    files = re.compile(r"\.(?:py|json|toml|md|html|onnx|mp3|wav|mid)$")
+    own = {"op.soften"}  # of the tutorial's plug-in
+    assert len(methods) > 20
+    assert sorted(found for found in methods if found[1] not in known | own and not files.search(found[1])) == []
+    addresses = mentioned(r"`(/ace/(?!op/|live/)[a-z/-]+[a-z])")
+    assert len(addresses) > 20
+    assert sorted(found for found in addresses if found[1] not in ADDRESSES and found[1] not in ANSWERS) == []
+
+
+def test_error_codes_that_the_pages_name_exist() -> None:
+    """The table of docs/troubleshooting.md has codes that an answer can have."""
+    text = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    table = text[text.index("| code |") :].split("\n\n")[0]
+    codes = {code for row in table.splitlines()[2:] for code in re.findall(r"`([a-z_]+)`", row.split("|")[1])}
+    assert len(codes) > 10
+    assert codes <= set(ERRORS)

@@ -44,7 +44,7 @@ def admit(registry: Registry, operation: Operation, params: dict[str, Any], host
         if not operation.renders:
             return _admit_other(registry, operation, params, host)
         if operation.preset is not None and operation.preset.source and not SOURCES & params.keys():
-            raise BadRequest(f"{operation.name} needs audio to work on", field="source")
+            raise BadRequest(f"{operation.name} needs a source", field="source")
         admitted = RenderAdmission(registry, host, parse(registry, operation, params)).run()
         at_stage = of_stage if operation.name == RENDER else of_only_stage
         _check_parts(registry, admitted, host, at_stage)

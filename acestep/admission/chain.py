@@ -133,7 +133,7 @@ class Chain:
         before = (request.stage or 0) - 1
         if before >= index:
             raise BadPreset(
-                f"its source is stage {request.stage}, which does not come before it",
+                f"its source is stage {request.stage}, which must come before it",
                 field="stage",
                 limits={"min": 1, "max": index},
             )
@@ -168,10 +168,10 @@ class Chain:
         stage = self.stages[index]
         if plan.length is Length.REQUEST:
             if stage.source is not None:
-                raise BadRequest(f"{stage.type} makes something new and works on no source", field="source")
+                raise BadRequest(f"{stage.type} makes a new part and takes no source", field="source")
             given = StageInput()
         elif given == StageInput() and _needs_audio(plan):
-            raise BadRequest(f"{stage.type} needs audio to work on", field="source")
+            raise BadRequest(f"{stage.type} needs a source", field="source")
         self._check_family(given, model)
         made = self.shared.part if given.facts is None else given.facts
         check_length(made.length / made.rate, model, "duration" if given.facts is None else "end")

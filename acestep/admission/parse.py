@@ -99,7 +99,7 @@ def unwrapped(request: Mapping[str, Any]) -> dict[str, Any]:
         return dict(request)
     inner, weights = request.get("request"), request.get("weights")
     if not isinstance(inner, dict):
-        raise BadPreset("this recipe holds no request", field="request")
+        raise BadPreset("this recipe contains no request", field="request")
     return {"weights": weights, **inner} if weights and "stages" in inner else dict(inner)
 
 

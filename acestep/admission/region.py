@@ -88,7 +88,7 @@ def region_heard(selection: SelectionFields, facts: AudioFacts) -> SourceFacts:
     Raises `BadRequest`, `UnsupportedChannels`, `RegionOutside`, `TooLarge`.
     """
     if facts.format == LATENT:
-        raise BadRequest("a stored latent cannot be listened to; name the audio file beside it", field="source")
+        raise BadRequest("a stored latent cannot be used here; name the audio file beside it", field="source")
     region = {name: getattr(selection, name) for name in Region.__struct_fields__}
     placed = place(SourceRequest(**region), whole_of(facts), SongTime(timed(selection)))
     check_region(placed, extends=False)

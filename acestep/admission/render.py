@@ -183,7 +183,7 @@ class RenderAdmission:
     def _note_time(self, chain: Chain, *, open_end: bool) -> None:
         shared = chain.shared
         if chain.unused():
-            self._notes.append("no stage works on the source; it only says rate and length")
+            self._notes.append("no stage uses the source; only its rate and length are used")
         self._notes += [*self._time.notes, *shared.time.notes, *metre_notes(shared.conditioning.time_signature)]
         if chain.makes_new:
             self._notes += length_notes(shared.output, shared.conditioning, shared.part, open_end=open_end)

@@ -50,7 +50,7 @@ def _of_last(chain: Chain) -> list[Role]:
         raise BadRequest("the last stage and the output name different files to return", field="returns")
     if stage.returns == ():
         raise BadRequest(
-            "the last stage returns at least one file; leave its returns out for the usual one",
+            "the last stage returns at least one file; leave out its returns to get the default",
             field=f"stages[{index}].returns",
         )
     if stage.returns:

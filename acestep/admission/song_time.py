@@ -120,7 +120,7 @@ class SongTime:
 
     def _ruler(self, position: Position, rate: int) -> Ruler:
         if position.bar is not None and self.conditioning.bar_offset is None and self.conditioning.tempo_map is None:
-            self._note("bar 1 is taken to begin with the file; bar_offset or a tempo map says otherwise")
+            self._note("bar 1 is assumed to begin with the file; to change that, set bar_offset or a tempo map")
         return Ruler(rate, self.tempo(rate) if position.musical else None)
 
     def _from_map(self, tempo: TempoMap, start: int, length: int) -> dict[str, object]:

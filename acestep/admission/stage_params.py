@@ -25,7 +25,7 @@ def resolve_params(
     """
     named = resolve_names(registry, params)
     if (named.guidance_start or 0.0) > named.guidance_end:
-        raise BadRequest("guidance_start lies above guidance_end", field="guidance_start")
+        raise BadRequest("guidance_start is above guidance_end", field="guidance_start")
     if named.timesteps is not None:
         custom_times(named.timesteps)
     seeds = _seeds(named, variants)
@@ -57,5 +57,5 @@ def _seed_notes(params: StageParams, variants: int) -> list[str]:
             f"{len(given)} seeds are given for {results}: {', '.join(map(str, given[variants:]))} are not used"
         )
     if given and params.seed >= 0 and params.seed != given[0]:
-        notes.append(f"seed {params.seed} has no effect beside seeds, which begin with {given[0]}")
+        notes.append(f"seed {params.seed} has no effect, because seeds is set and begins with {given[0]}")
     return notes

@@ -39,7 +39,7 @@ def fit_params(params: StageParams, model: ModelInfo, families: Families) -> tup
     if family is not None:
         params = msgspec.structs.replace(params, options=write_options(read_options(params.options, family.Options)))
     elif params.options:
-        raise BadRequest(f"{model.name} has no options of its own", field="options", limits={"choices": []})
+        raise BadRequest(f"{model.name} has no options", field="options", limits={"choices": []})
     for name, known in model.choices.items():
         value = getattr(params, name, "auto")
         if value not in ("auto", *known):

@@ -91,12 +91,12 @@ FORMAT_SUMMARY = "File format: wav and flac are 24 bit; mp3, ogg and opus are lo
 """What a request's field says about it."""
 
 
-_AAC = "AAC is not written here: take wav and convert it, or use mp3, ogg or opus"
+_AAC = "AAC is not available: use mp3, ogg or opus, or convert a wav"
 NOT_WRITTEN = {name: _AAC for name in ("aac", "m4a", "m4b", "mp4")} | {
-    "aiff": "AIFF is not written for new parts: take wav, which holds the same samples",
-    "aif": "AIFF is not written for new parts: take wav, which holds the same samples",
-    "alac": "ALAC is not written here: take flac, which is lossless too",
-    "wma": "WMA is not written here: take mp3, ogg or opus",
+    "aiff": "AIFF is not available for new parts: use wav, which has the same samples",
+    "aif": "AIFF is not available for new parts: use wav, which has the same samples",
+    "alac": "ALAC is not available: use flac, which is lossless too",
+    "wma": "WMA is not available: use mp3, ogg or opus",
 }
 """Formats that people ask for and that cannot be had, each with what to take instead."""
 

@@ -59,13 +59,13 @@ def _sources(request: dict[str, Any]) -> set[tuple[str, ...]]:
     files = {tuple(str(source.get(name) or "") for name in PLACES) for source in given if not source.get("stage")}
     if len(files) > 1:
         raise BadRequest(
-            f"this job worked on {len(files)} files and a preset takes one", field="job", limits={"max": 1}
+            f"this job used {len(files)} files, and a preset can use only one", field="job", limits={"max": 1}
         )
     own = [stage["source"] for stage in stages if stage.get("source")]
     regions = {(source.get("start"), source.get("length")) for source in own if not source.get("stage")}
     if files and (len(regions) > 1 or any(source.get("stage") and source.get("length") for source in own)):
         raise BadRequest(
-            "this job edited several regions of a file and a preset works on one; save a job of one region", field="job"
+            "this job edited several regions, and a preset can edit only one; save a job with one region", field="job"
         )
     return files
 

@@ -57,7 +57,7 @@ def parse_metre(text: str, *, field: str = "metre") -> Metre:
     if found and found[2] is None:
         if found[1] in BARE:
             return Metre(*BARE[found[1]])
-        raise BadRequest(f"{quoted(text)} could mean quarters or eighths; write its lower number too", field=field)
+        raise BadRequest(f"{quoted(text)} could mean quarters or eighths; also write the lower number", field=field)
     if not found or int(found[2]) not in DENOMINATORS or not 1 <= int(found[1]) <= MAX_NUMERATOR:
         raise BadRequest(
             f"{quoted(text)} is not a time signature such as 4/4, 3/4, 6/8 or 12/8",

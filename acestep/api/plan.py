@@ -164,13 +164,13 @@ def require_task(task: str, model: ModelInfo, *, operation: str) -> None:
 def missing_parts(model: ModelInfo, operation: str) -> str:
     """The sentence for what needs a part that a checkpoint's files do not hold."""
     return (
-        f"{operation} needs the parts {' and '.join(model.lacks)}, which the files of {model.name} do not hold; "
-        "a model of the same size in its original form lends them"
+        f"{operation} needs the parts {' and '.join(model.lacks)}, which are missing in the files of "
+        f"{model.name}; install a model of the same size in its original layout to borrow them"
     )
 
 
 def require_region(source: SourceFacts | None, *, operation: str) -> SourceFacts:
     """The source's facts, or the error that says the operation needs audio."""
     if source is None:
-        raise BadRequest(f"{operation} needs audio to work on", field="source")
+        raise BadRequest(f"{operation} needs a source", field="source")
     return source

@@ -72,7 +72,7 @@ def parse_ogg(file: BinaryIO, size: int, name: str) -> Coded:
         coding, rate, ticks = "OPUS", rate if rate in OPUS_RATES else OPUS_RATE, OPUS_RATE
     else:
         raise NotAudio(
-            f"{name} is an Ogg file without Vorbis or Opus sound; convert it to WAV or FLAC",
+            f"{name} is an Ogg file without Vorbis or Opus audio; convert it to WAV or FLAC",
             field="source",
             limits={"choices": ["Vorbis", "Opus"]},
         )
@@ -93,7 +93,7 @@ def _last_position(file: BinaryIO, size: int, serial: bytes, name: str) -> int:
             (position,) = struct.unpack("<q", page[6:14])
             if page[14:18] != serial:
                 raise NotAudio(
-                    f"{name} holds several sounds one after the other; convert it to WAV or FLAC", field="source"
+                    f"{name} contains several streams one after another; convert it to WAV or FLAC", field="source"
                 )
             if not page[5] & 4:
                 raise CorruptAudio(f"{name} has no end: it is truncated", field="source")
@@ -116,12 +116,12 @@ def parse_mp3(file: BinaryIO, start: int, size: int, name: str) -> Coded | None:
     samples, bit_rates = 0, set()
     for other in _walk(file, start + place, size):
         if other.rate != frame.rate:
-            raise NotAudio(f"{name} changes its sample rate on the way; convert it to WAV or FLAC", field="source")
+            raise NotAudio(f"{name} changes its sample rate halfway; convert it to WAV or FLAC", field="source")
         samples += other.samples
         bit_rates.add(other.bit_rate)
     if len(bit_rates) > 1 and (tag is None or tag.frames is None):
         raise NotAudio(
-            f"{name} has a variable bit rate and does not say how long it is, so no place in it can be found exactly; "
+            f"{name} has a variable bit rate and does not say how long it is, so no position in it is exact; "
             "convert it to WAV or FLAC",
             field="source",
         )

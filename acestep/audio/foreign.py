@@ -6,7 +6,7 @@ _BOXES = {
     b"M4A ": "an M4A file (AAC or ALAC)",
     b"M4B ": "an M4B audio book (AAC)",
     b"3gp": "a 3GP recording",
-    b"qt  ": "a QuickTime film",
+    b"qt  ": "a QuickTime movie",
 }
 """Brands of the MP4 family; every other one is called MP4."""
 
@@ -25,7 +25,7 @@ _MAGIC = (
     (b"RIFX", "a big-endian WAV file (RIFX)"),
     (b"riff\x2e\x91\xcf\x11", "a Wave64 file"),
     (b"#!AMR", "an AMR recording"),
-    (b"MThd", "a MIDI file, which holds notes and no sound"),
+    (b"MThd", "a MIDI file, which contains notes and no audio"),
     (b"\x0b\x77", "an AC-3 file"),
 )
 
@@ -36,7 +36,7 @@ def name_of(head: bytes) -> str:
         brand = head[8:12]
         return next((name for start, name in _BOXES.items() if brand.startswith(start)), "an MP4 file")
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return "an AVI film"
+        return "an AVI movie"
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
         return "a raw AAC stream"
     return next((name for start, name in _MAGIC if head.startswith(start)), "")

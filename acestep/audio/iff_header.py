@@ -160,7 +160,7 @@ def parse_wav(file: BinaryIO, size: int, name: str, *, wide: bool) -> Layout:
         except StopIteration:
             entry = None
     if layout is None:
-        raise CorruptAudio(f"{name} holds no sound", field="source")
+        raise CorruptAudio(f"{name} contains no audio", field="source")
     return _placed(layout, place)
 
 
@@ -272,7 +272,7 @@ def parse_aiff(file: BinaryIO, size: int, name: str, *, compressed: bool) -> Lay
         except StopIteration:
             entry = None
     if not common or sound is None:
-        raise CorruptAudio(f"{name} holds no sound", field="source")
+        raise CorruptAudio(f"{name} contains no audio", field="source")
     return _placed(_aiff_layout(common, sound, "AIFC" if compressed else "AIFF", name), place)
 
 

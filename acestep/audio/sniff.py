@@ -118,7 +118,7 @@ def _parse(file: BinaryIO, magic: bytes, size: int, name: str) -> Layout:
     text = (
         "is empty"
         if size == 0
-        else "is not a sound file that is known here: WAV, FLAC, AIFF, MP3, Ogg Vorbis and Opus are"
+        else "is not a supported sound file; WAV, FLAC, AIFF, MP3, Ogg Vorbis and Opus are supported"
     )
     raise NotAudio(f"{name} {text}", field="source", limits=bounds)
 

@@ -35,7 +35,7 @@ def write_whole(path: Path, splice: Splice) -> Written:
     """
     mixed = splice.mixed()
     if not np.isfinite(mixed).all():
-        raise NumericFailure("the model produced sound that is not finite")
+        raise NumericFailure("the model produced samples that are not finite numbers")
     native, clipped = pcm.quantise(mixed, splice.layout.subtype)
     inside = splice.first >= 0 and splice.last <= splice.layout.frames
     with storage_errors(path):

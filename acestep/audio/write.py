@@ -109,7 +109,7 @@ class _Quantiser:
     def native(self, blocks: Iterable[np.ndarray]) -> Iterator[pcm.Samples]:
         for block in blocks:
             if not np.isfinite(block).all():
-                raise NumericFailure("the model produced sound that is not finite")
+                raise NumericFailure("the model produced samples that are not finite numbers")
             native, clipped = pcm.quantise(block, self._subtype)
             self.clipped += clipped
             yield native

@@ -37,8 +37,9 @@ def require_weights(named: Mapping[str, str], used: Mapping[str, str]) -> None:
     for name, digest in used.items():
         if named.get(name, digest) != digest:
             raise WeightsChanged(
-                f"the recipe was made with other weights of {name} ({named[name][:8]}) than those here ({digest[:8]}), so its "
-                "samples cannot come back; leave out its weights to render it all the same",
+                f"the recipe was made with other weights of {name} ({named[name][:8]}) than those here "
+                f"({digest[:8]}), so the same samples cannot be made again; leave out its weights to render it "
+                "anyway",
                 field="weights",
                 limits={name: digest},
             )

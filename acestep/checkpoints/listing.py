@@ -127,7 +127,7 @@ def list_cache(package: Package) -> list[RemoteFile]:
     if not found:
         raise DownloadFailed(
             f"HF_HUB_OFFLINE is set, and neither this folder nor the hub's cache holds {package.repository} "
-            f"at {revision}; fetch it once with a network",
+            f"at {revision}; download it once with network access",
             field="model",
         )
     return _needed(package, found)
@@ -188,8 +188,8 @@ def _as_known(file: RemoteFile) -> RemoteFile:
         return file
     if file.sha256 and file.sha256 != known.sha256:
         raise DownloadFailed(
-            f"the hub names another sum for {file.path} at {file.revision[:12]} than the one that is known; "
-            "nothing was fetched. Try another source",
+            f"the hub's checksum for {file.path} at {file.revision[:12]} differs from the known one; nothing was "
+            "downloaded. Try another source",
             field="model",
         )
     return file

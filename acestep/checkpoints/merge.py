@@ -48,7 +48,7 @@ def merge_adapters(
     if not asked:
         raise BadRequest("name at least one adapter to merge", field="lora")
     if target.exists():
-        raise BadRequest(f"{target} is there already; name a new folder", field="out")
+        raise BadRequest(f"{target} already exists; choose a new folder", field="out")
     root = Path(info.path)
     fitted = {options.name: fit(read_adapter_file(options.path), layer_shapes(root)) for options in asked}
     changes = _changes(fitted, {options.name: options.scale for options in asked})

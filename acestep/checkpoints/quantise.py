@@ -58,11 +58,11 @@ def quantise_int8(model: Model) -> str:
 def _pack(dit: Dit) -> str:
     """Layer by layer, so that no more than one is ever whole."""
     if sum(parameter.numel() for parameter in dit.parameters()) < SMALLEST_MODEL:
-        return "int8 was left out: the model is so small that it would lose sound and gain nothing"
+        return "int8 was not used: this model is so small that it would only sound worse"
     if dit.like.dtype is not torch.float32:
-        return f"int8 was left out: on a CPU it needs dtype float32, not {str(dit.like.dtype).removeprefix('torch.')}"
+        return f"int8 was not used: on a CPU it needs dtype float32, not {str(dit.like.dtype).removeprefix('torch.')}"
     if not can_pack():
-        return "int8 was left out: torch has no 8-bit arithmetic for this processor"
+        return "int8 was not used: torch has no 8-bit arithmetic for this processor"
     for name, layer in list(dit.layers.named_modules()):
         if isinstance(layer, nn.Linear) and _worth_it(layer, name):
             owner, _, leaf = name.rpartition(".")

@@ -25,7 +25,7 @@ AUDIOCRAFT = ("state_dict.bin", "compression_state_dict.bin")
 """Files in which MusicGen is published for its own program."""
 
 OTHERS = "are of other model families"
-ADAPTER = "an adapter, no model"
+ADAPTER = "an adapter, not a model"
 
 ADAPTERS = "loras"
 """Name of the folders where adapters are looked for."""

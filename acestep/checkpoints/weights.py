@@ -44,7 +44,7 @@ BLOCK_SCALE = ".weight_scale_2"
 """Second factor of formats with four-bit blocks, which are not opened."""
 
 FAMILIES = (
-    ("an adapter, no model", ("lora_", "lokr_", "hada_")),
+    ("an adapter, not a model", ("lora_", "lokr_", "hada_")),
     ("ACE-Step v1", ("speaker_embedder.", "genre_embedder.", "lyric_embs.", "lyric_proj.")),
     ("MusicGen", ("enc_to_dec_proj.", "condition_provider.", "audio_encoder.")),
     ("Stable Audio", ("pretransform.", "conditioner.conditioners.")),

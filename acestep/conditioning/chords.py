@@ -148,7 +148,7 @@ def read_chord_line(line: str) -> tuple[tuple[tuple[GuideChord, ...], ...], tupl
     bars: list[tuple[GuideChord, ...]] = []
     for cell in cells:
         if not cell:
-            raise BadRequest("a bar between two | holds no chord; write N.C. for a rest", field="guide")
+            raise BadRequest("a bar between two | has no chord; write N.C. for a rest", field="guide")
         if cell == ["%"] and bars:
             bars.append(bars[-1])
             continue

@@ -59,7 +59,7 @@ def fill(model: Model, rule: Fill, inputs: ContextInputs) -> Tensor:
             raise BadRequest("this stage needs audio codes or a guide", field="audio_codes")
         return fit(inputs.hint, model.silence, inputs.frames)
     if inputs.source is None:
-        raise BadRequest("this stage needs audio to work on", field="source")
+        raise BadRequest("this stage needs a source", field="source")
     source = fit(inputs.source, model.silence, inputs.frames)
     return source if rule is Fill.SOURCE else bottleneck(model, source)
 

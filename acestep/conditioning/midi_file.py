@@ -80,12 +80,12 @@ def read_midi(data: bytes, name: str, *, bar: float = 4.0, bpm: float = 120.0) -
     """
     header, chunks = _open(data, name)
     tracks = [_read_track(body, number, cut=cut, name=name) for number, (body, cut) in enumerate(chunks)]
-    notes = ["the MIDI file ends early; what is there was read"] if any(track.cut for track in tracks) else []
+    notes = ["the MIDI file ends early; the rest of it was read"] if any(track.cut for track in tracks) else []
     scale = 1.0 / header.per_quarter if header.per_quarter else bpm / 60.0 / header.per_second
     if not header.per_quarter:
         notes.append("the MIDI file counts in seconds; its notes keep their times at any tempo")
     if header.form == 2:
-        notes.append("the MIDI file holds patterns of their own (format 2); they follow one another")
+        notes.append("the MIDI file contains separate patterns (format 2); they are played one after another")
         clip = _in_turn(tracks, scale, bar)
     else:
         clip = _together(tracks, scale, bar)
@@ -105,7 +105,7 @@ def _open(data: bytes, name: str) -> tuple[Header, list[tuple[bytes, bool]]]:
         raise BadRequest(f"{name} is not a MIDI file" if data else f"{name} is empty", field="guide")
     size, form, _, division = struct.unpack(">IHHH", data[place + 4 : place + 14])
     if form > 2:
-        raise BadRequest(f"{name} is a MIDI file of format {form}; 0, 1 and 2 exist", field="guide")
+        raise BadRequest(f"{name} is a MIDI file of format {form}; only 0, 1 and 2 exist", field="guide")
     header = Header(form, *_division(division, name))
     tracks = []
     place += 8 + max(size, 6)

@@ -85,7 +85,7 @@ def _dataset(
         if fits:
             found = msgspec.structs.replace(found, **{key: int(value) if key == "genre_ratio" else value})
         else:
-            notes.append(f"the dataset's {key} {value!r} is none; {getattr(found, key)!r} is used")
+            notes.append(f"the dataset's {key} {value!r} is not valid; {getattr(found, key)!r} is used")
     return found
 
 

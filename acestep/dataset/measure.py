@@ -77,7 +77,7 @@ def _parts(sound: Sound, rate: int) -> list[NDArray[np.floating]]:
 def _measure_tempo(whole: BeatFinder, parts: list[BeatFinder], labels: dict[str, Any], unsure: dict[str, str]) -> None:
     beat = whole.find()
     if beat is None or not beat.clear:
-        unsure["bpm"] = "no steady beat was heard"
+        unsure["bpm"] = "no steady beat was found"
         return
     low, high = BPM_RANGE
     labels["bpm"] = int(min(max(beat.bpm, low), high) + 0.5)
@@ -102,7 +102,7 @@ def _measure_key(
 ) -> None:
     keys = find_keys(whole)
     if keys is None:
-        unsure["keyscale"] = "no pitches were heard"
+        unsure["keyscale"] = "no pitches were found"
         return
     labels["keyscale"] = keys.name
     others = [found.name for part in parts if (found := find_keys(part)) is not None]

@@ -89,7 +89,7 @@ def edit_flow(dit: Dit, null_condition: Tensor, request: Denoising, source: Bran
     ``tick`` raises.
     """
     if request.start is None:
-        raise BadRequest("flow edit needs audio to work on", field="source")
+        raise BadRequest("flow edit needs a source", field="source")
     clip = request.start.to(dit.device).float()
     make, null = request.guidance.make, None
     if make is not None:

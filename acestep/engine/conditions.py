@@ -73,7 +73,7 @@ class Conditions:
         if plan.condition_strength >= 1.0:
             return main, None
         if plan.instruction == TEXT_TO_MUSIC and plan.fill is Fill.SILENCE and hint is None:
-            inputs.notes.append("this stage is plain text to music throughout; condition_strength has no effect")
+            inputs.notes.append("this stage is plain text-to-music, so condition_strength has no effect")
             return main, None
         # from that share of the steps on the model is told nothing of the source: the outline is kept, the rest is free
         plain = msgspec.structs.replace(prompt, instruction=TEXT_TO_MUSIC)
@@ -94,7 +94,7 @@ class Conditions:
         path = require_file(far.here(Path(reference)), "reference")
         found = reference_latents(self._encoder, path, model, tick)
         if found is None:
-            inputs.notes.append("the reference is silent and was left out")
+            inputs.notes.append("the reference is silent and was ignored")
         return found
 
     def _hint(self, model: Model, inputs: ConditionInputs, tick: Tick) -> tuple[Plan, Tensor | None]:
@@ -106,7 +106,7 @@ class Conditions:
         text = guide_text(plan, inputs.params, conditioning, model.info)
         if not text:
             if asked_guide(inputs.params, conditioning) not in ("", NO_GUIDE):
-                inputs.notes.append("this operation follows its audio; the guide was left out")
+                inputs.notes.append("this operation follows its source; the guide was ignored")
             return plan, None
         latents = self._guide(text, model, inputs, tick)
         if model.info.defaults.guide_bottleneck:
@@ -148,7 +148,7 @@ def make_prompt(model: Model, inputs: ConditionInputs, instruction: str) -> Prom
     """The words of a stage in the form that the model reads; its own caption and lyrics stand above the shared ones."""
     conditioning, params = inputs.conditioning, inputs.params
     if conditioning.global_caption and not model.info.stem_captions:
-        inputs.notes.append(f"{model.info.name} does not read a global_caption; it was left out")
+        inputs.notes.append(f"{model.info.name} does not read a global_caption; it was ignored")
     return Prompt(
         global_caption=conditioning.global_caption,
         stem_captions=model.info.stem_captions,

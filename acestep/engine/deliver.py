@@ -325,7 +325,7 @@ def unlevelled_notes(output: Output, roles: Sequence[Role]) -> list[str]:
     """That a level changes nothing in what is returned."""
     if output.level == "leave" or LEVELLED in roles:
         return []
-    return [f"level {output.level} has no effect here: it is for new parts, not for {', '.join(roles)}"]
+    return [f"level {output.level} has no effect here: it applies to new parts, not to {', '.join(roles)}"]
 
 
 def stem_notes(track: str, sound: NDArray[np.floating], rate: int) -> list[str]:
@@ -334,7 +334,7 @@ def stem_notes(track: str, sound: NDArray[np.floating], rate: int) -> list[str]:
     if found.rms > NOTHING:
         return []
     name = f"{track.replace('_', ' ')}: " if track else ""
-    return [f"{name}nothing was found here, so the stem is silent; try another track or a longer stretch of the song"]
+    return [f"{name}nothing was found here, so the stem is silent; try another track or a longer part of the song"]
 
 
 def clip_notes(files: Iterable[ResultFile]) -> list[str]:

@@ -138,7 +138,7 @@ class DenoiseGroup:
             edit = Edit(source=source, region=window.region, injection=plan.injection, blend=plan.latent_blend)
         begins = bool(plan.start_from_source or plan.custom_loop)
         if begins and source is None and not params.resume:
-            raise BadRequest(f"{stage.type} needs audio to work on", field="source")
+            raise BadRequest(f"{stage.type} needs a source", field="source")
         scale, low = params.guidance_scale or 1.0, params.guidance_start or 0.0
         return Denoising(
             main=main,

@@ -119,7 +119,7 @@ class Engine:
             _end_rest()
             free_cache(self.device)
             raise OutOfMemory(
-                f"{self.device} has too little memory for this job; a shorter region, one variant or a smaller model need less"
+                f"{self.device} has too little memory for this job; try a shorter region, one variant or a smaller model"
             ) from failure
 
     def _render(self, request: dict[str, Any], context: JobContext) -> Result:

@@ -26,7 +26,7 @@ def locate_source(source: Source, settings: Mapping[str, Any]) -> Path:
     else:
         path = far.here(Path(source.path))
     if source.fingerprint and fingerprint(path) != source.fingerprint:
-        raise SourceChanged(f"{path.name} has changed since the job was accepted; send it again", field="source")
+        raise SourceChanged(f"{path.name} has changed since the job was accepted; submit the job again", field="source")
     return path
 
 

@@ -41,8 +41,8 @@ def place_notes(render: Render, model: OpenModel, precision: Precision) -> list[
         return []
     told = f"the recipe was made on {there} and ran on {here}: "
     if (INT8 in there) != precision.int8:
-        return [told + "8-bit and whole weights give similar takes, not the same one"]
-    return [told + "its samples come back to rounding only"]
+        return [told + "8-bit and full weights give similar takes, not the same one"]
+    return [told + "the samples are the same only up to rounding"]
 
 
 def make_recipe(render: Render, model: OpenModel) -> dict[str, Any]:

@@ -56,7 +56,7 @@ from acestep.worker.backend import JobContext
 LOSSY = {"MPEG_LAYER_III": "MP3", "VORBIS": "Ogg Vorbis", "OPUS": "Opus"}
 """Lossy codings as people call them."""
 
-NOISE_NOTE = "the model {} has random weights: what it renders is noise"
+NOISE_NOTE = "the model {} has random weights, so it renders only noise"
 WIDTH_KEPT = "width model has no effect here: {} plays in stereo, and its sound is never made wider"
 MONO_PART = "the part is mono as asked: the model's stereo was mixed down"
 MONO_SOURCE = "the source is mono, so the stereo that the model makes was mixed down to it"
@@ -216,7 +216,7 @@ class StageRun(StageState):
         context = max(source.context, self.state.render.output.crossfade / 1000 + 0.1)
         window = source_window(facts, context, around=self.plan.context, grid=self.model.info.grid)
         if window.seconds > facts.frames / facts.rate + 1 and window.frames > window.audio_frames + window.lead:
-            self.note("the window is longer than the file; what it lacks was filled with silence and trimmed")
+            self.note("the window is longer than the file; it was padded with silence and trimmed")
         return window
 
     def _open_sounds(self, tick: Tick) -> list[OpenSource]:
@@ -230,7 +230,7 @@ class StageRun(StageState):
         else:
             sounds = [self._open(given.source, tick)]
             if sounds[0].latent is not None:
-                state.note("the source is one of our own results: where it was made, its stored latent was used")
+                state.note("the source is an earlier result, so its stored latent was used where possible")
         layout = sounds[0].layout
         if layout.lossy and "whole" in self.roles:
             state.note(

@@ -89,7 +89,7 @@ def time_lyrics(state: RenderState, context: JobContext) -> list[dict[str, Any]]
         state.note("auto_timing has no effect: nothing is sung")
         return []
     if TIMED not in context.registry.operations:
-        state.note("auto_timing has no effect: the operation lyrics-timing is not here")
+        state.note("auto_timing has no effect: the operation lyrics-timing is not installed")
         return []
     sung = [file for file in state.files if file.role in ("part", "patch", "whole") and not file.preview]
     timed = []

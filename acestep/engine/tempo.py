@@ -142,7 +142,7 @@ def _listen(conditioning: Conditioning, source: OpenSource, window: Window) -> t
     if beat is None or not beat.clear:
         if conditioning.bpm is None:
             return {}, []
-        return {}, ["no beat could be heard around the region; bar 1 of the guide is taken to begin with the file"]
+        return {}, ["no beat could be heard around the region; bar 1 of the guide is assumed to begin with the file"]
     bpm = beat.bpm if conditioning.bpm is None else conditioning.bpm
     bar = metre.bar * 60 / bpm
     # the bar line nearest to the file's beginning, before or after it
@@ -156,7 +156,7 @@ def _listen(conditioning: Conditioning, source: OpenSource, window: Window) -> t
         notes.append(f"{beat.bpm:.2f} bpm are heard around the region, not {conditioning.bpm:g}")
     if heard["bar_offset"]:
         notes.append(
-            f"bar 1 was heard at {offset:.3f} s and the guide follows it; bar_offset or a tempo map says otherwise"
+            f"bar 1 was heard at {offset:.3f} s and the guide follows it; to change that, set bar_offset or a tempo map"
         )
     return heard, notes
 

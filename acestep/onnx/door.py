@@ -28,7 +28,7 @@ def check_export(request: Any, host: Any) -> Any:
     parts = chosen_parts(request.parts, info)
     target = target_of(request, info, host.home)
     if target.exists():
-        raise BadRequest(f"{target} is there already; name another folder, or move it away", field="folder")
+        raise BadRequest(f"{target} already exists; choose another folder, or move it away", field="folder")
     return msgspec.structs.replace(request, parts=parts)
 
 

@@ -206,7 +206,7 @@ def _publish(draft: Path, target: Path) -> None:
     """Put the finished folder in its place in one move. Raises `BadRequest` where something came to be there meanwhile."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
-        raise BadRequest(f"{target} is there already; name another folder, or move it away", field="folder")
+        raise BadRequest(f"{target} already exists; choose another folder, or move it away", field="folder")
     if draft.stat().st_dev == target.parent.stat().st_dev:
         draft.rename(target)
         return

@@ -240,7 +240,7 @@ def codes_seconds(codes: list[int]) -> float:
 
 def untrained(model: Any) -> tuple[str, ...]:
     """The sentence that must stand in every result of a checkpoint with random weights."""
-    return () if model.info.trained else (f"the model {model.info.name} has random weights: what it does is noise",)
+    return () if model.info.trained else (f"the model {model.info.name} has random weights, so its results are noise",)
 
 
 def metadata_of(typed: Any) -> Metadata:

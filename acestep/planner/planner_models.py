@@ -260,7 +260,7 @@ def require_present(wanted: str, found: Collection[PlannerInfo]) -> None:
         if any(info.trained for info in found):
             return
         raise ModelMissing(
-            "this needs a language model, and none is on this machine; plans of words and metadata work without one. "
+            "this needs a language model, and none is installed; planning caption and metadata works without one. "
             f"`acestep-bridge models download lm-{PLANNER_SIZES[0]}` fetches the smallest",
             field="model",
             limits={"choices": [*PLANNER_SIZES, TINY]},

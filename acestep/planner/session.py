@@ -52,7 +52,7 @@ class LoadedPlanner(msgspec.Struct, frozen=True, kw_only=True):
             return (MADE_BY_RULES,)
         if self.info.trained:
             return ()
-        return (f"the language model {self.info.name} has random weights: what it writes is noise in valid form",)
+        return (f"the language model {self.info.name} has random weights: it writes only noise in a valid format",)
 
 
 _loaded: dict[tuple[str, str], LoadedPlanner] = {}

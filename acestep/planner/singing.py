@@ -66,9 +66,9 @@ def _prompt(typed: Any, seconds: float) -> Prompt:
 def _notes(model: Model, prompt: Prompt, heard: LyricAttention) -> tuple[str, ...]:
     notes = []
     if not model.info.trained:
-        notes.append(f"the model {model.info.name} has random weights: its times mean nothing")
+        notes.append(f"the model {model.info.name} has random weights: so its times mean nothing")
     elif not heard.exact:
         notes.append(f"no attention heads that follow lyrics are known for {model.info.name}: times are rough")
     if is_truncated(model, prompt):
-        notes.append("the lyrics are longer than the model reads; what lies beyond has no times")
+        notes.append("the lyrics are longer than the model can read; the rest has no times")
     return tuple(notes)

@@ -76,7 +76,7 @@ def choose_device(name: str = "auto") -> torch.device:
     if kind not in DEVICES or (index and not index.isdigit()):
         raise BadRequest(f"{named!r} is not a device", field="device", limits={"choices": ["auto", *DEVICES]})
     if not available(kind):
-        raise Unavailable(f"there is no {kind} device on this machine", field="device")
+        raise Unavailable(f"this machine has no {kind} device", field="device")
     if kind == "cpu":
         return torch.device("cpu")  # a number tells workers apart; all of them compute on the same processor
     if index and int(index) >= (count := len(alike(torch.device(kind)))):

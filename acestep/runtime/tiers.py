@@ -120,9 +120,9 @@ def clamp(tier: Tier, seconds: float, items: int) -> Clamped:
     """Duration and items at once, held to the tier's limits. More items are still rendered, in several passes."""
     notes = []
     if seconds > tier.minutes * 60:
-        notes.append(f"shortened from {seconds:g} s to {tier.minutes * 60:g} s: the device's memory allows no more")
+        notes.append(f"shortened from {seconds:g} s to {tier.minutes * 60:g} s, because the device has no more memory")
     if items > tier.items:
-        notes.append(f"rendered {tier.items} at a time instead of {items}: the device's memory allows no more")
+        notes.append(f"rendered {tier.items} at a time instead of {items}, because the device has no more memory")
     return Clamped(min(seconds, tier.minutes * 60), min(items, tier.items), tuple(notes))
 
 

@@ -65,7 +65,7 @@ def check_request(registry: Registry, operation: Operation, params: dict[str, An
         return
     read = parse.parse(registry, operation, dict(params))
     if operation.stage and registry.stage(operation.stage).source == "required" and read.source is None:
-        raise BadRequest(f"{operation.name} needs audio to work on", field="source")
+        raise BadRequest(f"{operation.name} needs a source", field="source")
     _check_guides(read)
     with suppress(_OnlyTheDaemonKnows):
         RenderAdmission(registry, _WithoutDaemon(), read).run()

@@ -145,7 +145,7 @@ class Connection(Stream):
         if not self._blocked:
             self._write(data)
         elif not self._outbox.put(data, merge):
-            self.close("slow_client", "the client does not read what it asked for")
+            self.close("slow_client", "the client does not read its answers")
 
     def close(self, reason: str, message: str = "") -> None:
         """Say why, and end the connection."""
@@ -233,7 +233,7 @@ class Connection(Stream):
         """Let a request through. A hello is looked at here, before anything else hears of it. Raises `Unauthorized`."""
         if method != "hello":
             if not self._known:
-                raise Unauthorized("say hello with the token first", field="token")
+                raise Unauthorized("send hello with the token first", field="token")
             return
         hello = convert(arguments, Hello)
         if not self._known and not hmac.compare_digest(hello.token.encode(), self._terms.token.encode()):
@@ -254,7 +254,7 @@ class Connection(Stream):
 
     def _demand_token(self) -> None:
         if not self._known:
-            self.close("unauthorized", "no token was shown")
+            self.close("unauthorized", "no token was sent")
 
     def _beat(self) -> None:
         if time.monotonic() - self._last_data_at > limits.HEARTBEAT_SECONDS * limits.HEARTBEAT_MISSES:

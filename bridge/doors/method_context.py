@@ -89,7 +89,7 @@ class MethodContext:
     def uploads(self) -> Uploads:
         """Where files of clients on other machines arrive. Raises `Unavailable` where there is no such place."""
         if self.uploads_of_daemon is None:
-            raise Unavailable("this daemon takes no uploads")
+            raise Unavailable("this daemon does not accept uploads")
         return self.uploads_of_daemon
 
     @property

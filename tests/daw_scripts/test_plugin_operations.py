@@ -105,7 +105,7 @@ def test_a_named_sound_in_reaper(desk: Desk, running: DaemonProcess, velvet: Non
 @pytest.mark.foreign
 def test_a_named_sound_in_the_live_device(live: test_max_device.Set, velvet: None) -> None:
     """In a group of its own, under its title."""
-    chosen = ({"wait_menu": [7, "Named sound"]}, {"group": 1}, {"option": 1}, {"param": ["variants", "1"]})
+    chosen = ({"wait_menu": [7, "Saved sound"]}, {"group": 1}, {"option": 1}, {"param": ["variants", "1"]})
     found = live.play(*chosen, {"run": "repaint"}, {"wait": "done"})
     assert ["outlet 8", "append", "Velvet choir"] in found["log"]
     assert test_max_device.request_of(live)["conditioning"]["caption"] == "soft voices"

@@ -199,7 +199,7 @@ class AceStepV1(ModelFamily):
         for text in sung:
             notes += read_lyrics(text, conditioning.language, parts_of(info)).notes
         if conditioning.lyrics.strip() and conditioning.instrumental:
-            notes.append("instrumental is asked for, so the lyrics are not sung")
+            notes.append("instrumental is set, so the lyrics are not sung")
         return notes + metre_notes(conditioning, info)
 
 

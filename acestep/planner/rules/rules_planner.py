@@ -26,9 +26,11 @@ FETCH = f"`acestep-bridge models download lm-{PLANNER_SIZES[0]}` fetches the sma
 
 MADE_BY_RULES = f"planned by rules, without a language model; {FETCH.replace('that can', 'language model')}"
 
-NO_CODES = "rules write no codes, so the plan is words and metadata"
+NO_CODES = "rules cannot write codes, so the plan has only caption and metadata"
 
-NO_LYRICS = f"rules write no lyrics: put some into the field lyrics or in quotes; {FETCH}. Until then nothing is sung"
+NO_LYRICS = (
+    f"rules cannot write lyrics: put some into the field lyrics or in quotes; {FETCH}. Until then nothing is sung"
+)
 
 FOLLOWED = frozenset({"model", "backend", "codes", "use_metas", "use_caption", "use_language", "lyrics_tokens"})
 """Settings that rules heed too."""
@@ -64,7 +66,7 @@ class RulesPlanner:
         progress: Progress,
     ) -> NoReturn:
         """Codes. Raises `ModelMissing`: only a language model writes them."""
-        raise ModelMissing(f"rules write no codes; {FETCH}", field="codes")
+        raise ModelMissing(f"rules cannot write codes; {FETCH}", field="codes")
 
     def compose(
         self, query: str, inputs: PlanInputs, settings: PlannerSettings, seed: int, progress: Progress
@@ -153,4 +155,4 @@ def _unused(settings: PlannerSettings) -> tuple[str, ...]:
     values = msgspec.to_builtins(settings)
     changed = [name for name in values if name not in FOLLOWED and values[name] != defaults[name]]
     changed = [name for name in changed if not (name == "temperature" and values[name] == 0.3)]
-    return (f"there is no language model at work: {', '.join(changed)} has no effect",) if changed else ()
+    return (f"no language model is used: {', '.join(changed)} has no effect",) if changed else ()

@@ -164,7 +164,7 @@ async def run_export(request: Any, daemon: DaemonContext) -> dict[str, Any]:
 def copy_adapter(source: Path, target: Path) -> list[Path]:
     """Copy an adapter's file or folder to a new place. Raises `BadRequest`, `DiskFull`, `OutputUnwritable`."""
     if target.exists():
-        raise BadRequest(f"{target} is there already; name another folder, or move it away", field="folder")
+        raise BadRequest(f"{target} already exists; choose another folder, or move it away", field="folder")
     files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
     need = sum(path.stat().st_size for path in files)
     try:

@@ -95,8 +95,8 @@ def _item(name: str, data: dict[str, Any]) -> Item:
         context = context[frames].float() if len(context) == len(frames) else None
     if context is not None and torch.equal(context[:, :LATENT_CHANNELS], latents):
         raise BadRequest(
-            f"{name} was prepared for LoKr by the original, which shows the model the very song that it should make; prepare the "
-            "dataset here",
+            f"{name} was prepared for LoKr by the original program, which shows the model the song that it should "
+            "make; prepare the dataset here",
             field="prepared",
         )
     return Item(latents, states, context=context)

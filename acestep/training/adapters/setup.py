@@ -71,7 +71,9 @@ def set_up(prepared: Prepared, info: ModelInfo, options: TrainOptions) -> Setup:
     rows = tuple(row for row in manifest.rows if not row.validation)
     judged = tuple(row for row in manifest.rows if row.validation)
     if not rows:
-        raise BadRequest("every song of the dataset validates, so none is left to learn from", field="prepared")
+        raise BadRequest(
+            "every song of the dataset is used for validation, so none is left for training", field="prepared"
+        )
     choice, parts = choose(options.device, options.dtype), part_paths(info)
     null, flow = (
         null_condition(parts),

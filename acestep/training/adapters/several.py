@@ -165,8 +165,8 @@ class _Service:
             return
         process.join(STOP_SECONDS)
         raise WorkerDied(
-            f"one of the training's processes ended unexpectedly (exit code {process.exitcode}); hand the training in again to "
-            "continue from its last save",
+            f"one of the training's processes ended unexpectedly (exit code {process.exitcode}); submit the "
+            "training again to continue from its last save",
             field="devices",
         )
 

@@ -108,7 +108,7 @@ def require_same(state: RunState, identity: Identity, options: TrainOptions) -> 
     for name, words in (("model", "another model"), ("dataset", "another dataset, or other labels")):
         if getattr(state.identity, name) != getattr(identity, name):
             raise BadRequest(
-                f"the training in this folder began with {words}; name another folder to begin a new one", field=name
+                f"the training in this folder started with {words}; name another folder to begin a new one", field=name
             )
     old, new = _flat(state.options), _flat(options)
     changed = [name for name in old if old[name] != new[name]]

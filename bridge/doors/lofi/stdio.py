@@ -64,7 +64,7 @@ class LineWriter:
 async def serve(client: AsyncClient, cache: TrackCache, defaults: Mapping[str, Any], idle_seconds: float = 0.0) -> None:
     """Answer until the input ends, the client asks for the end, or nothing was asked for ``idle_seconds`` (0: never mind).
 
-    Raises `OutputUnwritable` for a cache that cannot be used, or when the client does not read what it asked for.
+    Raises `OutputUnwritable` for a cache that cannot be used, or when the client does not read its answers.
     """
     await asyncio.to_thread(cache.open)
     task = asyncio.current_task()

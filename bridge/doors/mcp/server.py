@@ -206,8 +206,8 @@ class AssistantDoor:
 
 FIXED = {
     words.STATUS: ("status", "Queue, worker, default model, warnings."),
-    words.MODELS: ("models", "Models that are here or can be downloaded."),
-    words.OPERATIONS: ("operations", "What can be done, in a sentence each."),
+    words.MODELS: ("models", "Models on this machine, and models to download."),
+    words.OPERATIONS: ("operations", "The operations, one sentence each."),
     words.JOBS: ("jobs", "The newest jobs."),
 }
 """Resources that are always there."""
@@ -215,7 +215,7 @@ FIXED = {
 JSON = "application/json"
 
 TEMPLATES = [
-    ("job", f"{words.JOBS}/{{id}}", "A job with its request, its files and notes.", JSON),
+    ("job", f"{words.JOBS}/{{id}}", "A job with its request, files and notes.", JSON),
     ("file", f"{words.JOBS}/{{id}}/files/{{index}}", "A file of a job's result, as bytes; the first is 0.", None),
     ("operation", f"{words.OPERATIONS}/{{name}}", "Every field of an operation.", JSON),
 ]

@@ -15,9 +15,7 @@ from bridge.doors.method_context import MethodContext
 COLUMNS = ("state", "id", "operation", "done", "batches", "reason")
 """What OSC says of an order."""
 
-ANSWER = (
-    "The order: id, operation, params, batches, how many are done, its jobs, state (running, ended, none) and reason."
-)
+ANSWER = "The order: id, operation, params, batches, number done, its jobs, state (running, ended, none) and reason."
 
 
 class StandingOrder(Request):

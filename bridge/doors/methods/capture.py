@@ -72,7 +72,7 @@ class RecordBars(Onward, kw_only=True):
     right=Right.OWNER,
     positional=("bars", "quantise", "name", "operation", "params", "slot"),
     columns=COLUMNS,
-    answer="Where the recording stands; `in` and `left` are seconds to its beginning and end.",
+    answer="The state of the recording; `in` and `left` are the seconds to its beginning and end.",
     command="capture record",
 )
 async def record(context: MethodContext, request: RecordBars) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class WaitForRecording(Request):
     reads=True,
     positional=("timeout",),
     columns=COLUMNS,
-    answer="The file, or where the recording stands after that time.",
+    answer="The file, or the state of the recording after that time.",
     command="capture wait",
 )
 async def wait(context: MethodContext, request: WaitForRecording) -> dict[str, Any]:
@@ -108,7 +108,7 @@ async def wait(context: MethodContext, request: WaitForRecording) -> dict[str, A
     osc="/ace/capture/cancel",
     right=Right.OWNER,
     columns=COLUMNS,
-    answer="Where the recording stands.",
+    answer="The state of the recording.",
     command="capture cancel",
 )
 async def cancel(context: MethodContext, request: Nothing) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Echo(Request):
     reads=True,
     positional=("n",),
     columns=("n",),
-    answer="The same number.",
+    answer="Your number.",
 )
 async def ping(context: MethodContext, request: Echo) -> dict[str, Any]:
     """See whether the daemon is there."""
@@ -151,7 +151,7 @@ def _described(methods: tuple[Method, ...]) -> list[dict[str, Any]]:
     reads=True,
     slow=True,
     columns=("name", "version", "state", "reason"),
-    answer="A row for each plug-in.",
+    answer="One row per plug-in.",
     command="plugins",
 )
 async def list_plugins(context: MethodContext, request: Nothing) -> list[dict[str, Any]]:
@@ -165,7 +165,7 @@ async def list_plugins(context: MethodContext, request: Nothing) -> list[dict[st
     right=Right.OWNER,
     reads=True,
     columns=("name", "on", "default", "summary", "reason"),
-    answer="A row for each flag.",
+    answer="One row per flag.",
     command="features list",
 )
 async def list_features(context: MethodContext, request: Nothing) -> list[dict[str, Any]]:

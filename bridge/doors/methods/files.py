@@ -65,7 +65,7 @@ class UploadChunk(Request):
     "upload.chunk",
     right=Right.OWNER,
     needs=Ability.BYTES,
-    answer="How many bytes have arrived; with the last one the sum is checked and the upload complete.",
+    answer="How many bytes have arrived. After the last one the checksum is verified and the upload is complete.",
     command=None,
 )
 async def send_chunk(context: MethodContext, request: UploadChunk) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class SendToHost(Request):
     right=Right.OWNER,
     positional=("job", "host", "files"),
     columns=COLUMNS,
-    answer="The row of what waits now.",
+    answer="The row of the waiting result.",
 )
 async def send(context: MethodContext, request: SendToHost) -> dict[str, Any]:
     """Let results wait for a host; its scripts place them on new tracks at the cursor of the open project."""
@@ -50,7 +50,7 @@ async def send(context: MethodContext, request: SendToHost) -> dict[str, Any]:
     right=Right.OWNER,
     reads=True,
     columns=COLUMNS,
-    answer="A row for each result that waits; what a host has taken is no longer there.",
+    answer="One row per waiting result. Results that a host has taken are not listed.",
 )
 async def list_waiting(context: MethodContext, request: Nothing) -> list[dict[str, Any]]:
     """Results that wait for a host."""

@@ -54,7 +54,7 @@ class Mark(Request):
     note: Annotated[str, param("Note; empty: none.", max_length=2000, example="the good chorus")] | None = None
 
 
-@method("history.mark", right=Right.OWNER, answer="Star and note as they are now.")
+@method("history.mark", right=Right.OWNER, answer="The new star and note.")
 async def mark(context: MethodContext, request: Mark) -> dict[str, Any]:
     """Give a result a star or a note."""
     return await context.core.history.mark(request.id, request.star, request.note)

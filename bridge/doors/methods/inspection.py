@@ -63,7 +63,7 @@ def _tail(path: Path, lines: int) -> list[dict[str, Any]]:
 async def doctor(context: MethodContext, request: Nothing) -> dict[str, Any]:
     """Look at this machine and say what is fine and what to do about the rest; takes some seconds."""
     if _examining.locked():
-        raise Busy("the doctor is looking already; ask again when the answer is there")
+        raise Busy("the doctor is already running; ask again when it has finished")
     async with _examining:
         findings = await in_thread(examine, str(context.core.status().get("home", "")))
     return {"findings": msgspec.to_builtins(findings)}

@@ -146,7 +146,7 @@ async def wait(context: MethodContext, request: WaitForEvents) -> dict[str, Any]
     right=Right.ANYBODY,
     positional=("id",),
     columns=COLUMNS,
-    answer="Where the job stands; it ends as cancelled, or as it had ended before.",
+    answer="The current state of the job; it ends as cancelled, unless it had already ended.",
     command="cancel",
 )
 async def cancel(context: MethodContext, request: WhichJob) -> dict[str, Any]:
@@ -177,7 +177,7 @@ class ListJobs(Request):
     slow=True,
     positional=("limit", "search"),
     columns=COLUMNS,
-    answer="A row for each job.",
+    answer="One row per job.",
     command="jobs",
 )
 async def list_jobs(context: MethodContext, request: ListJobs) -> list[dict[str, Any]]:
@@ -291,7 +291,7 @@ class MoveJob(Request):
     right=Right.OWNER,
     positional=("id", "ahead_of"),
     columns=COLUMNS,
-    answer="Where the job stands now.",
+    answer="The current state of the job.",
 )
 async def move(context: MethodContext, request: MoveJob) -> dict[str, Any]:
     """Let a waiting job run before another one, or after all others."""
@@ -303,7 +303,7 @@ async def move(context: MethodContext, request: MoveJob) -> dict[str, Any]:
     osc="/ace/queue/clear",
     right=Right.OWNER,
     columns=("cancelled",),
-    answer="How many were cancelled.",
+    answer="How many jobs were cancelled.",
     command="queue clear",
 )
 async def clear(context: MethodContext, request: Nothing) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Sync(Request):
     positional=("n",),
     columns=("n",),
     reply="/ace/synced",
-    answer="The same number.",
+    answer="Your number.",
     command=None,
 )
 async def sync(context: MethodContext, request: Sync) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bridge.doors.method_context import MethodContext
     reads=True,
     slow=True,
     columns=("name", "variant", "present", "default", "trained"),
-    answer="A row for each checkpoint.",
+    answer="One row per model.",
     command="models list",
 )
 async def list_models(context: MethodContext, request: Nothing) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ Replace = Annotated[bool, param("Whether to replace your own preset of that name
     right=Right.OWNER,
     reads=True,
     columns=COLUMNS,
-    answer="A row for each preset.",
+    answer="One row per preset.",
     command="preset list",
 )
 async def list_presets(context: MethodContext, request: Nothing) -> list[dict[str, Any]]:
@@ -79,7 +79,7 @@ async def save(context: MethodContext, request: SavePreset) -> dict[str, Any]:
     view = await context.job(request.job, field="job")
     operation = context.operation(view.operation)
     if operation.target or not view.request:
-        raise BadRequest(f"{view.operation} cannot become a preset; jobs that make sound can", field="job")
+        raise BadRequest(f"{view.operation} cannot become a preset; only jobs that make sound can", field="job")
     preset = preset_of(context.core.registry, request.name, view.request)
     preset = msgspec.structs.replace(preset, title=request.title, summary=request.summary)
     return dict(await context.core.presets.save(preset, replace=request.replace))

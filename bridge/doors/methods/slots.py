@@ -117,7 +117,7 @@ class LaunchSlot(InTime, kw_only=True):
     right=Right.OWNER,
     positional=("slot", "quantise", *TIME),
     columns=("slot", "in", "late", "beat", "path"),
-    answer="In how many seconds and on which beat it is heard, and its file.",
+    answer="When it will be heard (seconds from now, and beat), and its file.",
     command="slot launch",
 )
 async def launch(context: MethodContext, request: LaunchSlot) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class StopSlot(InTime, kw_only=True):
     right=Right.OWNER,
     positional=("slot", "quantise", *TIME),
     columns=("slot", "in", "beat"),
-    answer="In how many seconds and on which beat it ends.",
+    answer="When it will end (seconds from now, and beat).",
     command="slot stop",
 )
 async def stop(context: MethodContext, request: StopSlot) -> dict[str, Any]:
@@ -197,7 +197,7 @@ async def choose_variant(context: MethodContext, request: SlotVariant) -> dict[s
     right=Right.OWNER,
     reads=True,
     columns=("slot", "state", "chosen", "playing"),
-    answer="A row for each such slot.",
+    answer="One row per slot.",
     command="slot list",
 )
 async def list_slots(context: MethodContext, request: Nothing) -> list[dict[str, Any]]:

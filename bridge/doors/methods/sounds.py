@@ -25,7 +25,7 @@ SoundName = Annotated[str, param("Name of the sound.", max_length=40, example="v
     right=Right.OWNER,
     reads=True,
     columns=COLUMNS,
-    answer="A row for each sound.",
+    answer="One row per sound.",
     command="sound list",
 )
 async def list_sounds(context: MethodContext, request: Nothing) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ async def save(context: MethodContext, request: SaveSound) -> dict[str, Any]:
     if request.job:
         view = await context.job(request.job, field="job")
         if context.operation(view.operation).target:
-            raise BadRequest(f"{view.operation} makes no sound that could be kept", field="job")
+            raise BadRequest(f"{view.operation} makes no sound that could be saved", field="job")
         values = {**sound_of(request.name, view.request).values, **values}
     sound = Sound(name=request.name, title=request.title, values=values)
     return dict(await context.core.sounds.save(sound, replace=request.replace))

@@ -128,7 +128,7 @@ class SendClock(Request):
     right=Right.OWNER,
     positional=("on",),
     columns=("output", "open", "problem"),
-    answer="The feedback port, and what is missing.",
+    answer="The feedback port, or what is missing.",
     command="midi clock",
 )
 async def send_clock(context: MethodContext, request: SendClock) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Learn(Request):
     right=Right.OWNER,
     reads=True,
     needs=Ability.TIME,
-    answer="Kind, channel, number, port, and lines for the mapping file.",
+    answer="Kind, channel, number, port, and the lines for the mapping file.",
     command="midi learn",
 )
 async def learn(context: MethodContext, request: Learn) -> dict[str, Any]:

@@ -7,11 +7,12 @@ ANSWERS = {
     "/ace/rejected": ("ssss", "A job was rejected: id, code, field, sentence."),
     "/ace/progress": (
         "sisiiff",
-        "How far a job is: id, seq, stage, step, steps, fraction, seconds left (-1: unknown).",
+        "Progress of a job: id, seq, stage, step, steps, fraction, seconds left (-1: unknown).",
     ),
     "/ace/suspended": (
         "sisf",
-        "A job has saved its place and made way for another: id, seq, reason, fraction. The next progress says that it continues.",
+        "A job has saved its place and stepped aside for another: id, seq, reason, fraction. Its next progress "
+        "message means that it continues.",
     ),
     "/ace/preview": ("siissiiiiisi", "A preview of a job: the same arguments as a result."),
     "/ace/result": (

@@ -104,7 +104,7 @@ class _Reader:
     def _message(self, end: int) -> Message:
         address = self._string(end)
         if not address.startswith("/") or not address.isprintable():
-            raise ProtocolError("an address begins with / and is printable")
+            raise ProtocolError("an address must begin with / and be printable")
         tags = self._string(end)
         if not tags.startswith(","):
             raise ProtocolError(f"the message to {address} has no type tags")
@@ -166,7 +166,7 @@ class _Reader:
 
     def _padding(self, start: int, stop: int, end: int) -> int:
         if stop > end or any(self.data[start:stop]):
-            raise ProtocolError("strings and blobs are padded with zeros to a multiple of 4 bytes")
+            raise ProtocolError("strings and blobs must be padded with zeros to a multiple of 4 bytes")
         return stop
 
     def _float32(self, end: int) -> float:

@@ -106,7 +106,7 @@ def _pairs(arguments: list[Any], fields: Mapping[str, FieldInfo]) -> dict[str, A
         params["id"] = coerce(arguments.pop(0), _ENVELOPE_FIELDS["id"])
     for key, value in zip(arguments[::2], arguments[1::2], strict=True):
         if not isinstance(key, str):
-            raise BadRequest("after the id come pairs of a parameter's name and its value", field=str(key))
+            raise BadRequest("the id must be followed by pairs of a parameter name and its value", field=str(key))
         if key in params:
             raise BadRequest(f"{key} is given twice", field=key)
         params[key] = coerce(value, _field(key, fields))

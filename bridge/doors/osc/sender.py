@@ -57,7 +57,7 @@ class OscSender:
         Raises `BadRequest` for a port that cannot be meant, and `Busy` when too many listen.
         """
         if port and self._address[2] != "udp":
-            raise BadRequest("only a UDP sender can name another port", field="port")
+            raise BadRequest("only a UDP sender can register another port", field="port")
         target: PeerAddress = (self._address[0], port, "udp") if port else self._address
         if port in self._door.own_ports and is_of_this_machine(self._address[0]):
             raise BadRequest(f"{port} is the daemon's own port", field="port")

@@ -107,7 +107,7 @@ class BodyReader:
         plain = name.replace("\\", "/").rpartition("/")[2][:200]
         try:
             if self._uploads is None:
-                raise Unavailable("this daemon takes no uploads")
+                raise Unavailable("this daemon does not accept uploads")
             return await asyncio.to_thread(_store, self._uploads, file, size, plain, client)
         except AceError as failure:
             raise hard(failure) from None

@@ -7,7 +7,7 @@ const PLACE_FIELDS = new Set(["start_seconds", "end_seconds", "rate"]); // the h
 const YES = new Set(["yes", "true", "on", "1", "y"]), NO = new Set(["no", "false", "off", "0", "n"]);
 const OPEN = "leave open"; // what a list of choices shows for none of them; a menu of Max greys out what begins with a bracket
 const ORDER = ["vocals", "backing_vocals", "drums", "percussion", "bass", "guitar", "keyboard", "strings", "brass", "woodwinds", "synth", "fx"];
-const GROUPS = [["main", "Main"], ["sound", "Named sound"], ["lyrics", "Lyrics"], ["music", "Music"], ["audio", "Sound"], ["model", "Model"], ["sampling", "Sampling"],
+const GROUPS = [["main", "Main"], ["sound", "Saved sound"], ["lyrics", "Lyrics"], ["music", "Music"], ["audio", "Sound"], ["model", "Model"], ["sampling", "Sampling"],
   ["guidance", "Guidance"], ["planner", "Planner"], ["output", "Output"], ["chain", "Chain"], ["advanced", "Advanced"]];
 const SOUND = "sound"; // any action takes a sound that the user has named
 const SHORT = 12; // rows of an operation's own form

@@ -27,7 +27,7 @@ forms.OPEN = "(leave open)"
 local ORDER = { "vocals", "backing_vocals", "drums", "percussion", "bass", "guitar", "keyboard", "strings", "brass", "woodwinds",
                 "synth", "fx" }
 
-local GROUPS = { { "main", "Main" }, { "sound", "Named sound" }, { "lyrics", "Lyrics" }, { "music", "Music" }, { "audio", "Sound" }, { "model", "Model" },
+local GROUPS = { { "main", "Main" }, { "sound", "Saved sound" }, { "lyrics", "Lyrics" }, { "music", "Music" }, { "audio", "Sound" }, { "model", "Model" },
                  { "sampling", "Sampling" }, { "guidance", "Guidance" }, { "planner", "Planner" }, { "output", "Output" },
                  { "chain", "Chain" }, { "advanced", "Advanced" } }
 

@@ -110,7 +110,7 @@ def test_what_is_assumed_is_told(registry, host):
     """Bar 1 with the file, and a metre that the model does not know; nothing where nothing was assumed."""
     got = admit_render(registry, "edit", {**SOURCE, "start": "bar2", "bpm": 120.0, "time_signature": "5/4"}, host)
     assert got.render.conditioning.time_signature == "5/4"
-    assert [note for note in got.notes if "bar 1 is taken to begin with the file" in note]
+    assert [note for note in got.notes if "bar 1 is assumed to begin with the file" in note]
     assert [note for note in got.notes if "does not know 5/4 and reads 4/4" in note]
     assert admit_render(registry, "edit", {**SOURCE, "start": 9, "bpm": 120.0}, host).notes == ()
 

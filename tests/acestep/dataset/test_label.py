@@ -41,8 +41,8 @@ def test_noise_and_silence_have_neither_tempo_nor_key():
     """No value, and why."""
     for sound in (np.zeros((2, 30 * RATE)), 0.1 * np.random.default_rng(0).standard_normal((1, 30 * RATE))):
         found = measure_sound(sound, RATE, 30.0)
-        assert "bpm" not in found.labels and found.unsure["bpm"] == "no steady beat was heard"
-    assert measure_sound(np.zeros((2, 30 * RATE)), RATE, 30.0).unsure["keyscale"] == "no pitches were heard"
+        assert "bpm" not in found.labels and found.unsure["bpm"] == "no steady beat was found"
+    assert measure_sound(np.zeros((2, 30 * RATE)), RATE, 30.0).unsure["keyscale"] == "no pitches were found"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_labelling_fills_in_what_is_missing(dataset):
     assert (first.caption, first.keyscale, first.bpm, first.labeled) == ("grey", "D minor", None, True)
     assert (second.caption, second.bpm, second.keyscale, second.timesignature) == ("Night Bus", 126, "A minor", "4")
     assert "bpm" in first.own.unsure and "keyscale" not in first.own.unsure
-    assert "Fog.wav: no steady beat was heard" in made.notes
+    assert "Fog.wav: no steady beat was found" in made.notes
     assert [done for done, _, _ in seen] == [0, 1, 2]
     assert "bpm" not in edit_sample(made.dataset, fog, {"bpm": 60}).samples[0].own.unsure
 

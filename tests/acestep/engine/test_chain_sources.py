@@ -220,7 +220,7 @@ def test_regions_that_cannot_be(runner, song):
 def test_an_unused_source_is_told(runner, song):
     """Nobody works on it, and the result says so."""
     result, _ = chain(runner, [{"type": "generate"}], source={"path": str(song())})
-    assert any("no stage works on the source" in note for note in result.notes)
+    assert any("no stage uses the source" in note for note in result.notes)
 
 
 def test_all_stems_in_one_submit(runner, song):

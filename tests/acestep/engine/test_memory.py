@@ -260,7 +260,7 @@ def test_batches_are_held_to_the_tier_where_nobody_tells_free_memory(kind, gigab
     )
     assert denoise_group.fitting(stage, 6) == expected
     assert notes == (
-        [] if expected == 6 else [f"rendered {expected} at a time instead of 6: the device's memory allows no more"]
+        [] if expected == 6 else [f"rendered {expected} at a time instead of 6, because the device has no more memory"]
     )
 
 

@@ -102,7 +102,7 @@ def test_settings_without_effect_are_told(runner):
         "variation_seed 5 has no effect while variation is 0",
         "batch has no effect for a single variant",
         "3 seeds are given for one result: 2, 3 are not used",
-        "seed 9 has no effect beside seeds, which begin with 1",
+        "seed 9 has no effect, because seeds is set and begins with 1",
         "length is 1 s, so duration 5 s has no effect",
     ):
         assert said in notes
@@ -199,6 +199,6 @@ def test_a_loudness_never_takes_the_peak_over(runner):
 def test_a_level_is_for_new_parts(runner, song):
     """An edit keeps the level around it, and says that the wish changed nothing."""
     wish = {"source": str(song()), "start": 0, "end": 9_000, "steps": 1, "level": "peak"}
-    assert "level peak has no effect here: it is for new parts, not for patch" in notes_of(
+    assert "level peak has no effect here: it applies to new parts, not to patch" in notes_of(
         runner, wish, operation="repaint"
     )

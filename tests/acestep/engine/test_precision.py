@@ -73,9 +73,9 @@ def test_what_a_processor_cannot_is_told(runner, monkeypatch):
     monkeypatch.setattr(quantise, "can_pack", lambda: False)
     request = runner.run("generate", runner.fresh_engine(), **WISH)[0].recipe["request"]
     again, _ = runner.run_recipe({**request, "precision": {"tiny": PACKED}}, runner.fresh_engine())
-    assert "int8 was left out: torch has no 8-bit arithmetic for this processor" in again.notes
+    assert "int8 was not used: torch has no 8-bit arithmetic for this processor" in again.notes
     told = (
-        "made on cpu float32 int8 and ran on cpu float32: 8-bit and whole weights give similar takes, not the same one"
+        "made on cpu float32 int8 and ran on cpu float32: 8-bit and full weights give similar takes, not the same one"
     )
     assert any(told in note for note in again.notes) and again.recipe["request"]["precision"] == {"tiny": "float32"}
 

@@ -140,7 +140,7 @@ def test_another_device_or_number_type_is_told(runner):
     elsewhere = {"made_on": "cuda bfloat16", "precision": {"tiny": "bfloat16"}}
     again, _ = runner.run_recipe({**first.recipe["request"], **elsewhere})
     assert (
-        "the recipe was made on cuda bfloat16 and ran on cpu float32: its samples come back to rounding only"
+        "the recipe was made on cuda bfloat16 and ran on cpu float32: the samples are the same only up to rounding"
         in again.notes
     )
     assert not any("was made on" in note for note in first.notes)

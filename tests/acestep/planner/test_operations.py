@@ -227,7 +227,7 @@ def test_plan_compose_and_format_answer_by_rules(jobs: Jobs) -> None:
     planned = jobs.run("plan", caption="dark techno", bpm=130.0, seed=1, cfg_scale=3.0)
     assert (planned.data["bpm"], planned.data["codes"], planned.stages[0].model) == (130, [], "rules")
     assert "dark techno" in planned.data["caption"] and "four on the floor" in planned.data["caption"]
-    assert any("rules write no codes" in note for note in planned.notes)
+    assert any("rules cannot write codes" in note for note in planned.notes)
     assert any("cfg_scale has no effect" in note for note in planned.notes)
     composed = jobs.run("compose", query="waltz in D minor", seeds=[1, 2, 3], variants=3)
     assert [one["key"] for one in composed.data["samples"]] == ["D minor"] * 3

@@ -195,9 +195,9 @@ def test_quoted_words_are_the_lyrics_and_a_title_is_none() -> None:
     assert sung.lyrics == "[Verse]\nich geh nach Haus\nder Weg ist weit" and sung.metadata.language == "de"
     assert "“Heimweh” was read as a title" in notes(sung) and "Heimweh" not in sung.metadata.caption
     silent = compose("pop with a female singer")
-    assert silent.lyrics == "[Instrumental]" and "rules write no lyrics" in notes(silent)
+    assert silent.lyrics == "[Instrumental]" and "rules cannot write lyrics" in notes(silent)
     assert "female vocal" in silent.metadata.caption
-    assert "rules write no lyrics" not in notes(compose("instrumental pop"))
+    assert "rules cannot write lyrics" not in notes(compose("instrumental pop"))
 
 
 def format_words(caption: str, lyrics: str = "", **given) -> Sample:

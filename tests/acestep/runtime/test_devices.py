@@ -206,7 +206,7 @@ def test_missing_device_falls_back_with_a_note(monkeypatch):
     """A wished device that is not there is replaced, and the note says by what."""
     chosen = choose("cuda:0")
     assert chosen.device.type != "cuda"
-    assert chosen.notes == (f"there is no cuda device on this machine; {chosen.device.type} is used instead",)
+    assert chosen.notes == (f"this machine has no cuda device; {chosen.device.type} is used instead",)
 
 
 @pytest.mark.parametrize(("device", "dtype"), [("gpu", "auto"), ("cuda:x", "auto"), ("cpu", "int3")])

@@ -28,7 +28,7 @@ async def test_an_order_makes_its_batches_and_ends(desk):
     order = Submission(operation="generate", params={**QUICK, "seed": 10, "variants": 2})
     begun = await service.start_order(order, 3, "me")
     assert begun["state"] == "running" and len(begun["jobs"]) == 1
-    with pytest.raises(BadRequest, match="runs already"):
+    with pytest.raises(BadRequest, match="already running"):
         await service.start_order(order, 3, "me")
     found = await ended(service)
     assert (found["done"], found["reason"], len(found["jobs"])) == (3, "all batches are made", 3)

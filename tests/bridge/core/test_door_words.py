@@ -32,8 +32,8 @@ REFUSED = [
     ({"codes": [1, 2]}, "codes[0]", "codes[0] is 1; it takes a list of whole numbers"),
     ({"codes": [[1.5]]}, "codes[0][0]", "whole numbers"),
     ({"seed": 5_000_000_000}, "seed", "from -1 to 4294967295"),
-    ({"format": "m4a"}, "format", "take wav and convert it, or use mp3, ogg or opus"),
-    ({"format": "AIFF"}, "format", "take wav"),
+    ({"format": "m4a"}, "format", "use mp3, ogg or opus, or convert a wav"),
+    ({"format": "AIFF"}, "format", "use wav"),
     ({"format": "FLAC"}, "format", "did you mean 'flac'?"),
     ({"level": "luf"}, "level", "did you mean 'lufs'?"),
     (chain({}), "stages[0].type", "stage 1: type is missing"),
@@ -55,7 +55,7 @@ REFUSED = [
     ),
     ({"length": 10**12}, "length", "1 sample to 600 s"),
     (chain(MAKE, {"type": "refine", "resume": "a/b"}), "stages[1].resume", "there is no stored latent 'a/b'"),
-    ({"operation": "split-into-stems"}, "source", "split-into-stems needs audio to work on"),
+    ({"operation": "split-into-stems"}, "source", "split-into-stems needs a source"),
     ({"operation": "base-to-turbo-refine", "models": ["nano", "sft"]}, "models", "models download sft"),
 ]
 

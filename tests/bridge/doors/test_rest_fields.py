@@ -145,7 +145,7 @@ def test_what_cannot_be_done_as_asked_is_refused(sent, field):
 
 def test_aac_says_what_to_take_instead():
     """And why there is none."""
-    with pytest.raises(BadRequest, match=r"AAC is not written here.*mp3"):
+    with pytest.raises(BadRequest, match=r"AAC is not available.*mp3"):
         translate({"audio_format": "AAC"}, {}, HERE)
 
 

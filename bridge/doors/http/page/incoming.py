@@ -30,7 +30,7 @@ def routes(site: Site) -> list[BaseRoute]:
         uploads = site.dispatcher.uploads
         try:
             if uploads is None:
-                raise BadRequest("this daemon takes no uploads")
+                raise BadRequest("this daemon does not accept uploads")
             async with turn:
                 found = await _taken(request, uploads)
         except AceError as error:

@@ -55,7 +55,7 @@ class HeardFiles:
         """The file of an upload. Raises `NotFound`."""
         uploads = self._site.dispatcher.uploads
         if uploads is None:
-            raise NotFound("this daemon takes no uploads", field="upload")
+            raise NotFound("this daemon does not accept uploads", field="upload")
         return uploads.path(upload)
 
     def of_sample(self, dataset: str, sample: str) -> SampleSound:

@@ -366,5 +366,5 @@ def test_songs_that_all_validate_leave_nothing_to_learn(prepared, tiny_info, tmp
     other = PreparedFolder(prepared.folder)
     rows = tuple(msgspec.structs.replace(row, validation=True) for row in other.manifest.rows)
     other.manifest = msgspec.structs.replace(other.manifest, rows=rows)
-    with pytest.raises(BadRequest, match="none is left to learn from"):
+    with pytest.raises(BadRequest, match="none is left for training"):
         train(other, tiny_info, tmp_path, options())
