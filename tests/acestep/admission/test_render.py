@@ -160,5 +160,5 @@ def test_a_stage_sees_what_the_stage_before_it_made(registry, host):
 
 
 def test_an_edit_at_the_head_of_a_chain_needs_audio(registry, host):
-    with pytest.raises(BadRequest, match="needs audio"):
+    with pytest.raises(BadRequest, match="needs a source"):
         admit_render(registry, "render", {"stages": [{"type": "edit"}, {"type": "make"}]}, host)

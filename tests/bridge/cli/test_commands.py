@@ -341,7 +341,7 @@ def test_a_result_can_be_heard_on_the_audition_page(cli: Callable[..., Any]) -> 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (["repaint"], ["source", "needs audio"]),
+        (["repaint"], ["source", "needs a source"]),
         (["repaint", "gone.wav"], ["there is no file"]),
         (["extract", "--track", "drums"], ["source"]),
         (["generate", "x", "--bpm", "9000"], ["bpm"]),

@@ -210,6 +210,6 @@ def test_a_recipe_and_any_unicode_are_read(cli: Callable[..., Any], tmp_path: Pa
         answer = cli("generate", "--request", str(tmp_path / name), "--json")
         assert answer.code == Exit.OK, answer
     refused = cli("generate", "--request", str(tmp_path / "recipe.json"), "--caption", "other")
-    assert refused.code == Exit.REFUSED and "takes no options" in refused.err
+    assert refused.code == Exit.REFUSED and "accepts no further options" in refused.err
     (tmp_path / "broken.json").write_bytes(b"\xff\xfe{")
     assert "not JSON" in cli("generate", "--request", str(tmp_path / "broken.json")).err

@@ -47,7 +47,7 @@ def test_a_download_tells_its_bytes_can_be_cancelled_and_is_resumed(tab, house, 
     assert next(wanted for name, wanted in hub.asked if name == WEIGHTS).startswith("bytes=")
     here.get_by_role("button", name=f"More for {NAME}").click()
     page.get_by_role("menuitem", name="Verify the files").click()
-    page.get_by_role("dialog").get_by_text("Every file is whole").wait_for()
+    page.get_by_role("dialog").get_by_text("All files are complete").wait_for()
     page.keyboard.press("Escape")
     here.get_by_role("button", name=f"More for {NAME}").click()
     page.get_by_role("menuitem", name="Remove").click()

@@ -193,7 +193,7 @@ def test_what_is_no_pipeline_is_refused_and_changes_nothing(tab):
     error = page.locator("main .error").first
     for data, words in (
         ("RIFF....WAVE", "This file is not JSON."),
-        ({"caption": "x"}, "holds no pipeline"),
+        ({"caption": "x"}, "contains no pipeline"),
         ({"stages": [{"steps": 3}]}, "Stage 1 of this file has no type."),
         ({"stages": [{"type": "generate"}, {"type": "refine", "source": {"stage": 2}}]}, "must come before it"),
         ({"stages": [{"type": "generate"}] * 17}, "at most 16 stages"),

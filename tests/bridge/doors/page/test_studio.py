@@ -335,7 +335,7 @@ def test_without_a_sound_device_everything_else_goes_on(tab, song):
     )
     page = one.open("#library")
     page.locator(f'main [data-result="{song["id"]}"]').get_by_role("button", name="Play part 1").click()
-    page.locator(".toast").filter(has_text="There is no sound output here").wait_for()
+    page.locator(".toast").filter(has_text="There is no sound output").wait_for()
 
 
 def test_stars_notes_search_and_settings(tab, song, house):
@@ -514,7 +514,7 @@ def test_a_source_that_vanished_has_its_sentence(tab, house):
     Path(made["result"]["files"][0]["path"]).unlink()
     page.locator('[data-act="add-region"]').click()
     page.locator('[data-act="edit"]').click()
-    page.locator("main .error").filter(has_text="The source has vanished or changed").wait_for()
+    page.locator("main .error").filter(has_text="The source was removed or changed").wait_for()
     one.open("#edit/job-of-nobody/0")
     page.locator(".drop .error").filter(has_text="not there any more").wait_for()
 
