@@ -32,7 +32,7 @@ class Complete(StageType[CompleteParams]):
 
     name = "complete"
     group = "create"
-    summary = "Fill a track up to a whole arrangement."
+    summary = "Add instruments around a track to make a whole arrangement."
 
     Params = CompleteParams
 

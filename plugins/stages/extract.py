@@ -37,7 +37,7 @@ class Extract(StageType[ExtractParams]):
 
     name = "extract"
     group = "stems"
-    summary = "Take one track out of a mix."
+    summary = "Extract one track from a mix."
 
     Params = ExtractParams
 

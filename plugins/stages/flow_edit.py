@@ -53,7 +53,7 @@ class FlowEdit(StageType[FlowEditParams]):
     """
 
     name = "flow-edit"
-    summary = "Edit a clip from one description to another."
+    summary = "Change a clip from one description to another."
 
     Params = FlowEditParams
 

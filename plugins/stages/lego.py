@@ -17,7 +17,7 @@ class Lego(StageType[LegoParams]):
 
     name = "lego"
     group = "create"
-    summary = "Add one instrument to what is heard."
+    summary = "Add one instrument to the mix."
 
     Params = LegoParams
 

@@ -21,7 +21,7 @@ class Refine(StageType[RefineParams]):
     """Starts at ``t_start`` from the noised source, on the rest of the schedule: the polish after another stage, or of a file."""
 
     name = "refine"
-    summary = "Polish a take: re-noise it to t_start and finish it again."
+    summary = "Polish a take: add noise up to t_start and finish it again."
     source = "optional"
 
     Params = RefineParams

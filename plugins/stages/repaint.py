@@ -72,7 +72,7 @@ class Repaint(StageType[RepaintParams]):
     are spliced back outside."""
 
     name = "repaint"
-    summary = "Repaint a region; everything outside it stays untouched."
+    summary = "Regenerate a region; leave the rest of the file unchanged."
     Params = RepaintParams
 
     def plan(self, params: RepaintParams, source: SourceFacts | None, model: ModelInfo) -> Plan:
