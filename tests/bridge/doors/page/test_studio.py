@@ -140,6 +140,8 @@ def test_a_random_example_and_the_words_fill_the_form(tab):
     caption.fill("calm piano")
     page.locator('[data-act="assist"]').click()
     dialog = page.get_by_role("dialog")
+    assert "decides most" in dialog.text_content(), "what a kind of tag does"
+    assert "returns" in dialog.get_by_text("[Chorus]", exact=True).get_attribute("title")
     dialog.locator('[data-tag="house"]').click()
     dialog.get_by_text("Mood", exact=True).click()
     dialog.locator('[data-tag="aggressive"]').click()
