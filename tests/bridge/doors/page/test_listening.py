@@ -31,7 +31,7 @@ def test_every_take_shows_its_score_and_the_best_is_promoted(tab, house, batch):
     for take, score in scores.items():
         tag = card.locator(f'[data-take="{batch["id"]}/{take - 1}"] [data-part="score"]')
         assert tag.inner_text() == f"score {round(score, 2):g}"
-        assert "as asked" in tag.get_attribute("title")
+        assert "tempo" in tag.get_attribute("title")
     for _ in range(2):
         card.get_by_role("button", name="More for part 2").click()
         page.get_by_role("menuitem", name="Score all takes, star the best").click()

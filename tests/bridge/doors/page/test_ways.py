@@ -72,7 +72,7 @@ def test_words_are_improved_by_rules_and_the_system_says_what_is_in_use(tab, son
     page = one.open("#create")
     page.get_by_role("radio", name="Custom").click()
     fill(page, "caption", "calm piano at 90")
-    page.get_by_role("button", name="Improve words").click()
+    page.get_by_role("button", name="Improve the text").click()
     one.until("[...studio.store.jobs.values()].some((job) => job.operation === 'format' && job.state === 'done')")
     one.until("[...document.querySelectorAll('main [data-field=bpm] input')].some((one) => one.value === '90')")
     page.evaluate("location.hash = '#system'")
