@@ -43,11 +43,11 @@ def present(cli) -> set[str]:
 def test_a_model_comes_is_verified_and_goes(cli, hub):
     """Each action says what it did, progress goes to standard error, and the list follows."""
     code, out, err = cli("download", "turbo")
-    assert (code, out) == (Exit.OK, "") and "turbo is here" in err and str(cli.checkpoints / TURBO) in err
+    assert (code, out) == (Exit.OK, "") and "turbo is installed" in err and str(cli.checkpoints / TURBO) in err
     assert "%" in err
     assert "turbo" in present(cli)
     code, out, _ = cli("verify", "turbo")
-    assert code == Exit.OK and "turbo is whole; fingerprint " in out
+    assert code == Exit.OK and "turbo is complete; fingerprint " in out
     code, out, err = cli("remove", "turbo", "--yes")
     assert (code, out) == (Exit.OK, "") and f"removed {cli.checkpoints / TURBO}" in err
     assert "turbo" not in present(cli)
@@ -104,7 +104,7 @@ def test_a_single_file_is_a_model_like_any_other(cli, tmp_path):
     assert facts["origin"] == "ComfyUI" and facts["variant"] == "turbo" and facts["memory_bytes"]["float32"] > 0
     assert cli("check", "my_turbo")[0] == Exit.OK
     code, out, _ = cli("verify", "my_turbo")
-    assert code == Exit.OK and "my_turbo is whole" in out
+    assert code == Exit.OK and "my_turbo is complete" in out
     assert cli("remove", "my_turbo", "--yes")[0] == Exit.OK and not file.exists()
 
 
