@@ -43,7 +43,7 @@ def test_a_reload_in_the_middle_of_an_upload_is_told_and_leaves_nothing(tab, hou
     chooser.set_input_files(str(path))
     one.until("document.querySelector('.drop progress').value > 0.02")
     page.reload()
-    page.locator(".drop .error").filter(has_text="The reload broke off sending long one.wav").wait_for()
+    page.locator(".drop .error").filter(has_text="The reload interrupted the upload of long one.wav").wait_for()
     chooser.set_input_files(str(path))
     one.until("document.querySelector('.drop progress').value > 0.02")
     page.get_by_role("button", name="Stop uploading").click()

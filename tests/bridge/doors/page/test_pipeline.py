@@ -195,14 +195,14 @@ def test_what_is_no_pipeline_is_refused_and_changes_nothing(tab):
         ("RIFF....WAVE", "This file is not JSON."),
         ({"caption": "x"}, "contains no pipeline"),
         ({"stages": [{"steps": 3}]}, "Stage 1 of this file has no type."),
-        ({"stages": [{"type": "generate"}, {"type": "refine", "source": {"stage": 2}}]}, "must come before it"),
+        ({"stages": [{"type": "generate"}, {"type": "refine", "source": {"stage": 2}}]}, "does not come before it"),
         ({"stages": [{"type": "generate"}] * 17}, "at most 16 stages"),
     ):
         load(page, data)
         error.filter(has_text=words).wait_for()
         assert kinds(page) == ["Generate"]
     load(page, {"stages": [{"type": "generate"}, {"type": "glitter"}]})
-    state(page, "Stage 2: There is no kind of stage “glitter”")
+    state(page, "Stage 2: There is no stage type “glitter”")
     load(page, {"stages": [{"type": "generate", "sparkle": 3}]})
     state(page, "Stage 1: ")
     stage(page, 1).locator(".error").filter(has_text="sparkle").wait_for()

@@ -531,7 +531,7 @@ def test_a_reload_in_the_middle_loses_nothing(tab, house):
     page.wait_for_selector('.link[data-state="open"]')
     one.until("id => studio.store.jobs.has(id)", job)
     page.evaluate("location.hash = '#edit'")
-    page.locator(".drop .error").filter(has_text="The reload broke off sending long.wav").wait_for()
+    page.locator(".drop .error").filter(has_text="The reload interrupted the upload of long.wav").wait_for()
     page.evaluate("id => studio.cancel(id)", job)
     one.ended(job, "cancelled")
 
