@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import Any
 
 from acestep.api.errors import BadRequest
@@ -28,6 +27,8 @@ REASONS = (
 
 def parse_toml(text: str) -> dict[str, Any]:
     """The values in a TOML text. Raises `BadRequest` that says which line is wrong and why, with ``limits["line"]``."""
+    import tomllib  # most starts read no such file
+
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as failure:

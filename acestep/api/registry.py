@@ -342,10 +342,7 @@ def flat_schema(stage: StageType) -> type[Request]:
     if stage.source != "none":
         parts.insert(0, SelectionFields)
     title = "".join(word.title() for word in re.split("[-_]", stage.name))
-    own = merge_schemas("Own", [stage.Params], drop=CHAIN_FIELDS)
-    return merge_schemas(
-        f"{title}Request", [part if part is not stage.Params else own for part in parts], drop=SENTENCE
-    )
+    return merge_schemas(f"{title}Request", parts, drop=SENTENCE, drop_of={stage.Params: CHAIN_FIELDS})
 
 
 class _Candidate(msgspec.Struct, frozen=True):

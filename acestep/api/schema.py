@@ -8,10 +8,9 @@ the field and its limits; `describe` publishes the same annotations as a flat li
 from __future__ import annotations
 
 import functools
-import inspect
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -176,15 +175,8 @@ def _described(schema: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
 
 @functools.cache
 def _annotated(schema: type[msgspec.Struct]) -> tuple[tuple[msgspec.structs.FieldInfo, Any], ...]:
-    """Fields with their evaluated annotations."""
-    hints = {name: hint for base in reversed(schema.__mro__) for name, hint in _own_annotations(base).items()}
-    return tuple((field, hints[field.name]) for field in msgspec.structs.fields(schema))
-
-
-@functools.cache
-def _own_annotations(schema: type) -> dict[str, Any]:
-    """The evaluated annotations of a class without those it inherits: evaluating is slow, and most schemas share their fields."""
-    return inspect.get_annotations(schema, eval_str=True)
+    """Fields with their evaluated annotations. Evaluating is slow, and every stage type shares most of its fields."""
+    return tuple((field, field.type) for field in msgspec.structs.fields(schema))
 
 
 def _describe_field(field: msgspec.structs.FieldInfo, hint: Any) -> FieldInfo:
@@ -273,12 +265,22 @@ def _refuse_non_finite(value: Any, path: str) -> None:
             _refuse_non_finite(inner, path)
 
 
-def merge_schemas(name: str, parts: list[type[msgspec.Struct]], *, drop: frozenset[str] = frozenset()) -> type[Request]:
-    """One flat schema with the fields of several, in order; a field named twice is kept from the first part."""
+def merge_schemas(
+    name: str,
+    parts: list[type[msgspec.Struct]],
+    *,
+    drop: frozenset[str] = frozenset(),
+    drop_of: Mapping[type[msgspec.Struct], frozenset[str]] = types.MappingProxyType({}),
+) -> type[Request]:
+    """One flat schema with the fields of several, in order; a field named twice is kept from the first part.
+
+    Without the fields in ``drop``, and without those that ``drop_of`` names for a part.
+    """
     fields: dict[str, tuple[str, Any, Any]] = {}
     for part in parts:
+        dropped = drop | drop_of.get(part, frozenset())
         for field, hint in _annotated(part):
-            if field.name in drop or field.name in fields:
+            if field.name in dropped or field.name in fields:
                 continue
             if field.default_factory is not msgspec.NODEFAULT:
                 default: Any = msgspec.field(default_factory=field.default_factory)

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from acestep.dataset.edit import find_sample
-from acestep.dataset.store import Datasets
-
 
 class SampleSound(msgspec.Struct, frozen=True):
     """A sound file and the part of it that is meant, in samples; a length of 0 reaches to the end."""
@@ -27,5 +24,8 @@ def sample_sound(home: Path, dataset: str, sample: str) -> SampleSound:
 
     Raises `UnknownName`, `NotFound`, `BadRequest`.
     """
+    from acestep.dataset.edit import find_sample  # the page's door imports this module, and few listen to a dataset
+    from acestep.dataset.store import Datasets
+
     found = find_sample(Datasets(home).open(dataset).dataset, sample)
     return SampleSound(found.path, found.own.window.start, found.own.window.length)

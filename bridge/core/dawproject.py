@@ -20,8 +20,8 @@ from bridge.core.arrangement import Arrangement, ProjectClip, ProjectSound, Proj
 
 SUFFIX = ".dawproject"
 
-FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that no XML document can hold."""
+FORBIDDEN = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+"""Characters that no XML document can hold; compiled when an export first needs it."""
 
 
 def write_dawproject(arrangement: Arrangement, path: Path) -> Path:
@@ -59,9 +59,9 @@ def _sound_names(arrangement: Arrangement) -> dict[Path, str]:
 
 def _text(element: xml.Element) -> bytes:
     for inner in element.iter():
-        inner.text = FORBIDDEN.sub(" ", inner.text) if inner.text else inner.text
+        inner.text = re.sub(FORBIDDEN, " ", inner.text) if inner.text else inner.text
         for key, value in inner.attrib.items():
-            inner.set(key, FORBIDDEN.sub(" ", value))
+            inner.set(key, re.sub(FORBIDDEN, " ", value))
     xml.indent(element)
     found: bytes = xml.tostring(element, encoding="UTF-8", xml_declaration=True)
     return found

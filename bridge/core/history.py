@@ -72,6 +72,8 @@ class History:
     def _found(self, connection: sqlite3.Connection, asked: HistoryQuery) -> dict[str, Any]:
         found = _deleted(asked) if asked.deleted else _shown(connection, asked)
         total = _total(connection, asked, found)
+        if not total:
+            return {"rows": [], "total": 0, "more": False}
         number, where, values = found.number, found.where, [*found.values]
         if asked.before:
             where += f" AND {number} < (SELECT number FROM jobs WHERE id = ?)"

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
 
-from acestep.admission.outlook import Outlook
-from acestep.api.operation import Operation
 from acestep.api.schema import Request, param
 from bridge.core.access import OWNER, Access
 
 if TYPE_CHECKING:
+    from acestep.admission.outlook import Outlook
+    from acestep.api.operation import Operation
     from acestep.api.registry import Registry
     from bridge.core.handovers import Handovers
     from bridge.core.history import History

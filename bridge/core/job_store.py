@@ -34,6 +34,9 @@ DAMAGED = ".damaged-"
 CHECKED_AT_START = 32 << 20
 """Bytes up to which a store is read in whole before anything else; a larger one is, once the daemon is up."""
 
+SEARCH_CACHE = 16 << 20
+"""Bytes of pages that searches keep: the short rows of a library of a hundred thousand results, and the index of their words."""
+
 MAX_BATCH = 256
 """Writes per commit; bounds how long the first of them waits for the last."""
 
@@ -89,6 +92,7 @@ class JobStore:
         try:
             if self._searcher is None:
                 self._searcher = _connect(self._path)
+                self._searcher.execute(f"PRAGMA cache_size = -{SEARCH_CACHE >> 10}")
             return query(self._searcher)
         except sqlite3.Error as failure:
             raise _translate(failure, self._path) from failure

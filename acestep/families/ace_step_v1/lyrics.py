@@ -42,12 +42,12 @@ ALIASES = {
 """What people call a part -> the model's name for it."""
 
 SCRIPTS = (
-    ("ja", re.compile(r"[\u3040-\u30ff]")),
-    ("ko", re.compile(r"[\uac00-\ud7a3]")),
-    ("zh", re.compile(r"[\u3400-\u9fff]")),
-    ("ru", re.compile(r"[\u0400-\u04ff]")),
-    ("ar", re.compile(r"[\u0600-\u06ff]")),
-    ("hi", re.compile(r"[\u0900-\u097f]")),
+    ("ja", r"[\u3040-\u30ff]"),
+    ("ko", r"[\uac00-\ud7a3]"),
+    ("zh", r"[\u3400-\u9fff]"),
+    ("ru", r"[\u0400-\u04ff]"),
+    ("ar", r"[\u0600-\u06ff]"),
+    ("hi", r"[\u0900-\u097f]"),
 )
 """Languages that are known by their letters. Kana come first: Japanese has Chinese characters too."""
 
@@ -190,7 +190,7 @@ def language_of(line: str, spoken: str) -> str:
     """A line's language by its letters; Chinese characters are read as Japanese in a Japanese song."""
     plain = TAG.sub("", line)
     for language, letters in SCRIPTS:
-        if letters.search(plain):
+        if re.search(letters, plain):
             return "ja" if language == "zh" and spoken == "ja" else language
     return spoken if spoken not in {language for language, _ in SCRIPTS} else "en"
 

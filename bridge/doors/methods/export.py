@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from acestep.api.errors import NotFound
 from acestep.api.rights import Right
 from acestep.api.schema import Request, param
-from bridge.core.arrangement import Arrangement, arrange, song_path
-from bridge.core.dawproject import SUFFIX, write_dawproject
 from bridge.core.interface import JobView
 from bridge.core.limited import in_thread
 from bridge.core.records import folder_name
@@ -17,6 +15,9 @@ from bridge.core.uploads import Uploads
 from bridge.doors.method import method
 from bridge.doors.method_context import MethodContext
 from bridge.doors.methods.jobs import JobName
+
+if TYPE_CHECKING:
+    from bridge.core.arrangement import Arrangement
 
 
 class ExportJob(Request):
@@ -49,6 +50,9 @@ async def export(context: MethodContext, request: ExportJob) -> dict[str, Any]:
 
 
 def _export(view: JobView, uploads: Uploads | None) -> tuple[Path, Arrangement]:
+    from bridge.core.arrangement import arrange  # what writes XML is seldom needed, so no start imports it
+    from bridge.core.dawproject import SUFFIX, write_dawproject
+
     arrangement = arrange(view, _song(view.request, uploads))
     folder = Path((view.result or {})["folder"])
     return write_dawproject(arrangement, folder / f"{folder_name(view.id)}{SUFFIX}"), arrangement
@@ -56,6 +60,8 @@ def _export(view: JobView, uploads: Uploads | None) -> tuple[Path, Arrangement]:
 
 def _song(request: dict[str, Any], uploads: Uploads | None) -> Path | None:
     """The song that a job was made from, an upload too while it is kept."""
+    from bridge.core.arrangement import song_path
+
     upload = (request.get("source") or {}).get("upload")
     if not upload or uploads is None:
         return song_path(request)

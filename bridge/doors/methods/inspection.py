@@ -13,7 +13,6 @@ from acestep.api.errors import Busy
 from acestep.api.rights import Right
 from acestep.api.schema import Request, param
 from bridge.core.limited import in_thread
-from bridge.doctor import examine
 from bridge.doors.method import Nothing, method
 from bridge.doors.method_context import MethodContext
 from bridge.logs import FILE
@@ -62,6 +61,8 @@ def _tail(path: Path, lines: int) -> list[dict[str, Any]]:
 )
 async def doctor(context: MethodContext, request: Nothing) -> dict[str, Any]:
     """Look at this machine and say what is fine and what to do about the rest; takes some seconds."""
+    from bridge.doctor import examine  # seldom asked, so no start imports it
+
     if _examining.locked():
         raise Busy("the doctor is already running; ask again when it has finished")
     async with _examining:
