@@ -48,6 +48,8 @@ class OrderState(msgspec.Struct, kw_only=True):
     state: Literal["running", "ended"] = "running"
     reason: str = ""
     """Why it has ended."""
+    device: str = ""
+    """The device that its batches ask for; empty: the next free one."""
     jobs: list[str] = []
     """Ids of its jobs, oldest first."""
 
@@ -57,7 +59,13 @@ class OrderState(msgspec.Struct, kw_only=True):
         seed = params.get("seed", -1)
         if isinstance(seed, int) and seed >= 0:
             params["seed"] = (seed + self.done) % (MAX_SEED + 1)
-        return Submission(operation=self.operation, params=params, id=f"{self.id}-{self.done + 1}", priority=PRIORITY)
+        return Submission(
+            operation=self.operation,
+            params=params,
+            id=f"{self.id}-{self.done + 1}",
+            priority=PRIORITY,
+            device=self.device,
+        )
 
 
 class AutoGen:
@@ -90,6 +98,7 @@ class AutoGen:
             operation=asked.operation,
             params=asked.params,
             batches=batches,
+            device=asked.device,
             client=client,
             started=time.time(),
         )

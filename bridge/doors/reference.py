@@ -188,6 +188,7 @@ def _mcp(operations: list[Operation]) -> str:
                 "name": one.name,
                 "summary": one.summary,
                 "right": one.right.label,
+                "runs": one.runs,
                 "fields": [msgspec.to_builtins(info) for info in describe(one.schema)],
             }
             for one in operations

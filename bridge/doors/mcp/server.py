@@ -69,7 +69,8 @@ class AssistantDoor:
     async def _tools(self) -> dict[str, OfferedTool]:
         described = await self._link.call(DESCRIBES, {})
         status = await self._link.call("status", {})
-        offered = offered_tools(described, plays=status.get("performance") is not None)
+        devices = [str(row["device"]) for row in status.get("devices") or ()]
+        offered = offered_tools(described, plays=status.get("performance") is not None, devices=devices)
         self._known = {name: one for name, one in offered.items() if not self._only or name in self._only}
         self._listed_at = time.monotonic()
         return self._known

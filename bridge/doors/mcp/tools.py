@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,15 +71,19 @@ class OfferedTool:
     """Parameters that are sent unless the caller says otherwise."""
 
 
-def offered_tools(described: Mapping[str, Any], *, plays: bool = True) -> dict[str, OfferedTool]:
+def offered_tools(
+    described: Mapping[str, Any], *, plays: bool = True, devices: Sequence[str] = ()
+) -> dict[str, OfferedTool]:
     """The tools by name, from the daemon's answer to `describe`: its operations first, then its methods.
 
     ``plays``: whether the part that plays is on; its methods are left out where every one of them would be refused.
+    ``devices``: those of the daemon; a job may name one where there are several.
     """
     rows = [row for row in described["methods"] if DOOR in row["doors"]]
-    methods = [_method(row) for row in rows if plays or not row["name"].startswith(PLAYING)]
+    choice = [_device_field(devices)] if len(devices) > 1 else []
+    methods = [_method(row, choice) for row in rows if plays or not row["name"].startswith(PLAYING)]
     taken = {one.name for one in methods}
-    operations = [_operation(row, taken) for row in described["operations"]]
+    operations = [_operation(row, taken, choice) for row in described["operations"]]
     return {one.name: one for one in [*operations, *methods]}
 
 
@@ -87,7 +91,7 @@ def _tool_name(text: str) -> str:
     return _NO_NAME.sub("_", text)[:64]
 
 
-def _operation(row: Mapping[str, Any], taken: set[str]) -> OfferedTool:
+def _operation(row: Mapping[str, Any], taken: set[str], choice: list[dict[str, Any]]) -> OfferedTool:
     name = _tool_name(row["name"])
     fields = row["fields"]
     hidden = DETAILS if len(fields) >= LARGE else {INTERNAL}
@@ -102,22 +106,31 @@ def _operation(row: Mapping[str, Any], taken: set[str]) -> OfferedTool:
         words.append(
             f"{left} further parameters (details) are taken; `{DESCRIBES}` with operation={row['name']!r} lists them."
         )
-    schema = object_schema([*shown, *_beside(fields)], more=left > 0)
+    beside = _beside(fields, choice if row["runs"] == "worker" else [])
     return OfferedTool(
         name=name if name not in taken else f"{_tool_name(OPERATION_PREFIX)}{name}"[:64],
         calls=OPERATION_PREFIX + row["name"],
         title=row.get("title") or row["name"],
         description=" ".join(words),
-        schema=schema,
+        schema=object_schema([*shown, *beside], more=left > 0),
         submits=True,
         adds=row.get("right") == Right.ANYBODY.label,  # which touches nothing but the caller's own jobs
     )
 
 
-def _beside(fields: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _beside(fields: list[Mapping[str, Any]], choice: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What a tool that hands in a job takes beside these fields."""
     own = {one["name"] for one in fields}
-    return [one for one in _submit_fields() if one["name"] not in own]
+    return [one for one in [*_submit_fields(), *choice] if one["name"] not in own]
+
+
+def _device_field(devices: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": ENVELOPE[2],
+        "type": "str",
+        "choices": ["", *devices],
+        "summary": "Device that runs the job; empty: the next free one.",
+    }
 
 
 def _submit_fields() -> list[dict[str, Any]]:
@@ -151,8 +164,11 @@ def _wait_field(otherwise: str) -> dict[str, Any]:
     }
 
 
-def _method(row: Mapping[str, Any]) -> OfferedTool:
-    name, presets, fields = _tool_name(row["name"]), {}, list(row["fields"])
+def _method(row: Mapping[str, Any], choice: list[dict[str, Any]]) -> OfferedTool:
+    name, presets = _tool_name(row["name"]), {}
+    fields = [one for one in row["fields"] if one["name"] != ENVELOPE[2]]
+    if len(fields) < len(row["fields"]):
+        fields += choice
     summary = f"{row['summary']} Answer: {row['answer']}"
     if row["name"] == WAITS:
         job = next(one for one in fields if one["name"] == "id")
@@ -167,7 +183,7 @@ def _method(row: Mapping[str, Any]) -> OfferedTool:
         presets = {"limit": JOB_ROWS}
         fields = [{**one, "default": JOB_ROWS} if one["name"] == "limit" else one for one in fields]
     if row["submits"]:
-        fields += _beside(fields)
+        fields += _beside(fields, [])
     return OfferedTool(
         name=name,
         calls=row["name"],

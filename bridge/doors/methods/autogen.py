@@ -8,7 +8,7 @@ from acestep.api.features import AUTOGEN, require_on
 from acestep.api.rights import Right
 from acestep.api.schema import Request, param
 from bridge.core.autogen import MOST_BATCHES
-from bridge.core.interface import Submission
+from bridge.core.interface import DeviceName, Submission
 from bridge.doors.method import Nothing, method
 from bridge.doors.method_context import MethodContext
 
@@ -26,6 +26,7 @@ class StandingOrder(Request):
         dict[str, Any], param("Parameters of the operation, by name.", example={"query": "calm piano", "variants": 2})
     ] = {}
     batches: Annotated[int, param("Stop after this many jobs.", unit="jobs", ge=1, le=MOST_BATCHES, example=10)] = 10
+    device: DeviceName = ""
 
 
 @method(
@@ -40,7 +41,7 @@ class StandingOrder(Request):
 async def start(context: MethodContext, request: StandingOrder) -> dict[str, Any]:
     """Make one batch after another, each an ordinary job of low priority, until all are made or `autogen.stop`."""
     require_on(AUTOGEN, context.core.registry.features)
-    asked = Submission(operation=request.operation, params=request.params)
+    asked = Submission(operation=request.operation, params=request.params, device=request.device)
     return await context.core.start_order(asked, request.batches, context.caller.name)
 
 

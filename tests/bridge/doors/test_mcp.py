@@ -19,7 +19,7 @@ from bridge.client import Client
 from bridge.doors import limits
 from bridge.doors.mcp.link import ClientLink
 from bridge.doors.mcp.server import AssistantDoor
-from bridge.doors.mcp.tools import DOOR
+from bridge.doors.mcp.tools import DOOR, offered_tools
 from bridge.doors.methods import METHODS
 from bridge.launch import FREE_PORTS, read_connection, start_daemon
 
@@ -82,6 +82,22 @@ async def test_every_operation_and_method_is_a_tool(house, assistant):
     assert tools["latent-delete"].annotations.destructive_hint is not False
     assert "Makes audio" in tools["repaint"].description and "Makes audio" not in tools["compose"].description
     assert all(tool.description and len(tool.name) <= 64 for tool in tools.values())
+
+
+def test_a_device_is_asked_for_where_there_are_several(house):
+    """By every tool that hands in a job for a worker, with the names that there are; elsewhere by none."""
+    with Client(str(house.paths.home)) as owner:
+        described = owner.call("describe")
+    usual = offered_tools(described, devices=["cuda:0"])
+    assert [name for name, tool in usual.items() if "device" in tool.schema["properties"]] == []
+    several = offered_tools(described, devices=["cuda:0", "cuda:1"])
+    asking = {name for name, tool in several.items() if "device" in tool.schema["properties"]}
+    workers = {row["name"] for row in described["operations"] if row["runs"] == "worker"}
+    assert asking == workers | {"job_submit", "job_rerun", "autogen_start"} & set(several)
+    assert {tuple(several[name].schema["properties"]["device"]["enum"]) for name in asking} == {
+        ("", "cuda:0", "cuda:1")
+    }
+    assert "example" not in workers and "device" not in several["describe"].schema["properties"]
 
 
 async def test_a_new_operation_is_a_tool_at_once(assistant):

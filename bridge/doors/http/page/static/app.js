@@ -116,11 +116,11 @@ export class App extends EventTarget {
   // Jobs
 
   // Hands a job in; its id. A connection that breaks on the way is waited for: the same id twice is one job.
-  async submit(operation, params, { quiet = false, id = newJobId() } = {}) {
+  async submit(operation, params, { quiet = false, id = newJobId(), device = "" } = {}) {
     this.#mine.add(id);
     for (;;) {
       try {
-        const accepted = await this.call("job.submit", { operation, params, id });
+        const accepted = await this.call("job.submit", { operation, params, id, ...(device ? { device } : {}) });
         this.store.note(id, { operation, caption: params.caption ?? "", quiet, position: accepted.position ?? 0, client: "" });
         for (const note of accepted.notes ?? []) this.tell(note);
         return id;

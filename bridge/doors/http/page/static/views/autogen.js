@@ -5,7 +5,7 @@ import { t } from "../words.js";
 
 const BATCHES = 100;
 
-// `start(operation, params)` begins an order; a seed is dropped, since each batch gets its own.
+// `start(operation, params, device)` begins an order; a seed is dropped, since each batch gets its own.
 export function standingOrder(app) {
   const state = el("span", { class: "soft num", role: "status", data: { part: "order" } });
   const stop = button(t("order.stop"), () => ask("autogen.stop").catch((error) => app.fail(error)), { data: { act: "stop-order" }, hidden: true });
@@ -24,8 +24,8 @@ export function standingOrder(app) {
   for (const kind of ["connected", "history"]) app.addEventListener(kind, look);
   return {
     element: el("div", { class: "row" }, state, stop),
-    async start(operation, { seed, seeds, ...params }) {
-      await ask("autogen.start", { operation, params, batches: BATCHES });
+    async start(operation, { seed, seeds, ...params }, device = "") {
+      await ask("autogen.start", { operation, params, batches: BATCHES, ...(device ? { device } : {}) });
     },
   };
 }

@@ -2,6 +2,7 @@
 
 import { drafts, sentence } from "../app.js";
 import { contradictions, timesteps } from "../checks.js";
+import { deviceChoice } from "../device.js";
 import { button, el, newId, segments } from "../dom.js";
 import { drawCurve } from "../draw.js";
 import { Form } from "../form.js";
@@ -53,11 +54,11 @@ export function createView(app) {
 
   const count = segments(t("create.takes"), Array.from({ length: MOST }, (_, n) => [String(n + 1), String(n + 1)]), String(draft.variants), (value) => { draft.variants = Number(value); keep(); });
   const auto = el("input", { type: "checkbox", id: newId("auto"), checked: draft.auto, on: { change: () => { draft.auto = auto.checked; keep(); } } });
-  const order = standingOrder(app);
+  const order = standingOrder(app), device = deviceChoice(app);
   const go = button(t("create.run"), () => run(), { class: "go", data: { act: "create" } });
   const bottom = el("div", { class: "panel" },
     el("div", { class: "head" },
-      el("div", { class: "row" }, el("span", { class: "soft", id: newId("takes") }, t("create.takes")), count),
+      el("div", { class: "row" }, el("span", { class: "soft", id: newId("takes") }, t("create.takes")), count, device.element),
       el("div", { class: "row" }, auto, el("label", { for: auto.id }, t("create.auto")), go)),
     el("p", { class: "soft" }, t("create.auto_help")), order.element);
 
@@ -212,8 +213,8 @@ export function createView(app) {
   async function hand(params) {
     const operation = params.query === undefined ? "generate" : "song";
     try {
-      if (draft.auto) await order.start(operation, params);
-      else await app.submit(operation, params);
+      if (draft.auto) await order.start(operation, params, device.value);
+      else await app.submit(operation, params, { device: device.value });
       app.say(t("say.queued", { name: params.caption ?? params.query ?? "" }));
     } catch (failure) {
       refuse(failure);

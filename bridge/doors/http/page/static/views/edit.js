@@ -2,6 +2,7 @@
 
 import { drafts, sentence } from "../app.js";
 import { contradictions } from "../checks.js";
+import { deviceChoice } from "../device.js";
 import { button, el, iconButton, newId, segments } from "../dom.js";
 import { Form } from "../form.js";
 import { takeActions, takeRow, soundsOf } from "../list.js";
@@ -59,9 +60,10 @@ export function editView(app) {
   const opPlace = el("div", { class: "row" }), formPlace = el("div", {}), warnings = el("div", { class: "regions", role: "status" }), cannot = el("p", { class: "soft" });
   const before = el("input", { id: newId("before"), type: "text", inputmode: "decimal", value: "0" }), after = el("input", { id: newId("after"), type: "text", inputmode: "decimal", value: "10" });
   const lengths = el("div", { class: "fields", hidden: true }, number(t("edit.before"), before), number(t("edit.after"), after));
+  const device = deviceChoice(app);
   const go = button(t("edit.run"), () => run(), { class: "go", data: { act: "edit" } });
   const opPanel = el("div", { class: "panel", hidden: true }, el("h3", {}, t("edit.operation")), opPlace, cannot, lengths, formPlace, warnings, error,
-    el("div", { class: "row end" }, button(t("create.json"), () => showRequest()), go));
+    el("div", { class: "row end" }, device.element, button(t("create.json"), () => showRequest()), go));
   const results = el("ul", { class: "cards" });
   const element = el("section", {}, el("div", {}, el("h2", {}, t("edit.title")), el("p", { class: "lead" }, t("edit.lead"))), picker.element, wavePanel, opPanel, results);
 
@@ -234,7 +236,7 @@ export function editView(app) {
     if (draft.operation !== "extend" && fault && (wave.regions.length || NEEDS_REGION.has(draft.operation))) return refuse(t(fault));
     go.disabled = true;
     try {
-      const id = await app.submit(draft.operation, request());
+      const id = await app.submit(draft.operation, request(), { device: device.value });
       edits.unshift(id);
       app.say(t("say.queued", { name: draft.operation }));
     } catch (failure) {

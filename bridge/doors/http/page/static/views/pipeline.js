@@ -2,6 +2,7 @@
 
 import { drafts, sentence } from "../app.js";
 import { NoChain, SOURCE, added, chainOf, faults, moved, newStage, placeOfFault, preset, read, removed, request } from "../chain.js";
+import { deviceChoice } from "../device.js";
 import { button, el, newId } from "../dom.js";
 import { Form } from "../form.js";
 import { soundsOf, takeActions, takeRow } from "../list.js";
@@ -31,6 +32,7 @@ export function pipelineView(app) {
   const songPlace = el("div", {}), outputPlace = el("div", {});
   const state = el("p", { class: "soft", role: "status", data: { part: "state" } }), notes = el("div", { class: "regions" });
   const error = el("p", { class: "error", role: "alert", hidden: true });
+  const device = deviceChoice(app);
   const go = button(t("pipeline.run"), () => run(), { class: "go", data: { act: "pipeline" } });
   const results = el("ul", { class: "cards" });
   const bar = presetBar(app, { chain: (name) => preset(name, take().stages, parts()), use: replace, failed: (words) => refuse(words) });
@@ -42,7 +44,7 @@ export function pipelineView(app) {
     el("div", { class: "panel" }, el("h3", {}, t("pipeline.song")), el("div", { class: "row" }, button(t("assist.title"), () => assistant(app, song)), button(t("prompts.title"), () => prompts(app, (values) => { for (const [name, value] of Object.entries(values)) song.set(name, value); }))), songPlace,
       el("div", { class: "fields" }, field(source, t("pipeline.source"), sourceWrong)), el("details", { class: "group" }, el("summary", {}, t("pipeline.own_sound")), picker.element)),
     list, el("div", { class: "panel row" }, field(type, t("pipeline.type")), add),
-    el("div", { class: "panel" }, el("h3", {}, t("pipeline.output")), outputPlace, notes, el("div", { class: "head" }, state, go)), results);
+    el("div", { class: "panel" }, el("h3", {}, t("pipeline.output")), outputPlace, notes, el("div", { class: "head" }, state, device.element, go)), results);
 
   // The draft
 
@@ -255,7 +257,7 @@ export function pipelineView(app) {
     if (found.length) return refuse(faultWords(found[0]));
     go.disabled = true;
     try {
-      const id = await app.submit("render", chain());
+      const id = await app.submit("render", chain(), { device: device.value });
       draft.ran = [id, ...draft.ran].slice(0, KEPT_RUNS);
       drafts.write("pipeline", draft);
       app.say(t("say.queued", { name: draft.conditioning.caption ?? t("pipeline.title") }));
