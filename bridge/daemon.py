@@ -28,6 +28,7 @@ from bridge import logs
 from bridge.cluster.command import require_cluster
 from bridge.core.interface import PROTOCOL, DoorAddress
 from bridge.core.service import Service
+from bridge.devices import AUTO, named_devices
 from bridge.paths import Paths
 from bridge.plain import plain
 from bridge.settings import LOOPBACK, MADE_HERE, Resolved, Settings
@@ -63,9 +64,10 @@ def require_packages(settings: Settings) -> None:
 
 
 def _computes_on_cpu(settings: Settings) -> bool:
-    """Whether it is certain that the models run on the CPU: by the setting, or since torch is built for nothing else."""
-    if settings.device != "auto":
-        return settings.device == "cpu"
+    """Whether it is certain that the models run on the CPU: by the settings, or since torch is built for nothing else."""
+    kinds = {device.kind for device in named_devices(settings.devices, settings.device)}
+    if AUTO not in kinds:
+        return kinds == {"cpu"}
     try:
         return importlib.metadata.version("torch").endswith("+cpu")
     except importlib.metadata.PackageNotFoundError:

@@ -329,7 +329,7 @@ class FamilyRuntime:
     widens: bool = False
     """Whether `open` leaves bfloat16 matrices in their files where a CPU computes in float32."""
 
-    def prepare(self, model: Any, *, int8: bool, compiled: bool) -> str:
+    def prepare(self, model: Any, *, int8: bool, compiled: bool, check: Callable[[], None]) -> str:
         """Quantise or compile an opened model, where the family knows how; a sentence for the user on what that costs, or why it
         could not be. Here: neither is known."""
         asked = [word for word, wanted in (("int8", int8), ("compile", compiled)) if wanted]

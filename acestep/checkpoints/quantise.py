@@ -6,6 +6,8 @@ time of float32, and its velocity differs by 1 to 3 per cent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -32,30 +34,36 @@ def is_quantised(model: Model) -> bool:
     return model.transformer.quantised_to == INT8
 
 
-def quantise_int8(model: Model) -> str:
+def quantise_int8(model: Model, check: Callable[[], None] = lambda: None) -> str:
     """Quantise the DiT's blocks in place. LoRA adapters must have been merged before; afterwards they are refused.
 
-    Returns a sentence for the user: what it costs, or why it could not be.
+    Returns a sentence for the user: what it costs, or why it could not be. ``check`` is called before every layer.
 
-    Raises `Unavailable` when torchao is needed and not installed.
+    Raises `Unavailable` when torchao is needed and not installed, and what ``check`` raises (cancel): such a model is neither whole
+    nor quantised, and has to be opened again.
     """
     on_cpu = model.device.type == "cpu"
     if is_quantised(model):
         return TOLD if on_cpu else QUANTISED
     if on_cpu:
-        return _pack(model.transformer)
+        return _pack(model.transformer, check)
     try:
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
     except ImportError as failure:
         raise Unavailable(
             "int8 weights need the package torchao: pip install 'acestep-bridge[quantisation]'"
         ) from failure
-    quantize_(model.transformer.layers, Int8WeightOnlyConfig(), filter_fn=_worth_it)
+
+    def chosen(module: nn.Module, path: str) -> bool:
+        check()
+        return _worth_it(module, path)
+
+    quantize_(model.transformer.layers, Int8WeightOnlyConfig(), filter_fn=chosen)
     model.transformer.quantised_to = INT8
     return QUANTISED
 
 
-def _pack(dit: Dit) -> str:
+def _pack(dit: Dit, check: Callable[[], None]) -> str:
     """Layer by layer, so that no more than one is ever whole."""
     if sum(parameter.numel() for parameter in dit.parameters()) < SMALLEST_MODEL:
         return "int8 was not used: this model is so small that it would only sound worse"
@@ -65,6 +73,7 @@ def _pack(dit: Dit) -> str:
         return "int8 was not used: torch has no 8-bit arithmetic for this processor"
     for name, layer in list(dit.layers.named_modules()):
         if isinstance(layer, nn.Linear) and _worth_it(layer, name):
+            check()
             owner, _, leaf = name.rpartition(".")
             weight = layer.weight
             setattr(dit.layers.get_submodule(owner), leaf, PackedLinear(layer))

@@ -118,7 +118,11 @@ class ModelPool:
         if not _has(model, adapters):
             runtime.use_adapters(model, adapters)
         int8 = self._opened_as[info.path].wanted.int8
-        said = runtime.prepare(model, int8=int8, compiled=self._compiled) or ""
+        try:
+            said = runtime.prepare(model, int8=int8, compiled=self._compiled, check=check) or ""
+        except BaseException:  # a cancel or too little memory on the way; a model half prepared serves nobody
+            self._close(info.path)
+            raise
         if int8 and not self.int8 and precision is None:  # unasked, for want of memory
             said = f"memory was short: {said}" if runtime.is_quantised(model) else ""
         self.prepared[info.name] = said

@@ -45,6 +45,21 @@ def test_int8_on_a_cpu_needs_no_package(tmp_path, monkeypatch, device, build, ne
         require_packages(wish)
 
 
+@pytest.mark.parametrize(("devices", "needed"), [(["cpu", "cpu"], False), (["cpu", "cuda"], True)])
+def test_int8_on_several_devices(tmp_path, monkeypatch, devices, needed):
+    """Two workers on the processor are a CPU as well, whatever torch is built for."""
+    from bridge.daemon import require_packages
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.13.0")
+    wish = Settings(home=str(tmp_path), devices=devices, int8="on")
+    if needed:
+        with pytest.raises(Unavailable, match="need the package torchao"):
+            require_packages(wish)
+    else:
+        require_packages(wish)
+
+
 @pytest.mark.parametrize("int8", ["auto", "off"])
 def test_other_settings_need_no_package(tmp_path, monkeypatch, int8):
     from bridge.daemon import require_packages

@@ -63,9 +63,9 @@ class Runtime(FamilyRuntime):
         """The group's latents, one for each variant."""
         return list(DenoiseGroup(stage, group.variants, group.sources, group.number).denoise(tick).split(1))
 
-    def prepare(self, model: Model, *, int8: bool, compiled: bool) -> str:
-        """Both are known here."""
-        said = quantise_int8(model) if int8 else ""
+    def prepare(self, model: Model, *, int8: bool, compiled: bool, check: Callable[[], None]) -> str:
+        """Both are known here; a large model is quantised for seconds, and a cancel is heard before each layer."""
+        said = quantise_int8(model, check) if int8 else ""
         if compiled:
             compile_blocks(model.transformer)
         return said

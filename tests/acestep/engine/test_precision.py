@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from acestep.admission.render import admit_render
-from acestep.api.errors import BadRequest, OutOfMemory
+from acestep.api.errors import BadRequest, Cancelled, OutOfMemory
 from acestep.api.family import FamilyRuntime
 from acestep.api.precision import Precision
 from acestep.checkpoints import quantise
@@ -50,6 +50,31 @@ def test_a_recipe_is_run_again_in_its_own_precision(runner):
         assert digest(again) == digest(foreign) and again.recipe == foreign.recipe
         assert not any("was made on" in note for note in again.notes)
         assert digest(runner.run("generate", engine, **WISH)[0]) == digest(own)
+
+
+@needs_kernels
+@pytest.mark.parametrize("failure", [Cancelled("stop"), MemoryError("no more")])
+def test_weights_half_packed_serve_nobody(runner, monkeypatch, failure):
+    """A cancel is heard before every layer; whatever stops the packing, the next job opens the model again and sounds as ever."""
+    wanted = digest(runner.run("generate", runner.fresh_engine(int8="on"), **WISH)[0])
+    engine, asked = runner.fresh_engine(int8="on"), []
+    pack = quantise.PackedLinear
+
+    def packed(layer):
+        asked.append(layer)
+        return pack(layer)
+
+    monkeypatch.setattr(quantise, "PackedLinear", packed)
+
+    def check():
+        if len(asked) == 5:
+            raise failure
+
+    with pytest.raises(type(failure)):
+        engine.models.open("", check)
+    assert len(asked) == 5 and engine.models.names() == []
+    result, _ = runner.run("generate", engine, **WISH)
+    assert digest(result) == wanted and result.recipe["request"]["precision"]["tiny"] == PACKED
 
 
 @needs_kernels
