@@ -992,10 +992,10 @@ def test_every_field_of_an_action_can_be_set(live: Set) -> None:
 
 @pytest.mark.foreign
 def test_the_menus_are_those_of_the_chosen_model(live: Set, v1: str) -> None:
-    """With a v1 in the field Model the menus hold its own fields (it has no Main ones) and samplers, and the job goes to it; what a
-    model cannot do is refused before anything is recorded, with those that can."""
-    menus = ({"wait_menu": [7, "Model"]}, {"group": 4}, {"pick": "Model"}, {"value": [v1]}, {"wait_menu": [7, 3]})
-    found = live.play(*menus, {"group": 4}, {"pick": "Sampler"}, {"run": "repaint"}, {"wait_clips": 2})
+    """With a v1 in the field Model the menus hold its own groups (no Main, Sound or Planner) and samplers, and the job goes to it;
+    what a model cannot do is refused before anything is recorded, with those that can."""
+    menus = ({"wait_menu": [7, "Model"]}, {"group": 4}, {"pick": "Model"}, {"value": [v1]}, {"wait_menu": [7, 2]})
+    found = live.play(*menus, {"group": 3}, {"pick": "Sampler"}, {"run": "repaint"}, {"wait_clips": 2})
     entries = [entry[2] for entry in found["log"] if entry[:2] == ["outlet 8", "append"]]
     assert entries[-4:] == ["auto", "euler", "heun", "pingpong"]
     (memory,) = live.folder.rglob("*.recipe.json")
