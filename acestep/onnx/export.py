@@ -98,7 +98,8 @@ class ExportRun:
 
 def run_export(request: Mapping[str, Any], context: JobContext) -> Result:
     """Write the parts of a model to a folder, which appears whole or not at all. Raises `AceError`."""
-    begun, engine = time.monotonic(), context.backend
+    begun = time.monotonic()
+    engine: Any = context.backend
     models: Any = getattr(engine, "models", None)
     if models is None:
         raise Unavailable(
@@ -107,10 +108,10 @@ def run_export(request: Mapping[str, Any], context: JobContext) -> Result:
     typed: Any = convert(dict(request), context.registry.operation("export-onnx").schema)
     info = models.info(typed.model)
     parts: OnnxParts = models.runtime(info).onnx_parts(info, context.check)
-    home = Path(engine.settings["home"])  # type: ignore[union-attr]
+    home = Path(engine.settings["home"])
     names, target = chosen_parts(typed.parts, info), target_of(typed, info, home)
     needs = {name: parts.numbers(name) * NUMBER_BYTES["float32"] for name in names}
-    require_memory(info.name, needs, lambda: engine.unload(""))  # type: ignore[union-attr]
+    require_memory(info.name, needs, lambda: engine.unload(""))
     _require_disk(target, sum(needs.values()) * NUMBER_BYTES[typed.dtype] // 4 + BESIDE)
     draft = context.staging / "export"
     draft.mkdir(parents=True)

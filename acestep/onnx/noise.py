@@ -7,6 +7,7 @@ logarithms and cosines differ in the last bit, no more.
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,8 @@ BITS = 24
 
 def draw(seed: int, frames: int) -> NDArray[np.float32]:
     """Unit noise [1, frames, 64] of one seed, as `acestep.denoising.noise.draw`."""
-    twister = np.random.MT19937()
-    twister._legacy_seeding(seed & 0xFFFFFFFF)  # type: ignore[attr-defined]
+    twister: Any = np.random.MT19937()
+    twister._legacy_seeding(seed & 0xFFFFFFFF)
     words = np.asarray(twister.random_raw(frames * LATENT_CHANNELS)).astype(np.uint32)
     uniform = ((words & (2**BITS - 1)).astype(np.float32) * np.float32(2.0**-BITS)).reshape(-1, 2, 8)
     radius = np.sqrt(-2 * np.log(1 - uniform[:, 0]))

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from acestep.admission.render import RenderAdmission
 from acestep.api import limits
+from acestep.api.conditioning import Conditioning
 from acestep.api.errors import ModelUnsuited, Unavailable
 from acestep.api.instructions import TEXT_TO_MUSIC
 from acestep.api.plan import Fill, Plan
-from acestep.api.request import Conditioning, Render
+from acestep.api.request import Render
 from acestep.api.resolve import ResolvedStage, guide_text, resolve_stage, with_guide
-from acestep.api.result import Result, StageReport
+from acestep.api.result import Result, ResultFile, StageReport
 from acestep.api.thinking import codes_of, wants_planning
 from acestep.api.variants import ModelInfo
 from acestep.audio.copies import copy_notes
@@ -132,7 +133,7 @@ class PartRender:
         window = self._window()
         main, after = self._branches(model, window)
         recipe = self._recipe(model)
-        files = []
+        files: list[ResultFile] = []
         for index in range(self._variants):
             latents = solve(model, self._flow(index, window, main, after))
             sound = self._sound(model, latents, window)
@@ -241,7 +242,7 @@ class PartRender:
         played = resample(decoded, limits.CODEC_RATE * self.conform.speed, window.rate, length)
         return to_channels(played, self.render.output.channels or 2)
 
-    def _write(self, variant: VariantSound, recipe: dict[str, Any]) -> list[Any]:
+    def _write(self, variant: VariantSound, recipe: dict[str, Any]) -> list[ResultFile]:
         output = self.render.output
         rate = output.rate or limits.CODEC_RATE
         gain, note = level_gain(output, variant.samples, rate)

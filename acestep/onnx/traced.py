@@ -7,11 +7,13 @@ weights are in.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
 from acestep.networks.attention import Rotary, key_heads, query_heads, rotary, rotate, split_heads
-from acestep.networks.encoder import Encoder
+from acestep.networks.encoder import Encoder, EncoderLayer
 from acestep.networks.layers import Attention
 
 HIDDEN = -1e30
@@ -64,7 +66,7 @@ def cross_attention(layer: Attention, x: Tensor, condition: Tensor) -> Tensor:
 def transform(encoder: Encoder, x: Tensor) -> Tensor:
     """`Encoder.transform` of embedded tokens [B, L, H] without padding."""
     rope = positions(x, *encoder.rope)
-    for layer in encoder.layers:
+    for layer in (cast(EncoderLayer, one) for one in encoder.layers):
         attention = layer.self_attn
         x = x + self_attention(attention, layer.input_layernorm(x), rope, attention.sliding_window)
         x = x + layer.mlp(layer.post_attention_layernorm(x))

@@ -105,7 +105,7 @@ class Decoder:
         longest = max(task.limit for task in tasks)
         batch = _Batch(self, [task.prompt for task in tasks], range(len(tasks)), longest)
         head = self._model.lm_head.weight[: self._layout.first_code]
-        writers = [_TextWriter(task, sampling, self._layout.end) for task in tasks]
+        writers = [TextWriter(task, sampling, self._layout.end) for task in tasks]
         for step in range(longest):
             logits = _logits(batch, head, sampling.cfg_scale)
             tokens = [writer.next(row) for writer, row in zip(writers, logits, strict=True)]
@@ -123,7 +123,7 @@ class Decoder:
         first = self._layout.first_code
         head = self._model.lm_head.weight[first : first + CODES]
         end = None if task.count is not None else self._model.lm_head.weight[self._layout.end : self._layout.end + 1]
-        writers = [_CodeWriter(seed, sampling) for seed in task.seeds]
+        writers = [CodeWriter(seed, sampling) for seed in task.seeds]
         for step in range(task.longest):
             logits = _logits(batch, head, sampling.cfg_scale, end)
             codes = [writer.next(row) for writer, row in zip(writers, logits, strict=True)]
@@ -269,7 +269,7 @@ class _RandomDraws:
         return self
 
 
-class _TextWriter:
+class TextWriter:
     """One text in the making."""
 
     def __init__(self, task: TextTask, sampling: Sampling, end: int) -> None:
@@ -325,7 +325,7 @@ class _TextWriter:
         return token
 
 
-class _CodeWriter:
+class CodeWriter:
     """One sequence of codes in the making."""
 
     def __init__(self, seed: int, sampling: Sampling) -> None:

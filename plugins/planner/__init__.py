@@ -36,6 +36,14 @@ def register_planners(register: Callable[[PlannerSpec], None]) -> None:
     )
     register(
         PlannerSpec(
+            name="mlx",
+            target="acestep.planner.mlx:MlxPlanner",
+            summary="MLX on a Mac with Apple silicon, where mlx-lm is installed.",
+            packages=("mlx_lm", "llguidance"),
+        )
+    )
+    register(
+        PlannerSpec(
             name="rules",
             target="acestep.planner.rules.rules_planner:RulesPlanner",
             summary=(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from acestep.networks.attention import Rotary, split_heads
 from acestep.networks.condition import ConditionEncoder, TimbreEncoder
 from acestep.networks.dit import Dit, DitBlock
-from acestep.networks.text_encoder import CausalAttention, TextEncoder
+from acestep.networks.text_encoder import CausalAttention, TextEncoder, TextLayer
 from acestep.networks.tokenizer import AttentionPooler, AudioDetokenizer, AudioTokenizer, Quantizer
 from acestep.onnx.traced import attend, causal, cross_attention, positions, rotate, self_attention, transform
 
@@ -64,7 +66,7 @@ class TextStates(nn.Module):
     def forward(self, embedded: Tensor) -> Tensor:
         x = embedded.to(self.norm.weight.dtype)
         rope, mask = positions(x, *self.rope), causal(x.shape[1])
-        for layer in self.layers:
+        for layer in (cast(TextLayer, one) for one in self.layers):
             x = x + _causal_attention(layer.self_attn, layer.input_layernorm(x), rope, mask)
             x = x + layer.mlp(layer.post_attention_layernorm(x))
         return self.norm(x).float()

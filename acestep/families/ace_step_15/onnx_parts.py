@@ -43,7 +43,7 @@ from acestep.families.ace_step_15.onnx_networks import (
     Velocity,
 )
 from acestep.networks.nano_codec import NanoCodec
-from acestep.onnx.graph import Graph, Port
+from acestep.onnx.graph import Graph, Port, Shape
 
 SILENCE_FILE, NULL_FILE = "silence_latent.npy", "null_condition.npy"
 
@@ -257,7 +257,8 @@ def _audio_detokenizer(parts: CheckpointParts) -> list[Graph]:
 
 
 HOP = 1920
-AUDIO, LATENTS = ("batch", 2, f"{HOP}*frames"), ("batch", "frames", 64)
+AUDIO: Shape = ("batch", 2, f"{HOP}*frames")
+LATENTS: Shape = ("batch", "frames", 64)
 
 
 def _codec_encoder(parts: CheckpointParts) -> list[Graph]:
@@ -284,27 +285,23 @@ def _mean(encoded: Any) -> Tensor:
 
 def _codec_decoder(parts: CheckpointParts) -> list[Graph]:
     codec = parts.codec()
-    inputs, module, truth = (Port("latents", LATENTS),), None, None
-    if isinstance(codec, NanoCodec):
-        inputs = (*inputs, Port("first_frame", (1,), "int64", (0, 15_000)))
-        module = NanoDecoder(codec)
 
-        def truth(latents: Tensor, first: Tensor) -> list[Tensor]:
-            return [codec.decode(latents.transpose(1, 2), int(first))]
-    else:
-        module = WaveDecoder(codec)
+    def placed(latents: Tensor, first: Tensor) -> list[Tensor]:
+        return [codec.decode(latents.transpose(1, 2), int(first))]
 
-        def truth(latents: Tensor) -> list[Tensor]:
-            return [codec.decode(latents.transpose(1, 2)).sample]
+    def plain(latents: Tensor) -> list[Tensor]:
+        return [codec.decode(latents.transpose(1, 2)).sample]
 
+    own = isinstance(codec, NanoCodec)
+    latents, first_frame = Port("latents", LATENTS), Port("first_frame", (1,), "int64", (0, 15_000))
     return [
         Graph(
             name="codec_decoder",
             summary="Stereo sound at 48 kHz of latents; first_frame is where they stand in the whole, for tiles.",
-            module=module,
-            inputs=inputs,
+            module=NanoDecoder(codec) if own else WaveDecoder(codec),
+            inputs=(latents, first_frame) if own else (latents,),
             outputs=(Port("audio", AUDIO),),
-            truth=truth,
+            truth=placed if own else plain,
             example={"batch": 2, "frames": 13},
             unseen=({"batch": 1, "frames": 5}, {"batch": 3, "frames": 8}, {"batch": 1, "frames": 22}),
             facts=_tiles(codec),

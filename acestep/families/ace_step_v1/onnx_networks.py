@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class V1Velocity(nn.Module):
         seen = (mask > 0.5)[:, None, None]
         for index, block in enumerate(network.transformer_blocks):
             strength = weaken.to(hidden.dtype) if index in WEAK_BLOCKS else 1.0
-            hidden = _block(block, hidden, modulation, (rope, word_rope), (words, seen), strength)  # type: ignore[arg-type]
+            hidden = _block(cast(Block, block), hidden, modulation, (rope, word_rope), (words, seen), strength)
         return network.final_layer(hidden, embedding).float()
 
 

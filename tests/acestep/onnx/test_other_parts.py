@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from acestep.engine.engine import Engine
 from acestep.families.ace_step_v1.family import EXPORTS
 from acestep.families.ace_step_v1.tiny import build_tiny as build_tiny_v1
 from acestep.onnx.manifest import read_export
+from bridge.launch import DaemonProcess
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
@@ -51,3 +54,28 @@ def test_nano_in_float16(tmp_path: Path, engine_in: Callable[..., Engine], run_e
     found = read_export(folder)
     assert max(value for part in found.parts.values() for value in part.difference) < 1e-2
     assert found.parts["audio_tokenizer"].dtype == "float32" and found.parts["audio_tokenizer"].difference == [0, 0, 0]
+
+
+def test_the_command_and_a_refusal_over_the_wire(daemon: Callable[..., DaemonProcess], tmp_path: Path) -> None:
+    """A real daemon and its worker: the command with the model in first place, the folder, the notes; a part there is not."""
+    one = daemon(backend="torch", warm="off", write_roots=[tmp_path])
+    command = [
+        sys.executable,
+        "-m",
+        "bridge.cli",
+        "export-onnx",
+        "nano",
+        "--parts",
+        "audio_detokenizer",
+        "--home",
+        str(one.paths.home),
+    ]
+    done = subprocess.run([*command, "--folder", str(tmp_path / "models")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = read_export(tmp_path / "models" / "nano-float32")
+    assert list(found.parts) == ["audio_detokenizer"]
+    assert "audio_detokenizer: 3 sizes in ONNX Runtime" in done.stdout + done.stderr
+    wrong = subprocess.run(
+        [*command[:-4], "--parts", "head", "--home", str(one.paths.home)], capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode != 0 and "nano has no part 'head'; it has transformer" in wrong.stderr
