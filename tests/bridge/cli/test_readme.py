@@ -34,6 +34,8 @@ NOT_RUN = {
     "slot ": "takes a daemon with --performance; tests/bridge/performance has one",
     "understand ": "takes a language model; tests/acestep/planner/test_operations.py has a tiny one",
     "--request ": "takes what a planner wrote, and the fake engine writes nothing; planner/test_operations.py renders it",
+    "--device planner": "takes a cluster; tests/bridge/cluster places jobs by what a node says of itself",
+    "--device gpu80": "the same",
     "--connect ": "takes another machine; test_commands.py connects by address",
     "--model musicgen-small": "takes a downloaded model; test_musicgen_daemon.py has a tiny one",
 }

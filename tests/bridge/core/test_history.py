@@ -117,7 +117,7 @@ async def test_what_waits_is_no_result_yet(core):
     with pytest.raises(BadRequest, match="has not ended"):
         await core.history.delete([job])
     done = (await core.cancel(job)).id
-    with pytest.raises(BadRequest, match="does not wait; it is cancelled"):
+    with pytest.raises(BadRequest, match="is not waiting; it is cancelled"):
         await core.move(done)
 
 

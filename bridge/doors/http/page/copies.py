@@ -141,4 +141,5 @@ def encode(sound: str, target: str, form: str, start: int, length: int) -> None:
 
 
 if __name__ == "__main__":
-    encode(*sys.argv[1:4], *map(int, sys.argv[4:6]))
+    source_path, target_path, name, first, count = sys.argv[1:6]
+    encode(source_path, target_path, name, int(first), int(count))
