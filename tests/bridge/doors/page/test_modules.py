@@ -27,7 +27,7 @@ def words_of(code: str) -> dict[str, str]:
 
 @pytest.mark.foreign
 def test_every_module_holds_under_nodes_test_runner(foreign):
-    """Store, client, waveform, form, peaks, checks, meter, catalogue, losses and labels; no browser."""
+    """Store, client, waveform, form, peaks, checks, meter, catalogue, losses, labels and stored steps; no browser."""
     files = sorted(str(path) for path in MODULES.glob("*.test.mjs"))
     done = subprocess.run([foreign("node"), "--test", *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:]

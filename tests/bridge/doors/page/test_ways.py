@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 
 from .test_studio import edit, fill
 
@@ -30,6 +32,108 @@ def test_the_waveform_is_zoomed_by_wheel_overview_and_keys(tab, song):
     one.until(f"{WAVE}.window.span >= {WAVE}.length")
     page.keyboard.press("+")
     one.until(f"{WAVE}.window.span < {WAVE}.length")
+
+
+def test_the_song_is_played_by_keys_wherever_the_focus_is(tab, song):
+    """Space plays and pauses from the page, the waveform and the edge of a region; Home and B move; an edge keeps its own Home."""
+    one = tab()
+    page = edit(one, song)
+    press, wave = page.keyboard.press, page.locator("wave-view .wave")
+    page.evaluate(f"{WAVE}.setRegions([{{ start: 96_000, end: 192_000 }}])")
+    edge = page.locator("wave-view .edge").first
+    for focus in (lambda: page.evaluate("document.activeElement.blur()"), wave.focus, edge.focus):
+        focus()
+        press("Space")
+        one.until("studio.player.playing")
+        press("Space")
+        one.until("!studio.player.playing")
+    press("Home")
+    assert page.evaluate(f"{WAVE}.regions[0].start") == 0
+    wave.focus()
+    page.evaluate("studio.player.seek(12)")
+    press("b")
+    one.until("Math.abs(studio.player.seconds - 7) < 0.01")
+    press("Home")
+    one.until("studio.player.seconds === 0")
+    page.evaluate(f"{WAVE}.setRegions([])")
+
+
+def test_space_plays_a_song_whose_waveform_is_still_being_drawn(tab, song):
+    """The peaks of a long song take a while; the page gets the first half of these and waits for the rest."""
+    one = tab()
+    one.page.add_init_script(
+        """globalThis.rest = {};
+        const [fetched, held] = [globalThis.fetch, new Promise((done) => { rest.send = done; })];
+        globalThis.fetch = async (address, ...more) => {
+          const answer = await fetched(address, ...more);
+          if (!String(address).includes("/peaks/")) return answer;
+          const bytes = new Uint8Array(await answer.arrayBuffer());
+          const body = new ReadableStream({
+            async start(control) {
+              control.enqueue(bytes.slice(0, bytes.length / 2));
+              await held;
+              control.enqueue(bytes.slice(bytes.length / 2));
+              control.close();
+            },
+          });
+          return new Response(body, { headers: answer.headers });
+        };"""
+    )
+    page = one.open(f"#edit/{song['id']}/1")
+    one.until(f"{WAVE}?.peaks?.count > 0")
+    page.keyboard.press("Space")
+    one.until("studio.player.playing")
+    assert page.evaluate(f"{WAVE}.peaks.whole") is False
+    page.evaluate("rest.send()")
+    one.until(f"{WAVE}.peaks.whole")
+    assert page.evaluate("studio.player.playing") is True
+    page.keyboard.press("Space")
+    one.until("!studio.player.playing")
+
+
+def test_a_source_that_was_left_opens_again(tab, song):
+    """With its waveform, the second time as the first."""
+    one = tab()
+    page = edit(one, song)
+    page.get_by_role("button", name="Another sound").click()
+    page.locator("wave-view").wait_for(state="hidden")
+    page.evaluate(f"location.hash = '#edit/{song['id']}/0'")
+    page.locator("wave-view").wait_for()
+
+
+def test_a_stored_step_is_continued(tab, house):
+    """From the list and from the menu of its result: the stored take of the two, to the bit, to the end of its chain."""
+    stages = [{"type": "generate", "steps": 4, "seeds": [11, 12], "checkpoint_step": 2}, {"type": "refine", "steps": 2}]
+    asked = {"conditioning": {"caption": "half way", "duration": 10.0}, "stages": stages, "output": {"variants": 2}}
+    made = house.run("render", **asked)
+    takes = parts(made)
+    step = f"{made['id']}/1-generate-2-step-2.safetensors"
+    one = tab()
+    page = one.open("#library")
+    page.locator("details.panel > summary").click()
+    page.get_by_role("button", name=f"Continue from {step}", exact=True).click()
+    first = continued(one)
+    assert np.array_equal(parts(first), takes[1:])
+    card = page.locator(f'main [data-result="{made["id"]}"]')
+    card.locator("> .top-line").get_by_role("button", name="More for this result").click()
+    page.get_by_role("menuitem", name="Continue from 1-generate-1-step-2.safetensors").click()
+    second = continued(one, first["id"])
+    assert np.array_equal(parts(second), takes[:1])
+
+    house.run("latent-delete", latent=step)
+    page.get_by_role("button", name=f"Continue from {step}", exact=True).click()
+    page.locator(".toast").filter(has_text=step).wait_for()
+
+
+def parts(job):
+    """The samples of a job's takes."""
+    return [soundfile.read(file["path"])[0] for file in job["result"]["files"] if file["role"] == "part"]
+
+
+def continued(one, but=""):
+    """The job that continues a stored step, at its end."""
+    newest = "[...studio.store.jobs.values()].filter((job) => job.operation === 'render' && job.id.startsWith('page-')).pop()?.id"
+    return one.ended(one.until(f"but => {{ const id = {newest}; return id !== but && id; }}", but))
 
 
 def test_bar_one_is_set_and_the_strength_of_a_cover_drawn(tab, song):

@@ -5,6 +5,7 @@ import { button, el, iconButton, newId, openDialog } from "../dom.js";
 import { clock } from "../format.js";
 import { icon } from "../icons.js";
 import { keyed, latentsOf, menu, soundsOf, takeActions, takeRow } from "../list.js";
+import { continuation } from "../resume.js";
 import { zipAddress } from "../sounds.js";
 import { t } from "../words.js";
 import { requestDialog, saveText } from "./assist.js";
@@ -185,9 +186,9 @@ export function libraryView(app) {
       const { result } = await app.run("latents", { limit: 200 });
       const found = result.data?.latents ?? [];
       place.replaceChildren(found.length ? el("table", {}, el("thead", {}, el("tr", {}, ["library.latent", "library.model", "library.caption", ""].map((key) => el(key ? "th" : "td", key ? { scope: "col" } : {}, key ? t(key) : "")))),
-        el("tbody", {}, found.map((one) => el("tr", {}, el("td", {}, one.latent ?? one.id), el("td", {}, one.model ?? ""), el("td", {}, one.caption ?? ""), el("td", {}, el("div", { class: "row" },
-          button(t("library.decode"), () => hand("decode", { latent: one.latent ?? one.id }), { "aria-label": t("library.decode_named", { name: one.latent ?? one.id }) }),
-          button(one.step === null || one.step === undefined ? t("library.refine") : t("library.go_on"), () => resume(one.latent ?? one.id, one.step), { "aria-label": t("library.resume", { name: one.latent ?? one.id }) })))))))
+        el("tbody", {}, found.map((one) => el("tr", {}, el("td", {}, one.id), el("td", {}, one.model ?? ""), el("td", {}, one.caption ?? ""), el("td", {}, el("div", { class: "row" },
+          button(t("library.decode"), () => hand("decode", { latent: one.id }), { "aria-label": t("library.decode_named", { name: one.id }) }),
+          button(one.step === null || one.step === undefined ? t("library.refine") : t("library.go_on"), () => resume(one.id), { "aria-label": t("library.resume", { name: one.id }) })))))))
         : el("p", { class: "soft" }, t("library.no_latents")));
     } catch (error) {
       app.fail(error);
@@ -196,15 +197,13 @@ export function libraryView(app) {
 
   const hand = (name, params) => app.submit(name, params).catch((error) => app.fail(error));
 
-  // From a stored step its own stage goes on; a finished latent is polished once more.
-  async function resume(latent, step) {
-    if (step === null || step === undefined) return hand("refine", { source_latent: latent });
-    const job = latent.split("/")[0];
+  // A stored step is continued to the end of its run; a finished latent is polished once more.
+  async function resume(latent) {
     try {
-      const before = await app.call("job.result", { id: job });
-      const { stages, conditioning, source, output } = before.request;
-      const at = Math.max(0, stages.length - 1);
-      return hand("render", { stages: stages.map((stage, n) => (n === at ? { ...stage, resume: latent } : stage)), conditioning, ...(source ? { source } : {}), output });
+      const { data } = (await app.run("latent", { latent })).result;
+      if (!data.checkpoint) return await app.submit("refine", { source_latent: latent });
+      const request = continuation(data);
+      return request ? await app.submit("render", request) : app.tell(t("library.no_run", { name: latent }), "bad");
     } catch (error) {
       return app.fail(error);
     }
