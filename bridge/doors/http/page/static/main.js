@@ -150,6 +150,8 @@ function newestRow(app, row) {
 
 // Keys that work everywhere but in a field; they can be switched off
 
+const OWN_KEYS = { " ": "button, summary, input:not([type=range])", Home: "input, [role=slider], [role=tab]" }; // what such an element does with them
+
 function keys(app) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented) return;
@@ -161,8 +163,7 @@ function keys(app) {
     const typing = event.target.closest?.("input:not([type=range], [type=checkbox], [type=radio]), textarea, select, dialog, [role=menu]");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || !drafts.read("keys", true)) return;
     const acts = { " ": () => app.player.toggle(), Home: () => app.player.seek(0), l: () => app.player.setLoop(!app.player.loop), b: () => app.player.seek(app.player.seconds - 5), x: () => app.player.choose(app.player.side === "a" ? "b" : "a"), "?": () => showKeys(app) };
-    const onButton = event.target.closest?.("button, a, summary, input, [role=slider]");
-    if ((event.key === " " || event.key === "Home") && onButton) return;
+    if (event.target.closest?.(OWN_KEYS[event.key])) return;
     const act = acts[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act) return;
     event.preventDefault();

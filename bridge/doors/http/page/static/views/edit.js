@@ -26,7 +26,7 @@ export function editView(app) {
   const draft = { operation: "repaint", values: {}, snap: "bar", ...drafts.read("edit", {}) };
   const keep = () => drafts.write("edit", draft);
   const marks = drafts.read("marks", {}); // source -> grid and regions of this browser
-  let source = null, form = null, edits = [];
+  let source = null, wanted = "", form = null, edits = [];
 
   const picker = sourcePicker(app, (upload) => { drafts.write("upload", upload); app.go("edit", "upload", upload.id); });
   const error = el("p", { class: "error", role: "alert", hidden: true });
@@ -72,17 +72,20 @@ export function editView(app) {
   async function open(words) {
     const key = words.join("/");
     if (source && source.key === key) return;
+    wanted = key;
     source = null;
+    wave.dataset.source = "";
     reveal();
     if (!words.length) return;
+    const drawn = (peaks) => { if (wanted === key) setPeaks(peaks); };
     try {
       const found = words[0] === "upload" ? await uploaded(words[1]) : await resulted(words[0], Number(words[1] || 0));
+      if (wanted !== key) return; // another source was asked for meanwhile
       source = { ...found, key };
       wave.setRegions([], false);
-      await loadPeaks(found.sound.peaks, (peaks) => { if (source?.key === key) setPeaks(peaks); }).then((peaks) => { if (source?.key === key) setPeaks(peaks); });
-      app.player.load(found.sound, "a");
-      app.player.choose("a");
+      drawn(await loadPeaks(found.sound.peaks, drawn));
     } catch (failure) {
+      if (wanted !== key) return;
       source = null;
       reveal();
       picker.refuse(failure.status === 404 || ["unknown_job", "not_found"].includes(failure.code) ? t("edit.gone") : failure.message === "cut" || failure.message === "no peaks" ? t("edit.unreadable") : sentence(failure));
@@ -106,9 +109,8 @@ export function editView(app) {
   const rowOf = (job) => ({ ...job, files: (job.result?.files ?? []).map((file, index) => ({ ...file, index })) });
 
   function setPeaks(peaks) {
-    const first = wave.peaks !== peaks && (!wave.peaks || wavePanel.hidden);
     wave.peaks = peaks;
-    if (first || wave.dataset.source !== source.key) {
+    if (wave.dataset.source !== source.key) {
       wave.dataset.source = source.key;
       const known = marks[source.key] ?? {};
       bpm.value = known.bpm ?? source.music.bpm ?? "";
@@ -117,6 +119,8 @@ export function editView(app) {
       reveal();
       setGrid(false);
       wave.setRegions(known.regions ?? []);
+      app.player.load(source.sound, "a"); // what is seen can be heard: a long song is still being drawn for a while
+      app.player.choose("a");
     }
     name.textContent = source.sound.name;
     facts.textContent = t("edit.facts", { seconds: (peaks.length / peaks.rate).toFixed(2), samples: peaks.length.toLocaleString(), rate: peaks.rate, channels: peaks.channels });
