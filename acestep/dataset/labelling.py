@@ -32,7 +32,8 @@ def run_label(request: Mapping[str, Any], context: JobContext) -> Result:
     backend: Any = context.backend
     job = _Labelling(typed, Datasets(Path(backend.settings["home"])), context)
     try:
-        notes = job.run()
+        with job.datasets.logged(typed.dataset, "label"):
+            notes = job.run()
     except Cancelled:
         job.forget()
         raise

@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from acestep.api.errors import AceError, BadRequest, OutputUnwritable, UnknownName
+from acestep.api.errors import AceError, BadRequest, OutputUnwritable, Suspended, UnknownName
 from acestep.dataset.file import OpenedDataset, open_dataset, save_dataset
 from acestep.dataset.sample import Dataset
 
@@ -121,6 +121,17 @@ class Datasets:
                 file.write(line + "\n")
         except OSError:
             log.warning("%s cannot be written", self.place(name) / LOG)
+
+    @contextmanager
+    def logged(self, name: str, event: str) -> Iterator[None]:
+        """For a run that tells itself how it ended: the log also has one that broke off, and why."""
+        try:
+            yield
+        except Suspended:
+            raise
+        except AceError as failure:
+            self.note(name, event, broke_off=failure.message)
+            raise
 
     def row(self, name: str) -> dict[str, Any]:
         """A dataset in a list of them: its settings and counts, or as ``problem`` why it cannot be opened."""

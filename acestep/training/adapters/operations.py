@@ -52,7 +52,8 @@ def run_prepare(request: Mapping[str, Any], context: JobContext) -> Result:
             context.make_way()
 
     info = engine.models.info(typed.model)
-    found = prepare(opened.dataset, info, datasets.prepared(typed.dataset), options, report).manifest
+    with datasets.logged(typed.dataset, "prepare"):
+        found = prepare(opened.dataset, info, datasets.prepared(typed.dataset), options, report).manifest
     facts = {"dataset": typed.dataset, "model": info.name, "songs": len(found.rows), "left_out": list(found.left_out)}
     datasets.note(typed.dataset, "prepare", **facts, notes=list(found.notes))
     seconds = time.monotonic() - begun

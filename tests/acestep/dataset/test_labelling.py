@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -66,11 +67,14 @@ def test_it_steps_aside_between_two_batches_and_continues(house: House) -> None:
     assert result.data["labeled"] == BATCH + 2 and house.samples()[0].caption == "mine"
 
 
-def test_a_cancelled_one_leaves_no_trace(house: House) -> None:
+def test_a_cancelled_one_leaves_no_trace_but_a_line_of_the_log(house: House) -> None:
+    """Of how far it was; the log of the dataset says that it broke off, and why."""
     context = house.context(lambda *tick: context.cancel())
     with pytest.raises(Cancelled):
         run_label({"dataset": "songs", "skip": True}, context)
     assert list(house.datasets.place("songs").glob(".labelled*")) == []
+    last = json.loads((house.datasets.place("songs") / "dataset.log").read_text().splitlines()[-1])
+    assert (last["event"], last["broke_off"]) == ("label", "the job was cancelled")
 
 
 def test_some_samples_only(house: House) -> None:
