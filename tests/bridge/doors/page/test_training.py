@@ -134,6 +134,37 @@ def test_of_a_projects_region_its_part_is_heard(tab, house, songs):
     house.run("dataset-edit", dataset="set", delete=True)
 
 
+def test_songs_are_labelled_and_prepared_from_the_page(tab, house, songs):
+    """Through the forms of both steps: labels come into the table, settings reach the job, facts follow."""
+    house.run("dataset-scan", folders=[str(songs)], dataset="steps")
+    one = tab()
+    page = one.open("#training")
+    page.get_by_label("Dataset", exact=True).select_option("steps")
+    page.locator("main .num").filter(has_text="not prepared").wait_for()
+    label, prepare = page.locator('[data-step="dataset-label"]'), page.locator('[data-step="dataset-prepare"]')
+    label.locator("> summary").click()
+    label.locator('[data-field="skip"] input').check()
+    label.locator('[data-field="instrumental"] input').check()
+    label.locator('[data-act="dataset-label"]').click()
+    one.until("[...document.querySelectorAll('[data-label=caption]')].some((one) => one.value.startsWith('tone'))")
+    job = page.evaluate("[...studio.store.jobs.values()].filter((one) => one.operation === 'dataset-label').pop().id")
+    asked = one.ended(job)["request"]
+    assert (asked["dataset"], asked["skip"], asked["instrumental"]) == ("steps", True, True)
+    assert samples(house, "steps")["tone 0.wav"]["caption"] == "tone 0"
+
+    prepare.locator("> summary").click()
+    fill(page, '[data-step="dataset-prepare"]', "max_seconds", "0.5")
+    prepare.locator('[data-act="dataset-prepare"]').click()
+    prepare.locator('[data-field="max_seconds"] .wrong').filter(has_text="between 1 and").wait_for()
+    fill(page, '[data-step="dataset-prepare"]', "max_seconds", "1,5")
+    prepare.locator('[data-act="dataset-prepare"]').click()
+    page.locator("main .num").filter(has_text="3 prepared for nano").wait_for()
+    job = page.evaluate("[...studio.store.jobs.values()].filter((one) => one.operation === 'dataset-prepare').pop().id")
+    found = one.ended(job)
+    assert found["request"]["max_seconds"] == 1.5 and any("first 0:02" in note for note in found["result"]["notes"])
+    house.run("dataset-edit", dataset="steps", delete=True)
+
+
 def test_an_unprepared_dataset_is_refused_in_a_sentence(tab, house, songs):
     """At the door, before anything runs."""
     house.run("dataset-scan", folders=[str(songs)], dataset="raw")
