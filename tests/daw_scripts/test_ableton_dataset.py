@@ -56,7 +56,7 @@ def test_a_whole_set_is_learned_from(stage: Stage, running: DaemonProcess, saved
     stage.run("dataset")
     stage.said("Söng: 3 pieces are being read")
     stage.said("Clips that are warped or loop: 1.")
-    stage.said("Söng holds 3 pieces, 42 s in all")
+    stage.said("Söng has 3 pieces, 42 s in all")
     assert any('train --dataset "Söng"' in message for message in stage.live.messages)
     assert sorted(name for name, _, _ in saved()) == ["beat.wav", "fast.wav", "loop.wav"]
     assert list((running.paths.home / "spool" / "status").glob("live-*")) == []
@@ -67,7 +67,7 @@ def test_the_loop_brace_chooses(stage: Stage, running: DaemonProcess, saved: Any
     stage.track.arrangement_clips.append(Clip(sound(tmp_path / "late.wav", 4.0), 100.0, stage.song.tempo))
     stage.loop(20.0, 36.0)
     stage.run("dataset")
-    stage.said("Söng holds 1 pieces, 8 s in all")
+    stage.said("Söng has 1 pieces, 8 s in all")
     assert saved() == [("loop.wav", 8 * RATE, 8 * RATE)]
 
 

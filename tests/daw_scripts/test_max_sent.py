@@ -114,7 +114,7 @@ def test_a_whole_set_is_learned_from(live: Set, pieces: Any) -> None:
     again, notes = {**live.clip, "start_time": 100, "end_time": 164}, {**live.clip, "is_audio_clip": 0}
     live.tracks[0]["clips"].append(again)
     live.tracks.append({"name": "drums", "clips": [fast, notes], "slot": beat})
-    found = live.play({"run": "dataset"}, {"wait": "Max Söng holds 3 pieces, 42 s in all"})
+    found = live.play({"run": "dataset"}, {"wait": "Max Söng has 3 pieces, 42 s in all"})
     assert pieces() == [("beat.wav", 0, 4 * RATE), ("fast.wav", 0, 6 * RATE), ("loop.wav", 0, 32 * RATE)]
     assert said(found, "Dataset Max Söng: 3 pieces are being read") == 1
     assert said(found, "Clips that are warped or loop: 1.") == 1 and said(found, 'train --dataset "Max Söng"') == 1
@@ -123,7 +123,7 @@ def test_a_whole_set_is_learned_from(live: Set, pieces: Any) -> None:
 
 def test_the_loop_brace_chooses(live: Set, pieces: Any) -> None:
     """What of each clip lies inside, to the sample."""
-    live.play({"run": "dataset"}, {"wait": "Max Söng holds 1 pieces, 8 s in all"})
+    live.play({"run": "dataset"}, {"wait": "Max Söng has 1 pieces, 8 s in all"})
     assert pieces() == [("loop.wav", 8 * RATE, 8 * RATE)]
 
 

@@ -1006,7 +1006,7 @@ def test_the_items_of_a_project_become_a_dataset(desk: Desk, running: DaemonProc
     desk.run("Make a dataset for training")
     desk.until(lambda: desk.reaper.messages)
     (message,) = desk.reaper.messages
-    assert "Söng holds 2 pieces, 34 s in all" in message and 'train --dataset "Söng"' in message
+    assert "Söng has 2 pieces, 34 s in all" in message and 'train --dataset "Söng"' in message
     saved = json.loads((desk.home / "datasets" / "Söng" / "dataset.json").read_text("utf-8"))
     windows = [sample["acestep_bridge"]["window"] for sample in saved["samples"]]
     assert windows == [{"start": RATE // 2, "length": 30 * RATE}, {"start": 10 * RATE, "length": 4 * RATE}]

@@ -94,7 +94,7 @@ def test_the_list_shows_bytes_to_fetch(tmp_path, capsys):
     """Before anything is downloaded, per model, in words and as JSON."""
     assert main(["models", "list", "--home", str(tmp_path)]) == Exit.OK
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
-    assert "6.3 GB to fetch" in lines["turbo"] and "21.5 GB to fetch" in lines["xl-turbo"]
+    assert "6.3 GB to download" in lines["turbo"] and "21.5 GB to download" in lines["xl-turbo"]
     main(["models", "list", "--json", "--home", str(tmp_path)])
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["xl-turbo"]["disk_bytes_bfloat16"] < rows["xl-turbo"]["disk_bytes"] == rows["xl-turbo"]["fetch_bytes"]
@@ -123,7 +123,7 @@ def test_all_models_are_one_download(real_lists, tmp_path, capsys, monkeypatch):
     assert main(command) != Exit.OK and "needs --yes" in capsys.readouterr().err
     assert main([*command, "--yes"]) == Exit.FAILED
     told = capsys.readouterr().err
-    assert all(f"{name} is here" in told for name in ("turbo", "xl-turbo"))
+    assert all(f"{name} is installed" in told for name in ("turbo", "xl-turbo"))
     assert "not downloaded: turbo-shift1; the same command tries again" in told
 
 
@@ -282,7 +282,7 @@ def test_another_commit_replaces_what_changed(real_lists, lists, tmp_path):
 def test_a_hub_that_contradicts_the_known_sum_is_not_believed(real_lists, tmp_path):
     """At a revision whose sums are known, other bytes are refused before they are fetched."""
     real_lists.revisions.update(published.REVISIONS)
-    with pytest.raises(DownloadFailed, match="another sum"):
+    with pytest.raises(DownloadFailed, match="differs from the known one"):
         download("turbo", tmp_path, options=DownloadOptions(revision="known"))
     assert not real_lists.asked
 

@@ -85,7 +85,7 @@ def test_what_cannot_be_merged_leaves_nothing_behind(bundle, asked, tmp_path, mo
     info, target = read_info(bundle), tmp_path / "out"
     with pytest.raises(BadRequest, match="at least one"):
         merge_adapters(info, [], target)
-    with pytest.raises(BadRequest, match="there already"):
+    with pytest.raises(BadRequest, match="already exists"):
         merge_adapters(info, asked, tmp_path)
 
     def cancel():

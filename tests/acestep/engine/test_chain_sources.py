@@ -172,7 +172,7 @@ def after_generate(**stage):
             [{"type": "generate", "source": {"path": "SONG"}}],
             BadRequest,
             "stages[0].source",
-            "generate makes something new",
+            "generate makes a new part",
         ),
         (
             [{"type": "cover", "source": {"path": "SONG", "upload": "x"}}],

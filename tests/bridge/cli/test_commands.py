@@ -208,7 +208,7 @@ def test_models_plugins_describe_config_doctor(cli: Callable[..., Any]) -> None:
     assert {row["state"] for row in cli("plugins", "--json").json} == {"enabled"}
     fields = cli("describe", "repaint", "--json").json[0]["fields"]
     assert next(field for field in fields if field["name"] == "sampler")["choices"][0] == "auto"
-    assert "Repaint a region" in cli("describe").out
+    assert "Regenerate a region" in cli("describe").out
     rows = {row["name"]: row for row in cli("config", "show", "--json").json["settings"]}
     assert rows["home"]["origin"] == "flag" and rows["osc_port"]["value"] == 9700
     assert cli("config", "path").out.strip().endswith("config.toml")

@@ -160,7 +160,7 @@ def test_a_file_is_no_folder(cli: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "takes").write_text("words")
     for out in (f"{tmp_path}/takes", f"{tmp_path}/takes/"):
         answer = cli(*MAKE, "--out", out)
-        assert answer.code == Exit.REFUSED and "no folder" in answer.err
+        assert answer.code == Exit.REFUSED and "not a folder" in answer.err
     assert (tmp_path / "takes").read_text() == "words"
 
 
@@ -212,4 +212,4 @@ def test_a_recipe_and_any_unicode_are_read(cli: Callable[..., Any], tmp_path: Pa
     refused = cli("generate", "--request", str(tmp_path / "recipe.json"), "--caption", "other")
     assert refused.code == Exit.REFUSED and "accepts no further options" in refused.err
     (tmp_path / "broken.json").write_bytes(b"\xff\xfe{")
-    assert "not JSON" in cli("generate", "--request", str(tmp_path / "broken.json")).err
+    assert "not valid JSON" in cli("generate", "--request", str(tmp_path / "broken.json")).err

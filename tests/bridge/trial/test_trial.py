@@ -94,7 +94,7 @@ def test_the_report_is_complete(tried):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("lm-1.7B", "no sound"), ("gpt", "no model 'gpt'"), ("turbo", "download turbo")]
+    ("name", "said"), [("lm-1.7B", "not sound"), ("gpt", "no model 'gpt'"), ("turbo", "download turbo")]
 )
 def test_what_cannot_be_tried_is_said_at_once(tmp_path, capsys, name, said):
     """Before a daemon is started, and nothing is written."""

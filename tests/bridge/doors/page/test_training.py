@@ -189,7 +189,7 @@ def test_train_stop_resume_and_try_one(tab, house, dataset):
     card.get_by_role("button", name="Losses of lessons").click()
     detail = page.locator('[data-part="training"]')
     one.until("document.querySelectorAll('[data-part=training] tbody tr').length >= 2")
-    assert card.inner_text().count("runs") == 1
+    assert card.inner_text().count("running") == 1
     card.get_by_role("button", name="Stop the training lessons").click()
     first = page.evaluate("[...studio.store.jobs.values()].filter((one) => one.operation === 'train').pop().id")
     one.ended(first, "cancelled")
