@@ -20,17 +20,23 @@ from bridge.launch import FREE_PORTS, DaemonProcess, start_daemon
 
 THIRDPARTY_PLUGIN = Path(__file__).parent / "thirdparty_plugin"
 FOREIGN_PACKAGES = Path(__file__).parent / "foreign-packages.txt"
-IN_ARDOUR = ("tests/daw_scripts/test_ardour", "tests/daw_scripts/test_plugin_operations.py")
-"""Files of tests that run Ardour, of which there is one at a time."""
+TOGETHER = {
+    "ardour": ("tests/daw_scripts/test_ardour", "tests/daw_scripts/test_plugin_operations.py"),
+    "onnx": ("tests/acestep/onnx/",),
+}
+"""Files of tests that one process runs: there is one Ardour at a time, and an export for all of them takes a minute."""
 REQUIRE_FOREIGN = "CI_REQUIRE_FOREIGN"
 """Set by .ci/run: a missing foreign program is then a failure."""
 
 
 class _FilesSideBySide(LoadFileScheduling):
-    """A file belongs to one process, and all files that need Ardour to the same one: another would only wait for it."""
+    """A file belongs to one process, and so do files that share something costly."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "ardour" if nodeid.startswith(IN_ARDOUR) else str(super()._split_scope(nodeid))
+        for name, files in TOGETHER.items():
+            if nodeid.startswith(files):
+                return name
+        return str(super()._split_scope(nodeid))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -154,6 +154,7 @@ async def test_nodes_that_die_at_any_moment_lose_no_job_and_do_none_twice(hall, 
     assert len(list(one.service.paths.library.iterdir())) == 9 and not list(one.service.paths.staging.glob("*"))
 
 
+@pytest.mark.long
 async def test_a_head_that_is_lost_and_comes_back_loses_nothing(two_nodes, hall, tmp_path_factory):
     """The job waits, status says why, and it runs when there is a cluster at the same address once more."""
     one = await hall()

@@ -51,7 +51,7 @@ async def test_codes_alone_need_a_language_model(desk):
     """A thought that is given leaves only codes to write."""
     one = await desk()
     thought = "<think>\nbpm: 120\nduration: 20\n</think>"
-    with pytest.raises(ModelMissing, match="rules write none"):
+    with pytest.raises(ModelMissing, match="rules cannot write codes"):
         await one.submit(operation="plan", caption="x", cot_text=thought)
     await one.submit(operation="plan", caption="x", cot_text=thought, codes=False)
 

@@ -518,7 +518,7 @@ def test_a_source_that_vanished_has_its_sentence(tab, house):
     page.locator('[data-act="edit"]').click()
     page.locator("main .error").filter(has_text="The source was removed or changed").wait_for()
     one.open("#edit/job-of-nobody/0")
-    page.locator(".drop .error").filter(has_text="not there any more").wait_for()
+    page.locator(".drop .error").filter(has_text="no longer exists").wait_for()
 
 
 def test_a_reload_in_the_middle_loses_nothing(tab, house):

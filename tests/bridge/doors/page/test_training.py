@@ -78,8 +78,8 @@ def test_a_folder_becomes_a_table_whose_labels_are_edited_in_place(tab, house, s
     assert page.evaluate("document.activeElement.ariaLabel") == "Tempo of tone 1.wav"
     saved.filter(has_text="Saved: Tempo of tone 0.wav").wait_for()
     assert tempo.input_value() == "96"
-    row.get_by_label("Side of tone 0.wav").select_option("validation")
-    saved.filter(has_text="Saved: Side of tone 0.wav").wait_for()
+    row.get_by_label("Use of tone 0.wav").select_option("validation")
+    saved.filter(has_text="Saved: Use of tone 0.wav").wait_for()
     found = samples(house, "mine")["tone 0.wav"]
     assert (found["caption"], found["bpm"], found["acestep_bridge"]["split"]) == ("a low <b>tone</b>", 96, "validation")
 
