@@ -40,7 +40,7 @@ class Opening:
             return
         if data[0] in WORDS:
             raise ProtocolError("this port does not speak HTTP; the status page is on the HTTP port")
-        raise ProtocolError(f"a stream does not begin with the byte {data[0]:#04x}")
+        raise ProtocolError(f"a stream may not begin with the byte {data[0]:#04x}")
 
 
 class Guest(Protocol):

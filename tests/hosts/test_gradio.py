@@ -136,7 +136,7 @@ def test_what_is_refused_comes_as_the_clients_error(page):
         page.predict(captions="x", task_type="stems", api_name="/generation_wrapper")
     with pytest.raises(AppError, match="needs a sound"):
         page.predict(captions="x", task_type="cover", audio_format="wav", api_name="/generation_wrapper")
-    assert page.predict(2.0, api_name="/set_lora_scale") == "❌ the scale of an adapter is 0 to 1"
+    assert page.predict(2.0, api_name="/set_lora_scale") == "❌ the scale of an adapter must be 0 to 1"
     assert "there is no model 'other'" in page.predict("", "other", api_name="/init_service_wrapper")
 
 

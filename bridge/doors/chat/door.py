@@ -107,7 +107,7 @@ class ChatDoor:
                 return await self._last(task)
         except TimeoutError:
             await self._tasks.cancel(task)
-            raise HTTPException(504, f"there was no music within {ANSWER_SECONDS:g} s") from None
+            raise HTTPException(504, f"the music was not ready within {ANSWER_SECONDS:g} s") from None
         except asyncio.CancelledError:
             await self._tasks.cancel(task)
             raise

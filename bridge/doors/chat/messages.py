@@ -64,7 +64,7 @@ def read_request(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[MessageS
     """The fields of the REST interface, and the sounds. Raises `HTTPException`: 422 for a wrong form, 400 for nothing to do."""
     messages = body.get("messages")
     if not isinstance(messages, list):
-        raise HTTPException(422, "messages is a list of messages")
+        raise HTTPException(422, "messages must be a list of messages")
     settings = body.get("audio_config")
     settings = settings if isinstance(settings, Mapping) else {}
     asked = _asked(body, messages)
@@ -81,7 +81,7 @@ def read_request(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[MessageS
         values["use_random_seed"] = False
     given = (asked.prompt, asked.lyrics, asked.query, asked.sounds, values.get("audio_code_string"))
     if not any(given):
-        raise HTTPException(400, "the last message of the user holds no prompt, no lyrics and no sound")
+        raise HTTPException(400, "the user's last message has no prompt, lyrics or sound")
     return values, asked.sounds
 
 
@@ -100,7 +100,7 @@ def _asked(body: Mapping[str, Any], messages: Sequence[Any]) -> Asked:
     texts = [part.get("text") for part in parts if isinstance(part, Mapping) and part.get("type") == "text"]
     sounds = [_sound(part) for part in parts if isinstance(part, Mapping) and part.get("type") == "input_audio"]
     if len(sounds) > MOST_SOUNDS:
-        raise HTTPException(400, f"a message holds at most {MOST_SOUNDS} sounds")
+        raise HTTPException(400, f"a message may have at most {MOST_SOUNDS} sounds")
     text = "\n".join(text for text in texts if isinstance(text, str)).strip()
     lyrics = body.get("lyrics")
     return Asked(
@@ -140,7 +140,7 @@ def _sound(part: Mapping[str, Any]) -> MessageSound:
     given = part.get("input_audio")
     data = given.get("data") if isinstance(given, Mapping) else None
     if not isinstance(data, str) or not data:
-        raise HTTPException(400, "input_audio holds data, as base64")
+        raise HTTPException(400, "input_audio needs data, in base64")
     kind = str(given.get("format") or "wav") if isinstance(given, Mapping) else "wav"
     encoded = data.partition(",")[2] if data.startswith("data:") else data
     try:
@@ -148,4 +148,4 @@ def _sound(part: Mapping[str, Any]) -> MessageSound:
             base64.b64decode(encoded, validate=True), re.sub("[^a-z0-9]", "", kind.lower())[:8] or "wav"
         )
     except (binascii.Error, ValueError):
-        raise HTTPException(400, "the data of input_audio is not base64") from None
+        raise HTTPException(400, "the data of input_audio is not valid base64") from None

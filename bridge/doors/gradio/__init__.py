@@ -14,17 +14,17 @@ TITLE = "The Gradio call"
 CALL = """curl -s http://127.0.0.1:9702/gradio_api/call/load_random_simple_description -d '{"data": []}'"""
 
 PAGES = [
-    ("/config", "Components and endpoints, as Gradio's clients read them first.", "curl http://127.0.0.1:9702/config"),
+    ("/config", "Components and endpoints, which Gradio's clients read first.", "curl http://127.0.0.1:9702/config"),
     ("/gradio_api/info", "The endpoints with their parameters.", "curl http://127.0.0.1:9702/gradio_api/info"),
-    ("/gradio_api/upload", "POST: files in parts named `files`; their names from now on.", "curl -F files=@song.wav http://127.0.0.1:9702/gradio_api/upload"),
+    ("/gradio_api/upload", "POST: files in parts named `files`; the answer has their names here.", "curl -F files=@song.wav http://127.0.0.1:9702/gradio_api/upload"),
     ("/gradio_api/queue/join", "POST: begin a call in a session.", "see docs/front-ends.md"),
-    ("/gradio_api/queue/data", "How the calls of a session go, as a stream.", "see docs/front-ends.md"),
+    ("/gradio_api/queue/data", "Progress and results of a session's calls, as a stream.", "see docs/front-ends.md"),
     ("/gradio_api/cancel", "POST: cancel a call and its job.", "see docs/front-ends.md"),
     ("/gradio_api/heartbeat/SESSION", "A stream that stays open while a session lives.", "see docs/front-ends.md"),
     ("/gradio_api/reset", "POST: forget a call.", "see docs/front-ends.md"),
     ("/gradio_api/file=NAME", "A result or an upload, whole or by Range.", "see docs/front-ends.md"),
     ("/gradio_api/call/ENDPOINT", "POST: begin a call by name.", CALL),
-    ("/gradio_api/call/ENDPOINT/EVENT", "What came of it, as a stream.", "see docs/front-ends.md"),
+    ("/gradio_api/call/ENDPOINT/EVENT", "Its progress and result, as a stream.", "see docs/front-ends.md"),
 ]  # fmt: skip
 
 

@@ -137,13 +137,13 @@ class GradioCalls:
         """Use none any more."""
         had = bool(self._rest.adapters.names)
         self._rest.adapters.unload()
-        return ["✅ no adapter is used any more" if had else "⚠️ no adapter was loaded"]
+        return ["✅ no adapter is in use now" if had else "⚠️ no adapter was loaded"]
 
     async def set_lora_scale(self, data: Sequence[Any], report: Report) -> list[Any]:
         """How strongly the adapter acts."""
         scale = read_number(data[0]) if data else None
         if scale is None or not 0 <= scale <= 1:
-            return ["❌ the scale of an adapter is 0 to 1"]
+            return ["❌ the scale of an adapter must be 0 to 1"]
         return [_tried(lambda: f"{self._rest.adapters.scale(scale, '')} acts with {scale:g}")]
 
     async def set_use_lora(self, data: Sequence[Any], report: Report) -> list[Any]:

@@ -59,7 +59,7 @@ class GradioDoor:
         number, name = sent.get("fn_index"), _session_name(sent)
         event = self._sessions.join(name, self._work(request, number, sent.get("data")))
         if event is None:
-            return JSONResponse({"detail": "too many calls are under way; try again"}, status_code=503)
+            return JSONResponse({"detail": "too many calls are running; try again"}, status_code=503)
         return JSONResponse({"event_id": event})
 
     def _work(self, request: Request, number: Any, data: Any) -> Work:
@@ -120,7 +120,7 @@ class GradioDoor:
         sent = parse_json(await read_body(request))
         name = uuid.uuid4().hex
         if self._sessions.join(name, self._work(request, number, sent.get("data"))) is None:
-            return JSONResponse({"detail": "too many calls are under way; try again"}, status_code=503)
+            return JSONResponse({"detail": "too many calls are running; try again"}, status_code=503)
         return JSONResponse({"event_id": name})
 
     async def call_result(self, request: Request) -> Response:
@@ -163,7 +163,7 @@ class GradioDoor:
         async with self._rest.bodies.form(request, most_files=limits.GRADIO_FILES) as form:
             sent = [part for part in form.getlist("files") if isinstance(part, UploadFile)]
             if not sent:
-                raise HTTPException(422, "the files stand in parts named files")
+                raise HTTPException(422, "send the files in parts named files")
             return JSONResponse([await kept(part) for part in sent])
 
     async def file(self, request: Request) -> Response:
@@ -187,7 +187,7 @@ class GradioDoor:
         except AceError as failure:
             raise HTTPException(404, failure.message) from None
         if name.startswith(("/", "\\")) or ".." in name:
-            raise HTTPException(403, "files are named as results name them, not by a path")
+            raise HTTPException(403, "name a file as a result names it, not by a path")
         raise HTTPException(404, "there is no such file")
 
 
@@ -195,7 +195,7 @@ def _session_name(sent: Mapping[str, Any]) -> str:
     """The session of a client's message. Raises `HTTPException`."""
     name = sent.get("session_hash")
     if not isinstance(name, str) or not 0 < len(name) <= 100:
-        raise HTTPException(422, "session_hash is a text of 1 to 100 characters")
+        raise HTTPException(422, "session_hash must be text of 1 to 100 characters")
     return name
 
 

@@ -64,9 +64,9 @@ def named_file(value: Any, field: str) -> str:
     if marker in name:
         name = unquote(name.partition(marker)[2].partition("?")[0])
     if "://" in name:
-        raise BadRequest("the daemon fetches nothing from other servers; upload the file", field=field)
+        raise BadRequest("the daemon does not fetch files from other servers; upload the file", field=field)
     if not name:
-        raise BadRequest("this is not a file: it has no path", field=field)
+        raise BadRequest("this is not a file, because it has no path", field=field)
     return name
 
 

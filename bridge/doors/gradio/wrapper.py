@@ -158,5 +158,5 @@ def _times(text: Any) -> list[float]:
         return [float(part) for part in str(text)[:2000].replace(";", ",").split(",") if part.strip()]
     except ValueError:
         raise BadRequest(
-            "custom timesteps are numbers from 1 towards 0, with commas between them", field="custom_timesteps"
+            "custom timesteps must be numbers falling from 1 towards 0, separated by commas", field="custom_timesteps"
         ) from None

@@ -28,7 +28,7 @@ async def body_pieces(request: Request, most: int = limits.HTTP_BODY) -> AsyncIt
             async with asyncio.timeout_at(moved_at + limits.FRAME_SECONDS):
                 piece = await anext(pieces, None)
         except TimeoutError:
-            raise HTTPException(408, f"the body did not move on for {limits.FRAME_SECONDS:g} s") from None
+            raise HTTPException(408, f"no more of the body arrived for {limits.FRAME_SECONDS:g} s") from None
         if piece is None:
             return
         if (received + len(piece)) // limits.FRAME_BYTES > received // limits.FRAME_BYTES:
@@ -47,4 +47,4 @@ def declared_length(request: Request) -> int:
 
 
 def _too_large(most: int) -> HTTPException:
-    return HTTPException(413, f"a body of this kind has at most {most} bytes")
+    return HTTPException(413, f"a body of this kind may have at most {most} bytes")

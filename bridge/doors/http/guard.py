@@ -103,9 +103,9 @@ class Guard:
     def _refusal(self, scope: dict[str, Any], headers: dict[str, list[str]], shown: bool) -> tuple[int, str]:
         hosts = headers.get("host", [])
         if len(hosts) != 1 or (self._entry.hosts and hosts[0].lower() not in self._entry.hosts):
-            return 421, "this server does not go by that name"
+            return 421, "this server does not have that name"
         if not self._welcome(scope, hosts[0], headers):
-            return 403, "pages of other sites may not use this; the setting http_origins lets an origin in"
+            return 403, "pages of other sites may not use this; the setting http_origins allows an origin"
         if not (shown or self._needs_no_header(scope, headers)):
             return 401, "the token is missing or wrong"
         return 0, ""

@@ -69,10 +69,10 @@ def decode(body: bytes) -> Entry | list[Entry]:
     if not isinstance(data, list):
         return _entry(data)
     if not data:
-        return InvalidCall(ProtocolError("a batch holds at least one request"))
+        return InvalidCall(ProtocolError("a batch needs at least one request"))
     if len(data) > limits.JSON_BATCH:
         return InvalidCall(
-            ProtocolError(f"a batch holds at most {limits.JSON_BATCH} requests", limits={"max": limits.JSON_BATCH})
+            ProtocolError(f"a batch may have at most {limits.JSON_BATCH} requests", limits={"max": limits.JSON_BATCH})
         )
     return [_entry(item) for item in data]
 
@@ -84,7 +84,7 @@ _OPENING, _CLOSING, _COUNTED = b"[{", b"]}", b"[{,:"
 def _measure(body: bytes) -> None:
     """Refuse what holds too many values or nests too deep. Texts are taken out first, for what they contain does not count."""
     if len(body) > limits.RPC_MESSAGE:
-        raise TooLarge(f"a message has at most {limits.RPC_MESSAGE} bytes", limits={"max": limits.RPC_MESSAGE})
+        raise TooLarge(f"a message may have at most {limits.RPC_MESSAGE} bytes", limits={"max": limits.RPC_MESSAGE})
     quick = sum(body.count(mark) for mark in (b"[", b"{", b",", b":"))
     if quick <= limits.RPC_DEPTH:
         return
@@ -97,14 +97,16 @@ def _measure(body: bytes) -> None:
     for mark in marks.translate(None, b",:"):
         depth += 1 if mark in _OPENING else -1
         if depth > limits.RPC_DEPTH:
-            raise TooLarge(f"objects and arrays nest at most {limits.RPC_DEPTH} deep", limits={"max": limits.RPC_DEPTH})
+            raise TooLarge(
+                f"objects and arrays may nest at most {limits.RPC_DEPTH} deep", limits={"max": limits.RPC_DEPTH}
+            )
 
 
 _NOT_A_MARK = bytes(byte for byte in range(256) if byte not in b"[]{},:")
 
 
 def _too_many() -> TooLarge:
-    return TooLarge(f"a message holds at most {limits.RPC_VALUES} values", limits={"max": limits.RPC_VALUES})
+    return TooLarge(f"a message may have at most {limits.RPC_VALUES} values", limits={"max": limits.RPC_VALUES})
 
 
 def _entry(data: Any) -> Entry:
@@ -112,14 +114,16 @@ def _entry(data: Any) -> Entry:
         return InvalidCall(ProtocolError("a request is a JSON object"))
     id = data.get("id", msgspec.UNSET)
     if isinstance(id, bool) or not isinstance(id, (str, int, float, type(None), msgspec.UnsetType)):
-        return InvalidCall(ProtocolError("an id is a text, a number or null", field="id"))
+        return InvalidCall(ProtocolError("an id must be a string, a number or null", field="id"))
     if isinstance(id, str) and len(id) > limits.JSON_ID:
         return InvalidCall(
-            ProtocolError(f"an id has at most {limits.JSON_ID} characters", field="id", limits={"max": limits.JSON_ID})
+            ProtocolError(
+                f"an id may have at most {limits.JSON_ID} characters", field="id", limits={"max": limits.JSON_ID}
+            )
         )
     known = None if id is msgspec.UNSET else id
     if data.get("jsonrpc") != "2.0":
-        return InvalidCall(ProtocolError('a request says "jsonrpc": "2.0"', field="jsonrpc"), known)
+        return InvalidCall(ProtocolError('a request needs "jsonrpc": "2.0"', field="jsonrpc"), known)
     method = data.get("method", msgspec.UNSET)
     if method is msgspec.UNSET and ("result" in data or "error" in data):
         return JsonAnswer(known)
@@ -127,7 +131,7 @@ def _entry(data: Any) -> Entry:
         longest = {"max_length": limits.RPC_METHOD}
         return InvalidCall(
             ProtocolError(
-                f"method is a text of at most {limits.RPC_METHOD} characters", field="method", limits=longest
+                f"method must be text of at most {limits.RPC_METHOD} characters", field="method", limits=longest
             ),
             known,
         )
@@ -141,7 +145,7 @@ def parameters(params: Any) -> dict[str, Any]:
     if isinstance(params, list) and len(params) == 1:
         params = params[0]
     if not isinstance(params, dict):
-        raise BadRequest("params is one object; the parameters have names", field="params")
+        raise BadRequest("params must be one object with named parameters", field="params")
     return params
 
 

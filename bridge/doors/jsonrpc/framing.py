@@ -37,7 +37,7 @@ class LineSplitter:
         """The next line, blanks around it taken off; None when there is no whole one. Raises `ProtocolError` for one too long."""
         end = self._buffer.find(b"\n", self._looked_at)
         if (len(self._buffer) if end < 0 else end) > self._most:
-            raise ProtocolError(f"a line has at most {self._most} bytes", limits={"max": self._most})
+            raise ProtocolError(f"a line may have at most {self._most} bytes", limits={"max": self._most})
         if end < 0:
             self._looked_at = len(self._buffer)
             return None

@@ -60,7 +60,7 @@ class LineConnection(JsonConnection):
         if self._judged:
             return
         if not line.startswith(b"{"):
-            raise ProtocolError("the first line is a JSON object: hello with the token")
+            raise ProtocolError("the first line must be a JSON object: hello with the token")
         codec.decode(line)
         self._judged = True
 

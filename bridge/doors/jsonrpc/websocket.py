@@ -138,7 +138,7 @@ class WebSocketConnection(JsonConnection):
 
     def _take_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.BINARY:
-            raise ProtocolError("a message is text, not binary")
+            raise ProtocolError("messages must be text, not binary")
         if frame.opcode not in (Opcode.TEXT, Opcode.CONT):
             return
         self._begun += frame.data
@@ -162,7 +162,7 @@ class WebSocketConnection(JsonConnection):
             status, reason = HTTPStatus.NOT_FOUND, f"there is no WebSocket here; it is at {PATH}"
         response = self._protocol.reject(status, reason + "\n") if status else self._protocol.accept(request)
         if not status and response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            response = self._protocol.reject(response.status_code, "this is not a proper WebSocket handshake\n")
+            response = self._protocol.reject(response.status_code, "this is not a valid WebSocket handshake\n")
         self._known = self._known or (known and not status)
         self._protocol.send_response(response)
 

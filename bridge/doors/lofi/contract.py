@@ -150,7 +150,7 @@ def backend_type(value: Any) -> str:
     plain = value.lower().replace("-", "").replace("_", "").replace(" ", "") if isinstance(value, str) else None
     found = {"acestep": "ace_step", "musicgen": "musicgen"}.get(plain or "")
     if found is None:
-        raise LofiError("INVALID_BACKEND", "backend is ace_step or musicgen", choices=["ace_step", "musicgen"])
+        raise LofiError("INVALID_BACKEND", "backend must be ace_step or musicgen", choices=["ace_step", "musicgen"])
     return found
 
 
@@ -198,7 +198,7 @@ def _named(given: Mapping[str, Any]) -> dict[str, Any]:
 def _prompt(value: Any, terms: LofiTerms) -> str:
     if not isinstance(value, str) or not value.strip() or len(value) > terms.prompt:
         raise LofiError(
-            "INVALID_PROMPT", f"prompt is a text of 1 to {terms.prompt} characters", max_length=terms.prompt
+            "INVALID_PROMPT", f"prompt must be text of 1 to {terms.prompt} characters", max_length=terms.prompt
         )
     return value
 
@@ -214,7 +214,7 @@ def _duration(value: Any, backend: LofiBackend) -> float:
     least, most = backend.seconds
     if not _is_number(value) or not least <= value <= most:
         raise LofiError(
-            "INVALID_DURATION", f"duration_sec is {least} to {most} with {backend.name}", min=least, max=most
+            "INVALID_DURATION", f"duration_sec must be {least} to {most} with {backend.name}", min=least, max=most
         )
     return float(value)
 
@@ -223,7 +223,7 @@ def _seed(value: Any) -> int:
     whole = _whole(value)
     if whole is None or not 0 <= whole <= LARGEST_SEED:
         raise LofiError(
-            "INVALID_PARAMS", f"seed is a whole number from 0 to {LARGEST_SEED}", field="seed", max=LARGEST_SEED
+            "INVALID_PARAMS", f"seed must be a whole number from 0 to {LARGEST_SEED}", field="seed", max=LARGEST_SEED
         )
     return whole
 
@@ -235,7 +235,10 @@ def _steps(value: Any, bounds: Bounds) -> int | None:
     least, most = int(bounds.least), int(bounds.most)
     if whole is None or not least <= whole <= most:
         raise LofiError(
-            "INVALID_INFERENCE_STEPS", f"inference_steps is a whole number from {least} to {most}", min=least, max=most
+            "INVALID_INFERENCE_STEPS",
+            f"inference_steps must be a whole number from {least} to {most}",
+            min=least,
+            max=most,
         )
     return whole
 

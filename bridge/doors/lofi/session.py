@@ -178,7 +178,7 @@ class LofiSession:
     async def _cancel(self, params: dict[str, Any]) -> tuple[Any, Then]:
         track = params.get("track_id")
         if not isinstance(track, str) or set(params) != {"track_id"}:
-            raise LofiError("INVALID_PARAMS", "cancel takes track_id, a text", field="track_id")
+            raise LofiError("INVALID_PARAMS", "cancel needs track_id, as text", field="track_id")
         making = self._making.get(track)
         if making is None:
             return {"cancelled": False, "was_generating": False}, _nothing
@@ -264,7 +264,9 @@ class LofiSession:
                 "generation_cancelled", track_id=making.order.track_id, at_step=making.step, total_steps=making.steps
             )
         else:
-            error = data.get("error") or {"message": data.get("reason") or "the daemon ended while this was made"}
+            error = data.get("error") or {
+                "message": data.get("reason") or "the daemon ended while this track was being made"
+            }
             self._tell_error(making, contract.word_for_failed(error), str(error.get("message", "")))
 
     async def _keep(self, making: Making, seconds: float) -> dict[str, Any]:

@@ -29,9 +29,9 @@ def require_sendable(method: str, params: dict[str, Any]) -> None:
     except ProtocolError as failure:
         raise BadRequest(f"the arguments are too large: {failure.message}", limits=failure.limits) from None
     except UnicodeEncodeError:
-        raise BadRequest("the arguments hold half a character, which is not text") from None
+        raise BadRequest("the arguments contain half a character, which is not text") from None
     except (OverflowError, RecursionError):
-        raise BadRequest("the arguments hold a number beyond 64 bits, or lists too deep") from None
+        raise BadRequest("the arguments contain a number beyond 64 bits, or lists nested too deeply") from None
 
 
 class DaemonLink(Protocol):
@@ -100,7 +100,7 @@ class ClientLink:
 def _check_size(name: str, size: int) -> None:
     if size > limits.MCP_FILE:
         raise TooLarge(
-            f"{name} has {size} bytes, too many to be read as a resource; the job's result names its path",
+            f"{name} has {size} bytes, too many for a resource; the job's result names its path",
             limits={"max": limits.MCP_FILE},
         )
 

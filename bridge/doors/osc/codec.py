@@ -65,7 +65,7 @@ def _weight(value: Any) -> int:
 def decode(data: bytes) -> Packet:
     """The message or bundle in a packet. Raises `ProtocolError`."""
     if not data or len(data) % 4:
-        raise ProtocolError(f"a packet has a multiple of 4 bytes, not {len(data)}")
+        raise ProtocolError(f"the size of a packet must be a multiple of 4 bytes, not {len(data)}")
     return _Reader(data).element(len(data), depth=0, earliest=IMMEDIATELY)
 
 
@@ -81,14 +81,14 @@ class _Reader:
         """The message or bundle from here to ``end``."""
         self.elements += 1
         if self.elements > limits.OSC_ELEMENTS:
-            raise ProtocolError(f"a packet has at most {limits.OSC_ELEMENTS} elements")
+            raise ProtocolError(f"a packet may have at most {limits.OSC_ELEMENTS} elements")
         if self.data.startswith(_BUNDLE, self.at, end):
             return self._bundle(end, depth + 1, earliest)
         return self._message(end)
 
     def _bundle(self, end: int, depth: int, earliest: int) -> Bundle:
         if depth > limits.OSC_DEPTH:
-            raise ProtocolError(f"bundles nest at most {limits.OSC_DEPTH} deep")
+            raise ProtocolError(f"bundles may nest at most {limits.OSC_DEPTH} deep")
         self.at += len(_BUNDLE)
         time = self._number(_UINT64, end)
         if IMMEDIATELY < time < earliest:
@@ -123,7 +123,7 @@ class _Reader:
                 array = []
             elif tag == "]":
                 if array is None:
-                    raise ProtocolError("an array ends that never began")
+                    raise ProtocolError("an array ends but never began")
                 arguments.append(array)
                 array = None
             else:

@@ -81,7 +81,7 @@ class Framer:
             raw = bytes(self._buffer[at:end])
             at = end + 1
             if _BAD_ESCAPE.search(raw):
-                raise ProtocolError("a SLIP frame holds a bad escape")
+                raise ProtocolError("a SLIP frame has a bad escape")
             if raw:  # END END is an idle line, no packet
                 self._check(len(raw) // 2)
                 packets.append(raw.replace(ESC + ESC_END, END).replace(ESC + ESC_ESC, ESC))

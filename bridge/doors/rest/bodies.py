@@ -124,7 +124,9 @@ def _parsed(kind: str, data: bytes) -> ParsedBody:
         return ParsedBody(parse_json(data))
     if b"=" in data:
         return ParsedBody(_form(data))
-    raise HTTPException(415, "a body is application/json, application/x-www-form-urlencoded or multipart/form-data")
+    raise HTTPException(
+        415, "a body must be application/json, application/x-www-form-urlencoded or multipart/form-data"
+    )
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
@@ -136,7 +138,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise HTTPException(400, "the JSON body is no object")
     if _depth(found) > MAX_DEPTH:
-        raise HTTPException(400, f"the JSON body is nested more than {MAX_DEPTH} deep")
+        raise HTTPException(400, f"the JSON body is nested deeper than {MAX_DEPTH} deep")
     return found
 
 
@@ -154,7 +156,7 @@ def _form(data: bytes) -> dict[str, Any]:
     try:
         pairs = parse_qsl(data.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
-        raise HTTPException(400, f"the form is not UTF-8 text of at most {MAX_FIELDS} fields") from None
+        raise HTTPException(400, f"a form must be UTF-8 text of at most {MAX_FIELDS} fields") from None
     return {name: value for name, value in reversed(pairs)}
 
 
@@ -166,7 +168,7 @@ async def _with_end(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]
 
 
 def _reason(failure: Exception) -> str:
-    return failure.message if isinstance(failure, MultiPartException) else "its boundary or its headers are wrong"
+    return failure.message if isinstance(failure, MultiPartException) else "its boundary or headers are wrong"
 
 
 def _store(uploads: Uploads, file: BinaryIO, size: int, name: str, client: str) -> str:

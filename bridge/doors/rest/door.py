@@ -107,11 +107,13 @@ class RestDoor:
         """A result, whole or by Range; HEAD tells its size. ``path`` is the name that the result gave, never a path."""
         name = request.query_params.get("path")
         if name is None:
-            raise HTTPException(422, "path is the name of a result")
+            raise HTTPException(422, "path must be the name of a result")
         found = results.read_sound_name(name)
         if found is None:
             is_path = "/" in name or "\\" in name
-            status, why = (403, "path is the name of a result, no path") if is_path else (404, "there is no such sound")
+            status, why = (
+                (403, "path must be the name of a result, not a path") if is_path else (404, "there is no such sound")
+            )
             raise HTTPException(status, why)
         path = self._sound(*found)
         if path is None or results.sound_name(*found, str(path)) not in (name, name + path.suffix.lower()):
@@ -205,7 +207,7 @@ class RestDoor:
                 view = await self.tasks.ended(accepted["id"])
         except TimeoutError:
             await self.core.cancel(accepted["id"])
-            raise HTTPException(504, f"there was no answer within {ANSWER_SECONDS:g} s") from None
+            raise HTTPException(504, f"the answer was not ready within {ANSWER_SECONDS:g} s") from None
         if view.state is not JobState.DONE:
             raise HTTPException(500, results.error_of(view))
         result = view.result or {}
@@ -234,7 +236,7 @@ class RestDoor:
         await self.body(request, optional=True)
         had = bool(self.adapters.names)
         self.adapters.unload()
-        return answer({"message": "✅ no adapter is used any more" if had else "⚠️ no adapter was loaded"})
+        return answer({"message": "✅ no adapter is in use now" if had else "⚠️ no adapter was loaded"})
 
     async def lora_toggle(self, request: Request) -> Response:
         """Use what is loaded, or not."""

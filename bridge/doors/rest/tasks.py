@@ -110,7 +110,7 @@ class Tasks:
     def trouble(self, task: str) -> str:
         """Why the music of a task could not be submitted after its words; empty while it can."""
         known = self._known.get(task)
-        return known.trouble if known is not None else "the task is not known any more"
+        return known.trouble if known is not None else "the daemon no longer knows this task"
 
     def entry(self, task: str) -> dict[str, Any]:
         """The task's row of ``/query_result``."""
@@ -123,7 +123,7 @@ class Tasks:
     def _words_entry(self, task: str, view: JobView, known: _Task | None) -> dict[str, Any]:
         """The row of a task whose words are being written, or have just been."""
         trouble = (
-            known.trouble if known else "the daemon was started again between the words and the music; send it again"
+            known.trouble if known else "the daemon restarted between the words and the music; send the task again"
         )
         if view.state is JobState.DONE and trouble:
             return results.entry(task, _failed(view, trouble), {})

@@ -310,7 +310,7 @@ class TrainingCalls:
         named = PurePath((read_text(values.get("lora_output_dir")) or "").replace("\\", "/")).name
         name = str(view.request.get("name") or "") if view is not None and view.state is JobState.DONE else named
         if not name:
-            raise HTTPException(404, "there is no trained adapter")
+            raise HTTPException(404, "no trained adapter exists")
         await self._said(request, "lora-export", lora=name, folder=folder)
         return answer({"message": "✅ the adapter was exported", "export_path": folder})
 

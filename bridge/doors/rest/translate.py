@@ -143,12 +143,10 @@ def _file(body: Body, files: Mapping[str, str], standing: Standing, *, part: str
         return {"upload": path.removeprefix(UPLOAD)}
     if "://" in path or not PurePath(path).is_absolute():
         raise BadRequest(
-            "a sound is named by its whole path on this machine, or uploaded as a part of a form", field=name
+            "name a sound by its absolute path on this machine, or upload it as a part of a form", field=name
         )
     if not standing.local:
-        raise NotAllowed(
-            "a path means a file of this machine only to programs that run on it; upload the file", field=name
-        )
+        raise NotAllowed("only programs on this machine may name a file by its path; upload the file", field=name)
     return {"source": path}
 
 
@@ -227,7 +225,7 @@ def _seeds(body: Body) -> list[int]:
     found = [read_integer(part.strip() if isinstance(part, str) else part) for part in parts[: limits.MAX_VARIANTS * 8]]
     good = [seed for seed in found if seed is not None and seed >= 0]
     if sent not in (None, "", -1, "-1") and len(good) < len(parts):
-        body.told.change("seed", sent, good or None, "a seed is a whole number from 0")
+        body.told.change("seed", sent, good or None, "a seed must be a whole number from 0")
     held = [seed % (limits.MAX_SEED + 1) for seed in good]
     if held != good:
         body.told.change("seed", sent, held, f"seeds are 0 to {limits.MAX_SEED}; what is larger is folded back")
@@ -276,7 +274,7 @@ def _codes_of_text(text: str) -> list[int]:
         return marked
     numbers = [read_integer(part.strip()) for part in text.split(",")]
     if None in numbers:
-        raise BadRequest("codes are written <|audio_code_5|><|audio_code_6|> or 5, 6", field="audio_code_string")
+        raise BadRequest("write codes as <|audio_code_5|><|audio_code_6|> or 5, 6", field="audio_code_string")
     return [number for number in numbers if number is not None]
 
 
@@ -315,7 +313,7 @@ def _region(body: Body) -> dict[str, Any]:
         body.told.ignore("chunk_mask_mode")
     start, end = body.value("repainting_start") or 0.0, body.value("repainting_end")
     if start < 0:
-        body.told.change("repainting_start", start, 0.0, "a region begins inside the sound")
+        body.told.change("repainting_start", start, 0.0, "a region must begin inside the sound")
         start = 0.0
     if end is not None and end <= 0:
         end = None

@@ -141,24 +141,24 @@ class Splitter:
 
     def _within(self, end: int) -> int:
         if end > self._most:
-            raise ProtocolError(f"a message has at most {self._most} bytes", limits={"max": self._most})
+            raise ProtocolError(f"a message may have at most {self._most} bytes", limits={"max": self._most})
         return end
 
     @staticmethod
     def _children(form: str, length: int) -> int:
         if length > limits.RPC_LENGTH:
-            raise ProtocolError(f"an array or map has at most {limits.RPC_LENGTH} entries")
+            raise ProtocolError(f"an array or map may have at most {limits.RPC_LENGTH} entries")
         return 2 * length if form.startswith("map") else length
 
     def _count(self, children: int) -> bool:
         """Note a value with its number of children; True when the outermost container is full."""
         self._values += 1
         if self._values > limits.RPC_VALUES:
-            raise ProtocolError(f"a message has at most {limits.RPC_VALUES} values")
+            raise ProtocolError(f"a message may have at most {limits.RPC_VALUES} values")
         if children:
             self._open.append(children)
             if len(self._open) > limits.RPC_DEPTH:
-                raise ProtocolError(f"containers nest at most {limits.RPC_DEPTH} deep")
+                raise ProtocolError(f"containers may nest at most {limits.RPC_DEPTH} deep")
             return False
         while self._open:
             self._open[-1] -= 1
@@ -182,7 +182,7 @@ def decode(body: bytes) -> Message:
         case [2, str(method), params] if len(method) <= limits.RPC_METHOD:
             return Notification(method, params)
     raise ProtocolError(
-        "a message is [0, id, method, params], [1, id, error, result] or [2, method, params], the id an unsigned 32-bit number"
+        "a message must be [0, id, method, params], [1, id, error, result] or [2, method, params], with an unsigned 32-bit id"
     )
 
 
@@ -197,9 +197,9 @@ def parameters(params: Any) -> dict[str, Any]:
             return {}
         params = params[0] if len(params) == 1 else None
     if params is None:
-        raise BadRequest("params is one map, or an array that holds one", field="params")
+        raise BadRequest("params must be one map, or an array with one map", field="params")
     if not isinstance(params, dict) or not all(isinstance(key, str) for key in params):
-        raise BadRequest("params is a map whose keys are texts", field="params")
+        raise BadRequest("the keys of params must be strings", field="params")
     return params
 
 

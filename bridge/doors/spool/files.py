@@ -135,14 +135,16 @@ def _read(path: Path) -> bytes:
     """A plain file's bytes. Links, pipes and devices are refused without being followed or waited for."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     if path.is_symlink():
-        raise ProtocolError("a request is a file, not a link")
+        raise ProtocolError("a request must be a file, not a link")
     descriptor = os.open(path, flags)
     with os.fdopen(descriptor, "rb") as file:
         facts = os.fstat(file.fileno())
         if not stat.S_ISREG(facts.st_mode):
             raise ProtocolError("a request is a plain file")
         if facts.st_size > limits.SPOOL_REQUEST:
-            raise TooLarge(f"a request has at most {limits.SPOOL_REQUEST} bytes", limits={"max": limits.SPOOL_REQUEST})
+            raise TooLarge(
+                f"a request may have at most {limits.SPOOL_REQUEST} bytes", limits={"max": limits.SPOOL_REQUEST}
+            )
         return file.read(limits.SPOOL_REQUEST + 1)
 
 
@@ -150,7 +152,7 @@ def _parse(data: bytes) -> SpoolRequest:
     try:
         found = msgspec.json.decode(decode_text(data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
-        raise ProtocolError(f"the request is not JSON: {failure}") from None
+        raise ProtocolError(f"the request is not valid JSON: {failure}") from None
     request = convert(found, SpoolRequest)
     if request.format != REQUEST_FORMAT or request.version != VERSION:
         raise BadRequest(f"a request has format {REQUEST_FORMAT!r} and version {VERSION}", field="format")
@@ -161,7 +163,7 @@ def check_name(name: str) -> None:
     """Refuse a name that no job can have. Raises `BadRequest`."""
     if not NAME.fullmatch(name):
         raise BadRequest(
-            "the name of a request is the id of its job: 1 to 64 letters, digits, points, underscores and dashes, no point first",
+            "the name of a request is the id of its job: 1 to 64 letters, digits, dots, underscores and hyphens, no dot first",
             field="id",
             limits={"max_length": 64},
         )

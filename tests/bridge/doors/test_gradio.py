@@ -66,7 +66,7 @@ def test_values_that_the_rest_interface_has_no_field_for():
         "planner_metas": False,
         "planner_batch_chunk": 4,
     }
-    with pytest.raises(BadRequest, match="numbers from 1 towards 0"):
+    with pytest.raises(BadRequest, match="numbers falling from 1 towards 0"):
         params_of({"custom_timesteps": "fast"})
 
 
@@ -244,18 +244,18 @@ def test_an_adapter_is_loaded_weakened_left_out_and_unloaded(house, web):
     assert web.get("/v1/lora/status").json()["data"]["lora_scale"] == 0.5
     assert outcome(web, "set_use_lora", [False]) == ("complete", ["✅ adapters are left out"]) and used() == []
     assert outcome(web, "set_use_lora", [True])[1] == ["✅ adapters are used"]
-    assert outcome(web, "unload_lora", []) == ("complete", ["✅ no adapter is used any more"]) and used() == []
+    assert outcome(web, "unload_lora", []) == ("complete", ["✅ no adapter is in use now"]) and used() == []
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({13: {"url": "http://evil.example/x.wav"}, 19: "cover"}, "fetches nothing from other servers"),
+        ({13: {"url": "http://evil.example/x.wav"}, 19: "cover"}, "does not fetch files from other servers"),
         ({13: "/etc/hostname", 19: "cover"}, "outside the allowed folders"),
         ({13: {"path": "sounds/nobody-0.wav"}, 19: "cover"}, "there is no job 'nobody'"),
         ({13: {"path": "uploads/up-0123456789abcdef/a.wav"}, 19: "cover"}, "there is no upload"),
         ({26: "xyz"}, "there is no format 'xyz'"),
-        ({25: "fast"}, "numbers from 1 towards 0"),
+        ({25: "fast"}, "numbers falling from 1 towards 0"),
     ],
 )
 def test_bad_values_end_in_a_sentence(web, change, said):

@@ -165,7 +165,7 @@ async def test_other_addresses_and_poor_handshakes_are_refused(http_door):
     assert await shake(port, {**host, "Sec-WebSocket-Version": "8"}) == 400
     reader, writer = await open_bare(port, {**host, "Sec-WebSocket-Key": "short"})
     async with asyncio.timeout(10):
-        assert b"this is not a proper WebSocket handshake" in await reader.read()
+        assert b"this is not a valid WebSocket handshake" in await reader.read()
     writer.close()
 
 

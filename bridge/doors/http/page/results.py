@@ -48,7 +48,7 @@ class HeardFiles:
         number = int(index) if _INDEX.fullmatch(index) else len(files)
         path = Path(files[number]["path"]) if number < len(files) else None
         if path is None or path.suffix.lower() not in MEDIA_TYPES or not path.is_file():
-            raise NotFound("this sound is not there any more", field="index")
+            raise NotFound("this sound no longer exists", field="index")
         return path
 
     def of_upload(self, upload: str) -> Path:
@@ -64,7 +64,7 @@ class HeardFiles:
         named = sample_sound(home, dataset, sample)
         path = self._site.core.readable(str(named.path), OWNER)
         if path.suffix.lower() not in MEDIA_TYPES:
-            raise NotFound("this sound is not there any more", field="sample")
+            raise NotFound("this sound no longer exists", field="sample")
         return SampleSound(path, named.start, named.length)
 
     def recipe(self, job: str) -> dict[str, Any]:
