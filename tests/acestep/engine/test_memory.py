@@ -482,7 +482,7 @@ def test_weights_are_quantised_before_they_go_to_the_device(pool, monkeypatch):
     original = quantise.quantise_int8
     monkeypatch.setattr(
         "acestep.families.ace_step_15.runtime.quantise_int8",
-        lambda model: seen.append(places(model)) or original(model),
+        lambda model, check: seen.append(places(model)) or original(model, check),
     )
     models = pool(int8=True)
     model = models.open("", lambda: None)

@@ -30,7 +30,7 @@ def registry() -> Registry:
 def test_operations_and_backends_are_registered(registry: Registry) -> None:
     """All operations, in one group; a field offers the backends that plug-ins brought."""
     assert {name for name, op in registry.operations.items() if op.group == "planner"} == NAMES
-    assert registry.choices("planners") == ["auto", "rules", "transformers", "vllm"]
+    assert registry.choices("planners") == ["auto", "mlx", "rules", "transformers", "vllm"]
 
 
 def test_every_field_is_described(registry: Registry) -> None:
