@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import runpy
 import subprocess
@@ -207,3 +208,18 @@ def test_what_cannot_be_installed_is_told_in_one_line(bootstrap: SimpleNamespace
     )
     assert done.stderr == ""
     assert done.stdout.count("\n") == 1 and "no-such-distribution-of-ours" in done.stdout
+
+
+def test_a_double_click_starts_daemon_and_page(tmp_path: Path) -> None:
+    """The file for macOS, by a shell; that for Windows says the same (there is no Windows here to run it)."""
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\necho "$PWD: $*"\n')
+    python.chmod(0o755)
+    place = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    for name in ("python3.11", "python3.12", "python3.13"):
+        (tmp_path / name).symlink_to(python)
+    said = subprocess.run(
+        ["/bin/sh", str(ROOT / "start.command")], env=place, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == f"{ROOT}: run.py studio --start-daemon"
+    assert "run.py studio --start-daemon" in (ROOT / "start.bat").read_text("utf-8")
