@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import msgspec
 
+from acestep.api.conditioning import Conditioning
 from acestep.api.instructions import TEXT_TO_MUSIC
 from acestep.api.music import INSTRUMENTAL_FORMS, model_metre_name
+from acestep.api.request import StageParams
 from acestep.api.rounding import half_up
 
 CAPTION_TOKENS = 256
@@ -44,6 +46,25 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     time_signature: str = ""
     seconds: float = DEFAULT_SECONDS
+
+
+def prompt_of(
+    conditioning: Conditioning, params: StageParams, instruction: str, stem_captions: bool, seconds: float
+) -> Prompt:
+    """The words of a stage; its own caption and lyrics stand above the shared ones."""
+    return Prompt(
+        global_caption=conditioning.global_caption,
+        stem_captions=stem_captions,
+        instruction=instruction,
+        caption=conditioning.caption if params.caption is None else params.caption,
+        lyrics=conditioning.lyrics if params.lyrics is None else params.lyrics,
+        language=conditioning.language,
+        instrumental=conditioning.instrumental,
+        bpm=conditioning.bpm,
+        key=conditioning.key,
+        time_signature=conditioning.time_signature,
+        seconds=seconds,
+    )
 
 
 def metas(prompt: Prompt) -> str:

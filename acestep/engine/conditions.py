@@ -22,7 +22,7 @@ from acestep.conditioning.condition_cache import ConditionCache, ConditionReques
 from acestep.conditioning.context import ContextInputs, bottleneck, build_context, fit, hint_from_codes, plain_context
 from acestep.conditioning.guide_audio import render_guide
 from acestep.conditioning.guide_text import parse_guide
-from acestep.conditioning.prompts import Prompt
+from acestep.conditioning.prompts import Prompt, prompt_of
 from acestep.denoising.denoising_run import Branch
 from acestep.engine.geometry import Window
 from acestep.engine.source_encoder import SourceEncoder, reference_latents, require_file
@@ -149,16 +149,5 @@ def make_prompt(model: Model, inputs: ConditionInputs, instruction: str) -> Prom
     conditioning, params = inputs.conditioning, inputs.params
     if conditioning.global_caption and not model.info.stem_captions:
         inputs.notes.append(f"{model.info.name} does not read a global_caption; it was ignored")
-    return Prompt(
-        global_caption=conditioning.global_caption,
-        stem_captions=model.info.stem_captions,
-        instruction=instruction,
-        caption=conditioning.caption if params.caption is None else params.caption,
-        lyrics=conditioning.lyrics if params.lyrics is None else params.lyrics,
-        language=conditioning.language,
-        instrumental=conditioning.instrumental,
-        bpm=conditioning.bpm,
-        key=conditioning.key,
-        time_signature=conditioning.time_signature,
-        seconds=inputs.window.frames / limits.FRAMES_PER_SECOND,
-    )
+    seconds = inputs.window.frames / limits.FRAMES_PER_SECOND
+    return prompt_of(conditioning, params, instruction, model.info.stem_captions, seconds)

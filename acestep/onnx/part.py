@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from acestep.admission.render import RenderAdmission
 from acestep.api import limits
-from acestep.api.conditioning import Conditioning
 from acestep.api.errors import ModelUnsuited, Unavailable
 from acestep.api.instructions import TEXT_TO_MUSIC
 from acestep.api.plan import Fill, Plan
@@ -30,7 +29,7 @@ from acestep.audio.splice import Handles
 from acestep.checkpoints.digest import require_weights
 from acestep.conditioning.guide_audio import render_guide
 from acestep.conditioning.guide_text import parse_guide
-from acestep.conditioning.prompts import Prompt
+from acestep.conditioning.prompts import Prompt, prompt_of
 from acestep.engine.deliver import Delivery, VariantSound, WriteSpec, clip_notes, level_gain
 from acestep.engine.geometry import Window, cut, new_window
 from acestep.engine.host_info import WorkerHostInfo
@@ -197,21 +196,8 @@ class PartRender:
         return msgspec.structs.replace(plan, fill=Fill.HINT, instruction=instruction), latents
 
     def _prompt(self, instruction: str, window: Window) -> Prompt:
-        conditioning: Conditioning = self.render.conditioning
-        params = self.stage.params
-        return Prompt(
-            global_caption=conditioning.global_caption,
-            stem_captions=self.model.stem_captions,
-            instruction=instruction,
-            caption=conditioning.caption if params.caption is None else params.caption,
-            lyrics=conditioning.lyrics if params.lyrics is None else params.lyrics,
-            language=conditioning.language,
-            instrumental=conditioning.instrumental,
-            bpm=conditioning.bpm,
-            key=conditioning.key,
-            time_signature=conditioning.time_signature,
-            seconds=window.frames / limits.FRAMES_PER_SECOND,
-        )
+        seconds = window.frames / limits.FRAMES_PER_SECOND
+        return prompt_of(self.render.conditioning, self.stage.params, instruction, self.model.stem_captions, seconds)
 
     def _flow(self, index: int, window: Window, main: Any, after: Any) -> FlowRun:
         params = self.stage.params
