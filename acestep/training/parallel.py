@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -116,14 +117,15 @@ def launch(work: Callable, processes: int, threads: int, *arguments: object) -> 
 
     A `TrainingError` of one of them ends all, which save what they have, and is raised here.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     failures = torch.multiprocessing.get_context("spawn").SimpleQueue()
     try:
-        with _worker_environment():
-            torch.multiprocessing.spawn(_enter, (work, processes, threads, port, failures, arguments), nprocs=processes)
-    except torch.multiprocessing.ProcessExitedException:
+        with _worker_environment(), tempfile.TemporaryDirectory(prefix="acestep-training-") as folder:
+            meeting = Path(folder, "processes").as_uri()
+            torch.multiprocessing.spawn(
+                _enter, (work, processes, threads, meeting, failures, arguments), nprocs=processes
+            )
+    except (torch.multiprocessing.ProcessExitedException, torch.multiprocessing.ProcessRaisedException):
+        # Whoever was just talking to the process that failed raises too, perhaps before that one has ended.
         if failures.empty():
             raise
         code, sentence = failures.get()
@@ -133,12 +135,12 @@ def launch(work: Callable, processes: int, threads: int, *arguments: object) -> 
 
 
 def _enter(
-    rank: int, work: Callable, size: int, threads: int, port: int, failures: SimpleQueue, arguments: tuple
+    rank: int, work: Callable, size: int, threads: int, meeting: str, failures: SimpleQueue, arguments: tuple
 ) -> None:
     _stop_when_told()
     torch.set_num_threads(threads)
     if size > 1:
-        distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+        distributed.init_process_group("gloo", meeting, rank=rank, world_size=size)
     try:
         work(ProcessGroup(rank, size), *arguments)
     except TrainingError as failure:

@@ -100,7 +100,7 @@ from acestep.training.parallel import launch
 def work(group):
     if group.rank == 1:
         raise RunMissing("elsewhere")
-    time.sleep(600)
+    {other}
 
 if __name__ == "__main__":
     try:
@@ -110,10 +110,11 @@ if __name__ == "__main__":
 """
 
 
-def test_what_one_process_finds_wrong_ends_all_with_its_sentence(tmp_path):
-    """A known error is no traceback from somewhere below, and nobody waits for a process that is gone."""
+@pytest.mark.parametrize("other", ["time.sleep(600)", "group.wait()"])
+def test_what_one_process_finds_wrong_ends_all_with_its_sentence(tmp_path, other):
+    """A known error is no traceback from somewhere below, whatever the others are at: nobody waits for a process that is gone."""
     script = tmp_path / "training.py"
-    script.write_text(FAILING)
+    script.write_text(FAILING.replace("{other}", other))
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.startswith("run_missing there is no elsewhere:") and "Traceback" not in done.stderr
 
