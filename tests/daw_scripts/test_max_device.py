@@ -864,10 +864,12 @@ class Line:
         with contextlib.suppress(OSError):
             while data := source.recv(65_536):
                 breaks = from_device and self._word and self._word in data
+                if breaks:
+                    self._word = b""
+                    source.shutdown(socket.SHUT_RDWR)  # before the daemon hears it, which may answer at once
                 if not breaks or self._heard:
                     target.sendall(data)
                 if breaks:
-                    self._word = b""
                     break
         for end in (source, target):
             with contextlib.suppress(OSError):

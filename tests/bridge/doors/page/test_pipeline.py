@@ -90,8 +90,7 @@ def test_two_stages_and_a_preview(tab):
     ]
     page.locator(READY).wait_for()
     stage(page, 2).locator("details:has(canvas) > summary").click()
-    label = stage(page, 2).locator("canvas").get_attribute("aria-label")
-    assert label == "One step from noise to sound, at 0.50, 0.00"  # the last of four at nano's shift of 3
+    stage(page, 2).get_by_label("One step from noise to sound, at 0.50, 0.00").wait_for()  # the last of four at shift 3
     one.picture("pipeline")
     page.locator('[data-act="pipeline"]').click()
     one.until("[...studio.store.jobs.values()].some((job) => job.operation === 'render')")
