@@ -42,7 +42,7 @@ end
 local map = Temporal.TempoMap.fetch_writable()
 map:set_tempo(Temporal.Tempo(tonumber(arg[4]), tonumber(arg[4]), 4), Temporal.timepos_t(0))
 Temporal.TempoMap.update(map) map = nil
-Session:save_state("") io.stdout:flush() os.exit(0)
+Session:save_state("")
 """
 
 CHANGE_TEMPO = """
@@ -50,7 +50,7 @@ Session = load_session(arg[1], arg[2])
 local map = Temporal.TempoMap.fetch_writable()
 %s
 Temporal.TempoMap.update(map) map = nil
-Session:save_state("") io.stdout:flush() os.exit(0)
+Session:save_state("")
 """
 
 ADD_MIDI_TRACK = """
@@ -58,7 +58,7 @@ Session = load_session(arg[1], arg[2])
 local function count(kind, number) return ARDOUR.ChanCount(ARDOUR.DataType(kind), number) end
 Session:new_midi_track(count("midi", 1), count("audio", 2), true, ARDOUR.PluginInfo(), nil, nil, 1, arg[3],
   ARDOUR.PresentationInfo.max_order, ARDOUR.TrackMode.Normal, true)
-Session:save_state("") io.stdout:flush() os.exit(0)
+Session:save_state("")
 """
 
 WINDING = """
@@ -80,7 +80,6 @@ for route in routes:iter() do
       region:length():samples(), region:layer()))
   end
 end
-io.stdout:flush() os.exit(0)
 """
 
 READ_TRACKS = """
@@ -102,21 +101,27 @@ for route in routes:iter() do
   end
   out:close()
 end
-io.stdout:flush() os.exit(0)
 """
 
 
+LAST_WORD = "the script has ended"
+
+
 def headless(script: str, *arguments: str, folder: Path) -> str:
-    """Run a Lua script in Ardour without a screen; its standard output."""
+    """Run a Lua script in Ardour without a screen; its standard output.
+
+    Ardour 7 crashes one time in some hundred runs as it leaves (``g_mutex_clear``), so what counts is that the script ended.
+    """
     file = folder / f"script-{abs(hash((script, arguments)))}.lua"
-    file.write_text(script)
+    file.write_text(f'{script}\nprint("{LAST_WORD}") io.stdout:flush() os.exit(0)\n')
     environment = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
     environment["XDG_CONFIG_HOME"] = str(folder / "xdg-headless")
     done = subprocess.run(
         ["ardour7-lua", str(file), *arguments], capture_output=True, text=True, timeout=60, env=environment, cwd=folder
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    said, ended, _ = done.stdout.rpartition(LAST_WORD)
+    assert ended, done.stdout + done.stderr
+    return said
 
 
 def run(session: Path, code: str, program: Sequence[str] = ()) -> str:
@@ -128,7 +133,7 @@ def run(session: Path, code: str, program: Sequence[str] = ()) -> str:
         "function out(...) print(table.concat({...}, '|')) end\n"
         "function track(name) for route in Session:get_tracks():iter() do\n"
         "if route:name() == name then return route:to_track() end end end\n"
-        f"{chunk.replace('return assert(load', 'assert(load')}\nio.stdout:flush() os.exit(0)\n"
+        f"{chunk.replace('return assert(load', 'assert(load')}\n"
     )
     return headless(script, str(session), session.name, folder=session.parent)
 
