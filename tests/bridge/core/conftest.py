@@ -63,3 +63,25 @@ async def desk(tmp_path):
     yield start
     for service in opened:
         await service.stop()
+
+
+STEPS_ASIDE = """
+from acestep.api import Operation, Request, hookimpl
+
+class Long(Request):
+    script: str = ""
+    step_aside: bool = True
+
+@hookimpl
+def register_operations(register):
+    register(Operation(name="long", summary="A long job.", schema=Long, steps_aside=True))
+"""
+
+
+@pytest.fixture
+def steps_aside(tmp_path):
+    """A folder of plug-ins, with one whose operation `long` makes way for other jobs."""
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "long.py").write_text(STEPS_ASIDE)
+    return str(folder)

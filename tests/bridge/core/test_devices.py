@@ -18,29 +18,14 @@ from bridge.devices import Device, named_devices
 LONG = "steps=2000 delay=0.01"
 """A job that ends only when it is cancelled."""
 
-STEPS_ASIDE = """
-from acestep.api import Operation, Request, hookimpl
-
-class Long(Request):
-    script: str = ""
-    step_aside: bool = True
-
-@hookimpl
-def register_operations(register):
-    register(Operation(name="long", summary="A long job.", schema=Long, steps_aside=True))
-"""
-
 
 @pytest.fixture
-async def pair(desk, tmp_path):
+async def pair(desk, steps_aside):
     """``await pair(**settings)``: a core with two devices, and an operation `long` that steps aside."""
-    folder = tmp_path / "plugins"
-    folder.mkdir()
-    (folder / "long.py").write_text(STEPS_ASIDE)
 
     async def start(**settings):
         return await desk(
-            **{"devices": ["cpu", "cpu"], "plugin_folder": str(folder), "worker_start": "lazy", **settings}
+            **{"devices": ["cpu", "cpu"], "plugin_folder": steps_aside, "worker_start": "lazy", **settings}
         )
 
     return start

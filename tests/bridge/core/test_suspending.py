@@ -8,29 +8,13 @@ import pytest
 
 from bridge.core.interface import EventKind, JobState, Submission
 
-PLUGIN = """
-from acestep.api import Operation, Request, hookimpl
-from acestep.api.schema import param
-
-class Long(Request):
-    script: str = ""
-    step_aside: bool = True
-
-@hookimpl
-def register_operations(register):
-    register(Operation(name="long", summary="A long job.", schema=Long, steps_aside=True))
-"""
-
 
 @pytest.fixture
-async def hall(desk, tmp_path):
+async def hall(desk, steps_aside):
     """A core whose operation `long` steps aside."""
-    folder = tmp_path / "plugins"
-    folder.mkdir()
-    (folder / "long.py").write_text(PLUGIN)
 
     async def start(**settings):
-        return await desk(plugin_folder=str(folder), **settings)
+        return await desk(plugin_folder=steps_aside, **settings)
 
     return start
 
