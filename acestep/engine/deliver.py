@@ -340,10 +340,14 @@ def stem_notes(track: str, sound: NDArray[np.floating], rate: int) -> list[str]:
 def clip_notes(files: Iterable[ResultFile]) -> list[str]:
     """A sentence for every file that an integer format clipped, with what keeps its samples."""
     return [
-        f"{file.clipped} samples of {file.name} were clipped to full scale ({file.subtype}): {_keeps(file)}"
+        f"{_samples(file.clipped)} of {file.name} clipped to full scale ({file.subtype}): {_keeps(file)}"
         for file in files
         if file.clipped
     ]
+
+
+def _samples(count: int) -> str:
+    return "1 sample" if count == 1 else f"{count} samples"
 
 
 def _keeps(file: ResultFile) -> str:

@@ -162,14 +162,14 @@ def test_clipped_samples_are_told_with_what_keeps_them(runner):
     """By file, with the number that the result holds; floats keep them."""
     facts = {"rate": 48_000, "channels": 2, "start": 0, "length": 9}
     part = ResultFile(role="part", name="a.wav", clipped=7, subtype="PCM_24", **facts)
-    whole = ResultFile(role="whole", name="b.wav", clipped=2, subtype="PCM_16", **facts)
+    whole = ResultFile(role="whole", name="b.wav", clipped=1, subtype="PCM_16", **facts)
     assert clip_notes([part, whole, ResultFile(role="part", name="c.wav", subtype="FLOAT", **facts)]) == [
-        "7 samples of a.wav were clipped to full scale (PCM_24): format wav32f keeps them, level peak makes room for them",
-        "2 samples of b.wav were clipped to full scale (PCM_16): a patch keeps them, it is floating point",
+        "7 samples of a.wav clipped to full scale (PCM_24): format wav32f keeps them, level peak makes room for them",
+        "1 sample of b.wav clipped to full scale (PCM_16): a patch keeps them, it is floating point",
     ]
     for form in ("wav24", "wav32f"):
         made, _ = runner.run("generate", **ONE, format=form)
-        assert any("were clipped" in note for note in made.notes) == (made.files[0].clipped > 0)
+        assert any(" clipped to full scale" in note for note in made.notes) == (made.files[0].clipped > 0)
     assert made.files[0].clipped == 0
 
 
