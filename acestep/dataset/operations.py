@@ -48,7 +48,7 @@ async def run_scan(request: Any, daemon: DaemonContext) -> dict[str, Any]:
 
     def work(progress: Progress) -> dict[str, Any]:
         name = request.dataset or usual_name(Path(request.folders[0]).name if request.folders else "", "project")
-        with datasets.changing(name):
+        with datasets.changing(name), datasets.logged(name, "scan"):
             known = datasets.open(name).dataset if datasets.has(name) and not request.replace else None
             found = _scan(request, name, known, progress)
             changes = {field: getattr(request, field) for field in SETTINGS if getattr(request, field) is not None}

@@ -8,22 +8,19 @@ datasets/NAME/dataset.log    a line of JSON for every run
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from acestep.api.errors import AceError, BadRequest, OutputUnwritable, Suspended, UnknownName
+from acestep.api.errors import AceError, BadRequest, OutputUnwritable, UnknownName
 from acestep.dataset.file import OpenedDataset, open_dataset, save_dataset
+from acestep.dataset.log import add_line, telling_of_a_break
 from acestep.dataset.sample import Dataset
-
-log = logging.getLogger(__name__)
 
 FOLDER, FILE, PREPARED, LOG = "datasets", "dataset.json", "prepared", "dataset.log"
 
@@ -111,27 +108,24 @@ class Datasets:
         except OSError as failure:
             raise OutputUnwritable(f"{place} cannot be made: {failure.strerror}", field="dataset") from None
         with FileLock(self.folder / f".{name}.lock"):
-            yield
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    place.rmdir()  # where nothing came of it
 
     def note(self, name: str, event: str, **facts: Any) -> None:
-        """A line of the log; a log that cannot be written stops nothing."""
-        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **facts})
-        try:
-            with (self.place(name) / LOG).open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError:
-            log.warning("%s cannot be written", self.place(name) / LOG)
+        """A line of the log."""
+        add_line(self.place(name) / LOG, event, **facts)
 
-    @contextmanager
-    def logged(self, name: str, event: str) -> Iterator[None]:
+    def logged(self, name: str, event: str) -> AbstractContextManager[None]:
         """For a run that tells itself how it ended: the log also has one that broke off, and why."""
-        try:
-            yield
-        except Suspended:
-            raise
-        except AceError as failure:
-            self.note(name, event, broke_off=failure.message)
-            raise
+
+        def tell(reason: str) -> None:
+            if self.has(name):
+                self.note(name, event, broke_off=reason)
+
+        return telling_of_a_break(tell)
 
     def row(self, name: str) -> dict[str, Any]:
         """A dataset in a list of them: its settings and counts, or as ``problem`` why it cannot be opened."""

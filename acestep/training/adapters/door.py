@@ -23,6 +23,7 @@ from acestep.api.schema import convert
 from acestep.api.training import AdapterShape, TrainOptions
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapters import FOLDER, adapter_folders, parse_adapters
+from acestep.dataset.log import add_line
 from acestep.dataset.store import Datasets, check_name
 
 STATE, LOG, PLOT, FINAL = "state.pt", "training.log", "loss.png", "final"
@@ -111,6 +112,12 @@ def train_options(request: Any, **more: Any) -> TrainOptions:
 def training_folder(home: Path, name: str) -> Path:
     """Where a training of this name is."""
     return home / FOLDER / name
+
+
+def tell_of_a_break(folder: Path, reason: str) -> None:
+    """Let the log of a training that has begun say why it broke off."""
+    if (folder / LOG).is_file():
+        add_line(folder / LOG, "breaks off", reason=reason)
 
 
 def _require_prepared(datasets: Datasets, name: str) -> None:
@@ -211,7 +218,7 @@ class Story:
         self.epochs: dict[int, dict[str, float]] = {}
         self.samples: dict[str, dict[str, Any]] = {}
         self.notes: dict[str, None] = {}
-        self.finished = False
+        self.finished, self.broke_off = False, ""
         for event in _events(folder / LOG):
             self._take(dict(event))
 
@@ -221,7 +228,7 @@ class Story:
         if kind == "begins":
             self._begin(event)
         elif kind == "continues":
-            self.finished = False
+            self.finished, self.broke_off = False, ""
         elif kind == "step":
             self.steps[int(event["step"])] = event["loss"]
         elif kind == "epoch":
@@ -232,9 +239,11 @@ class Story:
             self.notes[event["text"]] = None
         elif kind == "ends":
             self.finished = True
+        elif kind == "breaks off":
+            self.broke_off = event["reason"]
 
     def _begin(self, event: dict[str, Any]) -> None:
-        self.settings, self.finished = event, False
+        self.settings, self.finished, self.broke_off = event, False, ""
         for kept in (self.steps, self.epochs, self.samples, self.notes):
             kept.clear()
 
@@ -246,6 +255,7 @@ class Story:
             "name": self.folder.name,
             "path": str(self.folder),
             "finished": self.finished,
+            "broke_off": self.broke_off,
             "model": self.settings.get("model", ""),
             "songs": self.settings.get("songs", 0),
             "epoch": int(last.get("epoch", 0)),

@@ -19,9 +19,18 @@ from acestep.api.training import TrainOptions
 from acestep.checkpoints.adapters import adapter_folders, describe_adapter, parse_adapters
 from acestep.checkpoints.merge import merge_adapters
 from acestep.dataset.file import open_dataset
+from acestep.dataset.log import telling_of_a_break
 from acestep.dataset.store import FILE, Datasets
 from acestep.training.adapters import resting
-from acestep.training.adapters.door import LOG, PLOT, Story, copy_adapter, train_options, training_folder
+from acestep.training.adapters.door import (
+    LOG,
+    PLOT,
+    Story,
+    copy_adapter,
+    tell_of_a_break,
+    train_options,
+    training_folder,
+)
 from acestep.training.adapters.original import open_prepared
 from acestep.training.adapters.outputs import HISTORY
 from acestep.training.adapters.pace import Progress
@@ -83,7 +92,7 @@ def run_train(request: Mapping[str, Any], context: JobContext) -> Result:
         wanted=samples.wanted,
     )  # fmt: skip
     sitting = _sitting if options.devices == 1 else _sitting_on_several
-    with torch.enable_grad():
+    with torch.enable_grad(), telling_of_a_break(lambda reason: tell_of_a_break(folder, reason)):
         outcome = sitting(context, folder, options, hooks, place, typed.model)
     if not outcome.finished:
         raise Suspended("the training made room for another job")

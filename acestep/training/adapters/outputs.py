@@ -13,12 +13,12 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from acestep.dataset.log import add_line
 from acestep.training.adapters.export import Export, write_forms, write_peft
 from acestep.training.adapters.setup import Setup
 from acestep.training.adapters.writing import save_whole
@@ -68,14 +68,12 @@ class Outputs:
         self._log("epoch", **row)
 
     def _log(self, event: str, **facts: Any) -> None:
-        """A line of the log. A log that cannot be written stops no training."""
-        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **facts})
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / LOG).open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
         except OSError:
-            log.warning("%s cannot be written", self._folder / LOG)
+            log.warning("%s cannot be made", self._folder)
+        else:
+            add_line(self._folder / LOG, event, **facts)
 
     def keep_epoch(self, epoch: int, step: int) -> Path:
         """The adapter of an epoch, to compare with others. Raises `DiskFull`, `OutputUnwritable`."""

@@ -77,6 +77,22 @@ def test_a_cancelled_one_leaves_no_trace_but_a_line_of_the_log(house: House) -> 
     assert (last["event"], last["broke_off"]) == ("label", "the job was cancelled")
 
 
+def test_an_unexpected_fault_is_in_the_log_too(house: House) -> None:
+    """Without a traceback. One that only makes room for another job is not told as broken off."""
+
+    def crash(*tick):
+        raise RuntimeError("deep inside")
+
+    with pytest.raises(RuntimeError):
+        run_label({"dataset": "songs", "skip": True}, house.context(crash))
+    aside = house.context()
+    aside.step_aside()
+    with pytest.raises(Suspended):
+        run_label({"dataset": "songs", "skip": True}, aside)
+    lines = (house.datasets.place("songs") / "dataset.log").read_text().splitlines()
+    assert [json.loads(line)["broke_off"] for line in lines] == ["an internal error (RuntimeError)"]
+
+
 def test_some_samples_only(house: House) -> None:
     chosen = house.samples()[2].id
     run_label({"dataset": "songs", "skip": True, "only": [chosen]}, house.context())

@@ -57,7 +57,7 @@ export function trainingList(app, again) {
       stop.hidden = !job;
       go.hidden = Boolean(job) || row.finished;
       look.setAttribute("aria-pressed", String(shown === row.name));
-      said.textContent = [row.model, t("runs.epoch", { epoch: row.epoch, epochs: row.epochs }), t("runs.step", { step: row.step, steps: row.steps }), row.loss === null ? "" : t("runs.loss", { loss: figure(row.loss) }), row.validation ? t("runs.validation", { loss: figure(row.validation) }) : ""].filter(Boolean).join(" · ");
+      said.textContent = [row.model, t("runs.epoch", { epoch: row.epoch, epochs: row.epochs }), t("runs.step", { step: row.step, steps: row.steps }), row.loss === null ? "" : t("runs.loss", { loss: figure(row.loss) }), row.validation ? t("runs.validation", { loss: figure(row.validation) }) : "", job || row.finished ? "" : row.broke_off].filter(Boolean).join(" · ");
     };
     return box;
   }
