@@ -124,13 +124,12 @@ def parse_adapters(asked: Iterable[str], folders: Iterable[Path]) -> tuple[Adapt
 
     The daemon calls it at the door, the worker again before it loads them.
     """
-    known: dict[str, Path] | None = None
-    found = []
+    places, known, found = list(folders), None, []
     for one in asked:
         name, _, scale = one.partition("=")
         if known is None:
-            known = known_adapters(folders)
-        if (kept := _kept(name, known)) is not None:
+            known = known_adapters(places)
+        if (kept := _kept(name, places)) is not None:
             known[name] = kept
         if not _NAME.fullmatch(name) or name not in known:
             raise UnknownName(f"there is no LoRA {name!r}", field="lora", limits={"choices": sorted(known)})
@@ -143,13 +142,13 @@ def parse_adapters(asked: Iterable[str], folders: Iterable[Path]) -> tuple[Adapt
     return tuple(found)
 
 
-def _kept(name: str, known: Mapping[str, Path]) -> Path | None:
-    """The adapter that a training kept after an epoch, which is named ``NAME@EPOCH``."""
+def _kept(name: str, folders: Iterable[Path]) -> Path | None:
+    """The adapter that a training kept after an epoch, which is named ``NAME@EPOCH``; the training may still run."""
     training, _, epoch = name.rpartition("@")
-    if training not in known or not epoch.isdigit():
+    if training in ("", ".", "..") or not epoch.isdecimal() or not _NAME.fullmatch(name):
         return None
-    place = known[training] / "checkpoints" / f"epoch_{int(epoch)}"
-    return place if place.is_dir() else None
+    places = (folder / training / "checkpoints" / f"epoch_{int(epoch)}" for folder in folders)
+    return next((place for place in places if place.is_dir()), None)
 
 
 def _scale(text: str, one: str) -> float:
