@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing.process
 import os
 import random
 import signal
@@ -30,6 +31,7 @@ from acestep.training.adapters import outputs
 from acestep.training.adapters import setup as setting_up
 from acestep.training.adapters import state as keeping
 from acestep.training.adapters import train as training
+from acestep.training.adapters.prepare import PrepareOptions, prepare
 from acestep.training.adapters.state import load_state
 from acestep.training.adapters.train import Hooks, train
 
@@ -98,6 +100,20 @@ def test_a_training_learns_and_leaves_its_files(prepared, tiny_info, tmp_path):
     assert (run / "loss.png").read_bytes()[:4] == b"\x89PNG"
     events = [json.loads(line)["event"] for line in (run / "training.log").read_text().splitlines()]
     assert events[0] == "begins" and events[-1] == "ends" and events.count("step") == 48
+
+
+def test_no_process_is_started_to_prepare_or_to_train(prepared, dataset, tiny_info, unbroken, tmp_path, monkeypatch):
+    """On every system, Windows too: songs are read by the training itself, so no worker of a loader can stall it."""
+
+    def refuse(*given, **more):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refuse)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    one = msgspec.structs.replace(dataset, samples=dataset.samples[1:2])
+    assert prepare(one, tiny_info, tmp_path / "prepared", PrepareOptions(device="cpu")).manifest.rows
+    assert train(prepared, tiny_info, tmp_path / "run", options()).finished
+    assert_same(tmp_path / "run", unbroken)
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "adafactor", "prodigy"])
