@@ -80,3 +80,15 @@ class StartUnsuited(TrainingError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"training cannot continue from {path}: {reason}")
+
+
+class ProcessEnded(TrainingError):
+    """One of several processes is gone, and has said nothing: killed, mostly for memory."""
+
+    code = "process_ended"
+
+    def __init__(self, exit_code: int | None = None) -> None:
+        how = "" if exit_code is None else f" (exit code {exit_code})"
+        super().__init__(
+            f"one of the processes ended unexpectedly{how}, perhaps because memory ran out; run the same command again to continue"
+        )

@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +25,7 @@ import torch
 from torch import distributed, nn
 
 from acestep.runtime.devices import has_bfloat16
-from acestep.training.errors import TrainingError
+from acestep.training.errors import ProcessEnded, TrainingError
 
 WORKER_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve whoever shares the cores, and themselves
@@ -118,20 +119,30 @@ def launch(work: Callable, processes: int, threads: int, *arguments: object) -> 
     A `TrainingError` of one of them ends all, which save what they have, and is raised here.
     """
     failures = torch.multiprocessing.get_context("spawn").SimpleQueue()
-    try:
-        with _worker_environment(), tempfile.TemporaryDirectory(prefix="acestep-training-") as folder:
-            meeting = Path(folder, "processes").as_uri()
-            torch.multiprocessing.spawn(
-                _enter, (work, processes, threads, meeting, failures, arguments), nprocs=processes
-            )
-    except (torch.multiprocessing.ProcessExitedException, torch.multiprocessing.ProcessRaisedException):
-        # Whoever was just talking to the process that failed raises too, perhaps before that one has ended.
-        if failures.empty():
+    with _worker_environment(), tempfile.TemporaryDirectory(prefix="acestep-training-") as folder:
+        given = (work, processes, threads, Path(folder, "processes").as_uri(), failures, arguments)
+        team = torch.multiprocessing.spawn(_enter, given, nprocs=processes, join=False)
+        try:
+            while not team.join():
+                pass
+        except (torch.multiprocessing.ProcessExitedException, torch.multiprocessing.ProcessRaisedException):
+            # Whoever was just talking to the process that failed raises too, perhaps before that one has ended.
+            if not failures.empty():
+                raise _told_failure(*failures.get()) from None
+            if killed := [process.exitcode for process in team.processes if _was_killed(process.exitcode)]:
+                raise ProcessEnded(killed[0]) from None
             raise
-        code, sentence = failures.get()
-        failure = TrainingError(sentence)
-        failure.code = code
-        raise failure from None
+
+
+def _told_failure(code: str, sentence: str) -> TrainingError:
+    failure = TrainingError(sentence)
+    failure.code = code
+    return failure
+
+
+def _was_killed(exit_code: int | None) -> bool:
+    """Whether a signal ended a process, and not the one that ends them all together."""
+    return exit_code is not None and exit_code < 0 and exit_code != -signal.SIGTERM
 
 
 def _enter(
@@ -167,9 +178,17 @@ def side_by_side(
     with _worker_environment():
         pool = ProcessPoolExecutor(processes, spawn, _prepare, (prepare, threads))
         try:
-            yield partial(pool.map, _work)
+            yield lambda given: _told_if_broken(pool.map(_work, given))
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _told_if_broken(answers: Iterator[Any]) -> Iterator[Any]:
+    """The answers of a pool. Raises `ProcessEnded` where one of its processes is gone."""
+    try:
+        yield from answers
+    except BrokenProcessPool:
+        raise ProcessEnded from None
 
 
 def _prepare(prepare: Callable[[], Callable], threads: int) -> None:

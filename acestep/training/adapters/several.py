@@ -181,17 +181,22 @@ def _compute(rank: int, task: Task, pipe: Connection) -> None:
     torch.set_num_threads(task.threads)
     try:
         with _joined(rank, task) as (group, device):
-            setup = _set_up(task, device, pipe)
-            hooks = _remote_hooks(pipe) if group.leads else Hooks()
-            outcome = Training(setup, task.folder, hooks, group).run()
-            if group.leads:
-                pipe.send(("done", outcome))
+            _sit(_set_up(task, device, pipe), task.folder, group, pipe)
             _wait_for_the_end()
-    except AceError as failure:
-        pipe.send(("failed", failure.to_wire()))
-        _wait_for_the_end()
     except _Told:
         pass
+
+
+def _sit(setup: Setup, folder: Path, group: ProcessGroup, pipe: Connection) -> None:
+    """This process's share of the training, and what came of it: told while the group is still joined, for whoever else is just
+    talking to this process fails as well once it leaves, and might be heard first."""
+    try:
+        outcome = Training(setup, folder, _remote_hooks(pipe) if group.leads else Hooks(), group).run()
+    except AceError as failure:
+        pipe.send(("failed", failure.to_wire()))
+    else:
+        if group.leads:
+            pipe.send(("done", outcome))
 
 
 def _set_up(task: Task, device: str, pipe: Connection) -> Setup:

@@ -306,21 +306,31 @@ class Training:
 
     def validate(self) -> float:
         """The mean loss over the songs that are only listened to, at fixed times with fixed noise and without any dropout."""
-        setup = self._setup
+        own, failure = (0.0, 0.0), None
+        try:
+            own = self._judge(self._setup.judged[self._group.rank :: self._group.size])
+        except AceError as caught:  # the others are told, who would wait for this share
+            failure = caught
+        wrong, total, count = self._group.add([float(failure is not None), *own], self._setup.device)
+        if wrong:
+            raise self._group.first(failure)
+        if not math.isfinite(total):
+            raise NumericFailure("the loss of the songs that validate is not a number")
+        return total / count
+
+    def _judge(self, rows: Sequence[Row]) -> tuple[float, float]:
+        """The loss of some songs, summed, and the number of values it is a sum of."""
+        setup, total, count = self._setup, 0.0, 0.0
         times = turbo_times().tolist() if setup.basis.flow.timesteps == "discrete" else JUDGED_TIMES
-        total, count = 0.0, 0.0
         self._network.eval()
         with torch.no_grad():
-            for row in setup.judged[self._group.rank :: self._group.size]:
+            for row in rows:
                 item = setup.read(row)
                 for time in times:
                     batch = collate([fixed_draw(item, row.id, time, setup.basis)], setup.device)
                     total += squared_error(self._network, setup.padding, batch, True).item()
                     count += batch.elements(True)
-        total, count = self._group.add([total, count], setup.device)
-        if not math.isfinite(total):
-            raise NumericFailure("the loss of the songs that validate is not a number")
-        return total / count
+        return total, count
 
     def _rate(self) -> float:
         return self._options.rate() * rate_factor(self._options, max(0, self._state.place.step - 1), self.steps)

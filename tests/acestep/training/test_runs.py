@@ -8,18 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
 
 from acestep.networks.nano_codec import NanoCodec
+from acestep.training import parallel
 from acestep.training.codec.codec_targets import oscillator_amplitudes
 from acestep.training.codec.loss import Resolution, harmonic_distance, spectral_distance
 from acestep.training.codec.train_codec import CodecSettings, compare_sounds, train_codec
-from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable
+from acestep.training.errors import CheckpointUnreadable, CheckpointUnwritable, ProcessEnded
 from acestep.training.parallel import ProcessGroup, side_by_side
 from acestep.training.run import TrainingRun, decay, save_atomically
 from acestep.training.weights import open_codec, save_codec
@@ -117,6 +120,33 @@ def test_what_one_process_finds_wrong_ends_all_with_its_sentence(tmp_path, other
     script.write_text(FAILING.replace("{other}", other))
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.startswith("run_missing there is no elsewhere:") and "Traceback" not in done.stderr
+
+
+def test_a_process_that_is_killed_is_told_whoever_notices_it_first(monkeypatch):
+    """The one that was talking to it raises as well, and may be heard before: the sentence is the same. A fake group is killed."""
+    gloo = torch.multiprocessing.ProcessRaisedException("connection closed by peer", 0, 1)
+    killed = torch.multiprocessing.ProcessExitedException("killed", 1, 2, -9, "SIGKILL")
+    for heard, codes in ((gloo, (1, -9)), (killed, (-15, -9))):
+
+        def join(heard=heard):
+            raise heard
+
+        team = SimpleNamespace(join=join, processes=[SimpleNamespace(exitcode=code) for code in codes])
+        monkeypatch.setattr(torch.multiprocessing, "spawn", lambda *given, team=team, **more: team)
+        with pytest.raises(ProcessEnded, match=r"ended unexpectedly \(exit code -9\)"):
+            parallel.launch(print, 2, 1)
+    team.processes = [SimpleNamespace(exitcode=code) for code in (1, -15)]
+    with pytest.raises(torch.multiprocessing.ProcessExitedException):
+        parallel.launch(print, 2, 1)
+
+    def broken():
+        yield 1
+        raise BrokenProcessPool("a process in the process pool was terminated abruptly")
+
+    answers = parallel._told_if_broken(broken())
+    assert next(answers) == 1
+    with pytest.raises(ProcessEnded, match="run the same command again"):
+        next(answers)
 
 
 def alive(child: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import contextmanager
 from multiprocessing import Pipe
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,16 @@ import msgspec
 import pytest
 import torch
 
-from acestep.api.errors import BadRequest, Cancelled, DiskFull, NumericFailure, OutOfMemory, Unavailable, WorkerDied
+from acestep.api.errors import (
+    BadCheckpoint,
+    BadRequest,
+    Cancelled,
+    DiskFull,
+    NumericFailure,
+    OutOfMemory,
+    Unavailable,
+    WorkerDied,
+)
 from acestep.api.training import AdapterShape, TrainOptions
 from acestep.training.adapters import door, outputs, several
 from acestep.training.adapters import train as training
@@ -136,6 +146,18 @@ def test_a_loss_that_is_no_number_stops_all_with_its_song(prepared, tiny_info, t
     assert load_state(tmp_path / "run").place.step == 1
 
 
+def test_a_song_that_only_one_device_reads_and_cannot_stops_all(prepared, tiny_info, tmp_path, monkeypatch):
+    """Of those that validate each has its share: damage is told to the others, who would wait for that share for ever."""
+    real = Training._judge
+
+    def damaged(self, rows):
+        raise BadCheckpoint("the latents of song e.wav are damaged")
+
+    monkeypatch.setattr(Training, "_judge", lambda self, rows: (real if self._group.leads else damaged)(self, rows))
+    ends = run_together(prepared, tiny_info, tmp_path / "run", options(devices=2))
+    assert [type(failure) for failure in ends] == [BadCheckpoint, BadCheckpoint]
+
+
 def test_too_little_memory_on_one_device_lowers_it_on_all(prepared, tiny_info, tmp_path, monkeypatch):
     """The step begins again everywhere, so that it is the same step; not even one song is an error everywhere."""
     settings = options(batch=4, accumulation=1, epochs=1)
@@ -237,6 +259,30 @@ def test_a_cancel_while_the_processes_start(monkeypatch):
 
     with pytest.raises(Cancelled):
         Processes(monkeypatch).serve(check=cancelled)
+
+
+def test_a_failure_is_told_before_the_process_leaves_the_others(prepared, tiny_info, tmp_path, monkeypatch):
+    """Whoever leaves makes the others fail at once: their end must not be heard first. The group is a fake that notes its end."""
+    ours, theirs = Pipe()
+    said = []
+
+    @contextmanager
+    def joined(rank, task):
+        yield ProcessGroup(), "cpu"
+        said.append(ours.poll())
+
+    def full(*given):
+        raise DiskFull("the disk is full")
+
+    monkeypatch.setattr(several, "_joined", joined)
+    monkeypatch.setattr(several, "_wait_for_the_end", lambda: None)
+    monkeypatch.setattr(several, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(training, "save_state", full)
+    monkeypatch.setattr(several, "_remote_hooks", lambda pipe: Hooks())
+    task = several.Task(prepared.folder, tiny_info, tmp_path / "run", options(), torch.get_num_threads(), "")
+    several._compute(0, task, theirs)
+    word, wire = ours.recv()
+    assert (word, wire["code"], said) == ("failed", "disk_full", [True])
 
 
 def test_a_process_that_ends_ends_the_training(monkeypatch):
