@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +78,21 @@ def test_guide_offers_the_closed_lists_and_no_contradictions() -> None:
     assert FORM_HELP["tracks"] == list(music.TRACKS) and FORM_HELP["languages"] == list(music.LANGUAGES)
     tags = [tag for words in FORM_HELP["caption_tags"].values() for tag in words]
     assert len(tags) == len(set(tags)) and all(tags) and all(FORM_HELP.values())
+
+
+def test_every_tag_is_explained_and_the_page_tells_the_same_words() -> None:
+    """Each kind of caption tag and each lyric tag has a sentence; docs/writing-captions.md names no tag that is not offered."""
+    assert list(FORM_HELP["caption_tag_kinds"]) == list(FORM_HELP["caption_tags"])
+    assert list(FORM_HELP["lyric_tag_meanings"]) == FORM_HELP["lyric_tags"]
+    sentences = [*FORM_HELP["caption_tag_kinds"].values(), *FORM_HELP["lyric_tag_meanings"].values()]
+    assert all(re.fullmatch(r"[A-Z].*\.", sentence) for sentence in sentences)
+    page = (Path(__file__).parents[3] / "docs" / "writing-captions.md").read_text("utf-8")
+    kinds = {"style": "genre", "instruments": "instrument", "sound": "production"}
+    rows = re.findall(r"^\| (style|mood|instruments|voice|rhythm|sound) \| (.*) \|$", page, re.MULTILINE)
+    assert len(rows) == 6
+    for kind, words in rows:
+        assert set(words.split(", ")) <= set(FORM_HELP["caption_tags"][kinds.get(kind, kind)]), kind
+    assert set(re.findall(r"`(\[[A-Z][^\]]*\])`", page)) <= set(FORM_HELP["lyric_tags"])
 
 
 def test_every_example_can_be_planned_as_it_stands() -> None:
