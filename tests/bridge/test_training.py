@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import psutil
 import pytest
@@ -52,7 +53,6 @@ class Studio:
             "threads": 1,
             "model": "tiny",
             "osc": False,
-            "http": False,
         }
         roots = {"read_roots": [self.folder], "write_roots": [self.folder / "out"]}
         self.daemon: DaemonProcess = start_daemon({**FREE_PORTS, **settings, **roots})
@@ -221,6 +221,59 @@ def test_the_adapter_can_be_used_at_once(studio: Studio, trained: dict[str, Any]
     target = str(studio.folder / "out" / "copies")
     assert len(studio.run("lora-export", lora="my songs", folder=target)["data"]["files"]) == 4
     assert "already" in studio.refusal("lora-export", lora="my songs", folder=target).message
+
+
+def test_the_originals_training_calls(studio: Studio, trained: dict[str, Any]) -> None:
+    """Its front ends scan, prepare, train, watch, stop, continue and export with the calls they know."""
+    base = f"http://127.0.0.1:{studio.daemon.connection['http']['port']}/v1"
+    with httpx.Client(base_url=base, trust_env=False, timeout=WAIT) as http:
+
+        def post(call: str, **sent: Any) -> dict[str, Any]:
+            answer = http.post(call, json=sent)
+            assert answer.status_code == 200 and answer.json()["code"] == 200, answer.text
+            return answer.json()
+
+        post("/dataset/scan", audio_dir=str(studio.songs), dataset_name="front end", custom_tag="zap")
+        post("/dataset/preprocess", output_dir="./tensors")
+        assert post("/training/load_tensor_info", tensor_dir="./tensors")["data"]["num_samples"] == 3
+        asked = {"tensor_dir": "./tensors", "lora_output_dir": "./out/over there", "lora_rank": 2, "lora_alpha": 4,
+                 "gradient_accumulation": "1", "save_every_n_epochs": 1, "training_seed": 7, "learning_rate": 0.01}  # fmt: skip
+        started = post("/training/start", **asked, train_epochs=300, use_fp8=True)
+        assert started["extra"]["ignored"] == ["use_fp8"]
+        assert http.post("/training/start", json=asked).status_code == 400, "one training at a time"
+        studio.step(started["data"]["task_id"], 4)
+        post("/training/stop")
+        assert studio.client.wait(started["data"]["task_id"], timeout=WAIT)["state"] == "cancelled"
+        stopped = http.get("/training/status").json()["data"]
+        assert not stopped["is_training"] and stopped["status"] == "cancelled" and 3 < stopped["current_step"] < 900
+        assert stopped["config"]["lora_rank"] == 2 and stopped["tensor_dir"] == "./tensors"
+        assert len(stopped["loss_history"]) == stopped["current_step"]
+        assert "cancelled" in stopped["training_log"].splitlines()[-1]
+        target = str(studio.folder / "out" / "from front end")
+        kept = post("/training/export", export_path=target)["data"]["export_path"]
+        assert re.search(r"over there epoch \d+$", kept) and list(Path(kept).rglob("adapter_config.json"))
+        epochs = stopped["current_epoch"] + 2
+        again = post("/training/start", **asked, train_epochs=epochs)["data"]["task_id"]
+        studio.client.wait(again, timeout=WAIT)
+        done = http.get("/training/status").json()["data"]
+        assert (done["status"], done["current_step"], done["current_epoch"], done["error"]) == (
+            "done", 3 * epochs, epochs, None,
+        )  # fmt: skip
+        whole = post("/training/export", export_path=target)["data"]["export_path"]
+        assert Path(whole).name == "over there" and (Path(whole) / "adapter" / "adapter_config.json").is_file()
+        view = studio.client.job(again)["request"]
+        assert (view["rank"], view["alpha"], view["seed"], view["kind"]) == (2, 4, 7, "lora")
+        loaded = post("/lora/load", lora_path="over there")["data"]
+        assert (loaded["adapter_type"], loaded["active_adapter"], loaded["lora_scale"]) == ("lora", "over there", 1.0)
+        assert post("/lora/scale", scale=0.5)["data"]["scale"] == 0.5
+        assert http.get("/lora/status").json()["data"]["scales"] == {"over there": 0.5}
+        post("/lora/unload")
+        lokr = post("/training/start_lokr", tensor_dir="./tensors", output_dir="small", lokr_linear_dim=2, lokr_linear_alpha=2,
+                    train_epochs=1, lokr_weight_decompose=True)  # fmt: skip
+        assert lokr["extra"]["ignored"] == ["lokr_weight_decompose"]
+        assert studio.client.wait(lokr["data"]["task_id"], timeout=WAIT)["state"] == "done"
+        assert post("/lora/load", lora_path="small")["data"]["adapter_type"] == "lokr"
+        post("/lora/unload")
 
 
 def test_one_command_does_it_all(studio: Studio, trained: dict[str, Any]) -> None:

@@ -130,7 +130,7 @@ class GradioCalls:
     async def load_lora(self, data: Sequence[Any], report: Report) -> list[Any]:
         """Use an adapter for what follows."""
         listed = await self._rest.said("loras", {}, self._caller)
-        known = [str(row["name"]) for row in listed.get("loras") or []]
+        known = {str(row["name"]): str(row.get("kind") or "") for row in listed.get("loras") or []}
         return [_tried(lambda: f"{self._rest.adapters.load(_text(data, 0)[:4096], '', known)} is used from now on")]
 
     async def unload_lora(self, data: Sequence[Any], report: Report) -> list[Any]:

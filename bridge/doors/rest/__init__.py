@@ -33,6 +33,7 @@ PAGES = [
     ("/v1/training/stop", "POST: stop; the place is saved.", "see docs/rest.md"),
     ("/v1/training/status", "Where the training stands.", "see docs/rest.md"),
     ("/v1/training/export", "POST: write the adapter into a folder.", "see docs/rest.md"),
+    ("/v1/training/load_tensor_info", "POST: what is prepared in a folder.", "see docs/rest.md"),
     ("/v1/training/...", "Not offered: 501.", "see docs/rest.md"),
     ("/v1/dataset/scan", "POST: make a dataset of a folder.", "see docs/rest.md"),
     ("/v1/dataset/load", "POST: open a dataset file.", "see docs/rest.md"),

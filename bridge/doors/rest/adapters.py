@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -18,11 +18,15 @@ class Adapters:
     names: dict[str, str] = field(default_factory=dict)
     """The client's name -> the adapter's own."""
     scales: dict[str, float] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    """The client's name -> `lora` or `lokr`, where that is known."""
     active: str = ""
     used: bool = False
 
-    def load(self, path: str, name: str, known: Iterable[str]) -> str:
-        """Use an adapter of this machine from now on, named by its folder or its own name; its own name. Raises `UnknownName`."""
+    def load(self, path: str, name: str, known: Mapping[str, str]) -> str:
+        """Use an adapter of this machine from now on, named by its folder or its own name; its own name. ``known``: the kind of
+        each. Raises `UnknownName`.
+        """
         choices = sorted(known)
         place = PurePath(path.replace("\\", "/"))
         found = next((one for one in (path, place.name, place.stem, place.parent.name) if one and one in choices), "")
@@ -34,12 +38,14 @@ class Adapters:
             )
         self.active = name or found
         self.names[self.active], self.used = found, True
+        self.kinds[self.active] = "lokr" if "lokr" in known[found].lower() else "lora"
         self.scales.setdefault(self.active, 1.0)
         return found
 
     def unload(self) -> None:
         """Use none any more."""
         self.names.clear()
+        self.kinds.clear()
         self.scales.clear()
         self.active, self.used = "", False
 
@@ -65,7 +71,7 @@ class Adapters:
             "lora_loaded": bool(self.names),
             "use_lora": self.used,
             "lora_scale": self.scales.get(self.active, 1.0),
-            "adapter_type": "lora" if self.names else None,
+            "adapter_type": self.kinds.get(self.active),
             "scales": dict(self.scales),
             "active_adapter": self.active or None,
             "adapters": list(self.names),

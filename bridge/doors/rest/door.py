@@ -225,7 +225,7 @@ class RestDoor:
         if not path:
             raise HTTPException(422, "lora_path names the adapter")
         listed = await self.said("loras", {}, caller)
-        known = [str(row["name"]) for row in listed.get("loras") or []]
+        known = {str(row["name"]): str(row.get("kind") or "") for row in listed.get("loras") or []}
         name = self.adapters.load(path[:4_096], (read_text(values.get("adapter_name")) or "")[:100], known)
         return answer(
             {"message": f"✅ the adapter {name} is used from now on", "lora_path": path, **self.adapters.status()}

@@ -237,12 +237,12 @@ def test_adapters_are_chosen_for_what_follows(http):
 
 
 def test_examples_and_what_is_not_offered(http):
-    """Ours; datasets and training say where they are."""
+    """Ours; a call of the dataset or training kind that nobody knows says that it is not offered."""
     simple = http.post("/create_random_sample", json={"sample_type": "simple_mode"}).json()["data"]
     assert set(simple) == {"description", "instrumental", "vocal_language"}
     custom = http.post("/create_random_sample", json={"sample_type": "custom_mode"}).json()["data"]
     assert custom["caption"] and custom["lyrics"]
-    answer = http.post("/v1/training/load_tensor_info", json={})
+    answer = http.post("/v1/training/unheard_of", json={})
     assert (answer.status_code, answer.json()["code"]) == (501, 501) and answer.json()["error"]
 
 
@@ -279,6 +279,82 @@ def test_a_dataset_is_made_and_trained_on(http, folder):
     ).json()
     assert (refused["code"], "not prepared" in refused["error"]) == (400, True), "the fake backend prepares nothing"
     assert http.post("/v1/training/export", json={"export_path": str(folder)}).status_code == 404
+
+
+def test_what_a_dataset_call_says_is_done(http, rpc, folder):
+    """Settings reach the dataset, what has no effect is told, the file is written, tasks of another kind are unknown."""
+    songs, out = folder / "songs" / "single", folder / "home" / "library" / "single.json"
+    songs.mkdir()
+    (songs / "one.wav").write_bytes(song())
+    (songs / "one.lyrics.txt").write_text("la la")
+    sent = {"audio_dir": str(songs), "dataset_name": "single", "custom_tag": "mine", "tag_position": "append"}
+    scanned = http.post("/v1/dataset/scan", json={**sent, "all_instrumental": "true"}).json()
+    (sample,) = scanned["data"]["samples"]
+    assert (sample["is_instrumental"], scanned["data"]["labeled_count"], scanned["extra"]) == (True, 0, None)
+    bad = http.post("/v1/dataset/scan", json={**sent, "tag_position": "middle"}).json()
+    assert (bad["code"], "prepend, append or replace" in bad["error"]) == (400, True)
+    labelled = http.post(
+        "/v1/dataset/auto_label", json={"skip_metas": True, "lm_model_path": "none", "save_path": str(out)}
+    ).json()
+    assert (
+        labelled["extra"]["ignored"] == ["skip_metas"] and labelled["extra"]["changed"]["lm_model_path"]["used"] is None
+    )
+    assert json.loads(out.read_text())["metadata"]["num_samples"] == 1
+    saved = http.post(
+        "/v1/dataset/save", json={"save_path": str(out), "dataset_name": "Album", "genre_ratio": 30}
+    ).json()
+    assert saved["code"] == 200, saved
+    told = json.loads(out.read_text())["metadata"]
+    assert (told["name"], told["custom_tag"], told["tag_position"], told["genre_ratio"]) == (
+        "Album",
+        "mine",
+        "append",
+        30,
+    )
+    refused = http.post("/v1/dataset/auto_label", json={"save_path": "/nowhere/x.json"}).json()
+    assert (refused["code"], "outside" in refused["error"]) == (400, True)
+    assert http.get(f"/v1/dataset/preprocess_status/{labelled['data']['task_id']}").json()["code"] == 400
+    prepared = http.post("/v1/dataset/preprocess", json={"output_dir": "./t", "skip_existing": False}).json()
+    assert prepared["data"]["status"] == "completed" and "skip_existing" in prepared["extra"]["changed"]
+    changed = http.put("/v1/dataset/sample/0", json={"bpm": 3000}).json()
+    assert (changed["code"], "30 to 300" in changed["error"]) == (400, True)
+    assert http.put("/v1/dataset/sample/0", json={"lyrics": "x", "mood": "y"}).json()["extra"] == {"ignored": ["mood"]}
+    assert rpc.run("dataset-list", {"dataset": "single"}, timeout=60)["data"]["samples"][0]["lyrics"] == "x"
+
+
+def test_a_dataset_that_was_made_elsewhere_stays(http, rpc, folder):
+    """Scanning and loading under its name take another one, and say so; what these calls have made they replace."""
+    songs = folder / "songs" / "twice"
+    songs.mkdir()
+    (songs / "one.wav").write_bytes(song())
+    rpc.run("dataset-scan", {"folders": [str(songs)], "dataset": "kept"}, timeout=60)
+    for _ in range(2):
+        answer = http.post("/v1/dataset/scan", json={"audio_dir": str(songs), "dataset_name": "kept"}).json()
+        assert (
+            answer["data"]["dataset_name"] == "kept 2" and answer["extra"]["changed"]["dataset_name"]["sent"] == "kept"
+        )
+    file = folder / "home" / "library" / "kept.json"
+    assert http.post("/v1/dataset/save", json={"save_path": str(file)}).json()["code"] == 200
+    loaded = http.post("/v1/dataset/load", json={"dataset_path": str(file)}).json()
+    assert (loaded["data"]["dataset_name"], loaded["data"]["num_samples"]) == ("kept 2", 1)
+    assert http.post("/v1/dataset/load", json={}).status_code == 422
+
+
+def test_what_is_prepared_in_a_folder(http, folder):
+    """Of the original's tensors their number and name; a folder without any, or outside, is refused."""
+    tensors = folder / "songs" / "tensors"
+    tensors.mkdir()
+    ask = "/v1/training/load_tensor_info"
+    assert http.post(ask, json={}).status_code == 422
+    assert http.post(ask, json={"tensor_dir": str(tensors)}).status_code == 400
+    assert http.post(ask, json={"tensor_dir": "/etc"}).status_code == 400
+    for name in ("a", "b"):
+        (tensors / f"{name}.pt").write_bytes(b"")
+    (tensors / "manifest.json").write_text(json.dumps({"metadata": {"name": "theirs", "custom_tag": "zap"}}))
+    told = http.post(ask, json={"tensor_dir": str(tensors)}).json()["data"]
+    assert (told["num_samples"], told["dataset_name"], told["custom_tag"]) == (2, "theirs", "zap")
+    for wrong in ({"lora_rank": "many"}, {"learning_rate": "fast"}):
+        assert http.post("/v1/training/start", json={"tensor_dir": str(tensors), **wrong}).status_code == 422
 
 
 def test_the_language_model_writes_the_words_and_then_the_music_is_made(http, rpc):
