@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -13,9 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from acestep.api.errors import AceError, UnknownJob
-from acestep.dataset.edit import edit_dataset
-from acestep.dataset.sample import Dataset
-from acestep.dataset.store import usual_name
 from bridge.core.interface import JobState
 from bridge.doors.http.site import HttpCaller
 from bridge.doors.rest.door import DOOR, Handler, RestDoor
@@ -32,13 +30,18 @@ SHOWN = ("index", "filename", "audio_path", "duration", "caption", "genre", "pro
 
 CHANGED = frozenset(SHOWN) - {"index", "filename", "audio_path", "duration", "labeled"}
 
-SETTINGS = {
-    "custom_tag": read_text,
-    "tag_position": read_text,
-    "all_instrumental": read_boolean,
-    "genre_ratio": read_number,
+POSITIONS = ("prepend", "append", "replace")
+
+Fits = Callable[[Any], bool]
+
+SETTINGS: dict[str, tuple[Callable[[Any], Any], Fits, str]] = {
+    "custom_tag": (read_text, lambda tag: len(tag) <= 200, "a text of at most 200 characters"),
+    "tag_position": (read_text, lambda place: place in POSITIONS, "prepend, append or replace"),
+    "all_instrumental": (read_boolean, lambda value: True, "true or false"),
+    "genre_ratio": (read_number, lambda share: 0 <= share <= 100, "0 to 100"),
 }
-"""Settings of a dataset, named as ours are, and how they are read."""
+"""Settings of a dataset, named as ours are: how they are read, which values fit, and what they are. Looked at here, so that a wrong
+one is told before anything is replaced."""
 
 MOST_SAMPLES = 1_000
 
@@ -122,8 +125,7 @@ class DatasetCalls:
         path, told = read_text((await self._values(request)).get("dataset_path")), Told()
         if not path:
             raise HTTPException(422, "dataset_path names a file")
-        wanted = usual_name(PurePath(path.replace("\\", "/")).stem[:60], NAME)
-        name = await self._free_name(request, wanted, told)
+        name = await self._free_name(request, _plain_name(path), told)
         said = await self._said(request, "dataset-load", file=path, dataset=name, replace=True)
         told.notes += said.get("notes") or []
         self._open(name)
@@ -303,16 +305,20 @@ class DatasetCalls:
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What a call says of the dataset itself. Raises `HTTPException` for what cannot be read, `BadRequest` for what does not
-    fit."""
+    """What a call says of the dataset itself. Raises `HTTPException`."""
     found: dict[str, Any] = {}
-    for name, read in SETTINGS.items():
+    for name, (read, fits, what) in SETTINGS.items():
         if values.get(name) is not None:
             found[name] = read(values[name])
-            if found[name] is None:
-                raise HTTPException(422, f"{name} cannot be read")
-    edit_dataset(Dataset(), found)  # so that a wrong one is told before anything is replaced
+            if found[name] is None or not fits(found[name]):
+                raise HTTPException(422, f"{name} must be {what}")
     return found
+
+
+def _plain_name(path: str) -> str:
+    """A dataset's name made of a file's."""
+    stem = PurePath(path.replace("\\", "/")).stem
+    return re.sub(r"[^\w .+-]", " ", stem).strip(" ._+-")[:60].rstrip(" .") or NAME
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

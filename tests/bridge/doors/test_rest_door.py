@@ -291,8 +291,8 @@ def test_what_a_dataset_call_says_is_done(http, rpc, folder):
     scanned = http.post("/v1/dataset/scan", json={**sent, "all_instrumental": "true"}).json()
     (sample,) = scanned["data"]["samples"]
     assert (sample["is_instrumental"], scanned["data"]["labeled_count"], scanned["extra"]) == (True, 0, None)
-    bad = http.post("/v1/dataset/scan", json={**sent, "tag_position": "middle"}).json()
-    assert (bad["code"], "prepend, append or replace" in bad["error"]) == (400, True)
+    bad = http.post("/v1/dataset/scan", json={**sent, "tag_position": "middle"})
+    assert (bad.status_code, bad.json()["detail"]) == (422, "tag_position must be prepend, append or replace")
     labelled = http.post(
         "/v1/dataset/auto_label", json={"skip_metas": True, "lm_model_path": "none", "save_path": str(out)}
     ).json()
