@@ -229,10 +229,7 @@ class AllowedRoots:
 
         Raises `BadRequest` or `NotAllowed`, and `OutputUnwritable` when something else stands at that place.
         """
-        real = self._inside(text, self.write, "write_roots", field)
-        if real.exists() and not real.is_dir():
-            raise OutputUnwritable(f"{text} is not a folder", field=field)
-        return real
+        return _new_folder(self._inside(text, self.write, "write_roots", field), text, field)
 
     def _inside(self, text: str, roots: tuple[Path, ...], setting: str, field: str) -> Path:
         real = _followed(text, field)
@@ -248,7 +245,7 @@ class AllowedRoots:
 
 
 class UserRoots(AllowedRoots):
-    """For the user of this machine, who could copy any file to where it may be read: every file that the user can read."""
+    """For the user of this machine, who could copy any file to or from the allowed folders: whatever the user can read or write."""
 
     def reading(self, text: str, field: str = "source") -> Path:
         """The real path of an existing regular file. Raises `BadRequest`, `NotAllowed` or `NotFound`."""
@@ -257,6 +254,18 @@ class UserRoots(AllowedRoots):
     def reading_folder(self, text: str, field: str = "folder") -> Path:
         """The real path of an existing folder. Raises as `reading` does."""
         return _folder(_followed(text, field), text, field)
+
+    def writing(self, text: str, field: str = "folder") -> Path:
+        """The real path of a folder, which need not exist yet. Raises `BadRequest`, `NotAllowed` or `OutputUnwritable`."""
+        return _new_folder(_followed(text, field), text, field)
+
+
+def accepted_folder(text: str) -> Path:
+    """The folder that was allowed when its job was accepted, still the same. Raises `NotAllowed` where a link took its place."""
+    real = _followed(text, "folder")
+    if real != Path(text):
+        raise NotAllowed(f"{text} leads to another folder than when the job was accepted", field="folder")
+    return _new_folder(real, text, "folder")
 
 
 def _followed(text: str, field: str) -> Path:
@@ -281,6 +290,12 @@ def _file(real: Path, text: str, field: str) -> Path:
 def _folder(real: Path, text: str, field: str) -> Path:
     if not real.is_dir():
         raise NotFound(f"there is no folder {text}", field=field)
+    return real
+
+
+def _new_folder(real: Path, text: str, field: str) -> Path:
+    if real.exists() and not real.is_dir():
+        raise OutputUnwritable(f"{text} is not a folder", field=field)
     return real
 
 

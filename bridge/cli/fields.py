@@ -53,12 +53,13 @@ Choices = Callable[[str], Sequence[Any]]
 
 def positional_field(fields: Sequence[FieldInfo]) -> FieldInfo | None:
     """The field that may be given without its option: the source of an operation that has one, else the sentence or caption, else
-    the model of an operation that can't do without."""
-    for name in ("source", "query", "caption", "model"):
-        for info in fields:
-            if info.name == name and info.type == "str" and (name != "model" or info.required):
+    the first text that it can't do without."""
+    texts = [info for info in fields if info.type == "str"]
+    for name in ("source", "query", "caption"):
+        for info in texts:
+            if info.name == name:
                 return info
-    return None
+    return next((info for info in texts if info.required), None)
 
 
 def add_fields(parser: argparse.ArgumentParser, fields: Sequence[FieldInfo], choices: Choices) -> None:

@@ -51,7 +51,7 @@ from bridge.core.sounds import Sounds
 from bridge.core.submissions import Submissions, models_needed, steps_aside
 from bridge.core.uploads import Uploads
 from bridge.core.worker_runner import MAX_ATTEMPTS, ClientPaths, WorkerRunner
-from bridge.paths import AllowedRoots, Paths
+from bridge.paths import AllowedRoots, Paths, accepted_folder
 from bridge.settings import Settings, features, named_features
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Service:
         self._backend = chosen_backend(settings, self.registry)
         self._descriptions = Descriptions(self.registry, self._models, KnownDevices(paths.device_limits))
         self._fleet = Fleet.of(settings, paths, self.registry, self._descriptions.told)
-        client_paths = ClientPaths(copies=lambda text: self.roots.writing(text), named=self.uploads.named)
+        client_paths = ClientPaths(copies=accepted_folder, named=self.uploads.named)
         self._worker_runner = WorkerRunner(self._tracker, self.library, client_paths)
         self._daemon_runner = DaemonRunner(self._tracker, self._run_here, self)
         self._runners = {

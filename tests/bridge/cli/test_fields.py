@@ -14,6 +14,7 @@ from acestep.api.request import Output
 from acestep.api.schema import Request, describe, merge_schemas, param
 from acestep.api.source import SelectionFields
 from bridge.cli.fields import add_fields, positional_field, read_fields
+from plugins.loras.datasets import SaveDataset
 
 
 class Own(Request):
@@ -122,11 +123,11 @@ def test_help_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_field_that_needs_no_option() -> None:
-    """The source where there is one, else a song's sentence, else the caption."""
+    """The source where there is one, else a song's sentence, else the caption, else the first text that is required."""
     assert positional_field(FIELDS).name == "source"
     caption = [info for info in describe(Conditioning) if info.name != "query"]  # a song's alone
     assert positional_field(caption).name == "caption" and positional_field(describe(Conditioning)).name == "query"
-    assert positional_field(describe(Own)) is None
+    assert positional_field(describe(SaveDataset)).name == "dataset" and positional_field(describe(Own)) is None
 
 
 def test_only_paths_have_the_limit_of_paths() -> None:

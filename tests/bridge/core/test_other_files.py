@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from acestep.api.errors import AceError, BadRequest, CorruptAudio, NotAllowed, NotAudio, NotFound
+from acestep.api.errors import AceError, BadRequest, CorruptAudio, NotAllowed, NotAudio, NotFound, OutputUnwritable
 from acestep.api.rights import Right
 from bridge.core.access import Access
 from bridge.core.housekeeping import uploads_in
@@ -160,3 +160,40 @@ async def test_the_guide_of_a_stage_may_be_an_upload(desk):
     stages = [{"type": "generate", "guide": f"upload:{clip}"}]
     view = await one.run(operation="render", stages=stages, conditioning={"caption": "fake: steps=1", "duration": 0.1})
     assert view.request["stages"][0]["guide"] == str(one.service.uploads.path(clip))
+
+
+async def test_the_user_of_this_machine_names_any_folder_for_copies(desk, tmp_path):
+    """Over the local socket; a caller over the network is told which setting allows the folder, a file is no folder for either."""
+    one = await desk()
+    (tmp_path / "taken").write_text("")
+
+    async def submit(access: Access, name: str):
+        params = {"caption": "fake: steps=1", "length": 480, "folder": str(tmp_path / name)}
+        return await one.service.submit(
+            Submission(operation="generate", params=params, id=f"as-{access.right}"), "me", access
+        )
+
+    with pytest.raises(NotAllowed) as caught:
+        await submit(Access(Right.OWNER), "takes")
+    assert (
+        "--write-roots" in caught.value.message and caught.value.field == "folder" and not (tmp_path / "takes").exists()
+    )
+    with pytest.raises(OutputUnwritable):
+        await submit(Access(Right.USER), "taken")
+    accepted = await submit(Access(Right.USER), "takes")
+    await one.until(accepted.id)
+    assert one.service.job(accepted.id).state is JobState.DONE
+    assert [path.suffix for path in (tmp_path / "takes").iterdir()] == [".wav"]
+
+
+async def test_a_folder_that_became_a_link_gets_no_copies(desk, tmp_path):
+    """What was allowed is the folder, not what has its name by now: the files stay in the library, and a note says so."""
+    target, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    one = await desk(write_roots=[str(target)])
+    await one.submit("steps=3 delay=0.2", "x", folder=str(target))
+    target.symlink_to(elsewhere)
+    await one.until("x")
+    view = one.service.job("x")
+    assert view.state is JobState.DONE and list(elsewhere.iterdir()) == []
+    assert any("another folder" in note for note in view.result["notes"])
