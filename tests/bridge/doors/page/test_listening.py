@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
+
+from tests.bridge.doors.page.waiting import expect
 
 pytestmark = pytest.mark.foreign
 
@@ -30,8 +35,8 @@ def test_every_take_shows_its_score_and_the_best_is_promoted(tab, house, batch):
     card = page.locator(f'main [data-result="{batch["id"]}"]')
     for take, score in scores.items():
         tag = card.locator(f'[data-take="{batch["id"]}/{take - 1}"] [data-part="score"]')
-        assert tag.inner_text() == f"score {round(score, 2):g}"
-        assert "tempo" in tag.get_attribute("title")
+        expect(tag).to_have_text(f"score {round(score, 2):g}")
+        expect(tag).to_have_attribute("title", re.compile("tempo"))
     for _ in range(2):
         card.get_by_role("button", name="More for part 2").click()
         page.get_by_role("menuitem", name="Score all takes, star the best").click()
@@ -41,3 +46,36 @@ def test_every_take_shows_its_score_and_the_best_is_promoted(tab, house, batch):
     assert star and note.startswith(f"for the bridge\nTake {best} scores best ({round(scores[best], 3):g}). Take ")
     assert note.count("scores best") == 1
     card.locator("p").filter(has_text=f"Take {best} scores best").wait_for()
+
+
+def test_lyric_times_and_codes_of_a_take_are_shown_copied_and_used(tab, house):
+    """The library shows one operation's results alone; a take's lyrics get their times, and its codes become a new song's."""
+    lyrics = "[Verse]\nhello world\nagain we go"
+    sung = house.run("generate", caption="a line sung twice", lyrics=lyrics, duration=10.0, bpm=120.0, seed=3, steps=1)
+    other = house.run("extract", source=sung["result"]["files"][0]["path"], track="bass", steps=1)
+    one = tab(permissions=["clipboard-read", "clipboard-write"])
+    page = one.open("#library")
+    card = page.locator(f'main [data-result="{sung["id"]}"]')
+    page.locator(f'main [data-result="{other["id"]}"]').wait_for()
+    page.get_by_label("Operation").select_option("generate")
+    page.locator(f'main [data-result="{other["id"]}"]').wait_for(state="detached")
+
+    def ask(item):
+        card.get_by_role("button", name="More for part 1").click()
+        page.get_by_role("menuitem", name=item, exact=True).click()
+        return page.get_by_role("dialog")
+
+    expect(ask("Lyric times").locator("pre")).to_have_text(
+        re.compile(r"^\[\d\d:\d\d\.\d\d\].*hello world.*again we go", re.DOTALL)
+    )
+    page.keyboard.press("Escape")
+    dialog = ask("Semantic codes")
+    dialog.get_by_text("50 codes, 5 a second").wait_for()
+    written = dialog.locator("pre").inner_text()
+    assert len(written.split(", ")) == 50
+    dialog.get_by_role("button", name="Copy").click()
+    one.until("text => navigator.clipboard.readText().then((found) => found === text)", written)
+    dialog.get_by_role("button", name="Create with these codes").click()
+    page.locator('[data-act="json"]').click()
+    params = json.loads(page.locator("dialog pre").inner_text())["params"]
+    assert params["audio_codes"] == [int(code) for code in written.split(", ")]

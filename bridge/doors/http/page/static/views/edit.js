@@ -17,7 +17,7 @@ import { sourcePicker } from "./source.js";
 
 export const KNOWN = ["repaint", "cover", "extend", "extract", "lego", "complete", "flow-edit"];
 const NEEDS_REGION = new Set(["repaint"]);
-const WHOLE = new Set(["repaint", "extend", "lego"]);
+const WHOLE = new Set(["repaint", "extend"]);
 const OURS = ["source", "upload", "source_latent", "start", "end", "start_seconds", "end_seconds", "regions", "bpm", "time_signature", "bar_offset", "tempo_map", "duration", "crossfade_side", "folder", "length", "span_start", "span_end"];
 const SHORT = ["caption", "lyrics", "track", "tracks", "source_caption", "source_lyrics", "mode", "strength", "noise_strength", "variants", "seed", "model", "steps", "format"];
 const METRES = ["4/4", "3/4", "2/4", "6/8", "5/4", "7/8", "9/8", "12/8"];

@@ -44,7 +44,12 @@ function lyricTimes(data) {
 function codes(app, data) {
   const text = (data.audio_codes ?? []).join(", ");
   return [el("p", { class: "soft" }, t("take.codes_count", { count: data.audio_codes?.length ?? 0 })), el("pre", { tabindex: "0" }, text),
-    el("div", { class: "row" }, button(t("json.copy"), () => navigator.clipboard.writeText(text).catch(() => {})), button(t("take.codes_use"), () => app.useIn("create", { audio_codes: data.audio_codes })))];
+    el("div", { class: "row" }, button(t("json.copy"), () => navigator.clipboard.writeText(text).catch(() => {})), button(t("take.codes_use"), (event) => use(event, app, data)))];
+}
+
+function use(event, app, data) {
+  event.currentTarget.closest("dialog").close();
+  app.useIn("create", { audio_codes: data.audio_codes });
 }
 
 // The takes of a result, one sound of each.
