@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 
 from bridge.doors.http.page import STATIC
+from tests.bridge.doors.page.waiting import becomes, expect
 
 pytestmark = pytest.mark.foreign
 
@@ -121,11 +121,13 @@ def test_the_page_speaks_the_readers_language(tab, code, locale):
     words = json.loads((STATIC / "words" / f"{code}.json").read_text("utf-8"))
     one = tab(locale=locale)
     page = one.open()
-    assert page.evaluate("document.documentElement.lang") == code
+    becomes(page, "document.documentElement.lang", code)
     for view in VIEWS:
         page.evaluate("view => { location.hash = view; }", view)
         page.get_by_role("heading", name=words[f"{view}.title"], exact=True).wait_for()
-        assert page.get_by_role("tab", name=words[f"tab.{view}"], exact=True).get_attribute("aria-selected") == "true"
+        expect(page.get_by_role("tab", name=words[f"tab.{view}"], exact=True)).to_have_attribute(
+            "aria-selected", "true"
+        )
     one.picture(f"language-{code}")
     page.get_by_label(words["language"]).select_option("en")
     one.until("document.documentElement?.lang === 'en'")  # choosing loads the page again
@@ -141,12 +143,12 @@ def test_on_a_phone_everything_is_in_reach(tab, song):
     for place in places:
         page.evaluate("place => { location.hash = place; }", place)
         page.wait_for_timeout(500)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), place
+        becomes(page, "document.documentElement.scrollWidth <= innerWidth", True)
         small = page.evaluate(SMALL)
         assert small == [], place
     one.until("document.querySelector('wave-view')?.peaks?.whole")
     page.locator('[data-act="add-region"]').tap()
-    assert page.evaluate("document.querySelector('wave-view').regions.length") == 1
+    becomes(page, "document.querySelector('wave-view').regions.length", 1)
     one.picture("phone")
 
 
@@ -162,4 +164,4 @@ def test_every_field_has_its_tooltip_from_describe(tab):
     row.locator("input").focus()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
-    assert re.search("Denoising steps", row.locator(".help").inner_text())
+    expect(row.locator(".help")).to_contain_text("Denoising steps")

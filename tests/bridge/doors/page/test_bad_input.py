@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.bridge.doors.page.waiting import becomes
+
 pytestmark = pytest.mark.foreign
 
 SLOW = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 100_000}
@@ -22,13 +24,13 @@ def test_two_hours_of_sound_open_and_can_be_marked(tab, tmp_path):
     page = one.open("#edit")
     page.locator('input[type="file"]').first.set_input_files(str(path))
     one.until("document.querySelector('wave-view')?.peaks?.whole")
-    assert page.evaluate("document.querySelector('wave-view').length") == 7_200 * 8_000
+    becomes(page, "document.querySelector('wave-view').length", 7_200 * 8_000)
     page.locator('[data-act="add-region"]').click()
     region = page.locator(".region")
     for edge, text in (("end", "2:00:00"), ("start", "1:59:50")):
         region.locator(f'input[data-edge="{edge}"][data-kind="time"]').fill(text)
         region.locator(f'input[data-edge="{edge}"][data-kind="time"]').blur()
-    assert page.evaluate("document.querySelector('wave-view').regions") == [{"start": 57_520_000, "end": 57_600_000}]
+    becomes(page, "document.querySelector('wave-view').regions", [{"start": 57_520_000, "end": 57_600_000}])
 
 
 def test_a_reload_in_the_middle_of_an_upload_is_told_and_leaves_nothing(tab, house, tmp_path):

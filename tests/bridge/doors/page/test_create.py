@@ -8,6 +8,8 @@ import re
 import pytest
 import soundfile
 
+from tests.bridge.doors.page.waiting import expect
+
 pytestmark = pytest.mark.foreign
 
 
@@ -40,14 +42,14 @@ def test_settings_come_out_of_a_wav_of_ours_out_of_json_and_nothing_else(tab, so
         "[...document.querySelectorAll('[data-field=caption] textarea')].some((one) => one.value.includes('rhodes'))"
     )
     assert (value(page, "bpm"), value(page, "seed"), value(page, "duration")) == ("120", "7", "16")
-    assert page.get_by_role("radio", name="2", exact=True).get_attribute("aria-checked") == "true"
+    expect(page.get_by_role("radio", name="2", exact=True)).to_have_attribute("aria-checked", "true")
     text = json.dumps({"operation": "generate", "params": {"caption": "from JSON", "variants": 5}})
     choose(page, {"name": "mine.json", "mimeType": "application/json", "buffer": text.encode()})
     one.until(
         "[...document.querySelectorAll('[data-field=caption] textarea')].some((one) => one.value === 'from JSON')"
     )
     assert value(page, "bpm") == ""
-    assert page.get_by_role("radio", name="5", exact=True).get_attribute("aria-checked") == "true"
+    expect(page.get_by_role("radio", name="5", exact=True)).to_have_attribute("aria-checked", "true")
     for wrong in (b"{", b"[1, 2]", b'{"nothing": 1}'):
         choose(page, {"name": "wrong.json", "mimeType": "application/json", "buffer": wrong})
         page.locator("main .error").filter(has_text="has no settings").wait_for()

@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from tests.bridge.doors.page.waiting import becomes, expect
+
 pytestmark = pytest.mark.foreign
 
 NAME = "lm-0.6B"
@@ -33,7 +35,7 @@ def test_a_download_tells_its_bytes_can_be_cancelled_and_is_resumed(tab, house, 
     absent.get_by_role("button", name=f"Download {NAME}").click()
     dialog = page.get_by_role("dialog")
     for words in ("To download 1.4 GB", "Licence MIT"):
-        assert words in " ".join(dialog.inner_text().split())
+        expect(dialog).to_contain_text(words, use_inner_text=True)
     dialog.locator('[data-act="start"]').click()
     absent.locator('[data-part="bytes"]').filter(has_text="MB of ").wait_for()
     absent.get_by_role("button", name=f"Cancel {NAME}").click()
@@ -51,7 +53,7 @@ def test_a_download_tells_its_bytes_can_be_cancelled_and_is_resumed(tab, house, 
     page.keyboard.press("Escape")
     here.get_by_role("button", name=f"More for {NAME}").click()
     page.get_by_role("menuitem", name="Remove").click()
-    assert page.evaluate("document.activeElement.textContent") == "Save"
+    becomes(page, "document.activeElement.textContent", "Save")
     page.locator('dialog [data-act="yes"]').click()
     absent.wait_for()
 
@@ -78,15 +80,17 @@ def test_a_licence_that_forbids_commerce_needs_a_yes(tab):
     one = tab()
     page = one.open("#models")
     card = page.locator('#models-absent [data-model="musicgen-small"]')
-    assert "CC-BY-NC-4.0" in card.inner_text() and "forbids commercial use" in card.inner_text()
+    expect(card).to_contain_text("CC-BY-NC-4.0")
+    expect(card).to_contain_text("forbids commercial use")
     card.locator('[data-act="get"]').click()
     start = page.locator('dialog [data-act="start"]')
-    assert start.is_disabled()
+    expect(start).to_be_disabled()
     page.get_by_role("dialog").get_by_role("checkbox").check()
-    assert start.is_enabled()
+    expect(start).to_be_enabled()
     page.keyboard.press("Escape")
     page.locator('#models-absent [data-model="turbo"] [data-act="get"]').click()
-    assert start.is_enabled() and page.get_by_role("dialog").get_by_role("checkbox").count() == 0
+    expect(start).to_be_enabled()
+    expect(page.get_by_role("dialog").get_by_role("checkbox")).to_have_count(0)
 
 
 def test_memory_is_told_and_freed(tab, song):
@@ -96,12 +100,13 @@ def test_memory_is_told_and_freed(tab, song):
     card = page.locator('#models-here [data-model="nano"]')
     unload = card.get_by_role("button", name="Unload nano")
     unload.wait_for()
-    assert "loaded" in card.inner_text() and "MB" in page.locator(".facts").first.inner_text()
+    expect(card).to_contain_text("loaded")
+    expect(page.locator(".facts").first).to_contain_text("MB")
     one.picture("models")
     unload.focus()
     page.keyboard.press("Enter")
     unload.wait_for(state="hidden")
-    assert "nothing" in page.locator(".facts").first.inner_text()
+    expect(page.locator(".facts").first).to_contain_text("nothing")
     card.get_by_role("button", name="Use nano in Create").click()
     one.until("location.hash === '#create'")
-    assert page.locator('[data-field="model"] select:visible').first.input_value() == "nano"
+    expect(page.locator('[data-field="model"] select:visible').first).to_have_value("nano")

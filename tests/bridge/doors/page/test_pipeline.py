@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.bridge.doors.page.waiting import becomes, expect
+
 from .test_studio import fill
 
 pytestmark = pytest.mark.foreign
@@ -153,7 +155,7 @@ def test_presets_import_and_export(tab, house):
     one.until("document.querySelectorAll('ol.stages > li').length === 3")
     state(page, "Stage 1: The model “base” is no longer on this machine.")
     model = stage(page, 1).locator('[data-field="model"] select')
-    assert model.input_value() == "base"
+    expect(model).to_have_value("base")
     page.locator(".toast").get_by_role("button", name="Undo").click()
     one.until("document.querySelectorAll('ol.stages > li').length === 1")
     add(page, "refine")
@@ -209,7 +211,7 @@ def test_what_is_no_pipeline_is_refused_and_changes_nothing(tab):
     stage(page, 1).locator('[data-field="checkpoint_step"] .wrong').filter(has_text="9").wait_for()
     page.locator('[data-act="pipeline"]').click()
     error.filter(has_text="Stage 1: ").wait_for()
-    assert page.evaluate("document.activeElement.closest('.field').dataset.field") == "checkpoint_step"
+    becomes(page, "document.activeElement.closest('.field').dataset.field", "checkpoint_step")
 
 
 def test_a_source_that_went_away_is_told_at_its_stage(tab, house, song):

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from acestep.api.errors import ModelMissing
+from tests.bridge.doors.page.waiting import becomes, expect
 
 pytestmark = pytest.mark.foreign
 
@@ -81,8 +82,8 @@ def test_one_sentence_becomes_a_plan_or_a_song(tab):
     page.get_by_role("button", name="Propose").first.click()
     shown = page.locator('[data-part="proposal"]')
     shown.wait_for()
-    assert shown.locator('[data-field="bpm"] input').first.input_value() == "130"
-    assert "not said, so chosen" in shown.locator('[data-part="assumed"]').inner_text()
+    expect(shown.locator('[data-field="bpm"] input').first).to_have_value("130")
+    expect(shown.locator('[data-part="assumed"]')).to_contain_text("not said, so chosen")
 
 
 def test_a_wrong_value_is_told_at_its_field_and_nothing_is_handed_in(tab):
@@ -95,8 +96,8 @@ def test_a_wrong_value_is_told_at_its_field_and_nothing_is_handed_in(tab):
     fill(page, "duration", "7000")
     page.locator('[data-act="create"]').click()
     row = page.locator('[data-field="duration"]').first
-    assert row.locator(".wrong").inner_text() == "It must be between 0 and 600."
-    assert page.evaluate("document.activeElement.closest('.field').dataset.field") == "duration"
+    expect(row.locator(".wrong")).to_have_text("It must be between 0 and 600.")
+    becomes(page, "document.activeElement.closest('.field').dataset.field", "duration")
     fill(page, "duration", "10")
     fill(page, "reference", "/nowhere/voice.wav")
     page.locator('[data-act="create"]').click()
@@ -114,19 +115,19 @@ def test_a_sentence_becomes_a_proposal_that_can_be_changed_before_anything_runs(
     page.get_by_role("button", name="Propose", exact=True).click()
     proposal = page.locator('[data-part="proposal"]')
     proposal.locator("textarea").first.wait_for()
-    assert proposal.locator("textarea").first.input_value() not in ("", "a quiet song about rain")
+    expect(proposal.locator("textarea").first).to_have_value(re.compile("^(?!a quiet song about rain$)."))
     page.get_by_role("button", name="Use my sentence unchanged").click()
-    assert proposal.locator("textarea").first.input_value() == "a quiet song about rain"
+    expect(proposal.locator("textarea").first).to_have_value("a quiet song about rain")
     jobs = page.evaluate("studio.store.jobs.size")
     fill(page, "caption", "a quiet song about snow", '[data-part="proposal"]')
     assert page.evaluate("studio.store.jobs.size") == jobs
     page.get_by_role("radio", name="Custom").click()
-    assert page.locator('[data-field="caption"] textarea:visible').first.input_value() == "a quiet song about snow"
-    assert page.get_by_role("radio", name="3", exact=True).get_attribute("aria-checked") == "true"
+    expect(page.locator('[data-field="caption"] textarea:visible').first).to_have_value("a quiet song about snow")
+    expect(page.get_by_role("radio", name="3", exact=True)).to_have_attribute("aria-checked", "true")
     page.reload()
     page.wait_for_selector('.link[data-state="open"]')
     texts = page.locator('main [data-field="caption"] textarea:visible')
-    assert texts.first.input_value() == "a quiet song about snow"
+    expect(texts.first).to_have_value("a quiet song about snow")
 
 
 def test_a_random_example_and_the_words_fill_the_form(tab):
@@ -140,15 +141,15 @@ def test_a_random_example_and_the_words_fill_the_form(tab):
     caption.fill("calm piano")
     page.locator('[data-act="assist"]').click()
     dialog = page.get_by_role("dialog")
-    assert "decides most" in dialog.text_content(), "what a kind of tag does"
-    assert "returns" in dialog.get_by_text("[Chorus]", exact=True).get_attribute("title")
+    expect(dialog).to_contain_text("decides most")  # what a kind of tag does
+    expect(dialog.get_by_text("[Chorus]", exact=True)).to_have_attribute("title", re.compile("returns"))
     dialog.locator('[data-tag="house"]').click()
     dialog.get_by_text("Mood", exact=True).click()
     dialog.locator('[data-tag="aggressive"]').click()
     dialog.locator(".warn").filter(has_text="“calm” and “aggressive”").wait_for()
     page.keyboard.press("Escape")
-    assert caption.input_value() == "calm piano, house, aggressive"
-    assert page.evaluate("document.activeElement.dataset.act") == "assist"
+    expect(caption).to_have_value("calm piano, house, aggressive")
+    becomes(page, "document.activeElement.dataset.act", "assist")
 
 
 def edit(tab, song, index=0):
@@ -170,7 +171,7 @@ def test_mark_bars_five_to_eight_and_repaint(tab, song):
     page.mouse.move(box["x"] + width * 0.8, middle, steps=4)
     page.mouse.move(box["x"] + width * 0.985, middle, steps=4)
     page.mouse.up()
-    assert page.evaluate("document.querySelector('wave-view').regions") == [{"start": 384_000, "end": 768_000}]
+    becomes(page, "document.querySelector('wave-view').regions", [{"start": 384_000, "end": 768_000}])
     page.get_by_text("Becomes new: bars 5–8").wait_for()
     fill(page, "caption", "half-time drums")
     fill(page, "steps", "2")
@@ -204,7 +205,7 @@ def test_several_regions_in_numbers(tab, song):
 
     set_bars(first, "2", "3")
     set_bars(second, "2.3", "4")
-    assert first.locator('input[data-edge="start"][data-kind="time"]').input_value() == "0:02.000"
+    expect(first.locator('input[data-edge="start"][data-kind="time"]')).to_have_value("0:02.000")
     page.locator('[data-act="edit"]').click()
     page.locator("main .error").filter(has_text="overlap").wait_for()
     set_bars(second, "6", "6")
@@ -229,12 +230,12 @@ def test_an_own_sound_is_sent_and_edited(tab, sound_file):
     page.locator(".drop .error").filter(has_text="none.wav is empty").wait_for()
     chooser.set_input_files(str(path))
     one.until("document.querySelector('wave-view')?.peaks?.whole")
-    assert page.evaluate("document.querySelector('wave-view').length") == 480_000
-    assert "my song (1).wav" in page.locator("main h3:visible").first.inner_text()
+    becomes(page, "document.querySelector('wave-view').length", 480_000)
+    expect(page.locator("main h3:visible").first).to_contain_text("my song (1).wav")
     assert "#edit/upload/up-" in page.url
     page.reload()
     one.until("document.querySelector('wave-view')?.peaks?.whole")
-    assert "my song (1).wav" in page.locator("main h3:visible").first.inner_text()
+    expect(page.locator("main h3:visible").first).to_contain_text("my song (1).wav")
 
 
 def test_cancel_exactly_the_queued_one(tab, house):
@@ -278,7 +279,7 @@ def test_the_order_of_the_queue_can_be_changed(tab, house):
         page.keyboard.press("Enter")
         one.until("id => studio.store.jobs.get(id)?.position === 2", jobs[2])
         assert [client.call("job.status", {"id": job})["position"] for job in jobs] == [1, 3, 2]
-        assert third.get_by_role("button", name="Earlier").evaluate("one => one === document.activeElement")
+        expect(third.get_by_role("button", name="Earlier")).to_be_focused()
         page.get_by_role("button", name="Cancel all waiting jobs").click()
         for job in jobs:
             one.ended(job, "cancelled")
@@ -323,7 +324,7 @@ def test_two_takes_are_compared_at_the_same_place_equally_loud(tab, song):
     loud = [np.sqrt(np.mean(np.square(soundfile.read(file["path"])[0]))) for file in song["result"]["files"][:2]]
     assert volumes["a"] * loud[0] == pytest.approx(volumes["b"] * loud[1], rel=0.08)
     page.keyboard.press("l")
-    assert page.evaluate("studio.player.loop") is True
+    becomes(page, "studio.player.loop", True)
     page.evaluate("document.activeElement.blur()")  # Space on a button presses the button
     page.keyboard.press("Space")
     one.until("!studio.player.playing")
@@ -363,8 +364,8 @@ def test_stars_notes_search_and_settings(tab, song, house):
     card.get_by_role("button", name="More for part 1").click()
     page.get_by_role("menuitem", name="Use its settings").click()
     one.until("location.hash === '#create'")
-    assert page.locator('[data-field="caption"] textarea:visible').first.input_value() == "warm lofi house, rhodes"
-    assert page.locator('[data-field="bpm"] input:visible').first.input_value() == "120"
+    expect(page.locator('[data-field="caption"] textarea:visible').first).to_have_value("warm lofi house, rhodes")
+    expect(page.locator('[data-field="bpm"] input:visible').first).to_have_value("120")
 
 
 def test_results_are_deleted_and_taken_back(tab, house):
@@ -446,7 +447,7 @@ def test_a_plug_ins_operation_has_its_form(tab, song):
     one = tab()
     page = edit(one, song)
     page.get_by_label("More operations").select_option("wash")
-    assert page.locator('[data-field="depth"] input[type="range"]').is_visible()
+    expect(page.locator('[data-field="depth"] input[type="range"]')).to_be_visible()
     page.locator('[data-act="add-region"]').click()
     fill(page, "depth", "0.3")
     fill(page, "steps", "2")
@@ -491,8 +492,8 @@ def test_the_forms_are_those_of_the_chosen_model(tab, song, hum):
     one.until("!document.querySelector('#view [data-field=lyrics]')")
     row = page.locator('#view [data-field="duration"]').first
     assert {"0.1", "60"} <= set(row.locator(".help").text_content().split())
-    assert page.locator('#view [data-field="steps"] input').first.get_attribute("placeholder") == "2"
-    assert page.locator('[data-field="caption"] textarea:visible').first.input_value() == "a low hum"
+    expect(page.locator('#view [data-field="steps"] input').first).to_have_attribute("placeholder", "2")
+    expect(page.locator('[data-field="caption"] textarea:visible').first).to_have_value("a low hum")
     job = create(one, "a low hum", model=hum, duration=2)
     assert one.ended(job)["request"]["stages"][0]["model"] == hum
     fill(page, "model", "")
@@ -575,7 +576,7 @@ def test_only_the_keyboard(tab, song):
     for _ in range(4):
         press("ArrowRight")
     press("]")
-    assert page.evaluate("document.querySelector('wave-view').regions") == [{"start": 192_000, "end": 576_000}]
+    becomes(page, "document.querySelector('wave-view').regions", [{"start": 192_000, "end": 576_000}])
     tab_to("one.classList.contains('edge') && one.dataset.edge === 'end'")
     press("ArrowLeft")
     one.until("document.activeElement.getAttribute('aria-valuetext') === 'bar 6.1, 0:10.00'")
@@ -590,12 +591,18 @@ def test_only_the_keyboard(tab, song):
 
 
 def test_the_doctor_and_the_log_are_shown(tab):
-    """System: each device with its worker, limits, log lines, findings."""
+    """System: each device with its worker, what the worker computes with, who is connected, log lines, findings."""
     one = tab()
     page = one.open("#system")
     row = page.locator("tr[data-device]")
     row.first.wait_for()
-    assert row.count() == 1 and row.locator("td").count() == 5
+    expect(row).to_have_count(1)
+    expect(row.locator("td")).to_have_count(5)
+    facts = page.locator(".panel dt")
+    for fact in ("Number format", "Attention", "Default model", "Listeners"):
+        expect(facts.get_by_text(fact, exact=True).locator("xpath=following-sibling::dd[1]")).to_have_text(
+            re.compile(".")
+        )
     page.locator(".log p").first.wait_for()
     page.get_by_role("button", name="Check").click()
     page.get_by_text("Fine · ").first.wait_for()
@@ -626,11 +633,10 @@ def test_zz_the_daemon_is_restarted_under_the_page(tab, house):
     house.restart()
     page.wait_for_selector('.link[data-state="open"]')
     chain.locator(ready).wait_for()
-    assert chain.locator('[data-field="caption"] textarea:visible').first.input_value().startswith("put together")
+    expect(chain.locator('[data-field="caption"] textarea:visible').first).to_have_value(re.compile("^put together"))
     page.locator(".toast").filter(has_text="Connected again").wait_for()
-    assert page.locator("#banner").is_hidden()
-    assert (
-        page.locator('[data-field="caption"] textarea:visible').first.input_value() == "kept while the daemon is away"
-    )
+    expect(page.locator("#banner")).to_be_hidden()
+    words = page.locator('[data-field="caption"] textarea:visible').first
+    expect(words).to_have_value("kept while the daemon is away")
     one.ended(job)
     page.locator(f'#newest [data-result="{job}"]').wait_for()

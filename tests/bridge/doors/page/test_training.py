@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import soundfile
+
+from tests.bridge.doors.page.waiting import becomes, expect
 
 pytestmark = [pytest.mark.foreign, pytest.mark.timeout(600)]
 
@@ -72,12 +76,12 @@ def test_a_folder_becomes_a_table_whose_labels_are_edited_in_place(tab, house, s
     tempo.fill("9999")
     page.keyboard.press("Tab")
     page.locator("main .error").filter(has_text="a tempo is 30 to 300 bpm").wait_for()
-    assert tempo.get_attribute("aria-invalid") == "true"
+    expect(tempo).to_have_attribute("aria-invalid", "true")
     tempo.fill("96 bpm")
     page.keyboard.press("ArrowDown")
-    assert page.evaluate("document.activeElement.ariaLabel") == "Tempo of tone 1.wav"
+    becomes(page, "document.activeElement.ariaLabel", "Tempo of tone 1.wav")
     saved.filter(has_text="Saved: Tempo of tone 0.wav").wait_for()
-    assert tempo.input_value() == "96"
+    expect(tempo).to_have_value("96")
     row.get_by_label("Use of tone 0.wav").select_option("validation")
     saved.filter(has_text="Saved: Use of tone 0.wav").wait_for()
     found = samples(house, "mine")["tone 0.wav"]
@@ -85,7 +89,7 @@ def test_a_folder_becomes_a_table_whose_labels_are_edited_in_place(tab, house, s
 
     page.reload()
     row.wait_for()
-    assert row.get_by_label("Description of tone 0.wav").input_value() == "a low <b>tone</b>"
+    expect(row.get_by_label("Description of tone 0.wav")).to_have_value("a low <b>tone</b>")
     row.get_by_role("button", name="Play tone 0.wav").click()
     one.until("Math.abs(studio.player.sound && document.querySelector('#player input').max - 1.2) < 0.1")
     page.get_by_role("button", name="Remove tone 2.wav from the dataset").click()
@@ -189,7 +193,7 @@ def test_train_stop_resume_and_try_one(tab, house, dataset):
     card.get_by_role("button", name="Losses of lessons").click()
     detail = page.locator('[data-part="training"]')
     one.until("document.querySelectorAll('[data-part=training] tbody tr').length >= 2")
-    assert card.inner_text().count("running") == 1
+    expect(card.get_by_text("running")).to_have_count(1)
     card.get_by_role("button", name="Stop the training lessons").click()
     first = page.evaluate("[...studio.store.jobs.values()].filter((one) => one.operation === 'train').pop().id")
     one.ended(first, "cancelled")
@@ -204,9 +208,10 @@ def test_train_stop_resume_and_try_one(tab, house, dataset):
     after = house.run("trainings", name=dataset)["result"]["data"]
     assert after["step"] > before["step"] and after["history"][: before["epoch"]] == before["history"]
 
-    label = detail.locator("canvas").get_attribute("aria-label")
-    assert "validation" in label and "best: epoch" in label
-    assert "validation (dashed)" in detail.locator(".legend").inner_text()
+    expect(detail.locator("canvas")).to_have_attribute(
+        "aria-label", re.compile("(?=.*validation).*best: epoch", re.DOTALL)
+    )
+    expect(detail.locator(".legend")).to_contain_text("validation (dashed)")
     detail.get_by_label("Checkpoint").select_option(f"{dataset}@1")
     detail.get_by_label("Description").fill("zap, a low tone")
     detail.get_by_label("Strength", exact=True).last.fill("9")
@@ -227,17 +232,17 @@ def test_an_adapter_is_used_at_a_strength(tab, house, dataset):
     page = one.open("#models")
     card = page.locator(f'#adapters [data-adapter="{dataset}"]')
     card.wait_for()
-    assert "rank 2" in card.inner_text()
+    expect(card).to_contain_text("rank 2")
     card.get_by_label("Strength of lessons").last.fill("0.6")
     card.locator('[data-act="use"]').click()
     lora = page.locator('main [data-field="lora"] textarea')
     one.until("location.hash === '#create'")
-    assert lora.input_value() == "lessons=0.6"
+    expect(lora).to_have_value("lessons=0.6")
     page.evaluate("location.hash = '#models'")
     card.get_by_text("in Create at 0.6").wait_for()
     card.get_by_role("button", name="Take out of Create").click()
     one.until("location.hash === '#create'")
-    assert lora.input_value() == ""
+    expect(lora).to_have_value("")
 
 
 def test_only_the_keyboard(tab, house, songs):
@@ -253,7 +258,7 @@ def test_only_the_keyboard(tab, house, songs):
     press("Space")
     one.until("document.querySelector('dialog [data-act=start]').disabled === false")
     press("Escape")
-    assert page.evaluate("document.activeElement.dataset.act") == "get"
+    becomes(page, "document.activeElement.dataset.act", "get")
     page.locator("#tab-models").focus()
     press("ArrowRight")
     one.until("location.hash === '#training'")
