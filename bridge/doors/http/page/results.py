@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from acestep.api.errors import AceError, NotFound, UnknownJob
+from acestep.api.errors import AceError, NotFound, TooLarge, UnknownJob
 from acestep.dataset.sounds import SampleSound, sample_sound
 from bridge.core.access import OWNER
 from bridge.doors.http import STUDIO
@@ -106,13 +106,10 @@ def routes(sounds: HeardFiles) -> list[BaseRoute]:
         return FileResponse(path, media_type=kind, headers=headers(request))
 
     async def bundle(request: Request) -> Response:
-        asked = request.query_params.getlist("take")[:MOST_TAKES]
-        takes = [found.groups() for one in asked if (found := _TAKE.fullmatch(one))]
         try:
+            takes = _takes(request.query_params.getlist("take"))
             chosen = [(job, index, sounds.of_job(job, index)) for job, index in takes]
             recipes = {job: sounds.recipe(job) for job, _ in takes}
-            if not chosen:
-                raise NotFound("name the takes for the ZIP file", field="take")
         except AceError as error:
             return refusal(error)
         told = {**headers(request), "content-disposition": 'attachment; filename="takes.zip"'}
@@ -146,6 +143,16 @@ class _Pipe:
     def taken(self) -> bytes:
         parts, self._parts = self._parts, []
         return b"".join(parts)
+
+
+def _takes(asked: list[str]) -> list[tuple[str, str]]:
+    """Job and index of every take, each once. Raises `NotFound`, `TooLarge`."""
+    if len(asked) > MOST_TAKES:
+        raise TooLarge(f"one ZIP file holds at most {MOST_TAKES} takes", field="take", limits={"max": MOST_TAKES})
+    found = [_TAKE.fullmatch(one) for one in dict.fromkeys(asked)]
+    if not found or None in found:
+        raise NotFound("name the takes for the ZIP file as JOB:NUMBER", field="take")
+    return [(take[1], take[2]) for take in found if take]
 
 
 def zipped(takes: list[tuple[str, str, Path]], recipes: dict[str, dict[str, Any]]) -> Iterator[bytes]:

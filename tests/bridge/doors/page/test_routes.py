@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import struct
+import zipfile
 
 import httpx
 import msgspec
@@ -132,6 +133,22 @@ async def test_only_sounds_of_results_can_be_had(core, http, tmp_path):
     notes.write_text("private")
     other = await finished(core, notes)
     assert (await http.get(f"/studio/sounds/{other}/0/x.wav")).status_code == 404
+
+
+async def test_several_results_are_one_file_with_their_recipes(core, http, tmp_path):
+    """Each take in the folder of its job, once, beside the recipe; more than fit are refused, not left out."""
+    first, second = await finished(core), await finished(core)
+    takes = [("take", f"{job}:0") for job in (first, second, first)]
+    answer = await http.get("/studio/zip", params=takes)
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        recipes = [json.loads(archive.read(f"{job}/recipe.json")) for job in (first, second)]
+        sounds = [archive.read(name) for name in names if name.endswith(".wav")]
+    assert len(names) == len(set(names)) == 4 and all(isinstance(one, dict) and one for one in recipes)
+    assert sorted(sounds) == sorted(job.encode() * 10_000 for job in (first, second))
+    refused = await http.get("/studio/zip", params=[("take", f"{first}:0")] * 201)
+    assert (refused.status_code, "at most 200" in refused.text) == (413, True)
 
 
 def read_peaks(data):
