@@ -1,11 +1,12 @@
 """How the embedded model sounds on held-out songs: is an edit as wide in stereo as the song, and does it leave out what the words
 leave out.
 
-    python -m benchmarks.nano_sound [width] [words] [--songs N]
+    python -m benchmarks.nano_sound [width] [words] [control] [--songs N]
 
 Width: songs of the test split, their parts spread in the room, are repainted, extended and covered; a new part is added and
 made from nothing. Words: captions without drums are generated, and the drums that are extracted from each are measured against
-it. Both run the engine in this process; the songs need the sound font of docs/nano.md.
+it. Control: what the same extraction finds in songs and parts that were rendered without a single drum. All run the engine in this
+process; the songs need the sound font of docs/nano.md.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -197,6 +199,37 @@ def drums_below(player: Player, path: Path, sound: Sound, seed: int) -> float:
     return find_level(sound, RATE).rms - find_level(stem, RATE).rms
 
 
+def control(player: Player, count: int) -> None:
+    """One row for what was rendered without drums: each song without them, and of every track the first two parts alone."""
+    print("| rendered without drums | what plays | drums below, one seed | another seed |")
+    print("| --- | --- | --- | --- |")
+    for number, (name, tracks, sound) in enumerate(drumless(count)):
+        path = player.home / f"control-{number}.wav"
+        soundfile.write(path, sound.T, RATE, subtype="FLOAT")
+        below = " | ".join(f"{drums_below(player, path, sound, seed):.0f} dB" for seed in (1, 77))
+        print(f"| {name} | {tracks} | {below} |", flush=True)
+
+
+def drumless(count: int) -> Iterator[tuple[str, str, Sound]]:
+    """Ten seconds of songs of the test split without their drums, and of parts that play alone."""
+    from acestep.training.evaluation.trials import held_out
+    from acestep.training.songs import compose
+    from acestep.training.songs.bank import open_bank
+    from acestep.training.songs.stem_render import render_mix, render_stems
+
+    bank, seen = open_bank(), Counter()
+    for short in held_out("test", count):
+        song = compose(short.seed, 10)
+        parts = tuple(part for part in song.parts if not part.unpitched)
+        alone = [(part,) for part in parts if seen[part.track] < 2]
+        seen.update(part.track for (part,) in alone)
+        for chosen in ([parts] if len(parts) > 1 else []) + alone:
+            sound = render_mix(render_stems(replace(song, parts=chosen), bank, 10 * RATE)).astype(np.float64)
+            if np.abs(sound).max() > 0.01:
+                tracks = ", ".join(sorted({part.track.replace("_", " ") for part in chosen}))
+                yield song.style if chosen is parts else "a part", tracks, sound
+
+
 def heard(sound: Sound, bpm: float) -> str:
     """The tempo that is heard near the asked one or at another level of it, as a cell of a table."""
     from acestep.analysis.beat import BeatFinder
@@ -212,16 +245,18 @@ def heard(sound: Sound, bpm: float) -> str:
 
 
 def main() -> None:
-    """Print the tables that are asked for, by default both."""
+    """Print the tables that are asked for, by default the first two."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tables", nargs="*", choices=["width", "words", []], help="which of the two; none: both")
+    parser.add_argument(
+        "tables", nargs="*", choices=["width", "words", "control", []], help="which; none: the first two"
+    )
     parser.add_argument("--songs", type=int, default=16, help="songs or captions")
     options = parser.parse_args()
     prepare_environment(os.cpu_count() or 1)
     with tempfile.TemporaryDirectory() as home:
         player = Player(Path(home))
         for table in options.tables or ["width", "words"]:
-            {"width": width, "words": words}[table](player, options.songs)
+            {"width": width, "words": words, "control": control}[table](player, options.songs)
             print()
 
 

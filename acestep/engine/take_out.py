@@ -24,14 +24,18 @@ from acestep.codec.latent_codec import Tick
 from acestep.codec.mask import masked
 from acestep.engine.render_state import RenderRun, RenderState, StageState, part_of
 
-ROUNDS = 6
+ROUNDS = 4
 """Extractions at most, one after the other."""
 
-FRESH = 2
+FRESH = 4
 """Takes of each extraction with seeds of its own, beside the one with the take's."""
 
 ENOUGH = 27.0
 """dB below the rest at which what is found is left in: seven below what an extraction with other seeds may find."""
+
+COST = 1.0
+"""dB that every round has to bring, for it costs attacks, and with them the beat: where no round is enough, the best one by that
+counts, not the last."""
 
 MARGIN = 16
 """Latent frames decoded and encoded beside the region: more than the codec sees a side."""
@@ -82,20 +86,22 @@ class _Extraction:
         return cls(stage, inner, track)
 
     def empty(self, latents: Tensor, tick: Tick) -> Tensor:
-        """Latents [1, T, C] with hardly anything of the track in the region."""
+        """Latents [1, T, C] with as little of the track in the region as was found after any round."""
         first, last = self.outer.window.region
         low, high = max(0, first - MARGIN), min(latents.shape[1], last + MARGIN)
-        made = latents
+        made, best, least = latents, latents, -math.inf
         for number in range(ROUNDS):
             rest, below = self._without(made, (low, high), number, part_of(tick, number, ROUNDS))
-            if below >= ENOUGH:
+            if below >= ENOUGH or below - COST * number > least:
+                best, least = made, below - COST * number
+            if below >= ENOUGH or number == ROUNDS - 1:
                 break
             made = made.clone()
             made[:, first:last] = self._encode(rest)[:, first - low : last - low]
-        if made is not latents:
+        if best is not latents:
             self.outer.note(TAKEN_OUT.format(self.track, self.outer.model.info.name))
         tick(1, 1)
-        return made
+        return best
 
     def _without(self, latents: Tensor, span: tuple[int, int], number: int, tick: Tick) -> tuple[Tensor, float]:
         """The sound [2, N] of a span of frames without what one extraction finds, and how many dB that lies below it in the

@@ -60,8 +60,8 @@ def test_drums_that_are_asked_for_stay(nano):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """One extraction of a single take: enough where only the way is looked at."""
-    monkeypatch.setattr(take_out, "ROUNDS", 1)
+    """Taken out once, by extractions of a single take: enough where only the way is looked at."""
+    monkeypatch.setattr(take_out, "ROUNDS", 2)
     monkeypatch.setattr(take_out, "FRESH", 0)
 
 
