@@ -287,10 +287,15 @@ def test_what_a_dataset_call_says_is_done(http, rpc, folder):
     songs.mkdir()
     (songs / "one.wav").write_bytes(song())
     (songs / "one.lyrics.txt").write_text("la la")
+    (songs / "one.json").write_text(json.dumps({"caption": "a tune", "bpm": 90, "language": "de"}))
+    (songs / "all.csv").write_text("file;bpm;key\none.wav;97;C minor\n")
     sent = {"audio_dir": str(songs), "dataset_name": "single", "custom_tag": "mine", "tag_position": "append"}
+    (sample,) = http.post("/v1/dataset/scan", json=sent).json()["data"]["samples"]
+    told = {"caption": "a tune", "bpm": 97, "keyscale": "C minor", "language": "de", "lyrics": "la la", "labeled": True}
+    assert {name: sample[name] for name in told} == told, "sidecars count, the table most"
     scanned = http.post("/v1/dataset/scan", json={**sent, "all_instrumental": "true"}).json()
     (sample,) = scanned["data"]["samples"]
-    assert (sample["is_instrumental"], scanned["data"]["labeled_count"], scanned["extra"]) == (True, 0, None)
+    assert (sample["is_instrumental"], scanned["data"]["labeled_count"], scanned["extra"]) == (True, 1, None)
     bad = http.post("/v1/dataset/scan", json={**sent, "tag_position": "middle"})
     assert (bad.status_code, bad.json()["detail"]) == (422, "tag_position must be prepend, append or replace")
     labelled = http.post(
