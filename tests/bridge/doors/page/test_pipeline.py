@@ -207,6 +207,8 @@ def test_what_is_no_pipeline_is_refused_and_changes_nothing(tab):
     load(page, {"stages": [{"type": "generate", "sparkle": 3}]})
     state(page, "Stage 1: ")
     stage(page, 1).locator(".error").filter(has_text="sparkle").wait_for()
+    load(page, {"stages": [{"type": "generate", "model": "deleted-since"}]})
+    state(page, "Stage 1: The model “deleted-since” is no longer on this machine. Choose another one.")
     load(page, {"stages": [{"type": "generate", "steps": 3, "checkpoint_step": 9}]})
     stage(page, 1).locator('[data-field="checkpoint_step"] .wrong').filter(has_text="9").wait_for()
     page.locator('[data-act="pipeline"]').click()
