@@ -77,7 +77,7 @@ RULES: dict[str, Callable[[Difference], bool]] = {
     "words-of-a-list": lambda one: one.status[1] == 400
     and _has(one, "repaint_mode", "repaint_strength", "chunk_mask_mode", "lm_backend", "audio_format"),
     "crashes": lambda one: one.status[0] == 500 and one.status[1] in (200, 400, 422),
-    "training": lambda one: one.path.startswith(("/v1/dataset", "/v1/training")) and one.status[1] in (200, 400, 404, 501),
+    "training": lambda one: one.path.startswith(("/v1/dataset", "/v1/training")) and one.status[1] in (200, 400, 404),
     "training-form": lambda one: one.path.startswith(("/v1/dataset", "/v1/training")) and one.kind == "form",
     "opaque-sounds": lambda one: one.path == "/v1/audio" and one.status == (404, 403),
     "no-free-path": lambda one: one.path == "/v1/audio" and one.status == (200, 403),
