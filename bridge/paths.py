@@ -6,12 +6,10 @@ and judge the place that would really be opened.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -146,6 +144,9 @@ def _socket_folder(home: Path) -> Path:
     inside = home / RUNTIME
     if os.name != "posix" or len(os.fsencode(inside / JSON_SOCKET)) <= MAX_SOCKET_PATH:
         return inside
+    import hashlib  # only a long home needs them, and every command imports this module
+    import tempfile
+
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"{APP}-{os.getuid()}-{digest}"
 

@@ -5,8 +5,6 @@ config file (TOML, flat keys), else from a variable of ACE-Step's own that means
 A key that is not in the table is refused.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 import re

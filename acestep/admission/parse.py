@@ -16,7 +16,8 @@ from acestep.api.errors import BadPreset, BadRequest, UnknownName
 from acestep.api.operation import Operation
 from acestep.api.precision import check_precisions
 from acestep.api.preset import fill_preset
-from acestep.api.registry import Registry, RenderRequest
+from acestep.api.registry import Registry
+from acestep.api.render_request import RenderRequest
 from acestep.api.request import CHAIN_FIELDS, FORMAT, VERSION, Output, Role, StageParams
 from acestep.api.result import RECIPE_FORMAT
 from acestep.api.schema import Request, convert, inside

@@ -1,7 +1,5 @@
 """The musical settings that all stages of a job share."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from acestep.api import limits, planning

@@ -1,7 +1,5 @@
 """What every use of the planner shares: its settings, and the rules its texts must keep. No torch."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Protocol

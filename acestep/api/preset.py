@@ -1,7 +1,5 @@
 """Presets: chains of stages as files. A preset is data, and becomes an operation of its own name."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any

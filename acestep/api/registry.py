@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -11,13 +9,14 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import pluggy
 
-from acestep.api import hooks, limits
+from acestep.api import hooks
 from acestep.api.conditioning import SENTENCE, Conditioning
+from acestep.api.entry_points import entry_points as installed
 from acestep.api.errors import (
     AceError,
     FeatureDisabled,
@@ -33,13 +32,14 @@ from acestep.api.plan import StageType
 from acestep.api.planning import PlannerSpec
 from acestep.api.preset import SUFFIX as PRESET_SUFFIX
 from acestep.api.preset import Preset, read_preset
-from acestep.api.request import CHAIN_FIELDS, RUNTIME_CHOICES, VERSION, Output
+from acestep.api.render_request import RenderRequest
+from acestep.api.request import CHAIN_FIELDS, RUNTIME_CHOICES, Output
 from acestep.api.rights import Right
 from acestep.api.sampling import BackendSpec, GuidanceSpec, SamplerSpec, ScheduleSpec
-from acestep.api.schema import Request, convert, merge_schemas, param
+from acestep.api.schema import Request, convert, merge_schemas
 from acestep.api.sentences import quoted
 from acestep.api.sound import SUFFIX as SOUND_SUFFIX
-from acestep.api.sound import Sound, SoundField, SoundName, read_sound
+from acestep.api.sound import Sound, SoundField, read_sound
 from acestep.api.source import SelectionFields
 
 log = logging.getLogger(__name__)
@@ -80,53 +80,6 @@ class PluginReport(msgspec.Struct, frozen=True, kw_only=True):
     state: PluginState
     reason: str = ""
     offers: tuple[str, ...] = ()
-
-
-class RenderRequest(Request):
-    """Request of the operation ``render``: a chain of stages in its nested form."""
-
-    stages: Annotated[
-        list[dict[str, Any]],
-        param(
-            "The chain: each a map of `type`, that stage's parameters, `source` (a place and a region) and `returns`.",
-            max_length=limits.MAX_STAGES,
-            example=[
-                {"type": "generate", "steps": 8},
-                {"type": "repaint", "source": {"stage": 1, "start_seconds": 8.0}},
-            ],
-        ),
-    ]
-    conditioning: Annotated[
-        dict[str, Any],
-        param("Caption, lyrics, tempo ... that all stages share.", example={"caption": "warm lofi house"}),
-    ] = {}
-    source: Annotated[dict[str, Any], param("Audio to work on: path, start, length ...")] | None = None
-    output: Annotated[dict[str, Any], param("What to return, and in which format.")] = {}
-    format: Annotated[str, param("Format name of a stored request.", group="internal")] = "acestep-bridge/render"
-    version: Annotated[int, param("Version of that format.", unit="level", ge=1, group="internal")] = VERSION
-    weights: Annotated[
-        dict[str, str],
-        param("Digests of the weights that made the recipe; other weights are refused.", group="internal"),
-    ] = {}
-    sound: SoundName = ""
-    made_with: Annotated[
-        str, param("Name of the saved sound whose values are in the recipe.", max_length=40, group="internal")
-    ] = ""
-    made_on: Annotated[
-        str,
-        param(
-            "Device and number format that made the recipe; a note tells you if yours differ.",
-            max_length=80,
-            group="internal",
-        ),
-    ] = ""
-    precision: Annotated[
-        dict[str, str],
-        param(
-            "Number format of each model in the recipe; used again if the device can, else a note tells you.",
-            group="internal",
-        ),
-    ] = {}
 
 
 _RENDER = Operation(name=RENDER, summary="Run a chain of stages.", schema=RenderRequest, right=Right.ANYBODY)
@@ -363,22 +316,13 @@ class _Candidate(msgspec.Struct, frozen=True):
 def _candidates(folder: Path | None, entry_points: bool) -> Iterator[_Candidate]:
     if entry_points:
         found = [
-            _Candidate(point.name, *_origin(point.dist), point)
-            for point in importlib.metadata.entry_points(group=hooks.ENTRY_POINT_GROUP)
+            _Candidate(point.name, point.distribution, point.version, point)
+            for point in installed(hooks.ENTRY_POINT_GROUP)
         ]
         yield from sorted(found, key=lambda one: (one.origin != "acestep-bridge", one.name))
     if folder is not None and folder.is_dir():
         for path in sorted(folder.glob("*.py")):
             yield _Candidate(path.stem, str(path), "", path)
-
-
-@functools.lru_cache
-def _origin(distribution: importlib.metadata.Distribution | None) -> tuple[str, str]:
-    """Name and version. Each look parses all of its metadata, our README among it, so one has to do for all its plug-ins."""
-    if distribution is None:
-        return "", ""
-    facts = distribution.metadata
-    return facts["Name"], facts["Version"]
 
 
 def _check_trust(path: Path) -> None:

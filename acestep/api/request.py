@@ -4,8 +4,6 @@ A render is one shared `Conditioning`, a chain of stages, a `Source` and an `Out
 instead of seconds, explicit seeds, resolved names. So the request is also the recipe that travels with its result.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 import msgspec

@@ -3,8 +3,6 @@
 A sound is data, like a preset, but holds no chain: its values lie under those that a request gives itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any

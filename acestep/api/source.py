@@ -1,7 +1,5 @@
 """The audio that a job works on: where it lies, which region of it, how the flat forms name both, and what its header says."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import msgspec

@@ -3,8 +3,6 @@
 Defaults follow the original's trainers where they agree; where they differ by kind of model, ``auto`` decides (`by_variant`).
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 import msgspec

@@ -17,7 +17,8 @@ from acestep.api.conditioning import NO_GUIDE, Conditioning
 from acestep.api.errors import AceError, BadRequest, NotFound
 from acestep.api.limits import MAX_PATH
 from acestep.api.operation import Operation
-from acestep.api.registry import Registry, RenderRequest
+from acestep.api.registry import Registry
+from acestep.api.render_request import RenderRequest
 from acestep.api.result import RECIPE_FORMAT
 from acestep.api.schema import convert, describe
 from acestep.api.source import AudioFacts, Source

@@ -1,7 +1,5 @@
 """Operations on stored latents: list, inspect, pin, decode, delete."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated
 

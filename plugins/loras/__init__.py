@@ -1,7 +1,5 @@
 """Operations on LoRA adapters, which stages use by their parameter ``lora``: list them, and make one of one's own music."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Operations on datasets: a folder of songs, or a project's regions, becomes what an adapter is trained on."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from acestep.api import Operation, Request, limits, param

@@ -1,7 +1,5 @@
 """Operations on adapters of one's own: train, look at trainings, merge, copy out."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import msgspec

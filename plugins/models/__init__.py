@@ -1,8 +1,6 @@
 """The built-in model families, and operations on models: facts, download, verify, remove. Listing and unloading are methods of the
 daemon."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated, Literal
 

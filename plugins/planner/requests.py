@@ -1,7 +1,5 @@
 """The requests of the planner's operations: what may be asked, refused at the door where it cannot be."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import msgspec

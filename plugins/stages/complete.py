@@ -1,7 +1,5 @@
 """Complete: from one track to the whole band."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from acestep.api import (

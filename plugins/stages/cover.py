@@ -1,7 +1,5 @@
 """Cover: the same music in another sound."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from acestep.api import (

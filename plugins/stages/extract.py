@@ -1,7 +1,5 @@
 """Extract: one track out of a mix, in place and in time."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from acestep.api import Fill, ModelInfo, Plan, SourceFacts, StageType, instruction, param

@@ -1,7 +1,5 @@
 """Flow edit: change the words about a clip and change the clip accordingly, without inverting it."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from acestep.api import (

@@ -1,7 +1,5 @@
 """Stages that may begin near their source instead of at pure noise: how near, and the Plan fields of it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from acestep.api import ModelInfo, param

@@ -1,7 +1,5 @@
 """Refine: noise an existing take a little and let the model finish it again."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from acestep.api import ModelInfo, Plan, SourceFacts, StageParams, StageType, instruction, param, require_task

@@ -1,7 +1,5 @@
 """Repaint: a region is painted anew and everything around it stays as it is, bit for bit."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from acestep.api import (

@@ -1,7 +1,5 @@
 """What the stages that work on one named track share."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from acestep.api import ModelInfo, SourceFacts, StageParams, param, require_region, require_task

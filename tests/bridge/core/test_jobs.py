@@ -13,7 +13,7 @@ from acestep.api.errors import (
     NotAllowed,
     UnknownJob,
 )
-from acestep.api.registry import RenderRequest
+from acestep.api.render_request import RenderRequest
 from bridge.core.interface import EventKind, JobState, Submission
 
 
