@@ -345,7 +345,8 @@ class FamilyRuntime:
         """Whether `use_adapters` can bring these into the opened model as it is; else it is opened again."""
         return True
 
-    def use_adapters(self, model: Any, adapters: Sequence[Any]) -> None:
-        """Have exactly these adapters (with ``name``, ``path``, ``scale``) in the model's weights. Raises as opening does."""
+    def use_adapters(self, model: Any, adapters: Sequence[Any], check: Callable[[], None]) -> None:
+        """Have exactly these adapters (with ``name``, ``path``, ``scale``) in the model's weights. Raises as opening does, and what
+        ``check``, called before each layer, raises; after that the model is closed."""
         if adapters:
             raise ModelUnsuited(f"{model.info.family_title} takes no adapters", field="lora")

@@ -21,7 +21,7 @@ from acestep.checkpoints.adapter_file import Fitted, WeightChange, fit, read_ada
 from acestep.checkpoints.adapters import MAX_ADAPTERS, checked_scale
 from acestep.checkpoints.digest import weights_digest
 from acestep.checkpoints.layers import WEIGHT, BaseWeights
-from acestep.checkpoints.load import Model, Target
+from acestep.checkpoints.load import Check, Model, Target
 from acestep.checkpoints.updates import difference
 from acestep.networks.packed_linear import PackedLinear
 
@@ -51,8 +51,10 @@ class Adapter:
     enabled: bool = True
 
 
-def load_adapter(model: Model, path: Path | str, *, name: str = "", scale: float = 1.0) -> Adapter:
-    """Read an adapter, merge it and return it. A loaded one of the same name is replaced.
+def load_adapter(
+    model: Model, path: Path | str, *, name: str = "", scale: float = 1.0, check: Check = lambda: None
+) -> Adapter:
+    """Read an adapter, merge it and return it. A loaded one of the same name is replaced. ``check`` may raise to stop.
 
     Raises `ModelMissing`, `BadCheckpoint`, `BadRequest` (scale, number) or `ModelUnsuited` when it was made for another size of
     model or the model is quantised; the model is then as it was.
@@ -63,7 +65,7 @@ def load_adapter(model: Model, path: Path | str, *, name: str = "", scale: float
         raise BadRequest(
             f"at most {MAX_ADAPTERS} adapters can be loaded at once", field="lora", limits={"max": MAX_ADAPTERS}
         )
-    use(model, [*others, replace(adapter, scale=checked_scale(scale))])
+    use(model, [*others, replace(adapter, scale=checked_scale(scale))], check)
     return model.adapters[-1]
 
 
@@ -95,8 +97,9 @@ def find_adapter(model: Model, name: str) -> Adapter:
     )
 
 
-def use(model: Model, adapters: list[Adapter]) -> None:
-    """Make the model's weights those of the checkpoint plus these adapters, and remember them on the model.
+def use(model: Model, adapters: list[Adapter], check: Check = lambda: None) -> None:
+    """Make the model's weights those of the checkpoint plus these adapters, and remember them on the model. ``check`` is called
+    before each layer is merged and may raise to stop; the model is then as it was.
 
     Raises `ModelUnsuited` for a quantised model: its weights cannot be added to.
     """
@@ -107,7 +110,10 @@ def use(model: Model, adapters: list[Adapter]) -> None:
             field="lora",
         )
     base = BaseWeights(model.info) if touched else None
-    merged = {layer: merged_weight(base.read(layer), layer, adapters) for layer in sorted(touched)} if base else {}
+    merged = {}
+    for layer in sorted(touched) if base else ():
+        check()
+        merged[layer] = merged_weight(base.read(layer), layer, adapters)
     for layer, weight in merged.items():
         module = touched[layer]
         before = module.get_parameter("weight")

@@ -118,8 +118,9 @@ class Engine:
                 raise
             _end_rest()
             free_cache(self.device)
+            way_out = "close other programs, or take" if found.target else "try a shorter region, one variant or"
             raise OutOfMemory(
-                f"{self.device} has too little memory for this job; try a shorter region, one variant or a smaller model"
+                f"{self.device} has too little memory for this job; {way_out} a smaller model"
             ) from failure
 
     def _render(self, request: dict[str, Any], context: JobContext) -> Result:

@@ -14,7 +14,7 @@ import msgspec
 import torch
 from torch import nn
 
-from acestep.api.errors import OutOfMemory
+from acestep.api.errors import AceError, Cancelled, OutOfMemory
 from acestep.api.family import Families, FamilyRuntime, ModelOpening
 from acestep.api.precision import Precision
 from acestep.api.registry import Registry
@@ -116,7 +116,7 @@ class ModelPool:
         if model is None:
             model = self._read(info, runtime, precision, check)
         if not _has(model, adapters):
-            runtime.use_adapters(model, adapters)
+            self._merge(model, runtime, adapters, check)
         int8 = self._opened_as[info.path].wanted.int8
         try:
             said = runtime.prepare(model, int8=int8, compiled=self._compiled, check=check) or ""
@@ -127,6 +127,16 @@ class ModelPool:
             said = f"memory was short: {said}" if runtime.is_quantised(model) else ""
         self.prepared[info.name] = said
         return model
+
+    def _merge(
+        self, model: OpenedModel, runtime: FamilyRuntime, adapters: Sequence[AdapterOptions], check: Callable[[], None]
+    ) -> None:
+        try:
+            runtime.use_adapters(model, adapters, check)
+        except BaseException as failure:
+            if isinstance(failure, Cancelled) or not isinstance(failure, AceError):  # stopped on the way, not refused
+                self._close(model.info.path)
+            raise
 
     def precision_of(self, model: OpenedModel) -> Precision:
         """What an opened model computes in."""

@@ -84,12 +84,12 @@ class Runtime(FamilyRuntime):
         """Quantised weights cannot be merged with."""
         return not is_quantised(model)
 
-    def use_adapters(self, model: Model, adapters: Sequence[Any]) -> None:
+    def use_adapters(self, model: Model, adapters: Sequence[Any], check: Callable[[], None]) -> None:
         """All adapters are taken out, then these put in; the model is bare where one of them fails."""
         use(model, [])
         try:
             for one in adapters:
-                load_adapter(model, one.path, name=one.name, scale=one.scale)
+                load_adapter(model, one.path, name=one.name, scale=one.scale, check=check)
         except AceError:
             use(model, [])
             raise

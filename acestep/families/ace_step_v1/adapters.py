@@ -6,7 +6,7 @@ named the product of the factors stands as it is. (The original ignores the head
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,11 +47,13 @@ def read_adapter(model: Model, one: AdapterOptions) -> Adapter:
     )
 
 
-def use_adapters(model: Model, asked: Sequence[AdapterOptions]) -> list[Adapter]:
+def use_adapters(
+    model: Model, asked: Sequence[AdapterOptions], check: Callable[[], None] = lambda: None
+) -> list[Adapter]:
     """Make the transformer's weights those of the checkpoint plus these adapters, and no others; the adapters as they are used.
 
     Untouched again, a weight comes back bit for bit. An adapter that is in use already is not read again. Raises as `read_adapter`
-    does; the model is then as it was.
+    does; the model is then as it was. Where ``check``, called before each layer, raises, only some layers are changed.
     """
     if len(asked) > MAX_ADAPTERS:
         limits = {"max": MAX_ADAPTERS}
@@ -64,6 +66,7 @@ def use_adapters(model: Model, asked: Sequence[AdapterOptions]) -> list[Adapter]
     touched = {layer for adapter in (*model.adapters, *wanted) for layer in adapter.factors}
     stored = tensor_index(model.parts, TRANSFORMER) if touched else {}
     for layer in sorted(touched):
+        check()
         path = layer.removeprefix(COMPONENT)
         parameter = model.transformer.get_parameter(f"{path}.weight")
         weight = merged_weight(read_tensor(stored[f"{path}.weight"]), layer, wanted)

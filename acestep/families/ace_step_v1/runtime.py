@@ -84,9 +84,9 @@ class Runtime(FamilyRuntime):
 
         return V1Parts(info, check)
 
-    def use_adapters(self, model: Model, adapters: Sequence[Any]) -> None:
+    def use_adapters(self, model: Model, adapters: Sequence[Any], check: Callable[[], None]) -> None:
         """Merged into the transformer."""
-        use_adapters(model, adapters)
+        use_adapters(model, adapters, check)
 
     def make(self, take: StageTake) -> Tensor:
         """Whatever the stage is, by the task of the same meaning."""

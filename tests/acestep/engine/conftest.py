@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
+from safetensors.torch import save_file
 
 from acestep.api import Registry
 from acestep.engine import Engine
@@ -66,6 +69,25 @@ class EngineRunner:
 @pytest.fixture(scope="session")
 def runner(tmp_path_factory) -> EngineRunner:
     return EngineRunner(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def adapter(runner):
+    """Write a PEFT adapter into the home's folder of LoRAs."""
+
+    def write(name: str, seed: int = 0) -> None:
+        folder = runner.home / "loras" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        generator = torch.Generator().manual_seed(seed)
+        key = "layers.1.cross_attn.o_proj"
+        tensors = {
+            f"{key}.lora_A.weight": torch.randn(4, 64, generator=generator),
+            f"{key}.lora_B.weight": torch.randn(64, 4, generator=generator),
+        }
+        save_file(tensors, folder / "adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
+
+    return write
 
 
 @pytest.fixture

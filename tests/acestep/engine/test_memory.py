@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import weakref
 from dataclasses import replace
 from types import SimpleNamespace
@@ -32,25 +31,6 @@ from acestep.runtime.policy import Policy
 from acestep.runtime.tiers import TIERS, Offload, tier_of
 
 WISH = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f"}
-
-
-@pytest.fixture
-def adapter(runner):
-    """Write a PEFT adapter into the home's folder of LoRAs."""
-
-    def write(name: str, seed: int = 0) -> None:
-        folder = runner.home / "loras" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        generator = torch.Generator().manual_seed(seed)
-        key = "layers.1.cross_attn.o_proj"
-        tensors = {
-            f"{key}.lora_A.weight": torch.randn(4, 64, generator=generator),
-            f"{key}.lora_B.weight": torch.randn(64, 4, generator=generator),
-        }
-        save_file(tensors, folder / "adapter_model.safetensors")
-        (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
-
-    return write
 
 
 def no_check() -> None:
