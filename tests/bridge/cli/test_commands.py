@@ -200,6 +200,30 @@ def test_a_standing_order_makes_its_batches_and_ends(cli: Callable[..., Any]) ->
     assert cli("autogen", "stop", "--json").json["state"] == "ended"
 
 
+def test_a_standing_order_can_be_for_one_device(cli: Callable[..., Any]) -> None:
+    """Every batch asks for it; one that is not there is refused with those that are, and no order begins."""
+    assert (
+        cli("generate", "fake: steps=1", "--duration", "0.1").code == 0
+    )  # its worker has told by then what it runs on
+    (device,) = [row["device"] for row in cli("status", "--json").json["devices"]]
+    given = (
+        "autogen",
+        "start",
+        "generate",
+        "--params",
+        '{"caption": "fake: steps=1", "duration": 0.1}',
+        "--batches",
+        "1",
+    )
+    refused = cli(*given, "--device", "cuda:7")
+    assert refused.code == Exit.REFUSED and "cuda:7" in refused.err and device in refused.err
+    order = cli(*given, "--device", device, "--json").json
+    assert (order["state"], order["device"]) == ("running", device)
+    assert cli("job", order["jobs"][0], "--wait", "--quiet").code == 0
+    assert cli("job", order["jobs"][0], "--json").json["device"] == device
+    cli("autogen", "stop")
+
+
 def test_models_plugins_describe_config_doctor(cli: Callable[..., Any]) -> None:
     """The commands that only look give their facts as text and as JSON."""
     assert any(row["default"] for row in cli("models", "--json").json)

@@ -14,6 +14,7 @@ from bridge.core.interface import EventKind, JobState, Submission
 from bridge.core.lanes import Lane, best_lane, suits
 from bridge.core.records import JobRecord, Needs
 from bridge.devices import Device, named_devices
+from bridge.doors.http import metrics
 
 LONG = "steps=2000 delay=0.01"
 """A job that ends only when it is cancelled."""
@@ -136,6 +137,35 @@ async def test_two_jobs_run_side_by_side_and_both_can_be_cancelled(pair):
         assert (await one.until(job))[-1].kind is EventKind.CANCELLED
     done = await one.run("steps=1", "last")
     assert done.state is JobState.DONE and done.device and "device" not in str(done.request)
+
+
+async def test_status_and_metrics_show_each_device(pair):
+    """Who is busy, on what, and with how much memory; by name."""
+    one = await pair()
+    await begin(one, "here", device="cpu:1")
+    status = one.service.status()
+    assert {row["device"]: (row["state"], row["job"]) for row in status["devices"]}["cpu:1"] == ("busy", "here")
+    held = {row["device"]: (row.get("info") or {}).get("memory_bytes", 0) for row in status["devices"]}
+    lines = metrics.render(status, {}).splitlines()
+    for device, busy in (("cpu:0", 0), ("cpu:1", 1)):
+        assert f'acestep_bridge_device_busy{{device="{device}"}} {busy}' in lines
+        assert f'acestep_bridge_worker_deaths_total{{device="{device}"}} 0' in lines
+        assert f'acestep_bridge_model_memory_bytes{{device="{device}"}} {held[device]:g}' in lines
+    assert held["cpu:1"] > 0
+
+
+async def test_a_standing_order_keeps_to_its_device(pair):
+    """All its batches, while the other device is free."""
+    one = await pair()
+    order = Submission(
+        operation="generate", params={"caption": "fake: steps=1", "length": 480, "seed": 1}, device="cpu:1"
+    )
+    await one.service.start_order(order, 2, "me")
+    async with asyncio.timeout(60):
+        while (state := one.service.order())["state"] == "running":
+            await asyncio.sleep(0.02)
+    views = [one.service.job(job) for job in state["jobs"]]
+    assert [(view.state, view.device) for view in views] == [(JobState.DONE, "cpu:1")] * 2
 
 
 async def test_a_job_runs_on_the_device_that_it_asks_for(pair):
