@@ -23,9 +23,10 @@ from bridge.core.naming import names_job
 PREFIX = "field_"
 """Before a field's name among the parsed arguments, so that no field meets an option of the command line itself."""
 
-OWN_OPTIONS = frozenset(
-    "help json quiet home connect token start-daemon no-start-daemon id priority device detach out force request".split()
-)
+COMMON_OPTIONS = frozenset("help json quiet home connect token start-daemon no-start-daemon".split())
+"""Options that every command has."""
+
+OWN_OPTIONS = COMMON_OPTIONS | frozenset("id priority device detach out force request".split())
 """Options that every operation's command has; a field of such a name is written ``--field-NAME``."""
 
 PATH_GROUPS = frozenset({"source", "audio", "output"})
@@ -62,8 +63,11 @@ def positional_field(fields: Sequence[FieldInfo]) -> FieldInfo | None:
     return next((info for info in texts if info.required), None)
 
 
-def add_fields(parser: argparse.ArgumentParser, fields: Sequence[FieldInfo], choices: Choices) -> None:
-    """Add an option for every field, under the heading of its group. ``choices`` gives the values of a named table."""
+def add_fields(
+    parser: argparse.ArgumentParser, fields: Sequence[FieldInfo], choices: Choices, taken: frozenset[str] = OWN_OPTIONS
+) -> None:
+    """Add an option for every field, under the heading of its group. ``choices`` gives the values of a named table; a name in
+    ``taken`` stands for an option of the command itself."""
     shown = [info for info in fields if info.group not in HIDDEN_GROUPS]
     order = list(TITLES)
     groups = sorted({info.group for info in shown}, key=lambda name: order.index(name) if name in TITLES else 99)
@@ -71,7 +75,7 @@ def add_fields(parser: argparse.ArgumentParser, fields: Sequence[FieldInfo], cho
         section = parser.add_argument_group(TITLES.get(group, group))
         for info in shown:
             if info.group == group:
-                _add_field(section, info, choices, positions=takes_text(info))
+                _add_field(section, info, choices, taken)
 
 
 def takes_text(info: FieldInfo) -> bool:
@@ -85,13 +89,20 @@ def option_name(name: str) -> str:
     return f"--field-{dashed}" if dashed in OWN_OPTIONS else f"--{dashed}"
 
 
-def _add_field(section: Any, info: FieldInfo, choices: Choices, *, positions: bool) -> None:
+def _names(name: str, taken: frozenset[str]) -> list[str]:
+    """The spellings of a field's option: where only operations have an option of its name, that name will do as well."""
+    plain, safe = f"--{name.replace('_', '-')}", option_name(name)
+    return [safe] if safe == plain or plain.lstrip("-") in taken else [plain, safe]
+
+
+def _add_field(section: Any, info: FieldInfo, choices: Choices, taken: frozenset[str]) -> None:
+    names, positions = _names(info.name, taken), takes_text(info)
     common = {"dest": PREFIX + info.name, "default": argparse.SUPPRESS, "help": help_text(info, choices)}
     if info.type == "bool":
-        section.add_argument(option_name(info.name), action=argparse.BooleanOptionalAction, **common)
+        section.add_argument(*names, action=argparse.BooleanOptionalAction, **common)
         return
     metavar = ("LENGTH" if info.name in LENGTH_FIELDS else "POSITION") if positions else _metavar(info)
-    section.add_argument(option_name(info.name), type=_reader(info, positions), metavar=metavar, **common)
+    section.add_argument(*names, type=_reader(info, positions), metavar=metavar, **common)
 
 
 def _metavar(info: FieldInfo) -> str:

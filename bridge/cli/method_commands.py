@@ -11,7 +11,7 @@ from acestep.api.schema import FieldInfo
 from bridge.cli.app import common_options
 from bridge.cli.contact import open_contact
 from bridge.cli.exits import Exit
-from bridge.cli.fields import add_fields, option_name, read_fields
+from bridge.cli.fields import COMMON_OPTIONS, add_fields, option_name, read_fields
 from bridge.cli.show import show_json, show_pairs, show_table, tell
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def add_method(commands: Any, name: str, method: Method) -> None:
             help=info.summary,
             type={"int": int, "float": float}.get(info.type, str),
         )
-    add_fields(command, rest, lambda table: [])
+    add_fields(command, rest, lambda table: [], COMMON_OPTIONS)
     command.set_defaults(run=_run, method=method.name, required=required, rest=rest)
 
 

@@ -142,6 +142,8 @@ async def test_two_jobs_run_side_by_side_and_both_can_be_cancelled(pair):
 async def test_status_and_metrics_show_each_device(pair):
     """Who is busy, on what, and with how much memory; by name."""
     one = await pair()
+    await begin(one, "before", "steps=1", device="cpu:1")  # it tells at its end what it holds
+    await one.until("before")
     await begin(one, "here", device="cpu:1")
     status = one.service.status()
     assert {row["device"]: (row["state"], row["job"]) for row in status["devices"]}["cpu:1"] == ("busy", "here")
