@@ -12,7 +12,7 @@ import torch
 
 from acestep.api.errors import OutOfMemory
 from acestep.checkpoints import load, lora, merge
-from acestep.codec.latent_codec import LatentCodec
+from acestep.codec.latent_codec import Codec
 from acestep.engine import denoise_group
 
 WISH = {"length": 20_000, "rate": 48_000, "seed": 3, "steps": 2, "format": "wav32f"}
@@ -27,9 +27,9 @@ REFUSALS = {
 PHASES = {
     "load": (load, "read_tensors"),
     "adapters": (lora, "merged_weight"),
-    "encode": (LatentCodec, "_encode"),
+    "encode": (Codec, "_encode"),
     "denoise": (denoise_group.DenoiseGroup, "_solve"),
-    "decode": (LatentCodec, "decode"),
+    "decode": (Codec, "decode"),
 }
 """The code that each phase of a render calls."""
 

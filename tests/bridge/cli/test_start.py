@@ -43,8 +43,8 @@ async def start():
 asyncio.run(start())
 """
 
-NOT_FOR_HELP = ("asyncio", "sqlite3", "ssl", "numpy", "soundfile", "subprocess", "importlib.metadata", "email", "hashlib",
-                "tempfile", "acestep.admission", "acestep.audio", "acestep.latents", "acestep.worker", "bridge.core",
+NOT_FOR_HELP = ("asyncio", "sqlite3", "ssl", "numpy", "soundfile", "subprocess", "importlib.metadata", "email",
+                "acestep.admission", "acestep.audio", "acestep.latents", "acestep.worker", "bridge.core",
                 "bridge.doors", "bridge.client", "bridge.cli.operations", "bridge.cli.commands")  # fmt: skip
 """What the list of operations and commands can be told without."""
 
