@@ -29,6 +29,9 @@ UNDO_SECONDS = 86_400.0
 MOST_JOBS = 500
 """Jobs that one call marks, deletes or takes back."""
 
+COUNTED = 1_000
+"""Hits of a search that are counted: nobody reads further, and counting all of a large library is what such a search would cost."""
+
 FILE_FACTS = (
     "name",
     "role",
@@ -66,14 +69,17 @@ class History:
         self._library = library
 
     async def rows(self, asked: HistoryQuery) -> dict[str, Any]:
-        """The results: ``rows`` newest first with their files, ``total`` of all that fit, ``more`` when some were left off."""
+        """The results: ``rows`` newest first with their files, ``total`` of all that fit, ``more`` when some were left off.
+
+        A search counts no further than `COUNTED`; ``uncounted`` tells whether it has more hits than the total says.
+        """
         return await self._store.search(lambda connection: self._found(connection, asked))
 
     def _found(self, connection: sqlite3.Connection, asked: HistoryQuery) -> dict[str, Any]:
         found = _deleted(asked) if asked.deleted else _shown(connection, asked)
         total = _total(connection, asked, found)
         if not total:
-            return {"rows": [], "total": 0, "more": False}
+            return {"rows": [], "total": 0, "uncounted": False, "more": False}
         number, where, values = found.number, found.where, [*found.values]
         if asked.before:
             where += f" AND {number} < (SELECT number FROM jobs WHERE id = ?)"
@@ -81,7 +87,13 @@ class History:
         page = f"SELECT {number} FROM {found.source} WHERE {where} ORDER BY {number} DESC LIMIT ?"
         numbers = [one for (one,) in connection.execute(page, (*values, asked.limit + 1))]
         rows = [self._row(connection.execute(_ONE, (one,)).fetchone()) for one in numbers[: asked.limit]]
-        return {"rows": rows, "total": total, "more": len(numbers) > asked.limit}
+        uncounted = bool(asked.search) and total > COUNTED
+        return {
+            "rows": rows,
+            "total": min(total, COUNTED) if uncounted else total,
+            "uncounted": uncounted,
+            "more": len(numbers) > asked.limit,
+        }
 
     def _row(self, row: sqlite3.Row) -> dict[str, Any]:
         result = self._library.located(_unpack(row["result"]))
@@ -185,8 +197,11 @@ def _deleted(asked: HistoryQuery) -> ResultRows:
 
 
 def _total(connection: sqlite3.Connection, asked: HistoryQuery, found: ResultRows) -> int:
-    """How many results there are besides the page; those of an operation, or all, are counted along."""
+    """How many results there are besides the page; those of an operation, or all, are counted along. Of a search's hits at most one
+    more than are counted."""
     query, values = f"SELECT COUNT(*) FROM {found.source} WHERE {found.where}", found.values
+    if asked.search:
+        query = f"SELECT COUNT(*) FROM (SELECT 1 FROM {found.source} WHERE {found.where} LIMIT {COUNTED + 1})"
     if not (asked.search or asked.starred or asked.deleted):
         query = f"SELECT COALESCE(SUM(count), 0) FROM result_counts{' WHERE operation = ?' if asked.operation else ''}"
     return int(connection.execute(query, values).fetchone()[0])

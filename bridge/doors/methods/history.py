@@ -34,7 +34,8 @@ class SearchHistory(Request):
     "history.list",
     right=Right.OWNER,
     slow=True,
-    answer="`rows` with files, star and note of each result, `total`, and whether there are `more`.",
+    answer="`rows` with files, star and note of each result, `total`, whether there are `more`, and whether a search has more hits "
+    "than `total`: they are not counted beyond 1000 (`uncounted`).",
 )
 async def list_results(context: MethodContext, request: SearchHistory) -> dict[str, Any]:
     """Results, newest first, with their files, stars and notes."""

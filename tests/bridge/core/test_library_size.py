@@ -112,6 +112,24 @@ async def test_the_answers_are_the_right_ones(shelf):
     assert await table.search(frozenset(), "", 3, "nobody") == []
 
 
+@pytest.mark.parametrize("text", ["number", "ta", "é", ""])
+async def test_a_search_counts_no_further_than_anybody_reads(shelf, monkeypatch, text):
+    """And says so; pages still reach every hit. Without a text all are counted along, and told."""
+    _, table, history = shelf
+    monkeypatch.setattr("bridge.core.history.COUNTED", 5)
+    await finished(table, 5)
+    first = await history.rows(HistoryQuery(search=text, limit=2))
+    assert (first["total"], first["uncounted"]) == (0 if text == "é" else 5, False)
+    await finished(table, 3, "cover")
+    found = await history.rows(HistoryQuery(search=text, limit=3))
+    expected = {"é": (0, False), "": (8, False)}.get(text, (5, True))
+    assert (found["total"], found["uncounted"]) == expected
+    if text != "é":
+        rest = await history.rows(HistoryQuery(search=text, limit=50, before=found["rows"][-1]["id"]))
+        assert [row["id"] for row in [*found["rows"], *rest["rows"]]] == [
+            *[f"cover-{n}" for n in (2, 1, 0)], *[f"generate-{n}" for n in (4, 3, 2, 1, 0)]]  # fmt: skip
+
+
 async def test_tidying_reads_indices(shelf):
     """Forgetting by number and by age: the oldest go, none with a star."""
     store, table, history = shelf

@@ -17,7 +17,7 @@ const SHOWN_TAKES = 8;
 
 export function libraryView(app) {
   const asked = { search: "", operation: "", starred: false, deleted: false };
-  let rows = [], more = false, total = 0, chosen = new Set();
+  let rows = [], more = false, total = 0, uncounted = false, chosen = new Set();
 
   const search = el("input", { id: newId("search"), type: "search", autocomplete: "off", on: { input: () => later() } });
   const operation = el("select", { id: newId("operation"), on: { change: () => { asked.operation = operation.value; load(); } } });
@@ -51,7 +51,7 @@ export function libraryView(app) {
       const answer = await app.call("history.list", { ...asked, ...before, limit });
       if (mine !== asks) return; // something newer was asked meanwhile
       rows = further ? [...rows, ...answer.rows] : answer.rows;
-      ({ more, total } = answer);
+      ({ more, total, uncounted } = answer);
       draw();
     } catch (error) {
       if (error.code !== "disconnected") app.fail(error);
@@ -63,7 +63,7 @@ export function libraryView(app) {
   function draw() {
     keyed(list, rows, (row) => row.id, resultRow);
     next.hidden = !more;
-    count.textContent = total ? t("library.count", { count: total }) : t(asked.search || asked.operation || asked.starred ? "library.nothing" : asked.deleted ? "library.none_deleted" : "library.empty");
+    count.textContent = total ? t(uncounted ? "library.count_more" : "library.count", { count: total }) : t(asked.search || asked.operation || asked.starred ? "library.nothing" : asked.deleted ? "library.none_deleted" : "library.empty");
     chosen = new Set([...chosen].filter((id) => rows.some((row) => row.id === id)));
     drawBar();
   }
