@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
+from importlib.machinery import PathFinder
 
 import pytest
 
@@ -11,6 +12,13 @@ from acestep.api import entry_points as module
 from acestep.api.entry_points import EntryPoint, entry_points
 
 GROUP = "acestep_bridge"
+
+
+@pytest.fixture(autouse=True)
+def usual_finders(monkeypatch):
+    """Python's own alone: a package that another test has imported may have added one of its own."""
+    own = [one for one in sys.meta_path if one is PathFinder or not hasattr(one, "find_distributions")]
+    monkeypatch.setattr(sys, "meta_path", own)
 
 
 def told_by_library(group):
