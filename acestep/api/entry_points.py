@@ -90,7 +90,7 @@ def _offered(folder: str, group: str) -> list[EntryPoint]:
     for line in _lines(os.path.join(folder, "entry_points.txt")):
         if line.startswith("["):
             wanted = line == f"[{group}]"
-        elif wanted and line and line[0] not in "#;":
+        elif wanted and "=" in line and not line.startswith("#"):
             name, _, value = line.partition("=")
             values.append((name.strip(), value.strip()))
     if not values:

@@ -48,7 +48,7 @@ def test_every_group_of_this_environment_is_told_alike():
 def test_files_are_read_as_they_are_written(tmp_path, monkeypatch):
     """Comments, empty lines, spaces, extras, other groups, attributes; of a distribution that is there twice, the first."""
     first, second = tmp_path / "first", tmp_path / "second"
-    text = "# a remark\n; another\none=json : JSONDecoder.decode [more]\ntwo = os.path\n"
+    text = "# a remark = none\none=json : JSONDecoder.decode [more]\ntwo = os.path\n"
     install(first, "Some.Name", f"[console_scripts]\nx = a:b\n\n[{GROUP}]\n{text}[other]\nthree = x\n")
     install(second, "some_name", f"[{GROUP}]\none = gone\n", version="0.9")
     install(second, "egg", f"[{GROUP}]\nfour = string\n", suffix=".egg-info", facts="PKG-INFO")
