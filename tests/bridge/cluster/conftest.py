@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.interface import EventKind, JobState, Submission
 from bridge.core.service import Service
 from bridge.paths import Paths
 from bridge.settings import Settings
+from tests.bridge.core.conftest import Desk
 
 TOKEN = "0123456789abcdef" * 4
 STORE = 100 << 20
-ENDS = {EventKind(state.value) for state in JobState if state.terminal}
 
 
 class TwoNodes:
@@ -77,33 +76,10 @@ def two_nodes(tmp_path_factory):
         nodes.cluster.shutdown()
 
 
-class Hall:
-    """A core on the cluster, with shorthands for what tests ask."""
+class Hall(Desk):
+    """A core on the cluster."""
 
-    def __init__(self, service: Service) -> None:
-        self.service = service
-
-    async def submit(self, script="", job="", *, operation="generate", device="", **params):
-        """Submit a fake job; ``script`` is for the fake backend."""
-        if operation == "generate":
-            params = {"caption": f"fake: {script}", "length": 4800, "seed": 1, **params}
-        return await self.service.submit(Submission(operation=operation, params=params, id=job, device=device), "me")
-
-    async def until(self, job, kind=None):
-        """All events of a job up to one of this kind (none: its end)."""
-        seen, after = [], -1
-        while True:
-            for event in await self.service.wait(job, after, 30.0):
-                seen.append(event)
-                after = event.seq
-                if event.kind == kind or event.kind in ENDS:
-                    return seen
-
-    async def run(self, script="", job="", **more):
-        """Submit and wait; the job's view at its end."""
-        accepted = await self.submit(script, job, **more)
-        await self.until(accepted.id)
-        return self.service.job(accepted.id)
+    length = 4800
 
     def row(self, node):
         """What status says of the lane of a node."""

@@ -15,16 +15,18 @@ ENDS = {EventKind(state.value) for state in JobState if state.terminal}
 class Desk:
     """A service with shorthands for what tests ask."""
 
+    length = 480
+    """Samples of a job's part."""
+
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    async def submit(self, script="", job="", *, client="me", priority=0, operation="generate", **params):
+    async def submit(self, script="", job="", *, client="me", priority=0, operation="generate", device="", **params):
         """Submit a fake job; ``script`` is for the fake backend."""
         if operation == "generate":
-            params = {"caption": f"fake: {script}", "length": 480, "seed": 1, **params}
-        return await self.service.submit(
-            Submission(operation=operation, params=params, id=job, priority=priority), client
-        )
+            params = {"caption": f"fake: {script}", "length": self.length, "seed": 1, **params}
+        submission = Submission(operation=operation, params=params, id=job, priority=priority, device=device)
+        return await self.service.submit(submission, client)
 
     async def until(self, job, kind=None):
         """All events of a job up to one of this kind (none: its end)."""
