@@ -22,9 +22,11 @@ def custom(tab):
     return one, page
 
 
-def value(page, name):
-    """What a field of the form says."""
-    return page.locator(f'main [data-field="{name}"] :is(input[type=text], textarea)').last.input_value()
+def says(page, **values):
+    """Wait until fields of the form say this."""
+    for name, value in values.items():
+        field = page.locator(f'main [data-field="{name}"] :is(input[type=text], textarea)').last
+        expect(field).to_have_value(value)
 
 
 def choose(page, file):
@@ -41,14 +43,14 @@ def test_settings_come_out_of_a_wav_of_ours_out_of_json_and_nothing_else(tab, so
     one.until(
         "[...document.querySelectorAll('[data-field=caption] textarea')].some((one) => one.value.includes('rhodes'))"
     )
-    assert (value(page, "bpm"), value(page, "seed"), value(page, "duration")) == ("120", "7", "16")
+    says(page, bpm="120", seed="7", duration="16")
     expect(page.get_by_role("radio", name="2", exact=True)).to_have_attribute("aria-checked", "true")
     text = json.dumps({"operation": "generate", "params": {"caption": "from JSON", "variants": 5}})
     choose(page, {"name": "mine.json", "mimeType": "application/json", "buffer": text.encode()})
     one.until(
         "[...document.querySelectorAll('[data-field=caption] textarea')].some((one) => one.value === 'from JSON')"
     )
-    assert value(page, "bpm") == ""
+    says(page, bpm="")
     expect(page.get_by_role("radio", name="5", exact=True)).to_have_attribute("aria-checked", "true")
     for wrong in (b"{", b"[1, 2]", b'{"nothing": 1}'):
         choose(page, {"name": "wrong.json", "mimeType": "application/json", "buffer": wrong})
@@ -57,7 +59,7 @@ def test_settings_come_out_of_a_wav_of_ours_out_of_json_and_nothing_else(tab, so
     soundfile.write(foreign, [[0.1, 0.1]] * 48_000, 48_000)
     choose(page, str(foreign))
     page.locator("main .error").filter(has_text="model").wait_for()
-    assert value(page, "caption") == "from JSON"
+    says(page, caption="from JSON")
 
 
 def test_codes_are_pasted_and_the_timesteps_drawn(tab):
@@ -82,7 +84,7 @@ def test_what_was_used_before_is_found_again(tab, song):
     page.get_by_label("Search earlier descriptions").fill("rhodes")
     row = page.get_by_role("dialog").locator("li").filter(has_text="warm lofi house, rhodes").first
     row.get_by_role("button", name="Use").click()
-    assert (value(page, "caption"), value(page, "bpm")) == ("warm lofi house, rhodes", "120")
+    says(page, caption="warm lofi house, rhodes", bpm="120")
 
 
 def test_keep_creating_is_an_order_of_the_daemon_and_ends_when_asked(tab, house):

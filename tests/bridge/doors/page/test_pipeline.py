@@ -20,9 +20,9 @@ def stage(page, number):
     return page.locator(f'ol.stages > li[data-stage="{number - 1}"]')
 
 
-def kinds(page):
-    """The kinds of the stages, in order."""
-    return page.locator("ol.stages > li h3").all_inner_texts()
+def stands(page, *kinds):
+    """Wait until these are the kinds of the stages, in order."""
+    expect(page.locator("ol.stages > li h3")).to_have_text(list(kinds))
 
 
 def add(page, kind):
@@ -131,20 +131,20 @@ def test_stages_are_moved_by_keys_and_by_mouse(tab):
     assert made[1:] == [{"type": "cover", "strength": 0.3}, {"type": "cover", "source": {"stage": 1}}]
     stage(page, 1).locator('[data-act="grip"]').focus()
     press("End")
-    assert kinds(page) == ["Cover", "Cover", "Generate"]
+    stands(page, "Cover", "Cover", "Generate")
     page.locator(".toast").filter(has_text="Stage 1 now works on the source.").wait_for()
     state(page, "Stage 1: It needs a source, and none is chosen.")
     press("Home")
-    assert kinds(page) == ["Generate", "Cover", "Cover"]
+    stands(page, "Generate", "Cover", "Cover")
     stage(page, 3).locator('[data-act="remove"]').focus()
     press("Enter")
     stage(page, 3).wait_for(state="detached")
     page.locator(".toast").filter(has_text="Stage 3 was removed").get_by_role("button", name="Undo").click()
     stage(page, 3).wait_for()
     drag(page, 1, 3)
-    assert kinds(page) == ["Cover", "Cover", "Generate"]
+    stands(page, "Cover", "Cover", "Generate")
     stage(page, 3).locator('[data-act="up"]').click()
-    assert kinds(page) == ["Cover", "Generate", "Cover"]
+    stands(page, "Cover", "Generate", "Cover")
 
 
 def test_presets_import_and_export(tab, house):
@@ -201,7 +201,7 @@ def test_what_is_no_pipeline_is_refused_and_changes_nothing(tab):
     ):
         load(page, data)
         error.filter(has_text=words).wait_for()
-        assert kinds(page) == ["Generate"]
+        stands(page, "Generate")
     load(page, {"stages": [{"type": "generate"}, {"type": "glitter"}]})
     state(page, "Stage 2: There is no stage type “glitter”")
     load(page, {"stages": [{"type": "generate", "sparkle": 3}]})
