@@ -131,7 +131,7 @@ def test_a_sentence_becomes_a_proposal_that_can_be_changed_before_anything_runs(
 
 
 def test_a_random_example_and_the_words_fill_the_form(tab):
-    """The example comes from the daemon; tags go into the caption and out again; contradictions are told."""
+    """The example comes from the daemon; tags go into the caption and out again; contradictions are told while they last."""
     one = tab()
     page = one.open("#create")
     page.get_by_role("radio", name="Custom").click()
@@ -150,6 +150,11 @@ def test_a_random_example_and_the_words_fill_the_form(tab):
     page.keyboard.press("Escape")
     expect(caption).to_have_value("calm piano, house, aggressive")
     becomes(page, "document.activeElement.dataset.act", "assist")
+    fill(page, "caption", "calm piano at 90 bpm")
+    fill(page, "bpm", "120")
+    page.locator("main .warn").filter(has_text="says 90 bpm, the tempo field 120").wait_for()
+    fill(page, "bpm", "90")
+    expect(page.locator("main .warn").filter(has_text="90 bpm")).to_have_count(0)
 
 
 def edit(tab, song, index=0):

@@ -1,8 +1,7 @@
-// Peaks, loudness, times and tags.
+// Peaks, loudness and times.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { clashes, contradictions, timesteps, toggled } from "../../../../../bridge/doors/http/page/static/checks.js";
 import { bytes, clock, dragged, matchingVolume, parseClock } from "../../../../../bridge/doors/http/page/static/format.js";
 import { Peaks } from "../../../../../bridge/doors/http/page/static/peaks.js";
 
@@ -50,36 +49,4 @@ test("times are written and read", () => {
 test("a sound is dragged out with its type and its name", () => {
   const out = dragged({ type: "audio/wav", name: "a b.wav", address: "/studio/sounds/j/0/a%20b.wav" }, "http://127.0.0.1:9702");
   assert.deepEqual(out, { DownloadURL: "audio/wav:a b.wav:http://127.0.0.1:9702/studio/sounds/j/0/a%20b.wav", "text/uri-list": "http://127.0.0.1:9702/studio/sounds/j/0/a%20b.wav" });
-});
-
-test("tags go in and out of a caption", () => {
-  assert.equal(toggled("warm house", "vinyl crackle"), "warm house, vinyl crackle");
-  assert.equal(toggled("warm house, Vinyl Crackle", "vinyl crackle"), "warm house");
-  assert.equal(toggled("", "jazz"), "jazz");
-});
-
-test("contradictions are found, and only those", () => {
-  assert.deepEqual(clashes("calm piano, aggressive drums"), [["calm", "aggressive"]]);
-  assert.deepEqual(clashes("calmly female vocal"), []);
-  assert.deepEqual(clashes("female vocal"), []);
-  assert.deepEqual(clashes("female vocal and male vocal"), [["female vocal", "male vocal"]]);
-  const keys = (values, about) => contradictions(values, about).map(([key]) => key);
-  assert.deepEqual(keys({ caption: "house at 120 bpm", bpm: 90 }), ["warn.tempo"]);
-  assert.deepEqual(keys({ caption: "house", instrumental: true, lyrics: "la la", language: "en" }), ["warn.instrumental"]);
-  assert.deepEqual(keys({ caption: "house", lyrics: "[Instrumental]" }), []);
-  assert.deepEqual(keys({ steps: 30 }, { model: { variant: "turbo" } }), ["warn.turbo_steps"]);
-  assert.deepEqual(keys({ duration: 700 }, { fields: [{ name: "duration", max: 600 }] }), ["warn.long"]);
-});
-
-test("the curve of timesteps runs from noise to sound", () => {
-  assert.deepEqual(timesteps(4, 1), [1, 0.75, 0.5, 0.25, 0]);
-  assert.deepEqual(timesteps(2, 3), [1, 0.75, 0]);
-  assert.deepEqual(timesteps(8, 3, [1, 0.2]), [1, 0.2]);
-});
-
-test("what the tier of the device will change is said before", () => {
-  const tier = { minutes: 4, items: 2 };
-  assert.deepEqual(contradictions({ duration: 300, variants: 4 }, { tier }), [["warn.tier_long", { most: 240 }], ["warn.tier_takes", { most: 2 }]]);
-  assert.deepEqual(contradictions({ duration: 240, variants: 2 }, { tier }), []);
-  assert.deepEqual(contradictions({ duration: 300, variants: 8 }, { tier: { minutes: null, items: null } }), []);
 });
