@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -16,7 +18,6 @@ import pluggy
 
 from acestep.api import hooks
 from acestep.api.conditioning import SENTENCE, Conditioning
-from acestep.api.entry_points import entry_points as installed
 from acestep.api.errors import (
     AceError,
     FeatureDisabled,
@@ -316,13 +317,22 @@ class _Candidate(msgspec.Struct, frozen=True):
 def _candidates(folder: Path | None, entry_points: bool) -> Iterator[_Candidate]:
     if entry_points:
         found = [
-            _Candidate(point.name, point.distribution, point.version, point)
-            for point in installed(hooks.ENTRY_POINT_GROUP)
+            _Candidate(point.name, *_origin(point.dist), point)
+            for point in importlib.metadata.entry_points(group=hooks.ENTRY_POINT_GROUP)
         ]
         yield from sorted(found, key=lambda one: (one.origin != "acestep-bridge", one.name))
     if folder is not None and folder.is_dir():
         for path in sorted(folder.glob("*.py")):
             yield _Candidate(path.stem, str(path), "", path)
+
+
+@functools.lru_cache
+def _origin(distribution: importlib.metadata.Distribution | None) -> tuple[str, str]:
+    """Name and version. Each look parses all of its metadata, our README among it, so one has to do for all its plug-ins."""
+    if distribution is None:
+        return "", ""
+    facts = distribution.metadata
+    return facts["Name"], facts["Version"]
 
 
 def _check_trust(path: Path) -> None:

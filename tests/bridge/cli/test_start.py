@@ -43,9 +43,9 @@ async def start():
 asyncio.run(start())
 """
 
-NOT_FOR_HELP = ("asyncio", "sqlite3", "ssl", "numpy", "soundfile", "subprocess", "importlib.metadata", "email",
-                "acestep.admission", "acestep.audio", "acestep.latents", "acestep.worker", "bridge.core",
-                "bridge.doors", "bridge.client", "bridge.cli.operations", "bridge.cli.commands")  # fmt: skip
+NOT_FOR_HELP = ("asyncio", "sqlite3", "ssl", "numpy", "soundfile", "subprocess", "acestep.admission", "acestep.audio",
+                "acestep.latents", "acestep.worker", "bridge.core", "bridge.doors", "bridge.client", "bridge.cli.operations",
+                "bridge.cli.commands")  # fmt: skip
 """What the list of operations and commands can be told without."""
 
 NOT_FOR_STATUS = ("asyncio", "sqlite3", "ssl", "numpy", "soundfile", "importlib.metadata", "pluggy", "acestep.admission",
