@@ -79,3 +79,22 @@ def test_lyric_times_and_codes_of_a_take_are_shown_copied_and_used(tab, house):
     page.locator('[data-act="json"]').click()
     params = json.loads(page.locator("dialog pre").inner_text())["params"]
     assert params["audio_codes"] == [int(code) for code in written.split(", ")]
+
+
+def test_a_take_is_split_into_stems(tab, song):
+    """One job, whose source is the take; a stem is called by its track and is not split again."""
+    one = tab()
+    page = one.open("#library")
+    card = page.locator(f'main [data-result="{song["id"]}"]')
+    card.get_by_role("button", name="More for part 2").click()
+    page.get_by_role("menuitem", name="Split into stems").click()
+    mine = "[...studio.store.jobs.values()].find((job) => job.operation === 'split-into-stems')?.id"
+    job = one.until(mine)
+    page.evaluate("id => studio.cancel(id)", job)
+    found = one.ended(job, "cancelled")
+    assert found["request"]["source"]["path"] == song["result"]["files"][1]["path"]
+    stem = one.house.run("extract", source=found["request"]["source"]["path"], track="backing_vocals", steps=1)
+    made = page.locator(f'main [data-result="{stem["id"]}"]')
+    made.get_by_role("button", name="More for backing vocals stem 1").click()
+    page.get_by_role("menuitem", name="Semantic codes").wait_for()
+    expect(page.get_by_role("menuitem", name="Split into stems")).to_have_count(0)

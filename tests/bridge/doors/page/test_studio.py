@@ -221,6 +221,20 @@ def test_several_regions_in_numbers(tab, song):
     request = json.loads(page.locator("dialog pre").inner_text())
     assert request["params"]["regions"] == [{"start": 96_000, "end": 192_000}, {"start": 480_000, "end": 624_000}]
     assert request["params"]["crossfade_side"] == "inside" and request["params"]["bpm"] == 120
+    page.keyboard.press("Escape")
+    fill(page, "steps", "1")
+    known = page.evaluate("[...studio.store.jobs.keys()]")
+    page.locator('[data-act="edit"]').click()
+    found = one.ended(one.until("known => [...studio.store.jobs.keys()].find((id) => !known.includes(id))", known))
+    source, made = (samples(job["result"]["files"][0]["path"]) for job in (song, found))
+    for start, end, kept in (
+        (0, 96_000, True),
+        (96_000, 192_000, False),
+        (192_000, 480_000, True),
+        (480_000, 624_000, False),
+    ):
+        assert np.array_equal(made[start:end], source[start:end]) is kept
+    assert np.array_equal(made[624_000:], source[624_000:])
 
 
 def test_an_own_sound_is_sent_and_edited(tab, sound_file):

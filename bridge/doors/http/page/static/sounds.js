@@ -28,8 +28,8 @@ export const isLatent = (file) => file.role === "latent" || ending(file.name) ==
 
 export function takeName(file) {
   const number = (file.variant ?? 0) + 1;
-  if (file.preview) return `${t("take.preview", { number: file.stage ?? 1 })} · ${number}`;
-  return [file.track, file.role, number].filter((one) => one !== "" && one !== undefined).join(" ");
+  if (file.preview && !file.track) return `${t("take.preview", { number: file.stage ?? 1 })} · ${number}`;
+  return [file.track?.replaceAll("_", " "), file.role, number].filter((one) => one !== "" && one !== undefined).join(" ");
 }
 
 export const copyAddress = (row, file, format) => `/studio/copies/${encodeURIComponent(row.id)}/${file.index}/${format}`;

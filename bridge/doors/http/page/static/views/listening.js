@@ -1,10 +1,12 @@
-// What can be found out about a take: scores, lyric times, a description, semantic codes; shown, copied, taken along.
+// What can be found out about a take: scores, lyric times, a description, semantic codes; shown, copied, taken along. And its stems.
 
 import { sentence } from "../app.js";
 import { button, el, openDialog } from "../dom.js";
 import { isSound } from "../sounds.js";
 import { has, t } from "../words.js";
 import { saveText } from "./assist.js";
+
+const STEMS = "split-into-stems";
 
 export function listening(app, row, file) {
   const said = { caption: row.caption, lyrics: row.lyrics ?? "", ...(row.bpm ? { bpm: row.bpm } : {}), ...(row.key ? { key: row.key } : {}) };
@@ -17,6 +19,7 @@ export function listening(app, row, file) {
   offer("understand", t("take.describe"), {}, facts);
   offer("codes", t("take.codes"), {}, (data) => codes(app, data));
   if (takesOf(row).length > 1 && (measured(row) || app.operations.has("score"))) acts.push({ words: t("take.best"), run: () => promote(app, row) });
+  if (!file.track && app.operations.has(STEMS)) acts.push({ words: t("take.stems"), run: () => app.submit(STEMS, { source: file.path }).catch((error) => app.fail(error)) });
   return acts;
 }
 
