@@ -109,11 +109,12 @@ def use(model: Model, adapters: list[Adapter], check: Check = lambda: None) -> N
             "the model is quantised, and an adapter has to be merged before that; open the model again with it",
             field="lora",
         )
-    base = BaseWeights(model.info) if touched else None
     merged = {}
-    for layer in sorted(touched) if base else ():
-        check()
-        merged[layer] = merged_weight(base.read(layer), layer, adapters)
+    if touched:
+        base = BaseWeights(model.info)
+        for layer in sorted(touched):
+            check()
+            merged[layer] = merged_weight(base.read(layer), layer, adapters)
     for layer, weight in merged.items():
         module = touched[layer]
         before = module.get_parameter("weight")
