@@ -32,7 +32,7 @@ from acestep.worker.far_files import StoreFolders, far_files
 from acestep.worker.process import PipeOutlet
 from bridge.cluster import joining
 from bridge.cluster.joining import ActorPlace, Stranger
-from bridge.cluster.losses import NodeLost, explain_loss
+from bridge.cluster.losses import NodeLost, explain_loss, store_full
 from bridge.cluster.parcel import UNREAD, Greeting, Piece, Said, Wanted
 from bridge.devices import AUTO
 
@@ -272,11 +272,7 @@ class Driver:
         """A frame of the actor as it is, but for an error's words: they say where."""
         assert self._place is not None
         for said in frames.FrameReader().feed(frame):
-            if isinstance(said, frames.Failed) and said.error.get("code") in (
-                "disk_full",
-                "model_missing",
-                "out_of_memory",
-            ):
+            if isinstance(said, frames.Failed) and said.error.get("code") in OF_THE_NODE:
                 said = frames.Failed(
                     job=said.job, error={**said.error, "message": f"{said.error['message']} (node {self._place.node})"}
                 )
@@ -295,7 +291,12 @@ class Driver:
             error = NotFound(f"{wanted.path} cannot be read: {failure.strerror}", field="source")
             give.remote(wanted.number, None, error.to_wire())
             return
-        give.remote(wanted.number, ray.put(np.frombuffer(data, np.uint8)))
+        try:
+            given = ray.put(np.frombuffer(data, np.uint8))
+        except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError):
+            give.remote(wanted.number, None, store_full("the daemon's machine").to_wire())
+        else:
+            give.remote(wanted.number, given)
 
     def _weights(self, request: dict[str, Any]) -> dict[str, str]:
         """Digests of the models that a job names, as their files are on this machine."""
@@ -306,6 +307,10 @@ class Driver:
         folders = checkpoint_folders(EMBEDDED, *self._options.checkpoints)
         known = {model.name: model for model in find_models(folders, registry.families)}
         return {name: fingerprint(known[name]) for name in names if name in known and known[name].path}
+
+
+OF_THE_NODE = frozenset({"disk_full", "model_missing", "out_of_memory", "weights_changed"})
+"""Codes of errors whose words need the name of the node that they are about."""
 
 
 def _no_place(wanted: str, head: str) -> AceError:

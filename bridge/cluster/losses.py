@@ -34,7 +34,7 @@ def explain_loss(failure: Exception, place: ActorPlace) -> Exception:
     if isinstance(failure, raised.OutOfDiskError):
         return DiskFull(f"the disk behind the object store of the node {place.node} is full")
     if isinstance(failure, raised.ObjectStoreFullError):
-        return store_full(place.node)
+        return store_full(f"the node {place.node}")
     if isinstance(failure, raised.RayTaskError) and not isinstance(failure, raised.RayActorError):
         return InternalError(
             f"the job failed on the node {place.node}: {type(failure.cause).__name__}; its log has more"
@@ -55,10 +55,10 @@ def explain_words(words: str, node: str) -> AceError | None:
     )
 
 
-def store_full(node: str) -> AceError:
-    """The sentence about an object store without room."""
+def store_full(machine: str) -> AceError:
+    """The sentence about an object store without room, of a node or of the daemon's machine."""
     return DiskFull(
-        f"the object store of the node {node} is full; start Ray there with a larger --object-store-memory, or run less beside it"
+        f"the object store of {machine} is full; start Ray there with a larger --object-store-memory, or run less beside it"
     )
 
 

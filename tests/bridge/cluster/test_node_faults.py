@@ -7,7 +7,16 @@ from types import SimpleNamespace
 import pytest
 
 from acestep import __version__
-from acestep.api.errors import DiskFull, InternalError, ModelMissing, Unavailable, WeightsChanged, WorkerDied
+from acestep.api import frames
+from acestep.api.errors import (
+    BadRequest,
+    DiskFull,
+    InternalError,
+    ModelMissing,
+    Unavailable,
+    WeightsChanged,
+    WorkerDied,
+)
 from acestep.checkpoints.families import find_models
 from acestep.checkpoints.info import EMBEDDED
 from acestep.checkpoints.installed import fingerprint
@@ -15,7 +24,7 @@ from bridge.cluster import driver, joining
 from bridge.cluster.joining import ActorPlace
 from bridge.cluster.losses import NodeLost, explain_loss
 from bridge.cluster.node import NodeWorker
-from bridge.cluster.parcel import Greeting
+from bridge.cluster.parcel import Greeting, Wanted
 from bridge.doors.reference import built_in
 
 raised = pytest.importorskip("ray.exceptions")
@@ -84,10 +93,45 @@ def test_models_are_compared_by_their_files(nano):
     assert caught.value.field == "model" and caught.value.limits == {"choices": ["nano"]}
 
 
-def test_a_node_of_another_version_gets_no_job(monkeypatch, tmp_path):
-    """Both versions are named, and what to do."""
+@pytest.fixture
+def lane(tmp_path):
+    """A driver that has joined nothing; ``sent`` is what it told the daemon."""
     options = SimpleNamespace(library=tmp_path, uploads=tmp_path, address="10.0.0.5:6379", place="auto")
-    lane = driver.Driver(options, SimpleNamespace(send=lambda frame: None))
+    sent = []
+    made = driver.Driver(options, SimpleNamespace(send=sent.append))
+    made.sent = sent
+    return made
+
+
+@pytest.mark.parametrize("kind", [WeightsChanged, ModelMissing, DiskFull])
+def test_what_is_about_the_node_names_it(lane, kind):
+    """The actor does not know its node's name; a wrong request is the same everywhere and stays as it is."""
+    lane._place = PLACE
+    for error in (kind("something there"), BadRequest("something asked")):
+        lane._pass(frames.encode(frames.Failed(job="x", error=error.to_wire())))
+    assert [said.error["message"] for said in lane.sent] == ["something there (node box)", "something asked"]
+
+
+def test_a_full_store_of_this_machine_is_not_the_nodes(lane, monkeypatch, tmp_path):
+    """The node that waits for a piece of a file hears it at once, with the machine whose store it is."""
+    ray = pytest.importorskip("ray")
+    given = []
+    told = SimpleNamespace(remote=lambda *what: given.append(what))
+    lane._actor = SimpleNamespace(give=SimpleNamespace(options=lambda **group: told))
+    (tmp_path / "song.wav").write_bytes(b"sound")
+
+    def full(value):
+        raise raised.ObjectStoreFullError("Failed to put object")
+
+    monkeypatch.setattr(ray, "put", full)
+    lane._give(Wanted(7, str(tmp_path / "song.wav"), 0, 5))
+    ((number, data, error),) = given
+    assert (number, data, error["code"]) == (7, None, "disk_full")
+    assert error["message"].startswith("the object store of the daemon's machine is full; start Ray there")
+
+
+def test_a_node_of_another_version_gets_no_job(monkeypatch, lane):
+    """Both versions are named, and what to do."""
     monkeypatch.setattr(joining, "join", lambda address: address)
     monkeypatch.setattr(joining, "find_places", lambda: [PLACE])
     monkeypatch.setattr(joining, "reaches_others", lambda head: False)
