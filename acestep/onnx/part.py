@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from acestep.admission.render import RenderAdmission
 from acestep.api import limits
+from acestep.api.drum_wish import can_take_out
 from acestep.api.errors import ModelUnsuited, Unavailable
 from acestep.api.instructions import TEXT_TO_MUSIC
 from acestep.api.plan import Fill, Plan
@@ -42,6 +43,7 @@ from acestep.worker.backend import JobContext
 
 MADE_BY = "made by the backend onnx, from an export in {}"
 OWN_WIDTH = "the sound is as wide as {} plays it: the backend onnx does not widen it"
+OWN_DRUMS = "drums that {} plays of its own accord stay: the backend onnx does not take them out"
 UNMEASURED = "the backend onnx does not measure its parts: check and keep have no effect"
 
 NO_HANDLES = Handles(0, 0)
@@ -74,6 +76,8 @@ class PartRender:
         self._refuse()
         self.conform: Conform = conform_render(self.render, [self.stage])
         self._note(*self.stage.plan.notes, *self.stage.notes, *filter(None, [self.conform.note, self.model.remark]))
+        if self.stage.params.drums == "out" and can_take_out(self.stage.plan, self.model):
+            self._note(OWN_DRUMS.format(self.model.name))
         self._done = 0
         self._expected = self._variants * ((len(self.stage.times) - 1) * self.stage.sampler.evaluations + 2)
 

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from acestep.admission.recipe import read_recipe
 from acestep.admission.render import admit_render
 from acestep.api.errors import BadCheckpoint, Cancelled, ModelMissing, Unavailable, WeightsChanged
 from acestep.api.registry import Registry
 from acestep.api.result import Result
 from acestep.onnx.backend import OnnxBackend
 from acestep.onnx.manifest import MANIFEST
+from acestep.onnx.part import OWN_DRUMS, PartRender
 from acestep.worker.backend import JobContext, Ties
 from bridge.client import Client
 from bridge.launch import DaemonProcess
@@ -170,6 +172,15 @@ def test_edits_and_other_operations_are_refused(runs: Runs, sound_file: Callable
         runs.backend.run("export-onnx", {}, context)
     with pytest.raises(Unavailable, match="runs on the CPU, not on cuda"):
         OnnxBackend({"home": runs.folder, "device": "cuda"})
+
+
+@pytest.mark.parametrize(("drums", "told"), [("auto", True), ("out", True), ("model", False)])
+def test_drums_that_stay_are_told(runs: Runs, drums: str, told: bool) -> None:
+    """The torch backend would take nano's drums out for these words."""
+    recipe = runs.admit(model="nano", guide="none", drums=drums)
+    context = JobContext("job", runs.folder, runs.registry, lambda *told: None)
+    notes = PartRender(context, read_recipe(runs.registry, recipe), runs.backend.host).notes
+    assert (OWN_DRUMS.format("nano") in notes) == told
 
 
 def test_a_model_that_was_not_exported_is_told_with_the_command(runs: Runs) -> None:
