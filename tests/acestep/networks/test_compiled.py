@@ -26,6 +26,7 @@ def velocity(dit: Dit, frames: int) -> torch.Tensor:
     return dit.velocity(x, 0.6, context, [dit.condition(torch.randn(1, 7, 32, generator=generator))])[0]
 
 
+@pytest.mark.long
 def test_compiled_blocks_give_the_same_velocity():
     """Within rounding, at more than one length, with torch's real compiler; nothing falls back in silence."""
     dit = Dit(**{**SIZES, "num_hidden_layers": 1}).eval()

@@ -251,6 +251,7 @@ def test_oscillator_target_finds_a_sine():
         assert 0.2 < found[loudest].item() < 0.32
 
 
+@pytest.mark.long
 def test_codec_training_resumes_and_leaves_a_codec(tmp_path, sine_bank, monkeypatch):
     """Two sittings of the real loop: both phases run, the second continues the first, latents have about unit variance."""
     monkeypatch.setattr("acestep.training.codec.train_codec.open_bank", lambda: sine_bank)
