@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from acestep.api.daemon_context import DaemonContext
-from acestep.api.errors import BadRequest, NotFound
+from acestep.api.errors import AceError, BadRequest, NotFound, OutputUnwritable
 from acestep.api.schema import inside
 from acestep.api.threads import Progress, in_a_thread
 from acestep.dataset.edit import edit_dataset, edit_sample, remove_samples
@@ -138,10 +138,20 @@ async def run_save(request: Any, daemon: DaemonContext) -> dict[str, Any]:
 
     def work(progress: Progress) -> dict[str, Any]:
         dataset = datasets.open(request.dataset).dataset
+        _require_free(Path(request.file))
         save_dataset(dataset, Path(request.file))
         return {"dataset": request.dataset, "file": request.file, "samples": len(dataset.samples)}
 
     return await in_a_thread(daemon, work)
+
+
+def _require_free(path: Path) -> None:
+    """Only a dataset is replaced by a dataset. Raises `OutputUnwritable`."""
+    if path.exists():
+        try:
+            open_dataset(path)
+        except AceError:
+            raise OutputUnwritable(f"{path} is there and holds no dataset; name another file", field="file") from None
 
 
 async def run_list(request: Any, daemon: DaemonContext) -> dict[str, Any]:

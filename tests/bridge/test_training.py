@@ -344,6 +344,18 @@ def test_a_dataset_names_no_files_outside_the_allowed_folders(studio: Studio) ->
             assert (raised.value.code, raised.value.field) == ("not_allowed", field)
 
 
+def test_a_dataset_replaces_nothing_but_a_dataset(studio: Studio) -> None:
+    """Saved twice, the second one counts; a file of another kind stays as it is, whoever may write there."""
+    studio.run("dataset-scan", folders=[str(studio.songs)], dataset="to save")
+    diary, saved = studio.folder / "diary.json", studio.folder / "saved.json"
+    diary.write_text("dear diary")
+    for _ in range(2):
+        studio.run("dataset-save", dataset="to save", file=str(saved))
+    refused = studio.refusal("dataset-save", dataset="to save", file=str(diary))
+    assert (refused.code, refused.field) == ("output_unwritable", "file") and diary.read_text() == "dear diary"
+    studio.run("dataset-edit", dataset="to save", delete=True)
+
+
 REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("dataset-scan", {}, "folders", "name at least one folder"),
     ("dataset-scan", {"folders": ["/nowhere"]}, "folders", "there is no folder"),

@@ -264,11 +264,11 @@ async def test_the_unix_socket_is_for_its_owner_alone(dispatcher, tmp_path):
 
 async def test_heartbeats_close_a_silent_client_that_asked_for_them(rpc, monkeypatch):
     """Whoever wants heartbeats must answer them; an answering client stays."""
-    monkeypatch.setattr(any_connection.limits, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(any_connection.limits, "HEARTBEAT_SECONDS", 1.5)  # a busy machine answers within that, too
     silent, awake = await rpc(), await rpc()
     await silent.ask("hello", heartbeat=True)
     await awake.ask("hello", heartbeat=True)
-    for _ in range(6):
+    for _ in range(3):
         beat = await awake.next()
         assert isinstance(beat, codec.RpcRequest)
         awake.send(codec.response(beat.id, None, {}))
