@@ -174,9 +174,9 @@ def test_edits_and_other_operations_are_refused(runs: Runs, sound_file: Callable
         OnnxBackend({"home": runs.folder, "device": "cuda"})
 
 
-@pytest.mark.parametrize(("drums", "told"), [("auto", True), ("out", True), ("model", False)])
+@pytest.mark.parametrize(("drums", "told"), [("out", True), ("model", False)])
 def test_drums_that_stay_are_told(runs: Runs, drums: str, told: bool) -> None:
-    """The torch backend would take nano's drums out for these words."""
+    """The torch backend would take nano's drums out."""
     recipe = runs.admit(model="nano", guide="none", drums=drums)
     context = JobContext("job", runs.folder, runs.registry, lambda *told: None)
     notes = PartRender(context, read_recipe(runs.registry, recipe), runs.backend.host).notes
