@@ -150,8 +150,7 @@ def test_on_a_phone_everything_is_in_reach(tab, song):
         page.evaluate("place => { location.hash = place; }", place)
         page.wait_for_timeout(500)
         becomes(page, "document.documentElement.scrollWidth <= innerWidth", True)
-        small = page.evaluate(SMALL)
-        assert small == [], place
+        becomes(page, SMALL, [])
     one.until("document.querySelector('wave-view')?.peaks?.whole")
     page.locator('[data-act="add-region"]').tap()
     becomes(page, "document.querySelector('wave-view').regions.length", 1)
@@ -164,8 +163,7 @@ def test_every_field_has_its_tooltip_from_describe(tab):
     page = one.open("#create")
     page.get_by_role("radio", name="Custom").click()
     page.locator("main .field:visible").first.wait_for()
-    bare = page.evaluate(BARE)
-    assert bare == []
+    becomes(page, BARE, [])
     row = page.locator('[data-field="steps"]').first
     row.locator("input").focus()
     page.keyboard.press("Shift+Tab")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.bridge.doors.page.waiting import becomes
+from tests.bridge.doors.page.waiting import becomes, expect
 
 pytestmark = pytest.mark.foreign
 
@@ -64,4 +64,4 @@ def test_without_a_network_the_daemon_of_this_machine_goes_on(tab):
     page = one.open("#create")
     page.evaluate("dispatchEvent(new Event('offline'))")
     assert page.evaluate("studio.call('status', {}).then((one) => one.program)") == "acestep-bridge"
-    assert page.locator("#banner").is_hidden()
+    expect(page.locator("#banner")).to_be_hidden()

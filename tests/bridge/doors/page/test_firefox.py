@@ -85,8 +85,8 @@ def test_the_page_works_in_firefox(firefox, house, song):
     )
     firefox.until("document.querySelector('.link')?.dataset.state === 'open'")
     firefox.until("Boolean(document.querySelector('wave-view')?.peaks?.whole)")
-    assert firefox.value("document.querySelector('wave-view').length") == 768_000
+    firefox.until("document.querySelector('wave-view').length === 768_000")
     firefox.value("document.querySelector('[data-act=add-region]').click()")
     firefox.until("document.querySelector('wave-view').regions.length === 1")
-    assert firefox.value("document.querySelectorAll('[role=slider].edge').length") == 2
-    assert "bars 1–4" in firefox.value("document.querySelector('main').textContent")
+    firefox.until("document.querySelectorAll('[role=slider].edge').length === 2")  # drawn with the next frame
+    firefox.until("document.querySelector('main').textContent.includes('bars 1–4')")
