@@ -250,8 +250,8 @@ async def _serve(settings: Settings, paths: Paths) -> None:
         daemon = Daemon(settings, paths)
         try:
             facts = await daemon.start()
-            _spare_collector()
             _say_ready(facts)
+            _spare_collector()
             await asked.wait()
             log.info("stopping")
         finally:
@@ -260,9 +260,8 @@ async def _serve(settings: Settings, paths: Paths) -> None:
 
 def _spare_collector() -> None:
     """Leave what stays for good (modules, schemas, descriptions) out of garbage collections, which would otherwise hold the loop
-    up for tens of milliseconds each.
+    up for tens of milliseconds each. A collection first would hold it up just when the first client comes.
     """
-    gc.collect()
     gc.freeze()
     asyncio.get_running_loop().call_later(DESCRIBED_SECONDS, gc.freeze)
 

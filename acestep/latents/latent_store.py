@@ -1,11 +1,10 @@
 """The stored latents of a library, for the daemon: list, inspect, pin, delete, and the cap on their size. No torch.
 
-A latent's id is ``<job>/<file>``. The functions with a ``daemon`` are targets of operations; it offers ``core.library.folder``.
+A latent's id is ``<job>/<file>``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.daemon_context import DaemonContext
 from acestep.api.errors import BadLatent, NotFound, OutputUnwritable
 from acestep.audio.latent_header import SUFFIX, LatentFacts, read_latent_facts
 
@@ -170,25 +168,3 @@ def _unlink(path: Path) -> None:
     path.unlink()
     _pin(path).unlink(missing_ok=True)
     os.utime(path.parent, ns=(made.st_atime_ns, made.st_mtime_ns))
-
-
-async def run_list(request: Any, daemon: DaemonContext) -> dict[str, Any]:
-    """Operation ``latents``."""
-    return await asyncio.to_thread(list_latents, daemon.core.library.folder, request.search, request.limit)
-
-
-async def run_inspect(request: Any, daemon: DaemonContext) -> dict[str, Any]:
-    """Operation ``latent``."""
-    path = await asyncio.to_thread(find_latent, daemon.core.library.folder, request.latent)
-    facts = await asyncio.to_thread(read_latent_facts, path)
-    return {"id": request.latent, "path": str(path), **msgspec.to_builtins(facts)}
-
-
-async def run_delete(request: Any, daemon: DaemonContext) -> dict[str, Any]:
-    """Operation ``latent-delete``."""
-    return await asyncio.to_thread(delete_latent, daemon.core.library.folder, request.latent)
-
-
-async def run_pin(request: Any, daemon: DaemonContext) -> dict[str, Any]:
-    """Operation ``latent-pin``."""
-    return await asyncio.to_thread(pin_latent, daemon.core.library.folder, request.latent, request.pinned)

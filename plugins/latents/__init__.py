@@ -52,7 +52,7 @@ class DecodeLatent(NameLatent):
 
 def _of_the_store(name: str, summary: str, schema: type[Request], code: str) -> Operation:
     """An operation that the daemon does itself."""
-    target = f"acestep.latents.latent_store:{code}"
+    target = f"acestep.latents.operations:{code}"
     return Operation(
         name=name, summary=summary, schema=schema, result=dict, runs="daemon", target=target, group="library"
     )

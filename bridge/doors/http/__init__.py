@@ -12,18 +12,12 @@ STUDIO = "/studio"
 
 if TYPE_CHECKING:
     from bridge.core.service import Service
-    from bridge.doors.http.server import HttpDoor
+    from bridge.doors.http.opening import Opening
     from bridge.settings import Settings
 
 
-async def start(service: Service, settings: Settings) -> HttpDoor:
-    """Open the door at the address of the settings. Raises `Unavailable` when a port is taken."""
-    from bridge.doors.dispatch import Dispatcher
-    from bridge.doors.http.server import HttpDoor
-    from bridge.doors.http.site import Site
-    from bridge.settings import http_token
+async def start(service: Service, settings: Settings) -> Opening:
+    """Open the door at the address of the settings. Raises `NotAllowed` or `Unavailable` as `bridge.doors.http.ports.bind` does."""
+    from bridge.doors.http.opening import Opening
 
-    door = HttpDoor(Site(Dispatcher(service, service.uploads), settings), token=http_token(settings))
-    host = "127.0.0.1" if settings.listen == "localhost" else settings.listen
-    await door.listen(host, settings.http_port, *settings.http_ports)
-    return door
+    return Opening(service, settings)

@@ -52,22 +52,8 @@ NOT_FOR_STATUS = ("asyncio", "sqlite3", "ssl", "numpy", "soundfile", "importlib.
                   "acestep.audio", "acestep.worker", "plugins", "bridge.core.service", "bridge.doors.http")  # fmt: skip
 """What a question to a daemon needs no plug-in, no door and no event loop for."""
 
-THIRD_PARTIES = {
-    *("msgspec", "typing_extensions", "pluggy", "platformdirs", "pythonosc"),
-    *(
-        "starlette",
-        "anyio",
-        "sniffio",
-        "idna",
-        "python_multipart",
-        "multipart",
-        "uvicorn",
-        "click",
-        "h11",
-        "websockets",
-    ),
-}
-"""Packages that a daemon imports until its doors are open."""
+THIRD_PARTIES = {"msgspec", "typing_extensions", "pluggy", "platformdirs", "pythonosc"}
+"""Packages that a daemon imports until its doors are open; the HTTP server's come after that."""
 
 NOT_FOR_DAEMON = ("xml", "tomllib", "bridge.doctor", "bridge.demo", "bridge.hosts", "bridge.performance", "bridge.cli",
                   "bridge.client", "bridge.core.dawproject", "bridge.core.arrangement", "acestep.worker", "acestep.engine",
