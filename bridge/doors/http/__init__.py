@@ -12,12 +12,12 @@ STUDIO = "/studio"
 
 if TYPE_CHECKING:
     from bridge.core.service import Service
-    from bridge.doors.http.opening import Opening
+    from bridge.doors.http.opening import HttpOpening
     from bridge.settings import Settings
 
 
-async def start(service: Service, settings: Settings) -> Opening:
+async def start(service: Service, settings: Settings) -> HttpOpening:
     """Open the door at the address of the settings. Raises `NotAllowed` or `Unavailable` as `bridge.doors.http.ports.bind` does."""
-    from bridge.doors.http.opening import Opening
+    from bridge.doors.http.opening import HttpOpening
 
-    return Opening(service, settings)
+    return HttpOpening(service, settings)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Opening:
+class HttpOpening:
     """The door. Raises `NotAllowed` beyond loopback without a token, and `Unavailable` for a port that is taken."""
 
     def __init__(self, service: Service, settings: Settings) -> None:

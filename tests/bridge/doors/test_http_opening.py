@@ -13,7 +13,7 @@ import pytest
 from acestep.api.errors import NotAllowed, Unavailable
 from bridge.core.uploads import Uploads
 from bridge.doors.http import opening
-from bridge.doors.http.opening import Opening
+from bridge.doors.http.opening import HttpOpening
 from bridge.settings import Settings
 
 
@@ -39,7 +39,7 @@ def held(monkeypatch):
 
 async def test_a_request_waits_for_the_server(service, held):
     """It is neither refused nor lost, and the loop goes on meanwhile."""
-    door = Opening(service, Settings(http_port=0))
+    door = HttpOpening(service, Settings(http_port=0))
     async with httpx.AsyncClient(timeout=60) as http:
         asked = asyncio.create_task(http.get(f"http://127.0.0.1:{door.address['port']}/health"))
         await asyncio.sleep(0.1)
@@ -53,7 +53,7 @@ async def test_a_request_waits_for_the_server(service, held):
 
 async def test_a_daemon_that_stops_at_once_leaves_no_port(service, held):
     """Closed before it has answered anything."""
-    door = Opening(service, Settings(http_port=0))
+    door = HttpOpening(service, Settings(http_port=0))
     asyncio.get_running_loop().call_later(0.05, held.set)
     await door.close()
     with socket.create_server(("127.0.0.1", door.address["port"])):
@@ -67,7 +67,7 @@ async def test_a_server_that_cannot_be_had_is_told_and_gives_its_port_back(servi
         raise ImportError("no module named uvicorn")
 
     monkeypatch.setattr(opening, "_import_server", broken)
-    door = Opening(service, Settings(http_port=0))
+    door = HttpOpening(service, Settings(http_port=0))
     await door.close()
     assert "the http door does not answer" in caplog.text and "uvicorn" in caplog.text
     with socket.create_server(("127.0.0.1", door.address["port"])):
@@ -79,9 +79,9 @@ async def test_what_keeps_it_from_listening_is_told_at_once(service):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Unavailable, match=f"port {port}"):
-            Opening(service, Settings(http_port=port))
+            HttpOpening(service, Settings(http_port=port))
         with pytest.raises(Unavailable, match=f"port {port}") as refused:
-            Opening(service, Settings(http_port=0, http_ports=(port,)))
+            HttpOpening(service, Settings(http_port=0, http_ports=(port,)))
         assert refused.value.field == "http_ports"
     with pytest.raises(NotAllowed):
-        Opening(SimpleNamespace(), Settings(listen="0.0.0.0", http_port=0))
+        HttpOpening(SimpleNamespace(), Settings(listen="0.0.0.0", http_port=0))
