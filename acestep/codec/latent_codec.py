@@ -18,10 +18,11 @@ from torch.nn import functional
 
 from acestep.api.errors import OutOfMemory
 from acestep.api.limits import HOP
+from acestep.api.shortage import is_out_of_memory
 from acestep.checkpoints.memory import checks_skipped, free_ram
 from acestep.codec.tile_memory import freed_memory_kept
 from acestep.codec.tiles import Tile, Tiling, fitted, tile_count, tiles
-from acestep.runtime.devices import free_cache, is_out_of_memory
+from acestep.runtime.devices import free_cache
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from acestep.api.errors import AceError, BadRequest, PluginFailed
+from acestep.api.shortage import is_out_of_memory
 from acestep.api.targets import resolve_target
 from acestep.api.thinking import codes_of
 from acestep.checkpoints.memory import free_ram
@@ -22,7 +23,7 @@ from acestep.denoising.noise import SeededNoise
 from acestep.engine.conditions import ConditionInputs
 from acestep.engine.render_state import StageState
 from acestep.engine.stage_store import keep_step, load_step
-from acestep.runtime.devices import free_gb, is_out_of_memory
+from acestep.runtime.devices import free_gb
 from acestep.runtime.tiers import clamp, fitting_items, limits_for
 
 log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ from acestep.api.request import Render, Stage
 from acestep.api.resolve import resolve_stage
 from acestep.api.result import Result
 from acestep.api.rounding import samples
+from acestep.api.shortage import is_out_of_memory
 from acestep.api.targets import resolve_target
 from acestep.api.thinking import wants_planning
 from acestep.audio.latent_header import read_latent_facts
@@ -35,7 +36,7 @@ from acestep.engine.tempo import conform_render
 from acestep.engine.warm import warm_up
 from acestep.latents.latent_index import LatentIndex
 from acestep.latents.latent_store import find_latent
-from acestep.runtime.devices import free_cache, hold_to_simulated, is_device_lost, is_out_of_memory
+from acestep.runtime.devices import free_cache, hold_to_simulated, is_device_lost
 from acestep.runtime.policy import Policy
 from acestep.runtime.tiers import clamp, limits_for
 from acestep.worker.backend import JobContext
@@ -110,18 +111,26 @@ class Engine:
                 return resolve_target(found.target)(request, context)
             with self.policy.attending():
                 return self._render(request, context)
-        except (RuntimeError, MemoryError) as failure:
+        except OutOfMemory:
+            self._make_room()
+            raise
+        except Exception as failure:
             if is_device_lost(failure) and not is_out_of_memory(failure):
                 log.exception("%s failed", self.device)
                 raise DeviceLost(f"{self.device} stopped working in the middle of the job") from failure
             if not is_out_of_memory(failure):
                 raise
-            _end_rest()
-            free_cache(self.device)
+            log.exception("too little memory")
+            self._make_room()
             way_out = "close other programs, or take" if found.target else "try a shorter region, one variant or"
             raise OutOfMemory(
                 f"{self.device} has too little memory for this job; {way_out} a smaller model"
             ) from failure
+
+    def _make_room(self) -> None:
+        """Let go of what only waits for another job, after memory has run out."""
+        _end_rest()
+        free_cache(self.device)
 
     def _render(self, request: dict[str, Any], context: JobContext) -> Result:
         begun = time.monotonic()

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from acestep.api.shortage import is_out_of_memory
 from acestep.networks.attention import DENSE_LIMIT
 from acestep.networks.dit import Dit, run_block
-from acestep.runtime.devices import is_out_of_memory
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from acestep.checkpoints.memory import free_ram
-from acestep.runtime.devices import choose_device, choose_dtype, is_out_of_memory
+from acestep.runtime.devices import choose_device, choose_dtype
 
-__all__ = ["choose_device", "choose_dtype", "device_memory", "is_out_of_memory"]
+__all__ = ["choose_device", "choose_dtype", "device_memory"]
 
 UNKNOWN = 16 * 2**30
 """Bytes that are assumed where the system does not say."""

@@ -12,13 +12,14 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from acestep.api.errors import BadCheckpoint, OutOfMemory
 from acestep.api.planning import CodesJob, Progress, Sampling, TextJob
+from acestep.api.shortage import is_out_of_memory
 from acestep.checkpoints.architecture import materialise_buffers, weightless
 from acestep.checkpoints.inferred import read_config
 from acestep.checkpoints.load import Placement, Target
 from acestep.checkpoints.tensors import read_tensors
 from acestep.checkpoints.weights import LANGUAGE, tensor_index
 from acestep.planner.decoding import CodesTask, Decoder, SampledToken, TextTask, TokenPrompt, cached_heads
-from acestep.planner.device import choose_device, choose_dtype, device_memory, is_out_of_memory
+from acestep.planner.device import choose_device, choose_dtype, device_memory
 from acestep.planner.grammar import Constraint, TextVocabulary
 from acestep.planner.layout import read_layout
 from acestep.planner.tokenizer import load_tokenizer

@@ -25,9 +25,6 @@ MPS_SHARE = 0.75
 BFLOAT_CAPABILITY = (8, 0)
 """First CUDA generation (Ampere) with bfloat16 arithmetic."""
 
-MEMORY_SENTENCES = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-"""What torch's plain RuntimeErrors say when a CPU's, a Mac's or a library's memory is used up."""
-
 DEVICE_SENTENCES = ("CUDA error:", "CUDA driver error:", "HIP error:", "CUBLAS_STATUS_EXECUTION_FAILED", "DEVICE_LOST")
 """What plain RuntimeErrors say when a GPU has failed or left the bus."""
 
@@ -182,13 +179,6 @@ def hold_to_simulated(device: torch.device) -> None:
     allowed = simulated_memory("cuda", real)
     if allowed < real:
         torch.cuda.set_per_process_memory_fraction(allowed / real, device.index)
-
-
-def is_out_of_memory(failure: BaseException) -> bool:
-    """Whether an exception means that memory was used up; only CUDA and XPU have a class for it, other devices a sentence."""
-    if isinstance(failure, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(failure, RuntimeError) and any(words in str(failure) for words in MEMORY_SENTENCES)
 
 
 def is_device_lost(failure: BaseException) -> bool:

@@ -21,6 +21,7 @@ import msgspec
 
 from acestep.api import frames
 from acestep.api.errors import AceError, Cancelled, DiskFull, InternalError, OutOfMemory, ProtocolError, Unavailable
+from acestep.api.shortage import is_out_of_memory
 from acestep.worker.command_line import parse_arguments, prepare_environment
 
 log = logging.getLogger("acestep.worker")
@@ -66,13 +67,16 @@ def build(settings: dict[str, Any]) -> tuple[Any, Any]:
     return registry, resolve_target(registry.backend(settings["backend"]).target)(settings)
 
 
-def _storage_error(failure: OSError) -> AceError:
-    """What the system's error means to the user: no space is the one that a person can do something about."""
-    if failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+def _told(failure: Exception) -> AceError:
+    """What an error means to the user: too little memory or space are what a person can do something about."""
+    if isinstance(failure, OutOfMemory) or (isinstance(failure, AceError) and not is_out_of_memory(failure)):
+        return failure
+    if is_out_of_memory(failure):
+        return OutOfMemory("there is too little memory for this job")
+    if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DiskFull("no space left for the result")
-    return InternalError(
-        f"the job failed inside the worker: {failure.strerror or type(failure).__name__}; the log has more"
-    )
+    kind = (failure.strerror if isinstance(failure, OSError) else "") or type(failure).__name__
+    return InternalError(f"the job failed inside the worker: {kind}; the log has more")
 
 
 class Outlet(Protocol):
@@ -202,18 +206,10 @@ class Worker:
             context.staging.mkdir(parents=True, exist_ok=True)
             result = backend.run(run.operation, run.request, context)
             return frames.Done(job=run.job, result=msgspec.to_builtins(result))
-        except AceError as failure:
-            return frames.Failed(job=run.job, error=failure.to_wire())
-        except MemoryError:
-            log.exception("job %s", run.job)
-            return frames.Failed(job=run.job, error=OutOfMemory("there is too little memory for this job").to_wire())
-        except OSError as failure:
-            log.exception("job %s", run.job)
-            return frames.Failed(job=run.job, error=_storage_error(failure).to_wire())
         except Exception as failure:  # whatever a model, a plug-in or a library raises ends its job only
-            log.exception("job %s", run.job)
-            error = InternalError(f"the job failed inside the worker: {type(failure).__name__}; the log has more")
-            return frames.Failed(job=run.job, error=error.to_wire())
+            if not isinstance(failure, AceError):
+                log.exception("job %s", run.job)
+            return frames.Failed(job=run.job, error=_told(failure).to_wire())
         finally:
             with self._lock:
                 self._current = None

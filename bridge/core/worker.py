@@ -21,7 +21,8 @@ from typing import Any
 import msgspec
 
 from acestep.api import frames
-from acestep.api.errors import ProtocolError, WorkerDied
+from acestep.api.errors import AceError, OutOfMemory, ProtocolError, WorkerDied
+from acestep.api.shortage import says_out_of_memory
 from bridge.children import environment
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class WorkerProcess:
         self.info: dict[str, Any] = {}
         self.no_device = ""
         """Why it ended before it was ready, when its device is not there."""
-        self.ended: asyncio.Task[WorkerDied] = asyncio.create_task(self._live(), name=f"worker {process.pid}")
+        self.ended: asyncio.Task[AceError] = asyncio.create_task(self._live(), name=f"worker {process.pid}")
 
     @classmethod
     async def start(cls, command: Sequence[str], on_message: Callable[[Any], None]) -> WorkerProcess:
@@ -103,7 +104,7 @@ class WorkerProcess:
             self.kill()
             await asyncio.wait([self.ended])
 
-    async def _live(self) -> WorkerDied:
+    async def _live(self) -> AceError:
         """Read both pipes to their end, then collect the process."""
         errors = asyncio.create_task(self._read_errors())
         try:
@@ -121,7 +122,7 @@ class WorkerProcess:
         if transport is not None:
             transport.close()  # frees the pipes even when a grandchild still holds their other ends
         log.info("worker %d ended with %s", self.pid, describe_exit(code))
-        return WorkerDied(self._killed_because or explain_crash(code, list(self._lines)))
+        return WorkerDied(self._killed_because) if self._killed_because else why_it_ended(code, list(self._lines))
 
     async def _read_frames(self) -> None:
         assert self._process.stdout is not None
@@ -169,6 +170,16 @@ def describe_exit(code: int) -> str:
 
 
 _INSIDE_TRACEBACK = re.compile(r"Traceback |  |\s*\^")
+
+
+def why_it_ended(code: int, lines: list[str]) -> AceError:
+    """A crash as an error. A library that ends the process because memory is used up says so with its last words."""
+    if lines and says_out_of_memory(lines[-1]):
+        return OutOfMemory(
+            f"the worker had too little memory for this job and ended ({describe_exit(code)}); try a shorter region, one variant "
+            "or a smaller model"
+        )
+    return WorkerDied(explain_crash(code, lines))
 
 
 def explain_crash(code: int, lines: list[str]) -> str:

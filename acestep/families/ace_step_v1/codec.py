@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from acestep.api.errors import OutOfMemory
+from acestep.api.shortage import is_out_of_memory
 from acestep.codec.tile_memory import freed_memory_kept
 from acestep.codec.tiles import Tile, Tiling, tile_count, tiles
 from acestep.families.ace_step_v1.mel import HOP, LOUDEST, SILENCE, LogMel
 from acestep.families.ace_step_v1.units import FRAME, frames_covering
 from acestep.families.ace_step_v1.vocoder import REACH, Vocoder
-from acestep.runtime.devices import free_cache, is_out_of_memory
+from acestep.runtime.devices import free_cache
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from acestep.api.errors import BadCheckpoint
+from acestep.api.shortage import is_out_of_memory
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.digest import weights_digest
 from acestep.families.musicgen.layout import CONFIG, TOKENIZER, Layout
-from acestep.runtime.devices import is_out_of_memory
 
 TEXT, TRANSFORMER, CODEC = "text_encoder", "transformer", "codec"
 PROJECTION, MELODY_PROJECTION = "projection", "melody_projection"

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from acestep.api.errors import AceError, NumericFailure, OutOfMemory
+from acestep.api.shortage import is_out_of_memory
 from acestep.api.training import TrainOptions
 from acestep.api.variants import ModelInfo
-from acestep.runtime.devices import free_cache, is_out_of_memory
+from acestep.runtime.devices import free_cache
 from acestep.training.adapters.adapter import restore, trained_parameters
 from acestep.training.adapters.batches import plan_epoch
 from acestep.training.adapters.draw import draw, fixed_draw, seed_for

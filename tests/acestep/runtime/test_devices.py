@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
-from acestep.api.errors import BadRequest, OutOfMemory
+from acestep.api.errors import BadCheckpoint, BadRequest, OutOfMemory
+from acestep.api.shortage import is_out_of_memory
 from acestep.runtime import devices
-from acestep.runtime.devices import choose, choose_dtype, hold_to_simulated, is_out_of_memory
+from acestep.runtime.devices import choose, choose_dtype, hold_to_simulated
 from acestep.runtime.tiers import TIERS, Offload, clamp, fitting_items, limits_for, simulated_memory, tier_of
 
 SIZES = [(3.5, "1"), (4, "2"), (7.9, "3"), (11, "4"), (15.4, "5"), (15.5, "6a"), (23, "6b"), (80, "unlimited")]
@@ -191,6 +194,27 @@ def test_other_failures_are_no_lack_of_memory():
         torch.ones(2) @ torch.ones(3)
     assert not is_out_of_memory(caught.value)
     assert not is_out_of_memory(ValueError("out of memory"))
+    assert not is_out_of_memory(BadCheckpoint("a file's name: out of memory.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("unable to mmap 16949052 bytes from file <x>: Cannot allocate memory (12)"),
+        ImportError("libx.so: failed to map segment from shared object"),
+        SafetensorError("I/O error: Cannot allocate memory (os error 12)"),
+    ],
+    ids=lambda cause: type(cause).__name__,
+)
+def test_a_lack_of_memory_behind_another_error_is_known(cause):
+    """A file that could not be mapped is no bad file; the error that says so was only raised from it."""
+    assert is_out_of_memory(cause)
+    blamed = BadCheckpoint("the config makes no network")
+    blamed.__cause__ = RuntimeError("in between")
+    assert not is_out_of_memory(blamed)
+    blamed.__cause__.__cause__ = cause
+    assert is_out_of_memory(blamed)
 
 
 def test_environment(monkeypatch):

@@ -13,7 +13,7 @@ from acestep.api.frames import Run
 from bridge.core import supervisor
 from bridge.core.executor import Listener
 from bridge.core.supervisor import MAX_CONSECUTIVE_CRASHES, LocalExecutor, Supervision
-from bridge.core.worker import WorkerProcess, explain_crash
+from bridge.core.worker import WorkerProcess, explain_crash, why_it_ended
 
 SHIPPED_PAUSES = supervisor.PAUSES
 
@@ -321,6 +321,14 @@ def test_last_words_hold_no_traceback():
     lines = ["fine", "Traceback (most recent call last):", '  File "x.py", line 1', "    boom()", "MemoryError: no"]
     text = explain_crash(-9, lines)
     assert "SIGKILL" in text and "MemoryError: no" in text and "Traceback" not in text and "File" not in text
+
+
+def test_a_library_that_ends_the_process_for_want_of_memory():
+    """By its last words only: an earlier job may have been told the same and gone well since."""
+    words = "OpenBLAS error: Memory allocation still failed after 10 retries, giving up."
+    assert why_it_ended(1, ["a line", words]).code == "out_of_memory"
+    assert "exit code 1" in why_it_ended(1, [words]).message and "smaller model" in why_it_ended(1, [words]).message
+    assert why_it_ended(1, [words, "another job"]).code == why_it_ended(-9, []).code == "worker_died"
 
 
 async def test_units_are_forgotten_with_time(bench, monkeypatch):
