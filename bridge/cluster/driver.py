@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -173,12 +174,6 @@ class Driver:
         hello = self._greet(place)
         if stranger is not None:
             stranger.refuse_open()
-        if hello.version != __version__:
-            raise Unavailable(
-                f"the node {place.node} has acestep-bridge {hello.version}, this machine has {__version__}; install the same "
-                "version on both",
-                field="device",
-            )
         if hello.error is not None:
             failure = error_from_wire(hello.error)
             failure.message = f"{failure.message} (node {place.node})"
@@ -187,7 +182,10 @@ class Driver:
         self.outlet.send(frames.Ready(pid=hello.pid, info=self._facts))
 
     def _greet(self, place: ActorPlace) -> Greeting:
-        """Start the actor. It is never started or asked again by Ray: who runs a job once more is the daemon's decision."""
+        """Start the actor. It is never started or asked again by Ray: who runs a job once more is the daemon's decision.
+
+        Raises `AceError` and `NodeLost`. The versions are compared first: to another one the rest may mean nothing.
+        """
         import ray
 
         from bridge.cluster.node import CONTROL, NodeWorker
@@ -196,7 +194,10 @@ class Driver:
         actor_class = remote(max_restarts=0, max_task_retries=0, concurrency_groups={CONTROL: 4})(NodeWorker)
         self._actor = actor_class.options(**joining.requirements(place)).remote()
         try:
+            require_version(ray.get(self._actor.version.remote(), timeout=START_PATIENCE), place.node)
             answer = ray.get(self._actor.hello.remote(self._options.wishes.encode()), timeout=START_PATIENCE)
+        except AceError:
+            raise
         except Exception as failure:  # Ray's errors, and what unpickling on a foreign node may raise
             raise explain_loss(failure, place) from failure
         return msgspec.json.decode(answer, type=Greeting)
@@ -255,18 +256,32 @@ class Driver:
         stream = self._actor.run.options(num_returns="streaming", _generator_backpressure_num_objects=UNREAD).remote(
             frames.encode(task), files, self._weights(task.request)
         )
-        staging = Path(task.staging)
         try:
-            for ref in stream:
-                item = ray.get(ref)
-                if isinstance(item, Said):
-                    self._pass(item.frame)
-                elif isinstance(item, Wanted):
-                    self._give(item)
-                else:
-                    _write(staging, item)
+            self._follow(task, (ray.get(ref) for ref in stream))
         except ray.exceptions.RayError as failure:
             raise explain_loss(failure, self._place) from failure
+
+    def _follow(self, task: frames.Run, items: Iterable[Said | Wanted | Piece]) -> None:
+        """Take what the actor hands over, to its last item: only then is the actor free for another job.
+
+        When a file cannot be written here, the job is cancelled there. Raises `AceError`.
+        """
+        failed: AceError | None = None
+        for item in items:
+            try:
+                if isinstance(item, Wanted):
+                    self._give(item)
+                elif failed is not None:
+                    continue
+                elif isinstance(item, Said):
+                    self._pass(item.frame)
+                else:
+                    _write(Path(task.staging), item)
+            except AceError as failure:
+                failed = failure
+                self._tell(frames.Cancel(task.job))
+        if failed is not None:
+            raise failed
 
     def _pass(self, frame: bytes) -> None:
         """A frame of the actor as it is, but for an error's words: they say where."""
@@ -311,6 +326,15 @@ class Driver:
 
 OF_THE_NODE = frozenset({"disk_full", "model_missing", "out_of_memory", "weights_changed"})
 """Codes of errors whose words need the name of the node that they are about."""
+
+
+def require_version(theirs: str, node: str) -> None:
+    """Raise `Unavailable` for a node that has another version of this package."""
+    if theirs != __version__:
+        raise Unavailable(
+            f"the node {node} has acestep-bridge {theirs}, this machine has {__version__}; install the same version on both",
+            field="device",
+        )
 
 
 def _no_place(wanted: str, head: str) -> AceError:

@@ -32,7 +32,9 @@ def explain_loss(failure: Exception, place: ActorPlace) -> Exception:
     if told is not None:
         return told
     if isinstance(failure, raised.OutOfDiskError):
-        return DiskFull(f"the disk behind the object store of the node {place.node} is full")
+        return DiskFull(
+            f"the object store of the node {place.node} is full, and so is the disk behind it; free some of that disk"
+        )
     if isinstance(failure, raised.ObjectStoreFullError):
         return store_full(f"the node {place.node}")
     if isinstance(failure, raised.RayTaskError) and not isinstance(failure, raised.RayActorError):

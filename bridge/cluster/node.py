@@ -13,7 +13,7 @@ import queue
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,15 @@ from bridge.settings import features, resolve
 PATIENCE = 300.0
 """Seconds that a job waits for a piece of a file of the daemon's machine."""
 
+LAST_WORDS = (frames.Done, frames.Failed)
+"""What the worker says of a job at its end."""
+
 CONTROL = "control"
 """Name of the group of threads that hears cancels."""
 
 
 class NodeWorker:
-    """One actor. `hello` first; then `run` for each job, `tell` and `give` at any time."""
+    """One actor. `version` and `hello` first; then `run` for each job, `tell` and `give` at any time."""
 
     def __init__(self) -> None:
         self._outlet = _Outlet()
@@ -57,12 +60,16 @@ class NodeWorker:
         self._cancelled: set[str] = set()
         self._models: dict[str, Any] = {}
 
+    def version(self) -> str:
+        """The version of this package on the node."""
+        return __version__
+
     def hello(self, wishes: bytes) -> bytes:
         """Load the backend; a `Greeting`, encoded."""
         try:
             hello = self._start(msgspec.json.decode(wishes, type=Wishes))
         except AceError as failure:
-            hello = Greeting(version=__version__, error=failure.to_wire())
+            hello = Greeting(error=failure.to_wire())
         return msgspec.json.encode(hello)
 
     def _start(self, wishes: Wishes) -> Greeting:
@@ -84,15 +91,24 @@ class NodeWorker:
         self._models = {model.name: model for model in find_models(folders, registry.families)}
         threading.Thread(target=self._worker.run, args=(registry, backend), name="jobs", daemon=True).start()
         ready = self._outlet.ready.get()
-        return Greeting(version=__version__, pid=os.getpid(), info=ready.info, models=sorted(self._models))
+        return Greeting(pid=os.getpid(), info=ready.info, models=sorted(self._models))
 
     def tell(self, frame: bytes) -> bytes:
         """A message for the worker (a cancel, a question); what it has said besides its job, as frames."""
         for message in frames.FrameReader().feed(frame):
             if isinstance(message, frames.Cancel):
-                self._cancelled.add(message.job)
-            self._worker.take(message)
+                self._cancel(message.job)
+            else:
+                self._worker.take(message)
         return self._outlet.news()
+
+    def _cancel(self, job: str) -> None:
+        """Stop a job wherever it is: it waits for no further piece of a file, hands no more over, and begins no further step."""
+        self._cancelled.add(job)
+        if job == self._job:
+            for waiting in list(self._given.values()):
+                waiting.put(Cancelled("the job was cancelled"))
+        self._worker.take(frames.Cancel(job))
 
     def give(self, number: int, data: NDArray[np.uint8] | None, error: dict[str, Any] | None = None) -> None:
         """What the worker asked for under a number, or why it cannot be had."""
@@ -151,31 +167,44 @@ class NodeWorker:
 
     def _follow(self, staging: Path) -> Iterator[Said | Wanted | Piece]:
         """What the worker says of its job, each file before the frame that tells of it."""
-        while True:
-            message = self._outlet.job.get()
-            if isinstance(message, Wanted):
-                yield message
-                continue
-            if isinstance(message, frames.Preview):
-                yield from _pieces(staging, str(message.file.get("name", "")))
-            elif isinstance(message, frames.Done):
-                for path in sorted(staging.rglob("*")):
-                    if path.is_file():
-                        yield from _pieces(staging, path.relative_to(staging).as_posix())
-            yield Said(frames.encode(message))
-            if isinstance(message, (frames.Done, frames.Failed)):
-                return
+        ended = False
+        try:
+            while not ended:
+                message = self._outlet.job.get()
+                if isinstance(message, Wanted):
+                    yield message
+                    continue
+                ended = isinstance(message, LAST_WORDS)
+                wanted = yield from self._hand_over(staging, _files_of(message, staging))
+                if wanted:
+                    yield Said(frames.encode(message))
+                elif ended:
+                    raise Cancelled("the job was cancelled")
+        finally:
+            if not ended:  # Ray could not keep what was handed over; the next job must not hear this one's words
+                self._cancel(self._job)
+                while not isinstance(self._outlet.job.get(), LAST_WORDS):
+                    pass
+
+    def _hand_over(self, staging: Path, names: list[str]) -> Generator[Piece, None, bool]:
+        """The files piece by piece; whether they are still wanted, which they are not once the job is cancelled."""
+        for name in names:
+            for piece in _pieces(staging, name):
+                if self._job in self._cancelled:
+                    return False
+                yield piece
+        return True
 
     def _ask(self, path: str, start: int, end: int) -> None:
         """Fetch a part of a file of the daemon's machine; called by the thread that reads. Raises `AceError`."""
         for first in range(start, end, CHUNK):
-            if self._job in self._cancelled:
-                raise Cancelled("the job was cancelled")
             self._asked += 1
             number, waiting = self._asked, queue.SimpleQueue[Any]()
             self._given[number] = waiting
-            self._outlet.job.put(Wanted(number, path, first, min(first + CHUNK, end)))
             try:
+                if self._job in self._cancelled:  # asked once a cancel finds whoever waits
+                    raise Cancelled("the job was cancelled")
+                self._outlet.job.put(Wanted(number, path, first, min(first + CHUNK, end)))
                 given = waiting.get(timeout=PATIENCE)
             except queue.Empty:
                 raise NotFound(f"{Path(path).name} did not come from the daemon's machine", field="source") from None
@@ -221,6 +250,15 @@ def _work_folder(home: Path) -> Path:
     own = root / str(os.getpid())
     own.mkdir(exist_ok=True)
     return own
+
+
+def _files_of(message: msgspec.Struct, staging: Path) -> list[str]:
+    """The files that belong to a message of the worker, relative to the job's staging folder."""
+    if isinstance(message, frames.Preview):
+        return [str(message.file.get("name", ""))]
+    if isinstance(message, frames.Done):
+        return [path.relative_to(staging).as_posix() for path in sorted(staging.rglob("*")) if path.is_file()]
+    return []
 
 
 def _pieces(folder: Path, name: str) -> Iterator[Piece]:

@@ -54,7 +54,6 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 class Greeting(msgspec.Struct, frozen=True, kw_only=True):
     """What an actor says of itself when it is ready, or why it is not."""
 
-    version: str
     pid: int = 0
     info: dict[str, Any] = {}
     models: list[str] = []

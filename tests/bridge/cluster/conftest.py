@@ -49,11 +49,13 @@ class TwoNodes:
         """The bridge's home on a node."""
         return self._folder / name
 
-    def add(self, name: str) -> None:
-        """Let a node join; for the planner's work, too, when it is the right one."""
+    def add(self, name: str, **variables: str) -> None:
+        """Let a node join; for the planner's work, too, when it is the right one. ``variables``: of its environment."""
         resources = {"acestep": 1, **({"acestep.planner": 1} if name == "right" else {})}
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ACESTEP_BRIDGE_HOME", str(self.home(name)))
+            for variable, value in variables.items():
+                patch.setenv(variable, value)
             self.nodes[name] = self.cluster.add_node(**self._shared, node_name=name, resources=resources)
 
     def kill(self, name: str) -> None:

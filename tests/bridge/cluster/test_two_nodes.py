@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from acestep.api.errors import Unavailable
+from acestep.api.errors import NotAllowed, Unavailable
+from bridge.cluster.joining import Stranger
 from bridge.core.interface import EventKind, JobState, Submission
 from bridge.core.service import Service
 from bridge.paths import Paths
@@ -170,6 +174,49 @@ async def test_a_head_that_is_lost_and_comes_back_loses_nothing(two_nodes, hall,
     two_nodes.begin()
     assert (await one.until("short"))[-1].kind is EventKind.DONE
     assert (await one.until("long"))[-1].kind is EventKind.CANCELLED
+
+
+@pytest.mark.long
+async def test_a_node_of_another_version_is_left_out_and_named(hall, two_nodes, tmp_path):
+    """Whatever else would fail there: its lane stays gone, and the warning names both versions. The others work."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "sitecustomize.py").write_text("import acestep\nacestep.__version__ = '0.0.9'\n")
+    two_nodes.add("old", PYTHONPATH=os.pathsep.join([str(other), os.environ.get("PYTHONPATH", "")]))
+    one = await hall()
+    while not any("0.0.9" in warning for warning in one.service.status()["warnings"]):
+        await asyncio.sleep(0.1)
+    assert "the node old has acestep-bridge 0.0.9, this machine has" in " ".join(one.service.status()["warnings"])
+    assert (await one.run("steps=1", "elsewhere")).state is JobState.DONE
+
+
+async def test_a_stranger_learns_nothing_of_a_cluster_with_a_token(two_nodes):
+    """Somebody who has no token, and asks for real."""
+    await asyncio.to_thread(Stranger(two_nodes.address).refuse_open)
+
+
+OPEN = """
+import os, sys
+os.environ["RAY_AUTH_MODE"] = "disabled"
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, "object_store_memory": 100 << 20})
+print(cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+@pytest.mark.long
+def test_a_stranger_finds_a_cluster_without_a_token_open(two_nodes):
+    """A real head that asks nobody for a token: the daemon would stay out. (``two_nodes``: so that Ray is here.)"""
+    head = subprocess.Popen([sys.executable, "-c", OPEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        address = head.stdout.readline().strip()
+        with pytest.raises(NotAllowed, match="lets everybody in, token or not"):
+            Stranger(address).refuse_open()
+    finally:
+        head.stdin.close()
+        head.wait(60)
 
 
 async def test_a_daemon_whose_head_is_not_there_starts_and_says_so(tmp_path):
