@@ -68,10 +68,10 @@ def names_device(devices: Sequence[str], device: str) -> bool:
     return device != AUTO or any(devices)
 
 
-def check_name(asked: str) -> None:
+def check_name(asked: str, field: str = "device") -> None:
     """Refuse what cannot be the name of a device. Raises `BadRequest`."""
     if asked:
-        _checked(asked, "device")
+        _checked(asked, field)
 
 
 def _checked(name: str, field: str) -> str:

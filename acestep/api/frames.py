@@ -20,12 +20,13 @@ _LENGTH = struct.Struct(">I")
 
 
 class Run(msgspec.Struct, tag=True, frozen=True, kw_only=True):
-    """Daemon -> worker: do this job; files go into ``staging``."""
+    """Daemon -> worker: do this job; files go into ``staging``. ``planned``: the plan of a render that another device has made."""
 
     job: str
     operation: str
     request: dict[str, Any]
     staging: str
+    planned: dict[str, Any] = {}
 
 
 class Cancel(msgspec.Struct, tag=True, frozen=True):

@@ -52,7 +52,7 @@ RESERVED = frozenset(
     "auto none all render job jobs op status version describe notify sync synced dump error hello ping cancel result "
     "rerun results serve stop models plugins doctor demo config preset presets help upload download queue metrics health "
     "slot capture tempo performance midi call mcp "
-    "audition export layout install-scripts completion sound sounds lofi studio json-rpc features autogen".split()
+    "audition export layout install-scripts completion sound sounds lofi studio json-rpc features autogen think".split()
 )
 """Words the bridge's own addresses, methods and commands use; no plug-in may take one as an operation."""
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import torch
@@ -15,6 +15,7 @@ import torch
 from acestep.admission.recipe import read_recipe
 from acestep.admission.render import RenderAdmission
 from acestep.api.errors import DeviceLost, OutOfMemory
+from acestep.api.planned import PLANNING_SHARE, THINK, PlannedConditioning, PlanWish
 from acestep.api.request import Render, Stage
 from acestep.api.resolve import resolve_stage
 from acestep.api.result import Result
@@ -41,13 +42,7 @@ from acestep.runtime.policy import Policy
 from acestep.runtime.tiers import clamp, limits_for
 from acestep.worker.backend import JobContext
 
-if TYPE_CHECKING:
-    from acestep.planner.integration import PlannedConditioning
-
 log = logging.getLogger(__name__)
-
-PLANNING_SHARE = 0.5
-"""Part of a job's progress that thinking takes."""
 
 
 class Engine:
@@ -104,11 +99,14 @@ class Engine:
 
     @torch.no_grad()
     def run(self, operation: str, request: dict[str, Any], context: JobContext) -> Result:
-        """A render, or an operation that brings its own code. Raises `AceError`."""
-        found = context.registry.operation(operation)
+        """A render, only the plan of one (`THINK`), or an operation that brings its own code. Raises `AceError`."""
+        target = "" if operation == THINK else context.registry.operation(operation).target
         try:
-            if found.target:
-                return resolve_target(found.target)(request, context)
+            if target:
+                return resolve_target(target)(request, context)
+            if operation == THINK:
+                planned = _plan(msgspec.convert(request, PlanWish), context)
+                return Result(data=msgspec.to_builtins(planned), notes=planned.notes)
             with self.policy.attending():
                 return self._render(request, context)
         except OutOfMemory:
@@ -122,7 +120,7 @@ class Engine:
                 raise
             log.exception("too little memory")
             self._make_room()
-            way_out = "close other programs, or take" if found.target else "try a shorter region, one variant or"
+            way_out = "close other programs, or take" if target else "try a shorter region, one variant or"
             raise OutOfMemory(
                 f"{self.device} has too little memory for this job; {way_out} a smaller model"
             ) from failure
@@ -137,7 +135,7 @@ class Engine:
         # the door has admitted the render; it is planned again because only this process has the models and files as they are now
         state = self._resolve(read_recipe(context.registry, request), context)
         if state.planning:
-            planned = self._think(state, context)
+            planned = context.planned or self._think(state, context)
             context = context.part(PLANNING_SHARE)
             notes = state.notes
             state = self._resolve(planned.settle(state.render), context)
@@ -162,7 +160,7 @@ class Engine:
             planning=wants_planning(admitted.render.conditioning, admitted.plans),
         )
         state.note(*self.policy.choice.notes, *admitted.notes, *filter(None, [state.conform.note]))
-        self._hold_to_tier(state)
+        self._hold_to_tier(state, thinks_here=state.planning and context.planned is None)
         return state
 
     def _with_stored_seed(self, stage: Stage) -> Stage:
@@ -174,14 +172,14 @@ class Engine:
         seed = stage.params.seed if facts.seed is None else facts.seed
         return msgspec.structs.replace(stage, params=msgspec.structs.replace(stage.params, seed=seed, seeds=[seed]))
 
-    def _hold_to_tier(self, state: RenderState) -> None:
+    def _hold_to_tier(self, state: RenderState, *, thinks_here: bool) -> None:
         """Shorten a new part that is longer than the device's memory allows; the result says so."""
         output, asked = state.render.output, state.part_length
         makes_new = state.facts(len(state.stages) - 1) is None
         if self.policy.choice.memory_gb is None or not asked or not output.rate or not makes_new:
             return
         seconds = asked / output.rate
-        tier = limits_for(self.policy.choice.tier, self.device.type, seconds, planned=state.planning)
+        tier = limits_for(self.policy.choice.tier, self.device.type, seconds, planned=thinks_here)
         held = clamp(tier, seconds, 1)
         if held.notes:
             length = min(samples(held.seconds, output.rate), asked)
@@ -189,18 +187,23 @@ class Engine:
             state.note(*held.notes)
 
     def _think(self, state: RenderState, context: JobContext) -> PlannedConditioning:
-        """Let the planner fill the gaps of a render."""
-        from acestep.planner.integration import plan_request
+        """Let the planner fill the gaps of a render. Its length is what the device can do."""
+        render = msgspec.structs.replace(state.render, stages=tuple(stage.stage for stage in state.stages))
+        return _plan(PlanWish.of(render, self.models.info(state.stages[0].params.model).latent_family), context)
 
-        length, rate, params = state.part_length, state.render.output.rate, state.stages[0].params
-        return plan_request(
-            state.render.conditioning,
-            params.seeds or [params.seed],
-            context,
-            duration=length / rate if length and rate else None,
-            share=PLANNING_SHARE,
-            family=self.models.info(params.model).latent_family,
-        )
+
+def _plan(wish: PlanWish, context: JobContext) -> PlannedConditioning:
+    """Let the planner do what it is asked."""
+    from acestep.planner.integration import plan_request
+
+    return plan_request(
+        wish.conditioning,
+        wish.seeds,
+        context,
+        duration=wish.duration,
+        share=PLANNING_SHARE,
+        family=wish.family,
+    )
 
 
 def _end_rest() -> bool:

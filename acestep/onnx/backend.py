@@ -15,6 +15,7 @@ import onnxruntime
 
 from acestep.admission.recipe import read_recipe
 from acestep.api.errors import AceError, ModelMissing, Unavailable
+from acestep.api.planned import THINK
 from acestep.api.registry import Registry
 from acestep.api.result import Result
 from acestep.api.variants import ModelInfo
@@ -77,7 +78,7 @@ class OnnxBackend:
 
     def run(self, operation: str, request: dict[str, Any], context: JobContext) -> Result:
         """A new part. Raises `AceError`."""
-        if context.registry.operation(operation).target:
+        if operation == THINK or context.registry.operation(operation).target:
             raise Unavailable(
                 f"{operation} needs the backend torch; this worker runs exported models only", field="backend"
             )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from acestep.planner.integration import PlannedConditioning, plan_request
+    from acestep.api.planned import PlannedConditioning
+    from acestep.planner.integration import plan_request
 
 __all__ = ["PlannedConditioning", "plan_request"]
 

@@ -3,57 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from acestep.api.conditioning import Conditioning
 from acestep.api.metadata import Metadata
+from acestep.api.planned import PLANNING_SHARE, PlannedConditioning
 from acestep.api.planning import CODE_FAMILY, PlannerSettings, Progress, knows_codes_of
-from acestep.api.request import Render
-from acestep.api.rounding import samples
 from acestep.planner.plan_inputs import INSTRUMENTAL, PlanInputs, Thought, given_metadata, read_thought
 from acestep.planner.planner_models import settings_of
 from acestep.planner.session import LoadedPlanner, planner_for, put_away
 from acestep.worker.backend import JobContext
-
-
-class PlannedConditioning(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of thinking."""
-
-    conditioning: Conditioning
-    """The request's own with its gaps filled, its codes, and nothing left to think about: rendered again it gives the same."""
-    model: str
-    """Name of the language model that was used."""
-    decoding: tuple[str, ...] = ()
-    """A line per token of the metadata, where the request wants to see them."""
-    notes: tuple[str, ...] = ()
-
-    def settle(self, render: Render) -> Render:
-        """The render with the plan in it; a length that was left open is the plan's."""
-        output = render.output
-        seconds = self.conditioning.seconds
-        if output.length is None and seconds is not None and output.rate is not None:
-            output = msgspec.structs.replace(output, length=samples(seconds, output.rate))
-        return msgspec.structs.replace(render, conditioning=self.conditioning, output=output)
-
-    def to_data(self) -> dict[str, Any]:
-        """What a result shows of it: the thought, the metadata that came of it, and the codes per variant."""
-        conditioning = self.conditioning
-        shown = {
-            "cot_text": conditioning.cot_text,
-            "model": self.model,
-            "caption": conditioning.caption,
-            "lyrics": conditioning.lyrics,
-            "language": conditioning.language,
-            "bpm": conditioning.bpm,
-            "key": conditioning.key,
-            "time_signature": conditioning.time_signature,
-            "duration": conditioning.duration,
-            "codes": conditioning.codes or [],
-            **({"query": conditioning.query} if conditioning.query else {}),
-        }
-        return {**shown, "decoding": list(self.decoding)} if self.decoding else shown
 
 
 def plan_request(
@@ -62,7 +22,7 @@ def plan_request(
     context: JobContext,
     *,
     duration: float | None = None,
-    share: float = 0.5,
+    share: float = PLANNING_SHARE,
     family: str = CODE_FAMILY,
 ) -> PlannedConditioning:
     """Think about a generation: one thought, one sequence of codes per seed.

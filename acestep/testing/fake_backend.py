@@ -15,10 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from acestep.api.errors import ERRORS, Unavailable
+from acestep.api.planned import THINK, PlannedConditioning, PlanWish
 from acestep.api.result import Result
 from acestep.runtime.tiers import limit_facts, simulated_memory, tier_of
-from acestep.testing.fake_render import FakeRender
+from acestep.testing.fake_render import FAKE, FakeRender
 from acestep.testing.script import Script, parse_script
 from acestep.worker.backend import JobContext
 
@@ -72,6 +75,9 @@ class FakeBackend:
         script = parse_script(caption if "fake:" in caption else os.environ.get(SCRIPT_VARIABLE, ""))
         started = time.monotonic()
         self._jobs += 1
+        if operation == THINK:
+            self._play(script, ["thinking"], [], context)
+            return Result(data=msgspec.to_builtins(self._thought(msgspec.convert(request, PlanWish))))
         if "stages" not in request:
             if context.registry.operation(operation).steps_aside:
                 self._play_in_sittings(script, operation, context)
@@ -87,9 +93,20 @@ class FakeBackend:
             notes=(NOTE, *render.notes),
             stages=render.reports(time.monotonic() - started),
             recipe=render.recipe,
-            data={"check": checks} if (checks := render.checks()) else {},
+            data={
+                **(context.planned.to_data() if context.planned else {}),
+                **({"check": checks} if (checks := render.checks()) else {}),
+            },
             seconds=_since(started),
         )
+
+    def _thought(self, wish: PlanWish) -> PlannedConditioning:
+        """A plan that no other one is like, so that it can be told which was rendered."""
+        thought = f"fake: thought {self._jobs} of {os.getpid()}"
+        done = msgspec.structs.replace(
+            wish.conditioning, bpm=wish.conditioning.bpm or 101.0, cot_text=thought, thinking=False
+        )
+        return PlannedConditioning(conditioning=done, model=FAKE)
 
     def _play(self, script: Script, stages: list[str], models: list[str], context: JobContext) -> None:
         ballast = bytearray(script.memory << 20)

@@ -91,7 +91,10 @@ class FakeRender:
     def of(cls, request: Mapping[str, Any], context: JobContext, settings: Mapping[str, Any]) -> FakeRender:
         """Raises what the engine's admission raises."""
         host = host_info(settings, context.registry.families)
-        admitted = RenderAdmission(context.registry, host, read_recipe(context.registry, request)).run()
+        asked = read_recipe(context.registry, request)
+        if context.planned is not None:
+            asked = context.planned.settle(asked)
+        admitted = RenderAdmission(context.registry, host, asked).run()
         stages = [
             with_words(
                 resolve_stage(context.registry, stage, plan, host.model(stage.params.model)),

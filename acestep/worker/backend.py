@@ -8,23 +8,26 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from acestep.api.errors import Cancelled, Suspended
+from acestep.api.planned import PlannedConditioning
 from acestep.api.registry import Registry
 from acestep.api.result import Result
 
 
 class Ties:
     """What a job has with the daemon besides progress, whichever part of it runs: a request to stop or to make way, what it has
-    saved, and further jobs that it asks for."""
+    saved, further jobs that it asks for, and the plan that was made for it elsewhere."""
 
     def __init__(
         self,
         saved: Callable[[], None] = lambda: None,
         follow: Callable[[str, dict[str, Any], str], None] = lambda operation, params, job: None,
+        planned: PlannedConditioning | None = None,
     ) -> None:
         self.cancelled = threading.Event()
         self.way_wanted = threading.Event()
         self.saved = saved
         self.follow = follow
+        self.planned = planned
 
 
 class JobContext:
@@ -83,6 +86,11 @@ class JobContext:
         """Hand in a further job, for the same client; if the door refuses it, that becomes a note of this one's result."""
         self._ties.follow(operation, params, job)
 
+    @property
+    def planned(self) -> PlannedConditioning | None:
+        """The plan of a render that another device has made; None where it is to be made here, if any is."""
+        return self._ties.planned
+
     def tick(self, stage: str, step: int, steps: int, fraction: float) -> None:
         """Report that ``step`` of ``steps`` in ``stage`` is done, ``fraction`` (0 to 1) of the whole job."""
         self._report(stage, step, steps, fraction)
@@ -113,7 +121,8 @@ class Backend(Protocol):
     def run(self, operation: str, request: dict[str, Any], context: JobContext) -> Result:
         """Do the job: all files written and synced in ``context.staging`` when it returns.
 
-        ``request`` is the canonical recipe of a render, or the plain request of another operation. Raises `AceError`.
+        ``request`` is the canonical recipe of a render, or the plain request of another operation; for the operation
+        `acestep.api.planned.THINK` a `PlanWish`, whose answer is a `PlannedConditioning` as ``data``. Raises `AceError`.
         """
 
     def unload(self, model: str) -> None:

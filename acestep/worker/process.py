@@ -21,6 +21,7 @@ import msgspec
 
 from acestep.api import frames
 from acestep.api.errors import AceError, Cancelled, DiskFull, InternalError, OutOfMemory, ProtocolError, Unavailable
+from acestep.api.planned import PlannedConditioning
 from acestep.api.shortage import is_out_of_memory
 from acestep.worker.command_line import parse_arguments, prepare_environment
 
@@ -217,6 +218,8 @@ class Worker:
     def _begin(self, run: frames.Run, registry: Any, backend: Any) -> Any:
         from acestep.worker.backend import JobContext, Ties
 
+        planned = msgspec.convert(run.planned, PlannedConditioning) if run.planned else None
+
         def report(stage: str, step: int, steps: int, fraction: float) -> None:
             share = min(max(fraction, 0.0), 0.9999)
             self._outlet.send(frames.Tick(job=run.job, stage=stage, step=step, steps=steps, fraction=share))
@@ -230,7 +233,7 @@ class Worker:
         def follow(operation: str, params: dict[str, Any], job: str) -> None:
             self._outlet.send(frames.Follow(job=run.job, operation=operation, params=params, id=job))
 
-        ties = Ties(saved, follow)
+        ties = Ties(saved, follow, planned)
         context = JobContext(run.job, Path(run.staging), registry, report, preview, backend, ties)
         with self._lock:
             self._current = context

@@ -26,7 +26,7 @@ PREFIX = "field_"
 COMMON_OPTIONS = frozenset("help json quiet home connect token start-daemon no-start-daemon".split())
 """Options that every command has."""
 
-OWN_OPTIONS = COMMON_OPTIONS | frozenset("id priority device detach out force request".split())
+OWN_OPTIONS = COMMON_OPTIONS | frozenset("id priority device planner_device detach out force request".split())
 """Options that every operation's command has; a field of such a name is written ``--field-NAME``."""
 
 PATH_GROUPS = frozenset({"source", "audio", "output"})

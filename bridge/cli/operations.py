@@ -67,6 +67,12 @@ def add_job_options(section: Any) -> None:
     section.add_argument(
         "--device", default="", metavar="NAME", help="device to run on, such as cuda:1 [default: the next free one]"
     )
+    section.add_argument(
+        "--planner-device",
+        default="",
+        metavar="NAME",
+        help="device that makes the plan (--thinking) [default: the one that renders]",
+    )
     section.add_argument("--detach", action="store_true", help="do not wait: print the job's id and return")
     section.add_argument(
         "--out", metavar="PATH", help="copy the files there: a folder, or a file name for a single file"
@@ -76,7 +82,7 @@ def add_job_options(section: Any) -> None:
 
 def beside_params(options: argparse.Namespace) -> dict[str, Any]:
     """What a submit says besides operation and parameters, as far as somebody asked for it."""
-    given = {"id": options.id, "device": options.device}
+    given = {"id": options.id, "device": options.device, "planner_device": options.planner_device}
     return {"priority": options.priority, **{name: value for name, value in given.items() if value}}
 
 

@@ -214,12 +214,14 @@ class AsyncClient:
         id: str = "",
         priority: int = 0,
         device: str = "",
+        planner_device: str = "",
     ) -> str:
         """Hand in a job and return its id. The id is made here if none is given, so that a repeat is harmless.
 
-        ``device`` names the one to run on, where the daemon has several; empty: the next free one.
+        ``device`` names the one to run on, where the daemon has several; empty: the next free one. ``planner_device`` names the
+        one that makes the plan first; empty: the same one.
         """
-        return await self._hold(conversations.submit(operation, params, id, priority, device))
+        return await self._hold(conversations.submit(operation, params, id, priority, device, planner_device))
 
     async def events(self, *jobs: str, after: dict[str, int] | None = None) -> AsyncIterator[dict[str, Any]]:
         """The events of some jobs until all have ended, or of all jobs without end; each once and in order.

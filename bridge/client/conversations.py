@@ -75,10 +75,13 @@ def default_name() -> str:
     return f"python-{os.getpid()}"
 
 
-def submit(operation: str, params: dict[str, Any] | None, id: str, priority: int, device: str) -> Conversation[str]:
+def submit(
+    operation: str, params: dict[str, Any] | None, id: str, priority: int, device: str, planner_device: str = ""
+) -> Conversation[str]:
     """Hand in a job. The id is made here if none is given, so that a repeat is harmless."""
     request = {"operation": operation, "params": params or {}, "id": id or uuid.uuid4().hex, "priority": priority}
-    request |= {"device": device} if device else {}  # an older daemon does not know it
+    devices = {"device": device, "planner_device": planner_device}
+    request |= {name: value for name, value in devices.items() if value}  # an older daemon does not know them
     accepted = yield Call("job.submit", request)
     return str(accepted["id"])
 

@@ -139,12 +139,14 @@ class Client:
         id: str = "",
         priority: int = 0,
         device: str = "",
+        planner_device: str = "",
     ) -> str:
         """Hand in a job and return its id. The id is made here if none is given, so that a repeat is harmless.
 
-        ``device`` names the one to run on, where the daemon has several; empty: the next free one.
+        ``device`` names the one to run on, where the daemon has several; empty: the next free one. ``planner_device`` names the
+        one that makes the plan first; empty: the same one.
         """
-        return self._hold(conversations.submit(operation, params, id, priority, device))
+        return self._hold(conversations.submit(operation, params, id, priority, device, planner_device))
 
     def events(self, job: str, after: int = -1) -> Iterator[dict[str, Any]]:
         """The job's events from the one behind ``after`` to its last; survives a restart of the daemon."""

@@ -23,6 +23,7 @@ import numpy as np
 from acestep import __version__
 from acestep.api import frames
 from acestep.api.errors import AceError, DeviceLost, NotFound, ProtocolError, Unavailable, WorkerDied, error_from_wire
+from acestep.api.planned import THINK
 from acestep.api.registry import Registry
 from acestep.audio.write import storage_errors
 from acestep.checkpoints.families import find_models
@@ -252,7 +253,8 @@ class Driver:
         import ray
 
         assert self._place is not None
-        files = msgspec.msgpack.encode(far_files(task.request, self._folders, self._index))
+        read = {} if task.operation == THINK else task.request  # a plan is made of words
+        files = msgspec.msgpack.encode(far_files(read, self._folders, self._index))
         stream = self._actor.run.options(num_returns="streaming", _generator_backpressure_num_objects=UNREAD).remote(
             frames.encode(task), files, self._weights(task.request)
         )

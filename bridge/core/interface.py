@@ -113,6 +113,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """The device that runs it or ran it last; empty for what has not begun, and for what the daemon does itself."""
     only_on: str = ""
     """The device, or kind of device, that it was asked to run on; empty: any."""
+    planner_on: str = ""
+    """The device, or kind of device, that it was asked to be planned on; empty: the one that renders it."""
     progress: dict[str, Any] = {}
     error: dict[str, Any] | None = None
     request: dict[str, Any] = {}
@@ -140,6 +142,17 @@ DeviceName = Annotated[
 ]
 
 
+PlannerDeviceName = Annotated[
+    str,
+    param(
+        "Device that makes the plan of a new part (`thinking`), named like `device`, which then renders it; empty: the same "
+        "one. Not part of the recipe.",
+        max_length=32,
+        example="",
+    ),
+]
+
+
 class Submission(Request):
     """A job: an operation with its parameters."""
 
@@ -159,6 +172,7 @@ class Submission(Request):
         int, param("Jobs with a higher number run earlier.", unit="level", ge=-10, le=10, example=0)
     ] = 0
     device: DeviceName = ""
+    planner_device: PlannerDeviceName = ""
 
 
 class Core(Protocol):

@@ -137,7 +137,8 @@ class JobRunner:
         for needs in self.queue.needs():
             if sentence := self.missing(needs.device):
                 while (job := self.queue.take(time.monotonic(), needs.__eq__)) is not None:
-                    await self._tracker.failed(job, DeviceLost(sentence, field="device"))
+                    field = "planner_device" if job.plans_first else "device"
+                    await self._tracker.failed(job, DeviceLost(sentence, field=field))
 
     def missing(self, asked: str) -> str:
         """A sentence when no lane is, or can be, the device that somebody asks for; else nothing."""

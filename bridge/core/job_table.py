@@ -22,11 +22,11 @@ _unpack = msgspec.msgpack.decode
 
 _PLAIN = (
     *("number", "id", "client", "operation", "caption", "priority", "seq", "position", "attempt"),
-    *("device", "only_on"),
+    *("device", "only_on", "planner_on"),
 )
 _LIGHT = (
     f"{', '.join(_PLAIN)}, body, created, started, ended, state, progress, error, "
-    "NULL AS result, x'80' AS request, x'90' AS notes"
+    "NULL AS result, NULL AS planned, x'80' AS request, x'90' AS notes"
 )
 """The columns of a job without what makes it large; in their place nothing, an empty map and an empty list."""
 
@@ -53,14 +53,14 @@ class JobTable:
         """Store a new job with its ``accepted`` event; gives it its number."""
         row = (
             *(job.id, job.request_digest, job.client, job.operation, job.caption, job.priority),
-            *(job.position, job.created, _pack(job.request), _pack(job.notes), job.only_on),
+            *(job.position, job.created, _pack(job.request), _pack(job.notes), job.only_on, job.planner_on),
         )
         accepted = Event(job=job.id, seq=0, kind=EventKind.ACCEPTED, data={"position": job.position}, time=job.created)
 
         def action(connection: sqlite3.Connection) -> int:
             cursor = connection.execute(
                 "INSERT INTO jobs (id, body, client, operation, caption, priority, state, seq, position, created, request, "
-                "notes, only_on) VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?, ?, ?)",
+                "notes, only_on, planner_on) VALUES (?, ?, ?, ?, ?, ?, 'queued', 0, ?, ?, ?, ?, ?, ?)",
                 row,
             )
             number = int(cursor.lastrowid or 0)
@@ -91,6 +91,15 @@ class JobTable:
 
         await self._store.write(action)
 
+    async def planned(self, job: JobRecord) -> None:
+        """Store the plan of a job that another device is to render."""
+        row = (_blob(job.planned), job.attempt, job.seq, job.number)
+
+        def action(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE jobs SET planned = ?, attempt = ?, seq = ? WHERE number = ?", row)
+
+        await self._store.write(action)
+
     async def suspended(self, job: JobRecord, event: Event) -> None:
         """Store that a job has saved its place and waits again, with the event that tells so in the place of the one before."""
         row = (job.state.value, job.seq, job.attempt, _blob(job.progress), job.number)
@@ -112,8 +121,8 @@ class JobTable:
 
         def action(connection: sqlite3.Connection) -> int:
             connection.execute(
-                "UPDATE jobs SET state = ?, seq = ?, ended = ?, device = ?, files = ?, progress = ?, error = ?, result = ? "
-                "WHERE number = ?",
+                "UPDATE jobs SET state = ?, seq = ?, ended = ?, device = ?, files = ?, progress = ?, error = ?, result = ?, "
+                "planned = NULL WHERE number = ?",
                 row,
             )
             _insert_events(connection, job.number, kept)
@@ -346,7 +355,9 @@ def _count_crash(connection: sqlite3.Connection, digest: str) -> int:
 
 
 def _record(row: sqlite3.Row, place: float = 0.0) -> JobRecord:
-    stored = {name: None if row[name] is None else _unpack(row[name]) for name in ("progress", "error", "result")}
+    stored = {
+        name: None if row[name] is None else _unpack(row[name]) for name in ("progress", "error", "result", "planned")
+    }
     return JobRecord(
         **{name: row[name] for name in _PLAIN},
         request_digest=row["body"],
@@ -355,6 +366,7 @@ def _record(row: sqlite3.Row, place: float = 0.0) -> JobRecord:
         progress=stored["progress"] or {},
         error=stored["error"],
         result=stored["result"],
+        planned=stored["planned"],
         request=_unpack(row["request"]),
         notes=tuple(_unpack(row["notes"])),
         size=len(row["request"]),

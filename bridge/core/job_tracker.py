@@ -100,6 +100,12 @@ class JobTracker:
         job.attempt += 1
         await self.table.running(job)
 
+    async def planned(self, job: JobRecord, plan: dict[str, Any]) -> None:
+        """A job has its plan, which is stored before anything else: none is made twice. Attempts are counted from here."""
+        job.planned, job.attempt = plan, 0
+        job.waits_because = f"the plan is made; {job.only_on or 'the next free device'} renders it"
+        await self.table.planned(job)
+
     async def put_back(self, job: JobRecord) -> None:
         """A job waits again because the daemon is stopping; the attempt does not count."""
         self.active.move(job, JobState.QUEUED)

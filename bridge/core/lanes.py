@@ -81,5 +81,6 @@ def suits(lane: Lane, needs: Needs, lanes: list[Lane]) -> bool:
 
 
 def best_lane(lanes: list[Lane], job: JobRecord) -> Lane:
-    """Of several, the one that has the job's models open, else where it ran before, else the first."""
-    return min(lanes, key=lambda lane: (not lane.holds(job.needs.models), lane.name != job.device))
+    """Of several, the one that has the job's models open, else where it ran before and not only planned, else the first."""
+    before = "" if job.planned else job.device
+    return min(lanes, key=lambda lane: (not lane.holds(job.needs.models), lane.name != before))

@@ -77,6 +77,10 @@ class JobRecord(msgspec.Struct, kw_only=True):
     """Bytes of the stored request."""
     only_on: str = ""
     """The device, or kind of device, that it was asked to run on; empty: any."""
+    planner_on: str = ""
+    """The device, or kind of device, that is to plan it before it is rendered; empty: the one that renders it, if it is planned."""
+    planned: dict[str, Any] | None = None
+    """The plan that it has from there, a `PlannedConditioning` as a map; none until it is made, and after the job's end."""
     device: str = ""
     """The device that runs it or ran it last; empty for what has not begun, and for what the daemon does itself."""
     models: tuple[str, ...] = ()
@@ -101,8 +105,15 @@ class JobRecord(msgspec.Struct, kw_only=True):
         return self.priority - BEHIND if self.steps_aside else self.priority
 
     @property
+    def plans_first(self) -> bool:
+        """Whether its next part is its plan alone."""
+        return bool(self.planner_on) and self.planned is None
+
+    @property
     def needs(self) -> Needs:
         """What it asks of a device."""
+        if self.plans_first:
+            return Needs(self.planner_on)
         return Needs(self.only_on, self.models, self.weights, self.at_home)
 
     def view(self, position: int = 0, result: dict[str, Any] | None = None) -> JobView:

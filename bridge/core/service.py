@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import logging
 import time
@@ -44,6 +45,7 @@ from bridge.core.limited import Admissions
 from bridge.core.lookout import Space, keep_fresh
 from bridge.core.models import Models
 from bridge.core.packages import engine_missing
+from bridge.core.planning_phase import plan_wish
 from bridge.core.presets import Presets
 from bridge.core.queue import QueueBounds
 from bridge.core.records import SEQ_GAP, JobRecord
@@ -96,7 +98,9 @@ class Service:
         self._descriptions = Descriptions(self.registry, self._models, KnownDevices(paths.device_limits))
         self._fleet = Fleet.of(settings, paths, self.registry, self._descriptions.told)
         client_paths = ClientPaths(copies=accepted_folder, named=self.uploads.named)
-        self._worker_runner = WorkerRunner(self._tracker, self.library, client_paths)
+        self._worker_runner = WorkerRunner(
+            self._tracker, self.library, client_paths, functools.partial(plan_wish, self.registry, self._models)
+        )
         self._daemon_runner = DaemonRunner(self._tracker, self._run_here, self)
         self._runners = {
             "worker": JobRunner(self._tracker, self._worker_runner, []),

@@ -39,6 +39,7 @@ from bridge.core.job_tracker import JobTracker
 from bridge.core.limited import Admissions
 from bridge.core.models import Models
 from bridge.core.packages import require_engine
+from bridge.core.planning_phase import FIELD, require_planning
 from bridge.core.queue import QueueBounds, check_bounds
 from bridge.core.records import JobRecord, check_id, digest_of
 from bridge.devices import AUTO, check_name
@@ -103,6 +104,7 @@ class Submissions:
             priority=submission.priority,
             request=submission.params,  # canonical once it is admitted
             only_on="" if submission.device == AUTO else submission.device,
+            planner_on="" if submission.planner_device == AUTO else submission.planner_device,
         )
         task = asyncio.create_task(self._admit(record, access), name=f"admit {job}")
         self._pending[job] = _Pending(task, digest, client)
@@ -134,8 +136,11 @@ class Submissions:
         """Check a request, store its canonical form and let it wait for its turn."""
         operation = self.registry.operation(record.operation)
         host = self._host_for(operation, record.request_digest, record.only_on, access)
+        self._check_planner_device(record)
         self._check_bounds(record)
         admitted = await self.admissions.run(record.client, admit, self.registry, operation, record.request, host)
+        if record.planner_on:
+            require_planning(admitted)
         record.request, record.notes = admitted.to_data(), admitted.notes
         record.size = len(msgspec.msgpack.encode(record.request))
         record.caption = _caption(record.request)
@@ -163,9 +168,21 @@ class Submissions:
                 "with --device as well (auto, cuda, cpu), or a second daemon with its own home",
                 field="operation",
             )
-        if sentence := self.runner_of(operation.name).missing(device):
+        self._check_there(operation.name, device, "device")
+
+    def _check_there(self, operation: str, device: str, field: str) -> None:
+        if sentence := self.runner_of(operation).missing(device):
             kind = DeviceLost if self.fleet.has(device) else UnknownName
-            raise kind(sentence, field="device", limits={"choices": self.fleet.names()})
+            raise kind(sentence, field=field, limits={"choices": self.fleet.names()})
+
+    def _check_planner_device(self, record: JobRecord) -> None:
+        """Refuse a device for the plan that is no name, that is not here, or whose worker was given up. Raises `AceError`."""
+        if not record.planner_on:
+            return
+        check_name(record.planner_on, FIELD)
+        self._check_there(record.operation, record.planner_on, FIELD)
+        if death := self.fleet.given_up(record.planner_on):
+            raise Degraded(f"the worker that should plan keeps failing and is not restarted: {death}")
 
     def _reject_quarantined(self, operation: Operation, digest: str, device: str) -> None:
         if operation.runs == "worker" and (death := self.fleet.given_up(device)):

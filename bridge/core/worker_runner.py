@@ -8,9 +8,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from acestep.api.errors import AceError, Cancelled, DeviceLost, Suspended, Unavailable, WorkerDied
+import msgspec
+
+from acestep.api.errors import AceError, Cancelled, DeviceLost, InternalError, Suspended, Unavailable, WorkerDied
 from acestep.api.frames import Run
 from acestep.api.operation import RENDER
+from acestep.api.planned import THINK, PlannedConditioning
 from bridge.core.events import ProgressMeter
 from bridge.core.executor import Executor, Listener
 from bridge.core.interface import Accepted, JobState, Submission
@@ -40,11 +43,19 @@ class ClientPaths(NamedTuple):
 class WorkerRunner:
     """Runs jobs in the workers and commits what comes back."""
 
-    def __init__(self, tracker: JobTracker, library: Library, paths: ClientPaths) -> None:
+    def __init__(
+        self,
+        tracker: JobTracker,
+        library: Library,
+        paths: ClientPaths,
+        plan_wish: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> None:
+        """``plan_wish``: what the planner is asked for an admitted render."""
         self._tracker = tracker
         self._library = library
         self._copy_to = paths.copies
         self._named = paths.named
+        self._plan_wish = plan_wish
         self._cancelled: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.submit: Callable[[Submission, str], Awaitable[Accepted]] = refuse_submission
@@ -77,6 +88,9 @@ class WorkerRunner:
             staged = await asyncio.to_thread(self._library.stage, job)
             result = await self._attempt(job, staged, meter, executor)
             meter.stop()
+            if job.plans_first:
+                await self._tracker.planned(job, _plan_of(result))
+                return
             kept = await asyncio.to_thread(self._commit, job, staged, result)
             await self._tracker.done(job, kept)
         except AceError as error:
@@ -95,8 +109,7 @@ class WorkerRunner:
         def preview(file: dict[str, Any]) -> None:
             self._tracker.preview(job, {**file, "path": str(staged / str(file.get("name", "")))})
 
-        operation = RENDER if "stages" in job.request else job.operation  # the worker need not know a preset by name
-        task = Run(job=job.id, operation=operation, request=job.request, staging=str(staged))
+        task = self._task(job, staged)
 
         def saved() -> None:
             self._later(self._tracker.saved(job))
@@ -116,6 +129,13 @@ class WorkerRunner:
         if job.id in self._cancelled:
             raise Cancelled("the job was cancelled")
         return result
+
+    def _task(self, job: JobRecord, staged: Path) -> Run:
+        """What the worker is to do now."""
+        if job.plans_first:
+            return Run(job=job.id, operation=THINK, request=self._plan_wish(job.request), staging=str(staged))
+        operation = RENDER if "stages" in job.request else job.operation  # the worker need not know a preset by name
+        return Run(job=job.id, operation=operation, request=job.request, staging=str(staged), planned=job.planned or {})
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -168,6 +188,14 @@ class WorkerRunner:
             return {**result, "notes": [*result.get("notes", []), note]}
         files = [{**entry, "copy": copy} for entry, copy in zip(result["files"], copies, strict=True)]
         return {**result, "files": files}
+
+
+def _plan_of(result: dict[str, Any]) -> dict[str, Any]:
+    """The plan that a worker has made. Raises `InternalError` for something else."""
+    try:
+        return dict(msgspec.to_builtins(msgspec.convert(result.get("data"), PlannedConditioning)))
+    except msgspec.ValidationError as failure:
+        raise InternalError(f"the worker answered with something that is no plan: {failure}") from None
 
 
 def _executor_of(lane: Lane) -> Executor:

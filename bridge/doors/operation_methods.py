@@ -13,7 +13,7 @@ OPERATION_PREFIX = "op."
 OPERATION_ADDRESS = "/ace/op/"
 """Prefix of an operation's address; a parameter of its draft stands behind it."""
 
-ENVELOPE = ("id", "priority", "device")
+ENVELOPE = ("id", "priority", "device", "planner_device")
 """Keys of a submit that stand beside the operation's own parameters."""
 
 

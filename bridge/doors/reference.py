@@ -91,7 +91,7 @@ def _osc(operations: list[Operation]) -> str:
         f"`{OPERATION_ADDRESS}<operation> [id] key value key value ...` submits a job; with an odd number of arguments the first "
         f"is the id. `{OPERATION_ADDRESS}<operation>/<param> value` fills a draft that `{OPERATION_ADDRESS}<operation> [count]` "
         "submits; the count is the number of parameters set. Besides its own [parameters](operations.md) every operation takes "
-        "`id`, `priority` (-10 to 10) and `device`.",
+        "`id`, `priority` (-10 to 10), `device` and `planner_device`.",
         table(
             ["address", "meaning", "example"],
             [[code(OPERATION_ADDRESS + o.name), o.summary, code(operation_message(o))] for o in operations],
@@ -207,7 +207,9 @@ def _mcp(operations: list[Operation]) -> str:
 
 
 def _operations(operations: list[Operation]) -> str:
-    parts = ["What every door offers as jobs. `id`, `priority` and `device` may stand beside the parameters."]
+    parts = [
+        "What every door offers as jobs. `id`, `priority`, `device` and `planner_device` may stand beside the parameters."
+    ]
     for operation in operations:
         parts += [f"## {operation.name}", operation.summary, f"Example: `{as_json(operation_example(operation))}`"]
         parts.append(parameters(describe(operation.schema)))

@@ -78,7 +78,8 @@ def _calls(door: str, operations: list[Operation], shown: Callable[[str, Any], A
 
     parts = [
         "## Operations",
-        "`op.<operation>` submits a job, the parameters being the map itself, with `id`, `priority` and `device` beside them.",
+        "`op.<operation>` submits a job, the parameters being the map itself, with `id`, `priority`, `device` and "
+        "`planner_device` beside them.",
         table(
             ["method", "meaning", "example"],
             [[code("op." + o.name), o.summary, example("op." + o.name, operation_example(o))] for o in operations],

@@ -87,6 +87,7 @@ class ScriptedCore:
             caption=request.caption,
             priority=submission.priority,
             only_on=submission.device,
+            planner_on=submission.planner_device,
             created=time.time(),
             request=submission.params,
         )

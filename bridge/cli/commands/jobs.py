@@ -95,7 +95,7 @@ def _job(options: argparse.Namespace) -> int:
     if options.json:
         show_json(view)
         return Exit.OK
-    names = ("id", "operation", "state", "position", "priority", "client", "attempt", "device", "only_on")
+    names = ("id", "operation", "state", "position", "priority", "client", "attempt", "device", "only_on", "planner_on")
     show_pairs([(name, view.get(name)) for name in names])
     show_pairs([("progress", view["progress"]), ("error", (view["error"] or {}).get("message"))])
     if view["result"]:

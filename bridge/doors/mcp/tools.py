@@ -166,7 +166,7 @@ def _wait_field(otherwise: str) -> dict[str, Any]:
 
 def _method(row: Mapping[str, Any], choice: list[dict[str, Any]]) -> OfferedTool:
     name, presets = _tool_name(row["name"]), {}
-    fields = [one for one in row["fields"] if one["name"] != ENVELOPE[2]]
+    fields = [one for one in row["fields"] if one["name"] not in ENVELOPE[2:]]
     if len(fields) < len(row["fields"]):
         fields += choice
     summary = f"{row['summary']} Answer: {row['answer']}"

@@ -136,7 +136,7 @@ def _beside(context: MethodContext) -> list[dict[str, Any]]:
     """What a submit may say besides the operation's own fields, with the devices there are now."""
     fields = [msgspec.to_builtins(info) for info in schema.describe(Submission) if info.name in ENVELOPE]
     devices = [row["device"] for row in context.core.status().get("devices", ())]
-    return [{**field, "choices": ["", *devices]} if field["name"] == "device" else field for field in fields]
+    return [{**field, "choices": ["", *devices]} if "device" in field["name"] else field for field in fields]
 
 
 @functools.lru_cache(maxsize=4)

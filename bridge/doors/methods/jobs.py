@@ -9,7 +9,7 @@ import msgspec
 from acestep.api.errors import BadRequest, UnknownJob
 from acestep.api.rights import Right
 from acestep.api.schema import Request, param
-from bridge.core.interface import DeviceName, JobState, JobView, Submission
+from bridge.core.interface import DeviceName, JobState, JobView, PlannerDeviceName, Submission
 from bridge.core.reruns import again
 from bridge.doors import limits
 from bridge.doors.method import Ability, Nothing, method
@@ -75,6 +75,7 @@ class Rerun(Request):
         int, param("Jobs with a higher number run earlier.", unit="level", ge=-10, le=10, example=0)
     ] = 0
     device: DeviceName = ""
+    planner_device: PlannerDeviceName = ""
 
 
 @method(

@@ -90,12 +90,12 @@ def parse(message: Message, find: Callable[[str], Operation]) -> Question:
 
 
 def envelope() -> list[dict[str, Any]]:
-    """The fields ``id``, ``priority`` and ``device``, as maps."""
+    """The fields of `ENVELOPE`, as maps."""
     return [msgspec.to_builtins(info) for info in _ENVELOPE_FIELDS.values()]
 
 
 def fields_of(operation: Operation) -> dict[str, FieldInfo]:
-    """The fields a submit may name: the operation's own, and ``id``, ``priority`` and ``device``."""
+    """The fields a submit may name: the operation's own, and those of `ENVELOPE`."""
     return {**{info.name: info for info in describe(operation.schema)}, **_ENVELOPE_FIELDS}
 
 

@@ -12,10 +12,12 @@ import torch
 
 from acestep.api.errors import BadRequest, Cancelled, ModelMissing, ModelUnsuited, RegionOutside, Unavailable
 from acestep.api.metadata import parse_block, split_answer
+from acestep.api.planned import PLANNING_SHARE, THINK, PlannedConditioning, PlanWish
+from acestep.api.planning import CODE_FAMILY
 from acestep.api.registry import Registry
 from acestep.engine import Engine
 from acestep.planner import integration, session
-from acestep.worker.backend import JobContext
+from acestep.worker.backend import JobContext, Ties
 
 SHORT = {"model": "tiny", "caption_tokens": 6}
 
@@ -201,6 +203,33 @@ def test_generate_thinks_when_asked_and_shows_it(jobs: Jobs) -> None:
     assert (kept["key"], kept["codes"]) == (found.data["key"], found.data["codes"])
     again = jobs.engine.run("render", found.recipe["request"], jobs.context())
     assert [file.sha256 for file in again.files] == [file.sha256 for file in found.files]
+
+
+def test_a_plan_made_apart_is_rendered_as_if_it_had_been_made_here(jobs: Jobs) -> None:
+    """The planner is told nothing of files and models; the plan travels as plain data, and nobody thinks again."""
+    from acestep.admission.render import admit_render
+
+    wish = {"caption": "warm", "duration": 10.0, "thinking": True, "planner_model": "tiny", "steps": 1, "seed": 4}
+    render = admit_render(jobs.registry, "generate", {**wish, "planner_caption": False}, jobs.engine.host).render
+    whole = jobs.engine.run("render", render.to_recipe(), jobs.context())
+    asked = msgspec.to_builtins(PlanWish.of(render, CODE_FAMILY))
+    answer = jobs.engine.run(THINK, asked, jobs.context())
+    assert answer.files == () and [tick[3] for tick in jobs.ticks] == sorted(tick[3] for tick in jobs.ticks)
+    assert max(tick[3] for tick in jobs.ticks) <= PLANNING_SHARE
+    plan = msgspec.msgpack.decode(msgspec.msgpack.encode(answer.data))
+    context = jobs.context()
+    planned = JobContext(
+        "job",
+        context.staging,
+        context.registry,
+        context._report,
+        backend=jobs.engine,
+        ties=Ties(planned=msgspec.convert(plan, PlannedConditioning)),
+    )
+    apart = jobs.engine.run("render", render.to_recipe(), planned)
+    assert "thinking" not in {tick[0] for tick in jobs.ticks} and min(tick[3] for tick in jobs.ticks) >= PLANNING_SHARE
+    assert [file.sha256 for file in apart.files] == [file.sha256 for file in whole.files]
+    assert apart.recipe == whole.recipe and apart.data == whole.data and apart.notes == whole.notes
 
 
 @pytest.fixture

@@ -159,6 +159,30 @@ async def test_nodes_that_die_at_any_moment_lose_no_job_and_do_none_twice(hall, 
 
 
 @pytest.mark.long
+async def test_planner_and_transformer_of_a_job_are_two_nodes(hall, two_nodes):
+    """The plan stays with the daemon: it outlives the node that made it, and is made once."""
+    one = await hall()
+    wish = {"caption": "fake: steps=3", "length": 480, "seed": 1, "thinking": True}
+    left = one.row("left")["device"]
+    busy = {"caption": "fake: steps=2000 delay=0.1", "length": 480}
+    await one.service.submit(Submission(operation="generate", params=busy, id="busy", device=left), "me")
+    await one.until("busy", EventKind.PROGRESS)
+    asked = Submission(operation="generate", params=wish, id="apart", device=left, planner_device="planner")
+    await one.service.submit(asked, "me")
+    await one.until("apart", EventKind.SUSPENDED)
+    two_nodes.kill("right")
+    await one.service.cancel("busy")
+    events = await one.until("apart")
+    view = one.service.job("apart")
+    assert view.state is JobState.DONE and (view.device, view.planner_on) == (left, "planner")
+    assert view.result["data"]["cot_text"].startswith("fake: thought 1 of ")
+    told = [(event.data["stage"], event.data["device"]) for event in events if event.kind is EventKind.PROGRESS]
+    assert ("thinking", left) not in told and told[-1] == ("generate", left)
+    two_nodes.add("right")
+    await one.ready("left", "right")
+
+
+@pytest.mark.long
 async def test_a_head_that_is_lost_and_comes_back_loses_nothing(two_nodes, hall, tmp_path_factory):
     """The job waits, status says why, and it runs when there is a cluster at the same address once more."""
     one = await hall()
