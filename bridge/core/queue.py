@@ -63,7 +63,11 @@ class _Line:
         return max(now - self.waiting_since, 0.0) // AGEING
 
     def add(self, job: JobRecord) -> None:
-        self.levels.setdefault(job.level, {})[job.id] = job
+        waiting = self.levels.setdefault(job.level, {})
+        waiting[job.id] = job
+        if job.planned is not None:  # it comes back from the device that planned it, and has lost no turn by that
+            in_order = sorted(waiting.values(), key=lambda one: one.place or float(one.number))
+            self.levels[job.level] = {one.id: one for one in in_order}
         self.needs[job.needs, job.steps_aside] += 1
 
     def remove(self, job: JobRecord) -> None:

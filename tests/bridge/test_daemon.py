@@ -1,5 +1,6 @@
 """The daemon as a process: doors, lock, connection file, signals, and what a kill leaves behind."""
 
+import contextlib
 import json
 import os
 import random
@@ -9,7 +10,9 @@ import stat
 import subprocess
 import sys
 import time
+from unittest.mock import ANY
 
+import msgspec
 import psutil
 import pytest
 
@@ -210,6 +213,44 @@ def test_kill_9_of_the_daemon_loses_nothing(daemon, client, tmp_path):
     assert jobs == states and set(ends.values()) <= {1} and set(ends) == set(accepted)
     assert folders == sorted(name for name, state in states.items() if state == "done")
     assert all((home / "library" / name / "result.json").is_file() for name in folders)
+
+
+def plans(home):
+    """The thought of every job that has its plan and waits to be rendered, or was being rendered."""
+    with contextlib.closing(sqlite3.connect(home / "jobs.sqlite3")) as connection:
+        rows = connection.execute("SELECT id, planned FROM jobs WHERE planned IS NOT NULL").fetchall()
+    return {name: msgspec.msgpack.decode(plan)["conditioning"]["cot_text"] for name, plan in rows}
+
+
+@POSIX
+@pytest.mark.slow
+@pytest.mark.long
+def test_kill_9_between_plan_and_render_plans_nothing_twice(daemon, client, tmp_path):
+    """Jobs that are planned on one device and rendered on another: whatever plan a killed daemon had stored is the one rendered."""
+    rng = random.Random(2)
+    home, accepted, seen = tmp_path / "home", [], {}
+    devices = {"device": "cpu:1", "planner_device": "cpu:0"}
+    for round_number in range(3):
+        one = daemon(home=home, devices="cpu,cpu")
+        me = client(one)
+        for number in range(4):
+            name = me.submit(
+                "generate", job("steps=5 delay=0.05", thinking=True), id=f"r{round_number}-{number}", **devices
+            )
+            accepted.append(name)
+        next(event for event in me.events(accepted[-4]) if event["kind"] == "suspended")
+        time.sleep(rng.uniform(0.0, 0.3))
+        one.process.kill()
+        one.process.wait()
+        for name, thought in plans(home).items():
+            assert seen.setdefault(name, thought) == thought
+    me = client(daemon(home=home, devices="cpu,cpu"))
+    views = {name: me.wait(name) for name in accepted}
+    assert seen and {view["state"] for view in views.values()} <= {"done", "interrupted"}
+    for name, view in views.items():
+        if view["state"] == "done":
+            assert me.result(name)["data"]["cot_text"] == seen.get(name, ANY)
+    assert plans(home) == {} and set(digest(home)[1].values()) == {1}
 
 
 @POSIX

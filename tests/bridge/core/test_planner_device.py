@@ -80,6 +80,20 @@ async def test_a_plan_is_made_while_the_device_that_renders_is_busy(pair):
     assert (await one.until("next"))[-1].kind is EventKind.DONE
 
 
+async def test_a_job_that_was_planned_has_lost_no_turn(pair):
+    """It comes before those of its client that were handed in after it and were waiting for that device meanwhile."""
+    one = await pair()
+    await submit(one, "busy", "steps=2000 delay=0.01", planner_device="")
+    await one.until("busy", EventKind.PROGRESS)
+    await submit(one, "first")
+    await submit(one, "second", planner_device="")
+    await one.until("first", EventKind.SUSPENDED)
+    await one.service.cancel("busy")
+    await one.until("first")
+    await one.until("second")
+    assert one.service.job("first").started < one.service.job("second").started
+
+
 async def test_a_cancel_while_it_is_planned_ends_the_job(pair):
     """At the planner's next step; the device that would render hears nothing of it."""
     one = await pair()
