@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.core.interface import JobView
-from bridge.doors.rest.results import answers, conditioning_of
+from bridge.doors.rest.results import answers, conditioning_of, notes_of
 
 PIECE = 3 * 64 * 1024
 """Bytes of a file that are encoded at a time; a multiple of three, so that the pieces are one base64 text."""
@@ -56,8 +56,10 @@ class Head:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
 
-def describe(view: JobView) -> str:
-    """The music in Markdown: what was given or planned, and the lyrics."""
+def describe(view: JobView, words: JobView | None = None) -> str:
+    """The music in Markdown: what was given or planned, the lyrics, and what is to be said of how it was made; ``words`` is the job
+    that wrote them, where there was one.
+    """
     conditioning = conditioning_of(view)
     duration = conditioning.get("duration")
     bpm = conditioning.get("bpm")
@@ -72,6 +74,8 @@ def describe(view: JobView) -> str:
     lyrics = "" if conditioning.get("instrumental") else str(conditioning.get("lyrics") or "")
     parts = ["\n".join(["## Metadata", *told])] if told else []
     parts += [f"## Lyrics\n{lyrics}"] if lyrics else []
+    notes = dict.fromkeys([*notes_of(words), *notes_of(view)])
+    parts += ["\n".join(["## Notes", *(f"- {note}" for note in notes)])] if notes else []
     return "\n\n".join(parts) or DONE_TEXT
 
 

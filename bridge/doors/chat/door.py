@@ -126,7 +126,7 @@ class ChatDoor:
             await asyncio.sleep(0.02)  # the music is just being handed in
 
     async def _whole(self, view: JobView, head: Head, plain: bool) -> AsyncIterator[bytes]:
-        text, codes = describe(view), codes_of(view)
+        text, codes = describe(view, self._tasks.words(view.id)), codes_of(view)
         audio, files = as_object(view.id, text, sounds(view)) if plain else as_list(sounds(view))
         message = {"role": "assistant", "content": text, "audio": audio, "audio_codes": codes}
         async for piece in filled(head.whole(message), files):
@@ -159,7 +159,7 @@ class ChatDoor:
         if trouble:
             yield _event(head.chunk({"content": f"\n\n{trouble}"}, "error"))
             return
-        text = describe(view)
+        text = describe(view, self._tasks.words(view.id))
         yield _event(head.chunk({"content": f"\n\n{text}"}))
         audio, files = as_object(view.id, text, sounds(view)) if plain else as_list(sounds(view))
         yield b"data: "

@@ -90,3 +90,19 @@ def test_rules_answer_the_calls_that_only_write_words(http, path, sent, key, met
     assert (data[key], data[metre], "waltz" in data["caption"]) == ("D minor", "3", True)
     assert 40 <= data["bpm"] <= 110 and data["duration"] >= 10
     assert MADE_BY_RULES in answer["extra"]["notes"]
+
+
+@pytest.mark.parametrize(
+    "sent", [{"sample_mode": True}, {"thinking": True, "use_cot_caption": True}], ids=["words", "thinking"]
+)
+def test_the_chat_form_says_who_planned(http, sent):
+    """Whether the words were a job of their own or part of the music's."""
+    body = {
+        "model": "acestep/nano",
+        "messages": [{"role": "user", "content": "dark techno at 130 in F minor"}],
+        "audio_config": {"duration": 1, "format": "wav"},
+        **sent,
+    }
+    answer = http.post("/v1/chat/completions", json=body, timeout=120).json()
+    told = answer["choices"][0]["message"]["content"]
+    assert "**BPM:** 130" in told and f"- {MADE_BY_RULES}" in told
