@@ -16,6 +16,7 @@ from acestep.api.operation import Operation
 from acestep.api.sentences import quoted
 
 AUTOGEN = "autogen"
+NANO_PLANNER = "nano_planner"
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +36,13 @@ FEATURES: tuple[Feature, ...] = (
         default=True,
         reason="It starts only when somebody asks, gives way to every other job and ends after its batches; a machine that "
         "several people share may want it off.",
+    ),
+    Feature(
+        name=NANO_PLANNER,
+        summary="The nano planner: where no language model is installed, a small one of our own helps the rules with words that "
+        "they do not know.",
+        default=False,
+        reason="It is new, reads English only, and now and then takes a word for something else; docs/nano.md says how often.",
     ),
 )
 """All of them."""
@@ -72,10 +80,10 @@ def require_known(name: str, operations: Mapping[str, Operation], field: str = "
     raise UnknownName(f"there is no feature flag {quoted(name)}{hint}", field=field, limits={"choices": sorted(known)})
 
 
-def require_on(name: str, on: Iterable[str]) -> None:
-    """Raise `FeatureDisabled` for a flag of this program that is off."""
+def require_on(name: str, on: Iterable[str], field: str = "name") -> None:
+    """Raise `FeatureDisabled` about a field of a request for a flag of this program that is off."""
     if name not in on:
         raise FeatureDisabled(
             f"{name} is switched off here; `acestep-bridge features set {name}` switches it on until the daemon ends",
-            field="name",
+            field=field,
         )

@@ -247,5 +247,8 @@ class PlannerSpec(msgspec.Struct, frozen=True, kw_only=True):
     language_model: bool = True
     """Whether it runs a language model. One that doesn't needs no model, writes no codes and can't listen; its class is built
     without arguments and answers as `acestep.planner.planning.Planner` does. ``auto`` takes it where no language model is here."""
+    feature: str = ""
+    """The feature flag that it needs (`acestep.api.features`); empty: none. Where the flag is on, ``auto`` prefers it to the others
+    without a language model."""
     guides: bool = True
     """Whether it can run the language model with guidance; a request for more than 1 is refused where it cannot."""

@@ -255,8 +255,15 @@ class Registry:
         return _find(self.planners, name, "planner backend", "backend")
 
     def planner_without_model(self) -> PlannerSpec | None:
-        """The planner backend that needs no language model; none where no plug-in brings one."""
-        return next((spec for spec in self.planners.values() if not spec.language_model), None)
+        """The planner backend that needs no language model: one that a feature flag has switched on, else the first; none where no
+        plug-in brings one.
+        """
+        found = [spec for spec in self.planners.values() if not spec.language_model and self.shows(spec)]
+        return max(found, key=lambda spec: bool(spec.feature), default=None)
+
+    def shows(self, planner: PlannerSpec) -> bool:
+        """Whether a planner backend's feature flag, where it has one, is on."""
+        return not planner.feature or planner.feature in self.features
 
     def family(self, name: str) -> FamilySpec:
         """The model family of that name. Raises `UnknownName`."""
@@ -272,7 +279,7 @@ class Registry:
             "samplers": self.samplers,
             "schedules": self.schedules,
             "guidance": self.guidance,
-            "planners": self.planners,
+            "planners": [name for name, spec in self.planners.items() if self.shows(spec)],
         }
         if table in tables:
             return ["auto", *sorted(tables[table])]

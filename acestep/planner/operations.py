@@ -15,10 +15,9 @@ from acestep.api.metadata import Metadata
 from acestep.api.planning import CODE_RATE, PlannerSettings, Progress
 from acestep.api.result import Result, StageReport
 from acestep.api.schema import convert
-from acestep.planner.plan_inputs import PlanInputs, Sample, given_metadata, read_thought
+from acestep.planner.plan_inputs import AnyPlanner, PlanInputs, Sample, given_metadata, read_thought
 from acestep.planner.planner_models import settings_of
-from acestep.planner.planning import Planner
-from acestep.planner.rules.rules_planner import NO_CODES, RulesPlanner
+from acestep.planner.rules.rules_planner import NO_CODES
 from acestep.planner.session import LoadedPlanner, planner_for
 from acestep.worker.backend import JobContext
 
@@ -135,7 +134,7 @@ class _Job:
         return self._loaded
 
     @property
-    def planner(self) -> Planner | RulesPlanner:
+    def planner(self) -> AnyPlanner:
         """The planner of the request."""
         return self.loaded.planner
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
 from acestep.api import limits, music
 from acestep.api.metadata import Metadata, write_block
+from acestep.api.planning import PlannerSettings, Progress
 from acestep.api.rounding import half_up
 from acestep.api.thought import read_thought_text
 
@@ -51,6 +54,45 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     decoding: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+class AnyPlanner(Protocol):
+    """What plans: a language model (`acestep.planner.planning.Planner`), rules, or rules with the nano planner's help."""
+
+    @property
+    def writes_codes(self) -> bool:
+        """Whether it can `sketch`."""
+
+    @property
+    def made_by(self) -> tuple[str, ...]:
+        """Sentences about itself for every result; none for a language model."""
+
+    def think(self, inputs: PlanInputs, settings: PlannerSettings, seed: int, progress: Progress) -> Thought:
+        """The metadata of a prompt, with everything that is given kept."""
+
+    def sketch(
+        self,
+        inputs: PlanInputs,
+        metadata: Metadata,
+        settings: PlannerSettings,
+        seeds: Sequence[int],
+        progress: Progress,
+    ) -> list[list[int]]:
+        """The piece as codes, one list per seed. Raises `ModelMissing` where it `writes_codes` not."""
+
+    def compose(
+        self, query: str, inputs: PlanInputs, settings: PlannerSettings, seed: int, progress: Progress
+    ) -> Sample:
+        """A sentence becomes caption, lyrics and metadata."""
+
+    def format(self, inputs: PlanInputs, settings: PlannerSettings, seed: int, progress: Progress) -> Sample:
+        """Better caption and lyrics."""
+
+    def understand(self, codes: list[int], settings: PlannerSettings, seed: int, progress: Progress) -> Sample:
+        """Codes become a description. Raises `ModelMissing` where it cannot listen."""
+
+    def offload(self) -> None:
+        """Leave the accelerator's memory until the next use."""
 
 
 def given_metadata(

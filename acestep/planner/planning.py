@@ -36,6 +36,7 @@ class Planner:
     """The planner's uses over one loaded language model."""
 
     writes_codes = True
+    made_by: tuple[str, ...] = ()
 
     def __init__(self, backend: PlannerBackend, *, max_duration: int = int(limits.MAX_DURATION)) -> None:
         self._backend = backend
@@ -45,6 +46,10 @@ class Planner:
     def backend(self) -> PlannerBackend:
         """What runs the model."""
         return self._backend
+
+    def offload(self) -> None:
+        """Move the model out of the accelerator's memory; the next use brings it back."""
+        self._backend.offload()
 
     def think(self, inputs: PlanInputs, settings: PlannerSettings, seed: int, progress: Progress) -> Thought:
         """Phase 1: the metadata of a prompt, with everything that is given kept. Raises `BadRequest`."""

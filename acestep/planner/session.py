@@ -15,6 +15,7 @@ from acestep.api.planning import PlannerSettings
 from acestep.api.registry import Registry
 from acestep.api.targets import resolve_target
 from acestep.planner.device import choose_device, choose_dtype, device_memory
+from acestep.planner.plan_inputs import AnyPlanner
 from acestep.planner.planner_models import (
     TINY,
     PlannerInfo,
@@ -27,7 +28,6 @@ from acestep.planner.planner_models import (
     read_planner,
 )
 from acestep.planner.planning import Planner
-from acestep.planner.rules.rules_planner import MADE_BY_RULES, RulesPlanner
 
 log = logging.getLogger(__name__)
 
@@ -41,17 +41,15 @@ OFFLOAD_BELOW = 20 * 2**30
 class LoadedPlanner(msgspec.Struct, frozen=True, kw_only=True):
     """A planner that is ready, and what it is."""
 
-    planner: Planner | RulesPlanner
+    planner: AnyPlanner
     info: PlannerInfo
     backend: str
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences that belong into every result made with it."""
-        if isinstance(self.planner, RulesPlanner):
-            return (MADE_BY_RULES,)
-        if self.info.trained:
-            return ()
+        if self.planner.made_by or self.info.trained:
+            return self.planner.made_by
         return (f"the language model {self.info.name} has random weights: it writes only noise in a valid format",)
 
 
@@ -134,8 +132,7 @@ def loaded_planners() -> list[str]:
 def offload() -> None:
     """Move every language model out of the accelerator's memory; the next use brings it back."""
     for loaded in _loaded.values():
-        if isinstance(loaded.planner, Planner):
-            loaded.planner.backend.offload()
+        loaded.planner.offload()
 
 
 def put_away(worker: Mapping[str, Any]) -> None:

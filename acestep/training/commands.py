@@ -71,6 +71,19 @@ def build_parser() -> argparse.ArgumentParser:
     _add_model_options(export)
     export.add_argument("--out", type=Path, required=True)
     export.set_defaults(run=_export)
+    planner = commands.add_parser("planner", help="train the nano planner from nothing, on sentences about songs")
+    planner.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the trained planner")
+    planner.add_argument("--seconds", type=float, default=1500.0, help="wall-clock time (default 1500)")
+    planner.add_argument("--threads", type=int, default=1, help="threads (default 1)")
+    planner.set_defaults(run=_planner)
+    examine = commands.add_parser(
+        "planner-examine", help="measure how sentences are read: rules, and rules with the nano planner"
+    )
+    examine.add_argument(
+        "--run", dest="folder", type=Path, help="folder of a trained planner (default: the one that is shipped)"
+    )
+    examine.add_argument("--songs", type=int, default=300, help="sentences about test songs (default 300)")
+    examine.set_defaults(run=_planner_examine)
     return parser
 
 
@@ -154,3 +167,23 @@ def _export(options: argparse.Namespace) -> None:
     from acestep.training.export import export_checkpoint
 
     export_checkpoint(options.folder, options.codec, options.out)
+
+
+def _planner(options: argparse.Namespace) -> None:
+    import torch
+
+    from acestep.training.planner.train_planner import PlannerSettings, train_planner
+
+    torch.set_num_threads(options.threads)
+    train_planner(options.folder, PlannerSettings(seconds=options.seconds))
+
+
+def _planner_examine(options: argparse.Namespace) -> None:
+    from acestep.planner.nano.nano_planner import further_reader
+    from acestep.planner.nano.network import WEIGHTS
+    from acestep.training.planner.examine import held_out, report, test_songs
+
+    sets = {"by hand": list(held_out()), "test songs": list(test_songs(options.songs))}
+    readers = {"rules": None, "rules and nano": further_reader(options.folder or WEIGHTS)}
+    for line in report(sets, readers):
+        print(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from acestep.api.errors import BadRequest, ModelMissing, ModelUnsuited, Unavailable
+from acestep.api.features import require_on
 from acestep.api.planning import PlannerSpec
 from acestep.api.registry import Registry
 from acestep.checkpoints.installed import plans_by_rules, require_codes, require_language_model
@@ -37,14 +38,16 @@ def require_planner(registry: Registry, models: Models, request: Any, field: str
     """See that the language model that ``request`` names in ``field`` can be run here, before a job for it is accepted; where none
     is here, that rules can take its place: they can't where it ``listens``, or only codes are wanted.
 
-    Raises `Unavailable` for a package that is missing, `ModelMissing` with what is here, `UnknownName` for an unknown backend, and
-    `BadRequest` for guidance that the backend cannot give.
+    Raises `Unavailable` for a package that is missing, `ModelMissing` with what is here, `UnknownName` for an unknown backend,
+    `FeatureDisabled` for one whose flag is off, and `BadRequest` for guidance that the backend cannot give.
     """
     prefix = field.removesuffix("model")
     backend, found = getattr(request, f"{prefix}backend", "auto"), models.language_models()
     without = registry.planner_without_model()
     ruled = without is not None and backend == "auto" and plans_by_rules(getattr(request, field), found)
     spec = registry.planner(backend if backend != "auto" else without.name if ruled and without else DEFAULT_PLANNER)
+    if spec.feature:
+        require_on(spec.feature, registry.features, field=f"{prefix}backend")
     if not spec.language_model:
         return _require_rules_will_do(spec, request, field, listens=listens)
     if missing := missing_packages(spec.packages):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from acestep.api import Operation, Right, hookimpl
+from acestep.api.features import NANO_PLANNER
 from acestep.api.planning import PlannerSpec
 from plugins.planner import requests
 from plugins.planner.form_help import FORM_HELP
@@ -51,6 +52,18 @@ def register_planners(register: Callable[[PlannerSpec], None]) -> None:
                 "no language model is installed."
             ),
             language_model=False,
+        )
+    )
+    register(
+        PlannerSpec(
+            name="nano",
+            target="acestep.planner.nano.nano_planner:NanoPlanner",
+            summary=(
+                "Rules, and for words that they do not know the nano planner, a small language model that comes with the program; "
+                "behind the feature flag nano_planner."
+            ),
+            language_model=False,
+            feature=NANO_PLANNER,
         )
     )
 

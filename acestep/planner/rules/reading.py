@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from acestep.planner.rules.figures import Figures, read_figures
@@ -32,12 +33,19 @@ class Reading:
     """True without, False with a voice; None: not said."""
     lyrics: str = ""
     language: str = ""
+    left: list[str] = field(default_factory=list)
+    """Words that nobody has understood so far, as they were written."""
     rest: str = ""
-    """Words that no rule knows, as they were written."""
+    """Those of them that the caption keeps."""
     notes: list[str] = field(default_factory=list)
 
 
-def read_sentence(sentence: str) -> Reading:
+Further = Callable[[str, Reading], None]
+"""Another reader, which is asked where words are left: it gets the sentence without its quotes, adds what it understands and takes
+its words out of `Reading.left`."""
+
+
+def read_sentence(sentence: str, further: Further | None = None) -> Reading:
     """Read a sentence, or a caption. Never fails: what it can't use it notes."""
     reading = Reading()
     cased = spaced(_without_quotes(sentence, reading))
@@ -53,8 +61,11 @@ def read_sentence(sentence: str) -> Reading:
     _read_tempo_words([one.row.word for one in words if one.kind == "tempo" and not one.refused], reading)
     reading.main = _main_genre(text, words)
     reading.alone = any(_plays_alone(text, one, reading) for one in words if one.kind == "instrument")
+    _find_left(text, cased, words, reading)
+    if further is not None and reading.left:
+        further(cased, reading)
     _settle(reading)
-    _keep_rest(text, cased, words, reading)
+    _keep_rest(reading)
     return reading
 
 
@@ -236,8 +247,8 @@ LONGEST_REST = 12
 _THEME = re.compile(r"\b(?:about|über|sobre|à propos de|handelt von)\b\s+(.*)$|(.+?)(?:について|をテーマに)")
 
 
-def _keep_rest(text: str, cased: str, words: list[Found], reading: Reading) -> None:
-    """Keep what no rule knows for the caption, where it's short, and tell it. What a song is *about* is told and left out."""
+def _find_left(text: str, cased: str, words: list[Found], reading: Reading) -> None:
+    """The words that no rule knows. What a song is *about* is told and left out."""
     left = _blank(text, [(one.start, one.end) for one in words])
     left = re.sub(_NO_VOICE, lambda match: " " * len(match[0]), left)
     if theme := _THEME.search(text):
@@ -250,12 +261,18 @@ def _keep_rest(text: str, cased: str, words: list[Found], reading: Reading) -> N
     kept = [
         cased[match.start() : match.end()] for match in re.finditer(r"[^\W\d_][\w'&]*", left) if match[0] not in FILLER
     ]
-    kept = [word for word in map(_content, kept) if len(word) > 1]
-    if not kept:
+    reading.left = [word for word in map(_content, kept) if len(word) > 1]
+
+
+def _keep_rest(reading: Reading) -> None:
+    """Keep what nobody understands for the caption, where it's short, and tell it."""
+    rest = " ".join(reading.left)
+    if not rest:
         return
-    rest = " ".join(kept)
-    if len(kept) > LONGEST_REST or len(rest) > 160:
-        reading.notes.append(f"{len(kept)} words are not in the rules' vocabulary and were left out: “{_short(rest)}”")
+    if len(reading.left) > LONGEST_REST or len(rest) > 160:
+        reading.notes.append(
+            f"{len(reading.left)} words are not in the rules' vocabulary and were left out: “{_short(rest)}”"
+        )
         return
     reading.rest = rest
     reading.notes.append(f"not in the rules' vocabulary, so kept as it is: “{_short(rest)}”")

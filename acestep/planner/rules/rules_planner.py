@@ -19,7 +19,7 @@ from acestep.planner.plan_inputs import INSTRUMENTAL, PlanInputs, Sample, Though
 from acestep.planner.rules.figures import read_figures
 from acestep.planner.rules.lyrics import tidy
 from acestep.planner.rules.matching import lowered, spaced
-from acestep.planner.rules.reading import Reading, language_of, read_sentence
+from acestep.planner.rules.reading import Further, Reading, language_of, read_sentence
 from acestep.planner.rules.writing import Draft, begin, enrich_caption, settle, write_caption
 
 FETCH = f"`acestep-bridge models download lm-{PLANNER_SIZES[0]}` fetches the smallest that can"
@@ -37,12 +37,17 @@ FOLLOWED = frozenset({"model", "backend", "codes", "use_metas", "use_caption", "
 
 
 class RulesPlanner:
-    """A planner that needs no model. ``max_duration`` (s): the longest piece that it plans."""
+    """A planner that needs no model. ``max_duration`` (s): the longest piece that it plans; ``further`` reads what rules leave."""
 
     writes_codes = False
+    made_by: tuple[str, ...] = (MADE_BY_RULES,)
 
-    def __init__(self, *, max_duration: float = limits.MAX_DURATION) -> None:
+    def __init__(self, *, max_duration: float = limits.MAX_DURATION, further: Further | None = None) -> None:
         self._max_duration = max_duration
+        self._further = further
+
+    def offload(self) -> None:
+        """Nothing lies in an accelerator's memory."""
 
     def think(self, inputs: PlanInputs, settings: PlannerSettings, seed: int, progress: Progress) -> Thought:
         """The metadata of a prompt, with everything that is given kept. Raises `BadRequest` for control tokens."""
@@ -73,7 +78,7 @@ class RulesPlanner:
     ) -> Sample:
         """A sentence becomes caption and metadata; lyrics only those that it quotes. Raises `BadRequest` for control tokens."""
         refuse_control_text(query, "query")
-        reading = read_sentence(query)
+        reading = read_sentence(query, self._further)
         if inputs.instrumental:
             reading.instrumental = True
         draft = begin(reading, inputs.given, seed)
@@ -105,7 +110,7 @@ class RulesPlanner:
 
     def _read_caption(self, inputs: PlanInputs, seed: int) -> tuple[Draft, Metadata, str]:
         """A caption that somebody wrote: read as a sentence, its words kept, its figures moved to their fields."""
-        reading = read_sentence(inputs.caption)
+        reading = read_sentence(inputs.caption, self._further)
         reading.notes = [note for note in reading.notes if "vocabulary" not in note and "for the lyrics" not in note]
         sung = inputs.sung != INSTRUMENTAL
         reading.instrumental = not sung if inputs.instrumental or sung else reading.instrumental

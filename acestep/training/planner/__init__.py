@@ -1,0 +1,1 @@
+"""Training of the nano planner: sentences about the generator's songs, their answers, the loop, and its examination."""
