@@ -1,8 +1,8 @@
 """How well sentences are read: rules alone beside rules with the nano planner, in one run.
 
 Two sets: ``held_out.toml``, written by hand in wordings that training does not have, and training's wordings about songs of the
-test split. A value counts as right when it is read as it was meant, as wrong when another one is read instead, and as made up when a
-sentence says none and one is read.
+test split. A value counts as right when it is read as it was meant, as wrong when another one is read instead, and as made up
+when a sentence says none and one is read.
 """
 
 from __future__ import annotations
