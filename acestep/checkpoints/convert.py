@@ -5,7 +5,6 @@ Rounding is to the nearest, ties to even, as torch does it; other number formats
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from acestep.api.disk import FULL
 from acestep.api.errors import BadCheckpoint, DiskFull
 from acestep.checkpoints.files import read_header
 
@@ -23,8 +23,6 @@ BLOCK = 4 * 2**20
 """Numbers per block."""
 
 QUIET_NAN = 0x7FC0
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_float32(path: Path) -> bool:

@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 from huggingface_hub import get_session
 
+from acestep.api.disk import FULL, require_space
 from acestep.api.errors import AceError, DiskFull, DownloadFailed
-from acestep.checkpoints.convert import FULL, converted_size, is_float32, to_bfloat16
+from acestep.checkpoints.convert import converted_size, is_float32, to_bfloat16
 from acestep.checkpoints.installed import Downloaded, read_manifest, sha256, write_manifest
 from acestep.checkpoints.listing import TIMEOUT, RemoteFile, cached_file, short
 from acestep.checkpoints.published import STORED_FLOAT32
@@ -88,13 +89,11 @@ def check_disk(order: Order, missing: list[RemoteFile]) -> None:
     need = sum(file.size // 2 if order.shrinks(file) else file.size for file in missing)
     need += max((file.size // 2 for file in missing if order.shrinks(file)), default=0)
     need -= sum(order.part(file).stat().st_size for file in missing if order.part(file).exists())
-    free = shutil.disk_usage(order.root).free
-    if missing and need + SPARE > free:
+    if missing:
         hint = "" if order.bfloat16 or not any(file.target.partition("/")[0] in STORED_FLOAT32 for file in missing) else (
             "; stored as bfloat16 (--store bfloat16) it needs half as much"
         )  # fmt: skip
-        raise DiskFull(f"the model needs {need / 1e9:.2f} GB and {order.root} has {free / 1e9:.2f} GB free{hint}",
-                       limits={"need": need, "free": free})  # fmt: skip
+        require_space("the model needs", need, order.root, spare=SPARE, hint=hint)
 
 
 def _entry(root: Path, file: RemoteFile) -> dict[str, Any]:
@@ -156,10 +155,7 @@ def fetch_file(file: RemoteFile, order: Order, meter: Meter) -> dict[str, Any]:
 
 
 def _converted(file: RemoteFile, arrived: Path, target: Path, meter: Meter) -> dict[str, Any]:
-    free, need = shutil.disk_usage(target.parent).free, converted_size(arrived)
-    if need + SPARE > free:
-        raise DiskFull(f"converting {file.path} needs {need / 1e9:.2f} GB and {free / 1e9:.2f} GB are free",
-                       limits={"need": need, "free": free})  # fmt: skip
+    require_space(f"converting {file.path} needs", converted_size(arrived), target.parent, spare=SPARE)
     published = file.sha256 or sha256(arrived)
     size, digest = to_bfloat16(arrived, target, lambda: meter.now(file.size))
     source = {"size": file.size, "sha256": published, "dtype": "float32"}

@@ -18,7 +18,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from acestep.api.errors import BadRequest, DiskFull, ModelUnsuited, OutputUnwritable
+from acestep.api.disk import require_space, unwritable
+from acestep.api.errors import BadRequest, ModelUnsuited
 from acestep.api.variants import ModelInfo
 from acestep.checkpoints.adapter_file import Fitted, fit, read_adapter_file
 from acestep.checkpoints.adapters import AdapterOptions
@@ -63,7 +64,7 @@ def merge_adapters(
         _note(draft, root, merged)
         draft.replace(target)
     except OSError as failure:
-        raise OutputUnwritable(f"{target} cannot be written: {failure.strerror}", field="out") from failure
+        raise unwritable(target, failure, "out") from failure
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
@@ -121,14 +122,7 @@ def _require_room(root: Path, target: Path) -> None:
     """Raises `DiskFull` before anything is written."""
     files = [root] if root.is_file() else [path for path in root.rglob("*") if path.is_file()]
     need = sum(path.stat().st_size for path in files)
-    place = next(folder for folder in target.absolute().parents if folder.is_dir())
-    free = shutil.disk_usage(place).free
-    if need > free:
-        raise DiskFull(
-            f"the merged checkpoint takes {need / 1e9:.1f} GB and {free / 1e9:.1f} GB are free",
-            field="out",
-            limits={"need_bytes": need, "free_bytes": free},
-        )
+    require_space("the merged checkpoint takes", need, target.parent, "out")
 
 
 def _write(root: Path, draft: Path, changed: Mapping[Path, Mapping[str, Delta]], check: Check) -> None:

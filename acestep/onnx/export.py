@@ -6,7 +6,7 @@ import gc
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from acestep.api.errors import BadRequest, DiskFull, OutOfMemory, OutputUnwritable, Unavailable
+from acestep.api.disk import require_space, unwritable
+from acestep.api.errors import BadRequest, OutOfMemory, Unavailable
 from acestep.api.family import OnnxParts
 from acestep.api.registry import Registry
 from acestep.api.result import Result, StageReport
@@ -45,6 +46,12 @@ GB = 1e9
 OPENED, WRITTEN = 0.05, 0.9
 """Shares of a graph's time after which it is opened, and written."""
 
+OVERHEAD = 100 * 10**6
+"""Bytes of weights that take as long as what a part of any size costs."""
+
+LAST = 0.99
+"""Share of the whole after which only the manifest is to be written."""
+
 
 @dataclass
 class ExportRun:
@@ -55,22 +62,28 @@ class ExportRun:
     folder: Path
     dtype: str
     info: ModelInfo
-    names: Sequence[str]
+    sizes: Mapping[str, int]
+    """Bytes of each part, in the order in which they are written."""
     written: dict[str, ExportedGraph] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    finished: int = 0
+    """Parts that are done."""
 
     def write(self) -> None:
         """Every part's graphs."""
-        for index, part in enumerate(self.names):
-            self._tick("open", part, index)
+        begun = 0.0
+        for part, size in self.sizes.items():
+            self._tick("open", part, begun)
             graphs = self.parts.graphs(part)
-            share = 1 / len(graphs)
-            for number in range(len(graphs)):
-                self._write(graphs.pop(0), index + number * share, share)
+            share = (size + OVERHEAD) / sum(one + OVERHEAD for one in self.sizes.values()) / len(graphs)
+            while graphs:
+                self._write(graphs.pop(0), begun, share)
+                begun += share
                 gc.collect()
+            self.finished += 1
 
     def _write(self, graph: Graph, begun: float, share: float) -> None:
-        """One graph, whose parts done ``begun`` are and whose share of its part ``share`` is."""
+        """One graph, which takes ``share`` of the whole from ``begun`` on."""
         name = graph.name
         trials = prepare_trials(graph)
         dtype = "float32" if graph.whole else self.dtype
@@ -83,8 +96,15 @@ class ExportRun:
         gc.collect()
         self._tick("check", name, begun + WRITTEN * share)
         found = check_graph(path, trials, dtype)
-        self.written[name] = ExportedGraph(file=path.name, dtype=dtype, difference=found, **described)
         allowed = max(trial.allowed(dtype) for trial in trials)
+        self.written[name] = ExportedGraph(
+            file=path.name,
+            dtype=dtype,
+            difference=found,
+            allowed=allowed,
+            checked_at=[dict(trial.sizes) for trial in trials],
+            **described,
+        )
         self.notes.append(
             f"{name}: {len(found)} sizes in ONNX Runtime {metadata.version('onnxruntime')}, largest difference {max(found):.1e} "
             f"(allowed: {allowed:.1g})"
@@ -92,8 +112,7 @@ class ExportRun:
 
     def _tick(self, what: str, name: str, done: float) -> None:
         """Between two pieces of work a cancel is heard; the exporter itself knows no stop."""
-        count = len(self.names)
-        self.context.tick(f"{what} {name}", int(done), count, done / (count + 0.1))
+        self.context.tick(f"{what} {name}", self.finished, len(self.sizes), LAST * done)
 
 
 def run_export(request: Mapping[str, Any], context: JobContext) -> Result:
@@ -112,18 +131,18 @@ def run_export(request: Mapping[str, Any], context: JobContext) -> Result:
     names, target = chosen_parts(typed.parts, info), target_of(typed, info, home)
     needs = {name: parts.numbers(name) * NUMBER_BYTES["float32"] for name in names}
     require_memory(info.name, needs, lambda: engine.unload(""))
-    _require_disk(target, sum(needs.values()) * NUMBER_BYTES[typed.dtype] // 4 + BESIDE)
+    size = sum(needs.values()) * NUMBER_BYTES[typed.dtype] // 4 + BESIDE
+    for place in (context.staging, target.parent):  # it is written in the one and moved to the other
+        require_space("the export takes", size, place, "folder")
     draft = context.staging / "export"
     draft.mkdir(parents=True)
-    run = ExportRun(context, parts, draft, typed.dtype, info, names)
+    run = ExportRun(context, parts, draft, typed.dtype, info, needs)
     try:
         run.write()
         _finish(run, context.registry)
         _publish(draft, target)
     except OSError as failure:
-        raise OutputUnwritable(
-            f"{target} cannot be written: {failure.strerror or failure}", field="folder"
-        ) from failure
+        raise unwritable(target, failure, "folder") from failure
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     seconds = time.monotonic() - begun
@@ -150,17 +169,6 @@ def require_memory(name: str, needs: Mapping[str, int], make_room: Any) -> None:
             f"exporting the {part} of {name} needs about {need / GB:.1f} GB of memory and {free / GB:.1f} GB are free; close other "
             "programs, or name smaller parts",
             field="parts",
-            limits={"need_bytes": need, "free_bytes": free},
-        )
-
-
-def _require_disk(target: Path, need: int) -> None:
-    place = next(folder for folder in target.absolute().parents if folder.is_dir())
-    free = shutil.disk_usage(place).free
-    if need > free:
-        raise DiskFull(
-            f"the export takes {need / GB:.1f} GB and {free / GB:.1f} GB are free",
-            field="folder",
             limits={"need_bytes": need, "free_bytes": free},
         )
 

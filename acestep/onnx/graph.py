@@ -47,7 +47,8 @@ class Graph:
     """One file of an export.
 
     ``module`` is called with the inputs in order and holds float32 weights. ``truth`` computes the same outputs by the networks'
-    own way, the one that jobs take. ``example`` are the sizes that it is recorded at, ``unseen`` those that it is checked at.
+    own way, the one that jobs take. ``example`` are the sizes that it is recorded at, ``unseen`` those that it is checked at; no
+    dimension has the same size in both.
     """
 
     name: str
@@ -62,6 +63,11 @@ class Graph:
     """What a program has to know to use it, for the manifest."""
     whole: bool = False
     """Whether it stays float32 in a float16 export: its output are decisions, which would fall otherwise."""
+
+    def __post_init__(self) -> None:
+        repeated = [sizes for sizes in self.unseen if any(sizes[name] == size for name, size in self.example.items())]
+        if repeated:
+            raise ValueError(f"{self.name} would be checked at a size that it is recorded at: {repeated}")
 
     def draw(self, sizes: Sizes, seed: int = 0) -> tuple[Tensor, ...]:
         """Inputs of these sizes, the same for the same seed."""

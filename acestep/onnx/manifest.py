@@ -37,7 +37,11 @@ class ExportedGraph(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     """Of its weights; inputs and outputs are always those of the ports."""
     difference: list[float]
-    """In ONNX Runtime at three sizes, as a share of the largest value where that is above 1."""
+    """In ONNX Runtime at the three sizes of ``checked_at``, as a share of the largest value where that is above 1."""
+    allowed: float = 0.0
+    """The largest difference that was taken for rounding; 0: an export from before it was noted."""
+    checked_at: list[dict[str, int]] = []
+    """Sizes of the varying dimensions, none of which the graph was recorded at."""
     facts: dict[str, Any] = {}
 
 

@@ -6,7 +6,6 @@ does the work. The process ends when its input closes.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import queue
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 import msgspec
 
 from acestep.api import frames
+from acestep.api.disk import FULL
 from acestep.api.errors import AceError, Cancelled, DiskFull, InternalError, OutOfMemory, ProtocolError, Unavailable
 from acestep.api.planned import PlannedConditioning
 from acestep.api.shortage import is_out_of_memory
@@ -74,7 +74,7 @@ def _told(failure: Exception) -> AceError:
         return failure
     if is_out_of_memory(failure):
         return OutOfMemory("there is too little memory for this job")
-    if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if isinstance(failure, OSError) and failure.errno in FULL:
         return DiskFull("no space left for the result")
     kind = (failure.strerror if isinstance(failure, OSError) else "") or type(failure).__name__
     return InternalError(f"the job failed inside the worker: {kind}; the log has more")

@@ -150,7 +150,7 @@ def _transformer(parts: CheckpointParts) -> list[Graph]:
             unseen=(
                 {"batch": 1, "patches": 5, "tokens": 7},
                 {"batch": 3, "patches": 2 * inside + 40, "tokens": 29},  # beyond the window
-                {"batch": 2, "patches": 33, "tokens": 90},
+                {"batch": 4, "patches": 33, "tokens": 90},
             ),
         )
     ]
@@ -181,7 +181,7 @@ def _condition_encoder(parts: CheckpointParts) -> list[Graph]:
             unseen=(
                 {"batch": 1, "text": 5, "lyrics": 3, "references": 1, "frames": TIMBRE_FRAMES},
                 {"batch": 3, "text": 30, "lyrics": 150, "references": 2, "frames": 21},
-                {"batch": 2, "text": 64, "lyrics": 8, "references": 1, "frames": 90},
+                {"batch": 4, "text": 64, "lyrics": 8, "references": 1, "frames": 90},
             ),
         )
     ]
@@ -191,7 +191,7 @@ def _text_encoder(parts: CheckpointParts) -> list[Graph]:
     encoder = parts.text_encoder()
     tokens, width = encoder.embed_tokens.weight.shape
     states = ("batch", "tokens", int(width))
-    sizes = ({"batch": 1, "tokens": 3}, {"batch": 3, "tokens": 40}, {"batch": 2, "tokens": 77})
+    sizes = ({"batch": 1, "tokens": 3}, {"batch": 3, "tokens": 40}, {"batch": 4, "tokens": 77})
     return [
         Graph(
             name="token_embedding",
@@ -228,7 +228,7 @@ def _audio_tokenizer(parts: CheckpointParts) -> list[Graph]:
             outputs=(Port("codes", ("batch", "codes"), "int64"),),
             truth=lambda latents: [tokenizer.quantise(latents, latents[:1])[1].squeeze(-1)],
             example={"batch": 2, "codes": 7},
-            unseen=({"batch": 1, "codes": 3}, {"batch": 3, "codes": 20}, {"batch": 2, "codes": 50}),
+            unseen=({"batch": 1, "codes": 3}, {"batch": 3, "codes": 20}, {"batch": 4, "codes": 50}),
             whole=True,
         )
     ]
@@ -251,7 +251,7 @@ def _audio_detokenizer(parts: CheckpointParts) -> list[Graph]:
             outputs=(Port("latents", ("batch", f"{window}*codes", 64)),),
             truth=truth,
             example={"batch": 2, "codes": 7},
-            unseen=({"batch": 1, "codes": 3}, {"batch": 3, "codes": 20}, {"batch": 2, "codes": 50}),
+            unseen=({"batch": 1, "codes": 3}, {"batch": 3, "codes": 20}, {"batch": 4, "codes": 50}),
         )
     ]
 

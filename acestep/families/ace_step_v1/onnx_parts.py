@@ -99,7 +99,7 @@ def _transformer(network: Any) -> Graph:
         unseen=(
             {"batch": 1, "frames": 54, "tokens": 7},
             {"batch": 3, "frames": 31, "tokens": 40},
-            {"batch": 2, "frames": 110, "tokens": 90},
+            {"batch": 4, "frames": 110, "tokens": 90},
         ),
     )
 
@@ -130,7 +130,7 @@ def _condition_encoder(network: Any) -> Graph:
         unseen=(
             {"batch": 1, "text": 5, "lyrics": 3},
             {"batch": 3, "text": 30, "lyrics": 90},
-            {"batch": 2, "text": 8, "lyrics": 41},
+            {"batch": 4, "text": 8, "lyrics": 41},
         ),
     )
 
@@ -145,7 +145,7 @@ def _text_encoder(encoder: Any) -> Graph:
         outputs=(Port("states", ("batch", "tokens", int(width))),),
         truth=lambda ids: [encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state],
         example={"batch": 2, "tokens": 13},
-        unseen=({"batch": 1, "tokens": 3}, {"batch": 3, "tokens": 40}, {"batch": 2, "tokens": 200}),
+        unseen=({"batch": 1, "tokens": 3}, {"batch": 3, "tokens": 40}, {"batch": 4, "tokens": 200}),
     )
 
 

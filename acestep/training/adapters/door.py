@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from acestep.api.daemon_context import DaemonContext
-from acestep.api.errors import BadRequest, DiskFull, ModelUnsuited, NotFound, OutputUnwritable, Unavailable, UnknownName
+from acestep.api.disk import require_space, unwritable
+from acestep.api.errors import BadRequest, ModelUnsuited, NotFound, Unavailable, UnknownName
 from acestep.api.limits import MAX_CAPTION
 from acestep.api.schema import convert
 from acestep.api.training import AdapterShape, TrainOptions
@@ -176,9 +177,7 @@ def copy_adapter(source: Path, target: Path) -> list[Path]:
     need = sum(path.stat().st_size for path in files)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if (free := shutil.disk_usage(target.parent).free) < need:
-            raise DiskFull(f"the adapter takes {need >> 20} MiB and {free >> 20} are free", field="folder",
-                           limits={"need_bytes": need, "free_bytes": free})  # fmt: skip
+        require_space("the adapter takes", need, target.parent, "folder")
         draft = target.with_name(f".{target.name}.partial")
         shutil.rmtree(draft, ignore_errors=True)
         for path in files:
@@ -187,7 +186,7 @@ def copy_adapter(source: Path, target: Path) -> list[Path]:
             shutil.copyfile(path, place)
         draft.rename(target)
     except OSError as failure:
-        raise OutputUnwritable(f"{target} cannot be written: {failure.strerror}", field="folder") from failure
+        raise unwritable(target, failure, "folder") from failure
     return sorted(path for path in target.rglob("*") if path.is_file())
 
 

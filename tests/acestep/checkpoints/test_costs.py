@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from acestep.api import disk
 from acestep.api.errors import BadRequest, DiskFull, DownloadFailed
 from acestep.checkpoints import convert, fetching, published
 from acestep.checkpoints.catalogue import cost_of, packages
@@ -209,9 +210,7 @@ def test_a_disk_that_fills_up_while_converting_leaves_nothing_half(real_lists, t
 
 
 def free_bytes(monkeypatch, free: int) -> None:
-    monkeypatch.setattr(
-        fetching.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**13, 10**13 - free, free)
-    )
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**13, 10**13 - free, free))
 
 
 def test_the_disk_is_checked_for_what_is_really_needed(real_lists, lists, tmp_path, monkeypatch):
@@ -223,9 +222,9 @@ def test_the_disk_is_checked_for_what_is_really_needed(real_lists, lists, tmp_pa
     free = int(sizes["silence_latent.pt"] + 0.9 * weights)
     real_lists.asked.clear()
     free_bytes(monkeypatch, free)
-    with pytest.raises(DiskFull, match=r"GB free.*--store bfloat16") as failure:
+    with pytest.raises(DiskFull, match=r"are free in .*--store bfloat16") as failure:
         download("xl-turbo", tmp_path, options=DownloadOptions(source="huggingface"))
-    assert not real_lists.asked and failure.value.limits["free"] == free
+    assert not real_lists.asked and failure.value.limits["free_bytes"] == free
     assert verify(download("xl-turbo", tmp_path, options=HALF)) == []
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -32,6 +34,7 @@ from acestep.api.variants import ModelInfo
 from acestep.checkpoints.info import EMBEDDED, read_info
 from acestep.onnx import check, export
 from acestep.onnx.door import check_export
+from acestep.onnx.graph import Graph
 from acestep.onnx.manifest import MANIFEST, read_export
 from acestep.worker.backend import Ties
 
@@ -117,7 +120,7 @@ def test_the_transformer_takes_any_batch_length_and_context(
 
 
 def test_progress_rises_and_nothing_is_left_behind(exported: types.SimpleNamespace) -> None:
-    """Three pieces of work a part; the files went to their folder."""
+    """Three pieces of work a part, by the parts' sizes; the files went to their folder."""
     fractions = [told[3] for told in exported.ticks]
     assert fractions == sorted(fractions) and fractions[-1] < 1
     assert [told[0] for told in exported.ticks[:3]] == ["open transformer", "write transformer", "check transformer"]
@@ -207,13 +210,68 @@ def test_a_full_disk_is_refused_before_anything_is_written(
 ) -> None:
     usage = shutil.disk_usage(small.home)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=10**7))
-    with pytest.raises(DiskFull, match=r"takes 0\.1 GB and 0\.0 GB are free"):
+    with pytest.raises(DiskFull, match=r"takes \d+ MB and 10 MB are free in"):
         run_export(
             small.engine,
             small.home,
             {"model": small.name, "parts": ["text_encoder"], "folder": str(small.home / "full")},
         )
     assert not (small.home / "full").exists()
+
+
+def test_the_disk_that_it_is_written_on_first_counts_too(
+    small: types.SimpleNamespace, run_export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of jobs may lie elsewhere than the export's."""
+    usage = shutil.disk_usage(small.home)
+    here = str(small.home / "staging")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=10**7) if str(place) == here else usage)
+    asked = {"model": small.name, "parts": ["text_encoder"], "folder": str(small.home / "elsewhere")}
+    with pytest.raises(DiskFull, match=r"takes \d+ MB and 10 MB are free in .*staging"):
+        run_export(small.engine, small.home, asked)
+    assert not (small.home / "elsewhere").exists()
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_as_that(
+    small: types.SimpleNamespace, run_export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(graph: Any, folder: Path, metadata: Any) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(export, "write_graph", full)
+    asked = {"model": small.name, "parts": ["text_encoder"], "folder": str(small.home / "filled")}
+    with pytest.raises(DiskFull, match=r"no space left in .*filled") as told:
+        run_export(small.engine, small.home, asked)
+    assert told.value.field == "folder" and not (small.home / "filled").exists()
+
+
+def test_a_cancel_is_heard_between_two_graphs(
+    small: types.SimpleNamespace, run_export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written goes; an export that is there already is not touched."""
+    ties, real, written = Ties(), export.write_graph, []
+
+    def write_and_cancel(graph: Any, folder: Path, metadata: Any) -> Path:
+        written.append(real(graph, folder, metadata))
+        ties.cancelled.set()
+        return written[-1]
+
+    monkeypatch.setattr(export, "write_graph", write_and_cancel)
+    asked = {"model": small.name, "parts": ["text_encoder"], "folder": str(small.home / "broken off")}
+    with pytest.raises(Cancelled):
+        run_export(small.engine, small.home, asked, ties)
+    assert [path.name for path in written] == ["token_embedding.onnx"] and not written[0].exists()
+    assert not (small.home / "broken off").exists() and list((small.home / "staging").iterdir()) == []
+
+
+def test_a_graph_is_never_checked_at_a_size_that_it_is_recorded_at() -> None:
+    """A wrong one cannot be made."""
+    sizes = {"batch": 2, "tokens": 13}
+    graph = {"name": "g", "summary": "", "module": torch.nn.Identity(), "inputs": (), "outputs": (), "truth": list,
+             "example": sizes}  # fmt: skip
+    Graph(**graph, unseen=({"batch": 1, "tokens": 14},))
+    with pytest.raises(ValueError, match="a size that it is recorded at"):
+        Graph(**graph, unseen=({"batch": 2, "tokens": 14},))
 
 
 def test_a_cancelled_export_leaves_nothing(small: types.SimpleNamespace, run_export: Export) -> None:
