@@ -73,16 +73,25 @@ def _read_further(reader: NanoReader, sentence: str, reading: Reading) -> None:
         reading.left = [word for word in reading.left if word not in taken.used]
 
 
-def _mattering(reader: NanoReader, heard: Heard, sentence: str, words: list[str]) -> dict[str, set[str]]:
-    """Of each value that was heard, the words without which it would hardly have been."""
-    without = [re.sub(rf"\b{re.escape(word)}\b", " ", sentence) for word in words]
-    usual, *rows = reader.likelihoods([sentence, *without], heard.tokens)
+def _mattering(reader: NanoReader, heard: Heard, sentence: str, words: list[str]) -> dict[str, set[str] | None]:
+    """Of each value that was heard, the words without each of which it would hardly have been: perhaps none, where several say the
+    same. None where all of them together do not matter.
+    """
+    patterns = [rf"\b{re.escape(word)}\b" for word in words]
+    bare = re.sub("|".join(patterns), " ", sentence)
+    usual, without_all, *rows = reader.likelihoods(
+        [sentence, bare, *(re.sub(pattern, " ", sentence) for pattern in patterns)], heard.tokens
+    )
     places = {name: range(*place) for name, place in PLACES.items()}
     places |= {word_of(heard.tokens[at]): range(at, at + 1) for at in range(LISTS, len(heard.tokens))}
+
+    def less(row: list[float], place: range) -> bool:
+        return any(row[at] < MATTERS * usual[at] for at in place)
+
     return {
-        name: {
-            word for word, row in zip(words, rows, strict=True) if any(row[at] < MATTERS * usual[at] for at in place)
-        }
+        name: {word for word, row in zip(words, rows, strict=True) if less(row, place)}
+        if less(without_all, place)
+        else None
         for name, place in places.items()
     }
 
@@ -93,7 +102,7 @@ class _Taken:
 
     reading: Reading
     heard: Heard
-    mattering: dict[str, set[str]]
+    mattering: dict[str, set[str] | None]
 
     def __post_init__(self) -> None:
         self.said: list[str] = []
@@ -101,10 +110,11 @@ class _Taken:
 
     def _take(self, name: str, said: str) -> bool:
         """Whether a value is to be taken: the network is sure, and a word that was left speaks for it."""
-        if self.heard.sure[name] < SURE or not self.mattering[name]:
+        words = self.mattering[name]
+        if self.heard.sure[name] < SURE or words is None:
             return False
         self.said.append(said)
-        self.used |= self.mattering[name]
+        self.used |= words
         if name in ("bpm", "length"):
             self.used |= {word for word in self.reading.left if word.lower() in COUNTING}
         return True

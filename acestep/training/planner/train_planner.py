@@ -119,9 +119,10 @@ def train_planner(folder: Path, settings: PlannerSettings) -> None:
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.01)
     began, sums = time.monotonic(), [0.0, 0]
     for step, (ids, targets) in enumerate(batches(tokenizer, "train", settings.size), 1):
-        done = (time.monotonic() - began) / settings.seconds
-        if done >= 1:
+        elapsed = time.monotonic() - began
+        if elapsed >= settings.seconds:
             break
+        done = elapsed / settings.seconds
         rate = settings.rate * min(step / settings.warm_up, 1.0) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
         for group in optimiser.param_groups:
             group["lr"] = rate

@@ -154,7 +154,9 @@ def test_it_reads_held_out_wordings_better_than_rules_alone() -> None:
 def test_no_held_out_sentence_has_a_wording_of_training() -> None:
     """Of two words or more, whatever the value."""
     forms = [*wordings.TEMPO, *wordings.KEY, *wordings.KEY_PARTS, *wordings.LENGTH, *wordings.WITH, *wordings.REFUSING]
-    frames = [form for form in forms if len(re.sub(r"\{\w*\}", "", form).split()) >= 2]
+    joining = {"the", "of", "a", "in", "at", "with", "for", "to", "and", "it", "is", "on"}
+    words = {form: re.sub(r"\{\w*\}", "", form).split() for form in forms}
+    frames = [form for form in forms if len(words[form]) >= 2 and set(words[form]) - joining]
     gaps = [re.sub(r"\\\{\w*\\\}", r"[\\w# -]{1,30}?", re.escape(form)) for form in frames]
     patterns = [re.compile(rf"(?<!\w){gap}(?!\w)", re.IGNORECASE) for gap in gaps]
     assert {one.sentence: [p.pattern for p in patterns if p.search(one.sentence)] for one in held_out()

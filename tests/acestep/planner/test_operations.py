@@ -251,6 +251,22 @@ def test_without_a_language_model_rules_plan(jobs: Jobs) -> None:
 
 
 @pytest.mark.usefixtures("no_model")
+def test_the_nano_planner_helps_where_its_flag_is_on(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever asks: the plan says who made it, and what was read. With the flag off the same sentence has no tempo."""
+    sentence = "jazz, one hundred and eighteen beats every minute"
+    assert jobs.run("compose", query=sentence, seed=1).stages[0].model == "rules"
+    monkeypatch.setattr(jobs.registry, "features", frozenset({"nano_planner"}))
+    for found in (
+        jobs.run("compose", query=sentence, seed=1),
+        jobs.run("plan", caption=sentence, seed=1),
+        jobs.run("format", caption=sentence, seed=1),
+    ):
+        assert (found.data["bpm"], found.stages[0].model) == (118, "nano")
+        assert any("rules and the nano planner" in note for note in found.notes)
+        assert any(note.startswith("read by the nano planner: 118 bpm") for note in found.notes)
+
+
+@pytest.mark.usefixtures("no_model")
 def test_plan_compose_and_format_answer_by_rules(jobs: Jobs) -> None:
     """The same fields as from a language model, codes left out and told, one sample per seed."""
     planned = jobs.run("plan", caption="dark techno", bpm=130.0, seed=1, cfg_scale=3.0)

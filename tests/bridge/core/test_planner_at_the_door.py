@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from acestep.api.errors import BadRequest, ModelMissing, Unavailable, UnknownName
+from acestep.api.errors import BadRequest, FeatureDisabled, ModelMissing, Unavailable, UnknownName
 from acestep.planner.tiny import build_tiny
 
 WRITING = [
@@ -45,6 +45,16 @@ async def test_rules_plan_where_no_language_model_is(desk, operation, params, fi
     with pytest.raises(BadRequest, match="plans without a language model") as caught:
         await one.submit(operation=operation, **params, **{field: "4B", field.replace("model", "backend"): "rules"})
     assert caught.value.field == field
+
+
+async def test_the_nano_planner_needs_its_flag(desk):
+    """Asked for by name while it is off: refused with the command that switches it on, which works at once."""
+    one = await desk()
+    with pytest.raises(FeatureDisabled, match="features set nano_planner") as caught:
+        await one.submit(operation="compose", query="jazz", backend="nano")
+    assert caught.value.field == "backend"
+    one.service.set_feature("nano_planner", True)
+    await one.submit(operation="compose", query="jazz", backend="nano")
 
 
 async def test_codes_alone_need_a_language_model(desk):
