@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.set_defaults(run=_export)
     planner = commands.add_parser("planner", help="train the nano planner from nothing, on sentences about songs")
     planner.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the trained planner")
-    planner.add_argument("--seconds", type=float, default=1500.0, help="wall-clock time (default 1500)")
+    planner.add_argument("--seconds", type=float, default=3600.0, help="wall-clock time (default 3600)")
     planner.add_argument("--threads", type=int, default=1, help="threads (default 1)")
     planner.set_defaults(run=_planner)
     examine = commands.add_parser(
@@ -172,10 +172,10 @@ def _export(options: argparse.Namespace) -> None:
 def _planner(options: argparse.Namespace) -> None:
     import torch
 
-    from acestep.training.planner.train_planner import PlannerSettings, train_planner
+    from acestep.training.planner.train_planner import ReaderTraining, train_planner
 
     torch.set_num_threads(options.threads)
-    train_planner(options.folder, PlannerSettings(seconds=options.seconds))
+    train_planner(options.folder, ReaderTraining(seconds=options.seconds))
 
 
 def _planner_examine(options: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from acestep.api import limits
 from acestep.planner.nano.language import LISTS, PLACES, word_of
-from acestep.planner.nano.network import WEIGHTS, Heard, NanoReader
+from acestep.planner.nano.network import WEIGHTS, NanoReader, NanoReading
 from acestep.planner.rules.reading import Further, Reading
 from acestep.planner.rules.rules_planner import FETCH, RulesPlanner
 from acestep.planner.rules.vocabulary import GENRES, NUMBERS
@@ -73,7 +73,7 @@ def _read_further(reader: NanoReader, sentence: str, reading: Reading) -> None:
         reading.left = [word for word in reading.left if word not in taken.used]
 
 
-def _mattering(reader: NanoReader, heard: Heard, sentence: str, words: list[str]) -> dict[str, set[str] | None]:
+def _mattering(reader: NanoReader, heard: NanoReading, sentence: str, words: list[str]) -> dict[str, set[str] | None]:
     """Of each value that was heard, the words without each of which it would hardly have been: perhaps none, where several say the
     same. None where all of them together do not matter.
     """
@@ -101,7 +101,7 @@ class _Taken:
     """What goes into a reading, said in words, and the words that it used up."""
 
     reading: Reading
-    heard: Heard
+    heard: NanoReading
     mattering: dict[str, set[str] | None]
 
     def __post_init__(self) -> None:

@@ -43,7 +43,7 @@ def logits(network: TextEncoder, ids: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Heard:
+class NanoReading:
     """An answer, and how sure the network is of each of its values (0 to 1, by the names of `PLACES`, ``with X`` and ``no X``)."""
 
     answer: Answer
@@ -65,7 +65,7 @@ class NanoReader:
         self._network.eval().requires_grad_(False)
 
     @torch.inference_mode()
-    def read(self, sentence: str) -> Heard:
+    def read(self, sentence: str) -> NanoReading:
         """The likeliest answer, token by token under the grammar."""
         asked, answer, chances = sentence_tokens(self._tokenizer, sentence), list[int](), list[float]()
         while options := allowed(answer):
@@ -73,7 +73,7 @@ class NanoReader:
             best = int(scores.argmax())
             chances.append(math.exp(float(scores.log_softmax(0)[best])))
             answer.append(options[best])
-        return Heard(read_answer(answer), tuple(answer), _sure(answer, chances))
+        return NanoReading(read_answer(answer), tuple(answer), _sure(answer, chances))
 
     @torch.inference_mode()
     def likelihoods(self, sentences: Sequence[str], answer: Sequence[int]) -> list[list[float]]:

@@ -16,16 +16,16 @@ from importlib import resources
 from acestep.api.music import key_name
 from acestep.planner.nano.language import Answer
 from acestep.planner.rules.reading import Further, Reading, read_sentence
-from acestep.training.planner.sentences import Example, example
+from acestep.training.planner.sentences import SentenceExample, example
 
 VALUES = ("bpm", "key", "metre", "length", "style", "instruments", "refused")
 
 
-def held_out() -> Iterator[Example]:
+def held_out() -> Iterator[SentenceExample]:
     """The sentences written by hand."""
     table = tomllib.loads(resources.files(__package__).joinpath("held_out.toml").read_text("utf-8"))
     for row in table["sentences"]:
-        yield Example(
+        yield SentenceExample(
             row["text"],
             Answer(
                 bpm=row.get("bpm", 0),
@@ -40,7 +40,7 @@ def held_out() -> Iterator[Example]:
         )
 
 
-def test_songs(count: int) -> Iterator[Example]:
+def test_songs(count: int) -> Iterator[SentenceExample]:
     """Sentences about songs that training has not seen, in its wordings."""
     return (example("test", index) for index in range(count))
 
@@ -56,7 +56,7 @@ class Marks:
     made_up: int
 
 
-def examine(examples: Iterable[Example], further: Further | None) -> dict[str, Marks]:
+def examine(examples: Iterable[SentenceExample], further: Further | None) -> dict[str, Marks]:
     """The marks of rules, with or without another reader, by value."""
     counts: Counter[tuple[str, str]] = Counter()
     for one in examples:
@@ -105,7 +105,7 @@ def _agrees(value: str, meant: object, found: object) -> bool:
     return meant == found
 
 
-def report(sets: dict[str, list[Example]], readers: dict[str, Further | None]) -> Iterator[str]:
+def report(sets: dict[str, list[SentenceExample]], readers: dict[str, Further | None]) -> Iterator[str]:
     """The figures as a table in Markdown."""
     names = list(readers)
     yield "| set | value | " + " | ".join(f"{name}: right | wrong | made up" for name in names) + " |"

@@ -36,7 +36,7 @@ class SongFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class SentenceExample:
     """A sentence and what it says."""
 
     sentence: str
@@ -182,7 +182,7 @@ CLAUSES: tuple[tuple[float, Callable[[SongFacts, random.Random], Clause]], ...] 
 """How often a sentence says each thing."""
 
 
-def example(split: str, index: int) -> Example:
+def example(split: str, index: int) -> SentenceExample:
     """The sentence of a song, and its answer. The same index gives the same sentence."""
     chance = random.Random(f"{split} {index}")
     facts = song_facts(split, index)
@@ -197,7 +197,7 @@ def example(split: str, index: int) -> Example:
         words.append(chance.choice(wordings.ABOUT))
     chance.shuffle(words)
     text = chance.choice(wordings.OPENINGS) + _joined(words, chance)
-    return Example(_typed(text, chance), answer)
+    return SentenceExample(_typed(text, chance), answer)
 
 
 def _padded(text: str, chance: random.Random) -> str:
@@ -242,6 +242,6 @@ def _slip(word: str, chance: random.Random) -> str:
     return chance.choice(_SLIPS)(word, chance.randrange(1, len(word)), chance)
 
 
-def batch(split: str, first: int, count: int) -> list[Example]:
+def batch(split: str, first: int, count: int) -> list[SentenceExample]:
     """Examples ``first`` up to ``first + count`` of a split."""
     return list(map(partial(example, split), range(first, first + count)))

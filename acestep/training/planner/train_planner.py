@@ -20,7 +20,7 @@ from acestep.networks.layers import Embedding
 from acestep.networks.text_encoder import TextEncoder
 from acestep.planner.nano.language import PIECES, TOKENS
 from acestep.planner.nano.network import build, sentence_tokens
-from acestep.training.planner.sentences import Example, batch
+from acestep.training.planner.sentences import SentenceExample, batch
 
 CONFIG: dict[str, Any] = {
     "architectures": ["Qwen3ForCausalLM"],
@@ -46,12 +46,12 @@ NOTHING = -100
 
 
 @dataclass(frozen=True)
-class PlannerSettings:
+class ReaderTraining:
     """``seconds`` by the clock; ``size`` sentences a step; ``rate`` the largest learning rate; ``warm_up`` and ``report`` in
     steps; the pieces of words are learned from ``tokenizer_sentences``.
     """
 
-    seconds: float = 1800.0
+    seconds: float = 3600.0
     size: int = 64
     rate: float = 2e-3
     warm_up: int = 100
@@ -73,7 +73,7 @@ def learn_tokenizer(sentences: int) -> Tokenizer:
     return tokenizer
 
 
-def collate(tokenizer: Tokenizer, examples: list[Example]) -> tuple[Tensor, Tensor]:
+def collate(tokenizer: Tokenizer, examples: list[SentenceExample]) -> tuple[Tensor, Tensor]:
     """Ids [B, L], padded at the end with zeros, and targets [B, L]: the answer's tokens where they are to come, else `NOTHING`."""
     rows = [(sentence_tokens(tokenizer, one.sentence), one.answer.tokens()) for one in examples]
     longest = max(len(asked) + len(answer) for asked, answer in rows) - 1
@@ -110,7 +110,7 @@ def born(seed: int = 0) -> TextEncoder:
     return network
 
 
-def train_planner(folder: Path, settings: PlannerSettings) -> None:
+def train_planner(folder: Path, settings: ReaderTraining) -> None:
     """Train from nothing for the time that is given, and write ``config.json`` and ``model.safetensors`` into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = learn_tokenizer(settings.tokenizer_sentences)

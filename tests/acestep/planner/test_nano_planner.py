@@ -14,15 +14,21 @@ from acestep.api.registry import Registry
 from acestep.planner.nano import nano_planner
 from acestep.planner.nano.language import ASK, LISTS, TOKENS, Answer, allowed, read_answer
 from acestep.planner.nano.nano_planner import MADE_BY, NanoPlanner, further_reader
-from acestep.planner.nano.network import WEIGHTS, Heard, NanoReader
+from acestep.planner.nano.network import WEIGHTS, NanoReader, NanoReading
 from acestep.planner.plan_inputs import PlanInputs
 from acestep.planner.rules.reading import read_sentence
 from acestep.training.planner import wordings
 from acestep.training.planner.examine import examine, held_out, report
 from acestep.training.planner.examine import test_songs as songs_of_the_test_split
 from acestep.training.planner.sentences import example
-from acestep.training.planner.train_planner import PlannerSettings as TrainingSettings
-from acestep.training.planner.train_planner import batches, born, learn_tokenizer, loss_of, train_planner
+from acestep.training.planner.train_planner import (
+    ReaderTraining,
+    batches,
+    born,
+    learn_tokenizer,
+    loss_of,
+    train_planner,
+)
 
 # Its language
 
@@ -57,10 +63,10 @@ class Scripted:
     def __init__(self, answer: Answer, speak: tuple[str, ...], sure: float = 0.99) -> None:
         self.answer, self.speak, self.sure = answer, speak, sure
 
-    def read(self, sentence: str) -> Heard:
+    def read(self, sentence: str) -> NanoReading:
         tokens = tuple(self.answer.tokens())
         names = [*nano_planner.PLACES, *map(nano_planner.word_of, tokens[LISTS:])]
-        return Heard(read_answer(tokens), tokens, dict.fromkeys(names, self.sure))
+        return NanoReading(read_answer(tokens), tokens, dict.fromkeys(names, self.sure))
 
     def likelihoods(self, sentences: list[str], answer: tuple[int, ...]) -> list[list[float]]:
         return [[1.0 if all(word in one for word in self.speak) else 0.1] * len(answer) for one in sentences]
@@ -208,7 +214,7 @@ def test_training_learns_to_answer(tmp_path) -> None:
 
 def test_a_trained_planner_can_be_opened(tmp_path) -> None:
     """Whatever it has learned in no time; a folder of another language is refused with a sentence."""
-    train_planner(tmp_path, TrainingSettings(seconds=0.0, tokenizer_sentences=300))
+    train_planner(tmp_path, ReaderTraining(seconds=0.0, tokenizer_sentences=300))
     heard = NanoReader(tmp_path).read("jazz at one hundred")
     assert 0 <= min(heard.sure.values()) <= max(heard.sure.values()) <= 1
     config = tmp_path / "config.json"

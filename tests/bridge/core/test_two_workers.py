@@ -95,18 +95,20 @@ HELD = """
 import os, pathlib, sys, time
 
 HERE = pathlib.Path(__file__).parent
+heard = []
 
 def hold(phase):
     if (HERE / f"hold-{phase}").exists():
+        before = len(heard)
         (HERE / f"held-{phase}-{os.getpid()}").touch()
-        while (HERE / f"hold-{phase}").exists():
+        while (HERE / f"hold-{phase}").exists() or len(heard) == before:  # a cancel is on its way for a moment
             time.sleep(0.01)
 
 if "acestep.worker" in sys.orig_argv:  # not in the daemon, which knows no torch
     from acestep.checkpoints import load, lora
     from acestep.worker.backend import JobContext
 
-    read, merge, tick = load.read_tensors, lora.merged_weight, JobContext.tick
+    read, merge, tick, cancel = load.read_tensors, lora.merged_weight, JobContext.tick, JobContext.cancel
 
     def read_tensors(index, check):
         hold("opening")
@@ -121,7 +123,12 @@ if "acestep.worker" in sys.orig_argv:  # not in the daemon, which knows no torch
         (HERE / f"ticks-{context.job}").open("a").write(f"{stage}\\n")
         tick(context, stage, step, steps, fraction)
 
-    load.read_tensors, lora.merged_weight, JobContext.tick = read_tensors, merged_weight, held_tick
+    def heard_cancel(context):
+        cancel(context)
+        heard.append(context.job)
+
+    load.read_tensors, lora.merged_weight = read_tensors, merged_weight
+    JobContext.tick, JobContext.cancel = held_tick, heard_cancel
 """
 """Has workers wait in a phase for as long as a file says so."""
 
