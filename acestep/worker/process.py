@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,6 +79,10 @@ def _told(failure: Exception) -> AceError:
         return DiskFull("no space left for the result")
     kind = (failure.strerror if isinstance(failure, OSError) else "") or type(failure).__name__
     return InternalError(f"the job failed inside the worker: {kind}; the log has more")
+
+
+FIRST_JOB = 0.1
+"""Seconds in which a job comes that waited for this worker; what warms up before it would only hold it up."""
 
 
 class Outlet(Protocol):
@@ -172,7 +177,7 @@ class Worker:
     def _warm(self, registry: Any, backend: Any) -> None:
         """Let the backend get ready for its first job until there is one; a backend need not know how."""
         warm = getattr(backend, "warm", None)
-        if warm is None:
+        if warm is None or self._has_job(FIRST_JOB):
             return
         from acestep.worker.backend import JobContext
 
@@ -186,6 +191,13 @@ class Worker:
             except Exception:  # whatever a model, a plug-in or a library raises: the first job meets it again
                 log.warning("the warm-up failed", exc_info=True)
         self._tell_changes(backend)
+
+    def _has_job(self, seconds: float) -> bool:
+        """Whether there is something to do, within so many seconds."""
+        end = time.monotonic() + seconds
+        while self._inbox.empty() and time.monotonic() < end:
+            time.sleep(0.002)
+        return not self._inbox.empty()
 
     def _tell_changes(self, backend: Any) -> None:
         info = backend.info()
