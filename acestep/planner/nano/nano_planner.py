@@ -65,7 +65,7 @@ def further_reader(folder: Path = WEIGHTS) -> Further:
 def _read_further(reader: NanoReader, sentence: str, reading: Reading) -> None:
     heard = reader.read(sentence)
     mattering = _mattering(reader, heard, sentence, list(dict.fromkeys(reading.left)))
-    taken = _Taken(reading, heard, mattering)
+    taken = _Taken(reading, heard, mattering, in_digits=any(letter.isdigit() for letter in sentence))
     taken.take_figures()
     taken.take_words()
     if taken.said:
@@ -103,6 +103,8 @@ class _Taken:
     reading: Reading
     heard: NanoReading
     mattering: dict[str, set[str] | None]
+    in_digits: bool
+    """Whether the sentence has digits, which the rules read as they stand."""
 
     def __post_init__(self) -> None:
         self.said: list[str] = []
@@ -129,9 +131,17 @@ class _Taken:
             figures.key, figures.mode = (answer.key, "") if " " in answer.key else (figures.key, answer.key)
         if answer.metre and not figures.metre and self._take("metre", f"metre {answer.metre}"):
             figures.metre = answer.metre
+        self._take_length()
+
+    def _take_length(self) -> None:
+        """A length in words that the rules have read by half (the minute of "a minute fifty") counts as not read."""
+        answer, figures = self.heard.answer, self.reading.figures
         length = float(answer.length)
         said = figures.bars if answer.unit == "bars" else figures.seconds
-        if 0 < length <= limits.MAX_DURATION and said != length and self._take("length", f"{length:g} {answer.unit}"):
+        read = figures.bars is not None or figures.seconds is not None
+        if not 0 < length <= limits.MAX_DURATION or said == length or (read and self.in_digits):
+            return
+        if self._take("length", f"{length:g} {answer.unit}"):
             figures.seconds, figures.bars = (None, length) if answer.unit == "bars" else (length, None)
 
     def _agrees(self) -> bool:

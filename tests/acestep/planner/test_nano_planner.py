@@ -108,6 +108,14 @@ def test_a_key_agrees_with_what_rules_found_of_it() -> None:
     assert read("in F minor, zzyx", Scripted(Answer(key="G minor"), speak=("zzyx",))).figures.key == "F minor"
 
 
+def test_a_length_in_digits_is_never_overruled() -> None:
+    """One in words is, where the rules have read half of it."""
+    reader = Scripted(Answer(length=110, unit="seconds"), speak=("zzyx",))
+    assert read("jazz, 45 seconds, zzyx", reader).figures.seconds == 45
+    assert read("jazz, one minute zzyx", reader).figures.seconds == 110
+    assert read("jazz, 8 bars, zzyx", reader).figures.bars == 8
+
+
 def test_what_should_not_play_is_taken_out() -> None:
     """A refusal that only the network understands, and one of the rules that the network forgets."""
     reading = read("rock with drums, zzyx", Scripted(Answer(refused=("drums",)), speak=("zzyx",)))
