@@ -23,7 +23,7 @@ from acestep.api import frames
 from acestep.api.disk import FULL
 from acestep.api.errors import AceError, Cancelled, DiskFull, InternalError, OutOfMemory, ProtocolError, Unavailable
 from acestep.api.planned import PlannedConditioning
-from acestep.api.shortage import is_out_of_memory
+from acestep.api.shortage import is_out_of_memory, spoils_process
 from acestep.worker.command_line import parse_arguments, prepare_environment
 
 log = logging.getLogger("acestep.worker")
@@ -121,6 +121,8 @@ class Worker:
         self._current: Any = None
         self._cancelled: set[str] = set()
         self._info: dict[str, Any] = {}
+        self._spoiled = False
+        """Whether a library of this process cannot be relied on any more."""
 
     def read(self, inlet: int) -> None:
         """The reader thread: until the input closes or carries nonsense."""
@@ -172,6 +174,9 @@ class Worker:
                 self._unload(backend, message.model)
             else:
                 self._outlet.send(self._do(message, registry, backend))
+            if self._spoiled:
+                log.error("a library found no memory and may not recover; another process takes over")
+                return
             self._tell_changes(backend)
 
     def _warm(self, registry: Any, backend: Any) -> None:
@@ -220,6 +225,7 @@ class Worker:
             result = backend.run(run.operation, run.request, context)
             return frames.Done(job=run.job, result=msgspec.to_builtins(result))
         except Exception as failure:  # whatever a model, a plug-in or a library raises ends its job only
+            self._spoiled = spoils_process(failure)
             if not isinstance(failure, AceError):
                 log.exception("job %s", run.job)
             return frames.Failed(job=run.job, error=_told(failure).to_wire())

@@ -292,6 +292,7 @@ def test_one_command_does_it_all(studio: Studio, trained: dict[str, Any]) -> Non
     assert refused.returncode == 2 and "there is no folder" in refused.stderr
 
 
+@pytest.mark.long
 def test_three_power_cuts_change_no_bit(studio: Studio, trained: dict[str, Any]) -> None:
     """Killed at three moments, the training continues each time and ends with the weights of the unbroken one."""
     studio.client.submit("train", {**SMALL, "dataset": "my songs", "name": "broken", "epochs": 8}, id="broken")

@@ -102,6 +102,7 @@ async def launches_heard(tmp_path) -> tuple[np.ndarray, int]:
     return np.flatnonzero(audio[:, 0] > 0.5) / 48_000 - 0.2, xruns
 
 
+@pytest.mark.long
 async def test_twenty_launches_lie_within_a_millisecond_of_their_bar_lines(jack, tmp_path):
     """The cable is software: it skips the card's own latency (two periods out, one in, less the one it takes itself), which
     is subtracted; a run in which the machine lost audio is measured again."""

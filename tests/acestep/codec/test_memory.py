@@ -48,6 +48,7 @@ def measured(context: str) -> tuple[int, int, int]:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the switches")
+@pytest.mark.long
 def test_freed_memory_is_used_again_and_then_returned():
     """Inside, the second pass over blocks of 64 MiB asks the system for a quarter at most; afterwards the memory is the system's
     again, and must be asked for anew."""

@@ -49,6 +49,7 @@ def test_polishes_start_where_their_authors_say(name):
             assert len(stage.times) - 1 == steps
 
 
+@pytest.mark.long
 def test_a_later_start_changes_more(runner):
     """On the trained small model: what a polish leaves of a take falls from start to start, and a third polish is no second one."""
     wish = {"model": "nano", "length": 4 * 48_000, "rate": 48_000, "seed": 3, "caption": "soft piano", "guide": "none",

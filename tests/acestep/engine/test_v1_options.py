@@ -36,6 +36,7 @@ def piece(runner):
     return make
 
 
+@pytest.mark.long
 def test_every_switch_of_entropy_rectifying_guidance_counts(piece):
     """Off one by one and all together, five pieces; weak text counts only beside weak lyrics, as in the original."""
     switches = ("erg_text", "erg_lyric", "erg_diffusion")

@@ -47,6 +47,7 @@ def check(text: str, options: BlockOptions) -> Metadata:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1))
+@pytest.mark.long
 def test_random_logits_make_valid_blocks(vocabulary: TextVocabulary, seed: int) -> None:
     """Every field is there once, in order, with a value from its table; captions hold no forbidden character."""
     check(speak(vocabulary, FREE, random_mouth(vocabulary, seed)), FREE)

@@ -96,6 +96,7 @@ def test_texts_and_codes_are_those_of_transformers(
     planner.offload()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("stand_in")
 def test_a_cancel_is_heard_at_every_token(tiny_folder: Path) -> None:
     def stop(done: int, of: int) -> None:

@@ -195,6 +195,7 @@ def test_other_failures_are_no_lack_of_memory():
     assert not is_out_of_memory(caught.value)
     assert not is_out_of_memory(ValueError("out of memory"))
     assert not is_out_of_memory(BadCheckpoint("a file's name: out of memory.safetensors"))
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for a matmul primitive"))
 
 
 @pytest.mark.parametrize(
@@ -204,6 +205,7 @@ def test_other_failures_are_no_lack_of_memory():
         RuntimeError("unable to mmap 16949052 bytes from file <x>: Cannot allocate memory (12)"),
         ImportError("libx.so: failed to map segment from shared object"),
         SafetensorError("I/O error: Cannot allocate memory (os error 12)"),
+        RuntimeError("could not create a primitive"),
     ],
     ids=lambda cause: type(cause).__name__,
 )

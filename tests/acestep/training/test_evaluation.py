@@ -66,6 +66,7 @@ def test_an_unchanged_song_has_no_seams(tmp_path, item, monkeypatch):
     assert row["in key"] == pytest.approx(row["real in key"])
 
 
+@pytest.mark.long
 def test_the_judge_learns_who_plays(record):
     """After a hundred steps on one song it tells the song's players from everybody else."""
     judge = presence.Presence()

@@ -1,10 +1,11 @@
-"""A job that waited for its worker is not held up by a warm-up; where none comes, the worker warms up."""
+"""The order in which a worker works: a waiting job before its warm-up, and nothing after a library that may not recover."""
 
 from __future__ import annotations
 
 import pytest
 
 from acestep.api import frames
+from acestep.api.errors import OutOfMemory
 from acestep.worker import process
 from acestep.worker.process import Worker
 
@@ -62,3 +63,22 @@ class _EmptyThenEnd:
 
     def get(self):
         return None
+
+
+def test_a_worker_with_a_spoiled_library_ends(monkeypatch, tmp_path):
+    """Its job is told as what it is, out of memory; the jobs behind it are another process's."""
+
+    class Spoiled(Backend):
+        def run(self, operation, request, context):
+            self.asked.append(operation)
+            raise OutOfMemory("too little") from RuntimeError("could not create a primitive")
+
+    outlet, backend = Told(at_once=False), Spoiled()
+    worker, sent = Worker(outlet), []
+    monkeypatch.setattr(process, "FIRST_JOB", 60.0)
+    monkeypatch.setattr(outlet, "send", sent.append)
+    for job in "ab":
+        worker.take(frames.Run(job=job, operation=job, request={}, staging=str(tmp_path / job)))
+    worker.run(None, backend)
+    assert backend.asked == ["a"]
+    assert [(one.job, one.error["code"]) for one in sent if isinstance(one, frames.Failed)] == [("a", "out_of_memory")]

@@ -175,8 +175,12 @@ def test_any_method_can_be_called_by_its_name(cli: Callable[..., Any]) -> None:
     assert cli("call", "ping", "--n", "5").out.split() == ["n", "5"]
     assert cli("call", "features.set", "autogen", "--no-on", "--json").json == {"features": []}
     assert cli("features", "set", "autogen", "--json").json == {"features": ["autogen"]}
-    (row,) = cli("features", "list", "--json").json
-    assert (row["name"], row["on"], row["default"]) == ("autogen", True, True) and row["reason"]
+    rows = {row["name"]: row for row in cli("features", "list", "--json").json}
+    assert {name: (row["on"], row["default"]) for name, row in rows.items()} == {
+        "autogen": (True, True),
+        "nano_planner": (False, False),
+    }
+    assert all(row["reason"] for row in rows.values())
     refused = cli("features", "set", "autogem")
     assert refused.code != Exit.OK and "did you mean 'autogen'?" in refused.err
     assert (

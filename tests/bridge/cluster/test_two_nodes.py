@@ -63,6 +63,7 @@ async def test_both_nodes_give_what_this_machine_gives(hall, tmp_path):
     assert recipes[0] == recipes[1] == recipes[2]
 
 
+@pytest.mark.long
 async def test_only_the_window_of_a_file_travels(hall, two_nodes, tmp_path):
     """Of two minutes of sound a node holds the region's surroundings and what stands around the samples."""
     path = song(tmp_path, 120)
@@ -105,6 +106,7 @@ async def test_a_cancel_stops_the_job_at_its_next_step_and_leaves_the_actor_alon
     assert (await one.run("steps=1", "after", device=lane)).state is JobState.DONE and one.row("left")["pid"] == pid
 
 
+@pytest.mark.long
 async def test_an_actor_that_does_not_stop_is_ended_and_another_one_takes_its_place(hall):
     """A stuck kernel hears no cancel. The driver and its actor go after the grace; the lane comes back."""
     one = await hall(cancel_grace=0.5)

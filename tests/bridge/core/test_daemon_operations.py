@@ -97,7 +97,7 @@ async def test_a_feature_that_does_not_exist_is_refused(desk):
     service = (await desk()).service
     with pytest.raises(UnknownName, match="no feature flag 'auto-gen'; did you mean 'autogen'") as caught:
         service.set_feature("auto-gen", True)
-    assert caught.value.limits == {"choices": ["autogen"]}
+    assert caught.value.limits == {"choices": ["autogen", "nano_planner"]}
     with pytest.raises(UnknownName, match="no feature flag") as caught:
         await desk(features=["telepathy"])
     assert caught.value.field == "features"

@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 from safetensors.numpy import save_file
 
@@ -35,6 +36,7 @@ if "acestep.worker" in sys.orig_argv:  # not in the daemon, which knows no torch
 """Has workers quantise the embedded model too, and slowly while a file says so."""
 
 
+@pytest.mark.long
 async def test_a_cancel_is_heard_while_both_pack_their_weights(desk, tmp_path):
     """Before the next layer, so the worker lives on; and what was half packed is opened again for the next job."""
     folder = tmp_path / "plugins"

@@ -303,6 +303,7 @@ def test_unknown_sessions_endpoints_and_bodies(web):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_hostile_requests_disturb_nobody(house):
     """A thousand mutated ones; the status is answered meanwhile, memory stays bounded, the log has no traceback."""
     statuses = []

@@ -256,6 +256,7 @@ def test_bad_input_is_answered_and_costs_nothing(editor):
     assert nvim.process.wait(60) == 0
 
 
+@pytest.mark.long
 def test_hostile_messages_end_nothing(editor, studio):
     """Two thousand mutated ones: proper ones are answered between them, by the daemon too; no traceback, memory bounded."""
     nvim, chance = editor(), random.Random(5)

@@ -101,6 +101,7 @@ def test_on_the_network_every_door_asks_for_its_protection(daemon):
     assert len(logs) > 1 and all("secret" not in log.read_text() for log in logs)
 
 
+@pytest.mark.long
 def test_hostile_requests_disturb_nobody(daemon):
     """Others are answered while bad requests come in over HTTP; none makes the daemon fail, and the log has no traceback."""
     house = daemon(jobs_per_client=100_000, queue_length=100_000, worker_start="lazy")

@@ -187,6 +187,7 @@ for line in sys.stdin:
 """Forks a process for each sitting, so that the imports are paid once; the test kills these processes."""
 
 
+@pytest.mark.long
 def test_killed_at_random_points_it_resumes_exactly(prepared, tiny_info, unbroken, tmp_path):
     """SIGKILL at three random moments, in the middle of saves among them; what is on disk is whole and leads to the same end."""
     threads = torch.get_num_threads()

@@ -49,7 +49,7 @@ def violations(page, look):
     return [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found["violations"]]
 
 
-@pytest.mark.parametrize("look", ["dark", "light"])
+@pytest.mark.parametrize("look", [pytest.param("dark", marks=pytest.mark.long), "light"])
 def test_axe_finds_nothing(tab, song, look):
     """Every view, a source with a region, both modes, an open menu and a dialog, in both looks."""
     one = tab(color_scheme=look)
