@@ -20,7 +20,6 @@ SENTENCES = (
 )
 """What plain errors of torch, a device's library, the loader and ONNX Runtime say, and OpenBLAS before it ends a process."""
 
-
 ONEDNN = "could not create a primitive"
 """All that oneDNN says where it finds no room for the code of a kernel. It may say so in that process ever after."""
 

@@ -48,7 +48,7 @@ def client(house: DaemonProcess) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def song(tmp_path_factory: pytest.TempPathFactory, house: DaemonProcess) -> str:
+def song(house: DaemonProcess) -> str:
     """Twenty seconds of noise."""
     path = house.paths.home.parent / "song.wav"
     soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal((960_000, 2)), 48_000)
