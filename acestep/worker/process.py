@@ -131,7 +131,7 @@ class Worker:
             while data := os.read(inlet, 1 << 16):
                 for message in reader.feed(data):
                     self.take(message)
-        except (OSError, ProtocolError) as failure:
+        except (OSError, MemoryError, ProtocolError) as failure:
             log.error("the frame pipe failed: %s", failure)
         self._stop()
 

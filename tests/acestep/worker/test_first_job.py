@@ -82,3 +82,20 @@ def test_a_worker_with_a_spoiled_library_ends(monkeypatch, tmp_path):
     worker.run(None, backend)
     assert backend.asked == ["a"]
     assert [(one.job, one.error["code"]) for one in sent if isinstance(one, frames.Failed)] == [("a", "out_of_memory")]
+
+
+def test_a_worker_that_cannot_hear_any_more_ends(monkeypatch, tmp_path):
+    """No memory for what the daemon sends: a process that stays would never hear of a cancel."""
+    monkeypatch.setattr(process, "GRACE", 3600.0)  # the timer would end this process
+
+    def full(reader, data):
+        raise MemoryError
+
+    monkeypatch.setattr(frames.FrameReader, "feed", full)
+    inlet, outlet = process.os.pipe()
+    process.os.write(outlet, b"x")
+    worker = Worker(Told(at_once=False))
+    worker.read(inlet)
+    assert worker._inbox.get(timeout=10) is None
+    for end in (inlet, outlet):
+        process.os.close(end)
